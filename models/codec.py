@@ -1,0 +1,59 @@
+"""A table row on the wire: term and version as 8 big-endian bytes each, then a JSON object.
+
+The order of rows is (term, version) compared left to right, which is the order of the first 16 bytes: readers and
+recovery compare rows without decoding them. Integers that may pass 53 bits are decimal texts inside the JSON.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from models.errors import BadRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HEAD = struct.Struct(">QQ")
+ORDER_BYTES = _HEAD.size
+
+
+class Row(NamedTuple):
+    """A decoded row: its owner's ``term``, its ``version`` and its ``body``."""
+
+    term: int
+    version: int
+    body: dict[str, Any]
+
+
+def encode_row(term: int, version: int, body: Mapping[str, Any]) -> bytes:
+    """Encode a row; ``body`` holds only what orjson takes (no int beyond 64 bits)."""
+    return _HEAD.pack(term, version) + orjson.dumps(body)
+
+
+def decode_row(value: bytes) -> Row:
+    """Decode a row.
+
+    Raises:
+        BadRow: ``value`` is no row of this format.
+    """
+    try:
+        term, version = _HEAD.unpack_from(value)
+        body = orjson.loads(memoryview(value)[ORDER_BYTES:])
+    except (struct.error, orjson.JSONDecodeError) as error:
+        msg = f"expected 16 bytes of term and version and a JSON object, found {value[:60]!r} ({error})"
+        raise BadRow(msg) from error
+    return Row(term, version, body)
+
+
+def row_order(value: bytes) -> bytes:
+    """The bytes by which rows of one key are ordered; the greater one, or the later of equals, stands."""
+    return value[:ORDER_BYTES]
+
+
+def decode_order(value: bytes) -> tuple[int, int]:
+    """Read only (term, version) of a row."""
+    term, version = _HEAD.unpack_from(value)
+    return term, version

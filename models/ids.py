@@ -1,0 +1,34 @@
+"""Keys of topics and tables: raw UTF-8 bytes, lower case, ``:`` between parts."""
+
+from __future__ import annotations
+
+
+def account_key(deployment: str, address: str) -> bytes:
+    """Key of an account: ``<deployment>:<0x address in lower case>``."""
+    return f"{deployment}:{address.lower()}".encode()
+
+
+def quote_key(deployment: str, quote_id: int) -> bytes:
+    """Key of a quote's route: ``<deployment>:<quote id>``."""
+    return f"{deployment}:{quote_id}".encode()
+
+
+def finished_quote_key(account: bytes, quote_id: int) -> bytes:
+    """Key of a finished quote in quote-history: ``<account key>:<quote id>``; partitioned as its account is."""
+    return b"%b:%d" % (account, quote_id)
+
+
+def market_key(deployment: str, symbol_id: int) -> bytes:
+    """Key of a deployment's market: ``<deployment>:<symbol id>``."""
+    return f"{deployment}:{symbol_id}".encode()
+
+
+def mark_key(source: str, symbol: str) -> bytes:
+    """Key of a mark price: ``<source>:<SYMBOL as the source spells it>``."""
+    return f"{source}:{symbol}".encode()
+
+
+def split_key(key: bytes) -> tuple[str, str]:
+    """Split a key at its first ``:`` into (deployment or source, rest)."""
+    head, _, rest = key.decode().partition(":")
+    return head, rest

@@ -1,0 +1,47 @@
+"""Exact money: amounts and prices are Python ints scaled by 1e18 (``_e18``), signed where a sign makes sense."""
+
+from __future__ import annotations
+
+import re
+
+from models.errors import BadNumber
+
+E18 = 10**18
+_DECIMAL = re.compile(r"(-?)([0-9]{1,60})(?:\.([0-9]{1,60}))?")
+
+
+def parse_e18(text: str) -> int:
+    """Read a plain decimal text exactly.
+
+    Args:
+        text: Such as ``"-12.5"``; no exponent, sign ``+`` or space. Decimals beyond the 18th must be zeros.
+
+    Returns:
+        The value scaled by 1e18, signed.
+
+    Raises:
+        BadNumber: The text is not such a number (``"NaN"``, ``"1e5"``, ``""``) or needs more than 18 decimals.
+    """
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        msg = f"expected a plain decimal number, found {text[:80]!r}"
+        raise BadNumber(msg)
+    sign, whole, fraction = match.group(1), match.group(2), match.group(3) or ""
+    if fraction[18:].strip("0"):
+        msg = f"expected at most 18 decimals, found {text[:80]!r}"
+        raise BadNumber(msg)
+    value = int(whole) * E18 + int(fraction[:18].ljust(18, "0"))
+    return -value if sign else value
+
+
+def format_e18(value_e18: int) -> str:
+    """Write a 1e18-scaled value as the shortest exact decimal text, such as ``"-12.5"`` or ``"0"``."""
+    whole, fraction = divmod(abs(value_e18), E18)
+    text = f"{whole}.{fraction:018d}".rstrip("0").rstrip(".") if fraction else str(whole)
+    return f"-{text}" if value_e18 < 0 else text
+
+
+def divide_toward_zero(numerator: int, denominator: int) -> int:
+    """Divide as the contracts do: the magnitude is floored, the sign is kept. ``denominator`` is positive."""
+    quotient = abs(numerator) // denominator
+    return -quotient if numerator < 0 else quotient

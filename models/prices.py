@@ -1,0 +1,159 @@
+"""Price ticks as the sources said them, and the marks folded from them."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+import msgspec
+
+from models.errors import BadNumber, BadRecord
+from models.money import E18, parse_e18
+
+# No market quotes above 1e15 per unit (SHIB per satoshi would be 1e11); a larger text is a fault of the source.
+HIGHEST_PRICE_E18 = 10**15 * E18
+
+
+class MarkTick(msgspec.Struct, tag="mark", tag_field="kind", frozen=True):
+    """One element of a mark price frame, its numbers as sent. Times are the venue's, ``received_ms`` is ours."""
+
+    source: str
+    symbol: str
+    event_ms: int
+    received_ms: int
+    mark: str
+    index: str | None
+    funding_rate: str | None
+    next_funding_ms: int | None
+
+
+class BookTick(msgspec.Struct, tag="book", tag_field="kind", frozen=True):
+    """Best bid and ask of a book; the mark made of it is their middle."""
+
+    source: str
+    symbol: str
+    event_ms: int
+    received_ms: int
+    bid: str
+    ask: str
+
+
+PriceTick = MarkTick | BookTick
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(PriceTick)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A market's newest price from one source.
+
+    ``mark_e18`` is positive; ``index_e18`` and ``funding_rate_e18`` (signed, a fraction per funding interval) are None
+    where the source does not say. ``event_ms`` orders marks; ``received_ms`` tells their age. ``offset`` is that of the
+    tick in its partition of ``price-ticks``.
+    """
+
+    mark_e18: int
+    index_e18: int | None
+    funding_rate_e18: int | None
+    next_funding_ms: int | None
+    event_ms: int
+    received_ms: int
+    offset: int
+
+
+def encode_tick(tick: PriceTick) -> bytes:
+    """Encode a tick as JSON with its ``kind``."""
+    return _encoder.encode(tick)
+
+
+def decode_tick(value: bytes) -> PriceTick:
+    """Decode a record of ``price-ticks``.
+
+    Raises:
+        BadRecord: ``value`` is no tick.
+    """
+    try:
+        return _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"expected a price tick, found {value[:80]!r}: {error}"
+        raise BadRecord(msg) from error
+
+
+def mark_of(tick: PriceTick, offset: int) -> Mark:
+    """Read a tick's price exactly.
+
+    Raises:
+        BadRecord: A price is no number, not positive, or beyond ``HIGHEST_PRICE_E18``; or a bid is above its ask.
+    """
+    match tick:
+        case MarkTick():
+            return Mark(
+                mark_e18=_price(tick, "mark", tick.mark),
+                index_e18=_optional(tick, "index", tick.index),
+                funding_rate_e18=_optional(tick, "funding rate", tick.funding_rate),
+                next_funding_ms=tick.next_funding_ms,
+                event_ms=tick.event_ms,
+                received_ms=tick.received_ms,
+                offset=offset,
+            )
+        case BookTick():
+            bid, ask = _price(tick, "bid", tick.bid), _price(tick, "ask", tick.ask)
+            if bid > ask:
+                msg = f"expected bid <= ask of {tick.source}:{tick.symbol}, found {tick.bid} > {tick.ask}"
+                raise BadRecord(msg)
+            return Mark((bid + ask) // 2, None, None, None, tick.event_ms, tick.received_ms, offset)
+        case _:
+            assert_never(tick)
+
+
+def later_mark(standing: Mark | None, new: Mark) -> Mark | None:
+    """Return ``new`` if it is newer than the standing mark by event time, else None: a mark never moves backward."""
+    if standing is not None and new.event_ms <= standing.event_ms:
+        return None
+    return new
+
+
+def encode_mark(mark: Mark) -> dict[str, Any]:
+    """Body of a row of the ``marks`` table."""
+    return {
+        "mark": str(mark.mark_e18),
+        "index": None if mark.index_e18 is None else str(mark.index_e18),
+        "funding_rate": None if mark.funding_rate_e18 is None else str(mark.funding_rate_e18),
+        "next_funding_ms": mark.next_funding_ms,
+        "event_ms": mark.event_ms,
+        "received_ms": mark.received_ms,
+        "offset": mark.offset,
+    }
+
+
+def decode_mark(body: dict[str, Any]) -> Mark:
+    """Read the body of a row of the ``marks`` table."""
+    index, rate = body["index"], body["funding_rate"]
+    return Mark(
+        mark_e18=int(body["mark"]),
+        index_e18=None if index is None else int(index),
+        funding_rate_e18=None if rate is None else int(rate),
+        next_funding_ms=body["next_funding_ms"],
+        event_ms=body["event_ms"],
+        received_ms=body["received_ms"],
+        offset=body["offset"],
+    )
+
+
+def _number(tick: PriceTick, name: str, text: str) -> int:
+    try:
+        return parse_e18(text)
+    except BadNumber as error:
+        msg = f"{name} of {tick.source}:{tick.symbol}: {error}"
+        raise BadRecord(msg) from error
+
+
+def _price(tick: PriceTick, name: str, text: str) -> int:
+    price_e18 = _number(tick, name, text)
+    if not 0 < price_e18 <= HIGHEST_PRICE_E18:
+        msg = f"expected {name} of {tick.source}:{tick.symbol} in (0, 1e15], found {text}"
+        raise BadRecord(msg)
+    return price_e18
+
+
+def _optional(tick: PriceTick, name: str, text: str | None) -> int | None:
+    return None if text is None or not text else _number(tick, name, text)

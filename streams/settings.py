@@ -1,0 +1,166 @@
+"""Everything that can be set: one TOML file, then ``TIDEMARK_*`` variables. The only reader of the environment.
+
+``TIDEMARK_CONFIG`` names the file; ``TIDEMARK_KAFKA`` is ``kafka``; nested names join with two underscores, such as
+``TIDEMARK_TOPICS__PARTITIONS``. Unknown keys are errors. Values that may hold a key of a node provider are secrets.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from models.errors import TidemarkError
+
+
+class BadSettings(TidemarkError):
+    """The configuration is wrong; the message names each key, what was found and what was expected."""
+
+
+def _lower_address(text: str) -> str:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
+        msg = f"expected an address of 0x and 40 hex digits, found {text!r}"
+        raise ValueError(msg)
+    return text.lower()
+
+
+Address = Annotated[str, AfterValidator(_lower_address)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TopicSettings(_Section):
+    """How topics are created. ``partitions`` holds for every topic, and so for every table, alike."""
+
+    prefix: str = ""
+    partitions: PositiveInt = 8
+    replication_factor: PositiveInt = 1
+
+
+class PriceRef(_Section):
+    """One price for a market: a source, that source's symbol, and the age in ms beyond which it is stale."""
+
+    source: Name
+    symbol: str
+    max_age_ms: PositiveInt = 5_000
+
+
+class DeploymentSettings(_Section):
+    """One SYMMIO Diamond. ``rpc`` endpoints are tried in order; http(s) ones are polled, ws(s) ones subscribed to.
+
+    ``finality_depth`` is in blocks: a reorganisation deeper than that stops ingest. ``start_block`` is where backfill
+    begins. ``markets`` maps a symbol's name on chain to its prices in order of preference; a name not listed is looked
+    for under the same name at each of ``default_sources``.
+    """
+
+    chain_id: PositiveInt
+    diamond: Address
+    multi_accounts: tuple[Address, ...] = ()
+    hedgers: tuple[Address, ...] = ()
+    rpc: tuple[SecretStr, ...] = ()
+    start_block: int | None = None
+    finality_depth: PositiveInt = 64
+    poll_interval_ms: PositiveInt = 1_000
+    default_sources: tuple[Name, ...] = ("binance-futures", "binance-futures-book")
+    default_max_age_ms: PositiveInt = 5_000
+    markets: dict[str, tuple[PriceRef, ...]] = {}
+
+    def prices_of(self, name: str) -> tuple[PriceRef, ...]:
+        """Where the price of the market ``name`` comes from, in order of preference."""
+        if name in self.markets:
+            return self.markets[name]
+        return tuple(
+            PriceRef(source=source, symbol=name, max_age_ms=self.default_max_age_ms)
+            for source in self.default_sources
+        )
+
+
+class SourceSettings(_Section):
+    """One price venue. A source called NAME writes marks as ``NAME:SYMBOL`` and middles of the book as ``NAME-book:SYMBOL``."""
+
+    kind: Literal["binance-futures"] = "binance-futures"
+    websocket: str = "wss://fstream.binance.com/market"
+    rest: str = "https://fapi.binance.com"
+    book_symbols: tuple[str, ...] = ()
+    silent_after_ms: PositiveInt = 5_000
+
+
+class WorkerSettings(_Section):
+    """The Faust worker. ``flush_ms`` is the shortest time between two flushes of a partition's valuations."""
+
+    store: Literal["memory", "rocksdb"] = "memory"
+    flush_ms: PositiveInt = 5
+    slice_records: PositiveInt = 2_000
+    instance_id: str | None = None
+    admin_port: int = 9_101
+
+
+class ApiSettings(_Section):
+    """The aiohttp layer. ``upnl_as_number``: ``/partyA_upnl`` answers a JSON number instead of a decimal string."""
+
+    host: str = "127.0.0.1"
+    port: int = 8_080
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 9_102
+    upnl_as_number: bool = False
+    max_lag_ms: PositiveInt = 10_000
+
+
+class Settings(BaseSettings):
+    """The effective configuration. ``epoch`` names a rebuild of all tables; ``kafka`` are bootstrap servers."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEMARK_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    epoch: PositiveInt = 1
+    kafka: str | None = None
+    data_dir: Path = Path(".tidemark")
+    topics: TopicSettings = TopicSettings()
+    deployments: dict[Name, DeploymentSettings] = {}
+    sources: dict[Name, SourceSettings] = {}
+    worker: WorkerSettings = WorkerSettings()
+    api: ApiSettings = ApiSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: arguments, environment, file."""
+        path = os.environ.get("TIDEMARK_CONFIG")
+        file = (TomlConfigSettingsSource(settings_cls, Path(path)),) if path else ()
+        return (init_settings, env_settings, *file)
+
+    @property
+    def app_id(self) -> str:
+        """Name of the Faust app and its consumer group; part of every changelog's name."""
+        return f"{self.topics.prefix}tidemark-{self.epoch}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the configuration.
+
+    Raises:
+        BadSettings: A key is unknown or a value is not what it should be, or the file is missing.
+    """
+    path = os.environ.get("TIDEMARK_CONFIG")
+    if path and not Path(path).is_file():
+        msg = f"expected a configuration file at {path} (TIDEMARK_CONFIG), found none"
+        raise BadSettings(msg)
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()]
+        raise BadSettings("\n".join(lines)) from error

@@ -1,0 +1,137 @@
+"""Every topic there is: its name, key, partitions, retention and compaction, in one registry they are created from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from models.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+PRICE_TICKS = "price-ticks"
+CHAIN_BLOCKS = "chain-blocks"
+ACCOUNT_EVENTS = "account-events"
+OWNERSHIP = "ownership"
+DEAD_LETTERS = "dead-letters"
+
+MARKS = "marks"
+QUOTES = "quotes"
+MARKETS = "markets"
+DEPLOYMENTS = "deployments"
+ACCOUNTS = "accounts"
+WATERMARKS = "watermarks"
+QUOTE_HISTORY = "quote-history"
+VALUATIONS = "valuations"
+SUBTOTALS = "subtotals"
+TABLES = (MARKS, QUOTES, MARKETS, DEPLOYMENTS, ACCOUNTS, WATERMARKS, QUOTE_HISTORY, VALUATIONS, SUBTOTALS)
+
+_DAY_MS = 86_400_000
+_FOREVER_MS = -1
+# A stranger's late row must not outlive the owner's: the cleaner waits until the owner has surely repaired it (rule 2).
+_COMPACTION_LAG_MS = 3_600_000
+# One account with 150 quotes and an undo of 64 blocks stays under 1 MB; the broker's own limit is the same.
+MAX_RECORD_BYTES = 1_000_000
+
+
+class BadTopic(TidemarkError):
+    """A topic on the cluster is not as the registry says. Change ``topics.partitions`` back, or start a new epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it is to be created; ``name`` is without the prefix, ``key`` says what a record's key is."""
+
+    name: str
+    key: str
+    partitions: int
+    replication_factor: int
+    config: dict[str, str]
+
+
+def topic_name(settings: Settings, topic: str) -> str:
+    """A topic's full name on the cluster."""
+    return f"{settings.topics.prefix}{topic}"
+
+
+def account_events_name(settings: Settings) -> str:
+    """The full name of ``account-events``: derived from chain-blocks, so every epoch has its own."""
+    return topic_name(settings, f"{ACCOUNT_EVENTS}-{settings.epoch}")
+
+
+def changelog_name(settings: Settings, table: str) -> str:
+    """The full name of a table's changelog, which is what the table serves; Faust names it so."""
+    return f"{settings.app_id}-{table}-changelog"
+
+
+def registry(settings: Settings) -> tuple[Topic, ...]:
+    """Every topic of this configuration, under its full name."""
+
+    def kept(name: str, key: str, retention_ms: int) -> Topic:
+        return make(name, key, {"cleanup.policy": "delete", "retention.ms": str(retention_ms)})
+
+    def compacted(name: str, key: str) -> Topic:
+        return make(name, key, {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_COMPACTION_LAG_MS)})
+
+    def make(name: str, key: str, config: dict[str, str]) -> Topic:
+        limit = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+        return Topic(name, key, settings.topics.partitions, settings.topics.replication_factor, config | limit)
+
+    row_keys = {
+        MARKS: "source:symbol",
+        QUOTES: "deployment:quote id",
+        MARKETS: "deployment:symbol id",
+        DEPLOYMENTS: "deployment",
+        ACCOUNTS: "deployment:account",
+        WATERMARKS: "deployment:partition",
+        QUOTE_HISTORY: "deployment:account:quote id",
+        VALUATIONS: "deployment:account",
+        SUBTOTALS: "kind:deployment:id:partition",
+    }
+    return (
+        kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),
+        kept(topic_name(settings, CHAIN_BLOCKS), "deployment", _FOREVER_MS),
+        kept(
+            account_events_name(settings),
+            "deployment:account; deployment for what goes to every partition",
+            30 * _DAY_MS,
+        ),
+        compacted(topic_name(settings, OWNERSHIP), "partition"),
+        kept(topic_name(settings, DEAD_LETTERS), "key of the refused record", 30 * _DAY_MS),
+        *(compacted(changelog_name(settings, table), row_keys[table]) for table in TABLES),
+    )
+
+
+async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
+    """Create what is missing and check what is there.
+
+    Returns:
+        The names of the topics that were created.
+
+    Raises:
+        BadTopic: A topic exists with another number of partitions.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        existing = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]}
+        for topic in topics:
+            found = existing.get(topic.name, topic.partitions)
+            if found != topic.partitions:
+                msg = f"expected topic {topic.name} to have {topic.partitions} partitions, found {found}"
+                raise BadTopic(msg)
+        missing = [t for t in topics if t.name not in existing]
+        response = await admin.create_topics(
+            [NewTopic(t.name, t.partitions, t.replication_factor, topic_configs=t.config) for t in missing]
+        )
+        for name, code, message in response.topic_errors:
+            if code not in (0, TopicAlreadyExistsError.errno):
+                msg = f"topic {name} could not be created: {message}"
+                raise BadTopic(msg) from for_code(code)(message)
+        return [t.name for t in missing]
+    finally:
+        await admin.close()
