@@ -8,13 +8,26 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from models.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+CONFIG_VARIABLE = "TIDEMARK_CONFIG"
+_PREFIX = "TIDEMARK_"
 
 
 class BadSettings(TidemarkError):
@@ -30,6 +43,7 @@ def _lower_address(text: str) -> str:
 
 Address = Annotated[str, AfterValidator(_lower_address)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
 class _Section(BaseModel):
@@ -77,13 +91,15 @@ class DeploymentSettings(_Section):
         if name in self.markets:
             return self.markets[name]
         return tuple(
-            PriceRef(source=source, symbol=name, max_age_ms=self.default_max_age_ms)
-            for source in self.default_sources
+            PriceRef(source=source, symbol=name, max_age_ms=self.default_max_age_ms) for source in self.default_sources
         )
 
 
 class SourceSettings(_Section):
-    """One price venue. A source called NAME writes marks as ``NAME:SYMBOL`` and middles of the book as ``NAME-book:SYMBOL``."""
+    """One price venue.
+
+    A source called NAME writes marks as ``NAME:SYMBOL`` and middles of the book as ``NAME-book:SYMBOL``.
+    """
 
     kind: Literal["binance-futures"] = "binance-futures"
     websocket: str = "wss://fstream.binance.com/market"
@@ -99,26 +115,32 @@ class WorkerSettings(_Section):
     flush_ms: PositiveInt = 5
     slice_records: PositiveInt = 2_000
     instance_id: str | None = None
-    admin_port: int = 9_101
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 9_101
 
 
 class ApiSettings(_Section):
     """The aiohttp layer. ``upnl_as_number``: ``/partyA_upnl`` answers a JSON number instead of a decimal string."""
 
     host: str = "127.0.0.1"
-    port: int = 8_080
+    port: Port = 8_080
     admin_host: str = "127.0.0.1"
-    admin_port: int = 9_102
+    admin_port: Port = 9_102
     upnl_as_number: bool = False
     max_lag_ms: PositiveInt = 10_000
+
+
+class BrokerSettings(_Section):
+    """The embedded broker, used where ``kafka`` is not set; ``jars`` is the directory its jars are fetched into."""
+
+    port: Port = 9_092
+    jars: Path = Path(".kafka/libs")
 
 
 class Settings(BaseSettings):
     """The effective configuration. ``epoch`` names a rebuild of all tables; ``kafka`` are bootstrap servers."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TIDEMARK_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
 
     epoch: PositiveInt = 1
     kafka: str | None = None
@@ -128,6 +150,7 @@ class Settings(BaseSettings):
     sources: dict[Name, SourceSettings] = {}
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
+    broker: BrokerSettings = BrokerSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -139,7 +162,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence: arguments, environment, file."""
-        path = os.environ.get("TIDEMARK_CONFIG")
+        path = os.environ.get(CONFIG_VARIABLE)
         file = (TomlConfigSettingsSource(settings_cls, Path(path)),) if path else ()
         return (init_settings, env_settings, *file)
 
@@ -153,14 +176,38 @@ def load_settings(**overrides: object) -> Settings:
     """Read the configuration.
 
     Raises:
-        BadSettings: A key is unknown or a value is not what it should be, or the file is missing.
+        BadSettings: A key or variable is unknown, a value is not what it should be, or the file is missing.
     """
-    path = os.environ.get("TIDEMARK_CONFIG")
+    path = os.environ.get(CONFIG_VARIABLE)
     if path and not Path(path).is_file():
-        msg = f"expected a configuration file at {path} (TIDEMARK_CONFIG), found none"
+        msg = f"expected a configuration file at {path} ({CONFIG_VARIABLE}), found none"
         raise BadSettings(msg)
+    _refuse_unknown_variables()
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()]
-        raise BadSettings("\n".join(lines)) from error
+        raise BadSettings("\n".join(_said(e) for e in error.errors())) from error
+    except tomllib.TOMLDecodeError as error:
+        msg = f"expected TOML in {path}, found a fault: {error}"
+        raise BadSettings(msg) from error
+    except SettingsError as error:
+        msg = f"expected JSON for a list or table in a {_PREFIX}* variable, found a fault: {error}"
+        raise BadSettings(msg) from error
+
+
+def _refuse_unknown_variables() -> None:
+    """Pydantic passes over a variable whose first part is no field; a misspelt one would be without effect."""
+    fields = set(Settings.model_fields)
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIX) and name != CONFIG_VARIABLE:
+            field = name.removeprefix(_PREFIX).partition("__")[0].lower()
+            if field not in fields:
+                msg = f"{name}: expected one of {', '.join(sorted(fields))} after {_PREFIX}, found {field}"
+                raise BadSettings(msg)
+
+
+def _said(error: ErrorDetails) -> str:
+    key = ".".join(map(str, error["loc"]))
+    # Endpoints carry the keys of node providers; a table that holds a misplaced one is not shown either.
+    hidden = "rpc" in error["loc"] or isinstance(error["input"], dict)
+    return f"{key}: {error['msg']}" if hidden else f"{key}: {error['msg']}, found {error['input']!r}"

@@ -1,0 +1,71 @@
+"""price-ticks → marks: the newest price of each source and symbol, by event time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import prometheus_client
+
+from models.codec import decode_row
+from models.errors import BadRecord
+from models.ids import mark_key
+from models.prices import decode_mark, decode_tick, encode_mark, later_mark, mark_of
+from streams.partitions import partition_of
+from streams.topics import MARKS
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+    from models.prices import Mark
+    from streams.app import TidemarkApp
+    from streams.transport.slices import Slice
+
+_TICKS = prometheus_client.Counter("tidemark_price_ticks_total", "Ticks folded into marks, by what became of them.", ("outcome",))
+_moved, _repeated, _refused = (_TICKS.labels(outcome) for outcome in ("moved", "repeated", "refused"))
+
+
+class MarksAgent:
+    """Keeps the ``marks`` table."""
+
+    def __init__(self, app: TidemarkApp) -> None:
+        self._app = app
+
+    async def handle(self, part: Slice) -> None:
+        """Fold a slice of ticks; each key's row is written once."""
+        rows = self._app.rows
+        standing: dict[bytes, tuple[int, Mark | None]] = {}
+        changed: dict[bytes, Mark] = {}
+        for record in part:
+            try:
+                key, mark = self._read(record)
+            except BadRecord as error:
+                _refused.inc()
+                rows.refuse(record, error, part)
+                continue
+            if key not in standing:
+                standing[key] = self._standing(part.partition, key)
+            version, before = standing[key]
+            newer = later_mark(before, mark)
+            if newer is None:
+                _repeated.inc()
+                continue
+            _moved.inc()
+            standing[key] = (version + 1, newer)
+            changed[key] = newer
+        for key, mark in changed.items():
+            rows.write(MARKS, part.partition, key, standing[key][0], encode_mark(mark), part)
+
+    def _read(self, record: ConsumerRecord[bytes, bytes]) -> tuple[bytes, Mark]:
+        tick = decode_tick(record.value or b"")
+        key = mark_key(tick.source, tick.symbol)
+        if record.key != key or partition_of(key, self._app.settings.topics.partitions) != record.partition:
+            msg = f"expected key {key!r} in its own partition, found {record.key!r} in {record.partition}"
+            raise BadRecord(msg)
+        return key, mark_of(tick, record.offset)
+
+    def _standing(self, partition: int, key: bytes) -> tuple[int, Mark | None]:
+        value = self._app.rows.get(MARKS, partition, key)
+        if value is None:
+            return 0, None
+        row = decode_row(value)
+        return row.version, decode_mark(row.body)

@@ -1,0 +1,281 @@
+"""A deployment's node: several endpoints, of which a faulty one is put aside for a while and the next one asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prometheus_client import Counter
+
+from models.errors import TidemarkError
+from streams.ingest.backoff import Backoff
+from streams.ingest.blocks import Header, read_header, read_optional_header
+from streams.ingest.rpc import EndpointSlow, Refused, RpcError, TooMuch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from streams.ingest.rpc import Call, Endpoint
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_REQUESTS = Counter("tidemark_rpc_requests_total", "Requests by outcome.", ("deployment", "endpoint", "outcome"))
+_ASIDE = Counter("tidemark_rpc_endpoints_put_aside_total", "Endpoints put aside.", ("deployment", "endpoint", "cause"))
+
+
+class WrongChain(TidemarkError):
+    """Every endpoint serves another chain than the one configured. Correct ``chain_id`` or ``rpc``."""
+
+
+class OtherChain(RpcError):
+    """The endpoint serves another chain than the one configured."""
+
+
+class OlderHead(RpcError):
+    """The endpoint's newest block is older than what is already known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for an endpoint, in seconds.
+
+    ``answer_s``: for one answer. ``down_s``: bounds of the back-off while an endpoint is down or limits our rate.
+    ``wrong_chain_s`` and ``older_head_s``: how long it is put aside for these. ``stuck_s``: a head that does not
+    advance for so long is compared with the other endpoints' heads.
+    """
+
+    answer_s: float = 15.0
+    down_s: tuple[float, float] = (0.5, 30.0)
+    wrong_chain_s: float = 600.0
+    older_head_s: float = 30.0
+    stuck_s: float = 15.0
+
+
+# Endpoints behind one balancer differ by a block or two all the time; more is a node that does not keep up.
+_OLDER_HEAD_BLOCKS = 5
+# One slow answer may be a large one; several in a row are a slow endpoint.
+_SLOW_ANSWERS = 2
+_BATCH_CALLS = 50
+_BATCHES_IN_FLIGHT = 4
+
+
+@dataclass(slots=True)
+class _Standing:
+    endpoint: Endpoint
+    backoff: Backoff
+    is_checked: bool = False
+    is_wrong_chain: bool = False
+    slow_answers: int = 0
+    aside_until_s: float = 0.0
+
+
+class Node:
+    """Asks the first endpoint that is in order; waits, and never gives up, while none is.
+
+    Args:
+        deployment: Name for logs and metrics.
+        endpoints: In order of preference.
+        chain_id: The chain they all must serve.
+        patience: How long to wait for what.
+    """
+
+    def __init__(
+        self, deployment: str, endpoints: Sequence[Endpoint], chain_id: int, patience: Patience | None = None
+    ) -> None:
+        self.deployment = deployment
+        self._patience = patience or Patience()
+        self._standings = [_Standing(endpoint, Backoff(*self._patience.down_s)) for endpoint in endpoints]
+        self._chain_id = chain_id
+        self._highest = -1
+        self._advanced_s = 0.0
+
+    async def ask(self, calls: Sequence[Call], read: Callable[[list[Any]], _T], *, is_divisible: bool = False) -> _T:
+        """Ask one endpoint all ``calls`` and return what ``read`` makes of their results.
+
+        Args:
+            calls: Asked as one batch.
+            read: Raises BadAnswer where the results are not what they should be; then another endpoint is asked.
+            is_divisible: The caller would rather ask for less than wait for another endpoint when one is slow.
+
+        Raises:
+            TooMuch: The answer is too large, or slow and ``is_divisible``.
+            Refused: Every endpoint in order answers with an error of its own.
+            WrongChain: Every endpoint serves another chain.
+        """
+        answer, _ = await self._ask(calls, read, is_divisible=is_divisible)
+        return answer
+
+    async def ask_many(self, calls: Sequence[Call], read: Callable[[Any], _T]) -> list[_T]:
+        """Ask any number of calls in bounded batches and return what ``read`` makes of each result, in order.
+
+        Raises:
+            TooMuch: The answer to a single call is too large.
+            Refused: Every endpoint in order answers a call with an error of its own.
+            WrongChain: Every endpoint serves another chain.
+        """
+        room = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
+
+        async def ask(some: Sequence[Call]) -> list[_T]:
+            async with room:
+                return await self._divide(some, read)
+
+        batches = [calls[start : start + _BATCH_CALLS] for start in range(0, len(calls), _BATCH_CALLS)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask(batch)) for batch in batches]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [result for task in tasks for result in task.result()]
+
+    async def head(self) -> Header:
+        """Return the newest block, of an endpoint whose head is not older than what is known where there is one."""
+        while True:
+            header, standing = await self._ask([("eth_getBlockByNumber", ["latest", False])], _only_header)
+            now_s = asyncio.get_running_loop().time()
+            if header.number > self._highest:
+                self._highest, self._advanced_s = header.number, now_s
+                return header
+            if now_s - self._advanced_s > self._patience.stuck_s:
+                self._advanced_s = now_s
+                await self._ask_the_others(standing)
+            if header.number + _OLDER_HEAD_BLOCKS >= self._highest:
+                return header
+            msg = f"expected a head near {self._highest} at endpoint {standing.endpoint.label}, found {header.number}"
+            self._put_aside(standing, OlderHead(msg))
+            if not self._in_order():
+                return header
+
+    def expect_head(self, number: int) -> None:
+        """Make known that the chain has reached ``number``: a head well below it is an older one."""
+        self._highest = max(self._highest, number)
+
+    async def header(self, number: int) -> Header | None:
+        """Return the block of that number, None where the node does not have it yet."""
+        return (await self.headers([number]))[0]
+
+    async def headers(self, numbers: Sequence[int]) -> list[Header | None]:
+        """Return the blocks of these numbers, None for those the node does not have yet."""
+        calls: list[Call] = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
+        return await self.ask_many(calls, read_optional_header)
+
+    async def finalized(self) -> int | None:
+        """Return the number of the node's ``finalized`` block, None where it does not offer the tag."""
+        try:
+            header = await self.ask(
+                [("eth_getBlockByNumber", ["finalized", False])], lambda results: read_optional_header(results[0])
+            )
+        except Refused:
+            return None
+        return None if header is None else header.number
+
+    async def _ask(
+        self, calls: Sequence[Call], read: Callable[[list[Any]], _T], *, is_divisible: bool = False
+    ) -> tuple[_T, _Standing]:
+        refused: dict[str, Refused] = {}
+        while True:
+            standing = await self._next(refused)
+            if standing is None:
+                raise next(iter(refused.values()))
+            try:
+                answer = read(await self._try(standing, calls))
+            except TooMuch:
+                self._count(standing, "too much")
+                raise
+            except Refused as error:
+                self._count(standing, "refused")
+                refused[standing.endpoint.label] = error
+            except EndpointSlow as error:
+                standing.slow_answers += 1
+                if not is_divisible or standing.slow_answers > _SLOW_ANSWERS:
+                    self._put_aside(standing, error)
+                if is_divisible:
+                    msg = f"{error}; asking for less"
+                    raise TooMuch(msg) from error
+            except RpcError as error:
+                self._put_aside(standing, error)
+            else:
+                standing.backoff.reset()
+                standing.slow_answers = 0
+                self._count(standing, "answered")
+                return answer, standing
+
+    async def _try(self, standing: _Standing, calls: Sequence[Call]) -> list[Any]:
+        if not standing.is_checked:
+            found = (await standing.endpoint.ask([("eth_chainId", [])], self._patience.answer_s))[0]
+            standing.is_wrong_chain = found != hex(self._chain_id)
+            if standing.is_wrong_chain:
+                msg = f"expected chain {self._chain_id} at endpoint {standing.endpoint.label}, found {found!r}"
+                raise OtherChain(msg)
+            standing.is_checked = True
+        return await standing.endpoint.ask(calls, self._patience.answer_s)
+
+    async def _divide(self, calls: Sequence[Call], read: Callable[[Any], _T]) -> list[_T]:
+        try:
+            return await self.ask(calls, lambda results: list(map(read, results)), is_divisible=len(calls) > 1)
+        except TooMuch:
+            if len(calls) == 1:
+                raise
+            half = len(calls) // 2
+            return await self._divide(calls[:half], read) + await self._divide(calls[half:], read)
+
+    async def _ask_the_others(self, asked: _Standing) -> None:
+        for standing in self._in_order():
+            if standing is asked:
+                continue
+            try:
+                header = _only_header(await self._try(standing, [("eth_getBlockByNumber", ["latest", False])]))
+            except RpcError as error:
+                self._put_aside(standing, error)
+            else:
+                self._highest = max(self._highest, header.number)
+
+    def _in_order(self) -> list[_Standing]:
+        now_s = asyncio.get_running_loop().time()
+        return [standing for standing in self._standings if standing.aside_until_s <= now_s]
+
+    async def _next(self, refused: Mapping[str, Refused]) -> _Standing | None:
+        while True:
+            for standing in self._in_order():
+                if standing.endpoint.label not in refused:
+                    return standing
+            if refused:
+                return None
+            if all(standing.is_wrong_chain for standing in self._standings):
+                msg = f"expected chain {self._chain_id} of {self.deployment}, found another one at every endpoint"
+                raise WrongChain(msg)
+            wait_s = min(s.aside_until_s for s in self._standings) - asyncio.get_running_loop().time()
+            _log.warning("no endpoint in order deployment=%s wait_s=%.1f", self.deployment, wait_s)
+            await asyncio.sleep(max(0.0, wait_s))
+
+    def _put_aside(self, standing: _Standing, error: RpcError) -> None:
+        match error:
+            case OtherChain():
+                wait_s = self._patience.wrong_chain_s
+            case OlderHead():
+                wait_s = self._patience.older_head_s
+            case _:
+                wait_s = standing.backoff.next_s()
+        # What answers there after a pause may be another node.
+        standing.is_checked = False
+        standing.aside_until_s = asyncio.get_running_loop().time() + wait_s
+        cause = type(error).__name__
+        self._count(standing, cause)
+        _ASIDE.labels(self.deployment, standing.endpoint.label, cause).inc()
+        _log.warning(
+            "endpoint put aside deployment=%s endpoint=%s wait_s=%.1f cause=%s reason=%s",
+            self.deployment,
+            standing.endpoint.label,
+            wait_s,
+            cause,
+            error,
+        )
+
+    def _count(self, standing: _Standing, outcome: str) -> None:
+        _REQUESTS.labels(self.deployment, standing.endpoint.label, outcome).inc()
+
+
+def _only_header(results: list[Any]) -> Header:
+    return read_header(results[0])

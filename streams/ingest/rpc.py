@@ -1,0 +1,282 @@
+"""One JSON-RPC endpoint of a node, over HTTP or websocket, and what may go wrong with it.
+
+* ``RpcError``: the root; carries no URL, since that may hold a provider's key.
+    * ``EndpointDown``: no connection, an HTTP error, or an answer that is not JSON-RPC.
+    * ``EndpointSlow``: no answer in time.
+    * ``RateLimited``: the provider asks us to come back later.
+    * ``TooMuch``: the answer would be larger than the provider or we allow; ask for less.
+    * ``Refused``: any other error the node answered with.
+    * ``BadAnswer``: an answer that is not what the method's description says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+
+import aiohttp
+import orjson
+
+from models.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = [
+    "BadAnswer",
+    "Call",
+    "Endpoint",
+    "EndpointDown",
+    "EndpointSlow",
+    "HttpEndpoint",
+    "RateLimited",
+    "Refused",
+    "RpcError",
+    "TooMuch",
+    "WebsocketEndpoint",
+]
+
+Call = tuple[str, list[Any]]
+"""A method's name and its parameters."""
+
+# 10,000 logs of SYMMIO are some 20 MB of JSON; four times that is no answer but an accident.
+_MAX_ANSWER_BYTES = 80 * 1024 * 1024
+
+_RATE_WORDS = ("rate limit", "too many requests", "request count", "per second", "capacity", "throughput", "credits")
+_SIZE_WORDS = ("too many", "too large", "too big", "more than", "limit exceeded", "block range", "exceed", "timed out",
+               "timeout", "response size", "max results")  # fmt: skip
+_LIMIT_EXCEEDED = -32005
+
+
+class RpcError(TidemarkError):
+    """An endpoint did not give what was asked of it."""
+
+
+class EndpointDown(RpcError):
+    """The endpoint cannot be reached or does not speak JSON-RPC. Check its URL and key."""
+
+
+class EndpointSlow(RpcError):
+    """The endpoint did not answer in time."""
+
+
+class RateLimited(RpcError):
+    """The provider's limit of requests is reached. Add another endpoint or a larger plan."""
+
+
+class TooMuch(RpcError):
+    """More was asked for than one answer may hold."""
+
+
+class Refused(RpcError):
+    """The node answered with an error of its own."""
+
+
+class BadAnswer(RpcError):
+    """The node's answer is not of the shape its method promises."""
+
+
+class Endpoint(Protocol):
+    """A place that answers JSON-RPC. ``label`` names it in logs and metrics without its URL."""
+
+    label: str
+
+    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Any]:
+        """Return the calls' results in their order; the first error among them is raised."""
+
+    async def close(self) -> None:
+        """Disconnect."""
+
+
+class HttpEndpoint:
+    """An http(s) endpoint; several calls travel as one JSON-RPC batch."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, label: str) -> None:
+        self.label = label
+        self._session = session
+        self._url = url
+        self._ids = itertools.count(1)
+
+    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Any]:
+        """Return the calls' results in their order; the first error among them is raised."""
+        requests = _requests(calls, self._ids)
+        body = orjson.dumps(requests if len(requests) > 1 else requests[0])
+        try:
+            async with self._session.post(
+                self._url,
+                data=body,
+                headers={"Content-Type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as response:
+                status, answer = response.status, await _read(response)
+        except TimeoutError as error:
+            msg = f"expected endpoint {self.label} to answer {calls[0][0]} in {timeout_s} s, found no answer"
+            raise EndpointSlow(msg) from error
+        except aiohttp.ClientError as error:
+            # The error's text may hold the URL, and that a key.
+            msg = f"expected endpoint {self.label} to answer {calls[0][0]}, found {type(error).__name__}"
+            raise EndpointDown(msg) from None
+        return _results(calls, requests, _answers(status, answer, self.label), self.label)
+
+    async def close(self) -> None:
+        """Nothing to do: the session is its owner's."""
+
+
+class WebsocketEndpoint:
+    """A ws(s) endpoint; subscribes to ``newHeads`` and calls ``on_head`` for each, connecting anew when asked again."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, label: str, on_head: Callable[[], None]) -> None:
+        self.label = label
+        self._session = session
+        self._url = url
+        self._on_head = on_head
+        self._ids = itertools.count(1)
+        self._connecting = asyncio.Lock()
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+
+    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Any]:
+        """Return the calls' results in their order; the first error among them is raised."""
+        requests = _requests(calls, self._ids)
+        try:
+            async with asyncio.timeout(timeout_s):
+                answers = await self._exchange(requests)
+        except TimeoutError as error:
+            msg = f"expected endpoint {self.label} to answer {calls[0][0]} in {timeout_s} s, found no answer"
+            raise EndpointSlow(msg) from error
+        return _results(calls, requests, answers, self.label)
+
+    async def listen(self, timeout_s: float) -> None:
+        """Be connected and subscribed, and return when the connection has ended."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._connect()
+        except TimeoutError as error:
+            msg = f"expected endpoint {self.label} to take a connection in {timeout_s} s, found no answer"
+            raise EndpointSlow(msg) from error
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._socket is not None:
+            await self._socket.close()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+    async def _exchange(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        socket = await self._connect()
+        futures = [self._answers.setdefault(r["id"], asyncio.Future()) for r in requests]
+        try:
+            for request in requests:
+                await socket.send_str(orjson.dumps(request).decode())
+            return list(await asyncio.gather(*futures))
+        except ConnectionError as error:
+            msg = f"expected endpoint {self.label} to stay connected, found it closed"
+            raise EndpointDown(msg) from error
+        finally:
+            for request in requests:
+                self._answers.pop(request["id"], None)
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
+        async with self._connecting:
+            if self._socket is not None and not self._socket.closed:
+                return self._socket
+            try:
+                socket = await self._session.ws_connect(self._url, max_msg_size=_MAX_ANSWER_BYTES, heartbeat=20.0)
+                await socket.send_json({"jsonrpc": "2.0", "id": 0, "method": "eth_subscribe", "params": ["newHeads"]})
+            except (aiohttp.ClientError, ConnectionError) as error:
+                msg = f"expected endpoint {self.label} to take a websocket, found {type(error).__name__}"
+                raise EndpointDown(msg) from None
+            self._socket = socket
+            self._reading = asyncio.create_task(self._read(socket), name=f"rpc {self.label}")
+            return socket
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in socket:
+            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                break
+            try:
+                answer = orjson.loads(message.data)
+            except orjson.JSONDecodeError:
+                break
+            if not isinstance(answer, dict):
+                break
+            if answer.get("method") == "eth_subscription":
+                self._on_head()
+            elif (future := self._answers.get(answer.get("id", -1))) is not None and not future.done():
+                future.set_result(answer)
+        await socket.close()
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(EndpointDown(f"expected endpoint {self.label} to stay connected, found it closed"))
+
+
+def _requests(calls: Sequence[Call], ids: itertools.count[int]) -> list[dict[str, Any]]:
+    return [{"jsonrpc": "2.0", "id": next(ids), "method": method, "params": params} for method, params in calls]
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > _MAX_ANSWER_BYTES:
+            msg = f"expected an answer of at most {_MAX_ANSWER_BYTES} bytes, found more"
+            raise TooMuch(msg)
+    return b"".join(chunks)
+
+
+def _answers(status: int, body: bytes, label: str) -> list[Any]:
+    msg = f"expected endpoint {label} to answer, found HTTP {status} and {body[:80]!r}; check its URL and key"
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        raise TooMuch(msg)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise RateLimited(msg)
+    if status == HTTPStatus.GATEWAY_TIMEOUT:
+        raise EndpointSlow(msg)
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise EndpointDown(msg) from error
+    # Some providers send JSON-RPC errors with HTTP 400 or 500: the error says more than the status.
+    if status >= HTTPStatus.BAD_REQUEST and not (isinstance(answer, dict) and answer.get("error")):
+        raise EndpointDown(msg)
+    return answer if isinstance(answer, list) else [answer]
+
+
+def _results(calls: Sequence[Call], requests: list[dict[str, Any]], answers: list[Any], label: str) -> list[Any]:
+    if not all(isinstance(answer, dict) for answer in answers):
+        msg = f"expected JSON-RPC objects of endpoint {label}, found {str(answers)[:80]}"
+        raise BadAnswer(msg)
+    by_id = {answer.get("id"): answer for answer in answers}
+    results = []
+    for (method, _), request in zip(calls, requests, strict=True):
+        # A batch that is refused as a whole is answered by one error without an id.
+        answer = by_id.get(request["id"]) or by_id.get(None)
+        if answer is None:
+            msg = f"expected an answer to {method} of endpoint {label}, found none in its batch"
+            raise BadAnswer(msg)
+        if answer.get("error") is not None:
+            raise _of_error(method, answer["error"], label)
+        if "result" not in answer:
+            msg = f"expected a result of {method} of endpoint {label}, found {str(answer)[:80]}"
+            raise BadAnswer(msg)
+        results.append(answer["result"])
+    return results
+
+
+def _of_error(method: str, error: object, label: str) -> RpcError:
+    code, text = (error.get("code"), str(error.get("message"))) if isinstance(error, dict) else (None, str(error))
+    msg = f"expected endpoint {label} to answer {method}, found error {code}: {text[:200]}"
+    lower = text.lower()
+    if any(word in lower for word in _RATE_WORDS):
+        return RateLimited(msg)
+    is_logs = method == "eth_getLogs"
+    if is_logs and (code == _LIMIT_EXCEEDED or any(word in lower for word in _SIZE_WORDS)):
+        return TooMuch(msg)
+    return RateLimited(msg) if code == _LIMIT_EXCEEDED else Refused(msg)

@@ -1,0 +1,132 @@
+"""The tables, and the one way to write a row: into a partition that is owned, store first, then changelog."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import faust
+from yarl import URL
+
+from models.codec import encode_row
+from streams.clock import now_ms
+from streams.deadletter import dead_letter, encode_dead_letter
+from streams.partitions import partition_of
+from streams.topics import DEAD_LETTERS, TABLES, changelog_name, topic_name
+from streams.transport.publisher import check_size
+from streams.transport.stores import MemoryStore, RocksStore, RowStore
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from aiokafka import ConsumerRecord
+
+    from models.errors import TidemarkError
+    from streams.settings import Settings
+    from streams.transport.ownership import Ownership
+    from streams.transport.publisher import Charge, Publisher
+
+class RowTable(faust.Table):  # type: ignore[misc]
+    """A Faust table whose rows are written and read by partition and key."""
+
+    def _new_store_by_url(self, url: Any) -> RowStore:
+        # Stock stores write to the partition of whatever event is current, and keep what was revoked.
+        store = MemoryStore if URL(url).scheme == "memory" else RocksStore
+        return store(URL(url), self.app, self, table_name=self.name, loop=self.loop)
+
+
+class Uncharged:
+    """The charge of records nothing waits for but the publisher's own drain."""
+
+    def opened(self) -> None:
+        """One more record."""
+
+    def acked(self, count: int) -> None:
+        """``count`` records are acknowledged."""
+
+
+_UNCHARGED = Uncharged()
+
+
+class Rows:
+    """Reads and writes rows of owned partitions."""
+
+    def __init__(self, settings: Settings, tables: Mapping[str, RowTable], publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._partitions = settings.topics.partitions
+        self._dead_letters = topic_name(settings, DEAD_LETTERS)
+        self._changelogs = {name: changelog_name(settings, name) for name in TABLES}
+        self._tables_of = {changelog: name for name, changelog in self._changelogs.items()}
+        self._stores: dict[str, RowStore] = {name: table.data for name, table in tables.items()}
+        self.ownership: Ownership
+
+    def get(self, table: str, partition: int, key: bytes) -> bytes | None:
+        """Read a row as it is encoded, None where there is none."""
+        return self._stores[table].get(partition, key)
+
+    def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Every key and row of a partition."""
+        return self._stores[table].rows(partition)
+
+    def write(
+        self, table: str, partition: int, key: bytes, version: int, body: Mapping[str, Any],
+        charge: Charge = _UNCHARGED,
+    ) -> None:  # fmt: skip
+        """Write a row under the owner's term.
+
+        Raises:
+            NotOwner: The partition is not ours.
+            RecordTooLarge: The broker would refuse the row; the store is as it was.
+        """
+        row = encode_row(self.ownership.term(partition), version, body)
+        check_size(table, key, row)
+        self._stores[table].put(partition, key, row)
+        self._publisher.append(self._changelogs[table], partition, key, row, charge)
+
+    def publish_again(self, table: str, partition: int, key: bytes, charge: Charge = _UNCHARGED) -> None:
+        """Send a row that stands once more, as it is: a stranger's record is behind it in the changelog."""
+        self.ownership.term(partition)
+        row = self._stores[table].get(partition, key)
+        if row is not None:
+            self._publisher.append(self._changelogs[table], partition, key, row, charge)
+
+    def send(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
+        """Send an output record that is no row."""
+        self._publisher.append(topic, partition, key, value, charge)
+
+    def refuse(self, record: ConsumerRecord[bytes, bytes], error: TidemarkError, charge: Charge) -> None:
+        """Put a record that cannot be read or folded on dead-letters, with its cause and position."""
+        key = record.key or b""
+        letter = dead_letter(
+            record.topic, record.value or b"", error, at_ms=now_ms(), key=key, position=(record.partition, record.offset)
+        )
+        self.send(self._dead_letters, partition_of(key, self._partitions), key, encode_dead_letter(letter), charge)
+
+    def flush(self) -> None:
+        """Let what was written leave."""
+        self._publisher.flush()
+
+    async def drain(self) -> None:
+        """Wait until everything written is acknowledged."""
+        await self._publisher.drain()
+
+    @property
+    def unacked(self) -> int:
+        """Records written and not acknowledged yet."""
+        return self._publisher.unacked
+
+    def acknowledged(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], offset: int) -> None:
+        """The broker acknowledged a batch; if it was of a changelog, its rows are durable."""
+        table = self._tables_of.get(topic)
+        if table is not None and self.ownership.owns(partition):
+            self._stores[table].acknowledged(partition, rows, offset)
+
+    def keep_only(self, partitions: Collection[int]) -> None:
+        """Forget the rows of partitions that went to others."""
+        for store in self._stores.values():
+            for partition in set(range(self._partitions)) - set(partitions):
+                store.forget(partition)
+
+    def forget_unacked(self) -> None:
+        """Drop rows that the broker did not acknowledge."""
+        for store in self._stores.values():
+            store.forget_unacked()

@@ -1,0 +1,36 @@
+"""Faust's assignor, which keeps changelogs in its plan but out of what the consumer fetches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from faust.assignor import PartitionAssignor
+from faust.assignor.client_assignment import ClientMetadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class SliceAssignor(PartitionAssignor):  # type: ignore[misc]
+    """Co-partitions topics and changelogs; only topics reach the group's assignment.
+
+    Recovery reads changelogs with a consumer of its own. Were they assigned, aiokafka would fetch them into buffers that
+    nobody drains, and skip their whole node.
+    """
+
+    def _protocol_assignments(self, *args: Any) -> Mapping[str, ConsumerProtocolMemberAssignment]:
+        changelogs = self._table_manager.changelog_topics
+        return {
+            member: ConsumerProtocolMemberAssignment(
+                plan.version, [(topic, parts) for topic, parts in plan.assignment if topic not in changelogs],
+                plan.user_data,
+            )
+            for member, plan in super()._protocol_assignments(*args).items()
+        }  # fmt: skip
+
+    def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
+        """Take the whole plan from the metadata, where changelogs still are."""
+        plan = ClientMetadata.loads(self._decompress(assignment.user_data)).assignment
+        whole = sorted(plan.kafka_protocol_assignment(self._table_manager))
+        super().on_assignment(ConsumerProtocolMemberAssignment(assignment.version, whole, assignment.user_data))

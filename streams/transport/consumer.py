@@ -1,0 +1,303 @@
+"""Faust's consumer, handing out slices and committing only what is complete."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Any
+
+from faust.transport.consumer import ConsumerMessage
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.transport.process import crash
+from streams.transport.slices import Slice, SliceMisused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from aiokafka import ConsumerRecord
+
+# Faust hard-codes 1,500: one idle partition's long poll then delays the busy ones of the same node (p50 795 ms).
+_FETCH_MAX_WAIT_MS = 50
+# Slices handed out and not complete. 32 slices of 2,000 records of 200 B are 13 MB, and 100 ms of work.
+_OPEN_SLICES = 32
+# A worker asked to stop has 3 s in all; a revocation has the session timeout, of which this is what agents may take.
+_STOP_WAIT_S = 1.0
+_REVOKE_WAIT_S = 4.0
+_POLL_S = 0.5
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread with aiokafka's consumer."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # noqa: SLF001 - Faust offers no setting for it
+        return consumer
+
+    @property
+    def coordinator(self) -> Any:
+        """aiokafka's group coordinator, None before the start."""
+        return None if self._consumer is None else self._consumer._coordinator  # noqa: SLF001
+
+    async def start_offsets(self, tps: list[TP]) -> dict[TP, int]:
+        """Where each partition goes on: what the group committed, else the first offset there is."""
+        return await self.call_thread(self._start_offsets, tps)  # type: ignore[no-any-return]
+
+    async def _start_offsets(self, tps: list[TP]) -> dict[TP, int]:
+        consumer = self._ensure_consumer()
+        keys = [driver.ensure_aiokafka_TP(tp) for tp in tps]
+        first = await consumer.beginning_offsets(keys)
+        committed = await asyncio.gather(*(consumer.committed(key) for key in keys))
+        return {tp: max(first[key], offset or 0) for tp, key, offset in zip(tps, keys, committed, strict=True)}
+
+
+class SliceConsumer(driver.Consumer):  # type: ignore[misc]
+    """Delivers slices, knows which are complete, commits those.
+
+    Every topic an agent reads is delivered in slices. Changelogs never pass through here: they are not in the group's
+    assignment (``SliceAssignor``) and are read by recovery's own consumer.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.dead: BaseException | None = None
+        self._handed: defaultdict[TP, deque[Slice]] = defaultdict(deque)
+        self._next: dict[TP, int] = {}
+        self._committed: dict[TP, int] = {}
+        self._epoch = 0
+        self._room = asyncio.Event()
+        super().__init__(*args, **kwargs)
+        self.slice_records: int = self.app.settings.worker.slice_records
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def thread(self) -> ConsumerThread:
+        """The thread with aiokafka's consumer."""
+        return self._thread  # type: ignore[no-any-return]
+
+    # -- delivering
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        # Stock waits for four tasks per record here.
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):  # noqa: SLF001
+                await self._deliver_next()
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if not self.app.should_stop:
+                raise
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except Exception as error:
+            crash(self, error)
+            raise
+
+    async def _deliver_next(self) -> None:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        if self._open_slices() >= _OPEN_SLICES:
+            # On all partitions together: leaving one out of getmany() makes aiokafka skip its whole node.
+            self._room.clear()
+            await self.wait(self._room, timeout=_POLL_S)
+            return
+        active = self._get_active_partitions()
+        if not active:
+            await self.wait(self.suspend_flow, timeout=0.05)
+            return
+        epoch = self._epoch
+        fetched = await self._getmany(active, _POLL_S)
+        if epoch != self._epoch:
+            # Fetched across a seek: a gap cannot be told from records thrown away. Read again from where we stand.
+            again = {TP(*tp): self._next[TP(*tp)] for tp in fetched or () if TP(*tp) in self._next}
+            if again and self.flow_active:
+                await self._thread.seek_wait(again)
+            return
+        for tp, records in (fetched or {}).items():
+            if not await self._deliver(TP(*tp), records):
+                return
+
+    async def _deliver(self, tp: TP, records: list[ConsumerRecord[bytes, bytes]]) -> bool:
+        epoch, generation = self._epoch, self.app.consumer_generation_id
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        wanted = self._next[tp]
+        if records[0].offset < wanted:
+            records = [record for record in records if record.offset >= wanted]
+        for start in range(0, len(records), self.slice_records):
+            if not self.flow_active or epoch != self._epoch or tp not in self._active_partitions:
+                return False
+            part = Slice(records[start : start + self.slice_records], tp, generation, self)
+            message = ConsumerMessage(
+                tp.topic, tp.partition, part.last_offset, part[-1].timestamp / 1000, part[-1].timestamp_type,
+                None, None, part, None, 0, 0, tp, generation_id=generation,
+            )  # fmt: skip
+            self._handed[tp].append(part)
+            self._next[tp] = part.last_offset + 1
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        return True
+
+    # -- slices
+
+    def begin(self, part: Slice) -> bool:
+        """Take a slice up, or say that it is no longer ours (see ``Slice.begin``)."""
+        if self.dead is not None:
+            return False
+        handed = self._handed.get(part.tp)
+        if handed is None or part not in handed or not self.app.ownership.owns(part.partition):
+            return False
+        for earlier in handed:
+            if earlier is part:
+                break
+            if not earlier.closed:
+                msg = f"expected {earlier} to be done before {part} is begun"
+                raise SliceMisused(msg)
+        part.begun = True
+        return True
+
+    def slice_done(self, part: Slice) -> None:
+        """Send what the slice wrote; it is complete when that is acknowledged."""
+        if part.pending:
+            self.app.publisher.flush()
+        else:
+            self.slice_complete(part)
+
+    def slice_complete(self, part: Slice) -> None:
+        """Make room for another."""
+        del part
+        self._room.set()
+
+    def _open_slices(self) -> int:
+        return sum(not part.complete for parts in self._handed.values() for part in parts)
+
+    def _begun(self) -> list[Slice]:
+        return [part for parts in self._handed.values() for part in parts if part.begun and not part.complete]
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is half done: a stop now loses nothing and repeats nothing but unbegun slices."""
+        return self.dead is None and not self._begun()
+
+    def _drop(self, tps: Iterable[TP] | None = None) -> None:
+        self._epoch += 1
+        for tp in list(self._handed if tps is None else tps):
+            self._handed.pop(tp, None)
+            self._next.pop(tp, None)
+            self._committed.pop(tp, None)
+        self._room.set()
+
+    # -- seeking
+
+    async def perform_seek(self) -> None:
+        """Go on where the group committed; a partition without a commit from its first record."""
+        # Stock leaves partitions without a commit wherever the fetcher was before the rebalance.
+        tps = [TP(*tp) for tp in self.assignment()]
+        self._drop()
+        wanted = await self.thread.start_offsets(tps)
+        await self._thread.seek_wait(wanted)
+        self._drop()
+        self._next.update(wanted)
+        self._committed.update(wanted)
+
+    async def fence(self) -> bool:
+        """Ask the coordinator whether this generation still stands, by a commit that changes nothing.
+
+        Returns:
+            False where the group has rebalanced meanwhile.
+        """
+        tps = [TP(*tp) for tp in self.assignment()]
+        return bool(tps) and bool(await self._commit(await self.thread.start_offsets(tps)))
+
+    # -- rebalancing
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Finish what agents have begun, commit it, drop the rest."""
+        await super().on_partitions_revoked(revoked)
+        self._drop()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Forget the last generation; recovery seeks and resumes."""
+        self._drop()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def wait_empty(self) -> None:
+        """End all writing: flush tasks, slices that agents have begun, sends; commit what is complete."""
+        # Stock waits without a bound, and for Faust's own acks.
+        if self.app.ownership is None:
+            return
+        stopping = self.app.should_stop
+        deadline = time.monotonic() + (_STOP_WAIT_S if stopping else _REVOKE_WAIT_S)
+        await self.app.ownership.stop_writers()
+        while self._begun() and time.monotonic() < deadline and self.dead is None:
+            await asyncio.sleep(0.005)
+        while self._committable() and self.dead is None and time.monotonic() < deadline:
+            if not await self.commit():
+                await asyncio.sleep(0.01)
+        if self._begun() and not stopping:
+            left = self._begun()
+            crash(self, SliceMisused(f"expected every slice to be done {_REVOKE_WAIT_S} s after revocation: {left}"))
+        await self.app.ownership.release(max(0.0, deadline - time.monotonic()))
+
+    # -- committing
+
+    def _committable(self) -> dict[TP, int]:
+        offsets = {}
+        for tp, parts in self._handed.items():
+            for part in parts:
+                if not part.complete:
+                    break
+                offsets[tp] = part.last_offset + 1
+        return {tp: offset for tp, offset in offsets.items() if offset > self._committed.get(tp, -1)}
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002
+        """Commit up to the last complete slice of each partition."""
+        # Stock commits what Faust acked, whatever happened to it, and records a failed commit as done.
+        del topics, start_new_transaction
+        offsets = {} if self.dead is not None else self._committable()
+        if not offsets:
+            return False
+        epoch = self._epoch
+        committed = bool(await self._commit(offsets))
+        if self._thread.crashed:
+            crash(self, self._thread.crash_reason or RuntimeError("commit failed"))
+            return False
+        if committed and epoch == self._epoch:
+            self._committed.update(offsets)
+            for tp, offset in offsets.items():
+                parts = self._handed[tp]
+                while parts and parts[0].last_offset < offset:
+                    parts.popleft()
+            self.app.monitor.on_tp_commit(offsets)
+        return committed
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        del topics
+        return iter(())
+
+    def ack(self, message: Any) -> bool:
+        """Faust's own ack, which says nothing about our rows; only an agent that left a slice undone is noticed."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        part = message.value
+        if isinstance(part, Slice) and part.begun and not part.closed and not self.app.should_stop:
+            crash(self, SliceMisused(f"expected the agent to finish {part}, found it left without done()"))
+        return True
+
+    async def on_task_error(self, exc: BaseException) -> None:
+        """An agent raised: end the process."""
+        # Stock commits here, and the supervisor restarts the agent on the next slice.
+        crash(self, exc)
+        await asyncio.Event().wait()
+
+    async def on_stop(self) -> None:
+        """Stop within the bound."""
+        await self.wait_empty()
+        self.transport._topic_waiters.clear()  # noqa: SLF001 - as stock's on_stop
+
+    @property
+    def lag_records(self) -> Mapping[TP, int]:
+        """Records in each assigned partition that no agent has been handed yet."""
+        return {tp: max(0, (self.highwater(tp) or 0) - offset) for tp, offset in self._next.items()}

@@ -1,0 +1,149 @@
+"""Rows and outputs on their way to the broker, in batches, each charged to what must wait for its acknowledgement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from models.errors import TidemarkError
+from streams.topics import MAX_RECORD_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiokafka import AIOKafkaProducer
+    from aiokafka.structs import RecordMetadata
+
+# Kafka's record header, batch header and varints around key and value come to under 100 bytes.
+_RECORD_OVERHEAD_BYTES = 100
+
+
+class RecordTooLarge(TidemarkError):
+    """A row or output is over the broker's limit. It was refused before the store was written; nothing is committed."""
+
+
+class Charge(Protocol):
+    """What a record is charged to: it is not complete before the record is acknowledged."""
+
+    def opened(self) -> None:
+        """One more record."""
+
+    def acked(self, count: int) -> None:
+        """``count`` of its records are acknowledged."""
+
+
+def check_size(topic: str, key: bytes, value: bytes) -> None:
+    """Refuse a record that the broker would refuse.
+
+    Raises:
+        RecordTooLarge: It is over ``MAX_RECORD_BYTES``.
+    """
+    size = len(key) + len(value) + _RECORD_OVERHEAD_BYTES
+    if size > MAX_RECORD_BYTES:
+        msg = f"expected a record of {topic} of at most {MAX_RECORD_BYTES} bytes, found {size} for key {key!r}"
+        raise RecordTooLarge(msg)
+
+
+class Publisher:
+    """Collects records per topic and partition and sends whole batches, in order within a partition.
+
+    Args:
+        producer: The started aiokafka producer; acks=all and idempotent.
+        fatal: Ends the process without a commit; called when the broker did not take a record.
+        on_acked: Called with each acknowledged batch: topic, partition, keys and values, offset of the last record.
+    """
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        fatal: Callable[[BaseException], None],
+        on_acked: Callable[[str, int, list[tuple[bytes, bytes]], int], None],
+    ) -> None:
+        self._producer = producer
+        self._fatal = fatal
+        self._on_acked = on_acked
+        self._groups: dict[tuple[str, int], list[tuple[bytes, bytes, Charge]]] = {}
+        self._unacked = 0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._pumping = asyncio.create_task(self._pump(), name="publisher")
+
+    @property
+    def unacked(self) -> int:
+        """Records appended and not acknowledged yet."""
+        return self._unacked
+
+    def append(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
+        """Add a record; it leaves with the next ``flush``.
+
+        Raises:
+            RecordTooLarge: The broker would refuse it.
+        """
+        check_size(topic, key, value)
+        charge.opened()
+        self._groups.setdefault((topic, partition), []).append((key, value, charge))
+        self._unacked += 1
+        self._idle.clear()
+
+    def flush(self) -> None:
+        """Send what was appended, soon."""
+        self._wake.set()
+
+    async def drain(self) -> None:
+        """Wait until everything appended is acknowledged."""
+        self.flush()
+        await self._idle.wait()
+
+    async def stop(self) -> None:
+        """End the pump; what is not sent stays unsent."""
+        self._pumping.cancel()
+        await asyncio.wait([self._pumping])
+
+    async def _pump(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                groups, self._groups = self._groups, {}
+                if groups:
+                    await asyncio.gather(
+                        *(self._send(topic, partition, group) for (topic, partition), group in groups.items())
+                    )
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._fatal(error)
+            raise
+
+    async def _send(self, topic: str, partition: int, group: list[tuple[bytes, bytes, Charge]]) -> None:
+        at = 0
+        while at < len(group):
+            batch = self._producer.create_batch()
+            first = at
+            while at < len(group) and batch.append(key=group[at][0], value=group[at][1], timestamp=None) is not None:
+                at += 1
+            if at == first:
+                msg = f"expected a record of {topic} to fit an empty batch, found {len(group[at][1])} bytes"
+                raise RecordTooLarge(msg)
+            batch.close()
+            sent = await self._producer.send_batch(batch, topic, partition=partition)
+            sent.add_done_callback(partial(self._acknowledge, group[first:at]))
+
+    def _acknowledge(
+        self, records: list[tuple[bytes, bytes, Charge]], sent: asyncio.Future[RecordMetadata]
+    ) -> None:
+        error = asyncio.CancelledError() if sent.cancelled() else sent.exception()
+        if error is not None:
+            self._fatal(error)
+            return
+        written = sent.result()
+        last_offset = written.offset + len(records) - 1
+        self._on_acked(written.topic, written.partition, [(key, value) for key, value, _ in records], last_offset)
+        for charge, count in Counter(charge for _, _, charge in records).items():
+            charge.acked(count)
+        self._unacked -= len(records)
+        if not self._unacked:
+            self._idle.set()

@@ -1,0 +1,102 @@
+"""A slice: records of one partition that an agent handles as one event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import faust
+
+from models.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiokafka import ConsumerRecord
+    from faust.types import TP
+
+    from streams.transport.consumer import SliceConsumer
+
+
+class SliceMisused(TidemarkError):
+    """An agent broke the protocol of slices: begin, write, done, once each and in order. A fault of the agent."""
+
+
+class Slice(list["ConsumerRecord[bytes, bytes]"]):
+    """Records of one partition, in offset order.
+
+    The agent calls ``begin`` first and leaves the slice alone where that says False; it calls ``done`` after the last
+    row and output. ``last_offset`` is that of the last record.
+    """
+
+    __slots__ = ("_consumer", "begun", "closed", "generation", "last_offset", "pending", "tp")
+
+    def __init__(
+        self, records: Iterable[ConsumerRecord[bytes, bytes]], tp: TP, generation: int, consumer: SliceConsumer
+    ) -> None:
+        super().__init__(records)
+        self.tp = tp
+        self.generation = generation
+        self.last_offset: int = self[-1].offset
+        self.begun = False
+        self.closed = False
+        self.pending = 0
+        self._consumer = consumer
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def begin(self) -> bool:
+        """Take the slice up; False where its partition is no longer ours and it must be left alone.
+
+        Raises:
+            SliceMisused: An earlier slice of the partition was begun and never done: going on would lose its records.
+        """
+        return self._consumer.begin(self)
+
+    def done(self) -> None:
+        """Say that every record is folded and every row and output is written."""
+        if self.closed or not self.begun:
+            msg = f"expected one begin() and one done() for {self}, found done() {'twice' if self.closed else 'first'}"
+            raise SliceMisused(msg)
+        self.closed = True
+        self._consumer.slice_done(self)
+
+    def opened(self) -> None:
+        """A row or output was charged to this slice."""
+        if self.closed or not self.begun:
+            msg = f"expected writes between begin() and done() of {self}"
+            raise SliceMisused(msg)
+        self.pending += 1
+
+    def acked(self, count: int) -> None:
+        """The broker acknowledged ``count`` rows and outputs of this slice."""
+        self.pending -= count
+        if self.complete:
+            self._consumer.slice_complete(self)
+
+    @property
+    def partition(self) -> int:
+        """The partition all records are of."""
+        return self.tp.partition
+
+    @property
+    def complete(self) -> bool:
+        """Whether the slice's offset may be committed."""
+        return self.closed and not self.pending
+
+    def __repr__(self) -> str:
+        return f"<slice {self.tp.topic}[{self.tp.partition}] {self[0].offset}..{self.last_offset}>"
+
+
+class SliceSchema(faust.Schema):  # type: ignore[misc]
+    """Hands a slice through as an event's value; nothing is decoded by Faust."""
+
+    def loads_key(self, app: Any, message: Any, **kwargs: Any) -> None:
+        """A slice has no key."""
+
+    def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Any:
+        """The slice itself."""
+        return message.value
