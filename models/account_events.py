@@ -64,7 +64,7 @@ class Supported(msgspec.Struct, tag="supported", tag_field="kind", frozen=True):
 AccountRecord = Transaction | AccountCheckpoint | Final | RolledBack | Unsupported | Supported
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AccountRecord)
+_decoder: msgspec.json.Decoder[AccountRecord] = msgspec.json.Decoder(AccountRecord)
 
 
 def encode_account_record(record: AccountRecord) -> bytes:

@@ -135,7 +135,7 @@ class Checkpoint(msgspec.Struct, tag="checkpoint", tag_field="kind", frozen=True
 ChainRecord = Block | Watermark | Rollback | Join | Joined | Checkpoint
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(ChainRecord)
+_decoder: msgspec.json.Decoder[ChainRecord] = msgspec.json.Decoder(ChainRecord)
 
 
 def encode_chain_record(record: ChainRecord) -> bytes:
@@ -157,5 +157,4 @@ def decode_chain_record(value: bytes) -> ChainRecord:
 
 
 Position = tuple[int, int]
-"""Where in ``chain-blocks`` something stands: (record offset, transaction index in the block; -1 for a whole record)."""
-
+"""Where in ``chain-blocks`` something stands: (record offset, transaction index; -1 for a whole record)."""

@@ -26,8 +26,8 @@ class Gap:
 class DeploymentState:
     """The router's row of a deployment.
 
-    ``position`` is that of the last record routed. ``begun_at`` is the offset of the block with the first account event,
-    None before it: a DiamondCut until then is the construction of the Diamond.
+    ``position`` is that of the last record routed. ``begun_at`` is the offset of the block with the first account
+    event, None before it: a DiamondCut until then is the construction of the Diamond.
     """
 
     position: Position = (-1, -1)

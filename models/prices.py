@@ -40,7 +40,7 @@ class BookTick(msgspec.Struct, tag="book", tag_field="kind", frozen=True):
 PriceTick = MarkTick | BookTick
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(PriceTick)
+_decoder: msgspec.json.Decoder[PriceTick] = msgspec.json.Decoder(PriceTick)
 
 
 class Mark(msgspec.Struct, frozen=True):

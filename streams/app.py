@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import faust
 from aiokafka import AIOKafkaProducer
@@ -29,7 +29,10 @@ from streams.transport.recovery import SliceTableManager
 from streams.transport.slices import SliceSchema
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable
+
     from streams.settings import Settings
+    from streams.transport.slices import Slice
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +56,8 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     settings: Settings
     publisher: Publisher
     rows: Rows
-    ownership: Ownership | None = None
+    ownership: Ownership
+    connected = False
     markets: Markets
     books: Books
 
@@ -63,7 +67,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         settings = self.settings
         self._resources = AsyncExitStack()
         self.kafka_producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka,
+            bootstrap_servers=settings.bootstrap,
             acks="all",
             enable_idempotence=True,
             compression_type="lz4",
@@ -79,6 +83,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.flush = Flush(settings, self.rows, self.markets, self.books, self.crash_now)
         self.ownership = Ownership(settings, self.kafka_producer, self.rows, (self.books, self.flush))
         self.rows.ownership = self.ownership
+        self.connected = True
         await self._start_resource(self.markets)
         await self._start_resource(AdminServer(self))
 
@@ -105,7 +110,7 @@ def create_app(settings: Settings) -> TidemarkApp:
     data_dir.mkdir(parents=True, exist_ok=True)
     app = TidemarkApp(
         settings.app_id,
-        broker=[URL(f"kafka://{server}") for server in (settings.kafka or "").split(",")],
+        broker=[URL(f"kafka://{server}") for server in settings.bootstrap.split(",")],
         store=URL(f"{settings.worker.store}://"),
         datadir=data_dir,
         autodiscover=False,
@@ -142,8 +147,8 @@ def create_app(settings: Settings) -> TidemarkApp:
     return app
 
 
-def _handler(agent: Any) -> Any:
-    async def handle(stream: Any) -> None:
+def _handler(agent: MarksAgent | RouterAgent | AccountsAgent) -> Callable[[AsyncIterable[Slice]], Awaitable[None]]:
+    async def handle(stream: AsyncIterable[Slice]) -> None:
         async for part in stream:
             if part.begin():
                 await agent.handle(part)

@@ -37,9 +37,7 @@ class Feed:
         on_rows: Called in the loop with the keys that changed, after ``rows`` holds their new rows.
     """
 
-    def __init__(
-        self, bootstrap: str, topic: str, on_rows: Callable[[Sequence[bytes]], None] | None = None
-    ) -> None:
+    def __init__(self, bootstrap: str, topic: str, on_rows: Callable[[Sequence[bytes]], None] | None = None) -> None:
         self.topic = topic
         self.applied_records = 0
         self.refused_records = 0

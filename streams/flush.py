@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from streams.tables import Rows
 
 _log = logging.getLogger(__name__)
-_VALUED = prometheus_client.Counter("tidemark_valuations_total", "Accounts valued, by whether the row changed.", ("outcome",))
+_VALUED = prometheus_client.Counter(
+    "tidemark_valuations_total", "Accounts valued, by whether the row changed.", ("outcome",)
+)
 _changed, _unchanged = (_VALUED.labels(outcome) for outcome in ("changed", "unchanged"))
 _FLUSH = prometheus_client.Histogram("tidemark_flush_seconds", "Time one flush of a partition took.")
 # An account with ten positions is valued and encoded in about 100 µs; the loop is given back every 5 ms.
@@ -89,8 +91,8 @@ class Flush:
                 pass
             else:
                 await asyncio.sleep(self._settings.worker.flush_ms / 1000)
-            while self._rows.unacked > _UNACKED_MAX:
-                await asyncio.sleep(self._settings.worker.flush_ms / 1000)
+            if self._rows.unacked > _UNACKED_MAX:
+                await self._rows.drain()
             dirty, book.dirty = book.dirty, set()
             book.touched.clear()
             if dirty:
@@ -125,7 +127,7 @@ class Flush:
                 _unchanged.inc()
             else:
                 _changed.inc()
-                self._rows.write(VALUATIONS, book.partition, key, version + 1, body)
+                self._rows.write(VALUATIONS, book.partition, key, (version + 1, body))
             if at % _YIELD_EVERY == _YIELD_EVERY - 1:
                 self._rows.flush()
                 await asyncio.sleep(0)
@@ -137,4 +139,4 @@ class Flush:
             if standing is not None and standing[ORDER_BYTES:] == orjson.dumps(body):
                 continue
             version = 0 if standing is None else decode_row(standing).version
-            self._rows.write(SUBTOTALS, book.partition, key, version + 1, body)
+            self._rows.write(SUBTOTALS, book.partition, key, (version + 1, body))

@@ -37,12 +37,12 @@ class Markets:
     def __init__(self, settings: Settings, fatal: Callable[[BaseException], None]) -> None:
         self._settings = settings
         self._fatal = fatal
-        self.on_moved: Callable[[Iterable[MarketId]], None] = lambda markets: None
+        self.on_moved: Callable[[Iterable[MarketId]], None] | None = None
         self._marks: dict[bytes, Mark] = {}
         self._sources: dict[MarketId, tuple[tuple[bytes, int], ...]] = {}
         self._markets_of: dict[bytes, set[MarketId]] = {}
         self._used: dict[MarketId, UsedMark] = {}
-        kafka = settings.kafka or ""
+        kafka = settings.bootstrap
         self.marks = Feed(kafka, changelog_name(settings, MARKS), self._marks_moved)
         self.names = Feed(kafka, changelog_name(settings, MARKETS), self._names_changed)
         self._watching: list[asyncio.Task[None]] = []
@@ -127,5 +127,5 @@ class Markets:
             if used is not None and used != self._used.get(market):
                 self._used[market] = used
                 moved.append(market)
-        if moved:
+        if moved and self.on_moved is not None:
             self.on_moved(moved)

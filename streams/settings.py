@@ -43,7 +43,7 @@ def _lower_address(text: str) -> str:
 
 Address = Annotated[str, AfterValidator(_lower_address)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-Port = Annotated[int, Field(ge=1, le=65_535)]
+Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free one
 
 
 class _Section(BaseModel):
@@ -165,6 +165,18 @@ class Settings(BaseSettings):
         path = os.environ.get(CONFIG_VARIABLE)
         file = (TomlConfigSettingsSource(settings_cls, Path(path)),) if path else ()
         return (init_settings, env_settings, *file)
+
+    @property
+    def bootstrap(self) -> str:
+        """Bootstrap servers of the cluster.
+
+        Raises:
+            BadSettings: ``kafka`` is not set.
+        """
+        if self.kafka is None:
+            msg = "kafka: expected bootstrap servers, found nothing; set TIDEMARK_KAFKA, or use `tidemark up`"
+            raise BadSettings(msg)
+        return self.kafka
 
     @property
     def app_id(self) -> str:

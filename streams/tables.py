@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from streams.transport.ownership import Ownership
     from streams.transport.publisher import Charge, Publisher
 
+
 class RowTable(faust.Table):  # type: ignore[misc]
     """A Faust table whose rows are written and read by partition and key."""
 
-    def _new_store_by_url(self, url: Any) -> RowStore:
+    def _new_store_by_url(self, url: str | URL) -> RowStore:
         # Stock stores write to the partition of whatever event is current, and keep what was revoked.
         store = MemoryStore if URL(url).scheme == "memory" else RocksStore
         return store(URL(url), self.app, self, table_name=self.name, loop=self.loop)
@@ -68,19 +69,23 @@ class Rows:
         return self._stores[table].rows(partition)
 
     def write(
-        self, table: str, partition: int, key: bytes, version: int, body: Mapping[str, Any],
+        self,
+        table: str,
+        partition: int,
+        key: bytes,
+        row: tuple[int, Mapping[str, Any]],
         charge: Charge = _UNCHARGED,
-    ) -> None:  # fmt: skip
-        """Write a row under the owner's term.
+    ) -> None:
+        """Write a row, given as version and body, under the owner's term.
 
         Raises:
             NotOwner: The partition is not ours.
             RecordTooLarge: The broker would refuse the row; the store is as it was.
         """
-        row = encode_row(self.ownership.term(partition), version, body)
-        check_size(table, key, row)
-        self._stores[table].put(partition, key, row)
-        self._publisher.append(self._changelogs[table], partition, key, row, charge)
+        encoded = encode_row(self.ownership.term(partition), *row)
+        check_size(table, key, encoded)
+        self._stores[table].put(partition, key, encoded)
+        self._publisher.append(self._changelogs[table], partition, key, encoded, charge)
 
     def publish_again(self, table: str, partition: int, key: bytes, charge: Charge = _UNCHARGED) -> None:
         """Send a row that stands once more, as it is: a stranger's record is behind it in the changelog."""
@@ -97,7 +102,12 @@ class Rows:
         """Put a record that cannot be read or folded on dead-letters, with its cause and position."""
         key = record.key or b""
         letter = dead_letter(
-            record.topic, record.value or b"", error, at_ms=now_ms(), key=key, position=(record.partition, record.offset)
+            record.topic,
+            record.value or b"",
+            error,
+            at_ms=now_ms(),
+            key=key,
+            position=(record.partition, record.offset),
         )
         self.send(self._dead_letters, partition_of(key, self._partitions), key, encode_dead_letter(letter), charge)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,9 @@ _FOREVER_MS = -1
 _COMPACTION_LAG_MS = 3_600_000
 # One account with 150 quotes and an undo of 64 blocks stays under 1 MB; the broker's own limit is the same.
 MAX_RECORD_BYTES = 1_000_000
+# A cluster answers that a topic was created before all of its brokers know of it.
+_VISIBLE_TIMEOUT_S = 30.0
+_VISIBLE_POLL_S = 0.05
 
 
 class BadTopic(TidemarkError):
@@ -51,6 +56,14 @@ class Topic:
     partitions: int
     replication_factor: int
     config: dict[str, str]
+
+    @property
+    def kept(self) -> str:
+        """How long records stay, in words."""
+        if self.config.get("cleanup.policy") == "compact":
+            return "newest of each key"
+        retention_ms = int(self.config.get("retention.ms", _FOREVER_MS))
+        return "for ever" if retention_ms == _FOREVER_MS else f"for {retention_ms // _DAY_MS} days"
 
 
 def topic_name(settings: Settings, topic: str) -> str:
@@ -107,31 +120,57 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
 
 
 async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
-    """Create what is missing and check what is there.
+    """Create what is missing, wait until all can be used, and check what was there.
 
     Returns:
         The names of the topics that were created.
 
     Raises:
-        BadTopic: A topic exists with another number of partitions.
+        BadTopic: A topic exists with another number of partitions, or the cluster refuses to create one.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        existing = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]}
-        for topic in topics:
-            found = existing.get(topic.name, topic.partitions)
-            if found != topic.partitions:
-                msg = f"expected topic {topic.name} to have {topic.partitions} partitions, found {found}"
-                raise BadTopic(msg)
+        existing = await _partitions(admin)
         missing = [t for t in topics if t.name not in existing]
-        response = await admin.create_topics(
-            [NewTopic(t.name, t.partitions, t.replication_factor, topic_configs=t.config) for t in missing]
-        )
-        for name, code, message in response.topic_errors:
-            if code not in (0, TopicAlreadyExistsError.errno):
-                msg = f"topic {name} could not be created: {message}"
-                raise BadTopic(msg) from for_code(code)(message)
-        return [t.name for t in missing]
+        created = await _create(admin, missing) if missing else []
+        names = {topic.name for topic in topics}
+        deadline = time.monotonic() + _VISIBLE_TIMEOUT_S
+        while not names <= (existing := await _partitions(admin)).keys():
+            if time.monotonic() > deadline:
+                msg = (
+                    f"created topics are not known to the cluster after {_VISIBLE_TIMEOUT_S} s: {names - set(existing)}"
+                )
+                raise BadTopic(msg)
+            await asyncio.sleep(_VISIBLE_POLL_S)
+        for topic in topics:
+            if existing[topic.name] != topic.partitions:
+                msg = f"expected topic {topic.name} to have {topic.partitions} partitions, found {existing[topic.name]}"
+                raise BadTopic(msg)
+        return created
     finally:
         await admin.close()
+
+
+async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """Partitions of every topic whose partitions all have a leader."""
+    return {
+        topic["topic"]: len(topic["partitions"])
+        for topic in await admin.describe_topics()
+        if not topic["error_code"] and not any(partition["error_code"] for partition in topic["partitions"])
+    }
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[str]:
+    response = await admin.create_topics(
+        [NewTopic(t.name, t.partitions, t.replication_factor, topic_configs=t.config) for t in topics]
+    )
+    created = []
+    for name, code, message in response.topic_errors:
+        if code == 0:
+            created.append(name)
+        # Another process may create the same topics at the same time.
+        elif code != TopicAlreadyExistsError.errno:
+            msg = f"topic {name} could not be created: {message}"
+            raise BadTopic(msg) from for_code(code)(message)
+    return created

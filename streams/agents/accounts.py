@@ -22,6 +22,7 @@ from models.ids import finished_quote_key, split_key
 from models.symmio.account import AccountRow, advance, encode_account, encode_finished, settle
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.topics import ACCOUNTS, QUOTE_HISTORY, WATERMARKS
+from streams.transport.publisher import Receipt
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -32,9 +33,13 @@ if TYPE_CHECKING:
     from streams.books import Book
     from streams.transport.slices import Slice
 
-_FOLDED = prometheus_client.Counter("tidemark_account_records_total", "Account events, by what became of them.", ("outcome",))
+_FOLDED = prometheus_client.Counter(
+    "tidemark_account_records_total", "Account events, by what became of them.", ("outcome",)
+)
 _folded, _repeated, _refused = (_FOLDED.labels(outcome) for outcome in ("folded", "repeated", "refused"))
-_SUSPECTS = prometheus_client.Counter("tidemark_suspect_accounts_total", "Accounts that became suspect.", ("deployment",))
+_SUSPECTS = prometheus_client.Counter(
+    "tidemark_suspect_accounts_total", "Accounts that became suspect.", ("deployment",)
+)
 # A transaction is decoded and folded in about 200 µs; the loop is given back every 10 ms.
 _YIELD_EVERY = 50
 
@@ -92,9 +97,7 @@ class _SliceFold:
                     self._put(account, advance(self._book.accounts[account], record))
                 self._control(key.decode(), record.position)
             case Unsupported():
-                self._control(
-                    key.decode(), record.position, unsupported_since=record.block, reason=record.reason
-                )
+                self._control(key.decode(), record.position, unsupported_since=record.block, reason=record.reason)
                 self._book.touch_deployment(key.decode())
             case Supported():
                 self._control(key.decode(), record.position, unsupported_since=None, reason="")
@@ -109,9 +112,7 @@ class _SliceFold:
             self._put(account, row)
             if not row.unsettled_above(record.final):
                 self._book.unsettled[deployment].discard(account)
-        self._control(
-            deployment, record.position, head=record.head, head_time_s=record.head_time_s, final=record.final
-        )
+        self._control(deployment, record.position, head=record.head, head_time_s=record.head_time_s, final=record.final)
 
     def _put(self, key: bytes, row: AccountRow) -> None:
         if row is self._book.accounts.get(key):
@@ -130,19 +131,18 @@ class _SliceFold:
 
     async def write(self) -> None:
         partition = self._part.partition
+        receipt = Receipt()
         for key, quote, row in self._finished:
-            body = encode_finished(quote, row)
-            version = row.version
-            self._rows.write(QUOTE_HISTORY, partition, finished_quote_key(key, quote.quote_id), version, body, self._part)
-        if self._finished:
-            # The quote must be in history for good before the row without it is: the two are not one record.
-            await self._rows.drain()
+            history_key = finished_quote_key(key, quote.quote_id)
+            self._rows.write(QUOTE_HISTORY, partition, history_key, (row.version, encode_finished(quote, row)), receipt)
+        # The quote must be in history for good before the row without it is sent: the two are not one record.
+        self._rows.flush()
+        await receipt.acknowledged()
         for key in self._changed:
             row = self._book.accounts[key]
-            self._rows.write(ACCOUNTS, partition, key, row.version, encode_account(row), self._part)
+            self._rows.write(ACCOUNTS, partition, key, (row.version, encode_account(row)), self._part)
         for deployment in self._controls:
             watermark: DeploymentWatermark = self._book.watermarks[deployment]
-            self._rows.write(
-                WATERMARKS, partition, f"{deployment}:{partition}".encode(), watermark.applied[0] + 1,
-                encode_watermark(watermark), self._part,
-            )  # fmt: skip
+            version = watermark.applied[0] + 1
+            watermark_key = f"{deployment}:{partition}".encode()
+            self._rows.write(WATERMARKS, partition, watermark_key, (version, encode_watermark(watermark)), self._part)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from streams.app import TidemarkApp
     from streams.transport.slices import Slice
 
-_TICKS = prometheus_client.Counter("tidemark_price_ticks_total", "Ticks folded into marks, by what became of them.", ("outcome",))
+_TICKS = prometheus_client.Counter(
+    "tidemark_price_ticks_total", "Ticks folded into marks, by what became of them.", ("outcome",)
+)
 _moved, _repeated, _refused = (_TICKS.labels(outcome) for outcome in ("moved", "repeated", "refused"))
 
 
@@ -53,7 +55,7 @@ class MarksAgent:
             standing[key] = (version + 1, newer)
             changed[key] = newer
         for key, mark in changed.items():
-            rows.write(MARKS, part.partition, key, standing[key][0], encode_mark(mark), part)
+            rows.write(MARKS, part.partition, key, (standing[key][0], encode_mark(mark)), part)
 
     def _read(self, record: ConsumerRecord[bytes, bytes]) -> tuple[bytes, Mark]:
         tick = decode_tick(record.value or b"")

@@ -34,10 +34,16 @@ if TYPE_CHECKING:
     from streams.app import TidemarkApp
     from streams.transport.slices import Slice
 
-_BLOCKS = prometheus_client.Counter("tidemark_chain_records_total", "Records of chain-blocks routed.", ("deployment", "kind"))
-_SENT = prometheus_client.Counter("tidemark_account_events_total", "Account events sent by the router.", ("deployment",))
+_BLOCKS = prometheus_client.Counter(
+    "tidemark_chain_records_total", "Records of chain-blocks routed.", ("deployment", "kind")
+)
+_SENT = prometheus_client.Counter(
+    "tidemark_account_events_total", "Account events sent by the router.", ("deployment",)
+)
 _UNSUPPORTED = prometheus_client.Gauge(
-    "tidemark_deployment_unsupported_since_block", "First block whose logs are not supported, 0 where all are.", ("deployment",)
+    "tidemark_deployment_unsupported_since_block",
+    "First block whose logs are not supported, 0 where all are.",
+    ("deployment",),
 )
 # A quote's id is given to another account only by a reorganisation; four are more forks than one quote will see.
 _ROUTES_KEPT = 4
@@ -68,8 +74,8 @@ class RouterAgent:
                 await asyncio.sleep(0)
         for name, state in states.items():
             if state.position > self._state(part.partition, name).position:
-                version = state.position[0] + 1
-                self._app.rows.write(DEPLOYMENTS, part.partition, name.encode(), version, encode_deployment(state), part)
+                row = (state.position[0] + 1, encode_deployment(state))
+                self._app.rows.write(DEPLOYMENTS, part.partition, name.encode(), row, part)
             _UNSUPPORTED.labels(name).set(0 if state.open_gap is None else state.open_gap.block)
 
     def _route(
@@ -132,7 +138,7 @@ class RouterAgent:
             begun=state.begun_before(offset),
         )
         for quote_id, account, symbol_id in routed.quotes:
-            self._write_route(part, name, quote_id, account, symbol_id, offset)
+            self._write_route(part, quote_key(name, quote_id), account, symbol_id, offset)
         for market in routed.markets:
             self._write_market(part, name, market, offset)
         for account, transaction in routed.transactions:
@@ -146,18 +152,14 @@ class RouterAgent:
 
     def _checkpoint(self, name: str, checkpoint: Checkpoint, offset: int, part: Slice) -> None:
         for quote in checkpoint.quotes:
-            self._write_route(part, name, quote.quote_id, checkpoint.account, quote.symbol_id, offset)
+            self._write_route(part, quote_key(name, quote.quote_id), checkpoint.account, quote.symbol_id, offset)
         self._to_account(name, checkpoint.account, AccountCheckpoint((offset, -1), checkpoint), part)
 
-    def _unsupported(
-        self, name: str, state: DeploymentState, since: Unsupported, part: Slice
-    ) -> DeploymentState:
+    def _unsupported(self, name: str, state: DeploymentState, since: Unsupported, part: Slice) -> DeploymentState:
         self._to_all(name, since, part)
         return state.unsupported(since.position, since.block, since.reason)
 
-    def _to_account(
-        self, name: str, account: str, record: Transaction | AccountCheckpoint, part: Slice
-    ) -> None:
+    def _to_account(self, name: str, account: str, record: Transaction | AccountCheckpoint, part: Slice) -> None:
         key = account_key(name, account)
         partition = partition_of(key, self._settings.topics.partitions)
         self._app.rows.send(self._events, partition, key, encode_account_record(record), part)
@@ -183,15 +185,12 @@ class RouterAgent:
         value = self._app.rows.get(QUOTES, partition, key)
         return [] if value is None else [tuple(route) for route in decode_row(value).body["routes"]]
 
-    def _write_route(
-        self, part: Slice, name: str, quote_id: int, account: str, symbol_id: int, offset: int
-    ) -> None:  # fmt: skip
-        key = quote_key(name, quote_id)
+    def _write_route(self, part: Slice, key: bytes, account: str, symbol_id: int, offset: int) -> None:
         routes = self._routes(part.partition, key)
         if routes and routes[-1][0] >= offset:
             return
         routes = [*routes, (offset, account, symbol_id)][-_ROUTES_KEPT:]
-        self._app.rows.write(QUOTES, part.partition, key, offset + 1, {"routes": routes}, part)
+        self._app.rows.write(QUOTES, part.partition, key, (offset + 1, {"routes": routes}), part)
 
     def _write_market(self, part: Slice, name: str, market: Market, offset: int) -> None:
         key = market_key(name, market.symbol_id)
@@ -200,5 +199,4 @@ class RouterAgent:
         if row is not None and row.version > offset + 1:
             return
         merged = market if row is None else market.over(decode_market(market.symbol_id, row.body))
-        self._app.rows.write(MARKETS, part.partition, key, offset + 1, encode_market(merged), part)
-
+        self._app.rows.write(MARKETS, part.partition, key, (offset + 1, encode_market(merged)), part)

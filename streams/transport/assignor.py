@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class SliceAssignor(PartitionAssignor):  # type: ignore[misc]
     """Co-partitions topics and changelogs; only topics reach the group's assignment.
 
-    Recovery reads changelogs with a consumer of its own. Were they assigned, aiokafka would fetch them into buffers that
-    nobody drains, and skip their whole node.
+    Recovery reads changelogs with a consumer of its own. Were they assigned, aiokafka would fetch them into buffers
+    that nobody drains, and skip their whole node.
     """
 
     def _protocol_assignments(self, *args: Any) -> Mapping[str, ConsumerProtocolMemberAssignment]:

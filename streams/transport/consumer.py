@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict, deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from faust.transport.consumer import ConsumerMessage
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from faust.types.tuples import ConsumerMessage
 
 from streams.transport.process import crash
 from streams.transport.slices import Slice, SliceMisused
@@ -34,13 +35,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # noqa: SLF001 - Faust offers no setting for it
+        consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
         return consumer
 
     @property
     def coordinator(self) -> Any:
-        """aiokafka's group coordinator, None before the start."""
-        return None if self._consumer is None else self._consumer._coordinator  # noqa: SLF001
+        """Aiokafka's group coordinator, None before the start."""
+        return None if self._consumer is None else self._consumer._coordinator
 
     async def start_offsets(self, tps: list[TP]) -> dict[TP, int]:
         """Where each partition goes on: what the group committed, else the first offset there is."""
@@ -68,6 +69,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         self._committed: dict[TP, int] = {}
         self._epoch = 0
         self._room = asyncio.Event()
+        self._progress = asyncio.Event()
         super().__init__(*args, **kwargs)
         self.slice_records: int = self.app.settings.worker.slice_records
 
@@ -84,7 +86,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     async def _drain_messages(self, fetcher: Any) -> None:
         # Stock waits for four tasks per record here.
         try:
-            while not (self._stopped.is_set() or fetcher._stopped.is_set()):  # noqa: SLF001
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
                 await self._deliver_next()
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
@@ -130,9 +132,10 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         for start in range(0, len(records), self.slice_records):
             if not self.flow_active or epoch != self._epoch or tp not in self._active_partitions:
                 return False
-            part = Slice(records[start : start + self.slice_records], tp, generation, self)
+            taken = records[start : start + self.slice_records]
+            part = Slice(taken, tp, generation, self)
             message = ConsumerMessage(
-                tp.topic, tp.partition, part.last_offset, part[-1].timestamp / 1000, part[-1].timestamp_type,
+                tp.topic, tp.partition, part.last_offset, taken[-1].timestamp / 1000, taken[-1].timestamp_type,
                 None, None, part, None, 0, 0, tp, generation_id=generation,
             )  # fmt: skip
             self._handed[tp].append(part)
@@ -169,6 +172,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         """Make room for another."""
         del part
         self._room.set()
+        self._progress.set()
 
     def _open_slices(self) -> int:
         return sum(not part.complete for parts in self._handed.values() for part in parts)
@@ -226,13 +230,14 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     async def wait_empty(self) -> None:
         """End all writing: flush tasks, slices that agents have begun, sends; commit what is complete."""
         # Stock waits without a bound, and for Faust's own acks.
-        if self.app.ownership is None:
+        if not self.app.connected:
             return
         stopping = self.app.should_stop
         deadline = time.monotonic() + (_STOP_WAIT_S if stopping else _REVOKE_WAIT_S)
         await self.app.ownership.stop_writers()
         while self._begun() and time.monotonic() < deadline and self.dead is None:
-            await asyncio.sleep(0.005)
+            self._progress.clear()
+            await self._within(self._progress.wait(), deadline)
         while self._committable() and self.dead is None and time.monotonic() < deadline:
             if not await self.commit():
                 await asyncio.sleep(0.01)
@@ -240,6 +245,10 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             left = self._begun()
             crash(self, SliceMisused(f"expected every slice to be done {_REVOKE_WAIT_S} s after revocation: {left}"))
         await self.app.ownership.release(max(0.0, deadline - time.monotonic()))
+
+    async def _within(self, work: Any, deadline: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(work, max(0.0, deadline - time.monotonic()))
 
     # -- committing
 
@@ -295,7 +304,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     async def on_stop(self) -> None:
         """Stop within the bound."""
         await self.wait_empty()
-        self.transport._topic_waiters.clear()  # noqa: SLF001 - as stock's on_stop
+        self.transport._topic_waiters.clear()
 
     @property
     def lag_records(self) -> Mapping[TP, int]:

@@ -89,7 +89,7 @@ class Ownership:
     def to_rewrite(
         self, table: str, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]], overwritten: set[bytes]
     ) -> None:
-        """Remember rows whose last record in the changelog is not their highest: compaction would keep the wrong one."""
+        """Remember rows whose last record is not their highest: compaction would keep the wrong one."""
         for record in records:
             self._overwritten.discard((table, partition, record.key))
         self._overwritten.update((table, partition, key) for key in overwritten)

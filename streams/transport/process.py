@@ -66,5 +66,5 @@ class SliceWorker(faust.Worker):  # type: ignore[misc]
         self.loop.call_soon_threadsafe(self._on_sigterm)
 
     def _end_at_deadline(self) -> None:
-        consumer = self.app._consumer  # noqa: SLF001 - app.consumer would create one
+        consumer = self.app._consumer
         os._exit(0 if consumer is None or consumer.settled else EXIT_DEADLINE)

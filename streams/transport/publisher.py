@@ -34,6 +34,30 @@ class Charge(Protocol):
         """``count`` of its records are acknowledged."""
 
 
+class Receipt:
+    """A charge that can be waited for."""
+
+    def __init__(self) -> None:
+        self._pending = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    def opened(self) -> None:
+        """One more record."""
+        self._pending += 1
+        self._settled.clear()
+
+    def acked(self, count: int) -> None:
+        """``count`` of its records are acknowledged."""
+        self._pending -= count
+        if not self._pending:
+            self._settled.set()
+
+    async def acknowledged(self) -> None:
+        """Wait until every record charged so far is acknowledged."""
+        await self._settled.wait()
+
+
 def check_size(topic: str, key: bytes, value: bytes) -> None:
     """Refuse a record that the broker would refuse.
 
@@ -132,9 +156,7 @@ class Publisher:
             sent = await self._producer.send_batch(batch, topic, partition=partition)
             sent.add_done_callback(partial(self._acknowledge, group[first:at]))
 
-    def _acknowledge(
-        self, records: list[tuple[bytes, bytes, Charge]], sent: asyncio.Future[RecordMetadata]
-    ) -> None:
+    def _acknowledge(self, records: list[tuple[bytes, bytes, Charge]], sent: asyncio.Future[RecordMetadata]) -> None:
         error = asyncio.CancelledError() if sent.cancelled() else sent.exception()
         if error is not None:
             self._fatal(error)

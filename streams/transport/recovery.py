@@ -44,7 +44,7 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
             except ServiceStopped:
                 return
             except Exception as error:
-                crash(self.app._consumer, error)  # noqa: SLF001
+                crash(self.app._consumer, error)
                 raise
 
     @Service.task  # type: ignore[untyped-decorator]
@@ -76,15 +76,13 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
             rows = restoring.result()
         if self.signal_recovery_start.is_set():
             return
-        _log.info(
-            "recovered partitions=%s records=%d seconds=%.2f", partitions, rows, time.monotonic() - started_s
-        )
+        _log.info("recovered partitions=%s records=%d seconds=%.2f", partitions, rows, time.monotonic() - started_s)
         await self.app.ownership.take(partitions)
         await self.on_recovery_completed(generation)
 
     async def _restore(self, actives: set[TP]) -> int:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.app.settings.kafka,
+            bootstrap_servers=self.app.settings.bootstrap,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -123,6 +121,7 @@ class SliceTableManager(TableManager):  # type: ignore[misc]
     @property
     def recovery(self) -> SliceRecovery:
         """The recovery service."""
-        if self._recovery is None:
-            self._recovery = SliceRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-        return self._recovery
+        recovery: SliceRecovery | None = vars(self).get("_recovery")
+        if recovery is None:
+            recovery = self._recovery = SliceRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return recovery

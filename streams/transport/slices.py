@@ -9,7 +9,7 @@ import faust
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Sequence
 
     from aiokafka import ConsumerRecord
     from faust.types import TP
@@ -21,32 +21,28 @@ class SliceMisused(TidemarkError):
     """An agent broke the protocol of slices: begin, write, done, once each and in order. A fault of the agent."""
 
 
-class Slice(list["ConsumerRecord[bytes, bytes]"]):
+class Slice:
     """Records of one partition, in offset order.
 
     The agent calls ``begin`` first and leaves the slice alone where that says False; it calls ``done`` after the last
     row and output. ``last_offset`` is that of the last record.
     """
 
-    __slots__ = ("_consumer", "begun", "closed", "generation", "last_offset", "pending", "tp")
-
     def __init__(
-        self, records: Iterable[ConsumerRecord[bytes, bytes]], tp: TP, generation: int, consumer: SliceConsumer
+        self, records: Sequence[ConsumerRecord[bytes, bytes]], tp: TP, generation: int, consumer: SliceConsumer
     ) -> None:
-        super().__init__(records)
         self.tp = tp
         self.generation = generation
-        self.last_offset: int = self[-1].offset
+        self.first_offset: int = records[0].offset
+        self.last_offset: int = records[-1].offset
         self.begun = False
         self.closed = False
         self.pending = 0
+        self._records = records
         self._consumer = consumer
 
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
+    def __iter__(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
+        return iter(self._records)
 
     def begin(self) -> bool:
         """Take the slice up; False where its partition is no longer ours and it must be left alone.
@@ -80,7 +76,7 @@ class Slice(list["ConsumerRecord[bytes, bytes]"]):
     @property
     def partition(self) -> int:
         """The partition all records are of."""
-        return self.tp.partition
+        return int(self.tp.partition)
 
     @property
     def complete(self) -> bool:
@@ -88,7 +84,7 @@ class Slice(list["ConsumerRecord[bytes, bytes]"]):
         return self.closed and not self.pending
 
     def __repr__(self) -> str:
-        return f"<slice {self.tp.topic}[{self.tp.partition}] {self[0].offset}..{self.last_offset}>"
+        return f"<slice {self.tp.topic}[{self.tp.partition}] {self.first_offset}..{self.last_offset}>"
 
 
 class SliceSchema(faust.Schema):  # type: ignore[misc]
@@ -99,4 +95,5 @@ class SliceSchema(faust.Schema):  # type: ignore[misc]
 
     def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Any:
         """The slice itself."""
+        del app, kwargs
         return message.value

@@ -114,16 +114,19 @@ class RowStore(base.Store):  # type: ignore[misc]
     def reset_state(self) -> None:
         """Faust's ``reset`` command."""
 
-    def apply_changelog_batch(self, *args: Any) -> None:
+    def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> None:
         """Faust's recovery, which ours replaces."""
+        del batch, to_key, to_value
         raise UnsupportedOperation(_REPLACED)
 
     async def backup_partition(self, *args: Any, **kwargs: Any) -> None:
         """Faust's backups: the changelog is ours."""
+        del args, kwargs
         raise UnsupportedOperation(_REPLACED)
 
     def restore_backup(self, *args: Any, **kwargs: Any) -> None:
         """Faust's backups: the changelog is ours."""
+        del args, kwargs
         raise UnsupportedOperation(_REPLACED)
 
     def _read(self, partition: int, key: bytes) -> bytes | None:
@@ -145,12 +148,15 @@ class MemoryStore(RowStore):
         self._offsets: dict[int, int] = {}
 
     def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """The durable rows of a partition."""
         return iter(self._rows[partition].items())
 
     def restored_to(self, partition: int) -> int | None:
+        """Offset the dict is restored to."""
         return self._offsets.get(partition)
 
     def forget(self, partition: int) -> None:
+        """Drop the partition's rows."""
         self._rows.pop(partition, None)
         self._offsets.pop(partition, None)
 
@@ -181,18 +187,23 @@ class RocksStore(RowStore):
         self._dbs: dict[int, rocksdict.Rdict] = {}
 
     def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        return ((key, row) for key, row in self._db(partition).items() if key != _OFFSET_KEY)
+        """The durable rows of a partition."""
+        items: Iterator[tuple[Any, Any]] = self._db(partition).items()
+        return ((key, row) for key, row in items if key != _OFFSET_KEY)
 
     def restored_to(self, partition: int) -> int | None:
+        """Offset the dict is restored to."""
         text = self._db(partition).get(_OFFSET_KEY)
         return None if text is None else int(text)
 
     def forget(self, partition: int) -> None:
+        """Drop the partition's rows."""
         db = self._dbs.pop(partition, None)
         if db is not None:
             db.close()
 
     def reset_state(self) -> None:
+        """Delete the databases."""
         shutil.rmtree(self.app.conf.tabledir, ignore_errors=True)
 
     async def on_stop(self) -> None:
@@ -204,8 +215,9 @@ class RocksStore(RowStore):
         return self._db(partition).get(key)
 
     def _read_many(self, partition: int, keys: Collection[bytes]) -> Mapping[bytes, bytes | None]:
-        wanted = list(keys)
-        return dict(zip(wanted, self._db(partition).get(wanted), strict=True))
+        wanted: list[Any] = list(keys)
+        found: Any = self._db(partition).get(wanted)
+        return dict(zip(wanted, found, strict=True))
 
     def _commit(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
         batch = rocksdict.WriteBatch(raw_mode=True)

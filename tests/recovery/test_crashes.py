@@ -1,0 +1,225 @@
+"""Whatever ends a worker, in whatever moment: the tables are what they would have been."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from streams.settings import WorkerSettings
+from streams.topics import ACCOUNTS, DEAD_LETTERS, QUOTE_HISTORY, VALUATIONS, create_topics, registry, topic_name
+from tests.support.broker import new_broker, settings_of_a_test
+from tests.support.eventually import eventually
+from tests.support.golden import (
+    DEPLOYMENT,
+    golden_chain,
+    golden_deployment,
+    ticks,
+    valuation_differences,
+    versioned,
+    versions_that_went_back,
+)
+from tests.support.pipeline import (
+    WorkerProcess,
+    all_committed,
+    end_offset,
+    feed_rows,
+    worker,
+    write_chain,
+    write_ticks,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from models.codec import Row
+    from streams.settings import Settings
+
+SYMBOL = "SYM"
+TICKS = 400
+# Small slices, so that a kill lands inside the run and not after it.
+SLICE_RECORDS = 12
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Undisturbed(NamedTuple):
+    accounts: dict[bytes, tuple[int, dict[str, Any]]]
+    history: dict[bytes, tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kafka: str) -> Iterator[Undisturbed]:
+    """What the golden run leaves behind when nothing happens to it."""
+
+    async def run(directory: Path) -> Undisturbed:
+        settings = golden_settings(kafka, directory)
+        await create_topics(kafka, registry(settings))
+        await write_chain(settings, DEPLOYMENT, golden_chain())
+        async with worker(settings) as process:
+            await process.ready()
+            await all_committed(settings)
+        return Undisturbed(
+            versioned(await feed_rows(settings, ACCOUNTS)), versioned(await feed_rows(settings, QUOTE_HISTORY))
+        )
+
+    with tempfile.TemporaryDirectory() as directory:
+        yield asyncio.run(run(Path(directory)))
+
+
+def golden_settings(kafka: str, directory: Path, **changes: object) -> Settings:
+    return settings_of_a_test(
+        kafka,
+        directory,
+        deployments=golden_deployment(),
+        worker=WorkerSettings(**{"slice_records": SLICE_RECORDS, **changes}),
+    )
+
+
+async def assert_as_undisturbed(settings: Settings, undisturbed: Undisturbed, *processes: WorkerProcess) -> None:
+    """The same rows and versions in the changelog, in a replica's feed and in the workers; sound valuations."""
+    await all_committed(settings)
+    accounts = await feed_rows(settings, ACCOUNTS)
+    held: dict[bytes, Row] = {}
+    for process in processes:
+        held |= await process.rows(ACCOUNTS)
+
+    assert undisturbed.accounts == versioned(accounts)
+    assert undisturbed.accounts == versioned(held)
+    assert undisturbed.history == versioned(await feed_rows(settings, QUOTE_HISTORY))
+    assert await end_offset(settings, topic_name(settings, DEAD_LETTERS)) == 0
+
+    async def valued() -> bool:
+        return await valuation_differences(settings, await feed_rows(settings, VALUATIONS)) == []
+
+    await eventually(valued, 15)
+    assert [] == await versions_that_went_back(settings)
+
+
+async def start(settings: Settings) -> list[Any]:
+    await create_topics(settings.bootstrap, registry(settings))
+    return golden_chain()
+
+
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+async def test_killed_twenty_times_the_tables_are_as_if_nothing_had_happened(
+    kafka: str, tmp_path: Path, undisturbed: Undisturbed, store: str
+) -> None:
+    settings = golden_settings(kafka, tmp_path, store=store)
+    chain = await start(settings)
+    moment = random.Random(store)
+    kills = 10
+    share = -(-len(chain) // kills)
+    for at in range(kills):
+        await write_chain(settings, DEPLOYMENT, chain[at * share : (at + 1) * share])
+        await write_ticks(settings, ticks(SYMBOL, TICKS // kills, start=at * TICKS // kills))
+        async with worker(settings, fault="slow") as process:
+            await process.ready()
+            await asyncio.sleep(moment.uniform(0, 0.6))
+            process.kill()
+    async with worker(settings) as process:
+        await process.ready()
+        await assert_as_undisturbed(settings, undisturbed, process)
+
+
+@pytest.mark.parametrize("fault", ["exception", "too-large", "left-undone"])
+async def test_a_fault_in_the_middle_of_a_slice_ends_the_worker_and_costs_nothing(
+    kafka: str, tmp_path: Path, undisturbed: Undisturbed, fault: str
+) -> None:
+    settings = golden_settings(kafka, tmp_path)
+    await write_chain(settings, DEPLOYMENT, await start(settings))
+    await write_ticks(settings, ticks(SYMBOL, TICKS))
+    async with worker(settings, fault=fault) as process:
+        assert 70 == await process.exit_code(30)
+    async with worker(settings) as process:
+        await process.ready()
+        await assert_as_undisturbed(settings, undisturbed, process)
+
+
+@pytest.mark.parametrize(("fault", "code"), [("slow", 0), ("hang", 75)])
+async def test_sigterm_in_the_middle_of_a_slice_ends_the_worker_in_three_seconds_and_costs_nothing(
+    kafka: str, tmp_path: Path, undisturbed: Undisturbed, fault: str, code: int
+) -> None:
+    settings = golden_settings(kafka, tmp_path)
+    await write_chain(settings, DEPLOYMENT, await start(settings))
+    await write_ticks(settings, ticks(SYMBOL, TICKS))
+    async with worker(settings, fault=fault) as process:
+        await process.ready()
+        await eventually(process.folding, 10)
+        ended, seconds = await process.terminate()
+
+        assert code == ended
+        assert seconds < 3.5
+    async with worker(settings) as process:
+        await process.ready()
+        await assert_as_undisturbed(settings, undisturbed, process)
+
+
+async def test_two_workers_joining_and_leaving_in_the_middle_of_slices_cost_nothing(
+    kafka: str, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    settings = golden_settings(kafka, tmp_path)
+    await write_chain(settings, DEPLOYMENT, await start(settings))
+    await write_ticks(settings, ticks(SYMBOL, TICKS))
+    async with worker(settings, instance="worker-0", fault="slow") as first:
+        await first.ready()
+        async with worker(settings, instance="worker-1", fault="slow") as second:
+            await second.ready()
+            await first.terminate()
+            async with worker(settings, instance="worker-2", fault="slow") as third:
+                await third.ready()
+                second.kill()
+                async with worker(settings, instance="worker-0") as again:
+                    await again.ready()
+                    await assert_as_undisturbed(settings, undisturbed, again, third)
+
+
+async def test_a_broker_killed_three_times_stops_the_flow_and_skips_nothing(
+    tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    broker = new_broker(tmp_path)
+    bootstrap = broker.start()
+    try:
+        settings = golden_settings(bootstrap, tmp_path)
+        chain = await start(settings)
+        share = -(-len(chain) // 3)
+        supervised = Supervised(settings)
+        for at in range(3):
+            await write_chain(settings, DEPLOYMENT, chain[at * share : (at + 1) * share])
+            await write_ticks(settings, ticks(SYMBOL, TICKS // 4, start=at * TICKS // 4))
+            await supervised.working()
+            broker.kill()
+            assert bootstrap == broker.start()
+        process = await supervised.working()
+        await assert_as_undisturbed(settings, undisturbed, process)
+        process.kill()
+    finally:
+        broker.stop()
+
+
+class Supervised:
+    """A worker that is started again whenever it has ended, as Kubernetes or the local stack does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: WorkerProcess | None = None
+
+    async def working(self) -> WorkerProcess:
+        while True:
+            if self._process is None or self._process.process.poll() is not None:
+                self._process = WorkerProcess(self._settings, fault="slow")
+            process = self._process
+            await eventually(_ended_or_ready(process), 60)
+            if process.process.poll() is None:
+                return process
+
+
+def _ended_or_ready(process: WorkerProcess) -> Callable[[], Any]:
+    async def check() -> bool:
+        return process.process.poll() is not None or await process.is_ready()
+
+    return check

@@ -1,0 +1,93 @@
+"""A worker for crash tests: the product's own app, with one fault put into it.
+
+``python -m tests.support.faulty_worker FAULT``, where FAULT is one of ``FAULTS``. The admin port also serves
+``/rows/TABLE``: the rows as the worker's own table holds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sys
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from streams import health, worker
+from streams.agents import accounts
+from streams.settings import load_settings
+from streams.topics import ACCOUNTS
+
+if TYPE_CHECKING:
+    from streams.transport.slices import Slice
+
+FAULTS = ("none", "slow", "exception", "too-large", "hang", "left-undone")
+# Slices before the fault, so that something is committed and something is not.
+_AFTER_SLICES = 5
+_SLOW_S = 0.02
+
+
+class RowServer(health.AdminServer):
+    """The admin port with the worker's own rows."""
+
+    def __init__(self, app: Any) -> None:  # noqa: ANN401 - as its base
+        super().__init__(app)
+        self._runner.app.router.add_get("/rows/{table}", self._rows)
+
+    async def _rows(self, request: web.Request) -> web.Response:
+        table = request.match_info["table"]
+        return web.json_response(
+            {
+                key.decode(): base64.b64encode(row).decode()
+                for partition in self._app.ownership.partitions
+                for key, row in self._app.rows.items(table, partition)
+            }
+        )
+
+
+def put_in(fault: str) -> None:
+    """Make every accounts slice misbehave as ``fault`` says."""
+    fold = accounts._SliceFold
+    write = fold.write
+    slices = 0
+
+    async def faulty_write(self: accounts._SliceFold) -> None:
+        nonlocal slices
+        slices += 1
+        if fault != "none":
+            await asyncio.sleep(_SLOW_S)
+        if slices > _AFTER_SLICES:
+            match fault:
+                case "exception":
+                    await asyncio.shield(write(self))
+                    msg = "a fault in the middle of a slice"
+                    raise ValueError(msg)
+                case "too-large":
+                    self._rows.write(
+                        ACCOUNTS, self._part.partition, b"too-large", (1, {"pad": "x" * 1_100_000}), self._part
+                    )
+                case "hang":
+                    await asyncio.Event().wait()
+                case _:
+                    pass
+        await write(self)
+
+    fold.write = faulty_write  # type: ignore[method-assign]
+    if fault == "left-undone":
+        done = accounts.AccountsAgent.handle
+
+        async def undone(self: accounts.AccountsAgent, part: Slice) -> None:
+            await done(self, part)
+            if slices > _AFTER_SLICES:
+                part.done = lambda: None  # type: ignore[method-assign]
+
+        accounts.AccountsAgent.handle = undone  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    put_in(sys.argv[1])
+    health.AdminServer = RowServer  # type: ignore[misc]
+    from streams import app
+
+    app.AdminServer = RowServer  # type: ignore[misc]
+    worker.run(load_settings())
