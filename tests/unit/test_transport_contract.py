@@ -1,0 +1,75 @@
+"""The private parts of Faust, mode and aiokafka that the transport overrides or reads: a new shape must be noticed."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import aiokafka
+import pytest
+from faust.app.base import App
+from faust.assignor import PartitionAssignor
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
+from mode.worker import Worker
+
+SHAPES = {
+    (Consumer, "_drain_messages"): ["self", "fetcher"],
+    (Consumer, "_get_active_partitions"): ["self"],
+    (Consumer, "perform_seek"): ["self"],
+    (Consumer, "force_commit"): ["self", "topics", "start_new_transaction"],
+    (Consumer, "commit"): ["self", "topics", "start_new_transaction"],
+    (Consumer, "wait_empty"): ["self"],
+    (Consumer, "ack"): ["self", "message"],
+    (Consumer, "on_task_error"): ["self", "exc"],
+    (Consumer, "on_stop"): ["self"],
+    (Consumer, "_filter_tps_with_pending_acks"): ["self", "topics"],
+    (Consumer, "on_partitions_revoked"): ["self", "revoked"],
+    (Consumer, "on_partitions_assigned"): ["self", "assigned", "generation_id"],
+    (driver.Consumer, "_new_consumer_thread"): ["self"],
+    (driver.Consumer, "_getmany"): ["self", "active_partitions", "timeout"],
+    (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): ["self", "transport"],
+    (driver.AIOKafkaConsumerThread, "seek_wait"): ["self", "partitions"],
+    (driver.AIOKafkaConsumerThread, "commit"): ["self", "offsets"],
+    (PartitionAssignor, "_protocol_assignments"): [
+        "self",
+        "assignments",
+        "cl_distribution",
+        "tp_distribution",
+        "topic_groups",
+    ],
+    (PartitionAssignor, "on_assignment"): ["self", "assignment"],
+    (Recovery, "on_recovery_completed"): ["self", "generation_id"],
+    (Recovery, "_wait"): ["self", "coro", "timeout"],
+    (Recovery, "_set_recovery_started"): ["self"],
+    (App, "_on_partitions_revoked"): ["self", "revoked"],
+    (App, "_stop_consumer"): ["self"],
+    (Worker, "_install_signal_handlers_unix"): ["self"],
+    (Worker, "_on_sigterm"): ["self"],
+}
+
+
+@pytest.mark.parametrize(("owner", "name"), SHAPES, ids=lambda part: getattr(part, "__name__", part))
+def test_what_the_transport_builds_on_still_has_its_shape(owner: type, name: str) -> None:
+    assert SHAPES[owner, name] == list(inspect.signature(getattr(owner, name)).parameters)
+
+
+@pytest.mark.parametrize("task", ["_restart_recovery", "_slurp_changelogs"])
+def test_the_recovery_tasks_that_ours_replaces_are_still_tasks(task: str) -> None:
+    assert "ServiceTask" == type(vars(Recovery)[task]).__name__
+
+
+def test_the_table_manager_still_makes_its_recovery_in_a_property() -> None:
+    assert isinstance(vars(TableManager)["recovery"], property)
+
+
+def test_aiokafka_still_sends_a_batch_to_a_partition() -> None:
+    assert ["self", "batch", "topic", "partition"] == list(
+        inspect.signature(aiokafka.AIOKafkaProducer.send_batch).parameters
+    )
+
+
+def test_the_versions_are_those_the_transport_was_proven_on() -> None:
+    assert ("0.15.3", "0.14.0", "0.7.1") == tuple(map(version, ("faust-streaming", "aiokafka", "mode-streaming")))

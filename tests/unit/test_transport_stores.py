@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from models.codec import encode_row
+from streams.transport.stores import MemoryStore, RocksStore, RowStore, newest_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Record(NamedTuple):
+    key: bytes
+    value: bytes | None
+    offset: int = 0
+
+
+class Table(NamedTuple):
+    name: str
+
+
+class Conf(NamedTuple):
+    tabledir: Path
+
+
+class App(NamedTuple):
+    conf: Conf
+
+
+def row(term: int, version: int) -> bytes:
+    return encode_row(term, version, {"at": [term, version]})
+
+
+@pytest.fixture(params=[MemoryStore, RocksStore])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RowStore]:
+    made = request.param("store://", App(Conf(tmp_path)), Table("rows"), table_name="rows")
+    yield made
+    made.forget(0)
+
+
+def restore(store: RowStore, *records: Record) -> set[bytes]:
+    return store.restore(0, records)  # type: ignore[arg-type]
+
+
+def test_a_row_that_was_not_acknowledged_is_read_but_not_durable(store: RowStore) -> None:
+    store.put(0, b"k", row(1, 1))
+
+    assert row(1, 1) == store.get(0, b"k")
+    assert [] == list(store.rows(0))
+    store.forget_unacked()
+    assert store.get(0, b"k") is None
+
+
+def test_an_acknowledged_row_is_durable_with_its_offset(store: RowStore) -> None:
+    written = row(1, 1)
+    store.put(0, b"k", written)
+    store.acknowledged(0, [(b"k", written)], 7)
+
+    assert [(b"k", written)] == list(store.rows(0))
+    assert 7 == store.restored_to(0)
+
+
+def test_an_acknowledgement_leaves_a_newer_row_in_front(store: RowStore) -> None:
+    older, newer = row(1, 1), row(1, 2)
+    store.put(0, b"k", older)
+    store.put(0, b"k", newer)
+    store.acknowledged(0, [(b"k", older)], 7)
+
+    assert newer == store.get(0, b"k")
+    assert [(b"k", older)] == list(store.rows(0))
+
+
+def test_a_late_acknowledgement_does_not_undo_what_recovery_read_since(store: RowStore) -> None:
+    restore(store, Record(b"k", row(2, 5), 9))
+    store.acknowledged(0, [(b"k", row(1, 1))], 8)
+    store.acknowledged(0, [(b"k", row(1, 1))], 10)
+
+    assert row(2, 5) == store.get(0, b"k")
+
+
+def test_recovery_keeps_the_highest_row_and_names_what_a_stranger_wrote_over(store: RowStore) -> None:
+    overwritten = restore(
+        store,
+        Record(b"mine", row(2, 3), 1),
+        Record(b"mine", row(1, 9), 2),
+        Record(b"fine", row(1, 9), 3),
+        Record(b"fine", row(2, 1), 4),
+        Record(b"gone", row(1, 1), 5),
+        Record(b"gone", None, 6),
+    )
+
+    assert {b"mine"} == overwritten
+    assert {b"mine": row(2, 3), b"fine": row(2, 1)} == dict(store.rows(0))
+    assert 6 == store.restored_to(0)
+
+
+def test_a_forgotten_memory_partition_is_empty_and_others_stay() -> None:
+    store = MemoryStore("store://", None, Table("rows"), table_name="rows")
+    for partition in (0, 1):
+        store.restore(partition, [Record(b"k", row(1, 1), 0)])  # type: ignore[list-item]
+    store.forget(0)
+
+    assert store.get(0, b"k") is None
+    assert store.restored_to(0) is None
+    assert row(1, 1) == store.get(1, b"k")
+
+
+def test_a_stranger_behind_a_repair_is_no_longer_named() -> None:
+    written, overwritten = newest_rows(
+        [Record(b"k", row(1, 1)), Record(b"k", row(2, 1))],  # type: ignore[list-item]
+        {b"k": row(2, 1)},
+    )
+
+    assert {b"k": row(2, 1)} == written
+    assert set() == overwritten
