@@ -1,0 +1,1 @@
+"""The serving side: tables in memory, read through Feeds, answered over HTTP and websockets."""

@@ -131,16 +131,21 @@ class _SliceFold:
 
     async def write(self) -> None:
         partition = self._part.partition
-        receipt = Receipt()
+        history = Receipt()
         for key, quote, row in self._finished:
             history_key = finished_quote_key(key, quote.quote_id)
-            self._rows.write(QUOTE_HISTORY, partition, history_key, (row.version, encode_finished(quote, row)), receipt)
+            self._rows.write(QUOTE_HISTORY, partition, history_key, (row.version, encode_finished(quote, row)), history)
         # The quote must be in history for good before the row without it is sent: the two are not one record.
         self._rows.flush()
-        await receipt.acknowledged()
+        await history.acknowledged()
+        accounts = Receipt()
+        charge = accounts if self._controls else self._part
         for key in self._changed:
             row = self._book.accounts[key]
-            self._rows.write(ACCOUNTS, partition, key, (row.version, encode_account(row)), self._part)
+            self._rows.write(ACCOUNTS, partition, key, (row.version, encode_account(row)), charge)
+        # Finality known too early would drop undo that a redelivered transaction keeps: rows must be the same.
+        self._rows.flush()
+        await accounts.acknowledged()
         for deployment in self._controls:
             watermark: DeploymentWatermark = self._book.watermarks[deployment]
             version = watermark.applied[0] + 1

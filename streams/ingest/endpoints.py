@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from streams.ingest.rpc import Call, Endpoint
 
-_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+Question = tuple["Call", "Callable[[Any], _T]"]
+"""A call and what reads its result; reading raises BadAnswer where the result is not what it should be."""
+
+_log = logging.getLogger(__name__)
 
 _REQUESTS = Counter("tidemark_rpc_requests_total", "Requests by outcome.", ("deployment", "endpoint", "outcome"))
 _ASIDE = Counter("tidemark_rpc_endpoints_put_aside_total", "Endpoints put aside.", ("deployment", "endpoint", "cause"))
@@ -108,8 +111,8 @@ class Node:
         answer, _ = await self._ask(calls, read, is_divisible=is_divisible)
         return answer
 
-    async def ask_many(self, calls: Sequence[Call], read: Callable[[Any], _T]) -> list[_T]:
-        """Ask any number of calls in bounded batches and return what ``read`` makes of each result, in order.
+    async def ask_many(self, questions: Sequence[Question[_T]]) -> list[_T]:
+        """Ask any number of questions in bounded batches and return what each makes of its result, in order.
 
         Raises:
             TooMuch: The answer to a single call is too large.
@@ -118,11 +121,11 @@ class Node:
         """
         room = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
 
-        async def ask(some: Sequence[Call]) -> list[_T]:
+        async def ask(some: Sequence[Question[_T]]) -> list[_T]:
             async with room:
-                return await self._divide(some, read)
+                return await self._divide(some)
 
-        batches = [calls[start : start + _BATCH_CALLS] for start in range(0, len(calls), _BATCH_CALLS)]
+        batches = [questions[start : start + _BATCH_CALLS] for start in range(0, len(questions), _BATCH_CALLS)]
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(ask(batch)) for batch in batches]
@@ -158,8 +161,9 @@ class Node:
 
     async def headers(self, numbers: Sequence[int]) -> list[Header | None]:
         """Return the blocks of these numbers, None for those the node does not have yet."""
-        calls: list[Call] = [("eth_getBlockByNumber", [hex(number), False]) for number in numbers]
-        return await self.ask_many(calls, read_optional_header)
+        return await self.ask_many(
+            [(("eth_getBlockByNumber", [hex(number), False]), read_optional_header) for number in numbers]
+        )
 
     async def finalized(self) -> int | None:
         """Return the number of the node's ``finalized`` block, None where it does not offer the tag."""
@@ -212,14 +216,17 @@ class Node:
             standing.is_checked = True
         return await standing.endpoint.ask(calls, self._patience.answer_s)
 
-    async def _divide(self, calls: Sequence[Call], read: Callable[[Any], _T]) -> list[_T]:
+    async def _divide(self, questions: Sequence[Question[_T]]) -> list[_T]:
+        def read(results: list[Any]) -> list[_T]:
+            return [of(result) for (_, of), result in zip(questions, results, strict=True)]
+
         try:
-            return await self.ask(calls, lambda results: list(map(read, results)), is_divisible=len(calls) > 1)
+            return await self.ask([call for call, _ in questions], read, is_divisible=len(questions) > 1)
         except TooMuch:
-            if len(calls) == 1:
+            if len(questions) == 1:
                 raise
-            half = len(calls) // 2
-            return await self._divide(calls[:half], read) + await self._divide(calls[half:], read)
+            half = len(questions) // 2
+            return await self._divide(questions[:half]) + await self._divide(questions[half:])
 
     async def _ask_the_others(self, asked: _Standing) -> None:
         for standing in self._in_order():

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from streams.ingest.blocks import Header
     from streams.ingest.endpoints import Node
     from streams.ingest.journal import Journal
-    from streams.ingest.rpc import Call
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ class Follower:
             await asyncio.sleep(self._backoff.next_s())
 
     async def final_below(self, head: Header) -> int:
-        """Return the highest final block at ``head``: by depth, or the node's own ``finalized`` where that is higher."""
+        """Return the highest final block at ``head``: by depth, or the node's ``finalized`` where that is higher."""
         finalized = await self._node.finalized()
         by_depth = head.number - self._finality_depth
         return min(head.number, max(by_depth, self._tail.final, -1 if finalized is None else finalized))
@@ -158,10 +157,9 @@ class Follower:
         return line
 
     async def _with_logs(self, line: Sequence[Header]) -> list[Block]:
-        calls: list[Call] = [
-            ("eth_getLogs", [{"blockHash": header.hash, "address": self._addresses}]) for header in line
-        ]
-        answers = await self._node.ask_many(calls, read_logs)
+        answers = await self._node.ask_many(
+            [(("eth_getLogs", [{"blockHash": header.hash, "address": self._addresses}]), read_logs) for header in line]
+        )
         REMOVED_LOGS.labels(self._journal.deployment).inc(sum(answer.removed for answer in answers))
         try:
             return make_blocks(line, [log for answer in answers for log in answer.logs])

@@ -46,7 +46,11 @@ class Outlet:
 
     async def __aenter__(self) -> Self:
         """Connect."""
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -34,16 +34,16 @@ async def read_tail(settings: Settings, bootstrap: str, deployment: str) -> Tail
         BadRecord: The partition holds something else than chain-blocks records under the deployment's key.
     """
     topic = topic_name(settings, CHAIN_BLOCKS)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
-    await consumer.start()
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
     try:
-        await consumer.topics()
-        partitions = consumer.partitions_for_topic(topic)
+        await consumer.start()
+        partitions = sorted(assigned.partition for assigned in consumer.assignment())
         if not partitions:
             msg = f"expected topic {topic}, found no such topic; create it with: tidemark topics create"
             raise TopicMissing(msg)
         key = deployment.encode()
-        partition = TopicPartition(topic, partition_of(key, sorted(partitions)))
+        partition = TopicPartition(topic, partition_of(key, partitions))
+        consumer.unsubscribe()
         consumer.assign([partition])
         begin = (await consumer.beginning_offsets([partition]))[partition]
         end = (await consumer.end_offsets([partition]))[partition]
@@ -77,7 +77,9 @@ async def _read(
 def _is_enough(records: Sequence[ChainRecord]) -> bool:
     """Whether what is before ``records`` cannot matter: they reach back below their own last final block."""
     final = max((record.final for record in records if isinstance(record, Watermark)), default=None)
-    return final is not None and any(_height(record) <= final for record in records)
+    # A repair's checkpoint may stand anywhere: it says nothing about how far back the records reach.
+    heights = [_height(record) for record in records if not isinstance(record, Checkpoint)]
+    return final is not None and min(heights) <= final
 
 
 def _height(record: ChainRecord) -> int:

@@ -149,14 +149,22 @@ class WebsocketEndpoint:
             raise EndpointSlow(msg) from error
         return _results(calls, requests, answers, self.label)
 
-    async def listen(self, timeout_s: float) -> None:
-        """Be connected and subscribed, and return when the connection has ended."""
+    async def connect(self, timeout_s: float) -> None:
+        """Be connected and subscribed.
+
+        Raises:
+            EndpointDown: It does not take a websocket.
+            EndpointSlow: It does not answer in time.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 await self._connect()
         except TimeoutError as error:
             msg = f"expected endpoint {self.label} to take a connection in {timeout_s} s, found no answer"
             raise EndpointSlow(msg) from error
+
+    async def closed(self) -> None:
+        """Return when the connection has ended."""
         if self._reading is not None:
             await asyncio.wait([self._reading])
 

@@ -1,0 +1,1 @@
+"""What frontends of SYMMIO solvers expect: bare uPnL objects over a websocket, and their REST twins."""

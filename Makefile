@@ -1,0 +1,65 @@
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+ARGS ?=
+
+# Stamps: what is up to date takes no time. They lie in the directories they speak of, and go with them.
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+JARS := .kafka/.fetched
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(RUNTIME) $(JARS) ## Set up whatever is missing, then run everything here: tidemark up (ARGS="…" is passed on)
+	@exec $(BIN)/tidemark up $(ARGS)
+
+.PHONY: test
+test: $(DEV) $(JARS) ## Set up whatever is missing, then run every test (ARGS="…" is passed to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(DEV) ## Check style, formatting, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: bench
+bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim
+	@set -e; for claim in bench/[a-z]*.py; do echo "== $$claim"; $(BIN)/python "$$claim"; done
+
+.PHONY: install
+install: $(RUNTIME) ## Make .venv with the tidemark command, nothing else
+
+.PHONY: lock
+lock: ## Pin every dependency anew, with hashes
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip --disable-pip-version-check --no-input install --quiet uv
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --group build $(LOCK) --output-file requirements/runtime.txt
+	$(VENV)-lock/bin/uv pip compile pyproject.toml --group dev $(LOCK) --output-file requirements/dev.txt
+	rm -rf $(VENV)-lock
+
+LOCK := --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url
+
+$(VENV)/bin/python:
+	@PYTHON="$(PYTHON)" sh .ci/needs
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --quiet --require-hashes -r requirements/runtime.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUNTIME)
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(JARS): tidemark/broker/pom.xml | $(RUNTIME)
+	$(BIN)/python -m tidemark.broker.jars .kafka/libs
+	@touch $@

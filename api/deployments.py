@@ -1,0 +1,58 @@
+"""How far each deployment is folded, and from which block on its figures are unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.codec import decode_row
+from models.deployments import decode_deployment
+from models.ids import split_key
+from models.watermarks import decode_watermark
+
+if TYPE_CHECKING:
+    from api.feeds import Feeds
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentProgress:
+    """A deployment as the router and the accounts agents left it.
+
+    ``head`` is the newest block routed and ``head_time_s`` its time; nothing at or below ``final`` is rolled back.
+    ``folded_head`` is the newest block that every partition has folded, None until each said so.
+    ``unsupported_since`` is the block from which on the deployment's figures are unknown, None while they are known.
+    """
+
+    head: int
+    head_time_s: int
+    final: int
+    folded_head: int | None
+    unsupported_since: int | None
+    unsupported_reason: str | None
+
+
+def deployment_progress(feeds: Feeds, deployment: str) -> DeploymentProgress | None:
+    """Read how far a deployment is, or None where no head of it has been routed yet.
+
+    Raises:
+        BadRow: A row of ``deployments`` or ``watermarks`` does not decode.
+    """
+    row = feeds.deployments.rows.get(deployment.encode())
+    state = None if row is None else decode_deployment(decode_row(row).body)
+    if state is None or state.head < 0:
+        return None
+    gap = state.open_gap
+    folded_heads = [
+        decode_watermark(decode_row(row).body).head
+        for key, row in feeds.watermarks.rows.items()
+        if split_key(key)[0] == deployment
+    ]
+    folded_head = min(folded_heads, default=-1)
+    return DeploymentProgress(
+        head=state.head,
+        head_time_s=state.head_time_s,
+        final=state.final,
+        folded_head=folded_head if folded_head >= 0 else None,
+        unsupported_since=None if gap is None else gap.block,
+        unsupported_reason=None if gap is None else gap.reason,
+    )

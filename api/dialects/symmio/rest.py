@@ -1,0 +1,59 @@
+"""The REST twins of ``upnl-ws``: ``/upnl-a?address=`` and ``/partyA_upnl/{address}``."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import assert_never
+
+import orjson
+from aiohttp import web
+
+from api.dialects.symmio.answers import Account, Known, NoSuchAccount, NotKnown
+from api.dialects.symmio.frames import parse_address
+from api.keys import ANSWERS, SETTINGS
+
+# What is unknown now is usually known after the next price or block.
+_RETRY_AFTER_S = 2
+
+
+def error_response(status: HTTPStatus, message: str) -> web.Response:
+    """An error in the shape legacy clients know; ``error_code`` repeats the HTTP status."""
+    body = {"error_code": status.value, "error_message": message, "error_detail": None}
+    headers = {"Retry-After": str(_RETRY_AFTER_S)} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    return _json(orjson.dumps(body), status, headers)
+
+
+async def upnl_a(request: web.Request, deployment: str) -> web.Response:
+    """Answer the account's whole uPnL object."""
+    answer = _answer(request, deployment, request.query.get("address"), ("query", "address"))
+    return answer if isinstance(answer, web.Response) else _json(answer.frame)
+
+
+async def party_a_upnl(request: web.Request, deployment: str) -> web.Response:
+    """Answer the account's uPnL alone: a decimal text, or a number of the same digits by ``api.upnl_as_number``."""
+    answer = _answer(request, deployment, request.match_info["address"], ("path", "address"))
+    if isinstance(answer, web.Response):
+        return answer
+    text = answer.upnl if request.app[SETTINGS].api.upnl_as_number else f'"{answer.upnl}"'
+    return _json(text.encode())
+
+
+def _answer(request: web.Request, deployment: str, text: str | None, where: tuple[str, str]) -> Known | web.Response:
+    address = None if text is None else parse_address(text)
+    if address is None:
+        found = "nothing" if text is None else repr(text[:80])
+        detail = {"loc": where, "msg": f"expected 0x and 40 hex digits, found {found}", "type": "value_error.address"}
+        return _json(orjson.dumps({"detail": [detail]}), HTTPStatus.UNPROCESSABLE_ENTITY)
+    match request.app[ANSWERS].of(Account(deployment, address)):
+        case Known() as known:
+            return known
+        case NoSuchAccount():
+            return error_response(HTTPStatus.NOT_FOUND, f"no account {address} in deployment {deployment}")
+        case NotKnown(reason=reason):
+            return error_response(HTTPStatus.SERVICE_UNAVAILABLE, reason)
+        case answer:
+            assert_never(answer)
+
+
+def _json(body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)

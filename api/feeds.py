@@ -1,0 +1,58 @@
+"""The tables the api reads, as it needs them: rows in memory, and how far they are behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from streams.topics import DEPLOYMENTS, MARKS, VALUATIONS, WATERMARKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class RowFeed(Protocol):
+    """A table followed into memory; ``streams.feed.Feed`` is one."""
+
+    @property
+    def rows(self) -> Mapping[bytes, bytes]:
+        """Key → row, as ``models.codec`` encodes it."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether everything that stood in the table at start has been read; it never becomes false again."""
+
+    @property
+    def lag_records(self) -> int:
+        """Records known to be in the changelog and not read yet."""
+
+    @property
+    def newest_ms(self) -> int:
+        """Broker's time of the newest record read, in ms; 0 before the first one."""
+
+    async def wait_ready(self) -> None:
+        """Wait until ``is_ready``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """One feed for each table that is served."""
+
+    valuations: RowFeed
+    deployments: RowFeed
+    marks: RowFeed
+    watermarks: RowFeed
+
+    def by_table(self) -> dict[str, RowFeed]:
+        """Table name → feed."""
+        return {
+            VALUATIONS: self.valuations,
+            DEPLOYMENTS: self.deployments,
+            MARKS: self.marks,
+            WATERMARKS: self.watermarks,
+        }
+
+
+def behind_ms(feed: RowFeed, now_ms: int) -> int:
+    """Age of the newest row read while others wait to be read, in ms; 0 when caught up."""
+    return max(0, now_ms - feed.newest_ms) if feed.lag_records and feed.newest_ms else 0

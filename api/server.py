@@ -1,0 +1,102 @@
+"""The api's process: feeds from Kafka, the public and the admin port, until it is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from api.app import create_admin_app, create_app
+from api.feeds import Feeds
+from models.errors import TidemarkError
+from streams.feed import Feed, FeedTopicMissing
+from streams.settings import BadSettings
+from streams.topics import DEPLOYMENTS, MARKS, VALUATIONS, WATERMARKS, changelog_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from streams.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# Requests are answered in ms; what is not after this long is cut, so that everything ends within 5 s.
+_SHUTDOWN_TIMEOUT_S = 1.0
+# A broker is back within seconds; asking more often only fills the log.
+_RETRY_S = 1.0
+
+
+class PortTaken(TidemarkError):
+    """An address cannot be listened on. Stop what holds it, or set another port."""
+
+
+class FeedEnded(TidemarkError):
+    """A feed failed while following its changelog. The process is to be started again; it then reads anew."""
+
+
+async def run(settings: Settings) -> None:
+    """Serve until cancelled; then feeds stop, websockets are closed with 1001, and requests finish.
+
+    Sockets are accepted at once, also while Kafka cannot be reached or a table is still being read.
+
+    Raises:
+        BadSettings: ``kafka`` is not set, or no deployment is.
+        PortTaken: A port cannot be listened on.
+        FeedEnded: A feed failed.
+    """
+    if settings.kafka is None:
+        msg = "kafka: expected bootstrap servers, found nothing; set TIDEMARK_KAFKA, or use `tidemark up`"
+        raise BadSettings(msg)
+    valuations, deployments, marks, watermarks = followed = [
+        Feed(settings.kafka, changelog_name(settings, table)) for table in (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS)
+    ]
+    app = create_app(settings, Feeds(valuations, deployments, marks, watermarks))
+    async with (
+        _listening(create_admin_app(app), "admin_port", settings.api.admin_host, settings.api.admin_port),
+        _listening(app, "port", settings.api.host, settings.api.port),
+    ):
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for feed in followed:
+                    tasks.create_task(_follow(feed), name=f"follow {feed.topic}")
+        except ExceptionGroup as group:
+            # The first failure ended the others.
+            raise group.exceptions[0] from None
+
+
+async def _follow(feed: Feed) -> None:
+    try:
+        while True:
+            try:
+                await feed.start()
+            except (KafkaConnectionError, FeedTopicMissing) as error:
+                logger.warning("feed waits topic=%s error=%s", feed.topic, error)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                break
+        await feed.closed()
+    except KafkaError as error:
+        msg = f"feed of {feed.topic} ended: {error!r}; start the api again"
+        raise FeedEnded(msg) from error
+    finally:
+        await feed.stop()
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, setting: str, host: str, port: int) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            msg = f"expected to listen on {host}:{port}, found: {error.strerror}; set another api.{setting}"
+            raise PortTaken(msg) from error
+        logger.info("listening on=%s address=http://%s:%d", setting, host, port)
+        yield
+    finally:
+        await runner.cleanup()

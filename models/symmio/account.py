@@ -1,0 +1,323 @@
+"""The row of an account: its state, what it was made from, and the way back to the last final block.
+
+A row is a pure function of the records folded into it, in order of their positions. A record at or below ``applied``
+changes nothing, so what is delivered again leaves the row as it is. Versions count the rows that came about, and so are
+the same after the same records, however often they were delivered. Only undo at or below the final block, which nothing
+will ever use, may be dropped sooner or later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+import msgspec
+
+from models.account_events import AccountCheckpoint, RolledBack, Transaction
+from models.errors import BadRecord, BadRow
+from models.symmio.abi import BadLog, decode_log
+from models.symmio.events import MarketSettings, OtherEvent
+from models.symmio.fold import BadFold, fold
+from models.symmio.state import EMPTY, AccountState, Quote, state_of_checkpoint
+from models.symmio.state_codec import decode_quote, decode_state, decode_undo, encode_quote, encode_state, encode_undo
+from models.symmio.undo import Undo, diff, revert
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.chain import Position, RawLog
+    from models.symmio.events import AccountEvent
+
+QUOTES_MAX = 400
+"""Quotes of one account, finished but not yet final ones included. A row of that many takes some 400 kB; at twice as
+many, undo included, it would pass the size of a Kafka record."""
+
+Suspect = tuple[str, "Position"]
+"""Why an account is frozen, and the position of the record that could not be folded."""
+
+_replace = msgspec.structs.replace
+
+
+class BlockUndo(msgspec.Struct, frozen=True):
+    """What undoes one block: the state's former cells, and what the row said of itself before the block."""
+
+    block: int
+    undo: Undo
+    row_block: int
+    row_time_s: int
+    row_suspect: Suspect | None
+
+
+class AccountRow(msgspec.Struct, frozen=True):
+    """An account as of ``applied``, the position of the last record folded.
+
+    ``block`` and ``time_s`` are of the last block that touched it, -1 and 0 where none did. ``undo`` is oldest first, one
+    for each block that touched it and was not final. A ``suspect`` row's state is the last good one.
+    """
+
+    applied: Position = (-1, -1)
+    version: int = 0
+    block: int = -1
+    time_s: int = 0
+    state: AccountState = EMPTY
+    undo: tuple[BlockUndo, ...] = ()
+    suspect: Suspect | None = None
+
+    @property
+    def suspect_since_applied(self) -> bool:
+        """Whether it was the last record that made the account suspect."""
+        return self.suspect is not None and self.suspect[1] == self.applied
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a rollback could change the row, or finality finish one of its quotes."""
+        return self.unsettled_above(-1)
+
+    def unsettled_above(self, final: int) -> bool:
+        """The same, once everything up to block ``final`` is final."""
+        return any(entry.block > final for entry in self.undo) or any(
+            quote.terminal_block is not None and quote.terminal_block > final for quote in self.state.quotes.values()
+        )
+
+
+def advance(
+    row: AccountRow | None, record: Transaction | AccountCheckpoint | RolledBack, *, final: int = -1
+) -> AccountRow:
+    """Fold a record into an account's row.
+
+    Args:
+        row: The row so far, None for a new account.
+        record: The next record, or one that was folded before.
+        final: Undo of blocks up to this one is dropped on the way.
+
+    Returns:
+        The new row, its version one higher; ``row`` itself where the record was folded before or changes nothing. Where
+        a transaction does not fold, a row that is frozen and suspect.
+
+    Raises:
+        BadFold: A checkpoint is older than what was folded; make a new one with ``tidemark audit --repair``.
+    """
+    standing = AccountRow() if row is None else row
+    if row is not None and record.position <= row.applied:
+        return row
+    match record:
+        case Transaction():
+            return _transaction(standing, record, final)
+        case AccountCheckpoint():
+            return _checkpoint(standing, record)
+        case RolledBack():
+            return _rollback(standing, record)
+        case _:
+            assert_never(record)
+
+
+def settle(row: AccountRow, final: int, position: Position) -> tuple[AccountRow, tuple[Quote, ...]]:
+    """Let quotes leave that are finished for good.
+
+    Args:
+        row: The account's row.
+        final: Nothing at or below this block will be rolled back.
+        position: Position of the record that says so.
+
+    Returns:
+        The row without quotes that ended at or before ``final``, and those quotes by id; ``row`` itself and nothing
+        where there are none, where the record was folded before, or where the account is suspect.
+    """
+    if position <= row.applied or row.suspect is not None:
+        return row, ()
+    quotes = row.state.quotes
+    finished = {
+        quote_id
+        for quote_id, quote in quotes.items()
+        if quote.terminal_block is not None and quote.terminal_block <= final
+    }
+    if not finished:
+        return row, ()
+    left = {quote_id: quote for quote_id, quote in quotes.items() if quote_id not in finished}
+    settled = _replace(
+        row,
+        applied=position,
+        version=row.version + 1,
+        state=_replace(row.state, quotes=left),
+        undo=_above(row.undo, final),
+    )
+    return settled, tuple(quotes[quote_id] for quote_id in sorted(finished))
+
+
+def back_to(row: AccountRow, ancestor: int) -> AccountRow:
+    """The row as it was after block ``ancestor``, with ``applied`` and ``version`` as they are now.
+
+    Quotes that have left the row stay away. Returns ``row`` itself where nothing above ``ancestor`` touched it.
+
+    Raises:
+        BadFold: Blocks above ``ancestor`` were folded, but what undoes them is gone.
+    """
+    undone = [entry for entry in row.undo if entry.block > ancestor]
+    if undone:
+        state = row.state
+        for entry in reversed(undone):
+            state = revert(state, entry.undo)
+        first = undone[0]
+        row = _replace(
+            row,
+            state=state,
+            block=first.row_block,
+            time_s=first.row_time_s,
+            suspect=first.row_suspect,
+            undo=row.undo[: -len(undone)],
+        )
+    if row.block > ancestor:
+        msg = f"expected to go back to block {ancestor}, found the account at {row.block} without undo"
+        raise BadFold(msg)
+    return row
+
+
+def _transaction(row: AccountRow, record: Transaction, final: int) -> AccountRow:
+    state, suspect = row.state, row.suspect
+    if suspect is None:
+        try:
+            state = fold(state, [_event(log) for log in record.logs], record.block)
+            _expect_bounded(state)
+        except BadRecord as error:
+            state, suspect = row.state, (f"block {record.block}, transaction {record.tx}: {error}", record.position)
+    return AccountRow(
+        applied=record.position,
+        version=row.version + 1,
+        block=record.block,
+        time_s=record.time_s,
+        state=state,
+        undo=_above(_with_undo(row, state, record.block), final),
+        suspect=suspect,
+    )
+
+
+def _checkpoint(row: AccountRow, record: AccountCheckpoint) -> AccountRow:
+    checkpoint = record.checkpoint
+    if row.block > checkpoint.block:
+        msg = (
+            f"expected a checkpoint of {checkpoint.account} at block {row.block} or later, found one at "
+            f"{checkpoint.block}: run tidemark audit --repair again later"
+        )
+        raise BadFold(msg)
+    try:
+        state = state_of_checkpoint(checkpoint)
+    except ValueError as error:
+        msg = f"expected numbers in the checkpoint of {checkpoint.account} at block {checkpoint.block}: {error}"
+        raise BadFold(msg) from error
+    _expect_bounded(state)
+    return AccountRow(record.position, row.version + 1, checkpoint.block, checkpoint.time_s, state)
+
+
+def _rollback(row: AccountRow, record: RolledBack) -> AccountRow:
+    if row.block <= record.ancestor:
+        return row
+    try:
+        undone = back_to(row, record.ancestor)
+    except BadFold as error:
+        undone = _replace(row, suspect=row.suspect or (str(error), record.position))
+    return _replace(undone, applied=record.position, version=row.version + 1)
+
+
+def _event(log: RawLog) -> AccountEvent:
+    event = decode_log(log)
+    match event:
+        case MarketSettings() | OtherEvent():
+            msg = f"expected events that are folded, found {event} in log {log.log_index}"
+            raise BadLog(msg)
+        case _:
+            return event
+
+
+def _expect_bounded(state: AccountState) -> None:
+    if len(state.quotes) > QUOTES_MAX:
+        msg = f"expected at most {QUOTES_MAX} quotes in one account, found {len(state.quotes)}"
+        raise BadFold(msg)
+
+
+def _with_undo(row: AccountRow, state: AccountState, block: int) -> tuple[BlockUndo, ...]:
+    if row.undo and row.undo[-1].block == block:
+        last = row.undo[-1]
+        before = revert(row.state, last.undo)
+        return (*row.undo[:-1], _replace(last, undo=diff(before, state)))
+    return (*row.undo, BlockUndo(block, diff(row.state, state), row.block, row.time_s, row.suspect))
+
+
+def _above(undo: tuple[BlockUndo, ...], final: int) -> tuple[BlockUndo, ...]:
+    return undo if not undo or undo[0].block > final else tuple(entry for entry in undo if entry.block > final)
+
+
+def encode_account(row: AccountRow) -> dict[str, Any]:
+    """Body of a row of the ``accounts`` table; its version stands before the body."""
+    return {
+        "applied": row.applied,
+        "block": row.block,
+        "time_s": row.time_s,
+        "state": encode_state(row.state),
+        "undo": [
+            {
+                "block": entry.block,
+                "row_block": entry.row_block,
+                "row_time_s": entry.row_time_s,
+                "row_suspect": entry.row_suspect,
+                **encode_undo(entry.undo),
+            }
+            for entry in row.undo
+        ],
+        "suspect": row.suspect,
+    }
+
+
+def decode_account(body: Mapping[str, Any], version: int) -> AccountRow:
+    """Read the body of a row of the ``accounts`` table.
+
+    Raises:
+        BadRow: ``body`` is none.
+    """
+    try:
+        return AccountRow(
+            applied=_position(body["applied"]),
+            version=version,
+            block=body["block"],
+            time_s=body["time_s"],
+            state=decode_state(body["state"]),
+            undo=tuple(
+                BlockUndo(
+                    entry["block"],
+                    decode_undo(entry),
+                    entry["row_block"],
+                    entry["row_time_s"],
+                    _suspect(entry["row_suspect"]),
+                )
+                for entry in body["undo"]
+            ),
+            suspect=_suspect(body["suspect"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"expected the body of an account's row, found {body!r:.200} ({error!r})"
+        raise BadRow(msg) from error
+
+
+def encode_finished(quote: Quote, row: AccountRow) -> dict[str, Any]:
+    """Body of a row of ``quote-history``: the quote's last state, and the position at which it left ``row``."""
+    return {"quote": encode_quote(quote), "position": row.applied}
+
+
+def decode_finished(body: Mapping[str, Any]) -> Quote:
+    """Read the quote out of the body of a row of ``quote-history``.
+
+    Raises:
+        BadRow: ``body`` is none.
+    """
+    try:
+        return decode_quote(body["quote"])
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"expected the body of a finished quote, found {body!r:.200} ({error!r})"
+        raise BadRow(msg) from error
+
+
+def _position(body: list[int]) -> Position:
+    offset, index = body
+    return offset, index
+
+
+def _suspect(body: tuple[str, list[int]] | None) -> Suspect | None:
+    return None if body is None else (body[0], _position(body[1]))

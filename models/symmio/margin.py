@@ -1,0 +1,97 @@
+"""What an account can still use, and when it can be liquidated: the contract's own formulae (LibAccount.sol).
+
+All amounts are 1e18-scaled ints; uPnL is signed and seen from the party itself: party B's is minus party A's. Results
+are signed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from models.money import E18, divide_toward_zero
+from models.symmio.state import PositionType
+
+if TYPE_CHECKING:
+    from models.symmio.state import Balances, Quote
+
+
+def quote_upnl(quote: Quote, price: int) -> int:
+    """Party A's uPnL of what is open of a quote, truncated toward zero (LibQuote.sol:128).
+
+    ``price`` is 1e18-scaled and positive; the result is positive where party A gains.
+    """
+    difference = price - quote.opened_price
+    if quote.position_type is PositionType.SHORT:
+        difference = -difference
+    return divide_toward_zero(difference * quote.open_amount, E18)
+
+
+def quote_notional(quote: Quote, price: int) -> int:
+    """Value of what is open of a quote at a price, floored; never negative."""
+    return quote.open_amount * price // E18
+
+
+def party_a_available_for_quote(balances: Balances, upnl: int) -> int:
+    """What party A may lock for new quotes (LibAccount.sol:42)."""
+    return party_a_available_balance(balances, upnl) - balances.pending.total_for_party_a
+
+
+def party_a_available_balance(balances: Balances, upnl: int) -> int:
+    """What party A has beyond its locked values, pending ones left out (LibAccount.sol:71)."""
+    return _available(balances, upnl, balances.locked.party_amm)
+
+
+def party_b_available_for_quote(balances: Balances, upnl: int) -> int:
+    """What party B may lock for new quotes of this party A (LibAccount.sol:107)."""
+    return party_b_available_balance(balances, upnl) - balances.pending.total_for_party_b
+
+
+def party_b_available_balance(balances: Balances, upnl: int) -> int:
+    """What party B has in this bucket beyond its locked values (LibAccount.sol:138)."""
+    return _available(balances, upnl, balances.locked.party_bmm)
+
+
+def available_for_liquidation(balances: Balances, upnl: int) -> int:
+    """What is left before liquidation, of party A or of party B's bucket (LibAccount.sol:94 and 165).
+
+    Below zero it can be liquidated (LiquidationFacetImpl.sol:33).
+    """
+    return balances.allocated - (balances.locked.cva + balances.locked.lf) + upnl
+
+
+def _available(balances: Balances, upnl: int, maintenance_margin: int) -> int:
+    # A gain adds to the balance; a loss eats the maintenance margin first.
+    used = maintenance_margin - upnl if upnl >= 0 else max(-upnl, maintenance_margin)
+    return balances.allocated - (balances.locked.cva + balances.locked.lf) - used
+
+
+class LiquidationType(Enum):
+    """How much of what was locked a liquidation of party A uses up (AccountStorage.sol)."""
+
+    NORMAL = "normal"
+    LATE = "late"
+    OVERDUE = "overdue"
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidation:
+    """A liquidation's class; ``fee`` goes to the liquidators, ``deficit`` is missing to the parties B. Never negative."""
+
+    liquidation_type: LiquidationType
+    fee: int
+    deficit: int
+
+
+def classify_liquidation(balances: Balances, upnl: int) -> Liquidation | None:
+    """Classify the liquidation of party A at ``upnl`` (LiquidationFacetImpl.sol:70-84); None where it is solvent."""
+    missing = -available_for_liquidation(balances, upnl)
+    if missing <= 0:
+        return None
+    cva, lf = balances.locked.cva, balances.locked.lf
+    if missing < lf:
+        return Liquidation(LiquidationType.NORMAL, lf - missing, 0)
+    if missing <= lf + cva:
+        return Liquidation(LiquidationType.LATE, 0, missing - lf)
+    return Liquidation(LiquidationType.OVERDUE, 0, missing - lf - cva)

@@ -1,0 +1,266 @@
+"""What an account is worth at the marks of now: uPnL, notional, margin left. Unknown is said as unknown, never as zero.
+
+Money is 1e18-scaled ints, signed where a sign makes sense; in a body it is decimal text of those ints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.money import E18
+from models.symmio.margin import (
+    available_for_liquidation,
+    party_a_available_for_quote,
+    quote_notional,
+    quote_upnl,
+)
+from models.symmio.state import PositionType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from models.prices import Mark
+    from models.symmio.account import AccountRow
+    from models.symmio.state import AccountState, Quote
+
+Body = dict[str, Any]
+
+VALUED = "valued"
+UNPRICED = "unpriced"
+SUSPECT = "suspect"
+UNSUPPORTED = "unsupported"
+
+_BPS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class UsedMark:
+    """The mark a market is valued at. ``key`` is ``source:symbol``, ``mark_e18`` positive, ``offset`` that of its tick.
+
+    ``event_ms`` is the venue's time. ``stale``: no source of the market has a mark within its maximum age.
+    """
+
+    key: str
+    mark_e18: int
+    event_ms: int
+    offset: int
+    stale: bool
+
+
+def choose_mark(candidates: Sequence[tuple[str, Mark | None, int]], now_ms: int) -> UsedMark | None:
+    """Choose the mark of a market among its sources.
+
+    Args:
+        candidates: (key, newest mark or None, maximum age in ms) of each source, in order of preference.
+        now_ms: The time now; a mark's age is counted from when it was received.
+
+    Returns:
+        The first that is not older than its maximum age; else the one with the newest event time, as stale; None where
+        there is no mark at all.
+    """
+    newest: tuple[str, Mark] | None = None
+    for key, mark, max_age_ms in candidates:
+        if mark is None:
+            continue
+        if now_ms - mark.received_ms <= max_age_ms:
+            return UsedMark(key, mark.mark_e18, mark.event_ms, mark.offset, stale=False)
+        if newest is None or mark.event_ms > newest[1].event_ms:
+            newest = (key, mark)
+    if newest is None:
+        return None
+    key, mark = newest
+    return UsedMark(key, mark.mark_e18, mark.event_ms, mark.offset, stale=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionValue:
+    """One position at its mark; ``upnl`` and ``notional`` are None where there is no mark."""
+
+    quote: Quote
+    mark: UsedMark | None
+    upnl: int | None
+    notional: int | None
+
+    def body(self) -> Body:
+        """The position as it stands in a ``valuations`` row."""
+        quote, mark = self.quote, self.mark
+        return {
+            "quote": quote.quote_id,
+            "symbol": quote.symbol_id,
+            "side": "long" if quote.position_type is PositionType.LONG else "short",
+            "party_b": quote.party_b,
+            "quantity": str(quote.open_amount),
+            "opened_price": str(quote.opened_price),
+            "mark": None if mark is None else str(mark.mark_e18),
+            "mark_key": None if mark is None else mark.key,
+            "mark_offset": None if mark is None else mark.offset,
+            "upnl": _text(self.upnl),
+            "notional": _text(self.notional),
+            "stale": mark is not None and mark.stale,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Money that depends on prices; complete or absent.
+
+    ``upnl_capped`` takes no more from a party B than it allocated, as the signed uPnL of a party A does. ``notional``
+    is at marks, ``notional_opened`` at opened prices. ``equity`` = allocated + uPnL; ``available_balance`` = equity less
+    locked cva and liquidation fee: below zero the account can be liquidated. ``distance_bps``: by how many bps of the
+    notional uPnL may fall until then, floored, negative beyond it, None without positions.
+    """
+
+    upnl: int
+    upnl_capped: int
+    notional: int
+    notional_opened: int
+    equity: int
+    available_balance: int
+    available_for_quote: int
+    distance_bps: int | None
+
+    @property
+    def liquidatable(self) -> bool:
+        """Whether the contract would let the account be liquidated."""
+        return self.available_balance < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """An account's row valued; ``figures`` is None where they are unknown, and ``status`` says why."""
+
+    row: AccountRow
+    term: int
+    status: str
+    positions: tuple[PositionValue, ...]
+    figures: Figures | None
+
+    @property
+    def stale(self) -> int:
+        """Number of positions whose mark is stale."""
+        return sum(1 for position in self.positions if position.mark is not None and position.mark.stale)
+
+    @property
+    def unpriced(self) -> int:
+        """Number of positions whose market has no mark, where the account is otherwise known."""
+        if self.status in (SUSPECT, UNSUPPORTED):
+            return 0
+        return sum(1 for position in self.positions if position.mark is None)
+
+    @property
+    def as_of_ms(self) -> int:
+        """Event time of the oldest mark used; the time of the last block that touched the account where none is used."""
+        marks = [position.mark.event_ms for position in self.positions if position.mark is not None]
+        return min(marks, default=self.row.time_s * 1000)
+
+    def body(self) -> Body:
+        """Body of a row of the ``valuations`` table."""
+        row, state, figures = self.row, self.row.state, self.figures
+        return {
+            "account_order": [self.term, row.version],
+            "position": list(row.applied),
+            "block": row.block,
+            "time_s": row.time_s,
+            "status": self.status,
+            "stale": self.stale,
+            "unpriced": self.unpriced,
+            "upnl": None if figures is None else str(figures.upnl),
+            "upnl_capped": None if figures is None else str(figures.upnl_capped),
+            "notional": None if figures is None else str(figures.notional),
+            "notional_opened": None if figures is None else str(figures.notional_opened),
+            "equity": None if figures is None else str(figures.equity),
+            "available_balance": None if figures is None else str(figures.available_balance),
+            "available_for_quote": None if figures is None else str(figures.available_for_quote),
+            "allocated": str(state.balances.allocated),
+            "locked": [*map(str, state.balances.locked)],
+            "pending": [*map(str, state.balances.pending)],
+            "liquidating": state.liquidating,
+            "liquidatable": None if figures is None else figures.liquidatable,
+            "distance_bps": None if figures is None else figures.distance_bps,
+            "as_of_ms": self.as_of_ms,
+            "positions": [position.body() for position in self.positions],
+            "owner": state.owner,
+            "last_complete": None,
+        }
+
+
+def value_account(
+    row: AccountRow, term: int, mark_of: Callable[[int], UsedMark | None], *, unsupported: bool
+) -> Valuation:
+    """Value an account's positions (quotes of status 4, 5 and 6) at the marks of now.
+
+    Args:
+        row: The account.
+        term: Term of the row; with its version it names what was valued.
+        mark_of: The mark of a symbol id, None where it has none.
+        unsupported: Whether the account's deployment is unsupported; its accounts are unknown then.
+    """
+    state = row.state
+    status = UNSUPPORTED if unsupported else SUSPECT if row.suspect is not None else VALUED
+    if status != VALUED:
+        positions = tuple(PositionValue(quote, None, None, None) for quote in state.open_quotes)
+        return Valuation(row, term, status, positions, None)
+    positions = tuple(_valued(quote, mark_of(quote.symbol_id)) for quote in state.open_quotes)
+    figures = _figures(state, positions)
+    return Valuation(row, term, UNPRICED if figures is None else VALUED, positions, figures)
+
+
+def with_last_complete(previous: Mapping[str, Any] | None, body: Body) -> Body:
+    """Carry the last complete figures into the body of an account that has an unpriced position.
+
+    Args:
+        previous: Body of the row before, None where there is none.
+        body: Body of the new row.
+
+    Returns:
+        ``body``, with ``last_complete`` set where its status is unpriced and complete figures are known.
+    """
+    if previous is None or body["status"] != UNPRICED:
+        return body
+    if previous["status"] == VALUED:
+        return {**body, "last_complete": {name: previous[name] for name in _LAST_COMPLETE}}
+    return {**body, "last_complete": previous["last_complete"]}
+
+
+_LAST_COMPLETE = ("upnl", "notional", "available_balance", "allocated", "locked", "pending", "as_of_ms")
+
+
+def _valued(quote: Quote, mark: UsedMark | None) -> PositionValue:
+    if mark is None:
+        return PositionValue(quote, None, None, None)
+    return PositionValue(quote, mark, quote_upnl(quote, mark.mark_e18), quote_notional(quote, mark.mark_e18))
+
+
+def _figures(state: AccountState, positions: Sequence[PositionValue]) -> Figures | None:
+    upnl = notional = notional_opened = 0
+    by_party_b: dict[str, int] = {}
+    for position in positions:
+        if position.upnl is None or position.notional is None:
+            return None
+        quote = position.quote
+        upnl += position.upnl
+        notional += position.notional
+        notional_opened += quote.open_amount * quote.opened_price // E18
+        by_party_b[quote.party_b] = by_party_b.get(quote.party_b, 0) + position.upnl
+    balances = state.balances
+    available_balance = available_for_liquidation(balances, upnl)
+    return Figures(
+        upnl=upnl,
+        upnl_capped=sum(min(part, _allocated_by(state, party_b)) for party_b, part in by_party_b.items()),
+        notional=notional,
+        notional_opened=notional_opened,
+        equity=balances.allocated + upnl,
+        available_balance=available_balance,
+        available_for_quote=party_a_available_for_quote(balances, upnl),
+        distance_bps=available_balance * _BPS // notional if notional else None,
+    )
+
+
+def _allocated_by(state: AccountState, party_b: str) -> int:
+    bucket = state.party_b.get(party_b)
+    return 0 if bucket is None else bucket.allocated
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)

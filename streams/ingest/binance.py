@@ -1,0 +1,213 @@
+"""Frames of Binance's USD-margined futures, read into ticks whose numbers are the very texts that were sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from models.errors import BadRecord, TidemarkError
+from models.ids import mark_key
+from models.prices import BookTick, MarkTick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.prices import PriceTick
+
+# No price, rate or symbol is longer; a longer text is a fault, and must not be kept in every table.
+_MAX_TEXT = 64
+
+
+class BadFrame(BadRecord):
+    """A whole frame is not JSON, or not of a shape this venue sends."""
+
+
+class BadTick(BadRecord):
+    """One element of a frame is not the price update it should be; the others stand."""
+
+
+class Refused(NamedTuple):
+    """What could not be read, and why."""
+
+    value: bytes
+    error: TidemarkError
+
+
+class Frame(NamedTuple):
+    """What a frame holds. ``ignored`` counts events of kinds nobody asked for."""
+
+    ticks: list[PriceTick]
+    refused: list[Refused]
+    ignored: int
+
+
+class _Envelope(msgspec.Struct):
+    data: msgspec.Raw = msgspec.Raw(b"")
+    e: str = ""
+
+
+class _MarkUpdate(msgspec.Struct):
+    s: str
+    E: int
+    p: msgspec.Raw
+    i: msgspec.Raw = msgspec.Raw(b"null")
+    r: msgspec.Raw = msgspec.Raw(b"null")
+    T: int | None = None
+
+
+class _BookUpdate(msgspec.Struct):
+    s: str
+    E: int
+    b: msgspec.Raw
+    a: msgspec.Raw
+
+
+class _PremiumIndex(msgspec.Struct, rename="camel"):
+    symbol: str
+    time: int
+    mark_price: msgspec.Raw
+    index_price: msgspec.Raw = msgspec.Raw(b"null")
+    last_funding_rate: msgspec.Raw = msgspec.Raw(b"null")
+    next_funding_time: int | None = None
+
+
+# JSON nested beyond the interpreter's depth is as unreadable as JSON cut short.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+_envelope = msgspec.json.Decoder(_Envelope)
+_mark_update = msgspec.json.Decoder(_MarkUpdate)
+_book_update = msgspec.json.Decoder(_BookUpdate)
+_premium_index = msgspec.json.Decoder(_PremiumIndex)
+_text = msgspec.json.Decoder(str)
+
+
+def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
+    """Read a websocket frame: an array of updates, one update, or either inside a combined stream's envelope.
+
+    Marks get the source ``source``, best bids and asks ``source-book``. Fields nobody knows are passed over, and so
+    are events of other kinds and the answers to subscriptions.
+
+    Raises:
+        BadFrame: The frame is no JSON, or its beginning is of no known shape.
+    """
+    body = frame.strip()
+    try:
+        if not body.startswith(b"["):
+            data = bytes(_envelope.decode(body).data)
+            body = data or body
+        elements = _elements.decode(body) if body.startswith(b"[") else [msgspec.Raw(body)]
+    except _UNREADABLE as error:
+        msg = f"expected a frame of {source} as JSON, found {frame[:80]!r} of {len(frame)} bytes: {error}"
+        raise BadFrame(msg) from error
+    return _collect(elements, lambda element: _tick(element, source, received_ms))
+
+
+def read_premium_index(body: bytes, source: str, received_ms: int) -> Frame:
+    """Read the answer of ``/fapi/v1/premiumIndex``, an array with every symbol's mark.
+
+    Raises:
+        BadFrame: The answer is no array in JSON.
+    """
+    try:
+        elements = _elements.decode(body)
+    except _UNREADABLE as error:
+        msg = f"expected premiumIndex of {source} as a JSON array, found {body[:80]!r}: {error}"
+        raise BadFrame(msg) from error
+    return _collect(elements, lambda element: _premium(element, source, received_ms))
+
+
+def tick_key(tick: PriceTick) -> bytes:
+    """Return the tick's key in ``price-ticks``."""
+    return mark_key(tick.source, tick.symbol)
+
+
+def _collect(elements: list[msgspec.Raw], read: Callable[[bytes], PriceTick | None]) -> Frame:
+    ticks: list[PriceTick] = []
+    refused: list[Refused] = []
+    ignored = 0
+    for element in map(bytes, elements):
+        try:
+            tick = read(element)
+        except _UNREADABLE as error:
+            msg = f"expected a price update, found {element[:80]!r}: {error}"
+            refused.append(Refused(element, BadTick(msg)))
+        except BadTick as error:
+            refused.append(Refused(element, error))
+        else:
+            if tick is None:
+                ignored += 1
+            else:
+                ticks.append(tick)
+    return Frame(ticks, refused, ignored)
+
+
+def _tick(element: bytes, source: str, received_ms: int) -> PriceTick | None:
+    match _envelope.decode(element).e:
+        case "markPriceUpdate":
+            mark = _mark_update.decode(element)
+            return MarkTick(
+                source=source,
+                symbol=_symbol(mark.s),
+                event_ms=mark.E,
+                received_ms=received_ms,
+                mark=_number("mark", mark.p),
+                index=_optional("index", mark.i),
+                funding_rate=_optional("funding rate", mark.r),
+                next_funding_ms=mark.T,
+            )
+        case "bookTicker":
+            book = _book_update.decode(element)
+            return BookTick(
+                source=f"{source}-book",
+                symbol=_symbol(book.s),
+                event_ms=book.E,
+                received_ms=received_ms,
+                bid=_number("bid", book.b),
+                ask=_number("ask", book.a),
+            )
+        case _:
+            return None
+
+
+def _premium(element: bytes, source: str, received_ms: int) -> PriceTick:
+    premium = _premium_index.decode(element)
+    return MarkTick(
+        source=source,
+        symbol=_symbol(premium.symbol),
+        event_ms=premium.time,
+        received_ms=received_ms,
+        mark=_number("mark", premium.mark_price),
+        index=_optional("index", premium.index_price),
+        funding_rate=_optional("funding rate", premium.last_funding_rate),
+        next_funding_ms=premium.next_funding_time,
+    )
+
+
+def _symbol(text: str) -> str:
+    if not 0 < len(text) <= _MAX_TEXT:
+        msg = f"expected a symbol of at most {_MAX_TEXT} characters, found {len(text)}: {text[:80]!r}"
+        raise BadTick(msg)
+    return text
+
+
+def _optional(name: str, raw: msgspec.Raw) -> str | None:
+    return None if bytes(raw) == b"null" else _number(name, raw)
+
+
+def _number(name: str, raw: msgspec.Raw) -> str:
+    """Return the text of a JSON string, or a JSON number's own literal: a float would not give it back unchanged."""
+    literal = bytes(raw)
+    match literal[:1]:
+        case b'"':
+            text = _text.decode(literal)
+        case first if first and first in b"-0123456789":
+            text = literal.decode()
+        case _:
+            msg = f"expected {name} as a text or a number, found {literal[:80]!r}"
+            raise BadTick(msg)
+    if len(text) > _MAX_TEXT:
+        msg = f"expected {name} of at most {_MAX_TEXT} characters, found {len(text)}: {text[:80]!r}"
+        raise BadTick(msg)
+    return text

@@ -1,0 +1,130 @@
+"""A SYMMIO deployment's logs, from its node to ``chain-blocks``: joined or backfilled, then followed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from streams.ingest.checkpoint import join
+from streams.ingest.endpoints import Node
+from streams.ingest.head import Follower
+from streams.ingest.journal import Journal
+from streams.ingest.newheads import NewHeads
+from streams.ingest.outlet import Outlet
+from streams.ingest.resume import read_tail
+from streams.ingest.rpc import HttpEndpoint, WebsocketEndpoint
+from streams.settings import BadSettings
+
+if TYPE_CHECKING:
+    from streams.ingest.rpc import Endpoint
+    from streams.ingest.tail import Tail
+    from streams.settings import DeploymentSettings, Settings
+
+_log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, name: str, *, from_state: int | None = None) -> None:
+    """Keep the deployment ``name`` in step with its chain until cancelled.
+
+    Args:
+        settings: Names Kafka, and the deployment with its endpoints.
+        name: The deployment.
+        from_state: Join at this block, by checkpoints, unless the topic's final blocks are already beyond it.
+
+    Raises:
+        BadSettings: The deployment, its endpoints or Kafka are not configured.
+        TidemarkError: What cannot go on without somebody's doing: another chain, a reorganisation deeper than
+            finality, a broker that does not take records.
+    """
+    deployment = _deployment(settings, name)
+    bootstrap = _bootstrap(settings)
+    heads = NewHeads(deployment.poll_interval_ms)
+    async with aiohttp.ClientSession() as session, Outlet(bootstrap) as outlet:
+        endpoints = _endpoints(session, deployment, heads)
+        node = Node(name, endpoints, deployment.chain_id)
+        journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
+        addresses = [deployment.diamond, *deployment.multi_accounts]
+        follower = Follower(node, journal, addresses, deployment.finality_depth)
+        listening = [
+            asyncio.create_task(heads.listen(endpoint), name=f"newHeads {endpoint.label}")
+            for endpoint in endpoints
+            if isinstance(endpoint, WebsocketEndpoint)
+        ]
+        try:
+            await _begin(node, journal, follower, deployment, from_state)
+            await follower.follow(heads.wait)
+        finally:
+            for task in listening:
+                task.cancel()
+            for endpoint in endpoints:
+                await endpoint.close()
+
+
+async def _begin(
+    node: Node, journal: Journal, follower: Follower, deployment: DeploymentSettings, from_state: int | None
+) -> None:
+    tail = journal.tail
+    node.expect_head(tail.covered)
+    reason = _reason_to_join(tail, deployment, from_state)
+    if reason is not None:
+        final = await follower.final_below(await node.head())
+        block = final if from_state is None else from_state
+        _log.info("joining deployment=%s block=%d reason=%s", journal.deployment, block, reason)
+        await join(node, journal, deployment, block, final)
+        return
+    if tail.is_empty and deployment.start_block is not None:
+        tail.begin_at(deployment.start_block)
+    if from_state is not None:
+        _log.info(
+            "not joining deployment=%s from_state=%d reason=the topic's final blocks reach to %d already",
+            journal.deployment,
+            from_state,
+            tail.final,
+        )
+    _log.info("going on deployment=%s after_block=%d final=%d", journal.deployment, tail.covered, tail.final)
+
+
+def _reason_to_join(tail: Tail, deployment: DeploymentSettings, from_state: int | None) -> str | None:
+    if tail.joining is not None:
+        return f"the join at block {tail.joining} was not finished"
+    if from_state is not None and from_state > tail.final:
+        return "asked for by --from-state"
+    if tail.is_empty and deployment.start_block is None:
+        return (
+            "no start_block is configured and the topic is empty; the history may be long, or older than the "
+            "contracts' BalanceChange events, before which balances are not in the logs. Set start_block to fold the "
+            "logs from there, or name another block with --from-state"
+        )
+    return None
+
+
+def _endpoints(session: aiohttp.ClientSession, deployment: DeploymentSettings, heads: NewHeads) -> list[Endpoint]:
+    endpoints: list[Endpoint] = []
+    for index, secret in enumerate(deployment.rpc):
+        url, label = secret.get_secret_value(), f"#{index + 1}"
+        if url.startswith(("ws://", "wss://")):
+            endpoints.append(WebsocketEndpoint(session, url, label, heads.notify))
+        else:
+            endpoints.append(HttpEndpoint(session, url, label))
+    return endpoints
+
+
+def _deployment(settings: Settings, name: str) -> DeploymentSettings:
+    deployment = settings.deployments.get(name)
+    if deployment is None:
+        msg = f"expected a deployment {name!r} in the configuration, found {sorted(settings.deployments) or 'none'}"
+        raise BadSettings(msg)
+    if not deployment.rpc:
+        msg = f"expected at least one URL in deployments.{name}.rpc, found none"
+        raise BadSettings(msg)
+    return deployment
+
+
+def _bootstrap(settings: Settings) -> str:
+    if settings.kafka is None:
+        msg = "expected Kafka's bootstrap servers in kafka (TIDEMARK_KAFKA), found none"
+        raise BadSettings(msg)
+    return settings.kafka

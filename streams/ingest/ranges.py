@@ -1,0 +1,58 @@
+"""How many blocks to ask for in one ``eth_getLogs``: halved where a node finds it too much, widened again after."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from prometheus_client import Gauge
+
+from models.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from streams.ingest.rpc import TooMuch
+
+_log = logging.getLogger(__name__)
+
+_RANGE = Gauge("tidemark_chain_log_range_blocks", "Blocks asked for in one eth_getLogs.", ("deployment",))
+
+# Most providers take 2,000 blocks; those that take more are soon asked for more.
+_FIRST_WIDTH_BLOCKS = 2_000
+_WIDEST_BLOCKS = 50_000
+# A range's records are held in memory until they are written: about 20 MB.
+_MANY_LOGS = 10_000
+
+
+class BlockTooLarge(TidemarkError):
+    """No endpoint gives the logs of a single block. Add an endpoint with a higher limit of results."""
+
+
+class LogRange:
+    """The width of the next range of blocks."""
+
+    def __init__(self, deployment: str) -> None:
+        self._deployment = deployment
+        self._width = _FIRST_WIDTH_BLOCKS
+
+    def end(self, first: int, last: int) -> int:
+        """Return the last block of the range that begins at ``first`` and does not go beyond ``last``."""
+        end = min(last, first + self._width - 1)
+        _RANGE.labels(self._deployment).set(end - first + 1)
+        return end
+
+    def narrow(self, first: int, end: int, error: TooMuch) -> None:
+        """Ask for half as much: ``first`` to ``end`` was too much.
+
+        Raises:
+            BlockTooLarge: It was a single block.
+        """
+        if end == first:
+            msg = f"expected the logs of block {first} in one answer, found: {error}"
+            raise BlockTooLarge(msg) from error
+        self._width = (end - first + 1) // 2
+        _log.info("log range halved deployment=%s blocks=%d reason=%s", self._deployment, self._width, error)
+
+    def widen(self, logs: int) -> None:
+        """Ask for more next time, if a range twice as wide would not hold too many logs."""
+        if logs < _MANY_LOGS // 2:
+            self._width = min(_WIDEST_BLOCKS, self._width * 2)

@@ -1,0 +1,36 @@
+"""Fixtures of every test."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.broker import running_kafka, settings_of_a_test
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from streams.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap address of a real broker, started once a test run."""
+    with running_kafka() as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture
+def settings(kafka: str, tmp_path: Path) -> Callable[..., Settings]:
+    """Makes Settings of the keyword arguments given: this run's broker, a topic prefix and a data directory alone."""
+    return partial(settings_of_a_test, kafka, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("TIDEMARK_")]:
+        monkeypatch.delenv(name)

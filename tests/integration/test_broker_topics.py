@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from streams.topics import BadTopic, changelog_name, create_topics, registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.settings import Settings
+
+
+async def test_topics_are_created_once_and_as_the_registry_says(settings: Callable[..., Settings]) -> None:
+    configuration = settings(topics={"partitions": 3})
+    wanted = registry(configuration)
+    assert [topic.name for topic in wanted] == await create_topics(configuration.bootstrap, wanted)
+    assert [] == await create_topics(configuration.bootstrap, wanted)
+
+    accounts = changelog_name(configuration, "accounts")
+    admin = AIOKafkaAdminClient(bootstrap_servers=configuration.bootstrap)
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([accounts])
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, accounts)])
+    finally:
+        await admin.close()
+    assert 3 == len(described["partitions"])
+    config = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+    assert ("compact", "3600000") == (config["cleanup.policy"], config["min.compaction.lag.ms"])
+
+
+async def test_a_topic_with_another_number_of_partitions_is_refused(settings: Callable[..., Settings]) -> None:
+    configuration = settings(topics={"partitions": 2})
+    await create_topics(configuration.bootstrap, registry(configuration))
+    other = configuration.model_copy(update={"topics": configuration.topics.model_copy(update={"partitions": 5})})
+    with pytest.raises(BadTopic, match="to have 5 partitions, found 2"):
+        await create_topics(other.bootstrap, registry(other))

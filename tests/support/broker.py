@@ -1,0 +1,45 @@
+"""The broker of a test run, and settings that keep tests on it apart."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streams.settings import Settings, TopicSettings
+from tidemark.broker import Broker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JARS = Path(__file__).parents[2] / ".kafka" / "libs"
+
+
+def new_broker(directory: Path) -> Broker:
+    """Return a broker, not started yet, on a free port: for tests that stop, kill or starve it."""
+    return Broker(directory / "broker", JARS, port=None)
+
+
+@contextmanager
+def running_kafka() -> Iterator[str]:
+    """Serve the bootstrap address of a test run: the cluster TIDEMARK_KAFKA names, else a broker of our own."""
+    given = os.environ.get("TIDEMARK_KAFKA")
+    if given:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="tidemark-tests-", ignore_cleanup_errors=True) as scratch:
+        broker = new_broker(Path(scratch))
+        try:
+            yield broker.start()
+        finally:
+            broker.stop()
+
+
+def settings_of_a_test(bootstrap: str, data_dir: Path, **overrides: Any) -> Settings:  # noqa: ANN401 - as Settings takes
+    """Make settings with a topic prefix that no other test has; ``overrides`` are fields of ``Settings``."""
+    topics = TopicSettings.model_validate(overrides.pop("topics", TopicSettings(partitions=4)))
+    own = topics.model_copy(update={"prefix": f"test-{uuid.uuid4().hex[:8]}-"})
+    return Settings(**{"kafka": bootstrap, "data_dir": data_dir, "topics": own, **overrides})

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from api.app import create_app
+from streams.settings import ApiSettings, BadSettings
+from tests.support.api import ADDRESS, OTHER_ADDRESS, api_settings, serving
+from tests.support.feed import FakeTables, e18, last_complete, unpriced_body, unsupported_body, valuation_body
+
+KEY = f"main:{ADDRESS.lower()}"
+PATHS = (f"/upnl-a?address={ADDRESS}", f"/partyA_upnl/{ADDRESS}")
+
+
+def warm(body: dict[str, Any] | None = None) -> FakeTables:
+    made = FakeTables("main")
+    if body is not None:
+        made.valuations.put(KEY, 1, body)
+    return made
+
+
+@pytest.mark.parametrize("path", ["/upnl-a", "/upnl-a/", "/main/upnl-a"])
+async def test_upnl_a_answers_the_full_object_without_a_redirect(path: str) -> None:
+    async with (
+        serving(warm(valuation_body())) as client,
+        client.get(path, params={"address": ADDRESS}, allow_redirects=False) as response,
+    ):
+        body = await response.json()
+
+    assert (200, "-12.5", 13) == (response.status, body["upnl"], len(body))
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_party_a_upnl_is_a_bare_decimal_string(slash: str) -> None:
+    made = warm(valuation_body(upnl=e18("-12.000000000000000001")))
+    async with (
+        serving(made) as client,
+        client.get(f"/partyA_upnl/{ADDRESS.lower()}{slash}", allow_redirects=False) as response,
+    ):
+        text = await response.text()
+
+    assert (200, "application/json", '"-12.000000000000000001"') == (response.status, response.content_type, text)
+
+
+async def test_party_a_upnl_is_a_number_of_the_same_digits_by_setting() -> None:
+    made = warm(valuation_body(upnl=e18("-12.000000000000000001")))
+    settings = api_settings("main", api=ApiSettings(upnl_as_number=True))
+    async with serving(made, settings) as client, client.get(f"/partyA_upnl/{ADDRESS}") as response:
+        assert "-12.000000000000000001" == await response.text()
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_unknown_address_is_not_found(path: str) -> None:
+    async with serving(warm()) as client, client.get(path) as response:
+        body = await response.json()
+
+    assert 404 == response.status
+    assert {
+        "error_code": 404,
+        "error_message": f"no account {ADDRESS.lower()} in deployment main",
+        "error_detail": None,
+    } == body
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        valuation_body(status="suspect", upnl=None),
+        valuation_body(status="unsupported", upnl=None),
+        unpriced_body(last_complete=None),
+    ],
+)
+async def test_unknown_figures_are_unavailable_and_not_zero(path: str, body: dict[str, Any]) -> None:
+    async with serving(warm(body)) as client, client.get(path) as response:
+        answer = await response.json()
+
+    assert (503, 503, None) == (response.status, answer["error_code"], answer["error_detail"])
+    assert body["status"] in answer["error_message"]
+    assert "2" == response.headers["Retry-After"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_cold_tables_are_unavailable(path: str) -> None:
+    async with serving(FakeTables("main", ready=False)) as client, client.get(path) as response:
+        assert 503 == response.status
+        assert ["error_code", "error_message", "error_detail"] == list(await response.json())
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_unknown_address_of_an_unsupported_deployment_is_unavailable(path: str) -> None:
+    made = warm()
+    made.deployments.put("main", 2, unsupported_body())
+    async with serving(made) as client, client.get(path) as response:
+        assert 503 == response.status
+
+
+async def test_an_unpriced_account_answers_its_last_complete_figures() -> None:
+    made = warm(unpriced_body(last_complete=last_complete()))
+    async with serving(made) as client:
+        async with client.get(f"/upnl-a?address={ADDRESS}") as response:
+            whole = await response.json()
+        async with client.get(f"/partyA_upnl/{ADDRESS}") as response:
+            upnl = await response.json()
+
+    assert ("3.000000000000000001", 1_745_970_000) == (whole["upnl"], whole["timestamp"])
+    assert "3.000000000000000001" == upnl
+
+
+@pytest.mark.parametrize("path", ["/upnl-a", "/upnl-a?address=0x12", "/partyA_upnl/me"])
+async def test_a_malformed_address_is_a_validation_error_of_the_legacy_shape(path: str) -> None:
+    async with serving(warm()) as client, client.get(path) as response:
+        (detail,) = (await response.json())["detail"]
+
+    assert (422, ["loc", "msg", "type"]) == (response.status, list(detail))
+
+
+async def test_each_deployment_has_its_own_accounts_under_its_prefix() -> None:
+    made = FakeTables("first", "second")
+    made.valuations.put(f"second:{ADDRESS.lower()}", 1, valuation_body())
+    statuses = {}
+    async with serving(made, api_settings("first", "second")) as client:
+        for prefix in ("", "/first", "/second", "/third"):
+            async with client.get(f"{prefix}/upnl-a?address={ADDRESS}") as response:
+                statuses[prefix] = response.status
+
+    assert {"": 404, "/first": 404, "/second": 200, "/third": 404} == statuses
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/no-such-path", "/upnl-ws"])
+async def test_a_browsers_preflight_is_answered_for_every_path(path: str) -> None:
+    headers = {"Origin": "https://example.org", "Access-Control-Request-Headers": "app-name"}
+    async with serving(warm()) as client, client.options(path, headers=headers) as response:
+        assert 204 == response.status
+        assert "*" == response.headers["Access-Control-Allow-Origin"]
+        assert "App-Name, Content-Type, Authorization" == response.headers["Access-Control-Allow-Headers"]
+        assert "GET, POST, DELETE, OPTIONS" == response.headers["Access-Control-Allow-Methods"]
+
+
+@pytest.mark.parametrize("path", [f"/upnl-a?address={OTHER_ADDRESS}", "/no-such-path", "/upnl-ws"])
+async def test_errors_are_readable_across_origins_and_in_the_legacy_shape(path: str) -> None:
+    async with serving(warm()) as client, client.get(path, headers={"App-Name": "x"}) as response:
+        body = await response.json()
+
+    assert "*" == response.headers["Access-Control-Allow-Origin"]
+    assert (response.status, None) == (body["error_code"], body["error_detail"])
+
+
+@pytest.mark.parametrize("names", [(), ("ws",), ("main", "api")])
+def test_a_configuration_that_cannot_be_served_is_refused(names: tuple[str, ...]) -> None:
+    with pytest.raises(BadSettings, match="deployments"):
+        create_app(api_settings(*names), FakeTables().feeds)

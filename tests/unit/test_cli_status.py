@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp import web
+from rich.console import Console
+
+from streams.settings import ApiSettings, Settings, WorkerSettings
+from tidemark.display import LiveDisplay, PlainDisplay, live_if_terminal, urls_of
+from tidemark.ports import any_free_port
+from tidemark.status import Status, StatusReader
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.test_utils import TestServer
+
+STATUS = {
+    "ready": True,
+    "accounts": 187,
+    "lag_records": {"a": 3, "b": 4},
+    "oldest_mark_age_ms": 1500,
+    "unsupported": {"arbitrum": {"since_block": 7}},
+}
+METRICS = """\
+# TYPE tidemark_price_ticks counter
+tidemark_price_ticks_total{{outcome="newer"}} {ticks}
+# TYPE tidemark_api_connections gauge
+tidemark_api_connections{{endpoint="upnl-ws"}} 2.0
+"""
+
+
+async def test_the_status_is_what_the_processes_say_and_counters_become_rates(
+    aiohttp_server: Callable[[web.Application], Awaitable[TestServer]],
+) -> None:
+    ticks = 100
+
+    async def metrics(_request: web.Request) -> web.Response:
+        nonlocal ticks
+        ticks += 50
+        return web.Response(text=METRICS.format(ticks=ticks))
+
+    async def ready(_request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def status_of_worker(_request: web.Request) -> web.Response:
+        return web.json_response(STATUS)
+
+    app = web.Application()
+    app.router.add_get("/status", status_of_worker)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/readyz", ready)
+    server = await aiohttp_server(app)
+    port = server.port or 0
+    settings = Settings(worker=WorkerSettings(admin_port=port), api=ApiSettings(port=port, admin_port=port))
+    reader = StatusReader(settings)
+    async with aiohttp.ClientSession() as session:
+        await reader.read(session)
+        status = await reader.read(session)
+    assert (True, True, 187, 7, 1.5, 2) == (
+        status.worker_ready,
+        status.api_ready,
+        status.accounts,
+        status.lag_records,
+        status.oldest_mark_age_s,
+        status.sockets,
+    )
+    assert ("arbitrum",) == status.unsupported
+    assert {"ticks"} == set(status.per_s)
+    assert status.per_s["ticks"] > 0
+
+
+async def test_what_does_not_answer_is_unknown_and_not_zero() -> None:
+    port = any_free_port("127.0.0.1")
+    settings = Settings(worker=WorkerSettings(admin_port=port), api=ApiSettings(port=port, admin_port=port))
+    async with aiohttp.ClientSession() as session:
+        assert Status() == await StatusReader(settings).read(session)
+
+
+def test_without_a_terminal_the_addresses_are_printed_once_in_plain_lines() -> None:
+    console = Console(file=io.StringIO(), width=300)
+    display = PlainDisplay(console, urls_of(Settings()))
+    with live_if_terminal(console) as live:
+        assert live is None
+        for _ in range(3):
+            display.show(Status(api_ready=True, accounts=12), [], "127.0.0.1:9092")
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert 1 == said.count("ws://127.0.0.1:8080/upnl-ws")
+    assert "accounts 12, rates not known yet" in said
+
+
+def test_on_a_terminal_one_table_holds_everything() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with live_if_terminal(console) as live:
+        assert live is not None
+        LiveDisplay(live, urls_of(Settings())).show(Status(api_ready=True, accounts=12), [], "127.0.0.1:9092")
+    assert isinstance(console.file, io.StringIO)
+    assert "ws://127.0.0.1:8080/upnl-ws" in console.file.getvalue()

@@ -1,0 +1,102 @@
+"""The ``tidemark`` command: its groups, and how its errors and exit codes look."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from models.errors import TidemarkError
+from streams.settings import CONFIG_VARIABLE
+
+# A wrong configuration, a missing tool, a port in use: nothing that starting again would cure.
+EXIT_REFUSED = 2
+
+_COMMANDS = {
+    "up": "tidemark.commands.up:up",
+    "worker": "tidemark.commands.worker:worker",
+    "ingest": "tidemark.commands.ingest:ingest",
+    "api": "tidemark.commands.api:api",
+    "topics": "tidemark.commands.topics:topics",
+    "fold": "tidemark.commands.fold:fold",
+    "audit": "tidemark.commands.audit:audit",
+    "config": "tidemark.commands.config:config",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is used: no command pays for what another one needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tidemark", prog_name="tidemark")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"Configuration in TOML; the same as {CONFIG_VARIABLE}. See tidemark.example.toml.",
+)
+def cli(config: Path | None) -> None:
+    """Every account's uPnL and notional, exact, from chain logs and price ticks to websockets.
+
+    Logs of SYMMIO deployments and prices of exchanges go into Kafka topics as they were said; every figure served is
+    computed from those records, so it can be found again, recomputed and explained.
+
+    \b
+    See it move, with a simulated chain and market, nothing to configure:
+        tidemark up
+    Watch a deployment of your own:
+        cp tidemark.example.toml tidemark.toml    # fill in addresses and endpoints
+        tidemark --config tidemark.toml up
+    In production each of these is a process of its own, against your Kafka:
+        tidemark topics create
+        tidemark worker                           # as many as you like
+        tidemark ingest chain NAME                # one a deployment
+        tidemark ingest prices NAME               # one a price source
+        tidemark api                              # as many as you like
+
+    Settings come from the file, and then from TIDEMARK_* variables such as TIDEMARK_KAFKA or TIDEMARK_API__PORT.
+    """  # noqa: D301 - click wants its \b as it is
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config.resolve())
+
+
+def main() -> None:
+    """Run the command line; what we refuse on purpose is one message and exit code 2, without a traceback."""
+    try:
+        cli()
+    except TidemarkError as error:
+        _refuse([error])
+    except BaseExceptionGroup as group:
+        ours, others = group.split(TidemarkError)
+        if others is not None or ours is None:
+            raise
+        _refuse(_leaves(ours))
+
+
+def _refuse(errors: list[BaseException]) -> None:
+    for error in errors:
+        click.secho(f"tidemark: {error}", fg="red", err=True)
+    sys.exit(EXIT_REFUSED)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [leaf for e in group.exceptions for leaf in (_leaves(e) if isinstance(e, BaseExceptionGroup) else [e])]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""``tidemark api``."""
+
+from __future__ import annotations
+
+import click
+
+from streams.settings import load_settings
+
+
+@click.command
+def api() -> None:
+    """Serve the tables: websockets (/upnl-ws), REST, health and metrics. Any number of replicas, each serves all."""
+    from api.server import run
+    from tidemark.running import log_to_stderr, run_until_stopped
+
+    log_to_stderr()
+    run_until_stopped(run(load_settings()))

@@ -1,0 +1,38 @@
+"""``tidemark topics create|list``."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from streams.settings import load_settings
+
+
+@click.group
+def topics() -> None:
+    """Create and list the topics that the configuration asks for."""
+
+
+@topics.command
+def create() -> None:
+    """Create every topic that is missing, and check the partitions of those that exist."""
+    from streams.topics import create_topics, registry
+
+    settings = load_settings()
+    wanted = registry(settings)
+    created = asyncio.run(create_topics(settings.bootstrap, wanted))
+    for name in created:
+        click.echo(f"created {name}")
+    click.echo(f"{len(created)} created, {len(wanted) - len(created)} were there")
+
+
+@topics.command(name="list")
+def list_() -> None:
+    """Print every topic of the configuration: name, partitions, how long records are kept, what the key is."""
+    from streams.topics import registry
+
+    wanted = registry(load_settings())
+    width = max(len(topic.name) for topic in wanted)
+    for topic in wanted:
+        click.echo(f"{topic.name:{width}}  {topic.partitions:3} partitions  {topic.kept:18}  key {topic.key}")

@@ -1,0 +1,20 @@
+"""``tidemark worker``."""
+
+from __future__ import annotations
+
+import click
+
+from streams.settings import load_settings
+
+
+@click.command
+def worker() -> None:
+    """Fold records into tables: one of any number of workers, which share the partitions.
+
+    Ends with 0 when told to stop by SIGTERM, with 70 on a fault; nothing is lost either way, start it again.
+    """
+    from streams.worker import run
+    from tidemark.running import log_to_stderr
+
+    log_to_stderr()
+    run(load_settings())

@@ -1,0 +1,96 @@
+"""The Diamond's bookkeeping for its markets and for money that comes, goes and is allocated. Amounts in 1e18ths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidemark.demo import events
+from tidemark.demo.books import Books, require
+from tidemark.demo.ledger import NOBODY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidemark.demo.ledger import Symbol
+
+COLLATERAL_UNIT = 10**12
+"""1e18ths in the collateral's smallest unit: it has 6 decimals."""
+
+PENDING_QUOTES_LIMIT = 15
+
+_ALLOCATE, _DEALLOCATE = 0, 1
+
+
+class Balances(Books):
+    """The part of the Diamond that moves balances."""
+
+    def set_up(self, hedgers: Sequence[str], affiliates: Sequence[str]) -> None:
+        """Let hedgers and frontends in and say who gets the fees."""
+        self.emit(events.SET_DEFAULT_FEE_COLLECTOR, NOBODY, self.fee_collector)
+        self.emit(events.SET_PENDING_QUOTES_VALID_LENGTH, 0, PENDING_QUOTES_LIMIT)
+        for hedger in hedgers:
+            self.emit(events.REGISTER_PARTY_B, hedger)
+        for affiliate in affiliates:
+            self.emit(events.REGISTER_AFFILIATE, affiliate)
+
+    def add_symbol(self, symbol: Symbol) -> None:
+        """List a market."""
+        self.ledger.symbols[self.ledger.next_id("symbol")] = symbol
+        number, name, _, *values = symbol
+        self.emit(events.ADD_SYMBOL, number, name, *values)
+
+    def deposit(self, sender: str, user: str, amount: int) -> None:
+        """Bring collateral in; ``amount`` is a multiple of the collateral's unit."""
+        self.ledger.balances[user] += amount
+        self.emit(events.DEPOSIT, sender, user, amount // COLLATERAL_UNIT)
+
+    def withdraw(self, sender: str, user: str, amount: int) -> None:
+        """Take collateral out to ``user``; ``amount`` is a multiple of the collateral's unit."""
+        require(self.ledger.balances[sender] >= amount, "insufficient balance")
+        self.ledger.balances[sender] -= amount
+        self.emit(events.WITHDRAW, sender, user, amount // COLLATERAL_UNIT)
+
+    def allocate(self, account: str, amount: int) -> None:
+        """Move a party A's balance to what it trades on."""
+        party = self.ledger.party_as[account]
+        require(not party.liquidated, "party A is in liquidation")
+        require(self.ledger.balances[account] >= amount, "insufficient balance")
+        self.ledger.balances[account] -= amount
+        party = party._replace(allocated=party.allocated + amount)
+        self.ledger.put_party_a(account, party)
+        self.emit(events.ALLOCATE_PARTY_A, account, amount, party.allocated)
+        self.emit(events.BALANCE_CHANGE_PARTY_A, account, amount, _ALLOCATE)
+
+    def deallocate(self, account: str, amount: int) -> None:
+        """Move what a party A trades on back to its balance."""
+        party = self.ledger.party_as[account]
+        require(not party.liquidated, "party A is in liquidation")
+        require(party.allocated >= amount, "insufficient allocated balance")
+        require(self.available_for_quote(account) >= amount, "party A would be liquidatable")
+        self.ledger.balances[account] += amount
+        party = party._replace(allocated=party.allocated - amount)
+        self.ledger.put_party_a(account, party)
+        self.emit(events.DEALLOCATE_PARTY_A, account, amount, party.allocated)
+        self.emit(events.BALANCE_CHANGE_PARTY_A, account, amount, _DEALLOCATE)
+
+    def allocate_for_party_b(self, hedger: str, account: str, amount: int) -> None:
+        """Move a hedger's balance to what backs its side towards ``account``."""
+        require(self.ledger.balances[hedger] >= amount, "insufficient balance")
+        pair = self.ledger.pairs[hedger, account]
+        pair = pair._replace(allocated=pair.allocated + amount)
+        self.ledger.balances[hedger] -= amount
+        self.ledger.pairs[hedger, account] = pair
+        self.emit(events.ALLOCATE_FOR_PARTY_B, hedger, account, amount, pair.allocated)
+        self.emit(events.BALANCE_CHANGE_PARTY_B, hedger, account, amount, _ALLOCATE)
+
+    def deallocate_for_party_b(self, hedger: str, account: str, amount: int) -> None:
+        """Take back what backs a hedger's side towards ``account``."""
+        pair = self.ledger.pairs[hedger, account]
+        require(not self.ledger.party_as[account].liquidated, "party A is in liquidation")
+        require(pair.allocated >= amount, "insufficient allocated balance")
+        require(self.available_for_quote_of_party_b(hedger, account) >= amount, "party B would be liquidatable")
+        pair = pair._replace(allocated=pair.allocated - amount)
+        self.ledger.balances[hedger] += amount
+        self.ledger.pairs[hedger, account] = pair
+        self.emit(events.DEALLOCATE_FOR_PARTY_B, hedger, account, amount, pair.allocated)
+        self.emit(events.BALANCE_CHANGE_PARTY_B, hedger, account, amount, _DEALLOCATE)

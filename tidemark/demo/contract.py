@@ -1,0 +1,481 @@
+"""The Diamond's bookkeeping for trading, written forward from what its users do: every action checks, stores, emits.
+
+It follows protocol-core 0.8.4 in what is required, in every rounding, and in the order of the events, and knows
+nothing of how Tidemark reads them: that is what makes it a witness. An action that is refused raises ``Reverted``
+before it stores anything. Amounts and prices are in 1e18ths; rates too, per epoch, positive where party A pays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.money import E18
+from tidemark.demo import events
+from tidemark.demo.balances import PENDING_QUOTES_LIMIT, Balances
+from tidemark.demo.books import require
+from tidemark.demo.ledger import (
+    NOBODY,
+    OPEN,
+    Locked,
+    OrderType,
+    PartyA,
+    PositionType,
+    Quote,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PLATFORM_FEE_IN, PLATFORM_FEE_OUT = 2, 3
+REALIZED_PNL_IN, REALIZED_PNL_OUT = 4, 5
+CVA_IN, LF_IN = 6, 8
+
+
+def without(items: tuple[int, ...], item: int) -> tuple[int, ...]:
+    """Remove ``item`` as the contract does: the last one takes its place."""
+    at = items.index(item)
+    last = items[-1]
+    return items[:-1] if at == len(items) - 1 else (*items[:at], last, *items[at + 1 : -1])
+
+
+class Contract(Balances):
+    """The whole Diamond, but for the liquidations."""
+
+    # What party A asks for
+
+    def send_quote(
+        self,
+        account: str,
+        *,
+        whitelist: tuple[str, ...],
+        symbol_id: int,
+        position_type: PositionType,
+        order_type: OrderType,
+        price: int,
+        quantity: int,
+        locked: Locked,
+        max_funding_rate: int,
+        deadline_s: int,
+        affiliate: str,
+    ) -> int:
+        """Ask hedgers for a position; the platform's fee is taken at once.
+
+        Returns:
+            The new quote's id.
+        """
+        party = self.ledger.party_as[account]
+        symbol = self.ledger.symbol(symbol_id)
+        mark = self.marks[symbol_id]
+        require(not party.liquidated, "party A is in liquidation")
+        require(len(party.pending_quotes) < PENDING_QUOTES_LIMIT, "too many pending quotes")
+        require(deadline_s >= self.now_s, "the deadline has passed")
+        require(locked.lf >= symbol.min_acceptable_portion_lf * locked.for_party_a // E18, "LF is not enough")
+        require(locked.for_party_a >= symbol.min_acceptable_quote_value, "the quote's value is low")
+        quote = Quote(
+            quote_id=self.ledger.counters["quote"] + 1,
+            whitelist=whitelist,
+            symbol_id=symbol_id,
+            position_type=position_type,
+            order_type=order_type,
+            opened_price=0,
+            initial_opened_price=0,
+            requested_open_price=price,
+            market_price=mark,
+            quantity=quantity,
+            closed_amount=0,
+            initial_locked=locked,
+            locked=locked,
+            max_funding_rate=max_funding_rate,
+            party_a=account,
+            party_b=NOBODY,
+            status=Status.PENDING,
+            avg_closed_price=0,
+            requested_close_price=0,
+            quantity_to_close=0,
+            parent_id=0,
+            created_s=self.now_s,
+            modified_s=self.now_s,
+            last_funding_s=0,
+            deadline_s=deadline_s,
+            trading_fee=symbol.trading_fee,
+            affiliate=affiliate,
+            close_id=0,
+        )
+        require(self.available_for_quote(account) >= locked.for_party_a + quote.fee, "insufficient available balance")
+        self.ledger.next_id("quote")
+        self.ledger.put_quote(quote)
+        self.ledger.put_party_a(
+            account,
+            party._replace(
+                allocated=party.allocated - quote.fee,
+                pending=party.pending.plus(locked),
+                quotes_sent=party.quotes_sent + 1,
+                pending_quotes=(*party.pending_quotes, quote.quote_id),
+            ),
+        )
+        self.emit(events.BALANCE_CHANGE_PARTY_A, account, quote.fee, PLATFORM_FEE_OUT)
+        self._emit_sent(quote)
+        return quote.quote_id
+
+    def request_to_cancel_quote(self, quote_id: int) -> None:
+        """Withdraw a pending quote, or ask the hedger who locked it to let it go; an expired one expires."""
+        quote = self._live(quote_id, Status.PENDING, Status.LOCKED)
+        if self.now_s > quote.deadline_s:
+            self._expire_open(quote)
+            self.emit(events.EXPIRE_QUOTE, Status.EXPIRED, quote_id)
+            return
+        status = Status.CANCELED if quote.status is Status.PENDING else Status.CANCEL_PENDING
+        if status is Status.CANCELED:
+            self._leave_pending(quote, status)
+        else:
+            self.ledger.put_quote(quote._replace(status=status, modified_s=self.now_s))
+        self.emit(events.REQUEST_TO_CANCEL_QUOTE, quote.party_a, quote.party_b, status, quote_id)
+
+    def expire_quote(self, quote_id: int) -> None:
+        """End a quote, or a close request, whose deadline has passed."""
+        quote = self._live(
+            quote_id,
+            Status.PENDING,
+            Status.LOCKED,
+            Status.CANCEL_PENDING,
+            Status.CLOSE_PENDING,
+            Status.CANCEL_CLOSE_PENDING,
+        )
+        require(self.now_s > quote.deadline_s, "the quote is not expired")
+        if quote.status in OPEN:
+            self._back_to_opened(quote)
+            self.emit(events.EXPIRE_QUOTE_CLOSE, Status.OPENED, quote_id, quote.close_id)
+            self.emit(events.EXPIRE_QUOTE, Status.OPENED, quote_id)
+        else:
+            self._expire_open(quote)
+            self.emit(events.EXPIRE_QUOTE, Status.EXPIRED, quote_id)
+
+    def request_to_close_position(
+        self, quote_id: int, *, price: int, quantity: int, order_type: OrderType, deadline_s: int
+    ) -> None:
+        """Ask the hedger to close ``quantity`` of a position."""
+        quote = self._live(quote_id, Status.OPENED)
+        require(deadline_s >= self.now_s, "the deadline has passed")
+        require(quote.open_amount >= quantity, "more than is open")
+        if quote.open_amount > quantity:
+            rest = (quote.open_amount - quantity) * quote.locked.for_party_a // quote.open_amount
+            least = self.ledger.symbol(quote.symbol_id).min_acceptable_quote_value
+            require(rest >= least, "the remaining quote's value is low")
+        quote = quote._replace(
+            status=Status.CLOSE_PENDING,
+            modified_s=self.now_s,
+            requested_close_price=price,
+            quantity_to_close=quantity,
+            order_type=order_type,
+            deadline_s=deadline_s,
+            close_id=self.ledger.next_id("close"),
+        )
+        self.ledger.put_quote(quote)
+        self.emit(
+            events.REQUEST_TO_CLOSE_POSITION,
+            quote.party_a,
+            quote.party_b,
+            quote_id,
+            price,
+            quantity,
+            order_type,
+            deadline_s,
+            Status.CLOSE_PENDING,
+            quote.close_id,
+        )
+
+    def request_to_cancel_close_request(self, quote_id: int) -> None:
+        """Ask the hedger to forget a close request; an expired one expires."""
+        quote = self._live(quote_id, Status.CLOSE_PENDING)
+        if self.now_s > quote.deadline_s:
+            self.expire_quote(quote_id)
+            return
+        self.ledger.put_quote(quote._replace(status=Status.CANCEL_CLOSE_PENDING, modified_s=self.now_s))
+        self.emit(
+            events.REQUEST_TO_CANCEL_CLOSE_REQUEST,
+            quote.party_a,
+            quote.party_b,
+            quote_id,
+            Status.CANCEL_CLOSE_PENDING,
+            quote.close_id,
+        )
+
+    # What party B does
+
+    def lock_quote(self, hedger: str, quote_id: int) -> None:
+        """Take a pending quote on; it must be opened, unlocked or let go next."""
+        quote = self._live(quote_id, Status.PENDING)
+        require(self.now_s <= quote.deadline_s, "the quote is expired")
+        require(not quote.whitelist or hedger in quote.whitelist, "the sender is not whitelisted")
+        available = self.available_for_quote_of_party_b(hedger, quote.party_a)
+        require(available >= quote.locked.for_party_b, "insufficient available balance")
+        pair = self.ledger.pairs[hedger, quote.party_a]
+        self.ledger.pairs[hedger, quote.party_a] = pair._replace(
+            pending=pair.pending.plus(quote.locked), pending_quotes=(*pair.pending_quotes, quote_id)
+        )
+        self.ledger.put_quote(quote._replace(status=Status.LOCKED, party_b=hedger, modified_s=self.now_s))
+        self.emit(events.LOCK_QUOTE, hedger, quote_id)
+
+    def unlock_quote(self, quote_id: int) -> None:
+        """Give a locked quote back; an expired one expires."""
+        quote = self._live(quote_id, Status.LOCKED)
+        if self.now_s > quote.deadline_s:
+            self._expire_open(quote)
+            return
+        self._release_party_b(quote)
+        self.ledger.put_quote(quote._replace(status=Status.PENDING, party_b=NOBODY, modified_s=self.now_s))
+        self.emit(events.UNLOCK_QUOTE, quote.party_b, quote_id, Status.PENDING)
+
+    def accept_cancel_request(self, quote_id: int) -> None:
+        """Let go of a locked quote whose owner asked for it."""
+        quote = self._live(quote_id, Status.CANCEL_PENDING)
+        self._leave_pending(quote, Status.CANCELED)
+        self.emit(events.ACCEPT_CANCEL_REQUEST, quote_id, Status.CANCELED)
+
+    def open_position(self, quote_id: int, filled: int, price: int) -> None:
+        """Open ``filled`` of a locked quote at ``price``; what is left becomes a new quote, or is cancelled."""
+        quote = self._live(quote_id, Status.LOCKED, Status.CANCEL_PENDING)
+        symbol = self.ledger.symbol(quote.symbol_id)
+        require(self.now_s <= quote.deadline_s, "the quote is expired")
+        if quote.order_type is OrderType.LIMIT:
+            require(0 < filled <= quote.quantity, "invalid filled amount")
+        else:
+            require(filled == quote.quantity, "invalid filled amount")
+        require(_no_worse(quote, price, quote.requested_open_price), "invalid opened price")
+        part = quote.locked if filled == quote.quantity else quote.locked.scaled(filled, quote.quantity)
+        locked = part.scaled(price, quote.requested_open_price)
+        require(locked.for_party_a >= symbol.min_acceptable_quote_value, "the quote's value is low")
+        require(filled * price // locked.for_party_a <= symbol.max_leverage, "the leverage is high")
+        opened = quote._replace(
+            opened_price=price,
+            initial_opened_price=price,
+            quantity=filled,
+            locked=locked,
+            status=Status.OPENED,
+            modified_s=self.now_s,
+        )
+        gain = opened.profit(self.marks[quote.symbol_id], filled)
+        require(self.equity(quote.party_a) + gain >= 0, "party A would be insolvent")
+        require(self.equity_of_party_b(quote.party_b, quote.party_a) - gain >= 0, "party B would be insolvent")
+        rest = None
+        if filled < quote.quantity:
+            left = quote.locked.minus(part)
+            kept = quote.status is Status.LOCKED
+            require(not kept or left.for_party_a >= symbol.min_acceptable_quote_value, "the quote's value is low")
+            rest = quote._replace(
+                quote_id=self.ledger.counters["quote"] + 1,
+                quantity=quote.quantity - filled,
+                locked=left,
+                initial_locked=left,
+                party_b=NOBODY,
+                status=Status.PENDING if kept else Status.CANCELED,
+                parent_id=quote_id,
+                modified_s=self.now_s,
+            )
+        self._store_opened(quote, opened, rest)
+        self.ledger.balances[self.fee_collector] += quote._replace(quantity=filled).fee
+        self.emit(events.OPEN_POSITION, quote_id, quote.party_a, quote.party_b, filled, price)
+        if rest is not None and rest.status is Status.PENDING:
+            self._emit_sent(rest)
+        elif rest is not None:
+            self.emit(events.ACCEPT_CANCEL_REQUEST, rest.quote_id, Status.CANCELED)
+
+    def _store_opened(self, quote: Quote, opened: Quote, rest: Quote | None) -> None:
+        account, hedger = quote.party_a, quote.party_b
+        party, pair = self.ledger.party_as[account], self.ledger.pairs[hedger, account]
+        party = party._replace(
+            locked=party.locked.plus(opened.locked),
+            pending=party.pending.minus(quote.locked),
+            nonce=party.nonce + 1,
+            pending_quotes=without(party.pending_quotes, quote.quote_id),
+            open_quotes=(*party.open_quotes, quote.quote_id),
+        )
+        self.ledger.pairs[hedger, account] = pair._replace(
+            locked=pair.locked.plus(opened.locked),
+            pending=pair.pending.minus(quote.locked),
+            nonce=pair.nonce + 1,
+            pending_quotes=without(pair.pending_quotes, quote.quote_id),
+            open_quotes=(*pair.open_quotes, quote.quote_id),
+        )
+        if rest is not None:
+            self.ledger.next_id("quote")
+            self.ledger.put_quote(rest)
+            party = party._replace(quotes_sent=party.quotes_sent + 1)
+            if rest.status is Status.PENDING:
+                party = party._replace(
+                    pending=party.pending.plus(rest.locked), pending_quotes=(*party.pending_quotes, rest.quote_id)
+                )
+            else:
+                party = party._replace(allocated=party.allocated + rest.fee)
+                self.emit(events.BALANCE_CHANGE_PARTY_A, account, rest.fee, PLATFORM_FEE_IN)
+        self.ledger.put_party_a(account, party)
+        self.ledger.put_quote(opened)
+
+    def fill_close_request(self, quote_id: int, filled: int, price: int) -> None:
+        """Close ``filled`` of a position at ``price``; profit moves between the two parties' allocated balances."""
+        quote = self._live(quote_id, Status.CLOSE_PENDING, Status.CANCEL_CLOSE_PENDING)
+        account, hedger = quote.party_a, quote.party_b
+        party, pair = self.ledger.party_as[account], self.ledger.pairs[hedger, account]
+        require(self.now_s <= quote.deadline_s, "the quote is expired")
+        require(_no_worse(quote, quote.requested_close_price, price), "invalid closed price")
+        if quote.order_type is OrderType.LIMIT:
+            require(0 < filled <= quote.quantity_to_close, "invalid filled amount")
+        else:
+            require(filled == quote.quantity_to_close, "invalid filled amount")
+        freed = quote.locked.scaled(filled, quote.open_amount)
+        require(min(freed) > 0, "the filled amount is low")
+        left = quote.locked.minus(freed)
+        if quote.open_amount == quote.quantity_to_close:
+            least = self.ledger.symbol(quote.symbol_id).min_acceptable_quote_value
+            require(left.for_party_a == 0 or left.for_party_a >= least, "the remaining quote's value is low")
+        unlocked = filled * (quote.locked.cva + quote.locked.lf) // quote.open_amount
+        against_mark = quote._replace(opened_price=self.marks[quote.symbol_id]).profit(price, filled)
+        require(self.equity(account) + unlocked + against_mark >= 0, "party A would be insolvent")
+        equity_b = self.equity_of_party_b(hedger, account)
+        require(equity_b + unlocked - against_mark >= 0, "party B would be insolvent")
+        profit = quote.profit(price, filled)
+        require(pair.allocated >= profit and party.allocated >= -profit, "other positions should be closed first")
+
+        closed = quote.closed_amount + filled
+        average = (quote.avg_closed_price * quote.closed_amount + filled * price) // closed
+        to_close = quote.quantity_to_close - filled
+        after = quote._replace(locked=left, closed_amount=closed, avg_closed_price=average, quantity_to_close=to_close)
+        open_a, open_b = party.open_quotes, pair.open_quotes
+        if closed == quote.quantity:
+            after = after._replace(status=Status.CLOSED, modified_s=self.now_s, requested_close_price=0)
+            open_a, open_b = without(open_a, quote_id), without(open_b, quote_id)
+        elif quote.status is Status.CANCEL_CLOSE_PENDING or to_close == 0:
+            after = after._replace(
+                status=Status.OPENED, modified_s=self.now_s, requested_close_price=0, quantity_to_close=0
+            )
+        self.ledger.put_quote(after)
+        self.ledger.put_party_a(
+            account,
+            party._replace(
+                allocated=party.allocated + profit,
+                locked=party.locked.minus(freed),
+                nonce=party.nonce + 1,
+                open_quotes=open_a,
+            ),
+        )
+        self.ledger.pairs[hedger, account] = pair._replace(
+            allocated=pair.allocated - profit,
+            locked=pair.locked.minus(freed),
+            nonce=pair.nonce + 1,
+            open_quotes=open_b,
+        )
+        gains = _gains(quote, price)
+        self.emit(events.BALANCE_CHANGE_PARTY_A, account, abs(profit), REALIZED_PNL_IN if gains else REALIZED_PNL_OUT)
+        self.emit(
+            events.BALANCE_CHANGE_PARTY_B, hedger, account, abs(profit), REALIZED_PNL_OUT if gains else REALIZED_PNL_IN
+        )
+        self.emit(events.FILL_CLOSE_REQUEST, quote_id, account, hedger, filled, price, after.status, quote.close_id)
+
+    def accept_cancel_close_request(self, quote_id: int) -> None:
+        """Forget a close request whose owner asked for it."""
+        quote = self._live(quote_id, Status.CANCEL_CLOSE_PENDING)
+        self._back_to_opened(quote)
+        self.emit(events.ACCEPT_CANCEL_CLOSE_REQUEST, quote_id, Status.OPENED, quote.close_id)
+
+    def charge_funding_rate(self, hedger: str, account: str, rates: Sequence[tuple[int, int]]) -> None:
+        """Charge (quote id, rate) pairs for the running epoch by moving each position's opened price."""
+        party, pair = self.ledger.party_as[account], self.ledger.pairs[hedger, account]
+        require(not party.liquidated, "party A is in liquidation")
+        charged = []
+        costs = 0
+        for quote_id, rate in rates:
+            quote = self.ledger.quote(quote_id)
+            symbol = self.ledger.symbol(quote.symbol_id)
+            require(quote.party_a == account and quote.party_b == hedger, "not a quote of this pair")
+            require(quote.status in OPEN, "invalid state")
+            require(abs(rate) <= quote.max_funding_rate, "high funding rate")
+            epoch_s = self.now_s - self.now_s % symbol.funding_epoch_s
+            require(self.now_s <= epoch_s + symbol.funding_window_s, "out of the window")
+            require(epoch_s > quote.last_funding_s, "already paid for this window")
+            difference = quote.opened_price * abs(rate) // E18
+            party_a_pays = rate >= 0
+            costs += (1 if party_a_pays else -1) * (quote.open_amount * difference // E18)
+            raised = party_a_pays == (quote.position_type is PositionType.LONG)
+            price = quote.opened_price + (difference if raised else -difference)
+            charged.append(quote._replace(opened_price=price, last_funding_s=epoch_s))
+        require(self.equity(account) >= costs, "party A would be insolvent")
+        require(self.equity_of_party_b(hedger, account) >= -costs, "party B would be insolvent")
+        for quote in charged:
+            self.ledger.put_quote(quote)
+        self.ledger.put_party_a(account, party._replace(nonce=party.nonce + 1))
+        self.ledger.pairs[hedger, account] = pair._replace(nonce=pair.nonce + 1)
+        self.emit(
+            events.CHARGE_FUNDING_RATE,
+            hedger,
+            account,
+            tuple(quote_id for quote_id, _ in rates),
+            tuple(rate for _, rate in rates),
+        )
+
+    # Shared steps
+
+    def _live(self, quote_id: int, *statuses: Status) -> Quote:
+        quote = self.ledger.quote(quote_id)
+        require(quote.status in statuses, "invalid state")
+        require(not self.ledger.party_as[quote.party_a].liquidated, "party A is in liquidation")
+        return quote
+
+    def _emit_sent(self, quote: Quote) -> None:
+        self.emit(
+            events.SEND_QUOTE,
+            quote.party_a,
+            quote.quote_id,
+            quote.whitelist,
+            quote.symbol_id,
+            quote.position_type,
+            quote.order_type,
+            quote.requested_open_price,
+            quote.market_price,
+            quote.quantity,
+            *quote.locked,
+            quote.trading_fee,
+            quote.deadline_s,
+        )
+
+    def _expire_open(self, quote: Quote) -> None:
+        self._leave_pending(quote, Status.EXPIRED)
+        self.emit(events.EXPIRE_QUOTE_OPEN, Status.EXPIRED, quote.quote_id)
+
+    def _leave_pending(self, quote: Quote, status: Status) -> None:
+        party: PartyA = self.ledger.party_as[quote.party_a]
+        self.ledger.put_party_a(
+            quote.party_a,
+            party._replace(
+                allocated=party.allocated + quote.fee,
+                pending=party.pending.minus(quote.locked),
+                pending_quotes=without(party.pending_quotes, quote.quote_id),
+            ),
+        )
+        if quote.party_b != NOBODY:
+            self._release_party_b(quote)
+        self.ledger.put_quote(quote._replace(status=status, modified_s=self.now_s))
+        self.emit(events.BALANCE_CHANGE_PARTY_A, quote.party_a, quote.fee, PLATFORM_FEE_IN)
+
+    def _release_party_b(self, quote: Quote) -> None:
+        pair = self.ledger.pairs[quote.party_b, quote.party_a]
+        self.ledger.pairs[quote.party_b, quote.party_a] = pair._replace(
+            pending=pair.pending.minus(quote.locked), pending_quotes=without(pair.pending_quotes, quote.quote_id)
+        )
+
+    def _back_to_opened(self, quote: Quote) -> None:
+        self.ledger.put_quote(
+            quote._replace(status=Status.OPENED, modified_s=self.now_s, requested_close_price=0, quantity_to_close=0)
+        )
+
+
+def _gains(quote: Quote, price: int) -> bool:
+    if price > quote.opened_price:
+        return quote.position_type is PositionType.LONG
+    return quote.position_type is PositionType.SHORT
+
+
+def _no_worse(quote: Quote, lower_for_long: int, higher_for_long: int) -> bool:
+    if quote.position_type is PositionType.LONG:
+        return lower_for_long <= higher_for_long
+    return lower_for_long >= higher_for_long

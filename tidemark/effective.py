@@ -1,0 +1,56 @@
+"""The effective configuration as TOML: for people with secrets hidden, for child processes as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.settings import Settings
+
+
+def effective_toml(settings: Settings, *, reveal_secrets: bool = False) -> str:
+    """Write every setting as the TOML that would give it; what is not set is left out."""
+    return "\n".join(_table(settings.model_dump(), (), reveal_secrets=reveal_secrets)).strip() + "\n"
+
+
+def _table(values: Mapping[str, Any], path: tuple[str, ...], *, reveal_secrets: bool) -> list[str]:
+    lines = ["", f"[{'.'.join(map(_key, path))}]"] if path else []
+    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
+    lines += [
+        f"{_key(key)} = {_value(value, reveal_secrets=reveal_secrets)}"
+        for key, value in values.items()
+        if key not in tables and value is not None
+    ]
+    for key, value in tables.items():
+        if value:
+            lines += _table(value, (*path, key), reveal_secrets=reveal_secrets)
+    return lines
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+
+
+def _value(value: object, *, reveal_secrets: bool) -> str:
+    match value:
+        case SecretStr():
+            return json.dumps(value.get_secret_value() if reveal_secrets else str(value))
+        case bool() | int():
+            return json.dumps(value)
+        case str() | Path():
+            return json.dumps(str(value))
+        case tuple() | list():
+            return f"[{', '.join(_value(item, reveal_secrets=reveal_secrets) for item in value)}]"
+        case dict():
+            items = (f"{_key(k)} = {_value(v, reveal_secrets=reveal_secrets)}" for k, v in value.items())
+            return f"{{ {', '.join(items)} }}"
+        case _:
+            msg = f"expected a value TOML can hold, found {type(value).__name__}"
+            raise TypeError(msg)

@@ -1,0 +1,114 @@
+"""What the local stack is doing, read from its processes' own admin ports."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+_TIMEOUT = aiohttp.ClientTimeout(total=0.8)
+_RATES = {
+    "tidemark_price_ticks_total": "ticks",
+    "tidemark_account_records_total": "account records",
+    "tidemark_valuations_total": "valuations",
+    "tidemark_api_frames_total": "frames",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One look at the stack; None is what could not be read. Rates are per second since the look before.
+
+    ``unsupported`` are the deployments whose figures are unknown because of logs this version does not support.
+    """
+
+    worker_ready: bool = False
+    api_ready: bool = False
+    accounts: int | None = None
+    lag_records: int | None = None
+    oldest_mark_age_s: float | None = None
+    sockets: int | None = None
+    unsupported: tuple[str, ...] = ()
+    per_s: dict[str, float] = field(default_factory=dict)
+
+
+Samples = dict[str, float]
+
+
+class StatusReader:
+    """Reads the admin ports of a worker and an api, and remembers the counters for the next look's rates."""
+
+    def __init__(self, settings: Settings) -> None:
+        worker, api = settings.worker, settings.api
+        self._worker = f"http://{worker.admin_host}:{worker.admin_port}"
+        self._api_admin = f"http://{api.admin_host}:{api.admin_port}"
+        self._api = f"http://{api.host}:{api.port}"
+        self._counters: Samples = {}
+        self._at_s = 0.0
+
+    async def read(self, session: aiohttp.ClientSession) -> Status:
+        """Look once; what does not answer is left unknown."""
+        worker = await _worker_status(session, f"{self._worker}/status")
+        api = await _samples(session, f"{self._api_admin}/metrics")
+        age_ms, lag = worker.get("oldest_mark_age_ms"), worker.get("lag_records")
+        sockets = api.get("tidemark_api_connections")
+        return Status(
+            worker_ready=bool(worker.get("ready")),
+            api_ready=await _is_ok(session, f"{self._api}/readyz"),
+            accounts=worker.get("accounts"),
+            lag_records=None if lag is None else sum(lag.values()),
+            oldest_mark_age_s=None if age_ms is None else age_ms / 1_000,
+            sockets=None if sockets is None else int(sockets),
+            unsupported=tuple(worker.get("unsupported", ())),
+            per_s=self._rates(await _samples(session, f"{self._worker}/metrics") | api),
+        )
+
+    def _rates(self, samples: Samples) -> dict[str, float]:
+        now_s = time.monotonic()
+        passed_s, self._at_s = now_s - self._at_s, now_s
+        counters = {name: samples[name] for name in _RATES if name in samples}
+        before, self._counters = self._counters, counters
+        # A counter that is lower than before belongs to a process that was started again.
+        return {
+            _RATES[name]: max(0.0, value - before[name]) / passed_s
+            for name, value in counters.items()
+            if name in before
+        }
+
+
+async def _worker_status(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    """What the worker says of itself; empty while nobody answers."""
+    try:
+        async with session.get(url, timeout=_TIMEOUT) as response:
+            said: dict[str, Any] = await response.json()
+            return said
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return {}
+
+
+async def _samples(session: aiohttp.ClientSession, url: str) -> Samples:
+    """Each metric's sum over its labels; empty while nobody answers."""
+    try:
+        async with session.get(url, timeout=_TIMEOUT) as response:
+            text = await response.text()
+    except (aiohttp.ClientError, TimeoutError):
+        return {}
+    sums: Samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+    return sums
+
+
+async def _is_ok(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url, timeout=_TIMEOUT) as response:
+            return response.ok
+    except (aiohttp.ClientError, TimeoutError):
+        return False
