@@ -30,6 +30,10 @@ class RowFeed(Protocol):
     def newest_ms(self) -> int:
         """Broker's time of the newest record read, in ms; 0 before the first one."""
 
+    @property
+    def answered_ms(self) -> int:
+        """Our own time when the broker last answered, in ms; 0 before the start."""
+
     async def wait_ready(self) -> None:
         """Wait until ``is_ready``."""
 
@@ -54,5 +58,6 @@ class Feeds:
 
 
 def behind_ms(feed: RowFeed, now_ms: int) -> int:
-    """Age of the newest row read while others wait to be read, in ms; 0 when caught up."""
-    return max(0, now_ms - feed.newest_ms) if feed.lag_records and feed.newest_ms else 0
+    """How late the rows may be, in ms: age of the newest one while others wait, or of the broker's last answer."""
+    waiting_ms = now_ms - feed.newest_ms if feed.lag_records and feed.newest_ms else 0
+    return max(0, waiting_ms, now_ms - feed.answered_ms)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from models.codec import row_order
 from models.errors import TidemarkError
+from streams.clock import now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 _FETCH_MAX_WAIT_MS = 50
 # A handler of rows must give the loop back: 5,000 rows are applied in about 5 ms.
 _MAX_POLL_RECORDS = 5_000
+# A broker that is gone is noticed within five seconds, for one small request every two.
+_CHECK_EVERY_S = 2.0
+_ANSWER_WITHIN_S = 3.0
 
 
 class FeedTopicMissing(TidemarkError):
@@ -48,8 +54,11 @@ class Feed:
         self._ready = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
         self._following: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
         self._left: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
         self.newest_ms = 0
+        self.answered_ms = 0
 
     @property
     def rows(self) -> Mapping[bytes, bytes]:
@@ -71,11 +80,10 @@ class Feed:
             fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
             max_poll_records=_MAX_POLL_RECORDS,
         )
-        await consumer.start()
         self._consumer = consumer
+        await consumer.start()
         partitions = list(consumer.assignment())
         if not partitions:
-            await consumer.stop()
             msg = f"expected changelog {self.topic}, found no such topic on {self._bootstrap}"
             raise FeedTopicMissing(msg)
         begin = await consumer.beginning_offsets(partitions)
@@ -83,13 +91,17 @@ class Feed:
         self._left = {tp: end[tp] for tp in partitions if end[tp] > begin[tp]}
         if not self._left:
             self._ready.set()
+        self.answered_ms = now_ms()
         self._following = asyncio.create_task(self._follow(consumer), name=f"feed {self.topic}")
+        self._checking = asyncio.create_task(self._check_ends(consumer), name=f"ends of {self.topic}")
 
     async def stop(self) -> None:
         """Disconnect; the rows stay as they are."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
+        tasks = [task for task in (self._following, self._checking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         if self._consumer is not None:
             await self._consumer.stop()
 
@@ -108,9 +120,11 @@ class Feed:
             await self._ready.wait()
             return
         ready = asyncio.ensure_future(self._ready.wait())
-        await asyncio.wait([ready, self._following], return_when=asyncio.FIRST_COMPLETED)
-        if not ready.done():
+        try:
+            await asyncio.wait([ready, self._following], return_when=asyncio.FIRST_COMPLETED)
+        finally:
             ready.cancel()
+        if not self._ready.is_set():
             self._following.result()
 
     async def closed(self) -> None:
@@ -123,9 +137,17 @@ class Feed:
         """Records known to be in the changelog and not read yet; 0 when caught up."""
         lag = 0
         for tp, position in self._positions.items():
-            highwater = self._consumer.highwater(tp) if self._consumer else None
-            lag += max(0, (highwater or 0) - position)
+            lag += max(0, self._ends.get(tp, 0) - position)
         return lag
+
+    async def _check_ends(self, consumer: AIOKafkaConsumer) -> None:
+        # A consumer whose broker is gone fetches nothing and says nothing: only an answered question shows it lives.
+        while True:
+            with suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_ANSWER_WITHIN_S):
+                    self._ends = await consumer.end_offsets(list(consumer.assignment()))
+                self.answered_ms = now_ms()
+            await asyncio.sleep(_CHECK_EVERY_S)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:

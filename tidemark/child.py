@@ -23,14 +23,20 @@ _LAST_BYTES = 4_096
 
 
 class Child:
-    """Keeps ``command`` running until it is stopped; every line it prints is appended to ``log_file``."""
+    """Keeps ``command`` running until it is stopped; every line it prints is appended to ``log_file``.
 
-    def __init__(self, name: str, command: list[str], log_file: Path, environment: Mapping[str, str]) -> None:
+    One that ``finishes`` is not started again when it ended with 0.
+    """
+
+    def __init__(
+        self, name: str, command: list[str], log_file: Path, environment: Mapping[str, str], *, finishes: bool = False
+    ) -> None:
         self.name = name
         self.log_file = log_file
         self.restarts = 0
         self.exit_code: int | None = None
         self._command = command
+        self._finishes = finishes
         self._environment = dict(environment)
         self._process: asyncio.subprocess.Process | None = None
         self._backoff_s = _FIRST_BACKOFF_S
@@ -48,8 +54,14 @@ class Child:
             return "running" if not self.restarts else f"running, started again {self.restarts} times"
         if self.exit_code is None:
             return "starting"
+        if self._is_finished:
+            return "finished"
         wait_s = max(0.0, self._next_start_s - time.monotonic())
         return f"ended (exit {self.exit_code}), again in {wait_s:.0f} s: {self.last_line()}"
+
+    @property
+    def _is_finished(self) -> bool:
+        return self._finishes and self.exit_code == 0
 
     def last_line(self) -> str:
         """The last line of the log, ``""`` where there is none."""
@@ -62,12 +74,14 @@ class Child:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     async def keep_running(self) -> None:
-        """Start the process, and again with back-off each time it ends, until cancelled."""
+        """Start the process, and again with back-off each time it ends, until cancelled or finished."""
         while True:
             started_s = time.monotonic()
             await self._start()
             assert self._process is not None  # noqa: S101 - for the type checker
             self.exit_code = await self._process.wait()
+            if self._is_finished:
+                return
             if time.monotonic() - started_s > _SETTLED_S:
                 self._backoff_s = _FIRST_BACKOFF_S
             self._next_start_s = time.monotonic() + self._backoff_s

@@ -78,7 +78,7 @@ def commands(settings: Settings, recording: Path | None, recorded_deployment: st
     """Name and command of each process, in the order of the data's way backwards: readers before writers."""
     wanted = {"api": ["api"], "worker": ["worker"]}
     if recording is not None and recorded_deployment is not None:
-        wanted["recorded"] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]
+        wanted[RECORDED] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]
     else:
         wanted |= {f"chain-{name}": ["ingest", "chain", name] for name in settings.deployments}
         wanted |= {f"prices-{name}": ["ingest", "prices", name] for name in settings.sources}

@@ -19,7 +19,15 @@ from tidemark.broker.jars import has_jars
 from tidemark.child import Child
 from tidemark.display import Display, LiveDisplay, PlainDisplay, live_if_terminal, urls_of
 from tidemark.effective import effective_toml
-from tidemark.plan import child_environment, commands, demo_command, with_demo, with_local_defaults, with_recording
+from tidemark.plan import (
+    RECORDED,
+    child_environment,
+    commands,
+    demo_command,
+    with_demo,
+    with_local_defaults,
+    with_recording,
+)
 from tidemark.status import StatusReader
 
 if TYPE_CHECKING:
@@ -116,7 +124,8 @@ class _Stack:
 
     def _start(self, tasks: asyncio.TaskGroup, name: str, command: list[str]) -> Child:
         environment = child_environment(os.environ, self._config)
-        child = Child(name, command, self._logs / f"{name}.log", environment)
+        log = self._logs / f"{name}.log"
+        child = Child(name, command, log, environment, finishes=name == RECORDED)
         self._children.append(child)
         tasks.create_task(child.keep_running())
         return child

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eth_abi.abi import registry
 from eth_abi.decoding import ContextFramesBytesIO, TupleDecoder
 from eth_abi.exceptions import DecodingError
+from eth_abi.registry import registry
 from eth_hash.auto import keccak
 
 from models.errors import BadRecord
 from models.symmio.builders import BUILDERS
-from models.symmio.catalogue import ENTRIES, Contract, Entry, Treatment
+from models.symmio.catalogue import ENTRIES, Entry, Treatment
 from models.symmio.events import OtherEvent
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from models.chain import RawLog
     from models.symmio.events import Event
-
-__all__ = ["CATALOGUE", "BadLog", "Contract", "EventAbi", "Treatment", "UnknownTopic", "abi_of", "decode_log"]
 
 _WORD = 32
 
@@ -45,13 +43,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventAbi:
-    """One event of the catalogue; ``duplicate_of`` are the topic0s of the modern forms of this legacy one."""
+    """One event of the catalogue, ready to decode."""
 
     entry: Entry
     name: str
     topic0: str
     parameters: tuple[Parameter, ...]
-    duplicate_of: tuple[str, ...]
 
     def decode(self, log: RawLog) -> dict[str, Any]:
         """Read the parameters of a log by name; addresses come lower-case, invalid UTF-8 replaced.
@@ -83,7 +80,7 @@ def _values(parameters: Sequence[Parameter], data: bytes) -> dict[str, Any]:
     elif len(data) % _WORD:
         msg = f"expected a multiple of {_WORD} bytes, found {len(data)}"
         raise ValueError(msg)
-    values = _decoder(kinds)(ContextFramesBytesIO(data))
+    values = _decoder(kinds)(ContextFramesBytesIO(data))  # type: ignore[no-untyped-call]
     return {
         # Text is whatever its sender chose, which need not be UTF-8; that is no reason to refuse the log.
         parameter.name: value.decode(errors="replace") if parameter.kind == "string" else value
@@ -103,7 +100,7 @@ def _decoder(kinds: tuple[str, ...]) -> TupleDecoder:
     if decoder is None:
         # A string is encoded as bytes are.
         items = [registry.get_decoder("bytes" if kind == "string" else kind, strict=True) for kind in kinds]
-        decoder = _decoders[kinds] = TupleDecoder(decoders=items)
+        decoder = _decoders[kinds] = TupleDecoder(decoders=items)  # type: ignore[no-untyped-call]
     return decoder
 
 
@@ -128,19 +125,26 @@ def _parameter(text: str) -> Parameter:
     return Parameter(name, kind, indexed)
 
 
-def _topic0(signature: str) -> str:
-    return f"0x{keccak(signature.encode()).hex()}"
-
-
 def _abi(entry: Entry) -> EventAbi:
     name, _, rest = entry.declaration.partition("(")
     parameters = tuple(_parameter(text) for text in _split(rest.removesuffix(")")))
-    signature = f"{name}({','.join(parameter.kind for parameter in parameters)})"
-    return EventAbi(entry, name, _topic0(signature), parameters, tuple(_topic0(modern) for modern in entry.modern))
+    topic0 = keccak(f"{name}({','.join(parameter.kind for parameter in parameters)})".encode())
+    return EventAbi(entry, name, f"0x{topic0.hex()}", parameters)
 
 
 CATALOGUE: dict[str, EventAbi] = {abi.topic0: abi for abi in map(_abi, ENTRIES)}
 """Every known event by topic0; no topic0 belongs to both contracts."""
+
+DUPLICATE_OF: dict[str, frozenset[str]] = {
+    legacy.topic0: frozenset(
+        abi.topic0
+        for abi in CATALOGUE.values()
+        if abi.name in legacy.entry.modern and not abi.entry.modern and abi.entry.treatment is not Treatment.UNSUPPORTED
+    )
+    for legacy in CATALOGUE.values()
+    if legacy.entry.modern
+}
+"""Topic0 of each legacy form to the topic0s of the modern ones that stand for it."""
 
 
 def abi_of(log: RawLog) -> EventAbi:

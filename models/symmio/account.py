@@ -2,8 +2,7 @@
 
 A row is a pure function of the records folded into it, in order of their positions. A record at or below ``applied``
 changes nothing, so what is delivered again leaves the row as it is. Versions count the rows that came about, and so are
-the same after the same records, however often they were delivered. Only undo at or below the final block, which nothing
-will ever use, may be dropped sooner or later.
+the same after the same records, however often they were delivered.
 """
 
 from __future__ import annotations
@@ -50,8 +49,8 @@ class BlockUndo(msgspec.Struct, frozen=True):
 class AccountRow(msgspec.Struct, frozen=True):
     """An account as of ``applied``, the position of the last record folded.
 
-    ``block`` and ``time_s`` are of the last block that touched it, -1 and 0 where none did. ``undo`` is oldest first, one
-    for each block that touched it and was not final. A ``suspect`` row's state is the last good one.
+    ``block`` and ``time_s`` are of the last block that touched it, -1 and 0 where none did. ``undo`` is oldest first,
+    one for each block that touched it and was not final. A ``suspect`` row's state is the last good one.
     """
 
     applied: Position = (-1, -1)
@@ -87,7 +86,8 @@ def advance(
     Args:
         row: The row so far, None for a new account.
         record: The next record, or one that was folded before.
-        final: Undo of blocks up to this one is dropped on the way.
+        final: Undo of blocks up to this one is dropped on the way. Make it of the record alone (its block less the
+            finality depth): a watermark may be ahead of a record that is delivered again.
 
     Returns:
         The new row, its version one higher; ``row`` itself where the record was folded before or changes nothing. Where

@@ -154,9 +154,7 @@ BUILDERS: Mapping[str, Callable[[Parameters, str], Event]] = {
     "SendQuote": _send_quote,
     "LockQuote": lambda p, _: LockQuote(p["partyB"], p["quoteId"]),
     "UnlockQuote": lambda p, _: UnlockQuote(p["quoteId"]),
-    "RequestToCancelQuote": lambda p, _: RequestToCancelQuote(
-        p["partyA"], p["quoteId"], QuoteStatus(p["quoteStatus"])
-    ),
+    "RequestToCancelQuote": lambda p, _: RequestToCancelQuote(p["partyA"], p["quoteId"], QuoteStatus(p["quoteStatus"])),
     "AcceptCancelRequest": lambda p, _: CancelQuote(p["quoteId"], forced=False),
     "ForceCancelQuote": lambda p, _: CancelQuote(p["quoteId"], forced=True),
     "ExpireQuote": _expire_quote,

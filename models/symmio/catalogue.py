@@ -33,7 +33,11 @@ class Treatment(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event. ``modern`` names the events that stand for this legacy form where both are in one transaction."""
+    """One event as its contract declares it.
+
+    ``modern`` is empty but for a legacy form: the names of the events whose modern form stands for this one where both
+    are in one transaction. ``treatment`` and ``reason`` are then for one that stands alone.
+    """
 
     contract: Contract
     declaration: str
@@ -42,14 +46,19 @@ class Entry:
     modern: tuple[str, ...] = ()
 
 
+# The other legacy forms were replaced by one of their own name.
+_MODERN_NAMES = {"ExpireQuote": ("ExpireQuoteOpen", "ExpireQuoteClose")}
+
+
 def _diamond(treatment: Treatment, reason: str, *declarations: str) -> tuple[Entry, ...]:
     return tuple(Entry(Contract.DIAMOND, declaration, treatment, reason) for declaration in declarations)
 
 
-def _legacy(treatment: Treatment, reason: str, *pairs: tuple[str, str]) -> tuple[Entry, ...]:
+def _legacy(treatment: Treatment, reason: str, *declarations: str) -> tuple[Entry, ...]:
     return tuple(
-        Entry(Contract.DIAMOND, declaration, treatment, reason, tuple(modern.split(" | ")))
-        for declaration, modern in pairs
+        Entry(Contract.DIAMOND, declaration, treatment, reason, _MODERN_NAMES.get(name, (name,)))
+        for declaration in declarations
+        for name in (declaration.partition("(")[0],)
     )
 
 
@@ -277,67 +286,48 @@ ENTRIES: tuple[Entry, ...] = (
     *_legacy(
         Treatment.FOLDED,
         "older contracts emit it alone, and it says as much as the modern form of what is kept here",
-        ("AcceptCancelCloseRequest(uint256 quoteId, uint8 quoteStatus)",
-         "AcceptCancelCloseRequest(uint256,uint8,uint256)"),
-        ("ForceCancelCloseRequest(uint256 quoteId, uint8 quoteStatus)",
-         "ForceCancelCloseRequest(uint256,uint8,uint256)"),
-        ("RequestToCancelCloseRequest(address partyA, address partyB, uint256 quoteId, uint8 quoteStatus)",
-         "RequestToCancelCloseRequest(address,address,uint256,uint8,uint256)"),
-        ("RequestToClosePosition(address partyA, address partyB, uint256 quoteId, uint256 closePrice, "
-         "uint256 quantityToClose, uint8 orderType, uint256 deadline, uint8 quoteStatus)",
-         "RequestToClosePosition(address,address,uint256,uint256,uint256,uint8,uint256,uint8,uint256)"),
-        ("FillCloseRequest(uint256 quoteId, address partyA, address partyB, uint256 filledAmount, "
-         "uint256 closedPrice, uint8 quoteStatus)",
-         "FillCloseRequest(uint256,address,address,uint256,uint256,uint8,uint256)"),
-        ("EmergencyClosePosition(uint256 quoteId, address partyA, address partyB, uint256 filledAmount, "
-         "uint256 closedPrice, uint8 quoteStatus)",
-         "EmergencyClosePosition(uint256,address,address,uint256,uint256,uint8,uint256)"),
-        ("ForceClosePosition(uint256 quoteId, address partyA, address partyB, uint256 filledAmount, "
-         "uint256 closedPrice, uint8 quoteStatus)",
-         "ForceClosePosition(uint256,address,address,uint256,uint256,uint8,uint256)"),
-        ("ExpireQuote(uint8 quoteStatus, uint256 quoteId)",
-         "ExpireQuoteOpen(uint8,uint256) | ExpireQuoteClose(uint8,uint256,uint256)"),
-        ("SettleUpnl((uint256 quoteId, uint256 currentPrice, uint8 partyBUpnlIndex)[] settlementData, "
-         "uint256[] updatedPrices, address partyA)",
-         "SettleUpnl((uint256,uint256,uint8)[],uint256[],address,uint256,uint256[])"),
-        ("LiquidatePartyA(address liquidator, address partyA, uint256 allocatedBalance, int256 upnl, "
-         "int256 totalUnrealizedLoss)",
-         "LiquidatePartyA(address,address,uint256,int256,int256,bytes)"),
-        ("SetSymbolsPrices(address liquidator, address partyA, uint256[] symbolIds, uint256[] prices)",
-         "SetSymbolsPrices(address,address,uint256[],uint256[],bytes)"),
-        ("LiquidatePositionsPartyA(address liquidator, address partyA, uint256[] quoteIds)",
-         "LiquidatePositionsPartyA(address,address,uint256[],uint256[],uint256[],bytes)"),
-        ("LiquidatePositionsPartyB(address liquidator, address partyB, address partyA, uint256[] quoteIds)",
-         "LiquidatePositionsPartyB(address,address,address,uint256[],uint256[],uint256[])"),
-        ("FullyLiquidatedPartyA(address partyA)", "FullyLiquidatedPartyA(address,bytes)"),
+        "AcceptCancelCloseRequest(uint256 quoteId, uint8 quoteStatus)",
+        "ForceCancelCloseRequest(uint256 quoteId, uint8 quoteStatus)",
+        "RequestToCancelCloseRequest(address partyA, address partyB, uint256 quoteId, uint8 quoteStatus)",
+        "RequestToClosePosition(address partyA, address partyB, uint256 quoteId, uint256 closePrice, "
+        "uint256 quantityToClose, uint8 orderType, uint256 deadline, uint8 quoteStatus)",
+        "FillCloseRequest(uint256 quoteId, address partyA, address partyB, uint256 filledAmount, uint256 closedPrice, "
+        "uint8 quoteStatus)",
+        "EmergencyClosePosition(uint256 quoteId, address partyA, address partyB, uint256 filledAmount, "
+        "uint256 closedPrice, uint8 quoteStatus)",
+        "ForceClosePosition(uint256 quoteId, address partyA, address partyB, uint256 filledAmount, "
+        "uint256 closedPrice, uint8 quoteStatus)",
+        "ExpireQuote(uint8 quoteStatus, uint256 quoteId)",
+        "SettleUpnl((uint256 quoteId, uint256 currentPrice, uint8 partyBUpnlIndex)[] settlementData, "
+        "uint256[] updatedPrices, address partyA)",
+        "LiquidatePartyA(address liquidator, address partyA, uint256 allocatedBalance, int256 upnl, "
+        "int256 totalUnrealizedLoss)",
+        "SetSymbolsPrices(address liquidator, address partyA, uint256[] symbolIds, uint256[] prices)",
+        "LiquidatePositionsPartyA(address liquidator, address partyA, uint256[] quoteIds)",
+        "LiquidatePositionsPartyB(address liquidator, address partyB, address partyA, uint256[] quoteIds)",
+        "FullyLiquidatedPartyA(address partyA)",
     ),
     *_legacy(
         Treatment.UNSUPPORTED,
         "contracts before 0.8.3 do not say which quotes were liquidated; join with --from-state once they are 0.8.3 or "
         "later",
-        ("LiquidatePendingPositionsPartyA(address liquidator, address partyA)",
-         "LiquidatePendingPositionsPartyA(address,address,uint256[],uint256[],bytes)"),
+        "LiquidatePendingPositionsPartyA(address liquidator, address partyA)",
     ),
     *_legacy(
         Treatment.IGNORED,
         "the BalanceChange events of its transaction say the same",
-        ("AllocatePartyA(address user, uint256 amount)", "AllocatePartyA(address,uint256,uint256)"),
-        ("DeallocatePartyA(address user, uint256 amount)", "DeallocatePartyA(address,uint256,uint256)"),
-        ("AllocateForPartyB(address partyB, address partyA, uint256 amount)",
-         "AllocateForPartyB(address,address,uint256,uint256)"),
-        ("DeallocateForPartyB(address partyB, address partyA, uint256 amount)",
-         "DeallocateForPartyB(address,address,uint256,uint256)"),
-        ("TransferAllocation(uint256 amount, address origin, address recipient)",
-         "TransferAllocation(uint256,address,uint256,address,uint256)"),
-        ("SettlePartyALiquidation(address partyA, address[] partyBs, int256[] amounts)",
-         "SettlePartyALiquidation(address,address[],int256[],bytes)"),
+        "AllocatePartyA(address user, uint256 amount)",
+        "DeallocatePartyA(address user, uint256 amount)",
+        "AllocateForPartyB(address partyB, address partyA, uint256 amount)",
+        "DeallocateForPartyB(address partyB, address partyA, uint256 amount)",
+        "TransferAllocation(uint256 amount, address origin, address recipient)",
+        "SettlePartyALiquidation(address partyA, address[] partyBs, int256[] amounts)",
     ),
     *_legacy(
         Treatment.IGNORED,
         "tells the course of a liquidation; what it comes to is paid by SettlePartyALiquidation's BalanceChange events",
-        ("LiquidationDisputed(address partyA)", "LiquidationDisputed(address,bytes)"),
-        ("ResolveLiquidationDispute(address partyA, address[] partyBs, int256[] amounts, bool disputed)",
-         "ResolveLiquidationDispute(address,address[],int256[],bool,bytes)"),
+        "LiquidationDisputed(address partyA)",
+        "ResolveLiquidationDispute(address partyA, address[] partyBs, int256[] amounts, bool disputed)",
     ),
     *_multi_account(
         Treatment.FOLDED,

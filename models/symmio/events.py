@@ -102,7 +102,7 @@ class RequestToCancelQuote:
 
 @dataclass(frozen=True, slots=True)
 class CancelQuote:
-    """AcceptCancelRequest or ForceCancelQuote. After a partial fill the former names the remainder for the first time."""
+    """AcceptCancelRequest or ForceCancelQuote. After a partial fill the former is the first to name what is left."""
 
     quote_id: int
     forced: bool

@@ -131,7 +131,7 @@ class _Transaction:
             liquidation_prices=self._prices,
         )
 
-    def apply(self, event: AccountEvent) -> None:
+    def apply(self, event: AccountEvent) -> None:  # noqa: PLR0915 - one flat branch for each event
         if not isinstance(event, SendQuote | CancelQuote):
             self._expect_no_remainder(type(event).__name__)
         match event:
@@ -156,8 +156,7 @@ class _Transaction:
             case ExpireQuoteOpen():
                 self._end_pending(self._quote(event.quote_id, "ExpireQuoteOpen", PENDING_STATUSES), QuoteStatus.EXPIRED)
             case ExpireQuoteClose():
-                statuses = _CLOSING_STATUSES[Closing.FILL]
-                self._reopen(self._quote(event.quote_id, "ExpireQuoteClose", statuses))
+                self._reopen(self._quote(event.quote_id, "ExpireQuoteClose", _CLOSING_STATUSES[Closing.FILL]))
             case OpenPosition():
                 self._open(event)
             case RequestToClosePosition():
@@ -173,8 +172,8 @@ class _Transaction:
                 quote = self._quote(event.quote_id, "RequestToCancelCloseRequest", {QuoteStatus.CLOSE_PENDING})
                 self._put(quote, status=QuoteStatus.CANCEL_CLOSE_PENDING)
             case CancelCloseRequest():
-                statuses = {QuoteStatus.CANCEL_CLOSE_PENDING}
-                self._reopen(self._quote(event.quote_id, "AcceptCancelCloseRequest", statuses))
+                quote = self._quote(event.quote_id, "AcceptCancelCloseRequest", {QuoteStatus.CANCEL_CLOSE_PENDING})
+                self._reopen(quote)
             case ClosePosition():
                 self._close(event)
             case ChargeFundingRate():
@@ -299,7 +298,7 @@ class _Transaction:
             self._end_pending(quote, QuoteStatus.CANCELED)
             return
         if event.forced or event.quote_id in self._quotes or left.status is not QuoteStatus.CANCELED:
-            msg = f"expected the remainder of the partial fill of {left.parent_id}, found quote {event.quote_id} cancelled"
+            msg = f"expected the rest of the partly filled quote {left.parent_id}, found {event.quote_id} cancelled"
             raise BadFold(msg)
         self._quotes[event.quote_id] = _replace(left, quote_id=event.quote_id, terminal_block=self._block)
 
@@ -363,7 +362,7 @@ class _Transaction:
         elif status is QuoteStatus.CANCEL_CLOSE_PENDING or left == 0:
             status, requested_close_price, left = QuoteStatus.OPENED, 0, 0
         if status is not event.status:
-            msg = f"expected quote {event.quote_id} to be {status.name} once {amount} is closed, found {event.status.name}"
+            msg = f"expected quote {event.quote_id} to be {status.name} after {amount} more, found {event.status.name}"
             raise BadFold(msg)
         self._put(
             quote,
@@ -380,7 +379,7 @@ class _Transaction:
         self._put(quote, status=QuoteStatus.OPENED, requested_close_price=0, quantity_to_close=0)
 
     def _charge_funding(self, event: ChargeFundingRate) -> None:
-        """Move opened prices; a rate ≥ 0 is paid by party A, a negative one by party B (FundingRateFacetImpl.sol:54)."""
+        """Move opened prices: party A pays a rate ≥ 0, party B one below (FundingRateFacetImpl.sol:54)."""
         for quote_id, rate in event.rates:
             quote = self._quote(quote_id, "ChargeFundingRate", OPEN_STATUSES)
             difference = quote.opened_price * abs(rate) // E18
@@ -448,7 +447,7 @@ class _Transaction:
             )
 
     def _end_liquidation_party_a(self) -> None:
-        """Give back what was set aside (LiquidationFacetImpl.sol:296-313); REALIZED_PNL_OUT has taken the rest before."""
+        """Give back what was set aside (LiquidationFacetImpl.sol:296-313); REALIZED_PNL_OUT took the rest before."""
         self._expect_liquidating("FullyLiquidatedPartyA")
         allocated = self._balances.allocated + self._reimbursement
         self._balances = _replace(self._balances, allocated=allocated, locked=NOTHING)

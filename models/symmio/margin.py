@@ -77,7 +77,7 @@ class LiquidationType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Liquidation:
-    """A liquidation's class; ``fee`` goes to the liquidators, ``deficit`` is missing to the parties B. Never negative."""
+    """A liquidation's class; ``fee`` goes to liquidators, ``deficit`` is missing to parties B. Neither is negative."""
 
     liquidation_type: LiquidationType
     fee: int

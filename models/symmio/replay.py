@@ -63,11 +63,13 @@ class Replay:
 
         Returns:
             ``A``: account to ``balanceInfoOfPartyA``; ``B``: party B and account, joined, to ``balanceInfoOfPartyB``;
-            ``Q``: quote id to the fields of ``getQuote`` that the logs tell, the average closed price None where they do
-            not tell it. Amounts are ints.
+            ``Q``: quote id to the fields of ``getQuote`` that logs tell, the average closed price None where they do
+            not. Amounts are ints.
         """
         quotes = self.finished | {
-            quote.quote_id: (account, quote) for account, row in self.rows.items() for quote in row.state.quotes.values()
+            quote.quote_id: (account, quote)
+            for account, row in self.rows.items()
+            for quote in row.state.quotes.values()
         }
         return {
             "A": {account: _balances(row.state.balances) for account, row in self.rows.items()},

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from models.account_events import Transaction
 from models.errors import BadRecord
-from models.symmio.abi import Contract, Treatment, UnknownTopic, abi_of, decode_log
+from models.symmio.abi import DUPLICATE_OF, UnknownTopic, abi_of, decode_log
+from models.symmio.catalogue import Contract, Treatment
 from models.symmio.events import (
     AddAccount,
     BalanceChangePartyA,
@@ -48,7 +49,7 @@ from models.symmio.state import QuoteStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from models.chain import Block, RawLog
+    from models.chain import Block, Position, RawLog
     from models.symmio.events import Event
     from models.symmio.markets import Market
 
@@ -115,22 +116,21 @@ def route_block(
         begun: Whether an account event of the Diamond stands in an earlier block. A DiamondCut before the first one is
             the construction of the Diamond.
     """
-    router = _BlockRouter(block, offset, diamond.lower(), frozenset(a.lower() for a in multi_accounts), account_of, begun)
-    return router.route()
+    router = _BlockRouter(block, diamond.lower(), frozenset(map(str.lower, multi_accounts)), account_of, begun=begun)
+    return router.route(offset)
 
 
 class _BlockRouter:
     def __init__(
         self,
         block: Block,
-        offset: int,
         diamond: str,
         multi_accounts: frozenset[str],
         account_of: Callable[[int], str | None],
-        begun: bool,  # noqa: FBT001
+        *,
+        begun: bool,
     ) -> None:
         self._block = block
-        self._offset = offset
         self._diamond = diamond
         self._multi_accounts = multi_accounts
         self._account_of = account_of
@@ -139,12 +139,12 @@ class _BlockRouter:
         self._quotes: dict[int, tuple[str, int]] = {}
         self._markets: list[Market] = []
 
-    def route(self) -> RoutedBlock:
+    def route(self, offset: int) -> RoutedBlock:
         logs = sorted(self._block.logs, key=lambda log: (log.tx_index, log.log_index))
         unsupported = None
         for tx_index, group in groupby(logs, key=lambda log: log.tx_index):
             try:
-                self._route(tx_index, list(group))
+                self._route((offset, tx_index), list(group))
             except BadRecord as error:
                 unsupported = Unsupported(tx_index, f"block {self._block.number}, {error}")
                 break
@@ -156,7 +156,7 @@ class _BlockRouter:
             begun=self._begun,
         )
 
-    def _route(self, tx_index: int, logs: list[RawLog]) -> None:
+    def _route(self, position: Position, logs: list[RawLog]) -> None:
         transaction = _TransactionRouter(self._whose, begun=self._begun)
         topics = {log.topics[0] for log in logs if log.topics and log.address == self._diamond}
         for log in logs:
@@ -178,7 +178,7 @@ class _BlockRouter:
         self._markets += transaction.markets
         block = self._block
         self._transactions += (
-            (account, Transaction((self._offset, tx_index), block.number, block.time_s, logs[0].tx, tuple(own)))
+            (account, Transaction(position, block.number, block.time_s, logs[0].tx, tuple(own)))
             for account, own in transaction.logs.items()
         )
 
@@ -203,7 +203,7 @@ class _TransactionRouter:
         if abi.entry.contract is not Contract.DIAMOND:
             msg = f"expected an event of the Diamond, found {abi.name} of a MultiAccount"
             raise UnknownTopic(msg)
-        if any(modern in topics for modern in abi.duplicate_of):
+        if not topics.isdisjoint(DUPLICATE_OF.get(abi.topic0, ())):
             return
         event = decode_log(log)
         if abi.entry.treatment is Treatment.UNSUPPORTED and (abi.name != _DIAMOND_CUT or self.begun):
@@ -237,8 +237,8 @@ class _TransactionRouter:
         """
         if self._balance_moved_by is not None and not self._balance_said:
             msg = (
-                f"expected a BalanceChange event beside {self._balance_moved_by}, found none: contracts before 0.8.3 do "
-                "not say balances in logs; join with --from-state at a block from which on they do"
+                f"expected a BalanceChange event beside {self._balance_moved_by}, found none: contracts before 0.8.3 "
+                "do not say balances in logs; join with --from-state at a block from which on they do"
             )
             raise _Unroutable(msg)
 
@@ -271,13 +271,7 @@ class _TransactionRouter:
                 return event.party_a
             case CancelQuote():
                 return self._canceller(event)
-            case (
-                LockQuote()
-                | UnlockQuote()
-                | ExpireQuoteOpen()
-                | ExpireQuoteClose()
-                | CancelCloseRequest()
-            ):  # fmt: skip
+            case LockQuote() | UnlockQuote() | ExpireQuoteOpen() | ExpireQuoteClose() | CancelCloseRequest():
                 return self._holder(event.quote_id)
             case (
                 RequestToCancelQuote()

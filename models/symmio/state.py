@@ -176,7 +176,9 @@ class AccountState(msgspec.Struct, frozen=True):
     @property
     def open_quotes(self) -> list[Quote]:
         """Quotes that are positions (statuses 4, 5, 6), by quote id."""
-        return [self.quotes[quote_id] for quote_id in sorted(self.quotes) if self.quotes[quote_id].status in OPEN_STATUSES]
+        return [
+            self.quotes[quote_id] for quote_id in sorted(self.quotes) if self.quotes[quote_id].status in OPEN_STATUSES
+        ]
 
     @property
     def open_symbols(self) -> frozenset[int]:

@@ -1,6 +1,6 @@
-"""Sums over the accounts of one partition: what a hedger gains, and how much of a symbol is open. Exact, and kept
-exactly as accounts change: what an account contributed before is taken off when it contributes anew.
+"""Sums over the accounts of one partition: what a hedger gains, and how much of a symbol is open.
 
+They stay exact as accounts change: what an account contributed before is taken off when it contributes anew.
 A position without a known price is counted as unpriced, and its quantity with it; money that it is missing from is
 null, never a partial sum. The same holds for positions of accounts that are suspect or unsupported.
 """
@@ -149,7 +149,7 @@ class Subtotals:
             self._parts.pop(account, None)
 
     def take_changed(self, partition: int, standing: set[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """Yield key and body of each sum that changed, and an empty one for a standing row that has no sum any more."""
+        """Yield key and body of each sum that changed, and an empty one for each standing row that has no sum."""
         changed, self._changed = self._changed, set()
         ours = {_key(name, deployment, partition) for name, deployment in self._sums}
         for name, deployment in sorted(changed):

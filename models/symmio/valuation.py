@@ -106,9 +106,9 @@ class Figures:
     """Money that depends on prices; complete or absent.
 
     ``upnl_capped`` takes no more from a party B than it allocated, as the signed uPnL of a party A does. ``notional``
-    is at marks, ``notional_opened`` at opened prices. ``equity`` = allocated + uPnL; ``available_balance`` = equity less
-    locked cva and liquidation fee: below zero the account can be liquidated. ``distance_bps``: by how many bps of the
-    notional uPnL may fall until then, floored, negative beyond it, None without positions.
+    is at marks, ``notional_opened`` at opened prices. ``equity`` = allocated + uPnL; ``available_balance`` = equity
+    less locked cva and liquidation fee: below zero the account can be liquidated. ``distance_bps``: by how many bps of
+    the notional uPnL may fall until then, floored, negative beyond it, None without positions.
     """
 
     upnl: int
@@ -150,7 +150,7 @@ class Valuation:
 
     @property
     def as_of_ms(self) -> int:
-        """Event time of the oldest mark used; the time of the last block that touched the account where none is used."""
+        """Event time of the oldest mark used; where none is, the time of the last block that touched the account."""
         marks = [position.mark.event_ms for position in self.positions if position.mark is not None]
         return min(marks, default=self.row.time_s * 1000)
 

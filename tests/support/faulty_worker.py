@@ -21,7 +21,8 @@ from streams.topics import ACCOUNTS
 if TYPE_CHECKING:
     from streams.transport.slices import Slice
 
-FAULTS = ("none", "slow", "exception", "too-large", "hang", "left-undone")
+FAULTS = ("none", "slow", "exception", "too-large", "hang", "spin", "left-undone")
+FAULT_MARK = "now comes the fault"
 # Slices before the fault, so that something is committed and something is not.
 _AFTER_SLICES = 5
 _SLOW_S = 0.02
@@ -57,6 +58,8 @@ def put_in(fault: str) -> None:
         if fault != "none":
             await asyncio.sleep(_SLOW_S)
         if slices > _AFTER_SLICES:
+            sys.stderr.write(f"{FAULT_MARK}\n")
+            sys.stderr.flush()
             match fault:
                 case "exception":
                     await asyncio.shield(write(self))
@@ -68,6 +71,9 @@ def put_in(fault: str) -> None:
                     )
                 case "hang":
                     await asyncio.Event().wait()
+                case "spin":
+                    while True:
+                        pass
                 case _:
                     pass
         await write(self)

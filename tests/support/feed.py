@@ -21,6 +21,7 @@ class FakeFeed:
         self.rows: dict[bytes, bytes] = {}
         self.lag_records = 0
         self.newest_ms = 0
+        self.answered_ms = 10**15
         self._ready = asyncio.Event()
         if ready:
             self._ready.set()

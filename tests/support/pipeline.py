@@ -25,6 +25,7 @@ from models.prices import encode_tick
 from streams.feed import Feed
 from streams.topics import CHAIN_BLOCKS, PRICE_TICKS, account_events_name, changelog_name, topic_name
 from tests.support.eventually import eventually
+from tests.support.faulty_worker import FAULT_MARK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -102,6 +103,10 @@ class WorkerProcess:
             return await self.is_ready()
 
         await eventually(ready, timeout_s)
+
+    def at_fault(self) -> bool:
+        """Whether the fault that was put into it has come."""
+        return FAULT_MARK in self.log.read_text()
 
     async def folding(self) -> bool:
         """Whether any account has been folded."""

@@ -48,3 +48,9 @@ async def test_a_running_process_says_how_often_it_was_started_again(tmp_path: P
     await eventually(lambda: child.state == "running, started again 1 times")
     keeping.cancel()
     await child.stop(timeout_s=1)
+
+
+async def test_what_has_played_to_its_end_is_not_started_again(tmp_path: Path) -> None:
+    child = Child("sample", ["true"], tmp_path / "sample.log", {"PATH": os.environ["PATH"]}, finishes=True)
+    await child.keep_running()
+    assert ("finished", 0) == (child.state, child.restarts)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from models.symmio.replay import Replay
 
 
-class _BlockNumbers(click.ParamType[tuple[int, ...]]):
+class _BlockNumbers(click.ParamType):
     name = "blocks"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
