@@ -38,6 +38,10 @@ class RowFeed(Protocol):
         """Wait until ``is_ready``."""
 
 
+# A feed asks its broker every 2 s and waits 3 s for the answer; a longer silence says that it is gone.
+_SILENCE_MS = 5_500
+
+
 @dataclass(frozen=True, slots=True)
 class Feeds:
     """One feed for each table that is served."""
@@ -60,4 +64,5 @@ class Feeds:
 def behind_ms(feed: RowFeed, now_ms: int) -> int:
     """How late the rows may be, in ms: age of the newest one while others wait, or of the broker's last answer."""
     waiting_ms = now_ms - feed.newest_ms if feed.lag_records and feed.newest_ms else 0
-    return max(0, waiting_ms, now_ms - feed.answered_ms)
+    silent_ms = now_ms - feed.answered_ms
+    return max(0, waiting_ms, silent_ms if silent_ms > _SILENCE_MS else 0)

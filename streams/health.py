@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client
@@ -16,7 +17,7 @@ _LAG = prometheus_client.Gauge("tidemark_worker_lag_records", "Records not hande
 _OWNED = prometheus_client.Gauge("tidemark_worker_partitions", "Partitions this worker owns.")
 _ACCOUNTS = prometheus_client.Gauge("tidemark_worker_accounts", "Accounts in the owned partitions.")
 _UNACKED = prometheus_client.Gauge("tidemark_worker_unacked_records", "Records written and not acknowledged yet.")
-_MARK_AGE = prometheus_client.Gauge("tidemark_oldest_mark_age_seconds", "Age of the oldest mark in use.")
+_MARK_AGE = prometheus_client.Gauge("tidemark_oldest_mark_age_seconds", "Age of the oldest mark in use; NaN where none is.")
 
 
 class AdminServer:
@@ -85,5 +86,6 @@ class AdminServer:
         _OWNED.set(len(status["partitions"]))
         _ACCOUNTS.set(status["accounts"])
         _UNACKED.set(status["unacked_records"])
-        _MARK_AGE.set((status["oldest_mark_age_ms"] or 0) / 1000)
+        age_ms = status["oldest_mark_age_ms"]
+        _MARK_AGE.set(math.nan if age_ms is None else age_ms / 1000)
         return web.Response(body=prometheus_client.generate_latest(), content_type="text/plain")

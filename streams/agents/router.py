@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from streams.transport.slices import Slice
 
 _BLOCKS = prometheus_client.Counter(
-    "tidemark_chain_records_total", "Records of chain-blocks routed.", ("deployment", "kind")
+    "tidemark_routed_records_total", "Records of chain-blocks routed.", ("deployment", "kind")
 )
 _SENT = prometheus_client.Counter(
     "tidemark_account_events_total", "Account events sent by the router.", ("deployment",)

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from streams.ingest.checkpoint import join
+from streams.ingest.connect import bootstrap_of, deployment_of, endpoints_of
 from streams.ingest.endpoints import Node
 from streams.ingest.head import Follower
 from streams.ingest.journal import Journal
 from streams.ingest.newheads import NewHeads
 from streams.ingest.outlet import Outlet
 from streams.ingest.resume import read_tail
-from streams.ingest.rpc import HttpEndpoint, WebsocketEndpoint
-from streams.settings import BadSettings
+from streams.ingest.rpc import WebsocketEndpoint
 
 if TYPE_CHECKING:
-    from streams.ingest.rpc import Endpoint
     from streams.ingest.tail import Tail
     from streams.settings import DeploymentSettings, Settings
 
@@ -39,11 +38,11 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
         TidemarkError: What cannot go on without somebody's doing: another chain, a reorganisation deeper than
             finality, a broker that does not take records.
     """
-    deployment = _deployment(settings, name)
-    bootstrap = _bootstrap(settings)
+    deployment = deployment_of(settings, name)
+    bootstrap = bootstrap_of(settings)
     heads = NewHeads(deployment.poll_interval_ms)
     async with aiohttp.ClientSession() as session, Outlet(bootstrap) as outlet:
-        endpoints = _endpoints(session, deployment, heads)
+        endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
         journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
         addresses = [deployment.diamond, *deployment.multi_accounts]
@@ -99,32 +98,3 @@ def _reason_to_join(tail: Tail, deployment: DeploymentSettings, from_state: int 
             "logs from there, or name another block with --from-state"
         )
     return None
-
-
-def _endpoints(session: aiohttp.ClientSession, deployment: DeploymentSettings, heads: NewHeads) -> list[Endpoint]:
-    endpoints: list[Endpoint] = []
-    for index, secret in enumerate(deployment.rpc):
-        url, label = secret.get_secret_value(), f"#{index + 1}"
-        if url.startswith(("ws://", "wss://")):
-            endpoints.append(WebsocketEndpoint(session, url, label, heads.notify))
-        else:
-            endpoints.append(HttpEndpoint(session, url, label))
-    return endpoints
-
-
-def _deployment(settings: Settings, name: str) -> DeploymentSettings:
-    deployment = settings.deployments.get(name)
-    if deployment is None:
-        msg = f"expected a deployment {name!r} in the configuration, found {sorted(settings.deployments) or 'none'}"
-        raise BadSettings(msg)
-    if not deployment.rpc:
-        msg = f"expected at least one URL in deployments.{name}.rpc, found none"
-        raise BadSettings(msg)
-    return deployment
-
-
-def _bootstrap(settings: Settings) -> str:
-    if settings.kafka is None:
-        msg = "expected Kafka's bootstrap servers in kafka (TIDEMARK_KAFKA), found none"
-        raise BadSettings(msg)
-    return settings.kafka

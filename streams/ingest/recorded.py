@@ -17,12 +17,12 @@ import orjson
 from models.chain import Watermark
 from models.errors import TidemarkError
 from streams.ingest.blocks import Header, make_blocks, read_header, read_logs
+from streams.ingest.connect import bootstrap_of
 from streams.ingest.journal import Journal
 from streams.ingest.outlet import Outlet
 from streams.ingest.resume import read_tail
 from streams.ingest.rpc import BadAnswer
 from streams.ingest.sink import PriceSink
-from streams.settings import BadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,13 +64,11 @@ async def run(settings: Settings, directory: Path, deployment: str, *, is_paced:
         BadRecording: There is nothing to play, or a file is not what it should be.
         BadSettings: Kafka is not configured.
     """
-    if settings.kafka is None:
-        msg = "expected Kafka's bootstrap servers in kafka (TIDEMARK_KAFKA), found none"
-        raise BadSettings(msg)
+    bootstrap = bootstrap_of(settings)
     logs, prices = _files(directory)
-    async with Outlet(settings.kafka) as outlet:
+    async with Outlet(bootstrap) as outlet:
         for path in logs:
-            tail = await read_tail(settings, settings.kafka, deployment)
+            tail = await read_tail(settings, bootstrap, deployment)
             await _play_chain(path, Journal(settings, deployment, outlet, tail))
         sink = PriceSink(settings, SOURCE, outlet, is_conflated=False)
         for path in prices:
@@ -96,7 +94,7 @@ def read_recorded_blocks(path: Path) -> list[Block]:
         recording = orjson.loads(gzip.decompress(path.read_bytes()))
         headers = [_header(number, header) for number, header in recording["blocks"].items()]
         return make_blocks(headers, read_logs(recording["logs"]).logs)
-    except (OSError, EOFError, orjson.JSONDecodeError, KeyError, TypeError, AttributeError, BadAnswer) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadAnswer) as error:
         msg = f"expected recorded logs with their blocks in {path}, found {type(error).__name__}: {error}"
         raise BadRecording(msg) from error
 
@@ -109,7 +107,7 @@ def read_recorded_diamond(path: Path) -> str:
     """
     try:
         return str(orjson.loads(gzip.decompress(path.read_bytes()))["diamond"]).lower()
-    except (OSError, EOFError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         msg = f"expected recorded logs with their diamond in {path}, found {type(error).__name__}: {error}"
         raise BadRecording(msg) from error
 

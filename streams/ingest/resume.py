@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.partitioner import DefaultPartitioner
 
 from models.chain import Block, Checkpoint, Join, Joined, Rollback, Watermark, decode_chain_record
 from models.errors import TidemarkError
 from streams.ingest.tail import Tail
+from streams.partitions import partition_of
 from streams.topics import CHAIN_BLOCKS, topic_name
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ async def read_tail(settings: Settings, bootstrap: str, deployment: str) -> Tail
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
     try:
         await consumer.start()
-        partitions = sorted(assigned.partition for assigned in consumer.assignment())
+        partitions = consumer.assignment()
         if not partitions:
             msg = f"expected topic {topic}, found no such topic; create it with: tidemark topics create"
             raise TopicMissing(msg)
         key = deployment.encode()
-        partition = TopicPartition(topic, partition_of(key, partitions))
+        partition = TopicPartition(topic, partition_of(key, len(partitions)))
         consumer.unsubscribe()
         consumer.assign([partition])
         begin = (await consumer.beginning_offsets([partition]))[partition]
@@ -56,11 +56,6 @@ async def read_tail(settings: Settings, bootstrap: str, deployment: str) -> Tail
             window *= 4
     finally:
         await consumer.stop()
-
-
-def partition_of(key: bytes, partitions: Sequence[int]) -> int:
-    """The partition every producer of this project sends ``key`` to."""
-    return int(DefaultPartitioner()(key, partitions, partitions))
 
 
 async def _read(

@@ -10,18 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from models.symmio.replay import Replay
-from models.symmio.state import QuoteStatus
 from tests.support.recording import GOLDEN_LOGS, GOLDEN_STATES, read_json, recorded_blocks
+from tests.support.snapshots import differences
 from tests.support.symmio import Chain, Partition
 from tidemark.commands.fold import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from models.chain import Block
-
-_ZEROS = [0] * 9
-_STATUS, _AVG_CLOSED = 0, 8
 
 
 @cache
@@ -41,46 +36,31 @@ def _snapshots() -> list[dict[str, Any]]:
     return snapshots
 
 
-def _differences(expected: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
-    """Name every field in which what was folded is not what the contract answered."""
-    for part in ("A", "B"):
-        for key, balances in expected[part].items():
-            if found[part].get(key, _ZEROS) != balances:
-                yield f"block {expected['block']} {part} {key}: {balances} {found[part].get(key)}"
-    for quote_id, fields in expected["Q"].items():
-        folded = found["Q"].get(quote_id)
-        if folded is not None and folded[_AVG_CLOSED] is None:
-            assert folded[_STATUS] == QuoteStatus.LIQUIDATED
-            folded = [*folded[:_AVG_CLOSED], fields[_AVG_CLOSED], *folded[_AVG_CLOSED + 1 :]]
-        if folded != fields:
-            yield f"block {expected['block']} quote {quote_id}: {fields} {folded}"
-
-
 def test_recorded_logs_fold_to_every_snapshot_of_the_contract() -> None:
-    replay, blocks, differences = Replay(_recording()["diamond"]), list(_blocks()), []
+    replay, blocks, found = Replay(_recording()["diamond"]), list(_blocks()), []
     for snapshot in _snapshots():
         while blocks and blocks[0].number <= snapshot["block"]:
             replay.fold(blocks.pop(0))
-        differences += _differences(snapshot, replay.snapshot())
+        found += differences(snapshot, replay.snapshot())
 
     assert len(_snapshots()) == 222
-    assert [] == differences
+    assert [] == found
 
 
 @pytest.mark.parametrize("depth", [0, 1, 12, 10_000])
 def test_rows_and_history_together_match_every_snapshot_whenever_blocks_become_final(depth: int) -> None:
     chain, partition = Chain(diamond=_recording()["diamond"], depth=depth), Partition(depth=depth)
     shown = Replay(_recording()["diamond"])
-    blocks, differences = list(_blocks()), []
+    blocks, found = list(_blocks()), []
     for snapshot in _snapshots():
         while blocks and blocks[0].number <= snapshot["block"]:
             chain.add(blocks.pop(0))
         partition.apply(chain.records)
         chain.records.clear()
         shown.rows, shown.finished = partition.rows, partition.finished
-        differences += _differences(snapshot, shown.snapshot())
+        found += differences(snapshot, shown.snapshot())
 
-    assert [] == differences
+    assert [] == found
     assert [] == [row.suspect for row in partition.rows.values() if row.suspect]
 
 
@@ -93,7 +73,7 @@ def test_fold_command_prints_the_snapshots_asked_for() -> None:
     assert 0 == result.exit_code
     lines = [json.loads(line) for line in result.output.splitlines()]
     assert [snapshot["block"] for snapshot in wanted] == [line["block"] for line in lines]
-    assert [] == [d for snapshot, line in zip(wanted, lines, strict=True) for d in _differences(snapshot, line)]
+    assert [] == [d for snapshot, line in zip(wanted, lines, strict=True) for d in differences(snapshot, line)]
 
 
 def test_fold_command_prints_the_last_block_when_none_is_asked_for() -> None:

@@ -9,7 +9,6 @@ import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
-
 from eth_abi.abi import decode, encode
 from eth_hash.auto import keccak
 
@@ -73,9 +72,7 @@ class RecordedViews:
         """Whether the account is under liquidation, and what it is to be reimbursed."""
         is_liquidated, reimbursement = False, 0
         begin = topic("LiquidatePartyA(address,address,uint256,int256,int256,bytes)")
-        deferred = topic(
-            "DeferredLiquidatePartyA(address,address,uint256,int256,int256,bytes,uint256,uint256,uint256)"
-        )
+        deferred = topic("DeferredLiquidatePartyA(address,address,uint256,int256,int256,bytes,uint256,uint256,uint256)")
         end, change = topic("FullyLiquidatedPartyA(address,bytes)"), topic("BalanceChangePartyA(address,uint256,uint8)")
         for log in self._logs:
             if int(log["blockNumber"], 16) > block:
@@ -85,7 +82,9 @@ class RecordedViews:
                 case t if t in (begin, deferred) and decode(["address", "address"], data)[1] == account:
                     is_liquidated = True
                     if t == deferred:
-                        words = decode(["address", "address", "uint256", "int256", "int256", "bytes", *["uint256"] * 3], data)
+                        words = decode(
+                            ["address", "address", "uint256", "int256", "int256", "bytes", *["uint256"] * 3], data
+                        )
                         reimbursement += words[8] - words[2] if words[8] > words[2] else words[2] - words[8]
                 case t if t == end and decode(["address"], data[:32])[0] == account:
                     is_liquidated, reimbursement = False, 0
@@ -152,7 +151,9 @@ def _party_b_balances(views: RecordedViews, block: int, party_b: str, account: s
 
 def _ids(views: RecordedViews, block: int, account: str, statuses: tuple[int, ...]) -> list[int]:
     quotes = views.quotes(block)
-    return [quote_id for quote_id in sorted(quotes) if quotes[quote_id][7] == account and quotes[quote_id][0] in statuses]
+    return [
+        quote_id for quote_id in sorted(quotes) if quotes[quote_id][7] == account and quotes[quote_id][0] in statuses
+    ]
 
 
 def _positions(views: RecordedViews, block: int, account: str, start: int, size: int) -> list[Any]:

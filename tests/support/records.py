@@ -34,7 +34,7 @@ async def read_topic(settings: Settings, topic: str) -> list[tuple[bytes, bytes]
         partitions = sorted(consumer.assignment())
         ends = await consumer.end_offsets(partitions)
         found: dict[TopicPartition, list[tuple[bytes, bytes]]] = {tp: [] for tp in partitions}
-        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):  # noqa: C419 - awaits
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for tp, records in (await consumer.getmany(timeout_ms=100)).items():
                 found[tp] += [(record.key, record.value) for record in records]
         return [record for tp in partitions for record in found[tp]]

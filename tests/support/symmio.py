@@ -33,9 +33,7 @@ def log(name: str, *arguments: object, address: str = DIAMOND, tx_index: int = 0
     values = list(zip(event.parameters, arguments, strict=True))
     topics = ["0x" + encode([p.kind], [value]).hex() for p, value in values if p.indexed]
     data = encode([p.kind for p, _ in values if not p.indexed], [value for p, value in values if not p.indexed])
-    return RawLog(
-        address, (event.topic0, *topics), "0x" + data.hex(), "0x" + f"{tx_index:064x}", tx_index, log_index
-    )
+    return RawLog(address, (event.topic0, *topics), "0x" + data.hex(), "0x" + f"{tx_index:064x}", tx_index, log_index)
 
 
 def block(number: int, *transactions: Sequence[RawLog]) -> Block:

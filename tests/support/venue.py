@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Self
 
 from aiohttp import web
@@ -39,9 +40,10 @@ class FakeVenue:
             await self._runner.cleanup()
 
     async def push(self, frame: bytes) -> None:
-        """Send a text frame to every reader of marks."""
-        for socket in self.marks:
-            await socket.send_str(frame.decode())
+        """Send a text frame to every reader of marks; one that hangs up meanwhile is none of ours."""
+        for socket in list(self.marks):
+            with suppress(ConnectionError):
+                await socket.send_str(frame.decode())
 
     async def push_book(self, frame: bytes) -> None:
         """Send a text frame to every reader of book tickers."""
