@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = aiohttp.ClientTimeout(total=0.8)
 _RATES = {
-    "tidemark_price_ticks_total": "ticks",
+    "tidemark_ticks_folded_total": "ticks",
     "tidemark_account_records_total": "account records",
     "tidemark_valuations_total": "valuations",
     "tidemark_api_frames_total": "frames",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streams.transport.slices import Slice
 
 _TICKS = prometheus_client.Counter(
-    "tidemark_price_ticks_total", "Ticks folded into marks, by what became of them.", ("outcome",)
+    "tidemark_ticks_folded_total", "Ticks folded into marks, by what became of them.", ("outcome",)
 )
 _moved, _repeated, _refused = (_TICKS.labels(outcome) for outcome in ("moved", "repeated", "refused"))
 

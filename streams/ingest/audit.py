@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,15 @@ import aiohttp
 from models.chain import encode_chain_record
 from models.codec import decode_row
 from models.errors import TidemarkError
-from models.ids import account_key, split_key
-from models.symmio.account import AccountRow, back_to, decode_account
+from models.ids import split_key
+from models.symmio.account import back_to, decode_account
 from models.symmio.fold import BadFold
-from models.symmio.state import OPEN_STATUSES, PENDING_STATUSES, Balances, state_of_checkpoint
+from models.symmio.state import state_of_checkpoint
 from models.watermarks import decode_watermark
 from streams.feed import Feed
 from streams.ingest.accounts import find_owners
 from streams.ingest.checkpoint import read_checkpoints
+from streams.ingest.comparison import Difference, differences
 from streams.ingest.connect import bootstrap_of, deployment_of, endpoints_of
 from streams.ingest.endpoints import Node
 from streams.ingest.outlet import Outlet
@@ -25,47 +27,34 @@ from streams.ingest.views import ContractViews
 from streams.topics import ACCOUNTS, CHAIN_BLOCKS, WATERMARKS, changelog_name, topic_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from models.chain import Checkpoint
-    from models.symmio.state import AccountState, Quote
+    from models.symmio.account import AccountRow
+    from models.watermarks import DeploymentWatermark
     from streams.ingest.blocks import Header
     from streams.settings import DeploymentSettings, Settings
 
 _ACCOUNTS_AT_ONCE = 50
-_LIVE = OPEN_STATUSES | PENDING_STATUSES
-_QUOTE_CELLS = (
-    "symbol_id", "position_type", "order_type", "status", "party_b", "requested_open_price", "market_price",
-    "opened_price", "initial_opened_price", "quantity", "closed_amount", "requested_close_price", "quantity_to_close",
-    "locked", "initial_locked", "trading_fee", "deadline_s",
-)  # fmt: skip
 
 
 class NothingToAudit(TidemarkError):
-    """The tables hold nothing of the deployment at the block asked for. Let the worker catch up, or name another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One value that is not what the contract says. Amounts are 1e18-scaled integers, as texts."""
-
-    account: str
-    name: str
-    ours: str
-    node: str
+    """The tables or the node do not reach to the block asked for. Let them catch up, or name another block."""
 
 
 @dataclass(slots=True)
 class Report:
     """What an audit found at ``block``.
 
-    ``skipped`` says of each account that could not be brought back to the block why; ``repaired`` are those for which a
-    checkpoint was written, ``unrepaired`` says why one was not.
+    ``unsupported`` says from where and why the whole deployment is unknown, ``suspects`` why single accounts are.
+    ``skipped`` says of each account that could not be brought back to the block why. ``repaired`` are the accounts for
+    which a checkpoint was written, ``unrepaired`` says why one was not.
     """
 
     block: int
     accounts: int = 0
     unsupported: str | None = None
+    suspects: dict[str, str] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     repaired: list[str] = field(default_factory=list)
@@ -73,8 +62,8 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether everything that was compared agrees."""
-        return not self.differences and self.unsupported is None
+        """Whether everything is known, and all that was compared agrees."""
+        return not self.differences and not self.suspects and self.unsupported is None
 
 
 async def audit(settings: Settings, name: str, *, block: int | None = None, is_repairing: bool = False) -> Report:
@@ -84,43 +73,119 @@ async def audit(settings: Settings, name: str, *, block: int | None = None, is_r
         settings: Name Kafka and the deployment's endpoints.
         name: The deployment.
         block: A block that is final in the tables; their newest final one where None.
-        is_repairing: Write a checkpoint record for every account that differs or is suspect.
+        is_repairing: Write a checkpoint record for every account that differs or is suspect, unless it was touched
+            after the block.
 
     Raises:
-        NothingToAudit: The tables do not reach to that block.
+        NothingToAudit: The tables or the node do not reach to that block.
         BadSettings: The deployment, its endpoints or Kafka are not configured.
         Refused: The node does not answer; its state of the block may be gone.
     """
     deployment = deployment_of(settings, name)
-    bootstrap = bootstrap_of(settings)
     # Watermarks first: rows read later hold at least every block up to them.
-    watermarks = [
-        decode_watermark(decode_row(value).body)
-        for key, value in (await _rows(bootstrap, changelog_name(settings, WATERMARKS))).items()
-        if key.decode().rpartition(":")[0] == name
-    ]
+    watermarks = await _watermarks(settings, name)
     final = min((watermark.final for watermark in watermarks), default=-1)
     report = Report(block=final if block is None else block)
     if not 0 <= report.block <= final:
         msg = f"expected {name}'s tables to be final at block {report.block}, found them final up to {final}"
         raise NothingToAudit(msg)
-    for watermark in watermarks:
-        if watermark.unsupported_since is not None and report.unsupported is None:
-            report.unsupported = f"unsupported since block {watermark.unsupported_since}: {watermark.reason}"
-    rows = {
-        split_key(key)[1]: decode_account(row.body, row.version)
-        for key, value in (await _rows(bootstrap, changelog_name(settings, ACCOUNTS))).items()
-        if split_key(key)[0] == name
-        for row in [decode_row(value)]
-    }
-    async with aiohttp.ClientSession() as session, Outlet(bootstrap) as outlet:
+    report.unsupported = next(
+        (f"since block {w.unsupported_since}: {w.reason}" for w in watermarks if w.unsupported_since is not None), None
+    )
+    rows = await _accounts(settings, name)
+    async with _node(name, deployment) as node:
+        header = await node.header(report.block)
+        if header is None:
+            msg = f"expected the node to have block {report.block}, found it behind"
+            raise NothingToAudit(msg)
+        checkpoints = await _compare(node, deployment, header, rows, report)
+        if is_repairing:
+            await _repair(settings, name, checkpoints, rows, report)
+    return report
+
+
+async def _compare(
+    node: Node, deployment: DeploymentSettings, header: Header, rows: Mapping[str, AccountRow], report: Report
+) -> list[Checkpoint]:
+    views = ContractViews(deployment.diamond, header.number)
+    standing: dict[str, AccountRow] = {}
+    for account, row in rows.items():
+        if row.suspect is not None:
+            report.suspects[account] = row.suspect[0]
+        try:
+            standing[account] = back_to(row, header.number)
+        except BadFold as error:
+            report.skipped[account] = str(error)
+    owners = await find_owners(node, views, deployment, sorted(standing))
+    hedgers = set(deployment.hedgers).union(*(row.state.party_b for row in rows.values()))
+    differing: list[Checkpoint] = []
+    for some in _chunks(sorted(standing)):
+        checkpoints = await read_checkpoints(
+            node, views, header, {account: owners.get(account) for account in some}, sorted(hedgers)
+        )
+        for checkpoint in checkpoints:
+            account = checkpoint.account
+            found = differences(account, standing[account].state, state_of_checkpoint(checkpoint))
+            report.differences += found
+            if found or account in report.suspects:
+                differing.append(checkpoint)
+    report.accounts = len(standing)
+    return differing
+
+
+async def _repair(
+    settings: Settings, name: str, checkpoints: Sequence[Checkpoint], rows: Mapping[str, AccountRow], report: Report
+) -> None:
+    async with Outlet(bootstrap_of(settings)) as outlet:
+        for checkpoint in checkpoints:
+            touched = rows[checkpoint.account].block
+            if touched > checkpoint.block:
+                report.unrepaired[checkpoint.account] = f"touched in block {touched}; run again when that is final"
+                continue
+            await outlet.put(topic_name(settings, CHAIN_BLOCKS), name.encode(), encode_chain_record(checkpoint))
+            report.repaired.append(checkpoint.account)
+        await outlet.flush()
+
+
+async def _watermarks(settings: Settings, name: str) -> list[DeploymentWatermark]:
+    rows = await _rows(settings, WATERMARKS)
+    return [
+        decode_watermark(decode_row(value).body)
+        for key, value in rows.items()
+        if key.decode().rpartition(":")[0] == name
+    ]
+
+
+async def _accounts(settings: Settings, name: str) -> dict[str, AccountRow]:
+    accounts = {}
+    for key, value in (await _rows(settings, ACCOUNTS)).items():
+        deployment, address = split_key(key)
+        if deployment == name:
+            row = decode_row(value)
+            accounts[address] = decode_account(row.body, row.version)
+    return accounts
+
+
+async def _rows(settings: Settings, table: str) -> dict[bytes, bytes]:
+    feed = Feed(bootstrap_of(settings), changelog_name(settings, table))
+    await feed.start()
+    try:
+        await feed.wait_ready()
+        return dict(feed.rows)
+    finally:
+        await feed.stop()
+
+
+@asynccontextmanager
+async def _node(name: str, deployment: DeploymentSettings) -> AsyncIterator[Node]:
+    async with aiohttp.ClientSession() as session:
         endpoints = endpoints_of(session, deployment, lambda: None)
         try:
-            auditor = _Auditor(
-                Node(name, endpoints, deployment.chain_id), deployment, report, outlet if is_repairing else None
-            )
-            await auditor.run(rows, topic_name(settings, CHAIN_BLOCKS))
+            yield Node(name, endpoints, deployment.chain_id)
         finally:
             for endpoint in endpoints:
                 await endpoint.close()
-    return report
+
+
+def _chunks(accounts: Sequence[str]) -> list[Sequence[str]]:
+    return [accounts[start : start + _ACCOUNTS_AT_ONCE] for start in range(0, len(accounts), _ACCOUNTS_AT_ONCE)]

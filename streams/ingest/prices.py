@@ -10,8 +10,8 @@ import aiohttp
 from prometheus_client import Counter
 
 from streams.ingest.backoff import Backoff
-from streams.ingest.connect import bootstrap_of
 from streams.ingest.conflation import INTERVAL_MS
+from streams.ingest.connect import bootstrap_of
 from streams.ingest.outlet import Outlet
 from streams.ingest.sink import PriceSink
 from streams.ingest.venue import MAX_FRAME_BYTES, VenueSocket

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import random
 import signal
-import sys
-from contextlib import asynccontextmanager
 from decimal import ROUND_DOWN, Decimal, localcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
@@ -33,41 +28,14 @@ from tests.support.changelog import changelogs
 from tests.support.eventually import eventually
 from tests.support.feed import deployment_body
 from tests.support.pipeline import free_port
+from tests.support.server import answers, api_process
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
-ROOT = Path(__file__).parents[2]
 ACCOUNTS = 40
 BLOCK_TIME_S = 1_745_970_600
 FIRST_FRAME_LIMIT_S = 0.1
-
-
-@asynccontextmanager
-async def api_process(settings: Settings) -> AsyncIterator[Process]:
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")}
-    environment |= {
-        f"TIDEMARK_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-        for name, value in settings.model_dump(mode="json", exclude_none=True).items()
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tidemark.cli", "api", cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def answers(client: aiohttp.ClientSession, path: str, status: int) -> bool:
-    try:
-        async with client.get(path) as response:
-            return response.status == status
-    except aiohttp.ClientError:
-        return False
 
 
 class Holding(NamedTuple):

@@ -37,7 +37,8 @@ def _snapshots() -> list[dict[str, Any]]:
 
 
 def test_recorded_logs_fold_to_every_snapshot_of_the_contract() -> None:
-    replay, blocks, found = Replay(_recording()["diamond"]), list(_blocks()), []
+    replay, blocks = Replay(_recording()["diamond"]), list(_blocks())
+    found: list[str] = []
     for snapshot in _snapshots():
         while blocks and blocks[0].number <= snapshot["block"]:
             replay.fold(blocks.pop(0))
@@ -51,7 +52,8 @@ def test_recorded_logs_fold_to_every_snapshot_of_the_contract() -> None:
 def test_rows_and_history_together_match_every_snapshot_whenever_blocks_become_final(depth: int) -> None:
     chain, partition = Chain(diamond=_recording()["diamond"], depth=depth), Partition(depth=depth)
     shown = Replay(_recording()["diamond"])
-    blocks, found = list(_blocks()), []
+    blocks = list(_blocks())
+    found: list[str] = []
     for snapshot in _snapshots():
         while blocks and blocks[0].number <= snapshot["block"]:
             chain.add(blocks.pop(0))

@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,7 @@ async def test_an_ingest_killed_at_any_moment_leaves_a_topic_that_the_next_one_c
         config = _write_config(own, node.url, tmp_path)
         for _ in range(5):
             process = _start(config)
-            until = len(node.requests) + draw.randrange(8, 60)
-            await eventually(lambda until=until: len(node.requests) >= until, timeout_s=30)
+            await eventually(partial(_has_asked, node, len(node.requests) + draw.randrange(8, 60)), timeout_s=30)
             process.kill()
             process.wait()
             chain.reorganise(draw.randrange(1, 5), draw.randrange(5, 15))
@@ -60,6 +60,10 @@ async def test_an_ingest_killed_at_any_moment_leaves_a_topic_that_the_next_one_c
 
     blocks = surviving_blocks(await chain_records(own, "d"))
     assert [(block.number, block.hash) for block in chain.blocks[1:]] == [(n, b.hash) for n, b in blocks.items()]
+
+
+def _has_asked(node: FakeNode, requests: int) -> bool:
+    return len(node.requests) >= requests
 
 
 def _start(config: Path) -> subprocess.Popen[bytes]:

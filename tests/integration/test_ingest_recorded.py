@@ -59,10 +59,18 @@ async def test_an_empty_directory_is_an_error(settings: Callable[..., Settings],
         await run(settings(), tmp_path, "d")
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b'{"blocks":{"x":1},"logs":[]}')])
+@pytest.mark.parametrize("content", [b"", b"{}", b"[", b'{"blocks":{"x":1},"logs":[]}'])
 def test_a_damaged_recording_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "logs.json.gz"
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(content))
+
+    with pytest.raises(BadRecording):
+        read_recorded_blocks(path)
+
+
+def test_a_recording_cut_short_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "logs.json.gz"
+    path.write_bytes((DATA / "symmio" / "logs.json.gz").read_bytes()[:1_000])
 
     with pytest.raises(BadRecording):
         read_recorded_blocks(path)

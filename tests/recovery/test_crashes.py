@@ -16,6 +16,7 @@ from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.golden import (
     DEPLOYMENT,
+    SYMBOL,
     golden_chain,
     golden_deployment,
     ticks,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from models.codec import Row
     from streams.settings import Settings
 
-SYMBOL = "SYM"
 TICKS = 400
 # Small slices, so that a kill lands inside the run and not after it.
 SLICE_RECORDS = 12
@@ -97,6 +97,7 @@ async def assert_as_undisturbed(settings: Settings, undisturbed: Undisturbed, *p
         return await valuation_differences(settings, await feed_rows(settings, VALUATIONS)) == []
 
     await eventually(valued, 15)
+    assert any(row.body["positions"] and row.body["upnl"] for row in (await feed_rows(settings, VALUATIONS)).values())
     assert [] == await versions_that_went_back(settings)
 
 

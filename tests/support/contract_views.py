@@ -40,6 +40,7 @@ class RecordedViews:
     def __init__(self, directory: Path = RECORDING) -> None:
         states = json_of(directory / "states.json.gz")
         self.snapshots = {snapshot["block"]: snapshot for snapshot in states["snaps"]}
+        self._noted = {int(quote_id) for snapshot in states["snaps"] for quote_id in snapshot["Q"]}
         self._logs = json_of(directory / "logs.json.gz")["logs"]
 
     def call(self, to: str, data: bytes, block: int) -> bytes:
@@ -59,7 +60,17 @@ class RecordedViews:
         return 0
 
     def quotes(self, block: int) -> dict[int, list[Any]]:
-        return {int(quote_id): quote for quote_id, quote in self.snapshots[block]["Q"].items()}
+        """Quotes of the snapshot, and those sent lately, which the recorder had not noted yet: still pending then."""
+        quotes = {int(quote_id): quote for quote_id, quote in self.snapshots[block]["Q"].items()}
+        for log in self.logs_until(block, f"SendQuote({','.join(SEND_QUOTE)})"):
+            party_a, quote_id, _, symbol, side, order, _, _, quantity, *locked = decode(
+                SEND_QUOTE, bytes.fromhex(log["data"][2:])
+            )[:13]
+            if quote_id not in quotes and quote_id in self._noted:
+                quotes[quote_id] = [
+                    0, quantity, 0, 0, 0, locked, NOBODY, party_a, 0, 0, 0, order, symbol, side, locked,
+                ]  # fmt: skip
+        return quotes
 
     def accounts(self, block: int) -> dict[str, list[int]]:
         return {account.lower(): values for account, values in self.snapshots[block]["A"].items()}
@@ -146,7 +157,7 @@ def _balances(views: RecordedViews, block: int, account: str) -> list[int]:
 
 
 def _party_b_balances(views: RecordedViews, block: int, party_b: str, account: str) -> list[int]:
-    return dict(views.snapshots[block]["B"]).get(party_b + account, [0] * 9)
+    return list(views.snapshots[block]["B"].get(party_b + account, [0] * 9))
 
 
 def _ids(views: RecordedViews, block: int, account: str, statuses: tuple[int, ...]) -> list[int]:

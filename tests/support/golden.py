@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 DEPLOYMENT = "golden"
-_FOREVER_MS = 10**12
+SYMBOL = "BTCUSDT"
+_FOREVER_MS = 10**15
 
 
 def golden_deployment() -> dict[str, DeploymentSettings]:

@@ -49,20 +49,18 @@ def block(number: int, *transactions: Sequence[RawLog]) -> Block:
 def send_quote(
     quote_id: int = 1,
     *,
-    party_a: str = ALICE,
     symbol_id: int = 1,
     side: int = 0,
     order_type: int = 0,
     price: int = 100 * E18,
     market_price: int = 101 * E18,
     quantity: int = 10 * E18,
-    locked: tuple[int, int, int, int] = (50, 20, 130, 40),
-    trading_fee: int = E18 // 1000,
 ) -> RawLog:
+    """Alice's quote, with 50 cva, 20 liquidation fee, maintenance margins of 130 and 40, and a fee of 0.1 %."""
     whitelist: list[str] = []
     return log(
-        "SendQuote", party_a, quote_id, whitelist, symbol_id, side, order_type, price, market_price, quantity,
-        *(value * E18 for value in locked), trading_fee, 2_000_000_000,
+        "SendQuote", ALICE, quote_id, whitelist, symbol_id, side, order_type, price, market_price, quantity,
+        *(value * E18 for value in (50, 20, 130, 40)), E18 // 1000, 2_000_000_000,
     )  # fmt: skip
 
 
@@ -92,28 +90,34 @@ class Chain:
     records: list[tuple[str | None, Transaction | Final | RolledBack]] = field(default_factory=list)
     _holders: dict[int, str] = field(default_factory=dict)
     _offset: int = 0
-    _begun: bool = False
+    _begun_at: int | None = None
 
-    def add(self, one: Block, *, is_final_said: bool = True) -> None:
+    def add(self, one: Block) -> None:
         """Route a block, and say what is final."""
+        assert self.add_abandoned(one)
+        position = (self._offset - 1, -1)
+        self.records.append((None, Final(position, one.number, one.time_s, one.number - self.depth)))
+
+    def add_abandoned(self, one: Block) -> bool:
+        """Route a block that will be rolled back; tell whether it is supported."""
         routed = route_block(
             one,
             offset=self._offset,
             diamond=self.diamond,
             multi_accounts=self.multi_accounts,
             account_of=self._holders.get,
-            begun=self._begun,
+            begun=self._begun_at is not None,
         )
-        assert routed.unsupported is None, routed.unsupported
-        self._begun = routed.begun
+        if routed.begun and self._begun_at is None:
+            self._begun_at = one.number
         self._holders |= {quote_id: account for quote_id, account, _ in routed.quotes}
         self.records += routed.transactions
-        if is_final_said:
-            position = (self._offset + 1, -1)
-            self.records.append((None, Final(position, one.number, one.time_s, one.number - self.depth)))
         self._offset += 2
+        return routed.unsupported is None
 
     def roll_back(self, ancestor: int) -> None:
+        if self._begun_at is not None and self._begun_at > ancestor:
+            self._begun_at = None
         self.records.append((None, RolledBack((self._offset, -1), ancestor)))
         self._offset += 1
 

@@ -26,7 +26,7 @@ STATUS = {
 }
 METRICS = """\
 # TYPE tidemark_price_ticks counter
-tidemark_price_ticks_total{{outcome="newer"}} {ticks}
+tidemark_ticks_folded_total{{outcome="newer"}} {ticks}
 # TYPE tidemark_api_connections gauge
 tidemark_api_connections{{endpoint="upnl-ws"}} 2.0
 """

@@ -66,7 +66,7 @@ def test_a_block_the_node_does_not_have_is_none() -> None:
     assert read_optional_header(None) is None
 
 
-@pytest.mark.parametrize("answer", [{}, [], "0x", {"number": None, "hash": "0x", "parentHash": "0x", "timestamp": "0x1"}])
+@pytest.mark.parametrize("answer", [{}, [], "0x", {"number": None, "hash": "0x", "parentHash": "0x", "timestamp": ""}])
 def test_an_answer_that_is_no_block_is_refused(answer: object) -> None:
     with pytest.raises(BadAnswer):
         read_header(answer)

@@ -128,7 +128,7 @@ def test_logs_of_other_contracts_are_left_out() -> None:
 def test_what_is_said_of_markets_is_told_in_order() -> None:
     added = log("AddSymbol", 3, "BTCUSDT", 1, 2, 3, 4, 14_400, 420)
 
-    routed = _route([added, log("SetSymbolValidationState", 3, True, False), log("SetSymbolTradingFee", 3, 3, 30)])
+    routed = _route([added, log("SetSymbolValidationState", 3, *(True, False)), log("SetSymbolTradingFee", 3, 3, 30)])
 
     assert [(3, "BTCUSDT", True, 3), (3, None, False, None), (3, None, None, 30)] == [
         (market.symbol_id, market.name, market.is_valid, market.trading_fee) for market in routed.markets

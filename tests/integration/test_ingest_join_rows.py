@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import random
+
+import aiohttp
+import pytest
+
+from models.account_events import AccountCheckpoint
+from models.symmio.account import advance
+from models.symmio.replay import Replay
+from streams.ingest.checkpoint import read_checkpoints
+from streams.ingest.comparison import differences
+from streams.ingest.endpoints import Node
+from streams.ingest.recorded import read_recorded_blocks
+from streams.ingest.rpc import HttpEndpoint
+from streams.ingest.views import ContractViews
+from tests.support.chain import RECORDING, recorded_chain, recorded_diamond
+from tests.support.contract_views import RecordedViews
+from tests.support.node import FakeNode
+
+HEDGERS = ("0x15d34aaf54267db7d7c367839aaf71a00a2c6a65", "0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc")
+VIEWS = RecordedViews()
+
+
+@pytest.mark.parametrize("block", sorted(random.Random(11).sample(sorted(VIEWS.snapshots)[20:], 10)))
+async def test_a_join_at_any_block_and_the_later_logs_come_to_the_same_rows(block: int) -> None:
+    blocks = read_recorded_blocks(RECORDING / "logs.json.gz")
+    whole, joined = Replay(recorded_diamond()), Replay(recorded_diamond())
+    for one in blocks:
+        whole.fold(one)
+    accounts = sorted(VIEWS.accounts(block))
+    async with FakeNode(recorded_chain()) as fake, aiohttp.ClientSession() as session:
+        fake.eth_call, fake.storage = VIEWS.call, VIEWS.storage
+        node = Node("d", [HttpEndpoint(session, fake.url, "#1")], 31337)
+        header = await node.header(block)
+        assert header is not None
+        views = ContractViews(recorded_diamond(), block)
+        checkpoints = await read_checkpoints(node, views, header, dict.fromkeys(accounts), HEDGERS)
+    joined._begun, joined._offset = True, 2
+    for index, checkpoint in enumerate(checkpoints):
+        joined.rows[checkpoint.account] = advance(None, AccountCheckpoint((0, index), checkpoint))
+        joined._holders |= {view.quote_id: checkpoint.account for view in checkpoint.quotes}
+    for one in blocks:
+        if one.number > block:
+            joined.fold(one)
+
+    assert [] == [
+        difference
+        for account in accounts
+        for difference in differences(account, joined.rows[account].state, whole.rows[account].state)
+    ]

@@ -1,0 +1,47 @@
+"""The api as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncIterator
+
+    from streams.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def api_process(settings: Settings) -> AsyncIterator[Process]:
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")}
+    environment |= {
+        f"TIDEMARK_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in settings.model_dump(mode="json", exclude_none=True).items()
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tidemark.cli", "api", cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def answers(client: aiohttp.ClientSession, path: str, status: int) -> bool:
+    try:
+        async with client.get(path) as response:
+            return response.status == status
+    except aiohttp.ClientError:
+        return False

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+from models.account_events import AccountCheckpoint, RolledBack, Transaction
+from models.errors import BadRow
+from models.symmio.account import (
+    QUOTES_MAX,
+    AccountRow,
+    advance,
+    back_to,
+    decode_account,
+    decode_finished,
+    encode_account,
+    encode_finished,
+    settle,
+)
+from models.symmio.fold import BadFold
+from models.symmio.state import EMPTY, QuoteStatus
+from tests.support.symmio import (
+    ALICE,
+    BOB,
+    E18,
+    HEDGER,
+    MULTI_ACCOUNT,
+    allocate,
+    allocate_b,
+    checkpoint_of,
+    fee_in,
+    fee_out,
+    log,
+    send_quote,
+)
+
+if TYPE_CHECKING:
+    from models.chain import RawLog
+
+
+def _transaction(offset: int, *logs: RawLog, block: int | None = None, index: int = 0) -> Transaction:
+    number = offset if block is None else block
+    return Transaction((offset, index), number, 1_000 + number, f"0x{offset:02x}", logs)
+
+
+def _cancelled(offset: int, quote_id: int) -> Transaction:
+    return _transaction(offset, fee_in(1), log("RequestToCancelQuote", ALICE, HEDGER, 3, quote_id))
+
+
+def _row(*records: Transaction) -> AccountRow:
+    row = None
+    for record in records:
+        row = advance(row, record)
+    assert row is not None
+    return row
+
+
+_ALLOCATED = _transaction(10, allocate(100 * E18))
+_SENT = _transaction(11, fee_out(1), send_quote(1))
+
+
+def test_a_transaction_makes_a_row_of_the_next_version() -> None:
+    row = _row(_ALLOCATED, _SENT)
+
+    assert ((11, 0), 2, 11, 1_011) == (row.applied, row.version, row.block, row.time_s)
+    assert 100 * E18 - 1 == row.state.balances.allocated
+
+
+@pytest.mark.parametrize("record", [_ALLOCATED, _SENT, RolledBack((11, -1), 5), _transaction(9, fee_out(10**30))])
+def test_a_record_at_or_below_the_applied_position_leaves_the_very_row(
+    record: Transaction | RolledBack,
+) -> None:
+    row = _row(_ALLOCATED, _SENT)
+
+    assert row is advance(row, record)
+    assert (row, ()) == settle(row, 100, (11, -1))
+
+
+def test_a_rollback_goes_back_to_the_ancestor_and_forward_in_version() -> None:
+    before = _row(_ALLOCATED)
+    row = advance(_row(_ALLOCATED, _SENT, _cancelled(12, 1)), RolledBack((13, -1), 10))
+
+    assert (before.state, 10, 1_010) == (row.state, row.block, row.time_s)
+    assert ((13, -1), 4) == (row.applied, row.version)
+    assert before.undo == row.undo
+
+
+def test_a_rollback_that_undoes_nothing_leaves_the_very_row() -> None:
+    row = _row(_ALLOCATED)
+
+    assert row is advance(row, RolledBack((13, -1), 10))
+
+
+def test_several_transactions_of_one_block_are_undone_together() -> None:
+    first = _transaction(10, allocate(5))
+    both = (_transaction(11, allocate(7)), _transaction(11, fee_out(2), send_quote(1), index=1))
+
+    row = _row(first, *both)
+
+    assert [10, 11] == [entry.block for entry in row.undo]
+    assert _row(first).state == advance(row, RolledBack((12, -1), 10)).state
+    assert EMPTY == advance(row, RolledBack((12, -1), 9)).state
+
+
+def test_undo_at_or_below_the_final_block_is_dropped() -> None:
+    row = advance(_row(_ALLOCATED, _SENT), _cancelled(12, 1), final=11)
+
+    assert [12] == [entry.block for entry in row.undo]
+
+
+def test_a_rollback_below_what_can_be_undone_makes_the_account_suspect() -> None:
+    row = advance(_row(_ALLOCATED, _SENT), _cancelled(12, 1), final=11)
+
+    rolled = advance(row, RolledBack((13, -1), 10))
+
+    assert rolled.suspect is not None
+    assert "expected to go back to block 10" in rolled.suspect[0]
+    assert rolled.suspect_since_applied
+    with pytest.raises(BadFold, match="without undo"):
+        back_to(row, 10)
+
+
+def test_what_does_not_fold_freezes_the_account() -> None:
+    row = advance(_row(_ALLOCATED), _transaction(11, allocate(1), fee_out(200 * E18)))
+    later = advance(row, _transaction(12, allocate(5)))
+
+    assert row.suspect is not None
+    assert "block 11, transaction 0x0b: expected party A's allocated balance" in row.suspect[0]
+    assert ((11, 0), 2, True) == (row.suspect[1], row.version, row.suspect_since_applied)
+    assert _row(_ALLOCATED).state == row.state == later.state
+    assert ((12, 0), 12, row.suspect, False) == (
+        later.applied, later.block, later.suspect, later.suspect_since_applied,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", [log("SetCollateral", BOB), log("LockQuote", HEDGER, 5)])
+def test_what_should_not_have_been_sent_freezes_a_new_account(bad: RawLog) -> None:
+    row = advance(None, _transaction(1, bad))
+
+    assert row.suspect is not None
+    assert EMPTY == row.state
+
+
+def test_a_rollback_of_the_block_that_did_not_fold_thaws_the_account() -> None:
+    frozen = advance(_row(_ALLOCATED), _transaction(11, fee_out(200 * E18)))
+    row = advance(advance(frozen, _transaction(12, allocate(5))), RolledBack((13, -1), 10))
+
+    assert (None, 10) == (row.suspect, row.block)
+    assert 100 * E18 + 7 == advance(row, _transaction(14, allocate(7), block=11)).state.balances.allocated
+
+
+def test_more_quotes_than_a_row_can_hold_freeze_the_account() -> None:
+    row = _row(_ALLOCATED)
+    for number in range(QUOTES_MAX):
+        row = advance(row, _transaction(11 + number, fee_out(1), send_quote(1 + number)), final=10 + number)
+    assert row.suspect is None
+
+    row = advance(row, _transaction(1_000, fee_out(1), send_quote(1_000)))
+
+    assert row.suspect is not None
+    assert f"at most {QUOTES_MAX} quotes" in row.suspect[0]
+
+
+def test_a_row_at_its_bound_fits_into_a_record() -> None:
+    row = _row(_transaction(10, allocate(10**30)))
+    for number in range(QUOTES_MAX):
+        row = advance(row, _transaction(11 + number, fee_out(1), send_quote(10**6 + number)), final=11 + number - 64)
+
+    assert len(orjson.dumps(encode_account(row))) < 600_000
+
+
+def test_finished_quotes_leave_once_their_end_is_final() -> None:
+    row = _row(_ALLOCATED, _SENT, _transaction(12, fee_out(1), send_quote(2)), _cancelled(13, 1))
+
+    same, none = settle(row, 12, (14, -1))
+    settled, finished = settle(row, 13, (14, -1))
+
+    assert row is same
+    assert () == none
+    assert [(1, QuoteStatus.CANCELED, 13)] == [(q.quote_id, q.status, q.terminal_block) for q in finished]
+    assert ([2], (14, -1), row.version + 1, ()) == (
+        list(settled.state.quotes), settled.applied, settled.version, settled.undo,
+    )  # fmt: skip
+    assert (settled, ()) == settle(settled, 13, (15, -1))
+
+
+def test_a_row_tells_whether_anything_of_it_can_still_change_without_a_record_of_its_own() -> None:
+    row = _row(_ALLOCATED, _SENT, _cancelled(12, 1))
+
+    assert (True, True, False) == (row.unsettled, row.unsettled_above(11), row.unsettled_above(12))
+    assert not settle(row, 12, (13, -1))[0].unsettled
+
+
+def test_an_event_of_a_quote_that_has_left_freezes_the_account() -> None:
+    settled, _ = settle(_row(_ALLOCATED, _SENT, _cancelled(12, 1)), 12, (13, -1))
+
+    row = advance(settled, _transaction(14, log("LockQuote", HEDGER, 1)))
+
+    assert row.suspect is not None
+    assert "long finished" in row.suspect[0]
+
+
+def test_a_checkpoint_replaces_the_state_and_thaws_the_account() -> None:
+    good = _row(_ALLOCATED, _SENT)
+    frozen = advance(good, _transaction(12, fee_out(200 * E18)))
+
+    row = advance(frozen, AccountCheckpoint((13, -1), checkpoint_of(ALICE, good, 12)))
+
+    assert (good.state.balances, None, (), 12) == (row.state.balances, row.suspect, row.undo, row.block)
+    assert (frozen.version + 1, (13, -1)) == (row.version, row.applied)
+    assert 0 == row.state.quotes[1].max_funding_rate
+
+
+def test_a_checkpoint_older_than_what_was_folded_is_refused() -> None:
+    row = _row(_ALLOCATED, _SENT)
+
+    with pytest.raises(BadFold, match="audit --repair"):
+        advance(row, AccountCheckpoint((13, -1), checkpoint_of(ALICE, row, 10)))
+
+
+def test_rows_come_back_from_their_bodies() -> None:
+    row = _row(
+        _transaction(9, log("AddAccount", BOB, ALICE, "Größe", address=MULTI_ACCOUNT)),
+        _ALLOCATED,
+        _transaction(11, allocate_b(9 * E18), fee_out(1), send_quote(1)),
+        _transaction(12, log("LockQuote", HEDGER, 1)),
+        _transaction(13, log("OpenPosition", 1, ALICE, HEDGER, 10 * E18, 90 * E18)),
+        _transaction(14, log("LiquidatePartyA", ALICE, ALICE, 100 * E18 - 1, -1, -1, b"")),
+        _transaction(15, log("SetSymbolsPrices", ALICE, ALICE, [1], [80 * E18], b"")),
+        _transaction(16, fee_out(10**40)),
+    )
+
+    body = orjson.loads(orjson.dumps(encode_account(row)))
+
+    assert row.suspect is not None
+    assert row == decode_account(body, row.version)
+
+
+def test_a_deadline_beyond_64_bits_fits_into_a_row() -> None:
+    endless = log("RequestToClosePosition", ALICE, HEDGER, 1, 1, 1, 0, 2**256 - 1, 5, 1)
+    row = _row(
+        _ALLOCATED,
+        _SENT,
+        _transaction(12, log("LockQuote", HEDGER, 1)),
+        _transaction(13, log("OpenPosition", 1, ALICE, HEDGER, 10 * E18, 90 * E18)),
+        _transaction(14, endless),
+    )
+
+    assert row.suspect is None
+    assert row == decode_account(orjson.loads(orjson.dumps(encode_account(row))), row.version)
+
+
+def test_finished_quotes_come_back_from_their_bodies() -> None:
+    settled, finished = settle(_row(_ALLOCATED, _SENT, _cancelled(12, 1)), 12, (13, -1))
+
+    body = orjson.loads(orjson.dumps(encode_finished(finished[0], settled)))
+
+    assert finished[0] == decode_finished(body)
+    assert [13, -1] == body["position"]
+
+
+@pytest.mark.parametrize("body", [{}, {"applied": [1, 2], "block": 1, "time_s": 1, "state": {}}])
+def test_a_body_of_another_kind_is_refused(body: dict[str, object]) -> None:
+    with pytest.raises(BadRow, match="expected the body of an account's row"):
+        decode_account(body, 1)
+    with pytest.raises(BadRow, match="expected the body of a finished quote"):
+        decode_finished(body)

@@ -1,0 +1,73 @@
+"""``tidemark audit``: hold the tables against the node."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from streams.ingest.audit import Report
+    from streams.settings import Settings
+
+
+@click.command
+@click.argument("deployment", required=False)
+@click.option("--repair", is_flag=True, help="Write a checkpoint for every account that differs or is suspect.")
+@click.option(
+    "--block",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="A block that is final in the tables; their newest final one if not given.",
+)
+def audit(deployment: str | None, repair: bool, block: int | None) -> None:
+    """Compare every account of DEPLOYMENT, or of all of them, with what its contracts answer at a final block.
+
+    Each value that differs is printed with ours and the node's; the exit code is then 1. With --repair such an account
+    gets a checkpoint record, which replaces its row, unless it was touched after that block.
+
+    \b
+    Everything at the newest final block:
+        tidemark audit
+    One deployment at a block of your choice, repaired where needed:
+        tidemark audit NAME --block 17000000 --repair
+    """  # noqa: D301 - click wants its \b as it is
+    from streams.settings import BadSettings, load_settings
+
+    settings = load_settings()
+    names = [deployment] if deployment else sorted(settings.deployments)
+    if not names:
+        msg = "expected a deployment in the configuration, found none"
+        raise BadSettings(msg)
+    reports = asyncio.run(_audit(settings, names, block, repair=repair))
+    for name, report in zip(names, reports, strict=True):
+        _print(name, report)
+    if not all(report.is_clean for report in reports):
+        raise SystemExit(1)
+
+
+async def _audit(settings: Settings, names: list[str], block: int | None, *, repair: bool) -> list[Report]:
+    from streams.ingest.audit import audit as audit_one
+
+    return [await audit_one(settings, name, block=block, is_repairing=repair) for name in names]
+
+
+def _print(name: str, report: Report) -> None:
+    if report.unsupported is not None:
+        click.echo(f"{name}: unsupported {report.unsupported}")
+    for account, cause in report.suspects.items():
+        click.echo(f"{name}: {account} is suspect: {cause}")
+    for difference in report.differences:
+        click.echo(f"{name}: {difference.account} {difference.name} ours={difference.ours} node={difference.node}")
+    for account, reason in report.skipped.items():
+        click.echo(f"{name}: {account} not compared: {reason}")
+    for account in report.repaired:
+        click.echo(f"{name}: {account} checkpoint written")
+    for account, reason in report.unrepaired.items():
+        click.echo(f"{name}: {account} not repaired: {reason}")
+    differing = len({difference.account for difference in report.differences})
+    click.echo(
+        f"{name}: block {report.block}, {report.accounts} accounts compared, {differing} differ, "
+        f"{len(report.suspects)} suspect, {len(report.skipped)} not compared"
+    )
