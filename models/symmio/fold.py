@@ -325,7 +325,7 @@ class _Transaction:
         self._take_pending_party_b(quote)
         filled = quote.locked
         if event.filled_amount < quote.quantity:
-            # LibPartyBPositionsActions.sol:92-172: the parent keeps what was filled, a child gets the rest.
+            # LibPartyBPositionsActions.sol:75-158: the parent keeps what was filled, a child gets the rest.
             filled = quote.locked.scaled(event.filled_amount, quote.quantity)
             self._remainder = _remainder(quote, event.filled_amount, quote.locked.minus(filled))
         locked = filled.scaled(event.opened_price, quote.requested_open_price)
@@ -379,7 +379,7 @@ class _Transaction:
         self._put(quote, status=QuoteStatus.OPENED, requested_close_price=0, quantity_to_close=0)
 
     def _charge_funding(self, event: ChargeFundingRate) -> None:
-        """Move opened prices: party A pays a rate ≥ 0, party B one below (FundingRateFacetImpl.sol:54)."""
+        """Move opened prices: party A pays a rate ≥ 0, party B one below (FundingRateFacetImpl.sol:50)."""
         for quote_id, rate in event.rates:
             quote = self._quote(quote_id, "ChargeFundingRate", OPEN_STATUSES)
             difference = quote.opened_price * abs(rate) // E18

@@ -49,12 +49,12 @@ def party_b_available_for_quote(balances: Balances, upnl: int) -> int:
 
 
 def party_b_available_balance(balances: Balances, upnl: int) -> int:
-    """What party B has in this bucket beyond its locked values (LibAccount.sol:138)."""
+    """What party B has in this bucket beyond its locked values (LibAccount.sol:140)."""
     return _available(balances, upnl, balances.locked.party_bmm)
 
 
 def available_for_liquidation(balances: Balances, upnl: int) -> int:
-    """What is left before liquidation, of party A or of party B's bucket (LibAccount.sol:94 and 165).
+    """What is left before liquidation, of party A or of party B's bucket (LibAccount.sol:94 and 166).
 
     Below zero it can be liquidated (LiquidationFacetImpl.sol:33).
     """
@@ -85,7 +85,7 @@ class Liquidation:
 
 
 def classify_liquidation(balances: Balances, upnl: int) -> Liquidation | None:
-    """Classify the liquidation of party A at ``upnl`` (LiquidationFacetImpl.sol:70-84); None where it is solvent."""
+    """Classify the liquidation of party A at ``upnl`` (LiquidationFacetImpl.sol:73-87); None where it is solvent."""
     missing = -available_for_liquidation(balances, upnl)
     if missing <= 0:
         return None

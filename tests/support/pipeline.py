@@ -113,6 +113,11 @@ class WorkerProcess:
         _, status = await self._get("/status")
         return bool(status and status["accounts"])
 
+    async def status(self) -> dict[str, Any]:
+        """What it says of itself."""
+        _, status = await self._get("/status")
+        return dict(status)
+
     async def rows(self, table: str) -> dict[bytes, Row]:
         """A table's rows as the worker itself holds them."""
         _, rows = await self._get(f"/rows/{table}")
@@ -210,22 +215,26 @@ async def feed_rows(settings: Settings, table: str) -> dict[bytes, Row]:
         await feed.stop()
 
 
-async def changelog(settings: Settings, table: str) -> list[tuple[bytes, Row]]:
-    """Every record of a table's changelog, in the order of each partition."""
+async def records_of(settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:
+    """Key and value of every record of a topic, in the order of each partition."""
     reader = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
     await reader.start()
     try:
-        name = changelog_name(settings, table)
-        tps = [TopicPartition(name, partition) for partition in range(settings.topics.partitions)]
+        tps = [TopicPartition(topic, partition) for partition in range(settings.topics.partitions)]
         reader.assign(tps)
         await reader.seek_to_beginning(*tps)
         ends = await reader.end_offsets(tps)
-        found: list[tuple[bytes, Row]] = []
+        found: list[tuple[bytes, bytes]] = []
         left = {tp for tp in tps if ends[tp]}
         while left:
             for records in (await reader.getmany(*left, timeout_ms=200)).values():
-                found += [(record.key, decode_row(record.value)) for record in records]
+                found += [(record.key, record.value) for record in records]
             left = {tp for tp in left if await reader.position(tp) < ends[tp]}
         return found
     finally:
         await reader.stop()
+
+
+async def changelog(settings: Settings, table: str) -> list[tuple[bytes, Row]]:
+    """Every record of a table's changelog, in the order of each partition."""
+    return [(key, decode_row(row)) for key, row in await records_of(settings, changelog_name(settings, table))]
