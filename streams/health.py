@@ -17,7 +17,9 @@ _LAG = prometheus_client.Gauge("tidemark_worker_lag_records", "Records not hande
 _OWNED = prometheus_client.Gauge("tidemark_worker_partitions", "Partitions this worker owns.")
 _ACCOUNTS = prometheus_client.Gauge("tidemark_worker_accounts", "Accounts in the owned partitions.")
 _UNACKED = prometheus_client.Gauge("tidemark_worker_unacked_records", "Records written and not acknowledged yet.")
-_MARK_AGE = prometheus_client.Gauge("tidemark_oldest_mark_age_seconds", "Age of the oldest mark in use; NaN where none is.")
+_MARK_AGE = prometheus_client.Gauge(
+    "tidemark_oldest_mark_age_seconds", "Age of the oldest mark in use; NaN where none is."
+)
 
 
 class AdminServer:

@@ -119,6 +119,13 @@ class WorkerSettings(_Section):
     admin_port: Port = 9_101
 
 
+class IngestSettings(_Section):
+    """The ingest processes; each serves ``/metrics`` on its admin port."""
+
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 9_103
+
+
 class ApiSettings(_Section):
     """The aiohttp layer. ``upnl_as_number``: ``/partyA_upnl`` answers a JSON number instead of a decimal string."""
 
@@ -148,6 +155,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     deployments: dict[Name, DeploymentSettings] = {}
     sources: dict[Name, SourceSettings] = {}
+    ingest: IngestSettings = IngestSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
     broker: BrokerSettings = BrokerSettings()

@@ -63,6 +63,7 @@ def with_local_defaults(settings: Settings, bootstrap: str) -> Settings:
             "kafka": bootstrap,
             "data_dir": settings.data_dir.resolve(),
             "sources": settings.sources or {DEFAULT_SOURCE: SourceSettings()},
+            "ingest": settings.ingest.model_copy(update={"admin_port": 0}),
             "worker": worker.model_copy(update={"admin_port": free_port(worker.admin_host, worker.admin_port)}),
             "api": api.model_copy(
                 update={
@@ -102,4 +103,4 @@ def demo_command(data_dir: Path) -> list[str]:
 def child_environment(environment: Mapping[str, str], config: Path) -> dict[str, str]:
     """The environment of a process that takes all its settings from ``config``."""
     kept = {name: value for name, value in environment.items() if not name.startswith("TIDEMARK_")}
-    return {**kept, "TIDEMARK_CONFIG": str(config), "PYTHONUNBUFFERED": "1"}
+    return {**kept, "TIDEMARK_CONFIG": str(config), "PYTHONUNBUFFERED": "1", "FAUST_LOOP": "uvloop"}

@@ -50,6 +50,11 @@ class EventAbi:
     topic0: str
     parameters: tuple[Parameter, ...]
 
+    @property
+    def duplicate_of(self) -> frozenset[str]:
+        """Topic0s of the modern forms beside which this legacy one is left out; none for any other event."""
+        return DUPLICATE_OF.get(self.topic0, frozenset())
+
     def decode(self, log: RawLog) -> dict[str, Any]:
         """Read the parameters of a log by name; addresses come lower-case, invalid UTF-8 replaced.
 

@@ -14,8 +14,9 @@ import msgspec
 from models.account_events import AccountCheckpoint, RolledBack, Transaction
 from models.errors import BadRecord, BadRow
 from models.symmio.abi import BadLog, decode_log
+from models.symmio.draft import BadFold
 from models.symmio.events import MarketSettings, OtherEvent
-from models.symmio.fold import BadFold, fold
+from models.symmio.fold import fold
 from models.symmio.state import EMPTY, AccountState, Quote, state_of_checkpoint
 from models.symmio.state_codec import decode_quote, decode_state, decode_undo, encode_quote, encode_state, encode_undo
 from models.symmio.undo import Undo, diff, revert

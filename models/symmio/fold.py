@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
-from models.errors import BadRecord
 from models.money import E18
+from models.symmio.draft import BadFold, Draft
 from models.symmio.events import (
     AddAccount,
     BalanceChange,
@@ -48,7 +48,6 @@ from models.symmio.state import (
     OPEN_STATUSES,
     PENDING_STATUSES,
     AccountState,
-    Balances,
     Locked,
     PositionType,
     Quote,
@@ -60,6 +59,8 @@ if TYPE_CHECKING:
 
     from models.symmio.events import AccountEvent
 
+__all__ = ["NAME_CHARACTERS_MAX", "BadFold", "fold"]
+
 # An owner may give an account a name of any length; a row must stay small.
 NAME_CHARACTERS_MAX = 200
 _LOCKED_STATUSES = frozenset({QuoteStatus.LOCKED, QuoteStatus.CANCEL_PENDING})
@@ -69,13 +70,6 @@ _CLOSING_STATUSES = {
     Closing.FORCE: frozenset({QuoteStatus.CLOSE_PENDING}),
 }
 _replace = msgspec.structs.replace
-
-
-class BadFold(BadRecord):
-    """An event does not fit the state it is folded into: a log is missing, or this version folds one wrong.
-
-    The account is frozen and served as unknown until a checkpoint replaces its state: ``tidemark audit --repair``.
-    """
 
 
 def fold(state: AccountState, events: Iterable[AccountEvent], block: int) -> AccountState:
@@ -99,18 +93,11 @@ def fold(state: AccountState, events: Iterable[AccountEvent], block: int) -> Acc
 
 
 class _Transaction:
-    """A working copy of an account while one transaction is folded."""
+    """One transaction being folded."""
 
     def __init__(self, state: AccountState, block: int) -> None:
-        self._state = state
+        self._draft = Draft(state)
         self._block = block
-        self._balances = state.balances
-        self._reimbursement = state.reimbursement
-        self._liquidating = state.liquidating
-        self._buckets = dict(state.party_b)
-        self._quotes = dict(state.quotes)
-        self._prices = state.liquidation_prices
-        self._named = (state.owner, state.multi_account, state.name)
         # What a partial fill left over, until the event that follows at once gives it its id.
         self._remainder: Quote | None = None
         # Fees that BalanceChange events gave back while party A is being liquidated.
@@ -118,18 +105,7 @@ class _Transaction:
 
     def result(self) -> AccountState:
         self._expect_no_remainder("the end of the transaction")
-        owner, multi_account, name = self._named
-        return AccountState(
-            owner=owner,
-            multi_account=multi_account,
-            name=name,
-            balances=self._balances,
-            reimbursement=self._reimbursement,
-            liquidating=self._liquidating,
-            party_b=self._buckets,
-            quotes=self._quotes,
-            liquidation_prices=self._prices,
-        )
+        return self._draft.state()
 
     def apply(self, event: AccountEvent) -> None:  # noqa: PLR0915 - one flat branch for each event
         if not isinstance(event, SendQuote | CancelQuote):
@@ -142,26 +118,28 @@ class _Transaction:
             case SendQuote():
                 self._send_quote(event)
             case LockQuote():
-                quote = self._quote(event.quote_id, "LockQuote", {QuoteStatus.PENDING})
-                self._put(quote, status=QuoteStatus.LOCKED, party_b=event.party_b)
-                self._add_pending_party_b(event.party_b, quote.locked)
+                quote = self._draft.quote(event.quote_id, "LockQuote", {QuoteStatus.PENDING})
+                self._draft.put(quote, status=QuoteStatus.LOCKED, party_b=event.party_b)
+                self._draft.add_pending_party_b(event.party_b, quote.locked)
             case UnlockQuote():
-                quote = self._quote(event.quote_id, "UnlockQuote", {QuoteStatus.LOCKED})
-                self._take_pending_party_b(quote)
-                self._put(quote, status=QuoteStatus.PENDING, party_b=NOBODY)
+                quote = self._draft.quote(event.quote_id, "UnlockQuote", {QuoteStatus.LOCKED})
+                self._draft.take_pending_party_b(quote)
+                self._draft.put(quote, status=QuoteStatus.PENDING, party_b=NOBODY)
             case RequestToCancelQuote():
                 self._request_to_cancel(event)
             case CancelQuote():
                 self._cancel(event)
             case ExpireQuoteOpen():
-                self._end_pending(self._quote(event.quote_id, "ExpireQuoteOpen", PENDING_STATUSES), QuoteStatus.EXPIRED)
+                self._end_pending(
+                    self._draft.quote(event.quote_id, "ExpireQuoteOpen", PENDING_STATUSES), QuoteStatus.EXPIRED
+                )
             case ExpireQuoteClose():
-                self._reopen(self._quote(event.quote_id, "ExpireQuoteClose", _CLOSING_STATUSES[Closing.FILL]))
+                self._reopen(self._draft.quote(event.quote_id, "ExpireQuoteClose", _CLOSING_STATUSES[Closing.FILL]))
             case OpenPosition():
                 self._open(event)
             case RequestToClosePosition():
-                self._put(
-                    self._quote(event.quote_id, "RequestToClosePosition", {QuoteStatus.OPENED}),
+                self._draft.put(
+                    self._draft.quote(event.quote_id, "RequestToClosePosition", {QuoteStatus.OPENED}),
                     status=QuoteStatus.CLOSE_PENDING,
                     requested_close_price=event.close_price,
                     quantity_to_close=event.quantity_to_close,
@@ -169,10 +147,12 @@ class _Transaction:
                     deadline_s=event.deadline_s,
                 )
             case RequestToCancelCloseRequest():
-                quote = self._quote(event.quote_id, "RequestToCancelCloseRequest", {QuoteStatus.CLOSE_PENDING})
-                self._put(quote, status=QuoteStatus.CANCEL_CLOSE_PENDING)
+                quote = self._draft.quote(event.quote_id, "RequestToCancelCloseRequest", {QuoteStatus.CLOSE_PENDING})
+                self._draft.put(quote, status=QuoteStatus.CANCEL_CLOSE_PENDING)
             case CancelCloseRequest():
-                quote = self._quote(event.quote_id, "AcceptCancelCloseRequest", {QuoteStatus.CANCEL_CLOSE_PENDING})
+                quote = self._draft.quote(
+                    event.quote_id, "AcceptCancelCloseRequest", {QuoteStatus.CANCEL_CLOSE_PENDING}
+                )
                 self._reopen(quote)
             case ClosePosition():
                 self._close(event)
@@ -180,11 +160,11 @@ class _Transaction:
                 self._charge_funding(event)
             case SettleUpnl():
                 for quote_id, price in event.prices:
-                    self._put(self._quote(quote_id, "SettleUpnl", OPEN_STATUSES), opened_price=price)
+                    self._draft.put(self._draft.quote(quote_id, "SettleUpnl", OPEN_STATUSES), opened_price=price)
             case LiquidatePartyA():
                 self._liquidate_party_a(event)
             case SetSymbolsPrices():
-                self._prices = {**self._prices, **dict(event.prices)}
+                self._draft.prices = {**self._draft.prices, **dict(event.prices)}
             case LiquidatePendingPositionsPartyA():
                 self._liquidate_pending_party_a(event)
             case LiquidatePositionsPartyA():
@@ -196,34 +176,34 @@ class _Transaction:
             case LiquidatePositionsPartyB():
                 self._liquidate_positions_party_b(event)
             case AddAccount():
-                self._named = (event.owner, event.multi_account, event.name[:NAME_CHARACTERS_MAX])
+                self._draft.named = (event.owner, event.multi_account, event.name[:NAME_CHARACTERS_MAX])
             case EditAccountName():
-                owner, multi_account, _ = self._named
-                self._named = (owner, multi_account, event.name[:NAME_CHARACTERS_MAX])
+                owner, multi_account, _ = self._draft.named
+                self._draft.named = (owner, multi_account, event.name[:NAME_CHARACTERS_MAX])
             case _:
                 assert_never(event)
 
     # Balances
 
     def _balance_change_party_a(self, event: BalanceChangePartyA) -> None:
-        if self._liquidating and event.change is BalanceChange.PLATFORM_FEE_IN:
+        if self._draft.liquidating and event.change is BalanceChange.PLATFORM_FEE_IN:
             # Fees of quotes that end with the liquidation are kept aside, not allocated (LiquidationFacetImpl.sol:108).
             self._fees_back += event.amount
             return
-        if self._liquidating and event.change is BalanceChange.CVA_OUT:
+        if self._draft.liquidating and event.change is BalanceChange.CVA_OUT:
             # 0.8.3 says so when it settles; the storage only changes with the REALIZED_PNL_OUT of all that is left.
             return
-        allocated = self._balances.allocated + (event.amount if event.change.is_in else -event.amount)
+        allocated = self._draft.balances.allocated + (event.amount if event.change.is_in else -event.amount)
         if allocated < 0:
             msg = (
                 f"expected party A's allocated balance to be at least the {event.amount} taken by "
-                f"{event.change.name}, found {self._balances.allocated}"
+                f"{event.change.name}, found {self._draft.balances.allocated}"
             )
             raise BadFold(msg)
-        self._balances = _replace(self._balances, allocated=allocated)
+        self._draft.balances = _replace(self._draft.balances, allocated=allocated)
 
     def _balance_change_party_b(self, event: BalanceChangePartyB) -> None:
-        bucket = self._bucket(event.party_b)
+        bucket = self._draft.bucket(event.party_b)
         allocated = bucket.allocated + (event.amount if event.change.is_in else -event.amount)
         if allocated < 0:
             msg = (
@@ -231,13 +211,15 @@ class _Transaction:
                 f"{event.change.name}, found {bucket.allocated}"
             )
             raise BadFold(msg)
-        self._buckets[event.party_b] = _replace(bucket, allocated=allocated)
+        self._draft.buckets[event.party_b] = _replace(bucket, allocated=allocated)
 
     # Pending quotes
 
     def _send_quote(self, event: SendQuote) -> None:
-        if event.quote_id in self._quotes:
-            msg = f"expected quote {event.quote_id} to be new at SendQuote, found it {self._status(event.quote_id)}"
+        if event.quote_id in self._draft.quotes:
+            msg = (
+                f"expected quote {event.quote_id} to be new at SendQuote, found it {self._draft.status(event.quote_id)}"
+            )
             raise BadFold(msg)
         parent, self._remainder = self._remainder, None
         if parent is not None and (parent.status, parent.quantity, parent.locked) != (
@@ -250,7 +232,7 @@ class _Transaction:
                 f"{parent.quantity} with {parent.locked}, found {event.quantity} with {event.locked}"
             )
             raise BadFold(msg)
-        self._quotes[event.quote_id] = Quote(
+        self._draft.quotes[event.quote_id] = Quote(
             quote_id=event.quote_id,
             symbol_id=event.symbol_id,
             position_type=event.position_type,
@@ -276,15 +258,15 @@ class _Transaction:
             max_funding_rate=None if parent is None else parent.max_funding_rate,
             terminal_block=None,
         )
-        self._balances = _replace(self._balances, pending=self._balances.pending.plus(event.locked))
+        self._draft.balances = _replace(self._draft.balances, pending=self._draft.balances.pending.plus(event.locked))
 
     def _request_to_cancel(self, event: RequestToCancelQuote) -> None:
         match event.status:
             case QuoteStatus.CANCEL_PENDING:
-                quote = self._quote(event.quote_id, "RequestToCancelQuote", {QuoteStatus.LOCKED})
-                self._put(quote, status=QuoteStatus.CANCEL_PENDING)
+                quote = self._draft.quote(event.quote_id, "RequestToCancelQuote", {QuoteStatus.LOCKED})
+                self._draft.put(quote, status=QuoteStatus.CANCEL_PENDING)
             case QuoteStatus.CANCELED:
-                quote = self._quote(event.quote_id, "RequestToCancelQuote", {QuoteStatus.PENDING})
+                quote = self._draft.quote(event.quote_id, "RequestToCancelQuote", {QuoteStatus.PENDING})
                 self._end_pending(quote, QuoteStatus.CANCELED)
             case status:
                 msg = f"expected quote {event.quote_id} to be CANCELED or CANCEL_PENDING, found {status.name}"
@@ -294,24 +276,24 @@ class _Transaction:
         left, self._remainder = self._remainder, None
         if left is None:
             name = "ForceCancelQuote" if event.forced else "AcceptCancelRequest"
-            quote = self._quote(event.quote_id, name, {QuoteStatus.CANCEL_PENDING})
+            quote = self._draft.quote(event.quote_id, name, {QuoteStatus.CANCEL_PENDING})
             self._end_pending(quote, QuoteStatus.CANCELED)
             return
-        if event.forced or event.quote_id in self._quotes or left.status is not QuoteStatus.CANCELED:
+        if event.forced or event.quote_id in self._draft.quotes or left.status is not QuoteStatus.CANCELED:
             msg = f"expected the rest of the partly filled quote {left.parent_id}, found {event.quote_id} cancelled"
             raise BadFold(msg)
-        self._quotes[event.quote_id] = _replace(left, quote_id=event.quote_id, terminal_block=self._block)
+        self._draft.quotes[event.quote_id] = _replace(left, quote_id=event.quote_id, terminal_block=self._block)
 
     def _end_pending(self, quote: Quote, status: QuoteStatus) -> None:
-        self._take_pending_party_a(quote)
+        self._draft.take_pending_party_a(quote)
         if quote.status in _LOCKED_STATUSES:
-            self._take_pending_party_b(quote)
-        self._put(quote, status=status, terminal_block=self._block)
+            self._draft.take_pending_party_b(quote)
+        self._draft.put(quote, status=status, terminal_block=self._block)
 
     # Positions
 
     def _open(self, event: OpenPosition) -> None:
-        quote = self._quote(event.quote_id, "OpenPosition", _LOCKED_STATUSES)
+        quote = self._draft.quote(event.quote_id, "OpenPosition", _LOCKED_STATUSES)
         if event.party_b != quote.party_b or not 0 < event.filled_amount <= quote.quantity:
             msg = (
                 f"expected at most {quote.quantity} of quote {event.quote_id} filled by {quote.party_b}, "
@@ -321,15 +303,15 @@ class _Transaction:
         if quote.requested_open_price == 0:
             msg = f"expected a requested open price of quote {event.quote_id} at OpenPosition, found 0"
             raise BadFold(msg)
-        self._take_pending_party_a(quote)
-        self._take_pending_party_b(quote)
+        self._draft.take_pending_party_a(quote)
+        self._draft.take_pending_party_b(quote)
         filled = quote.locked
         if event.filled_amount < quote.quantity:
             # LibPartyBPositionsActions.sol:75-158: the parent keeps what was filled, a child gets the rest.
             filled = quote.locked.scaled(event.filled_amount, quote.quantity)
             self._remainder = _remainder(quote, event.filled_amount, quote.locked.minus(filled))
         locked = filled.scaled(event.opened_price, quote.requested_open_price)
-        self._put(
+        self._draft.put(
             quote,
             status=QuoteStatus.OPENED,
             quantity=event.filled_amount,
@@ -337,14 +319,14 @@ class _Transaction:
             initial_opened_price=event.opened_price,
             locked=locked,
         )
-        self._balances = _replace(self._balances, locked=self._balances.locked.plus(locked))
-        bucket = self._bucket(quote.party_b)
-        self._buckets[quote.party_b] = _replace(bucket, locked=bucket.locked.plus(locked))
+        self._draft.balances = _replace(self._draft.balances, locked=self._draft.balances.locked.plus(locked))
+        bucket = self._draft.bucket(quote.party_b)
+        self._draft.buckets[quote.party_b] = _replace(bucket, locked=bucket.locked.plus(locked))
 
     def _close(self, event: ClosePosition) -> None:
         """Close a part or all of a position (LibQuote.sol:171-247)."""
         name = f"{event.closing.name.capitalize()} close"
-        quote = self._quote(event.quote_id, name, _CLOSING_STATUSES[event.closing])
+        quote = self._draft.quote(event.quote_id, name, _CLOSING_STATUSES[event.closing])
         amount, to_close = event.filled_amount, quote.quantity_to_close
         if event.closing is Closing.EMERGENCY:
             to_close = quote.open_amount
@@ -352,8 +334,8 @@ class _Transaction:
             msg = f"expected at most {to_close} of quote {event.quote_id} closed, found {amount}"
             raise BadFold(msg)
         released = quote.locked.scaled(amount, quote.open_amount)
-        self._take_locked_party_a(quote, released)
-        self._take_locked_party_b(quote, released)
+        self._draft.take_locked_party_a(quote, released)
+        self._draft.take_locked_party_b(quote, released)
         closed = quote.closed_amount + amount
         status, requested_close_price, left = quote.status, quote.requested_close_price, to_close - amount
         terminal_block = None
@@ -364,7 +346,7 @@ class _Transaction:
         if status is not event.status:
             msg = f"expected quote {event.quote_id} to be {status.name} after {amount} more, found {event.status.name}"
             raise BadFold(msg)
-        self._put(
+        self._draft.put(
             quote,
             status=status,
             locked=quote.locked.minus(released),
@@ -376,68 +358,68 @@ class _Transaction:
         )
 
     def _reopen(self, quote: Quote) -> None:
-        self._put(quote, status=QuoteStatus.OPENED, requested_close_price=0, quantity_to_close=0)
+        self._draft.put(quote, status=QuoteStatus.OPENED, requested_close_price=0, quantity_to_close=0)
 
     def _charge_funding(self, event: ChargeFundingRate) -> None:
         """Move opened prices: party A pays a rate ≥ 0, party B one below (FundingRateFacetImpl.sol:50)."""
         for quote_id, rate in event.rates:
-            quote = self._quote(quote_id, "ChargeFundingRate", OPEN_STATUSES)
+            quote = self._draft.quote(quote_id, "ChargeFundingRate", OPEN_STATUSES)
             difference = quote.opened_price * abs(rate) // E18
             up = (rate >= 0) == (quote.position_type is PositionType.LONG)
             opened_price = quote.opened_price + (difference if up else -difference)
             if opened_price < 0:
                 msg = f"expected a rate that leaves quote {quote_id} a price of {quote.opened_price}, found {rate}"
                 raise BadFold(msg)
-            self._put(quote, opened_price=opened_price)
+            self._draft.put(quote, opened_price=opened_price)
 
     # Liquidation of party A
 
     def _liquidate_party_a(self, event: LiquidatePartyA) -> None:
-        aside = self._balances.allocated - event.allocated
-        if self._liquidating or aside < 0 or (aside and not event.deferred):
+        aside = self._draft.balances.allocated - event.allocated
+        if self._draft.liquidating or aside < 0 or (aside and not event.deferred):
             msg = (
                 f"expected LiquidatePartyA of an account with {event.allocated} allocated, found "
-                f"{self._balances.allocated} and {'a' if self._liquidating else 'no'} liquidation under way"
+                f"{self._draft.balances.allocated} and {'a' if self._draft.liquidating else 'no'} liquidation under way"
             )
             raise BadFold(msg)
         # What a deferred liquidation finds above what it may take is set aside, without a BalanceChange event
         # (DeferredLiquidationFacetImpl.sol:40).
-        self._balances = _replace(self._balances, allocated=event.allocated)
-        self._reimbursement += aside
-        self._liquidating = True
+        self._draft.balances = _replace(self._draft.balances, allocated=event.allocated)
+        self._draft.reimbursement += aside
+        self._draft.liquidating = True
 
     def _liquidate_pending_party_a(self, event: LiquidatePendingPositionsPartyA) -> None:
         self._expect_liquidating("LiquidatePendingPositionsPartyA")
         fees = 0
         for quote_id in event.quote_ids:
-            quote = self._quote(quote_id, "LiquidatePendingPositionsPartyA", PENDING_STATUSES)
+            quote = self._draft.quote(quote_id, "LiquidatePendingPositionsPartyA", PENDING_STATUSES)
             fees += quote.trading_fee_amount
             if quote.status in _LOCKED_STATUSES:
-                self._buckets[quote.party_b] = _replace(self._bucket(quote.party_b), pending=NOTHING)
-            self._put(quote, status=QuoteStatus.LIQUIDATED_PENDING, terminal_block=self._block)
+                self._draft.buckets[quote.party_b] = _replace(self._draft.bucket(quote.party_b), pending=NOTHING)
+            self._draft.put(quote, status=QuoteStatus.LIQUIDATED_PENDING, terminal_block=self._block)
         if self._fees_back not in (0, fees):
             msg = f"expected {fees} of fees given back for quotes {event.quote_ids}, found {self._fees_back}"
             raise BadFold(msg)
-        left = [quote.quote_id for quote in self._quotes.values() if quote.status in PENDING_STATUSES]
+        left = [quote.quote_id for quote in self._draft.quotes.values() if quote.status in PENDING_STATUSES]
         if left:
             msg = f"expected every pending quote to be liquidated, found {left} left out of {event.quote_ids}"
             raise BadFold(msg)
         # 0.8.3 does not say these fees by BalanceChange events, 0.8.4 does; they follow from the quotes in both.
-        self._reimbursement += fees
+        self._draft.reimbursement += fees
         self._fees_back = 0
-        self._balances = _replace(self._balances, pending=NOTHING)
+        self._draft.balances = _replace(self._draft.balances, pending=NOTHING)
 
     def _liquidate_positions_party_a(self, event: LiquidatePositionsPartyA) -> None:
         self._expect_liquidating("LiquidatePositionsPartyA")
         for quote_id in event.quote_ids:
-            quote = self._quote(quote_id, "LiquidatePositionsPartyA", OPEN_STATUSES)
-            self._take_locked_party_b(quote, quote.locked)
+            quote = self._draft.quote(quote_id, "LiquidatePositionsPartyA", OPEN_STATUSES)
+            self._draft.take_locked_party_b(quote, quote.locked)
             # The prices are not known where the account was joined by checkpoint in the middle of its liquidation.
-            price = self._prices.get(quote.symbol_id)
+            price = self._draft.prices.get(quote.symbol_id)
             average = quote.avg_closed_price
             if price is not None:
                 average = (average * quote.closed_amount + quote.open_amount * price) // quote.quantity
-            self._put(
+            self._draft.put(
                 quote,
                 status=QuoteStatus.LIQUIDATED,
                 avg_closed_price=average,
@@ -449,29 +431,29 @@ class _Transaction:
     def _end_liquidation_party_a(self) -> None:
         """Give back what was set aside (LiquidationFacetImpl.sol:296-313); REALIZED_PNL_OUT took the rest before."""
         self._expect_liquidating("FullyLiquidatedPartyA")
-        allocated = self._balances.allocated + self._reimbursement
-        self._balances = _replace(self._balances, allocated=allocated, locked=NOTHING)
-        self._reimbursement = 0
+        allocated = self._draft.balances.allocated + self._draft.reimbursement
+        self._draft.balances = _replace(self._draft.balances, allocated=allocated, locked=NOTHING)
+        self._draft.reimbursement = 0
         self._fees_back = 0
-        self._liquidating = False
-        self._prices = {}
+        self._draft.liquidating = False
+        self._draft.prices = {}
 
     # Liquidation of party B
 
     def _liquidate_party_b(self, event: LiquidatePartyB) -> None:
         """End the bucket; its BalanceChange events stand before or after this event (LibLiquidation.sol:23-102)."""
-        for quote in list(self._quotes.values()):
+        for quote in list(self._draft.quotes.values()):
             if quote.party_b == event.party_b and quote.status in _LOCKED_STATUSES:
-                self._take_pending_party_a(quote)
-                self._put(quote, status=QuoteStatus.LIQUIDATED_PENDING, terminal_block=self._block)
-        bucket = self._bucket(event.party_b)
-        self._buckets[event.party_b] = _replace(bucket, locked=NOTHING, pending=NOTHING)
+                self._draft.take_pending_party_a(quote)
+                self._draft.put(quote, status=QuoteStatus.LIQUIDATED_PENDING, terminal_block=self._block)
+        bucket = self._draft.bucket(event.party_b)
+        self._draft.buckets[event.party_b] = _replace(bucket, locked=NOTHING, pending=NOTHING)
 
     def _liquidate_positions_party_b(self, event: LiquidatePositionsPartyB) -> None:
         for quote_id in event.quote_ids:
-            quote = self._quote(quote_id, "LiquidatePositionsPartyB", OPEN_STATUSES)
-            self._take_locked_party_a(quote, quote.locked)
-            self._put(
+            quote = self._draft.quote(quote_id, "LiquidatePositionsPartyB", OPEN_STATUSES)
+            self._draft.take_locked_party_a(quote, quote.locked)
+            self._draft.put(
                 quote,
                 status=QuoteStatus.LIQUIDATED,
                 avg_closed_known=False,
@@ -479,50 +461,8 @@ class _Transaction:
                 terminal_block=self._block,
             )
 
-    # Parts of the state
-
-    def _quote(self, quote_id: int, action: str, statuses: Iterable[QuoteStatus]) -> Quote:
-        quote = self._quotes.get(quote_id)
-        if quote is None or quote.status not in statuses:
-            wanted = " or ".join(sorted(status.name for status in statuses))
-            msg = f"expected quote {quote_id} to be {wanted} at {action}, found it {self._status(quote_id)}"
-            raise BadFold(msg)
-        return quote
-
-    def _status(self, quote_id: int) -> str:
-        quote = self._quotes.get(quote_id)
-        return "unknown or long finished" if quote is None else quote.status.name
-
-    def _put(self, quote: Quote, **changes: object) -> None:
-        self._quotes[quote.quote_id] = _replace(quote, **changes)
-
-    def _bucket(self, party_b: str) -> Balances:
-        return self._buckets.get(party_b) or Balances()
-
-    def _add_pending_party_b(self, party_b: str, locked: Locked) -> None:
-        bucket = self._bucket(party_b)
-        self._buckets[party_b] = _replace(bucket, pending=bucket.pending.plus(locked))
-
-    def _take_pending_party_a(self, quote: Quote) -> None:
-        pending = _taken(self._balances.pending, quote.locked, "party A's pending", quote)
-        self._balances = _replace(self._balances, pending=pending)
-
-    def _take_pending_party_b(self, quote: Quote) -> None:
-        bucket = self._bucket(quote.party_b)
-        pending = _taken(bucket.pending, quote.locked, f"{quote.party_b}'s pending", quote)
-        self._buckets[quote.party_b] = _replace(bucket, pending=pending)
-
-    def _take_locked_party_a(self, quote: Quote, released: Locked) -> None:
-        locked = _taken(self._balances.locked, released, "party A's locked", quote)
-        self._balances = _replace(self._balances, locked=locked)
-
-    def _take_locked_party_b(self, quote: Quote, released: Locked) -> None:
-        bucket = self._bucket(quote.party_b)
-        locked = _taken(bucket.locked, released, f"{quote.party_b}'s locked", quote)
-        self._buckets[quote.party_b] = _replace(bucket, locked=locked)
-
     def _expect_liquidating(self, action: str) -> None:
-        if not self._liquidating:
+        if not self._draft.liquidating:
             msg = f"expected a liquidation of party A under way at {action}, found none"
             raise BadFold(msg)
 
@@ -533,14 +473,6 @@ class _Transaction:
                 f"{self._remainder.parent_id} left, found {found}"
             )
             raise BadFold(msg)
-
-
-def _taken(held: Locked, released: Locked, what: str, quote: Quote) -> Locked:
-    left = held.minus(released)
-    if min(left) < 0:
-        msg = f"expected {what} values to hold {released} of quote {quote.quote_id}, found {held}"
-        raise BadFold(msg)
-    return left
 
 
 def _remainder(quote: Quote, filled_amount: int, locked: Locked) -> Quote:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from models.account_events import Transaction
 from models.errors import BadRecord
-from models.symmio.abi import DUPLICATE_OF, UnknownTopic, abi_of, decode_log
+from models.symmio.abi import UnknownTopic, abi_of, decode_log
 from models.symmio.catalogue import Contract, Treatment
 from models.symmio.events import (
     AddAccount,
@@ -203,7 +203,7 @@ class _TransactionRouter:
         if abi.entry.contract is not Contract.DIAMOND:
             msg = f"expected an event of the Diamond, found {abi.name} of a MultiAccount"
             raise UnknownTopic(msg)
-        if not topics.isdisjoint(DUPLICATE_OF.get(abi.topic0, ())):
+        if not topics.isdisjoint(abi.duplicate_of):
             return
         event = decode_log(log)
         if abi.entry.treatment is Treatment.UNSUPPORTED and (abi.name != _DIAMOND_CUT or self.begun):

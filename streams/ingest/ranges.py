@@ -33,6 +33,7 @@ class LogRange:
     def __init__(self, deployment: str) -> None:
         self._deployment = deployment
         self._width = _FIRST_WIDTH_BLOCKS
+        self._was_refused = False
 
     def end(self, first: int, last: int) -> int:
         """Return the last block of the range that begins at ``first`` and does not go beyond ``last``."""
@@ -50,9 +51,11 @@ class LogRange:
             msg = f"expected the logs of block {first} in one answer, found: {error}"
             raise BlockTooLarge(msg) from error
         self._width = (end - first + 1) // 2
+        self._was_refused = True
         _log.info("log range halved deployment=%s blocks=%d reason=%s", self._deployment, self._width, error)
 
     def widen(self, logs: int) -> None:
-        """Ask for more next time, if a range twice as wide would not hold too many logs."""
+        """Ask for more next time if this range held few logs: twice as much, a quarter more once that was too much."""
         if logs < _MANY_LOGS // 2:
-            self._width = min(_WIDEST_BLOCKS, self._width * 2)
+            step = max(1, self._width // 4) if self._was_refused else self._width
+            self._width = min(_WIDEST_BLOCKS, self._width + step)

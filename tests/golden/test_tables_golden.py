@@ -40,7 +40,7 @@ async def test_tables_match_every_snapshot_after_the_logs_went_through_kafka(set
 
     snapshots = read_json(GOLDEN_STATES)["snaps"]
     shown = Replay(read_json(GOLDEN_LOGS)["diamond"])
-    found = []
+    found: list[str] = []
     for snapshot in snapshots:
         at = snapshot["block"]
         shown.rows = {

@@ -57,7 +57,8 @@ class World:
         marks = [record for record in records if isinstance(record, Watermark)]
         head = self.chain.head
         blocks = surviving_blocks(records)
-        return bool(marks) and marks[-1].head == head.number and blocks[head.number].hash == head.hash
+        is_marked = bool(marks) and marks[-1].head == head.number
+        return is_marked and head.number in blocks and blocks[head.number].hash == head.hash
 
     async def check(self) -> None:
         """The topic holds every log from the start on, and every block above the final one, just once."""

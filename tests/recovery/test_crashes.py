@@ -71,12 +71,12 @@ def undisturbed(kafka: str) -> Iterator[Undisturbed]:
         yield asyncio.run(run(Path(directory)))
 
 
-def golden_settings(kafka: str, directory: Path, **changes: object) -> Settings:
+def golden_settings(kafka: str, directory: Path, store: str = "memory") -> Settings:
     return settings_of_a_test(
         kafka,
         directory,
         deployments=golden_deployment(),
-        worker=WorkerSettings(**{"slice_records": SLICE_RECORDS, **changes}),
+        worker=WorkerSettings.model_validate({"slice_records": SLICE_RECORDS, "store": store}),
     )
 
 

@@ -40,7 +40,7 @@ class RecordedViews:
     def __init__(self, directory: Path = RECORDING) -> None:
         states = json_of(directory / "states.json.gz")
         self.snapshots = {snapshot["block"]: snapshot for snapshot in states["snaps"]}
-        self._noted = {int(quote_id) for snapshot in states["snaps"] for quote_id in snapshot["Q"]}
+        self._first = min(int(quote_id) for snapshot in states["snaps"] for quote_id in snapshot["Q"])
         self._logs = json_of(directory / "logs.json.gz")["logs"]
 
     def call(self, to: str, data: bytes, block: int) -> bytes:
@@ -66,7 +66,7 @@ class RecordedViews:
             party_a, quote_id, _, symbol, side, order, _, _, quantity, *locked = decode(
                 SEND_QUOTE, bytes.fromhex(log["data"][2:])
             )[:13]
-            if quote_id not in quotes and quote_id in self._noted:
+            if quote_id not in quotes and quote_id >= self._first:
                 quotes[quote_id] = [
                     0, quantity, 0, 0, 0, locked, NOBODY, party_a, 0, 0, 0, order, symbol, side, locked,
                 ]  # fmt: skip

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from streams import health, worker
+from streams import app, health, worker
 from streams.agents import accounts
 from streams.settings import load_settings
 from streams.topics import ACCOUNTS
@@ -92,8 +92,5 @@ def put_in(fault: str) -> None:
 
 if __name__ == "__main__":
     put_in(sys.argv[1])
-    health.AdminServer = RowServer  # type: ignore[misc]
-    from streams import app
-
-    app.AdminServer = RowServer  # type: ignore[misc]
+    app.AdminServer = RowServer  # type: ignore[attr-defined]
     worker.run(load_settings())

@@ -18,7 +18,7 @@ from models.symmio.account import (
     encode_finished,
     settle,
 )
-from models.symmio.fold import BadFold
+from models.symmio.draft import BadFold
 from models.symmio.state import EMPTY, QuoteStatus
 from tests.support.symmio import (
     ALICE,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models.symmio.abi import decode_log
+from models.symmio.draft import BadFold
 from models.symmio.events import MarketSettings, OtherEvent
-from models.symmio.fold import NAME_CHARACTERS_MAX, BadFold, fold
+from models.symmio.fold import NAME_CHARACTERS_MAX, fold
 from models.symmio.state import EMPTY, NOBODY, NOTHING, AccountState, Locked, QuoteStatus
 from tests.support.symmio import (
     ALICE,

@@ -24,7 +24,7 @@ class FakeBatch:
         if len(self.records) == self._room:
             return None
         self.records.append((key, value))
-        return timestamp or True
+        return self.records
 
     def close(self) -> None:
         pass
@@ -61,7 +61,7 @@ def made(room: int = 100) -> Made:
     producer = FakeProducer(room)
     acked: list[Any] = []
     fatal: list[BaseException] = []
-    publisher = Publisher(producer, fatal.append, lambda *batch: acked.append(batch))  # type: ignore[arg-type]
+    publisher = Publisher(producer, fatal.append, lambda *batch: acked.append(batch))
     return Made(publisher, producer, acked, fatal)
 
 

@@ -42,7 +42,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RowStore]:
 
 
 def restore(store: RowStore, *records: Record) -> set[bytes]:
-    return store.restore(0, records)  # type: ignore[arg-type]
+    return store.restore(0, records)
 
 
 def test_a_row_that_was_not_acknowledged_is_read_but_not_durable(store: RowStore) -> None:
@@ -100,7 +100,7 @@ def test_recovery_keeps_the_highest_row_and_names_what_a_stranger_wrote_over(sto
 def test_a_forgotten_memory_partition_is_empty_and_others_stay() -> None:
     store = MemoryStore("store://", None, Table("rows"), table_name="rows")
     for partition in (0, 1):
-        store.restore(partition, [Record(b"k", row(1, 1), 0)])  # type: ignore[list-item]
+        store.restore(partition, [Record(b"k", row(1, 1), 0)])
     store.forget(0)
 
     assert store.get(0, b"k") is None
@@ -110,7 +110,7 @@ def test_a_forgotten_memory_partition_is_empty_and_others_stay() -> None:
 
 def test_a_stranger_behind_a_repair_is_no_longer_named() -> None:
     written, overwritten = newest_rows(
-        [Record(b"k", row(1, 1)), Record(b"k", row(2, 1))],  # type: ignore[list-item]
+        [Record(b"k", row(1, 1)), Record(b"k", row(2, 1))],
         {b"k": row(2, 1)},
     )
 

@@ -19,10 +19,12 @@ def ingest() -> None:
 def prices(name: str) -> None:
     """Follow the price source NAME of the configuration, one process a source."""
     from streams.ingest.prices import run
-    from tidemark.running import log_to_stderr, run_until_stopped
+    from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
     log_to_stderr()
-    run_until_stopped(run(load_settings(), name))
+    settings = load_settings()
+    serve_metrics(settings.ingest)
+    run_until_stopped(run(settings, name))
 
 
 @ingest.command
@@ -39,10 +41,12 @@ def chain(deployment: str, from_state: int | None) -> None:
     It goes on from what its topic holds, so stopping and starting it loses and repeats nothing.
     """
     from streams.ingest.chain import run
-    from tidemark.running import log_to_stderr, run_until_stopped
+    from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
     log_to_stderr()
-    run_until_stopped(run(load_settings(), deployment, from_state=from_state))
+    settings = load_settings()
+    serve_metrics(settings.ingest)
+    run_until_stopped(run(settings, deployment, from_state=from_state))
 
 
 @ingest.command
@@ -51,7 +55,9 @@ def chain(deployment: str, from_state: int | None) -> None:
 def recorded(directory: Path, deployment: str) -> None:
     """Play recorded logs and price frames from DIRECTORY (symmio/logs.json.gz, prices/*.jsonl.gz)."""
     from streams.ingest.recorded import run
-    from tidemark.running import log_to_stderr, run_until_stopped
+    from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
     log_to_stderr()
-    run_until_stopped(run(load_settings(), directory, deployment))
+    settings = load_settings()
+    serve_metrics(settings.ingest)
+    run_until_stopped(run(settings, directory, deployment))
