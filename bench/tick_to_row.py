@@ -45,7 +45,7 @@ def chain() -> list[bytes]:
     for number in range(1, SYMBOLS + 1):
         quote = QuoteView(
             number, number, 0, 0, 4, HEDGER, (), str(E18), str(E18), str(E18), str(E18), str(E18), "0", "0", "0", "0",
-            ("1", "1", "1", "1"), ("1", "1", "1", "1"), "0", 0, 0, "0",
+            ("1", "1", "1", "1"), ("1", "1", "1", "1"), "0", "0", 0, "0",
         )  # fmt: skip
         balances = (money, "1", "1", "1", "1", "0", "0", "0", "0")
         account = f"0x{number:040x}"

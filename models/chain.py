@@ -99,7 +99,7 @@ class QuoteView(msgspec.Struct, frozen=True):
     locked: tuple[str, str, str, str]
     initial_locked: tuple[str, str, str, str]
     trading_fee: str
-    deadline_s: int
+    deadline_s: str
     parent_id: int
     max_funding_rate: str
 

@@ -230,7 +230,7 @@ def _quote(view: QuoteView) -> Quote:
         locked=Locked(*map(int, view.locked)),
         initial_locked=Locked(*map(int, view.initial_locked)),
         trading_fee=int(view.trading_fee),
-        deadline_s=view.deadline_s,
+        deadline_s=int(view.deadline_s),
         parent_id=view.parent_id,
         max_funding_rate=int(view.max_funding_rate),
         terminal_block=None,

@@ -236,7 +236,7 @@ def _owned_quote(quote: Sequence[Any]) -> OwnedQuote:
             locked=_four(locked),
             initial_locked=_four(initial_locked),
             trading_fee=str(trading_fee),
-            deadline_s=deadline_s,
+            deadline_s=str(deadline_s),
             parent_id=parent_id,
             max_funding_rate=str(max_funding_rate),
         ),

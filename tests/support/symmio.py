@@ -193,7 +193,7 @@ def _view(quote: Quote) -> QuoteView:
         locked=(cva, lf, amm, bmm),
         initial_locked=(first_cva, first_lf, first_amm, first_bmm),
         trading_fee=str(quote.trading_fee),
-        deadline_s=quote.deadline_s,
+        deadline_s=str(quote.deadline_s),
         parent_id=quote.parent_id,
         max_funding_rate="0",
     )

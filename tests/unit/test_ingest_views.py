@@ -24,7 +24,7 @@ VIEW = QuoteView(
     quote_id=7, symbol_id=3, position_type=1, order_type=0, status=4, party_b=B, whitelist=(W,),
     requested_open_price="13", market_price="14", opened_price="11", initial_opened_price="12", quantity="15",
     closed_amount="16", avg_closed_price="51", requested_close_price="52", quantity_to_close="53",
-    locked=("31", "32", "33", "34"), initial_locked=("21", "22", "23", "24"), trading_fee="65", deadline_s=64,
+    locked=("31", "32", "33", "34"), initial_locked=("21", "22", "23", "24"), trading_fee="65", deadline_s="64",
     parent_id=6, max_funding_rate="41",
 )  # fmt: skip
 VIEWS = ContractViews("0x" + "d1" * 20, 100)
