@@ -24,6 +24,10 @@ class NotAcknowledged(TidemarkError):
     """The broker did not take a record. Nothing after it was counted as written: start the process again."""
 
 
+class BrokerUnreachable(TidemarkError):
+    """Nothing answers as Kafka at the bootstrap servers. Start the broker, or correct ``kafka`` (TIDEMARK_KAFKA)."""
+
+
 class Outlet:
     """A producer that never skips: records of a partition arrive in the order of ``put``, and a failure is final.
 
@@ -32,6 +36,7 @@ class Outlet:
     """
 
     def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
         self._producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap,
             acks="all",
@@ -45,12 +50,21 @@ class Outlet:
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:
-        """Connect."""
+        """Connect.
+
+        Raises:
+            BrokerUnreachable: No broker answers.
+        """
+        is_connected = False
         try:
             await self._producer.start()
-        except BaseException:
-            await self._producer.stop()
-            raise
+            is_connected = True
+        except KafkaError as error:
+            msg = f"expected Kafka at {self._bootstrap}, found {type(error).__name__}: {error}"
+            raise BrokerUnreachable(msg) from error
+        finally:
+            if not is_connected:
+                await self._producer.stop()
         return self
 
     async def __aexit__(self, *_: object) -> None:

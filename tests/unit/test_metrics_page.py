@@ -1,0 +1,24 @@
+"""Every metric is documented."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "metrics.md").read_text()
+DEFINED = sorted(
+    {
+        name
+        for package in ("streams", "api")
+        for source in (ROOT / package).rglob("*.py")
+        for name in re.findall(r'"(tidemark_[a-z_]+)"', source.read_text())
+    }
+)
+
+
+@pytest.mark.parametrize("name", DEFINED)
+def test_metric_is_on_the_metrics_page(name: str) -> None:
+    assert f"`{name}`" in PAGE or f"`{name}_total`" in PAGE
