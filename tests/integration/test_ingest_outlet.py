@@ -44,6 +44,6 @@ async def test_a_record_too_large_for_the_broker_is_an_error_and_nothing_follows
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_no_broker_is_said_so() -> None:
-    with pytest.raises(BrokerUnreachable, match="expected Kafka at 127.0.0.1:1"):
+    with pytest.raises(BrokerUnreachable, match=r"expected Kafka at 127\.0\.0\.1:1"):
         async with Outlet("127.0.0.1:1"):
             pass
