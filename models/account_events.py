@@ -55,10 +55,14 @@ class Unsupported(msgspec.Struct, tag="unsupported", tag_field="kind", frozen=Tr
 
 
 class Supported(msgspec.Struct, tag="supported", tag_field="kind", frozen=True):
-    """The deployment was joined anew at ``block``: its accounts follow as checkpoints and are known again."""
+    """What stood against the deployment's logs is gone: it was joined at ``block``, or rolled back to it.
+
+    ``enumerated`` says of a join whether every account follows as a checkpoint; None where this is no join.
+    """
 
     position: Position
     block: int
+    enumerated: bool | None = None
 
 
 AccountRecord = Transaction | AccountCheckpoint | Final | RolledBack | Unsupported | Supported

@@ -62,12 +62,16 @@ class SymbolView(msgspec.Struct, frozen=True):
 
 
 class Join(msgspec.Struct, tag="join", tag_field="kind", frozen=True):
-    """The deployment is joined at ``block``: a Checkpoint for every account follows, then ``Joined``."""
+    """The deployment is joined at ``block``: a Checkpoint for every account follows, then ``Joined``.
+
+    ``enumerated`` is False where logs could not be searched: an account that never quoted may then have no checkpoint.
+    """
 
     block: int
     hash: str
     time_s: int
     symbols: tuple[SymbolView, ...]
+    enumerated: bool = True
 
 
 class Joined(msgspec.Struct, tag="joined", tag_field="kind", frozen=True):

@@ -14,7 +14,8 @@ class DeploymentWatermark:
     """The row of a deployment in one partition of the accounts.
 
     ``applied`` is the position of the last control record folded. ``unsupported_since`` is the block from which the
-    deployment's accounts are unknown, None where they are known; ``reason`` says why.
+    deployment's accounts are unknown, None where they are known; ``reason`` says why. Where not ``enumerated``, an
+    account may have a past that no record tells.
     """
 
     applied: Position = (-1, -1)
@@ -23,6 +24,7 @@ class DeploymentWatermark:
     final: int = -1
     unsupported_since: int | None = None
     reason: str = ""
+    enumerated: bool = True
 
 
 def encode_watermark(watermark: DeploymentWatermark) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def encode_watermark(watermark: DeploymentWatermark) -> dict[str, Any]:
         "final": watermark.final,
         "unsupported_since": watermark.unsupported_since,
         "reason": watermark.reason,
+        "enumerated": watermark.enumerated,
     }
 
 
@@ -47,4 +50,5 @@ def decode_watermark(body: dict[str, Any]) -> DeploymentWatermark:
         final=body["final"],
         unsupported_since=body["unsupported_since"],
         reason=body["reason"],
+        enumerated=body["enumerated"],
     )

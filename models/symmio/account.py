@@ -15,7 +15,7 @@ from models.account_events import AccountCheckpoint, RolledBack, Transaction
 from models.errors import BadRecord, BadRow
 from models.symmio.abi import BadLog, decode_log
 from models.symmio.draft import BadFold
-from models.symmio.events import MarketSettings, OtherEvent
+from models.symmio.events import AddAccount, MarketSettings, OtherEvent
 from models.symmio.fold import fold
 from models.symmio.state import EMPTY, AccountState, Quote, state_of_checkpoint
 from models.symmio.state_codec import decode_quote, decode_state, decode_undo, encode_quote, encode_state, encode_undo
@@ -80,15 +80,21 @@ class AccountRow(msgspec.Struct, frozen=True):
 
 
 def advance(
-    row: AccountRow | None, record: Transaction | AccountCheckpoint | RolledBack, *, final: int = -1
+    row: AccountRow | None,
+    record: Transaction | AccountCheckpoint | RolledBack,
+    *,
+    final: int = -1,
+    enumerated: bool = True,
 ) -> AccountRow:
     """Fold a record into an account's row.
 
     Args:
         row: The row so far, None for a new account.
         record: The next record, or one that was folded before.
-        final: Undo of blocks up to this one is dropped on the way. Make it of the record alone (its block less the
-            finality depth): a watermark may be ahead of a record that is delivered again.
+        final: Undo of blocks up to this one is dropped on the way. It has to be what was final when the record was
+            first folded, also where it is delivered again (docs/adr/0012).
+        enumerated: False where an account without a row may have a past that no record tells. It is suspect then,
+            unless a MultiAccount has just made it.
 
     Returns:
         The new row, its version one higher; ``row`` itself where the record was folded before or changes nothing. Where
@@ -102,7 +108,7 @@ def advance(
         return row
     match record:
         case Transaction():
-            return _transaction(standing, record, final)
+            return _transaction(standing, record, final, is_stranger=row is None and not enumerated)
         case AccountCheckpoint():
             return _checkpoint(standing, record)
         case RolledBack():
@@ -172,11 +178,15 @@ def back_to(row: AccountRow, ancestor: int) -> AccountRow:
     return row
 
 
-def _transaction(row: AccountRow, record: Transaction, final: int) -> AccountRow:
+def _transaction(row: AccountRow, record: Transaction, final: int, *, is_stranger: bool) -> AccountRow:
     state, suspect = row.state, row.suspect
     if suspect is None:
         try:
-            state = fold(state, [_event(log) for log in record.logs], record.block)
+            events = [_event(log) for log in record.logs]
+            if is_stranger and not any(isinstance(event, AddAccount) for event in events):
+                msg = "expected a checkpoint of the account, found none in the join: run tidemark audit --repair"
+                raise BadFold(msg)
+            state = fold(state, events, record.block)
             _expect_bounded(state)
         except BadRecord as error:
             state, suspect = row.state, (f"block {record.block}, transaction {record.tx}: {error}", record.position)

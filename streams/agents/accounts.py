@@ -88,8 +88,9 @@ class _SliceFold:
     def _fold(self, key: bytes, record: AccountRecord) -> None:
         match record:
             case Transaction() | AccountCheckpoint():
-                final = self._book.watermark(split_key(key)[0]).final
-                self._put(key, advance(self._book.accounts.get(key), record, final=final))
+                known = self._book.watermark(split_key(key)[0])
+                row = advance(self._book.accounts.get(key), record, final=known.final, enumerated=known.enumerated)
+                self._put(key, row)
             case Final():
                 self._final(key.decode(), record)
             case RolledBack():
@@ -100,7 +101,9 @@ class _SliceFold:
                 self._control(key.decode(), record.position, unsupported_since=record.block, reason=record.reason)
                 self._book.touch_deployment(key.decode())
             case Supported():
-                self._control(key.decode(), record.position, unsupported_since=None, reason="")
+                enumerated = record.enumerated
+                joined = {} if enumerated is None else {"enumerated": enumerated}
+                self._control(key.decode(), record.position, unsupported_since=None, reason="", **joined)
                 self._book.touch_deployment(key.decode())
             case _:
                 assert_never(record)

@@ -112,7 +112,7 @@ class RouterAgent:
             case Join():
                 for view in record.symbols:
                     self._write_market(part, name, market_of_view(view), offset)
-                self._to_all(name, Supported(position, record.block), part)
+                self._to_all(name, Supported(position, record.block, record.enumerated), part)
                 return state.joined(position)
             case Joined():
                 return state

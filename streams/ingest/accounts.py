@@ -28,6 +28,7 @@ _NOBODY = "0x" + "0" * 40
 _ADD_ACCOUNT = "0x" + keccak(b"AddAccount(address,address,string)").hex()
 _BALANCE_CHANGE = "0x" + keccak(b"BalanceChangePartyA(address,uint256,uint8)").hex()
 _ALLOCATE = "0x" + keccak(b"AllocatePartyA(address,uint256)").hex()
+_REGISTER_PARTY_B = "0x" + keccak(b"RegisterPartyB(address)").hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,14 @@ async def take_census(node: Node, views: ContractViews, settings: DeploymentSett
 
     The accounts are those that ever sent a quote, their owners' other sub-accounts, and, where ``start_block`` says
     from where on logs can be searched, all that were ever created or allocated to. Without ``start_block`` an account
-    that never quoted, of an owner who never did, is not found: it is unknown until audit repairs it.
+    that never quoted, of an owner who never did, is not found: it is suspect from its first event until audit repairs
+    it.
     """
     accounts, party_bs = await _quoting(node, views)
     if settings.start_block is not None:
-        accounts |= await _in_logs(node, settings, settings.start_block, block)
+        named, registered = await _in_logs(node, settings, settings.start_block, block)
+        accounts |= named
+        party_bs |= registered
     owners = await find_owners(node, views, settings, sorted(accounts))
     return Census(
         accounts={account: owners.get(account) for account in sorted(accounts | owners.keys())},
@@ -99,12 +103,13 @@ async def _quoting(node: Node, views: ContractViews) -> tuple[set[str], set[str]
     return accounts - {_NOBODY}, party_bs - {_NOBODY}
 
 
-async def _in_logs(node: Node, settings: DeploymentSettings, first: int, last: int) -> set[str]:
+async def _in_logs(node: Node, settings: DeploymentSettings, first: int, last: int) -> tuple[set[str], set[str]]:
     wanted: dict[str, object] = {
         "address": [settings.diamond, *settings.multi_accounts],
-        "topics": [[_ADD_ACCOUNT, _BALANCE_CHANGE, _ALLOCATE]],
+        "topics": [[_ADD_ACCOUNT, _BALANCE_CHANGE, _ALLOCATE, _REGISTER_PARTY_B]],
     }
     accounts: set[str] = set()
+    party_bs: set[str] = set()
     width = LogRange(node.deployment)
     while first <= last:
         end = width.end(first, last)
@@ -113,15 +118,16 @@ async def _in_logs(node: Node, settings: DeploymentSettings, first: int, last: i
         except TooMuch as error:
             width.narrow(first, end, error)
             continue
-        accounts |= {_account_in(log.log) for log in found}
+        for log in found:
+            (party_bs if log.log.topics[0] == _REGISTER_PARTY_B else accounts).add(_account_in(log.log))
         width.widen(len(found))
         first = end + 1
-    return accounts
+    return accounts, party_bs
 
 
 def _account_in(log: RawLog) -> str:
     topic, *indexed = log.topics
-    # AddAccount(owner, account, name) carries it as its second word, AllocatePartyA(account, …) as its first.
+    # AddAccount(owner, account, name) carries it as its second word, the others as their first.
     word = 1 if topic == _ADD_ACCOUNT else 0
     text = indexed[0] if topic == _BALANCE_CHANGE and indexed else log.data[2 + 64 * word :][:64]
     return "0x" + text[-40:]

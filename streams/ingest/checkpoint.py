@@ -53,7 +53,16 @@ async def join(node: Node, journal: Journal, settings: DeploymentSettings, block
     census = await take_census(node, views, settings, block)
     if journal.tail.covered > block:
         await journal.write([Rollback(ancestor=block, hash=header.hash)])
-    await journal.write([Join(block=block, hash=header.hash, time_s=header.time_s, symbols=symbols)])
+    enumerated = settings.start_block is not None
+    if not enumerated:
+        _log.warning(
+            "joining without start_block deployment=%s: an account that never quoted has no checkpoint, and is suspect "
+            "from its first event until tidemark audit --repair",
+            journal.deployment,
+        )
+    await journal.write(
+        [Join(block=block, hash=header.hash, time_s=header.time_s, symbols=symbols, enumerated=enumerated)]
+    )
     accounts = list(census.accounts)
     for start in range(0, len(accounts), _ACCOUNTS_AT_ONCE):
         some = {account: census.accounts[account] for account in accounts[start : start + _ACCOUNTS_AT_ONCE]}

@@ -97,7 +97,12 @@ def test_a_taken_port_is_exchanged_for_a_free_one_and_a_free_one_is_kept(tmp_pat
 
 def test_a_child_takes_its_settings_from_the_file_alone(tmp_path: Path) -> None:
     environment = child_environment({"PATH": "/bin", "TIDEMARK_API__PORT": "1"}, tmp_path / "effective.toml")
-    assert {"PATH": "/bin", "TIDEMARK_CONFIG": str(tmp_path / "effective.toml"), "PYTHONUNBUFFERED": "1", "FAUST_LOOP": "uvloop"} == environment
+    assert {
+        "PATH": "/bin",
+        "TIDEMARK_CONFIG": str(tmp_path / "effective.toml"),
+        "PYTHONUNBUFFERED": "1",
+        "FAUST_LOOP": "uvloop",
+    } == environment
 
 
 def _record(directory: Path, content: dict[str, object]) -> None:

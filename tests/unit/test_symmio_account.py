@@ -67,6 +67,20 @@ def test_a_transaction_makes_a_row_of_the_next_version() -> None:
     assert 100 * E18 - 1 == row.state.balances.allocated
 
 
+def test_a_stranger_to_a_join_that_could_not_name_everyone_is_suspect_until_its_checkpoint() -> None:
+    stranger = advance(None, _ALLOCATED, enumerated=False)
+
+    assert stranger.suspect is not None
+    assert "tidemark audit --repair" in stranger.suspect[0]
+    assert 0 == stranger.state.balances.allocated
+
+
+def test_an_account_that_a_multi_account_has_just_made_is_no_stranger() -> None:
+    made = _transaction(10, log("AddAccount", BOB, ALICE, "first"), allocate(100 * E18))
+
+    assert advance(None, made, enumerated=False).suspect is None
+
+
 @pytest.mark.parametrize("record", [_ALLOCATED, _SENT, RolledBack((11, -1), 5), _transaction(9, fee_out(10**30))])
 def test_a_record_at_or_below_the_applied_position_leaves_the_very_row(
     record: Transaction | RolledBack,

@@ -21,6 +21,7 @@ class FakeBatch:
         self._room = room
 
     def append(self, *, key: bytes, value: bytes, timestamp: None) -> object | None:
+        assert timestamp is None
         if len(self.records) == self._room:
             return None
         self.records.append((key, value))
