@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import faust
 from aiokafka import AIOKafkaProducer
@@ -27,14 +26,13 @@ from streams.transport.process import SliceWorker, crash
 from streams.transport.publisher import Publisher
 from streams.transport.recovery import SliceTableManager
 from streams.transport.slices import SliceSchema
+from streams.transport.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable
 
     from streams.settings import Settings
     from streams.transport.slices import Slice
-
-_log = logging.getLogger(__name__)
 
 # Ten heartbeats; a killed worker's partitions are taken over when this is over, a restarted one's at once.
 _SESSION_TIMEOUT_S = 6.0
@@ -51,57 +49,87 @@ class SliceTransport(driver.Transport):  # type: ignore[misc]
 
 
 class TidemarkApp(faust.App):  # type: ignore[misc]
-    """Faust's app with the things every agent writes through."""
+    """Faust's app, and what its agents write through."""
 
     settings: Settings
+    terms: Terms
     publisher: Publisher
     rows: Rows
-    ownership: Ownership
-    connected = False
-    markets: Markets
     books: Books
+    markets: Markets
+    ownership: Ownership
+    admin: AdminServer
+    connected = False
+
+    def compose(self, settings: Settings) -> None:
+        """Make the parts, each from those it uses; none is connected yet."""
+        self.settings = settings
+        self.terms = Terms()
+        self.publisher = Publisher(self.crash_now, self._acked)
+        stores = {name: self.tables[name].data for name in TABLES}
+        self.rows = Rows(settings, stores, self.publisher, self.terms)
+        self.books = Books(self.rows, self.terms)
+        self.markets = Markets(settings, self.crash_now)
+        flush = Flush(settings, self.rows, self.markets, self.books, self.crash_now)
+        self.ownership = Ownership(settings, self.terms, self.rows, (self.books, flush))
+        self.admin = AdminServer(settings.worker, self.status)
 
     async def on_start(self) -> None:
-        """Start what agents need before the consumer joins the group."""
+        """Connect the parts before the consumer joins the group."""
         await super().on_start()
-        settings = self.settings
         self._resources = AsyncExitStack()
-        self.kafka_producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap,
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.settings.bootstrap,
             acks="all",
             enable_idempotence=True,
             compression_type="lz4",
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
         )
-        await self._start_resource(self.kafka_producer)
-        self.publisher = Publisher(self.kafka_producer, self.crash_now, self._acked)
+        await self._start_resource(producer)
+        self.publisher.start(producer)
         self._resources.push_async_callback(self.publisher.stop)
-        self.rows = Rows(settings, {name: self.tables[name] for name in TABLES}, self.publisher)
-        self.markets = Markets(settings, self.crash_now)
-        self.books = Books(self.rows)
-        self.flush = Flush(settings, self.rows, self.markets, self.books, self.crash_now)
-        self.ownership = Ownership(settings, self.kafka_producer, self.rows, (self.books, self.flush))
-        self.rows.ownership = self.ownership
+        self.ownership.start(producer)
         self.connected = True
         await self._start_resource(self.markets)
-        await self._start_resource(AdminServer(self))
+        await self._start_resource(self.admin)
 
     async def on_stop(self) -> None:
         """Stop the consumer within its bound, then the rest."""
         await super().on_stop()
         await self._resources.aclose()
 
-    async def _start_resource(self, resource: AIOKafkaProducer | Markets | AdminServer) -> None:
-        self._resources.push_async_callback(resource.stop)
-        await resource.start()
-
     def crash_now(self, error: BaseException) -> None:
         """End the process without a commit."""
         crash(self._consumer, error)
 
-    def _acked(self, topic: str, partition: int, records: list[tuple[bytes, bytes]], offset: int) -> None:
-        self.rows.acknowledged(topic, partition, records, offset)
+    def status(self) -> dict[str, Any]:
+        """What this worker says of itself."""
+        lag: dict[str, int] = {}
+        for tp, records in self.consumer.lag_records.items():
+            lag[tp.topic] = lag.get(tp.topic, 0) + records
+        books = [self.books[partition] for partition in self.terms.partitions if partition in self.books]
+        return {
+            "ready": bool(self.tables.actives_ready and not self.rebalancing),
+            "partitions": sorted(self.terms.partitions),
+            "accounts": sum(len(book.accounts) for book in books),
+            "lag_records": lag,
+            "unacked_records": self.rows.unacked,
+            "oldest_mark_age_ms": self.markets.oldest_mark_age_ms(),
+            "unsupported": {
+                deployment: {"since_block": mark.unsupported_since, "reason": mark.reason}
+                for book in books
+                for deployment, mark in book.watermarks.items()
+                if mark.unsupported_since is not None
+            },
+        }
+
+    async def _start_resource(self, resource: AIOKafkaProducer | Markets | AdminServer) -> None:
+        self._resources.push_async_callback(resource.stop)
+        await resource.start()
+
+    def _acked(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
+        self.rows.acknowledged(topic, partition, rows, first_offset)
 
 
 def create_app(settings: Settings) -> TidemarkApp:
@@ -132,15 +160,15 @@ def create_app(settings: Settings) -> TidemarkApp:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.settings = settings
     app.transport = SliceTransport(app.conf.broker, app, loop=None)
     app.producer_transport = app.transport
     for name in TABLES:
         app.Table(name, partitions=settings.topics.partitions, key_type=bytes, value_type=bytes)
+    app.compose(settings)
     for agent, topic in (
-        (MarksAgent(app), topic_name(settings, PRICE_TICKS)),
-        (RouterAgent(app), topic_name(settings, CHAIN_BLOCKS)),
-        (AccountsAgent(app), account_events_name(settings)),
+        (MarksAgent(settings, app.rows), topic_name(settings, PRICE_TICKS)),
+        (RouterAgent(settings, app.rows), topic_name(settings, CHAIN_BLOCKS)),
+        (AccountsAgent(app.rows, app.books, app.terms), account_events_name(settings)),
     ):
         source = app.topic(topic, schema=SliceSchema(key_type=bytes, value_type=bytes))
         app.agent(source, name=type(agent).__name__)(_handler(agent))

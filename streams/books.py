@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from models.symmio.account import AccountRow
     from streams.tables import Rows
+    from streams.transport.terms import Terms
 
 # Decoding gives the loop back this often: 200 rows of 50 µs are 10 ms.
 _YIELD_EVERY = 200
@@ -76,19 +77,20 @@ class Book:
 class Books:
     """The books of the owned partitions."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, terms: Terms) -> None:
         self._rows = rows
+        self._terms = terms
         self._books: dict[int, Book] = {}
 
     def __getitem__(self, partition: int) -> Book:
         return self._books[partition]
 
-    def all(self) -> Iterable[Book]:
-        """Every owned partition's book."""
-        return self._books.values()
+    def __contains__(self, partition: int) -> bool:
+        return partition in self._books
 
     async def start(self, partition: int) -> None:
-        """Read the recovered rows of a partition that is ours from now on."""
+        """Read the recovered rows of a partition that is ours from now on; drop the books of those that are not."""
+        self._books = {owned: book for owned, book in self._books.items() if self._terms.owns(owned)}
         book = Book(partition)
         for at, (key, value) in enumerate(self._rows.items(ACCOUNTS, partition)):
             row = decode_row(value)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import prometheus_client
 from aiohttp import web
 
-from streams.clock import now_ms
-
 if TYPE_CHECKING:
-    from streams.app import TidemarkApp
+    from collections.abc import Callable
+
+    from streams.settings import WorkerSettings
 
 _LAG = prometheus_client.Gauge("tidemark_worker_lag_records", "Records not handed to an agent yet.", ("topic",))
 _OWNED = prometheus_client.Gauge("tidemark_worker_partitions", "Partitions this worker owns.")
@@ -23,49 +23,32 @@ _MARK_AGE = prometheus_client.Gauge(
 
 
 class AdminServer:
-    """Serves ``/healthz``, ``/readyz``, ``/status`` and ``/metrics`` of one worker."""
+    """Serves ``/healthz``, ``/readyz``, ``/status`` and ``/metrics`` of one worker.
 
-    def __init__(self, app: TidemarkApp) -> None:
-        self._app = app
-        server = web.Application()
-        server.router.add_get("/healthz", self._healthz)
-        server.router.add_get("/readyz", self._readyz)
-        server.router.add_get("/status", self._status)
-        server.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(server, access_log=None)
+    Args:
+        settings: Where to listen.
+        status: What the worker says of itself: ``ready``, ``partitions``, ``accounts``, ``lag_records`` by topic,
+            ``unacked_records``, ``oldest_mark_age_ms`` and ``unsupported`` deployments.
+    """
+
+    def __init__(self, settings: WorkerSettings, status: Callable[[], dict[str, Any]]) -> None:
+        self._settings = settings
+        self._status = status
+        self.server = web.Application()
+        self.server.router.add_get("/healthz", self._healthz)
+        self.server.router.add_get("/readyz", self._readyz)
+        self.server.router.add_get("/status", self._answer_status)
+        self.server.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(self.server, access_log=None)
 
     async def start(self) -> None:
         """Listen on loopback, or wherever the settings say."""
-        settings = self._app.settings.worker
         await self._runner.setup()
-        await web.TCPSite(self._runner, settings.admin_host, settings.admin_port).start()
+        await web.TCPSite(self._runner, self._settings.admin_host, self._settings.admin_port).start()
 
     async def stop(self) -> None:
         """Close the port."""
         await self._runner.cleanup()
-
-    def status(self) -> dict[str, Any]:
-        """What the worker would say of itself."""
-        app = self._app
-        lag: dict[str, int] = {}
-        for tp, records in app.consumer.lag_records.items():
-            lag[tp.topic] = lag.get(tp.topic, 0) + records
-        unsupported = {
-            deployment: {"since_block": mark.unsupported_since, "reason": mark.reason}
-            for book in app.books.all()
-            for deployment, mark in book.watermarks.items()
-            if mark.unsupported_since is not None
-        }
-        return {
-            "ready": bool(app.tables.actives_ready and not app.rebalancing),
-            "partitions": sorted(app.ownership.partitions),
-            "accounts": sum(len(book.accounts) for book in app.books.all()),
-            "lag_records": lag,
-            "unacked_records": app.rows.unacked,
-            "oldest_mark_age_ms": app.markets.oldest_mark_age_ms(),
-            "unsupported": unsupported,
-            "at_ms": now_ms(),
-        }
 
     async def _healthz(self, request: web.Request) -> web.Response:
         del request
@@ -73,16 +56,16 @@ class AdminServer:
 
     async def _readyz(self, request: web.Request) -> web.Response:
         del request
-        status = self.status()
+        status = self._status()
         return web.json_response(status, status=200 if status["ready"] else 503)
 
-    async def _status(self, request: web.Request) -> web.Response:
+    async def _answer_status(self, request: web.Request) -> web.Response:
         del request
-        return web.json_response(self.status())
+        return web.json_response(self._status())
 
     async def _metrics(self, request: web.Request) -> web.Response:
         del request
-        status = self.status()
+        status = self._status()
         for topic, records in status["lag_records"].items():
             _LAG.labels(topic).set(records)
         _OWNED.set(len(status["partitions"]))

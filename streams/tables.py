@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from models.errors import TidemarkError
     from streams.settings import Settings
-    from streams.transport.ownership import Ownership
     from streams.transport.publisher import Charge, Publisher
+    from streams.transport.terms import Terms
 
 
 class RowTable(faust.Table):  # type: ignore[misc]
@@ -32,7 +32,7 @@ class RowTable(faust.Table):  # type: ignore[misc]
     def _new_store_by_url(self, url: str | URL) -> RowStore:
         # Stock stores write to the partition of whatever event is current, and keep what was revoked.
         store = MemoryStore if URL(url).scheme == "memory" else RocksStore
-        return store(URL(url), self.app, self, table_name=self.name, loop=self.loop)
+        return store(URL(url), self.app, self, table_name=self.name)
 
 
 class Uncharged:
@@ -51,14 +51,14 @@ _UNCHARGED = Uncharged()
 class Rows:
     """Reads and writes rows of owned partitions."""
 
-    def __init__(self, settings: Settings, tables: Mapping[str, RowTable], publisher: Publisher) -> None:
+    def __init__(self, settings: Settings, stores: Mapping[str, RowStore], publisher: Publisher, terms: Terms) -> None:
+        self._stores = stores
         self._publisher = publisher
+        self._terms = terms
         self._partitions = settings.topics.partitions
         self._dead_letters = topic_name(settings, DEAD_LETTERS)
         self._changelogs = {name: changelog_name(settings, name) for name in TABLES}
         self._tables_of = {changelog: name for name, changelog in self._changelogs.items()}
-        self._stores: dict[str, RowStore] = {name: table.data for name, table in tables.items()}
-        self.ownership: Ownership
 
     def get(self, table: str, partition: int, key: bytes) -> bytes | None:
         """Read a row as it is encoded, None where there is none."""
@@ -82,14 +82,14 @@ class Rows:
             NotOwner: The partition is not ours.
             RecordTooLarge: The broker would refuse the row; the store is as it was.
         """
-        encoded = encode_row(self.ownership.term(partition), *row)
+        encoded = encode_row(self._terms.term(partition), *row)
         check_size(table, key, encoded)
         self._stores[table].put(partition, key, encoded)
         self._publisher.append(self._changelogs[table], partition, key, encoded, charge)
 
     def publish_again(self, table: str, partition: int, key: bytes, charge: Charge = _UNCHARGED) -> None:
         """Send a row that stands once more, as it is: a stranger's record is behind it in the changelog."""
-        self.ownership.term(partition)
+        self._terms.term(partition)
         row = self._stores[table].get(partition, key)
         if row is not None:
             self._publisher.append(self._changelogs[table], partition, key, row, charge)
@@ -124,11 +124,11 @@ class Rows:
         """Records written and not acknowledged yet."""
         return self._publisher.unacked
 
-    def acknowledged(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], offset: int) -> None:
+    def acknowledged(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
         """The broker acknowledged a batch; if it was of a changelog, its rows are durable."""
         table = self._tables_of.get(topic)
-        if table is not None and self.ownership.owns(partition):
-            self._stores[table].acknowledged(partition, rows, offset)
+        if table is not None and self._terms.owns(partition):
+            self._stores[table].acknowledged(partition, rows, first_offset)
 
     def keep_only(self, partitions: Collection[int]) -> None:
         """Forget the rows of partitions that went to others."""

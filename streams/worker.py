@@ -9,11 +9,16 @@ from streams.app import create_app
 from streams.transport.process import SliceWorker
 
 if TYPE_CHECKING:
+    from streams.app import TidemarkApp
     from streams.settings import Settings
 
 
 def run(settings: Settings) -> None:
     """Run a worker until it is told to stop (exit 0) or meets a fault (exit 70, nothing committed)."""
+    run_app(create_app(settings))
+
+
+def run_app(app: TidemarkApp) -> None:
+    """Run a worker of this app, as ``run`` does."""
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    app = create_app(settings)
     SliceWorker(app, loglevel="INFO", redirect_stdouts=False).execute_from_commandline()

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
     from models.account_events import AccountRecord
     from models.symmio.state import Quote
-    from streams.app import TidemarkApp
-    from streams.books import Book
+    from streams.books import Book, Books
+    from streams.tables import Rows
     from streams.transport.slices import Slice
+    from streams.transport.terms import Terms
 
 _FOLDED = prometheus_client.Counter(
     "tidemark_account_records_total", "Account events, by what became of them.", ("outcome",)
@@ -47,12 +48,14 @@ _YIELD_EVERY = 50
 class AccountsAgent:
     """Keeps ``accounts``, ``watermarks`` and ``quote-history``."""
 
-    def __init__(self, app: TidemarkApp) -> None:
-        self._app = app
+    def __init__(self, rows: Rows, books: Books, terms: Terms) -> None:
+        self._rows = rows
+        self._books = books
+        self._terms = terms
 
     async def handle(self, part: Slice) -> None:
         """Fold a slice; each account's row is written once, after the history of quotes that left it."""
-        fold = _SliceFold(self._app, part)
+        fold = _SliceFold(part, self._rows, self._books[part.partition], self._terms.term(part.partition))
         for at, record in enumerate(part):
             fold.apply(record)
             if at % _YIELD_EVERY == 0:
@@ -63,11 +66,11 @@ class AccountsAgent:
 class _SliceFold:
     """What one slice changes in one partition."""
 
-    def __init__(self, app: TidemarkApp, part: Slice) -> None:
-        self._rows = app.rows
+    def __init__(self, part: Slice, rows: Rows, book: Book, term: int) -> None:
         self._part = part
-        self._book: Book = app.books[part.partition]
-        self._term = app.ownership.term(part.partition)
+        self._rows = rows
+        self._book = book
+        self._term = term
         self._changed: set[bytes] = set()
         self._controls: set[str] = set()
         self._finished: list[tuple[bytes, Quote, AccountRow]] = []

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from models.prices import Mark
-    from streams.app import TidemarkApp
+    from streams.settings import Settings
+    from streams.tables import Rows
     from streams.transport.slices import Slice
 
 _TICKS = prometheus_client.Counter(
@@ -29,12 +30,12 @@ _moved, _repeated, _refused = (_TICKS.labels(outcome) for outcome in ("moved", "
 class MarksAgent:
     """Keeps the ``marks`` table."""
 
-    def __init__(self, app: TidemarkApp) -> None:
-        self._app = app
+    def __init__(self, settings: Settings, rows: Rows) -> None:
+        self._partitions = settings.topics.partitions
+        self._rows = rows
 
     async def handle(self, part: Slice) -> None:
         """Fold a slice of ticks; each key's row is written once."""
-        rows = self._app.rows
         standing: dict[bytes, tuple[int, Mark | None]] = {}
         changed: dict[bytes, Mark] = {}
         for record in part:
@@ -42,7 +43,7 @@ class MarksAgent:
                 key, mark = self._read(record)
             except BadRecord as error:
                 _refused.inc()
-                rows.refuse(record, error, part)
+                self._rows.refuse(record, error, part)
                 continue
             if key not in standing:
                 standing[key] = self._standing(part.partition, key)
@@ -55,18 +56,18 @@ class MarksAgent:
             standing[key] = (version + 1, newer)
             changed[key] = newer
         for key, mark in changed.items():
-            rows.write(MARKS, part.partition, key, (standing[key][0], encode_mark(mark)), part)
+            self._rows.write(MARKS, part.partition, key, (standing[key][0], encode_mark(mark)), part)
 
     def _read(self, record: ConsumerRecord[bytes, bytes]) -> tuple[bytes, Mark]:
         tick = decode_tick(record.value or b"")
         key = mark_key(tick.source, tick.symbol)
-        if record.key != key or partition_of(key, self._app.settings.topics.partitions) != record.partition:
+        if record.key != key or partition_of(key, self._partitions) != record.partition:
             msg = f"expected key {key!r} in its own partition, found {record.key!r} in {record.partition}"
             raise BadRecord(msg)
         return key, mark_of(tick, record.offset)
 
     def _standing(self, partition: int, key: bytes) -> tuple[int, Mark | None]:
-        value = self._app.rows.get(MARKS, partition, key)
+        value = self._rows.get(MARKS, partition, key)
         if value is None:
             return 0, None
         row = decode_row(value)

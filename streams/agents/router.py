@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from models.chain import ChainRecord
-    from streams.app import TidemarkApp
+    from streams.settings import Settings
+    from streams.tables import Rows
     from streams.transport.slices import Slice
 
 _BLOCKS = prometheus_client.Counter(
@@ -58,10 +59,10 @@ class RouterAgent:
     up as of the record's own position.
     """
 
-    def __init__(self, app: TidemarkApp) -> None:
-        self._app = app
-        self._settings = app.settings
-        self._events = account_events_name(app.settings)
+    def __init__(self, settings: Settings, rows: Rows) -> None:
+        self._settings = settings
+        self._rows = rows
+        self._events = account_events_name(settings)
 
     async def handle(self, part: Slice) -> None:
         """Route a slice, record by record; each deployment's row is written once, after all its outputs."""
@@ -75,7 +76,7 @@ class RouterAgent:
         for name, state in states.items():
             if state.position > self._state(part.partition, name).position:
                 row = (state.position[0] + 1, encode_deployment(state))
-                self._app.rows.write(DEPLOYMENTS, part.partition, name.encode(), row, part)
+                self._rows.write(DEPLOYMENTS, part.partition, name.encode(), row, part)
             _UNSUPPORTED.labels(name).set(0 if state.open_gap is None else state.open_gap.block)
 
     def _route(
@@ -84,7 +85,7 @@ class RouterAgent:
         try:
             chain_record = decode_chain_record(record.value or b"")
         except BadRecord as error:
-            self._app.rows.refuse(record, error, part)
+            self._rows.refuse(record, error, part)
             since = Unsupported((record.offset, 0), standing.head, str(error))
             state = self._unsupported(name, standing, since, part)
         else:
@@ -162,16 +163,16 @@ class RouterAgent:
     def _to_account(self, name: str, account: str, record: Transaction | AccountCheckpoint, part: Slice) -> None:
         key = account_key(name, account)
         partition = partition_of(key, self._settings.topics.partitions)
-        self._app.rows.send(self._events, partition, key, encode_account_record(record), part)
+        self._rows.send(self._events, partition, key, encode_account_record(record), part)
         _SENT.labels(name).inc()
 
     def _to_all(self, name: str, record: AccountRecord, part: Slice) -> None:
         value = encode_account_record(record)
         for partition in range(self._settings.topics.partitions):
-            self._app.rows.send(self._events, partition, name.encode(), value, part)
+            self._rows.send(self._events, partition, name.encode(), value, part)
 
     def _state(self, partition: int, name: str) -> DeploymentState:
-        value = self._app.rows.get(DEPLOYMENTS, partition, name.encode())
+        value = self._rows.get(DEPLOYMENTS, partition, name.encode())
         return DeploymentState() if value is None else decode_deployment(decode_row(value).body)
 
     def _account_of(self, partition: int, name: str, quote_id: int, offset: int) -> str | None:
@@ -182,7 +183,7 @@ class RouterAgent:
         return account
 
     def _routes(self, partition: int, key: bytes) -> list[tuple[int, str, int]]:
-        value = self._app.rows.get(QUOTES, partition, key)
+        value = self._rows.get(QUOTES, partition, key)
         return [] if value is None else [tuple(route) for route in decode_row(value).body["routes"]]
 
     def _write_route(self, part: Slice, key: bytes, account: str, symbol_id: int, offset: int) -> None:
@@ -190,13 +191,13 @@ class RouterAgent:
         if routes and routes[-1][0] >= offset:
             return
         routes = [*routes, (offset, account, symbol_id)][-_ROUTES_KEPT:]
-        self._app.rows.write(QUOTES, part.partition, key, (offset + 1, {"routes": routes}), part)
+        self._rows.write(QUOTES, part.partition, key, (offset + 1, {"routes": routes}), part)
 
     def _write_market(self, part: Slice, name: str, market: Market, offset: int) -> None:
         key = market_key(name, market.symbol_id)
-        value = self._app.rows.get(MARKETS, part.partition, key)
+        value = self._rows.get(MARKETS, part.partition, key)
         row = None if value is None else decode_row(value)
         if row is not None and row.version > offset + 1:
             return
         merged = market if row is None else market.over(decode_market(market.symbol_id, row.body))
-        self._app.rows.write(MARKETS, part.partition, key, (offset + 1, encode_market(merged)), part)
+        self._rows.write(MARKETS, part.partition, key, (offset + 1, encode_market(merged)), part)

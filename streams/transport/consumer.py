@@ -150,7 +150,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         if self.dead is not None:
             return False
         handed = self._handed.get(part.tp)
-        if handed is None or part not in handed or not self.app.ownership.owns(part.partition):
+        if handed is None or part not in handed or not self.app.terms.owns(part.partition):
             return False
         for earlier in handed:
             if earlier is part:

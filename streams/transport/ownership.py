@@ -8,22 +8,19 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from models.errors import TidemarkError
 from streams.topics import OWNERSHIP, topic_name
+from streams.transport.terms import NotOwner
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from aiokafka import AIOKafkaProducer, ConsumerRecord
 
     from streams.settings import Settings
     from streams.tables import Rows
+    from streams.transport.terms import Terms
 
 _log = logging.getLogger(__name__)
-
-
-class NotOwner(TidemarkError):
-    """A row was to be written in a partition that is not, or no longer, this worker's. A fault of the writer."""
 
 
 class Writer(Protocol):
@@ -44,42 +41,28 @@ class Ownership:
     the owner that came after it.
     """
 
-    def __init__(self, settings: Settings, producer: AIOKafkaProducer, rows: Rows, writers: Sequence[Writer]) -> None:
+    def __init__(self, settings: Settings, terms: Terms, rows: Rows, writers: Sequence[Writer]) -> None:
         self._topic = topic_name(settings, OWNERSHIP)
         self._instance = settings.worker.instance_id or ""
-        self._producer = producer
+        self._terms = terms
         self._rows = rows
         self._writers = writers
         self._claimed: dict[int, int] = {}
-        self._terms: dict[int, int] = {}
         self._overwritten: set[tuple[str, int, bytes]] = set()
+        self._producer: AIOKafkaProducer | None = None
 
-    @property
-    def partitions(self) -> Collection[int]:
-        """The partitions owned now."""
-        return self._terms.keys()
-
-    def owns(self, partition: int) -> bool:
-        """Whether rows of ``partition`` may be written."""
-        return partition in self._terms
-
-    def term(self, partition: int) -> int:
-        """The term under which rows of ``partition`` are written.
-
-        Raises:
-            NotOwner: It is not ours.
-        """
-        term = self._terms.get(partition)
-        if term is None:
-            msg = f"expected to own partition {partition}, found only {sorted(self._terms)}"
-            raise NotOwner(msg)
-        return term
+    def start(self, producer: AIOKafkaProducer) -> None:
+        """Claim through ``producer``."""
+        self._producer = producer
 
     async def claim(self, partitions: Sequence[int]) -> None:
         """Claim the terms of partitions that were assigned; they are not ours before ``take``."""
-        claim = orjson.dumps({"instance": self._instance})
+        claim, producer = orjson.dumps({"instance": self._instance}), self._producer
+        if producer is None:
+            msg = "expected Ownership to be started before partitions are assigned"
+            raise NotOwner(msg)
         sent = [
-            await self._producer.send(self._topic, claim, key=b"%d" % partition, partition=partition)
+            await producer.send(self._topic, claim, key=b"%d" % partition, partition=partition)
             for partition in partitions
         ]
         metadata = await asyncio.gather(*sent)
@@ -94,17 +77,25 @@ class Ownership:
             self._overwritten.discard((table, partition, record.key))
         self._overwritten.update((table, partition, key) for key in overwritten)
 
-    async def take(self, partitions: Sequence[int]) -> None:
-        """Own the claimed partitions, recovered as they now are; start their writers."""
-        self._terms = {partition: self._claimed[partition] for partition in partitions}
+    async def take(self, partitions: Sequence[int]) -> bool:
+        """Own the claimed partitions, recovered as they now are; start their writers.
+
+        Returns:
+            False where they were given up again meanwhile.
+        """
+        terms = {partition: self._claimed[partition] for partition in partitions}
+        self._terms.hold(terms)
         self._rows.keep_only(partitions)
         for table, partition, key in sorted(self._overwritten):
             self._rows.publish_again(table, partition, key)
         self._rows.flush()
-        _log.info("owner of terms=%s rewritten=%d", self._terms, len(self._overwritten))
+        _log.info("owner of terms=%s rewritten=%d", terms, len(self._overwritten))
         for writer in self._writers:
             for partition in partitions:
+                if not self._terms.are(terms):
+                    return False
                 await writer.start(partition)
+        return self._terms.are(terms)
 
     async def stop_writers(self) -> None:
         """End what writes outside slices; slices may still finish."""
@@ -113,12 +104,13 @@ class Ownership:
 
     async def release(self, within_s: float) -> None:
         """Give all partitions up, once what was written is acknowledged or ``within_s`` is over."""
-        if not self._terms:
+        released = sorted(self._terms.partitions)
+        if not released:
             return
         try:
             await asyncio.wait_for(self._rows.drain(), within_s)
         except TimeoutError:
             _log.warning("released with unacknowledged records=%d", self._rows.unacked)
         self._rows.forget_unacked()
-        released, self._terms = sorted(self._terms), {}
+        self._terms.hold({})
         _log.info("released partitions=%s", released)

@@ -8,12 +8,9 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import faust
-
-if TYPE_CHECKING:
-    from streams.transport.consumer import SliceConsumer
 
 EXIT_FATAL = 70
 EXIT_DEADLINE = 75
@@ -25,7 +22,17 @@ _STOP_DEADLINE_S = 2.8
 _log = logging.getLogger(__name__)
 
 
-def crash(consumer: SliceConsumer | None, error: BaseException) -> None:
+class GroupMember(Protocol):
+    """The consumer whose process is to end; ``dead`` is why, None while it lives."""
+
+    dead: BaseException | None
+
+    @property
+    def thread(self) -> Any:
+        """The thread with aiokafka's consumer and its coordinator."""
+
+
+def crash(consumer: GroupMember | None, error: BaseException) -> None:
     """End the process without committing anything more: leave the group, then exit 70. Safe to call again."""
     if consumer is not None:
         if consumer.dead is not None:

@@ -74,18 +74,15 @@ class Publisher:
     """Collects records per topic and partition and sends whole batches, in order within a partition.
 
     Args:
-        producer: The started aiokafka producer; acks=all and idempotent.
         fatal: Ends the process without a commit; called when the broker did not take a record.
-        on_acked: Called with each acknowledged batch: topic, partition, keys and values, offset of the last record.
+        on_acked: Called with each acknowledged batch: topic, partition, keys and values, offset of the first record.
     """
 
     def __init__(
         self,
-        producer: AIOKafkaProducer,
         fatal: Callable[[BaseException], None],
         on_acked: Callable[[str, int, list[tuple[bytes, bytes]], int], None],
     ) -> None:
-        self._producer = producer
         self._fatal = fatal
         self._on_acked = on_acked
         self._groups: dict[tuple[str, int], list[tuple[bytes, bytes, Charge]]] = {}
@@ -93,7 +90,11 @@ class Publisher:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._pumping = asyncio.create_task(self._pump(), name="publisher")
+        self._pumping: asyncio.Task[None] | None = None
+
+    def start(self, producer: AIOKafkaProducer) -> None:
+        """Send through ``producer``, which is started, acks=all and idempotent."""
+        self._pumping = asyncio.create_task(self._pump(producer), name="publisher")
 
     @property
     def unacked(self) -> int:
@@ -123,10 +124,11 @@ class Publisher:
 
     async def stop(self) -> None:
         """End the pump; what is not sent stays unsent."""
-        self._pumping.cancel()
-        await asyncio.wait([self._pumping])
+        if self._pumping is not None:
+            self._pumping.cancel()
+            await asyncio.wait([self._pumping])
 
-    async def _pump(self) -> None:
+    async def _pump(self, producer: AIOKafkaProducer) -> None:
         try:
             while True:
                 await self._wake.wait()
@@ -134,7 +136,7 @@ class Publisher:
                 groups, self._groups = self._groups, {}
                 if groups:
                     await asyncio.gather(
-                        *(self._send(topic, partition, group) for (topic, partition), group in groups.items())
+                        *(self._send(producer, topic, partition, group) for (topic, partition), group in groups.items())
                     )
         except asyncio.CancelledError:
             raise
@@ -142,10 +144,12 @@ class Publisher:
             self._fatal(error)
             raise
 
-    async def _send(self, topic: str, partition: int, group: list[tuple[bytes, bytes, Charge]]) -> None:
+    async def _send(
+        self, producer: AIOKafkaProducer, topic: str, partition: int, group: list[tuple[bytes, bytes, Charge]]
+    ) -> None:
         at = 0
         while at < len(group):
-            batch = self._producer.create_batch()
+            batch = producer.create_batch()
             first = at
             while at < len(group) and batch.append(key=group[at][0], value=group[at][1], timestamp=None) is not None:
                 at += 1
@@ -153,7 +157,7 @@ class Publisher:
                 msg = f"expected a record of {topic} to fit an empty batch, found {len(group[at][1])} bytes"
                 raise RecordTooLarge(msg)
             batch.close()
-            sent = await self._producer.send_batch(batch, topic, partition=partition)
+            sent = await producer.send_batch(batch, topic, partition=partition)
             sent.add_done_callback(partial(self._acknowledge, group[first:at]))
 
     def _acknowledge(self, records: list[tuple[bytes, bytes, Charge]], sent: asyncio.Future[RecordMetadata]) -> None:
@@ -162,8 +166,8 @@ class Publisher:
             self._fatal(error)
             return
         written = sent.result()
-        last_offset = written.offset + len(records) - 1
-        self._on_acked(written.topic, written.partition, [(key, value) for key, value, _ in records], last_offset)
+        rows = [(key, value) for key, value, _ in records]
+        self._on_acked(written.topic, written.partition, rows, written.offset)
         for charge, count in Counter(charge for _, _, charge in records).items():
             charge.acked(count)
         self._unacked -= len(records)

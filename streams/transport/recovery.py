@@ -77,8 +77,8 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
         if self.signal_recovery_start.is_set():
             return
         _log.info("recovered partitions=%s records=%d seconds=%.2f", partitions, rows, time.monotonic() - started_s)
-        await self.app.ownership.take(partitions)
-        await self.on_recovery_completed(generation)
+        if await self.app.ownership.take(partitions):
+            await self.on_recovery_completed(generation)
 
     async def _restore(self, actives: set[TP]) -> int:
         consumer = AIOKafkaConsumer(
@@ -107,6 +107,8 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
                     await asyncio.sleep(0)
                 # By position: the last record before the end may have been compacted away.
                 left = {tp for tp in left if await consumer.position(tp) < end[tp]}
+            for tp in tps:
+                self._store(tp).restored(tp.partition, end[tp])
         finally:
             await consumer.stop()
         return read

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import faust
 
@@ -14,11 +14,22 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
     from faust.types import TP
 
-    from streams.transport.consumer import SliceConsumer
-
 
 class SliceMisused(TidemarkError):
     """An agent broke the protocol of slices: begin, write, done, once each and in order. A fault of the agent."""
+
+
+class SliceKeeper(Protocol):
+    """Who handed a slice out, and commits it when it is complete."""
+
+    def begin(self, part: Slice) -> bool:
+        """Take a slice up, or say that it is no longer ours."""
+
+    def slice_done(self, part: Slice) -> None:
+        """Its agent is done with it."""
+
+    def slice_complete(self, part: Slice) -> None:
+        """It is done, and all of it is acknowledged."""
 
 
 class Slice:
@@ -29,7 +40,7 @@ class Slice:
     """
 
     def __init__(
-        self, records: Sequence[ConsumerRecord[bytes, bytes]], tp: TP, generation: int, consumer: SliceConsumer
+        self, records: Sequence[ConsumerRecord[bytes, bytes]], tp: TP, generation: int, keeper: SliceKeeper
     ) -> None:
         self.tp = tp
         self.generation = generation
@@ -39,7 +50,7 @@ class Slice:
         self.closed = False
         self.pending = 0
         self._records = records
-        self._consumer = consumer
+        self._keeper = keeper
 
     def __iter__(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
         return iter(self._records)
@@ -50,7 +61,7 @@ class Slice:
         Raises:
             SliceMisused: An earlier slice of the partition was begun and never done: going on would lose its records.
         """
-        return self._consumer.begin(self)
+        return self._keeper.begin(self)
 
     def done(self) -> None:
         """Say that every record is folded and every row and output is written."""
@@ -58,7 +69,7 @@ class Slice:
             msg = f"expected one begin() and one done() for {self}, found done() {'twice' if self.closed else 'first'}"
             raise SliceMisused(msg)
         self.closed = True
-        self._consumer.slice_done(self)
+        self._keeper.slice_done(self)
 
     def opened(self) -> None:
         """A row or output was charged to this slice."""
@@ -71,7 +82,7 @@ class Slice:
         """The broker acknowledged ``count`` rows and outputs of this slice."""
         self.pending -= count
         if self.complete:
-            self._consumer.slice_complete(self)
+            self._keeper.slice_complete(self)
 
     @property
     def partition(self) -> int:

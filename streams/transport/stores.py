@@ -68,9 +68,11 @@ class RowStore(base.Store):  # type: ignore[misc]
         row = self._unacked[partition].get(key)
         return self._read(partition, key) if row is None else row
 
-    def acknowledged(self, partition: int, rows: Sequence[tuple[bytes, bytes]], offset: int) -> None:
-        """Make rows durable: the changelog holds them, the last one at ``offset``."""
-        if offset <= (-1 if (held := self.restored_to(partition)) is None else held):
+    def acknowledged(self, partition: int, rows: Sequence[tuple[bytes, bytes]], first_offset: int) -> None:
+        """Make rows durable: the changelog holds them, one after the other from ``first_offset`` on."""
+        held = self.restored_to(partition)
+        last_offset = first_offset + len(rows) - 1
+        if held is None or last_offset <= held:
             return
         unacked = self._unacked[partition]
         durable: dict[bytes, bytes | None] = {}
@@ -82,7 +84,8 @@ class RowStore(base.Store):  # type: ignore[misc]
                 if standing is not None and row_order(row) < row_order(standing):
                     continue
             durable[key] = row
-        self._commit(partition, durable, offset)
+        # A gap before our batch is what somebody else wrote: the store does not have it, and must say so.
+        self._commit(partition, durable, last_offset if first_offset == held + 1 else held)
 
     def restore(self, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> set[bytes]:
         """Apply changelog records; return the keys whose last record is not their highest row."""
@@ -90,6 +93,10 @@ class RowStore(base.Store):  # type: ignore[misc]
         written, overwritten = newest_rows(records, standing)
         self._commit(partition, written, records[-1].offset)
         return overwritten
+
+    def restored(self, partition: int, end: int) -> None:
+        """The changelog has been read up to, and without, offset ``end``."""
+        self._commit(partition, {}, end - 1)
 
     def forget_unacked(self) -> None:
         """Drop what was not acknowledged; recovery reads it again if the changelog has it all the same."""

@@ -177,6 +177,33 @@ async def test_two_workers_joining_and_leaving_in_the_middle_of_slices_cost_noth
                     await assert_as_undisturbed(settings, undisturbed, again, third)
 
 
+async def test_a_worker_that_slept_past_its_session_and_wakes_beside_its_successor_costs_nothing(
+    kafka: str, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    settings = golden_settings(kafka, tmp_path, store="rocksdb")
+    chain = await start(settings)
+    await write_chain(settings, DEPLOYMENT, chain[: len(chain) // 2])
+    await write_ticks(settings, ticks(SYMBOL, TICKS))
+    async with worker(settings, instance="worker-0", fault="slow") as sleeper:
+        await eventually(sleeper.folding, 30)
+        sleeper.pause()
+        async with worker(settings, instance="worker-1") as successor:
+            await successor.ready(60)
+            await all_committed(settings)
+            await write_chain(settings, DEPLOYMENT, chain[len(chain) // 2 :])
+            sleeper.wake()
+            await all_committed(settings)
+            successor.kill()
+            supervised = Supervised(settings)
+            if sleeper.process.poll() is None:
+                await eventually(sleeper.is_ready, 60)
+                await assert_as_undisturbed(settings, undisturbed, sleeper)
+            else:
+                again = await supervised.working()
+                await assert_as_undisturbed(settings, undisturbed, again)
+                again.kill()
+
+
 async def test_a_broker_killed_three_times_stops_the_flow_and_skips_nothing(
     tmp_path: Path, undisturbed: Undisturbed
 ) -> None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from streams import app, health, worker
 from streams.agents import accounts
+from streams.app import create_app
 from streams.settings import load_settings
 from streams.topics import ACCOUNTS
+from streams.worker import run_app
 
 if TYPE_CHECKING:
+    from streams.app import TidemarkApp
     from streams.transport.slices import Slice
 
 FAULTS = ("none", "slow", "exception", "too-large", "hang", "spin", "left-undone")
@@ -28,22 +30,19 @@ _AFTER_SLICES = 5
 _SLOW_S = 0.02
 
 
-class RowServer(health.AdminServer):
-    """The admin port with the worker's own rows."""
+def serve_rows(app: TidemarkApp) -> None:
+    """Add ``/rows/TABLE`` to the admin port."""
 
-    def __init__(self, app: Any) -> None:  # noqa: ANN401 - as its base
-        super().__init__(app)
-        self._runner.app.router.add_get("/rows/{table}", self._rows)
-
-    async def _rows(self, request: web.Request) -> web.Response:
-        table = request.match_info["table"]
+    async def rows(request: web.Request) -> web.Response:
         return web.json_response(
             {
                 key.decode(): base64.b64encode(row).decode()
-                for partition in self._app.ownership.partitions
-                for key, row in self._app.rows.items(table, partition)
+                for partition in app.terms.partitions
+                for key, row in app.rows.items(request.match_info["table"], partition)
             }
         )
+
+    app.admin.server.router.add_get("/rows/{table}", rows)
 
 
 def put_in(fault: str) -> None:
@@ -92,5 +91,6 @@ def put_in(fault: str) -> None:
 
 if __name__ == "__main__":
     put_in(sys.argv[1])
-    app.AdminServer = RowServer  # type: ignore[attr-defined]
-    worker.run(load_settings())
+    tidemark_app = create_app(load_settings())
+    serve_rows(tidemark_app)
+    run_app(tidemark_app)

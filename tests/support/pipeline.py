@@ -76,6 +76,14 @@ class WorkerProcess:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
 
+    def pause(self) -> None:
+        """Let it sleep: SIGSTOP."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on: SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
     async def exit_code(self, timeout_s: float = 20) -> int:
         """Wait for it to end by itself."""
         await eventually(lambda: self.process.poll() is not None, timeout_s)

@@ -56,6 +56,7 @@ def test_a_row_that_was_not_acknowledged_is_read_but_not_durable(store: RowStore
 
 def test_an_acknowledged_row_is_durable_with_its_offset(store: RowStore) -> None:
     written = row(1, 1)
+    store.restored(0, 7)
     store.put(0, b"k", written)
     store.acknowledged(0, [(b"k", written)], 7)
 
@@ -64,6 +65,7 @@ def test_an_acknowledged_row_is_durable_with_its_offset(store: RowStore) -> None
 
 
 def test_an_acknowledgement_leaves_a_newer_row_in_front(store: RowStore) -> None:
+    store.restored(0, 7)
     older, newer = row(1, 1), row(1, 2)
     store.put(0, b"k", older)
     store.put(0, b"k", newer)
@@ -79,6 +81,16 @@ def test_a_late_acknowledgement_does_not_undo_what_recovery_read_since(store: Ro
     store.acknowledged(0, [(b"k", row(1, 1))], 10)
 
     assert row(2, 5) == store.get(0, b"k")
+
+
+def test_a_batch_behind_somebody_elses_records_does_not_hide_them_from_recovery(store: RowStore) -> None:
+    store.restored(0, 7)
+    written = row(1, 1)
+    store.put(0, b"k", written)
+    store.acknowledged(0, [(b"k", written)], 9)
+
+    assert [(b"k", written)] == list(store.rows(0))
+    assert 6 == store.restored_to(0)
 
 
 def test_recovery_keeps_the_highest_row_and_names_what_a_stranger_wrote_over(store: RowStore) -> None:
