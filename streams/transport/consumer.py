@@ -16,7 +16,7 @@ from streams.transport.process import crash
 from streams.transport.slices import Slice, SliceMisused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from aiokafka import ConsumerRecord
 
@@ -65,6 +65,8 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.dead: BaseException | None = None
         self._handed: defaultdict[TP, deque[Slice]] = defaultdict(deque)
+        self._open: set[Slice] = set()
+        self._latest: dict[TP, Slice] = {}
         self._next: dict[TP, int] = {}
         self._committed: dict[TP, int] = {}
         self._epoch = 0
@@ -102,7 +104,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     async def _deliver_next(self) -> None:
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
-        if self._open_slices() >= _OPEN_SLICES:
+        if len(self._open) >= _OPEN_SLICES:
             # On all partitions together: leaving one out of getmany() makes aiokafka skip its whole node.
             self._room.clear()
             await self.wait(self._room, timeout=_POLL_S)
@@ -112,16 +114,19 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             await self.wait(self.suspend_flow, timeout=0.05)
             return
         epoch = self._epoch
-        fetched = await self._getmany(active, _POLL_S)
-        if epoch != self._epoch:
-            # Fetched across a seek: a gap cannot be told from records thrown away. Read again from where we stand.
-            again = {TP(*tp): self._next[TP(*tp)] for tp in fetched or () if TP(*tp) in self._next}
-            if again and self.flow_active:
-                await self._thread.seek_wait(again)
+        fetched = {TP(*tp): records for tp, records in (await self._getmany(active, _POLL_S) or {}).items()}
+        if epoch == self._epoch and await self._deliver_all(fetched):
             return
-        for tp, records in (fetched or {}).items():
-            if not await self._deliver(TP(*tp), records):
-                return
+        # Thrown away, or fetched across a seek, where a gap cannot be told from that: read again from where we stand.
+        again = {tp: self._next[tp] for tp in fetched if tp in self._next}
+        if again and self.flow_active:
+            await self._thread.seek_wait(again)
+
+    async def _deliver_all(self, fetched: Mapping[TP, list[ConsumerRecord[bytes, bytes]]]) -> bool:
+        for tp, records in fetched.items():
+            if not await self._deliver(tp, records):
+                return False
+        return True
 
     async def _deliver(self, tp: TP, records: list[ConsumerRecord[bytes, bytes]]) -> bool:
         epoch, generation = self._epoch, self.app.consumer_generation_id
@@ -139,6 +144,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
                 None, None, part, None, 0, 0, tp, generation_id=generation,
             )  # fmt: skip
             self._handed[tp].append(part)
+            self._open.add(part)
             self._next[tp] = part.last_offset + 1
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
         return True
@@ -147,17 +153,13 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
 
     def begin(self, part: Slice) -> bool:
         """Take a slice up, or say that it is no longer ours (see ``Slice.begin``)."""
-        if self.dead is not None:
+        if self.dead is not None or part not in self._open or not self.app.terms.owns(part.partition):
             return False
-        handed = self._handed.get(part.tp)
-        if handed is None or part not in handed or not self.app.terms.owns(part.partition):
-            return False
-        for earlier in handed:
-            if earlier is part:
-                break
-            if not earlier.closed:
-                msg = f"expected {earlier} to be done before {part} is begun"
-                raise SliceMisused(msg)
+        earlier = self._latest.get(part.tp)
+        if earlier is not None and not earlier.closed:
+            msg = f"expected {earlier} to be done before {part} is begun"
+            raise SliceMisused(msg)
+        self._latest[part.tp] = part
         part.begun = True
         return True
 
@@ -170,27 +172,25 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
 
     def slice_complete(self, part: Slice) -> None:
         """Make room for another."""
-        del part
+        self._open.discard(part)
         self._room.set()
         self._progress.set()
 
-    def _open_slices(self) -> int:
-        return sum(not part.complete for parts in self._handed.values() for part in parts)
-
     def _begun(self) -> list[Slice]:
-        return [part for parts in self._handed.values() for part in parts if part.begun and not part.complete]
+        return [part for part in self._open if part.begun]
 
     @property
     def settled(self) -> bool:
         """Whether nothing is half done: a stop now loses nothing and repeats nothing but unbegun slices."""
         return self.dead is None and not self._begun()
 
-    def _drop(self, tps: Iterable[TP] | None = None) -> None:
+    def _drop(self) -> None:
         self._epoch += 1
-        for tp in list(self._handed if tps is None else tps):
-            self._handed.pop(tp, None)
-            self._next.pop(tp, None)
-            self._committed.pop(tp, None)
+        self._handed.clear()
+        self._open.clear()
+        self._latest.clear()
+        self._next.clear()
+        self._committed.clear()
         self._room.set()
 
     # -- seeking
