@@ -13,7 +13,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from streams.topics import Topic, create_topics
 from tests.support.broker import JARS, new_broker
 from tidemark.broker import Broker
+from tidemark.broker import broker as module
 from tidemark.broker.probe import cluster_id_at
+from tidemark.ports import free_port
 from tidemark.processes import wait_gone
 
 if TYPE_CHECKING:
@@ -136,3 +138,20 @@ def _tcp_table() -> list[str]:
         with open(name) as table:  # noqa: PTH123 - no file, a view of the kernel
             lines += table.readlines()[1:]
     return lines
+
+
+def test_a_port_taken_between_the_look_and_the_start_is_given_up_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        looks = iter([taken])
+        found = free_port
+        monkeypatch.setattr(module, "free_port", lambda host, port: next(looks, None) or found(host, port))
+        broker = new_broker(tmp_path)
+        try:
+            assert f"127.0.0.1:{taken}" != broker.start()
+        finally:
+            broker.stop()

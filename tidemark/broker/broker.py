@@ -13,7 +13,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tidemark.broker.errors import BrokerFailed
+from tidemark.broker.errors import BrokerFailed, PortTaken
 from tidemark.broker.jars import ensure_jars
 from tidemark.broker.java import find_java
 from tidemark.broker.probe import cluster_id_at
@@ -33,6 +33,7 @@ _LOGGING = (
 _READY_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 _LAST_LINES = 2_000
+_TAKEN = "Address already in use"
 
 
 class Broker:
@@ -51,6 +52,7 @@ class Broker:
         self._controller_port: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._adopted_pid: int | None = None
+        self._log_start = 0
 
     @property
     def bootstrap(self) -> str:
@@ -78,13 +80,21 @@ class Broker:
         Raises:
             BrokerFailed: Java or the jars are missing, or the broker did not come up.
         """
-        self.spawn()
-        try:
-            self.wait_ready()
-        except BrokerFailed:
-            self.kill()
-            raise
-        return self.bootstrap
+        while True:
+            chooses_port = self._port is None
+            self.spawn()
+            try:
+                self.wait_ready()
+            except PortTaken:
+                self.kill()
+                if not chooses_port:
+                    raise
+                self._port = self._controller_port = self._wanted_port = None
+            except BrokerFailed:
+                self.kill()
+                raise
+            else:
+                return self.bootstrap
 
     def spawn(self) -> None:
         """Start the process without waiting for it to serve.
@@ -107,6 +117,7 @@ class Broker:
         self._format([java, *_JVM, *_LOGGING, *classpath], properties)
         command = [java, *_JVM, *_LOGGING, *classpath, "kafka.Kafka", str(properties)]
         with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 tied_to_us(command),
                 stdin=subprocess.DEVNULL,
@@ -125,10 +136,10 @@ class Broker:
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while cluster_id_at(HOST, self._port or 0) != self._cluster_id():
             if self.pid is None:
-                msg = f"the broker ended before it was ready; the end of {self.log_file}:\n{self._said()}"
-                raise BrokerFailed(msg)
+                msg = f"the broker ended before it was ready; {self._last_words()}"
+                raise PortTaken(msg) if _TAKEN in self._said() else BrokerFailed(msg)
             if time.monotonic() > deadline:
-                msg = f"the broker is not ready after {_READY_TIMEOUT_S} s; the end of {self.log_file}:\n{self._said()}"
+                msg = f"the broker is not ready after {_READY_TIMEOUT_S} s; {self._last_words()}"
                 raise BrokerFailed(msg)
             time.sleep(_POLL_S)
 
@@ -200,5 +211,8 @@ class Broker:
         scratch.write_text(json.dumps(state))
         scratch.replace(self._state_file)
 
+    def _last_words(self) -> str:
+        return f"the end of {self.log_file}:\n{self._said()[-_LAST_LINES:]}"
+
     def _said(self) -> str:
-        return self.log_file.read_text(errors="replace")[-_LAST_LINES:]
+        return self.log_file.read_bytes()[self._log_start :].decode(errors="replace")

@@ -10,3 +10,7 @@ class BrokerFailed(TidemarkError):
 
     Another way out is always a cluster of one's own, given by ``TIDEMARK_KAFKA`` or ``tidemark up --bootstrap``.
     """
+
+
+class PortTaken(BrokerFailed):
+    """Somebody else took the port between the look for a free one and the broker's own start."""
