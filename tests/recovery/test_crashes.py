@@ -119,6 +119,7 @@ async def test_killed_at_random_moments_the_tables_are_as_if_nothing_had_happene
         await write_ticks(settings, ticks(SYMBOL, TICKS // kills, start=at * TICKS // kills))
         async with worker(settings, fault="slow") as process:
             await process.ready()
+            # Not waiting for anything: the random moment of the kill is what is tested.
             await asyncio.sleep(moment.uniform(0, 0.6))
             process.kill()
     async with worker(settings) as process:
