@@ -40,10 +40,11 @@ class Final(msgspec.Struct, tag="final", tag_field="kind", frozen=True):
 
 
 class RolledBack(msgspec.Struct, tag="rollback", tag_field="kind", frozen=True):
-    """What blocks above ``ancestor`` did is to be undone."""
+    """What blocks above ``ancestor`` did is to be undone; ``supported``: also what made the deployment unsupported."""
 
     position: Position
     ancestor: int
+    supported: bool = False
 
 
 class Unsupported(msgspec.Struct, tag="unsupported", tag_field="kind", frozen=True):
@@ -55,17 +56,24 @@ class Unsupported(msgspec.Struct, tag="unsupported", tag_field="kind", frozen=Tr
 
 
 class Supported(msgspec.Struct, tag="supported", tag_field="kind", frozen=True):
-    """What stood against the deployment's logs is gone: it was joined at ``block``, or rolled back to it.
+    """The deployment was joined anew at ``block``: accounts are known again from their checkpoints on, which follow.
 
-    ``enumerated`` says of a join whether every account follows as a checkpoint; None where this is no join.
+    ``enumerated`` says whether every account has one.
     """
 
     position: Position
     block: int
-    enumerated: bool | None = None
+    enumerated: bool
 
 
-AccountRecord = Transaction | AccountCheckpoint | Final | RolledBack | Unsupported | Supported
+class Unfoldable(msgspec.Struct, tag="unfoldable", tag_field="kind", frozen=True):
+    """A transaction of the account that cannot be sent to it; the account is unknown from there on."""
+
+    position: Position
+    cause: str
+
+
+AccountRecord = Transaction | AccountCheckpoint | Unfoldable | Final | RolledBack | Unsupported | Supported
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AccountRecord] = msgspec.json.Decoder(AccountRecord)

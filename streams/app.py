@@ -26,10 +26,13 @@ from streams.transport.process import SliceWorker, crash
 from streams.transport.publisher import Publisher
 from streams.transport.recovery import SliceTableManager
 from streams.transport.slices import SliceSchema
+from streams.transport.stall import StallWatch
 from streams.transport.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable
+    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+
+    from faust.types import TP
 
     from streams.settings import Settings
     from streams.transport.slices import Slice
@@ -92,6 +95,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.ownership.start(producer)
         self.connected = True
         await self._start_resource(self.markets)
+        await self._start_resource(StallWatch(self.settings.bootstrap, self._next_offsets, self.crash_now))
         await self._start_resource(self.admin)
 
     async def on_stop(self) -> None:
@@ -116,15 +120,17 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
             "lag_records": lag,
             "unacked_records": self.rows.unacked,
             "oldest_mark_age_ms": self.markets.oldest_mark_age_ms(),
-            "unsupported": {
-                deployment: {"since_block": mark.unsupported_since, "reason": mark.reason}
+            "deployments": {
+                deployment: {"head": mark.head, "unsupported_since": mark.unsupported_since, "reason": mark.reason}
                 for book in books
                 for deployment, mark in book.watermarks.items()
-                if mark.unsupported_since is not None
             },
         }
 
-    async def _start_resource(self, resource: AIOKafkaProducer | Markets | AdminServer) -> None:
+    def _next_offsets(self) -> Mapping[TP, int] | None:
+        return None if self._consumer is None else self._consumer.next_offsets
+
+    async def _start_resource(self, resource: AIOKafkaProducer | Markets | StallWatch | AdminServer) -> None:
         self._resources.push_async_callback(resource.stop)
         await resource.start()
 

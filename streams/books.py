@@ -64,10 +64,14 @@ class Book:
         self.dirty.update(keys)
         self.touched.set()
 
+    def accounts_of(self, deployment: str) -> list[bytes]:
+        """Every account of a deployment, by key."""
+        prefix = f"{deployment}:".encode()
+        return sorted(key for key in self.accounts if key.startswith(prefix))
+
     def touch_deployment(self, deployment: str) -> None:
         """Mark every account of a deployment dirty."""
-        prefix = f"{deployment}:".encode()
-        self.touch(key for key in self.accounts if key.startswith(prefix))
+        self.touch(self.accounts_of(deployment))
 
     def watermark(self, deployment: str) -> DeploymentWatermark:
         """What this partition knows of a deployment."""

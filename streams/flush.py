@@ -82,9 +82,10 @@ class Flush:
 
     async def _run(self, book: Book) -> None:
         subtotals = Subtotals()
-        written_s = time.monotonic()
+        # The first write also zeroes what stands for positions that are no more: no account would bring it about.
+        written_s, is_due = time.monotonic(), True
         while True:
-            with_deadline = _SUBTOTALS_EVERY_S if subtotals.changed else None
+            with_deadline = _SUBTOTALS_EVERY_S if subtotals.changed or is_due else None
             try:
                 await asyncio.wait_for(book.touched.wait(), with_deadline)
             except TimeoutError:
@@ -100,7 +101,7 @@ class Flush:
                     await self._value(book, dirty, subtotals)
             if time.monotonic() - written_s >= _SUBTOTALS_EVERY_S:
                 self._write_subtotals(book, subtotals)
-                written_s = time.monotonic()
+                written_s, is_due = time.monotonic(), False
             self._rows.flush()
 
     async def _value(self, book: Book, dirty: set[bytes], subtotals: Subtotals) -> None:

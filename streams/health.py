@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _LAG = prometheus_client.Gauge("tidemark_worker_lag_records", "Records not handed to an agent yet.", ("topic",))
 _OWNED = prometheus_client.Gauge("tidemark_worker_partitions", "Partitions this worker owns.")
 _ACCOUNTS = prometheus_client.Gauge("tidemark_worker_accounts", "Accounts in the owned partitions.")
+_UNSUPPORTED = prometheus_client.Gauge(
+    "tidemark_deployment_unsupported_since_block",
+    "First block whose logs are not supported, 0 where all are.",
+    ("deployment",),
+)
 _UNACKED = prometheus_client.Gauge("tidemark_worker_unacked_records", "Records written and not acknowledged yet.")
 _MARK_AGE = prometheus_client.Gauge(
     "tidemark_oldest_mark_age_seconds", "Age of the oldest mark in use; NaN where none is."
@@ -28,7 +33,8 @@ class AdminServer:
     Args:
         settings: Where to listen.
         status: What the worker says of itself: ``ready``, ``partitions``, ``accounts``, ``lag_records`` by topic,
-            ``unacked_records``, ``oldest_mark_age_ms`` and ``unsupported`` deployments.
+            ``unacked_records``, ``oldest_mark_age_ms`` and ``deployments``, each with ``unsupported_since``, a block or
+            null.
     """
 
     def __init__(self, settings: WorkerSettings, status: Callable[[], dict[str, Any]]) -> None:
@@ -71,6 +77,8 @@ class AdminServer:
         _OWNED.set(len(status["partitions"]))
         _ACCOUNTS.set(status["accounts"])
         _UNACKED.set(status["unacked_records"])
+        for deployment, known in status["deployments"].items():
+            _UNSUPPORTED.labels(deployment).set(known["unsupported_since"] or 0)
         age_ms = status["oldest_mark_age_ms"]
         _MARK_AGE.set(math.nan if age_ms is None else age_ms / 1000)
         return web.Response(body=prometheus_client.generate_latest(), content_type="text/plain")

@@ -124,8 +124,12 @@ class Markets:
         for market in markets:
             candidates = [(key.decode(), self._marks.get(key), age_ms) for key, age_ms in self._sources[market]]
             used = choose_mark(candidates, now)
-            if used is not None and used != self._used.get(market):
+            if used == self._used.get(market):
+                continue
+            moved.append(market)
+            if used is None:
+                del self._used[market]
+            else:
                 self._used[market] = used
-                moved.append(market)
         if moved and self.on_moved is not None:
             self.on_moved(moved)

@@ -55,7 +55,7 @@ class Rows:
         self._stores = stores
         self._publisher = publisher
         self._terms = terms
-        self._partitions = settings.topics.partitions
+        self.partitions = settings.topics.partitions
         self._dead_letters = topic_name(settings, DEAD_LETTERS)
         self._changelogs = {name: changelog_name(settings, name) for name in TABLES}
         self._tables_of = {changelog: name for name, changelog in self._changelogs.items()}
@@ -109,7 +109,7 @@ class Rows:
             key=key,
             position=(record.partition, record.offset),
         )
-        self.send(self._dead_letters, partition_of(key, self._partitions), key, encode_dead_letter(letter), charge)
+        self.send(self._dead_letters, partition_of(key, self.partitions), key, encode_dead_letter(letter), charge)
 
     def flush(self) -> None:
         """Let what was written leave."""
@@ -133,7 +133,7 @@ class Rows:
     def keep_only(self, partitions: Collection[int]) -> None:
         """Forget the rows of partitions that went to others."""
         for store in self._stores.values():
-            for partition in set(range(self._partitions)) - set(partitions):
+            for partition in set(range(self.partitions)) - set(partitions):
                 store.forget(partition)
 
     def forget_unacked(self) -> None:

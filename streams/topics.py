@@ -143,13 +143,35 @@ async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
                 )
                 raise BadTopic(msg)
             await asyncio.sleep(_VISIBLE_POLL_S)
-        for topic in topics:
-            if existing[topic.name] != topic.partitions:
-                msg = f"expected topic {topic.name} to have {topic.partitions} partitions, found {existing[topic.name]}"
-                raise BadTopic(msg)
+        _expect(topics, existing)
         return created
     finally:
         await admin.close()
+
+
+async def check_topics(bootstrap: str, topics: tuple[Topic, ...]) -> None:
+    """Check that every topic is there as the registry says.
+
+    Raises:
+        BadTopic: One is missing, or has another number of partitions.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        _expect(topics, await _partitions(admin))
+    finally:
+        await admin.close()
+
+
+def _expect(topics: tuple[Topic, ...], existing: dict[str, int]) -> None:
+    missing = [topic.name for topic in topics if topic.name not in existing]
+    if missing:
+        msg = f"expected topics {', '.join(missing)}, found none of these: run tidemark topics create"
+        raise BadTopic(msg)
+    for topic in topics:
+        if existing[topic.name] != topic.partitions:
+            msg = f"expected topic {topic.name} to have {topic.partitions} partitions, found {existing[topic.name]}"
+            raise BadTopic(msg)
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from streams.app import create_app
+from streams.topics import check_topics, registry
 from streams.transport.process import SliceWorker
 
 if TYPE_CHECKING:
@@ -14,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings) -> None:
-    """Run a worker until it is told to stop (exit 0) or meets a fault (exit 70, nothing committed)."""
+    """Run a worker until it is told to stop (exit 0) or meets a fault (exit 70, nothing committed).
+
+    Raises:
+        BadTopic: Topics are missing or not as the configuration says; keys would go to other partitions.
+    """
+    asyncio.run(check_topics(settings.bootstrap, registry(settings)))
     run_app(create_app(settings))
 
 

@@ -65,7 +65,9 @@ class StatusReader:
             lag_records=None if lag is None else sum(lag.values()),
             oldest_mark_age_s=None if age_ms is None else age_ms / 1_000,
             sockets=None if sockets is None else int(sockets),
-            unsupported=tuple(worker.get("unsupported", ())),
+            unsupported=tuple(
+                name for name, known in worker.get("deployments", {}).items() if known["unsupported_since"] is not None
+            ),
             per_s=self._rates(await _samples(session, f"{self._worker}/metrics") | api),
         )
 

@@ -150,6 +150,18 @@ def settle(row: AccountRow, final: int, position: Position) -> tuple[AccountRow,
     return settled, tuple(quotes[quote_id] for quote_id in sorted(finished))
 
 
+def doubt(row: AccountRow | None, position: Position, cause: str) -> AccountRow:
+    """Freeze an account whose state can no longer be relied on, for ``cause``, as of the record at ``position``.
+
+    Returns:
+        A suspect row; ``row`` itself where the record was applied before.
+    """
+    standing = AccountRow() if row is None else row
+    if row is not None and position <= row.applied:
+        return row
+    return _replace(standing, applied=position, version=standing.version + 1, suspect=(cause, position))
+
+
 def back_to(row: AccountRow, ancestor: int) -> AccountRow:
     """The row as it was after block ``ancestor``, with ``applied`` and ``version`` as they are now.
 

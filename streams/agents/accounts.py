@@ -14,13 +14,15 @@ from models.account_events import (
     RolledBack,
     Supported,
     Transaction,
+    Unfoldable,
     Unsupported,
     decode_account_record,
 )
 from models.errors import BadRecord
 from models.ids import finished_quote_key, split_key
-from models.symmio.account import AccountRow, advance, encode_account, encode_finished, settle
+from models.symmio.account import AccountRow, advance, doubt, encode_account, encode_finished, settle
 from models.watermarks import DeploymentWatermark, encode_watermark
+from streams.partitions import partition_of
 from streams.topics import ACCOUNTS, QUOTE_HISTORY, WATERMARKS
 from streams.transport.publisher import Receipt
 
@@ -78,7 +80,7 @@ class _SliceFold:
     def apply(self, record: ConsumerRecord[bytes, bytes]) -> None:
         key = record.key or b""
         try:
-            self._fold(key, decode_account_record(record.value or b""))
+            self._fold(key, self._decode(key, record))
         except BadRecord as error:
             _refused.inc()
             self._rows.refuse(record, error, self._part)
@@ -88,6 +90,20 @@ class _SliceFold:
             _SUSPECTS.labels(split_key(key)[0]).inc()
             self._rows.refuse(record, BadRecord(row.suspect[0]), self._part)
 
+    def _decode(self, key: bytes, record: ConsumerRecord[bytes, bytes]) -> AccountRecord:
+        decoded = decode_account_record(record.value or b"")
+        match decoded:
+            case Transaction() | AccountCheckpoint() | Unfoldable():
+                expected = partition_of(key, self._rows.partitions)
+                if expected != record.partition:
+                    msg = f"expected {key!r} in partition {expected}, found it in {record.partition}"
+                    raise BadRecord(msg)
+            case Final() | RolledBack() | Unsupported() | Supported():
+                pass
+            case _:
+                assert_never(decoded)
+        return decoded
+
     def _fold(self, key: bytes, record: AccountRecord) -> None:
         match record:
             case Transaction() | AccountCheckpoint():
@@ -96,17 +112,30 @@ class _SliceFold:
                 self._put(key, row)
             case Final():
                 self._final(key.decode(), record)
+            case Unfoldable():
+                self._put(key, doubt(self._book.accounts.get(key), record.position, record.cause))
             case RolledBack():
                 for account in sorted(self._book.unsettled[key.decode()]):
                     self._put(account, advance(self._book.accounts[account], record))
-                self._control(key.decode(), record.position)
+                supported = {"unsupported_since": None, "reason": ""} if record.supported else {}
+                self._control(key.decode(), record.position, **supported)
+                if record.supported:
+                    self._book.touch_deployment(key.decode())
             case Unsupported():
                 self._control(key.decode(), record.position, unsupported_since=record.block, reason=record.reason)
                 self._book.touch_deployment(key.decode())
             case Supported():
-                enumerated = record.enumerated
-                joined = {} if enumerated is None else {"enumerated": enumerated}
-                self._control(key.decode(), record.position, unsupported_since=None, reason="", **joined)
+                # What was folded before says nothing of the logs that a join passes over.
+                cause = f"no checkpoint of the join at block {record.block}: run tidemark audit --repair"
+                for account in self._book.accounts_of(key.decode()):
+                    self._put(account, doubt(self._book.accounts[account], record.position, cause))
+                self._control(
+                    key.decode(),
+                    record.position,
+                    unsupported_since=None,
+                    reason="",
+                    enumerated=record.enumerated,
+                )
                 self._book.touch_deployment(key.decode())
             case _:
                 assert_never(record)

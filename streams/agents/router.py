@@ -14,6 +14,7 @@ from models.account_events import (
     RolledBack,
     Supported,
     Transaction,
+    Unfoldable,
     Unsupported,
     encode_account_record,
 )
@@ -25,7 +26,9 @@ from models.ids import account_key, market_key, quote_key
 from models.symmio.markets import Market, decode_market, encode_market, market_of_view
 from models.symmio.routing import route_block
 from streams.partitions import partition_of
-from streams.topics import DEPLOYMENTS, MARKETS, QUOTES, account_events_name
+from streams.settings import BadSettings
+from streams.topics import CHAIN_BLOCKS, DEPLOYMENTS, MARKETS, QUOTES, account_events_name, topic_name
+from streams.transport.publisher import RecordTooLarge, check_size
 
 if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
@@ -40,11 +43,6 @@ _BLOCKS = prometheus_client.Counter(
 )
 _SENT = prometheus_client.Counter(
     "tidemark_account_events_total", "Account events sent by the router.", ("deployment",)
-)
-_UNSUPPORTED = prometheus_client.Gauge(
-    "tidemark_deployment_unsupported_since_block",
-    "First block whose logs are not supported, 0 where all are.",
-    ("deployment",),
 )
 # A quote's id is given to another account only by a reorganisation; four are more forks than one quote will see.
 _ROUTES_KEPT = 4
@@ -63,6 +61,7 @@ class RouterAgent:
         self._settings = settings
         self._rows = rows
         self._events = account_events_name(settings)
+        self._blocks = topic_name(settings, CHAIN_BLOCKS)
 
     async def handle(self, part: Slice) -> None:
         """Route a slice, record by record; each deployment's row is written once, after all its outputs."""
@@ -77,12 +76,12 @@ class RouterAgent:
             if state.position > self._state(part.partition, name).position:
                 row = (state.position[0] + 1, encode_deployment(state))
                 self._rows.write(DEPLOYMENTS, part.partition, name.encode(), row, part)
-            _UNSUPPORTED.labels(name).set(0 if state.open_gap is None else state.open_gap.block)
 
     def _route(
         self, name: str, standing: DeploymentState, record: ConsumerRecord[bytes, bytes], part: Slice
     ) -> DeploymentState:
         try:
+            self._expect_in_place(record)
             chain_record = decode_chain_record(record.value or b"")
         except BadRecord as error:
             self._rows.refuse(record, error, part)
@@ -95,6 +94,12 @@ class RouterAgent:
         # What is redelivered is sent again, but says nothing new of the deployment.
         return state.at(position) if position > standing.position else standing
 
+    def _expect_in_place(self, record: ConsumerRecord[bytes, bytes]) -> None:
+        expected = partition_of(record.key or b"", self._settings.topics.partitions)
+        if expected != record.partition:
+            msg = f"expected {record.key!r} in partition {expected}, found it in {record.partition}"
+            raise BadRecord(msg)
+
     def _routed(
         self, name: str, state: DeploymentState, record: ChainRecord, offset: int, part: Slice
     ) -> DeploymentState:
@@ -106,9 +111,8 @@ class RouterAgent:
                 self._to_all(name, Final(position, record.head, record.head_time_s, record.final), part)
                 return state.watermark(record.head, record.head_time_s, record.final)
             case Rollback():
-                self._to_all(name, RolledBack(position, record.ancestor), part)
-                if state.gap_above(record.ancestor, position):
-                    self._to_all(name, Supported(position, record.ancestor), part)
+                supported = state.gap_above(record.ancestor, position)
+                self._to_all(name, RolledBack(position, record.ancestor, supported), part)
                 return state.rolled_back(record.ancestor, position)
             case Join():
                 for view in record.symbols:
@@ -128,8 +132,9 @@ class RouterAgent:
             return state
         settings = self._settings.deployments.get(name)
         if settings is None:
-            reason = f"expected [deployments.{name}] in the worker's configuration, found none"
-            return self._unsupported(name, state, Unsupported((offset, 0), block.number, reason), part)
+            # Going on would lose the block; taking it for a fact of the chain would outlive the mistake.
+            msg = f"expected [deployments.{name}], whose blocks are in {self._blocks}, in the configuration; found none"
+            raise BadSettings(msg)
         routed = route_block(
             block,
             offset=offset,
@@ -163,7 +168,12 @@ class RouterAgent:
     def _to_account(self, name: str, account: str, record: Transaction | AccountCheckpoint, part: Slice) -> None:
         key = account_key(name, account)
         partition = partition_of(key, self._settings.topics.partitions)
-        self._rows.send(self._events, partition, key, encode_account_record(record), part)
+        value = encode_account_record(record)
+        try:
+            check_size(self._events, key, value)
+        except RecordTooLarge as error:
+            value = encode_account_record(Unfoldable(record.position, str(error)))
+        self._rows.send(self._events, partition, key, value, part)
         _SENT.labels(name).inc()
 
     def _to_all(self, name: str, record: AccountRecord, part: Slice) -> None:

@@ -14,7 +14,7 @@ from streams.ingest.conflation import INTERVAL_MS
 from streams.ingest.connect import bootstrap_of
 from streams.ingest.outlet import Outlet
 from streams.ingest.sink import PriceSink
-from streams.ingest.venue import MAX_FRAME_BYTES, VenueSocket
+from streams.ingest.venue import MAX_FRAME_BYTES, FrameTooLarge, VenueSocket
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ async def _poll(session: aiohttp.ClientSession, source: SourceSettings, sink: Pr
     try:
         async with session.get(url, timeout=aiohttp.ClientTimeout(total=_POLL_TIMEOUT_S)) as response:
             response.raise_for_status()
-            body = await response.content.read(MAX_FRAME_BYTES)
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            body = await _read(response)
+    except (aiohttp.ClientError, OSError, TimeoutError, FrameTooLarge) as error:
         _POLLS.labels(sink.source, type(error).__name__).inc()
         _log.warning("price poll failed source=%s cause=%s", sink.source, type(error).__name__)
         return False
@@ -100,6 +100,18 @@ async def _poll(session: aiohttp.ClientSession, source: SourceSettings, sink: Pr
     _POLLS.labels(sink.source, "answered").inc()
     _log.info("price poll source=%s ticks=%d", sink.source, ticks)
     return ticks > 0
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read an answer to its end: one read gives no more than what has arrived, some 64 kB of 130."""
+    chunks, size = [], 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_FRAME_BYTES:
+            msg = f"expected an answer of at most {MAX_FRAME_BYTES} bytes, found more"
+            raise FrameTooLarge(msg)
+    return b"".join(chunks)
 
 
 async def _flush_books(sink: PriceSink) -> None:

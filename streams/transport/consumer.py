@@ -12,6 +12,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from models.errors import TidemarkError
+from streams.topics import PRICE_TICKS, topic_name
 from streams.transport.process import crash
 from streams.transport.slices import Slice, SliceMisused
 
@@ -28,6 +30,10 @@ _OPEN_SLICES = 32
 _STOP_WAIT_S = 1.0
 _REVOKE_WAIT_S = 4.0
 _POLL_S = 0.5
+
+
+class RecordsLost(TidemarkError):
+    """Records that were not folded yet have left their topic: retention was shorter than the worker's absence."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -52,6 +58,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         keys = [driver.ensure_aiokafka_TP(tp) for tp in tps]
         first = await consumer.beginning_offsets(keys)
         committed = await asyncio.gather(*(consumer.committed(key) for key in keys))
+        ticks = topic_name(self.app.settings, PRICE_TICKS)
+        for key, offset in zip(keys, committed, strict=True):
+            if offset is not None and offset < first[key] and key.topic != ticks:
+                msg = f"expected {key} to hold offset {offset}, found it begins at {first[key]}: start a new epoch"
+                raise RecordsLost(msg)
         return {tp: max(first[key], offset or 0) for tp, key, offset in zip(tps, keys, committed, strict=True)}
 
 
@@ -305,6 +316,12 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         """Stop within the bound."""
         await self.wait_empty()
         self.transport._topic_waiters.clear()
+
+    @property
+    def next_offsets(self) -> dict[TP, int] | None:
+        """Where each assigned partition goes on; None while nothing is to be fetched, so that none moves."""
+        is_held = not self.flow_active or self.app.rebalancing or len(self._open) >= _OPEN_SLICES
+        return None if is_held else dict(self._next)
 
     @property
     def lag_records(self) -> Mapping[TP, int]:

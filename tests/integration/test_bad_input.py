@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from models.account_events import decode_account_record
-from models.chain import Block, Checkpoint, Join, Joined, RawLog, Watermark
+from models.chain import Block, Checkpoint, Join, Joined, RawLog, Rollback, Watermark
 from models.ids import mark_key
 from models.prices import MarkTick, encode_tick
 from streams.deadletter import DeadLetter, decode_dead_letter
@@ -102,6 +102,7 @@ def spoiled(chain: Sequence[ChainRecord], change: Callable[[RawLog], RawLog]) ->
     return [*chain[:middle], bad, *chain[middle + 1 :]], block.number
 
 
+BALANCE_CHANGE_PARTY_A = "0x12f926682e9716435703a506b436993346a19a8d2f4378b264fee4c5a87f34a2"
 DIAMOND_CUT = "0x8faa70878671ccd212d20771b795c50af8fd3ff6cf27f4bde57e5d4de0aeb673"
 SPOILERS: dict[str, Callable[[RawLog], RawLog]] = {
     "malformed data": lambda log: msgspec.structs.replace(log, data="0x1234"),
@@ -140,8 +141,8 @@ async def test_a_log_that_cannot_be_folded_makes_its_deployment_unknown_from_the
     rows = await feed_rows(mine, DEPLOYMENTS)
     assert [number] == [gap["block"] for gap in rows[DEPLOYMENT.encode()].body["gaps"]]
     assert [] == rows[OTHER.encode()].body["gaps"]
-    assert {DEPLOYMENT} == set(status["unsupported"])
-    assert number == status["unsupported"][DEPLOYMENT]["since_block"]
+    assert number == status["deployments"][DEPLOYMENT]["unsupported_since"]
+    assert status["deployments"][OTHER]["unsupported_since"] is None
     for _, value in await records_of(mine, account_events_name(mine)):
         decode_account_record(value)
 
@@ -158,6 +159,53 @@ async def test_a_chain_record_that_is_none_is_a_dead_letter_and_the_deployment_i
     assert [0] == [letter.offset for letter in await dead_letters(mine)]
     row = (await feed_rows(mine, DEPLOYMENTS))[DEPLOYMENT.encode()]
     assert "expected a chain-blocks record" in row.body["gaps"][0]["reason"]
+
+
+async def test_a_rollback_below_the_unsupported_block_makes_the_deployment_known_again(
+    settings: Callable[..., Settings],
+) -> None:
+    mine = await made(settings)
+    chain = golden_chain()
+    bad, number = spoiled(chain, SPOILERS["unknown topic0"])
+    at = next(at for at, record in enumerate(bad) if isinstance(record, Block) and record.number == number)
+    before = [record for record in bad[:at] if isinstance(record, Block)][-1]
+    async with worker(mine) as process:
+        await write_chain(mine, DEPLOYMENT, [*bad[: at + 1], Rollback(before.number, before.hash), *chain[at:]])
+        await write_chain(mine, OTHER, chain)
+        await process.ready()
+        await all_committed(mine)
+        assert (await process.status())["deployments"][DEPLOYMENT]["unsupported_since"] is None
+
+    rows = await feed_rows(mine, ACCOUNTS)
+    states = {key.decode().split(":")[1]: row.body["state"] for key, row in rows.items() if key.startswith(b"golden:")}
+    assert states
+    assert states == {
+        key.decode().split(":")[1]: row.body["state"] for key, row in rows.items() if key.startswith(b"other:")
+    }
+
+
+async def test_what_cannot_be_sent_to_an_account_makes_it_suspect_and_stops_nobody(
+    settings: Callable[..., Settings],
+) -> None:
+    mine = await made(settings)
+    chain = golden_chain()
+    at, block = next(
+        (at, record)
+        for at, record in enumerate(chain)
+        if isinstance(record, Block) and any(log.topics[0] == BALANCE_CHANGE_PARTY_A for log in record.logs)
+    )
+    log = next(log for log in block.logs if log.topics[0] == BALANCE_CHANGE_PARTY_A)
+    huge = msgspec.structs.replace(block, logs=(*block.logs, *[log] * 3_000))
+    async with worker(mine) as process:
+        await write_chain(mine, DEPLOYMENT, [*chain[:at], huge])
+        await write_chain(mine, OTHER, chain)
+        await process.ready()
+        await all_committed(mine)
+
+    rows = await feed_rows(mine, ACCOUNTS)
+    suspects = {key: row.body["suspect"][0] for key, row in rows.items() if row.body["suspect"]}
+    assert [f"{DEPLOYMENT}:0x{log.topics[1][-40:]}".encode()] == list(suspects)
+    assert all("expected a record of" in cause for cause in suspects.values())
 
 
 async def test_a_join_after_the_unsupported_block_makes_the_deployment_known_again(
@@ -186,6 +234,11 @@ async def test_a_join_after_the_unsupported_block_makes_the_deployment_known_aga
             return valuation is not None and valuation.body["status"] == "valued" and valuation.body["upnl"] == "0"
 
         await eventually(known, 20)
-        assert {} == (await process.status())["unsupported"]
+        assert (await process.status())["deployments"][DEPLOYMENT]["unsupported_since"] is None
 
-    assert f"{DEPLOYMENT}:{ACCOUNT}".encode() in await feed_rows(mine, ACCOUNTS)
+    rows = await feed_rows(mine, ACCOUNTS)
+    left_out = [
+        row.body["suspect"] for key, row in rows.items() if key.startswith(b"golden:0x") and ACCOUNT.encode() not in key
+    ]
+    assert left_out
+    assert all(suspect is not None and "no checkpoint of the join" in suspect[0] for suspect in left_out)

@@ -172,7 +172,13 @@ async def write_ticks(settings: Settings, ticks: Iterable[PriceTick]) -> None:
 @asynccontextmanager
 async def producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     """An idempotent producer, flushed at the end."""
-    sender = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", enable_idempotence=True)
+    sender = AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        max_request_size=8_000_000,
+    )
     await sender.start()
     try:
         yield sender

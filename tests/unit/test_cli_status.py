@@ -22,7 +22,7 @@ STATUS = {
     "accounts": 187,
     "lag_records": {"a": 3, "b": 4},
     "oldest_mark_age_ms": 1500,
-    "unsupported": {"arbitrum": {"since_block": 7}},
+    "deployments": {"arbitrum": {"unsupported_since": 7}, "base": {"unsupported_since": None}},
 }
 METRICS = """\
 # TYPE tidemark_price_ticks counter
