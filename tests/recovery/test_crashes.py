@@ -97,6 +97,14 @@ async def assert_as_undisturbed(settings: Settings, undisturbed: Undisturbed, *p
         return await valuation_differences(settings, await feed_rows(settings, VALUATIONS)) == []
 
     await eventually(valued, 15)
+
+    async def held_as_fed() -> bool:
+        held: dict[bytes, Row] = {}
+        for process in processes:
+            held |= await process.rows(VALUATIONS)
+        return held == await feed_rows(settings, VALUATIONS)
+
+    await eventually(held_as_fed, 15)
     assert any(row.body["positions"] and row.body["upnl"] for row in (await feed_rows(settings, VALUATIONS)).values())
     assert [] == await versions_that_went_back(settings)
 
@@ -169,6 +177,7 @@ async def test_two_workers_joining_and_leaving_in_the_middle_of_slices_cost_noth
         await first.ready()
         async with worker(settings, instance="worker-1", fault="slow") as second:
             await second.ready()
+            await eventually(first.is_ready, 20)
             await first.terminate()
             async with worker(settings, instance="worker-2", fault="slow") as third:
                 await third.ready()

@@ -39,6 +39,8 @@ def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
         # Nobody else is going to join: do not wait for them.
         "group.initial.rebalance.delay.ms": 0,
         "controlled.shutdown.enable": "false",
+        # A laptop may be left alone for longer than Kafka's week: what a worker has folded must stay known.
+        "offsets.retention.minutes": 5_256_000,
         # A killed broker is fenced, and may register again, only when its session has run out.
         "broker.session.timeout.ms": 2_000,
         "broker.heartbeat.interval.ms": 500,
