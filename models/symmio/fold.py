@@ -294,7 +294,8 @@ class _Transaction:
 
     def _open(self, event: OpenPosition) -> None:
         quote = self._draft.quote(event.quote_id, "OpenPosition", _LOCKED_STATUSES)
-        if event.party_b != quote.party_b or not 0 < event.filled_amount <= quote.quantity:
+        # A market quote of quantity 0 may be sent and opened (LibPartyBPositionsActions.sol:46-49): 0 of 0 is filled.
+        if event.party_b != quote.party_b or not min(1, quote.quantity) <= event.filled_amount <= quote.quantity:
             msg = (
                 f"expected at most {quote.quantity} of quote {event.quote_id} filled by {quote.party_b}, "
                 f"found {event.filled_amount} by {event.party_b}"

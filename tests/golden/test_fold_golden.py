@@ -10,7 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 from models.symmio.replay import Replay
-from tests.support.recording import GOLDEN_LOGS, GOLDEN_STATES, read_json, recorded_blocks
+from tests.support.recording import (
+    GOLDEN_LOGS,
+    GOLDEN_STATES,
+    SECOND_LOGS,
+    SECOND_STATES,
+    read_json,
+    recorded_blocks,
+)
 from tests.support.snapshots import differences
 from tests.support.symmio import Chain, Partition
 from tidemark.commands.fold import fold
@@ -45,6 +52,19 @@ def test_recorded_logs_fold_to_every_snapshot_of_the_contract() -> None:
         found += differences(snapshot, replay.snapshot())
 
     assert len(_snapshots()) == 222
+    assert [] == found
+
+
+def test_a_second_recording_with_rarer_actions_folds_to_every_snapshot_too() -> None:
+    recording, snapshots = read_json(SECOND_LOGS), read_json(SECOND_STATES)["snaps"]
+    replay, blocks = Replay(recording["diamond"]), list(recorded_blocks(recording))
+    found: list[str] = []
+    for snapshot in snapshots:
+        while blocks and blocks[0].number <= snapshot["block"]:
+            replay.fold(blocks.pop(0))
+        found += differences(snapshot, replay.snapshot())
+
+    assert len(snapshots) == 311
     assert [] == found
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN_LOGS = DATA / "symmio" / "logs.json.gz"
 GOLDEN_STATES = DATA / "symmio" / "states.json.gz"
+SECOND_LOGS = DATA / "symmio" / "second" / "logs.json.gz"
+SECOND_STATES = DATA / "symmio" / "second" / "states.json.gz"
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - the files' own shapes
