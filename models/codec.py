@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _HEAD = struct.Struct(">QQ")
 ORDER_BYTES = _HEAD.size
 
+NUMBER_MAX = 2**63 - 1
+"""The largest number in a body; an orjson of any version takes it. What may be larger is decimal text."""
+
 
 class Row(NamedTuple):
     """A decoded row: its owner's ``term``, its ``version`` and its ``body``."""

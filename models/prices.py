@@ -6,11 +6,15 @@ from typing import Any, assert_never
 
 import msgspec
 
+from models.codec import NUMBER_MAX
 from models.errors import BadNumber, BadRecord
 from models.money import E18, parse_e18
 
 # No market quotes above 1e15 per unit (SHIB per satoshi would be 1e11); a larger text is a fault of the source.
 HIGHEST_PRICE_E18 = 10**15 * E18
+# A mark never moves backward, so one of the far future would hold its market until then. A smaller bound would refuse
+# every tick where our clock is a little slow; a larger one lets a faulty tick stop a market for longer.
+FUTURE_MAX_MS = 60_000
 
 
 class MarkTick(msgspec.Struct, tag="mark", tag_field="kind", frozen=True):
@@ -82,10 +86,14 @@ def mark_of(tick: PriceTick, offset: int) -> Mark:
     """Read a tick's price exactly.
 
     Raises:
-        BadRecord: A price is no number, not positive, or beyond ``HIGHEST_PRICE_E18``; or a bid is above its ask.
+        BadRecord: A price is no number, not positive, or beyond ``HIGHEST_PRICE_E18``; or a bid is above its ask; or a
+            time is not positive, beyond 63 bits, or more than ``FUTURE_MAX_MS`` after the tick was received.
     """
+    _expect_times(tick)
     match tick:
         case MarkTick():
+            if tick.next_funding_ms is not None:
+                _expect_time(tick, "next_funding_ms", tick.next_funding_ms, 0)
             return Mark(
                 mark_e18=_price(tick, "mark", tick.mark),
                 index_e18=_optional(tick, "index", tick.index),
@@ -137,6 +145,23 @@ def decode_mark(body: dict[str, Any]) -> Mark:
         received_ms=body["received_ms"],
         offset=body["offset"],
     )
+
+
+def _expect_times(tick: PriceTick) -> None:
+    _expect_time(tick, "event_ms", tick.event_ms, 1)
+    _expect_time(tick, "received_ms", tick.received_ms, 0)
+    if tick.event_ms - tick.received_ms > FUTURE_MAX_MS:
+        msg = (
+            f"expected event_ms of {tick.source}:{tick.symbol} at most {FUTURE_MAX_MS} ms after it was received at "
+            f"{tick.received_ms}, found {tick.event_ms}: compare this host's clock with the venue's"
+        )
+        raise BadRecord(msg)
+
+
+def _expect_time(tick: PriceTick, name: str, time_ms: int, least: int) -> None:
+    if not least <= time_ms <= NUMBER_MAX:
+        msg = f"expected {name} of {tick.source}:{tick.symbol} in {least} to 2^63 - 1, found {time_ms}"
+        raise BadRecord(msg)
 
 
 def _number(tick: PriceTick, name: str, text: str) -> int:

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from models.errors import TidemarkError
-from streams.settings import DeploymentSettings, Settings, SourceSettings
+from streams.settings import RECORDED_SOURCE, DeploymentSettings, Settings, SourceSettings
 from tidemark.ports import free_port
 
 if TYPE_CHECKING:
@@ -26,16 +26,24 @@ class BadRecording(TidemarkError):
 
 
 def with_demo(settings: Settings, said: str) -> Settings:
-    """Point the settings at the simulator that ``said`` this line of JSON on its start."""
+    """Point the settings at the simulator that ``said`` this line of JSON on its start.
+
+    Its market is a source of its own: what it invents is never taken for a price of the venue it speaks like.
+    """
     urls: dict[str, Any] = json.loads(said)
     rpc = urls["rpc"] if isinstance(urls["rpc"], list) else [urls["rpc"]]
-    deployment = DeploymentSettings.model_validate({**urls["deployment"], "rpc": rpc})
+    deployment = DeploymentSettings.model_validate(
+        {**urls["deployment"], "rpc": rpc, "default_sources": _both_forms(DEMO)}
+    )
     source = SourceSettings(websocket=urls["websocket"], rest=urls["rest"])
-    return settings.model_copy(update={"deployments": {DEMO: deployment}, "sources": {DEFAULT_SOURCE: source}})
+    mine = {"deployments": {DEMO: deployment}, "sources": {DEMO: source}}
+    return settings.model_copy(update=mine | _topics_apart(settings, DEMO))
 
 
 def with_recording(settings: Settings, directory: Path) -> tuple[Settings, str]:
     """Return settings that have the deployment whose logs ``directory`` holds, and that deployment's name.
+
+    It is priced by the recorded frames alone, under the symbols its markets have at the configured sources.
 
     Raises:
         BadRecording: There is no raw log file, or it does not say of what Diamond it is.
@@ -48,11 +56,31 @@ def with_recording(settings: Settings, directory: Path) -> tuple[Settings, str]:
     except (OSError, ValueError, KeyError) as error:
         msg = f"expected raw logs with a chainId and a diamond in {logs}, found none: {error}"
         raise BadRecording(msg) from error
-    for name, deployment in settings.deployments.items():
-        if (deployment.chain_id, deployment.diamond) == (chain_id, diamond):
-            return settings, name
-    new = DeploymentSettings.model_validate({"chain_id": chain_id, "diamond": diamond})
-    return settings.model_copy(update={"deployments": {**settings.deployments, RECORDED: new}}), RECORDED
+    configured = settings.deployments.items()
+    new = RECORDED, DeploymentSettings.model_validate({"chain_id": chain_id, "diamond": diamond})
+    name, deployment = next((it for it in configured if (it[1].chain_id, it[1].diamond) == (chain_id, diamond)), new)
+    deployments = {**settings.deployments, name: _as_recorded(deployment)}
+    return settings.model_copy(update={"deployments": deployments} | _topics_apart(settings, RECORDED)), name
+
+
+def _topics_apart(settings: Settings, name: str) -> dict[str, Any]:
+    """Topics of their own: a worker that is later given other deployments would not know the blocks of these."""
+    return {"topics": settings.topics.model_copy(update={"prefix": f"{settings.topics.prefix}{name}-"})}
+
+
+def _as_recorded(deployment: DeploymentSettings) -> DeploymentSettings:
+    """Look for every price under the same symbol among the recorded frames."""
+    mark, book = _both_forms(RECORDED_SOURCE)
+    markets = {
+        name: tuple(ref.model_copy(update={"source": book if ref.source.endswith("-book") else mark}) for ref in refs)
+        for name, refs in deployment.markets.items()
+    }
+    return deployment.model_copy(update={"default_sources": (mark, book), "markets": markets})
+
+
+def _both_forms(source: str) -> tuple[str, str]:
+    """What a source's marks and its books are written as."""
+    return source, f"{source}-book"
 
 
 def with_local_defaults(settings: Settings, bootstrap: str) -> Settings:

@@ -11,7 +11,7 @@ from eth_abi.registry import registry
 from eth_hash.auto import keccak
 
 from models.errors import BadRecord
-from models.symmio.builders import BUILDERS
+from models.symmio.builders import BUILDERS, expect_numbers
 from models.symmio.catalogue import ENTRIES, Entry, Treatment
 from models.symmio.events import OtherEvent
 
@@ -174,7 +174,8 @@ def decode_log(log: RawLog) -> Event:
 
     Raises:
         UnknownTopic: No known event has its topic0.
-        BadLog: Topics or data are not what the event declares, or a status, side or type is out of its range.
+        BadLog: Topics or data are not what the event declares, or a status, side, type, id or duration is out of
+            its range.
     """
     abi = abi_of(log)
     values = abi.decode(log)
@@ -182,7 +183,8 @@ def decode_log(log: RawLog) -> Event:
     if builder is None:
         return OtherEvent(abi.name, values)
     try:
+        expect_numbers(values)
         return builder(values, log.address)
     except ValueError as error:
-        msg = f"expected the parameters of {abi.name} in their ranges, found {values}: {error}"
+        msg = f"expected the parameters of {abi.name} in their ranges: {error}; found {values}"
         raise BadLog(msg) from error

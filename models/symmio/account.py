@@ -7,9 +7,10 @@ the same after the same records, however often they were delivered.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import msgspec
+import orjson
 
 from models.account_events import AccountCheckpoint, RolledBack, Transaction
 from models.errors import BadRecord, BadRow
@@ -24,12 +25,34 @@ from models.symmio.undo import Undo, diff, revert
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.chain import Position, RawLog
+    from models.chain import Checkpoint, Position, RawLog
     from models.symmio.events import AccountEvent
 
 QUOTES_MAX = 400
-"""Quotes of one account, finished but not yet final ones included. A row of that many takes some 400 kB; at twice as
-many, undo included, it would pass the size of a Kafka record."""
+"""Quotes of one account, finished but not yet final ones included. A state of that many takes some 400 kB. Undo comes
+on top of it, and may be more than that where many quotes change in many blocks: ``ROW_MAX_BYTES`` bounds both."""
+
+ROW_MAX_BYTES = 900_000
+"""Size of a row's body. The broker takes records of 1 MB: the rest is for the key, the head, and the cause that makes a
+row of this size suspect. A larger row could never be written, and its partition would stand still."""
+
+CAUSE_CHARACTERS_MAX = 500
+"""Length of a suspect row's cause; it stands in the undo of every block that follows. A log may be of any length, and
+its cause as long."""
+
+# Upper bounds of encoded sizes, with amounts of 256 bits; the true ones are about half. Lower ones would let a row pass
+# unmeasured, higher ones have rows measured that are far from their bound.
+SIZE_OF_QUOTE = 2_400
+_SIZE_OF_ADDRESS = 45
+_SIZE_OF_BALANCES = 900
+_SIZE_OF_CELL = 110
+_SIZE_OF_CHANGED_QUOTE = 260  # its id, and what locked values take beyond another cell
+_SIZE_OF_ADDED = 20
+_SIZE_OF_PRICE = 170
+_SIZE_OF_CHARACTER = 6
+_SIZE_OF_CELLS = 1_400
+_SIZE_OF_ENTRY = 300
+_SIZE_OF_HEAD = _SIZE_OF_ENTRY + _SIZE_OF_CELLS + _SIZE_OF_CHARACTER * CAUSE_CHARACTERS_MAX
 
 Suspect = tuple[str, "Position"]
 """Why an account is frozen, and the position of the record that could not be folded."""
@@ -68,6 +91,11 @@ class AccountRow(msgspec.Struct, frozen=True):
         return self.suspect is not None and self.suspect[1] == self.applied
 
     @property
+    def is_nobody(self) -> bool:
+        """Whether the chain says nothing of the account: every block that touched it was rolled back."""
+        return self.block == -1 and self.state == EMPTY
+
+    @property
     def unsettled(self) -> bool:
         """Whether a rollback could change the row, or finality finish one of its quotes."""
         return self.unsettled_above(-1)
@@ -98,7 +126,8 @@ def advance(
 
     Returns:
         The new row, its version one higher; ``row`` itself where the record was folded before or changes nothing. Where
-        a transaction does not fold, a row that is frozen and suspect.
+        a transaction does not fold, a checkpoint is none, or the row would not fit into a record, a row that is frozen
+        and suspect.
 
     Raises:
         BadFold: A checkpoint is older than what was folded; make a new one with ``tidemark audit --repair``.
@@ -159,7 +188,7 @@ def doubt(row: AccountRow | None, position: Position, cause: str) -> AccountRow:
     standing = AccountRow() if row is None else row
     if row is not None and position <= row.applied:
         return row
-    return _replace(standing, applied=position, version=standing.version + 1, suspect=(cause, position))
+    return _replace(standing, applied=position, version=standing.version + 1, suspect=_suspicion(cause, position))
 
 
 def back_to(row: AccountRow, ancestor: int) -> AccountRow:
@@ -201,8 +230,9 @@ def _transaction(row: AccountRow, record: Transaction, final: int, *, is_strange
             state = fold(state, events, record.block)
             _expect_bounded(state)
         except BadRecord as error:
-            state, suspect = row.state, (f"block {record.block}, transaction {record.tx}: {error}", record.position)
-    return AccountRow(
+            state = row.state
+            suspect = _suspicion(f"block {record.block}, transaction {record.tx}: {error}", record.position)
+    folded = AccountRow(
         applied=record.position,
         version=row.version + 1,
         block=record.block,
@@ -211,6 +241,13 @@ def _transaction(row: AccountRow, record: Transaction, final: int, *, is_strange
         undo=_above(_with_undo(row, state, record.block), final),
         suspect=suspect,
     )
+    try:
+        _expect_record(folded)
+    except BadFold as error:
+        # A rollback below this block finds no undo, and leaves the account suspect.
+        cause = f"block {record.block}, transaction {record.tx}: {error}"
+        return _replace(folded, state=row.state, undo=(), suspect=suspect or _suspicion(cause, record.position))
+    return folded
 
 
 def _checkpoint(row: AccountRow, record: AccountCheckpoint) -> AccountRow:
@@ -221,13 +258,16 @@ def _checkpoint(row: AccountRow, record: AccountCheckpoint) -> AccountRow:
             f"{checkpoint.block}: run tidemark audit --repair again later"
         )
         raise BadFold(msg)
+    told = AccountRow(record.position, row.version + 1, checkpoint.block, checkpoint.time_s)
     try:
-        state = state_of_checkpoint(checkpoint)
-    except ValueError as error:
-        msg = f"expected numbers in the checkpoint of {checkpoint.account} at block {checkpoint.block}: {error}"
-        raise BadFold(msg) from error
-    _expect_bounded(state)
-    return AccountRow(record.position, row.version + 1, checkpoint.block, checkpoint.time_s, state)
+        state = _state_of(checkpoint)
+        _expect_bounded(state)
+        known = _replace(told, state=state)
+        _expect_record(known)
+    except BadFold as error:
+        # Without a row the account's next transaction would be folded into a state that is not its own.
+        return _replace(told, state=row.state, suspect=_suspicion(str(error), record.position))
+    return known
 
 
 def _rollback(row: AccountRow, record: RolledBack) -> AccountRow:
@@ -236,8 +276,20 @@ def _rollback(row: AccountRow, record: RolledBack) -> AccountRow:
     try:
         undone = back_to(row, record.ancestor)
     except BadFold as error:
-        undone = _replace(row, suspect=row.suspect or (str(error), record.position))
+        undone = _replace(row, suspect=row.suspect or _suspicion(str(error), record.position))
     return _replace(undone, applied=record.position, version=row.version + 1)
+
+
+def _state_of(checkpoint: Checkpoint) -> AccountState:
+    try:
+        return state_of_checkpoint(checkpoint)
+    except ValueError as error:
+        msg = f"expected numbers in the checkpoint of {checkpoint.account} at block {checkpoint.block}: {error}"
+        raise BadFold(msg) from error
+
+
+def _suspicion(cause: str, position: Position) -> Suspect:
+    return cause[:CAUSE_CHARACTERS_MAX], position
 
 
 def _event(log: RawLog) -> AccountEvent:
@@ -254,6 +306,53 @@ def _expect_bounded(state: AccountState) -> None:
     if len(state.quotes) > QUOTES_MAX:
         msg = f"expected at most {QUOTES_MAX} quotes in one account, found {len(state.quotes)}"
         raise BadFold(msg)
+
+
+def _expect_record(row: AccountRow) -> None:
+    if _size_at_most(row) <= ROW_MAX_BYTES:
+        return
+    size = len(orjson.dumps(encode_account(row)))
+    if size > ROW_MAX_BYTES:
+        msg = (
+            f"expected a row of at most {ROW_MAX_BYTES} bytes with {len(row.state.quotes)} quotes and what undoes "
+            f"{len(row.undo)} blocks, found {size}"
+        )
+        raise BadFold(msg)
+
+
+def _size_at_most(row: AccountRow) -> int:
+    """An upper bound of the encoded size, without encoding."""
+    return (
+        _SIZE_OF_HEAD
+        + _SIZE_OF_CHARACTER * len(row.state.name or "")
+        + _SIZE_OF_BALANCES * len(row.state.party_b)
+        + _SIZE_OF_PRICE * len(row.state.liquidation_prices)
+        + _size_of_quotes(row.state.quotes)
+        + sum(map(_size_of_entry, row.undo))
+    )
+
+
+def _size_of_quotes(quotes: Mapping[int, Quote]) -> int:
+    whitelisted = sum(len(quote.whitelist) for quote in quotes.values())
+    return SIZE_OF_QUOTE * len(quotes) + _SIZE_OF_ADDRESS * whitelisted
+
+
+def _size_of_entry(entry: BlockUndo) -> int:
+    undo = entry.undo
+    cause = "" if entry.row_suspect is None else entry.row_suspect[0]
+    name = cast("str | None", undo.account.get("name")) or ""
+    prices = cast("Mapping[int, int]", undo.account.get("liquidation_prices", {}))
+    return (
+        _SIZE_OF_ENTRY
+        + _SIZE_OF_CHARACTER * (len(cause) + len(name))
+        + (_SIZE_OF_CELLS if undo.account else 0)
+        + _SIZE_OF_PRICE * len(prices)
+        + _SIZE_OF_BALANCES * len(undo.party_b)
+        + _SIZE_OF_CHANGED_QUOTE * len(undo.quotes)
+        + _SIZE_OF_CELL * sum(map(len, undo.quotes.values()))
+        + _size_of_quotes(undo.removed)
+        + _SIZE_OF_ADDED * len(undo.added)
+    )
 
 
 def _with_undo(row: AccountRow, state: AccountState, block: int) -> tuple[BlockUndo, ...]:

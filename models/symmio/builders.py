@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.codec import NUMBER_MAX
 from models.symmio.events import (
     AddAccount,
     BalanceChange,
@@ -43,6 +44,23 @@ if TYPE_CHECKING:
     from models.symmio.events import Event
 
 Parameters = dict[str, Any]
+
+# What rows hold as JSON numbers and not as texts. Enums are checked by their classes.
+_NUMBERS = ("quoteId", "quoteIds", "symbolId", "id", "fundingRateEpochDuration", "fundingRateWindowTime")
+
+
+def expect_numbers(parameters: Parameters) -> None:
+    """Refuse an event whose ids or durations no row could hold; no contract has given out any such.
+
+    Raises:
+        ValueError: One is beyond 63 bits.
+    """
+    for name in _NUMBERS:
+        value = parameters.get(name, 0)
+        largest = value if isinstance(value, int) else max(value, default=0)
+        if largest > NUMBER_MAX:
+            msg = f"expected {name} of at most 63 bits, found {largest}"
+            raise ValueError(msg)
 
 
 def _pairs(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[tuple[int, int], ...]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from models.codec import NUMBER_MAX
+
 if TYPE_CHECKING:
     from models.chain import Checkpoint, QuoteView
 
@@ -190,7 +192,11 @@ EMPTY = AccountState()
 
 
 def state_of_checkpoint(checkpoint: Checkpoint) -> AccountState:
-    """The state that the contract's own views tell."""
+    """The state that the contract's own views tell.
+
+    Raises:
+        ValueError: A text is no number, or a number is out of its range.
+    """
     return AccountState(
         owner=checkpoint.owner,
         multi_account=checkpoint.multi_account,
@@ -209,6 +215,10 @@ def _balances(texts: tuple[str, ...]) -> Balances:
 
 
 def _quote(view: QuoteView) -> Quote:
+    for number in (view.quote_id, view.symbol_id, view.parent_id):
+        if not 0 <= number <= NUMBER_MAX:
+            msg = f"expected ids of at most 63 bits, found {number}"
+            raise ValueError(msg)
     return Quote(
         quote_id=view.quote_id,
         symbol_id=view.symbol_id,

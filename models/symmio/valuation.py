@@ -30,6 +30,7 @@ VALUED = "valued"
 UNPRICED = "unpriced"
 SUSPECT = "suspect"
 UNSUPPORTED = "unsupported"
+NOBODY = "nobody"
 
 _BPS = 10_000
 
@@ -157,6 +158,7 @@ class Valuation:
     def body(self) -> Body:
         """Body of a row of the ``valuations`` table."""
         row, state, figures = self.row, self.row.state, self.figures
+        balances = None if self.status == NOBODY else state.balances
         return {
             "account_order": [self.term, row.version],
             "position": list(row.applied),
@@ -172,9 +174,9 @@ class Valuation:
             "equity": None if figures is None else str(figures.equity),
             "available_balance": None if figures is None else str(figures.available_balance),
             "available_for_quote": None if figures is None else str(figures.available_for_quote),
-            "allocated": str(state.balances.allocated),
-            "locked": [*map(str, state.balances.locked)],
-            "pending": [*map(str, state.balances.pending)],
+            "allocated": None if balances is None else str(balances.allocated),
+            "locked": None if balances is None else [*map(str, balances.locked)],
+            "pending": None if balances is None else [*map(str, balances.pending)],
             "liquidating": state.liquidating,
             "liquidatable": None if figures is None else figures.liquidatable,
             "distance_bps": None if figures is None else figures.distance_bps,
@@ -190,6 +192,8 @@ def value_account(
 ) -> Valuation:
     """Value an account's positions (quotes of status 4, 5 and 6) at the marks of now.
 
+    An account whose every block was rolled back is nobody's: no money is said of it, as of one that never was.
+
     Args:
         row: The account.
         term: Term of the row; with its version it names what was valued.
@@ -197,7 +201,7 @@ def value_account(
         unsupported: Whether the account's deployment is unsupported; its accounts are unknown then.
     """
     state = row.state
-    status = UNSUPPORTED if unsupported else SUSPECT if row.suspect is not None else VALUED
+    status = UNSUPPORTED if unsupported else SUSPECT if row.suspect is not None else NOBODY if row.is_nobody else VALUED
     if status != VALUED:
         positions = tuple(PositionValue(quote, None, None, None) for quote in state.open_quotes)
         return Valuation(row, term, status, positions, None)

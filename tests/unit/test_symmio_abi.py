@@ -3,12 +3,22 @@ from __future__ import annotations
 import csv
 from collections import Counter
 
+import orjson
 import pytest
 
 from models.chain import RawLog
 from models.symmio.abi import CATALOGUE, DUPLICATE_OF, BadLog, UnknownTopic, decode_log
 from models.symmio.catalogue import ENTRIES, Treatment
-from models.symmio.events import AddAccount, BalanceChange, BalanceChangePartyB, OtherEvent, SettleUpnl
+from models.symmio.events import (
+    AddAccount,
+    BalanceChange,
+    BalanceChangePartyB,
+    MarketSettings,
+    OtherEvent,
+    SendQuote,
+    SettleUpnl,
+)
+from models.symmio.markets import encode_market
 from tests.support.recording import DATA, GOLDEN_LOGS, read_json, recorded_blocks
 from tests.support.symmio import ALICE, DIAMOND, E18, HEDGER, LIQUIDATOR, MULTI_ACCOUNT, log, send_quote
 
@@ -146,3 +156,34 @@ def test_data_beyond_the_declared_words_is_refused() -> None:
 def test_a_value_that_this_version_does_not_know_is_refused(out_of_range: RawLog) -> None:
     with pytest.raises(BadLog, match="in their ranges"):
         decode_log(out_of_range)
+
+
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        send_quote(2**63),
+        send_quote(symbol_id=2**64),
+        log("LockQuote", HEDGER, 2**255),
+        log("AcceptCancelRequest", 2**63, 3),
+        log("ChargeFundingRate", HEDGER, ALICE, [1, 2**63], [5, 5]),
+        log("AddSymbol", 2**63, "BTCUSDT", 1, 1, 1, 1, 1, 1),
+        log("AddSymbol", 1, "BTCUSDT", 1, 1, 1, 1, 2**63, 1),
+        log("SetSymbolFundingState", 1, 1, 2**64),
+        log("SetSymbolTradingFee", 2**63, 1, 1),
+    ],
+)
+def test_a_number_beyond_what_a_row_holds_is_refused(beyond: RawLog) -> None:
+    with pytest.raises(BadLog, match=r"in their ranges: expected .* of at most 63 bits"):
+        decode_log(beyond)
+
+
+def test_amounts_may_be_as_large_as_the_chain_can_say() -> None:
+    largest = 2**256 - 1
+
+    market = decode_log(log("AddSymbol", 2**63 - 1, "BTCUSDT", largest, largest, largest, largest, 1, 2**63 - 1))
+    sent = decode_log(send_quote(2**63 - 1, price=largest, market_price=largest, quantity=largest))
+
+    assert isinstance(market, MarketSettings)
+    assert orjson.dumps(encode_market(market.market))
+    assert isinstance(sent, SendQuote)
+    assert largest == sent.price

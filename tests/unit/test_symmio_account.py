@@ -1,25 +1,34 @@
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
+import msgspec
 import orjson
 import pytest
 
 from models.account_events import AccountCheckpoint, RolledBack, Transaction
 from models.errors import BadRow
 from models.symmio.account import (
+    CAUSE_CHARACTERS_MAX,
     QUOTES_MAX,
+    ROW_MAX_BYTES,
+    SIZE_OF_QUOTE,
     AccountRow,
+    BlockUndo,
     advance,
     back_to,
     decode_account,
     decode_finished,
+    doubt,
     encode_account,
     encode_finished,
     settle,
 )
 from models.symmio.draft import BadFold
-from models.symmio.state import EMPTY, QuoteStatus
+from models.symmio.state import EMPTY, Locked, Quote, QuoteStatus
+from models.symmio.state_codec import encode_quote
+from models.symmio.undo import Undo
 from tests.support.symmio import (
     ALICE,
     BOB,
@@ -36,7 +45,7 @@ from tests.support.symmio import (
 )
 
 if TYPE_CHECKING:
-    from models.chain import RawLog
+    from models.chain import Checkpoint, RawLog
 
 
 def _transaction(offset: int, *logs: RawLog, block: int | None = None, index: int = 0) -> Transaction:
@@ -182,6 +191,159 @@ def test_a_row_at_its_bound_fits_into_a_record() -> None:
         row = advance(row, _transaction(11 + number, fee_out(1), send_quote(10**6 + number)), final=11 + number - 64)
 
     assert len(orjson.dumps(encode_account(row))) < 600_000
+
+
+def _size(row: AccountRow) -> int:
+    return len(orjson.dumps(encode_account(row)))
+
+
+@cache
+def _opened(quotes: int) -> AccountRow:
+    row = _row(_transaction(10, allocate(10**30)))
+    for number in range(quotes):
+        opened = (
+            fee_out(1),
+            send_quote(10**6 + number),
+            log("LockQuote", HEDGER, 10**6 + number),
+            log("OpenPosition", 10**6 + number, ALICE, HEDGER, 10 * E18, 90 * E18),
+        )
+        row = advance(row, _transaction(11 + number, *opened), final=11 + number)
+    assert row.suspect is None
+    return row
+
+
+def _funded(row: AccountRow, block: int) -> Transaction:
+    quote_ids = list(row.state.quotes)
+    rates = [E18 // 10_000 * (-1) ** block] * len(quote_ids)
+    return _transaction(block, log("ChargeFundingRate", HEDGER, ALICE, quote_ids, rates))
+
+
+def test_undo_that_no_record_holds_freezes_the_account_without_it() -> None:
+    row = _opened(380)
+    good = row
+    for block in range(1_001, 1_065):
+        good, row = row, advance(row, _funded(row, block), final=1_000)
+        assert ROW_MAX_BYTES + 10_000 > _size(row)
+        if row.suspect is not None:
+            break
+
+    assert row.suspect is not None
+    assert f"expected a row of at most {ROW_MAX_BYTES} bytes" in row.suspect[0]
+    assert ROW_MAX_BYTES * 9 // 10 < _size(good)
+    assert (good.state, (), good.version + 1) == (row.state, row.undo, row.version)
+    assert row == decode_account(orjson.loads(orjson.dumps(encode_account(row))), row.version)
+
+
+def test_an_account_frozen_for_its_undo_stays_so_through_rollbacks_until_its_checkpoint() -> None:
+    good = row = _opened(380)
+    for block in range(1_001, 1_065):
+        row = advance(row, _funded(row, block), final=1_000)
+    frozen = row.suspect
+    later = advance(row, _transaction(1_100, allocate(5)), final=1_000)
+
+    for ancestor in (1_099, 1_064, 1_001, 1_000):
+        rolled = advance(later, RolledBack((1_101, -1), ancestor))
+        assert frozen == rolled.suspect is not None
+    thawed = advance(later, AccountCheckpoint((1_102, -1), checkpoint_of(ALICE, good, 1_100)))
+    assert (None, good.state.balances) == (thawed.suspect, thawed.state.balances)
+
+
+def test_a_frozen_account_stays_small_however_long_nothing_is_final() -> None:
+    frozen = doubt(_opened(380), (1_000, 0), "c" * CAUSE_CHARACTERS_MAX)
+    entries = tuple(BlockUndo(block, Undo(), block - 1, block, frozen.suspect) for block in range(1_001, 1_801))
+    large = msgspec.structs.replace(frozen, block=1_800, undo=entries)
+    assert ROW_MAX_BYTES > _size(large) > ROW_MAX_BYTES * 9 // 10 - 100_000
+
+    rows = [large]
+    for block in range(1_801, 2_201):
+        rows.append(advance(rows[-1], _transaction(block, allocate(5)), final=1_000))
+
+    assert {frozen.suspect} == {row.suspect for row in rows}
+    assert ROW_MAX_BYTES > max(map(_size, rows[::10]))
+    assert 400 > len(rows[-1].undo)
+
+
+def test_no_quote_of_the_chain_is_larger_than_estimated() -> None:
+    quote = _row(_ALLOCATED, _SENT).state.quotes[1]
+    largest = 2**256 - 1
+    amounts = {name: largest for name in Quote.__struct_fields__ if type(getattr(quote, name)) is int}
+    ids = dict.fromkeys(("quote_id", "symbol_id", "parent_id", "terminal_block"), 2**63 - 1)
+    values = Locked(largest, largest, largest, largest)
+    whole = msgspec.structs.replace(
+        quote, **{**amounts, **ids}, locked=values, initial_locked=values, max_funding_rate=largest
+    )
+
+    assert SIZE_OF_QUOTE >= len(orjson.dumps(encode_quote(whole))) > SIZE_OF_QUOTE // 2
+
+
+def test_a_long_whitelist_counts() -> None:
+    row = _opened(1)
+    quote = msgspec.structs.replace(next(iter(row.state.quotes.values())), whitelist=(HEDGER,) * 30_000)
+    row = msgspec.structs.replace(row, state=msgspec.structs.replace(row.state, quotes={quote.quote_id: quote}))
+
+    assert "expected a row of at most" in (advance(row, _transaction(1_000, allocate(5))).suspect or ("", 0))[0]
+
+
+def test_a_long_cause_is_cut() -> None:
+    broken = advance(None, _transaction(1, log("ChargeFundingRate", HEDGER, ALICE, [1] * 10_000, [5])))
+
+    for row in (broken, doubt(None, (1, 0), "c" * 100_000)):
+        assert row.suspect is not None
+        assert len(row.suspect[0]) <= CAUSE_CHARACTERS_MAX
+
+
+def _checkpoint_of_many(row: AccountRow) -> Checkpoint:
+    told = checkpoint_of(ALICE, row, 500)
+    quotes = tuple(msgspec.structs.replace(told.quotes[0], quote_id=number) for number in range(1, QUOTES_MAX + 2))
+    return msgspec.structs.replace(told, quotes=quotes)
+
+
+def _odd_checkpoint(row: AccountRow, **changes: object) -> Checkpoint:
+    told = checkpoint_of(ALICE, row, 500)
+    return msgspec.structs.replace(told, quotes=(msgspec.structs.replace(told.quotes[0], **changes),))
+
+
+_KNOWN = _row(_ALLOCATED, _SENT)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "cause"),
+    [
+        (_checkpoint_of_many(_KNOWN), f"at most {QUOTES_MAX} quotes"),
+        (_odd_checkpoint(_KNOWN, quantity="ten"), "expected numbers in the checkpoint"),
+        (_odd_checkpoint(_KNOWN, status=77), "expected numbers in the checkpoint"),
+        (_odd_checkpoint(_KNOWN, quote_id=2**63), "63 bits"),
+        (_odd_checkpoint(_KNOWN, symbol_id=2**80), "63 bits"),
+        (_odd_checkpoint(_KNOWN, parent_id=-1), "63 bits"),
+        (_odd_checkpoint(_KNOWN, whitelist=(HEDGER,) * 30_000), "expected a row of at most"),
+        (msgspec.structs.replace(checkpoint_of(ALICE, _KNOWN, 500), balances=("1",)), "expected numbers"),
+        (msgspec.structs.replace(checkpoint_of(ALICE, _KNOWN, 500), name="n" * 1_000_000), "expected a row of at most"),
+    ],
+)
+@pytest.mark.parametrize("row", [None, _KNOWN])
+def test_a_checkpoint_that_no_row_holds_freezes_the_account(
+    row: AccountRow | None, checkpoint: Checkpoint, cause: str
+) -> None:
+    frozen = advance(row, AccountCheckpoint((20, -1), checkpoint))
+    later = advance(frozen, _transaction(501, allocate(5)))
+
+    assert frozen.suspect is not None
+    assert cause in frozen.suspect[0]
+    assert (20, -1) == frozen.suspect[1] == frozen.applied
+    assert (500, checkpoint.time_s, ()) == (frozen.block, frozen.time_s, frozen.undo)
+    standing = AccountRow() if row is None else row
+    assert (standing.state, standing.version + 1) == (frozen.state, frozen.version)
+    assert (standing.state, frozen.suspect) == (later.state, later.suspect)
+    assert orjson.dumps(encode_account(frozen))
+
+
+def test_an_account_whose_every_block_was_rolled_back_is_nobody() -> None:
+    row = _row(_ALLOCATED, _SENT)
+
+    gone = advance(row, RolledBack((12, -1), 9))
+
+    assert (False, True) == (row.is_nobody, gone.is_nobody)
+    assert not advance(gone, _transaction(13, allocate(1))).is_nobody
 
 
 def test_finished_quotes_leave_once_their_end_is_final() -> None:

@@ -6,7 +6,7 @@ import msgspec
 import orjson
 import pytest
 
-from models.account_events import Transaction
+from models.account_events import RolledBack, Transaction
 from models.prices import Mark
 from models.symmio.account import AccountRow, advance
 from models.symmio.subtotals import Subtotals, contributions
@@ -216,3 +216,28 @@ def test_unpriced_positions_are_counted_and_leave_no_partial_sum() -> None:
         taken[b"symbol:main:1:0"][name] for name in ("unpriced", "long_notional", "long_quantity")
     )
     assert None is taken[f"hedger:main:{HEDGER}:0".encode()]["upnl"]
+
+
+def test_an_account_that_the_chain_does_not_know_any_more_has_no_figures() -> None:
+    row = advance(_two_positions(), RolledBack((5, -1), 29))
+
+    body = value_account(row, 3, lambda _: _mark(100 * E18), unsupported=False).body()
+
+    assert body.keys() == _KEYS
+    assert ("nobody", [3, 2], -1, []) == (body["status"], body["account_order"], body["block"], body["positions"])
+    assert {None} == {
+        body[name]
+        for name in (
+            "upnl", "upnl_capped", "notional", "notional_opened", "equity", "available_balance", "available_for_quote",
+            "allocated", "locked", "pending", "liquidatable", "distance_bps", "last_complete",
+        )
+    }  # fmt: skip
+    assert {} == contributions(body)
+
+
+def test_nobody_of_an_unsupported_deployment_is_unsupported_and_a_suspect_one_suspect() -> None:
+    nobody = AccountRow()
+    suspect = msgspec.structs.replace(nobody, suspect=("because", (4, 2)))
+
+    assert "unsupported" == value_account(nobody, 1, lambda _: None, unsupported=True).body()["status"]
+    assert "suspect" == value_account(suspect, 1, lambda _: None, unsupported=False).body()["status"]

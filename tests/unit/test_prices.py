@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import msgspec
+import orjson
+import pytest
+
+from models.errors import BadRecord
+from models.prices import BookTick, MarkTick, decode_tick, encode_mark, encode_tick, mark_of
+
+_AT = 1_745_970_000_000
+_MARK = MarkTick("v", "X", _AT, _AT, "100.5", None, "0.0001", _AT + 8 * 3_600_000)
+_BOOK = BookTick("v-book", "X", _AT, _AT, "100", "101")
+_replace = msgspec.structs.replace
+
+
+@pytest.mark.parametrize("tick", [_MARK, _BOOK])
+@pytest.mark.parametrize(
+    "changes",
+    [{"event_ms": 2**63, "received_ms": 2**63 - 1}, {"event_ms": 0}, {"event_ms": -5}, {"received_ms": 2**63}],
+)
+def test_a_time_that_is_none_is_refused(tick: MarkTick | BookTick, changes: dict[str, int]) -> None:
+    sent = encode_tick(_replace(tick, **changes))
+
+    with pytest.raises(BadRecord, match=f"_ms of {tick.source}:X in"):
+        mark_of(decode_tick(sent), 1)
+
+
+@pytest.mark.parametrize("next_funding_ms", [2**63, 2**70, -1])
+def test_a_funding_time_that_no_row_holds_is_refused(next_funding_ms: int) -> None:
+    with pytest.raises(BadRecord, match="expected next_funding_ms of v:X in"):
+        mark_of(_replace(_MARK, next_funding_ms=next_funding_ms), 1)
+
+
+def test_a_time_of_any_length_is_refused_when_it_is_read() -> None:
+    sent = encode_tick(_MARK).replace(b'"event_ms":%d' % _AT, b'"event_ms":1%s' % (b"0" * 30))
+
+    with pytest.raises(BadRecord, match="event_ms"):
+        mark_of(decode_tick(sent), 1)
+
+
+@pytest.mark.parametrize("tick", [_MARK, _BOOK])
+def test_a_mark_of_the_future_would_make_every_later_tick_late(tick: MarkTick | BookTick) -> None:
+    with pytest.raises(BadRecord, match="at most 60000 ms after it was received"):
+        mark_of(_replace(tick, event_ms=_AT + 60_001), 1)
+
+
+@pytest.mark.parametrize("event_ms", [1, _AT, _AT + 60_000])
+def test_a_mark_may_be_of_the_past_or_of_a_clock_a_minute_fast(event_ms: int) -> None:
+    mark = mark_of(_replace(_MARK, event_ms=event_ms, next_funding_ms=None), 1)
+
+    assert (event_ms, _AT) == (mark.event_ms, mark.received_ms)
+    assert orjson.dumps(encode_mark(mark))
