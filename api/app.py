@@ -46,7 +46,7 @@ def create_app(
     app = web.Application(middlewares=[responses.count_requests, responses.errors_as_json, responses.answer_preflight])
     app[SETTINGS] = settings
     app[FEEDS] = feeds
-    app[ANSWERS] = Answers(feeds)
+    app[ANSWERS] = Answers(feeds, settings.topics.partitions, clock_ms)
     app[BOARD] = Board(feeds)
     app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
     app[SOCKETS] = Sockets()

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from models.codec import decode_row
 from models.deployments import decode_deployment
-from models.ids import split_key
 from models.watermarks import decode_watermark
 
 if TYPE_CHECKING:
     from api.feeds import Feeds
+
+
+def watermark_key(deployment: str, partition: int) -> bytes:
+    """Key of what an account partition says of a deployment: ``<deployment>:<partition>``."""
+    return f"{deployment}:{partition}".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,13 @@ class DeploymentProgress:
     unsupported_reason: str | None
 
 
-def deployment_progress(feeds: Feeds, deployment: str) -> DeploymentProgress | None:
+def deployment_progress(feeds: Feeds, deployment: str, partitions: int) -> DeploymentProgress | None:
     """Read how far a deployment is, or None where no head of it has been routed yet.
+
+    Args:
+        feeds: The tables.
+        deployment: Its name.
+        partitions: How many partitions the accounts have (``topics.partitions``).
 
     Raises:
         BadRow: A row of ``deployments`` or ``watermarks`` does not decode.
@@ -42,12 +51,8 @@ def deployment_progress(feeds: Feeds, deployment: str) -> DeploymentProgress | N
     if state is None or state.head < 0:
         return None
     gap = state.open_gap
-    folded_heads = [
-        decode_watermark(decode_row(row).body).head
-        for key, row in feeds.watermarks.rows.items()
-        if split_key(key)[0] == deployment
-    ]
-    folded_head = min(folded_heads, default=-1)
+    rows = (feeds.watermarks.rows.get(watermark_key(deployment, number)) for number in range(partitions))
+    folded_head = min((-1 if row is None else decode_watermark(decode_row(row).body).head for row in rows), default=-1)
     return DeploymentProgress(
         head=state.head,
         head_time_s=state.head_time_s,

@@ -30,7 +30,7 @@ def not_ready_reasons(feeds: Feeds, max_lag_ms: int, now_ms: int, *, draining: b
 
 def unsupported_deployments(settings: Settings, feeds: Feeds) -> dict[str, dict[str, Any]]:
     """Deployment → since which block, and why, its figures are unknown. The replica still serves the other ones."""
-    all_progress = {name: deployment_progress(feeds, name) for name in settings.deployments}
+    all_progress = {name: deployment_progress(feeds, name, settings.topics.partitions) for name in settings.deployments}
     return {
         name: {"since_block": progress.unsupported_since, "reason": progress.unsupported_reason}
         for name, progress in all_progress.items()

@@ -76,6 +76,7 @@ class _FeedCollector(Collector):
 
     def __init__(self, settings: Settings, feeds: Feeds, clock_ms: Callable[[], int]) -> None:
         self._deployments = tuple(settings.deployments)
+        self._partitions = settings.topics.partitions
         self._feeds = feeds
         self._clock_ms = clock_ms
 
@@ -96,6 +97,6 @@ class _FeedCollector(Collector):
             labels=["deployment"],
         )
         for deployment in self._deployments:
-            progress = deployment_progress(self._feeds, deployment)
+            progress = deployment_progress(self._feeds, deployment, self._partitions)
             unsupported.add_metric([deployment], float(progress is not None and progress.unsupported_since is not None))
         return (ready, rows, lag, behind, unsupported)

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from models.codec import row_order
 from models.errors import TidemarkError
@@ -66,11 +67,13 @@ class Feed:
         return self._rows
 
     async def start(self) -> None:
-        """Connect and begin to read.
+        """Connect and begin to read. After an error nothing is open, and it may be called again.
 
         Raises:
             FeedTopicMissing: The changelog does not exist.
+            KafkaError: The broker cannot be reached.
         """
+        await self._require_topic()
         consumer = AIOKafkaConsumer(
             self.topic,
             bootstrap_servers=self._bootstrap,
@@ -80,20 +83,38 @@ class Feed:
             fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
             max_poll_records=_MAX_POLL_RECORDS,
         )
+        is_started = False
+        try:
+            await consumer.start()
+            partitions = list(consumer.assignment())
+            begin = await consumer.beginning_offsets(partitions)
+            end = await consumer.end_offsets(partitions)
+            is_started = True
+        finally:
+            if not is_started:
+                await consumer.stop()
         self._consumer = consumer
-        await consumer.start()
-        partitions = list(consumer.assignment())
-        if not partitions:
-            msg = f"expected changelog {self.topic}, found no such topic on {self._bootstrap}"
-            raise FeedTopicMissing(msg)
-        begin = await consumer.beginning_offsets(partitions)
-        end = await consumer.end_offsets(partitions)
         self._left = {tp: end[tp] for tp in partitions if end[tp] > begin[tp]}
         if not self._left:
             self._ready.set()
         self.answered_ms = now_ms()
         self._following = asyncio.create_task(self._follow(consumer), name=f"feed {self.topic}")
         self._checking = asyncio.create_task(self._check_ends(consumer), name=f"ends of {self.topic}")
+
+    async def _require_topic(self) -> None:
+        # A consumer waits 40 s for a topic that does not exist, and makes one where the cluster makes topics by itself.
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        try:
+            await admin.start()
+            topics = await admin.list_topics()
+        except TimeoutError as error:
+            msg = f"expected Kafka at {self._bootstrap} to list its topics, found no answer"
+            raise KafkaConnectionError(msg) from error
+        finally:
+            await admin.close()
+        if self.topic not in topics:
+            msg = f"expected changelog {self.topic}, found no such topic on {self._bootstrap}"
+            raise FeedTopicMissing(msg)
 
     async def stop(self) -> None:
         """Disconnect; the rows stay as they are."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "TIDEMARK_CONFIG"
 _PREFIX = "TIDEMARK_"
+# What the frames of a recording are written as: never the name of a venue, whose marks they would be taken for.
+RECORDED_SOURCE = "recorded"
 
 
 class BadSettings(TidemarkError):
@@ -196,7 +198,8 @@ def load_settings(**overrides: object) -> Settings:
     """Read the configuration.
 
     Raises:
-        BadSettings: A key or variable is unknown, a value is not what it should be, or the file is missing.
+        BadSettings: A key or variable is unknown, a value is not what it should be, a deployment names a source that is
+            not configured, or the file is missing.
     """
     path = os.environ.get(CONFIG_VARIABLE)
     if path and not Path(path).is_file():
@@ -204,7 +207,7 @@ def load_settings(**overrides: object) -> Settings:
         raise BadSettings(msg)
     _refuse_unknown_variables()
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         raise BadSettings("\n".join(_said(e) for e in error.errors())) from error
     except tomllib.TOMLDecodeError as error:
@@ -213,6 +216,8 @@ def load_settings(**overrides: object) -> Settings:
     except SettingsError as error:
         msg = f"expected JSON for a list or table in a {_PREFIX}* variable, found a fault: {error}"
         raise BadSettings(msg) from error
+    _refuse_unknown_sources(settings)
+    return settings
 
 
 def _refuse_unknown_variables() -> None:
@@ -226,8 +231,29 @@ def _refuse_unknown_variables() -> None:
                 raise BadSettings(msg)
 
 
+def _refuse_unknown_sources(settings: Settings) -> None:
+    """A misspelt source never gets a price. Where none is configured at all, ``tidemark up`` adds what is needed."""
+    if not settings.sources:
+        return
+    known = {form for name in (*settings.sources, RECORDED_SOURCE) for form in (name, f"{name}-book")}
+    for name, deployment in settings.deployments.items():
+        where = {f"default_sources.{number}": source for number, source in enumerate(deployment.default_sources)}
+        for market, refs in deployment.markets.items():
+            where |= {f"markets.{market}.{number}.source": ref.source for number, ref in enumerate(refs)}
+        for key, source in where.items():
+            if source not in known:
+                msg = (
+                    f"deployments.{name}.{key}: expected one of {', '.join(sorted(known))}, found {source!r}; "
+                    "correct it, or add its [sources.NAME] section"
+                )
+                raise BadSettings(msg)
+
+
 def _said(error: ErrorDetails) -> str:
     key = ".".join(map(str, error["loc"]))
+    if error["type"] == "value_error":
+        # A validator of ours: it has said what it found.
+        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
     # Endpoints carry the keys of node providers; a table that holds a misplaced one is not shown either.
     hidden = "rpc" in error["loc"] or isinstance(error["input"], dict)
     return f"{key}: {error['msg']}" if hidden else f"{key}: {error['msg']}, found {error['input']!r}"

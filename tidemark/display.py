@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tidemark.ports import url_host
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
@@ -103,10 +105,11 @@ class _LiveOrNot:
 def urls_of(settings: Settings) -> dict[str, str]:
     """What to open and what to connect to."""
     api = settings.api
+    host = url_host(api.host)
     return {
-        "page": f"http://{api.host}:{api.port}/",
-        "websocket": f"ws://{api.host}:{api.port}/upnl-ws",
-        "metrics": f"http://{api.admin_host}:{api.admin_port}/metrics",
+        "page": f"http://{host}:{api.port}/",
+        "websocket": f"ws://{host}:{api.port}/upnl-ws",
+        "metrics": f"http://{url_host(api.admin_host)}:{api.admin_port}/metrics",
         "logs": str(settings.data_dir / "logs"),
     }
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from tidemark.ports import url_host
+
 if TYPE_CHECKING:
     from streams.settings import Settings
 
@@ -46,9 +48,9 @@ class StatusReader:
 
     def __init__(self, settings: Settings) -> None:
         worker, api = settings.worker, settings.api
-        self._worker = f"http://{worker.admin_host}:{worker.admin_port}"
-        self._api_admin = f"http://{api.admin_host}:{api.admin_port}"
-        self._api = f"http://{api.host}:{api.port}"
+        self._worker = f"http://{url_host(worker.admin_host)}:{worker.admin_port}"
+        self._api_admin = f"http://{url_host(api.admin_host)}:{api.admin_port}"
+        self._api = f"http://{url_host(api.host)}:{api.port}"
         self._counters: Samples = {}
         self._at_s = 0.0
 

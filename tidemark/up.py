@@ -19,6 +19,7 @@ from tidemark.broker.jars import has_jars
 from tidemark.child import Child
 from tidemark.display import Display, LiveDisplay, PlainDisplay, live_if_terminal, urls_of
 from tidemark.effective import effective_toml
+from tidemark.kafka import naming_the_broker, require_broker
 from tidemark.plan import (
     RECORDED,
     child_environment,
@@ -58,6 +59,9 @@ def run(settings: Settings, recording: Path | None) -> None:
     Raises:
         TidemarkError: It cannot be started: what is missing and what to do is in the message.
     """
+    deployment = None
+    if recording is not None:
+        settings, deployment = with_recording(settings, recording)
     data_dir = settings.data_dir.resolve()
     logs = data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -70,24 +74,31 @@ def run(settings: Settings, recording: Path | None) -> None:
             broker = Broker(data_dir / "broker", settings.broker.jars, settings.broker.port)
         try:
             # Started here, not in the loop: a process is tied to the main thread, and so to this process's life.
-            bootstrap = broker.start() if broker is not None else settings.bootstrap
-            asyncio.run(_Stack(settings, bootstrap, broker, recording, console).run())
+            bootstrap = broker.start() if broker is not None else require_broker(settings.bootstrap)
+            stack = _Stack(settings, bootstrap, broker, console)
+            if recording is not None and deployment is not None:
+                stack.play(recording, deployment)
+            with naming_the_broker(bootstrap):
+                asyncio.run(stack.run())
         finally:
             if broker is not None:
                 broker.stop(_BROKER_STOP_S)
 
 
 class _Stack:
-    def __init__(
-        self, settings: Settings, bootstrap: str, broker: Broker | None, recording: Path | None, console: Console
-    ) -> None:
+    def __init__(self, settings: Settings, bootstrap: str, broker: Broker | None, console: Console) -> None:
         self._settings = with_local_defaults(settings, bootstrap)
         self._broker = broker
-        self._recording = recording
+        self._recording: Path | None = None
+        self._recorded_deployment: str | None = None
         self._console = console
         self._children: list[Child] = []
         self._config = self._settings.data_dir / "effective.toml"
         self._logs = self._settings.data_dir / "logs"
+
+    def play(self, recording: Path, deployment: str) -> None:
+        """Play ``recording`` as ``deployment`` instead of following chains and venues."""
+        self._recording, self._recorded_deployment = recording, deployment
 
     async def run(self) -> None:
         """Run until a signal."""
@@ -108,15 +119,12 @@ class _Stack:
             await asyncio.gather(*(child.stop(_CHILD_STOP_S) for child in self._children))
 
     async def _work(self) -> None:
-        deployment = None
         async with asyncio.TaskGroup() as tasks:
-            if self._recording is not None:
-                self._settings, deployment = with_recording(self._settings, self._recording)
-            elif not self._settings.deployments:
+            if not self._settings.deployments:
                 self._settings = with_demo(self._settings, await self._start_demo(tasks))
             self._write_config()
             await create_topics(self._settings.bootstrap, registry(self._settings))
-            for name, command in commands(self._settings, self._recording, deployment).items():
+            for name, command in commands(self._settings, self._recording, self._recorded_deployment).items():
                 self._start(tasks, name, command)
             if self._broker is not None:
                 tasks.create_task(self._keep_broker(self._broker))

@@ -34,7 +34,8 @@ async def _page(_request: web.Request) -> web.FileResponse:
 async def _status(request: web.Request) -> web.Response:
     feeds, now_ms = request.app[FEEDS], request.app[CLOCK_MS]()
     oldest_ms = await request.app[BOARD].oldest_mark_received_ms()
-    all_progress = {name: deployment_progress(feeds, name) for name in request.app[SETTINGS].deployments}
+    settings = request.app[SETTINGS]
+    all_progress = {name: deployment_progress(feeds, name, settings.topics.partitions) for name in settings.deployments}
     return _json(
         {
             "now_ms": now_ms,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -16,9 +17,12 @@ from streams.ingest.journal import Journal
 from streams.ingest.newheads import NewHeads
 from streams.ingest.outlet import Outlet
 from streams.ingest.resume import read_tail
-from streams.ingest.rpc import WebsocketEndpoint
+from streams.ingest.rpc import Refused, WebsocketEndpoint
+from streams.ingest.views import NoContract
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streams.ingest.tail import Tail
     from streams.settings import DeploymentSettings, Settings
 
@@ -35,6 +39,7 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
 
     Raises:
         BadSettings: The deployment, its endpoints or Kafka are not configured.
+        NoContract: There is no contract at the Diamond's address or a MultiAccount's.
         TidemarkError: What cannot go on without somebody's doing: another chain, a reorganisation deeper than
             finality, a broker that does not take records.
     """
@@ -53,6 +58,7 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
             if isinstance(endpoint, WebsocketEndpoint)
         ]
         try:
+            await _require_contracts(node, addresses)
             await _begin(node, journal, follower, deployment, from_state)
             await follower.follow(heads.wait)
         finally:
@@ -60,6 +66,24 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
                 task.cancel()
             for endpoint in endpoints:
                 await endpoint.close()
+
+
+async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
+    """See that there is code at each of ``addresses``: logs of an address without any are waited for in vain.
+
+    Raises:
+        NoContract: There is none; the message names the address.
+    """
+
+    def read(address: str, answer: object) -> None:
+        if answer == "0x":
+            msg = f"expected a contract at {address} of deployment {node.deployment}, found none; correct the address"
+            raise NoContract(msg)
+
+    try:
+        await node.ask_many([(("eth_getCode", [address, "latest"]), partial(read, address)) for address in addresses])
+    except Refused as error:
+        _log.warning("contracts not checked deployment=%s reason=%s", node.deployment, error)
 
 
 async def _begin(

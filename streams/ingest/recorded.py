@@ -23,6 +23,7 @@ from streams.ingest.outlet import Outlet
 from streams.ingest.resume import read_tail
 from streams.ingest.rpc import BadAnswer
 from streams.ingest.sink import PriceSink
+from streams.settings import RECORDED_SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# What a price source is called where the configuration does not say otherwise.
-SOURCE = "binance-futures"
 # Some twenty watermarks in a recording of a few thousand blocks: enough to see accounts settle on the way.
 _BLOCKS_PER_WATERMARK = 100
 
@@ -52,7 +51,7 @@ _line = msgspec.json.Decoder(_Line)
 
 
 async def run(settings: Settings, directory: Path, deployment: str, *, is_paced: bool = True) -> None:
-    """Play ``directory`` once: its logs as ``deployment``, its frames as the source ``binance-futures``.
+    """Play ``directory`` once: its logs as ``deployment``, its frames as the source ``recorded``.
 
     Args:
         settings: Names Kafka.
@@ -70,7 +69,7 @@ async def run(settings: Settings, directory: Path, deployment: str, *, is_paced:
         for path in logs:
             tail = await read_tail(settings, bootstrap, deployment)
             await _play_chain(path, Journal(settings, deployment, outlet, tail))
-        sink = PriceSink(settings, SOURCE, outlet, is_conflated=False)
+        sink = PriceSink(settings, RECORDED_SOURCE, outlet, is_conflated=False)
         for path in prices:
             await _play_prices(path, sink, is_paced=is_paced)
         await outlet.flush()

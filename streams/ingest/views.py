@@ -39,7 +39,7 @@ _REIMBURSEMENT_SLOT = int.from_bytes(keccak(b"diamond.standard.storage.account")
 
 
 class NoContract(TidemarkError):
-    """A view answered nothing. Check the contract's address, and that the node still has the state of that block."""
+    """There is no contract, or a view answered nothing. Check its address, and that the node has that block's state."""
 
 
 class PartyAStats(NamedTuple):

@@ -10,6 +10,7 @@ import pytest_asyncio
 from models.chain import Block, Rollback, Watermark
 from streams.ingest import chain as chain_ingest
 from streams.ingest.head import DeepReorganisation
+from streams.ingest.views import NoContract
 from streams.settings import DeploymentSettings, Settings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.eventually import eventually
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 FINALITY = 6
+MULTI_ACCOUNT = "0x" + "a1" * 20
 START = 10
 
 
@@ -99,6 +101,22 @@ async def test_blocks_without_logs_are_written_only_above_the_final_one(world: W
     await world.check()
     blocks = surviving_blocks(await chain_records(world.settings, "d"))
     assert list(range(154, 160)) == [number for number, block in blocks.items() if not block.logs]
+
+
+@pytest.mark.parametrize("missing", [DIAMOND, MULTI_ACCOUNT])
+async def test_an_address_without_a_contract_is_an_error_that_names_it(world: World, missing: str) -> None:
+    world.node.code = lambda address: "0x" if address == missing else "0x60"
+    deployment = world.settings.deployments["d"].model_copy(update={"multi_accounts": (MULTI_ACCOUNT,)})
+    settings = world.settings.model_copy(update={"deployments": {"d": deployment}})
+    with pytest.raises(NoContract, match=missing):
+        async with asyncio.timeout(10):
+            await chain_ingest.run(settings, "d")
+
+
+async def test_a_node_that_does_not_tell_code_is_followed_all_the_same(world: World) -> None:
+    world.node.code = None
+    async with world.ingesting():
+        await eventually(world.caught_up)
 
 
 async def test_ranges_are_halved_until_the_node_takes_them(world: World) -> None:

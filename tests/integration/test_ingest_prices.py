@@ -5,11 +5,13 @@ import base64
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest_asyncio
 
 from models.prices import BookTick, MarkTick, decode_tick
 from streams.deadletter import MAX_VALUE_BYTES, decode_dead_letter
 from streams.ingest import prices as price_ingest
+from streams.ingest.venue import MAX_FRAME_BYTES
 from streams.settings import Settings, SourceSettings
 from streams.topics import DEAD_LETTERS, PRICE_TICKS
 from tests.support.eventually import eventually
@@ -150,6 +152,33 @@ async def test_a_silent_socket_is_replaced_by_polls_and_made_anew(world: World) 
     async with world.ingesting():
         await eventually(lambda: world.has_mark("A", "7"))
         await eventually(lambda: world.venue.connections > 1)
+
+
+async def test_an_answer_that_comes_in_pieces_is_read_to_its_end(world: World) -> None:
+    """The venue has some 650 symbols: their answer of 130 kB is more than one read of a socket gives."""
+    world.silent_after_ms = 150
+    filler = "0" * 60
+    world.venue.premium_index = orjson.dumps(
+        [
+            {"symbol": f"S{number}", "markPrice": "7", "time": 5, "indexPrice": "7", "lastFundingRate": f"0.{filler}"}
+            for number in range(650)
+        ]
+    )
+    assert len(world.venue.premium_index) > 80_000
+    async with world.ingesting():
+        await eventually(lambda: world.has_mark("S649", "7"))
+
+    assert {(f"S{number}", "7") for number in range(650)} == await world.marks()
+    assert [] == await world.letters()
+
+
+async def test_a_poll_whose_answer_is_too_large_is_a_failed_one(world: World) -> None:
+    world.silent_after_ms = 50
+    world.venue.premium_index = b" " * (MAX_FRAME_BYTES + 1)
+    async with world.ingesting():
+        await eventually(lambda: world.venue.polls > 1)
+
+    assert [] == await world.letters()
 
 
 async def test_polls_stop_when_the_socket_speaks_again(world: World) -> None:

@@ -40,6 +40,7 @@ async def test_a_recording_is_played_whole(settings: Callable[..., Settings]) ->
     assert sorted((book["s"], book["E"], book["b"], book["a"]) for book in books) == sorted(
         (tick.symbol, tick.event_ms, tick.bid, tick.ask) for tick in ticks if isinstance(tick, BookTick)
     )
+    assert {tick.source for tick in ticks} <= {"recorded", "recorded-book"}
 
 
 async def test_playing_again_repeats_no_block(settings: Callable[..., Settings], tmp_path: Path) -> None:

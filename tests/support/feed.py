@@ -9,9 +9,14 @@ from api.feeds import Feeds
 from models.codec import encode_row
 from models.deployments import DeploymentState, Gap, encode_deployment
 from models.money import parse_e18
+from models.watermarks import DeploymentWatermark, encode_watermark
+from streams.settings import TopicSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+HEAD_TIME_S = 1_745_970_700
 
 
 class FakeFeed:
@@ -41,7 +46,7 @@ class FakeFeed:
 
 
 class FakeTables:
-    """The api's four tables. ``deployments`` says of each deployment that it is followed and supported."""
+    """The api's four tables. ``deployments`` says of each deployment that it is followed, folded and supported."""
 
     def __init__(self, *deployments: str, ready: bool = True) -> None:
         self.valuations = FakeFeed(ready=ready)
@@ -49,7 +54,18 @@ class FakeTables:
         self.marks = FakeFeed(ready=ready)
         self.watermarks = FakeFeed(ready=ready)
         for name in deployments:
-            self.deployments.put(name, 1, deployment_body())
+            self.follow(name)
+
+    def follow(self, deployment: str) -> None:
+        """Make the deployment one that every partition has folded to its head."""
+        self.deployments.put(deployment, 1, deployment_body())
+        for partition in range(TopicSettings().partitions):
+            self.fold(deployment, partition, head=120)
+
+    def fold(self, deployment: str, partition: int, *, head: int) -> None:
+        """Let one partition have folded up to ``head``."""
+        body = encode_watermark(DeploymentWatermark(applied=(40, -1), head=head))
+        self.watermarks.put(f"{deployment}:{partition}", 1, body)
 
     @property
     def feeds(self) -> Feeds:
@@ -66,7 +82,7 @@ def e18(text: str) -> str:
 
 
 def deployment_body(*gaps: Gap) -> dict[str, Any]:
-    state = DeploymentState(position=(41, -1), head=120, head_time_s=1_745_970_700, final=56, begun_at=3, gaps=gaps)
+    state = DeploymentState(position=(41, -1), head=120, head_time_s=HEAD_TIME_S, final=56, begun_at=3, gaps=gaps)
     return encode_deployment(state)
 
 
@@ -139,6 +155,27 @@ def empty_account_body(**changes: object) -> dict[str, Any]:
             "positions": [],
             **changes,
         }
+    )
+
+
+def nobody_body() -> dict[str, Any]:
+    """An account whose only blocks were rolled back."""
+    return valuation_body(
+        status="nobody",
+        upnl=None,
+        upnl_capped=None,
+        notional=None,
+        notional_opened=None,
+        equity=None,
+        available_balance=None,
+        available_for_quote=None,
+        allocated=None,
+        locked=None,
+        pending=None,
+        liquidatable=None,
+        distance_bps=None,
+        as_of_ms=None,
+        positions=[],
     )
 
 

@@ -37,6 +37,7 @@ class FakeNode:
         self.refuses_batch: Callable[[int], bool] = lambda _: False
         self.spoil: dict[str, Callable[[Any], Any]] = {}
         self.eth_call: Callable[[str, bytes, int], bytes] | None = None
+        self.code: Callable[[str], str] | None = lambda _: "0x60"
         self.storage: Callable[[str, int, int], int] | None = None
         self.requests: list[tuple[str, list[Any]]] = []
         self.sockets: set[web.WebSocketResponse] = set()
@@ -119,6 +120,8 @@ class FakeNode:
         match method:
             case "eth_chainId":
                 return hex(self.chain_id)
+            case "eth_getCode" if self.code is not None:
+                return self.code(params[0])
             case "eth_subscribe":
                 return "0x1"
             case "eth_getBlockByNumber":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Self
 
 from aiohttp import web
 
 MARKS_PATH = "/market/ws/!markPrice@arr@1s"
+_PIECE_BYTES = 65_536
 
 
 class FakeVenue:
@@ -76,9 +78,15 @@ class FakeVenue:
             sockets.remove(socket)
         return socket
 
-    async def _premium_index(self, request: web.Request) -> web.Response:
-        del request
+    async def _premium_index(self, request: web.Request) -> web.StreamResponse:
         self.polls += 1
         if self.premium_index is None:
             return web.Response(status=503)
-        return web.Response(body=self.premium_index, content_type="application/json")
+        response = web.StreamResponse()
+        await response.prepare(request)
+        # In pieces, as an answer comes over a network.
+        for start in range(0, len(self.premium_index), _PIECE_BYTES):
+            with suppress(ConnectionError):
+                await response.write(self.premium_index[start : start + _PIECE_BYTES])
+            await asyncio.sleep(0.002)
+        return response

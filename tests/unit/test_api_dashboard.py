@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from api.dashboard.board import Board
-from models.watermarks import DeploymentWatermark, encode_watermark
 from tests.support.api import serving
 from tests.support.feed import FakeTables, e18, last_complete, unpriced_body, unsupported_body, valuation_body
 
@@ -71,8 +70,7 @@ async def test_status_tells_deployments_accounts_mark_age_and_lag() -> None:
     tables.marks.put("binance-futures:BTCUSDT", 1, {"received_ms": NOW_MS - 1_200})
     tables.marks.put("binance-futures:UNUSED", 1, {"received_ms": NOW_MS - 90_000})
     for partition, head in ((0, 120), (1, 118)):
-        body = encode_watermark(DeploymentWatermark(applied=(40, -1), head=head))
-        tables.watermarks.put(f"main:{partition}", 1, body)
+        tables.fold("main", partition, head=head)
     tables.deployments.put("main", 2, unsupported_body())
     tables.marks.lag_records = 4
     async with serving(tables, clock_ms=lambda: NOW_MS) as client, client.get("/status") as response:
@@ -87,6 +85,13 @@ async def test_status_tells_deployments_accounts_mark_age_and_lag() -> None:
         "unsupported_reason": "DiamondCut in block 110",
     } == body["deployments"]["main"]
     assert (2, 1_200, 4) == (body["accounts"], body["oldest_mark_age_ms"], body["feeds"]["marks"]["lag_records"])
+
+
+async def test_a_head_is_folded_when_every_partition_said_so() -> None:
+    tables = FakeTables("main")
+    del tables.watermarks.rows[b"main:3"]
+    async with serving(tables, clock_ms=lambda: NOW_MS) as client, client.get("/status") as response:
+        assert (await response.json())["deployments"]["main"]["folded_head"] is None
 
 
 async def test_status_of_cold_tables_says_so() -> None:

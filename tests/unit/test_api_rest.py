@@ -7,7 +7,17 @@ import pytest
 from api.app import create_app
 from streams.settings import ApiSettings, BadSettings
 from tests.support.api import ADDRESS, OTHER_ADDRESS, api_settings, serving
-from tests.support.feed import FakeTables, e18, last_complete, unpriced_body, unsupported_body, valuation_body
+from tests.support.feed import (
+    HEAD_TIME_S,
+    FakeTables,
+    deployment_body,
+    e18,
+    last_complete,
+    nobody_body,
+    unpriced_body,
+    unsupported_body,
+    valuation_body,
+)
 
 KEY = f"main:{ADDRESS.lower()}"
 PATHS = (f"/upnl-a?address={ADDRESS}", f"/partyA_upnl/{ADDRESS}")
@@ -61,6 +71,69 @@ async def test_an_unknown_address_is_not_found(path: str) -> None:
         "error_message": f"no account {ADDRESS.lower()} in deployment main",
         "error_detail": None,
     } == body
+
+
+async def test_an_unknown_address_is_unavailable_until_every_partition_has_folded_the_head() -> None:
+    made = warm()
+    statuses = []
+    async with serving(made) as client:
+        for change in (_forget_a_partition, _leave_a_partition_behind, _fold_all):
+            change(made)
+            async with client.get(f"/upnl-a?address={ADDRESS}") as response:
+                statuses.append(response.status)
+
+    assert [503, 503, 404] == statuses
+
+
+def _forget_a_partition(made: FakeTables) -> None:
+    del made.watermarks.rows[b"main:5"]
+
+
+def _leave_a_partition_behind(made: FakeTables) -> None:
+    made.fold("main", 5, head=119)
+
+
+def _fold_all(made: FakeTables) -> None:
+    made.fold("main", 5, head=120)
+
+
+@pytest.mark.parametrize(("age_s", "status"), [(120, 404), (121, 503)])
+async def test_an_unknown_address_is_unavailable_while_the_newest_block_known_is_an_old_one(
+    age_s: int, status: int
+) -> None:
+    """While history is read every partition is at the head, and the head is one of long ago."""
+    now_ms = (HEAD_TIME_S + age_s) * 1_000
+    async with (
+        serving(warm(), clock_ms=lambda: now_ms) as client,
+        client.get(f"/upnl-a?address={ADDRESS}") as response,
+    ):
+        assert status == response.status
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_account_whose_blocks_were_rolled_back_is_not_found(path: str) -> None:
+    async with serving(warm(nobody_body())) as client, client.get(path) as response:
+        assert 404 == response.status
+
+
+async def test_an_account_whose_blocks_were_rolled_back_may_be_in_what_is_not_folded_yet() -> None:
+    made = warm(nobody_body())
+    made.fold("main", 5, head=119)
+    async with serving(made) as client, client.get(f"/upnl-a?address={ADDRESS}") as response:
+        assert 503 == response.status
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_account_of_an_unsupported_deployment_is_unavailable_whatever_its_row_says(path: str) -> None:
+    made = warm(valuation_body())
+    statuses = []
+    async with serving(made) as client:
+        for body in (deployment_body(), unsupported_body(), deployment_body()):
+            made.deployments.put("main", 2, body)
+            async with client.get(path) as response:
+                statuses.append(response.status)
+
+    assert [200, 503, 200] == statuses
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -16,7 +16,6 @@ from tests.support.api import ADDRESS, OTHER_ADDRESS, TICK_S, api_settings, metr
 from tests.support.eventually import eventually
 from tests.support.feed import (
     FakeTables,
-    deployment_body,
     e18,
     empty_account_body,
     last_complete,
@@ -424,6 +423,6 @@ async def test_an_unknown_address_of_a_deployment_not_read_yet_is_silence() -> N
     async with serving(made) as client, client.ws_connect("/upnl-ws") as socket:
         await socket.send_str(ADDRESS)
         assert await is_silent_for(socket, 2 * TICK_S)
-        made.deployments.put("main", 1, deployment_body())
+        made.follow("main")
 
         assert {} == await frame(socket)

@@ -89,6 +89,23 @@ def test_what_needs_a_cluster_says_so_without_one(
     assert "Traceback" not in said
 
 
+def test_a_directory_without_a_recording_is_refused_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEMARK_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr("sys.argv", ["tidemark", "up", "--recorded", str(tmp_path)])
+    monkeypatch.setattr("tidemark.up.Broker", _never)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert 2 == ended.value.code
+    assert "logs.json.gz" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def _never(*_: object) -> None:
+    pytest.fail("a broker was made")
+
+
 def test_several_refusals_at_once_are_each_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

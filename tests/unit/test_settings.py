@@ -90,6 +90,38 @@ def test_a_wrong_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str,
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("default_sources = ['venu']", "deployments.a.default_sources.0: expected one of "),
+        (
+            "default_sources = []\n[deployments.a.markets]\nBTC = [{source = 'venue-boook', symbol = 'B'}]",
+            "deployments.a.markets.BTC.0.source",
+        ),
+        ("", "found 'binance-futures'"),
+    ],
+)
+def test_a_source_that_is_not_configured_is_refused(config: Path, text: str, said: str) -> None:
+    config.write_text(f"[sources.venue]\n[deployments.a]\nchain_id = 1\ndiamond = '{ADDRESS}'\n{text}")
+    with pytest.raises(BadSettings, match=re.escape(said)):
+        load_settings()
+
+
+def test_sources_are_known_by_their_name_and_their_book_and_so_are_recorded_ones(config: Path) -> None:
+    names = ("venue", "venue-book", "recorded", "recorded-book")
+    config.write_text(
+        f"[sources.venue]\n[deployments.a]\nchain_id = 1\ndiamond = '{ADDRESS}'\ndefault_sources = {list(names)}"
+    )
+    assert names == load_settings().deployments["a"].default_sources
+
+
+def test_an_address_error_says_once_what_was_found(config: Path) -> None:
+    config.write_text("[deployments.a]\nchain_id = 1\ndiamond = '0x1'")
+    with pytest.raises(BadSettings) as caught:
+        load_settings()
+    assert "deployments.a.diamond: expected an address of 0x and 40 hex digits, found '0x1'" == str(caught.value)
+
+
 def test_a_missing_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEMARK_CONFIG", str(tmp_path / "missing.toml"))
     with pytest.raises(BadSettings, match=r"missing\.toml"):

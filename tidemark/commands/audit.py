@@ -34,13 +34,15 @@ def audit(deployment: str | None, repair: bool, block: int | None) -> None:
         tidemark audit NAME --block 17000000 --repair
     """  # noqa: D301 - click wants its \b as it is
     from streams.settings import BadSettings, load_settings
+    from tidemark.kafka import naming_the_broker, require_broker
 
     settings = load_settings()
     names = [deployment] if deployment else sorted(settings.deployments)
     if not names:
         msg = "expected a deployment in the configuration, found none"
         raise BadSettings(msg)
-    reports = asyncio.run(_audit(settings, names, block, repair=repair))
+    with naming_the_broker(require_broker(settings.bootstrap)):
+        reports = asyncio.run(_audit(settings, names, block, repair=repair))
     for name, report in zip(names, reports, strict=True):
         _print(name, report)
     if not all(report.is_clean for report in reports):

@@ -19,12 +19,14 @@ def ingest() -> None:
 def prices(name: str) -> None:
     """Follow the price source NAME of the configuration, one process a source."""
     from streams.ingest.prices import run
+    from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
     log_to_stderr()
     settings = load_settings()
-    serve_metrics(settings.ingest)
-    run_until_stopped(run(settings, name))
+    with naming_the_broker(require_broker(settings.bootstrap)):
+        serve_metrics(settings.ingest)
+        run_until_stopped(run(settings, name))
 
 
 @ingest.command
@@ -41,23 +43,31 @@ def chain(deployment: str, from_state: int | None) -> None:
     It goes on from what its topic holds, so stopping and starting it loses and repeats nothing.
     """
     from streams.ingest.chain import run
+    from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
     log_to_stderr()
     settings = load_settings()
-    serve_metrics(settings.ingest)
-    run_until_stopped(run(settings, deployment, from_state=from_state))
+    with naming_the_broker(require_broker(settings.bootstrap)):
+        serve_metrics(settings.ingest)
+        run_until_stopped(run(settings, deployment, from_state=from_state))
 
 
 @ingest.command
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--deployment", required=True, help="The configured deployment that the recorded logs are of.")
 def recorded(directory: Path, deployment: str) -> None:
-    """Play recorded logs and price frames from DIRECTORY (symmio/logs.json.gz, prices/*.jsonl.gz)."""
+    """Play recorded logs and price frames from DIRECTORY (symmio/logs.json.gz, prices/*.jsonl.gz).
+
+    Prices are written as the source "recorded" and its books as "recorded-book": name these in the deployment's
+    default_sources or markets. `tidemark up --recorded` does so by itself.
+    """
     from streams.ingest.recorded import run
+    from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
     log_to_stderr()
     settings = load_settings()
-    serve_metrics(settings.ingest)
-    run_until_stopped(run(settings, directory, deployment))
+    with naming_the_broker(require_broker(settings.bootstrap)):
+        serve_metrics(settings.ingest)
+        run_until_stopped(run(settings, directory, deployment))

@@ -18,10 +18,12 @@ def topics() -> None:
 def create() -> None:
     """Create every topic that is missing, and check the partitions of those that exist."""
     from streams.topics import create_topics, registry
+    from tidemark.kafka import naming_the_broker, require_broker
 
     settings = load_settings()
     wanted = registry(settings)
-    created = asyncio.run(create_topics(settings.bootstrap, wanted))
+    with naming_the_broker(require_broker(settings.bootstrap)):
+        created = asyncio.run(create_topics(settings.bootstrap, wanted))
     for name in created:
         click.echo(f"created {name}")
     click.echo(f"{len(created)} created, {len(wanted) - len(created)} were there")

@@ -14,7 +14,10 @@ def worker() -> None:
     Ends with 0 when told to stop by SIGTERM, with 70 on a fault; nothing is lost either way, start it again.
     """
     from streams.worker import run
+    from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr
 
     log_to_stderr()
-    run(load_settings())
+    settings = load_settings()
+    with naming_the_broker(require_broker(settings.bootstrap)):
+        run(settings)

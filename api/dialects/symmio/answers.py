@@ -11,11 +11,21 @@ import orjson
 from api.deployments import deployment_progress
 from api.dialects.symmio.frames import upnl_object
 from models.codec import decode_row
+from models.deployments import decode_deployment
 from models.errors import BadRow
 from models.ids import account_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from api.feeds import Feeds
+    from models.deployments import DeploymentState, Gap
+
+# Status of an account whose only blocks were rolled back.
+_NOBODY = "nobody"
+# While history is read the newest block known is an old one. Chains make a block within seconds, and ingest that has
+# stopped is noticed within minutes: less would refuse at every hiccup, more would call newer accounts non-existent.
+_LONGEST_HEAD_AGE_S = 120
 
 
 class Account(NamedTuple):
@@ -35,7 +45,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class NoSuchAccount:
-    """The deployment is known to its head and has no such account."""
+    """The deployment is folded to a recent head and has no such account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +66,19 @@ class _Watched:
 
 
 class Answers:
-    """Answers from the feeds. An account that is watched is encoded once per row, for all its watchers."""
+    """Answers from the feeds. An account that is watched is encoded once per row, for all its watchers.
 
-    def __init__(self, feeds: Feeds) -> None:
+    Args:
+        feeds: The tables.
+        partitions: How many partitions the accounts have (``topics.partitions``).
+        clock_ms: Our own time, in Unix ms.
+    """
+
+    def __init__(self, feeds: Feeds, partitions: int, clock_ms: Callable[[], int]) -> None:
         self._feeds = feeds
+        self._partitions = partitions
+        self._clock_ms = clock_ms
+        self._states: dict[str, tuple[bytes, DeploymentState]] = {}
         self._watched: dict[Account, _Watched] = {}
 
     @property
@@ -90,30 +109,61 @@ class Answers:
         row = self._feeds.valuations.rows.get(account_key(account.deployment, account.address))
         if row is None:
             return self._of_missing(account)
+        try:
+            gap = self._open_gap(account.deployment)
+        except BadRow as error:
+            return NotKnown(str(error))
+        if gap is not None:
+            # The row may still say what it said before the gap.
+            return _unsupported(account.deployment, gap.block)
         watched = self._watched.get(account)
         if watched is None:
-            return _of_row(row)
-        if watched.answer is None or watched.row is not row:
-            watched.row, watched.answer = row, _of_row(row)
-        return watched.answer
+            answer = _of_row(row)
+        else:
+            if watched.answer is None or watched.row is not row:
+                watched.row, watched.answer = row, _of_row(row)
+            answer = watched.answer
+        return self._of_missing(account) if isinstance(answer, NoSuchAccount) else answer
 
     @property
     def _is_warm(self) -> bool:
         return self._feeds.valuations.is_ready and self._feeds.deployments.is_ready
 
     def _of_missing(self, account: Account) -> Answer:
-        progress = deployment_progress(self._feeds, account.deployment)
+        # An account that is not in the tables may be in what they have not read yet: "does not exist" would be a guess,
+        # and clients show it as zero.
+        name = account.deployment
+        progress = deployment_progress(self._feeds, name, self._partitions)
         if progress is None:
-            return NotKnown(f"no block of deployment {account.deployment} has been read yet")
+            return NotKnown(f"no block of deployment {name} has been read yet")
         if progress.unsupported_since is not None:
-            # The account may have been made since: "does not exist" would be a guess, and clients show it as zero.
-            return NotKnown(f"deployment {account.deployment} is unsupported since block {progress.unsupported_since}")
+            return _unsupported(name, progress.unsupported_since)
+        if progress.folded_head is None or progress.folded_head < progress.head:
+            return NotKnown(f"deployment {name} has not been folded to its head yet, try again in some seconds")
+        head_age_s = self._clock_ms() // 1_000 - progress.head_time_s
+        if head_age_s > _LONGEST_HEAD_AGE_S:
+            return NotKnown(f"the newest block known of deployment {name} is {head_age_s} s old")
         return NoSuchAccount()
+
+    def _open_gap(self, deployment: str) -> Gap | None:
+        row = self._feeds.deployments.rows.get(deployment.encode())
+        if row is None:
+            return None
+        read = self._states.get(deployment)
+        if read is None or read[0] is not row:
+            read = self._states[deployment] = row, decode_deployment(decode_row(row).body)
+        return read[1].open_gap
+
+
+def _unsupported(deployment: str, block: int) -> NotKnown:
+    return NotKnown(f"deployment {deployment} is unsupported since block {block}")
 
 
 def _of_row(row: bytes) -> Answer:
     try:
         body = decode_row(row).body
+        if body.get("status") == _NOBODY:
+            return NoSuchAccount()
         figures = upnl_object(body)
     except BadRow as error:
         return NotKnown(str(error))

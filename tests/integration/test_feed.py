@@ -1,0 +1,60 @@
+"""A feed over a real broker: what it says, and what it leaves, where it cannot start."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from streams.feed import Feed, FeedTopicMissing
+from streams.topics import VALUATIONS, changelog_name
+from tests.support.changelog import changelogs
+from tests.support.eventually import eventually
+from tests.support.records import create_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.settings import Settings
+
+
+async def test_a_missing_changelog_is_told_at_once_and_read_once_it_is_there(
+    settings: Callable[..., Settings],
+) -> None:
+    own = settings()
+    assert own.kafka is not None
+    feed = Feed(own.kafka, changelog_name(own, VALUATIONS))
+    began_s = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(FeedTopicMissing, match=feed.topic):
+            await feed.start()
+    assert time.monotonic() - began_s < 5
+
+    await create_all(own)
+    try:
+        async with changelogs(own) as rows:
+            await rows.put(VALUATIONS, "main:0x1", 1, {"status": "valued"})
+            await feed.start()
+            await eventually(lambda: list(feed.rows) == [b"main:0x1"])
+    finally:
+        await feed.stop()
+
+
+async def test_a_start_that_failed_leaves_nothing_open(settings: Callable[..., Settings]) -> None:
+    own = settings()
+    assert own.kafka is not None
+    before = asyncio.all_tasks()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for bootstrap, error in ((own.kafka, FeedTopicMissing), ("127.0.0.1:1", KafkaConnectionError)):
+            with pytest.raises(error):
+                await Feed(bootstrap, changelog_name(own, VALUATIONS)).start()
+        gc.collect()
+
+    assert [] == [str(warning.message) for warning in warned]
+    assert before == asyncio.all_tasks()
