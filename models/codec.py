@@ -33,7 +33,17 @@ class Row(NamedTuple):
 
 def encode_row(term: int, version: int, body: Mapping[str, Any]) -> bytes:
     """Encode a row; ``body`` holds only what orjson takes (no int beyond 64 bits)."""
-    return _HEAD.pack(term, version) + orjson.dumps(body)
+    return join_row(term, version, encode_body(body))
+
+
+def encode_body(body: Mapping[str, Any]) -> bytes:
+    """Encode what stands behind a row's ``ORDER_BYTES``."""
+    return orjson.dumps(body)
+
+
+def join_row(term: int, version: int, encoded_body: bytes) -> bytes:
+    """The row of a body that is encoded already."""
+    return _HEAD.pack(term, version) + encoded_body
 
 
 def decode_row(value: bytes) -> Row:

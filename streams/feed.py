@@ -46,8 +46,6 @@ class Feed:
 
     def __init__(self, bootstrap: str, topic: str, on_rows: Callable[[Sequence[bytes]], None] | None = None) -> None:
         self.topic = topic
-        self.applied_records = 0
-        self.refused_records = 0
         self._rows: dict[bytes, bytes] = {}
         self._positions: dict[TopicPartition, int] = {}
         self._bootstrap = bootstrap
@@ -199,10 +197,8 @@ class Feed:
                 continue
             standing = rows.get(key)
             if standing is not None and row_order(value) < row_order(standing):
-                self.refused_records += 1
                 continue
             rows[key] = value
             changed.append(key)
-        self.applied_records += len(records)
         self.newest_ms = max(self.newest_ms, records[-1].timestamp)
         return changed

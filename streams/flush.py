@@ -8,13 +8,12 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import orjson
 import prometheus_client
 
-from models.codec import ORDER_BYTES, decode_row
+from models.codec import decode_row
 from models.ids import split_key
 from models.symmio.subtotals import Subtotals
-from models.symmio.valuation import value_account, with_last_complete
+from models.symmio.valuation import UNPRICED, value_account, with_last_complete
 from streams.topics import SUBTOTALS, VALUATIONS
 
 if TYPE_CHECKING:
@@ -117,18 +116,12 @@ class Flush:
                 unsupported=book.watermark(deployment).unsupported_since is not None,
             )
             body = valuation.body()
-            standing = self._rows.get(VALUATIONS, book.partition, key)
-            version = 0
+            standing = self._rows.get(VALUATIONS, book.partition, key) if valuation.status == UNPRICED else None
             if standing is not None:
-                before = decode_row(standing)
-                version = before.version
-                body = with_last_complete(before.body, body)
+                body = with_last_complete(decode_row(standing).body, body)
             subtotals.put(key, deployment, body)
-            if standing is not None and standing[ORDER_BYTES:] == orjson.dumps(body):
-                _unchanged.inc()
-            else:
-                _changed.inc()
-                self._rows.write(VALUATIONS, book.partition, key, (version + 1, body))
+            is_changed = self._rows.write_if_changed(VALUATIONS, book.partition, key, body)
+            (_changed if is_changed else _unchanged).inc()
             if at % _YIELD_EVERY == _YIELD_EVERY - 1:
                 self._rows.flush()
                 await asyncio.sleep(0)
@@ -136,8 +129,4 @@ class Flush:
     def _write_subtotals(self, book: Book, subtotals: Subtotals) -> None:
         standing_keys = {key for key, _ in self._rows.items(SUBTOTALS, book.partition)}
         for key, body in subtotals.take_changed(book.partition, standing_keys):
-            standing = self._rows.get(SUBTOTALS, book.partition, key)
-            if standing is not None and standing[ORDER_BYTES:] == orjson.dumps(body):
-                continue
-            version = 0 if standing is None else decode_row(standing).version
-            self._rows.write(SUBTOTALS, book.partition, key, (version + 1, body))
+            self._rows.write_if_changed(SUBTOTALS, book.partition, key, body)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import faust
 from yarl import URL
 
-from models.codec import encode_row
+from models.codec import ORDER_BYTES, decode_order, encode_body, encode_row, join_row
 from streams.clock import now_ms
 from streams.deadletter import dead_letter, encode_dead_letter
 from streams.partitions import partition_of
@@ -82,17 +82,28 @@ class Rows:
             NotOwner: The partition is not ours.
             RecordTooLarge: The broker would refuse the row; the store is as it was.
         """
-        encoded = encode_row(self._terms.term(partition), *row)
-        check_size(table, key, encoded)
-        self._stores[table].put(partition, key, encoded)
-        self._publisher.append(self._changelogs[table], partition, key, encoded, charge)
+        self._put(table, partition, key, encode_row(self._terms.term(partition), *row), charge)
 
-    def publish_again(self, table: str, partition: int, key: bytes, charge: Charge = _UNCHARGED) -> None:
+    def write_if_changed(self, table: str, partition: int, key: bytes, body: Mapping[str, Any]) -> bool:
+        """Write a derived row under the next version, where its body is another than the one that stands.
+
+        Returns:
+            Whether it was written.
+        """
+        standing, encoded_body = self.get(table, partition, key), encode_body(body)
+        if standing is not None and standing[ORDER_BYTES:] == encoded_body:
+            return False
+        version = 0 if standing is None else decode_order(standing)[1]
+        row = join_row(self._terms.term(partition), version + 1, encoded_body)
+        self._put(table, partition, key, row, _UNCHARGED)
+        return True
+
+    def publish_again(self, table: str, partition: int, key: bytes) -> None:
         """Send a row that stands once more, as it is: a stranger's record is behind it in the changelog."""
         self._terms.term(partition)
         row = self._stores[table].get(partition, key)
         if row is not None:
-            self._publisher.append(self._changelogs[table], partition, key, row, charge)
+            self._publisher.append(self._changelogs[table], partition, key, row, _UNCHARGED)
 
     def send(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
         """Send an output record that is no row."""
@@ -110,6 +121,11 @@ class Rows:
             position=(record.partition, record.offset),
         )
         self.send(self._dead_letters, partition_of(key, self.partitions), key, encode_dead_letter(letter), charge)
+
+    def _put(self, table: str, partition: int, key: bytes, row: bytes, charge: Charge) -> None:
+        check_size(table, key, row)
+        self._stores[table].put(partition, key, row)
+        self._publisher.append(self._changelogs[table], partition, key, row, charge)
 
     def flush(self) -> None:
         """Let what was written leave."""

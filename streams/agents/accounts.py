@@ -22,7 +22,7 @@ from models.errors import BadRecord
 from models.ids import finished_quote_key, split_key
 from models.symmio.account import AccountRow, advance, doubt, encode_account, encode_finished, settle
 from models.watermarks import DeploymentWatermark, encode_watermark
-from streams.partitions import partition_of
+from streams.partitions import expect_in_place
 from streams.topics import ACCOUNTS, QUOTE_HISTORY, WATERMARKS
 from streams.transport.publisher import Receipt
 
@@ -80,7 +80,7 @@ class _SliceFold:
     def apply(self, record: ConsumerRecord[bytes, bytes]) -> None:
         key = record.key or b""
         try:
-            self._fold(key, self._decode(key, record))
+            self._fold(key, self._decode(record))
         except BadRecord as error:
             _refused.inc()
             self._rows.refuse(record, error, self._part)
@@ -90,14 +90,11 @@ class _SliceFold:
             _SUSPECTS.labels(split_key(key)[0]).inc()
             self._rows.refuse(record, BadRecord(row.suspect[0]), self._part)
 
-    def _decode(self, key: bytes, record: ConsumerRecord[bytes, bytes]) -> AccountRecord:
+    def _decode(self, record: ConsumerRecord[bytes, bytes]) -> AccountRecord:
         decoded = decode_account_record(record.value or b"")
         match decoded:
             case Transaction() | AccountCheckpoint() | Unfoldable():
-                expected = partition_of(key, self._rows.partitions)
-                if expected != record.partition:
-                    msg = f"expected {key!r} in partition {expected}, found it in {record.partition}"
-                    raise BadRecord(msg)
+                expect_in_place(record, self._rows.partitions)
             case Final() | RolledBack() | Unsupported() | Supported():
                 pass
             case _:

@@ -10,7 +10,7 @@ from models.codec import decode_row
 from models.errors import BadRecord
 from models.ids import mark_key
 from models.prices import decode_mark, decode_tick, encode_mark, later_mark, mark_of
-from streams.partitions import partition_of
+from streams.partitions import expect_in_place
 from streams.topics import MARKS
 
 if TYPE_CHECKING:
@@ -61,9 +61,10 @@ class MarksAgent:
     def _read(self, record: ConsumerRecord[bytes, bytes]) -> tuple[bytes, Mark]:
         tick = decode_tick(record.value or b"")
         key = mark_key(tick.source, tick.symbol)
-        if record.key != key or partition_of(key, self._partitions) != record.partition:
-            msg = f"expected key {key!r} in its own partition, found {record.key!r} in {record.partition}"
+        if record.key != key:
+            msg = f"expected key {key!r}, found {record.key!r}"
             raise BadRecord(msg)
+        expect_in_place(record, self._partitions)
         return key, mark_of(tick, record.offset)
 
     def _standing(self, partition: int, key: bytes) -> tuple[int, Mark | None]:

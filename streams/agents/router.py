@@ -25,7 +25,7 @@ from models.errors import BadRecord
 from models.ids import account_key, market_key, quote_key
 from models.symmio.markets import Market, decode_market, encode_market, market_of_view
 from models.symmio.routing import route_block
-from streams.partitions import partition_of
+from streams.partitions import expect_in_place, partition_of
 from streams.settings import BadSettings
 from streams.topics import CHAIN_BLOCKS, DEPLOYMENTS, MARKETS, QUOTES, account_events_name, topic_name
 from streams.transport.publisher import RecordTooLarge, check_size
@@ -81,7 +81,7 @@ class RouterAgent:
         self, name: str, standing: DeploymentState, record: ConsumerRecord[bytes, bytes], part: Slice
     ) -> DeploymentState:
         try:
-            self._expect_in_place(record)
+            expect_in_place(record, self._settings.topics.partitions)
             chain_record = decode_chain_record(record.value or b"")
         except BadRecord as error:
             self._rows.refuse(record, error, part)
@@ -93,12 +93,6 @@ class RouterAgent:
         position = (record.offset, -1)
         # What is redelivered is sent again, but says nothing new of the deployment.
         return state.at(position) if position > standing.position else standing
-
-    def _expect_in_place(self, record: ConsumerRecord[bytes, bytes]) -> None:
-        expected = partition_of(record.key or b"", self._settings.topics.partitions)
-        if expected != record.partition:
-            msg = f"expected {record.key!r} in partition {expected}, found it in {record.partition}"
-            raise BadRecord(msg)
 
     def _routed(
         self, name: str, state: DeploymentState, record: ChainRecord, offset: int, part: Slice

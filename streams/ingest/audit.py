@@ -20,7 +20,7 @@ from streams.feed import Feed
 from streams.ingest.accounts import find_owners
 from streams.ingest.checkpoint import read_checkpoints
 from streams.ingest.comparison import Difference, differences
-from streams.ingest.connect import bootstrap_of, deployment_of, endpoints_of
+from streams.ingest.connect import deployment_of, endpoints_of
 from streams.ingest.endpoints import Node
 from streams.ingest.outlet import Outlet
 from streams.ingest.views import ContractViews
@@ -136,7 +136,7 @@ async def _compare(
 async def _repair(
     settings: Settings, name: str, checkpoints: Sequence[Checkpoint], rows: Mapping[str, AccountRow], report: Report
 ) -> None:
-    async with Outlet(bootstrap_of(settings)) as outlet:
+    async with Outlet(settings.bootstrap) as outlet:
         for checkpoint in checkpoints:
             touched = rows[checkpoint.account].block
             if touched > checkpoint.block:
@@ -167,7 +167,7 @@ async def _accounts(settings: Settings, name: str) -> dict[str, AccountRow]:
 
 
 async def _rows(settings: Settings, table: str) -> dict[bytes, bytes]:
-    feed = Feed(bootstrap_of(settings), changelog_name(settings, table))
+    feed = Feed(settings.bootstrap, changelog_name(settings, table))
     await feed.start()
     try:
         await feed.wait_ready()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from streams.ingest.checkpoint import join
-from streams.ingest.connect import bootstrap_of, deployment_of, endpoints_of
+from streams.ingest.connect import deployment_of, endpoints_of
 from streams.ingest.endpoints import Node
 from streams.ingest.head import Follower
 from streams.ingest.journal import Journal
@@ -44,7 +44,7 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
             finality, a broker that does not take records.
     """
     deployment = deployment_of(settings, name)
-    bootstrap = bootstrap_of(settings)
+    bootstrap = settings.bootstrap
     heads = NewHeads(deployment.poll_interval_ms)
     async with aiohttp.ClientSession() as session, Outlet(bootstrap) as outlet:
         endpoints = endpoints_of(session, deployment, heads.notify)

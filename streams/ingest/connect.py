@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings, Settings
 
 
-def bootstrap_of(settings: Settings) -> str:
-    """Return Kafka's bootstrap servers.
-
-    Raises:
-        BadSettings: None are configured.
-    """
-    if settings.kafka is None:
-        msg = "expected Kafka's bootstrap servers in kafka (TIDEMARK_KAFKA), found none"
-        raise BadSettings(msg)
-    return settings.kafka
-
-
 def deployment_of(settings: Settings, name: str) -> DeploymentSettings:
     """Return the settings of a deployment that has endpoints.
 

@@ -11,7 +11,6 @@ from prometheus_client import Counter
 
 from streams.ingest.backoff import Backoff
 from streams.ingest.conflation import INTERVAL_MS
-from streams.ingest.connect import bootstrap_of
 from streams.ingest.outlet import Outlet
 from streams.ingest.sink import PriceSink
 from streams.ingest.venue import MAX_FRAME_BYTES, FrameTooLarge, VenueSocket
@@ -42,7 +41,7 @@ async def run(settings: Settings, name: str) -> None:
     if source is None:
         msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
         raise BadSettings(msg)
-    async with aiohttp.ClientSession() as session, Outlet(bootstrap_of(settings)) as outlet:
+    async with aiohttp.ClientSession() as session, Outlet(settings.bootstrap) as outlet:
         sink = PriceSink(settings, name, outlet)
         silent_after_s = source.silent_after_ms / 1_000
         marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))

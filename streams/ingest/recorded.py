@@ -17,7 +17,6 @@ import orjson
 from models.chain import Watermark
 from models.errors import TidemarkError
 from streams.ingest.blocks import Header, make_blocks, read_header, read_logs
-from streams.ingest.connect import bootstrap_of
 from streams.ingest.journal import Journal
 from streams.ingest.outlet import Outlet
 from streams.ingest.resume import read_tail
@@ -63,7 +62,7 @@ async def run(settings: Settings, directory: Path, deployment: str, *, is_paced:
         BadRecording: There is nothing to play, or a file is not what it should be.
         BadSettings: Kafka is not configured.
     """
-    bootstrap = bootstrap_of(settings)
+    bootstrap = settings.bootstrap
     logs, prices = _files(directory)
     async with Outlet(bootstrap) as outlet:
         for path in logs:

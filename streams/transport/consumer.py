@@ -149,7 +149,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             if not self.flow_active or epoch != self._epoch or tp not in self._active_partitions:
                 return False
             taken = records[start : start + self.slice_records]
-            part = Slice(taken, tp, generation, self)
+            part = Slice(taken, tp, self)
             message = ConsumerMessage(
                 tp.topic, tp.partition, part.last_offset, taken[-1].timestamp / 1000, taken[-1].timestamp_type,
                 None, None, part, None, 0, 0, tp, generation_id=generation,

@@ -39,11 +39,8 @@ class Slice:
     row and output. ``last_offset`` is that of the last record.
     """
 
-    def __init__(
-        self, records: Sequence[ConsumerRecord[bytes, bytes]], tp: TP, generation: int, keeper: SliceKeeper
-    ) -> None:
+    def __init__(self, records: Sequence[ConsumerRecord[bytes, bytes]], tp: TP, keeper: SliceKeeper) -> None:
         self.tp = tp
-        self.generation = generation
         self.first_offset: int = records[0].offset
         self.last_offset: int = records[-1].offset
         self.begun = False
