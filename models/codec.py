@@ -66,6 +66,11 @@ def row_order(value: bytes) -> bytes:
     return value[:ORDER_BYTES]
 
 
+def order_of_term(term: int) -> bytes:
+    """The bytes with which every row begins that was written under ``term``."""
+    return term.to_bytes(8, "big")
+
+
 def decode_order(value: bytes) -> tuple[int, int]:
     """Read only (term, version) of a row."""
     term, version = _HEAD.unpack_from(value)

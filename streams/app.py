@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import faust
 from aiokafka import AIOKafkaProducer
-from faust.transport.drivers import aiokafka as driver
 from yarl import URL
 
 from streams.agents.accounts import AccountsAgent
@@ -20,7 +19,8 @@ from streams.markets import Markets
 from streams.tables import Rows, RowTable
 from streams.topics import CHAIN_BLOCKS, PRICE_TICKS, TABLES, account_events_name, topic_name
 from streams.transport.assignor import SliceAssignor
-from streams.transport.consumer import SliceConsumer
+from streams.transport.driver import SCHEME
+from streams.transport.follower import ChangelogFollower
 from streams.transport.ownership import Ownership
 from streams.transport.process import SliceWorker, crash
 from streams.transport.publisher import Publisher
@@ -30,7 +30,7 @@ from streams.transport.stall import StallWatch
 from streams.transport.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 
     from faust.types import TP
 
@@ -45,10 +45,11 @@ _COMMIT_INTERVAL_S = 0.5
 _BATCH_BYTES = 256 * 1024
 
 
-class SliceTransport(driver.Transport):  # type: ignore[misc]
-    """Faust's aiokafka transport with our consumer."""
+class SliceAgent(Protocol):
+    """What handles the slices of a topic."""
 
-    Consumer = SliceConsumer
+    async def handle(self, part: Slice) -> None:
+        """Fold a slice that was begun; every row and output of it is written when this returns."""
 
 
 class TidemarkApp(faust.App):  # type: ignore[misc]
@@ -61,6 +62,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     books: Books
     markets: Markets
     ownership: Ownership
+    follower: ChangelogFollower
     admin: AdminServer
     connected = False
 
@@ -75,6 +77,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.markets = Markets(settings, self.crash_now)
         flush = Flush(settings, self.rows, self.markets, self.books, self.crash_now)
         self.ownership = Ownership(settings, self.terms, self.rows, (self.books, flush))
+        self.follower = ChangelogFollower(settings.bootstrap, self.rows, self.crash_now)
         self.admin = AdminServer(settings.worker, self.status)
 
     async def on_start(self) -> None:
@@ -93,6 +96,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.publisher.start(producer)
         self._resources.push_async_callback(self.publisher.stop)
         self.ownership.start(producer)
+        self._resources.push_async_callback(self.follower.stop)
         self.connected = True
         await self._start_resource(self.markets)
         await self._start_resource(StallWatch(self.settings.bootstrap, self._next_offsets, self.crash_now))
@@ -116,6 +120,8 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         return {
             "ready": bool(self.tables.actives_ready and not self.rebalancing),
             "partitions": sorted(self.terms.partitions),
+            "standbys": sorted(self.follower.standbys),
+            "standby_lag_records": self.follower.standby_lag_records,
             "accounts": sum(len(book.accounts) for book in books),
             "lag_records": lag,
             "unacked_records": self.rows.unacked,
@@ -138,13 +144,24 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.rows.acknowledged(topic, partition, rows, first_offset)
 
 
-def create_app(settings: Settings) -> TidemarkApp:
+def tidemark_agents(settings: Settings, app: TidemarkApp) -> Sequence[tuple[SliceAgent, str]]:
+    """The agents of a worker, each with the full name of its topic."""
+    return (
+        (MarksAgent(settings, app.rows), topic_name(settings, PRICE_TICKS)),
+        (RouterAgent(settings, app.rows), topic_name(settings, CHAIN_BLOCKS)),
+        (AccountsAgent(app.rows, app.books, app.terms), account_events_name(settings)),
+    )
+
+
+def create_app(
+    settings: Settings, agents: Callable[[Settings, TidemarkApp], Sequence[tuple[SliceAgent, str]]] = tidemark_agents
+) -> TidemarkApp:
     """Build the app; nothing is connected before its worker starts."""
     data_dir = settings.data_dir / "worker" / (settings.worker.instance_id or "0")
     data_dir.mkdir(parents=True, exist_ok=True)
     app = TidemarkApp(
         settings.app_id,
-        broker=[URL(f"kafka://{server}") for server in settings.bootstrap.split(",")],
+        broker=[URL(f"{SCHEME}://{server}") for server in settings.bootstrap.split(",")],
         store=URL(f"{settings.worker.store}://"),
         datadir=data_dir,
         autodiscover=False,
@@ -155,7 +172,7 @@ def create_app(settings: Settings) -> TidemarkApp:
         topic_partitions=settings.topics.partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,
-        table_standby_replicas=0,
+        table_standby_replicas=settings.worker.standby_replicas,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.worker.instance_id,
         broker_session_timeout=_SESSION_TIMEOUT_S,
@@ -166,22 +183,16 @@ def create_app(settings: Settings) -> TidemarkApp:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.transport = SliceTransport(app.conf.broker, app, loop=None)
-    app.producer_transport = app.transport
     for name in TABLES:
         app.Table(name, partitions=settings.topics.partitions, key_type=bytes, value_type=bytes)
     app.compose(settings)
-    for agent, topic in (
-        (MarksAgent(settings, app.rows), topic_name(settings, PRICE_TICKS)),
-        (RouterAgent(settings, app.rows), topic_name(settings, CHAIN_BLOCKS)),
-        (AccountsAgent(app.rows, app.books, app.terms), account_events_name(settings)),
-    ):
+    for agent, topic in agents(settings, app):
         source = app.topic(topic, schema=SliceSchema(key_type=bytes, value_type=bytes))
         app.agent(source, name=type(agent).__name__)(_handler(agent))
     return app
 
 
-def _handler(agent: MarksAgent | RouterAgent | AccountsAgent) -> Callable[[AsyncIterable[Slice]], Awaitable[None]]:
+def _handler(agent: SliceAgent) -> Callable[[AsyncIterable[Slice]], Awaitable[None]]:
     async def handle(stream: AsyncIterable[Slice]) -> None:
         async for part in stream:
             if part.begin():

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _LAG = prometheus_client.Gauge("tidemark_worker_lag_records", "Records not handed to an agent yet.", ("topic",))
 _OWNED = prometheus_client.Gauge("tidemark_worker_partitions", "Partitions this worker owns.")
+_STANDBYS = prometheus_client.Gauge("tidemark_worker_standby_partitions", "Partitions this worker stands by for.")
+_STANDBY_LAG = prometheus_client.Gauge(
+    "tidemark_worker_standby_lag_records", "Changelog records of standby partitions not applied yet."
+)
 _ACCOUNTS = prometheus_client.Gauge("tidemark_worker_accounts", "Accounts in the owned partitions.")
 _UNSUPPORTED = prometheus_client.Gauge(
     "tidemark_deployment_unsupported_since_block",
@@ -32,9 +36,9 @@ class AdminServer:
 
     Args:
         settings: Where to listen.
-        status: What the worker says of itself: ``ready``, ``partitions``, ``accounts``, ``lag_records`` by topic,
-            ``unacked_records``, ``oldest_mark_age_ms`` and ``deployments``, each with ``unsupported_since``, a block or
-            null.
+        status: What the worker says of itself: ``ready``, ``partitions``, ``standbys``, ``standby_lag_records``,
+            ``accounts``, ``lag_records`` by topic, ``unacked_records``, ``oldest_mark_age_ms`` and ``deployments``,
+            each with ``unsupported_since``, a block or null.
     """
 
     def __init__(self, settings: WorkerSettings, status: Callable[[], dict[str, Any]]) -> None:
@@ -75,6 +79,8 @@ class AdminServer:
         for topic, records in status["lag_records"].items():
             _LAG.labels(topic).set(records)
         _OWNED.set(len(status["partitions"]))
+        _STANDBYS.set(len(status["standbys"]))
+        _STANDBY_LAG.set(status["standby_lag_records"])
         _ACCOUNTS.set(status["accounts"])
         _UNACKED.set(status["unacked_records"])
         for deployment, known in status["deployments"].items():

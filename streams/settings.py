@@ -12,7 +12,16 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -111,11 +120,16 @@ class SourceSettings(_Section):
 
 
 class WorkerSettings(_Section):
-    """The Faust worker. ``flush_ms`` is the shortest time between two flushes of a partition's valuations."""
+    """The Faust worker. ``flush_ms`` is the shortest time between two flushes of a partition's valuations.
+
+    ``slice_records`` bounds the records that an agent is handed at once. ``standby_replicas`` other workers keep the
+    rows of each partition, so that a takeover does not read whole changelogs; every worker needs the same number.
+    """
 
     store: Literal["memory", "rocksdb"] = "memory"
     flush_ms: PositiveInt = 5
     slice_records: PositiveInt = 2_000
+    standby_replicas: NonNegativeInt = 1
     instance_id: str | None = None
     admin_host: str = "127.0.0.1"
     admin_port: Port = 9_101

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import faust
 from yarl import URL
 
-from models.codec import ORDER_BYTES, decode_order, encode_body, encode_row, join_row
+from models.codec import ORDER_BYTES, decode_order, encode_body, encode_row, join_row, order_of_term, row_order
+from models.errors import TidemarkError
 from streams.clock import now_ms
 from streams.deadletter import dead_letter, encode_dead_letter
 from streams.partitions import partition_of
@@ -16,14 +17,17 @@ from streams.transport.publisher import check_size
 from streams.transport.stores import MemoryStore, RocksStore, RowStore
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
-    from models.errors import TidemarkError
     from streams.settings import Settings
     from streams.transport.publisher import Charge, Publisher
     from streams.transport.terms import Terms
+
+
+class Superseded(TidemarkError):
+    """A later owner writes in a partition held for ours. This process slept; its restart joins the group anew."""
 
 
 class RowTable(faust.Table):  # type: ignore[misc]
@@ -98,12 +102,75 @@ class Rows:
         self._put(table, partition, key, row, _UNCHARGED)
         return True
 
-    def publish_again(self, table: str, partition: int, key: bytes) -> None:
+    def restored_to(self, changelog: str, partition: int) -> int | None:
+        """Offset up to which a changelog is in its store, None where nothing is."""
+        return self._store_of(changelog).restored_to(partition)
+
+    def restore(self, changelog: str, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+        """Apply records of a changelog to its store, in their order."""
+        self._store_of(changelog).restore(partition, records)
+
+    def restored(self, changelog: str, partition: int, end: int) -> None:
+        """A changelog has been read up to, and without, offset ``end``."""
+        self._store_of(changelog).restored(partition, end)
+
+    def rewrite_overwritten(self, partition: int) -> int:
+        """Publish the rows of a partition again whose last record, as it was restored, is a stranger's.
+
+        Returns:
+            How many there are.
+        """
+        rewritten = 0
+        for table, store in self._stores.items():
+            for key in sorted(store.overwritten(partition)):
+                self._publish_again(table, partition, key)
+                rewritten += 1
+        return rewritten
+
+    def heard(self, changelog: str, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> int:
+        """Look at what stands in a changelog of an owned partition; publish rows again that a stranger wrote over.
+
+        Returns:
+            How many were published again.
+
+        Raises:
+            Superseded: A later owner writes there.
+        """
+        if not self._terms.owns(partition):
+            return 0
+        term = self._terms.term(partition)
+        head = order_of_term(term)
+        strange: dict[bytes, bytes | None] = {}
+        for record in records:
+            value = record.value
+            if value is None or not value.startswith(head):
+                strange[record.key] = value
+            elif strange:
+                strange.pop(record.key, None)
+        table = self._tables_of[changelog]
+        rewritten = 0
+        for key, value in strange.items():
+            if value is not None and decode_order(value)[0] > term:
+                msg = (
+                    f"expected to own partition {partition} under term {term}, found a row of {changelog} under a later"
+                )
+                raise Superseded(msg)
+            row = self._stores[table].get(partition, key)
+            if row is not None and (value is None or row_order(value) < row_order(row)):
+                self._publish_again(table, partition, key)
+                rewritten += 1
+        if rewritten:
+            self._publisher.flush()
+        return rewritten
+
+    def _publish_again(self, table: str, partition: int, key: bytes) -> None:
         """Send a row that stands once more, as it is: a stranger's record is behind it in the changelog."""
-        self._terms.term(partition)
         row = self._stores[table].get(partition, key)
         if row is not None:
             self._publisher.append(self._changelogs[table], partition, key, row, _UNCHARGED)
+
+    def _store_of(self, changelog: str) -> RowStore:
+        return self._stores[self._tables_of[changelog]]
 
     def send(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
         """Send an output record that is no row."""

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 # Faust hard-codes 1,500: one idle partition's long poll then delays the busy ones of the same node (p50 795 ms).
 _FETCH_MAX_WAIT_MS = 50
-# Slices handed out and not complete. 32 slices of 2,000 records of 200 B are 13 MB, and 100 ms of work.
-_OPEN_SLICES = 32
+# Of what is handed out and not complete. 8 MiB are 40,000 records of 200 B, some 100 ms of work: enough to keep agents
+# busy while acknowledgements are on their way. More would only lengthen a stop, a revocation and what a kill repeats.
+_OPEN_BYTES_MAX = 8 << 20
 # A worker asked to stop has 3 s in all; a revocation has the session timeout, of which this is what agents may take.
 _STOP_WAIT_S = 1.0
 _REVOKE_WAIT_S = 4.0
@@ -42,12 +43,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
+        # Stock reads what a transactional producer aborted, unless it is exactly_once itself.
+        consumer._isolation_level = "read_committed"
         return consumer
 
     @property
     def coordinator(self) -> Any:
         """Aiokafka's group coordinator, None before the start."""
         return None if self._consumer is None else self._consumer._coordinator
+
+    def position(self, tp: TP) -> int | None:
+        """Where the next fetch of a partition begins: beyond the last record where transaction markers follow it."""
+        assignment = None if self._consumer is None else self._consumer._subscription.subscription.assignment
+        state = None if assignment is None else assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        return state.position if state is not None and state.has_valid_position else None
 
     async def start_offsets(self, tps: list[TP]) -> dict[TP, int]:
         """Where each partition goes on: what the group committed, else the first offset there is."""
@@ -77,6 +86,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         self.dead: BaseException | None = None
         self._handed: defaultdict[TP, deque[Slice]] = defaultdict(deque)
         self._open: set[Slice] = set()
+        self._open_bytes = 0
         self._latest: dict[TP, Slice] = {}
         self._next: dict[TP, int] = {}
         self._committed: dict[TP, int] = {}
@@ -115,7 +125,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     async def _deliver_next(self) -> None:
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
-        if len(self._open) >= _OPEN_SLICES:
+        if self._is_full:
             # On all partitions together: leaving one out of getmany() makes aiokafka skip its whole node.
             self._room.clear()
             await self.wait(self._room, timeout=_POLL_S)
@@ -156,6 +166,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             )  # fmt: skip
             self._handed[tp].append(part)
             self._open.add(part)
+            self._open_bytes += part.size
             self._next[tp] = part.last_offset + 1
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
         return True
@@ -183,7 +194,9 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
 
     def slice_complete(self, part: Slice) -> None:
         """Make room for another."""
-        self._open.discard(part)
+        if part in self._open:
+            self._open.remove(part)
+            self._open_bytes -= part.size
         self._room.set()
         self._progress.set()
 
@@ -199,6 +212,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         self._epoch += 1
         self._handed.clear()
         self._open.clear()
+        self._open_bytes = 0
         self._latest.clear()
         self._next.clear()
         self._committed.clear()
@@ -320,10 +334,19 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     @property
     def next_offsets(self) -> dict[TP, int] | None:
         """Where each assigned partition goes on; None while nothing is to be fetched, so that none moves."""
-        is_held = not self.flow_active or self.app.rebalancing or len(self._open) >= _OPEN_SLICES
-        return None if is_held else dict(self._next)
+        is_held = not self.flow_active or self.app.rebalancing or self._is_full
+        return None if is_held else self._standing()
 
     @property
     def lag_records(self) -> Mapping[TP, int]:
         """Records in each assigned partition that no agent has been handed yet."""
-        return {tp: max(0, (self.highwater(tp) or 0) - offset) for tp, offset in self._next.items()}
+        return {tp: max(0, (self.highwater(tp) or 0) - offset) for tp, offset in self._standing().items()}
+
+    @property
+    def _is_full(self) -> bool:
+        return self._open_bytes >= _OPEN_BYTES_MAX
+
+    def _standing(self) -> dict[TP, int]:
+        # What follows the last record may be markers of transactions, or what compaction left of a batch: no record
+        # will ever come of it.
+        return {tp: max(offset, self.thread.position(tp) or 0) for tp, offset in self._next.items()}

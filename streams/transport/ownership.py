@@ -12,9 +12,9 @@ from streams.topics import OWNERSHIP, topic_name
 from streams.transport.terms import NotOwner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from aiokafka import AIOKafkaProducer, ConsumerRecord
+    from aiokafka import AIOKafkaProducer
 
     from streams.settings import Settings
     from streams.tables import Rows
@@ -48,7 +48,6 @@ class Ownership:
         self._rows = rows
         self._writers = writers
         self._claimed: dict[int, int] = {}
-        self._overwritten: set[tuple[str, int, bytes]] = set()
         self._producer: AIOKafkaProducer | None = None
 
     def start(self, producer: AIOKafkaProducer) -> None:
@@ -67,29 +66,20 @@ class Ownership:
         ]
         metadata = await asyncio.gather(*sent)
         self._claimed = {each.partition: each.offset for each in metadata}
-        self._overwritten.clear()
 
-    def to_rewrite(
-        self, table: str, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]], overwritten: set[bytes]
-    ) -> None:
-        """Remember rows whose last record is not their highest: compaction would keep the wrong one."""
-        for record in records:
-            self._overwritten.discard((table, partition, record.key))
-        self._overwritten.update((table, partition, key) for key in overwritten)
-
-    async def take(self, partitions: Sequence[int]) -> bool:
-        """Own the claimed partitions, recovered as they now are; start their writers.
+    async def take(self, partitions: Sequence[int], standbys: Collection[int]) -> bool:
+        """Own the claimed partitions, recovered as they now are, and start their writers; keep rows of the standbys.
 
         Returns:
             False where they were given up again meanwhile.
         """
         terms = {partition: self._claimed[partition] for partition in partitions}
         self._terms.hold(terms)
-        self._rows.keep_only(partitions)
-        for table, partition, key in sorted(self._overwritten):
-            self._rows.publish_again(table, partition, key)
+        self._rows.keep_only({*partitions, *standbys})
+        # The last record of a key must be its highest row: compaction would keep the wrong one.
+        rewritten = sum(map(self._rows.rewrite_overwritten, partitions))
         self._rows.flush()
-        _log.info("owner of terms=%s rewritten=%d", terms, len(self._overwritten))
+        _log.info("owner of terms=%s rewritten=%d standby for=%s", terms, rewritten, sorted(standbys))
         for writer in self._writers:
             for partition in partitions:
                 if not self._terms.are(terms):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.manager import TableManager
@@ -15,7 +15,11 @@ from mode import Service
 from streams.transport.process import crash
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from faust.types import TP
+
+    from streams.tables import Rows
 
 _FETCH_MAX_WAIT_MS = 50
 _MAX_POLL_RECORDS = 5_000
@@ -54,8 +58,10 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
     async def _recover(self, generation: int) -> None:
         self._set_recovery_started()
         started_s = time.monotonic()
-        actives = set(self.active_tps)
+        actives, standbys = set(self.active_tps), set(self.standby_tps)
         partitions = sorted({tp.partition for tp in actives})
+        # A standby that becomes active must not be restored by two at once.
+        await self.app.follower.stop()
         await self._wait(self.app.ownership.claim(partitions))
         # The claim's offset is the term. A process that slept since its assignment would claim above the owner that
         # came after it; the coordinator tells whether that has happened.
@@ -64,6 +70,7 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
             if self.app.consumer.thread.crashed:
                 crash(self.app.consumer, self.app.consumer.thread.crash_reason)
             return
+        ends: Mapping[TopicPartition, int] = {}
         rows = 0
         if actives:
             restoring = asyncio.ensure_future(self._restore(actives))
@@ -73,14 +80,15 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
                 if not restoring.done():
                     restoring.cancel()
                     await asyncio.wait([restoring])
-            rows = restoring.result()
+            ends, rows = restoring.result()
         if self.signal_recovery_start.is_set():
             return
         _log.info("recovered partitions=%s records=%d seconds=%.2f", partitions, rows, time.monotonic() - started_s)
-        if await self.app.ownership.take(partitions):
+        if await self.app.ownership.take(partitions, {tp.partition for tp in standbys}):
+            await self.app.follower.start(ends, [TopicPartition(*tp) for tp in standbys])
             await self.on_recovery_completed(generation)
 
-    async def _restore(self, actives: set[TP]) -> int:
+    async def _restore(self, actives: set[TP]) -> tuple[Mapping[TopicPartition, int], int]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.app.settings.bootstrap,
             group_id=None,
@@ -96,25 +104,25 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
             consumer.assign(tps)
             first, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
             for tp in tps:
-                held = self._store(tp).restored_to(tp.partition)
+                held = self._rows.restored_to(tp.topic, tp.partition)
                 consumer.seek(tp, max(first[tp], -1 if held is None else held + 1))
             left = {tp for tp in tps if await consumer.position(tp) < end[tp]}
             while left:
                 for tp, records in (await consumer.getmany(*left, timeout_ms=200)).items():
-                    overwritten = self._store(tp).restore(tp.partition, records)
-                    self.app.ownership.to_rewrite(self.tp_to_table[tp].name, tp.partition, records, overwritten)
+                    self._rows.restore(tp.topic, tp.partition, records)
                     read += len(records)
                     await asyncio.sleep(0)
                 # By position: the last record before the end may have been compacted away.
                 left = {tp for tp in left if await consumer.position(tp) < end[tp]}
             for tp in tps:
-                self._store(tp).restored(tp.partition, end[tp])
+                self._rows.restored(tp.topic, tp.partition, end[tp])
         finally:
             await consumer.stop()
-        return read
+        return end, read
 
-    def _store(self, tp: Any) -> Any:
-        return self.tp_to_table[tp].data
+    @property
+    def _rows(self) -> Rows:
+        return self.app.rows  # type: ignore[no-any-return]
 
 
 class SliceTableManager(TableManager):  # type: ignore[misc]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
     from faust.types import TP
 
+# A ConsumerRecord with its key, next to its value.
+_RECORD_BYTES = 300
+
 
 class SliceMisused(TidemarkError):
     """An agent broke the protocol of slices: begin, write, done, once each and in order. A fault of the agent."""
@@ -36,13 +39,14 @@ class Slice:
     """Records of one partition, in offset order.
 
     The agent calls ``begin`` first and leaves the slice alone where that says False; it calls ``done`` after the last
-    row and output. ``last_offset`` is that of the last record.
+    row and output. ``last_offset`` is that of the last record, ``size`` about what it takes in memory, in bytes.
     """
 
     def __init__(self, records: Sequence[ConsumerRecord[bytes, bytes]], tp: TP, keeper: SliceKeeper) -> None:
         self.tp = tp
         self.first_offset: int = records[0].offset
         self.last_offset: int = records[-1].offset
+        self.size = _RECORD_BYTES * len(records) + sum(record.serialized_value_size for record in records)
         self.begun = False
         self.closed = False
         self.pending = 0

@@ -52,7 +52,9 @@ class StallWatch:
 
     async def start(self) -> None:
         """Begin to look."""
-        self._client = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
+        self._client = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap, enable_auto_commit=False, isolation_level="read_committed"
+        )
         await self._client.start()
         self._watching = asyncio.create_task(self._watch(self._client), name="stall watch")
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 _BLOCK_CACHE_BYTES = 64 << 20
 # Memtables: tables x partitions of them are open at once (9 x 8 = 72 of 4 MiB is 288 MiB at the very most).
 _WRITE_BUFFER_BYTES = 4 << 20
+# Keys of our own begin with a byte that no row's key begins with.
+_OWN = b"\x00"
 _OFFSET_KEY = b"\x00offset"
+_OVERWRITTEN_KEY = b"\x00overwritten:"
 _REPLACED = "expected rows to be restored by SliceRecovery from the changelog, found Faust's own way taken"
 
 
@@ -54,10 +57,15 @@ class RowStore(base.Store):  # type: ignore[misc]
     A row that was written waits in front of the durable rows until its changelog batch is acknowledged. So a store that
     outlives its process is never ahead of the changelog, and a rebalance drops what was never acknowledged. The
     partition is always the caller's word, never guessed from a current event.
+
+    A key is *overwritten* while its last record in the changelog is below the row held: a paused owner woke up and
+    wrote late. Compaction would keep the wrong one. That is remembered beside the offset, in the same write: a worker
+    that restored past such a record and died before it could write its row again would not read it a second time.
     """
 
     def __post_init__(self) -> None:
         self._unacked: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._overwritten: dict[int, frozenset[bytes]] = {}
 
     def put(self, partition: int, key: bytes, row: bytes) -> None:
         """Write a row."""
@@ -76,27 +84,36 @@ class RowStore(base.Store):  # type: ignore[misc]
             return
         unacked = self._unacked[partition]
         durable: dict[bytes, bytes | None] = {}
+        overwritten = set(self.overwritten(partition))
         for key, row in rows:
             if unacked.get(key) is row:
                 del unacked[key]
             else:
                 standing = self._read(partition, key)
                 if standing is not None and row_order(row) < row_order(standing):
+                    overwritten.add(key)
                     continue
             durable[key] = row
+            overwritten.discard(key)
         # A gap before our batch is what somebody else wrote: the store does not have it, and must say so.
-        self._commit(partition, durable, last_offset if first_offset == held + 1 else held)
+        self._commit(partition, durable, last_offset if first_offset == held + 1 else held, frozenset(overwritten))
 
-    def restore(self, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> set[bytes]:
-        """Apply changelog records; return the keys whose last record is not their highest row."""
-        standing = self._read_many(partition, {record.key for record in records})
-        written, overwritten = newest_rows(records, standing)
-        self._commit(partition, written, records[-1].offset)
-        return overwritten
+    def restore(self, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+        """Apply changelog records, in their order."""
+        keys = {record.key for record in records}
+        written, overwritten = newest_rows(records, self._read_many(partition, keys))
+        self._commit(partition, written, records[-1].offset, (self.overwritten(partition) - keys) | overwritten)
 
     def restored(self, partition: int, end: int) -> None:
         """The changelog has been read up to, and without, offset ``end``."""
-        self._commit(partition, {}, end - 1)
+        self._commit(partition, {}, end - 1, self.overwritten(partition))
+
+    def overwritten(self, partition: int) -> frozenset[bytes]:
+        """Keys whose last record in the changelog, as far as it was restored, is below the row held."""
+        known = self._overwritten.get(partition)
+        if known is None:
+            known = self._overwritten[partition] = self._read_overwritten(partition)
+        return known
 
     def forget_unacked(self) -> None:
         """Drop what was not acknowledged; recovery reads it again if the changelog has it all the same."""
@@ -142,7 +159,13 @@ class RowStore(base.Store):  # type: ignore[misc]
     def _read_many(self, partition: int, keys: Collection[bytes]) -> Mapping[bytes, bytes | None]:
         raise NotImplementedError
 
-    def _commit(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+    def _read_overwritten(self, partition: int) -> frozenset[bytes]:
+        raise NotImplementedError
+
+    def _commit(
+        self, partition: int, rows: Mapping[bytes, bytes | None], offset: int, overwritten: frozenset[bytes]
+    ) -> None:
+        """Write rows (None for a tombstone), the offset and what is overwritten, all or nothing."""
         raise NotImplementedError
 
 
@@ -166,6 +189,7 @@ class MemoryStore(RowStore):
         """Drop the partition's rows."""
         self._rows.pop(partition, None)
         self._offsets.pop(partition, None)
+        self._overwritten.pop(partition, None)
 
     def _read(self, partition: int, key: bytes) -> bytes | None:
         return self._rows[partition].get(key)
@@ -174,7 +198,13 @@ class MemoryStore(RowStore):
         del keys
         return self._rows[partition]
 
-    def _commit(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+    def _read_overwritten(self, partition: int) -> frozenset[bytes]:
+        del partition
+        return frozenset()
+
+    def _commit(
+        self, partition: int, rows: Mapping[bytes, bytes | None], offset: int, overwritten: frozenset[bytes]
+    ) -> None:
         held = self._rows[partition]
         for key, row in rows.items():
             if row is None:
@@ -182,6 +212,7 @@ class MemoryStore(RowStore):
             else:
                 held[key] = row
         self._offsets[partition] = max(offset, self._offsets.get(partition, -1))
+        self._overwritten[partition] = overwritten
 
 
 class RocksStore(RowStore):
@@ -196,7 +227,7 @@ class RocksStore(RowStore):
     def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """The durable rows of a partition."""
         items: Iterator[tuple[Any, Any]] = self._db(partition).items()
-        return ((key, row) for key, row in items if key != _OFFSET_KEY)
+        return ((key, row) for key, row in items if not key.startswith(_OWN))
 
     def restored_to(self, partition: int) -> int | None:
         """Offset the dict is restored to."""
@@ -204,7 +235,8 @@ class RocksStore(RowStore):
         return None if text is None else int(text)
 
     def forget(self, partition: int) -> None:
-        """Drop the partition's rows."""
+        """Close the partition's database; it goes on from there when the partition comes back."""
+        self._overwritten.pop(partition, None)
         db = self._dbs.pop(partition, None)
         if db is not None:
             db.close()
@@ -226,8 +258,24 @@ class RocksStore(RowStore):
         found: Any = self._db(partition).get(wanted)
         return dict(zip(wanted, found, strict=True))
 
-    def _commit(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+    def _read_overwritten(self, partition: int) -> frozenset[bytes]:
+        found = set()
+        keys: Iterator[Any] = self._db(partition).keys(from_key=_OVERWRITTEN_KEY)
+        for key in keys:
+            if not key.startswith(_OVERWRITTEN_KEY):
+                break
+            found.add(key.removeprefix(_OVERWRITTEN_KEY))
+        return frozenset(found)
+
+    def _commit(
+        self, partition: int, rows: Mapping[bytes, bytes | None], offset: int, overwritten: frozenset[bytes]
+    ) -> None:
         batch = rocksdict.WriteBatch(raw_mode=True)
+        for key in overwritten ^ self.overwritten(partition):
+            if key in overwritten:
+                batch.put(_OVERWRITTEN_KEY + key, b"")
+            else:
+                batch.delete(_OVERWRITTEN_KEY + key)
         for key, row in rows.items():
             if row is None:
                 batch.delete(key)
@@ -235,6 +283,7 @@ class RocksStore(RowStore):
                 batch.put(key, row)
         batch.put(_OFFSET_KEY, b"%d" % offset)
         self._db(partition).write(batch)
+        self._overwritten[partition] = overwritten
 
     def _db(self, partition: int) -> rocksdict.Rdict:
         db = self._dbs.get(partition)

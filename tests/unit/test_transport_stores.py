@@ -41,8 +41,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RowStore]:
     made.forget(0)
 
 
-def restore(store: RowStore, *records: Record) -> set[bytes]:
-    return store.restore(0, records)
+def restore(store: RowStore, *records: Record) -> frozenset[bytes]:
+    store.restore(0, records)
+    return store.overwritten(0)
 
 
 def test_a_row_that_was_not_acknowledged_is_read_but_not_durable(store: RowStore) -> None:
@@ -107,6 +108,32 @@ def test_recovery_keeps_the_highest_row_and_names_what_a_stranger_wrote_over(sto
     assert {b"mine"} == overwritten
     assert {b"mine": row(2, 3), b"fine": row(2, 1)} == dict(store.rows(0))
     assert 6 == store.restored_to(0)
+
+
+def test_a_row_stays_overwritten_until_its_own_record_is_acknowledged_behind_the_strangers(store: RowStore) -> None:
+    mine, late = row(2, 3), row(1, 9)
+    restore(store, Record(b"k", mine, 0), Record(b"k", late, 1))
+    store.acknowledged(0, [(b"other", row(2, 1))], 2)
+
+    assert {b"k"} == store.overwritten(0)
+    store.acknowledged(0, [(b"k", mine)], 3)
+    assert set() == store.overwritten(0)
+
+
+def test_a_rocksdb_that_is_opened_again_still_knows_what_a_stranger_wrote_over(tmp_path: Path) -> None:
+    app, table = App(Conf(tmp_path)), Table("rows")
+    before = RocksStore("store://", app, table, table_name="rows")
+    restore(before, Record(b"k", row(2, 3), 1), Record(b"k", row(1, 9), 2), Record(b"fine", row(1, 1), 3))
+    before.forget(0)
+    after = RocksStore("store://", app, table, table_name="rows")
+
+    assert {b"k"} == after.overwritten(0)
+    assert {b"k": row(2, 3), b"fine": row(1, 1)} == dict(after.rows(0))
+    after.acknowledged(0, [(b"k", row(2, 3))], 4)
+    after.forget(0)
+    mended = RocksStore("store://", app, table, table_name="rows")
+    assert set() == mended.overwritten(0)
+    mended.forget(0)
 
 
 def test_a_forgotten_memory_partition_is_empty_and_others_stay() -> None:

@@ -1,0 +1,117 @@
+"""Reading on in the changelogs of a worker's partitions, after their recovery."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import prometheus_client
+from aiokafka import AIOKafkaConsumer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from aiokafka import ConsumerRecord, TopicPartition
+
+    from streams.tables import Rows
+
+_log = logging.getLogger(__name__)
+# Nobody waits for what is read here: whole batches cost a fraction of what a fetch for each flush of 5 ms would. The
+# wait bounds how far a standby is behind, and how long a stranger's row stands; the cleaner waits an hour.
+_FETCH_MIN_BYTES = 256 * 1024
+_FETCH_MAX_WAIT_MS = 500
+# Applied, or compared, in about 5 ms; then the loop is given back.
+_MAX_POLL_RECORDS = 2_000
+_REWRITTEN = prometheus_client.Counter(
+    "tidemark_rows_rewritten_total", "Rows of owned partitions published again because a stranger wrote over them."
+)
+
+
+class ChangelogFollower:
+    """Follows changelogs, of two kinds of partitions.
+
+    Those that are owned, to hear a stranger: a paused owner that wakes up writes rows that every reader ignores, but a
+    log cleaner would keep them as the last of their keys. They are written again. And those this worker stands by for,
+    to have their rows when it takes them over: they are applied to the stores in order, each batch with its offset in
+    one write, so a standby that is interrupted goes on where it was.
+
+    ``standbys`` are the partitions this worker stands by for now, ``standby_lag_records`` what is not applied of them.
+
+    Args:
+        bootstrap: Kafka's bootstrap servers.
+        rows: The rows of this worker.
+        fatal: Ends the process without a commit.
+    """
+
+    def __init__(self, bootstrap: str, rows: Rows, fatal: Callable[[BaseException], None]) -> None:
+        self._bootstrap = bootstrap
+        self._rows = rows
+        self._fatal = fatal
+        self._following: asyncio.Task[None] | None = None
+        self.standbys: frozenset[int] = frozenset()
+        self.standby_lag_records = 0
+
+    async def start(self, owned: Mapping[TopicPartition, int], standbys: Collection[TopicPartition]) -> None:
+        """Follow from now on.
+
+        Args:
+            owned: Changelog partitions that are owned, each with the offset up to which it was restored.
+            standbys: Changelog partitions to stand by for; each goes on where its store is.
+        """
+        self.standbys = frozenset(tp.partition for tp in standbys)
+        if owned or standbys:
+            self._following = asyncio.create_task(self._supervised(owned, standbys), name="changelog follower")
+
+    async def stop(self) -> None:
+        """Read no more."""
+        self.standbys = frozenset()
+        following, self._following = self._following, None
+        if following is not None:
+            following.cancel()
+            await asyncio.wait([following])
+
+    async def _supervised(self, owned: Mapping[TopicPartition, int], standbys: Collection[TopicPartition]) -> None:
+        try:
+            await self._follow(owned, standbys)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a supervisor: a standby that no longer follows must not go unnoticed
+            self._fatal(error)
+
+    async def _follow(self, owned: Mapping[TopicPartition, int], standbys: Collection[TopicPartition]) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_min_bytes=_FETCH_MIN_BYTES,
+            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+            max_poll_records=_MAX_POLL_RECORDS,
+        )
+        await consumer.start()
+        try:
+            consumer.assign([*owned, *standbys])
+            for tp, offset in owned.items():
+                consumer.seek(tp, offset)
+            first = await consumer.beginning_offsets(list(standbys))
+            for tp in standbys:
+                held = self._rows.restored_to(tp.topic, tp.partition)
+                consumer.seek(tp, max(first[tp], -1 if held is None else held + 1))
+            while True:
+                for tp, records in (await consumer.getmany(timeout_ms=_FETCH_MAX_WAIT_MS)).items():
+                    if tp in owned:
+                        self._hear(tp, records)
+                    else:
+                        self._rows.restore(tp.topic, tp.partition, records)
+                    await asyncio.sleep(0)
+                behind = [(consumer.highwater(tp) or 0) - await consumer.position(tp) for tp in standbys]
+                self.standby_lag_records = max(0, sum(behind))
+        finally:
+            await consumer.stop()
+
+    def _hear(self, tp: TopicPartition, records: list[ConsumerRecord[bytes, bytes]]) -> None:
+        rewritten = self._rows.heard(tp.topic, tp.partition, records)
+        if rewritten:
+            _REWRITTEN.inc(rewritten)
+            _log.warning("rows written again behind a stranger topic=%s partition=%d rows=%d", *tp, rewritten)
