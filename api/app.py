@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.feeds import Feeds
+    from api.interest import InterestSink
     from streams.settings import Settings
 
 # First parts of root paths: a deployment of that name would be shadowed by them.
@@ -33,11 +34,12 @@ _RESERVED_NAMES = {"ws", "api", "upnl-ws", "upnl-a", "dashboard", "status", "acc
 def create_app(
     settings: Settings,
     feeds: Feeds,
+    interest: InterestSink,
     *,
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
     clock_ms: Callable[[], int] = now_ms,
 ) -> web.Application:
-    """Make the public application. It reads ``feeds`` and neither starts nor stops them.
+    """Make the public application. It neither starts nor stops ``feeds`` and ``interest``.
 
     Raises:
         BadSettings: No deployment is configured, or one has the name of a path of ours.
@@ -46,9 +48,10 @@ def create_app(
     app = web.Application(middlewares=[responses.count_requests, responses.errors_as_json, responses.answer_preflight])
     app[SETTINGS] = settings
     app[FEEDS] = feeds
-    app[ANSWERS] = Answers(feeds, settings.topics.partitions, clock_ms)
+    app[ANSWERS] = Answers(feeds, settings.topics.partitions, clock_ms, interest)
     app[BOARD] = Board(feeds)
     app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
+    app[METRICS].watched_accounts.set_function(lambda: app[ANSWERS].accounts_watched)
     app[SOCKETS] = Sockets()
     app[UPNL_INTERVAL_S] = upnl_interval_s
     app[CLOCK_MS] = clock_ms

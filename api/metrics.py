@@ -34,6 +34,11 @@ class ApiMetrics:
             ["endpoint"],
             registry=self.registry,
         )
+        self.watched_accounts = Gauge(
+            "tidemark_api_watched_accounts",
+            "Accounts with at least one watcher",
+            registry=self.registry,
+        )
         self.frames = Counter(
             "tidemark_api_frames",
             "Frames handed to the transport",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -12,8 +13,11 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from api.app import create_admin_app, create_app
 from api.feeds import Feeds
+from api.interest import InterestSender, kafka_outlet
 from models.errors import TidemarkError
-from streams.feed import Feed, FeedTopicMissing
+from streams.clock import now_ms
+from streams.feed import Feed
+from streams.reader import TopicMissing
 from streams.settings import BadSettings
 from streams.topics import DEPLOYMENTS, MARKS, VALUATIONS, WATERMARKS, changelog_name
 
@@ -41,7 +45,8 @@ class FeedEnded(TidemarkError):
 async def run(settings: Settings) -> None:
     """Serve until cancelled; then feeds stop, websockets are closed with 1001, and requests finish.
 
-    Sockets are accepted at once, also while Kafka cannot be reached or a table is still being read.
+    Sockets are accepted at once, also while Kafka cannot be reached or a table is still being read. The workers are
+    told which accounts are watched; that is taken back when the feeds stop.
 
     Raises:
         BadSettings: ``kafka`` is not set, or no deployment is.
@@ -54,7 +59,8 @@ async def run(settings: Settings) -> None:
     valuations, deployments, marks, watermarks = followed = [
         Feed(settings.kafka, changelog_name(settings, table)) for table in (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS)
     ]
-    app = create_app(settings, Feeds(valuations, deployments, marks, watermarks))
+    interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), now_ms)
+    app = create_app(settings, Feeds(valuations, deployments, marks, watermarks), interest)
     async with (
         _listening(create_admin_app(app), "admin_port", settings.api.admin_host, settings.api.admin_port),
         _listening(app, "port", settings.api.host, settings.api.port),
@@ -63,6 +69,7 @@ async def run(settings: Settings) -> None:
             async with asyncio.TaskGroup() as tasks:
                 for feed in followed:
                     tasks.create_task(_follow(feed), name=f"follow {feed.topic}")
+                tasks.create_task(_tell(interest), name="tell interest")
         except ExceptionGroup as group:
             # The first failure ended the others.
             raise group.exceptions[0] from None
@@ -73,7 +80,7 @@ async def _follow(feed: Feed) -> None:
         while True:
             try:
                 await feed.start()
-            except (KafkaConnectionError, FeedTopicMissing) as error:
+            except (KafkaConnectionError, TopicMissing) as error:
                 logger.warning("feed waits topic=%s error=%s", feed.topic, error)
                 await asyncio.sleep(_RETRY_S)
             else:
@@ -84,6 +91,14 @@ async def _follow(feed: Feed) -> None:
         raise FeedEnded(msg) from error
     finally:
         await feed.stop()
+
+
+async def _tell(interest: InterestSender) -> None:
+    interest.start()
+    try:
+        await interest.closed()
+    finally:
+        await interest.stop()
 
 
 @asynccontextmanager

@@ -13,9 +13,13 @@ from streams.agents.accounts import AccountsAgent
 from streams.agents.marks import MarksAgent
 from streams.agents.router import RouterAgent
 from streams.books import Books
+from streams.clock import now_ms
 from streams.flush import Flush
 from streams.health import AdminServer
+from streams.interest import Interest
 from streams.markets import Markets
+from streams.pace import Pace
+from streams.supervision import supervised
 from streams.tables import Rows, RowTable
 from streams.topics import CHAIN_BLOCKS, PRICE_TICKS, TABLES, account_events_name, topic_name
 from streams.transport.assignor import SliceAssignor
@@ -45,6 +49,16 @@ _COMMIT_INTERVAL_S = 0.5
 _BATCH_BYTES = 256 * 1024
 
 
+class Resource(Protocol):
+    """What a worker starts with itself and stops after its consumer."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
 class SliceAgent(Protocol):
     """What handles the slices of a topic."""
 
@@ -61,6 +75,8 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     rows: Rows
     books: Books
     markets: Markets
+    pace: Pace
+    interest: Interest
     ownership: Ownership
     follower: ChangelogFollower
     admin: AdminServer
@@ -73,9 +89,11 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.publisher = Publisher(self.crash_now, self._acked)
         stores = {name: self.tables[name].data for name in TABLES}
         self.rows = Rows(settings, stores, self.publisher, self.terms)
-        self.books = Books(self.rows, self.terms)
+        self.books = Books(settings, self.rows, self.terms)
         self.markets = Markets(settings, self.crash_now)
-        flush = Flush(settings, self.rows, self.markets, self.books, self.crash_now)
+        self.pace = Pace(settings.worker.unwatched_max_age_s)
+        flush = Flush(settings, self.rows, self.markets, self.books, pace=self.pace, fatal=self.crash_now)
+        self.interest = Interest(settings, now_ms, self.books.watch, self.books.unwatch)
         self.ownership = Ownership(settings, self.terms, self.rows, (self.books, flush))
         self.follower = ChangelogFollower(settings.bootstrap, self.rows, self.crash_now)
         self.admin = AdminServer(settings.worker, self.status)
@@ -99,12 +117,15 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self._resources.push_async_callback(self.follower.stop)
         self.connected = True
         await self._start_resource(self.markets)
+        await self._start_resource(self.interest)
+        self._watching = supervised(self.interest.closed(), "interest", self.crash_now)
         await self._start_resource(StallWatch(self.settings.bootstrap, self._next_offsets, self.crash_now))
         await self._start_resource(self.admin)
 
     async def on_stop(self) -> None:
         """Stop the consumer within its bound, then the rest."""
         await super().on_stop()
+        self._watching.cancel()
         await self._resources.aclose()
 
     def crash_now(self, error: BaseException) -> None:
@@ -122,7 +143,12 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
             "partitions": sorted(self.terms.partitions),
             "standbys": sorted(self.follower.standbys),
             "standby_lag_records": self.follower.standby_lag_records,
-            "accounts": sum(len(book.accounts) for book in books),
+            "accounts": self.books.accounts,
+            "unwatched": {
+                "max_age_s": self.pace.age_s(self.books.accounts),
+                "oldest_s": max((book.oldest_s() for book in books), default=0.0),
+                "waiting": sum(len(book.deferred) for book in books),
+            },
             "lag_records": lag,
             "unacked_records": self.rows.unacked,
             "oldest_mark_age_ms": self.markets.oldest_mark_age_ms(),
@@ -136,7 +162,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     def _next_offsets(self) -> Mapping[TP, int] | None:
         return None if self._consumer is None else self._consumer.next_offsets
 
-    async def _start_resource(self, resource: AIOKafkaProducer | Markets | StallWatch | AdminServer) -> None:
+    async def _start_resource(self, resource: Resource) -> None:
         self._resources.push_async_callback(resource.stop)
         await resource.start()
 
@@ -149,7 +175,7 @@ def tidemark_agents(settings: Settings, app: TidemarkApp) -> Sequence[tuple[Slic
     return (
         (MarksAgent(settings, app.rows), topic_name(settings, PRICE_TICKS)),
         (RouterAgent(settings, app.rows), topic_name(settings, CHAIN_BLOCKS)),
-        (AccountsAgent(app.rows, app.books, app.terms), account_events_name(settings)),
+        (AccountsAgent(app.rows, app.books), account_events_name(settings)),
     )
 
 

@@ -1,90 +1,164 @@
-"""The accounts of each owned partition, decoded, with the indexes by which agents and the flush task find them."""
+"""The accounts of each owned partition: where their rows are found, and which of them are to be looked at."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import time
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
-from models.codec import decode_row
+from models.book import ExposureBook
+from models.codec import decode_order, decode_row
 from models.ids import split_key
-from models.symmio.account import decode_account
+from models.symmio.account import AccountRow, decode_account
+from models.symmio.exposure import exposure_of
+from models.symmio.holding import Holding, decode_holding
 from models.watermarks import DeploymentWatermark, decode_watermark
+from streams.partitions import partition_of
 from streams.topics import ACCOUNTS, WATERMARKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
-    from models.symmio.account import AccountRow
+    from models.book import Market
+    from streams.settings import Settings
     from streams.tables import Rows
     from streams.transport.terms import Terms
 
-# Decoding gives the loop back this often: 200 rows of 50 µs are 10 ms.
-_YIELD_EVERY = 200
+# A row is read in about 13 µs; the loop is given back every 5 ms.
+_YIELD_EVERY = 400
+# Decoded rows kept for the next transaction of the same account: about 10 kB each, 20 MB a partition.
+_DECODED_MAX = 2_000
+_BPS = 10_000
 
 
 class Book:
-    """One partition's accounts.
+    """One partition's accounts. Their rows lie in the table; of all of them only exposures are held in memory.
 
-    ``holders`` finds the accounts with an open position in (deployment, symbol id); ``unsettled`` those of a deployment
-    with anything that a rollback could touch or finality could finish. ``dirty`` are the accounts whose valuation is to
-    be looked at; ``touched`` wakes the flush task.
+    ``unsettled`` finds the accounts of a deployment with anything that a rollback could touch or finality could finish.
+    ``urgent`` are accounts to be valued at the next flush, ``deferred`` those whose turn comes when nothing is urgent;
+    ``moved`` are markets whose mark is another than the exposures know. ``touched`` wakes the flush task.
     """
 
-    def __init__(self, partition: int) -> None:
+    def __init__(self, partition: int, rows: Rows, deadband: float) -> None:
         self.partition = partition
-        self.accounts: dict[bytes, AccountRow] = {}
-        self.terms: dict[bytes, int] = {}
-        self.holders: defaultdict[tuple[str, int], set[bytes]] = defaultdict(set)
+        self.exposures = ExposureBook(deadband)
         self.unsettled: defaultdict[str, set[bytes]] = defaultdict(set)
         self.watermarks: dict[str, DeploymentWatermark] = {}
-        self.dirty: set[bytes] = set()
+        self.urgent: set[bytes] = set()
+        self.deferred: deque[bytes] = deque()
+        self.moved: set[Market] = set()
         self.touched = asyncio.Event()
+        self._rows = rows
+        self._decoded: dict[bytes, AccountRow] = {}
+        self._unwritten: dict[bytes, AccountRow] = {}
 
-    def put(self, key: bytes, row: AccountRow, term: int) -> None:
-        """Take a new row of an account into the indexes; its valuation becomes dirty."""
-        deployment, _ = split_key(key)
-        before = self.accounts.get(key)
-        old = frozenset() if before is None else before.state.open_symbols
-        new = row.state.open_symbols
-        for symbol in old - new:
-            self.holders[deployment, symbol].discard(key)
-        for symbol in new - old:
-            self.holders[deployment, symbol].add(key)
-        if row.unsettled:
-            self.unsettled[deployment].add(key)
-        else:
-            self.unsettled[deployment].discard(key)
-        self.accounts[key] = row
-        self.terms[key] = term
+    def account(self, key: bytes) -> AccountRow | None:
+        """The newest row of an account, decoded; None where there is none."""
+        row = self._unwritten.get(key) or self._decoded.get(key)
+        if row is not None:
+            return row
+        value = self._rows.get(ACCOUNTS, self.partition, key)
+        if value is None:
+            return None
+        encoded = decode_row(value)
+        row = decode_account(encoded.body, encoded.version)
+        self._keep(key, row)
+        return row
+
+    def holding(self, key: bytes) -> tuple[Holding, int] | None:
+        """What an account holds by the row that stands in the table, and that row's term."""
+        value = self._rows.get(ACCOUNTS, self.partition, key)
+        if value is None:
+            return None
+        term, version = decode_order(value)
+        return decode_holding(value, version), term
+
+    def put(self, key: bytes, row: AccountRow) -> None:
+        """Take a new row of an account that its slice is still to write."""
+        self._unwritten[key] = row
+        self._settle(key, unsettled=row.unsettled)
+
+    def written(self, key: bytes) -> None:
+        """The account's row stands in the table; its valuation is to be looked at."""
+        row = self._unwritten.pop(key)
+        self._keep(key, row)
+        self.exposures.put(key, *exposure_of(split_key(key)[0], row.holding))
         self.touch((key,))
 
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take in a row that recovery read."""
+        holding = decode_holding(value, decode_order(value)[1])
+        self.exposures.put(key, *exposure_of(split_key(key)[0], holding))
+        if holding.unsettled:
+            self._settle(key, unsettled=True)
+
     def touch(self, keys: Iterable[bytes]) -> None:
-        """Mark accounts dirty."""
-        self.dirty.update(keys)
+        """Have accounts valued at the next flush."""
+        self.urgent.update(keys)
         self.touched.set()
+
+    def move(self, markets: Iterable[Market]) -> None:
+        """Have the accounts looked at that hold any of these markets."""
+        held = [market for market in markets if market in self.exposures.markets]
+        if held:
+            self.moved.update(held)
+            self.touched.set()
+
+    def reprice(self, marks: Mapping[Market, float]) -> None:
+        """Take marks in, in whole units, 0 where unknown; sort the accounts that are due by whether they can wait."""
+        # A mark may be another without a price that moved: a later tick, another source, one that has become stale.
+        touched = [market for market, mark in marks.items() if self.exposures.mark(market) == mark]
+        due = self.exposures.reprice(marks)
+        for market in touched:
+            due += self.exposures.touch(market)
+        for key in due:
+            if self.exposures.is_pressing(key):
+                self.urgent.add(key)
+            else:
+                self.deferred.append(key)
 
     def accounts_of(self, deployment: str) -> list[bytes]:
         """Every account of a deployment, by key."""
         prefix = f"{deployment}:".encode()
-        return sorted(key for key in self.accounts if key.startswith(prefix))
+        return sorted(key for key in self.exposures.keys() | self._unwritten.keys() if key.startswith(prefix))
+
+    def oldest_s(self) -> float:
+        """For how long the oldest row that is out of date has stood, 0 where none is."""
+        published_s = self.exposures.oldest_s()
+        return 0.0 if published_s is None else time.monotonic() - published_s
 
     def touch_deployment(self, deployment: str) -> None:
-        """Mark every account of a deployment dirty."""
+        """Have every account of a deployment valued."""
         self.touch(self.accounts_of(deployment))
 
     def watermark(self, deployment: str) -> DeploymentWatermark:
         """What this partition knows of a deployment."""
         return self.watermarks.get(deployment) or DeploymentWatermark()
 
+    def _settle(self, key: bytes, *, unsettled: bool) -> None:
+        accounts = self.unsettled[split_key(key)[0]]
+        if unsettled:
+            accounts.add(key)
+        else:
+            accounts.discard(key)
+
+    def _keep(self, key: bytes, row: AccountRow) -> None:
+        self._decoded.pop(key, None)
+        self._decoded[key] = row
+        if len(self._decoded) > _DECODED_MAX:
+            del self._decoded[next(iter(self._decoded))]
+
 
 class Books:
     """The books of the owned partitions."""
 
-    def __init__(self, rows: Rows, terms: Terms) -> None:
+    def __init__(self, settings: Settings, rows: Rows, terms: Terms) -> None:
+        self._deadband = settings.worker.deadband_bps / _BPS
         self._rows = rows
         self._terms = terms
         self._books: dict[int, Book] = {}
+        self._watched: defaultdict[int, set[bytes]] = defaultdict(set)
 
     def __getitem__(self, partition: int) -> Book:
         return self._books[partition]
@@ -92,15 +166,40 @@ class Books:
     def __contains__(self, partition: int) -> bool:
         return partition in self._books
 
+    @property
+    def accounts(self) -> int:
+        """How many accounts the owned partitions have."""
+        return sum(len(book.exposures) for book in self._books.values())
+
+    def watch(self, keys: Collection[bytes]) -> None:
+        """These accounts are watched from now on, whoever owns them."""
+        for key in keys:
+            partition = partition_of(key, self._rows.partitions)
+            self._watched[partition].add(key)
+            book = self._books.get(partition)
+            if book is not None and book.exposures.watch(key):
+                book.touch((key,))
+
+    def unwatch(self, keys: Collection[bytes]) -> None:
+        """Nobody watches these accounts any more."""
+        for key in keys:
+            partition = partition_of(key, self._rows.partitions)
+            self._watched[partition].discard(key)
+            book = self._books.get(partition)
+            if book is not None:
+                book.exposures.unwatch(key)
+
     async def start(self, partition: int) -> None:
         """Read the recovered rows of a partition that is ours from now on; drop the books of those that are not."""
         self._books = {owned: book for owned, book in self._books.items() if self._terms.owns(owned)}
-        book = Book(partition)
+        book = Book(partition, self._rows, self._deadband)
         for at, (key, value) in enumerate(self._rows.items(ACCOUNTS, partition)):
-            row = decode_row(value)
-            book.put(key, decode_account(row.body, row.version), row.term)
+            book.restore(key, value)
             if at % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+        for key in self._watched[partition]:
+            if book.exposures.watch(key):
+                book.urgent.add(key)
         for key, value in self._rows.items(WATERMARKS, partition):
             book.watermarks[key.decode().rpartition(":")[0]] = decode_watermark(decode_row(value).body)
         self._books[partition] = book

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import prometheus_client
 
-from models.codec import decode_row
+from models.book import Shown
+from models.codec import decode_row, encode_body
 from models.ids import split_key
+from models.money import E18
 from models.symmio.subtotals import Subtotals
 from models.symmio.valuation import UNPRICED, value_account, with_last_complete
 from streams.topics import SUBTOTALS, VALUATIONS
@@ -19,8 +22,11 @@ from streams.topics import SUBTOTALS, VALUATIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from models.book import Market
+    from models.symmio.valuation import Figures
     from streams.books import Book, Books
-    from streams.markets import MarketId, Markets
+    from streams.markets import Markets
+    from streams.pace import Pace
     from streams.settings import Settings
     from streams.tables import Rows
 
@@ -30,32 +36,53 @@ _VALUED = prometheus_client.Counter(
 )
 _changed, _unchanged = (_VALUED.labels(outcome) for outcome in ("changed", "unchanged"))
 _FLUSH = prometheus_client.Histogram("tidemark_flush_seconds", "Time one flush of a partition took.")
-# An account with ten positions is valued and encoded in about 100 µs; the loop is given back every 5 ms.
+# An account with ten positions is read, valued and written in about 100 µs; the loop is given back every 5 ms.
 _YIELD_EVERY = 50
+# Accounts that can wait are valued for so long at a time: what is urgent in one of eight partitions then waits 8 ms at
+# the very most for the others.
+_DEFERRED_TURN_S = 0.001
+# And, where flushes take long, for this share of the time of each: else rows would grow old without a bound.
+_DEFERRED_SHARE = 0.25
+# They leave in batches of so many rows: a request for each turn would cost more than the rows.
+_DEFERRED_BATCH = 500
 # Rows on their way beyond this hold the next flush back, so a slow broker makes valuations conflate, not queue.
 _UNACKED_MAX = 20_000
 _SUBTOTALS_EVERY_S = 1.0
+# Rows that are out of date are looked for so often within their greatest age, and are found late by as much.
+_LOOKS = 20
+_LOOK_EVERY_LEAST_S = 0.05
 
 
 class Flush:
-    """Values dirty accounts and writes the rows that changed."""
+    """Values the accounts that should be shown, and writes the rows that changed.
+
+    At the next flush, ``worker.flush_ms`` after the last one at the latest: accounts that were folded, watched accounts
+    whose markets moved, and accounts that may have become liquidatable or have recovered. After them: accounts whose
+    uPnL moved by more than the deadband, and those whose row is older than ``Pace`` allows.
+    """
 
     def __init__(
-        self, settings: Settings, rows: Rows, markets: Markets, books: Books, fatal: Callable[[BaseException], None]
+        self,
+        settings: Settings,
+        rows: Rows,
+        markets: Markets,
+        books: Books,
+        *,
+        pace: Pace,
+        fatal: Callable[[BaseException], None],
     ) -> None:
-        self._settings = settings
+        self._flush_s = settings.worker.flush_ms / 1000
         self._rows = rows
         self._markets = markets
         self._books = books
+        self._pace = pace
         self._fatal = fatal
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        markets.on_moved = self._symbols_moved
+        markets.on_moved = self._markets_moved
 
     async def start(self, partition: int) -> None:
         """Value every account of a partition that is ours from now on, then follow."""
-        book = self._books[partition]
-        book.touch(book.accounts)
-        task = asyncio.create_task(self._run(book), name=f"flush {partition}")
+        task = asyncio.create_task(self._run(self._books[partition]), name=f"flush {partition}")
         task.add_done_callback(self._ended)
         self._tasks[partition] = task
 
@@ -71,62 +98,105 @@ class Flush:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fatal(error)
 
-    def _symbols_moved(self, markets: Iterable[MarketId]) -> None:
+    def _markets_moved(self, markets: Iterable[Market]) -> None:
         for partition in self._tasks:
-            book = self._books[partition]
-            for market in markets:
-                holders = book.holders.get(market)
-                if holders:
-                    book.touch(holders)
+            self._books[partition].move(markets)
 
     async def _run(self, book: Book) -> None:
         subtotals = Subtotals()
+        book.move(book.exposures.markets)
+        flushed_s = looked_s = 0.0
         # The first write also zeroes what stands for positions that are no more: no account would bring it about.
         written_s, is_due = time.monotonic(), True
         while True:
-            with_deadline = _SUBTOTALS_EVERY_S if subtotals.changed or is_due else None
-            try:
-                await asyncio.wait_for(book.touched.wait(), with_deadline)
-            except TimeoutError:
-                pass
-            else:
-                await asyncio.sleep(self._settings.worker.flush_ms / 1000)
             if self._rows.unacked > _UNACKED_MAX:
                 await self._rows.drain()
-            dirty, book.dirty = book.dirty, set()
-            book.touched.clear()
-            if dirty:
+            now_s = time.monotonic()
+            age_s = self._pace.age_s(self._books.accounts)
+            look_every_s = max(_LOOK_EVERY_LEAST_S, age_s / _LOOKS)
+            if now_s >= looked_s + look_every_s:
+                looked_s = now_s
+                book.deferred.extend(book.exposures.overdue(now_s - age_s + look_every_s))
+            if book.touched.is_set() and now_s >= flushed_s + self._flush_s:
+                flushed_s = now_s
                 with _FLUSH.time():
-                    await self._value(book, dirty, subtotals)
-            if time.monotonic() - written_s >= _SUBTOTALS_EVERY_S:
+                    await self._value_urgent(book, subtotals)
+                self._rows.flush()
+            if book.deferred:
+                await self._value_deferred(book, subtotals, (time.monotonic() - now_s) * _DEFERRED_SHARE)
+            elif (subtotals.changed or is_due) and now_s >= written_s + _SUBTOTALS_EVERY_S:
                 self._write_subtotals(book, subtotals)
-                written_s, is_due = time.monotonic(), False
-            self._rows.flush()
+                self._rows.flush()
+                written_s, is_due = now_s, False
+            elif book.touched.is_set():
+                await asyncio.sleep(max(0.0, flushed_s + self._flush_s - time.monotonic()))
+            else:
+                look_s = looked_s + look_every_s
+                until_s = min(look_s, written_s + _SUBTOTALS_EVERY_S) if subtotals.changed or is_due else look_s
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, until_s - time.monotonic())):
+                        await book.touched.wait()
 
-    async def _value(self, book: Book, dirty: set[bytes], subtotals: Subtotals) -> None:
-        for at, key in enumerate(dirty):
-            row = book.accounts.get(key)
-            if row is None:
-                continue
-            deployment, _ = split_key(key)
-            valuation = value_account(
-                row,
-                book.terms[key],
-                partial(self._markets.used_mark, deployment),
-                unsupported=book.watermark(deployment).unsupported_since is not None,
-            )
-            body = valuation.body()
-            standing = self._rows.get(VALUATIONS, book.partition, key) if valuation.status == UNPRICED else None
-            if standing is not None:
-                body = with_last_complete(decode_row(standing).body, body)
-            subtotals.put(key, deployment, body)
-            is_changed = self._rows.write_if_changed(VALUATIONS, book.partition, key, body)
-            (_changed if is_changed else _unchanged).inc()
+    async def _value_urgent(self, book: Book, subtotals: Subtotals) -> None:
+        book.touched.clear()
+        moved, book.moved = book.moved, set()
+        book.reprice({market: self._price(market) for market in moved})
+        keys, book.urgent = book.urgent, set()
+        for at, key in enumerate(keys):
+            self._value(book, key, subtotals)
             if at % _YIELD_EVERY == _YIELD_EVERY - 1:
                 self._rows.flush()
                 await asyncio.sleep(0)
 
+    async def _value_deferred(self, book: Book, subtotals: Subtotals, share_s: float) -> None:
+        """Value what can wait, for one turn, and for its share beside what was urgent just now."""
+        began_s = ended_s = time.perf_counter()
+        until_s = began_s + max(_DEFERRED_TURN_S, share_s)
+        while book.deferred and ended_s < until_s:
+            valued, turn_s = 0, ended_s
+            while book.deferred and ended_s < turn_s + _DEFERRED_TURN_S:
+                self._value(book, book.deferred.popleft(), subtotals)
+                valued += 1
+                ended_s = time.perf_counter()
+            self._pace.valued(valued, ended_s - turn_s)
+            if not book.deferred or self._rows.unsent >= _DEFERRED_BATCH:
+                self._rows.flush()
+            await asyncio.sleep(0)
+            ended_s = time.perf_counter()
+
+    def _price(self, market: Market) -> float:
+        used = self._markets.used_mark(*market)
+        return 0.0 if used is None else used.mark_e18 / E18
+
+    def _value(self, book: Book, key: bytes, subtotals: Subtotals) -> None:
+        held = book.holding(key)
+        if held is None:
+            return
+        holding, term = held
+        deployment, _ = split_key(key)
+        valuation = value_account(
+            holding,
+            term,
+            partial(self._markets.used_mark, deployment),
+            unsupported=book.watermark(deployment).unsupported_since is not None,
+        )
+        body = valuation.body()
+        standing = self._rows.get(VALUATIONS, book.partition, key)
+        if valuation.status == UNPRICED and standing is not None:
+            body = with_last_complete(decode_row(standing).body, body)
+        is_counted = book.exposures.was_published(key)
+        is_changed = self._rows.write_if_changed(VALUATIONS, book.partition, key, standing, encode_body(body))
+        if is_changed or not is_counted:
+            subtotals.put(deployment, decode_row(standing).body if is_counted and standing is not None else None, body)
+        book.exposures.published(key, time.monotonic(), _shown(valuation.figures))
+        (_changed if is_changed else _unchanged).inc()
+
     def _write_subtotals(self, book: Book, subtotals: Subtotals) -> None:
         standing_keys = {key for key, _ in self._rows.items(SUBTOTALS, book.partition)}
         for key, body in subtotals.take_changed(book.partition, standing_keys):
-            self._rows.write_if_changed(SUBTOTALS, book.partition, key, body)
+            standing = self._rows.get(SUBTOTALS, book.partition, key)
+            self._rows.write_if_changed(SUBTOTALS, book.partition, key, standing, encode_body(body))
+
+
+def _shown(figures: Figures | None) -> Shown | None:
+    return None if figures is None else Shown(figures.available_balance / E18, figures.notional / E18)

@@ -25,6 +25,14 @@ _UNSUPPORTED = prometheus_client.Gauge(
     "First block whose logs are not supported, 0 where all are.",
     ("deployment",),
 )
+_MAX_AGE = prometheus_client.Gauge(
+    "tidemark_unwatched_max_age_seconds",
+    "Greatest age that a row that nobody watches may have while it is out of date.",
+)
+_OLDEST = prometheus_client.Gauge(
+    "tidemark_unwatched_oldest_seconds", "Age of the oldest row that is out of date, 0 where none is."
+)
+_WAITING = prometheus_client.Gauge("tidemark_unwatched_waiting_accounts", "Accounts to be valued when none is urgent.")
 _UNACKED = prometheus_client.Gauge("tidemark_worker_unacked_records", "Records written and not acknowledged yet.")
 _MARK_AGE = prometheus_client.Gauge(
     "tidemark_oldest_mark_age_seconds", "Age of the oldest mark in use; NaN where none is."
@@ -37,8 +45,9 @@ class AdminServer:
     Args:
         settings: Where to listen.
         status: What the worker says of itself: ``ready``, ``partitions``, ``standbys``, ``standby_lag_records``,
-            ``accounts``, ``lag_records`` by topic, ``unacked_records``, ``oldest_mark_age_ms`` and ``deployments``,
-            each with ``unsupported_since``, a block or null.
+            ``accounts``, ``unwatched`` (``max_age_s``, ``oldest_s``, ``waiting``), ``lag_records`` by topic,
+            ``unacked_records``, ``oldest_mark_age_ms`` and ``deployments``, each with ``unsupported_since``, a block or
+            null.
     """
 
     def __init__(self, settings: WorkerSettings, status: Callable[[], dict[str, Any]]) -> None:
@@ -82,6 +91,10 @@ class AdminServer:
         _STANDBYS.set(len(status["standbys"]))
         _STANDBY_LAG.set(status["standby_lag_records"])
         _ACCOUNTS.set(status["accounts"])
+        unwatched = status["unwatched"]
+        _MAX_AGE.set(unwatched["max_age_s"])
+        _OLDEST.set(unwatched["oldest_s"])
+        _WAITING.set(unwatched["waiting"])
         _UNACKED.set(status["unacked_records"])
         for deployment, known in status["deployments"].items():
             _UNSUPPORTED.labels(deployment).set(known["unsupported_since"] or 0)

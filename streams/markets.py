@@ -12,6 +12,7 @@ from models.prices import decode_mark
 from models.symmio.valuation import choose_mark
 from streams.clock import now_ms
 from streams.feed import Feed
+from streams.supervision import supervised
 from streams.topics import MARKETS, MARKS, changelog_name
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ class Markets:
         await self.names.wait_ready()
         await self.marks.wait_ready()
         self._watching = [
-            asyncio.create_task(self._watch(self._watch_ages()), name="mark ages"),
-            asyncio.create_task(self._watch(self.names.closed()), name="markets feed"),
-            asyncio.create_task(self._watch(self.marks.closed()), name="marks feed"),
+            supervised(self._watch_ages(), "mark ages", self._fatal),
+            supervised(self.names.closed(), "markets feed", self._fatal),
+            supervised(self.marks.closed(), "marks feed", self._fatal),
         ]
 
     async def stop(self) -> None:
@@ -74,14 +75,6 @@ class Markets:
         """Age of the oldest mark in use, None where none is."""
         ages = [now_ms() - self._marks[used.key.encode()].received_ms for used in self._used.values()]
         return max(ages, default=None)
-
-    async def _watch(self, work: object) -> None:
-        try:
-            await work  # type: ignore[misc]
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a supervisor: marks that no longer move must not go unnoticed
-            self._fatal(error)
 
     async def _watch_ages(self) -> None:
         while True:

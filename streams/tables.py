@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import faust
 from yarl import URL
 
-from models.codec import ORDER_BYTES, decode_order, encode_body, encode_row, join_row, order_of_term, row_order
+from models.codec import ORDER_BYTES, decode_order, encode_row, join_row, order_of_term, row_order
 from models.errors import TidemarkError
 from streams.clock import now_ms
 from streams.deadletter import dead_letter, encode_dead_letter
@@ -88,13 +88,14 @@ class Rows:
         """
         self._put(table, partition, key, encode_row(self._terms.term(partition), *row), charge)
 
-    def write_if_changed(self, table: str, partition: int, key: bytes, body: Mapping[str, Any]) -> bool:
-        """Write a derived row under the next version, where its body is another than the one that stands.
+    def write_if_changed(
+        self, table: str, partition: int, key: bytes, standing: bytes | None, encoded_body: bytes
+    ) -> bool:
+        """Write a derived row under the next version, where its body is another than that of the row that stands.
 
         Returns:
             Whether it was written.
         """
-        standing, encoded_body = self.get(table, partition, key), encode_body(body)
         if standing is not None and standing[ORDER_BYTES:] == encoded_body:
             return False
         version = 0 if standing is None else decode_order(standing)[1]
@@ -201,6 +202,11 @@ class Rows:
     async def drain(self) -> None:
         """Wait until everything written is acknowledged."""
         await self._publisher.drain()
+
+    @property
+    def unsent(self) -> int:
+        """Records written that no ``flush`` has let leave yet."""
+        return self._publisher.unsent
 
     @property
     def unacked(self) -> int:

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.broker import running_kafka, settings_of_a_test
+from tests.support.broker import Slices, running_kafka, settings_of_a_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from streams.settings import Settings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slice-records", type=int, help="records in a slice, where a test does not say itself")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    Slices.records = config.getoption("--slice-records")
 
 
 @pytest.fixture(scope="session")

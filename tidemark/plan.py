@@ -131,4 +131,4 @@ def demo_command(data_dir: Path) -> list[str]:
 def child_environment(environment: Mapping[str, str], config: Path) -> dict[str, str]:
     """The environment of a process that takes all its settings from ``config``."""
     kept = {name: value for name, value in environment.items() if not name.startswith("TIDEMARK_")}
-    return {**kept, "TIDEMARK_CONFIG": str(config), "PYTHONUNBUFFERED": "1", "FAUST_LOOP": "uvloop"}
+    return {**kept, "TIDEMARK_CONFIG": str(config), "PYTHONUNBUFFERED": "1"}

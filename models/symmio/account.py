@@ -18,6 +18,7 @@ from models.symmio.abi import BadLog, decode_log
 from models.symmio.draft import BadFold
 from models.symmio.events import AddAccount, MarketSettings, OtherEvent
 from models.symmio.fold import fold
+from models.symmio.holding import Holding, OpenPosition
 from models.symmio.state import EMPTY, AccountState, Quote, state_of_checkpoint
 from models.symmio.state_codec import decode_quote, decode_state, decode_undo, encode_quote, encode_state, encode_undo
 from models.symmio.undo import Undo, diff, revert
@@ -94,6 +95,35 @@ class AccountRow(msgspec.Struct, frozen=True):
     def is_nobody(self) -> bool:
         """Whether the chain says nothing of the account: every block that touched it was rolled back."""
         return self.block == -1 and self.state == EMPTY
+
+    @property
+    def holding(self) -> Holding:
+        """What the account's worth depends on; the same as ``decode_holding`` reads out of the encoded row."""
+        state = self.state
+        return Holding(
+            applied=self.applied,
+            version=self.version,
+            block=self.block,
+            time_s=self.time_s,
+            is_suspect=self.suspect is not None,
+            is_nobody=self.is_nobody,
+            unsettled=self.unsettled,
+            owner=state.owner,
+            liquidating=state.liquidating,
+            balances=state.balances,
+            allocated_by={party_b: bucket.allocated for party_b, bucket in state.party_b.items()},
+            positions=tuple(
+                OpenPosition(
+                    quote.quote_id,
+                    quote.symbol_id,
+                    quote.position_type,
+                    quote.party_b,
+                    quote.opened_price,
+                    quote.open_amount,
+                )
+                for quote in state.open_quotes
+            ),
+        )
 
     @property
     def unsettled(self) -> bool:

@@ -14,23 +14,24 @@ from models.money import E18, divide_toward_zero
 from models.symmio.state import PositionType
 
 if TYPE_CHECKING:
-    from models.symmio.state import Balances, Quote
+    from models.symmio.holding import OpenPosition
+    from models.symmio.state import Balances
 
 
-def quote_upnl(quote: Quote, price: int) -> int:
+def position_upnl(position: OpenPosition, price: int) -> int:
     """Party A's uPnL of what is open of a quote, truncated toward zero (LibQuote.sol:128).
 
     ``price`` is 1e18-scaled and positive; the result is positive where party A gains.
     """
-    difference = price - quote.opened_price
-    if quote.position_type is PositionType.SHORT:
+    difference = price - position.opened_price
+    if position.position_type is PositionType.SHORT:
         difference = -difference
-    return divide_toward_zero(difference * quote.open_amount, E18)
+    return divide_toward_zero(difference * position.open_amount, E18)
 
 
-def quote_notional(quote: Quote, price: int) -> int:
+def position_notional(position: OpenPosition, price: int) -> int:
     """Value of what is open of a quote at a price, floored; never negative."""
-    return quote.open_amount * price // E18
+    return position.open_amount * price // E18
 
 
 def party_a_available_for_quote(balances: Balances, upnl: int) -> int:

@@ -182,11 +182,6 @@ class AccountState(msgspec.Struct, frozen=True):
             self.quotes[quote_id] for quote_id in sorted(self.quotes) if self.quotes[quote_id].status in OPEN_STATUSES
         ]
 
-    @property
-    def open_symbols(self) -> frozenset[int]:
-        """Symbol ids of the positions."""
-        return frozenset(quote.symbol_id for quote in self.quotes.values() if quote.status in OPEN_STATUSES)
-
 
 EMPTY = AccountState()
 

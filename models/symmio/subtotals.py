@@ -1,15 +1,14 @@
 """Sums over the accounts of one partition: what a hedger gains, and how much of a symbol is open.
 
-They stay exact as accounts change: what an account contributed before is taken off when it contributes anew.
-A position without a known price is counted as unpriced, and its quantity with it; money that it is missing from is
-null, never a partial sum. The same holds for positions of accounts that are suspect or unsupported.
+They are sums of the rows that stand, and stay exact as these change: what a row added is taken off when another stands
+in its place. A position without a known price is counted as unpriced, and its quantity with it; money that it is
+missing from is null, never a partial sum. The same holds for positions of accounts that are suspect or unsupported.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from operator import add, sub
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,147 +16,119 @@ if TYPE_CHECKING:
 HEDGER = "hedger"
 SYMBOL = "symbol"
 
-
-class Amounts(NamedTuple):
-    """Amounts of a sum or of an addend, 1e18-scaled; ``upnl`` is the hedger's: minus that of its counterparties."""
-
-    positions: int = 0
-    unpriced: int = 0
-    upnl: int = 0
-    long_quantity: int = 0
-    short_quantity: int = 0
-    long_notional: int = 0
-    short_notional: int = 0
-
-    def plus(self, other: Amounts) -> Amounts:
-        """Both together."""
-        return Amounts(*map(add, self, other))
-
-    def minus(self, other: Amounts) -> Amounts:
-        """This without the other."""
-        return Amounts(*map(sub, self, other))
+_SumId = tuple[str, str, str]
+"""Kind, deployment, and id: a hedger's address, or a symbol's number."""
 
 
-class Contribution(NamedTuple):
-    """What one account adds to one sum; ``as_of_ms`` is the time of the oldest price in it."""
+class _Sum:
+    """Amounts are 1e18-scaled; ``upnl`` is the hedger's: minus that of its counterparties.
 
-    as_of_ms: int
-    amounts: Amounts
-
-
-def contributions(body: Mapping[str, Any]) -> dict[str, Contribution]:
-    """What an account adds to the sums, by ``hedger:<address>`` and ``symbol:<id>``.
-
-    Args:
-        body: Body of a ``valuations`` row.
+    ``times_s`` counts the addends by the second of their oldest price, so that the oldest stays known when one is taken
+    off; by the millisecond there would be as many times as addends.
     """
-    amounts: dict[str, Amounts] = {}
-    for position in body["positions"]:
-        part = _amounts(position)
-        for name in (f"{HEDGER}:{position['party_b']}", f"{SYMBOL}:{position['symbol']}"):
-            amounts[name] = amounts.get(name, Amounts()).plus(part)
-    return {name: Contribution(body["as_of_ms"], part) for name, part in amounts.items()}
 
-
-def _amounts(position: Mapping[str, Any]) -> Amounts:
-    quantity = int(position["quantity"])
-    is_long, is_priced = position["side"] == "long", position["notional"] is not None
-    notional = int(position["notional"]) if is_priced else 0
-    return Amounts(
-        positions=1,
-        unpriced=0 if is_priced else 1,
-        upnl=-int(position["upnl"]) if is_priced else 0,
-        long_quantity=quantity if is_long else 0,
-        short_quantity=0 if is_long else quantity,
-        long_notional=notional if is_long else 0,
-        short_notional=0 if is_long else notional,
+    __slots__ = (
+        "long_notional",
+        "long_quantity",
+        "positions",
+        "short_notional",
+        "short_quantity",
+        "times_s",
+        "unpriced",
+        "upnl",
     )
 
-
-class Subtotal:
-    """One sum, and the times of its addends, so that the oldest stays known when one is taken off."""
-
     def __init__(self) -> None:
-        self._amounts = Amounts()
-        self._times: Counter[int] = Counter()
+        self.positions = self.unpriced = self.upnl = 0
+        self.long_quantity = self.short_quantity = self.long_notional = self.short_notional = 0
+        self.times_s: Counter[int] = Counter()
 
-    def add(self, part: Contribution) -> None:
-        """Take an addend in."""
-        self._amounts = self._amounts.plus(part.amounts)
-        self._times[part.as_of_ms] += 1
-
-    def subtract(self, part: Contribution) -> None:
-        """Take an addend off that was added before."""
-        self._amounts = self._amounts.minus(part.amounts)
-        self._times[part.as_of_ms] -= 1
-        if not self._times[part.as_of_ms]:
-            del self._times[part.as_of_ms]
+    def add(self, sign: int, quantity: int, value: tuple[int, int] | None, time_s: int, *, is_long: bool) -> None:
+        """Take a position in (``sign`` 1) or off (-1); ``value`` is its uPnL and notional, None where unpriced."""
+        self.positions += sign
+        upnl, notional = (0, 0) if value is None else value
+        self.unpriced += sign if value is None else 0
+        self.upnl -= sign * upnl
+        if is_long:
+            self.long_quantity += sign * quantity
+            self.long_notional += sign * notional
+        else:
+            self.short_quantity += sign * quantity
+            self.short_notional += sign * notional
+        self.times_s[time_s] += sign
+        if not self.times_s[time_s]:
+            del self.times_s[time_s]
 
     def body(self, kind: str) -> dict[str, Any]:
-        """Body of a row of the ``subtotals`` table; ``as_of_ms`` is null where nothing is in the sum."""
-        total = self._amounts
+        """Body of a row of the ``subtotals`` table.
 
-        def money(value: int) -> str | None:
-            return None if total.unpriced else str(value)
-
+        ``as_of_ms`` is the whole second at or before the time of the oldest addend, null where nothing is in the sum.
+        """
         head = {
-            "positions": total.positions,
-            "unpriced": total.unpriced,
-            "as_of_ms": min(self._times, default=None),
+            "positions": self.positions,
+            "unpriced": self.unpriced,
+            "as_of_ms": min(self.times_s) * 1000 if self.times_s else None,
         }
         if kind == HEDGER:
-            return {**head, "upnl": money(total.upnl), "notional": money(total.long_notional + total.short_notional)}
+            notional = self.long_notional + self.short_notional
+            return {**head, "upnl": self._money(self.upnl), "notional": self._money(notional)}
         return {
             **head,
-            "long_quantity": str(total.long_quantity),
-            "short_quantity": str(total.short_quantity),
-            "long_notional": money(total.long_notional),
-            "short_notional": money(total.short_notional),
+            "long_quantity": str(self.long_quantity),
+            "short_quantity": str(self.short_quantity),
+            "long_notional": self._money(self.long_notional),
+            "short_notional": self._money(self.short_notional),
         }
+
+    def _money(self, value: int) -> str | None:
+        return None if self.unpriced else str(value)
 
 
 class Subtotals:
-    """Every sum of one partition, by (kind and id, deployment)."""
+    """Every sum of one partition."""
 
     def __init__(self) -> None:
-        self._parts: dict[bytes, tuple[str, dict[str, Contribution]]] = {}
-        self._sums: dict[tuple[str, str], Subtotal] = {}
-        self._changed: set[tuple[str, str]] = set()
+        self._sums: dict[_SumId, _Sum] = {}
+        self._changed: set[_SumId] = set()
 
     @property
     def changed(self) -> bool:
-        """Whether any sum is another than when it was last taken."""
+        """Whether any sum may be another than when it was last taken."""
         return bool(self._changed)
 
-    def put(self, account: bytes, deployment: str, body: Mapping[str, Any]) -> None:
-        """Take an account's new valuation in, instead of the one before."""
-        before = self._parts.get(account, (deployment, {}))[1]
-        after = contributions(body)
-        for name in before.keys() | after.keys():
-            old, new = before.get(name), after.get(name)
-            if old == new:
-                continue
-            total = self._sums.setdefault((name, deployment), Subtotal())
-            if old is not None:
-                total.subtract(old)
-            if new is not None:
-                total.add(new)
-            self._changed.add((name, deployment))
-        if after:
-            self._parts[account] = (deployment, after)
-        else:
-            self._parts.pop(account, None)
+    def put(self, deployment: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> None:
+        """Take in the body of an account's ``valuations`` row, and off the one in whose place it stands.
+
+        ``before`` is None where no row of the account is in the sums yet.
+        """
+        if before is not None:
+            self._add(deployment, before, -1)
+        self._add(deployment, after, 1)
+
+    def _add(self, deployment: str, body: Mapping[str, Any], sign: int) -> None:
+        time_s = body["as_of_ms"] // 1000
+        for position in body["positions"]:
+            is_long, quantity, notional = position["side"] == "long", int(position["quantity"]), position["notional"]
+            value = None if notional is None else (int(position["upnl"]), int(notional))
+            for sum_id in (
+                (HEDGER, deployment, position["party_b"]),
+                (SYMBOL, deployment, str(position["symbol"])),
+            ):
+                total = self._sums.get(sum_id)
+                if total is None:
+                    total = self._sums[sum_id] = _Sum()
+                total.add(sign, quantity, value, time_s, is_long=is_long)
+                self._changed.add(sum_id)
 
     def take_changed(self, partition: int, standing: set[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Yield key and body of each sum that changed, and an empty one for each standing row that has no sum."""
         changed, self._changed = self._changed, set()
-        ours = {_key(name, deployment, partition) for name, deployment in self._sums}
-        for name, deployment in sorted(changed):
-            yield _key(name, deployment, partition), self._sums[name, deployment].body(name.partition(":")[0])
+        ours = {_key(sum_id, partition) for sum_id in self._sums}
+        for sum_id in sorted(changed):
+            yield _key(sum_id, partition), self._sums[sum_id].body(sum_id[0])
         for key in sorted(standing - ours):
-            yield key, Subtotal().body(key.partition(b":")[0].decode())
+            yield key, _Sum().body(key.partition(b":")[0].decode())
 
 
-def _key(name: str, deployment: str, partition: int) -> bytes:
-    kind, _, identifier = name.partition(":")
-    return f"{kind}:{deployment}:{identifier}:{partition}".encode()
+def _key(sum_id: _SumId, partition: int) -> bytes:
+    return f"{':'.join(sum_id)}:{partition}".encode()

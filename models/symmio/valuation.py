@@ -12,8 +12,8 @@ from models.money import E18
 from models.symmio.margin import (
     available_for_liquidation,
     party_a_available_for_quote,
-    quote_notional,
-    quote_upnl,
+    position_notional,
+    position_upnl,
 )
 from models.symmio.state import PositionType
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from models.prices import Mark
-    from models.symmio.account import AccountRow
-    from models.symmio.state import AccountState, Quote
+    from models.symmio.holding import Holding, OpenPosition
 
 Body = dict[str, Any]
 
@@ -78,21 +77,21 @@ def choose_mark(candidates: Sequence[tuple[str, Mark | None, int]], now_ms: int)
 class PositionValue:
     """One position at its mark; ``upnl`` and ``notional`` are None where there is no mark."""
 
-    quote: Quote
+    position: OpenPosition
     mark: UsedMark | None
     upnl: int | None
     notional: int | None
 
     def body(self) -> Body:
         """The position as it stands in a ``valuations`` row."""
-        quote, mark = self.quote, self.mark
+        position, mark = self.position, self.mark
         return {
-            "quote": quote.quote_id,
-            "symbol": quote.symbol_id,
-            "side": "long" if quote.position_type is PositionType.LONG else "short",
-            "party_b": quote.party_b,
-            "quantity": str(quote.open_amount),
-            "opened_price": str(quote.opened_price),
+            "quote": position.quote_id,
+            "symbol": position.symbol_id,
+            "side": "long" if position.position_type is PositionType.LONG else "short",
+            "party_b": position.party_b,
+            "quantity": str(position.open_amount),
+            "opened_price": str(position.opened_price),
             "mark": None if mark is None else str(mark.mark_e18),
             "mark_key": None if mark is None else mark.key,
             "mark_offset": None if mark is None else mark.offset,
@@ -129,9 +128,9 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """An account's row valued; ``figures`` is None where they are unknown, and ``status`` says why."""
+    """An account valued; ``figures`` is None where they are unknown, and ``status`` says why."""
 
-    row: AccountRow
+    holding: Holding
     term: int
     status: str
     positions: tuple[PositionValue, ...]
@@ -153,17 +152,17 @@ class Valuation:
     def as_of_ms(self) -> int:
         """Event time of the oldest mark used; where none is, the time of the last block that touched the account."""
         marks = [position.mark.event_ms for position in self.positions if position.mark is not None]
-        return min(marks, default=self.row.time_s * 1000)
+        return min(marks, default=self.holding.time_s * 1000)
 
     def body(self) -> Body:
         """Body of a row of the ``valuations`` table."""
-        row, state, figures = self.row, self.row.state, self.figures
-        balances = None if self.status == NOBODY else state.balances
+        holding, figures = self.holding, self.figures
+        balances = None if self.status == NOBODY else holding.balances
         return {
-            "account_order": [self.term, row.version],
-            "position": list(row.applied),
-            "block": row.block,
-            "time_s": row.time_s,
+            "account_order": [self.term, holding.version],
+            "position": list(holding.applied),
+            "block": holding.block,
+            "time_s": holding.time_s,
             "status": self.status,
             "stale": self.stale,
             "unpriced": self.unpriced,
@@ -177,37 +176,36 @@ class Valuation:
             "allocated": None if balances is None else str(balances.allocated),
             "locked": None if balances is None else [*map(str, balances.locked)],
             "pending": None if balances is None else [*map(str, balances.pending)],
-            "liquidating": state.liquidating,
+            "liquidating": holding.liquidating,
             "liquidatable": None if figures is None else figures.liquidatable,
             "distance_bps": None if figures is None else figures.distance_bps,
             "as_of_ms": self.as_of_ms,
             "positions": [position.body() for position in self.positions],
-            "owner": state.owner,
+            "owner": holding.owner,
             "last_complete": None,
         }
 
 
 def value_account(
-    row: AccountRow, term: int, mark_of: Callable[[int], UsedMark | None], *, unsupported: bool
+    holding: Holding, term: int, mark_of: Callable[[int], UsedMark | None], *, unsupported: bool
 ) -> Valuation:
     """Value an account's positions (quotes of status 4, 5 and 6) at the marks of now.
 
     An account whose every block was rolled back is nobody's: no money is said of it, as of one that never was.
 
     Args:
-        row: The account.
-        term: Term of the row; with its version it names what was valued.
+        holding: The account.
+        term: Term of the account's row; with its version it names what was valued.
         mark_of: The mark of a symbol id, None where it has none.
         unsupported: Whether the account's deployment is unsupported; its accounts are unknown then.
     """
-    state = row.state
-    status = UNSUPPORTED if unsupported else SUSPECT if row.suspect is not None else NOBODY if row.is_nobody else VALUED
-    if status != VALUED:
-        positions = tuple(PositionValue(quote, None, None, None) for quote in state.open_quotes)
-        return Valuation(row, term, status, positions, None)
-    positions = tuple(_valued(quote, mark_of(quote.symbol_id)) for quote in state.open_quotes)
-    figures = _figures(state, positions)
-    return Valuation(row, term, UNPRICED if figures is None else VALUED, positions, figures)
+    if unsupported or holding.is_suspect or holding.is_nobody:
+        status = UNSUPPORTED if unsupported else SUSPECT if holding.is_suspect else NOBODY
+        unvalued = tuple(PositionValue(position, None, None, None) for position in holding.positions)
+        return Valuation(holding, term, status, unvalued, None)
+    positions = tuple(_valued(position, mark_of(position.symbol_id)) for position in holding.positions)
+    figures = _figures(holding, positions)
+    return Valuation(holding, term, UNPRICED if figures is None else VALUED, positions, figures)
 
 
 def with_last_complete(previous: Mapping[str, Any] | None, body: Body) -> Body:
@@ -230,28 +228,29 @@ def with_last_complete(previous: Mapping[str, Any] | None, body: Body) -> Body:
 _LAST_COMPLETE = ("upnl", "notional", "available_balance", "allocated", "locked", "pending", "as_of_ms")
 
 
-def _valued(quote: Quote, mark: UsedMark | None) -> PositionValue:
+def _valued(position: OpenPosition, mark: UsedMark | None) -> PositionValue:
     if mark is None:
-        return PositionValue(quote, None, None, None)
-    return PositionValue(quote, mark, quote_upnl(quote, mark.mark_e18), quote_notional(quote, mark.mark_e18))
+        return PositionValue(position, None, None, None)
+    price = mark.mark_e18
+    return PositionValue(position, mark, position_upnl(position, price), position_notional(position, price))
 
 
-def _figures(state: AccountState, positions: Sequence[PositionValue]) -> Figures | None:
+def _figures(holding: Holding, valued: Sequence[PositionValue]) -> Figures | None:
     upnl = notional = notional_opened = 0
     by_party_b: dict[str, int] = {}
-    for position in positions:
-        if position.upnl is None or position.notional is None:
+    for value in valued:
+        if value.upnl is None or value.notional is None:
             return None
-        quote = position.quote
-        upnl += position.upnl
-        notional += position.notional
-        notional_opened += quote.open_amount * quote.opened_price // E18
-        by_party_b[quote.party_b] = by_party_b.get(quote.party_b, 0) + position.upnl
-    balances = state.balances
+        position = value.position
+        upnl += value.upnl
+        notional += value.notional
+        notional_opened += position.open_amount * position.opened_price // E18
+        by_party_b[position.party_b] = by_party_b.get(position.party_b, 0) + value.upnl
+    balances = holding.balances
     available_balance = available_for_liquidation(balances, upnl)
     return Figures(
         upnl=upnl,
-        upnl_capped=sum(min(part, _allocated_by(state, party_b)) for party_b, part in by_party_b.items()),
+        upnl_capped=sum(min(part, holding.allocated_by.get(party_b, 0)) for party_b, part in by_party_b.items()),
         notional=notional,
         notional_opened=notional_opened,
         equity=balances.allocated + upnl,
@@ -259,11 +258,6 @@ def _figures(state: AccountState, positions: Sequence[PositionValue]) -> Figures
         available_for_quote=party_a_available_for_quote(balances, upnl),
         distance_bps=available_balance * _BPS // notional if notional else None,
     )
-
-
-def _allocated_by(state: AccountState, party_b: str) -> int:
-    bucket = state.party_b.get(party_b)
-    return 0 if bucket is None else bucket.allocated
 
 
 def _text(value: int | None) -> str | None:

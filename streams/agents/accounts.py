@@ -18,7 +18,7 @@ from models.account_events import (
     Unsupported,
     decode_account_record,
 )
-from models.errors import BadRecord
+from models.errors import BadRecord, BadRow
 from models.ids import finished_quote_key, split_key
 from models.symmio.account import AccountRow, advance, doubt, encode_account, encode_finished, settle
 from models.watermarks import DeploymentWatermark, encode_watermark
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from streams.books import Book, Books
     from streams.tables import Rows
     from streams.transport.slices import Slice
-    from streams.transport.terms import Terms
 
 _FOLDED = prometheus_client.Counter(
     "tidemark_account_records_total", "Account events, by what became of them.", ("outcome",)
@@ -50,14 +49,13 @@ _YIELD_EVERY = 50
 class AccountsAgent:
     """Keeps ``accounts``, ``watermarks`` and ``quote-history``."""
 
-    def __init__(self, rows: Rows, books: Books, terms: Terms) -> None:
+    def __init__(self, rows: Rows, books: Books) -> None:
         self._rows = rows
         self._books = books
-        self._terms = terms
 
     async def handle(self, part: Slice) -> None:
         """Fold a slice; each account's row is written once, after the history of quotes that left it."""
-        fold = _SliceFold(part, self._rows, self._books[part.partition], self._terms.term(part.partition))
+        fold = _SliceFold(part, self._rows, self._books[part.partition])
         for at, record in enumerate(part):
             fold.apply(record)
             if at % _YIELD_EVERY == 0:
@@ -68,11 +66,10 @@ class AccountsAgent:
 class _SliceFold:
     """What one slice changes in one partition."""
 
-    def __init__(self, part: Slice, rows: Rows, book: Book, term: int) -> None:
+    def __init__(self, part: Slice, rows: Rows, book: Book) -> None:
         self._part = part
         self._rows = rows
         self._book = book
-        self._term = term
         self._changed: set[bytes] = set()
         self._controls: set[str] = set()
         self._finished: list[tuple[bytes, Quote, AccountRow]] = []
@@ -85,8 +82,8 @@ class _SliceFold:
             _refused.inc()
             self._rows.refuse(record, error, self._part)
             return
-        row = self._book.accounts.get(key)
-        if key in self._changed and row is not None and row.suspect is not None and row.suspect_since_applied:
+        row = self._book.account(key) if key in self._changed else None
+        if row is not None and row.suspect is not None and row.suspect_since_applied:
             _SUSPECTS.labels(split_key(key)[0]).inc()
             self._rows.refuse(record, BadRecord(row.suspect[0]), self._part)
 
@@ -104,16 +101,17 @@ class _SliceFold:
     def _fold(self, key: bytes, record: AccountRecord) -> None:
         match record:
             case Transaction() | AccountCheckpoint():
-                known = self._book.watermark(split_key(key)[0])
-                row = advance(self._book.accounts.get(key), record, final=known.final, enumerated=known.enumerated)
-                self._put(key, row)
+                known, before = self._book.watermark(split_key(key)[0]), self._book.account(key)
+                self._put(key, before, advance(before, record, final=known.final, enumerated=known.enumerated))
             case Final():
                 self._final(key.decode(), record)
             case Unfoldable():
-                self._put(key, doubt(self._book.accounts.get(key), record.position, record.cause))
+                before = self._book.account(key)
+                self._put(key, before, doubt(before, record.position, record.cause))
             case RolledBack():
                 for account in sorted(self._book.unsettled[key.decode()]):
-                    self._put(account, advance(self._book.accounts[account], record))
+                    before = self._known(account)
+                    self._put(account, before, advance(before, record))
                 supported = {"unsupported_since": None, "reason": ""} if record.supported else {}
                 self._control(key.decode(), record.position, **supported)
                 if record.supported:
@@ -125,7 +123,8 @@ class _SliceFold:
                 # What was folded before says nothing of the logs that a join passes over.
                 cause = f"no checkpoint of the join at block {record.block}: run tidemark audit --repair"
                 for account in self._book.accounts_of(key.decode()):
-                    self._put(account, doubt(self._book.accounts[account], record.position, cause))
+                    before = self._known(account)
+                    self._put(account, before, doubt(before, record.position, cause))
                 self._control(
                     key.decode(),
                     record.position,
@@ -139,19 +138,27 @@ class _SliceFold:
 
     def _final(self, deployment: str, record: Final) -> None:
         for account in sorted(self._book.unsettled[deployment]):
-            row, finished = settle(self._book.accounts[account], record.final, record.position)
+            before = self._known(account)
+            row, finished = settle(before, record.final, record.position)
             self._finished += [(account, quote, row) for quote in finished]
-            self._put(account, row)
+            self._put(account, before, row)
             if not row.unsettled_above(record.final):
                 self._book.unsettled[deployment].discard(account)
         self._control(deployment, record.position, head=record.head, head_time_s=record.head_time_s, final=record.final)
 
-    def _put(self, key: bytes, row: AccountRow) -> None:
-        if row is self._book.accounts.get(key):
+    def _known(self, key: bytes) -> AccountRow:
+        row = self._book.account(key)
+        if row is None:
+            msg = f"expected a row of {key!r}, which the book names, found none in the table"
+            raise BadRow(msg)
+        return row
+
+    def _put(self, key: bytes, before: AccountRow | None, row: AccountRow) -> None:
+        if row is before:
             _repeated.inc()
             return
         _folded.inc()
-        self._book.put(key, row, self._term)
+        self._book.put(key, row)
         self._changed.add(key)
 
     def _control(self, deployment: str, position: tuple[int, int], **changes: object) -> None:
@@ -173,8 +180,9 @@ class _SliceFold:
         accounts = Receipt()
         charge = accounts if self._controls else self._part
         for key in self._changed:
-            row = self._book.accounts[key]
+            row = self._known(key)
             self._rows.write(ACCOUNTS, partition, key, (row.version, encode_account(row)), charge)
+            self._book.written(key)
         # Finality known too early would drop undo that a redelivered transaction keeps: rows must be the same.
         self._rows.flush()
         await accounts.acknowledged()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import prometheus_client
 from aiokafka import AIOKafkaConsumer
 
+from streams.supervision import supervised
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
@@ -61,7 +63,7 @@ class ChangelogFollower:
         """
         self.standbys = frozenset(tp.partition for tp in standbys)
         if owned or standbys:
-            self._following = asyncio.create_task(self._supervised(owned, standbys), name="changelog follower")
+            self._following = supervised(self._follow(owned, standbys), "changelog follower", self._fatal)
 
     async def stop(self) -> None:
         """Read no more."""
@@ -70,14 +72,6 @@ class ChangelogFollower:
         if following is not None:
             following.cancel()
             await asyncio.wait([following])
-
-    async def _supervised(self, owned: Mapping[TopicPartition, int], standbys: Collection[TopicPartition]) -> None:
-        try:
-            await self._follow(owned, standbys)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a supervisor: a standby that no longer follows must not go unnoticed
-            self._fatal(error)
 
     async def _follow(self, owned: Mapping[TopicPartition, int], standbys: Collection[TopicPartition]) -> None:
         consumer = AIOKafkaConsumer(

@@ -73,6 +73,9 @@ def check_size(topic: str, key: bytes, value: bytes) -> None:
 class Publisher:
     """Collects records per topic and partition and sends whole batches, in order within a partition.
 
+    Each partition has a sender of its own while it has something to send: one whose last batch is still on its way
+    keeps no other waiting.
+
     Args:
         fatal: Ends the process without a commit; called when the broker did not take a record.
         on_acked: Called with each acknowledged batch: topic, partition, keys and values, offset of the first record.
@@ -87,14 +90,20 @@ class Publisher:
         self._on_acked = on_acked
         self._groups: dict[tuple[str, int], list[tuple[bytes, bytes, Charge]]] = {}
         self._unacked = 0
-        self._wake = asyncio.Event()
+        self._unsent = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._pumping: asyncio.Task[None] | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     def start(self, producer: AIOKafkaProducer) -> None:
         """Send through ``producer``, which is started, acks=all and idempotent."""
-        self._pumping = asyncio.create_task(self._pump(producer), name="publisher")
+        self._producer = producer
+
+    @property
+    def unsent(self) -> int:
+        """Records appended that have not left the groups yet."""
+        return self._unsent
 
     @property
     def unacked(self) -> int:
@@ -111,11 +120,14 @@ class Publisher:
         charge.opened()
         self._groups.setdefault((topic, partition), []).append((key, value, charge))
         self._unacked += 1
+        self._unsent += 1
         self._idle.clear()
 
     def flush(self) -> None:
         """Send what was appended, soon."""
-        self._wake.set()
+        if self._producer is not None:
+            for where in self._groups.keys() - self._sending.keys():
+                self._sending[where] = asyncio.create_task(self._send_all(self._producer, where))
 
     async def drain(self) -> None:
         """Wait until everything appended is acknowledged."""
@@ -123,26 +135,26 @@ class Publisher:
         await self._idle.wait()
 
     async def stop(self) -> None:
-        """End the pump; what is not sent stays unsent."""
-        if self._pumping is not None:
-            self._pumping.cancel()
-            await asyncio.wait([self._pumping])
+        """Send nothing more; what is not sent stays unsent."""
+        self._producer = None
+        sending = list(self._sending.values())
+        for task in sending:
+            task.cancel()
+        if sending:
+            await asyncio.wait(sending)
 
-    async def _pump(self, producer: AIOKafkaProducer) -> None:
+    async def _send_all(self, producer: AIOKafkaProducer, where: tuple[str, int]) -> None:
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                groups, self._groups = self._groups, {}
-                if groups:
-                    await asyncio.gather(
-                        *(self._send(producer, topic, partition, group) for (topic, partition), group in groups.items())
-                    )
+            while group := self._groups.pop(where, None):
+                self._unsent -= len(group)
+                await self._send(producer, *where, group)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self._fatal(error)
             raise
+        finally:
+            del self._sending[where]
 
     async def _send(
         self, producer: AIOKafkaProducer, topic: str, partition: int, group: list[tuple[bytes, bytes, Charge]]

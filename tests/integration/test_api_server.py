@@ -10,6 +10,8 @@ import pytest
 from aiohttp import WSCloseCode, WSMsgType
 
 from api.server import PortTaken, run
+from streams.clock import now_ms
+from streams.interest import Interest
 from streams.settings import ApiSettings, BadSettings, DeploymentSettings, Settings
 from streams.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
 from tests.support.api import ADDRESS, api_settings
@@ -88,6 +90,27 @@ async def test_rows_of_the_changelog_reach_a_socket_and_later_ones_replace_them(
             second = await frame(socket)
 
     assert ("-12.5", "3") == (first["upnl"], second["upnl"])
+
+
+async def test_what_a_socket_watches_is_known_to_the_workers_until_the_server_ends(
+    settings: Callable[..., Settings],
+) -> None:
+    own = served_settings(settings)
+    assert own.kafka is not None
+    await create_topics(own.kafka, registry(own))
+    unwatched: list[bytes] = []
+    interest = Interest(own, now_ms, lambda _: None, unwatched.extend)
+    await interest.start()
+    try:
+        async with running(own) as (client, server):
+            socket = await client.ws_connect("/upnl-ws")
+            await socket.send_str(ADDRESS)
+            await eventually(lambda: list(interest.watched()) == [KEY.encode()])
+            server.cancel()
+            await eventually(lambda: unwatched == [KEY.encode()])
+            await socket.close()
+    finally:
+        await interest.stop()
 
 
 async def test_sockets_are_accepted_before_the_tables_exist_and_answered_once_they_do(

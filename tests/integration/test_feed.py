@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from streams.feed import Feed, FeedTopicMissing
+from streams.feed import Feed
+from streams.reader import TopicMissing
 from streams.topics import VALUATIONS, changelog_name
 from tests.support.changelog import changelogs
 from tests.support.eventually import eventually
@@ -31,7 +32,7 @@ async def test_a_missing_changelog_is_told_at_once_and_read_once_it_is_there(
     feed = Feed(own.kafka, changelog_name(own, VALUATIONS))
     began_s = time.monotonic()
     for _ in range(3):
-        with pytest.raises(FeedTopicMissing, match=feed.topic):
+        with pytest.raises(TopicMissing, match=feed.topic):
             await feed.start()
     assert time.monotonic() - began_s < 5
 
@@ -51,7 +52,7 @@ async def test_a_start_that_failed_leaves_nothing_open(settings: Callable[..., S
     before = asyncio.all_tasks()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        for bootstrap, error in ((own.kafka, FeedTopicMissing), ("127.0.0.1:1", KafkaConnectionError)):
+        for bootstrap, error in ((own.kafka, TopicMissing), ("127.0.0.1:1", KafkaConnectionError)):
             with pytest.raises(error):
                 await Feed(bootstrap, changelog_name(own, VALUATIONS)).start()
         gc.collect()

@@ -68,7 +68,7 @@ class _Tables:
         return {
             account: (
                 orjson.dumps([row.version, encode_account(row)]),
-                orjson.dumps(value_account(row, 1, mark_at, unsupported=False).body()),
+                orjson.dumps(value_account(row.holding, 1, mark_at, unsupported=False).body()),
             )
             for account, row in self.partition.rows.items()
         }

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from models.account_events import AccountCheckpoint, Final, RolledBack, Transaction
 from models.chain import Block, RawLog
+from models.codec import encode_row
 from models.errors import BadRecord
 from models.symmio.abi import CATALOGUE, decode_log
 from models.symmio.account import AccountRow, advance, decode_account, encode_account
+from models.symmio.holding import decode_holding
 from models.symmio.state import OPEN_STATUSES, PENDING_STATUSES, Quote
 from models.symmio.undo import diff, revert
 from tests.support.recording import GOLDEN_LOGS, read_json, recorded_blocks
@@ -70,6 +72,13 @@ def _row_history() -> tuple[AccountRow, ...]:
 
 def _bodies(rows: dict[str, AccountRow]) -> dict[str, tuple[int, bytes]]:
     return {account: (row.version, orjson.dumps(encode_account(row))) for account, row in rows.items()}
+
+
+def test_a_holding_read_out_of_the_encoded_row_is_that_of_the_decoded_one() -> None:
+    rows = [*_row_history(), AccountRow(), msgspec.structs.replace(AccountRow(), suspect=("because", (4, 2)))]
+
+    for row in rows:
+        assert row.holding == decode_holding(encode_row(7, row.version, encode_account(row)), row.version)
 
 
 @_bounded

@@ -31,6 +31,22 @@ def api_settings(*deployments: str, api: ApiSettings | None = None) -> Settings:
     )
 
 
+class FakeInterest:
+    """Holds what it is told: the keys of the accounts that are watched, and all that ever were, in order."""
+
+    def __init__(self) -> None:
+        self.watched: set[bytes] = set()
+        self.ever_watched: list[bytes] = []
+
+    def watch(self, account: bytes) -> None:
+        assert account not in self.watched
+        self.watched.add(account)
+        self.ever_watched.append(account)
+
+    def unwatch(self, account: bytes) -> None:
+        self.watched.remove(account)
+
+
 def _now_ms() -> int:
     return 1_745_970_800_000
 
@@ -40,11 +56,18 @@ async def serving(
     tables: FakeTables,
     settings: Settings | None = None,
     *,
+    interest: FakeInterest | None = None,
     upnl_interval_s: float = TICK_S,
     clock_ms: Callable[[], int] = _now_ms,
 ) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     """A client of the public application."""
-    app = create_app(settings or api_settings("main"), tables.feeds, upnl_interval_s=upnl_interval_s, clock_ms=clock_ms)
+    app = create_app(
+        settings or api_settings("main"),
+        tables.feeds,
+        interest or FakeInterest(),
+        upnl_interval_s=upnl_interval_s,
+        clock_ms=clock_ms,
+    )
     async with TestClient(TestServer(app)) as client:
         yield client
 

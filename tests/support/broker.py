@@ -9,11 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streams.settings import Settings, TopicSettings
+from streams.settings import Settings, TopicSettings, WorkerSettings
 from tidemark.broker import Broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class Slices:
+    """How many records a slice has in a test that does not say: ``--slice-records``, else as many as in production."""
+
+    records: int | None = None
+
 
 JARS = Path(__file__).parents[2] / ".kafka" / "libs"
 
@@ -42,4 +49,7 @@ def settings_of_a_test(bootstrap: str, data_dir: Path, **overrides: Any) -> Sett
     """Make settings with a topic prefix that no other test has; ``overrides`` are fields of ``Settings``."""
     topics = TopicSettings.model_validate(overrides.pop("topics", TopicSettings(partitions=4)))
     own = topics.model_copy(update={"prefix": f"test-{uuid.uuid4().hex[:8]}-"})
-    return Settings(**{"kafka": bootstrap, "data_dir": data_dir, "topics": own, **overrides})
+    worker = WorkerSettings.model_validate(overrides.pop("worker", WorkerSettings()))
+    if Slices.records is not None and "slice_records" not in worker.model_fields_set:
+        worker = worker.model_copy(update={"slice_records": Slices.records})
+    return Settings(**{"kafka": bootstrap, "data_dir": data_dir, "topics": own, "worker": worker, **overrides})

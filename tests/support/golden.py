@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.ids import market_key, split_key
+import orjson
+
+from models.chain import Block, Watermark
+from models.ids import account_key, finished_quote_key, market_key, split_key
 from models.prices import MarkTick, decode_mark
-from models.symmio.account import decode_account
+from models.symmio.account import AccountRow, advance, decode_account, encode_account, encode_finished, settle
+from models.symmio.routing import route_block
 from models.symmio.valuation import choose_mark, value_account
 from streams.settings import DeploymentSettings
 from streams.topics import ACCOUNTS, MARKETS, MARKS, VALUATIONS
@@ -14,6 +18,8 @@ from tests.support.pipeline import changelog, feed_rows
 from tests.support.recording import GOLDEN_LOGS, read_json, recorded_chain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from models.chain import ChainRecord
     from models.codec import Row
     from models.symmio.valuation import UsedMark
@@ -39,6 +45,52 @@ def golden_deployment() -> dict[str, DeploymentSettings]:
 def golden_chain() -> list[ChainRecord]:
     """The recording as ingest would write it."""
     return list(recorded_chain(read_json(GOLDEN_LOGS)))
+
+
+class Plain(NamedTuple):
+    """Rows of accounts and of quote-history by key, each as version and body."""
+
+    accounts: dict[bytes, tuple[int, dict[str, Any]]]
+    history: dict[bytes, tuple[int, dict[str, Any]]]
+
+
+def plain_fold(chain: Sequence[ChainRecord]) -> Plain:
+    """What the models alone make of a chain, without Kafka, record by record in one loop."""
+    rows: dict[str, AccountRow] = {}
+    history: dict[bytes, tuple[int, dict[str, Any]]] = {}
+    holders: dict[int, str] = {}
+    final, begun = -1, False
+    for offset, record in enumerate(chain):
+        match record:
+            case Block():
+                routed = route_block(
+                    record,
+                    offset=offset,
+                    diamond=read_json(GOLDEN_LOGS)["diamond"],
+                    multi_accounts=frozenset(),
+                    account_of=holders.get,
+                    begun=begun,
+                )
+                begun = routed.begun
+                holders |= {quote_id: account for quote_id, account, _ in routed.quotes}
+                for account, transaction in routed.transactions:
+                    rows[account] = advance(rows.get(account), transaction, final=final)
+            case Watermark():
+                final = record.final
+                for account, row in rows.items():
+                    rows[account], finished = settle(row, final, (offset, -1))
+                    for quote in finished:
+                        key = finished_quote_key(account_key(DEPLOYMENT, account), quote.quote_id)
+                        history[key] = (rows[account].version, _json(encode_finished(quote, rows[account])))
+            case _:
+                msg = f"expected blocks and watermarks only, found {record}"
+                raise ValueError(msg)
+    accounts = {account_key(DEPLOYMENT, name): (row.version, _json(encode_account(row))) for name, row in rows.items()}
+    return Plain(accounts, history)
+
+
+def _json(body: dict[str, Any]) -> dict[str, Any]:
+    return dict(orjson.loads(orjson.dumps(body)))
 
 
 def ticks(symbol: str, count: int, *, start: int = 0) -> list[MarkTick]:
@@ -69,7 +121,7 @@ async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]
         row, deployment = accounts[key], split_key(key)[0]
         account = decode_account(row.body, row.version)
         return value_account(
-            account, row.term, lambda symbol_id: mark_of(deployment, symbol_id), unsupported=False
+            account.holding, row.term, lambda symbol_id: mark_of(deployment, symbol_id), unsupported=False
         ).body()
 
     return [

@@ -46,18 +46,21 @@ def free_port() -> int:
 
 
 class WorkerProcess:
-    """One worker as a process of its own; its log is kept beside its data."""
+    """One worker as a process of its own; its log is kept beside its data.
 
-    def __init__(self, settings: Settings, *, instance: str = "worker-0", fault: str = "none") -> None:
+    A ``static`` member of the group takes its partitions over again when it comes back; another one leaves when it is
+    told to stop.
+    """
+
+    def __init__(
+        self, settings: Settings, *, instance: str = "worker-0", fault: str = "none", static: bool = True
+    ) -> None:
+        self.instance = instance
         self.admin_port = free_port()
         data_dir = settings.data_dir / instance
         data_dir.mkdir(parents=True, exist_ok=True)
-        mine = settings.model_copy(
-            update={
-                "data_dir": data_dir,
-                "worker": settings.worker.model_copy(update={"instance_id": instance, "admin_port": self.admin_port}),
-            }
-        )
+        own = {"instance_id": instance if static else None, "admin_port": self.admin_port}
+        mine = settings.model_copy(update={"data_dir": data_dir, "worker": settings.worker.model_copy(update=own)})
         self.log = data_dir / "worker.log"
         environment = {name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")}
         sections = mine.model_dump(mode="json", exclude_none=True)

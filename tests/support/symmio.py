@@ -197,3 +197,15 @@ def _view(quote: Quote) -> QuoteView:
         parent_id=quote.parent_id,
         max_funding_rate="0",
     )
+
+
+def account_with_one_long(allocated: int) -> AccountRow:
+    """An account of which all is final, long 10 of symbol 1 from 100; 70 of what it allocated is cva and fee."""
+    logs = (
+        allocate(allocated),
+        fee_out(0),
+        send_quote(1, symbol_id=1, side=0),
+        log("LockQuote", HEDGER, 1),
+        log("OpenPosition", 1, ALICE, HEDGER, 10 * E18, 100 * E18),
+    )
+    return advance(None, Transaction((4, 2), 30, 1_030, "0x01", logs), final=30)

@@ -6,7 +6,7 @@ import pytest
 
 from api.app import create_app
 from streams.settings import ApiSettings, BadSettings
-from tests.support.api import ADDRESS, OTHER_ADDRESS, api_settings, serving
+from tests.support.api import ADDRESS, OTHER_ADDRESS, FakeInterest, api_settings, serving
 from tests.support.feed import (
     HEAD_TIME_S,
     FakeTables,
@@ -28,6 +28,16 @@ def warm(body: dict[str, Any] | None = None) -> FakeTables:
     if body is not None:
         made.valuations.put(KEY, 1, body)
     return made
+
+
+async def test_a_read_is_no_watch() -> None:
+    interest = FakeInterest()
+    async with serving(warm(valuation_body()), interest=interest) as client:
+        for path in PATHS:
+            async with client.get(path) as response:
+                assert 200 == response.status
+
+    assert [] == interest.ever_watched
 
 
 @pytest.mark.parametrize("path", ["/upnl-a", "/upnl-a/", "/main/upnl-a"])
@@ -223,4 +233,4 @@ async def test_errors_are_readable_across_origins_and_in_the_legacy_shape(path: 
 @pytest.mark.parametrize("names", [(), ("ws",), ("main", "api")])
 def test_a_configuration_that_cannot_be_served_is_refused(names: tuple[str, ...]) -> None:
     with pytest.raises(BadSettings, match="deployments"):
-        create_app(api_settings(*names), FakeTables().feeds)
+        create_app(api_settings(*names), FakeTables().feeds, FakeInterest())

@@ -12,7 +12,16 @@ from aiohttp import WSCloseCode, WSMsgType
 from api.app import create_app
 from api.dialects.symmio.upnl_ws import INTERVAL_S, next_due_s
 from api.keys import ANSWERS, SOCKETS
-from tests.support.api import ADDRESS, OTHER_ADDRESS, TICK_S, api_settings, metric, serving, serving_admin
+from tests.support.api import (
+    ADDRESS,
+    OTHER_ADDRESS,
+    TICK_S,
+    FakeInterest,
+    api_settings,
+    metric,
+    serving,
+    serving_admin,
+)
 from tests.support.eventually import eventually
 from tests.support.feed import (
     FakeTables,
@@ -345,6 +354,31 @@ async def test_an_account_is_encoded_once_for_all_its_watchers_and_forgotten_wit
         await eventually(lambda: answers.accounts_watched == 0)
 
 
+async def test_an_account_is_of_interest_from_its_first_watcher_to_its_last() -> None:
+    interest = FakeInterest()
+    async with (
+        serving(tables(), interest=interest, upnl_interval_s=LONG_S) as client,
+        serving_admin(client.app) as admin,
+    ):
+        sockets = [await client.ws_connect("/upnl-ws") for _ in range(2)]
+        for socket in sockets:
+            await socket.send_str(ADDRESS)
+            await frame(socket)
+
+        assert {KEY.encode()} == interest.watched
+        assert 1 == await metric(admin, "tidemark_api_watched_accounts")
+        await sockets[0].send_str(OTHER_ADDRESS)
+        await frame(sockets[0])
+        assert {KEY.encode(), OTHER_KEY.encode()} == interest.watched
+        assert 2 == await metric(admin, "tidemark_api_watched_accounts")
+        await sockets[1].close()
+        await eventually(lambda: interest.watched == {OTHER_KEY.encode()})
+        await sockets[0].close()
+        await eventually(lambda: interest.watched == set())
+
+    assert [KEY.encode(), OTHER_KEY.encode()] == interest.ever_watched
+
+
 async def test_a_client_that_does_not_read_gets_no_backlog() -> None:
     made = tables(account=valuation_body())
     async with (
@@ -401,7 +435,7 @@ async def test_metrics_tell_connections_frames_and_the_time_to_the_first_frame()
 
 
 async def test_clients_are_told_when_the_server_goes_away() -> None:
-    app = create_app(api_settings("main"), tables(account=valuation_body()).feeds)
+    app = create_app(api_settings("main"), tables(account=valuation_body()).feeds, FakeInterest())
     runner = aiohttp.web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)

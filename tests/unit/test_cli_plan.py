@@ -158,7 +158,6 @@ def test_a_child_takes_its_settings_from_the_file_alone(tmp_path: Path) -> None:
         "PATH": "/bin",
         "TIDEMARK_CONFIG": str(tmp_path / "effective.toml"),
         "PYTHONUNBUFFERED": "1",
-        "FAUST_LOOP": "uvloop",
     } == environment
 
 

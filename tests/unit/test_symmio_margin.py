@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import msgspec
 import pytest
 
-from models.symmio.abi import decode_log
-from models.symmio.events import SendQuote
-from models.symmio.fold import fold
+from models.symmio.holding import OpenPosition
 from models.symmio.margin import (
     Liquidation,
     LiquidationType,
@@ -15,20 +12,17 @@ from models.symmio.margin import (
     party_a_available_for_quote,
     party_b_available_balance,
     party_b_available_for_quote,
-    quote_notional,
-    quote_upnl,
+    position_notional,
+    position_upnl,
 )
-from models.symmio.state import EMPTY, Balances, Locked, Quote
-from tests.support.symmio import E18, send_quote
+from models.symmio.state import Balances, Locked, PositionType
+from tests.support.symmio import E18, HEDGER
 
 _BALANCES = Balances(1_000, Locked(50, 20, 130, 40), Locked(5, 2, 13, 4))
 
 
-def _quote(side: int, quantity: int, closed: int, opened_price: int) -> Quote:
-    event = decode_log(send_quote(side=side, quantity=quantity))
-    assert isinstance(event, SendQuote)
-    quote = fold(EMPTY, [event], 1).quotes[1]
-    return msgspec.structs.replace(quote, closed_amount=closed, opened_price=opened_price)
+def _position(side: int, quantity: int, opened_price: int) -> OpenPosition:
+    return OpenPosition(1, 1, PositionType(side), HEDGER, opened_price, quantity)
 
 
 @pytest.mark.parametrize(
@@ -91,15 +85,15 @@ def test_a_liquidation_is_classed_by_what_is_missing(upnl: int, expected: Liquid
     ],
 )
 def test_upnl_is_of_the_open_amount_and_party_as(side: int, price: int, expected: int) -> None:
-    assert expected == quote_upnl(_quote(side, 10 * E18, 3 * E18, 100 * E18), price)
+    assert expected == position_upnl(_position(side, 7 * E18, 100 * E18), price)
 
 
 @pytest.mark.parametrize("side", [0, 1])
 def test_upnl_is_truncated_toward_zero(side: int) -> None:
-    quote = _quote(side, E18 - 1, 0, 100)
+    position = _position(side, E18 - 1, 100)
 
-    assert [0, 0, 0] == [quote_upnl(quote, price) for price in (99, 100, 101)]
+    assert [0, 0, 0] == [position_upnl(position, price) for price in (99, 100, 101)]
 
 
 def test_notional_is_floored() -> None:
-    assert 6 == quote_notional(_quote(0, E18 - 1, 0, 100), 7)
+    assert 6 == position_notional(_position(0, E18 - 1, 100), 7)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from models.interest import INTEREST_TTL_MS
 from streams.settings import Settings, TopicSettings
 from streams.topics import TABLES, account_events_name, changelog_name, registry, topic_name
 
@@ -23,6 +24,14 @@ def test_a_changelog_keeps_the_newest_row_of_a_key_but_not_before_an_hour() -> N
         config = TOPICS[changelog_name(SETTINGS, table)].config
         assert "compact" == config["cleanup.policy"]
         assert 3_600_000 <= int(config["min.compaction.lag.ms"])
+
+
+def test_interest_is_kept_for_longer_than_it_holds_and_not_for_long() -> None:
+    topic = TOPICS["blue-interest"]
+    assert "delete" == topic.config["cleanup.policy"]
+    assert topic.config["segment.ms"] == topic.config["retention.ms"]
+    assert 4 * INTEREST_TTL_MS <= int(topic.config["retention.ms"]) <= 3_600_000
+    assert "for 10 minutes" == topic.kept
 
 
 def test_what_a_node_said_is_kept_for_ever() -> None:

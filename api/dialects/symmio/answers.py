@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.feeds import Feeds
+    from api.interest import InterestSink
     from models.deployments import DeploymentState, Gap
 
 # Status of an account whose only blocks were rolled back.
@@ -72,12 +73,14 @@ class Answers:
         feeds: The tables.
         partitions: How many partitions the accounts have (``topics.partitions``).
         clock_ms: Our own time, in Unix ms.
+        interest: Is told of an account's first watcher, and when its last one is gone.
     """
 
-    def __init__(self, feeds: Feeds, partitions: int, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, feeds: Feeds, partitions: int, clock_ms: Callable[[], int], interest: InterestSink) -> None:
         self._feeds = feeds
         self._partitions = partitions
         self._clock_ms = clock_ms
+        self._interest = interest
         self._states: dict[str, tuple[bytes, DeploymentState]] = {}
         self._watched: dict[Account, _Watched] = {}
 
@@ -88,7 +91,10 @@ class Answers:
 
     def watch(self, account: Account) -> None:
         """Keep the account's encoded answer; to be paired with ``unwatch``."""
-        self._watched.setdefault(account, _Watched(watchers=0)).watchers += 1
+        watched = self._watched.setdefault(account, _Watched(watchers=0))
+        watched.watchers += 1
+        if watched.watchers == 1:
+            self._interest.watch(account_key(account.deployment, account.address))
 
     def unwatch(self, account: Account) -> None:
         """Give up one watch of the account."""
@@ -96,6 +102,7 @@ class Answers:
         watched.watchers -= 1
         if not watched.watchers:
             del self._watched[account]
+            self._interest.unwatch(account_key(account.deployment, account.address))
 
     async def wait_warm(self) -> None:
         """Wait until an account that is not in the tables is known not to exist."""

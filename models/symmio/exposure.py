@@ -1,0 +1,45 @@
+"""An account's exposure as the columnar book keeps it: floats in whole units, good enough to choose by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.money import E18
+from models.symmio.state import PositionType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.book import Market
+    from models.symmio.holding import Holding
+
+_E36 = E18 * E18
+
+
+class Exposure(NamedTuple):
+    """What ``ExposureBook.put`` takes.
+
+    ``signed`` is open amount by market, longs less shorts; ``cost`` the sum of open amount x opened price, longs less
+    shorts; ``margin`` what is left before liquidation at a uPnL of 0, negative beyond it.
+    """
+
+    signed: Mapping[Market, float]
+    cost: float
+    margin: float
+
+
+def exposure_of(deployment: str, holding: Holding) -> Exposure:
+    """The exposure of an account; none where its figures are unknown whatever prices do."""
+    if holding.is_suspect or holding.is_nobody:
+        return Exposure({}, 0.0, 0.0)
+    signed: dict[Market, float] = {}
+    cost = 0
+    for position in holding.positions:
+        amount = position.open_amount
+        if position.position_type is PositionType.SHORT:
+            amount = -amount
+        market = deployment, position.symbol_id
+        signed[market] = signed.get(market, 0.0) + amount / E18
+        cost += amount * position.opened_price
+    balances = holding.balances
+    return Exposure(signed, cost / _E36, (balances.allocated - balances.locked.cva - balances.locked.lf) / E18)

@@ -1,0 +1,36 @@
+"""How old the rows of accounts that nobody watches may grow, from what valuing one costs on this machine."""
+
+from __future__ import annotations
+
+# The share of a worker's time that goes into such rows while there is a choice.
+_SHARE = 0.2
+# Of what a newer measurement says of the cost; a chunk is some ten to fifty accounts.
+_WEIGHT = 0.05
+# Before anything was measured: an account with four positions, read, valued and written.
+_COST_S = 60e-6
+# Below this the search for rows that are due would cost more than it finds.
+_LEAST_AGE_S = 0.1
+
+
+class Pace:
+    """The greatest age of a row that is out of date and that nobody watches.
+
+    Few accounts are shown at once whatever they cost. Many are shown as often as a fifth of the worker's time allows,
+    and at least every ``max_age_s``, as long as that is possible at all: ``accounts x cost_s`` is what it takes.
+
+    Args:
+        max_age_s: The documented bound.
+    """
+
+    def __init__(self, max_age_s: float) -> None:
+        self._max_age_s = max_age_s
+        self.cost_s = _COST_S
+
+    def valued(self, accounts: int, seconds: float) -> None:
+        """So many accounts took so long."""
+        if accounts:
+            self.cost_s += _WEIGHT * (seconds / accounts - self.cost_s)
+
+    def age_s(self, accounts: int) -> float:
+        """The greatest age among so many accounts."""
+        return max(_LEAST_AGE_S, min(self._max_age_s, accounts * self.cost_s / _SHARE))

@@ -1,0 +1,184 @@
+"""Kills, rebalances and long sleeps in random order: every row is what the plain fold makes of the chain."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from models.codec import decode_row, row_order
+from streams.settings import WorkerSettings
+from streams.topics import (
+    ACCOUNTS,
+    DEAD_LETTERS,
+    QUOTE_HISTORY,
+    VALUATIONS,
+    changelog_name,
+    create_topics,
+    registry,
+    topic_name,
+)
+from tests.support.broker import settings_of_a_test
+from tests.support.eventually import eventually
+from tests.support.golden import (
+    DEPLOYMENT,
+    SYMBOL,
+    golden_chain,
+    golden_deployment,
+    plain_fold,
+    ticks,
+    valuation_differences,
+    versioned,
+    versions_that_went_back,
+)
+from tests.support.pipeline import (
+    WorkerProcess,
+    all_committed,
+    end_offset,
+    feed_rows,
+    records_of,
+    write_chain,
+    write_ticks,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.codec import Row
+    from streams.settings import Settings
+
+KILLS, REBALANCES, SLEEPS = 30, 30, 5
+# Small slices, so that most of what happens lands inside one.
+SLICE_RECORDS = 12
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class Fleet:
+    """One worker that is always there, and one that comes and goes; whatever ended by itself is started again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._joined = 0
+        self.workers: list[WorkerProcess] = [self._start("worker-0", static=True)]
+
+    def _start(self, instance: str, *, static: bool) -> WorkerProcess:
+        return WorkerProcess(self._settings, instance=instance, fault="slow", static=static)
+
+    def revive(self) -> None:
+        for at, process in enumerate(self.workers):
+            if process.process.poll() is not None:
+                assert process.process.returncode in {0, 70, 75, -9}
+                self.workers[at] = self._start(process.instance, static=process.instance == "worker-0")
+
+    async def owns_everything(self) -> bool:
+        """Whether every partition has an owner that is ready."""
+        self.revive()
+        owned: list[int] = []
+        for process in self.workers:
+            if not await process.is_ready():
+                return False
+            owned += (await process.status())["partitions"]
+        return sorted(owned) == list(range(self._settings.topics.partitions))
+
+    async def rebalance(self) -> None:
+        """The second worker joins, or leaves."""
+        if len(self.workers) == 1:
+            self._joined += 1
+            self.workers.append(self._start(f"joined-{self._joined % 2}", static=False))
+        else:
+            await self.workers.pop().terminate()
+
+    def kill(self, moment: random.Random) -> None:
+        moment.choice(self.workers).kill()
+        self.revive()
+
+    async def sleep_past_the_session(self) -> None:
+        """The first worker sleeps until another owns everything, and wakes beside it."""
+        if len(self.workers) == 1:
+            await self.rebalance()
+        sleeper, successor = self.workers
+        sleeper.pause()
+
+        async def succeeded() -> bool:
+            assert successor.process.poll() is None
+            owned = (await successor.status() or {}).get("partitions") if await successor.is_ready() else None
+            return owned == list(range(self._settings.topics.partitions))
+
+        await eventually(succeeded, 60)
+        sleeper.wake()
+
+
+async def held(fleet: Fleet, table: str) -> dict[bytes, Row]:
+    rows: dict[bytes, Row] = {}
+    for process in fleet.workers:
+        rows |= await process.rows(table)
+    return rows
+
+
+async def highest_and_last(settings: Settings, table: str) -> tuple[dict[bytes, Row], dict[bytes, Row]]:
+    """The highest row of each key in the changelog, and the last."""
+    highest: dict[bytes, bytes] = {}
+    last: dict[bytes, bytes] = {}
+    for key, row in await records_of(settings, changelog_name(settings, table)):
+        last[key] = row
+        if key not in highest or row_order(row) >= row_order(highest[key]):
+            highest[key] = row
+    return ({key: decode_row(row) for key, row in rows.items()} for rows in (highest, last))  # type: ignore[return-value]
+
+
+async def test_whatever_happens_to_two_workers_every_row_is_what_the_plain_fold_makes_of_the_chain(
+    kafka: str, tmp_path: Path
+) -> None:
+    settings = settings_of_a_test(
+        kafka,
+        tmp_path,
+        deployments=golden_deployment(),
+        worker=WorkerSettings(slice_records=SLICE_RECORDS, store="rocksdb"),
+    )
+    await create_topics(kafka, registry(settings))
+    chain, moment = golden_chain(), random.Random(4)
+    actions = ["kill"] * KILLS + ["rebalance"] * REBALANCES + ["sleep"] * SLEEPS
+    moment.shuffle(actions)
+    share = -(-len(chain) // len(actions))
+    fleet = Fleet(settings)
+    try:
+        for at, action in enumerate(actions):
+            await write_chain(settings, DEPLOYMENT, chain[at * share : (at + 1) * share])
+            await write_ticks(settings, ticks(SYMBOL, 5, start=at * 5))
+            if moment.random() < 0.5:
+                await eventually(fleet.owns_everything, 60)
+            # Not waiting for anything: the random moment of what happens is what is tested.
+            await asyncio.sleep(moment.uniform(0, 0.6))
+            match action:
+                case "kill":
+                    fleet.kill(moment)
+                case "rebalance":
+                    await fleet.rebalance()
+                case _:
+                    await eventually(fleet.owns_everything, 60)
+                    await fleet.sleep_past_the_session()
+        await eventually(fleet.owns_everything, 60)
+        await all_committed(settings, 120)
+        plain = plain_fold(chain)
+
+        for table, expected in ((ACCOUNTS, plain.accounts), (QUOTE_HISTORY, plain.history)):
+            highest, last = await highest_and_last(settings, table)
+            assert expected == versioned(highest)
+            assert expected == versioned(last)
+            assert expected == versioned(await feed_rows(settings, table))
+            assert expected == versioned(await held(fleet, table))
+
+        async def valued() -> bool:
+            return [] == await valuation_differences(settings, await feed_rows(settings, VALUATIONS))
+
+        await eventually(valued, 15)
+        assert await feed_rows(settings, VALUATIONS) == await held(fleet, VALUATIONS)
+        assert [] == await versions_that_went_back(settings)
+        assert 0 == await end_offset(settings, topic_name(settings, DEAD_LETTERS))
+    finally:
+        for process in fleet.workers:
+            if process.process.poll() is None:
+                process.kill()

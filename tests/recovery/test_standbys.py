@@ -1,0 +1,68 @@
+"""Twenty times a second worker joins, stands by, and takes over from the first one that is killed: no row is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.settings import WorkerSettings
+from streams.topics import ACCOUNTS, QUOTE_HISTORY, create_topics, registry
+from tests.support.broker import settings_of_a_test
+from tests.support.eventually import eventually
+from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment, plain_fold, ticks, versioned
+from tests.support.pipeline import WorkerProcess, all_committed, feed_rows, write_chain, write_ticks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNS = 20
+SLICE_RECORDS = 12
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+async def test_a_standby_that_takes_over_has_every_row(kafka: str, tmp_path: Path, store: str) -> None:
+    settings = settings_of_a_test(
+        kafka,
+        tmp_path,
+        deployments=golden_deployment(),
+        worker=WorkerSettings.model_validate({"slice_records": SLICE_RECORDS, "store": store}),
+    )
+    everything = list(range(settings.topics.partitions))
+    await create_topics(kafka, registry(settings))
+    chain, moment = golden_chain(), random.Random(store)
+    share = -(-len(chain) // (RUNS // 2))
+    owner = WorkerProcess(settings, instance="worker-0", fault="slow", static=False)
+    standby: WorkerProcess | None = None
+    try:
+        await owner.ready()
+        for run in range(RUNS // 2):
+            standby = WorkerProcess(settings, instance=f"worker-{run + 1}", fault="slow", static=False)
+            if moment.random() < 0.8:
+                await standby.ready(60)
+            await write_chain(settings, DEPLOYMENT, chain[run * share : (run + 1) * share])
+            await write_ticks(settings, ticks(SYMBOL, 5, start=run * 5))
+            # Not waiting for anything: the random moment of the kill is what is tested.
+            await asyncio.sleep(moment.uniform(0, 1))
+            owner.kill()
+
+            async def took_over(process: WorkerProcess = standby) -> bool:
+                assert process.process.poll() is None
+                return await process.is_ready() and everything == (await process.status())["partitions"]
+
+            await eventually(took_over, 60)
+            await all_committed(settings)
+            plain = plain_fold(chain[: (run + 1) * share])
+
+            assert plain.accounts == versioned(await standby.rows(ACCOUNTS))
+            assert plain.accounts == versioned(await feed_rows(settings, ACCOUNTS))
+            assert plain.history == versioned(await standby.rows(QUOTE_HISTORY))
+            owner, standby = standby, None
+    finally:
+        for process in (owner, standby):
+            if process is not None and process.process.poll() is None:
+                process.kill()
