@@ -35,6 +35,8 @@ _SHIFT_OVERHEAD_ROWS = 1_500
 # A shift rounds a value by at most 3 x 2^-53 of the account's gross exposure, so 65,536 of them by 2.2e-11 if all err
 # to one side. Then a sweep makes the values anew: at 500 shifts a second, 10 ms every two minutes for 1M accounts.
 _SHIFTS_BEFORE_SWEEP = 65_536
+# One by one a holder costs 0.6 µs; up to so many of them are done before NumPy's calls for one market are.
+_NUDGE_HOLDERS = 48
 # So near to liquidation, relative to the money involved, floats do not tell on which side an account is. It is 2.2e-11
 # with room for an exposure that shrank to a fortieth since the last sweep.
 _ROUNDING = 1e-9
@@ -77,7 +79,7 @@ class ExposureBook:
     def __init__(self, deadband: float) -> None:
         self._deadband = deadband
         self._watched: set[bytes] = set()
-        # Market 0 is that of empty slots: its mark is 0 and nobody holds it.
+        # Market 0 is that of empty slots: nobody holds it, and at its mark, 0, what stood in a slot before is nothing.
         self._index_of: dict[Market, int] = {}
         self._marks = array("d", (0.0,))
         self._holders = [_Holders()]
@@ -213,7 +215,7 @@ class ExposureBook:
             that moved.
         """
         moved: list[tuple[int, float]] = []
-        shift_rows = 0
+        moved_holders = 0
         for market, mark in marks.items():
             index = self._index_of.get(market) or self._add_market(market)
             before, self._marks[index] = self._marks[index], mark
@@ -223,9 +225,12 @@ class ExposureBook:
             if not mark or not before:
                 self._void_bands(index)
             moved.append((index, mark - before))
-            shift_rows += holders + _SHIFT_OVERHEAD_ROWS
+            moved_holders += holders
         self._shifts += len(moved)
-        if shift_rows > len(self._flags) or self._shifts > _SHIFTS_BEFORE_SWEEP:
+        is_rounded = self._shifts > _SHIFTS_BEFORE_SWEEP
+        if moved_holders <= _NUDGE_HOLDERS and not is_rounded:
+            return self._nudge(moved)
+        if is_rounded or moved_holders + _SHIFT_OVERHEAD_ROWS * len(moved) > len(self._flags):
             suspects = self._sweep([index for index, _ in moved])
         else:
             suspects = [rows for index, delta in moved for rows in self._shift(index, delta)]
@@ -251,6 +256,14 @@ class ExposureBook:
         value, _, high, floor = self._state[row * _STATE : row * _STATE + _STATE]
         return bool(self._flags[row] & _WATCHED) or (value < floor) != (high < floor)
 
+    def pressing(self) -> list[bytes]:
+        """The accounts that were told and not published since, and should not wait any longer; looks at all."""
+        state, flags = self._state_view(), self._flags_view()
+        presses = (state[:, _VALUE] < state[:, _FLOOR]) != (state[:, _HIGH] < state[:, _FLOOR])
+        presses |= flags & _WATCHED != 0
+        presses &= flags & (_MOVED | _TOLD) == _MOVED | _TOLD
+        return [self._keys[row] for row in np.flatnonzero(presses).tolist()]
+
     def was_published(self, key: bytes) -> bool:
         """Whether ``published`` was ever called for an account.
 
@@ -270,6 +283,23 @@ class ExposureBook:
         is_overdue = np.frombuffer(self._published_s) < before_s
         is_overdue &= self._flags_view() & (_MOVED | _TOLD) == _MOVED
         return self._told(np.flatnonzero(is_overdue))
+
+    def _nudge(self, moved: Sequence[tuple[int, float]]) -> list[bytes]:
+        """Do one by one, for few holders, what ``_shift`` does for many."""
+        state, flags = self._state, self._flags
+        touched: dict[int, None] = {}
+        for index, delta in moved:
+            for row, signed in self._places.each(self._holders[index]):
+                state[row * _STATE] += signed * delta
+                flags[row] |= _MOVED
+                touched[row] = None
+        due = []
+        for row in touched:
+            value, low, high, _ = state[row * _STATE : row * _STATE + _STATE]
+            if not flags[row] & _TOLD and (flags[row] & _WATCHED or not low <= value <= high):
+                flags[row] |= _TOLD
+                due.append(self._keys[row])
+        return due
 
     def _shift(self, index: int, delta: float) -> Iterator[Rows]:
         """Move the values of a market's holders by what its mark moved; yield those that may be due."""
@@ -385,7 +415,6 @@ class ExposureBook:
     def _leave(self, slot: int) -> None:
         index, place = self._slot_market[slot], self._slot_place[slot]
         self._slot_market[slot] = 0
-        self._slot_signed[slot] = 0.0
         successor = self._places.remove(self._holders[index], place)
         if successor is not None:
             self._slot_place[next(at for at in self._slots_of(successor) if self._slot_market[at] == index)] = place
@@ -455,6 +484,13 @@ class _Places:
         """Their amounts, in the same order; a copy."""
         pages = np.frombuffer(self._signed).reshape(-1, _PAGE_PLACES).take(holders.pages, axis=0)
         return pages.ravel()[: holders.count]
+
+    def each(self, holders: _Holders) -> Iterator[tuple[int, float]]:
+        """Row and amount of a market's holders, one by one."""
+        for at in range(holders.count):
+            page, place = divmod(at, _PAGE_PLACES)
+            where = holders.pages[page] * _PAGE_PLACES + place
+            yield self._rows[where], self._signed[where]
 
     def set_signed(self, place: int, signed: float) -> None:
         """Change a holder's amount."""

@@ -106,7 +106,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
             bootstrap_servers=self.settings.bootstrap,
             acks="all",
             enable_idempotence=True,
-            compression_type="lz4",
+            compression_type="snappy",
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
         )

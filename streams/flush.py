@@ -1,4 +1,4 @@
-"""The only writer of valuations and subtotals: one task for each owned partition."""
+"""The only writer of valuations and, through ``Sums``, of subtotals: one task for each owned partition."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from models.book import Shown
 from models.codec import decode_row, encode_body
 from models.ids import split_key
 from models.money import E18
-from models.symmio.subtotals import Subtotals
 from models.symmio.valuation import UNPRICED, value_account, with_last_complete
-from streams.topics import SUBTOTALS, VALUATIONS
+from streams.sums import Sums
+from streams.topics import VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from models.book import Market
+    from models.symmio.holding import Holding
     from models.symmio.valuation import Figures
     from streams.books import Book, Books
     from streams.markets import Markets
@@ -47,7 +48,6 @@ _DEFERRED_SHARE = 0.25
 _DEFERRED_BATCH = 500
 # Rows on their way beyond this hold the next flush back, so a slow broker makes valuations conflate, not queue.
 _UNACKED_MAX = 20_000
-_SUBTOTALS_EVERY_S = 1.0
 # Rows that are out of date are looked for so often within their greatest age, and are found late by as much.
 _LOOKS = 20
 _LOOK_EVERY_LEAST_S = 0.05
@@ -82,6 +82,12 @@ class Flush:
 
     async def start(self, partition: int) -> None:
         """Value every account of a partition that is ours from now on, then follow."""
+        _log.info(
+            "flush partition=%d accounts=%d unwatched_max_age_s=%.1f",
+            partition,
+            len(self._books[partition].exposures),
+            self._pace.age_s(self._books.accounts),
+        )
         task = asyncio.create_task(self._run(self._books[partition]), name=f"flush {partition}")
         task.add_done_callback(self._ended)
         self._tasks[partition] = task
@@ -103,11 +109,9 @@ class Flush:
             self._books[partition].move(markets)
 
     async def _run(self, book: Book) -> None:
-        subtotals = Subtotals()
+        sums = Sums(book.partition, self._rows)
         book.move(book.exposures.markets)
-        flushed_s = looked_s = 0.0
-        # The first write also zeroes what stands for positions that are no more: no account would bring it about.
-        written_s, is_due = time.monotonic(), True
+        flushed_s = looked_s = pressed_s = 0.0
         while True:
             if self._rows.unacked > _UNACKED_MAX:
                 await self._rows.drain()
@@ -117,48 +121,53 @@ class Flush:
             if now_s >= looked_s + look_every_s:
                 looked_s = now_s
                 book.deferred.extend(book.exposures.overdue(now_s - age_s + look_every_s))
+            if book.deferred and now_s >= pressed_s + _LOOK_EVERY_LEAST_S:
+                pressed_s = now_s
+                book.touch(book.exposures.pressing())
             if book.touched.is_set() and now_s >= flushed_s + self._flush_s:
                 flushed_s = now_s
                 with _FLUSH.time():
-                    await self._value_urgent(book, subtotals)
+                    await self._value_urgent(book, sums)
                 self._rows.flush()
+            if sums.is_waiting and now_s >= sums.due_s:
+                sums.turn(time.monotonic() + _DEFERRED_TURN_S)
+                await asyncio.sleep(0)
             if book.deferred:
-                await self._value_deferred(book, subtotals, (time.monotonic() - now_s) * _DEFERRED_SHARE)
-            elif (subtotals.changed or is_due) and now_s >= written_s + _SUBTOTALS_EVERY_S:
-                self._write_subtotals(book, subtotals)
-                self._rows.flush()
-                written_s, is_due = now_s, False
+                await self._value_deferred(book, sums, (time.monotonic() - now_s) * _DEFERRED_SHARE)
+            elif sums.is_waiting and now_s >= sums.due_s:
+                continue
             elif book.touched.is_set():
                 await asyncio.sleep(max(0.0, flushed_s + self._flush_s - time.monotonic()))
             else:
                 look_s = looked_s + look_every_s
-                until_s = min(look_s, written_s + _SUBTOTALS_EVERY_S) if subtotals.changed or is_due else look_s
+                until_s = min(look_s, sums.due_s) if sums.is_waiting else look_s
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, until_s - time.monotonic())):
                         await book.touched.wait()
 
-    async def _value_urgent(self, book: Book, subtotals: Subtotals) -> None:
+    async def _value_urgent(self, book: Book, sums: Sums) -> None:
         book.touched.clear()
         moved, book.moved = book.moved, set()
         book.reprice({market: self._price(market) for market in moved})
         keys, book.urgent = book.urgent, set()
         for at, key in enumerate(keys):
-            self._value(book, key, subtotals)
+            self._value(book, key, book.holding(key), sums)
             if at % _YIELD_EVERY == _YIELD_EVERY - 1:
                 self._rows.flush()
                 await asyncio.sleep(0)
 
-    async def _value_deferred(self, book: Book, subtotals: Subtotals, share_s: float) -> None:
+    async def _value_deferred(self, book: Book, sums: Sums, share_s: float) -> None:
         """Value what can wait, for one turn, and for its share beside what was urgent just now."""
         began_s = ended_s = time.perf_counter()
         until_s = began_s + max(_DEFERRED_TURN_S, share_s)
         while book.deferred and ended_s < until_s:
-            valued, turn_s = 0, ended_s
+            valued, turn_s, worked_s = 0, ended_s, time.thread_time()
             while book.deferred and ended_s < turn_s + _DEFERRED_TURN_S:
-                self._value(book, book.deferred.popleft(), subtotals)
+                key = book.deferred.popleft()
+                self._value(book, key, book.read_holding(key), sums)
                 valued += 1
                 ended_s = time.perf_counter()
-            self._pace.valued(valued, ended_s - turn_s)
+            self._pace.valued(valued, time.thread_time() - worked_s)
             if not book.deferred or self._rows.unsent >= _DEFERRED_BATCH:
                 self._rows.flush()
             await asyncio.sleep(0)
@@ -168,8 +177,7 @@ class Flush:
         used = self._markets.used_mark(*market)
         return 0.0 if used is None else used.mark_e18 / E18
 
-    def _value(self, book: Book, key: bytes, subtotals: Subtotals) -> None:
-        held = book.holding(key)
+    def _value(self, book: Book, key: bytes, held: tuple[Holding, int] | None, sums: Sums) -> None:
         if held is None:
             return
         holding, term = held
@@ -187,15 +195,9 @@ class Flush:
         is_counted = book.exposures.was_published(key)
         is_changed = self._rows.write_if_changed(VALUATIONS, book.partition, key, standing, encode_body(body))
         if is_changed or not is_counted:
-            subtotals.put(deployment, decode_row(standing).body if is_counted and standing is not None else None, body)
+            sums.note(key, standing if is_counted else None)
         book.exposures.published(key, time.monotonic(), _shown(valuation.figures))
         (_changed if is_changed else _unchanged).inc()
-
-    def _write_subtotals(self, book: Book, subtotals: Subtotals) -> None:
-        standing_keys = {key for key, _ in self._rows.items(SUBTOTALS, book.partition)}
-        for key, body in subtotals.take_changed(book.partition, standing_keys):
-            standing = self._rows.get(SUBTOTALS, book.partition, key)
-            self._rows.write_if_changed(SUBTOTALS, book.partition, key, standing, encode_body(body))
 
 
 def _shown(figures: Figures | None) -> Shown | None:

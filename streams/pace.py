@@ -27,7 +27,7 @@ class Pace:
         self.cost_s = _COST_S
 
     def valued(self, accounts: int, seconds: float) -> None:
-        """So many accounts took so long."""
+        """So many accounts took so much processor time."""
         if accounts:
             self.cost_s += _WEIGHT * (seconds / accounts - self.cost_s)
 

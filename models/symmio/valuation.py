@@ -5,8 +5,9 @@ Money is 1e18-scaled ints, signed where a sign makes sense; in a body it is deci
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from models.money import E18
 from models.symmio.margin import (
@@ -34,8 +35,7 @@ NOBODY = "nobody"
 _BPS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class UsedMark:
+class UsedMark(msgspec.Struct, frozen=True):
     """The mark a market is valued at. ``key`` is ``source:symbol``, ``mark_e18`` positive, ``offset`` that of its tick.
 
     ``event_ms`` is the venue's time. ``stale``: no source of the market has a mark within its maximum age.
@@ -73,8 +73,7 @@ def choose_mark(candidates: Sequence[tuple[str, Mark | None, int]], now_ms: int)
     return UsedMark(key, mark.mark_e18, mark.event_ms, mark.offset, stale=True)
 
 
-@dataclass(frozen=True, slots=True)
-class PositionValue:
+class PositionValue(msgspec.Struct, frozen=True):
     """One position at its mark; ``upnl`` and ``notional`` are None where there is no mark."""
 
     position: OpenPosition
@@ -101,8 +100,7 @@ class PositionValue:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(msgspec.Struct, frozen=True):
     """Money that depends on prices; complete or absent.
 
     ``upnl_capped`` takes no more from a party B than it allocated, as the signed uPnL of a party A does. ``notional``
@@ -126,8 +124,7 @@ class Figures:
         return self.available_balance < 0
 
 
-@dataclass(frozen=True, slots=True)
-class Valuation:
+class Valuation(msgspec.Struct, frozen=True):
     """An account valued; ``figures`` is None where they are unknown, and ``status`` says why."""
 
     holding: Holding

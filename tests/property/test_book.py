@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _DEADBAND = 1 / 16
 _MARKETS: list[Market] = [("d", number) for number in range(11)]
-_KEYS = [b"%d" % number for number in range(9)]
+_KEYS = [b"%d" % number for number in range(5)]
 _NEVER = float("-inf")
 
 
@@ -118,23 +118,26 @@ _market = st.sampled_from(_MARKETS)
 _amount = st.integers(-32, 32).map(lambda eighths: eighths / 8)
 _mark = st.sampled_from((0.0, 1.0, 1.125, 1.25, 2.0, 2.125, 4.0, 4.25, 8.0))
 _money = st.integers(-400, 400).map(lambda quarters: quarters / 4)
+_way = st.sampled_from(("nudges", "shifts", "sweeps"))
 _step = st.one_of(
-    st.tuples(st.just("put"), _key, st.dictionaries(_market, _amount), _money, _money),
+    # More than a row has slots for, and more than two rows have.
+    st.tuples(st.just("put"), _key, st.dictionaries(_market, _amount, min_size=5), _money, _money),
+    st.tuples(st.just("put"), _key, st.fixed_dictionaries(dict.fromkeys(_MARKETS, _amount)), _money, _money),
     st.tuples(st.just("put"), _key, st.dictionaries(_market, _amount, max_size=3), _money, _money),
     st.tuples(st.just("remove"), _key),
     st.tuples(st.just("publish"), _key),
     st.tuples(st.just("publish all")),
     st.tuples(st.just("watch"), _key),
     st.tuples(st.just("unwatch"), _key),
-    st.tuples(st.just("reprice"), st.dictionaries(_market, _mark, max_size=2), st.booleans()),
-    st.tuples(st.just("reprice"), st.fixed_dictionaries(dict.fromkeys(_MARKETS, _mark)), st.booleans()),
+    st.tuples(st.just("reprice"), st.dictionaries(_market, _mark, max_size=2), _way),
+    st.tuples(st.just("reprice"), st.fixed_dictionaries(dict.fromkeys(_MARKETS, _mark)), _way),
     st.tuples(st.just("touch"), _market),
     st.tuples(st.just("overdue"), st.integers(0, 40)),
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(_step, max_size=40))
+@given(st.lists(_step, min_size=15, max_size=50))
 def test_the_book_tells_what_plain_sums_tell(steps: list[tuple[object, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # So small that a handful of accounts grows the columns, takes several pages, and is swept in several blocks.
@@ -168,9 +171,10 @@ def _take(step: tuple[object, ...], at_s: int, book: ExposureBook, model: _Model
         case ("unwatch", bytes(key)):
             model.watched.discard(key)
             book.unwatch(key)
-        case ("reprice", dict(marks), bool(sweeps)):
-            patch.setattr(book_module, "_SHIFT_OVERHEAD_ROWS", 10**9 if sweeps else -(10**9))
-            assert model.reprice(marks, sweeps=sweeps) == _once(book.reprice(marks))
+        case ("reprice", dict(marks), str(way)):
+            patch.setattr(book_module, "_NUDGE_HOLDERS", 10**9 if way == "nudges" else -1)
+            patch.setattr(book_module, "_SHIFT_OVERHEAD_ROWS", 10**9 if way == "sweeps" else -(10**9))
+            assert model.reprice(marks, sweeps=way == "sweeps") == _once(book.reprice(marks))
         case ("touch", tuple((str(deployment), int(symbol)))):
             assert model.touch((deployment, symbol)) == _once(book.touch((deployment, symbol)))
         case ("overdue", int(before_s)):

@@ -16,10 +16,11 @@ ETH: Market = ("symmio", 2)
 ALICE, BOB, CAROL = b"symmio:0xa", b"symmio:0xb", b"symmio:0xc"
 
 
-@pytest.fixture(params=["shifts", "sweeps"], autouse=True)
+@pytest.fixture(params=["nudges", "shifts", "sweeps"], autouse=True)
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every behaviour is that of both ways to follow a move, whichever a book of some size would choose."""
-    monkeypatch.setattr(book_module, "_SHIFT_OVERHEAD_ROWS", -(10**9) if request.param == "shifts" else 10**9)
+    """Every behaviour is that of all ways to follow a move, whichever a book of some size would choose."""
+    monkeypatch.setattr(book_module, "_NUDGE_HOLDERS", 10**9 if request.param == "nudges" else -1)
+    monkeypatch.setattr(book_module, "_SHIFT_OVERHEAD_ROWS", 10**9 if request.param == "sweeps" else -(10**9))
     name: str = request.param
     return name
 
@@ -329,6 +330,32 @@ def test_rows_and_places_that_become_free_are_used_again(book: ExposureBook) -> 
     assert sizes == (len(book._flags), len(book._places._rows))
 
 
+def test_an_account_that_gives_markets_up_gives_its_further_rows_back(book: ExposureBook) -> None:
+    book.put(ALICE, {("d", market): 1.0 for market in range(30)}, cost=0.0, margin=0.0)
+    free_rows = len(book._free_rows)
+    book.put(ALICE, {("d", 0): 1.0}, cost=0.0, margin=0.0)
+
+    assert free_rows + 7 == len(book._free_rows)
+
+
+def test_a_row_given_back_by_one_account_is_wholly_the_next_ones(book: ExposureBook) -> None:
+    book.put(ALICE, dict.fromkeys([("d", market) for market in range(12)], 1.0), cost=0.0, margin=1_000.0)
+    _long(book, ALICE)
+    for number in range(3):
+        _long(book, b"%d" % number, amount=2.0)
+
+    assert [] == book.reprice({BTC: 100.9})
+
+
+def test_an_account_that_takes_the_place_of_one_that_left_is_followed_there(book: ExposureBook) -> None:
+    for key in (ALICE, BOB, CAROL):
+        _long(book, key)
+    book.remove(ALICE)
+    book.put(CAROL, {ETH: 1.0}, cost=10.0, margin=1_000.0)
+
+    assert [BOB] == book.holders(BTC)
+
+
 def test_what_shifts_rounded_away_comes_back_after_so_many_of_them(
     book: ExposureBook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +366,21 @@ def test_what_shifts_rounded_away_comes_back_after_so_many_of_them(
     book.published(ALICE, 0.0, Shown(110.0, 110.0))
 
     assert [] == book.reprice({BTC: 100.5})
+
+
+def test_between_two_sweeps_for_rounding_there_are_as_many_shifts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book_module, "_SHIFTS_BEFORE_SWEEP", 3)
+    monkeypatch.setattr(book_module, "_SHIFT_OVERHEAD_ROWS", -(10**9))
+    book = ExposureBook(0.01)
+    _long(book, ALICE)
+    swept = []
+    for at in range(1, 13):
+        before = book._shifts
+        book.reprice({BTC: 100.0 + at})
+        if book._shifts < before:
+            swept.append(at)
+
+    assert [4, 8, 12] == swept
 
 
 def _told(book: ExposureBook, marks: Sequence[float]) -> set[bytes]:
@@ -370,3 +412,38 @@ def test_a_book_of_several_blocks_tells_what_sums_by_hand_tell() -> None:
     assert 1_000 < len(expected) < 39_000
     assert expected == _told(book, moved)
     assert held.keys() - expected == {*book.overdue(1.0)}
+
+
+def test_an_account_that_was_told_and_then_crosses_its_liquidation_presses(book: ExposureBook) -> None:
+    _long(book, ALICE, margin=15.0)
+    _long(book, BOB)
+    assert {ALICE, BOB} == set(book.reprice({BTC: 98.0}))
+    assert [] == book.pressing()
+    assert [] == book.reprice({BTC: 80.0})
+
+    assert [ALICE] == book.pressing()
+    assert (True, False) == (book.is_pressing(ALICE), book.is_pressing(BOB))
+    book.published(ALICE, 1.0, Shown(-5.0, 80.0))
+    assert [] == book.pressing()
+
+
+def test_an_account_that_was_told_and_is_watched_since_presses(book: ExposureBook) -> None:
+    _long(book, ALICE)
+    book.reprice({BTC: 90.0})
+    book.watch(ALICE)
+
+    assert [ALICE] == book.pressing()
+    assert book.is_pressing(ALICE)
+
+
+def test_the_oldest_row_is_that_published_first_of_those_that_moved(book: ExposureBook) -> None:
+    for key, at_s in ((ALICE, 1.0), (BOB, 2.0), (CAROL, 3.0)):
+        book.put(key, {ETH if key == ALICE else BTC: 1.0}, cost=0.0, margin=1_000.0)
+        assert not book.was_published(key)
+        book.published(key, at_s, Shown(1_000.0, 100.0))
+    assert book.oldest_s() is None
+    book.reprice({BTC: 101.0})
+
+    assert 2.0 == book.oldest_s()
+    assert book.was_published(ALICE)
+    assert (101.0, {BTC, ETH}) == (book.mark(BTC), set(book.markets))
