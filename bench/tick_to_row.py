@@ -1,112 +1,175 @@
-"""From a price tick to a changed valuation row in another process, p50 and p99: ``make bench`` or run it alone.
+"""From a price tick to the changed row of a watched account in another process: ``make bench`` or run it alone.
 
-Writes ticks at a fixed rate to price-ticks on a broker of its own, with one worker valuing 50 accounts of one position
-each, and follows the valuations changelog as a replica of the api does. Every tick's price is its own, so a row tells
-which tick it shows. Prints one line; a figure of one run on one machine, to be compared only with others of its kind.
+One worker owns accounts with four positions over 500 markets, each of which is watched, as a replica of the api says of
+the accounts that its sockets show. Ticks are written at a fixed rate; the valuations changelog is followed as a replica
+does it. Every tick's price is its own, so a row tells which ticks it shows: a tick's delay is that from the call that
+sends it to the first row of an account with it. Prints one line a size, and beside it what the broker alone takes: the
+delay of the same ticks to a plain consumer of price-ticks, measured in the same run. The row takes three such hops.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from models.chain import Checkpoint, Join, Joined, PartyBView, QuoteView, SymbolView, Watermark, encode_chain_record
+from api.interest import InterestSender, kafka_outlet
+from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out, tick
 from models.codec import decode_row
-from models.ids import mark_key
-from models.money import E18, format_e18, parse_e18
-from models.prices import MarkTick, encode_tick
+from models.ids import account_key
+from models.money import E18
+from models.symmio.valuation import VALUED
+from streams.clock import now_ms
 from streams.feed import Feed
-from streams.settings import DeploymentSettings
-from streams.topics import CHAIN_BLOCKS, PRICE_TICKS, VALUATIONS, changelog_name, create_topics, registry, topic_name
+from streams.settings import TopicSettings
+from streams.topics import PRICE_TICKS, VALUATIONS, changelog_name, create_topics, registry, topic_name
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
-from tests.support.pipeline import producer, worker
+from tests.support.pipeline import worker
 
-SYMBOLS = 50
-WARM_UP_SHARE = 6
-HEDGER = "0x" + "b" * 40
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
+    from streams.settings import Settings
 
-def symbol(number: int) -> str:
-    """Name of the market ``number``."""
-    return f"S{number}USDT"
-
-
-def chain() -> list[bytes]:
-    """One account for each symbol, with one open position of 1 unit, as a join would write them."""
-    money = str(10**6 * E18)
-    symbols = tuple(SymbolView(n, symbol(n), True, "0", "0", "0", "0", 0, 0) for n in range(1, SYMBOLS + 1))  # noqa: FBT003
-    records: list[Join | Checkpoint | Joined | Watermark] = [Join(1, "0x1", 1, symbols)]
-    for number in range(1, SYMBOLS + 1):
-        quote = QuoteView(
-            number, number, 0, 0, 4, HEDGER, (), str(E18), str(E18), str(E18), str(E18), str(E18), "0", "0", "0", "0",
-            ("1", "1", "1", "1"), ("1", "1", "1", "1"), "0", "0", 0, "0",
-        )  # fmt: skip
-        balances = (money, "1", "1", "1", "1", "0", "0", "0", "0")
-        account = f"0x{number:040x}"
-        records.append(
-            Checkpoint(
-                1, "0x1", 1, account, None, None, None, balances, False, "0", (PartyBView(HEDGER, balances),), (quote,)  # noqa: FBT003
-            )
-        )  # fmt: skip
-    return [encode_chain_record(record) for record in [*records, Joined(1, SYMBOLS), Watermark(1, 1, 1)]]
+SYMBOLS = 500
+POSITIONS = 4
+PARTITIONS = 8
+WARM_UP_S = 3
+# A tick moves its market by so much; the number of the tick is read back out of a price.
+_STEP_E18 = 10**12
 
 
-async def measure(bootstrap: str, directory: Path, rate: int, seconds: int) -> list[float]:
-    """Milliseconds from the call that sends a tick to its row's arrival, for each row seen after the warm-up."""
-    deployment = DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40, default_max_age_ms=10**9)
-    settings = settings_of_a_test(bootstrap, directory, deployments={"bench": deployment})
-    await create_topics(bootstrap, registry(settings))
-    sent_s: dict[int, float] = {}
-    seen: list[float] = []
+class Delays:
+    """When each tick was sent, and how long after that a row or a plain record showed it."""
 
-    def on_rows(keys: object) -> None:
+    def __init__(self) -> None:
+        self._sent_s: list[float] = []
+        self._shown: dict[tuple[bytes, int], int] = {}
+        self.rows_ms: list[float] = []
+        self.broker_ms: list[float] = []
+        self.rows = 0
+
+    def sent(self) -> int:
+        """A tick leaves now; its number."""
+        self._sent_s.append(time.perf_counter())
+        return len(self._sent_s) - 1
+
+    def shown(self, key: bytes, positions: Sequence[dict[str, Any]]) -> None:
+        """A row of an account has come."""
         now_s = time.perf_counter()
-        for key in keys:  # type: ignore[attr-defined]
-            for position in decode_row(feed.rows[key]).body["positions"]:
-                tick = int(position["mark"] or 0) // 10**12
-                if tick in sent_s:
-                    seen.append((now_s - sent_s.pop(tick)) * 1000)
+        self.rows += 1
+        for position in positions:
+            number = (int(position["mark"] or 0) - 100 * E18) // _STEP_E18 - 1
+            market = key, position["symbol"]
+            if number >= 0 and self._shown.get(market) != number:
+                self._shown[market] = number
+                self.rows_ms.append((now_s - self._sent_s[number]) * 1000)
 
-    async with producer(settings) as sender, worker(settings) as process:
-        for record in chain():
-            await sender.send(topic_name(settings, CHAIN_BLOCKS), record, key=b"bench")
-        await process.ready()
-        await eventually(process.folding, 20)
-        feed = Feed(bootstrap, changelog_name(settings, VALUATIONS), on_rows)
+    def passed(self, value: bytes) -> None:
+        """A plain consumer has a tick."""
+        number = round((float(orjson.loads(value)["mark"]) - 100) * 10**6) - 1
+        if number >= 0:
+            self.broker_ms.append((time.perf_counter() - self._sent_s[number]) * 1000)
+
+
+def priced(feed: Feed) -> int:
+    """Accounts whose row has figures."""
+    return sum(decode_row(row).body["status"] == VALUED for row in list(feed.rows.values()))
+
+
+def shares(delays_ms: list[float]) -> dict[str, float]:
+    """The median and the tail."""
+    ordered = sorted(delays_ms)
+    return {f"p{share}": round(ordered[int(len(ordered) * share / 100)], 1) for share in (50, 99, 99.9)}
+
+
+async def measure(bootstrap: str, directory: Path, accounts: int, rate: int, seconds: int) -> dict[str, Any]:
+    """One size."""
+    settings = settings_of_a_test(
+        bootstrap, directory, deployments={DEPLOYMENT: bench_deployment()}, topics=TopicSettings(partitions=PARTITIONS)
+    )
+    await create_topics(bootstrap, registry(settings))
+    await lay_out(settings, accounts, POSITIONS, SYMBOLS)
+    delays = Delays()
+
+    def on_rows(keys: Sequence[bytes]) -> None:
+        for key in keys:
+            delays.shown(key, decode_row(feed.rows[key]).body["positions"])
+
+    feed = Feed(bootstrap, changelog_name(settings, VALUATIONS), on_rows)
+    interest = InterestSender(PARTITIONS, lambda: kafka_outlet(settings), now_ms)
+    async with worker(settings) as process:
+        await process.ready(60)
         await feed.start()
-        await feed.wait_ready()
-        started_s = time.perf_counter()
-        for number in range(1, rate * seconds + 1):
-            name = symbol(number % SYMBOLS + 1)
-            price = format_e18(parse_e18("1") + number * 10**12)
-            tick = MarkTick("binance-futures", name, number, number, price, None, None, None)
-            await asyncio.sleep(max(0.0, started_s + number / rate - time.perf_counter()))
-            sent_s[10**6 + number] = time.perf_counter()
-            await sender.send(topic_name(settings, PRICE_TICKS), encode_tick(tick), key=mark_key(tick.source, name))
-        await asyncio.sleep(1)
+        await eventually(lambda: priced(feed) == accounts, 120)
+        for number in range(1, accounts + 1):
+            interest.watch(account_key(DEPLOYMENT, address(number)))
+        interest.start()
+        await send(settings, delays, rate, WARM_UP_S)
+        delays.rows_ms.clear()
+        delays.broker_ms.clear()
+        delays.rows = 0
+        await send(settings, delays, rate, seconds)
         await feed.stop()
-    return seen[len(seen) // WARM_UP_SHARE :]
+        await interest.stop()
+    moved = rate * seconds * accounts * POSITIONS // SYMBOLS
+    return {
+        "watched_accounts": accounts,
+        "ticks_per_s": rate,
+        "rows_per_s": delays.rows // seconds,
+        "ticks_shown_share": round(len(delays.rows_ms) / moved, 3),
+        **{f"row_{name}_ms": value for name, value in shares(delays.rows_ms).items()},
+        **{f"broker_{name}_ms": value for name, value in shares(delays.broker_ms).items()},
+    }
+
+
+async def send(settings: Settings, delays: Delays, rate: int, seconds: int) -> None:
+    """Send ticks at a steady rate, every market in turn, while a plain consumer follows them."""
+    topic = topic_name(settings, PRICE_TICKS)
+    sender = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", enable_idempotence=True)
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=settings.bootstrap, enable_auto_commit=False, auto_offset_reset="latest",
+        fetch_max_wait_ms=50,
+    )  # fmt: skip
+    await sender.start()
+    await consumer.start()
+    await consumer.seek_to_end()
+
+    async def follow() -> None:
+        async for record in consumer:
+            delays.passed(record.value)
+
+    following = asyncio.create_task(follow())
+    started_s = time.perf_counter()
+    for at in range(rate * seconds):
+        await asyncio.sleep(max(0.0, started_s + at / rate - time.perf_counter()))
+        number = delays.sent()
+        key, value = tick(number % SYMBOLS + 1, 100 * E18 + (number + 1) * _STEP_E18, now_ms())
+        await sender.send(topic, value, key=key)
+    await asyncio.sleep(1)
+    following.cancel()
+    await consumer.stop()
+    await sender.stop()
 
 
 @click.command()
+@click.option("--accounts", multiple=True, type=int, default=(1_000, 10_000), show_default=True)
 @click.option("--rate", default=500, show_default=True, help="Ticks a second.")
-@click.option("--seconds", default=10, show_default=True, help="How long.")
-def main(rate: int, seconds: int) -> None:
-    """Measure and print one line of JSON."""
-    with running_kafka() as bootstrap, tempfile.TemporaryDirectory() as directory:
-        delays_ms = sorted(asyncio.run(measure(bootstrap, Path(directory), rate, seconds)))
-    figures = {
-        "ticks_per_s": rate,
-        "rows_seen": len(delays_ms),
-        **{f"p{share}_ms": round(delays_ms[len(delays_ms) * share // 100], 1) for share in (50, 90, 99)},
-    }
-    click.echo(orjson.dumps(figures))
+@click.option("--seconds", default=15, show_default=True, help="How long.")
+def main(accounts: tuple[int, ...], rate: int, seconds: int) -> None:
+    """Measure and print one line of JSON for each number of accounts."""
+    os.environ["FAUST_LOOP"] = "uvloop"
+    for size in accounts:
+        with running_kafka() as bootstrap, tempfile.TemporaryDirectory() as directory:
+            click.echo(orjson.dumps(asyncio.run(measure(bootstrap, Path(directory), size, rate, seconds))))
 
 
 if __name__ == "__main__":

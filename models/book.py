@@ -254,12 +254,13 @@ class ExposureBook:
         """
         row = self._row_of[key]
         value, _, high, floor = self._state[row * _STATE : row * _STATE + _STATE]
-        return bool(self._flags[row] & _WATCHED) or (value < floor) != (high < floor)
+        return bool(self._flags[row] & _WATCHED) or (high < inf and (value < floor) != (high < floor))
 
     def pressing(self) -> list[bytes]:
         """The accounts that were told and not published since, and should not wait any longer; looks at all."""
         state, flags = self._state_view(), self._flags_view()
         presses = (state[:, _VALUE] < state[:, _FLOOR]) != (state[:, _HIGH] < state[:, _FLOOR])
+        presses &= state[:, _HIGH] < inf
         presses |= flags & _WATCHED != 0
         presses &= flags & (_MOVED | _TOLD) == _MOVED | _TOLD
         return [self._keys[row] for row in np.flatnonzero(presses).tolist()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from array import array
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,9 +19,10 @@ from streams.partitions import partition_of
 from streams.topics import ACCOUNTS, WATERMARKS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from models.book import Market
+    from models.chain import Position
     from streams.settings import Settings
     from streams.tables import Rows
     from streams.transport.terms import Terms
@@ -33,6 +35,24 @@ _DECODED_MAX = 2_000
 _BPS = 10_000
 
 T = TypeVar("T")
+
+
+class Restored:
+    """Up to where each account of a deployment was folded when its partition was recovered."""
+
+    def __init__(self) -> None:
+        self._accounts: list[bytes] = []
+        self._offsets = array("q")
+
+    def add(self, key: bytes, applied: Position) -> None:
+        """An account, and the position of the last record folded into it."""
+        self._accounts.append(key)
+        self._offsets.append(applied[0])
+
+    def applied_since(self, position: Position) -> Iterator[bytes]:
+        """The accounts into which any record was folded of the block of ``position``, or of a later one."""
+        offset = position[0]
+        return (key for key, applied in zip(self._accounts, self._offsets, strict=True) if applied >= offset)
 
 
 class Book:
@@ -56,6 +76,7 @@ class Book:
         self._decoded: dict[bytes, AccountRow] = {}
         self._holdings: dict[bytes, tuple[Holding, int]] = {}
         self._unwritten: dict[bytes, AccountRow] = {}
+        self._restored: defaultdict[str, Restored] = defaultdict(Restored)
 
     def account(self, key: bytes) -> AccountRow | None:
         """The newest row of an account, decoded; None where there is none."""
@@ -100,12 +121,23 @@ class Book:
         self.exposures.put(key, *exposure_of(split_key(key)[0], row.holding))
         self.touch((key,))
 
+    def restated(self, key: bytes) -> None:
+        """The account's row stands under another term, which its valuation names."""
+        self._holdings.pop(key, None)
+        self.touch((key,))
+
     def restore(self, key: bytes, value: bytes) -> None:
         """Take in a row that recovery read."""
         holding = decode_holding(value, decode_order(value)[1])
-        self.exposures.put(key, *exposure_of(split_key(key)[0], holding))
+        deployment, _ = split_key(key)
+        self.exposures.put(key, *exposure_of(deployment, holding))
+        self._restored[deployment].add(key, holding.applied)
         if holding.unsettled:
             self._settle(key, unsettled=True)
+
+    def take_restored(self, deployment: str) -> Restored | None:
+        """What was restored of a deployment, once; None when it was taken or nothing was."""
+        return self._restored.pop(deployment, None)
 
     def touch(self, keys: Iterable[bytes]) -> None:
         """Have accounts valued at the next flush."""
@@ -175,6 +207,7 @@ class Books:
         self._terms = terms
         self._books: dict[int, Book] = {}
         self._watched: defaultdict[int, set[bytes]] = defaultdict(set)
+        rows.on_restated = self._restated
 
     def __getitem__(self, partition: int) -> Book:
         return self._books[partition]
@@ -219,6 +252,11 @@ class Books:
         for key, value in self._rows.items(WATERMARKS, partition):
             book.watermarks[key.decode().rpartition(":")[0]] = decode_watermark(decode_row(value).body)
         self._books[partition] = book
+
+    def _restated(self, table: str, partition: int, key: bytes) -> None:
+        book = self._books.get(partition)
+        if table == ACCOUNTS and book is not None:
+            book.restated(key)
 
     async def stop(self) -> None:
         """Slices that are still finishing use the books; the next start replaces them."""

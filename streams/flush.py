@@ -125,12 +125,13 @@ class Flush:
                 pressed_s = now_s
                 book.touch(book.exposures.pressing())
             if book.touched.is_set() and now_s >= flushed_s + self._flush_s:
-                flushed_s = now_s
+                # All partitions at the same times, so that what they write leaves in one request.
+                flushed_s = now_s - now_s % self._flush_s
                 with _FLUSH.time():
                     await self._value_urgent(book, sums)
                 self._rows.flush()
             if sums.is_waiting and now_s >= sums.due_s:
-                sums.turn(time.monotonic() + _DEFERRED_TURN_S)
+                sums.turn(_DEFERRED_TURN_S)
                 await asyncio.sleep(0)
             if book.deferred:
                 await self._value_deferred(book, sums, (time.monotonic() - now_s) * _DEFERRED_SHARE)

@@ -132,7 +132,7 @@ class WorkerSettings(_Section):
     flush_ms: PositiveInt = 5
     deadband_bps: NonNegativeInt = 5
     unwatched_max_age_s: PositiveInt = 60
-    slice_records: PositiveInt = 2_000
+    slice_records: PositiveInt = 5_000
     standby_replicas: NonNegativeInt = 1
     instance_id: str | None = None
     admin_host: str = "127.0.0.1"

@@ -1,9 +1,9 @@
-"""The subtotals of one partition, brought up to date once a second from the valuations that were written meanwhile."""
+"""The subtotals of one partition, brought up to date every second or few from the valuations that were written."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.codec import decode_row, encode_body
 from models.ids import split_key
@@ -11,13 +11,17 @@ from models.symmio.subtotals import Subtotals
 from streams.topics import SUBTOTALS, VALUATIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streams.tables import Rows
 
 _EVERY_S = 1.0
+# Of the worker's time. Where all accounts are watched there are as many sums to write as accounts.
+_SHARE = 0.05
 
 
 class Sums:
-    """Counts each account once a second at the most, however often its row was written.
+    """Counts each account once a round, however often its row was written; a round begins at ``due_s``.
 
     Args:
         partition: The partition that is owned.
@@ -30,14 +34,17 @@ class Sums:
         self._subtotals = Subtotals()
         self._noted: dict[bytes, bytes | None] = {}
         self._counting: dict[bytes, bytes | None] = {}
-        # The first write also zeroes what stands for positions that are no more: no account would bring it about.
+        # The first round also zeroes what stands for positions that are no more: no account would bring it about.
+        self._standing = {key for key, _ in rows.items(SUBTOTALS, partition)}
         self._is_first = True
+        self._writing: Iterator[tuple[bytes, dict[str, Any]]] | None = None
+        self._spent_s = 0.0
         self.due_s = time.monotonic() + _EVERY_S
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is anything to count at ``due_s``, or to write."""
-        return self._is_first or bool(self._noted or self._counting)
+        """Whether there is anything to count or to write at ``due_s``."""
+        return self._is_first or bool(self._noted or self._counting) or self._writing is not None
 
     def note(self, key: bytes, counted: bytes | None) -> None:
         """An account's valuation was written; ``counted`` is the row before, None where the sums have none of it."""
@@ -45,30 +52,35 @@ class Sums:
         if key not in self._counting:
             self._noted.setdefault(key, counted)
 
-    def turn(self, until_s: float) -> bool:
-        """Count until everything is counted and written, or the time on the monotonic clock has come.
+    def turn(self, for_s: float) -> None:
+        """Go on with the round for so long at the most; ``due_s`` is in the future when it is over."""
+        began_s = time.monotonic()
+        is_over = self._round(began_s + for_s)
+        self._spent_s += time.monotonic() - began_s
+        self._rows.flush()
+        if is_over:
+            self.due_s = began_s + max(_EVERY_S, self._spent_s / _SHARE)
+            self._spent_s = 0.0
 
-        Returns:
-            Whether everything is.
-        """
-        if not self._counting:
-            self._counting, self._noted = self._noted, {}
-        while self._counting:
-            if time.monotonic() >= until_s:
-                return False
-            key, before = self._counting.popitem()
-            after = self._rows.get(VALUATIONS, self._partition, key)
-            if after is not None:
-                known = None if before is None else decode_row(before).body
-                self._subtotals.put(split_key(key)[0], known, decode_row(after).body)
-        self._write()
-        self._is_first = False
-        self.due_s = time.monotonic() + _EVERY_S
-        return True
-
-    def _write(self) -> None:
-        standing_keys = {key for key, _ in self._rows.items(SUBTOTALS, self._partition)}
-        for key, body in self._subtotals.take_changed(self._partition, standing_keys):
+    def _round(self, until_s: float) -> bool:
+        if self._writing is None:
+            if not self._counting:
+                self._counting, self._noted = self._noted, {}
+            while self._counting:
+                if time.monotonic() >= until_s:
+                    return False
+                self._count(*self._counting.popitem())
+            self._writing = self._subtotals.take_changed(self._partition, self._standing)
+        for key, body in self._writing:
             standing = self._rows.get(SUBTOTALS, self._partition, key)
             self._rows.write_if_changed(SUBTOTALS, self._partition, key, standing, encode_body(body))
-        self._rows.flush()
+            if time.monotonic() >= until_s:
+                return False
+        self._writing, self._standing, self._is_first = None, set(), False
+        return True
+
+    def _count(self, key: bytes, before: bytes | None) -> None:
+        after = self._rows.get(VALUATIONS, self._partition, key)
+        if after is not None:
+            known = None if before is None else decode_row(before).body
+            self._subtotals.put(split_key(key)[0], known, decode_row(after).body)

@@ -7,27 +7,24 @@ from typing import TYPE_CHECKING, Any
 import faust
 from yarl import URL
 
-from models.codec import ORDER_BYTES, decode_order, encode_row, join_row, order_of_term, row_order
-from models.errors import TidemarkError
+from models.codec import ORDER_BYTES, decode_order, encode_row, join_row, order_of_term
 from streams.clock import now_ms
 from streams.deadletter import dead_letter, encode_dead_letter
 from streams.partitions import partition_of
 from streams.topics import DEAD_LETTERS, TABLES, changelog_name, topic_name
 from streams.transport.publisher import check_size
 from streams.transport.stores import MemoryStore, RocksStore, RowStore
+from streams.transport.terms import Superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from aiokafka import ConsumerRecord
 
+    from models.errors import TidemarkError
     from streams.settings import Settings
     from streams.transport.publisher import Charge, Publisher
     from streams.transport.terms import Terms
-
-
-class Superseded(TidemarkError):
-    """A later owner writes in a partition held for ours. This process slept; its restart joins the group anew."""
 
 
 class RowTable(faust.Table):  # type: ignore[misc]
@@ -53,13 +50,17 @@ _UNCHARGED = Uncharged()
 
 
 class Rows:
-    """Reads and writes rows of owned partitions."""
+    """Reads and writes rows of owned partitions.
+
+    ``on_restated`` is called with table, partition and key of a row that was written again under another term.
+    """
 
     def __init__(self, settings: Settings, stores: Mapping[str, RowStore], publisher: Publisher, terms: Terms) -> None:
         self._stores = stores
         self._publisher = publisher
         self._terms = terms
         self.partitions = settings.topics.partitions
+        self.on_restated: Callable[[str, int, bytes], None] | None = None
         self._dead_letters = topic_name(settings, DEAD_LETTERS)
         self._changelogs = {name: changelog_name(settings, name) for name in TABLES}
         self._tables_of = {changelog: name for name, changelog in self._changelogs.items()}
@@ -115,8 +116,27 @@ class Rows:
         """A changelog has been read up to, and without, offset ``end``."""
         self._store_of(changelog).restored(partition, end)
 
+    def newest_term(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> int:
+        """The highest term in records of a changelog, -1 where none has one."""
+        return max((decode_order(record.value)[0] for record in records if record.value is not None), default=-1)
+
+    def restate(self, table: str, partition: int, key: bytes, charge: Charge = _UNCHARGED) -> None:
+        """Write the row that stands again, under our term, where it is under another.
+
+        What was delivered again and changes nothing rests on that row, and is about to be committed. Under its old term
+        a late row of the owner between could hide it.
+        """
+        row, head = self._stores[table].get(partition, key), order_of_term(self._terms.term(partition))
+        if row is not None and not row.startswith(head):
+            self._restate(table, partition, key, head + row[len(head) :], charge)
+
+    def _restate(self, table: str, partition: int, key: bytes, row: bytes, charge: Charge) -> None:
+        self._put(table, partition, key, row, charge)
+        if self.on_restated is not None:
+            self.on_restated(table, partition, key)
+
     def rewrite_overwritten(self, partition: int) -> int:
-        """Publish the rows of a partition again whose last record, as it was restored, is a stranger's.
+        """Write the rows of a partition again, under our term, whose last record, as it was restored, is a stranger's.
 
         Returns:
             How many there are.
@@ -124,15 +144,17 @@ class Rows:
         rewritten = 0
         for table, store in self._stores.items():
             for key in sorted(store.overwritten(partition)):
-                self._publish_again(table, partition, key)
+                self.restate(table, partition, key)
                 rewritten += 1
         return rewritten
 
     def heard(self, changelog: str, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> int:
-        """Look at what stands in a changelog of an owned partition; publish rows again that a stranger wrote over.
+        """Look at what stands in a changelog of an owned partition; write rows again behind which a stranger's stands.
+
+        Whatever its order: a reader may have it already, and our own row must be the one that it keeps.
 
         Returns:
-            How many were published again.
+            How many were written again.
 
         Raises:
             Superseded: A later owner writes there.
@@ -152,23 +174,15 @@ class Rows:
         rewritten = 0
         for key, value in strange.items():
             if value is not None and decode_order(value)[0] > term:
-                msg = (
-                    f"expected to own partition {partition} under term {term}, found a row of {changelog} under a later"
-                )
+                msg = f"expected to own partition {partition} of {changelog} under term {term}, found it under a later"
                 raise Superseded(msg)
             row = self._stores[table].get(partition, key)
-            if row is not None and (value is None or row_order(value) < row_order(row)):
-                self._publish_again(table, partition, key)
+            if row is not None:
+                self._restate(table, partition, key, head + row[len(head) :], _UNCHARGED)
                 rewritten += 1
         if rewritten:
             self._publisher.flush()
         return rewritten
-
-    def _publish_again(self, table: str, partition: int, key: bytes) -> None:
-        """Send a row that stands once more, as it is: a stranger's record is behind it in the changelog."""
-        row = self._stores[table].get(partition, key)
-        if row is not None:
-            self._publisher.append(self._changelogs[table], partition, key, row, _UNCHARGED)
 
     def _store_of(self, changelog: str) -> RowStore:
         return self._stores[self._tables_of[changelog]]
@@ -214,9 +228,15 @@ class Rows:
         return self._publisher.unacked
 
     def acknowledged(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
-        """The broker acknowledged a batch; if it was of a changelog, its rows are durable."""
+        """The broker acknowledged a batch; if it was of a changelog, its rows are durable.
+
+        Rows from before this ownership are a stranger's, though they are our own: recovery or the follower hears them.
+        """
         table = self._tables_of.get(topic)
-        if table is not None and self._terms.owns(partition):
+        if table is None or not self._terms.owns(partition):
+            return
+        head = order_of_term(self._terms.term(partition))
+        if all(row.startswith(head) for _, row in rows):
             self._stores[table].acknowledged(partition, rows, first_offset)
 
     def keep_only(self, partitions: Collection[int]) -> None:

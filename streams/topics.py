@@ -101,7 +101,9 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         return make(name, key, config)
 
     def compacted(name: str, key: str) -> Topic:
-        return make(name, key, {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_COMPACTION_LAG_MS)})
+        # The lag counts a record's own time: a late row, sent by a process that slept, would carry an old one.
+        config = {"min.compaction.lag.ms": str(_COMPACTION_LAG_MS), "message.timestamp.type": "LogAppendTime"}
+        return make(name, key, {"cleanup.policy": "compact", **config})
 
     def make(name: str, key: str, config: dict[str, str]) -> Topic:
         limit = {"max.message.bytes": str(MAX_RECORD_BYTES)}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from models.account_events import AccountRecord
+    from models.chain import Position
     from models.symmio.state import Quote
     from streams.books import Book, Books
     from streams.tables import Rows
@@ -99,6 +100,7 @@ class _SliceFold:
         return decoded
 
     def _fold(self, key: bytes, record: AccountRecord) -> None:
+        self._rest_on_own_rows(split_key(key)[0], record.position)
         match record:
             case Transaction() | AccountCheckpoint():
                 known, before = self._book.watermark(split_key(key)[0]), self._book.account(key)
@@ -135,6 +137,17 @@ class _SliceFold:
                 self._book.touch_deployment(key.decode())
             case _:
                 assert_never(record)
+
+    def _rest_on_own_rows(self, deployment: str, position: Position) -> None:
+        """Before the first record of a deployment in this ownership: what passes it over rests on rows of our term."""
+        restored = self._book.take_restored(deployment)
+        if restored is None:
+            return
+        partition = self._part.partition
+        for account in restored.applied_since(position):
+            self._rows.restate(ACCOUNTS, partition, account, self._part)
+        if self._book.watermark(deployment).applied >= position:
+            self._rows.restate(WATERMARKS, partition, f"{deployment}:{partition}".encode(), self._part)
 
     def _final(self, deployment: str, record: Final) -> None:
         for account in sorted(self._book.unsettled[deployment]):

@@ -51,6 +51,7 @@ class MarksAgent:
             newer = later_mark(before, mark)
             if newer is None:
                 _repeated.inc()
+                self._rows.restate(MARKS, part.partition, key, part)
                 continue
             _moved.inc()
             standing[key] = (version + 1, newer)

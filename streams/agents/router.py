@@ -76,6 +76,8 @@ class RouterAgent:
             if state.position > self._state(part.partition, name).position:
                 row = (state.position[0] + 1, encode_deployment(state))
                 self._rows.write(DEPLOYMENTS, part.partition, name.encode(), row, part)
+            else:
+                self._rows.restate(DEPLOYMENTS, part.partition, name.encode(), part)
 
     def _route(
         self, name: str, standing: DeploymentState, record: ConsumerRecord[bytes, bytes], part: Slice
@@ -193,6 +195,7 @@ class RouterAgent:
     def _write_route(self, part: Slice, key: bytes, account: str, symbol_id: int, offset: int) -> None:
         routes = self._routes(part.partition, key)
         if routes and routes[-1][0] >= offset:
+            self._rows.restate(QUOTES, part.partition, key, part)
             return
         routes = [*routes, (offset, account, symbol_id)][-_ROUTES_KEPT:]
         self._rows.write(QUOTES, part.partition, key, (offset + 1, {"routes": routes}), part)
@@ -202,6 +205,7 @@ class RouterAgent:
         value = self._rows.get(MARKETS, part.partition, key)
         row = None if value is None else decode_row(value)
         if row is not None and row.version > offset + 1:
+            self._rows.restate(MARKETS, part.partition, key, part)
             return
         merged = market if row is None else market.over(decode_market(market.symbol_id, row.body))
         self._rows.write(MARKETS, part.partition, key, (offset + 1, encode_market(merged)), part)

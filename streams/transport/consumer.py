@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.errors import CommitFailedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -38,7 +39,29 @@ class RecordsLost(TidemarkError):
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread with aiokafka's consumer."""
+    """The thread with aiokafka's consumer; ``generation`` is that of the assignment that is worked on."""
+
+    generation = -1
+
+    async def on_start(self) -> None:
+        """Connect."""
+        await super().on_start()
+        self.guard_commits()
+
+    def guard_commits(self) -> None:
+        """Let a commit through only in the generation in which what it commits was assigned."""
+        # aiokafka reads its generation when it makes the request, anew at each retry. A member whose session is over
+        # has -1, and Kafka takes a commit of -1 from anybody while the group is empty.
+        coordinator = self.coordinator
+        commit = coordinator._do_commit_offsets
+
+        async def commit_as_member(assignment: Any, offsets: Any) -> None:
+            if not self.is_member:
+                msg = f"already rebalanced: expected generation {self.generation}, found {coordinator.generation}"
+                raise CommitFailedError(msg)
+            await commit(assignment, offsets)
+
+        coordinator._do_commit_offsets = commit_as_member
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -51,6 +74,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def coordinator(self) -> Any:
         """Aiokafka's group coordinator, None before the start."""
         return None if self._consumer is None else self._consumer._coordinator
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the group still stands as it did when what is worked on was assigned."""
+        coordinator = self.coordinator
+        return coordinator is not None and 0 < coordinator.generation == self.generation
 
     def position(self, tp: TP) -> int | None:
         """Where the next fetch of a partition begins: beyond the last record where transaction markers follow it."""
@@ -250,6 +279,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Forget the last generation; recovery seeks and resumes."""
         self._drop()
+        self.thread.generation = generation_id
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def wait_empty(self) -> None:
@@ -265,11 +295,16 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             await self._within(self._progress.wait(), deadline)
         while self._committable() and self.dead is None and time.monotonic() < deadline:
             if not await self.commit():
+                if not self.thread.is_member:
+                    break
                 await asyncio.sleep(0.01)
         if self._begun() and not stopping:
             left = self._begun()
             crash(self, SliceMisused(f"expected every slice to be done {_REVOKE_WAIT_S} s after revocation: {left}"))
-        await self.app.ownership.release(max(0.0, deadline - time.monotonic()))
+        is_clean = await self.app.ownership.release(max(0.0, deadline - time.monotonic()))
+        if not (is_clean or stopping):
+            # Under a later term of ours they would stand beside rows that were made without them.
+            crash(self, SliceMisused("expected every row to be acknowledged before its partition is given up"))
 
     async def _within(self, work: Any, deadline: float) -> None:
         with suppress(TimeoutError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import orjson
 
 from streams.topics import OWNERSHIP, topic_name
-from streams.transport.terms import NotOwner
+from streams.transport.terms import NotOwner, Superseded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -48,6 +48,8 @@ class Ownership:
         self._rows = rows
         self._writers = writers
         self._claimed: dict[int, int] = {}
+        self._given_up = 0
+        self._claimed_at = 0
         self._producer: AIOKafkaProducer | None = None
 
     def start(self, producer: AIOKafkaProducer) -> None:
@@ -56,6 +58,7 @@ class Ownership:
 
     async def claim(self, partitions: Sequence[int]) -> None:
         """Claim the terms of partitions that were assigned; they are not ours before ``take``."""
+        self._claimed_at = self._given_up
         claim, producer = orjson.dumps({"instance": self._instance}), self._producer
         if producer is None:
             msg = "expected Ownership to be started before partitions are assigned"
@@ -67,12 +70,25 @@ class Ownership:
         metadata = await asyncio.gather(*sent)
         self._claimed = {each.partition: each.offset for each in metadata}
 
+    def expect_latest(self, partition: int, term: int) -> None:
+        """Refuse to recover a partition in which rows stand under a later term than the one claimed.
+
+        Raises:
+            Superseded: This process slept between its claim and its recovery.
+        """
+        claimed = self._claimed[partition]
+        if term > claimed:
+            msg = f"expected rows of partition {partition} under terms up to {claimed}, which we claimed, found {term}"
+            raise Superseded(msg)
+
     async def take(self, partitions: Sequence[int], standbys: Collection[int]) -> bool:
         """Own the claimed partitions, recovered as they now are, and start their writers; keep rows of the standbys.
 
         Returns:
             False where they were given up again meanwhile.
         """
+        if self._claimed_at != self._given_up:
+            return False
         terms = {partition: self._claimed[partition] for partition in partitions}
         self._terms.hold(terms)
         self._rows.keep_only({*partitions, *standbys})
@@ -82,25 +98,33 @@ class Ownership:
         _log.info("owner of terms=%s rewritten=%d standby for=%s", terms, rewritten, sorted(standbys))
         for writer in self._writers:
             for partition in partitions:
-                if not self._terms.are(terms):
+                if self._claimed_at != self._given_up:
                     return False
                 await writer.start(partition)
-        return self._terms.are(terms)
+        return self._claimed_at == self._given_up
 
     async def stop_writers(self) -> None:
-        """End what writes outside slices; slices may still finish."""
+        """End what writes outside slices; slices may still finish. What was claimed and not taken yet is given up."""
+        self._given_up += 1
         for writer in self._writers:
             await writer.stop()
 
-    async def release(self, within_s: float) -> None:
-        """Give all partitions up, once what was written is acknowledged or ``within_s`` is over."""
+    async def release(self, within_s: float) -> bool:
+        """Give all partitions up, once what was written is acknowledged or ``within_s`` is over.
+
+        Returns:
+            Whether all was acknowledged. What was not may still arrive: this process must not own anything again.
+        """
         released = sorted(self._terms.partitions)
         if not released:
-            return
+            return True
+        is_acknowledged = True
         try:
             await asyncio.wait_for(self._rows.drain(), within_s)
         except TimeoutError:
+            is_acknowledged = False
             _log.warning("released with unacknowledged records=%d", self._rows.unacked)
         self._rows.forget_unacked()
         self._terms.hold({})
         _log.info("released partitions=%s", released)
+        return is_acknowledged

@@ -109,6 +109,7 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
             left = {tp for tp in tps if await consumer.position(tp) < end[tp]}
             while left:
                 for tp, records in (await consumer.getmany(*left, timeout_ms=200)).items():
+                    self.app.ownership.expect_latest(tp.partition, self._rows.newest_term(records))
                     self._rows.restore(tp.topic, tp.partition, records)
                     read += len(records)
                     await asyncio.sleep(0)

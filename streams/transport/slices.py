@@ -70,6 +70,8 @@ class Slice:
             msg = f"expected one begin() and one done() for {self}, found done() {'twice' if self.closed else 'first'}"
             raise SliceMisused(msg)
         self.closed = True
+        # It waits for the next commit, half a second; at full speed its records would be 100 MB by then.
+        self._records = ()
         self._keeper.slice_done(self)
 
     def opened(self) -> None:

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 # One cache for all tables and partitions of the process; stock takes 2 GiB for each partition of each table.
 _BLOCK_CACHE_BYTES = 64 << 20
-# Memtables: tables x partitions of them are open at once (9 x 8 = 72 of 4 MiB is 288 MiB at the very most).
-_WRITE_BUFFER_BYTES = 4 << 20
+# A memtable, of which each partition of each table has one, and all of them together: those of valuations and accounts
+# fill, in a recovery above all, the others stay nearly empty.
+_WRITE_BUFFER_BYTES = 16 << 20
+_WRITE_BUFFERS_BYTES = 256 << 20
+# Most keys of a changelog's first read are new: a filter says so without a look into the files.
+_BLOOM_BITS = 10
 # Keys of our own begin with a byte that no row's key begins with.
 _OWN = b"\x00"
 _OFFSET_KEY = b"\x00offset"
@@ -219,6 +223,7 @@ class RocksStore(RowStore):
     """A RocksDB for each partition; rows and the changelog's offset go into one write."""
 
     _cache: rocksdict.Cache | None = None
+    _buffers: rocksdict.WriteBufferManager | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -288,13 +293,16 @@ class RocksStore(RowStore):
     def _db(self, partition: int) -> rocksdict.Rdict:
         db = self._dbs.get(partition)
         if db is None:
-            if RocksStore._cache is None:
+            if RocksStore._cache is None or RocksStore._buffers is None:
                 RocksStore._cache = rocksdict.Cache(_BLOCK_CACHE_BYTES)
+                RocksStore._buffers = rocksdict.WriteBufferManager(_WRITE_BUFFERS_BYTES, False)  # noqa: FBT003
             table = rocksdict.BlockBasedOptions()
             table.set_block_cache(RocksStore._cache)
+            table.set_bloom_filter(_BLOOM_BITS, False)  # noqa: FBT003 - these signatures are rocksdict's
             options = rocksdict.Options(raw_mode=True)
-            options.create_if_missing(True)  # noqa: FBT003 - rocksdict's signature
+            options.create_if_missing(True)  # noqa: FBT003
             options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+            options.set_write_buffer_manager(RocksStore._buffers)
             options.set_block_based_table_factory(table)
             path: Path = self.app.conf.tabledir / f"{self.table_name}-{partition}"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,10 @@ class NotOwner(TidemarkError):
     """A row was to be written in a partition that is not, or no longer, this worker's. A fault of the writer."""
 
 
+class Superseded(TidemarkError):
+    """A later owner writes in a partition held for ours. This process slept; its restart joins the group anew."""
+
+
 class Terms:
     """Partition → term, for the partitions that are owned now; set and cleared by ``Ownership`` alone."""
 

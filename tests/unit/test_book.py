@@ -241,6 +241,7 @@ def test_overdue_are_those_that_moved_and_were_published_before_that_time_or_nev
     assert [CAROL] == book.overdue(3.0)
     book.reprice({BTC: 100.001})
     assert [ALICE] == book.overdue(3.0)
+    assert [] == book.overdue(5.0)
     assert [BOB] == book.overdue(6.0)
     assert [] == book.overdue(6.0)
 
@@ -447,3 +448,13 @@ def test_the_oldest_row_is_that_published_first_of_those_that_moved(book: Exposu
     assert 2.0 == book.oldest_s()
     assert book.was_published(ALICE)
     assert (101.0, {BTC, ETH}) == (book.mark(BTC), set(book.markets))
+
+
+def test_an_account_without_figures_does_not_press_though_it_is_overdue(book: ExposureBook) -> None:
+    book.put(ALICE, {("symmio", 9): 1.0}, cost=100.0, margin=10.0)
+    book.published(ALICE, 0.0, None)
+    book.touch(("symmio", 9))
+
+    assert [ALICE] == book.overdue(1.0)
+    assert [] == book.pressing()
+    assert not book.is_pressing(ALICE)

@@ -54,8 +54,9 @@ def valuation(notional: int) -> dict[str, Any]:
     return {"as_of_ms": 5_000, "positions": [position]}
 
 
-def made() -> tuple[Sums, FakeRows]:
+def made(standing: dict[bytes, bytes] | None = None) -> tuple[Sums, FakeRows]:
     rows = FakeRows()
+    rows.tables[SUBTOTALS] |= standing or {}
     return Sums(3, rows), rows  # type: ignore[arg-type]
 
 
@@ -65,12 +66,12 @@ def test_an_account_written_many_times_is_counted_once_by_what_stands() -> None:
     rows.value(ALICE, 10)
     sums.note(BOB, None)
     rows.value(BOB, 5)
-    assert sums.turn(math.inf)
+    sums.turn(math.inf)
     for notional in (11, 12, 13):
         sums.note(ALICE, rows.value(ALICE, notional))
     assert sums.is_waiting
 
-    assert sums.turn(math.inf)
+    sums.turn(math.inf)
     assert str(13 + 5) == rows.long_notional()
     assert not sums.is_waiting
 
@@ -80,20 +81,22 @@ def test_an_account_written_while_others_are_counted_is_counted_right_whether_it
     for key in (ALICE, BOB):
         sums.note(key, None)
         rows.value(key, 10)
-    assert not sums.turn(-math.inf)
+    due_s = sums.due_s
+    sums.turn(-math.inf)
+    assert due_s == sums.due_s
     sums.note(ALICE, rows.value(ALICE, 20))
-    assert sums.turn(math.inf)
+    sums.turn(math.inf)
+    assert due_s < sums.due_s
     assert str(20 + 10) == rows.long_notional()
     sums.note(BOB, rows.value(BOB, 30))
 
-    assert sums.turn(math.inf)
+    sums.turn(math.inf)
     assert str(20 + 30) == rows.long_notional()
 
 
 def test_sums_that_stand_for_nothing_are_zeroed_at_the_first_turn() -> None:
-    sums, rows = made()
-    rows.tables[SUBTOTALS][KEY] = join_row(0, 7, encode_body({"positions": 4, "long_notional": "9"}))
+    sums, rows = made({KEY: join_row(0, 7, encode_body({"positions": 4, "long_notional": "9"}))})
 
     assert sums.is_waiting
-    assert sums.turn(math.inf)
+    sums.turn(math.inf)
     assert "0" == rows.long_notional()

@@ -7,13 +7,18 @@ from importlib.metadata import version
 
 import aiokafka
 import pytest
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust.app.base import App
 from faust.assignor import PartitionAssignor
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
+from faust.transport import by_url
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 from mode.worker import Worker
+
+from streams.transport.driver import SCHEME, SliceTransport
 
 SHAPES = {
     (Consumer, "_drain_messages"): ["self", "fetcher"],
@@ -33,6 +38,10 @@ SHAPES = {
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer"): ["self", "transport"],
     (driver.AIOKafkaConsumerThread, "seek_wait"): ["self", "partitions"],
     (driver.AIOKafkaConsumerThread, "commit"): ["self", "offsets"],
+    (driver.AIOKafkaConsumerThread, "on_start"): ["self"],
+    (GroupCoordinator, "_do_commit_offsets"): ["self", "assignment", "offsets"],
+    (GroupCoordinator, "commit_offsets"): ["self", "assignment", "offsets"],
+    (TopicPartitionState, "consumed_to"): ["self", "position"],
     (PartitionAssignor, "_protocol_assignments"): [
         "self",
         "assignments",
@@ -73,3 +82,12 @@ def test_aiokafka_still_sends_a_batch_to_a_partition() -> None:
 
 def test_the_versions_are_those_the_transport_was_proven_on() -> None:
     assert ("0.15.3", "0.14.0", "0.7.1") == tuple(map(version, ("faust-streaming", "aiokafka", "mode-streaming")))
+
+
+def test_the_coordinator_still_makes_each_commit_through_its_own_method() -> None:
+    assert "self._do_commit_offsets(" in inspect.getsource(GroupCoordinator.commit_offsets)
+    assert "self.generation" in inspect.getsource(GroupCoordinator._do_commit_offsets)
+
+
+def test_a_transport_is_still_found_by_the_scheme_of_its_address() -> None:
+    assert SliceTransport is by_url(f"{SCHEME}://127.0.0.1:9092")
