@@ -23,7 +23,7 @@ from streams.settings import TopicSettings, WorkerSettings
 from streams.topics import PRICE_TICKS, VALUATIONS, changelog_name, create_topics, registry, topic_name
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
-from tests.support.pipeline import WorkerProcess, end_offset, producer, worker
+from tests.support.pipeline import end_offset, producer, worker
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -34,15 +34,15 @@ _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _WAIT_S = 900
 
 
-def resident_mib(process: WorkerProcess) -> float:
-    """Resident memory of a worker."""
-    status = Path(f"/proc/{process.process.pid}/status").read_text(encoding="ascii")
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def processor_s(process: WorkerProcess) -> float:
-    """Processor time a worker has taken, user and system."""
-    fields = Path(f"/proc/{process.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+def processor_s(pid: int) -> float:
+    """Processor time a process has taken, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
 
 
@@ -83,8 +83,12 @@ async def measure(
 
         await eventually(all_valued, _WAIT_S)
         valued_s = time.perf_counter() - started_s
-        resident = resident_mib(process)
-        rows, processor, at_s = await end_offset(settings, valuations), processor_s(process), time.perf_counter()
+        resident = resident_mib(process.process.pid)
+        rows, processor, at_s = (
+            await end_offset(settings, valuations),
+            processor_s(process.process.pid),
+            time.perf_counter(),
+        )
         sending = asyncio.create_task(send_ticks(settings, rate, seconds))
         oldest_s: list[float] = []
         while not sending.done():
@@ -101,11 +105,11 @@ async def measure(
             "resident_mib": round(resident),
             "resident_kib_an_account": round(resident * 1024 / accounts, 2),
             "ticks_per_s": rate,
-            "processor_share": round((processor_s(process) - processor) / took_s, 2),
+            "processor_share": round((processor_s(process.process.pid) - processor) / took_s, 2),
             "rows_per_s": round((await end_offset(settings, valuations) - rows) / took_s),
             "oldest_row_s": round(max(oldest_s), 1),
             "bound_s": round((await process.status())["unwatched"]["max_age_s"], 1),
-            "resident_after_mib": round(resident_mib(process)),
+            "resident_after_mib": round(resident_mib(process.process.pid)),
         }
 
 

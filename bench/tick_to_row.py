@@ -1,6 +1,6 @@
 """From a price tick to the changed row of a watched account in another process: ``make bench`` or run it alone.
 
-One worker owns accounts with four positions over 500 markets, each of which is watched, as a replica of the api says of
+One worker owns accounts with positions in 500 markets, each of which is watched, as a replica of the api says of
 the accounts that its sockets show. Ticks are written at a fixed rate; the valuations changelog is followed as a replica
 does it. Every tick's price is its own, so a row tells which ticks it shows: a tick's delay is that from the call that
 sends it to the first row of an account with it. Prints one line a size, and beside it what the broker alone takes: the
@@ -13,6 +13,7 @@ import asyncio
 import os
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 SYMBOLS = 500
-POSITIONS = 4
 PARTITIONS = 8
 WARM_UP_S = 3
 # A tick moves its market by so much; the number of the tick is read back out of a price.
@@ -91,13 +91,15 @@ def shares(delays_ms: list[float]) -> dict[str, float]:
     return {f"p{share}": round(ordered[int(len(ordered) * share / 100)], 1) for share in (50, 99, 99.9)}
 
 
-async def measure(bootstrap: str, directory: Path, accounts: int, rate: int, seconds: int) -> dict[str, Any]:
+async def measure(
+    bootstrap: str, directory: Path, *, accounts: int, positions: int, rate: int, seconds: int
+) -> dict[str, Any]:
     """One size."""
     settings = settings_of_a_test(
         bootstrap, directory, deployments={DEPLOYMENT: bench_deployment()}, topics=TopicSettings(partitions=PARTITIONS)
     )
     await create_topics(bootstrap, registry(settings))
-    await lay_out(settings, accounts, POSITIONS, SYMBOLS)
+    await lay_out(settings, accounts, positions, SYMBOLS)
     delays = Delays()
 
     def on_rows(keys: Sequence[bytes]) -> None:
@@ -120,9 +122,10 @@ async def measure(bootstrap: str, directory: Path, accounts: int, rate: int, sec
         await send(settings, delays, rate, seconds)
         await feed.stop()
         await interest.stop()
-    moved = rate * seconds * accounts * POSITIONS // SYMBOLS
+    moved = rate * seconds * accounts * positions // SYMBOLS
     return {
         "watched_accounts": accounts,
+        "positions": positions,
         "ticks_per_s": rate,
         "rows_per_s": delays.rows // seconds,
         "ticks_shown_share": round(len(delays.rows_ms) / moved, 3),
@@ -162,14 +165,18 @@ async def send(settings: Settings, delays: Delays, rate: int, seconds: int) -> N
 
 @click.command()
 @click.option("--accounts", multiple=True, type=int, default=(1_000, 10_000), show_default=True)
+@click.option("--positions", multiple=True, type=int, default=(1, 4), show_default=True, help="Of each account.")
 @click.option("--rate", default=500, show_default=True, help="Ticks a second.")
 @click.option("--seconds", default=15, show_default=True, help="How long.")
-def main(accounts: tuple[int, ...], rate: int, seconds: int) -> None:
-    """Measure and print one line of JSON for each number of accounts."""
+def main(accounts: tuple[int, ...], positions: tuple[int, ...], rate: int, seconds: int) -> None:
+    """Measure and print one line of JSON for each number of accounts and positions."""
     os.environ["FAUST_LOOP"] = "uvloop"
-    for size in accounts:
+    for size, held in product(accounts, positions):
         with running_kafka() as bootstrap, tempfile.TemporaryDirectory() as directory:
-            click.echo(orjson.dumps(asyncio.run(measure(bootstrap, Path(directory), size, rate, seconds))))
+            figures = asyncio.run(
+                measure(bootstrap, Path(directory), accounts=size, positions=held, rate=rate, seconds=seconds)
+            )
+        click.echo(orjson.dumps(figures))
 
 
 if __name__ == "__main__":

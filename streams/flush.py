@@ -123,19 +123,20 @@ class Flush:
                 book.deferred.extend(book.exposures.overdue(now_s - age_s + look_every_s))
             if book.deferred and now_s >= pressed_s + _LOOK_EVERY_LEAST_S:
                 pressed_s = now_s
-                book.touch(book.exposures.pressing())
+                if pressing := book.exposures.pressing():
+                    book.touch(pressing)
             if book.touched.is_set() and now_s >= flushed_s + self._flush_s:
                 # All partitions at the same times, so that what they write leaves in one request.
                 flushed_s = now_s - now_s % self._flush_s
                 with _FLUSH.time():
                     await self._value_urgent(book, sums)
                 self._rows.flush()
-            if sums.is_waiting and now_s >= sums.due_s:
+            if sums.is_due(now_s):
                 sums.turn(_DEFERRED_TURN_S)
                 await asyncio.sleep(0)
             if book.deferred:
                 await self._value_deferred(book, sums, (time.monotonic() - now_s) * _DEFERRED_SHARE)
-            elif sums.is_waiting and now_s >= sums.due_s:
+            elif sums.is_due(now_s):
                 continue
             elif book.touched.is_set():
                 await asyncio.sleep(max(0.0, flushed_s + self._flush_s - time.monotonic()))

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 _EVERY_S = 1.0
 # Of the worker's time. Where all accounts are watched there are as many sums to write as accounts.
 _SHARE = 0.05
+# A row that was counted is kept until its account is counted anew: so many of 2 kB are 2 MB a partition.
+_NOTED_MAX = 1_000
 
 
 class Sums:
-    """Counts each account once a round, however often its row was written; a round begins at ``due_s``.
+    """Counts each account once a round, however often its row was written; the sums are written at ``due_s``.
+
+    A round begins then, or as soon as so many accounts wait that their former rows would fill memory.
 
     Args:
         partition: The partition that is owned.
@@ -44,7 +48,15 @@ class Sums:
     @property
     def is_waiting(self) -> bool:
         """Whether there is anything to count or to write at ``due_s``."""
-        return self._is_first or bool(self._noted or self._counting) or self._writing is not None
+        return (
+            self._is_first
+            or bool(self._noted or self._counting or self._subtotals.changed)
+            or self._writing is not None
+        )
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether to take a turn now."""
+        return len(self._noted) >= _NOTED_MAX or (self.is_waiting and now_s >= self.due_s)
 
     def note(self, key: bytes, counted: bytes | None) -> None:
         """An account's valuation was written; ``counted`` is the row before, None where the sums have none of it."""
@@ -53,16 +65,16 @@ class Sums:
             self._noted.setdefault(key, counted)
 
     def turn(self, for_s: float) -> None:
-        """Go on with the round for so long at the most; ``due_s`` is in the future when it is over."""
+        """Go on with the round for so long at the most; ``due_s`` is in the future when the sums are written."""
         began_s = time.monotonic()
-        is_over = self._round(began_s + for_s)
+        is_over = self._round(began_s, began_s + for_s)
         self._spent_s += time.monotonic() - began_s
         self._rows.flush()
         if is_over:
             self.due_s = began_s + max(_EVERY_S, self._spent_s / _SHARE)
             self._spent_s = 0.0
 
-    def _round(self, until_s: float) -> bool:
+    def _round(self, now_s: float, until_s: float) -> bool:
         if self._writing is None:
             if not self._counting:
                 self._counting, self._noted = self._noted, {}
@@ -70,6 +82,8 @@ class Sums:
                 if time.monotonic() >= until_s:
                     return False
                 self._count(*self._counting.popitem())
+            if now_s < self.due_s:
+                return False
             self._writing = self._subtotals.take_changed(self._partition, self._standing)
         for key, body in self._writing:
             standing = self._rows.get(SUBTOTALS, self._partition, key)

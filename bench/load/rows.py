@@ -107,7 +107,7 @@ class _Writer:
 
     def __init__(self, settings: Settings) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap, compression_type="lz4", max_batch_size=_BATCH_BYTES, acks="all"
+            bootstrap_servers=settings.bootstrap, compression_type="snappy", max_batch_size=_BATCH_BYTES, acks="all"
         )
 
     async def __aenter__(self) -> Self:

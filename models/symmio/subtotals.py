@@ -59,6 +59,20 @@ class _Sum:
         if not self.times_s[time_s]:
             del self.times_s[time_s]
 
+    def move(self, upnl: int, notional: int, times_s: tuple[int, int], *, is_long: bool) -> None:
+        """A position that is in, and priced, is worth so much more, and as of the second time instead of the first."""
+        self.upnl -= upnl
+        if is_long:
+            self.long_notional += notional
+        else:
+            self.short_notional += notional
+        before_s, after_s = times_s
+        if before_s != after_s:
+            self.times_s[after_s] += 1
+            self.times_s[before_s] -= 1
+            if not self.times_s[before_s]:
+                del self.times_s[before_s]
+
     def body(self, kind: str) -> dict[str, Any]:
         """Body of a row of the ``subtotals`` table.
 
@@ -101,19 +115,32 @@ class Subtotals:
 
         ``before`` is None where no row of the account is in the sums yet.
         """
+        if before is not None and self._move(deployment, before, after):
+            return
         if before is not None:
             self._add(deployment, before, -1)
         self._add(deployment, after, 1)
+
+    def _move(self, deployment: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """Take in new values of the same positions, in half the time; tell whether these are the same, and priced."""
+        pairs = list(zip(before["positions"], after["positions"], strict=False))
+        if len(before["positions"]) != len(after["positions"]) or not all(map(_is_moved, pairs)):
+            return False
+        times_s = before["as_of_ms"] // 1000, after["as_of_ms"] // 1000
+        for old, new in pairs:
+            upnl, notional = int(new["upnl"]) - int(old["upnl"]), int(new["notional"]) - int(old["notional"])
+            is_long = new["side"] == "long"
+            for sum_id in _sums_of(deployment, new):
+                self._sums[sum_id].move(upnl, notional, times_s, is_long=is_long)
+                self._changed.add(sum_id)
+        return True
 
     def _add(self, deployment: str, body: Mapping[str, Any], sign: int) -> None:
         time_s = body["as_of_ms"] // 1000
         for position in body["positions"]:
             is_long, quantity, notional = position["side"] == "long", int(position["quantity"]), position["notional"]
             value = None if notional is None else (int(position["upnl"]), int(notional))
-            for sum_id in (
-                (HEDGER, deployment, position["party_b"]),
-                (SYMBOL, deployment, str(position["symbol"])),
-            ):
+            for sum_id in _sums_of(deployment, position):
                 total = self._sums.get(sum_id)
                 if total is None:
                     total = self._sums[sum_id] = _Sum()
@@ -132,3 +159,13 @@ class Subtotals:
 
 def _key(sum_id: _SumId, partition: int) -> bytes:
     return f"{':'.join(sum_id)}:{partition}".encode()
+
+
+def _sums_of(deployment: str, position: Mapping[str, Any]) -> tuple[_SumId, _SumId]:
+    return (HEDGER, deployment, position["party_b"]), (SYMBOL, deployment, str(position["symbol"]))
+
+
+def _is_moved(pair: tuple[Mapping[str, Any], Mapping[str, Any]]) -> bool:
+    old, new = pair
+    is_same = old["quote"] == new["quote"] and old["quantity"] == new["quantity"]
+    return is_same and old["notional"] is not None and new["notional"] is not None

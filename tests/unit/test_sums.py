@@ -49,7 +49,8 @@ class FakeRows:
 
 def valuation(notional: int) -> dict[str, Any]:
     position = {
-        "symbol": 1, "side": "long", "party_b": "0xb", "quantity": "1", "upnl": "0", "notional": str(notional),
+        "quote": 1, "symbol": 1, "side": "long", "party_b": "0xb", "quantity": "1", "upnl": "0",
+        "notional": str(notional),
     }  # fmt: skip
     return {"as_of_ms": 5_000, "positions": [position]}
 
@@ -60,18 +61,23 @@ def made(standing: dict[bytes, bytes] | None = None) -> tuple[Sums, FakeRows]:
     return Sums(3, rows), rows  # type: ignore[arg-type]
 
 
+def write_now(sums: Sums) -> None:
+    sums.due_s = 0.0
+    sums.turn(math.inf)
+
+
 def test_an_account_written_many_times_is_counted_once_by_what_stands() -> None:
     sums, rows = made()
     sums.note(ALICE, None)
     rows.value(ALICE, 10)
     sums.note(BOB, None)
     rows.value(BOB, 5)
-    sums.turn(math.inf)
+    write_now(sums)
     for notional in (11, 12, 13):
         sums.note(ALICE, rows.value(ALICE, notional))
     assert sums.is_waiting
 
-    sums.turn(math.inf)
+    write_now(sums)
     assert str(13 + 5) == rows.long_notional()
     assert not sums.is_waiting
 
@@ -81,16 +87,16 @@ def test_an_account_written_while_others_are_counted_is_counted_right_whether_it
     for key in (ALICE, BOB):
         sums.note(key, None)
         rows.value(key, 10)
-    due_s = sums.due_s
+    sums.due_s = 0.0
     sums.turn(-math.inf)
-    assert due_s == sums.due_s
+    assert 0.0 == sums.due_s
     sums.note(ALICE, rows.value(ALICE, 20))
     sums.turn(math.inf)
-    assert due_s < sums.due_s
+    assert 0.0 < sums.due_s
     assert str(20 + 10) == rows.long_notional()
     sums.note(BOB, rows.value(BOB, 30))
 
-    sums.turn(math.inf)
+    write_now(sums)
     assert str(20 + 30) == rows.long_notional()
 
 
@@ -98,5 +104,21 @@ def test_sums_that_stand_for_nothing_are_zeroed_at_the_first_turn() -> None:
     sums, rows = made({KEY: join_row(0, 7, encode_body({"positions": 4, "long_notional": "9"}))})
 
     assert sums.is_waiting
-    sums.turn(math.inf)
+    write_now(sums)
     assert "0" == rows.long_notional()
+
+
+def test_more_accounts_than_fit_are_counted_before_the_sums_are_due_and_written_then() -> None:
+    sums, rows = made()
+    write_now(sums)
+    sums.due_s = math.inf
+    for at in range(1_000):
+        sums.note(b"main:%d" % at, rows.value(b"main:%d" % at, 1))
+    assert sums.is_due(0)
+    sums.turn(math.inf)
+
+    assert not sums.is_due(0)
+    assert sums.is_waiting
+    assert rows.long_notional() is None
+    write_now(sums)
+    assert "1000" == rows.long_notional()

@@ -242,3 +242,17 @@ def test_nobody_of_an_unsupported_deployment_is_unsupported_and_a_suspect_one_su
 
     assert "unsupported" == value_account(nobody.holding, 1, lambda _: None, unsupported=True).body()["status"]
     assert "suspect" == value_account(suspect.holding, 1, lambda _: None, unsupported=False).body()["status"]
+
+
+def test_sums_that_follow_prices_are_those_of_the_rows_that_stand() -> None:
+    followed, fresh = Subtotals(), Subtotals()
+    before = value_account(_two_positions().holding, 1, lambda _: _mark(103 * E18, 7_000), unsupported=False).body()
+    followed.put("main", None, before)
+    for price, event_ms in ((97 * E18, 9_000), (105 * E18 + 1, 9_400), (None, 9_400), (101 * E18, 12_000)):
+        mark = None if price is None else _mark(price, event_ms)
+        body = value_account(_two_positions().holding, 1, lambda _, mark=mark: mark, unsupported=False).body()  # type: ignore[misc]
+        followed.put("main", before, body)
+        before = body
+    fresh.put("main", None, before)
+
+    assert dict(fresh.take_changed(0, set())) == dict(followed.take_changed(0, set()))
