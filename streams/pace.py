@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # The share of a worker's time that goes into such rows while there is a choice.
 _SHARE = 0.2
+# The share that can go into valuing at all: the rest goes into prices, sums, sending and the store.
+_SHARE_MAX = 0.4
 # Of what a newer measurement says of the cost; a chunk is some ten to fifty accounts.
 _WEIGHT = 0.05
 # Before anything was measured: an account with four positions, read, valued and written.
@@ -16,10 +18,11 @@ class Pace:
     """The greatest age of a row that is out of date and that nobody watches.
 
     Few accounts are shown at once whatever they cost. Many are shown as often as a fifth of the worker's time allows,
-    and at least every ``max_age_s``, as long as that is possible at all: ``accounts x cost_s`` is what it takes.
+    and at least every ``max_age_s``. More than can be valued within that are shown as often as can be: a bound that
+    cannot be kept would be none.
 
     Args:
-        max_age_s: The documented bound.
+        max_age_s: The bound as long as it can be kept.
     """
 
     def __init__(self, max_age_s: float) -> None:
@@ -33,4 +36,5 @@ class Pace:
 
     def age_s(self, accounts: int) -> float:
         """The greatest age among so many accounts."""
-        return max(_LEAST_AGE_S, min(self._max_age_s, accounts * self.cost_s / _SHARE))
+        all_s = accounts * self.cost_s
+        return max(_LEAST_AGE_S, min(self._max_age_s, all_s / _SHARE), all_s / _SHARE_MAX)

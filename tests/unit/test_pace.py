@@ -16,8 +16,12 @@ def test_more_accounts_grow_older_as_a_fifth_of_the_workers_time_allows() -> Non
     assert 5.0 == pytest.approx(pace.age_s(10_000))
 
 
-def test_no_number_of_accounts_makes_the_bound_larger_than_the_documented_one() -> None:
-    assert 60 == Pace(60).age_s(10**7)
+def test_the_bound_is_kept_as_long_as_it_can_be_and_is_what_it_takes_from_then_on() -> None:
+    pace = Pace(60)
+    pace.cost_s = 100e-6
+
+    assert 60 == pace.age_s(200_000)
+    assert 250 == pytest.approx(pace.age_s(1_000_000))
 
 
 def test_the_cost_follows_what_is_measured_and_an_empty_turn_says_nothing() -> None:
