@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from models.places import Holders, Places, add_zeros
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, KeysView, Mapping, Sequence
 
@@ -24,9 +26,6 @@ Market = tuple[str, int]
 # A row has slots for as many markets as most accounts hold; one that holds more takes further rows. Wider rows would be
 # stored and swept half empty, narrower ones would part more accounts.
 _SLOTS = 4
-# Markets' holders take places by pages, all in one column. As 500 columns that grow they cost 20 to 70 MB more for 1M
-# accounts, as holes in the heap; larger pages stay half empty in markets that few hold.
-_PAGE_PLACES = 64
 _GROWTH_ROWS = 256
 # A block's indices, marks and products are 0.5 MB each. Smaller blocks cost more in calls: at 4,096 rows a quarter.
 _BLOCK_ROWS = 16_384
@@ -82,8 +81,8 @@ class ExposureBook:
         # Market 0 is that of empty slots: nobody holds it, and at its mark, 0, what stood in a slot before is nothing.
         self._index_of: dict[Market, int] = {}
         self._marks = array("d", (0.0,))
-        self._holders = [_Holders()]
-        self._places = _Places()
+        self._holders = [Holders()]
+        self._places = Places()
         # Columns of slots. The place is where the market's holders have the account.
         self._slot_market = array("i")
         self._slot_signed = array("d")
@@ -371,7 +370,7 @@ class ExposureBook:
     def _add_market(self, market: Market) -> int:
         index = self._index_of[market] = len(self._marks)
         self._marks.append(0.0)
-        self._holders.append(_Holders())
+        self._holders.append(Holders())
         return index
 
     def _fill(self, row: int, signed: Mapping[Market, float]) -> float:
@@ -447,90 +446,15 @@ class ExposureBook:
 
     def _grow(self) -> None:
         first, rows = len(self._flags), _GROWTH_ROWS
-        _add_zeros(self._slot_market, rows * _SLOTS)
-        _add_zeros(self._slot_signed, rows * _SLOTS)
-        _add_zeros(self._slot_place, rows * _SLOTS)
-        _add_zeros(self._state, rows * _STATE)
-        _add_zeros(self._published_s, rows)
-        _add_zeros(self._first_row, rows)
+        add_zeros(self._slot_market, rows * _SLOTS)
+        add_zeros(self._slot_signed, rows * _SLOTS)
+        add_zeros(self._slot_place, rows * _SLOTS)
+        add_zeros(self._state, rows * _STATE)
+        add_zeros(self._published_s, rows)
+        add_zeros(self._first_row, rows)
         self._flags.extend(bytes(rows))
         self._keys.extend([b""] * rows)
         self._free_rows.extend(range(first + rows - 1, first - 1, -1))
-
-
-class _Holders:
-    """Where a market's holders are: on its pages, of which the last is filled as far as ``count`` says."""
-
-    __slots__ = ("count", "pages")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.pages = array("i")
-
-
-class _Places:
-    """The holders of all markets: a place has an account's row and its signed amount."""
-
-    def __init__(self) -> None:
-        self._rows = array("i")
-        self._signed = array("d")
-        self._free_pages: list[int] = []
-
-    def rows(self, holders: _Holders) -> Rows:
-        """A market's holders; a copy."""
-        pages = np.frombuffer(self._rows, np.intc).reshape(-1, _PAGE_PLACES).take(holders.pages, axis=0)
-        return pages.ravel()[: holders.count].astype(np.intp)
-
-    def signed(self, holders: _Holders) -> NDArray[np.float64]:
-        """Their amounts, in the same order; a copy."""
-        pages = np.frombuffer(self._signed).reshape(-1, _PAGE_PLACES).take(holders.pages, axis=0)
-        return pages.ravel()[: holders.count]
-
-    def each(self, holders: _Holders) -> Iterator[tuple[int, float]]:
-        """Row and amount of a market's holders, one by one."""
-        for at in range(holders.count):
-            page, place = divmod(at, _PAGE_PLACES)
-            where = holders.pages[page] * _PAGE_PLACES + place
-            yield self._rows[where], self._signed[where]
-
-    def set_signed(self, place: int, signed: float) -> None:
-        """Change a holder's amount."""
-        self._signed[place] = signed
-
-    def add(self, holders: _Holders, row: int, signed: float) -> int:
-        """Give a holder a place."""
-        page, at = divmod(holders.count, _PAGE_PLACES)
-        if not at:
-            holders.pages.append(self._take_page())
-        place = holders.pages[page] * _PAGE_PLACES + at
-        self._rows[place] = row
-        self._signed[place] = signed
-        holders.count += 1
-        return place
-
-    def remove(self, holders: _Holders, place: int) -> int | None:
-        """Take a holder out of its place; return the row of the one that was last and has it now, if there is one."""
-        holders.count -= 1
-        page, at = divmod(holders.count, _PAGE_PLACES)
-        last = holders.pages[page] * _PAGE_PLACES + at
-        if not at:
-            self._free_pages.append(holders.pages.pop())
-        if last == place:
-            return None
-        self._rows[place], self._signed[place] = self._rows[last], self._signed[last]
-        return self._rows[place]
-
-    def _take_page(self) -> int:
-        if self._free_pages:
-            return self._free_pages.pop()
-        page = len(self._rows) // _PAGE_PLACES
-        _add_zeros(self._rows, _PAGE_PLACES)
-        _add_zeros(self._signed, _PAGE_PLACES)
-        return page
-
-
-def _add_zeros(column: array[int] | array[float], count: int) -> None:
-    column.frombytes(bytes(count * column.itemsize))
 
 
 def _are_due(state: NDArray[np.float64], flags: NDArray[np.uint8]) -> NDArray[np.bool_]:

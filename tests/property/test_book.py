@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import book as book_module
+from models import places as places_module
 from models.book import ExposureBook, Market, Shown
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def test_the_book_tells_what_plain_sums_tell(steps: list[tuple[object, ...]]) ->
     with pytest.MonkeyPatch.context() as patch:
         # So small that a handful of accounts grows the columns, takes several pages, and is swept in several blocks.
         patch.setattr(book_module, "_GROWTH_ROWS", 2)
-        patch.setattr(book_module, "_PAGE_PLACES", 2)
+        patch.setattr(places_module, "_PAGE_PLACES", 2)
         patch.setattr(book_module, "_BLOCK_ROWS", 3)
         book, model = ExposureBook(_DEADBAND), _Model()
         for at_s, step in enumerate(steps):
