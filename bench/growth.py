@@ -51,7 +51,9 @@ async def send_ticks(settings: Settings, rate: int, seconds: int) -> None:
     started_s, start_ms = time.perf_counter(), time.time_ns() // 10**6
     async with producer(settings) as sender:
         for number in range(rate * seconds):
-            await asyncio.sleep(max(0.0, started_s + number / rate - time.perf_counter()))
+            ahead_s = started_s + number / rate - time.perf_counter()
+            if ahead_s > 0:
+                await asyncio.sleep(ahead_s)
             symbol_id = number % SYMBOLS + 1
             price_e18 = 100 * E18 + (number * 7919 % 2_001 - 1_000) * E18 // 1_000
             key, value = tick(symbol_id, price_e18, start_ms + number * 1000 // rate + 1)
@@ -104,7 +106,7 @@ async def measure(
             "valued_s": round(valued_s, 1),
             "resident_mib": round(resident),
             "resident_kib_an_account": round(resident * 1024 / accounts, 2),
-            "ticks_per_s": rate,
+            "ticks_per_s": round(rate * seconds / took_s),
             "processor_share": round((processor_s(process.process.pid) - processor) / took_s, 2),
             "rows_per_s": round((await end_offset(settings, valuations) - rows) / took_s),
             "oldest_row_s": round(max(oldest_s), 1),
