@@ -83,6 +83,13 @@ def golden_settings(kafka: str, directory: Path, store: str = "memory") -> Setti
 async def assert_as_undisturbed(settings: Settings, undisturbed: Undisturbed, *processes: WorkerProcess) -> None:
     """The same rows and versions in the changelog, in a replica's feed and in the workers; sound valuations."""
     await all_committed(settings)
+
+    async def all_is_owned() -> bool:
+        owned = [partition for process in processes for partition in (await process.status())["partitions"]]
+        return sorted(owned) == list(range(settings.topics.partitions))
+
+    # What a killed worker owned is the others' only when its session is over.
+    await eventually(all_is_owned, 30)
     accounts = await feed_rows(settings, ACCOUNTS)
     held: dict[bytes, Row] = {}
     for process in processes:
