@@ -80,6 +80,7 @@ async def measure(
         ready_s = time.perf_counter() - started_s
 
         async def all_valued() -> bool:
+            # Asking connects anew each time, which the worker would feel.
             await asyncio.sleep(0.2)
             return await end_offset(settings, valuations) >= accounts
 

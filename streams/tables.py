@@ -128,10 +128,11 @@ class Rows:
         """
         row, head = self._stores[table].get(partition, key), order_of_term(self._terms.term(partition))
         if row is not None and not row.startswith(head):
-            self._restate(table, partition, key, head + row[len(head) :], charge)
+            self._restate(table, partition, key, row, charge)
 
     def _restate(self, table: str, partition: int, key: bytes, row: bytes, charge: Charge) -> None:
-        self._put(table, partition, key, row, charge)
+        head = order_of_term(self._terms.term(partition))
+        self._put(table, partition, key, head + row[len(head) :], charge)
         if self.on_restated is not None:
             self.on_restated(table, partition, key)
 
@@ -178,7 +179,7 @@ class Rows:
                 raise Superseded(msg)
             row = self._stores[table].get(partition, key)
             if row is not None:
-                self._restate(table, partition, key, head + row[len(head) :], _UNCHARGED)
+                self._restate(table, partition, key, row, _UNCHARGED)
                 rewritten += 1
         if rewritten:
             self._publisher.flush()

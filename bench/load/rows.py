@@ -55,7 +55,7 @@ def account_row(number: int, positions: int, symbols: int) -> AccountRow:
     quotes = {
         quote_id: Quote(
             quote_id, symbol_id, PositionType(quote_id % 2), OrderType.LIMIT, QuoteStatus.OPENED, HEDGER, (HEDGER,),
-            100 * E18, 100 * E18, 100 * E18, 100 * E18, E18 + number * 10**9, 0, 0, True, 0, 0,  # noqa: FBT003
+            100 * E18, 100 * E18, 100 * E18, 100 * E18, E18 + number * 10**9, 0, 0, True, 0, 0,  # noqa: FBT003 - a field
             _LOCKED, _LOCKED, 10**15, 1_700_000_000, 0, None, None,
         )
         for quote_id, symbol_id in enumerate(symbol_ids, start=number * positions + 1)

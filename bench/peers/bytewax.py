@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+# Installed where this runs, in an environment of its own, and not where it is checked.
 import bytewax.operators as op  # type: ignore[import-not-found]
 import orjson
 from bytewax._bytewax import cli_main  # type: ignore[import-not-found]
