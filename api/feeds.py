@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from streams.topics import DEPLOYMENTS, MARKS, VALUATIONS, WATERMARKS
+from streams.topics import DEPLOYMENTS, MARKETS, MARKS, SUBTOTALS, VALUATIONS, WATERMARKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class RowFeed(Protocol):
@@ -37,6 +37,9 @@ class RowFeed(Protocol):
     async def wait_ready(self) -> None:
         """Wait until ``is_ready``."""
 
+    def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
+        """Call ``on_rows`` with the keys that changed, from now on, after ``rows`` holds their new rows."""
+
 
 # A feed asks its broker every 2 s and waits 3 s for the answer; a longer silence says that it is gone.
 _SILENCE_MS = 5_500
@@ -50,6 +53,8 @@ class Feeds:
     deployments: RowFeed
     marks: RowFeed
     watermarks: RowFeed
+    markets: RowFeed
+    subtotals: RowFeed
 
     def by_table(self) -> dict[str, RowFeed]:
         """Table name → feed."""
@@ -58,6 +63,8 @@ class Feeds:
             DEPLOYMENTS: self.deployments,
             MARKS: self.marks,
             WATERMARKS: self.watermarks,
+            MARKETS: self.markets,
+            SUBTOTALS: self.subtotals,
         }
 
 

@@ -19,7 +19,7 @@ from streams.clock import now_ms
 from streams.feed import Feed
 from streams.reader import TopicMissing
 from streams.settings import BadSettings
-from streams.topics import DEPLOYMENTS, MARKS, VALUATIONS, WATERMARKS, changelog_name
+from streams.topics import DEPLOYMENTS, MARKETS, MARKS, SUBTOTALS, VALUATIONS, WATERMARKS, changelog_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# In the order of ``Feeds``.
+_TABLES = (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS, MARKETS, SUBTOTALS)
 # Requests are answered in ms; what is not after this long is cut, so that everything ends within 5 s.
 _SHUTDOWN_TIMEOUT_S = 1.0
 # A broker is back within seconds; asking more often only fills the log.
@@ -56,11 +58,9 @@ async def run(settings: Settings) -> None:
     if settings.kafka is None:
         msg = "kafka: expected bootstrap servers, found nothing; set TIDEMARK_KAFKA, or use `tidemark up`"
         raise BadSettings(msg)
-    valuations, deployments, marks, watermarks = followed = [
-        Feed(settings.kafka, changelog_name(settings, table)) for table in (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS)
-    ]
+    followed = [Feed(settings.kafka, changelog_name(settings, table)) for table in _TABLES]
     interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), now_ms)
-    app = create_app(settings, Feeds(valuations, deployments, marks, watermarks), interest)
+    app = create_app(settings, Feeds(*followed), interest)
     async with (
         _listening(create_admin_app(app), "admin_port", settings.api.admin_host, settings.api.admin_port),
         _listening(app, "port", settings.api.host, settings.api.port),

@@ -106,7 +106,8 @@ async def measure(
         for key in keys:
             delays.shown(key, decode_row(feed.rows[key]).body["positions"])
 
-    feed = Feed(bootstrap, changelog_name(settings, VALUATIONS), on_rows)
+    feed = Feed(bootstrap, changelog_name(settings, VALUATIONS))
+    feed.listen(on_rows)
     interest = InterestSender(PARTITIONS, lambda: kafka_outlet(settings), now_ms)
     async with worker(settings) as process:
         await process.ready(60)

@@ -22,13 +22,12 @@ class Feed(TopicReader):
     Args:
         bootstrap: Kafka's bootstrap servers.
         topic: The changelog's full name.
-        on_rows: Called in the loop with the keys that changed, after ``rows`` holds their new rows.
     """
 
-    def __init__(self, bootstrap: str, topic: str, on_rows: Callable[[Sequence[bytes]], None] | None = None) -> None:
+    def __init__(self, bootstrap: str, topic: str) -> None:
         super().__init__(bootstrap, topic)
         self._rows: dict[bytes, bytes] = {}
-        self._on_rows = on_rows
+        self._listeners: list[Callable[[Sequence[bytes]], None]] = []
         self.newest_ms = 0
 
     @property
@@ -36,12 +35,17 @@ class Feed(TopicReader):
         """Key → row, as ``models.codec`` encodes it."""
         return self._rows
 
+    def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
+        """Call ``on_rows`` in the loop with the keys that changed, from now on, after ``rows`` holds their new rows."""
+        self._listeners.append(on_rows)
+
     def _take(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
         changed: list[bytes] = []
         for records in fetched.values():
             changed += self._apply(records)
-        if changed and self._on_rows is not None:
-            self._on_rows(changed)
+        if changed:
+            for on_rows in self._listeners:
+                on_rows(changed)
 
     def _apply(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[bytes]:
         rows = self._rows

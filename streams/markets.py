@@ -44,8 +44,10 @@ class Markets:
         self._markets_of: dict[bytes, set[MarketId]] = {}
         self._used: dict[MarketId, UsedMark] = {}
         kafka = settings.bootstrap
-        self.marks = Feed(kafka, changelog_name(settings, MARKS), self._marks_moved)
-        self.names = Feed(kafka, changelog_name(settings, MARKETS), self._names_changed)
+        self.marks = Feed(kafka, changelog_name(settings, MARKS))
+        self.marks.listen(self._marks_moved)
+        self.names = Feed(kafka, changelog_name(settings, MARKETS))
+        self.names.listen(self._names_changed)
         self._watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

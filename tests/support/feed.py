@@ -13,7 +13,7 @@ from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.settings import TopicSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 HEAD_TIME_S = 1_745_970_700
@@ -27,6 +27,7 @@ class FakeFeed:
         self.lag_records = 0
         self.newest_ms = 0
         self.answered_ms = 10**15
+        self._listeners: list[Callable[[Sequence[bytes]], None]] = []
         self._ready = asyncio.Event()
         if ready:
             self._ready.set()
@@ -41,18 +42,25 @@ class FakeFeed:
     def become_ready(self) -> None:
         self._ready.set()
 
+    def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
+        self._listeners.append(on_rows)
+
     def put(self, key: str, version: int, body: Mapping[str, Any]) -> None:
         self.rows[key.encode()] = encode_row(1, version, body)
+        for on_rows in self._listeners:
+            on_rows([key.encode()])
 
 
 class FakeTables:
-    """The api's four tables. ``deployments`` says of each deployment that it is followed, folded and supported."""
+    """The api's tables. ``deployments`` says of each deployment that it is followed, folded and supported."""
 
     def __init__(self, *deployments: str, ready: bool = True) -> None:
         self.valuations = FakeFeed(ready=ready)
         self.deployments = FakeFeed(ready=ready)
         self.marks = FakeFeed(ready=ready)
         self.watermarks = FakeFeed(ready=ready)
+        self.markets = FakeFeed(ready=ready)
+        self.subtotals = FakeFeed(ready=ready)
         for name in deployments:
             self.follow(name)
 
@@ -69,11 +77,15 @@ class FakeTables:
 
     @property
     def feeds(self) -> Feeds:
-        return Feeds(self.valuations, self.deployments, self.marks, self.watermarks)
+        return Feeds(*self._all)
 
     def become_ready(self) -> None:
-        for feed in (self.valuations, self.deployments, self.marks, self.watermarks):
+        for feed in self._all:
             feed.become_ready()
+
+    @property
+    def _all(self) -> tuple[FakeFeed, ...]:
+        return self.valuations, self.deployments, self.marks, self.watermarks, self.markets, self.subtotals
 
 
 def e18(text: str) -> str:

@@ -1,0 +1,20 @@
+"""Instants as users read them: RFC 3339 text for people, nanoseconds since 1970 as decimal text for programs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can write.
+_LAST_MS = 253_402_300_799_999
+
+
+def rfc3339(unix_ms: int) -> str:
+    """The instant in UTC with its milliseconds, such as ``2025-04-29T23:52:57.999Z``; beyond year 9999 its last one."""
+    instant = _EPOCH + timedelta(milliseconds=min(max(unix_ms, 0), _LAST_MS))
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ns_text(unix_ms: int) -> str:
+    """Nanoseconds since 1970 as decimal text: a number of JSON would be rounded by clients that read it as a double."""
+    return f"{unix_ms}000000" if unix_ms > 0 else "0"
