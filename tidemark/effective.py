@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +43,9 @@ def _value(value: object, *, reveal_secrets: bool) -> str:
     match value:
         case SecretStr():
             return json.dumps(value.get_secret_value() if reveal_secrets else str(value))
-        case bool() | int():
+        case bool() | int() | float():
             return json.dumps(value)
-        case str() | Path():
+        case str() | Path() | Decimal():
             return json.dumps(str(value))
         case tuple() | list():
             return f"[{', '.join(_value(item, reveal_secrets=reveal_secrets) for item in value)}]"

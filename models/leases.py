@@ -1,0 +1,228 @@
+"""Limits that hold over several replicas: claims in the order of a log, and who of them was let in.
+
+A replica appends a claim and reads it back: it is granted if the leases before it that still hold leave room. Time is
+the log's own, the broker's stamp on each record; so all who read a partition say the same of each claim in it, whatever
+their clocks. A lease ends ``ttl_ms`` after its claim, or after the last hold that named it, or with its release.
+
+Who begins to read in the middle does not know the leases from before. Until it has read for as long as any lease may
+last, and for what it could not decide then, it counts a claim that may have been granted against others, and does not
+take it for granted: what it says was granted always was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+from models.codec import NUMBER_MAX
+from models.errors import BadRecord
+
+# Long enough for two lost repetitions; what it costs is that the leases of a replica that was killed count for so long.
+LEASE_TTL_MS = 15_000
+LEASE_EVERY_S = 5.0
+# A reader that starts reads back so far. Five minutes are what signed requests are commonly accepted for.
+LEASE_TTL_MAX_MS = 300_000
+# Leases that have ended are looked for so often, in the log's time; it takes 1 ms for 10,000.
+_SWEEP_EVERY_MS = 15_000
+# An owner comes from outside: what is longer goes by its hash, so that keys are bounded.
+_OWNER_MAX_BYTES = 200
+_KEY_MAX_BYTES = 256
+_HOLDER_MAX_CHARACTERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many units of ``name`` an owner may have at a time, each for ``ttl_ms`` unless it is held longer.
+
+    With leases that are not held, ``capacity`` is what is let in within any ``ttl_ms``; of 1, the first wins.
+    """
+
+    name: str
+    capacity: int
+    ttl_ms: int = LEASE_TTL_MS
+
+
+class Claim(msgspec.Struct, tag="claim", tag_field="kind", frozen=True):
+    """``holder`` asks for ``units``; ``number`` is its name for the lease, and used once."""
+
+    holder: str
+    number: int
+    units: int
+    capacity: int
+    ttl_ms: int
+
+
+class Hold(msgspec.Struct, tag="hold", tag_field="kind", frozen=True):
+    """``holder`` still has these leases, each its number and units; a lease that has ended is not revived."""
+
+    holder: str
+    leases: tuple[tuple[int, int], ...]
+    ttl_ms: int
+
+
+class Release(msgspec.Struct, tag="release", tag_field="kind", frozen=True):
+    """``holder`` gives a lease back."""
+
+    holder: str
+    number: int
+
+
+LeaseRecord = Claim | Hold | Release
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[LeaseRecord] = msgspec.json.Decoder(LeaseRecord)
+
+
+def lease_key(limit: Limit, owner: str) -> bytes:
+    """Key of the records of one owner's leases."""
+    name = owner.encode()
+    if len(name) > _OWNER_MAX_BYTES:
+        name = hashlib.sha256(name).hexdigest().encode()
+    return b"%s:%s" % (limit.name.encode(), name)
+
+
+def encode_lease(record: LeaseRecord) -> bytes:
+    """Encode a record of ``leases`` as JSON with its ``kind``."""
+    return _encoder.encode(record)
+
+
+def decode_lease(key: bytes | None, value: bytes | None) -> LeaseRecord:
+    """Decode a record of ``leases``.
+
+    Raises:
+        BadRecord: The key can be none of ours, or the value is no record of a lease.
+    """
+    if not key or len(key) > _KEY_MAX_BYTES:
+        msg = f"expected a limit and its owner, of 1 to {_KEY_MAX_BYTES} bytes, found {key[:80] if key else key!r}"
+        raise BadRecord(msg)
+    try:
+        record = _decoder.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"expected a claim, hold or release of {key!r}, found {value[:80] if value else value!r}: {error}"
+        raise BadRecord(msg) from error
+    if not 0 < len(record.holder) <= _HOLDER_MAX_CHARACTERS or not _is_within_bounds(record):
+        msg = f"expected a holder of 1 to {_HOLDER_MAX_CHARACTERS} characters and numbers within bounds, found {record}"
+        raise BadRecord(msg[:300])
+    return record
+
+
+def _is_within_bounds(record: LeaseRecord) -> bool:
+    match record:
+        case Claim():
+            return (
+                0 <= record.number <= NUMBER_MAX
+                and 0 < record.units <= NUMBER_MAX
+                and 0 < record.capacity <= NUMBER_MAX
+                and 0 < record.ttl_ms <= LEASE_TTL_MAX_MS
+            )
+        case Hold():
+            are_within = all(0 <= number <= NUMBER_MAX and 0 < units <= NUMBER_MAX for number, units in record.leases)
+            return are_within and 0 < record.ttl_ms <= LEASE_TTL_MAX_MS
+        case Release():
+            return 0 <= record.number <= NUMBER_MAX
+
+
+class Verdict(Enum):
+    """What the log says of a lease after a record of it."""
+
+    GRANTED = "granted"
+    REFUSED = "refused"
+    UNSURE = "unsure"
+    """Who reads from the beginning knows; it may have been granted."""
+
+
+class _Lease:
+    __slots__ = ("ends_ms", "is_sure", "units")
+
+    def __init__(self, units: int, ends_ms: int, *, is_sure: bool) -> None:
+        self.units = units
+        self.ends_ms = ends_ms
+        self.is_sure = is_sure
+
+
+class Ledger:
+    """The leases of one partition: the fold of its records.
+
+    Args:
+        begun_ms: The log's time from which on its records are applied; 0 for all of them.
+    """
+
+    def __init__(self, begun_ms: int) -> None:
+        # From here on every lease that holds has been seen.
+        self._complete_ms = begun_ms + LEASE_TTL_MAX_MS if begun_ms else 0
+        self._leases: dict[bytes, dict[tuple[str, int], _Lease]] = {}
+        # A broker's clock may step back, and must not revive what has ended.
+        self._now_ms = 0
+        self._swept_ms = 0
+
+    def __len__(self) -> int:
+        """Leases in memory; those that have ended go within ``_SWEEP_EVERY_MS``."""
+        return sum(map(len, self._leases.values()))
+
+    def claim(self, key: bytes, claim: Claim, at_ms: int) -> Verdict:
+        """Apply a claim that the broker stamped with ``at_ms``."""
+        leases = self._holding(key, at_ms)
+        name = claim.holder, claim.number
+        ends_ms = self._now_ms + claim.ttl_ms
+        lease = leases.get(name)
+        if lease is not None:
+            # The producer sent it twice. Where it was not sure, it may only have been granted now.
+            if not lease.is_sure:
+                lease.ends_ms = max(lease.ends_ms, ends_ms)
+            return Verdict.GRANTED if lease.is_sure else Verdict.UNSURE
+        surely = sum(lease.units for lease in leases.values() if lease.is_sure)
+        at_most = sum(lease.units for lease in leases.values())
+        if surely + claim.units > claim.capacity:
+            return Verdict.REFUSED
+        is_sure = self._now_ms >= self._complete_ms and at_most + claim.units <= claim.capacity
+        self._leases.setdefault(key, leases)[name] = _Lease(claim.units, ends_ms, is_sure=is_sure)
+        return Verdict.GRANTED if is_sure else Verdict.UNSURE
+
+    def hold(self, key: bytes, hold: Hold, at_ms: int) -> list[int]:
+        """Apply a hold that the broker stamped with ``at_ms``.
+
+        Returns:
+            The numbers of leases that it names and that had ended.
+        """
+        leases = self._holding(key, at_ms)
+        ended = []
+        for number, units in hold.leases:
+            lease = leases.get((hold.holder, number))
+            if lease is not None:
+                lease.ends_ms = self._now_ms + hold.ttl_ms
+            elif self._now_ms < self._complete_ms:
+                leases[hold.holder, number] = _Lease(units, self._now_ms + hold.ttl_ms, is_sure=False)
+            else:
+                ended.append(number)
+        if leases:
+            self._leases[key] = leases
+        return ended
+
+    def release(self, key: bytes, release: Release, at_ms: int) -> None:
+        """Apply a release that the broker stamped with ``at_ms``."""
+        self._holding(key, at_ms).pop((release.holder, release.number), None)
+
+    def units(self, key: bytes, at_ms: int, but_of: str = "") -> int:
+        """How many units of a key are leased at most, without those of one holder."""
+        leases = self._leases.get(key, {})
+        return sum(lease.units for (holder, _), lease in leases.items() if holder != but_of and lease.ends_ms > at_ms)
+
+    def _holding(self, key: bytes, at_ms: int) -> dict[tuple[str, int], _Lease]:
+        """The leases of a key that have not ended."""
+        self._now_ms = max(self._now_ms, at_ms)
+        if self._now_ms - self._swept_ms >= _SWEEP_EVERY_MS:
+            self._swept_ms = self._now_ms
+            for one in list(self._leases):
+                self._end(one)
+        return self._end(key)
+
+    def _end(self, key: bytes) -> dict[tuple[str, int], _Lease]:
+        leases = self._leases.get(key, {})
+        for name in [name for name, lease in leases.items() if lease.ends_ms <= self._now_ms]:
+            del leases[name]
+        if not leases:
+            self._leases.pop(key, None)
+        return leases

@@ -1,0 +1,146 @@
+"""``tidemark token issue|show``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from models.errors import TidemarkError
+from streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from api.tokens import TokenKey
+    from streams.settings import AuthSettings
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+class CannotIssue(TidemarkError):
+    """A token cannot be signed with the configured keys. The message says which option or section is missing."""
+
+
+class _Duration(click.ParamType):
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        number, unit = text[:-1], _UNITS_S.get(text[-1:])
+        if unit is None or not (number.isascii() and number.isdigit()) or not int(number):
+            self.fail(f"expected a duration such as 90s, 30m, 24h or 7d, found {text!r}", param, ctx)
+        return int(number) * unit
+
+
+@click.group
+def token() -> None:
+    """Issue tokens for readers, and look into them."""
+
+
+@token.command
+@click.option("--subject", required=True, metavar="NAME", help="Who reads; limits on users go by it.")
+@click.option(
+    "--account",
+    "accounts",
+    required=True,
+    multiple=True,
+    metavar="SCOPE",
+    help="What may be read: DEPLOYMENT:0x…, DEPLOYMENT:* or *. May be given several times.",
+)
+@click.option("--expires", "expires_s", required=True, type=_Duration(), metavar="24h", help="For how long it holds.")
+@click.option("--key", "kid", metavar="KID", help="Which of [auth.keys] signs; needed where there are several.")
+@click.option(
+    "--private-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The private key in PEM, for an EdDSA key, of which the configuration has only the public one.",
+)
+def issue(subject: str, accounts: tuple[str, ...], expires_s: int, kid: str | None, private_key: Path | None) -> None:
+    """Print a token, signed with a key of the configuration.
+
+    \b
+        tidemark token issue --subject desk-1 --account 'main:*' --expires 24h
+    """  # noqa: D301 - click wants its \b as it is
+    import jwt
+
+    from api.tokens import Authenticator, parse_scope, read_key
+    from streams.clock import now_ms
+
+    auth = load_settings().auth
+    kid = _kid(auth, kid)
+    key = read_key(kid, auth.keys[kid])
+    now_s = now_ms() // 1_000
+    scopes = sorted(set(map(parse_scope, accounts)))
+    claims = {"sub": subject, "accounts": scopes, "iat": now_s, "exp": now_s + expires_s}
+    if auth.audience is not None:
+        claims["aud"] = auth.audience
+    signed = jwt.encode(claims, _signing_key(kid, key, private_key), key.algorithm, {"kid": kid})
+    # What the api would refuse is not handed out.
+    Authenticator({kid: key}, auth.audience, lambda: now_s).authenticate(signed)
+    click.echo(signed)
+
+
+@token.command
+@click.argument("text", required=False, metavar="[TOKEN]")
+def show(text: str | None) -> None:
+    """Print what a token says, and whether the configured keys accept it. Without TOKEN it is read from stdin.
+
+    An argument stays in the shell's history; stdin does not.
+    """
+    import jwt
+
+    from api.tokens import Authenticator, NotAuthenticated, read_key
+    from streams.clock import now_ms
+
+    encoded = (text or click.get_text_stream("stdin").read()).strip()
+    auth = load_settings().auth
+    try:
+        decoded = jwt.decode_complete(encoded, options={"verify_signature": False})
+    except (jwt.InvalidTokenError, RecursionError) as error:
+        msg = f"expected a JSON Web Token, found something else: {error}"
+        raise NotAuthenticated(msg) from error
+    click.echo(json.dumps({"header": decoded["header"], "claims": decoded["payload"]}, indent=2))
+    keys = {kid: read_key(kid, key) for kid, key in auth.keys.items()}
+    try:
+        Authenticator(keys, auth.audience, lambda: now_ms() / 1_000).authenticate(encoded)
+    except NotAuthenticated as error:
+        click.echo(f"refused: {error}")
+    else:
+        click.echo("accepted")
+
+
+def _kid(auth: AuthSettings, kid: str | None) -> str:
+    known = ", ".join(auth.keys) or "none"
+    if kid is None and len(auth.keys) != 1:
+        msg = f"expected one key in [auth.keys], or --key KID, found {known}"
+        raise CannotIssue(msg)
+    kid = kid or next(iter(auth.keys))
+    if kid not in auth.keys:
+        msg = f"expected --key to be one of [auth.keys], {known}, found {kid!r}"
+        raise CannotIssue(msg)
+    return kid
+
+
+def _signing_key(kid: str, key: TokenKey, private_key: Path | None) -> bytes | Ed25519PrivateKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    if isinstance(key.key, bytes):
+        if private_key is not None:
+            msg = f"expected no --private-key for {kid}, which signs with its secret"
+            raise CannotIssue(msg)
+        return key.key
+    if private_key is None:
+        msg = f"expected --private-key FILE for {kid}, of which only the public key is configured"
+        raise CannotIssue(msg)
+    try:
+        loaded = load_pem_private_key(private_key.read_bytes(), password=None)
+    except (ValueError, TypeError) as error:
+        msg = f"expected a private key in PEM, without a password, in {private_key}, found none"
+        raise CannotIssue(msg) from error
+    if not isinstance(loaded, Ed25519PrivateKey) or loaded.public_key() != key.key:
+        msg = f"expected the private key of auth.keys.{kid} in {private_key}, found another"
+        raise CannotIssue(msg)
+    return loaded
