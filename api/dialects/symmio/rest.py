@@ -8,9 +8,10 @@ from typing import assert_never
 import orjson
 from aiohttp import web
 
-from api.dialects.symmio.answers import Account, Known, NoSuchAccount, NotKnown
+from api.dialects.symmio.answers import Account, Known
 from api.dialects.symmio.frames import parse_address
 from api.keys import ANSWERS, SETTINGS
+from api.standing import NoSuchAccount, NotKnown
 
 # What is unknown now is usually known after the next price or block.
 _RETRY_AFTER_S = 2

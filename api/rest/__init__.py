@@ -1,0 +1,1 @@
+"""``/v1``: what the websocket's channels say, for those who ask once. ``api/openapi.yaml`` is the contract."""

@@ -1,0 +1,149 @@
+"""What a request asks for, found in the tables, or the problem that it is not there or not known."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+
+from api.auth import principal_of
+from api.keys import FEEDS, SETTINGS, STANDINGS
+from api.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
+from api.rest.query import bad_parameter
+from api.standing import NoSuchAccount, NotKnown, Standing, Unsupported
+from models.codec import decode_order, decode_row
+from models.errors import BadRow
+from models.ids import account_key
+from models.symmio.valuation import NOBODY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aiohttp import web
+
+    from api.feeds import RowFeed
+
+_ACCOUNT_NAME = "account"
+_ACCOUNT = re.compile(r"([a-z0-9][a-z0-9-]*):(0x[0-9a-f]{40})", re.IGNORECASE)
+
+
+class AccountId(NamedTuple):
+    """An account of a deployment that is served; ``address`` is in lower case."""
+
+    deployment: str
+    address: str
+
+    @property
+    def key(self) -> str:
+        """Key of its rows, which is how users name it."""
+        return account_key(self.deployment, self.address).decode()
+
+
+class KnownAccount(NamedTuple):
+    """An account's row as it may be shown: ``body`` is None while its deployment is unsupported."""
+
+    key: str
+    row: bytes
+    body: dict[str, Any] | None
+
+
+def parse_account(text: str, deployments: Iterable[str]) -> AccountId | None:
+    """Read ``<deployment>:<address>``, in any case; None where it is none of a deployment that is served."""
+    match = _ACCOUNT.fullmatch(text)
+    if match is None:
+        return None
+    deployment, address = match[1].lower(), match[2].lower()
+    return AccountId(deployment, address) if deployment in deployments else None
+
+
+def account_expected(deployments: Iterable[str]) -> str:
+    """What is expected where an account is to be named, as a sentence goes on."""
+    return f"<deployment>:<0x address> with a deployment of {', '.join(deployments)}"
+
+
+def account_of_path(request: web.Request) -> AccountId:
+    """The account that the path names.
+
+    Raises:
+        Problem: It names none.
+    """
+    text, deployments = request.match_info[_ACCOUNT_NAME], request.app[SETTINGS].deployments
+    account = parse_account(text, deployments)
+    if account is None:
+        raise bad_parameter(_ACCOUNT_NAME, account_expected(deployments), text)
+    return account
+
+
+def known_account(request: web.Request, account: AccountId) -> KnownAccount:
+    """Find an account; one that the client may not read looks like one that does not exist.
+
+    Raises:
+        Problem: There is no such account, or it is not known.
+    """
+    standings = request.app[STANDINGS]
+    if principal_of(request).may_read(account.key):
+        said = standings.of(account.deployment, account.address)
+    else:
+        said = standings.missing(account.deployment)
+    if isinstance(said, Standing):
+        try:
+            body = decode_row(said.row).body
+        except BadRow as error:
+            raise unreadable_account(account.key) from error
+        if body.get("status") != NOBODY:
+            return KnownAccount(account.key, said.row, body)
+        said = standings.missing(account.deployment)
+    match said:
+        case Unsupported(row=row):
+            return KnownAccount(account.key, row, None)
+        case NoSuchAccount():
+            detail = f"no account {account.address} in deployment {account.deployment}"
+            raise Problem(NO_SUCH_ACCOUNT, detail)
+        case NotKnown(reason=reason):
+            raise Problem(NOT_KNOWN, reason)
+        case _:
+            assert_never(said)
+
+
+def unreadable_account(key: str) -> Problem:
+    """The problem of an account whose row does not decode."""
+    return Problem(NOT_KNOWN, f"the row of account {key} cannot be read")
+
+
+def readable(request: web.Request) -> Callable[[bytes, str], bool]:
+    """Tell of accounts, by key and deployment, whether the client is shown them; lists leave the others out.
+
+    Rows of a deployment that is no longer served stay in the tables.
+    """
+    principal = principal_of(request)
+    wholly = {name: principal.may_read_all_of(name) for name in request.app[SETTINGS].deployments}
+    return lambda key, deployment: deployment in wholly and (wholly[deployment] or principal.may_read(key.decode()))
+
+
+def expect_read(feed: RowFeed, table: str) -> None:
+    """Refuse to answer from a table that is still being read: what is missing would look as if it did not exist.
+
+    Raises:
+        Problem: It is.
+    """
+    if not feed.is_ready:
+        raise Problem(NOT_KNOWN, f"table {table} is still being read, try again in some seconds")
+
+
+def unsupported_deployments(request: web.Request) -> set[str]:
+    """The deployments whose figures are unknown, whatever their rows say.
+
+    Raises:
+        Problem: It cannot be told of one.
+    """
+    expect_read(request.app[FEEDS].deployments, "deployments")
+    standings = request.app[STANDINGS]
+    try:
+        return {name for name in request.app[SETTINGS].deployments if standings.open_gap(name) is not None}
+    except BadRow as error:
+        raise Problem(NOT_KNOWN, "which deployments are supported cannot be read out of their rows") from error
+
+
+def etag_of(request: web.Request, row: bytes) -> str:
+    """``<epoch>-<term>.<version>``: what the websocket calls epoch and seq."""
+    term, version = decode_order(row)
+    return f"{request.app[SETTINGS].epoch}-{term}.{version}"

@@ -1,0 +1,92 @@
+"""A deployment's sums over all partitions: each hedger's, each symbol's, and that of the accounts.
+
+They add up bodies of ``subtotals`` rows. Money that is unknown in one of them is unknown in the sum, and absent from
+the view: never a partial sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.errors import BadRow
+from models.instants import ns_text, rfc3339
+from models.money import format_e18
+from models.symmio.subtotals import HEDGER, SYMBOL
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+View = dict[str, Any]
+
+AMOUNTS: Mapping[str, tuple[str, ...]] = {
+    HEDGER: ("upnl", "notional"),
+    SYMBOL: ("long_quantity", "short_quantity", "long_notional", "short_notional"),
+}
+"""The 1e18-scaled amounts in a body, by kind of sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A sum, or an addend of one.
+
+    ``amounts_e18`` holds None where an amount is unknown; ``as_of_ms`` is None where nothing is in the sum.
+    """
+
+    positions: int
+    unpriced: int
+    amounts_e18: Mapping[str, int | None]
+    as_of_ms: int | None
+
+    def view(self) -> View:
+        """The sum as users see it; what is unknown is absent."""
+        money = {name: format_e18(value) for name, value in self.amounts_e18.items() if value is not None}
+        view: View = {"positions": self.positions, "unpriced": self.unpriced, **money}
+        if self.as_of_ms is not None:
+            view |= {"as_of": rfc3339(self.as_of_ms), "as_of_ns": ns_text(self.as_of_ms)}
+        return view
+
+
+def decode_sum(kind: str, body: Mapping[str, Any]) -> Sum:
+    """Read the body of a ``subtotals`` row.
+
+    Args:
+        kind: ``HEDGER`` or ``SYMBOL``.
+        body: The body.
+
+    Raises:
+        BadRow: The body lacks what it must have.
+    """
+    try:
+        amounts = {name: None if (text := body[name]) is None else int(text) for name in AMOUNTS[kind]}
+        return Sum(body["positions"], body["unpriced"], amounts, body["as_of_ms"])
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"expected the body of a {kind} row of subtotals, found {dict(body)!r:.200} ({error!r})"
+        raise BadRow(msg) from error
+
+
+def add_up(kind: str, sums: Collection[Sum]) -> Sum:
+    """The sum of ``sums``, all of one kind, as of the oldest addend."""
+    return Sum(
+        positions=sum(one.positions for one in sums),
+        unpriced=sum(one.unpriced for one in sums),
+        amounts_e18={name: _added([one.amounts_e18[name] for one in sums]) for name in AMOUNTS[kind]},
+        as_of_ms=min((one.as_of_ms for one in sums if one.as_of_ms is not None), default=None),
+    )
+
+
+def accounts_sum(hedgers: Collection[Sum]) -> Sum:
+    """What all accounts have together: every position has one hedger, whose uPnL is minus the account's."""
+    total = add_up(HEDGER, hedgers)
+    upnl_e18 = total.amounts_e18["upnl"]
+    amounts = {**total.amounts_e18, "upnl": None if upnl_e18 is None else -upnl_e18}
+    return Sum(total.positions, total.unpriced, amounts, total.as_of_ms)
+
+
+def _added(amounts_e18: Collection[int | None]) -> int | None:
+    total_e18 = 0
+    for amount_e18 in amounts_e18:
+        if amount_e18 is None:
+            return None
+        total_e18 += amount_e18
+    return total_e18
