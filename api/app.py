@@ -2,64 +2,165 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+import uuid
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api import responses
-from api.dashboard.board import Board
+from api.accounts import Accounts
+from api.addresses import ClientAddresses
+from api.assets.webjars import DIRECTORY, Webjars
+from api.auth import Guard, authentication
 from api.dashboard.routes import routes as dashboard_routes
+from api.delivery.connections import Connections
+from api.delivery.hub import Hub
+from api.dialects.native.directory import Directory
+from api.dialects.native.pulse import Pulse
+from api.dialects.native.socket import NativeEndpoint
 from api.dialects.symmio import upnl_ws
 from api.dialects.symmio.answers import Answers
 from api.dialects.symmio.routes import routes as symmio_routes
+from api.dialects.symmio.upnl_ws import UpnlEndpoint
+from api.documents.routes import PATHS as DOCUMENTS
+from api.documents.routes import routes as documents_routes
 from api.health import healthz, readyz
-from api.keys import ANSWERS, BOARD, CLOCK_MS, FEEDS, METRICS, SETTINGS, SOCKETS, UPNL_INTERVAL_S
+from api.keys import (
+    ACCOUNTS,
+    ANSWERS,
+    CLOCK_MS,
+    CONNECTIONS,
+    FEEDS,
+    HUB,
+    METRICS,
+    REPLICA,
+    SETTINGS,
+    SOURCES,
+    STANDINGS,
+    TOTALS,
+)
+from api.limits import TokenBuckets
 from api.metrics import ApiMetrics
-from api.sockets import Sockets
+from api.problems import errors_as_problems
+from api.rest.routes import routes as rest_routes
+from api.sources import Sources
+from api.standing import Standings
+from api.tokens import authenticator_of
+from api.totals import Totals
 from streams.clock import now_ms
+from streams.leases import Leases
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from api.feeds import Feeds
     from api.interest import InterestSink
     from streams.settings import Settings
 
+# What needs no token: what says nothing of accounts, and the websocket that is told in its first message.
+_PUBLIC = {"/", "/dashboard", "/assets/{library}/{path}", "/healthz", "/readyz", "/v1/ws", *DOCUMENTS}
+
 # First parts of root paths: a deployment of that name would be shadowed by them.
-_RESERVED_NAMES = {"ws", "api", "upnl-ws", "upnl-a", "dashboard", "status", "accounts", "healthz", "readyz"}
+_RESERVED_NAMES = {
+    "ws",
+    "api",
+    "upnl-ws",
+    "upnl-a",
+    "assets",
+    "docs",
+    "v1",
+    "dashboard",
+    "status",
+    "accounts",
+    "healthz",
+    "readyz",
+}
 
 
 def create_app(
     settings: Settings,
     feeds: Feeds,
     interest: InterestSink,
+    leases: Leases | None = None,
     *,
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
     clock_ms: Callable[[], int] = now_ms,
 ) -> web.Application:
-    """Make the public application. It neither starts nor stops ``feeds`` and ``interest``.
+    """Make the public application. It neither starts nor stops ``feeds``, ``interest`` and ``leases``.
+
+    Without ``leases``, limits that hold over all replicas hold on this one alone.
 
     Raises:
         BadSettings: No deployment is configured, or one has the name of a path of ours.
     """
     _check_deployments(settings)
-    app = web.Application(middlewares=[responses.count_requests, responses.errors_as_json, responses.answer_preflight])
+    limits = settings.api.limits
+    addresses = ClientAddresses(settings.api.trusted_proxies)
+    failures = TokenBuckets(limits.failed_authentications_per_minute / 60, limits.failed_authentications_per_minute)
+    guard = Guard(authenticator_of(settings.auth, lambda: clock_ms() / 1000), failures, time.monotonic)
+    app = web.Application(
+        middlewares=[
+            responses.count_requests,
+            responses.errors_as_json,
+            errors_as_problems,
+            responses.answer_preflight,
+            authentication(guard, addresses, _PUBLIC),
+        ]
+    )
     app[SETTINGS] = settings
     app[FEEDS] = feeds
-    app[ANSWERS] = Answers(feeds, settings.topics.partitions, clock_ms, interest)
-    app[BOARD] = Board(feeds)
+    app[STANDINGS] = Standings(feeds, settings.topics.partitions, clock_ms)
+    app[ANSWERS] = Answers(app[STANDINGS], interest)
+    app[ACCOUNTS] = Accounts(feeds)
+    app[TOTALS] = Totals(feeds)
+    app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
+    app[REPLICA] = uuid.uuid4().hex
     app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
-    app[METRICS].watched_accounts.set_function(lambda: app[ANSWERS].accounts_watched)
-    app[SOCKETS] = Sockets()
-    app[UPNL_INTERVAL_S] = upnl_interval_s
+    hub = app[HUB] = Hub()
+    app[CONNECTIONS] = Connections(hub, app[METRICS], settings.api.drain_s)
+    upnl = UpnlEndpoint(app[CONNECTIONS], hub, app[ANSWERS], app[METRICS], upnl_interval_s)
+    directory = Directory(
+        settings.epoch,
+        tuple(settings.deployments),
+        feeds,
+        totals=app[TOTALS],
+        hub=hub,
+        interest=interest,
+        is_unsupported=lambda name: app[STANDINGS].open_gap(name) is not None,
+    )
+    leases = Leases(settings) if leases is None else leases
+    for collector in leases.collectors:
+        app[METRICS].registry.register(collector)
+    native = NativeEndpoint(
+        settings,
+        leases=leases,
+        connections=app[CONNECTIONS],
+        hub=hub,
+        directory=directory,
+        pulse=Pulse(settings, feeds, app[SOURCES], clock_ms),
+        guard=guard,
+        addresses=addresses,
+        clock_ms=clock_ms,
+    )
+    app[METRICS].watched_accounts.set_function(
+        lambda: len({*app[ANSWERS].watched_accounts, *directory.watched_accounts})
+    )
+    app[METRICS].deliver(hub, directory)
     app[CLOCK_MS] = clock_ms
     app.on_response_prepare.append(responses.set_headers)
     app.on_shutdown.append(_drain)
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     app.add_routes(dashboard_routes())
-    app.add_routes(symmio_routes(tuple(settings.deployments)))
+    app.add_routes(Webjars(DIRECTORY).routes())
+    app.add_routes([web.get("/v1/ws", native.serve)])
+    app.add_routes(rest_routes())
+    app.add_routes(documents_routes())
+    app.add_routes(symmio_routes(tuple(settings.deployments), upnl))
+    app.cleanup_ctx.append(_waking(upnl.wake_when_warm, directory.wake_when_ready))
     return app
 
 
@@ -69,14 +170,27 @@ def create_admin_app(public: web.Application) -> web.Application:
     app[SETTINGS] = public[SETTINGS]
     app[FEEDS] = public[FEEDS]
     app[METRICS] = public[METRICS]
-    app[SOCKETS] = public[SOCKETS]
+    app[CONNECTIONS] = public[CONNECTIONS]
     app[CLOCK_MS] = public[CLOCK_MS]
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics)])
     return app
 
 
 async def _drain(app: web.Application) -> None:
-    await app[SOCKETS].drain()
+    await app[CONNECTIONS].drain()
+
+
+def _waking(*waits: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:
+    """What is told to those who asked before the tables were read."""
+
+    async def wake(_app: web.Application) -> AsyncIterator[None]:
+        tasks = [asyncio.ensure_future(wait()) for wait in waits]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    return wake
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api.dashboard.board import Board
+from api.accounts import Accounts
+from api.delivery.connections import Connections
+from api.delivery.hub import Hub
 from api.dialects.symmio.answers import Answers
 from api.feeds import Feeds
 from api.metrics import ApiMetrics
-from api.sockets import Sockets
+from api.sources import Sources
+from api.standing import Standings
+from api.totals import Totals
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,8 +23,12 @@ if TYPE_CHECKING:
 SETTINGS = web.AppKey("settings", Settings)
 FEEDS = web.AppKey("feeds", Feeds)
 ANSWERS = web.AppKey("answers", Answers)
-BOARD = web.AppKey("board", Board)
 METRICS = web.AppKey("metrics", ApiMetrics)
-SOCKETS = web.AppKey("sockets", Sockets)
-UPNL_INTERVAL_S = web.AppKey("upnl_interval_s", float)
+HUB = web.AppKey("hub", Hub)
+CONNECTIONS = web.AppKey("connections", Connections)
+ACCOUNTS = web.AppKey("accounts", Accounts)
+REPLICA = web.AppKey("replica", str)
+SOURCES = web.AppKey("sources", Sources)
+TOTALS = web.AppKey("totals", Totals)
+STANDINGS = web.AppKey("standings", Standings)
 CLOCK_MS: web.AppKey[Callable[[], int]] = web.AppKey("clock_ms")

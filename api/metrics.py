@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.deployments import deployment_progress
@@ -14,6 +14,10 @@ from api.feeds import behind_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from prometheus_client import Metric
+
+    from api.delivery.hub import Hub
+    from api.dialects.native.directory import Directory
     from api.feeds import Feeds
     from streams.settings import Settings
 
@@ -70,10 +74,50 @@ class ApiMetrics:
             ["route", "status"],
             registry=self.registry,
         )
+        self.closes = Counter(
+            "tidemark_api_closes",
+            "Websockets that ended, by close code",
+            ["endpoint", "code"],
+            registry=self.registry,
+        )
         # What has not happened yet is 0, not missing.
         self.connections.labels(UPNL_WS)
         self.first_frame_seconds.labels(UPNL_WS)
         self.frames.labels(UPNL_WS, "figures")
+
+    def deliver(self, hub: Hub, directory: Directory) -> None:
+        """Report what is delivered by ``hub`` to the subscriptions of ``directory``."""
+        self.registry.register(_DeliveryCollector(hub, directory))
+
+
+class _DeliveryCollector(Collector):
+    """Reads the hub's own counts when it is scraped: a counter's lock a message would cost as much as encoding it."""
+
+    def __init__(self, hub: Hub, directory: Directory) -> None:
+        self._hub = hub
+        self._directory = directory
+
+    def collect(self) -> Iterable[Metric]:
+        hub = self._hub
+        subscriptions = GaugeMetricFamily("tidemark_api_subscriptions", "Subscriptions of /v1/ws", labels=["channel"])
+        for channel, count in self._directory.counts().items():
+            subscriptions.add_metric([channel], count)
+        return (
+            subscriptions,
+            CounterMetricFamily("tidemark_api_messages", "Messages handed to the transport", hub.messages),
+            CounterMetricFamily(
+                "tidemark_api_conflated_changes", "Changes that found an older one still waiting", hub.conflated
+            ),
+            CounterMetricFamily("tidemark_api_turns", "Turns of the loop in which messages were written", hub.turns),
+            CounterMetricFamily("tidemark_api_turn_seconds", "Time those turns took", hub.busy_s),
+            CounterMetricFamily(
+                "tidemark_api_slow_closes", "Connections closed because their clients did not read", hub.slow_closes
+            ),
+            GaugeMetricFamily(
+                "tidemark_api_blocked_connections", "Connections whose clients do not read what waits", hub.blocked
+            ),
+            GaugeMetricFamily("tidemark_api_outbox_bytes", "Bytes of answers that wait for them", hub.control_bytes),
+        )
 
 
 class _FeedCollector(Collector):

@@ -18,14 +18,19 @@ _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "App-Name, Content-Type, Authorization",
+    "Access-Control-Expose-Headers": "ETag, Retry-After",
     "Access-Control-Max-Age": "86400",
 }
+_CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+# What tells a client how to do better.
+_KEPT_HEADERS = {"Allow", "Retry-After", "Upgrade", "WWW-Authenticate"}
 # Figures change every second; a browser may keep a copy only to ask whether it still holds.
 _CACHE = "no-cache"
 
@@ -34,6 +39,7 @@ async def set_headers(_request: web.Request, response: web.StreamResponse) -> No
     """Add the headers every answer carries; a signal handler for ``on_response_prepare``."""
     if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
         response.headers.update(_CORS | _SECURITY)
+        response.headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
         response.headers.setdefault("Cache-Control", _CACHE)
 
 
@@ -52,8 +58,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except web.HTTPClientError as error:
         response = error_response(HTTPStatus(error.status), f"{error.reason}: {request.method} {request.path}")
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+        for name in _KEPT_HEADERS & error.headers.keys():
+            response.headers[name] = error.headers[name]
         return response
 
 

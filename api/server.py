@@ -17,9 +17,19 @@ from api.interest import InterestSender, kafka_outlet
 from models.errors import TidemarkError
 from streams.clock import now_ms
 from streams.feed import Feed
+from streams.leases import Leases
 from streams.reader import TopicMissing
 from streams.settings import BadSettings
-from streams.topics import DEPLOYMENTS, MARKETS, MARKS, SUBTOTALS, VALUATIONS, WATERMARKS, changelog_name
+from streams.topics import (
+    DEPLOYMENTS,
+    INSTRUMENTS,
+    MARKETS,
+    MARKS,
+    SUBTOTALS,
+    VALUATIONS,
+    WATERMARKS,
+    changelog_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # In the order of ``Feeds``.
-_TABLES = (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS, MARKETS, SUBTOTALS)
+_TABLES = (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS, MARKETS, SUBTOTALS, INSTRUMENTS)
 # Requests are answered in ms; what is not after this long is cut, so that everything ends within 5 s.
 _SHUTDOWN_TIMEOUT_S = 1.0
 # A broker is back within seconds; asking more often only fills the log.
@@ -45,7 +55,7 @@ class FeedEnded(TidemarkError):
 
 
 async def run(settings: Settings) -> None:
-    """Serve until cancelled; then feeds stop, websockets are closed with 1001, and requests finish.
+    """Serve until cancelled; then feeds stop, websockets are closed, and requests finish.
 
     Sockets are accepted at once, also while Kafka cannot be reached or a table is still being read. The workers are
     told which accounts are watched; that is taken back when the feeds stop.
@@ -60,7 +70,8 @@ async def run(settings: Settings) -> None:
         raise BadSettings(msg)
     followed = [Feed(settings.kafka, changelog_name(settings, table)) for table in _TABLES]
     interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), now_ms)
-    app = create_app(settings, Feeds(*followed), interest)
+    leases = Leases(settings)
+    app = create_app(settings, Feeds(*followed), interest, leases)
     async with (
         _listening(create_admin_app(app), "admin_port", settings.api.admin_host, settings.api.admin_port),
         _listening(app, "port", settings.api.host, settings.api.port),
@@ -70,6 +81,7 @@ async def run(settings: Settings) -> None:
                 for feed in followed:
                     tasks.create_task(_follow(feed), name=f"follow {feed.topic}")
                 tasks.create_task(_tell(interest), name="tell interest")
+                tasks.create_task(_keep(leases), name="keep leases")
         except ExceptionGroup as group:
             # The first failure ended the others.
             raise group.exceptions[0] from None
@@ -91,6 +103,14 @@ async def _follow(feed: Feed) -> None:
         raise FeedEnded(msg) from error
     finally:
         await feed.stop()
+
+
+async def _keep(leases: Leases) -> None:
+    leases.start()
+    try:
+        await leases.closed()
+    finally:
+        await leases.stop()
 
 
 async def _tell(interest: InterestSender) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def api_settings(*deployments: str, api: ApiSettings | None = None) -> Settings:
     """Settings of an api that serves ``deployments``, without Kafka."""
     return Settings(
         deployments={name: DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40) for name in deployments},
-        api=api or ApiSettings(),
+        api=api or ApiSettings(drain_s=0.05),
     )
 
 
@@ -35,16 +36,21 @@ class FakeInterest:
     """Holds what it is told: the keys of the accounts that are watched, and all that ever were, in order."""
 
     def __init__(self) -> None:
-        self.watched: set[bytes] = set()
+        self._watchers: Counter[bytes] = Counter()
         self.ever_watched: list[bytes] = []
 
+    @property
+    def watched(self) -> set[bytes]:
+        return {account for account, watchers in self._watchers.items() if watchers}
+
     def watch(self, account: bytes) -> None:
-        assert account not in self.watched
-        self.watched.add(account)
-        self.ever_watched.append(account)
+        if not self._watchers[account]:
+            self.ever_watched.append(account)
+        self._watchers[account] += 1
 
     def unwatch(self, account: bytes) -> None:
-        self.watched.remove(account)
+        self._watchers[account] -= 1
+        assert self._watchers[account] >= 0
 
 
 def _now_ms() -> int:

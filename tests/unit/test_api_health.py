@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from api.app import create_app
-from api.keys import METRICS, SOCKETS
+from api.keys import CONNECTIONS, METRICS
 from tests.support.api import FakeInterest, api_settings, metric, serving, serving_admin
 from tests.support.feed import FakeTables, unsupported_body
 
@@ -22,8 +22,9 @@ async def test_both_ports_say_alive_while_tables_are_cold() -> None:
 async def test_not_ready_until_every_feed_is_read_to_its_end() -> None:
     tables = FakeTables("main", ready=False)
     async with serving(tables) as client, serving_admin(client.app) as admin:
-        for feed in (tables.valuations, tables.deployments, tables.marks):
-            feed.become_ready()
+        for feed in tables.feeds.by_table().values():
+            if feed is not tables.watermarks:
+                feed.become_ready()
         async with admin.get("/readyz") as response:
             cold = await response.json()
         tables.watermarks.become_ready()
@@ -76,7 +77,7 @@ async def test_an_unsupported_deployment_is_named_and_does_not_stop_the_others()
 
 async def test_not_ready_once_the_server_goes_away() -> None:
     async with serving(FakeTables("main")) as client, serving_admin(client.app) as admin:
-        await client.app[SOCKETS].drain()
+        await client.app[CONNECTIONS].drain()
         async with admin.get("/readyz") as response:
             assert (503, ["the server is going away"]) == (response.status, (await response.json())["reasons"])
 

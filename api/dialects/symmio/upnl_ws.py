@@ -6,33 +6,39 @@ ever sent: no acknowledgement, no error, no text heartbeat. What is due while th
 
 from __future__ import annotations
 
-import asyncio
 import math
-import socket as os_socket
-from contextlib import suppress
 from typing import TYPE_CHECKING, assert_never
 
-from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType
 
-from api.dialects.symmio.answers import Account, Answers, Known, NoSuchAccount, NotKnown
+from api.delivery.dialect import Dialect
+from api.delivery.subscription import Subscription
+from api.dialects.symmio.answers import Account, Known
 from api.dialects.symmio.frames import parse_address
-from api.keys import ANSWERS, METRICS, SOCKETS, UPNL_INTERVAL_S
 from api.metrics import UPNL_WS
-from api.sockets import CLOSE_TIMEOUT_S
+from api.standing import NoSuchAccount, NotKnown
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
+    from api.delivery.connections import Connections
+    from api.delivery.hub import Hub
+    from api.delivery.outbox import Outbox
+    from api.dialects.symmio.answers import Answers
     from api.metrics import ApiMetrics
 
 # Clients were written against a server that sends every 2 s; faster only costs, slower looks stale to them.
 INTERVAL_S = 2.0
-# A client that vanished without a word is noticed after 1.5 of these.
-_PING_S = 20.0
-# Larger than any message worth ignoring, small enough that a flood of them does not fill memory.
-_MAX_MESSAGE_BYTES = 65_536
-# Some ten frames that the kernel did not take: the client does not read, and older frames are worth nothing to it.
-_UNSENT_LIMIT_BYTES = 4_096
-# The kernel would otherwise keep megabytes for a client that does not read: hours of old frames of this size.
-_KERNEL_BUFFER_BYTES = 8_192
+_DIALECT = Dialect(
+    name=UPNL_WS,
+    batches=False,
+    # Larger than any message worth ignoring, small enough that a flood of them does not fill memory.
+    max_message_bytes=65_536,
+    # Some ten frames that the kernel did not take: the client does not read, and older frames are worth nothing to it.
+    unsent_bytes=4_096,
+    # The kernel would otherwise keep megabytes for a client that does not read: hours of old frames of this size.
+    kernel_bytes=8_192,
+)
 _UNKNOWN_ADDRESS_FRAME = b"{}"
 
 
@@ -41,119 +47,117 @@ def next_due_s(due_s: float, now_s: float, interval_s: float) -> float:
     return due_s + interval_s * (math.floor((now_s - due_s) / interval_s) + 1)
 
 
-async def serve(request: web.Request, deployment: str) -> web.WebSocketResponse:
-    """Serve one socket until the client or the server goes away."""
-    socket = web.WebSocketResponse(
-        heartbeat=_PING_S, timeout=CLOSE_TIMEOUT_S, max_msg_size=_MAX_MESSAGE_BYTES, compress=False
-    )
-    await socket.prepare(request)
-    _bound_kernel_buffer(socket)
-    sockets, metrics = request.app[SOCKETS], request.app[METRICS]
-    session = _Session(request, socket, deployment)
-    with sockets.opened(socket), metrics.connections.labels(UPNL_WS).track_inprogress():
-        if sockets.draining:
-            await socket.close(code=WSCloseCode.GOING_AWAY)
-            return socket
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                sending = tasks.create_task(session.send_on_schedule())
-                await session.read_addresses()
-                sending.cancel()
-        finally:
-            session.forget_account()
-    return socket
+class UpnlEndpoint:
+    """Serves ``upnl-ws``.
 
+    Args:
+        connections: The open ones.
+        hub: Sends.
+        answers: Tell what may be said about an account.
+        metrics: Count what is sent and what is not.
+        interval_s: From one frame to the next.
+    """
 
-def _bound_kernel_buffer(socket: web.WebSocketResponse) -> None:
-    connection = socket.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_SNDBUF, _KERNEL_BUFFER_BYTES)
+    def __init__(
+        self, connections: Connections, hub: Hub, answers: Answers, metrics: ApiMetrics, interval_s: float
+    ) -> None:
+        self._connections = connections
+        self._hub = hub
+        self._answers = answers
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._cold: set[_Upnl] = set()
 
+    async def wake_when_warm(self) -> None:
+        """Answer those who asked before the tables were read, as soon as they are."""
+        await self._answers.wait_warm()
+        cold, self._cold = self._cold, set()
+        for upnl in cold:
+            upnl.begin()
 
-class _Session:
-    """One client: the account it asked for last, and the schedule of its frames."""
-
-    def __init__(self, request: web.Request, socket: web.WebSocketResponse, deployment: str) -> None:
-        self._socket = socket
-        self._transport = request.transport
-        self._deployment = deployment
-        self._answers: Answers = request.app[ANSWERS]
-        self._metrics: ApiMetrics = request.app[METRICS]
-        self._interval_s = request.app[UPNL_INTERVAL_S]
-        self._clock_s = asyncio.get_running_loop().time
-        self._account: Account | None = None
-        self._asked = asyncio.Event()
-        self._unanswered_since_s: float | None = None
-
-    async def read_addresses(self) -> None:
-        """Take every address the client sends, until it goes away."""
-        async for message in self._socket:
-            match message.type:
-                case WSMsgType.TEXT:
-                    address = parse_address(message.data)
-                    if address is None:
-                        self._ignored("not_an_address")
-                    else:
-                        self._ask(Account(self._deployment, address))
-                case WSMsgType.ERROR:
-                    too_large = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
-                    self._ignored("too_large" if too_large else "broken_frame")
-                case _:
-                    self._ignored("not_text")
-
-    async def send_on_schedule(self) -> None:
-        """Send the account's object when it is asked for, and then on schedule."""
-        due_s: float | None = None
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(due_s):
-                    await self._asked.wait()
-            if self._asked.is_set():
-                await self._answers.wait_warm()
-                self._asked.clear()
-                due_s = self._clock_s()
-            if due_s is None or self._account is None:
-                continue
+    async def serve(self, request: web.Request, deployment: str) -> web.StreamResponse:
+        """Serve one socket until the client or the server goes away."""
+        async with self._connections.accepted(request, _DIALECT) as outbox:
+            upnl = _Upnl(outbox, self._hub, self._answers, self._metrics, self._interval_s)
             try:
-                await self._send(self._account)
-            except ClientConnectionResetError:
-                return
-            due_s = next_due_s(due_s, self._clock_s(), self._interval_s)
+                async for message in outbox.connection.messages():
+                    match message.type:
+                        case WSMsgType.TEXT:
+                            self._ask(upnl, deployment, message.data)
+                        case WSMsgType.ERROR:
+                            too_large = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
+                            self._ignored("too_large" if too_large else "broken_frame")
+                        case _:
+                            self._ignored("not_text")
+            finally:
+                self._cold.discard(upnl)
+                upnl.end()
+            return outbox.connection.response
 
-    def forget_account(self) -> None:
-        """Give up the account; its answer need not be kept for this client."""
+    def _ask(self, upnl: _Upnl, deployment: str, text: str) -> None:
+        address = parse_address(text)
+        if address is None:
+            self._ignored("not_an_address")
+            return
+        upnl.ask(Account(deployment, address))
+        if self._answers.is_warm:
+            upnl.begin()
+        else:
+            self._cold.add(upnl)
+
+    def _ignored(self, reason: str) -> None:
+        self._metrics.ignored_messages.labels(UPNL_WS, reason).inc()
+
+
+class _Upnl(Subscription):
+    """The account that a client asked for last, and the schedule of its frames."""
+
+    __slots__ = ("_account", "_answers", "_asked_s", "_hub", "_interval_s", "_metrics")
+
+    def __init__(self, outbox: Outbox, hub: Hub, answers: Answers, metrics: ApiMetrics, interval_s: float) -> None:
+        super().__init__(outbox)
+        self._hub = hub
+        self._answers = answers
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._account: Account | None = None
+        self._asked_s: float | None = None
+
+    def ask(self, account: Account) -> None:
+        """Show another account, or the same anew; what was due of the one before is not sent."""
+        self.end()
+        self._answers.watch(account)
+        self._account = account
+        self._asked_s = self._hub.now_s()
+
+    def begin(self) -> None:
+        """Send at once, and every interval from now on."""
+        self._hub.at(self, self._hub.now_s())
+
+    def end(self) -> None:
+        """Send nothing more; the account's answer need not be kept for this client."""
+        self._hub.forget(self)
         if self._account is not None:
             self._answers.unwatch(self._account)
             self._account = None
 
-    def _ask(self, account: Account) -> None:
-        self.forget_account()
-        self._answers.watch(account)
-        self._account = account
-        self._unanswered_since_s = self._clock_s()
-        self._asked.set()
-
-    async def _send(self, account: Account) -> None:
-        match self._answers.of(account):
+    def take(self, now_s: float) -> bytes | None:
+        """The account's object of now; None where its figures are unknown. The next is due in an interval."""
+        self._hub.at(self, next_due_s(self.due_s, now_s, self._interval_s))
+        if self._account is None:
+            return None
+        match self._answers.of(self._account):
             case Known(frame=frame):
                 kind = "figures"
             case NoSuchAccount():
                 frame, kind = _UNKNOWN_ADDRESS_FRAME, "no_such_account"
             case NotKnown():
                 self._metrics.skipped_frames.labels(UPNL_WS, "not_known").inc()
-                return
+                return None
             case answer:
                 assert_never(answer)
-        if self._transport is None or self._transport.get_write_buffer_size() > _UNSENT_LIMIT_BYTES:
-            self._metrics.skipped_frames.labels(UPNL_WS, "slow_reader").inc()
-            return
-        if self._unanswered_since_s is not None:
-            waited_s = self._clock_s() - self._unanswered_since_s
-            self._metrics.first_frame_seconds.labels(UPNL_WS).observe(waited_s)
-            self._unanswered_since_s = None
+        if self._asked_s is not None:
+            self._metrics.first_frame_seconds.labels(UPNL_WS).observe(now_s - self._asked_s)
+            self._asked_s = None
         self._metrics.frames.labels(UPNL_WS, kind).inc()
-        # Nothing is awaited between the choice of the frame and its write, so an older account's cannot slip in.
-        await self._socket.send_frame(frame, WSMsgType.TEXT)
-
-    def _ignored(self, reason: str) -> None:
-        self._metrics.ignored_messages.labels(UPNL_WS, reason).inc()
+        return frame

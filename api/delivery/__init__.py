@@ -1,0 +1,1 @@
+"""From what changed to sockets: hub → outbox → connection, the same for every dialect."""

@@ -1,0 +1,127 @@
+"""An accepted websocket as the hub writes to it: whole frames, straight to the transport."""
+
+from __future__ import annotations
+
+import asyncio
+import socket as os_socket
+import struct
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import WSMessage
+
+    from api.delivery.dialect import Dialect
+
+_TEXT_FRAME = 0x81
+_SHORT_MAX = 125
+_MEDIUM_MAX = 65_535
+_MEDIUM, _LONG = 126, 127
+_short = struct.Struct(">BB").pack
+_medium = struct.Struct(">BBH").pack
+_long = struct.Struct(">BBQ").pack
+
+# Everything ends within 5 s of a Ctrl-C; a client that does not answer the close frame gets this much of it.
+CLOSE_TIMEOUT_S = 1.0
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A whole, unmasked websocket text frame (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size <= _SHORT_MAX:
+        return _short(_TEXT_FRAME, size) + payload
+    if size <= _MEDIUM_MAX:
+        return _medium(_TEXT_FRAME, _MEDIUM, size) + payload
+    return _long(_TEXT_FRAME, _LONG, size) + payload
+
+
+class Connection:
+    """One websocket. Writing never waits: who writes asks ``is_blocked`` first.
+
+    aiohttp's own sender is a coroutine a frame; its frames and ours are each written whole, so they cannot mix.
+    """
+
+    __slots__ = ("_closing", "_request", "_socket", "_transport", "dialect", "is_closing")
+
+    def __init__(self, request: web.Request, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.is_closing = False
+        self._request = request
+        self._transport: asyncio.Transport | None = None
+        self._closing: asyncio.Task[bool] | None = None
+        self._socket = web.WebSocketResponse(
+            heartbeat=dialect.ping_s,
+            timeout=CLOSE_TIMEOUT_S,
+            max_msg_size=dialect.max_message_bytes,
+            compress=False,
+            protocols=dialect.subprotocols,
+        )
+
+    async def accept(self) -> None:
+        """Answer the handshake.
+
+        Raises:
+            aiohttp.web.HTTPBadRequest: It is none.
+        """
+        await self._socket.prepare(self._request)
+        self._transport = self._request.transport
+        raw = self._socket.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_SNDBUF, self.dialect.kernel_bytes)
+
+    @property
+    def response(self) -> web.WebSocketResponse:
+        """What the handler returns."""
+        return self._socket
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the handshake agreed on."""
+        return self._socket.ws_protocol
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes the kernel has not taken."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the client does not read, so that nothing should be written now."""
+        return self.unsent_bytes > self.dialect.unsent_bytes
+
+    def write(self, payload: bytes) -> None:
+        """Write one text frame; nothing is written to a connection that closes."""
+        transport = self._transport
+        # aiohttp closes by itself where the client broke the protocol, and then waits for its close frame.
+        if transport is None or self.is_closing or self._socket.closed or transport.is_closing():
+            return
+        transport.write(text_frame(payload))
+
+    async def messages(self) -> AsyncIterator[WSMessage]:
+        """What the client sends, until it or we go away."""
+        async for message in self._socket:
+            yield message
+
+    def close(self, code: int, reason: bytes = b"") -> None:
+        """Close in the background; nothing is written after the close frame. A second call does nothing."""
+        if self.is_closing:
+            return
+        self.is_closing = True
+        if self._transport is not None and self.is_blocked:
+            # A close frame would wait behind what is not read.
+            self._transport.abort()
+            return
+        self._closing = asyncio.create_task(self._socket.close(code=code, message=reason, drain=False))
+
+    async def closed(self) -> None:
+        """Wait until a close that was begun is done, ``CLOSE_TIMEOUT_S`` at the most; then cut it."""
+        if self._closing is None:
+            return
+        _, late = await asyncio.wait([self._closing], timeout=CLOSE_TIMEOUT_S)
+        for task in late:
+            task.cancel()
+        if late and self._transport is not None:
+            self._transport.abort()

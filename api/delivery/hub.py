@@ -1,0 +1,214 @@
+"""When what goes out to whom: every subscription at its own pace, every connection as fast as it reads.
+
+Nothing is a task of its own here: a change marks subscriptions, and turns of the loop write what is due. A send costs
+10 µs of processor time and waking a task costs as much again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from aiohttp import WSCloseCode
+
+from api.delivery.outbox import Flushed
+from api.delivery.subscription import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from api.delivery.outbox import Outbox
+    from api.delivery.subscription import Subscription
+
+# Paces are kept to this: finer would make more turns of the loop for fewer messages each.
+_TICK_S = 0.01
+# Some 2 ms of work, then others have their turn.
+_OUTBOXES_A_TURN = 100
+# A client that reads again is noticed within this.
+_BLOCKED_AGAIN_S = 0.05
+
+
+class Hub:
+    """Writes to connections what their subscriptions have to say.
+
+    Attributes:
+        messages: Written so far.
+        conflated: Changes so far that found an older one still waiting: the client got the newest of them.
+        turns: Of the loop, so far, in which something was written; ``busy_s`` is what they took.
+        slow_closes: Connections closed so far because their clients did not read.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ready: dict[Outbox, None] = {}
+        self._blocked: dict[Outbox, None] = {}
+        self._waiting: dict[int, dict[Subscription, None]] = {}
+        self._ticks: list[int] = []
+        self._turn_is_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_tick = 0
+        self._blocked_timer: asyncio.TimerHandle | None = None
+        self.messages = 0
+        self.conflated = 0
+        self.turns = 0
+        self.busy_s = 0.0
+        self.slow_closes = 0
+
+    @property
+    def blocked(self) -> int:
+        """Connections that do not read although something waits for them."""
+        return len(self._blocked)
+
+    @property
+    def control_bytes(self) -> int:
+        """Bytes of answers that wait for clients that do not read."""
+        return sum(outbox.control_bytes for outbox in self._blocked)
+
+    def now_s(self) -> float:
+        """The loop's clock."""
+        return self._loop.time()
+
+    def say(self, outbox: Outbox, message: bytes) -> None:
+        """Send an answer as soon as the client reads."""
+        outbox.put(message)
+        # One that reads may have asked for more than that at once: the next turn sends it.
+        if outbox.is_overfull and outbox.connection.is_blocked:
+            self._close_slow(outbox)
+        else:
+            self._make_ready(outbox)
+
+    def changed(self, subscriptions: Iterable[Subscription], *, urgent: bool = False) -> None:
+        """They have something new to say; each says it at its own pace, or at once where it is urgent."""
+        now_s = self._loop.time()
+        for subscription in subscriptions:
+            if subscription.waiting is not Waiting.NOT:
+                self.conflated += 1
+            at_s = now_s if urgent else subscription.due_s
+            if at_s <= now_s:
+                self._make_pending(subscription)
+            elif subscription.waiting is Waiting.NOT:
+                self._wait(subscription, at_s)
+
+    def at(self, subscription: Subscription, at_s: float) -> None:
+        """It has something to say at a time, whatever changes until then."""
+        subscription.due_s = at_s
+        if at_s <= self._loop.time():
+            self._make_pending(subscription)
+        elif subscription.waiting is not Waiting.FOR_THE_SOCKET:
+            self._wait(subscription, at_s)
+
+    def forget(self, subscription: Subscription) -> None:
+        """It says nothing any more."""
+        self._wait_no_more(subscription)
+        subscription.outbox.discard(subscription)
+        subscription.waiting = Waiting.NOT
+
+    def leave(self, outbox: Outbox) -> None:
+        """The connection is gone."""
+        self._ready.pop(outbox, None)
+        self._blocked.pop(outbox, None)
+
+    def _wait(self, subscription: Subscription, at_s: float) -> None:
+        self._wait_no_more(subscription)
+        subscription.waiting = Waiting.FOR_ITS_TIME
+        tick = subscription.tick = int(at_s / _TICK_S) + 1
+        waiting = self._waiting.get(tick)
+        if waiting is not None:
+            waiting[subscription] = None
+            return
+        self._waiting[tick] = {subscription: None}
+        heappush(self._ticks, tick)
+        if self._timer is None or tick < self._timer_tick:
+            self._set_timer()
+
+    def _wait_no_more(self, subscription: Subscription) -> None:
+        # One that was left there would keep its connection in memory, up to a minute after it ended.
+        if subscription.waiting is Waiting.FOR_ITS_TIME:
+            self._waiting.get(subscription.tick, {}).pop(subscription, None)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._ticks:
+            self._timer_tick = self._ticks[0]
+            self._timer = self._loop.call_at(self._timer_tick * _TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        # A timer may come 1 ms early: the tick that it was set for has come, whatever the clock says.
+        now_tick = max(self._timer_tick, int(self._loop.time() / _TICK_S))
+        while self._ticks and self._ticks[0] <= now_tick:
+            for subscription in self._waiting.pop(heappop(self._ticks)):
+                self._make_pending(subscription)
+        self._set_timer()
+
+    def _make_pending(self, subscription: Subscription) -> None:
+        if subscription.waiting is not Waiting.FOR_THE_SOCKET:
+            self._wait_no_more(subscription)
+            subscription.waiting = Waiting.FOR_THE_SOCKET
+            subscription.outbox.add(subscription)
+            self._make_ready(subscription.outbox)
+
+    def _make_ready(self, outbox: Outbox) -> None:
+        if outbox in self._blocked or outbox.connection.is_closing:
+            return
+        self._ready[outbox] = None
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        began_s = self._loop.time()
+        ready = self._ready
+        failed: Outbox | None = None
+        try:
+            for _ in range(min(len(ready), _OUTBOXES_A_TURN)):
+                failed = next(iter(ready))
+                del ready[failed]
+                self._flush(failed, began_s)
+            failed = None
+        finally:
+            if failed is not None:
+                # What it was to be sent is lost: the client comes back and gets it whole. Others are not held up.
+                failed.connection.close(WSCloseCode.INTERNAL_ERROR)
+            self.turns += 1
+            self.busy_s += self._loop.time() - began_s
+            self._turn_is_due = bool(ready)
+            if ready:
+                self._loop.call_soon(self._turn)
+
+    def _flush(self, outbox: Outbox, now_s: float) -> None:
+        before = outbox.messages
+        match outbox.flush(now_s):
+            case Flushed.ALL:
+                outbox.blocked_since_s = None
+            case Flushed.SOME:
+                outbox.blocked_since_s = None
+                self._ready[outbox] = None
+            case Flushed.BLOCKED:
+                self._block(outbox, now_s)
+        self.messages += outbox.messages - before
+
+    def _block(self, outbox: Outbox, now_s: float) -> None:
+        if outbox.blocked_since_s is None:
+            outbox.blocked_since_s = now_s
+        slow_after_s = outbox.connection.dialect.slow_after_s
+        if slow_after_s is not None and now_s - outbox.blocked_since_s > slow_after_s:
+            self._close_slow(outbox)
+            return
+        self._blocked[outbox] = None
+        if self._blocked_timer is None:
+            self._blocked_timer = self._loop.call_later(_BLOCKED_AGAIN_S, self._try_blocked)
+
+    def _try_blocked(self) -> None:
+        self._blocked_timer = None
+        blocked, self._blocked = self._blocked, {}
+        for outbox in blocked:
+            self._make_ready(outbox)
+
+    def _close_slow(self, outbox: Outbox) -> None:
+        self.leave(outbox)
+        if not outbox.connection.is_closing:
+            self.slow_closes += 1
+            outbox.connection.close(outbox.connection.dialect.slow_code, b"slow")

@@ -1,0 +1,96 @@
+"""What is to be sent to one connection: a short queue of answers, and the subscriptions that have something to say."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from api.delivery.subscription import Waiting
+
+if TYPE_CHECKING:
+    from api.delivery.connection import Connection
+    from api.delivery.subscription import Subscription
+
+# A client that asks and never reads the answers is not worth more memory: 256 answers of 4 kB are 1 MB.
+CONTROL_MAX = 256
+# More in one frame gains nothing (a send costs 10 µs, 64 KiB take 20), and one large answer would hold others up.
+_FRAME_BYTES = 65_536
+
+
+class Flushed(Enum):
+    """What came of sending."""
+
+    ALL = "all"
+    SOME = "some"
+    BLOCKED = "blocked"
+
+
+class Outbox:
+    """Bounded by the number of subscriptions, not by how often they change.
+
+    Attributes:
+        connection: Where it goes.
+        blocked_since_s: Since when the client does not read although something waits; None while it does.
+        messages: Messages written.
+    """
+
+    __slots__ = ("_control", "_pending", "blocked_since_s", "connection", "messages")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.blocked_since_s: float | None = None
+        self.messages = 0
+        self._control: deque[bytes] = deque()
+        self._pending: dict[Subscription, None] = {}
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether more answers wait than a client that reads ever leaves."""
+        return len(self._control) > CONTROL_MAX
+
+    @property
+    def control_bytes(self) -> int:
+        """Bytes of the answers that wait."""
+        return sum(map(len, self._control))
+
+    def put(self, message: bytes) -> None:
+        """Queue an answer; answers go before what is pending."""
+        self._control.append(message)
+
+    def add(self, subscription: Subscription) -> None:
+        """The subscription has something to say."""
+        self._pending[subscription] = None
+
+    def discard(self, subscription: Subscription) -> None:
+        """It has nothing to say any more."""
+        self._pending.pop(subscription, None)
+
+    def flush(self, now_s: float) -> Flushed:
+        """Write what waits, up to a frame's worth, where the client reads."""
+        connection, control, pending = self.connection, self._control, self._pending
+        if connection.is_blocked:
+            return Flushed.BLOCKED
+        parts: list[bytes] = []
+        size = 0
+        while control and size < _FRAME_BYTES:
+            parts.append(control.popleft())
+            size += len(parts[-1])
+        while pending and size < _FRAME_BYTES:
+            subscription = next(iter(pending))
+            del pending[subscription]
+            subscription.waiting = Waiting.NOT
+            message = subscription.take(now_s)
+            if message is not None:
+                parts.append(message)
+                size += len(message)
+        self._write(parts)
+        return Flushed.SOME if pending or control else Flushed.ALL
+
+    def _write(self, parts: list[bytes]) -> None:
+        self.messages += len(parts)
+        if not self.connection.dialect.batches:
+            for part in parts:
+                self.connection.write(part)
+        elif parts:
+            self.connection.write(b"[" + b",".join(parts) + b"]")

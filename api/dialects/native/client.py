@@ -1,0 +1,155 @@
+"""The smallest client of ``/v1/ws`` that can be right: the model a client keeps, and a loop that follows.
+
+Not needed by the server: it is what tests and ``tidemark watch`` use, and what another client can be written from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import aiohttp
+import orjson
+
+from api.dialects.native.protocol import INTERVAL_DEFAULT_MS, SUBPROTOCOL
+from models.patch import patched
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+Message = dict[str, Any]
+Watched = tuple[str, str]
+"""Channel and key."""
+
+_AGAIN_MIN_S = 0.2
+_AGAIN_MAX_S = 10.0
+# Three heartbeats: a network that fails says nothing.
+_SILENCE_MAX_S = 15.0
+
+
+class Held(NamedTuple):
+    """What a client holds of a key."""
+
+    epoch: int
+    seq: list[int]
+    data: dict[str, Any]
+
+
+class Model:
+    """What is subscribed to and what is held of it; it outlives connections.
+
+    Attributes:
+        held: The newest state of each channel and key.
+        gaps: How often a delta did not follow what was held.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[Watched, Held] = {}
+        self.gaps = 0
+        self._watched_of: dict[int, Watched] = {}
+        self._resyncing: set[int] = set()
+        self._last_id = 0
+
+    def subscribe(self, channel: str, keys: Iterable[str], interval_ms: int = INTERVAL_DEFAULT_MS) -> Message:
+        """The request for keys of a channel; what is held of them need not be sent again."""
+        keys = list(keys)
+        resume = {
+            key: {"epoch": held.epoch, "seq": held.seq}
+            for key in keys
+            if (held := self.held.get((channel, key))) is not None
+        }
+        return self._request("subscribe", channel=channel, keys=keys, interval_ms=interval_ms, resume=resume)
+
+    def disconnected(self) -> None:
+        """Numbers of subscriptions end with their connection; what is held does not."""
+        self._watched_of.clear()
+        self._resyncing.clear()
+
+    def knows(self, sub: int) -> bool:
+        """Whether the subscription was acknowledged on this connection."""
+        return sub in self._watched_of
+
+    def take(self, message: Message) -> Message | None:
+        """Take in a message of the server; the answer is a request to send, where there is one."""
+        match message["type"]:
+            case "ack" if message["op"] == "subscribe":
+                for sub in message["subs"]:
+                    self._watched_of[sub["sub"]] = sub["channel"], sub["key"]
+            case "snapshot":
+                self._resyncing.discard(message["sub"])
+                watched = self._watched_of[message["sub"]]
+                self.held[watched] = Held(message["epoch"], message["seq"], message["data"])
+            case "delta":
+                return self._patch(message)
+            case _:
+                pass
+        return None
+
+    def _patch(self, message: Message) -> Message | None:
+        sub = message["sub"]
+        watched = self._watched_of[sub]
+        held = self.held.get(watched)
+        if held is not None and held.seq == message["prev"]:
+            self.held[watched] = Held(held.epoch, message["seq"], patched(held.data, message["data"]))
+            return None
+        if sub in self._resyncing:
+            return None
+        self.gaps += 1
+        self._resyncing.add(sub)
+        return self._request("resync", sub=sub)
+
+    def _request(self, op: str, **said: object) -> Message:
+        self._last_id += 1
+        return {"op": op, "id": self._last_id, **said}
+
+
+async def follow(
+    session: aiohttp.ClientSession,
+    url: str,
+    model: Model,
+    subscriptions: dict[str, list[str]],
+    *,
+    interval_ms: int = INTERVAL_DEFAULT_MS,
+    token: str | None = None,
+) -> AsyncIterator[Message]:
+    """Follow keys by channel for ever, over reconnects; yields each message after ``model`` has taken it in.
+
+    Between two connections it yields a message of its own: ``disconnected``, with ``reason``, and ``code`` where the
+    server closed.
+    """
+    again_s = _AGAIN_MIN_S
+    silence = aiohttp.ClientWSTimeout(ws_receive=_SILENCE_MAX_S)
+    while True:
+        try:
+            async with session.ws_connect(url, protocols=(SUBPROTOCOL,), max_msg_size=0, timeout=silence) as socket:
+                if token is not None:
+                    await socket.send_json({"op": "auth", "id": 0, "token": token})
+                for channel, keys in subscriptions.items():
+                    await socket.send_json(model.subscribe(channel, keys, interval_ms))
+                async for frame in socket:
+                    for message in orjson.loads(frame.data):
+                        answer = model.take(message)
+                        if answer is not None:
+                            await socket.send_json(answer)
+                        again_s = _again_s(message, again_s)
+                        yield message
+                code = socket.close_code
+            yield {"type": "disconnected", "reason": f"closed with {code}", "code": code}
+        except aiohttp.ClientError as error:
+            yield {"type": "disconnected", "reason": str(error)}
+        except TimeoutError:
+            yield {"type": "disconnected", "reason": f"nothing came for {_SILENCE_MAX_S:.0f} s"}
+        model.disconnected()
+        await asyncio.sleep(again_s)
+        again_s = min(_AGAIN_MAX_S, 2 * again_s) * random.uniform(0.5, 1)  # noqa: S311 - spreads load
+
+
+def _again_s(message: Message, again_s: float) -> float:
+    match message["type"]:
+        case "goodbye":
+            return float(message["reconnect_in_ms"]) / 1000
+        case "snapshot" | "delta" | "heartbeat":
+            return _AGAIN_MIN_S
+        case _:
+            return again_s

@@ -1,0 +1,226 @@
+"""The messages of ``tidemark.v1.json``, both ways: what a client may send, and how answers are written. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import orjson
+
+from models.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SUBPROTOCOL = "tidemark.v1.json"
+
+INTERVAL_DEFAULT_MS = 100
+INTERVAL_MAX_MS = 60_000
+# 256 accounts of 150 positions are 20 MB a client, at the very most; a page shows fewer than 100 at a time.
+SUBSCRIPTIONS_MAX = 1_024
+MESSAGE_MAX_BYTES = 65_536
+
+Seq = tuple[int, ...]
+"""What a state is told from another by: of a row its term and version. Compared for equality only."""
+
+
+class Channel(StrEnum):
+    """What can be subscribed to."""
+
+    ACCOUNT = "account"
+    VALUATIONS = "valuations"
+    POSITIONS = "positions"
+    MARKS = "marks"
+    TOTALS = "totals"
+
+
+class Code(StrEnum):
+    """Why a request was not done."""
+
+    BAD_MESSAGE = "bad_message"
+    BAD_CHANNEL = "bad_channel"
+    BAD_KEY = "bad_key"
+    BAD_SUBSCRIPTION = "bad_subscription"
+    NOT_AUTHENTICATED = "not_authenticated"
+    FORBIDDEN = "forbidden"
+    TOO_MANY_SUBSCRIPTIONS = "too_many_subscriptions"
+    TOO_MANY_MESSAGES = "too_many_messages"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    TRY_AGAIN = "try_again"
+
+
+class Close:
+    """Close codes of our own: 44xx say what to change before coming back."""
+
+    BAD_MESSAGES = 4400
+    NOT_AUTHENTICATED = 4401
+    SLOW = 4408
+    TOO_MANY_CONNECTIONS = 4409
+    IDLE = 4410
+    TOO_MANY_MESSAGES = 4429
+
+
+_Id = msgspec.Meta(ge=0, le=2**53 - 1)
+
+
+class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client holds of a key."""
+
+    epoch: int
+    seq: Seq
+
+
+class Auth(msgspec.Struct, frozen=True, tag="auth", tag_field="op"):
+    """Says who the client is, at first or anew."""
+
+    id: int
+    token: str
+
+
+class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", tag_field="op"):
+    """Asks for keys of a channel; ``resume`` says what the client holds of some."""
+
+    id: int
+    channel: str
+    keys: tuple[str, ...]
+    interval_ms: int = INTERVAL_DEFAULT_MS
+    resume: dict[str, Position] = {}
+
+
+class Unsubscribe(msgspec.Struct, frozen=True, tag="unsubscribe", tag_field="op"):
+    """Gives subscriptions up."""
+
+    id: int
+    subs: tuple[int, ...]
+
+
+class Resync(msgspec.Struct, frozen=True, tag="resync", tag_field="op"):
+    """Asks for a snapshot again."""
+
+    id: int
+    sub: int
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping", tag_field="op"):
+    """Asks for an ack."""
+
+    id: int
+
+
+Request = Auth | Subscribe | Unsubscribe | Resync | Ping
+
+_decoder = msgspec.json.Decoder(Request)
+_ID_MAX = 2**53 - 1
+
+
+class BadMessage(TidemarkError):
+    """A client's message is none of the protocol; ``id`` is the request's, None where it has none."""
+
+    def __init__(self, message: str, request_id: int | None) -> None:
+        super().__init__(message)
+        self.id = request_id
+
+
+def decode_request(text: str) -> Request:
+    """Read a client's message.
+
+    Raises:
+        BadMessage: It is none, or a number in it is out of range.
+    """
+    try:
+        request: Request = _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        msg = f'expected a request such as {{"op":"ping","id":1}}, found a fault: {error!s:.200}'
+        raise BadMessage(msg, _id_of(text)) from error
+    if not 0 <= request.id <= _ID_MAX:
+        msg = "expected id from 0 to 2^53 - 1, found one out of range"
+        raise BadMessage(msg, None)
+    if isinstance(request, Subscribe) and not 0 <= request.interval_ms <= INTERVAL_MAX_MS:
+        msg = f"expected interval_ms from 0 to {INTERVAL_MAX_MS}, found {request.interval_ms!s:.30}"
+        raise BadMessage(msg, request.id)
+    return request
+
+
+def _id_of(text: str) -> int | None:
+    try:
+        found = orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return None
+    request_id = found.get("id") if isinstance(found, dict) else None
+    is_id = isinstance(request_id, int) and not isinstance(request_id, bool) and 0 <= request_id <= _ID_MAX
+    return request_id if is_id else None
+
+
+def hello(
+    *, connection: str, epoch: int, server_time_ns: str, heartbeat_ms: int, auth: str, limits: dict[str, int]
+) -> bytes:
+    """The first message; ``auth`` is open, required or done."""
+    return _encode(
+        {
+            "type": "hello",
+            "protocol": SUBPROTOCOL,
+            "connection": connection,
+            "epoch": epoch,
+            "server_time_ns": server_time_ns,
+            "heartbeat_ms": heartbeat_ms,
+            "auth": auth,
+            "limits": limits,
+        }
+    )
+
+
+def ack(request_id: int, op: str, **said: object) -> bytes:
+    """A request was done."""
+    return _encode({"type": "ack", "id": request_id, "op": op, **said})
+
+
+def error(
+    request_id: int | None, code: Code, message: str, *, temporary: bool = False, retry_after_ms: int | None = None
+) -> bytes:
+    """A request was not done, and nothing of it was; ``temporary`` where the same request may be done later."""
+    said: dict[str, Any] = {"type": "error", "code": code, "message": message, "temporary": temporary}
+    if request_id is not None:
+        said["id"] = request_id
+    if retry_after_ms is not None:
+        said["retry_after_ms"] = retry_after_ms
+    return _encode(said)
+
+
+def goodbye(reason: str, reconnect_in_ms: int) -> bytes:
+    """The last message before a close that was planned."""
+    return _encode({"type": "goodbye", "reason": reason, "reconnect_in_ms": reconnect_in_ms})
+
+
+def heartbeat(said: dict[str, Any]) -> bytes:
+    """That the server lives, and how late its figures are."""
+    return _encode({"type": "heartbeat", **said})
+
+
+def snapshot_head(sub: int) -> bytes:
+    """A snapshot up to where its state stands; the rest is ``snapshot_tail``, the same for all connections."""
+    return b'{"type":"snapshot","sub":%d,' % sub
+
+
+def snapshot_tail(epoch: int, seq: Seq, data: bytes) -> bytes:
+    """A snapshot from its state on."""
+    return b'"epoch":%d,"seq":%b,"data":%b}' % (epoch, encode_seq(seq), data)
+
+
+def delta_head(sub: int) -> bytes:
+    """A delta up to where what changed stands; the rest is ``delta_tail``, the same for all who hold the same."""
+    return b'{"type":"delta","sub":%d,' % sub
+
+
+def delta_tail(prev: Seq, seq: Seq, patch: bytes) -> bytes:
+    """A delta from what changed on."""
+    return b'"prev":%b,"seq":%b,"data":%b}' % (encode_seq(prev), encode_seq(seq), patch)
+
+
+def encode_seq(seq: Sequence[int]) -> bytes:
+    """As it stands in a message."""
+    return orjson.dumps(seq)
+
+
+def _encode(message: dict[str, Any]) -> bytes:
+    return orjson.dumps(message)

@@ -1,0 +1,380 @@
+"""One client's session: who it is, what it is subscribed to, and the answers to what it asks. It touches no socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+from api.auth import TooManyFailures
+from api.delivery.subscription import Subscription
+from api.dialects.native.protocol import (
+    SUBSCRIPTIONS_MAX,
+    Auth,
+    BadMessage,
+    Channel,
+    Close,
+    Code,
+    Ping,
+    Resync,
+    Subscribe,
+    Unsubscribe,
+    ack,
+    decode_request,
+    delta_head,
+    error,
+    snapshot_head,
+)
+from api.tokens import NotAuthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api.auth import Guard
+    from api.delivery.hub import Hub
+    from api.delivery.outbox import Outbox
+    from api.dialects.native.directory import Directory
+    from api.dialects.native.protocol import Seq
+    from api.dialects.native.subjects import State, Subject
+    from api.limits import TokenBucket
+    from api.tokens import Principal
+
+# A client that is being written makes mistakes; one that goes on does not read the answers.
+_BAD_MESSAGES_MAX = 10
+# Twice the burst: who sends on after so many refusals does not read them.
+_REFUSED_MAX = 40
+_NS_A_S = 1_000_000_000
+# Replicas are some ms apart. One that is further behind, or whose tables were made anew, shows what it has.
+_CATCH_UP_S = 5.0
+_CATCH_UP_AGAIN_S = 0.1
+# Of a row: term and version. What else may stand in a seq is not ordered.
+_ORDER_LENGTH = 2
+
+
+class _Watched(NamedTuple):
+    channel: Channel
+    key: str
+
+
+class NativeSubscription(Subscription):
+    """A key of a channel, as one client sees it.
+
+    Attributes:
+        number: Its ``sub``.
+        watched: Channel and key.
+        subject: What it shows.
+        interval_s: The shortest time between two messages.
+        held: What the client was sent last; None where it is to get a snapshot.
+    """
+
+    __slots__ = ("_at_least", "_catch_up_until_s", "_hub", "held", "interval_s", "number", "subject", "watched")
+
+    def __init__(self, outbox: Outbox, hub: Hub, number: int, watched: _Watched, interval_s: float) -> None:
+        super().__init__(outbox)
+        self._hub = hub
+        self._at_least: Seq | None = None
+        self._catch_up_until_s = 0.0
+        self.number = number
+        self.watched = watched
+        self.interval_s = interval_s
+        self.held: State | None = None
+        self.subject: Subject | None = None
+
+    def take(self, now_s: float) -> bytes | None:
+        """A snapshot, or a delta from what the client holds; None where that still stands, or nothing is known yet."""
+        state = None if self.subject is None else self.subject.current()
+        held = self.held
+        if state is None or self.subject is None or self._is_behind(state, now_s):
+            return None
+        self.held = state
+        if held is not None and held.seq == state.seq:
+            return None
+        self.due_s = now_s + self.interval_s
+        if held is None:
+            return snapshot_head(self.number) + state.tail
+        return delta_head(self.number) + self.subject.delta(held, state)
+
+    def resume(self, held: Seq) -> bool:
+        """Go on from what a client holds, where that stands; where it is newer, no snapshot takes the client back."""
+        state = None if self.subject is None else self.subject.current()
+        if state is not None and held == state.seq:
+            self.held = state
+            return True
+        if self.watched.channel is not Channel.TOTALS and len(held) >= _ORDER_LENGTH:
+            self._at_least = held[:_ORDER_LENGTH]
+            self._catch_up_until_s = self._hub.now_s() + _CATCH_UP_S
+        return False
+
+    def _is_behind(self, state: State, now_s: float) -> bool:
+        """Whether another replica showed the client a newer row, which is about to come here too."""
+        if self._at_least is None:
+            return False
+        if now_s < self._catch_up_until_s and state.seq[:_ORDER_LENGTH] < self._at_least:
+            self._hub.at(self, now_s + _CATCH_UP_AGAIN_S)
+            return True
+        self._at_least = None
+        return False
+
+
+class Session:
+    """What a connection asked for and was answered.
+
+    Args:
+        outbox: The connection's.
+        hub: Sends.
+        directory: Finds what can be watched.
+        guard: Checks tokens.
+        client: What limits on failed authentications go by.
+        messages: The connection's limit on messages.
+        epoch: Name of the rebuild that is served.
+        principal: Who the client is, None where it has not said.
+        on_subject: Is told who it is as soon as it has said; again when it says so again.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        hub: Hub,
+        directory: Directory,
+        guard: Guard,
+        *,
+        client: str,
+        messages: TokenBucket,
+        epoch: int,
+        principal: Principal | None,
+        on_subject: Callable[[str], None],
+    ) -> None:
+        self._outbox = outbox
+        self._hub = hub
+        self._directory = directory
+        self._guard = guard
+        self._client = client
+        self._messages = messages
+        self._epoch = epoch
+        self.principal = principal
+        self._on_subject = on_subject
+        if principal is not None:
+            on_subject(principal.subject)
+        self._subscriptions: dict[int, NativeSubscription] = {}
+        self._numbers: dict[_Watched, int] = {}
+        self._last_number = 0
+        self._bad_messages = 0
+        self._refused = 0
+        self.heard_s = hub.now_s()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is subscribed to nothing."""
+        return not self._subscriptions
+
+    def receive(self, text: str) -> None:
+        """Do what a message asks, and answer."""
+        now_s = self.heard_s = self._hub.now_s()
+        wait_s = self._messages.take(now_s)
+        if wait_s:
+            self._refuse(wait_s)
+            return
+        try:
+            request = decode_request(text)
+        except BadMessage as fault:
+            self.refuse_message(str(fault), fault.id)
+            return
+        if isinstance(request, Auth):
+            self._authenticate(request)
+        elif self.principal is None:
+            self._say(error(request.id, Code.NOT_AUTHENTICATED, 'expected {"op":"auth",…} first'))
+        else:
+            self._do(request, self.principal)
+
+    def refuse_message(self, why: str, request_id: int | None = None) -> None:
+        """Answer what is no message of the protocol; who sends such things again and again is closed."""
+        self._say(error(request_id, Code.BAD_MESSAGE, why))
+        self._bad_messages += 1
+        if self._bad_messages > _BAD_MESSAGES_MAX:
+            self._outbox.connection.close(Close.BAD_MESSAGES, b"bad messages")
+
+    def expired(self, now_unix_s: float) -> bool:
+        """Whether what it authenticated with is no longer valid."""
+        expires_s = None if self.principal is None else self.principal.expires_s
+        return expires_s is not None and now_unix_s >= expires_s
+
+    def end(self) -> None:
+        """Give every subscription up."""
+        for subscription in self._subscriptions.values():
+            self._directory.leave(*subscription.watched, subscription)
+            self._hub.forget(subscription)
+        self._subscriptions.clear()
+        self._numbers.clear()
+
+    def _say(self, message: bytes) -> None:
+        self._hub.say(self._outbox, message)
+
+    def _refuse(self, wait_s: float) -> None:
+        self._refused += 1
+        if self._refused > _REFUSED_MAX:
+            self._outbox.connection.close(Close.TOO_MANY_MESSAGES, b"too many messages")
+            return
+        self._say(
+            error(
+                None,
+                Code.TOO_MANY_MESSAGES,
+                "expected fewer messages a second; one that came was not read",
+                temporary=True,
+                retry_after_ms=round(wait_s * 1000) + 1,
+            )
+        )
+
+    def _do(self, request: Subscribe | Unsubscribe | Resync | Ping, principal: Principal) -> None:
+        match request:
+            case Subscribe():
+                self._subscribe(request, principal)
+            case Unsubscribe():
+                self._unsubscribe(request)
+            case Resync():
+                self._resync(request)
+            case Ping():
+                self._say(ack(request.id, "ping"))
+            case _:
+                assert_never(request)
+
+    def _authenticate(self, request: Auth) -> None:
+        try:
+            principal = self._guard.authenticate(request.token, self._client)
+        except NotAuthenticated as fault:
+            self._say(error(request.id, Code.NOT_AUTHENTICATED, str(fault)))
+            return
+        except TooManyFailures as fault:
+            retry_after_ms = round(fault.retry_after_s * 1000) + 1
+            self._say(
+                error(request.id, Code.NOT_AUTHENTICATED, str(fault), temporary=True, retry_after_ms=retry_after_ms)
+            )
+            return
+        if self.principal is not None and principal.subject != self.principal.subject:
+            self._say(
+                error(request.id, Code.FORBIDDEN, "expected a token of the same subject; connect anew for another")
+            )
+            return
+        self.principal = principal
+        self._on_subject(principal.subject)
+        self._look_again(principal)
+        said = {} if principal.expires_s is None else {"expires_ns": str(principal.expires_s * _NS_A_S)}
+        self._say(ack(request.id, "auth", **said))
+
+    def _look_again(self, principal: Principal) -> None:
+        """A new token may open what was hidden, and hide what was open."""
+        for subscription in self._subscriptions.values():
+            before = subscription.subject
+            self._directory.leave(*subscription.watched, subscription)
+            subscription.subject = self._join(subscription, principal)
+            if before is None or type(before) is not type(subscription.subject):
+                subscription.held = None
+                self._hub.changed([subscription], urgent=True)
+
+    def _subscribe(self, request: Subscribe, principal: Principal) -> None:
+        wanted = self._wanted(request, principal)
+        if wanted is None:
+            return
+        interval_s = request.interval_ms / 1000
+        subs, changed = [], []
+        for watched, asked in wanted.items():
+            number = self._numbers.get(watched)
+            if number is None:
+                subscription = self._begin(watched, interval_s, principal)
+            else:
+                subscription = self._subscriptions[number]
+                subscription.interval_s = interval_s
+            resume = request.resume.get(asked)
+            resumed = (
+                number is None
+                and resume is not None
+                and resume.epoch == self._epoch
+                and subscription.resume(resume.seq)
+            )
+            if not resumed:
+                subscription.held = None
+            changed.append(subscription)
+            subs.append(
+                {
+                    "sub": subscription.number,
+                    "channel": watched.channel,
+                    "key": watched.key,
+                    "interval_ms": request.interval_ms,
+                    "resumed": resumed,
+                }
+            )
+        self._say(ack(request.id, "subscribe", subs=subs))
+        # What stands is read when it is sent, and what changes from here on is told: nothing falls in between.
+        self._hub.changed(changed, urgent=True)
+
+    def _wanted(self, request: Subscribe, principal: Principal) -> dict[_Watched, str] | None:
+        """Canonical keys, and how the client wrote them; None where it was refused."""
+        try:
+            channel = Channel(request.channel)
+        except ValueError:
+            known = ", ".join(Channel)
+            self._say(error(request.id, Code.BAD_CHANNEL, f"expected one of {known}, found {request.channel[:80]!r}"))
+            return None
+        wanted: dict[_Watched, str] = {}
+        for asked in request.keys:
+            key = self._directory.canonical_key(channel, asked)
+            # A deployment whose sums may not be read is one that is not there.
+            if key is None or (channel is Channel.TOTALS and not _may_read(principal, channel, key)):
+                message = f"expected a key of {channel}, as docs/websocket.md says, found {asked[:80]!r}"
+                self._say(error(request.id, Code.BAD_KEY, message))
+                return None
+            wanted[_Watched(channel, key)] = asked
+        new = sum(watched not in self._numbers for watched in wanted)
+        if len(self._subscriptions) + new > SUBSCRIPTIONS_MAX:
+            message = f"expected at most {SUBSCRIPTIONS_MAX} subscriptions, found {len(self._subscriptions) + new}"
+            self._say(error(request.id, Code.TOO_MANY_SUBSCRIPTIONS, message))
+            return None
+        return wanted
+
+    def _begin(self, watched: _Watched, interval_s: float, principal: Principal) -> NativeSubscription:
+        self._last_number += 1
+        subscription = NativeSubscription(self._outbox, self._hub, self._last_number, watched, interval_s)
+        subscription.subject = self._join(subscription, principal)
+        self._subscriptions[subscription.number] = subscription
+        self._numbers[watched] = subscription.number
+        return subscription
+
+    def _join(self, subscription: NativeSubscription, principal: Principal) -> Subject:
+        channel, key = subscription.watched
+        if _may_read(principal, channel, key):
+            return self._directory.join(channel, key, subscription)
+        return self._directory.hidden(channel, key)
+
+    def _unsubscribe(self, request: Unsubscribe) -> None:
+        if not self._are_known(request.id, request.subs):
+            return
+        for number in dict.fromkeys(request.subs):
+            subscription = self._subscriptions.pop(number)
+            del self._numbers[subscription.watched]
+            self._directory.leave(*subscription.watched, subscription)
+            self._hub.forget(subscription)
+        self._say(ack(request.id, "unsubscribe"))
+
+    def _resync(self, request: Resync) -> None:
+        if self._are_known(request.id, (request.sub,)):
+            subscription = self._subscriptions[request.sub]
+            subscription.held = None
+            self._say(ack(request.id, "resync"))
+            self._hub.changed([subscription], urgent=True)
+
+    def _are_known(self, request_id: int, numbers: tuple[int, ...]) -> bool:
+        unknown = [number for number in numbers if number not in self._subscriptions]
+        if unknown:
+            self._say(
+                error(request_id, Code.BAD_SUBSCRIPTION, f"expected a sub of this connection, found {unknown[0]}")
+            )
+        return not unknown
+
+
+def _may_read(principal: Principal, channel: Channel, key: str) -> bool:
+    match channel:
+        case Channel.ACCOUNT | Channel.VALUATIONS | Channel.POSITIONS:
+            return principal.may_read(key)
+        case Channel.TOTALS:
+            return principal.may_read_all_of(key)
+        case Channel.MARKS:
+            return True
+        case _:
+            assert_never(channel)

@@ -1,0 +1,132 @@
+"""From a price tick to the frame of a socket that watches an account with it: the whole stack on this machine.
+
+As ``tick_to_row``, with one api replica in between and a socket of ``/v1/ws`` for each account, which asks for every
+change (``interval_ms`` 0). A tick's delay is that from the call that sends it to the frame of an account with it.
+Beside it, in the same run, what the broker alone takes for the same ticks; a frame takes three such hops and a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import tempfile
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import click
+import orjson
+
+from bench.growth import processor_s
+from bench.load.crowd import Crowd, subscribe
+from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
+from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares
+from models.money import parse_e18
+from streams.feed import Feed
+from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings
+from streams.topics import VALUATIONS, changelog_name, create_topics, registry
+from tests.support.broker import running_kafka, settings_of_a_test
+from tests.support.eventually import eventually
+from tests.support.pipeline import free_port, worker
+from tests.support.server import answers, api_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def on_frame_of(key: bytes, delays: Delays) -> Callable[[bytes, float], None]:
+    """Notes which ticks a frame of the account shows."""
+    symbols: dict[str, int] = {}
+
+    def on_frame(payload: bytes, _now_s: float) -> None:
+        for message in orjson.loads(payload):
+            if message["type"] in {"snapshot", "delta"}:
+                positions = message["data"].get("positions", {})
+                for quote, position in positions.items():
+                    if "symbol_id" in position:
+                        symbols[quote] = position["symbol_id"]
+                moved = [
+                    {"symbol": symbols[quote], "mark": str(parse_e18(position["mark"]))}
+                    for quote, position in positions.items()
+                    if "mark" in position
+                ]
+                delays.shown(key, moved)
+
+    return on_frame
+
+
+async def measure(
+    bootstrap: str, directory: Path, *, sockets: int, positions: int, rate: int, seconds: int
+) -> dict[str, Any]:
+    """One size."""
+    limits = ApiLimitSettings(connections_per_address=100_000, connection_attempts_per_s=100_000)
+    settings = settings_of_a_test(
+        bootstrap,
+        directory,
+        deployments={DEPLOYMENT: bench_deployment()},
+        topics=TopicSettings(partitions=PARTITIONS),
+        api=ApiSettings(port=free_port(), admin_port=free_port(), limits=limits),
+    )
+    await create_topics(bootstrap, registry(settings))
+    await lay_out(settings, sockets, positions, SYMBOLS)
+    delays = Delays()
+    async with worker(settings) as process, api_process(settings) as api:
+        await process.ready(60)
+        feed = Feed(bootstrap, changelog_name(settings, VALUATIONS))
+        await feed.start()
+        await eventually(lambda: priced(feed) == sockets, 120)
+        await feed.stop()
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{settings.api.port}") as client:
+            await eventually(lambda: answers(client, "/readyz", 200), 60)
+        crowd = Crowd(settings.api.port)
+        for number in range(1, sockets + 1):
+            key = f"{DEPLOYMENT}:{address(number)}"
+            socket = await crowd.open(on_frame_of(key.encode(), delays))
+            socket.send(subscribe("positions", key, 0))
+        await send(settings, delays, rate, WARM_UP_S)
+        delays.rows_ms.clear()
+        delays.broker_ms.clear()
+        delays.rows = 0
+        used_s = processor_s(api.pid), processor_s(process.process.pid)
+        await send(settings, delays, rate, seconds)
+        shared = [
+            round((processor_s(pid) - before) / (seconds + 1), 2)
+            for pid, before in zip((api.pid, process.process.pid), used_s, strict=True)
+        ]
+        crowd.close()
+    moved = rate * seconds * sockets * positions // SYMBOLS
+    return {
+        "sockets": sockets,
+        "positions": positions,
+        "ticks_per_s": rate,
+        "frames_per_s": delays.rows // seconds,
+        "ticks_shown_share": round(len(delays.rows_ms) / moved, 3),
+        "api_processor_share": shared[0],
+        "worker_processor_share": shared[1],
+        **{f"frame_{name}_ms": value for name, value in shares(delays.rows_ms).items()},
+        **{f"broker_{name}_ms": value for name, value in shares(delays.broker_ms).items()},
+    }
+
+
+@click.command()
+@click.option("--sockets", multiple=True, type=int, default=(1_000, 10_000), show_default=True)
+@click.option("--positions", multiple=True, type=int, default=(1, 4), show_default=True, help="Of each account.")
+@click.option("--rate", default=500, show_default=True, help="Ticks a second.")
+@click.option("--seconds", default=15, show_default=True, help="How long.")
+def main(sockets: tuple[int, ...], positions: tuple[int, ...], rate: int, seconds: int) -> None:
+    """Measure and print one line of JSON for each number of sockets and positions."""
+    os.environ["FAUST_LOOP"] = "uvloop"
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for size, held in product(sockets, positions):
+        with running_kafka() as bootstrap, tempfile.TemporaryDirectory() as directory:
+            figures = asyncio.run(
+                measure(bootstrap, Path(directory), sockets=size, positions=held, rate=rate, seconds=seconds)
+            )
+        click.echo(orjson.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

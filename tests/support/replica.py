@@ -1,0 +1,92 @@
+"""A replica of the api without a network: the real hub, directory and sessions, and a wire that the test holds."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from api.auth import Guard
+from api.delivery.connection import Connection
+from api.delivery.hub import Hub
+from api.delivery.outbox import Outbox
+from api.dialects.native.directory import Directory
+from api.dialects.native.session import Session
+from api.dialects.native.socket import NATIVE
+from api.limits import TokenBucket, TokenBuckets
+from api.tokens import ANYONE
+from api.totals import Totals
+from tests.support.api import FakeInterest
+from tests.support.feed import FakeTables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Wire(Connection):
+    """What was written and not read yet; a client that does not read blocks it."""
+
+    def __init__(self) -> None:
+        self.dialect = NATIVE
+        self.is_closing = False
+        self.reads = True
+        self.frames: deque[bytes] = deque()
+        self.close_code: int | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        return not self.reads
+
+    def write(self, payload: bytes) -> None:
+        assert self.reads
+        self.frames.append(payload)
+
+    def close(self, code: int, reason: bytes = b"") -> None:  # noqa: ARG002 - the signature is the connection's
+        self.is_closing, self.close_code = True, code
+
+    def read(self) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = []
+        while self.frames:
+            messages += json.loads(self.frames.popleft())
+        return messages
+
+
+class Replica:
+    """One api of a deployment ``main``; rows reach it when the test lets them."""
+
+    def __init__(self, epoch: int = 1) -> None:
+        self.epoch = epoch
+        self.tables = FakeTables("main")
+        self.hub = Hub()
+        self.directory = Directory(
+            epoch,
+            ("main",),
+            self.tables.feeds,
+            totals=Totals(self.tables.feeds),
+            hub=self.hub,
+            interest=FakeInterest(),
+            is_unsupported=lambda _: False,
+        )
+        self._late: deque[tuple[str, int, Mapping[str, Any]]] = deque()
+
+    def put_late(self, key: str, version: int, body: Mapping[str, Any]) -> None:
+        self._late.append((key, version, body))
+
+    def catch_up(self, rows: int | None = None) -> None:
+        for _ in range(len(self._late) if rows is None else min(rows, len(self._late))):
+            self.tables.valuations.put(*self._late.popleft())
+
+    def connect(self) -> tuple[Wire, Session]:
+        wire = Wire()
+        session = Session(
+            Outbox(wire),
+            self.hub,
+            self.directory,
+            Guard(None, TokenBuckets(1, 1), self.hub.now_s),
+            client="test",
+            messages=TokenBucket(1_000_000, 1_000_000),
+            epoch=self.epoch,
+            principal=ANYONE,
+            on_subject=lambda _: None,
+        )
+        return wire, session

@@ -1,0 +1,224 @@
+"""Heartbeats of ``/v1/ws``: what they say, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from models.instants import ns_text
+from streams.settings import SourceSettings
+from tests.support.api import api_settings
+from tests.support.feed import HEAD_TIME_S, FakeFeed, FakeTables, unsupported_body
+from tests.support.native import START_MS, NativeServer
+from tests.support.virtual_loop import run_in_no_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from tests.support.native import Line
+
+HEARTBEAT_S = 5.0
+FRESH_MS = SourceSettings().silent_after_ms
+
+
+def with_server(
+    test: Callable[[NativeServer, FakeTables], Coroutine[Any, Any, None]], made: Callable[[], FakeTables] | None = None
+) -> None:
+    """Run a test in virtual time."""
+
+    async def run() -> None:
+        tables = FakeTables("main") if made is None else made()
+        await test(NativeServer(api_settings("main", "other"), tables), tables)
+
+    run_in_no_time(run())
+
+
+async def next_heartbeat(line: Line) -> dict[str, Any]:
+    await line.heard()
+    (heartbeat,) = await line.heard(HEARTBEAT_S + 0.1)
+    return heartbeat
+
+
+def put_broken(feed: FakeFeed, key: str) -> None:
+    feed.rows[key.encode()] = bytes(15) + b"\x01{"
+    for on_rows in feed._listeners:
+        on_rows([key.encode()])
+
+
+def mark(received_ms: int) -> dict[str, Any]:
+    return {"received_ms": received_ms}
+
+
+def test_a_heartbeat_says_how_late_everything_is() -> None:
+    async def test(server: NativeServer, tables: FakeTables) -> None:
+        tables.marks.put("binance-futures:BTCUSDT", 1, mark(START_MS + 5_000))
+        tables.valuations.newest_ms = START_MS
+        tables.valuations.lag_records = 3
+        async with server.client() as line:
+            said = await next_heartbeat(line)
+
+        server_time_ms = int(said.pop("server_time_ns")) // 1_000_000
+        lag_ms = said.pop("lag_ms")
+        followed = {
+            "status": "followed",
+            "head": 120,
+            "head_time_ns": ns_text(HEAD_TIME_S * 1000),
+            "folded_head": 120,
+        }
+        assert {
+            "type": "heartbeat",
+            "is_ready": True,
+            "deployments": {"main": followed, "other": {"status": "unknown"}},
+            "sources": {"binance-futures": "live"},
+        } == said
+        assert START_MS + 5_000 <= server_time_ms <= START_MS + 5_050
+        assert lag_ms == server_time_ms - START_MS
+
+    with_server(test)
+
+
+def test_heartbeats_come_every_five_seconds_whatever_else_is_said() -> None:
+    async def test(server: NativeServer, _: FakeTables) -> None:
+        beats = 0
+        async with server.client() as busy, server.client() as quiet:
+            for _second in range(250):
+                busy.ask("ping")
+                beats += sum(message["type"] == "heartbeat" for message in await busy.heard(1))
+            quiet_beats = [message["type"] for message in await quiet.heard()].count("heartbeat")
+
+        assert 49 <= beats <= 50
+        assert beats == quiet_beats
+
+    with_server(test)
+
+
+def test_a_client_that_paused_gets_one_heartbeat_not_those_it_missed() -> None:
+    async def test(server: NativeServer, _: FakeTables) -> None:
+        async with server.client() as line:
+            await line.heard()
+            line.reads = False
+            await line.heard(HEARTBEAT_S + 9)
+            line.reads = True
+            heard = await line.heard(0.1)
+            after = await line.heard(HEARTBEAT_S - 0.2)
+
+        assert ["heartbeat"] == [message["type"] for message in heard]
+        assert [] == after
+        assert line.close_code is None
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "state"),
+    [(0, "live"), (FRESH_MS, "live"), (FRESH_MS + 1, "stale"), (60_000, "stale"), (60_001, "silent")],
+)
+def test_a_source_is_live_then_stale_then_silent(age_ms: int, state: str) -> None:
+    async def test(server: NativeServer, tables: FakeTables) -> None:
+        async with server.client() as line:
+            await line.heard()
+            heartbeat_ms = START_MS + 5_010
+            tables.marks.put("a:BTCUSDT", 1, mark(heartbeat_ms - age_ms))
+            tables.marks.put("b:BTCUSDT", 1, mark(heartbeat_ms))
+            said = await next_heartbeat(line)
+
+        assert ns_text(heartbeat_ms) == said["server_time_ns"]
+        assert {"a": state, "b": "live"} == said["sources"]
+
+    with_server(test)
+
+
+def test_marks_that_go_on_keep_a_source_live() -> None:
+    async def test(server: NativeServer, tables: FakeTables) -> None:
+        states = set()
+        async with server.client() as line:
+            for second in range(100):
+                tables.marks.put(f"a:COIN{second % 7}", second, mark(START_MS + 1_000 * second))
+                states |= {message["sources"]["a"] for message in await line.heard(1) if "sources" in message}
+
+        assert {"live"} == states
+
+    with_server(test)
+
+
+def test_a_deployment_that_became_unsupported_is_said_to_be() -> None:
+    async def test(server: NativeServer, tables: FakeTables) -> None:
+        async with server.client() as line:
+            tables.deployments.put("main", 2, unsupported_body())
+            said = await next_heartbeat(line)
+
+        assert "unsupported" == said["deployments"]["main"]["status"]
+
+    with_server(test)
+
+
+def test_tables_that_are_still_being_read_are_said_to_be() -> None:
+    async def test(server: NativeServer, _: FakeTables) -> None:
+        async with server.client() as line:
+            said = await next_heartbeat(line)
+
+        assert not said["is_ready"]
+
+    with_server(test, lambda: FakeTables("main", ready=False))
+
+
+def test_rows_that_do_not_decode_are_unknown_and_end_no_connection() -> None:
+    async def test(server: NativeServer, tables: FakeTables) -> None:
+        key = "main:0x" + "ab" * 20
+        async with server.client() as line:
+            line.ask("subscribe", channel="account", keys=[key])
+            line.ask("subscribe", channel="totals", keys=["main"])
+            await line.heard()
+            put_broken(tables.deployments, "main")
+            put_broken(tables.subtotals, f"hedger:main:0x{'b' * 40}:0")
+            put_broken(tables.valuations, key)
+            heard = await line.heard(HEARTBEAT_S + 0.1)
+
+        data = {message["sub"]: message["data"] for message in heard if message["type"] == "delta"}
+        assert {1: "unsupported", 2: "unreadable"} == {sub: patch["status"] for sub, patch in data.items()}
+        assert {"status": "unknown"} == heard[-1]["deployments"]["main"]
+        assert line.close_code is None
+
+    with_server(test)
+
+
+def test_connections_share_a_heartbeat_that_is_encoded_once() -> None:
+    async def test(server: NativeServer, _: FakeTables) -> None:
+        async with server.client() as one, server.client() as other:
+            await one.heard()
+            await other.heard()
+            assert await one.heard(HEARTBEAT_S + 0.1) == await other.heard()
+
+    with_server(test)
+
+
+def test_a_connection_that_wants_nothing_is_closed_after_five_minutes_and_one_that_asks_is_not() -> None:
+    async def test(server: NativeServer, _: FakeTables) -> None:
+        async with server.client() as idle, server.client() as asking, server.client() as watching:
+            watching.ask("subscribe", channel="totals", keys=["main"])
+            for _minute in range(5):
+                asking.ask("ping")
+                await idle.heard(59)
+            assert [None] * 3 == [line.close_code for line in (idle, asking, watching)]
+            await idle.heard(11)
+            assert [4410, None, None] == [line.close_code for line in (idle, asking, watching)]
+            await idle.heard(300)
+            assert [4410, 4410, None] == [line.close_code for line in (idle, asking, watching)]
+
+    with_server(test)
+
+
+def test_a_connection_lives_a_day_and_is_then_told_to_come_back() -> None:
+    async def test(server: NativeServer, _: FakeTables) -> None:
+        async with server.client() as line:
+            line.ask("subscribe", channel="totals", keys=["main"])
+            await line.heard(86_400 * 0.8 - 10)
+            assert line.close_code is None
+            (last,) = (await line.heard(86_400 * 0.2 + 20))[-1:]
+
+        assert ("goodbye", "rebalance") == (last["type"], last["reason"])
+        assert 0 <= last["reconnect_in_ms"] < 5_000
+        assert 1012 == line.close_code
+
+    with_server(test)
