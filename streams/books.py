@@ -144,6 +144,14 @@ class Book:
         self.urgent.update(keys)
         self.touched.set()
 
+    def again(self, key: bytes, *, urgent: bool) -> None:
+        """Have an account valued once more whose valuation could not be written yet, as urgently as that one."""
+        if urgent or self.exposures.is_pressing(key):
+            self.urgent.add(key)
+        else:
+            self.deferred.append(key)
+        self.touched.set()
+
     def move(self, markets: Iterable[Market]) -> None:
         """Have the accounts looked at that hold any of these markets."""
         held = [market for market in markets if market in self.exposures.markets]

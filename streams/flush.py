@@ -1,4 +1,4 @@
-"""The only writer of valuations and, through ``Sums``, of subtotals: one task for each owned partition."""
+"""The only writer of valuations and, through ``Alarms`` and ``Sums``, of alerts and subtotals: a task a partition."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from models.codec import decode_row, encode_body
 from models.ids import split_key
 from models.money import E18
 from models.symmio.valuation import UNPRICED, value_account, with_last_complete
+from streams.alarms import Alarms
 from streams.sums import Sums
 from streams.topics import VALUATIONS
 
@@ -112,6 +113,8 @@ class Flush:
 
     async def _run(self, book: Book) -> None:
         sums = Sums(book.partition, self._rows)
+        alarms = Alarms(book.partition, self._rows)
+        await alarms.restore()
         book.move(book.exposures.markets)
         flushed_s = looked_s = pressed_s = 0.0
         while True:
@@ -132,13 +135,13 @@ class Flush:
                 # All partitions at the same times, so that what they write leaves in one request.
                 flushed_s = now_s - now_s % self._flush_s
                 with _FLUSH.time():
-                    await self._value_urgent(book, sums)
+                    await self._value_urgent(book, alarms, sums)
                 self._rows.flush()
             if sums.is_due(now_s):
                 sums.turn(_DEFERRED_TURN_S)
                 await asyncio.sleep(0)
             if book.deferred:
-                await self._value_deferred(book, sums, (time.monotonic() - now_s) * _DEFERRED_SHARE)
+                await self._value_deferred(book, alarms, sums, (time.monotonic() - now_s) * _DEFERRED_SHARE)
             elif sums.is_due(now_s):
                 continue
             elif book.touched.is_set():
@@ -150,18 +153,18 @@ class Flush:
                     async with asyncio.timeout(max(0.0, until_s - time.monotonic())):
                         await book.touched.wait()
 
-    async def _value_urgent(self, book: Book, sums: Sums) -> None:
+    async def _value_urgent(self, book: Book, alarms: Alarms, sums: Sums) -> None:
         book.touched.clear()
         moved, book.moved = book.moved, set()
         book.reprice({market: self._price(market) for market in moved})
         keys, book.urgent = book.urgent, set()
         for at, key in enumerate(keys):
-            self._value(book, key, book.holding(key), sums)
+            self._value(book, key, book.holding(key), alarms, sums, urgent=True)
             if at % _YIELD_EVERY == _YIELD_EVERY - 1:
                 self._rows.flush()
                 await asyncio.sleep(0)
 
-    async def _value_deferred(self, book: Book, sums: Sums, share_s: float) -> None:
+    async def _value_deferred(self, book: Book, alarms: Alarms, sums: Sums, share_s: float) -> None:
         """Value what can wait, for one turn, and for its share beside what was urgent just now."""
         began_s = ended_s = time.perf_counter()
         until_s = began_s + max(_DEFERRED_TURN_S, share_s)
@@ -169,7 +172,7 @@ class Flush:
             valued, turn_s, worked_s = 0, ended_s, time.thread_time()
             while book.deferred and ended_s < turn_s + _DEFERRED_TURN_S:
                 key = book.deferred.popleft()
-                self._value(book, key, book.read_holding(key), sums)
+                self._value(book, key, book.read_holding(key), alarms, sums, urgent=False)
                 valued += 1
                 ended_s = time.perf_counter()
             self._pace.valued(valued, time.thread_time() - worked_s)
@@ -182,7 +185,16 @@ class Flush:
         used = self._markets.used_mark(*market)
         return 0.0 if used is None else used.mark_e18 / E18
 
-    def _value(self, book: Book, key: bytes, held: tuple[Holding, int] | None, sums: Sums) -> None:
+    def _value(
+        self,
+        book: Book,
+        key: bytes,
+        held: tuple[Holding, int] | None,
+        alarms: Alarms,
+        sums: Sums,
+        *,
+        urgent: bool,
+    ) -> None:
         if held is None:
             return
         holding, term = held
@@ -194,6 +206,8 @@ class Flush:
             unsupported=book.watermark(deployment).unsupported_since is not None,
         )
         body = valuation.body()
+        if not alarms.is_told(key, body, partial(book.again, key, urgent=urgent)):
+            return
         standing = self._rows.get(VALUATIONS, book.partition, key)
         if valuation.status == UNPRICED and standing is not None:
             body = with_last_complete(decode_row(standing).body, body)

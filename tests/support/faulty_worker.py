@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from streams.agents import accounts
 from streams.app import create_app
 from streams.settings import load_settings
-from streams.topics import ACCOUNTS
+from streams.tables import Rows
+from streams.topics import ACCOUNTS, ALERTS
 from streams.worker import run_app
 
 if TYPE_CHECKING:
     from streams.app import TidemarkApp
     from streams.transport.slices import Slice
 
-FAULTS = ("none", "slow", "exception", "too-large", "hang", "spin", "left-undone")
+FAULTS = ("none", "slow", "exception", "too-large", "hang", "spin", "left-undone", "alert-unsent", "alert-unshown")
 FAULT_MARK = "now comes the fault"
 # Slices before the fault, so that something is committed and something is not.
 _AFTER_SLICES = 5
@@ -89,8 +92,37 @@ def put_in(fault: str) -> None:
         accounts.AccountsAgent.handle = undone  # type: ignore[method-assign]
 
 
+class Fatal:
+    """A charge that kills the process when it is acknowledged."""
+
+    def opened(self) -> None:
+        """It is on its way."""
+
+    def acked(self, count: int) -> None:  # noqa: ARG002 - the first one is the last
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_of_alerts(fault: str) -> None:
+    """Kill the process, as the kernel would, beside the first alert of a liquidation: before or after it is durable."""
+    write = Rows.write
+
+    def fatal_write(self: Rows, table: str, *arguments: Any) -> None:  # noqa: ANN401 - those of Rows.write
+        if table == ALERTS:
+            partition, key, (version, body), _ = arguments
+            if body["transitions"][0]["kind"] in ("liquidatable", "recovered"):
+                if fault == "alert-unsent":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                arguments = partition, key, (version, body), Fatal()
+        write(self, table, *arguments)
+
+    Rows.write = fatal_write  # type: ignore[method-assign,assignment]
+
+
 if __name__ == "__main__":
-    put_in(sys.argv[1])
+    if sys.argv[1].startswith("alert-"):
+        die_of_alerts(sys.argv[1])
+    else:
+        put_in(sys.argv[1])
     tidemark_app = create_app(load_settings())
     serve_rows(tidemark_app)
     run_app(tidemark_app)

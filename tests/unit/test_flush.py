@@ -17,7 +17,7 @@ from streams.books import Books
 from streams.flush import Flush
 from streams.partitions import partition_of
 from streams.settings import Settings, WorkerSettings
-from streams.topics import ACCOUNTS, SUBTOTALS, VALUATIONS
+from streams.topics import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from streams.transport.terms import Terms
 from tests.support.eventually import eventually
 from tests.support.symmio import account_with_one_long
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from models.book import Market
     from models.symmio.account import AccountRow
+    from streams.transport.publisher import Charge
 
 PARTITIONS = 1
 NEVER_S = 1e9
@@ -34,13 +35,16 @@ BTC = ("main", 1)
 
 
 class FakeRows:
-    """Tables in dicts; nothing is on its way unless the test says so."""
+    """Tables in dicts; nothing is on its way unless the test says so, but for alerts while ``held`` is a list."""
 
     partitions = PARTITIONS
     unsent = 0
 
     def __init__(self) -> None:
-        self.tables: dict[str, dict[bytes, bytes]] = {ACCOUNTS: {}, VALUATIONS: {}, SUBTOTALS: {}, "watermarks": {}}
+        self.tables: dict[str, dict[bytes, bytes]] = {
+            name: {} for name in (ACCOUNTS, VALUATIONS, SUBTOTALS, ALERTS, "watermarks")
+        }
+        self.held: list[Charge] | None = None
         self.written = 0
         self.unacked = 0
         self.drained = asyncio.Event()
@@ -64,6 +68,15 @@ class FakeRows:
         self.written += table == VALUATIONS
         return True
 
+    def write(self, table: str, partition: int, key: bytes, row: tuple[int, dict[str, Any]], charge: Charge) -> None:
+        assert partition == 0
+        self.tables[table][key] = encode_row(1, *row)
+        charge.opened()
+        if self.held is None:
+            charge.acked(1)
+        else:
+            self.held.append(charge)
+
     def flush(self) -> None:
         """Everything leaves at once."""
 
@@ -74,6 +87,11 @@ class FakeRows:
         value = self.tables[VALUATIONS].get(key)
         return {} if value is None else decode_row(value).body
 
+    def told(self, key: bytes) -> list[str]:
+        """Kinds of the account's transitions, in the order in which they came."""
+        value = self.tables[ALERTS].get(key)
+        return [] if value is None else [one["kind"] for one in reversed(decode_row(value).body["transitions"])]
+
 
 class FakeMarkets:
     """Marks as the test sets them."""
@@ -81,15 +99,23 @@ class FakeMarkets:
     def __init__(self) -> None:
         self.on_moved: Callable[[Iterable[Market]], None] | None = None
         self.offset = 0
+        self.is_stale = False
         self._price = 100 * E18
 
     def used_mark(self, deployment: str, symbol_id: int) -> UsedMark:
         assert (deployment, symbol_id) == BTC
-        return UsedMark("binance:BTC", self._price, 1_000 + self.offset, self.offset, stale=False)
+        return UsedMark("binance:BTC", self._price, 1_000 + self.offset, self.offset, stale=self.is_stale)
 
     def move(self, price: int) -> None:
         self._price = price
         self.offset += 1
+        self._moved()
+
+    def grow_stale(self) -> None:
+        self.is_stale = True
+        self._moved()
+
+    def _moved(self) -> None:
         assert self.on_moved is not None
         self.on_moved([BTC])
 
@@ -140,10 +166,15 @@ class World:
 
 @asynccontextmanager
 async def world(
-    *keys: bytes, deadband_bps: int = 10_000, age_s: float = NEVER_S, allocated: int = 1_000 * E18
+    *keys: bytes,
+    deadband_bps: int = 10_000,
+    age_s: float = NEVER_S,
+    allocated: int = 1_000 * E18,
+    alerts: dict[bytes, bytes] | None = None,
 ) -> AsyncIterator[World]:
     accounts = {key: account_with_one_long(allocated) for key in keys}
     made = World(deadband_bps=deadband_bps, age_s=age_s, accounts=accounts)
+    made.rows.tables[ALERTS] |= alerts or {}
     await made.books.start(0)
     await made.flush.start(0)
     try:
@@ -268,6 +299,61 @@ async def test_an_account_whose_record_was_folded_is_written_at_the_next_flush()
         book.written(ALICE)
 
         await eventually(lambda: one.rows.shown(ALICE)["allocated"] == str(5_000 * E18))
+
+
+NEARLY_LIQUIDATABLE = 85 * E18
+"""Of it 70 is locked, and each unit of the price is worth 10: from 98.5 down the account can be liquidated."""
+
+
+async def test_each_transition_is_told_once_however_often_the_account_is_valued() -> None:
+    async with world(ALICE, allocated=NEARLY_LIQUIDATABLE) as one:
+        one.books.watch({ALICE})
+        assert [] == one.rows.told(ALICE)
+        for price in (98, 97, 96, 99, 100, 98):
+            one.markets.move(price * E18)
+            await eventually(lambda price=price: one.shows(ALICE, price * E18))  # type: ignore[misc]
+
+        assert ["liquidatable", "recovered", "liquidatable"] == one.rows.told(ALICE)
+
+
+async def test_no_row_shows_a_transition_before_the_broker_has_it_and_none_is_made_meanwhile() -> None:
+    async with world(ALICE, BOB, allocated=NEARLY_LIQUIDATABLE) as one:
+        one.rows.held = []
+        one.books.watch({ALICE})
+        one.markets.move(98 * E18)
+        await eventually(lambda: one.rows.told(ALICE) == one.rows.told(BOB) == ["liquidatable"])
+        one.markets.move(100 * E18)
+        one.markets.move(97 * E18)
+        await eventually(lambda: not one.books[0].touched.is_set())
+
+        assert one.shows(ALICE, 100 * E18)
+        assert one.shows(BOB, 100 * E18)
+        assert 2 == len(one.rows.held)
+        for charge in one.rows.held:
+            charge.acked(1)
+        await eventually(lambda: one.shows(ALICE, 97 * E18) and one.shows(BOB, 97 * E18))
+        assert ["liquidatable"] == one.rows.told(ALICE) == one.rows.told(BOB)
+
+
+async def test_a_worker_that_takes_over_goes_on_from_the_alerts_that_stand() -> None:
+    async with world(ALICE, BOB, allocated=NEARLY_LIQUIDATABLE) as before:
+        before.markets.move(98 * E18)
+        await eventually(lambda: before.shows(ALICE, 98 * E18) and before.shows(BOB, 98 * E18))
+        standing = before.rows.tables[ALERTS]
+    async with world(ALICE, allocated=NEARLY_LIQUIDATABLE, alerts=standing) as after:
+        assert ["liquidatable", "recovered"] == after.rows.told(ALICE)
+        assert ["liquidatable"] == after.rows.told(BOB)
+
+
+async def test_a_mark_that_grows_stale_is_told_of_accounts_that_nobody_watches() -> None:
+    async with world(ALICE, age_s=0.1) as one:
+        one.markets.grow_stale()
+        await eventually(lambda: one.rows.told(ALICE) == ["stale"])
+        await eventually(lambda: one.rows.shown(ALICE)["stale"] == 1)
+        one.markets.is_stale = False
+        one.markets.move(101 * E18)
+
+        await eventually(lambda: one.rows.told(ALICE) == ["stale", "fresh"])
 
 
 def test_one_partition_holds_every_account_of_these_tests() -> None:

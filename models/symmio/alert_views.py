@@ -1,0 +1,70 @@
+"""Alerts as users see them. Money is exact decimal text, an instant stands twice, and what is not known is absent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.errors import BadRow
+from models.ids import split_key
+from models.instants import ns_text, rfc3339
+from models.money import format_e18
+from models.symmio.alerts import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+View = dict[str, Any]
+
+_MONEY = ("upnl", "notional", "available_balance")
+_CALLED_OFF = {on: (on, off) for on, off in KINDS.values()}
+
+
+def alerts_view(key: str, body: Mapping[str, Any]) -> View:
+    """Which alarms of an account are on, since when, and its newest transitions, newest first.
+
+    Args:
+        key: ``<deployment>:<address>``.
+        body: Body of its ``alerts`` row.
+
+    Raises:
+        BadRow: The body lacks what it must have.
+    """
+    deployment, address = split_key(key.encode())
+    try:
+        transitions = body["transitions"]
+        return {
+            "account": key,
+            "deployment": deployment,
+            "address": address,
+            "alarms": {name: _instant("since", _since_ms(name, transitions)) for name in body["alarms"]},
+            "transitions": [_transition(transition) for transition in transitions],
+        }
+    except (KeyError, TypeError, ValueError, StopIteration) as error:
+        msg = f"expected the body of an alerts row, found {dict(body)!r:.200} ({error!r})"
+        raise BadRow(msg) from error
+
+
+def _since_ms(alarm: str, transitions: Sequence[Mapping[str, Any]]) -> int:
+    kinds = _CALLED_OFF[alarm]
+    return int(next(one["as_of_ms"] for one in transitions if one["kind"] in kinds))
+
+
+def _transition(transition: Mapping[str, Any]) -> View:
+    view: View = {
+        "id": transition["id"],
+        "kind": transition["kind"],
+        "status": transition["status"],
+        **_instant("as_of", transition["as_of_ms"]),
+        "block": transition["block"],
+        "stale": transition["stale"],
+        "unpriced": transition["unpriced"],
+        "liquidating": transition["liquidating"],
+        **{name: format_e18(int(transition[name])) for name in _MONEY if transition[name] is not None},
+    }
+    if transition["distance_bps"] is not None:
+        view["distance_bps"] = transition["distance_bps"]
+    return view
+
+
+def _instant(name: str, unix_ms: int) -> View:
+    return {name: rfc3339(unix_ms), f"{name}_ns": ns_text(unix_ms)}

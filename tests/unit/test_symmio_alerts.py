@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.codec import encode_row
+from models.errors import BadRow
+from models.symmio.alert_views import alerts_view
+from models.symmio.alerts import (
+    KINDS,
+    LIQUIDATABLE,
+    QUIET,
+    STALE,
+    UNKNOWN,
+    UNPRICED,
+    alarms_of,
+    alarms_of_row,
+    with_transitions,
+)
+from tests.support.feed import nobody_body, unpriced_body, valuation_body
+
+KEY = b"main:0xa"
+LIQUIDATABLE_BODY = valuation_body(liquidatable=True, available_balance="-3")
+SUSPECT_BODY = {**nobody_body(), "status": "suspect"}
+
+
+@pytest.mark.parametrize(
+    ("body", "standing", "expected"),
+    [
+        (valuation_body(), QUIET, QUIET),
+        (LIQUIDATABLE_BODY, QUIET, LIQUIDATABLE),
+        (valuation_body(), LIQUIDATABLE | UNPRICED | UNKNOWN | STALE, QUIET),
+        (valuation_body(stale=1), QUIET, STALE),
+        (valuation_body(stale=2, liquidatable=True), QUIET, STALE | LIQUIDATABLE),
+        (unpriced_body(last_complete=None), QUIET, UNPRICED),
+        (SUSPECT_BODY, QUIET, UNKNOWN),
+        ({**SUSPECT_BODY, "status": "unsupported"}, QUIET, UNKNOWN),
+        (nobody_body(), LIQUIDATABLE | UNKNOWN, QUIET),
+    ],
+)
+def test_alarms_are_what_a_valuation_shows(body: dict[str, Any], standing: int, expected: int) -> None:
+    assert expected == alarms_of(body, standing)
+
+
+def test_an_account_is_not_called_recovered_while_it_has_no_price() -> None:
+    assert LIQUIDATABLE | UNPRICED == alarms_of(unpriced_body(last_complete=None), LIQUIDATABLE | STALE)
+
+
+def test_of_an_account_that_is_unknown_nothing_else_is_said() -> None:
+    assert LIQUIDATABLE | STALE | UNKNOWN == alarms_of(SUSPECT_BODY, LIQUIDATABLE | STALE)
+
+
+def test_a_transition_says_what_the_account_was_worth_and_when() -> None:
+    body = with_transitions(KEY, None, LIQUIDATABLE, LIQUIDATABLE_BODY)
+
+    assert ["liquidatable"] == body["alarms"]
+    assert [
+        {
+            "id": "main:0xa:liquidatable:1",
+            "kind": "liquidatable",
+            "as_of_ms": 1_745_970_777_999,
+            "block": 118,
+            "status": "valued",
+            "stale": 0,
+            "unpriced": 0,
+            "upnl": "-12500000000000000000",
+            "notional": "1000000000000000000000",
+            "available_balance": "-3",
+            "distance_bps": 1_075,
+            "liquidating": False,
+        }
+    ] == body["transitions"]
+
+
+def test_transitions_are_newest_first_and_each_has_an_id_of_its_own() -> None:
+    body = None
+    for alarms in (LIQUIDATABLE | STALE, QUIET, LIQUIDATABLE):
+        body = with_transitions(KEY, body, alarms, LIQUIDATABLE_BODY)
+
+    assert body is not None
+    assert [
+        "main:0xa:liquidatable:5",
+        "main:0xa:fresh:4",
+        "main:0xa:recovered:3",
+        "main:0xa:stale:2",
+        "main:0xa:liquidatable:1",
+    ] == [one["id"] for one in body["transitions"]]
+
+
+def test_a_mark_that_comes_and_goes_does_not_push_out_when_the_account_became_liquidatable() -> None:
+    body = with_transitions(KEY, None, LIQUIDATABLE, LIQUIDATABLE_BODY)
+    for at in range(100):
+        body = with_transitions(KEY, body, LIQUIDATABLE | (QUIET if at % 2 else STALE), LIQUIDATABLE_BODY)
+
+    kinds = [one["kind"] for one in body["transitions"]]
+    assert ["fresh", "stale"] * 4 + ["liquidatable"] == kinds
+    assert 101 == body["count"]
+    assert len(orjson.dumps(body)) < 16_000
+
+
+@given(st.lists(st.integers(0, 15), max_size=30))
+def test_the_row_says_the_alarms_that_are_on_and_kinds_of_one_alarm_take_turns(path: list[int]) -> None:
+    body, before = None, QUIET
+    for alarms in path:
+        if alarms != before:
+            body = with_transitions(KEY, body, alarms, LIQUIDATABLE_BODY)
+        before = alarms
+
+    if body is None:
+        return
+    assert before == alarms_of_row(encode_row(3, 4, body))
+    for on, off in KINDS.values():
+        kinds = [one["kind"] for one in body["transitions"] if one["kind"] in (on, off)]
+        assert all(kind != following for kind, following in itertools.pairwise(kinds))
+        assert len(kinds) <= 8
+        assert (kinds[:1] == [on]) is (on in body["alarms"])
+
+
+@pytest.mark.parametrize("row", [b"", b"\x00" * 16 + b'{"alarms":["hungry"]}', b"\x00" * 16 + b"{}"])
+def test_what_is_no_row_of_alerts_is_refused(row: bytes) -> None:
+    with pytest.raises(BadRow, match="expected a row of alerts"):
+        alarms_of_row(row)
+
+
+def test_a_view_has_no_null_and_every_instant_twice() -> None:
+    body = with_transitions(KEY, None, UNPRICED, unpriced_body(last_complete=None))
+    assert {
+        "account": "main:0xa",
+        "deployment": "main",
+        "address": "0xa",
+        "alarms": {"unpriced": {"since": "2025-04-29T23:52:57.999Z", "since_ns": "1745970777999000000"}},
+        "transitions": [
+            {
+                "id": "main:0xa:unpriced:1",
+                "kind": "unpriced",
+                "status": "unpriced",
+                "as_of": "2025-04-29T23:52:57.999Z",
+                "as_of_ns": "1745970777999000000",
+                "block": 118,
+                "stale": 0,
+                "unpriced": 1,
+                "liquidating": False,
+            }
+        ],
+    } == alerts_view("main:0xa", body)
+
+
+def test_a_view_shows_money_as_exact_text() -> None:
+    view = alerts_view("main:0xa", with_transitions(KEY, None, LIQUIDATABLE, LIQUIDATABLE_BODY))
+
+    shown = view["transitions"][0]
+    assert ("-12.5", "1000", "-0.000000000000000003", 1_075) == (
+        shown["upnl"],
+        shown["notional"],
+        shown["available_balance"],
+        shown["distance_bps"],
+    )
+
+
+def test_a_view_of_something_else_is_refused() -> None:
+    with pytest.raises(BadRow, match="alerts"):
+        alerts_view("main:0xa", {"alarms": ["stale"], "transitions": []})
