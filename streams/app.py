@@ -10,7 +10,9 @@ from aiokafka import AIOKafkaProducer
 from yarl import URL
 
 from streams.agents.accounts import AccountsAgent
+from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
+from streams.agents.position_states import PositionStatesAgent
 from streams.agents.router import RouterAgent
 from streams.books import Books
 from streams.clock import now_ms
@@ -19,9 +21,18 @@ from streams.health import AdminServer
 from streams.interest import Interest
 from streams.markets import Markets
 from streams.pace import Pace
+from streams.position_states import PositionStates
 from streams.supervision import supervised
 from streams.tables import Rows, RowTable
-from streams.topics import CHAIN_BLOCKS, PRICE_TICKS, TABLES, account_events_name, topic_name
+from streams.topics import (
+    CHAIN_BLOCKS,
+    INSTRUMENT_FACTS,
+    POSITION_STATES_IN,
+    PRICE_TICKS,
+    TABLES,
+    account_events_name,
+    topic_name,
+)
 from streams.transport.assignor import SliceAssignor
 from streams.transport.driver import SCHEME
 from streams.transport.follower import ChangelogFollower
@@ -76,6 +87,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     books: Books
     markets: Markets
     pace: Pace
+    position_states: PositionStates
     interest: Interest
     ownership: Ownership
     follower: ChangelogFollower
@@ -94,7 +106,9 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.pace = Pace(settings.worker.unwatched_max_age_s)
         flush = Flush(settings, self.rows, self.markets, self.books, pace=self.pace, fatal=self.crash_now)
         self.interest = Interest(settings, now_ms, self.books.watch, self.books.unwatch)
-        self.ownership = Ownership(settings, self.terms, self.rows, (self.books, flush))
+        self.position_states = PositionStates(settings, self.rows, now_ms, self.crash_now)
+        writers = self.books, flush, self.position_states
+        self.ownership = Ownership(settings, self.terms, self.rows, writers)
         self.follower = ChangelogFollower(settings.bootstrap, self.rows, self.crash_now)
         self.admin = AdminServer(settings.worker, self.status)
 
@@ -174,8 +188,10 @@ def tidemark_agents(settings: Settings, app: TidemarkApp) -> Sequence[tuple[Slic
     """The agents of a worker, each with the full name of its topic."""
     return (
         (MarksAgent(settings, app.rows), topic_name(settings, PRICE_TICKS)),
+        (InstrumentsAgent(settings, app.rows), topic_name(settings, INSTRUMENT_FACTS)),
         (RouterAgent(settings, app.rows), topic_name(settings, CHAIN_BLOCKS)),
-        (AccountsAgent(app.rows, app.books), account_events_name(settings)),
+        (AccountsAgent(app.rows, app.books, app.position_states), account_events_name(settings)),
+        (PositionStatesAgent(app.rows, app.position_states), topic_name(settings, POSITION_STATES_IN)),
     )
 
 

@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 PRICE_TICKS = "price-ticks"
+INSTRUMENT_FACTS = "instrument-facts"
 CHAIN_BLOCKS = "chain-blocks"
 ACCOUNT_EVENTS = "account-events"
 OWNERSHIP = "ownership"
 INTEREST = "interest"
+LEASES = "leases"
+WHITELIST = "whitelist"
 DEAD_LETTERS = "dead-letters"
+POSITION_STATES_IN = "position-states-in"
+FUNDING = "funding"
 
 MARKS = "marks"
+INSTRUMENTS = "instruments"
 QUOTES = "quotes"
 MARKETS = "markets"
 DEPLOYMENTS = "deployments"
@@ -31,7 +37,22 @@ WATERMARKS = "watermarks"
 QUOTE_HISTORY = "quote-history"
 VALUATIONS = "valuations"
 SUBTOTALS = "subtotals"
-TABLES = (MARKS, QUOTES, MARKETS, DEPLOYMENTS, ACCOUNTS, WATERMARKS, QUOTE_HISTORY, VALUATIONS, SUBTOTALS)
+ALERTS = "alerts"
+POSITION_STATES = "position-states"
+TABLES = (
+    MARKS,
+    INSTRUMENTS,
+    QUOTES,
+    MARKETS,
+    DEPLOYMENTS,
+    ACCOUNTS,
+    WATERMARKS,
+    QUOTE_HISTORY,
+    VALUATIONS,
+    SUBTOTALS,
+    ALERTS,
+    POSITION_STATES,
+)
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
@@ -39,6 +60,8 @@ _FOREVER_MS = -1
 # Only the last 15 s are ever read. Brokers look for old segments every 5 minutes and keep the one they write to, so ten
 # minutes become 25: 10,000 watched accounts, said again every 5 s in 50 bytes each, are then 150 MB.
 _INTEREST_MS = 10 * _MINUTE_MS
+# Only the last six minutes are ever read; an owner's leases are said again every 5 s by each replica, in 150 bytes.
+_LEASES_MS = 15 * _MINUTE_MS
 # A stranger's late row must not outlive the owner's: the cleaner waits until the owner has surely repaired it (rule 2).
 _COMPACTION_LAG_MS = 3_600_000
 # One account with 150 quotes and an undo of 64 blocks stays under 1 MB; the broker's own limit is the same.
@@ -95,10 +118,10 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
     def kept(name: str, key: str, retention_ms: int) -> Topic:
         return make(name, key, {"cleanup.policy": "delete", "retention.ms": str(retention_ms)})
 
-    def passing(name: str, key: str, retention_ms: int) -> Topic:
+    def passing(name: str, key: str, retention_ms: int, config: dict[str, str] | None = None) -> Topic:
         # A segment is only deleted when it is no longer written to; by default that takes a week.
-        config = {"cleanup.policy": "delete", "retention.ms": str(retention_ms), "segment.ms": str(retention_ms)}
-        return make(name, key, config)
+        kept_ms = {"retention.ms": str(retention_ms), "segment.ms": str(retention_ms)}
+        return make(name, key, {"cleanup.policy": "delete", **kept_ms, **(config or {})})
 
     def compacted(name: str, key: str) -> Topic:
         # The lag counts a record's own time: a late row, sent by a process that slept, would carry an old one.
@@ -111,6 +134,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
 
     row_keys = {
         MARKS: "source:symbol",
+        INSTRUMENTS: "source:symbol",
         QUOTES: "deployment:quote id",
         MARKETS: "deployment:symbol id",
         DEPLOYMENTS: "deployment",
@@ -119,10 +143,19 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         QUOTE_HISTORY: "deployment:account:quote id",
         VALUATIONS: "deployment:account",
         SUBTOTALS: "kind:deployment:id:partition",
+        ALERTS: "deployment:account",
+        POSITION_STATES: "deployment:account",
     }
     return (
         kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),
+        # All of it is said again within the hour; a month of every ticker would be 40 GB.
+        kept(topic_name(settings, INSTRUMENT_FACTS), "source:symbol", 7 * _DAY_MS),
         kept(topic_name(settings, CHAIN_BLOCKS), "deployment", _FOREVER_MS),
+        kept(topic_name(settings, POSITION_STATES_IN), "deployment:account", 90 * _DAY_MS),
+        # A table of itself: the newest record of a key holds. Nothing is asked for of an epoch that is long over.
+        passing(
+            topic_name(settings, FUNDING), "deployment:kind:of what", 90 * _DAY_MS, {"cleanup.policy": "compact,delete"}
+        ),
         kept(
             account_events_name(settings),
             "deployment:account; deployment for what goes to every partition",
@@ -130,6 +163,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         ),
         compacted(topic_name(settings, OWNERSHIP), "partition"),
         passing(topic_name(settings, INTEREST), "deployment:account", _INTEREST_MS),
+        compacted(topic_name(settings, WHITELIST), "deployment:account"),
+        passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
         kept(topic_name(settings, DEAD_LETTERS), "key of the refused record", 30 * _DAY_MS),
         *(compacted(changelog_name(settings, table), row_keys[table]) for table in TABLES),
     )

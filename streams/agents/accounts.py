@@ -1,4 +1,7 @@
-"""account-events → accounts, watermarks, quote-history: each account's own state, folded transaction by transaction."""
+"""account-events → accounts, watermarks, quote-history: each account's own state, folded transaction by transaction.
+
+And position-states, as far as they are made of the chain.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from models.ids import finished_quote_key, split_key
 from models.symmio.account import AccountRow, advance, doubt, encode_account, encode_finished, settle
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.partitions import expect_in_place
-from streams.topics import ACCOUNTS, QUOTE_HISTORY, WATERMARKS
+from streams.topics import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, WATERMARKS
 from streams.transport.publisher import Receipt
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from models.chain import Position
     from models.symmio.state import Quote
     from streams.books import Book, Books
+    from streams.position_states import PositionStates, Step
     from streams.tables import Rows
     from streams.transport.slices import Slice
 
@@ -48,15 +52,16 @@ _YIELD_EVERY = 50
 
 
 class AccountsAgent:
-    """Keeps ``accounts``, ``watermarks`` and ``quote-history``."""
+    """Keeps ``accounts``, ``watermarks`` and ``quote-history``, and says what happened to ``position-states``."""
 
-    def __init__(self, rows: Rows, books: Books) -> None:
+    def __init__(self, rows: Rows, books: Books, positions: PositionStates) -> None:
         self._rows = rows
         self._books = books
+        self._positions = positions
 
     async def handle(self, part: Slice) -> None:
-        """Fold a slice; each account's row is written once, after the history of quotes that left it."""
-        fold = _SliceFold(part, self._rows, self._books[part.partition])
+        """Fold a slice; each account's row is written once, after its states and the history of quotes that left it."""
+        fold = _SliceFold(part, self._rows, self._books[part.partition], self._positions)
         for at, record in enumerate(part):
             fold.apply(record)
             if at % _YIELD_EVERY == 0:
@@ -67,13 +72,15 @@ class AccountsAgent:
 class _SliceFold:
     """What one slice changes in one partition."""
 
-    def __init__(self, part: Slice, rows: Rows, book: Book) -> None:
+    def __init__(self, part: Slice, rows: Rows, book: Book, positions: PositionStates) -> None:
         self._part = part
         self._rows = rows
         self._book = book
+        self._positions = positions
         self._changed: set[bytes] = set()
         self._controls: set[str] = set()
         self._finished: list[tuple[bytes, Quote, AccountRow]] = []
+        self._happened: dict[bytes, list[Step]] = {}
 
     def apply(self, record: ConsumerRecord[bytes, bytes]) -> None:
         key = record.key or b""
@@ -104,7 +111,10 @@ class _SliceFold:
         match record:
             case Transaction() | AccountCheckpoint():
                 known, before = self._book.watermark(split_key(key)[0]), self._book.account(key)
-                self._put(key, before, advance(before, record, final=known.final, enumerated=known.enumerated))
+                after = advance(before, record, final=known.final, enumerated=known.enumerated)
+                self._put(key, before, after)
+                if isinstance(record, Transaction) and after is not before and after.suspect is None:
+                    self._happens(key, self._positions.of_chain(key, record, after.state.quotes))
             case Final():
                 self._final(key.decode(), record)
             case Unfoldable():
@@ -113,7 +123,10 @@ class _SliceFold:
             case RolledBack():
                 for account in sorted(self._book.unsettled[key.decode()]):
                     before = self._known(account)
-                    self._put(account, before, advance(before, record))
+                    after = advance(before, record)
+                    self._put(account, before, after)
+                    if after is not before:
+                        self._happens(account, self._positions.of_rollback(record))
                 supported = {"unsupported_since": None, "reason": ""} if record.supported else {}
                 self._control(key.decode(), record.position, **supported)
                 if record.supported:
@@ -145,6 +158,7 @@ class _SliceFold:
             return
         partition = self._part.partition
         for account in restored.applied_since(position):
+            self._rows.restate(POSITION_STATES, partition, account, self._part)
             self._rows.restate(ACCOUNTS, partition, account, self._part)
         if self._book.watermark(deployment).applied >= position:
             self._rows.restate(WATERMARKS, partition, f"{deployment}:{partition}".encode(), self._part)
@@ -174,6 +188,10 @@ class _SliceFold:
         self._book.put(key, row)
         self._changed.add(key)
 
+    def _happens(self, key: bytes, step: Step | None) -> None:
+        if step is not None:
+            self._happened.setdefault(key, []).append(step)
+
     def _control(self, deployment: str, position: tuple[int, int], **changes: object) -> None:
         watermark = self._book.watermark(deployment)
         if position <= watermark.applied:
@@ -187,7 +205,10 @@ class _SliceFold:
         for key, quote, row in self._finished:
             history_key = finished_quote_key(key, quote.quote_id)
             self._rows.write(QUOTE_HISTORY, partition, history_key, (row.version, encode_finished(quote, row)), history)
-        # The quote must be in history for good before the row without it is sent: the two are not one record.
+        for key, steps in self._happened.items():
+            self._positions.change(partition, key, steps, history)
+        # The quote must be in history for good before the row without it is sent: the two are not one record. And what
+        # is delivered again says nothing of what happened where the account's row has it already.
         self._rows.flush()
         await history.acknowledged()
         accounts = Receipt()

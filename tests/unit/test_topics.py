@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from models.interest import INTEREST_TTL_MS
+from models.leases import LEASE_TTL_MAX_MS
 from streams.settings import Settings, TopicSettings
 from streams.topics import TABLES, account_events_name, changelog_name, registry, topic_name
 
@@ -32,6 +33,13 @@ def test_interest_is_kept_for_longer_than_it_holds_and_not_for_long() -> None:
     assert topic.config["segment.ms"] == topic.config["retention.ms"]
     assert 4 * INTEREST_TTL_MS <= int(topic.config["retention.ms"]) <= 3_600_000
     assert "for 10 minutes" == topic.kept
+
+
+def test_leases_have_the_brokers_time_and_are_kept_for_longer_than_any_lasts() -> None:
+    topic = TOPICS["blue-leases"]
+    assert "LogAppendTime" == topic.config["message.timestamp.type"]
+    assert ("delete", topic.config["retention.ms"]) == (topic.config["cleanup.policy"], topic.config["segment.ms"])
+    assert 2 * LEASE_TTL_MAX_MS <= int(topic.config["retention.ms"]) <= 3_600_000
 
 
 def test_what_a_node_said_is_kept_for_ever() -> None:

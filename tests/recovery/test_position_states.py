@@ -1,0 +1,128 @@
+"""Position states of a recorded chain and of an engine, through workers that are killed on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import orjson
+
+from models.account_events import Transaction
+from models.chain import Block, Rollback
+from models.ids import account_key
+from models.symmio.account import AccountRow, advance
+from models.symmio.chain_states import states_of
+from models.symmio.position_states import EMPTY, with_chain_states
+from models.symmio.routing import route_block
+from streams.settings import WorkerSettings
+from streams.topics import DEAD_LETTERS, POSITION_STATES, POSITION_STATES_IN, create_topics, registry, topic_name
+from tests.support.eventually import eventually
+from tests.support.golden import DEPLOYMENT, golden_chain, golden_deployment
+from tests.support.pipeline import all_committed, end_offset, feed_rows, producer, worker, write_chain
+from tests.support.positions import engine_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from models.chain import ChainRecord
+    from streams.settings import Settings
+
+
+LONG_AGO_S = 10**8
+
+
+def old_chain() -> list[ChainRecord]:
+    """The recording, whose own times are of the future, as of years ago."""
+    return [
+        msgspec.structs.replace(record, time_s=record.time_s - LONG_AGO_S) if isinstance(record, Block) else record
+        for record in golden_chain()
+    ]
+
+
+def plain_states(chain: Sequence[ChainRecord], diamond: str) -> dict[bytes, list[dict[str, Any]]]:
+    """What the models alone make of a chain, newest state first."""
+    rows: dict[str, AccountRow] = {}
+    bodies: dict[bytes, Mapping[str, Any]] = {}
+    holders: dict[int, str] = {}
+    for offset, record in enumerate(chain):
+        if not isinstance(record, Block):
+            continue
+        routed = route_block(
+            record,
+            offset=offset,
+            diamond=diamond,
+            multi_accounts=frozenset(),
+            account_of=holders.get,
+            begun=bool(rows),
+        )
+        holders |= {quote_id: account for quote_id, account, _ in routed.quotes}
+        for account, transaction in routed.transactions:
+            assert isinstance(transaction, Transaction)
+            row = rows[account] = advance(rows.get(account), transaction)
+            made = states_of(DEPLOYMENT, transaction, row.state.quotes)
+            key = account_key(DEPLOYMENT, account)
+            bodies[key] = with_chain_states(bodies.get(key, EMPTY), made, fresh=False, gaps=True, now_ms=0)
+    return {key: body["states"] for key, body in bodies.items() if body["states"]}
+
+
+async def states(settings: Settings) -> dict[bytes, list[dict[str, Any]]]:
+    return {key: row.body["states"] for key, row in (await feed_rows(settings, POSITION_STATES)).items()}
+
+
+async def say(settings: Settings, *records: tuple[bytes, dict[str, Any]]) -> None:
+    async with producer(settings) as sender:
+        for key, record in records:
+            await sender.send(topic_name(settings, POSITION_STATES_IN), orjson.dumps(record), key=key)
+
+
+async def test_killed_workers_make_each_state_once_and_old_ones_are_never_pushed(
+    settings: Callable[..., Settings],
+) -> None:
+    mine = settings(deployments=golden_deployment(), worker=WorkerSettings(slice_records=12))
+    chain = old_chain()
+    await create_topics(mine.bootstrap, registry(mine))
+    await write_chain(mine, DEPLOYMENT, chain)
+    for _ in range(2):
+        async with worker(mine, fault="slow") as process:
+            await eventually(process.at_fault, 30)
+            process.kill()
+    async with worker(mine) as process:
+        await process.ready()
+        await all_committed(mine)
+        expected = plain_states(chain, mine.deployments[DEPLOYMENT].diamond)
+        found = await states(mine)
+
+        assert expected.keys() == found.keys()
+        apart = {"seq"}
+        for key, own in expected.items():
+            assert [_without(one, apart) for one in own] == [_without(one, apart) for one in found[key]]
+        assert {(False, False)} == {(one["push"], "due_ms" in one) for own in found.values() for one in own}
+
+        await rolled_back_and_said(mine, chain, found)
+
+
+async def rolled_back_and_said(
+    settings: Settings, chain: Sequence[ChainRecord], before: Mapping[bytes, Sequence[Mapping[str, Any]]]
+) -> None:
+    """The last block with a state leaves the chain; the engine speaks of one that stayed, twice, and once badly."""
+    key, (last, *_) = max(before.items(), key=lambda item: int(item[1][0]["block"]))
+    ancestor = max(one.number for one in chain if isinstance(one, Block) and one.number < last["block"])
+    await write_chain(settings, DEPLOYMENT, [Rollback(ancestor, f"0x{ancestor:064x}")])
+    record = engine_record(counterparty_address=key.decode().split(":")[1], quote_id=10**6)
+    await say(settings, (key, record), (key, {**record, "version": 2}), (key, record), (b"golden:0x1", record))
+
+    async def is_told() -> bool:
+        own = (await states(settings))[key]
+        return (
+            "engine" in {one["source"] for one in own}
+            and last["id"] not in {one["id"] for one in own}
+            and await end_offset(settings, topic_name(settings, DEAD_LETTERS)) == 1
+        )
+
+    await eventually(is_told)
+    spoken = [one for one in (await states(settings))[key] if one["source"] == "engine"]
+    assert [(record["id"], 2, True)] == [(one["id"], one["version"], one["push"]) for one in spoken]
+
+
+def _without(state: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: part for name, part in state.items() if name not in names}
