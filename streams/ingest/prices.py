@@ -1,4 +1,7 @@
-"""A futures venue's prices, from its websocket, or its REST answers while that is silent, to ``price-ticks``."""
+"""A futures venue's prices, from its websocket, or its REST answers while that is silent, to ``price-ticks``.
+
+What it says of its symbols beside their prices goes to ``instrument-facts``.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from typing import TYPE_CHECKING
 import aiohttp
 from prometheus_client import Counter
 
+from streams.ingest.answers import FAILURES, fetch
 from streams.ingest.backoff import Backoff
 from streams.ingest.conflation import INTERVAL_MS
+from streams.ingest.instruments import InstrumentPolls
 from streams.ingest.outlet import Outlet
 from streams.ingest.sink import PriceSink
-from streams.ingest.venue import MAX_FRAME_BYTES, FrameTooLarge, VenueSocket
+from streams.ingest.venue import VenueSocket
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
@@ -25,7 +30,6 @@ _POLLS = Counter("tidemark_price_polls_total", "REST polls made while a socket w
 
 _RECONNECT_S = (0.5, 30.0)
 _LONGEST_POLL_WAIT_S = 60.0
-_POLL_TIMEOUT_S = 10.0
 # A quiet market's best prices may stand for a minute; marks come every second.
 _BOOK_SILENCE = 12
 
@@ -45,7 +49,8 @@ async def run(settings: Settings, name: str) -> None:
         sink = PriceSink(settings, name, outlet)
         silent_after_s = source.silent_after_ms / 1_000
         marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
-        tasks = [marks.run(), _poll_while_silent(session, source, sink, marks)]
+        instruments = InstrumentPolls(settings, name, source.rest, session, outlet)
+        tasks = [marks.run(), _poll_while_silent(session, source, sink, marks), *instruments.polls()]
         if source.book_symbols:
             silent_after_s *= _BOOK_SILENCE
             books = VenueSocket(session, books_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
@@ -88,10 +93,8 @@ async def _poll_while_silent(
 async def _poll(session: aiohttp.ClientSession, source: SourceSettings, sink: PriceSink) -> bool:
     url = f"{source.rest}/fapi/v1/premiumIndex"
     try:
-        async with session.get(url, timeout=aiohttp.ClientTimeout(total=_POLL_TIMEOUT_S)) as response:
-            response.raise_for_status()
-            body = await _read(response)
-    except (aiohttp.ClientError, OSError, TimeoutError, FrameTooLarge) as error:
+        body = await fetch(session, url)
+    except FAILURES as error:
         _POLLS.labels(sink.source, type(error).__name__).inc()
         _log.warning("price poll failed source=%s cause=%s", sink.source, type(error).__name__)
         return False
@@ -99,18 +102,6 @@ async def _poll(session: aiohttp.ClientSession, source: SourceSettings, sink: Pr
     _POLLS.labels(sink.source, "answered").inc()
     _log.info("price poll source=%s ticks=%d", sink.source, ticks)
     return ticks > 0
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read an answer to its end: one read gives no more than what has arrived, some 64 kB of 130."""
-    chunks, size = [], 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_FRAME_BYTES:
-            msg = f"expected an answer of at most {MAX_FRAME_BYTES} bytes, found more"
-            raise FrameTooLarge(msg)
-    return b"".join(chunks)
 
 
 async def _flush_books(sink: PriceSink) -> None:

@@ -14,7 +14,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from models.errors import TidemarkError
-from streams.topics import PRICE_TICKS, topic_name
+from streams.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
 from streams.transport.process import crash
 from streams.transport.slices import Slice, SliceMisused
 
@@ -96,9 +96,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         keys = [driver.ensure_aiokafka_TP(tp) for tp in tps]
         first = await consumer.beginning_offsets(keys)
         committed = await asyncio.gather(*(consumer.committed(key) for key in keys))
-        ticks = topic_name(self.app.settings, PRICE_TICKS)
+        said_again = {topic_name(self.app.settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS)}
         for key, offset in zip(keys, committed, strict=True):
-            if offset is not None and offset < first[key] and key.topic != ticks:
+            if offset is not None and offset < first[key] and key.topic not in said_again:
                 msg = f"expected {key} to hold offset {offset}, found it begins at {first[key]}: start a new epoch"
                 raise RecordsLost(msg)
         return {tp: max(first[key], offset or 0) for tp, key, offset in zip(tps, keys, committed, strict=True)}

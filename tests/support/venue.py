@@ -1,4 +1,4 @@
-"""A futures venue stand-in on loopback: Binance's websocket paths and its premiumIndex."""
+"""A futures venue stand-in on loopback: Binance's websocket paths, its premiumIndex, and what it says of symbols."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _PIECE_BYTES = 65_536
 
 
 class FakeVenue:
-    """Sends the frames it is told to; ``premium_index`` is what REST answers, None for an error."""
+    """Sends the frames it is told to; ``premium_index`` is what REST answers, None for an error.
+
+    ``facts`` are its other answers by the last part of their paths; what is not among them is an error.
+    """
 
     def __init__(self) -> None:
         self.marks: list[web.WebSocketResponse] = []
@@ -22,6 +25,7 @@ class FakeVenue:
         self.connections = 0
         self.polls = 0
         self.premium_index: bytes | None = b"[]"
+        self.facts: dict[str, bytes] = {}
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -30,6 +34,7 @@ class FakeVenue:
         app.router.add_get("/market/ws/{streams:.*}", self._marks)
         app.router.add_get("/public/stream", self._books)
         app.router.add_get("/fapi/v1/premiumIndex", self._premium_index)
+        app.router.add_get("/fapi/v1/{path:.+}", self._facts)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -77,6 +82,10 @@ class FakeVenue:
         finally:
             sockets.remove(socket)
         return socket
+
+    async def _facts(self, request: web.Request) -> web.Response:
+        body = self.facts.get(request.path.rpartition("/")[2])
+        return web.Response(status=503) if body is None else web.Response(body=body)
 
     async def _premium_index(self, request: web.Request) -> web.StreamResponse:
         self.polls += 1

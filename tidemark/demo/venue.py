@@ -1,4 +1,4 @@
-"""A stand-in for Binance futures: mark price and book ticker frames over websocket, ``premiumIndex`` over REST.
+"""A stand-in for Binance futures: mark price and book ticker frames over websocket, what it says of symbols over REST.
 
 Paths are the venue's: ``/ws/<stream>/<stream>…`` sends frames bare, ``/stream?streams=<stream>/<stream>…`` wraps each
 as ``{"stream": …, "data": …}``; both also below a first path segment such as ``/market``. ``SUBSCRIBE`` and
@@ -10,15 +10,23 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import WSMsgType, web
 
 from tidemark.demo.market import INSTRUMENTS, funding_rate_e8
 
+if TYPE_CHECKING:
+    from tidemark.demo.market import Instrument
+
 ALL_MARKS = ("!markPrice@arr@1s", "!markPrice@arr")
+_DAY_MS = 86_400_000
 _FUNDING_MS = 8 * 3_600_000
+# Markets that move much are charged more often.
+_ADJUSTED_INTERVAL_HOURS = 4
+# The busiest market's volume of a day; each of the list trades a third less than the one before it.
+_BUSIEST_QUOTE_VOLUME = 12_000_000_000
 
 
 @dataclass(slots=True)
@@ -45,6 +53,9 @@ class Venue:
             application.router.add_get(f"{prefix}/ws/{{streams:.+}}", self._bare)
             application.router.add_get(f"{prefix}/stream", self._combined)
         application.router.add_get("/fapi/v1/premiumIndex", self._premium_index)
+        application.router.add_get("/fapi/v1/exchangeInfo", self._exchange_info)
+        application.router.add_get("/fapi/v1/ticker/24hr", self._tickers)
+        application.router.add_get("/fapi/v1/fundingInfo", self._funding_info)
         application.on_shutdown.append(self._close)
         return application
 
@@ -139,6 +150,45 @@ class Venue:
             "time": self._now_ms,
         }
 
+    async def _exchange_info(self, _: web.Request) -> web.Response:
+        symbols = [exchange_symbol(instrument) for instrument in INSTRUMENTS]
+        return _json({"timezone": "UTC", "serverTime": self._now_ms, "symbols": symbols})
+
+    async def _tickers(self, _: web.Request) -> web.Response:
+        return _json([self._ticker(i) for i in range(len(INSTRUMENTS))])
+
+    def _ticker(self, index: int) -> dict[str, Any]:
+        instrument, last = INSTRUMENTS[index], self._marks_e8[index]
+        first = round(instrument.start * 10**8)
+        volume = traded_quote(index, self._now_ms // 60_000)
+        return {
+            "symbol": instrument.name,
+            "priceChange": _price(last - first, instrument.price_decimals),
+            "priceChangePercent": f"{Decimal((last - first) * 100) / first:.3f}",
+            "lastPrice": _price(last, instrument.price_decimals),
+            "openPrice": _price(first, instrument.price_decimals),
+            "volume": f"{Decimal(volume) / Decimal(instrument.start):.{instrument.quantity_decimals}f}",
+            "quoteVolume": f"{volume}.00",
+            "openTime": self._now_ms - _DAY_MS,
+            "closeTime": self._now_ms,
+        }
+
+    async def _funding_info(self, _: web.Request) -> web.Response:
+        # The venue lists only the symbols whose terms it has adjusted.
+        return _json(
+            [
+                {
+                    "symbol": instrument.name,
+                    "adjustedFundingRateCap": "0.02000000",
+                    "adjustedFundingRateFloor": "-0.02000000",
+                    "fundingIntervalHours": _ADJUSTED_INTERVAL_HOURS,
+                    "disclaimer": False,
+                }
+                for instrument in INSTRUMENTS
+                if instrument.volatility > 1
+            ]
+        )
+
     async def _bare(self, request: web.Request) -> web.StreamResponse:
         streams = request.match_info.get("streams", "")
         return await self._serve(request, streams, combined=False)
@@ -164,6 +214,34 @@ class Venue:
     async def _close(self, _: web.Application) -> None:
         for reader in list(self._readers):
             await reader.socket.close()
+
+
+def exchange_symbol(instrument: Instrument) -> dict[str, Any]:
+    """An instrument as it stands among the symbols of ``exchangeInfo``."""
+    name = instrument.name
+    tick, step = (f"{Decimal(1).scaleb(-n):f}" for n in (instrument.price_decimals, instrument.quantity_decimals))
+    return {
+        "symbol": name,
+        "pair": name,
+        "contractType": "PERPETUAL",
+        "status": "TRADING",
+        "baseAsset": name.removesuffix("USDT"),
+        "quoteAsset": "USDT",
+        "marginAsset": "USDT",
+        "pricePrecision": instrument.price_decimals + 1,
+        "quantityPrecision": instrument.quantity_decimals,
+        "filters": [
+            {"filterType": "PRICE_FILTER", "tickSize": tick, "minPrice": tick, "maxPrice": "4529764"},
+            {"filterType": "LOT_SIZE", "stepSize": step, "minQty": step, "maxQty": "1000000"},
+            {"filterType": "MIN_NOTIONAL", "notional": "5"},
+        ],
+    }
+
+
+def traded_quote(index: int, minute: int) -> int:
+    """What was traded of an instrument in the 24 hours before ``minute``, in whole units of the quote asset."""
+    volume = round(_BUSIEST_QUOTE_VOLUME * (2 / 3) ** index)
+    return volume + volume * (minute * 37 % 1_440) // 14_400
 
 
 def _change(reader: _Reader, text: str) -> dict[str, Any]:

@@ -1,0 +1,264 @@
+"""What a venue says of its markets: how finely they are quoted, their last 24 hours, their funding terms.
+
+Each of the three is a register of its own: the newest one said stands, whatever is missing or late of the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+import msgspec
+
+from models.codec import NUMBER_MAX
+from models.errors import BadNumber, BadRecord
+from models.money import E18, parse_e18
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TRADING = "TRADING"
+"""Status of a symbol that can be traded."""
+
+DEFAULT_FUNDING_INTERVAL_S = 8 * 3_600
+"""What the venue charges a symbol at of which it lists no other interval."""
+
+# Prices have at most 15 digits before the point and 18 after it.
+_PRECISION_MAX = 18
+# The venue's longest interval is 8 h; a day is beyond what any venue charges at.
+_INTERVAL_HOURS_MAX = 24
+
+
+class RulesFact(msgspec.Struct, tag="rules", tag_field="kind", frozen=True):
+    """One symbol of ``exchangeInfo``, its numbers as sent; None where the venue has no such filter."""
+
+    source: str
+    symbol: str
+    received_ms: int
+    status: str
+    base_asset: str
+    quote_asset: str
+    price_precision: int
+    quantity_precision: int
+    tick_size: str | None
+    step_size: str | None
+    max_quantity: str | None
+    min_notional: str | None
+
+
+class TickerFact(msgspec.Struct, tag="ticker", tag_field="kind", frozen=True):
+    """One symbol's last 24 hours, its numbers as sent; the change is in percent, the volume in the quote asset."""
+
+    source: str
+    symbol: str
+    received_ms: int
+    price_change_percent: str
+    quote_volume: str
+
+
+class FundingTermsFact(msgspec.Struct, tag="funding", tag_field="kind", frozen=True):
+    """One symbol's funding terms, its numbers as sent; all None for a symbol that ``fundingInfo`` does not list."""
+
+    source: str
+    symbol: str
+    received_ms: int
+    interval_hours: int | None
+    cap: str | None
+    floor: str | None
+
+
+InstrumentFact = RulesFact | TickerFact | FundingTermsFact
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """How a symbol is quoted. Sizes are 1e18-scaled and positive, None where the venue says none."""
+
+    status: str
+    base_asset: str
+    quote_asset: str
+    price_precision: int
+    quantity_precision: int
+    tick_e18: int | None
+    step_e18: int | None
+    max_quantity_e18: int | None
+    min_notional_e18: int | None
+    received_ms: int
+
+    @property
+    def price_decimals(self) -> int:
+        """Decimals of a price on the tick; the venue's own precision is finer where the tick is coarse."""
+        return self.price_precision if self.tick_e18 is None else _decimals(self.tick_e18)
+
+    @property
+    def quantity_decimals(self) -> int:
+        """Decimals of a quantity in whole steps."""
+        return self.quantity_precision if self.step_e18 is None else _decimals(self.step_e18)
+
+
+class Ticker(msgspec.Struct, frozen=True):
+    """A symbol's last 24 hours: change in percent, signed, and volume in the quote asset; both 1e18-scaled."""
+
+    price_change_percent_e18: int
+    quote_volume_e18: int
+    received_ms: int
+
+
+class FundingTerms(msgspec.Struct, frozen=True):
+    """A symbol's funding terms; ``cap_e18`` and ``floor_e18`` bound the rate, None where the venue says nothing."""
+
+    interval_s: int
+    cap_e18: int | None
+    floor_e18: int | None
+    received_ms: int
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """The newest of each kind; None where it was never said."""
+
+    rules: Rules | None = None
+    ticker: Ticker | None = None
+    funding: FundingTerms | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[InstrumentFact] = msgspec.json.Decoder(InstrumentFact)
+
+
+def encode_fact(fact: InstrumentFact) -> bytes:
+    """Encode a fact as JSON with its ``kind``."""
+    return _encoder.encode(fact)
+
+
+def decode_fact(value: bytes) -> InstrumentFact:
+    """Decode a record of ``instrument-facts``.
+
+    Raises:
+        BadRecord: ``value`` is no fact.
+    """
+    try:
+        return _decoder.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"expected a fact of an instrument, found {value[:80]!r}: {error}"
+        raise BadRecord(msg) from error
+
+
+def fold_fact(standing: Instrument, fact: InstrumentFact) -> Instrument:
+    """Take a fact in where it was received later than the one of its kind that stands.
+
+    Returns:
+        The instrument with it; ``standing`` itself where it is not newer.
+
+    Raises:
+        BadRecord: A number is none, or is out of its range.
+    """
+    if not 0 < fact.received_ms <= NUMBER_MAX:
+        msg = f"expected received_ms of {fact.source}:{fact.symbol} in 1 to 2^63 - 1, found {fact.received_ms}"
+        raise BadRecord(msg)
+    match fact:
+        case RulesFact():
+            rules = _rules(fact)
+            return msgspec.structs.replace(standing, rules=rules) if _is_newer(standing.rules, rules) else standing
+        case TickerFact():
+            ticker = _ticker(fact)
+            return msgspec.structs.replace(standing, ticker=ticker) if _is_newer(standing.ticker, ticker) else standing
+        case FundingTermsFact():
+            terms = _funding(fact)
+            return msgspec.structs.replace(standing, funding=terms) if _is_newer(standing.funding, terms) else standing
+        case _:
+            assert_never(fact)
+
+
+def encode_instrument(instrument: Instrument) -> dict[str, Any]:
+    """Body of a row of the ``instruments`` table; amounts are decimal texts."""
+    return {kind: _cells(getattr(instrument, kind)) for kind in Instrument.__struct_fields__}
+
+
+def decode_instrument(body: Mapping[str, Any]) -> Instrument:
+    """Read the body of a row of the ``instruments`` table."""
+    rules, ticker, funding = body["rules"], body["ticker"], body["funding"]
+    return Instrument(
+        rules=None if rules is None else Rules(**_amounts(rules)),
+        ticker=None if ticker is None else Ticker(**_amounts(ticker)),
+        funding=None if funding is None else FundingTerms(**_amounts(funding)),
+    )
+
+
+def _is_newer(standing: Rules | Ticker | FundingTerms | None, new: Rules | Ticker | FundingTerms) -> bool:
+    return standing is None or new.received_ms > standing.received_ms
+
+
+def _rules(fact: RulesFact) -> Rules:
+    for name in ("price_precision", "quantity_precision"):
+        if not 0 <= (digits := getattr(fact, name)) <= _PRECISION_MAX:
+            msg = f"expected {name} of {fact.source}:{fact.symbol} in 0 to {_PRECISION_MAX}, found {digits}"
+            raise BadRecord(msg)
+    return Rules(
+        status=fact.status,
+        base_asset=fact.base_asset,
+        quote_asset=fact.quote_asset,
+        price_precision=fact.price_precision,
+        quantity_precision=fact.quantity_precision,
+        tick_e18=_positive(fact, "tick size", fact.tick_size),
+        step_e18=_positive(fact, "step size", fact.step_size),
+        max_quantity_e18=_positive(fact, "greatest quantity", fact.max_quantity),
+        min_notional_e18=_positive(fact, "least notional", fact.min_notional),
+        received_ms=fact.received_ms,
+    )
+
+
+def _ticker(fact: TickerFact) -> Ticker:
+    volume_e18 = _number(fact, "quote volume", fact.quote_volume)
+    if volume_e18 < 0:
+        msg = f"expected a quote volume of {fact.source}:{fact.symbol} from 0 on, found {fact.quote_volume}"
+        raise BadRecord(msg)
+    return Ticker(_number(fact, "price change", fact.price_change_percent), volume_e18, fact.received_ms)
+
+
+def _funding(fact: FundingTermsFact) -> FundingTerms:
+    hours = fact.interval_hours
+    if hours is not None and not 0 < hours <= _INTERVAL_HOURS_MAX:
+        msg = f"expected a funding interval of {fact.source}:{fact.symbol} in 1 to 24 h, found {hours}"
+        raise BadRecord(msg)
+    return FundingTerms(
+        interval_s=DEFAULT_FUNDING_INTERVAL_S if hours is None else hours * 3_600,
+        cap_e18=None if fact.cap is None else _number(fact, "funding cap", fact.cap),
+        floor_e18=None if fact.floor is None else _number(fact, "funding floor", fact.floor),
+        received_ms=fact.received_ms,
+    )
+
+
+def _positive(fact: InstrumentFact, name: str, text: str | None) -> int | None:
+    """A size; the venue writes 0 where it sets none."""
+    if text is None:
+        return None
+    value_e18 = _number(fact, name, text)
+    if value_e18 < 0:
+        msg = f"expected a {name} of {fact.source}:{fact.symbol} from 0 on, found {text}"
+        raise BadRecord(msg)
+    return value_e18 or None
+
+
+def _number(fact: InstrumentFact, name: str, text: str) -> int:
+    try:
+        return parse_e18(text)
+    except BadNumber as error:
+        msg = f"{name} of {fact.source}:{fact.symbol}: {error}"
+        raise BadRecord(msg) from error
+
+
+def _decimals(size_e18: int) -> int:
+    """Decimals that a multiple of a size may have."""
+    fraction = size_e18 % E18
+    return len(f"{fraction:018d}".rstrip("0")) if fraction else 0
+
+
+def _cells(register: Rules | Ticker | FundingTerms | None) -> dict[str, Any] | None:
+    if register is None:
+        return None
+    return {
+        name: str(value) if name.endswith("_e18") and value is not None else value
+        for name, value in msgspec.structs.asdict(register).items()
+    }
+
+
+def _amounts(cells: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: int(value) if name.endswith("_e18") and value is not None else value for name, value in cells.items()}

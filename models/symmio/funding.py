@@ -1,0 +1,108 @@
+"""What longs and shorts pay or get for funding in the next epoch of a market, from the rate of an exchange.
+
+A rate is a fraction of a position's value per epoch, 1e18-scaled. It is signed as the REST and websocket interfaces
+sign it: positive where party B pays party A. The contract signs it the other way round.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from models.ids import split_key
+from models.instants import ns_text, rfc3339
+from models.money import E18, format_e18
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHARE_E18 = E18 * 3 // 4
+"""What a side that gets funding gets of what the other one pays; the rest is the solver's."""
+
+MAX_RATE_E18 = E18 // 100
+"""A rate of 1 % an epoch is beyond what exchanges charge: one that is larger is taken for a fault of the source."""
+
+# As the live service writes them; more decimals only where there are more.
+_DECIMALS = 9
+
+
+class FundingRates(NamedTuple):
+    """Rates of the next epoch, from party A's side: negative where it pays."""
+
+    long_e18: int
+    short_e18: int
+
+
+def funding_rates(
+    rate_e18: int,
+    *,
+    epoch_s: int,
+    interval_s: int | None,
+    share_e18: int = SHARE_E18,
+    max_rate_e18: int = MAX_RATE_E18,
+) -> FundingRates:
+    """The rates that follow from an exchange's.
+
+    The side that pays pays the exchange's whole rate, the other one gets a share of it. Each is scaled from the
+    exchange's interval to the epoch, rounded toward zero once, at the end, and then capped.
+
+    Args:
+        rate_e18: The exchange's rate for one of its intervals, signed; longs pay it where it is positive.
+        epoch_s: The market's funding epoch on chain, positive.
+        interval_s: The exchange's funding interval of the symbol, positive; None where it is unknown or rates are not
+            to be scaled: the exchange's rate is taken for that of an epoch then.
+        share_e18: What the side that gets is given of the rate, 0 to 1e18.
+        max_rate_e18: No rate is further from zero.
+
+    Returns:
+        The rates; their signs are opposite, unless one is zero.
+    """
+    interval_s = interval_s or epoch_s
+    pays_e18 = -min(abs(rate_e18) * epoch_s // interval_s, max_rate_e18)
+    gets_e18 = min(abs(rate_e18) * epoch_s * share_e18 // (interval_s * E18), max_rate_e18)
+    return FundingRates(pays_e18, gets_e18) if rate_e18 >= 0 else FundingRates(gets_e18, pays_e18)
+
+
+def next_epoch_ms(now_ms: int, epoch_s: int) -> int:
+    """When the next funding epoch begins, in ms since 1970; one that begins now is not the next."""
+    epoch_ms = epoch_s * 1000
+    return (now_ms // epoch_ms + 1) * epoch_ms
+
+
+def funding_view(rates: FundingRates, *, epoch_s: int, now_ms: int) -> dict[str, Any]:
+    """A market's entry in ``get_funding_info`` and ``funding-rate-ws``."""
+    return {
+        "next_funding_time": next_epoch_ms(now_ms, epoch_s),
+        "next_funding_rate_short": rate_text(rates.short_e18),
+        "next_funding_rate_long": rate_text(rates.long_e18),
+        "funding_rate_epoch_duration": epoch_s,
+    }
+
+
+def rate_text(rate_e18: int) -> str:
+    """A rate as exact decimal text of nine decimals or more, ``"0"`` for zero."""
+    text = format_e18(rate_e18)
+    if not rate_e18:
+        return text
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction.ljust(_DECIMALS, '0')}"
+
+
+def next_funding_view(key: str, view: Mapping[str, Any]) -> dict[str, Any]:
+    """A market's funding as users of our own protocol see it.
+
+    Args:
+        key: ``<deployment>:<symbol>``.
+        view: What ``funding_view`` says of it.
+    """
+    deployment, symbol = split_key(key.encode())
+    at_ms = view["next_funding_time"]
+    return {
+        "funding": key,
+        "deployment": deployment,
+        "symbol": symbol,
+        "long_rate": view["next_funding_rate_long"],
+        "short_rate": view["next_funding_rate_short"],
+        "epoch_s": view["funding_rate_epoch_duration"],
+        "next": rfc3339(at_ms),
+        "next_ns": ns_text(at_ms),
+    }
