@@ -23,8 +23,8 @@ from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
 from api.dialects.symmio import upnl_ws
 from api.dialects.symmio.answers import Answers
-from api.dialects.symmio.routes import routes as symmio_routes
-from api.dialects.symmio.upnl_ws import UpnlEndpoint
+from api.dialects.symmio.live import Live
+from api.dialects.symmio.routes import add_to as add_symmio_to
 from api.documents.routes import PATHS as DOCUMENTS
 from api.documents.routes import routes as documents_routes
 from api.health import healthz, readyz
@@ -36,6 +36,7 @@ from api.keys import (
     FEEDS,
     HUB,
     METRICS,
+    RECORDS,
     REPLICA,
     SETTINGS,
     SOURCES,
@@ -52,13 +53,15 @@ from api.tokens import authenticator_of
 from api.totals import Totals
 from streams.clock import now_ms
 from streams.leases import Leases
+from streams.records import Records
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
     from api.feeds import Feeds
     from api.interest import InterestSink
+    from streams.records import RecordSink
     from streams.settings import Settings
 
 # What needs no token: what says nothing of accounts, and the websocket that is told in its first message.
@@ -85,14 +88,24 @@ def create_app(
     settings: Settings,
     feeds: Feeds,
     interest: InterestSink,
-    leases: Leases | None = None,
     *,
+    leases: Leases | None = None,
+    records: RecordSink | None = None,
+    whitelisted: Collection[bytes] = frozenset(),
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
     clock_ms: Callable[[], int] = now_ms,
 ) -> web.Application:
-    """Make the public application. It neither starts nor stops ``feeds``, ``interest`` and ``leases``.
+    """Make the public application. It neither starts nor stops what it is given.
 
-    Without ``leases``, limits that hold over all replicas hold on this one alone.
+    Args:
+        settings: What is served, and to whom.
+        feeds: The tables.
+        interest: Is told which accounts are watched.
+        leases: Without them, limits that hold over all replicas hold on this one alone.
+        records: Where clients' own records go; by default to the cluster, when the first one comes.
+        whitelisted: Keys of the accounts that were put onto a whitelist, as they are now.
+        upnl_interval_s: From one frame of ``upnl-ws`` to the next.
+        clock_ms: Our own time, in Unix ms.
 
     Raises:
         BadSettings: No deployment is configured, or one has the name of a path of ours.
@@ -122,12 +135,15 @@ def create_app(
     app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
     hub = app[HUB] = Hub()
     app[CONNECTIONS] = Connections(hub, app[METRICS], settings.api.drain_s)
-    upnl = UpnlEndpoint(app[CONNECTIONS], hub, app[ANSWERS], app[METRICS], upnl_interval_s)
+    app[RECORDS] = Records(settings) if records is None else records
+    app[CLOCK_MS] = clock_ms
+    live = Live(app, addresses, whitelisted, upnl_interval_s)
     directory = Directory(
         settings.epoch,
         tuple(settings.deployments),
         feeds,
         totals=app[TOTALS],
+        funding=live.board,
         hub=hub,
         interest=interest,
         is_unsupported=lambda name: app[STANDINGS].open_gap(name) is not None,
@@ -150,7 +166,6 @@ def create_app(
         lambda: len({*app[ANSWERS].watched_accounts, *directory.watched_accounts})
     )
     app[METRICS].deliver(hub, directory)
-    app[CLOCK_MS] = clock_ms
     app.on_response_prepare.append(responses.set_headers)
     app.on_shutdown.append(_drain)
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
@@ -159,8 +174,8 @@ def create_app(
     app.add_routes([web.get("/v1/ws", native.serve)])
     app.add_routes(rest_routes())
     app.add_routes(documents_routes())
-    app.add_routes(symmio_routes(tuple(settings.deployments), upnl))
-    app.cleanup_ctx.append(_waking(upnl.wake_when_warm, directory.wake_when_ready))
+    add_symmio_to(app, live)
+    app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready))
     return app
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from streams.topics import DEPLOYMENTS, MARKETS, MARKS, SUBTOTALS, VALUATIONS, WATERMARKS
+from streams.topics import (
+    ALERTS,
+    DEPLOYMENTS,
+    INSTRUMENTS,
+    MARKETS,
+    MARKS,
+    POSITION_STATES,
+    SUBTOTALS,
+    VALUATIONS,
+    WATERMARKS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +65,9 @@ class Feeds:
     watermarks: RowFeed
     markets: RowFeed
     subtotals: RowFeed
+    instruments: RowFeed
+    alerts: RowFeed
+    position_states: RowFeed
 
     def by_table(self) -> dict[str, RowFeed]:
         """Table name → feed."""
@@ -65,6 +78,9 @@ class Feeds:
             WATERMARKS: self.watermarks,
             MARKETS: self.markets,
             SUBTOTALS: self.subtotals,
+            INSTRUMENTS: self.instruments,
+            ALERTS: self.alerts,
+            POSITION_STATES: self.position_states,
         }
 
 

@@ -20,6 +20,8 @@ from streams.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streams.records import RecordSink
+
 SETTINGS = web.AppKey("settings", Settings)
 FEEDS = web.AppKey("feeds", Feeds)
 ANSWERS = web.AppKey("answers", Answers)
@@ -30,5 +32,6 @@ ACCOUNTS = web.AppKey("accounts", Accounts)
 REPLICA = web.AppKey("replica", str)
 SOURCES = web.AppKey("sources", Sources)
 TOTALS = web.AppKey("totals", Totals)
+RECORDS: web.AppKey[RecordSink] = web.AppKey("records")
 STANDINGS = web.AppKey("standings", Standings)
 CLOCK_MS: web.AppKey[Callable[[], int]] = web.AppKey("clock_ms")

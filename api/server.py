@@ -19,27 +19,32 @@ from streams.clock import now_ms
 from streams.feed import Feed
 from streams.leases import Leases
 from streams.reader import TopicMissing
+from streams.records import Records
 from streams.settings import BadSettings
 from streams.topics import (
+    ALERTS,
     DEPLOYMENTS,
     INSTRUMENTS,
     MARKETS,
     MARKS,
+    POSITION_STATES,
     SUBTOTALS,
     VALUATIONS,
     WATERMARKS,
     changelog_name,
 )
+from streams.whitelist import WhitelistReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from streams.reader import TopicReader
     from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 # In the order of ``Feeds``.
-_TABLES = (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS, MARKETS, SUBTOTALS, INSTRUMENTS)
+_TABLES = (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS, MARKETS, SUBTOTALS, INSTRUMENTS, ALERTS, POSITION_STATES)
 # Requests are answered in ms; what is not after this long is cut, so that everything ends within 5 s.
 _SHUTDOWN_TIMEOUT_S = 1.0
 # A broker is back within seconds; asking more often only fills the log.
@@ -71,23 +76,29 @@ async def run(settings: Settings) -> None:
     followed = [Feed(settings.kafka, changelog_name(settings, table)) for table in _TABLES]
     interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), now_ms)
     leases = Leases(settings)
-    app = create_app(settings, Feeds(*followed), interest, leases)
+    whitelist = WhitelistReader(settings)
+    records = Records(settings)
+    app = create_app(
+        settings, Feeds(*followed), interest, leases=leases, records=records, whitelisted=whitelist.accounts
+    )
     async with (
         _listening(create_admin_app(app), "admin_port", settings.api.admin_host, settings.api.admin_port),
         _listening(app, "port", settings.api.host, settings.api.port),
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                for feed in followed:
-                    tasks.create_task(_follow(feed), name=f"follow {feed.topic}")
+                for reader in (*followed, whitelist):
+                    tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")
         except ExceptionGroup as group:
             # The first failure ended the others.
             raise group.exceptions[0] from None
+        finally:
+            await records.stop()
 
 
-async def _follow(feed: Feed) -> None:
+async def _follow(feed: TopicReader) -> None:
     try:
         while True:
             try:

@@ -50,6 +50,12 @@ class FakeFeed:
         for on_rows in self._listeners:
             on_rows([key.encode()])
 
+    def remove(self, key: str) -> None:
+        """Take the row away, as its Kafka tombstone does."""
+        del self.rows[key.encode()]
+        for on_rows in self._listeners:
+            on_rows([key.encode()])
+
 
 class FakeTables:
     """The api's tables. ``deployments`` says of each deployment that it is followed, folded and supported."""
@@ -61,6 +67,9 @@ class FakeTables:
         self.watermarks = FakeFeed(ready=ready)
         self.markets = FakeFeed(ready=ready)
         self.subtotals = FakeFeed(ready=ready)
+        self.instruments = FakeFeed(ready=ready)
+        self.alerts = FakeFeed(ready=ready)
+        self.position_states = FakeFeed(ready=ready)
         for name in deployments:
             self.follow(name)
 
@@ -85,7 +94,17 @@ class FakeTables:
 
     @property
     def _all(self) -> tuple[FakeFeed, ...]:
-        return self.valuations, self.deployments, self.marks, self.watermarks, self.markets, self.subtotals
+        return (
+            self.valuations,
+            self.deployments,
+            self.marks,
+            self.watermarks,
+            self.markets,
+            self.subtotals,
+            self.instruments,
+            self.alerts,
+            self.position_states,
+        )
 
 
 def e18(text: str) -> str:
@@ -143,7 +162,11 @@ def valuation_body(**changes: object) -> dict[str, Any]:
                 "stale": False,
             }
         ],
+        "pending_quotes": [],
+        "party_b": {},
         "owner": "0x" + "0" * 40,
+        "multi_account": None,
+        "name": None,
         "last_complete": None,
         **changes,
     }

@@ -18,6 +18,8 @@ from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
+from api.dialects.symmio.funding_board import FundingBoard
+from api.dialects.symmio.listing import Listings
 from api.limits import TokenBuckets
 from api.metrics import ApiMetrics
 from api.sources import Sources
@@ -128,6 +130,7 @@ class NativeServer:
                 tuple(settings.deployments),
                 feeds,
                 totals=Totals(feeds),
+                funding=FundingBoard(settings, Listings(settings, feeds, clock_ms), clock_ms),
                 hub=self.hub,
                 interest=self.interest,
                 is_unsupported=lambda name: standings.open_gap(name) is not None,

@@ -13,14 +13,20 @@ from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
 from api.dialects.native.session import Session
 from api.dialects.native.socket import NATIVE
+from api.dialects.symmio.funding_board import FundingBoard
+from api.dialects.symmio.listing import Listings
 from api.limits import TokenBucket, TokenBuckets
 from api.tokens import ANYONE
 from api.totals import Totals
-from tests.support.api import FakeInterest
+from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+def _now_ms() -> int:
+    return 1_745_970_800_000
 
 
 class Wire(Connection):
@@ -58,11 +64,13 @@ class Replica:
         self.epoch = epoch
         self.tables = FakeTables("main")
         self.hub = Hub()
+        settings = api_settings("main")
         self.directory = Directory(
             epoch,
             ("main",),
             self.tables.feeds,
             totals=Totals(self.tables.feeds),
+            funding=FundingBoard(settings, Listings(settings, self.tables.feeds, _now_ms), _now_ms),
             hub=self.hub,
             interest=FakeInterest(),
             is_unsupported=lambda _: False,

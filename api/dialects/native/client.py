@@ -70,6 +70,10 @@ class Model:
         """Whether the subscription was acknowledged on this connection."""
         return sub in self._watched_of
 
+    def watched(self, sub: int) -> Watched:
+        """Channel and key of a subscription that was acknowledged on this connection."""
+        return self._watched_of[sub]
+
     def take(self, message: Message) -> Message | None:
         """Take in a message of the server; the answer is a request to send, where there is one."""
         match message["type"]:

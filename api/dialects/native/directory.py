@@ -8,10 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from api.dialects.native.protocol import Channel
-from api.dialects.native.subjects import AccountSubject, HiddenSubject, RowSubject, Subject, TotalsSubject, flags_of
+from api.dialects.native.subjects import AccountSubject, HiddenSubject, MadeSubject, RowSubject, Subject, flags_of
 from models.errors import BadRow
+from models.symmio.alert_views import alerts_view
+from models.symmio.funding import next_funding_view
+from models.symmio.state_views import position_states_view
 from models.views import absent_account, account_view, figures_view, mark_view, positions_view
-from streams.topics import MARKS, SUBTOTALS, VALUATIONS
+from streams.topics import ALERTS, INSTRUMENTS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -19,11 +22,14 @@ if TYPE_CHECKING:
     from api.delivery.hub import Hub
     from api.delivery.subscription import Subscription
     from api.dialects.native.subjects import RowView
+    from api.dialects.symmio.funding_board import FundingBoard
     from api.feeds import Feeds
     from api.interest import InterestSink
     from api.totals import Totals
+    from models.views import View
 
 _ACCOUNT_KEY = re.compile(r"[a-z0-9][a-z0-9-]*:0x[0-9a-f]{40}")
+_FUNDING_KEY = re.compile(r"[a-z0-9][a-z0-9-]*:[^\s\x00-\x1f]{1,60}")
 _MARK_KEY = re.compile(r"[a-z0-9][a-z0-9-]*:[^\s\x00-\x1f]{1,60}")
 
 _TABLES = {
@@ -32,7 +38,13 @@ _TABLES = {
     Channel.POSITIONS: VALUATIONS,
     Channel.MARKS: MARKS,
     Channel.TOTALS: SUBTOTALS,
+    Channel.ALERTS: ALERTS,
+    Channel.POSITION_STATES: POSITION_STATES,
+    # Of marks, markets and instruments; the last of these to be read says when it is known.
+    Channel.FUNDING: INSTRUMENTS,
 }
+# Rates follow from marks that come many times a second; nobody sees them move by that.
+_FUNDING_EVERY_S = 1.0
 
 
 class Directory:
@@ -43,6 +55,7 @@ class Directory:
         deployments: Those that are served.
         feeds: The tables.
         totals: Sums of ``feeds.subtotals``.
+        funding: The markets' funding.
         hub: Is told who has something new to say.
         interest: Is told which accounts are watched.
         is_unsupported: Whether the figures of a deployment are unknown.
@@ -55,6 +68,7 @@ class Directory:
         feeds: Feeds,
         *,
         totals: Totals,
+        funding: FundingBoard,
         hub: Hub,
         interest: InterestSink,
         is_unsupported: Callable[[str], bool],
@@ -63,6 +77,8 @@ class Directory:
         self._deployments = deployments
         self._feeds = feeds
         self._totals = totals
+        self._funding = funding
+        self._funding_told_s = 0.0
         self._hub = hub
         self._interest = interest
         self._tells_unsupported = is_unsupported
@@ -71,7 +87,9 @@ class Directory:
         self._flags: dict[str, tuple[bool, bool, bytes] | None] = {}
         self._were_unsupported = {name: self._is_unsupported(name) for name in deployments}
         feeds.valuations.listen(self._accounts_changed)
-        feeds.marks.listen(partial(self._changed, MARKS))
+        feeds.marks.listen(self._marks_changed)
+        feeds.alerts.listen(partial(self._changed, ALERTS))
+        feeds.position_states.listen(partial(self._changed, POSITION_STATES))
         feeds.deployments.listen(self._deployments_changed)
         totals.listen(self._totals_changed)
 
@@ -102,9 +120,11 @@ class Directory:
     def canonical_key(self, channel: Channel, key: str) -> str | None:
         """The key as subjects go by it, or None where the channel can have no such key."""
         match channel:
-            case Channel.ACCOUNT | Channel.VALUATIONS | Channel.POSITIONS:
+            case Channel.ACCOUNT | Channel.VALUATIONS | Channel.POSITIONS | Channel.ALERTS | Channel.POSITION_STATES:
                 key = key.lower()
                 is_key = _ACCOUNT_KEY.fullmatch(key) is not None and key.partition(":")[0] in self._deployments
+            case Channel.FUNDING:
+                is_key = _FUNDING_KEY.fullmatch(key) is not None and key.partition(":")[0] in self._deployments
             case Channel.MARKS:
                 is_key = _MARK_KEY.fullmatch(key) is not None
             case Channel.TOTALS:
@@ -130,7 +150,19 @@ class Directory:
 
     def hidden(self, channel: Channel, key: str) -> Subject:
         """What a client is shown that may not read a key: one of which nothing is there."""
-        view = {"deployment": key} if channel is Channel.TOTALS else absent_account(key)
+        match channel:
+            case Channel.ACCOUNT | Channel.VALUATIONS | Channel.POSITIONS:
+                view = absent_account(key)
+            case Channel.ALERTS | Channel.POSITION_STATES:
+                view = {"account": key}
+            case Channel.TOTALS:
+                view = {"deployment": key}
+            case Channel.MARKS:
+                view = {"market": key}
+            case Channel.FUNDING:
+                view = {"funding": key}
+            case _:
+                assert_never(channel)
         return HiddenSubject(self._epoch, view)
 
     def leave(self, channel: Channel, key: str, subscription: Subscription) -> None:
@@ -159,10 +191,27 @@ class Directory:
                 return self._account(key, positions_view)
             case Channel.MARKS:
                 return RowSubject(self._epoch, self._feeds.marks, key.encode(), "market", mark_view)
+            case Channel.ALERTS:
+                return RowSubject(self._epoch, self._feeds.alerts, key.encode(), "account", alerts_view)
+            case Channel.POSITION_STATES:
+                feed = self._feeds.position_states
+                return RowSubject(self._epoch, feed, key.encode(), "account", position_states_view)
             case Channel.TOTALS:
-                return TotalsSubject(self._epoch, self._totals, self._feeds.subtotals, key)
+                return MadeSubject(self._epoch, "deployment", key, partial(self._sums, key))
+            case Channel.FUNDING:
+                return MadeSubject(self._epoch, "funding", key, partial(self._rates, key))
             case _:
                 assert_never(channel)
+
+    def _sums(self, deployment: str) -> View | None:
+        return self._totals.of(deployment) if self._feeds.subtotals.is_ready else None
+
+    def _rates(self, key: str) -> View | None:
+        if not self._funding.is_warm:
+            return None
+        deployment, _, symbol = key.partition(":")
+        view = self._funding.of(deployment).get(symbol)
+        return {"funding": key} if view is None else next_funding_view(key, view)
 
     def _account(self, key: str, view: RowView) -> Subject:
         return AccountSubject(self._epoch, self._feeds.valuations, key.encode(), view, self._is_unsupported)
@@ -195,6 +244,14 @@ class Directory:
             key = row_key.decode()
             if key in watched:
                 self._tell(table, key)
+
+    def _marks_changed(self, keys: Sequence[bytes]) -> None:
+        self._changed(MARKS, keys)
+        now_s = self._hub.now_s()
+        if self._subjects[INSTRUMENTS] and now_s >= self._funding_told_s + _FUNDING_EVERY_S:
+            self._funding_told_s = now_s
+            for key in list(self._subjects[INSTRUMENTS]):
+                self._tell(INSTRUMENTS, key)
 
     def _totals_changed(self, deployments: Collection[str]) -> None:
         for name in deployments:

@@ -33,6 +33,9 @@ class Channel(StrEnum):
     POSITIONS = "positions"
     MARKS = "marks"
     TOTALS = "totals"
+    ALERTS = "alerts"
+    POSITION_STATES = "position-states"
+    FUNDING = "funding"
 
 
 class Code(StrEnum):
@@ -130,7 +133,7 @@ def decode_request(text: str) -> Request:
     """
     try:
         request: Request = _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         msg = f'expected a request such as {{"op":"ping","id":1}}, found a fault: {error!s:.200}'
         raise BadMessage(msg, _id_of(text)) from error
     if not 0 <= request.id <= _ID_MAX:

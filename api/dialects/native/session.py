@@ -370,11 +370,11 @@ class Session:
 
 def _may_read(principal: Principal, channel: Channel, key: str) -> bool:
     match channel:
-        case Channel.ACCOUNT | Channel.VALUATIONS | Channel.POSITIONS:
+        case Channel.ACCOUNT | Channel.VALUATIONS | Channel.POSITIONS | Channel.ALERTS | Channel.POSITION_STATES:
             return principal.may_read(key)
         case Channel.TOTALS:
             return principal.may_read_all_of(key)
-        case Channel.MARKS:
+        case Channel.MARKS | Channel.FUNDING:
             return True
         case _:
             assert_never(channel)

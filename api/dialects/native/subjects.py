@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from api.delivery.subscription import Subscription
     from api.dialects.native.protocol import Seq
     from api.feeds import RowFeed
-    from api.totals import Totals
 
 RowView = Callable[[str, Mapping[str, Any]], View]
 
@@ -159,23 +158,29 @@ class HiddenSubject(Subject):
         return self._state
 
 
-class TotalsSubject(Subject):
-    """The sums of a deployment. Their seq is made of what they say, for no single row has a version of them all."""
+class MadeSubject(Subject):
+    """What is made of many rows. Its seq is made of what it says, for no single row has a version of it all.
 
-    def __init__(self, epoch: int, totals: Totals, feed: RowFeed, deployment: str) -> None:
+    Args:
+        epoch: Name of the rebuild.
+        name: What the view calls the key.
+        key: The subject's.
+        make: Makes the view; None while it cannot be made because tables are still being read.
+    """
+
+    def __init__(self, epoch: int, name: str, key: str, make: Callable[[], View | None]) -> None:
         super().__init__(epoch)
-        self._totals = totals
-        self._feed = feed
-        self._deployment = deployment
+        self._named = {name: key}
+        self._make = make
 
     def current(self) -> State | None:
         """What stands now."""
-        if not self._feed.is_ready:
-            return None
         try:
-            view = self._totals.of(self._deployment)
+            view = self._make()
         except BadRow:
-            view = {"deployment": self._deployment, "status": _UNREADABLE}
+            view = {**self._named, "status": _UNREADABLE}
+        if view is None:
+            return None
         seq = (_digest(orjson.dumps(view, option=orjson.OPT_SORT_KEYS)),)
         if self._state is not None and self._state.seq == seq:
             return self._state
