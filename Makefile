@@ -10,17 +10,19 @@ ARGS ?=
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 JARS := .kafka/.fetched
+WEBJARS := api/assets/jars/.fetched
 
 .PHONY: help
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: $(RUNTIME) $(JARS) ## Set up whatever is missing, then run everything here: tidemark up (ARGS="…" is passed on)
+run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run everything here: tidemark up (ARGS="…" is passed on)
 	@exec $(BIN)/tidemark up $(ARGS)
 
 .PHONY: test
-test: $(DEV) $(JARS) ## Set up whatever is missing, then run every test (ARGS="…" is passed to pytest)
+test: $(DEV) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every test (ARGS="…" is passed to pytest)
+	@sh .ci/browser
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: lint
@@ -62,4 +64,8 @@ $(DEV): requirements/dev.txt $(RUNTIME)
 
 $(JARS): tidemark/broker/pom.xml | $(RUNTIME)
 	$(BIN)/python -m tidemark.broker.jars .kafka/libs
+	@touch $@
+
+$(WEBJARS): api/assets/pom.xml | $(RUNTIME)
+	$(BIN)/python -m tidemark.webjars
 	@touch $@

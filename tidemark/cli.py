@@ -21,8 +21,12 @@ _COMMANDS = {
     "ingest": "tidemark.commands.ingest:ingest",
     "api": "tidemark.commands.api:api",
     "topics": "tidemark.commands.topics:topics",
+    "token": "tidemark.commands.token:token",
+    "watch": "tidemark.commands.watch:watch",
     "fold": "tidemark.commands.fold:fold",
+    "top": "tidemark.commands.top:top",
     "audit": "tidemark.commands.audit:audit",
+    "funder": "tidemark.commands.funder:funder",
     "config": "tidemark.commands.config:config",
 }
 

@@ -1,1 +1,1 @@
-"""The page at ``/``: plain files from the package, nothing fetched from elsewhere, and the JSON it polls."""
+"""The page at ``/``: plain files of this package, which fetches nothing from elsewhere and speaks only ``/v1``."""

@@ -1,236 +1,150 @@
-import { parts, scaled } from "./decimal.js";
+// The shell: routes, connection, theme, and what every view has around it.
 
-const POLL_MS = 1000;
-const RETRY_MS = 2000;
-const TIMEOUT_MS = 5000;
-const SHOWN_ACCOUNTS = 500;
-const SHOWN_DIGITS = 4;
-const ALL_DIGITS = 18;
-const OLD_MARK_MS = 5000;
+import { recolour } from "./chart.js";
+import { h, Scope, setShown, setText } from "./dom.js";
+import { live } from "./live.js";
+import { account } from "./views/account.js";
+import { accounts } from "./views/accounts.js";
+import { markets } from "./views/markets.js";
+import { overview } from "./views/overview.js";
+import { system } from "./views/system.js";
+
+const THEME = "tidemark.theme";
+const EXACT = "tidemark.exact";
+const THEMES = ["auto", "light", "dark"];
+
+// Why figures are not to be trusted; without the seconds, which are in the pill: this is read aloud when it changes.
+const OLD = {
+  lost: "The connection to the server is lost and is tried again. What is shown may be old.",
+  late: "The server is behind. What is shown is old.",
+  reading: "The server is still reading its tables. What is shown is incomplete.",
+};
 
 const $ = (id) => document.getElementById(id);
-const rowElements = new Map();
-const view = { accounts: [], total: 0, find: "", digits: SHOWN_DIGITS, sort: "notional", descending: true };
+let scope = null;
 
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-/** What the page says of an account: the figures to show, and a word on how far they can be trusted. */
-function reading(account) {
-  switch (account.status) {
-    case "valued": {
-      const state = account.liquidating ? ["liquidating", "bad"]
-        : account.liquidatable ? ["liquidatable", "bad"]
-        : account.stale ? [`stale price: ${account.stale}`, "warn"] : ["", ""];
-      return { figures: account, old: account.stale > 0, state };
-    }
-    case "unpriced":
-      return account.last_complete
-        ? { figures: account.last_complete, old: true, state: [`no price: ${account.unpriced}, last known`, "warn"] }
-        : { figures: {}, old: false, state: [`no price: ${account.unpriced}`, "warn"] };
+/** A view is `(main, scope, ...parameters) => title`. */
+function route() {
+  const [name = "", ...parameters] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  switch (name) {
+    case "":
+      return ["overview", overview, []];
+    case "accounts":
+      return parameters.length ? ["accounts", account, parameters] : ["accounts", accounts, []];
+    case "markets":
+      return ["markets", markets, []];
+    case "system":
+      return ["system", system, []];
     default:
-      return { figures: {}, old: false, state: [`unknown: ${account.status}`, "bad"] };
+      return [null, missing, [location.hash]];
   }
 }
 
-function prepared(account) {
-  const { figures, old, state } = reading(account);
-  return {
-    ...account,
-    key: `${account.deployment}:${account.address}`,
-    upnl: scaled(figures.upnl), notional: scaled(figures.notional), available_balance: scaled(figures.available_balance),
-    texts: { upnl: figures.upnl, notional: figures.notional, available_balance: figures.available_balance },
-    as_of_ms: figures.as_of_ms, old, state: state[0], severity: state[1],
+function missing(main, _, hash) {
+  main.append(
+    h(
+      "section.empty",
+      h("h1", "Nothing here"),
+      h("p", `There is no view ${hash}.`),
+      h("p", h("a", { href: "#/" }, "Back to the overview")),
+    ),
+  );
+  return "Nothing here";
+}
+
+function show({ isFirst = false } = {}) {
+  if (location.hash === "#main") return;
+  const [name, view, parameters] = route();
+  scope?.end();
+  scope = new Scope();
+  const main = $("main");
+  main.replaceChildren();
+  const title = view(main, scope, ...parameters);
+  document.title = `${title} · Tidemark`;
+  for (const link of $("nav").children) {
+    if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (isFirst) return;
+  scrollTo(0, 0);
+  main.focus({ preventScroll: true });
+  setText($("announced"), title);
+}
+
+function showConnection() {
+  const { name, text } = live.freshness;
+  const pill = $("connection");
+  pill.dataset.state = name;
+  setText(pill, text);
+  document.documentElement.dataset.freshness = name;
+  const unsupported = Object.entries(live.heartbeat?.deployments ?? {})
+    .filter(([, { status }]) => status === "unsupported")
+    .map(([deployment]) => deployment);
+  const notice = $("notice");
+  const said =
+    name in OLD
+      ? OLD[name]
+      : unsupported.length
+        ? `${unsupported.join(", ")}: its contract did something this version does not support. Its figures are unknown.`
+        : "";
+  setShown(notice, Boolean(said));
+  setText(notice, said);
+  setShown($("main"), name !== "ended");
+  showEnd(name === "ended" ? text : null);
+}
+
+function showEnd(reason) {
+  const standing = $("end");
+  if (reason === null) return standing?.remove();
+  if (standing) return;
+  const token = h("input", { type: "password", name: "token", autocomplete: "off", required: true });
+  const submit = (event) => {
+    event.preventDefault();
+    live.setToken(token.value.trim());
   };
+  $("main").after(
+    h(
+      "form.panel.end",
+      { onsubmit: submit, id: "end" },
+      h("h1", "Not connected"),
+      h("p", `${reason[0].toUpperCase()}${reason.slice(1)}.`),
+      h("label", "Token", token),
+      h("p", h("button.primary", "Connect")),
+      h("p.note", "The token is kept in this tab only and is never put in an address."),
+    ),
+  );
 }
 
-/** Show money in `cell`; the whole decimal text is its title, whatever is cut from the view. */
-function showMoney(cell, value, { signed = false, title = "", kind = "number", digits = view.digits } = {}) {
-  if (value === null) {
-    cell.className = `${kind} unknown`;
-    setText(cell, "unknown");
-    cell.removeAttribute("title");
-    delete cell.dataset.text;
-    delete cell.dataset.value;
-    return;
-  }
-  const { sign, whole, fraction } = parts(value, digits);
-  const text = `${signed ? (value > 0n ? "▲ " : value < 0n ? "▼ " : "") + sign : sign === "−" ? sign : ""}${whole}`;
-  if (cell.dataset.text === text + fraction) return;
-  const moved = cell.dataset.value !== undefined && cell.dataset.value !== String(value);
-  cell.dataset.text = text + fraction;
-  cell.dataset.value = String(value);
-  const rest = document.createElement("span");
-  rest.className = "rest";
-  rest.textContent = `.${fraction}`;
-  cell.replaceChildren(text, rest);
-  cell.title = title;
-  cell.className = `${kind} ${signed ? (value > 0n ? "gain" : value < 0n ? "loss" : "") : ""}`;
-  if (moved) flash(cell);
+function showTheme(theme) {
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  setText($("theme"), `Theme: ${theme}`);
+  recolour();
 }
 
-function flash(cell) {
-  void cell.offsetWidth; // restarts the animation
-  cell.classList.add("moved");
+function showExact(isExact) {
+  document.documentElement.toggleAttribute("data-exact", isExact);
+  $("exact").setAttribute("aria-pressed", String(isExact));
 }
 
-function newRow() {
-  const row = document.createElement("tr");
-  for (const name of ["account", "number", "number", "number", "number", "number", "state"]) {
-    const cell = document.createElement("td");
-    cell.className = name;
-    row.append(cell);
-  }
-  row.cells[0].append("", document.createElement("small"));
-  return row;
-}
-
-function showRow(row, account) {
-  const [name, upnl, notional, available, positions, distance, state] = row.cells;
-  row.classList.toggle("old", account.old);
-  setText(name.lastChild, account.owner ? `owner ${short(account.owner)}` : "owner not known");
-  if (name.firstChild.data !== short(account.address)) name.firstChild.data = short(account.address);
-  name.title = `${account.key}\nowner ${account.owner ?? "not known"}`;
-  showMoney(upnl, account.upnl, { signed: true, title: account.texts.upnl });
-  showMoney(notional, account.notional, { title: account.texts.notional });
-  showMoney(available, account.available_balance, { title: account.texts.available_balance });
-  setText(positions, account.positions === undefined ? "unknown" : String(account.positions));
-  setText(distance, distanceText(account));
-  setText(state, "");
-  if (account.state) {
-    const tag = document.createElement("span");
-    tag.className = `tag ${account.severity}`;
-    tag.textContent = account.state;
-    state.append(tag);
-  }
-  state.title = account.as_of_ms ? `as of ${new Date(account.as_of_ms).toLocaleString()}` : "";
-}
-
-function short(address) {
-  return `${address.slice(0, 8)}…${address.slice(-6)}`;
-}
-
-function distanceText({ distance_bps: bps, positions, status }) {
-  if (bps !== null && bps !== undefined) return `${(bps / 100).toFixed(2)} %`;
-  return positions === 0 && status === "valued" ? "–" : "unknown";
-}
-
-function compare(a, b) {
-  const [x, y] = [a[view.sort] ?? null, b[view.sort] ?? null];
-  if (x === y) return a.key < b.key ? -1 : 1;
-  if (x === null) return 1; // unknown is neither small nor large: it goes last
-  if (y === null) return -1;
-  return (x < y ? -1 : 1) * (view.descending ? -1 : 1);
-}
-
-function showAccounts() {
-  const wanted = view.find.trim().toLowerCase();
-  const matching = (account) => account.address.includes(wanted) || (account.owner ?? "").toLowerCase().includes(wanted);
-  const shown = view.accounts.filter((account) => !wanted || matching(account)).sort(compare);
-  const body = $("rows");
-  const gone = new Set(rowElements.keys());
-  shown.forEach((account, at) => {
-    gone.delete(account.key);
-    let row = rowElements.get(account.key);
-    if (!row) rowElements.set(account.key, (row = newRow()));
-    showRow(row, account);
-    if (body.children[at] !== row) body.insertBefore(row, body.children[at] ?? null);
-  });
-  for (const key of gone) {
-    rowElements.get(key).remove();
-    rowElements.delete(key);
-  }
-  $("empty").hidden = shown.length > 0;
-  setText($("empty"), wanted ? "No account shown has that address or owner." : "Waiting for the first account.");
-  showTotals(shown);
-}
-
-function showTotals(shown) {
-  const known = shown.filter((account) => account.upnl !== null);
-  const sum = (field) => known.reduce((total, account) => total + account[field], 0n);
-  const tile = { kind: "figure", digits: SHOWN_DIGITS };
-  showMoney($("total-upnl"), sum("upnl"), { ...tile, signed: true });
-  showMoney($("total-notional"), sum("notional"), tile);
-  const unknown = shown.length - known.length;
-  setText($("total-note"), unknown ? `${unknown} of ${shown.length} unknown, not counted` : "all of them known");
-  setText($("accounts"), String(view.total));
-  setText($("accounts-note"), `${shown.length} shown${view.total > view.accounts.length ? ", the largest" : ""}`);
-}
-
-function showStatus(status) {
-  const age = status.oldest_mark_age_ms;
-  setText($("mark-age"), age === null ? "none" : duration(age));
-  $("mark-age").classList.toggle("loss", age !== null && age > OLD_MARK_MS);
-  const lag = Object.values(status.feeds).reduce((total, feed) => total + feed.lag_records, 0);
-  setText($("lag"), lag ? `${lag} records behind` : "feeds caught up");
-  const lines = [];
-  const unsupported = [];
-  for (const [name, deployment] of Object.entries(status.deployments)) {
-    const line = document.createElement("span");
-    const title = document.createElement("strong");
-    title.textContent = name;
-    const said = deployment === null ? " not read yet"
-      : ` head ${deployment.head} · folded ${deployment.folded_head ?? "–"} · final ${deployment.final}`;
-    line.append(title, said);
-    if (deployment?.unsupported_since != null) {
-      line.classList.add("bad");
-      unsupported.push(`${name} is unsupported since block ${deployment.unsupported_since} (${deployment.unsupported_reason}): its figures are unknown.`);
-    }
-    lines.push(line);
-  }
-  $("deployments").replaceChildren(...lines);
-  $("notice").hidden = unsupported.length === 0;
-  setText($("notice"), unsupported.join(" "));
-  show(status.is_ready ? "live" : "waiting", status.is_ready ? "live" : "reading tables");
-}
-
-function duration(ms) {
-  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} min`;
-}
-
-function show(state, text) {
-  $("connection").dataset.state = state;
-  setText($("connection"), text);
-}
-
-async function json(path) {
-  const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-  if (!response.ok) throw new Error(`${path}: ${response.status}`);
-  return response.json();
-}
-
-async function poll() {
-  let again = POLL_MS;
-  try {
-    const [status, listed] = await Promise.all([json("/status"), json(`/accounts?limit=${SHOWN_ACCOUNTS}`)]);
-    view.accounts = listed.accounts.map(prepared);
-    view.total = listed.total;
-    showAccounts();
-    showStatus(status);
-  } catch (error) {
-    console.warn(error);
-    show("lost", "connection lost, trying again");
-    again = RETRY_MS;
-  }
-  setTimeout(poll, again);
-}
-
-$("find").addEventListener("input", (event) => {
-  view.find = event.target.value;
-  showAccounts();
+$("theme").addEventListener("click", () => {
+  const theme = THEMES[(THEMES.indexOf(localStorage.getItem(THEME) ?? "auto") + 1) % THEMES.length];
+  localStorage.setItem(THEME, theme);
+  showTheme(theme);
 });
-$("all-digits").addEventListener("change", (event) => {
-  view.digits = event.target.checked ? ALL_DIGITS : SHOWN_DIGITS;
-  showAccounts();
+$("exact").addEventListener("click", () => {
+  const isExact = !document.documentElement.hasAttribute("data-exact");
+  localStorage.setItem(EXACT, isExact ? "yes" : "no");
+  showExact(isExact);
 });
-for (const button of document.querySelectorAll("[data-sort]")) {
-  button.addEventListener("click", () => {
-    view.descending = view.sort === button.dataset.sort ? !view.descending : true;
-    view.sort = button.dataset.sort;
-    for (const heading of document.querySelectorAll("th")) heading.removeAttribute("aria-sort");
-    button.closest("th").setAttribute("aria-sort", view.descending ? "descending" : "ascending");
-    showAccounts();
-  });
-}
-poll();
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("main").focus();
+});
+addEventListener("hashchange", () => show());
+
+showTheme(localStorage.getItem(THEME) ?? "auto");
+showExact(localStorage.getItem(EXACT) === "yes");
+live.addEventListener("change", showConnection);
+live.start();
+show({ isFirst: true });

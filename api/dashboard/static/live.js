@@ -1,0 +1,181 @@
+// What all views share: the one connection, the server's clock, and what was seen in the last minutes.
+
+import { Client } from "./client.js";
+import { duration, milliseconds } from "./words.js";
+
+const TOKEN = "tidemark.token";
+const TIMEOUT_MS = 10_000;
+const ASK_AGAIN_MS = 2000;
+const SAMPLE_MS = 1000;
+const SAMPLES_KEPT = 900; // a quarter of an hour
+const TOTALS_INTERVAL_MS = 500;
+// A heartbeat that is this much later than promised says that the connection hangs.
+const HEARTBEATS_LATE = 1.8;
+const LATE_MS = 5000;
+
+/** Values sampled once a second; null where nothing was known, so that a line has a gap there. */
+export class History {
+  times_s = [];
+  series;
+
+  constructor(width) {
+    this.series = Array.from({ length: width }, () => []);
+  }
+
+  push(timeMs, values) {
+    this.times_s.push(timeMs / 1000);
+    values.forEach((value, at) => this.series[at].push(value));
+    if (this.times_s.length > SAMPLES_KEPT) [this.times_s, ...this.series].forEach((list) => list.shift());
+  }
+}
+
+class Live extends EventTarget {
+  connection = { name: "connecting" };
+  heartbeat = null;
+  totals = new Map();
+  totalsHistory = new Map();
+  lagHistory = new History(1);
+  received = { messages: 0, characters: 0 };
+  offsetMs = 0;
+  #heardAtMs = 0;
+
+  constructor() {
+    super();
+    this.client = new Client(`${location.origin.replace(/^http/, "ws")}/v1/ws`, {
+      token: sessionStorage.getItem(TOKEN),
+      onState: (state) => {
+        this.connection = state;
+        this.#changed();
+      },
+      onHello: ({ server_time_ns: ns }) => this.#hear(ns),
+      onHeartbeat: (heartbeat) => this.#beat(heartbeat),
+      onFrame: (messages, characters) => {
+        this.received.messages += messages.length;
+        this.received.characters += characters;
+      },
+    });
+  }
+
+  start() {
+    this.client.start();
+    this.#ask();
+    setInterval(() => this.#sample(), SAMPLE_MS);
+    addEventListener("online", () => this.client.retry());
+    document.addEventListener("visibilitychange", () => !document.hidden && this.client.retry());
+  }
+
+  /** Server's time, in ms. */
+  nowMs() {
+    return Date.now() + this.offsetMs;
+  }
+
+  /** Call `act` now and whenever connection or heartbeat change, until `scope` ends. */
+  watch(scope, act) {
+    scope.on(this, "change", act);
+    act();
+  }
+
+  get deployments() {
+    return this.heartbeat ? Object.keys(this.heartbeat.deployments) : [];
+  }
+
+  get heardAgoMs() {
+    return this.#heardAtMs ? Date.now() - this.#heardAtMs : null;
+  }
+
+  /** How far what is shown can be trusted: `{name, text}`; all but "live" is to be said plainly. */
+  get freshness() {
+    const { name, retryAtMs, reason } = this.connection;
+    if (name === "ended") return { name: "ended", text: reason };
+    if (name === "waiting") {
+      const seconds = Math.max(0, Math.ceil((retryAtMs - Date.now()) / 1000));
+      return { name: "lost", text: `connection lost, again in ${seconds} s` };
+    }
+    if (name === "connecting" || !this.heartbeat)
+      return { name: this.#heardAtMs ? "lost" : "connecting", text: "connecting" };
+    if (this.heardAgoMs > this.client.hello.heartbeat_ms * HEARTBEATS_LATE && this.heardAgoMs > LATE_MS) {
+      return { name: "late", text: `no word for ${duration(this.heardAgoMs)}` };
+    }
+    if (!this.heartbeat.is_ready) return { name: "reading", text: "server is reading its tables" };
+    if (this.heartbeat.lag_ms > LATE_MS)
+      return { name: "late", text: `figures ${duration(this.heartbeat.lag_ms)} late` };
+    return { name: "live", text: "live" };
+  }
+
+  setToken(token) {
+    sessionStorage.setItem(TOKEN, token);
+    this.client.token = token;
+    this.client.start();
+  }
+
+  async rest(path, signal) {
+    const headers = this.client.token ? { Authorization: `Bearer ${this.client.token}` } : {};
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const response = await fetch(path, { headers, signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+    if (!response.ok) {
+      const problem = await response.json().catch(() => ({}));
+      throw new Error(problem.detail ?? problem.title ?? `${path.split("?")[0]} answered ${response.status}`);
+    }
+    return response.json();
+  }
+
+  /** The first heartbeat comes after some seconds; until then its words are taken from the status. */
+  async #ask() {
+    if (this.heartbeat) return;
+    try {
+      const { server_time_ns, feeds, deployments, sources } = await this.rest("/v1/status");
+      const lag_ms = Math.max(...Object.values(feeds).map(({ behind_ms: ms }) => ms));
+      const is_ready = Object.values(feeds).every((feed) => feed.is_ready);
+      const states = Object.fromEntries(Object.entries(sources).map(([name, { state }]) => [name, state]));
+      if (!this.heartbeat) this.#beat({ server_time_ns, is_ready, lag_ms, deployments, sources: states });
+    } catch {
+      setTimeout(() => this.#ask(), ASK_AGAIN_MS); // the connection's own state says what is wrong
+    }
+  }
+
+  #beat(heartbeat) {
+    this.heartbeat = heartbeat;
+    this.#hear(heartbeat.server_time_ns);
+    for (const name of Object.keys(heartbeat.deployments)) this.#follow(name);
+    this.#changed();
+  }
+
+  #hear(ns) {
+    this.#heardAtMs = Date.now();
+    this.offsetMs = milliseconds(ns) - Date.now();
+  }
+
+  #follow(deployment) {
+    if (this.totalsHistory.has(deployment)) return;
+    this.totalsHistory.set(deployment, new History(2));
+    this.client.subscribe(
+      "totals",
+      deployment,
+      ({ data, error }) => {
+        const isFirst = !this.totals.has(deployment);
+        this.totals.set(deployment, error ? { refusal: error.message } : data);
+        if (isFirst) this.#sample();
+        this.dispatchEvent(new Event("totals"));
+      },
+      { intervalMs: TOTALS_INTERVAL_MS },
+    );
+  }
+
+  #sample() {
+    const isLive = this.freshness.name === "live";
+    const known = (text) => (isLive && text !== undefined ? Number(text) : null);
+    for (const [name, history] of this.totalsHistory) {
+      const totals = this.totals.get(name);
+      history.push(this.nowMs(), [known(totals?.upnl), known(totals?.notional)]);
+    }
+    this.lagHistory.push(this.nowMs(), [isLive ? this.heartbeat.lag_ms : null]);
+    this.dispatchEvent(new Event("sample"));
+    if (!isLive) this.#changed();
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+export const live = new Live();
