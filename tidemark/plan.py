@@ -33,7 +33,8 @@ def with_demo(settings: Settings, said: str) -> Settings:
     urls: dict[str, Any] = json.loads(said)
     rpc = urls["rpc"] if isinstance(urls["rpc"], list) else [urls["rpc"]]
     deployment = DeploymentSettings.model_validate(
-        {**urls["deployment"], "rpc": rpc, "default_sources": _both_forms(DEMO)}
+        # No engine speaks of its positions: what the chain does is said at once.
+        {**urls["deployment"], "rpc": rpc, "default_sources": _both_forms(DEMO), "position_states": "on"}
     )
     source = SourceSettings(websocket=urls["websocket"], rest=urls["rest"])
     mine = {"deployments": {DEMO: deployment}, "sources": {DEMO: source}}

@@ -53,12 +53,12 @@ export function happenings(scope, key, deployment) {
   });
   follow("position-states", key, "notifications", (data) => {
     const states = Object.values(data.states ?? {})
-      .sort((a, b) => b.modify_time - a.modify_time)
+      .sort((a, b) => milliseconds(b.modified_ns) - milliseconds(a.modified_ns))
       .slice(0, SHOWN);
     notifications.show(
       ["When", "Quote", "What", "Outcome"],
       states.map((one) => [
-        clock(one.modify_time * 1000),
+        at(one.modified_ns),
         String(one.quote_id ?? one.temp_quote_id ?? "–"),
         one.last_seen_action ?? one.state_type,
         one.failure_type || one.error_code
@@ -100,14 +100,14 @@ export function happenings(scope, key, deployment) {
   }
 
   function showRates() {
-    const shown = [...rates].sort().filter(([, data]) => data.next_funding_rate_long !== undefined);
+    const shown = [...rates].sort().filter(([, data]) => data.long_rate !== undefined);
     funding.show(
       ["Market", "Long", "Short", "At"],
       shown.map(([symbol, data]) => [
         symbol,
-        rate(data.next_funding_rate_long),
-        rate(data.next_funding_rate_short),
-        clock(Number(data.next_funding_time)),
+        rate(data.long_rate),
+        rate(data.short_rate),
+        at(data.next_ns),
       ]),
       "No rate is known.",
       JSON.stringify(shown),
