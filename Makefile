@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
+# Where processes are killed, or delays are counted, nothing else runs; other tests run two at a time, with a broker each.
+ALONE := tests/acceptance tests/recovery
 
 # Stamps: what is up to date takes no time. They lie in the directories they speak of, and go with them.
 RUNTIME := $(VENV)/.runtime
@@ -21,9 +23,16 @@ run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every
 	@exec $(BIN)/tidemark up $(ARGS)
 
 .PHONY: test
-test: $(DEV) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every test (ARGS="…" is passed to pytest)
+test: $(DEV) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every test (ARGS="…": what pytest is told instead)
 	@sh .ci/browser
+ifeq ($(strip $(ARGS)),)
+	@failed=0; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE)) || failed=1; \
+	$(BIN)/python -m pytest $(ALONE) || failed=1; \
+	exit $$failed
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 .PHONY: lint
 lint: $(DEV) ## Check style, formatting, types and the direction of imports
