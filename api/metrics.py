@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 UPNL_WS = "upnl-ws"
+POSITION_STATE_WS = "position-state-ws"
+FUNDING_RATE_WS = "funding-rate-ws"
 # A warm feed answers in well under 100 ms; what is above 1 s waited for a cold one.
 _FIRST_FRAME_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api.dialects.symmio.rest import error_response
+from api.dialects.symmio.replies import error_response
 from api.keys import METRICS
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from models.symmio.abi import BadLog, decode_log
 from models.symmio.draft import BadFold
 from models.symmio.events import AddAccount, MarketSettings, OtherEvent
 from models.symmio.fold import fold
-from models.symmio.holding import Holding, OpenPosition
-from models.symmio.state import EMPTY, AccountState, Quote, state_of_checkpoint
+from models.symmio.holding import BucketCells, Holding, OpenPosition, PendingQuote
+from models.symmio.state import EMPTY, NOBODY, AccountState, Balances, Quote, state_of_checkpoint
 from models.symmio.state_codec import decode_quote, decode_state, decode_undo, encode_quote, encode_state, encode_undo
 from models.symmio.undo import Undo, diff, revert
 
@@ -109,9 +109,12 @@ class AccountRow(msgspec.Struct, frozen=True):
             is_nobody=self.is_nobody,
             unsettled=self.unsettled,
             owner=state.owner,
+            multi_account=state.multi_account,
+            name=state.name,
             liquidating=state.liquidating,
             balances=state.balances,
             allocated_by={party_b: bucket.allocated for party_b, bucket in state.party_b.items()},
+            buckets={party_b: _bucket_cells(state.party_b[party_b]) for party_b in sorted(state.party_b)},
             positions=tuple(
                 OpenPosition(
                     quote.quote_id,
@@ -122,6 +125,18 @@ class AccountRow(msgspec.Struct, frozen=True):
                     quote.open_amount,
                 )
                 for quote in state.open_quotes
+            ),
+            pending_quotes=tuple(
+                PendingQuote(
+                    quote.quote_id,
+                    quote.symbol_id,
+                    quote.position_type,
+                    None if quote.party_b == NOBODY else quote.party_b,
+                    quote.whitelist,
+                    quote.requested_open_price,
+                    quote.quantity,
+                )
+                for quote in state.pending_quotes
             ),
         )
 
@@ -395,6 +410,12 @@ def _with_undo(row: AccountRow, state: AccountState, block: int) -> tuple[BlockU
 
 def _above(undo: tuple[BlockUndo, ...], final: int) -> tuple[BlockUndo, ...]:
     return undo if not undo or undo[0].block > final else tuple(entry for entry in undo if entry.block > final)
+
+
+def _bucket_cells(bucket: Balances) -> BucketCells:
+    cva, lf, party_amm, party_bmm = map(str, bucket.locked)
+    pending_cva, pending_lf, pending_amm, pending_bmm = map(str, bucket.pending)
+    return str(bucket.allocated), (cva, lf, party_amm, party_bmm), (pending_cva, pending_lf, pending_amm, pending_bmm)
 
 
 def encode_account(row: AccountRow) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an account's worth depends on: its balances and its open positions.
+"""What an account's worth depends on: its balances, its buckets with parties B, its open and pending quotes.
 
 It is a view of the account's row. The fold needs the whole state; a valuation needs this, and reads it straight out of
 the encoded row for a quarter of what decoding the state costs.
@@ -6,7 +6,7 @@ the encoded row for a quarter of what decoding the state costs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import orjson
@@ -14,7 +14,7 @@ import orjson
 from models.chain import Position as LogPosition  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.codec import ORDER_BYTES
 from models.errors import BadRow
-from models.symmio.state import EMPTY, OPEN_STATUSES, Balances, Locked, PositionType
+from models.symmio.state import EMPTY, NOBODY, OPEN_STATUSES, PENDING_STATUSES, Balances, Locked, PositionType
 from models.symmio.state_codec import encode_state
 
 if TYPE_CHECKING:
@@ -32,11 +32,29 @@ class OpenPosition(NamedTuple):
     open_amount: int
 
 
+class PendingQuote(NamedTuple):
+    """A quote of status 0, 1 or 2; ``party_b`` is None before a lock, ``whitelist`` who may lock it, empty for all."""
+
+    quote_id: int
+    symbol_id: int
+    position_type: PositionType
+    party_b: str | None
+    whitelist: tuple[str, ...]
+    requested_open_price: int
+    quantity: int
+
+
+BucketCells = tuple[str, tuple[str, str, str, str], tuple[str, str, str, str]]
+"""A party B's bucket with an account as rows hold it, decimal texts: allocated, locked values, pending values."""
+
+
 class Holding(NamedTuple):
     """An account as of ``applied``, in what it holds. Amounts and prices are 1e18-scaled.
 
-    ``allocated_by`` is what each party B has allocated to its bucket with the account; ``positions`` are in order of
-    their quote ids; ``unsettled`` says whether a rollback could change the row, or finality finish one of its quotes.
+    ``owner``, ``multi_account`` and ``name`` are those of its AddAccount event. ``buckets`` are each party B's with the
+    account, in order of their addresses, and ``allocated_by`` what is allocated to them; ``positions`` and
+    ``pending_quotes`` are in order of their quote ids; ``unsettled`` says whether a rollback could change the row, or
+    finality finish one of its quotes.
     """
 
     applied: LogPosition
@@ -47,10 +65,14 @@ class Holding(NamedTuple):
     is_nobody: bool
     unsettled: bool
     owner: str | None
+    multi_account: str | None
+    name: str | None
     liquidating: bool
     balances: Balances
     allocated_by: Mapping[str, int]
+    buckets: Mapping[str, BucketCells]
     positions: tuple[OpenPosition, ...]
+    pending_quotes: tuple[PendingQuote, ...]
 
 
 class _QuoteCells(msgspec.Struct):
@@ -59,6 +81,8 @@ class _QuoteCells(msgspec.Struct):
     position_type: int
     status: int
     party_b: str
+    whitelist: tuple[str, ...]
+    requested_open_price: str
     opened_price: str
     quantity: str
     closed_amount: str
@@ -67,9 +91,11 @@ class _QuoteCells(msgspec.Struct):
 
 class _StateCells(msgspec.Struct):
     owner: str | None
+    multi_account: str | None
+    name: str | None
     liquidating: bool
-    balances: tuple[str, tuple[str, str, str, str], tuple[str, str, str, str]]
-    party_b: dict[str, tuple[str, msgspec.Raw, msgspec.Raw]]
+    balances: BucketCells
+    party_b: dict[str, BucketCells]
     quotes: list[_QuoteCells]
 
 
@@ -112,17 +138,21 @@ def decode_holding(value: bytes, version: int) -> Holding:
             is_nobody=cells.block == -1 and orjson.loads(body)["state"] == _NOBODY_STATE,
             unsettled=bool(cells.undo) or any(quote.terminal_block is not None for quote in state.quotes),
             owner=state.owner,
+            multi_account=state.multi_account,
+            name=state.name,
             liquidating=state.liquidating,
             balances=_balances(state.balances),
             allocated_by={party_b: int(bucket[0]) for party_b, bucket in state.party_b.items()},
+            buckets=state.party_b,
             positions=tuple(_position(quote) for quote in state.quotes if quote.status in OPEN_STATUSES),
+            pending_quotes=tuple(_pending(quote) for quote in state.quotes if quote.status in PENDING_STATUSES),
         )
     except (msgspec.DecodeError, ValueError) as error:
         msg = f"expected a row of an account, found {value!r:.200} ({error})"
         raise BadRow(msg) from error
 
 
-def _balances(cells: Any) -> Balances:  # noqa: ANN401 - the shape is _StateCells.balances
+def _balances(cells: BucketCells) -> Balances:
     allocated, (cva, lf, party_amm, party_bmm), (pending_cva, pending_lf, pending_amm, pending_bmm) = cells
     return Balances(
         int(allocated),
@@ -139,4 +169,16 @@ def _position(quote: _QuoteCells) -> OpenPosition:
         quote.party_b,
         int(quote.opened_price),
         int(quote.quantity) - int(quote.closed_amount),
+    )
+
+
+def _pending(quote: _QuoteCells) -> PendingQuote:
+    return PendingQuote(
+        quote.quote_id,
+        quote.symbol_id,
+        _SIDES[quote.position_type],
+        None if quote.party_b == NOBODY else quote.party_b,
+        quote.whitelist,
+        int(quote.requested_open_price),
+        int(quote.quantity),
     )

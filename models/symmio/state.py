@@ -182,6 +182,15 @@ class AccountState(msgspec.Struct, frozen=True):
             self.quotes[quote_id] for quote_id in sorted(self.quotes) if self.quotes[quote_id].status in OPEN_STATUSES
         ]
 
+    @property
+    def pending_quotes(self) -> list[Quote]:
+        """Quotes that are not opened yet (statuses 0, 1, 2), by quote id."""
+        return [
+            self.quotes[quote_id]
+            for quote_id in sorted(self.quotes)
+            if self.quotes[quote_id].status in PENDING_STATUSES
+        ]
+
 
 EMPTY = AccountState()
 

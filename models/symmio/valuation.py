@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from models.prices import Mark
-    from models.symmio.holding import Holding, OpenPosition
+    from models.symmio.holding import Holding, OpenPosition, PendingQuote
 
 Body = dict[str, Any]
 
@@ -87,7 +87,7 @@ class PositionValue(msgspec.Struct, frozen=True):
         return {
             "quote": position.quote_id,
             "symbol": position.symbol_id,
-            "side": "long" if position.position_type is PositionType.LONG else "short",
+            "side": _side(position.position_type),
             "party_b": position.party_b,
             "quantity": str(position.open_amount),
             "opened_price": str(position.opened_price),
@@ -178,7 +178,11 @@ class Valuation(msgspec.Struct, frozen=True):
             "distance_bps": None if figures is None else figures.distance_bps,
             "as_of_ms": self.as_of_ms,
             "positions": [position.body() for position in self.positions],
+            "pending_quotes": [_pending_body(quote) for quote in holding.pending_quotes],
+            "party_b": holding.buckets,
             "owner": holding.owner,
+            "multi_account": holding.multi_account,
+            "name": holding.name,
             "last_complete": None,
         }
 
@@ -255,6 +259,22 @@ def _figures(holding: Holding, valued: Sequence[PositionValue]) -> Figures | Non
         available_for_quote=party_a_available_for_quote(balances, upnl),
         distance_bps=available_balance * _BPS // notional if notional else None,
     )
+
+
+def _pending_body(quote: PendingQuote) -> Body:
+    return {
+        "quote": quote.quote_id,
+        "symbol": quote.symbol_id,
+        "side": _side(quote.position_type),
+        "party_b": quote.party_b,
+        "whitelist": quote.whitelist,
+        "quantity": str(quote.quantity),
+        "price": str(quote.requested_open_price),
+    }
+
+
+def _side(position_type: PositionType) -> str:
+    return "long" if position_type is PositionType.LONG else "short"
 
 
 def _text(value: int | None) -> str | None:

@@ -151,7 +151,7 @@ async def test_cancelling_tells_the_clients_and_frees_the_ports_within_the_time_
         await deaf.close()
         await socket.close()
 
-    assert (WSMsgType.CLOSE, WSCloseCode.GOING_AWAY) == (message.type, message.data)
+    assert (WSMsgType.CLOSE, WSCloseCode.SERVICE_RESTART) == (message.type, message.data)
     assert took_s < 5
     assert 0 == await _status_of_port(own.api.port)
     assert 0 == await _status_of_port(own.api.admin_port)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_admin_app, create_app
+from streams.records import NotWritten
 from streams.settings import ApiSettings, DeploymentSettings, Settings
+from streams.topics import WHITELIST
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -53,6 +55,22 @@ class FakeInterest:
         assert self._watchers[account] >= 0
 
 
+class FakeRecords:
+    """Takes what would go to the cluster; what is written to ``whitelist`` is on the list at once."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes, bytes | None]] = []
+        self.whitelisted: set[bytes] = set()
+        self.is_down = False
+
+    async def send(self, topic: str, key: bytes, value: bytes | None) -> None:
+        if self.is_down:
+            raise NotWritten
+        self.sent.append((topic, key, value))
+        if topic == WHITELIST:
+            (self.whitelisted.discard if value is None else self.whitelisted.add)(key)
+
+
 def _now_ms() -> int:
     return 1_745_970_800_000
 
@@ -63,14 +81,18 @@ async def serving(
     settings: Settings | None = None,
     *,
     interest: FakeInterest | None = None,
+    records: FakeRecords | None = None,
     upnl_interval_s: float = TICK_S,
     clock_ms: Callable[[], int] = _now_ms,
 ) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     """A client of the public application."""
+    taking = records or FakeRecords()
     app = create_app(
         settings or api_settings("main"),
         tables.feeds,
         interest or FakeInterest(),
+        records=taking,
+        whitelisted=taking.whitelisted,
         upnl_interval_s=upnl_interval_s,
         clock_ms=clock_ms,
     )

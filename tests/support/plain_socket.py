@@ -14,11 +14,19 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 FIN = 0x80
 
 
-def handshake(path: str) -> bytes:
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    ).encode()
+HANDSHAKE = {
+    "Host": "x",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def handshake(path: str, **headers: str) -> bytes:
+    """A handshake, some of whose headers may be others."""
+    lines = (f"{name}: {value}\r\n" for name, value in {**HANDSHAKE, **headers}.items())
+    return f"GET {path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode()
 
 
 class Frame(NamedTuple):
@@ -51,6 +59,7 @@ class PlainSocket(asyncio.Protocol):
         closed_s: When that came, in s of the loop's clock.
         is_lost: Whether the connection is gone.
         too_late: Frames that came after the close frame.
+        answers_close: Whether it sends a close frame back, as it should.
     """
 
     def __init__(self, path: str, on_text: Callable[[bytes], None]) -> None:
@@ -64,6 +73,7 @@ class PlainSocket(asyncio.Protocol):
         self.closed_s: float | None = None
         self.is_lost = False
         self.too_late: list[bytes] = []
+        self.answers_close = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -116,7 +126,8 @@ class PlainSocket(asyncio.Protocol):
             self.transport.write(Frame(FIN | PONG, payload).encode())
         elif first == FIN | CLOSE:
             self.close_code, self.closed_s = int.from_bytes(payload[:2]), self._loop.time()
-            self.transport.write(Frame(first, payload[:2]).encode())
+            if self.answers_close:
+                self.transport.write(Frame(first, payload[:2]).encode())
 
 
 async def plain_socket(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
+from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 
+def _plain(value: object) -> str:
+    """What JSON has no type for. Dumped by pydantic, a secret would be stars."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
 @asynccontextmanager
 async def api_process(settings: Settings) -> AsyncIterator[Process]:
     environment = {name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")}
     environment |= {
-        f"TIDEMARK_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-        for name, value in settings.model_dump(mode="json", exclude_none=True).items()
+        f"TIDEMARK_{name.upper()}": json.dumps(value, default=_plain) if isinstance(value, dict) else str(value)
+        for name, value in settings.model_dump(exclude_none=True).items()
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tidemark.cli", "api", cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL

@@ -67,6 +67,18 @@ def test_a_market_that_is_not_listed_is_priced_under_its_own_name_by_the_default
         ("[deployments.a]\nchain_id = 1", "deployments.a.diamond"),
         ("[api]\nport = 70000", "api.port"),
         ("[sources.x]\nkind = 'kraken'", "sources.x.kind"),
+        ("[auth]\nmode = 'closed'", "auth.mode"),
+        ("[auth]\nmode = 'tokens'", "auth: expected a key in mode tokens, found none"),
+        ("[auth.keys.a]\nalgorithm = 'none'\nkey = 'x'", "auth.keys.a.algorithm"),
+        ("[auth.keys.a]\nalgorithm = 'HS256'", "auth.keys.a: expected either key or file, found neither"),
+        (
+            "[auth.keys.a]\nalgorithm = 'HS256'\nkey = 'x'\nfile = 'y'",
+            "auth.keys.a: expected either key or file, found both",
+        ),
+        ("[api]\ntrusted_proxies = ['10.0.0.1/8']", "api.trusted_proxies.0: expected an address or network"),
+        ("[api]\nallowed_origins = ['app.example']", "api.allowed_origins.0: expected * or an origin"),
+        ("[api]\nallowed_origins = ['https://app.example/']", "api.allowed_origins.0: expected * or an origin"),
+        ("[api.limits]\nmessages_per_s = 0", "api.limits.messages_per_s"),
         ("not toml", "expected TOML"),
     ],
 )
@@ -135,6 +147,37 @@ def test_an_error_does_not_tell_an_endpoint(config: Path, rpc: str) -> None:
         load_settings()
     assert "rpc" in str(caught.value)
     assert "a-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["kee = 'a-secret'", "key = ['a-secret']", "algorithm = 'a-secret'", "file = 7\nkey = 'a-secret'"]
+)
+def test_an_error_does_not_tell_a_token_key(config: Path, text: str) -> None:
+    config.write_text(f"[auth.keys.main]\n{text}")
+    with pytest.raises(BadSettings) as caught:
+        load_settings()
+    assert "auth.keys.main" in str(caught.value)
+    assert "a-secret" not in str(caught.value)
+
+
+def test_a_token_key_may_come_from_the_environment_and_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_AUTH__MODE", "tokens")
+    monkeypatch.setenv("TIDEMARK_AUTH__KEYS__MAIN__ALGORITHM", "HS256")
+    monkeypatch.setenv("TIDEMARK_AUTH__KEYS__MAIN__KEY", "a-secret")
+    settings = load_settings()
+    key = settings.auth.keys["main"].key
+    assert key is not None
+    assert "a-secret" == key.get_secret_value()
+    assert "a-secret" not in effective_toml(settings)
+
+
+def test_origins_and_networks_are_read_in_their_plain_form(config: Path) -> None:
+    config.write_text(
+        "[api]\ntrusted_proxies = ['10.0.0.0/8', '2001:DB8::1']\nallowed_origins = ['HTTPS://App.Example:8443']"
+    )
+    api = load_settings().api
+    assert ("10.0.0.0/8", "2001:db8::1/128") == api.trusted_proxies
+    assert ("https://app.example:8443",) == api.allowed_origins
 
 
 @pytest.mark.usefixtures("config")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _KEYS = {
     "account_order", "position", "block", "time_s", "status", "stale", "unpriced", "upnl", "upnl_capped", "notional",
     "notional_opened", "equity", "available_balance", "available_for_quote", "allocated", "locked", "pending",
-    "liquidating", "liquidatable", "distance_bps", "as_of_ms", "positions", "owner", "last_complete",
+    "liquidating", "liquidatable", "distance_bps", "as_of_ms", "positions", "pending_quotes", "party_b", "owner",
+    "multi_account", "name", "last_complete",
 }  # fmt: skip
 
 
@@ -256,3 +257,22 @@ def test_sums_that_follow_prices_are_those_of_the_rows_that_stand() -> None:
     fresh.put("main", None, before)
 
     assert dict(fresh.take_changed(0, set())) == dict(followed.take_changed(0, set()))
+
+
+def test_a_row_begins_with_what_names_the_account_s_own_row() -> None:
+    """Readers tell by these bytes whether anything but prices is another."""
+    body = value_account(_two_positions().holding, 3, lambda _: None, unsupported=False).body()
+
+    assert orjson.dumps(body).startswith(b'{"account_order":[3,1],')
+
+
+def test_a_row_shows_pending_quotes_buckets_and_who_made_the_account() -> None:
+    row = _row(allocate(1_000 * E18), allocate_b(15 * E18), fee_out(0), send_quote(7, symbol_id=2, side=1))
+    body = value_account(row.holding, 3, lambda _: None, unsupported=False).body()
+
+    assert {HEDGER: (str(15 * E18), ("0",) * 4, ("0",) * 4)} == body["party_b"]
+    assert [
+        {"quote": 7, "symbol": 2, "side": "short", "party_b": None, "whitelist": (), "quantity": str(10 * E18),
+         "price": str(100 * E18)}
+    ] == body["pending_quotes"]  # fmt: skip
+    assert (None, None, None) == (body["owner"], body["multi_account"], body["name"])

@@ -106,6 +106,8 @@ class DemoServer:
                 "hedgers": list(population.hedgers),
                 "start_block": START_BLOCK,
                 "finality_depth": FINALITY_DEPTH,
+                # Its crowd opens some 20 million.
+                "solver": {"open_interest_cap": 100_000_000},
             },
         }
 

@@ -5,29 +5,19 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import assert_never
 
-import orjson
 from aiohttp import web
 
 from api.dialects.symmio.answers import Account, Known
 from api.dialects.symmio.frames import parse_address
+from api.dialects.symmio.replies import BadParameter, encoded, error_response
 from api.keys import ANSWERS, SETTINGS
 from api.standing import NoSuchAccount, NotKnown
-
-# What is unknown now is usually known after the next price or block.
-_RETRY_AFTER_S = 2
-
-
-def error_response(status: HTTPStatus, message: str) -> web.Response:
-    """An error in the shape legacy clients know; ``error_code`` repeats the HTTP status."""
-    body = {"error_code": status.value, "error_message": message, "error_detail": None}
-    headers = {"Retry-After": str(_RETRY_AFTER_S)} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
-    return _json(orjson.dumps(body), status, headers)
 
 
 async def upnl_a(request: web.Request, deployment: str) -> web.Response:
     """Answer the account's whole uPnL object."""
     answer = _answer(request, deployment, request.query.get("address"), ("query", "address"))
-    return answer if isinstance(answer, web.Response) else _json(answer.frame)
+    return answer if isinstance(answer, web.Response) else encoded(answer.frame)
 
 
 async def party_a_upnl(request: web.Request, deployment: str) -> web.Response:
@@ -36,15 +26,15 @@ async def party_a_upnl(request: web.Request, deployment: str) -> web.Response:
     if isinstance(answer, web.Response):
         return answer
     text = answer.upnl if request.app[SETTINGS].api.upnl_as_number else f'"{answer.upnl}"'
-    return _json(text.encode())
+    return encoded(text.encode())
 
 
 def _answer(request: web.Request, deployment: str, text: str | None, where: tuple[str, str]) -> Known | web.Response:
     address = None if text is None else parse_address(text)
     if address is None:
         found = "nothing" if text is None else repr(text[:80])
-        detail = {"loc": where, "msg": f"expected 0x and 40 hex digits, found {found}", "type": "value_error.address"}
-        return _json(orjson.dumps({"detail": [detail]}), HTTPStatus.UNPROCESSABLE_ENTITY)
+        msg = f"expected 0x and 40 hex digits, found {found}"
+        raise BadParameter(where, msg, "value_error.address")
     match request.app[ANSWERS].of(Account(deployment, address)):
         case Known() as known:
             return known
@@ -54,7 +44,3 @@ def _answer(request: web.Request, deployment: str, text: str | None, where: tupl
             return error_response(HTTPStatus.SERVICE_UNAVAILABLE, reason)
         case answer:
             assert_never(answer)
-
-
-def _json(body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(body=body, status=status, content_type="application/json", headers=headers)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
     from api.dialects.symmio.answers import Answers
+    from api.dialects.symmio.whitelist import Whitelist
     from api.metrics import ApiMetrics
 
 # Clients were written against a server that sends every 2 s; faster only costs, slower looks stale to them.
@@ -54,16 +55,25 @@ class UpnlEndpoint:
         connections: The open ones.
         hub: Sends.
         answers: Tell what may be said about an account.
+        whitelist: Tells which accounts are served.
         metrics: Count what is sent and what is not.
         interval_s: From one frame to the next.
     """
 
     def __init__(
-        self, connections: Connections, hub: Hub, answers: Answers, metrics: ApiMetrics, interval_s: float
+        self,
+        connections: Connections,
+        hub: Hub,
+        *,
+        answers: Answers,
+        whitelist: Whitelist,
+        metrics: ApiMetrics,
+        interval_s: float,
     ) -> None:
         self._connections = connections
         self._hub = hub
         self._answers = answers
+        self._whitelist = whitelist
         self._metrics = metrics
         self._interval_s = interval_s
         self._cold: set[_Upnl] = set()
@@ -78,7 +88,14 @@ class UpnlEndpoint:
     async def serve(self, request: web.Request, deployment: str) -> web.StreamResponse:
         """Serve one socket until the client or the server goes away."""
         async with self._connections.accepted(request, _DIALECT) as outbox:
-            upnl = _Upnl(outbox, self._hub, self._answers, self._metrics, self._interval_s)
+            upnl = _Upnl(
+                outbox,
+                self._hub,
+                answers=self._answers,
+                whitelist=self._whitelist,
+                metrics=self._metrics,
+                interval_s=self._interval_s,
+            )
             try:
                 async for message in outbox.connection.messages():
                     match message.type:
@@ -112,12 +129,22 @@ class UpnlEndpoint:
 class _Upnl(Subscription):
     """The account that a client asked for last, and the schedule of its frames."""
 
-    __slots__ = ("_account", "_answers", "_asked_s", "_hub", "_interval_s", "_metrics")
+    __slots__ = ("_account", "_answers", "_asked_s", "_hub", "_interval_s", "_metrics", "_whitelist")
 
-    def __init__(self, outbox: Outbox, hub: Hub, answers: Answers, metrics: ApiMetrics, interval_s: float) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        hub: Hub,
+        *,
+        answers: Answers,
+        whitelist: Whitelist,
+        metrics: ApiMetrics,
+        interval_s: float,
+    ) -> None:
         super().__init__(outbox)
         self._hub = hub
         self._answers = answers
+        self._whitelist = whitelist
         self._metrics = metrics
         self._interval_s = interval_s
         self._account: Account | None = None
@@ -148,6 +175,10 @@ class _Upnl(Subscription):
             return None
         match self._answers.of(self._account):
             case Known(frame=frame):
+                # Asked each time: an account comes onto the list seconds after it was made.
+                if not self._whitelist.allows(*self._account):
+                    self._metrics.skipped_frames.labels(UPNL_WS, "not_whitelisted").inc()
+                    return None
                 kind = "figures"
             case NoSuchAccount():
                 frame, kind = _UNKNOWN_ADDRESS_FRAME, "no_such_account"

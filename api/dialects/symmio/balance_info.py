@@ -1,0 +1,155 @@
+"""``/get_balance_info/{address}/{multi_account}``: an account's money, and the solver's own beside it.
+
+The address is a sub-account's, or that of an owner, for all whose sub-accounts of the MultiAccount is answered. Clients
+look an account up by the key of its entry or by the address in it, so both are there.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, assert_never
+
+from api.dialects.symmio.frames import parse_address, upnl_object
+from api.dialects.symmio.keys import HOLDINGS
+from api.dialects.symmio.markets import expect_known, expect_nobody
+from api.dialects.symmio.replies import BadParameter, Refusal, reply
+from api.keys import SETTINGS, STANDINGS
+from api.standing import NoSuchAccount, NotKnown, Standing, Unsupported
+from models.codec import decode_row
+from models.errors import BadRow
+from models.money import format_e18
+from models.symmio.notification_views import checksummed
+from models.symmio.valuation import NOBODY, UNPRICED, VALUED
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from aiohttp import web
+
+View = dict[str, Any]
+
+_LOCKED = ("cva", "lf", "party_a_mm", "party_b_mm")
+
+
+async def get_balance_info(request: web.Request, deployment: str) -> web.Response:
+    """Answer each account by its address; none where the address is nobody's, or another MultiAccount's."""
+    address = _address(request, "address")
+    multi_account = _address(request, "multi_account")
+    expect_known(request, deployment)
+    settings = request.app[SETTINGS].deployments[deployment]
+    bodies: dict[str, Mapping[str, Any]] = {}
+    own = _body(request, deployment, address)
+    if own is not None and own["multi_account"] in (None, multi_account):
+        if own["status"] not in (VALUED, UNPRICED):
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"the account's figures are unknown ({own['status']})")
+        bodies[address] = own
+    book = await request.app[HOLDINGS].of(deployment)
+    for sub_account in sorted(book.sub_accounts.get((multi_account, address), ())):
+        body = _body(request, deployment, sub_account)
+        # One whose figures are unknown is left out: clients would show it as zero, and the others must be shown.
+        if body is not None and body["status"] in (VALUED, UNPRICED):
+            bodies[sub_account] = body
+    if not bodies:
+        await expect_nobody(request, deployment)
+    entries = {
+        checksummed(name): {"party_a": party_a_view(name, body), "party_b": party_b_view(body, settings.hedgers)}
+        for name, body in bodies.items()
+    }
+    return reply(list(entries.values()) if settings.solver.balance_list else entries)
+
+
+def party_a_view(address: str, body: Mapping[str, Any]) -> View:
+    """An account's own side; what cannot be told for want of a price is null.
+
+    Args:
+        address: The account's, in lower case.
+        body: Body of its ``valuations`` row, of one that is valued or unpriced.
+
+    Raises:
+        BadRow: The body lacks what it must have.
+    """
+    figures: View | None = upnl_object(body)
+    if figures is None:
+        try:
+            figures = _money(body["allocated"], body["locked"], body["pending"])
+            figures |= {"upnl": None, "notional": None, "available_balance": None}
+            figures["timestamp"] = body["as_of_ms"] // 1000
+        except (KeyError, TypeError, ValueError) as error:
+            raise _bad(body, error) from error
+    return {"address": checksummed(address), **figures}
+
+
+def party_b_view(body: Mapping[str, Any], hedgers: Collection[str]) -> View:
+    """The side of the solver's hedgers, their buckets with the account together; all hedgers where none are named.
+
+    Gains are the hedgers': minus what the account gains with them. What is unknown for want of a price is null.
+
+    Args:
+        body: Body of the account's ``valuations`` row.
+        hedgers: Addresses in lower case; the view bears the first one's.
+
+    Raises:
+        BadRow: The body lacks what it must have.
+    """
+    try:
+        buckets = [bucket for name, bucket in body["party_b"].items() if not hedgers or name in hedgers]
+        positions = [one for one in body["positions"] if not hedgers or one["party_b"] in hedgers]
+        money = _money(
+            str(sum(int(allocated) for allocated, _, _ in buckets)),
+            _added([locked for _, locked, _ in buckets]),
+            _added([pending for _, _, pending in buckets]),
+        )
+        upnl = notional = available = None
+        if all(one["mark"] is not None for one in positions):
+            upnl = -sum(int(one["upnl"]) for one in positions)
+            notional = sum(int(one["notional"]) for one in positions)
+            left = (int(allocated) - int(cva) - int(lf) for allocated, (cva, lf, _, _), _ in buckets)
+            available = sum(left) + upnl
+        named = next(iter(hedgers or sorted(body["party_b"])), None)
+        return {
+            "address": None if named is None else checksummed(named),
+            "upnl": None if upnl is None else format_e18(upnl),
+            "notional": None if notional is None else format_e18(notional),
+            "available_balance": None if available is None else format_e18(available),
+            **money,
+            "timestamp": body["as_of_ms"] // 1000,
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise _bad(body, error) from error
+
+
+def _money(allocated: str, locked: Collection[str], pending: Collection[str]) -> View:
+    pairs = [
+        *zip(_LOCKED, locked, strict=True),
+        *zip((f"pending_{name}" for name in _LOCKED), pending, strict=True),
+    ]
+    return {name: format_e18(int(value)) for name, value in [("allocated_balance", allocated), *pairs]}
+
+
+def _added(amounts: Collection[Collection[str]]) -> list[str]:
+    return [str(sum(map(int, column))) for column in zip(*amounts, strict=True)] or ["0"] * len(_LOCKED)
+
+
+def _body(request: web.Request, deployment: str, address: str) -> Mapping[str, Any] | None:
+    """Body of an account's row, None where there is none."""
+    match request.app[STANDINGS].of(deployment, address):
+        case Standing(row=row) | Unsupported(row=row):
+            body = decode_row(row).body
+            return None if body["status"] == NOBODY else body
+        case NoSuchAccount() | NotKnown():
+            return None
+        case answer:
+            assert_never(answer)
+
+
+def _address(request: web.Request, name: str) -> str:
+    text = request.match_info[name]
+    address = parse_address(text)
+    if address is None:
+        msg = f"expected 0x and 40 hex digits, found {text[:80]!r}"
+        raise BadParameter(("path", name), msg, "value_error.address")
+    return address
+
+
+def _bad(body: Mapping[str, Any], error: Exception) -> BadRow:
+    return BadRow(f"expected the body of a valuations row, found {dict(body)!r:.200} ({error!r})")

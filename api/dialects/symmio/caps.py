@@ -1,0 +1,48 @@
+"""``/open-interest`` and ``/notional_cap/{symbol}``: what may be open with the solver, and how much of it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from api.dialects.symmio.keys import HOLDINGS
+from api.dialects.symmio.markets import expect_known, listed, named
+from api.dialects.symmio.replies import plain, reply
+from api.keys import SETTINGS
+from models.money import E18, format_e18
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from api.dialects.symmio.holdings import Book
+    from models.symmio.valuation import UsedMark
+
+
+async def open_interest(request: web.Request, deployment: str) -> web.Response:
+    """Answer the cap over all symbols, and what is used of it."""
+    expect_known(request, deployment)
+    marks = {one.market.symbol_id: one.mark for one in listed(request, deployment)}
+    solver = request.app[SETTINGS].deployments[deployment].solver
+    holdings = request.app[HOLDINGS]
+    book = await holdings.of(deployment)
+    unpriced = sum(tally.quotes for symbol_id, tally in book.open.items() if marks.get(symbol_id) is None)
+    holdings.unpriced.labels(deployment).set(unpriced)
+    symbols = book.open.keys() | book.pending.keys()
+    used_e36 = sum(_used_e36(book, one, marks.get(one), count_pending=solver.count_pending) for one in symbols)
+    return reply({"total_cap": plain(solver.open_interest_cap), "used": format_e18(used_e36 // E18)})
+
+
+async def notional_cap(request: web.Request, deployment: str) -> web.Response:
+    """Answer a symbol's cap, and what is used of it."""
+    expect_known(request, deployment)
+    one = named(request, deployment, request.match_info["symbol"])
+    solver = request.app[SETTINGS].deployments[deployment].solver
+    book = await request.app[HOLDINGS].of(deployment)
+    used_e36 = _used_e36(book, one.market.symbol_id, one.mark, count_pending=solver.count_pending)
+    return reply({"total_cap": plain(one.offer.cap), "used": format_e18(used_e36 // E18)})
+
+
+def _used_e36(book: Book, symbol_id: int, mark: UsedMark | None, *, count_pending: bool) -> int:
+    """What is not closed yet at the mark of now, and at opened prices where there is none; stale marks are used."""
+    tallies = [book.open.get(symbol_id), book.pending.get(symbol_id) if count_pending else None]
+    mark_e18 = None if mark is None else mark.mark_e18
+    return sum(tally.worth_e36(mark_e18) for tally in tallies if tally is not None)

@@ -1,0 +1,168 @@
+"""``funding-rate-ws``: a list of symbols comes in, their funding goes out at once and then every second.
+
+An empty list pauses, as clients ask for when nobody looks at their tab. Nothing else is ever sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import WSCloseCode, WSMsgType
+
+from api.delivery.dialect import Dialect
+from api.delivery.subscription import Subscription
+from api.dialects.symmio.upnl_ws import next_due_s
+from api.metrics import FUNDING_RATE_WS
+from models.errors import BadRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from api.delivery.connections import Connections
+    from api.delivery.hub import Hub
+    from api.delivery.outbox import Outbox
+    from api.dialects.symmio.funding_board import FundingBoard
+    from api.feeds import Feeds
+    from api.metrics import ApiMetrics
+
+INTERVAL_S = 1.0
+_DIALECT = Dialect(
+    name=FUNDING_RATE_WS,
+    batches=False,
+    max_message_bytes=65_536,
+    # Some twenty symbols' frames that the kernel did not take: older ones are worth nothing.
+    unsent_bytes=4_096,
+    kernel_bytes=16_384,
+)
+_SYMBOLS_MAX = 1_000
+
+
+class FundingRateEndpoint:
+    """Serves ``funding-rate-ws``.
+
+    Args:
+        connections: The open ones.
+        hub: Sends.
+        feeds: The tables that markets are read from.
+        board: The markets' funding.
+        metrics: Count what is sent and what is not understood.
+    """
+
+    def __init__(
+        self, connections: Connections, hub: Hub, feeds: Feeds, board: FundingBoard, metrics: ApiMetrics
+    ) -> None:
+        self._connections = connections
+        self._hub = hub
+        self._feeds = feeds
+        self._board = board
+        self._metrics = metrics
+        self._made: dict[str, tuple[Mapping[str, Any], dict[str, bytes]]] = {}
+        self._cold: set[_Rates] = set()
+
+    async def wake_when_warm(self) -> None:
+        """Answer those who asked before the tables were read, as soon as they are."""
+        for feed in (self._feeds.markets, self._feeds.marks, self._feeds.instruments):
+            await feed.wait_ready()
+        cold, self._cold = self._cold, set()
+        for rates in cold:
+            rates.begin()
+
+    async def serve(self, request: web.Request, deployment: str) -> web.StreamResponse:
+        """Serve one socket until the client or the server goes away."""
+        async with self._connections.accepted(request, _DIALECT) as outbox:
+            rates = _Rates(outbox, self._hub, self, deployment)
+            try:
+                async for message in outbox.connection.messages():
+                    match message.type:
+                        case WSMsgType.TEXT:
+                            self._ask(rates, message.data)
+                        case WSMsgType.ERROR:
+                            too_large = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
+                            self._ignored("too_large" if too_large else "broken_frame")
+                        case _:
+                            self._ignored("not_text")
+            finally:
+                self._cold.discard(rates)
+                self._hub.forget(rates)
+            return outbox.connection.response
+
+    def frame(self, deployment: str, symbols: tuple[str, ...]) -> bytes | None:
+        """The funding of those of the symbols that are valid, by name, as JSON; None where it cannot be read."""
+        try:
+            views = self._views(deployment)
+        except BadRow:
+            self._metrics.skipped_frames.labels(FUNDING_RATE_WS, "not_known").inc()
+            return None
+        self._metrics.frames.labels(FUNDING_RATE_WS, "rates").inc()
+        return b"{%b}" % b",".join(views[symbol] for symbol in symbols if symbol in views)
+
+    def _views(self, deployment: str) -> dict[str, bytes]:
+        """Each symbol's name and view as they stand in a frame, encoded once a second for all clients."""
+        found = self._board.of(deployment)
+        made_of, encoded = self._made.get(deployment, ({}, {}))
+        if made_of is not found:
+            encoded = {name: orjson.dumps({name: view})[1:-1] for name, view in found.items()}
+            self._made[deployment] = found, encoded
+        return encoded
+
+    def _ask(self, rates: _Rates, text: str) -> None:
+        symbols = parse_symbols(text)
+        if symbols is None:
+            self._ignored("not_symbols")
+            return
+        rates.symbols = symbols
+        if not symbols:
+            self._cold.discard(rates)
+            self._hub.forget(rates)
+        elif self._board.is_warm:
+            rates.begin()
+        else:
+            self._cold.add(rates)
+
+    def _ignored(self, reason: str) -> None:
+        self._metrics.ignored_messages.labels(FUNDING_RATE_WS, reason).inc()
+
+
+class _Rates(Subscription):
+    """The symbols that a client asked for last, and the schedule of its frames."""
+
+    __slots__ = ("_deployment", "_endpoint", "_hub", "symbols")
+
+    def __init__(self, outbox: Outbox, hub: Hub, endpoint: FundingRateEndpoint, deployment: str) -> None:
+        super().__init__(outbox)
+        self._hub = hub
+        self._endpoint = endpoint
+        self._deployment = deployment
+        self.symbols: tuple[str, ...] = ()
+
+    def begin(self) -> None:
+        """Send at once, and every interval from now on."""
+        self._hub.at(self, self._hub.now_s())
+
+    def take(self, now_s: float) -> bytes | None:
+        """The rates of now; the next are due in an interval."""
+        self._hub.at(self, next_due_s(self.due_s, now_s, INTERVAL_S))
+        return self._endpoint.frame(self._deployment, self.symbols)
+
+
+def parse_symbols(text: str) -> tuple[str, ...] | None:
+    """Read a client's list of symbols.
+
+    Args:
+        text: ``{"symbols": ["BTCUSDT", …]}``, or the bare list.
+
+    Returns:
+        Their names, each once; None where the text is anything else.
+    """
+    try:
+        said: Any = orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return None
+    match said:
+        case {"symbols": list(symbols)} | list(symbols):
+            return tuple(dict.fromkeys(one for one in symbols[:_SYMBOLS_MAX] if isinstance(one, str)))
+        case _:
+            return None

@@ -1,0 +1,211 @@
+"""What is open and pending with the solver's own hedgers, by symbol, and whose the sub-accounts are.
+
+It follows the ``valuations`` rows. The sums of the ``subtotals`` table are over all hedgers and at the marks of each
+row's moment; caps concern one solver's hedgers and are used at the mark of now. So quantities are summed here, which
+only change with an account's own blocks: a row whose account is as it was is passed over without being decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import msgspec
+from prometheus_client import Gauge
+
+from models.codec import ORDER_BYTES
+from models.errors import BadRow
+from models.ids import split_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from prometheus_client import CollectorRegistry
+
+    from api.feeds import Feeds
+    from streams.settings import DeploymentSettings
+
+# Some 15 µs each where an account changed: a few ms between two chances for others.
+_ROWS_BETWEEN_YIELDS = 250
+
+
+@dataclass(slots=True)
+class Tally:
+    """What several quotes of one symbol come to: how many there are, and of what size.
+
+    ``cost_e36`` is the sum of quantity x price: the opened price, or the requested one where none is opened yet.
+    """
+
+    quotes: int = 0
+    quantity_e18: int = 0
+    cost_e36: int = 0
+
+    def add(self, sign: int, quantity_e18: int, price_e18: int) -> None:
+        """Take a quote in (``sign`` 1) or off (-1)."""
+        self.quotes += sign
+        self.quantity_e18 += sign * quantity_e18
+        self.cost_e36 += sign * quantity_e18 * price_e18
+
+    def worth_e36(self, mark_e18: int | None) -> int:
+        """Quantity at the mark; what it cost where there is none."""
+        return self.cost_e36 if mark_e18 is None else self.quantity_e18 * mark_e18
+
+
+@dataclass(slots=True)
+class Book:
+    """One deployment: tallies of its own hedgers' quotes by symbol id, and its sub-accounts.
+
+    ``sub_accounts`` maps (MultiAccount, owner) to addresses; all are in lower case.
+    """
+
+    open: dict[int, Tally] = field(default_factory=dict)
+    pending: dict[int, Tally] = field(default_factory=dict)
+    sub_accounts: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+
+
+# Neither is looked at by the garbage collector, which would stop everything for 100 ms at 100,000 accounts.
+class _Quote(msgspec.Struct, gc=False):
+    symbol: int
+    party_b: str | None
+    quantity: str
+    opened_price: str = "0"
+    price: str = "0"
+    whitelist: tuple[str, ...] = ()
+
+
+class _Body(msgspec.Struct, gc=False):
+    positions: list[_Quote]
+    pending_quotes: list[_Quote]
+    owner: str | None
+    multi_account: str | None
+
+
+class _Account(msgspec.Struct, frozen=True, gc=False):
+    """What an account adds: (symbol id, quantity, price) of quotes of the solver's hedgers, amounts 1e18-scaled."""
+
+    order: bytes
+    owned_by: tuple[str, str] | None
+    open: tuple[tuple[int, int, int], ...]
+    pending: tuple[tuple[int, int, int], ...]
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+class Holdings:
+    """Keeps the books in step with the rows, as far as somebody asks.
+
+    Args:
+        deployments: Their hedgers; none configured means that every hedger is the solver's own.
+        feeds: The tables.
+        registry: Takes the number of open quotes without a price, which whoever works out what is used sets.
+    """
+
+    def __init__(
+        self, deployments: Mapping[str, DeploymentSettings], feeds: Feeds, registry: CollectorRegistry
+    ) -> None:
+        self.unpriced = Gauge(
+            "tidemark_api_unpriced_quotes",
+            "Open quotes of the solver's hedgers that count at their opened price, for want of a mark",
+            ["deployment"],
+            registry=registry,
+        )
+        self._hedgers = {name: frozenset(one.hedgers) for name, one in deployments.items()}
+        self._rows = feeds.valuations.rows
+        self._books = {name: Book() for name in deployments}
+        self._accounts: dict[bytes, _Account] = {}
+        self._changed = set(self._rows)
+        self._refreshing = asyncio.Lock()
+        feeds.valuations.listen(self._heard)
+
+    async def of(self, deployment: str) -> Book:
+        """A deployment's book as its rows are now; it is not to be changed.
+
+        Raises:
+            BadRow: A row does not decode.
+        """
+        async with self._refreshing:
+            changed, self._changed = self._changed, set()
+            try:
+                while changed:
+                    for key in [*islice(changed, _ROWS_BETWEEN_YIELDS)]:
+                        # One that cannot be read stays: a sum without it would be a wrong one.
+                        self._refresh(key)
+                        changed.remove(key)
+                    await asyncio.sleep(0)
+            finally:
+                self._changed |= changed
+        return self._books[deployment]
+
+    def _heard(self, keys: Sequence[bytes]) -> None:
+        self._changed.update(keys)
+
+    def _refresh(self, key: bytes) -> None:
+        deployment, address = split_key(key)
+        book = self._books.get(deployment)
+        if book is None:
+            return
+        row, before = self._rows.get(key), self._accounts.get(key)
+        if row is not None and before is not None and row.startswith(before.order, ORDER_BYTES):
+            return
+        after = None if row is None else self._read(deployment, row)
+        if before is not None:
+            _count(book, before, -1)
+            if before.owned_by is not None:
+                _disown(book, before.owned_by, address)
+            del self._accounts[key]
+        if after is not None:
+            _count(book, after, 1)
+            if after.owned_by is not None:
+                book.sub_accounts.setdefault(after.owned_by, set()).add(address)
+            self._accounts[key] = after
+
+    def _read(self, deployment: str, row: bytes) -> _Account:
+        try:
+            body = _decode(memoryview(row)[ORDER_BYTES:])
+            open_quotes = tuple(
+                (one.symbol, int(one.quantity), int(one.opened_price))
+                for one in body.positions
+                if self._is_own(deployment, one)
+            )
+            pending = tuple(
+                (one.symbol, int(one.quantity), int(one.price))
+                for one in body.pending_quotes
+                if self._is_own(deployment, one)
+            )
+        except (msgspec.DecodeError, ValueError) as error:
+            msg = f"expected the body of a valuations row, found {row!r:.200} ({error})"
+            raise BadRow(msg) from error
+        owned_by = None if body.multi_account is None or body.owner is None else (body.multi_account, body.owner)
+        # The row begins with the order of the account's own row: while that stands, so do its quotes and its owner.
+        return _Account(row[ORDER_BYTES : row.index(b"]", ORDER_BYTES) + 1], owned_by, open_quotes, pending)
+
+    def _is_own(self, deployment: str, quote: _Quote) -> bool:
+        hedgers = self._hedgers[deployment]
+        if not hedgers:
+            return True
+        if quote.party_b is not None:
+            return quote.party_b in hedgers
+        return not quote.whitelist or not hedgers.isdisjoint(map(str.lower, quote.whitelist))
+
+
+def _count(book: Book, account: _Account, sign: int) -> None:
+    _add(book.open, account.open, sign)
+    _add(book.pending, account.pending, sign)
+
+
+def _add(tallies: dict[int, Tally], quotes: Iterable[tuple[int, int, int]], sign: int) -> None:
+    for symbol_id, quantity_e18, price_e18 in quotes:
+        tally = tallies.setdefault(symbol_id, Tally())
+        tally.add(sign, quantity_e18, price_e18)
+        if not tally.quotes:
+            del tallies[symbol_id]
+
+
+def _disown(book: Book, owned_by: tuple[str, str], address: str) -> None:
+    addresses = book.sub_accounts[owned_by]
+    addresses.discard(address)
+    if not addresses:
+        del book.sub_accounts[owned_by]

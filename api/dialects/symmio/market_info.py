@@ -1,0 +1,30 @@
+"""``/get_market_info[/{multi_account}]``: price, last 24 hours and cap of each market."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from api.dialects.symmio.markets import listed
+from api.dialects.symmio.replies import number, plain, reply
+from models.money import format_e18
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from api.dialects.symmio.listing import Listed
+
+
+async def get_market_info(request: web.Request, deployment: str) -> web.Response:
+    """Answer the markets by name; one whose price or precision is not known is left out: clients fail at a null."""
+    markets = listed(request, deployment)
+    return reply({one.name: _info(one, one.mark.mark_e18) for one in markets if one.mark and one.rules})
+
+
+def _info(one: Listed, mark_e18: int) -> dict[str, Any]:
+    ticker = one.instrument.ticker
+    return {
+        "price": number(format_e18(mark_e18)),
+        "price_change_percent": number("0" if ticker is None else format_e18(ticker.price_change_percent_e18)),
+        "trade_volume": number("0" if ticker is None else format_e18(ticker.quote_volume_e18)),
+        "notional_cap": number(plain(one.offer.cap)),
+    }

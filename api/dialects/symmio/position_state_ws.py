@@ -1,0 +1,208 @@
+"""``position-state-ws3`` and ``position-state-ws``: a list of accounts comes in, their new position states go out.
+
+Each frame is one bare state. Nothing else is ever sent: clients keep any frame as a notification.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import WSCloseCode, WSMsgType
+
+from api.delivery.dialect import Dialect
+from api.delivery.subscription import Subscription
+from api.dialects.symmio.frames import parse_address
+from api.metrics import POSITION_STATE_WS
+from models.codec import decode_row
+from models.errors import BadRow
+from models.ids import account_key, split_key
+from models.symmio.notification_views import notification_frame
+from models.symmio.position_states import EMPTY, pushed_since
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiohttp import web
+
+    from api.delivery.connections import Connections
+    from api.delivery.hub import Hub
+    from api.delivery.outbox import Outbox
+    from api.dialects.symmio.whitelist import Whitelist
+    from api.feeds import RowFeed
+    from api.metrics import ApiMetrics
+
+_DIALECT = Dialect(
+    name=POSITION_STATE_WS,
+    batches=False,
+    # A list of 1,000 addresses has 45 kB.
+    max_message_bytes=65_536,
+    # Some hundred frames: unlike figures, none of them is outdated by the next.
+    unsent_bytes=65_536,
+    kernel_bytes=65_536,
+)
+_ACCOUNTS_MAX = 1_000
+
+
+class PositionStateEndpoint:
+    """Serves both sockets.
+
+    What stood before an account was asked for, or before the table was read, is no news.
+
+    Args:
+        connections: The open ones.
+        hub: Sends.
+        feed: The table ``position-states``.
+        whitelist: Tells which accounts are served.
+        metrics: Count what is sent and what is not understood.
+    """
+
+    def __init__(
+        self, connections: Connections, hub: Hub, feed: RowFeed, whitelist: Whitelist, metrics: ApiMetrics
+    ) -> None:
+        self._connections = connections
+        self._hub = hub
+        self._feed = feed
+        self._whitelist = whitelist
+        self._metrics = metrics
+        self._watching: dict[bytes, dict[_News, None]] = {}
+        self._read: tuple[bytes, Mapping[str, Any]] = b"", EMPTY
+        feed.listen(self._changed)
+
+    async def serve(self, request: web.Request, deployment: str) -> web.StreamResponse:
+        """Serve one socket until the client or the server goes away."""
+        async with self._connections.accepted(request, _DIALECT) as outbox:
+            asked: dict[bytes, _News] = {}
+            try:
+                async for message in outbox.connection.messages():
+                    match message.type:
+                        case WSMsgType.TEXT:
+                            self._ask(outbox, deployment, asked, message.data)
+                        case WSMsgType.ERROR:
+                            too_large = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
+                            self._ignored("too_large" if too_large else "broken_frame")
+                        case _:
+                            self._ignored("not_text")
+            finally:
+                self._leave(asked, list(asked))
+            return outbox.connection.response
+
+    def next_frame(self, news: _News) -> bytes | None:
+        """The oldest state that is news; the next one follows it as soon as the client reads."""
+        body = self._body(news.key)
+        if body is None:
+            return None
+        states = [] if news.seen is None else pushed_since(body, news.seen)
+        if states and not self._whitelist.allows(*split_key(news.key)):
+            self._metrics.skipped_frames.labels(POSITION_STATE_WS, "not_whitelisted").inc(len(states))
+            states = []
+        if not states:
+            news.seen = body["count"]
+            return None
+        state, *more = states
+        news.seen = state["seq"]
+        if more:
+            self._hub.changed((news,))
+        try:
+            frame = orjson.dumps(notification_frame(news.key.decode(), state))
+        except BadRow:
+            self._metrics.skipped_frames.labels(POSITION_STATE_WS, "not_known").inc()
+            return None
+        self._metrics.frames.labels(POSITION_STATE_WS, "state").inc()
+        return frame
+
+    def _ask(self, outbox: Outbox, deployment: str, asked: dict[bytes, _News], text: str) -> None:
+        """A list replaces the one before; of an account that is in both nothing is lost."""
+        addresses = parse_addresses(text)
+        if addresses is None:
+            self._ignored("not_addresses")
+            return
+        keys = {account_key(deployment, address) for address in addresses}
+        self._leave(asked, [key for key in asked if key not in keys])
+        for key in keys - asked.keys():
+            news = asked[key] = _News(outbox, self, key, self._count(key))
+            self._watching.setdefault(key, {})[news] = None
+
+    def _leave(self, asked: dict[bytes, _News], keys: Sequence[bytes]) -> None:
+        for key in keys:
+            news = asked.pop(key)
+            self._hub.forget(news)
+            watching = self._watching[key]
+            del watching[news]
+            if not watching:
+                del self._watching[key]
+
+    def _changed(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            watching = self._watching.get(key)
+            if watching is None:
+                continue
+            if self._feed.is_ready:
+                self._hub.changed(watching)
+                continue
+            count = self._count(key)
+            for news in watching:
+                news.seen = count
+
+    def _count(self, key: bytes) -> int | None:
+        body = self._body(key)
+        return None if body is None else body["count"]
+
+    def _body(self, key: bytes) -> Mapping[str, Any] | None:
+        """An account's row, an empty one where it has none, None where it cannot be read."""
+        row = self._feed.rows.get(key)
+        if row is None:
+            return EMPTY
+        # One row's states are sent one after the other, and to one client after the other.
+        if self._read[0] is not row:
+            try:
+                self._read = row, decode_row(row).body
+            except BadRow:
+                self._metrics.skipped_frames.labels(POSITION_STATE_WS, "not_known").inc()
+                return None
+        return self._read[1]
+
+    def _ignored(self, reason: str) -> None:
+        self._metrics.ignored_messages.labels(POSITION_STATE_WS, reason).inc()
+
+
+class _News(Subscription):
+    """One account's states that are news to one client: those after the count ``seen``.
+
+    ``seen`` is None while that is not known, for want of a row that can be read.
+    """
+
+    __slots__ = ("_endpoint", "key", "seen")
+
+    def __init__(self, outbox: Outbox, endpoint: PositionStateEndpoint, key: bytes, seen: int | None) -> None:
+        super().__init__(outbox)
+        self._endpoint = endpoint
+        self.key = key
+        self.seen = seen
+
+    def take(self, now_s: float) -> bytes | None:  # noqa: ARG002 - news is sent as it comes
+        """The next state."""
+        return self._endpoint.next_frame(self)
+
+
+def parse_addresses(text: str) -> list[str] | None:
+    """Read a client's list of accounts.
+
+    Args:
+        text: ``{"address": ["0x…", …]}``, one address instead of a list, or the bare list.
+
+    Returns:
+        The addresses in lower case, without those that are none; None where the text is anything else.
+    """
+    try:
+        said = orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return None
+    match said:
+        case {"address": list(addresses)} | list(addresses):
+            found = [parse_address(one) for one in addresses[:_ACCOUNTS_MAX] if isinstance(one, str)]
+        case {"address": str(address)}:
+            found = [parse_address(address)]
+        case _:
+            return None
+    return [address for address in found if address is not None]

@@ -1,0 +1,36 @@
+"""``/price-range/{symbol}``: between which prices limit orders are taken."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from api.dialects.symmio.markets import named
+from api.dialects.symmio.replies import Refusal, plain, reply
+from models.money import E18, parse_e18
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+async def price_range(request: web.Request, deployment: str) -> web.Response:
+    """Answer the lowest and the highest price, both on the tick and within the band."""
+    one = named(request, deployment, request.match_info["symbol"])
+    if one.mark is None or one.rules is None:
+        msg = f"the price of {one.name}, or how finely it is quoted, is not known"
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, msg)
+    lowest_e18, highest_e18 = band_e18(one.mark.mark_e18, parse_e18(plain(one.offer.price_band)), one.tick_e18)
+    decimals = one.rules.price_decimals
+    return reply({"min_price": _price(lowest_e18, decimals), "max_price": _price(highest_e18, decimals)})
+
+
+def band_e18(mark_e18: int, band_e18: int, tick_e18: int) -> tuple[int, int]:
+    """The lowest and highest multiple of a tick within ``mark x (1 - band)`` to ``mark x (1 + band)``."""
+    lowest_e36, highest_e36 = mark_e18 * (E18 - band_e18), mark_e18 * (E18 + band_e18)
+    lowest_ticks = -(-lowest_e36 // (E18 * tick_e18))
+    return lowest_ticks * tick_e18, highest_e36 // (E18 * tick_e18) * tick_e18
+
+
+def _price(price_e18: int, decimals: int) -> str:
+    whole, fraction = divmod(price_e18, E18)
+    return f"{whole}.{f'{fraction:018d}'[:decimals]}" if decimals else str(whole)

@@ -1,0 +1,68 @@
+"""Answers in the shapes legacy clients know: never without a body, errors and refused parameters as theirs."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import orjson
+from aiohttp import web
+
+from models.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+# What is unknown now is usually known after the next price or block.
+_RETRY_AFTER_S = 2
+
+
+class Refusal(TidemarkError):
+    """A request that is answered with an error; the message is for a person."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class BadParameter(TidemarkError):
+    """A parameter of a request is not what it should be; ``where`` is its part of the request and its name."""
+
+    def __init__(self, where: tuple[str, ...], message: str, kind: str) -> None:
+        super().__init__(message)
+        self.where = where
+        self.kind = kind
+
+
+def reply(body: object) -> web.Response:
+    """An answer of JSON."""
+    return encoded(orjson.dumps(body))
+
+
+def encoded(body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> web.Response:
+    """An answer whose JSON is encoded already."""
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+
+
+def error_response(status: HTTPStatus, message: str) -> web.Response:
+    """An error; ``error_code`` repeats the HTTP status."""
+    body = {"error_code": status.value, "error_message": message, "error_detail": None}
+    headers = {"Retry-After": str(_RETRY_AFTER_S)} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    return encoded(orjson.dumps(body), status, headers)
+
+
+def invalid_response(error: BadParameter) -> web.Response:
+    """A refused parameter, as FastAPI answers one."""
+    detail = {"loc": error.where, "msg": str(error), "type": error.kind}
+    return encoded(orjson.dumps({"detail": [detail]}), HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def number(text: str) -> orjson.Fragment:
+    """A JSON number of the very digits of a decimal text: a float would not keep them."""
+    return orjson.Fragment(text)
+
+
+def plain(value: Decimal) -> str:
+    """A setting as the shortest exact decimal text."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,73 @@
+"""Which deployment a request is for: by its host, by a prefix of its path, by a MultiAccount in it, or none.
+
+Frontends drop the prefix of an address they are configured with from some of their paths. So a request at the root says
+its deployment by its host, and where it does not, nothing is guessed: figures of another chain look as good as those of
+one's own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.settings import BadSettings
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+
+class Sites:
+    """Tells deployments apart.
+
+    A host that a deployment claims serves that one alone. Any other host serves each deployment under the prefix of its
+    name; its root serves the first one as long as no deployment claims a host.
+
+    Args:
+        settings: The deployments, their hosts and MultiAccounts.
+
+    Raises:
+        BadSettings: Two deployments claim one host.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._by_host: dict[str, str] = {}
+        self._multi_accounts = {name: set(one.multi_accounts) for name, one in settings.deployments.items()}
+        for name, deployment in settings.deployments.items():
+            for host in deployment.hosts:
+                if self._by_host.setdefault(host, name) != name:
+                    msg = f"deployments.{name}.hosts: expected a host of its own, found {self._by_host[host]}'s {host}"
+                    raise BadSettings(msg)
+        self._at_root = None if self._by_host else next(iter(settings.deployments), None)
+
+    def of(self, host: str, prefix: str | None) -> str | None:
+        """The deployment of a request, None where it is for none.
+
+        Args:
+            host: What the request says its host is, with a port or without.
+            prefix: The deployment in whose prefix its path is, None at the root.
+        """
+        claimed = self._claimed(host)
+        if claimed is not None:
+            return claimed if prefix in (None, claimed) else None
+        return prefix or self._at_root
+
+    def of_multi_account(self, host: str, prefix: str | None, multi_account: str) -> str | None:
+        """The deployment of a request that names a MultiAccount, None where it is for none.
+
+        One contract's address may be that of others on other chains; then host or prefix say which is meant.
+
+        Args:
+            host: As for ``of``.
+            prefix: As for ``of``.
+            multi_account: Its address, in any case.
+        """
+        address = multi_account.lower()
+        pinned = self._claimed(host) or prefix
+        if pinned is not None:
+            return pinned if self.of(host, prefix) and address in self._multi_accounts[pinned] else None
+        having = [name for name, addresses in self._multi_accounts.items() if address in addresses]
+        if self._at_root in having:
+            return self._at_root
+        return having[0] if len(having) == 1 else None
+
+    def _claimed(self, host: str) -> str | None:
+        return self._by_host.get(host.lower().partition(":")[0].rstrip("."))

@@ -1,0 +1,156 @@
+"""``/check_in-whitelist`` and ``/add-sub-address-in-whitelist``, and the operator's door to the list."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import orjson
+
+from api.dialects.symmio.frames import parse_address
+from api.dialects.symmio.keys import HOLDINGS, WHITELIST
+from api.dialects.symmio.replies import BadParameter, Refusal, reply
+from api.keys import RECORDS, SETTINGS, STANDINGS
+from api.limits import TokenBuckets
+from models.ids import account_key
+from streams.records import NotWritten
+from streams.settings import WhitelistMode
+from streams.topics import WHITELIST as WHITELIST_TOPIC
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from api.addresses import ClientAddresses
+
+# A frontend asks once for each sub-account that a person makes.
+_ADDED_A_S, _ADDED_AT_ONCE = 1, 10
+# A block and what is made of it are there within 2 to 3 s on the chains in question; browsers wait for much longer.
+_MADE_WITHIN_S = 5.0
+# Answered within some seconds where each record takes the broker some ms; longer lists are for a file.
+_RECORDS_MAX = 1_000
+_ADDED = {"successful": True, "message": None}
+
+
+class Whitelisting:
+    """Answers what concerns the whitelist.
+
+    Args:
+        addresses: Tell where a request comes from; what is written goes by it.
+    """
+
+    def __init__(self, addresses: ClientAddresses) -> None:
+        self._addresses = addresses
+        self._adding = TokenBuckets(_ADDED_A_S, _ADDED_AT_ONCE)
+
+    async def check(self, request: web.Request, deployment: str) -> web.Response:
+        """Answer whether a wallet, or one of its sub-accounts, is served; the answer is a bare boolean.
+
+        Frontends ask once when a wallet comes, and open no socket for it after anything but true. So where every
+        sub-account is served, one that is not known yet is too: it may have its first sub-account made in a minute.
+        """
+        address = _address(request, "address")
+        whitelist = request.app[WHITELIST]
+        if whitelist.allows(deployment, address):
+            return reply(body=True)
+        await _warm(request)
+        if whitelist.mode_of(deployment) is WhitelistMode.MULTIACCOUNT and not whitelist.is_known(deployment, address):
+            return reply(body=True)
+        book = await request.app[HOLDINGS].of(deployment)
+        owned = book.sub_accounts.get((_address(request, "multi_account"), address), ())
+        return reply(body=any(whitelist.allows(deployment, one) for one in [address, *owned]))
+
+    async def add(self, request: web.Request, deployment: str) -> web.Response:
+        """Put a sub-account that the chain has confirmed onto the list; again is as good as once.
+
+        One that the blocks read so far do not know may have been made a second ago: it is waited for. In mode
+        ``multiaccount`` its own row puts it onto the list, which every replica follows; nothing else is written.
+        """
+        address = _address(request, "address")
+        whitelist = request.app[WHITELIST]
+        if whitelist.allows(deployment, address):
+            return reply(_ADDED)
+        if self._adding.take(self._addresses.limit_key_of(request), time.monotonic()):
+            raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "expected fewer sub-accounts at a time")
+        if not await whitelist.becomes_sub_account(deployment, address, _MADE_WITHIN_S):
+            return _not_added(f"{address} is no sub-account as far as blocks have been read, try again in some seconds")
+        if not whitelist.allows(deployment, address):
+            owner = whitelist.owner_of(deployment, address)
+            if owner is None or not whitelist.allows(deployment, owner):
+                return _not_added(f"{address} is not a sub-account of a listed wallet")
+            await _write(request, account_key(deployment, address), {"by": "owner"})
+        return reply(_ADDED)
+
+    async def put(self, request: web.Request, deployment: str) -> web.Response:
+        """Put accounts onto the list, or take them off, for who has the operator's key."""
+        expect_operator(request, deployment)
+        try:
+            said = orjson.loads(await request.read())
+            add, remove = said.get("add", []), said.get("remove", [])
+            addresses = [parse_address(one) for one in [*add, *remove]]
+        except (orjson.JSONDecodeError, AttributeError, TypeError) as error:
+            raise BadParameter(
+                ("body",), f'expected {{"add": ["0x…"]}}, found a fault: {error}', "value_error"
+            ) from error
+        if len(addresses) > _RECORDS_MAX:
+            msg = f"expected at most {_RECORDS_MAX} addresses at once, found {len(addresses)}"
+            raise BadParameter(("body",), msg, "value_error.list")
+        if None in addresses:
+            raise BadParameter(("body",), "expected addresses of 0x and 40 hex digits", "value_error.address")
+        for number, address in enumerate(addresses):
+            if address is not None:
+                value = {"by": "operator"} if number < len(add) else None
+                await _write(request, account_key(deployment, address), value)
+        return reply(_ADDED)
+
+
+def expect_operator(request: web.Request, deployment: str) -> None:
+    """Refuse who does not have the deployment's ingest key.
+
+    Raises:
+        Refusal: The key is not sent as ``Authorization: Bearer …``, is another one, or none is configured.
+    """
+    key = request.app[SETTINGS].deployments[deployment].ingest_key
+    if key is None:
+        raise Refusal(HTTPStatus.FORBIDDEN, f"deployments.{deployment}.ingest_key is not set: nothing is taken")
+    scheme, _, said = request.headers.get("Authorization", "").partition(" ")
+    known = key.get_secret_value().encode()
+    # What a header has beyond UTF-8 stands in the text as surrogates.
+    if scheme.lower() != "bearer" or not hmac.compare_digest(said.encode(errors="surrogateescape"), known):
+        raise Refusal(HTTPStatus.UNAUTHORIZED, "expected Authorization: Bearer with the deployment's ingest key")
+
+
+async def _warm(request: web.Request) -> None:
+    """Wait until what is not in the tables is known not to be.
+
+    Raises:
+        Refusal: That takes too long for a client.
+    """
+    try:
+        async with asyncio.timeout(_MADE_WITHIN_S):
+            await request.app[STANDINGS].wait_warm()
+    except TimeoutError as error:
+        msg = "the tables are still being read, try again in some seconds"
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, msg) from error
+
+
+def _not_added(message: str) -> web.Response:
+    return reply({"successful": False, "message": message})
+
+
+async def _write(request: web.Request, key: bytes, value: dict[str, str] | None) -> None:
+    record = None if value is None else orjson.dumps(value)
+    try:
+        await request.app[RECORDS].send(WHITELIST_TOPIC, key, record)
+    except NotWritten as error:
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the list cannot be written now, try again") from error
+
+
+def _address(request: web.Request, name: str) -> str:
+    text = request.match_info[name]
+    address = parse_address(text)
+    if address is None:
+        raise BadParameter(("path", name), f"expected 0x and 40 hex digits, found {text[:80]!r}", "value_error.address")
+    return address
