@@ -171,7 +171,7 @@ def create_app(
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     app.add_routes(dashboard_routes())
     app.add_routes(Webjars(DIRECTORY).routes())
-    app.add_routes([web.get("/v1/ws", native.serve)])
+    app.add_routes([web.get("/v1/ws", native.serve, allow_head=False)])
     app.add_routes(rest_routes())
     app.add_routes(documents_routes())
     add_symmio_to(app, live)

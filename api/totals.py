@@ -82,8 +82,8 @@ class _Deployment:
 
     def read(self, row_of: Callable[[bytes], bytes | None]) -> None:
         stale = set()
-        while self.changed:
-            key = self.changed.pop()
+        # All stay to be read until all are: a sum without one that cannot be read would be a wrong one.
+        for key in self.changed:
             kind, _, name, _ = key.decode().split(":")
             addends = self._addends.setdefault((kind, name), {})
             row = row_of(key)
@@ -92,6 +92,7 @@ class _Deployment:
             else:
                 addends[key] = decode_sum(kind, decode_row(row).body)
             stale.add((kind, name))
+        self.changed.clear()
         for sum_id in stale:
             total = add_up(sum_id[0], self._addends[sum_id].values())
             if total.positions:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from models.errors import BadRow
+
 if TYPE_CHECKING:
     from models.chain import Position
 
@@ -104,19 +106,27 @@ def encode_deployment(state: DeploymentState) -> dict[str, Any]:
 
 
 def decode_deployment(body: dict[str, Any]) -> DeploymentState:
-    """Read the body of a row of the ``deployments`` table."""
+    """Read the body of a row of the ``deployments`` table.
+
+    Raises:
+        BadRow: It is none.
+    """
 
     def position(pair: list[int]) -> Position:
         return pair[0], pair[1]
 
-    return DeploymentState(
-        position=position(body["position"]),
-        head=body["head"],
-        head_time_s=body["head_time_s"],
-        final=body["final"],
-        begun_at=body["begun_at"],
-        gaps=tuple(
-            Gap(position(gap["since"]), gap["block"], gap["reason"], gap["until"] and position(gap["until"]))
-            for gap in body["gaps"]
-        ),
-    )
+    try:
+        return DeploymentState(
+            position=position(body["position"]),
+            head=body["head"],
+            head_time_s=body["head_time_s"],
+            final=body["final"],
+            begun_at=body["begun_at"],
+            gaps=tuple(
+                Gap(position(gap["since"]), gap["block"], gap["reason"], gap["until"] and position(gap["until"]))
+                for gap in body["gaps"]
+            ),
+        )
+    except (KeyError, IndexError, TypeError) as error:
+        msg = f"expected the body of a deployments row, found {body!r:.200} ({error!r})"
+        raise BadRow(msg) from error

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 import msgspec
 
 from models.codec import NUMBER_MAX
-from models.errors import BadNumber, BadRecord
+from models.errors import BadNumber, BadRecord, BadRow
 from models.money import E18, parse_e18
 
 # No market quotes above 1e15 per unit (SHIB per satoshi would be 1e11); a larger text is a fault of the source.
@@ -134,17 +134,25 @@ def encode_mark(mark: Mark) -> dict[str, Any]:
 
 
 def decode_mark(body: dict[str, Any]) -> Mark:
-    """Read the body of a row of the ``marks`` table."""
-    index, rate = body["index"], body["funding_rate"]
-    return Mark(
-        mark_e18=int(body["mark"]),
-        index_e18=None if index is None else int(index),
-        funding_rate_e18=None if rate is None else int(rate),
-        next_funding_ms=body["next_funding_ms"],
-        event_ms=body["event_ms"],
-        received_ms=body["received_ms"],
-        offset=body["offset"],
-    )
+    """Read the body of a row of the ``marks`` table.
+
+    Raises:
+        BadRow: It is none.
+    """
+    try:
+        index, rate = body["index"], body["funding_rate"]
+        return Mark(
+            mark_e18=int(body["mark"]),
+            index_e18=None if index is None else int(index),
+            funding_rate_e18=None if rate is None else int(rate),
+            next_funding_ms=body["next_funding_ms"],
+            event_ms=body["event_ms"],
+            received_ms=body["received_ms"],
+            offset=body["offset"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"expected the body of a marks row, found {body!r:.200} ({error!r})"
+        raise BadRow(msg) from error
 
 
 def _expect_times(tick: PriceTick) -> None:

@@ -25,6 +25,8 @@ def log_to_stderr() -> None:
     """Send log lines of INFO and above to stderr, and those of the Kafka client from WARNING on."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    # It warns of every client that asks for a subprotocol of somebody else's.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 def serve_metrics(settings: IngestSettings) -> None:

@@ -66,6 +66,9 @@ class Connection:
         Raises:
             aiohttp.web.HTTPBadRequest: It is none.
         """
+        if not self._request.headers.get("Sec-WebSocket-Key", "").isascii():
+            # aiohttp takes it for base64 and fails.
+            raise web.HTTPBadRequest(text="expected a Sec-WebSocket-Key in base64")
         await self._socket.prepare(self._request)
         self._transport = self._request.transport
         raw = self._socket.get_extra_info("socket")
@@ -95,8 +98,7 @@ class Connection:
     def write(self, payload: bytes) -> None:
         """Write one text frame; nothing is written to a connection that closes."""
         transport = self._transport
-        # aiohttp closes by itself where the client broke the protocol, and then waits for its close frame.
-        if transport is None or self.is_closing or self._socket.closed or transport.is_closing():
+        if transport is None or self.is_closing or transport.is_closing():
             return
         transport.write(text_frame(payload))
 

@@ -87,8 +87,12 @@ class Connections:
                 wait_ms = random.randrange(_RECONNECT_WITHIN_MS)  # noqa: S311 - spreads load
                 self._hub.say(outbox, goodbye("restart", wait_ms))
         steps = max(1, round(self._drain_s * _STEPS_A_S))
+        began_s = self._hub.now_s()
         for step in range(steps):
-            await asyncio.sleep(self._drain_s / steps)
+            # What the closing itself takes is not added to the window.
+            due_s = began_s + self._drain_s * (step + 1) / steps
+            await asyncio.sleep(max(0.0, due_s - self._hub.now_s()))
             for outbox in leaving[step::steps]:
-                outbox.connection.close(outbox.connection.dialect.restart_code, b"server restart")
+                # The turns that say goodbye to all may not have come to this one yet.
+                self._hub.close(outbox, outbox.connection.dialect.restart_code, b"server restart")
         await asyncio.gather(*(outbox.connection.closed() for outbox in leaving))

@@ -104,6 +104,14 @@ class Hub:
         subscription.outbox.discard(subscription)
         subscription.waiting = Waiting.NOT
 
+    def close(self, outbox: Outbox, code: int, reason: bytes) -> None:
+        """Send the answers that wait, and close."""
+        self.leave(outbox)
+        before = outbox.messages
+        outbox.flush_answers()
+        self.messages += outbox.messages - before
+        outbox.connection.close(code, reason)
+
     def leave(self, outbox: Outbox) -> None:
         """The connection is gone."""
         self._ready.pop(outbox, None)

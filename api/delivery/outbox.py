@@ -87,6 +87,12 @@ class Outbox:
         self._write(parts)
         return Flushed.SOME if pending or control else Flushed.ALL
 
+    def flush_answers(self) -> None:
+        """Write the answers that wait, where the client reads."""
+        if not self.connection.is_blocked:
+            self._write(list(self._control))
+            self._control.clear()
+
     def _write(self, parts: list[bytes]) -> None:
         self.messages += len(parts)
         if not self.connection.dialect.batches:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 from api.auth import principal_of
 from api.keys import FEEDS, SETTINGS, STANDINGS
 from api.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
-from api.rest.query import bad_parameter
+from api.rest.query import Parameter, bad_parameter
 from api.standing import NoSuchAccount, NotKnown, Standing, Unsupported
 from models.codec import decode_order, decode_row
 from models.errors import BadRow
@@ -16,7 +16,7 @@ from models.ids import account_key
 from models.symmio.valuation import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from aiohttp import web
 
@@ -58,6 +58,11 @@ def parse_account(text: str, deployments: Iterable[str]) -> AccountId | None:
 def account_expected(deployments: Iterable[str]) -> str:
     """What is expected where an account is to be named, as a sentence goes on."""
     return f"<deployment>:<0x address> with a deployment of {', '.join(deployments)}"
+
+
+def account_parameter(deployments: Collection[str]) -> Parameter[AccountId]:
+    """The parameter of a query that names an account."""
+    return Parameter(_ACCOUNT_NAME, account_expected(deployments), lambda text: parse_account(text, deployments))
 
 
 def account_of_path(request: web.Request) -> AccountId:
@@ -104,9 +109,27 @@ def known_account(request: web.Request, account: AccountId) -> KnownAccount:
             assert_never(said)
 
 
+def row_of(request: web.Request, account: AccountId, feed: RowFeed, table: str) -> bytes | None:
+    """An account's row of a table in which not every account has one; None: it exists and has none.
+
+    Raises:
+        Problem: There is no such account, or it is not known.
+    """
+    expect_read(feed, table)
+    row = feed.rows.get(account.key.encode()) if principal_of(request).may_read(account.key) else None
+    if row is None:
+        known_account(request, account)
+    return row
+
+
 def unreadable_account(key: str) -> Problem:
     """The problem of an account whose row does not decode."""
     return Problem(NOT_KNOWN, f"the row of account {key} cannot be read")
+
+
+def unreadable_row(table: str, key: str) -> Problem:
+    """The problem of a row of an account in another table that does not decode."""
+    return Problem(NOT_KNOWN, f"the row of account {key} in table {table} cannot be read")
 
 
 def readable(request: web.Request) -> Callable[[bytes, str], bool]:
@@ -143,7 +166,7 @@ def unsupported_deployments(request: web.Request) -> set[str]:
         raise Problem(NOT_KNOWN, "which deployments are supported cannot be read out of their rows") from error
 
 
-def etag_of(request: web.Request, row: bytes) -> str:
-    """``<epoch>-<term>.<version>``: what the websocket calls epoch and seq."""
-    term, version = decode_order(row)
-    return f"{request.app[SETTINGS].epoch}-{term}.{version}"
+def etag_of(request: web.Request, row: bytes | None) -> str:
+    """``<epoch>-<term>.<version>``: what the websocket calls epoch and seq. None: there is no row, nor a seq."""
+    seq = "none" if row is None else "{}.{}".format(*decode_order(row))
+    return f"{request.app[SETTINGS].epoch}-{seq}"

@@ -10,15 +10,14 @@ from api.keys import ACCOUNTS, FEEDS, SETTINGS
 from api.problems import NOT_KNOWN, Problem
 from api.rest.bodies import json_answer
 from api.rest.known import (
-    account_expected,
+    account_parameter,
     expect_read,
     known_account,
-    parse_account,
     readable,
     unsupported_deployments,
 )
 from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
-from api.rest.query import Parameter, Query, choice, whole
+from api.rest.query import Query, choice, whole
 from models.codec import NUMBER_MAX, decode_row
 from models.errors import BadRow
 from models.ids import split_key
@@ -45,10 +44,7 @@ _Place = tuple[Entry, int]
 async def positions(request: web.Request) -> web.Response:
     """Answer a page of positions."""
     deployments = request.app[SETTINGS].deployments
-    account: Parameter[AccountId] = Parameter(
-        "account", account_expected(deployments), lambda text: parse_account(text, deployments)
-    )
-    deployment = choice("deployment", deployments)
+    account, deployment = account_parameter(deployments), choice("deployment", deployments)
     query = Query(request, account, deployment, _SYMBOL_ID, LIMIT, CURSOR)
     after, limit, symbol_id = _after(query), query.get(LIMIT) or LIMIT_DEFAULT, query.get(_SYMBOL_ID)
     one, of_deployment = query.get(account), query.get(deployment)

@@ -69,10 +69,11 @@ def bad_parameter(name: str, expected: str, found: str) -> Problem:
 
 
 def whole(name: str, least: int, most: int) -> Parameter[int]:
-    """A whole number from ``least`` ≥ 0 to ``most``, without a sign."""
+    """A whole number from ``least`` to ``most``; only a negative one has a sign."""
 
     def read(text: str) -> int | None:
-        if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+        digits = text.removeprefix("-") if least < 0 else text
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(most))):
             return None
         value = int(text)
         return value if least <= value <= most else None

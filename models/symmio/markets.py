@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from models.errors import BadRow
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -63,9 +65,17 @@ def encode_market(market: Market) -> dict[str, Any]:
 
 
 def decode_market(symbol_id: int, body: Mapping[str, Any]) -> Market:
-    """Read the body of a row of the ``markets`` table."""
+    """Read the body of a row of the ``markets`` table.
+
+    Raises:
+        BadRow: It is none.
+    """
     fields = dict(body)
-    for name in _MONEY:
-        fields[name] = None if fields[name] is None else int(fields[name])
-    fields["name"] = fields["name"] or None
-    return Market(symbol_id, **fields)
+    try:
+        for name in _MONEY:
+            fields[name] = None if fields[name] is None else int(fields[name])
+        fields["name"] = fields["name"] or None
+        return Market(symbol_id, **fields)
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"expected the body of a markets row, found {dict(body)!r:.200} ({error!r})"
+        raise BadRow(msg) from error

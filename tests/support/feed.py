@@ -86,14 +86,14 @@ class FakeTables:
 
     @property
     def feeds(self) -> Feeds:
-        return Feeds(*self._all)
+        return Feeds(*self.all_feeds)
 
     def become_ready(self) -> None:
-        for feed in self._all:
+        for feed in self.all_feeds:
             feed.become_ready()
 
     @property
-    def _all(self) -> tuple[FakeFeed, ...]:
+    def all_feeds(self) -> tuple[FakeFeed, ...]:
         return (
             self.valuations,
             self.deployments,

@@ -22,7 +22,7 @@ async def test_both_ports_say_alive_while_tables_are_cold() -> None:
 async def test_not_ready_until_every_feed_is_read_to_its_end() -> None:
     tables = FakeTables("main", ready=False)
     async with serving(tables) as client, serving_admin(client.app) as admin:
-        for feed in tables.feeds.by_table().values():
+        for feed in tables.all_feeds:
             if feed is not tables.watermarks:
                 feed.become_ready()
         async with admin.get("/readyz") as response:

@@ -32,6 +32,7 @@ def test_help_names_every_command_and_shows_how_to_begin(runner: CliRunner) -> N
         "topics",
         "token",
         "top",
+        "watch",
         "fold",
         "audit",
         "config",

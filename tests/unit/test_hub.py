@@ -319,6 +319,24 @@ def test_a_client_that_asks_much_at_once_and_reads_is_answered() -> None:
     run_in_no_time(run())
 
 
+def test_answers_that_wait_leave_before_the_close() -> None:
+    async def run() -> None:
+        hub = Hub()
+        (wire, outbox), (deaf, deaf_outbox) = connect(), connect()
+        deaf.reads = False
+        for closing in (outbox, deaf_outbox):
+            hub.changed([Paced(closing)])
+            hub.say(closing, b'{"type":"goodbye"}')
+            hub.close(closing, 1012, b"restart")
+        await asyncio.sleep(1)
+
+        assert [{"type": "goodbye"}] == wire.read()
+        assert (1012, 1012, 0) == (wire.close_code, deaf.close_code, len(deaf.frames))
+        assert 1 == hub.messages
+
+    run_in_no_time(run())
+
+
 def test_a_connection_with_much_to_say_does_not_hold_up_others_for_more_than_a_turn() -> None:
     async def run() -> None:
         hub = Hub()

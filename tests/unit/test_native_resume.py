@@ -135,6 +135,20 @@ def test_a_change_waits_its_interval_the_first_one_too() -> None:
     with_server(test)
 
 
+def test_a_change_waits_its_interval_also_where_another_channel_of_the_account_was_given_up() -> None:
+    async def test(tables: FakeTables, line: Line) -> None:
+        line.ask("subscribe", channel="valuations", keys=[KEY], interval_ms=60_000)
+        line.ask("subscribe", channel="alerts", keys=[KEY])
+        await line.heard()
+        line.ask("unsubscribe", subs=[2])
+        await line.heard()
+        tables.valuations.put(KEY, 4, body(4))
+
+        assert [] == await line.heard(1)
+
+    with_server(test)
+
+
 def test_a_row_that_is_taken_away_and_comes_back_does_not_wait() -> None:
     async def test(tables: FakeTables, line: Line) -> None:
         line.ask("subscribe", channel="valuations", keys=[KEY], interval_ms=60_000)

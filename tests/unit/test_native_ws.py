@@ -12,6 +12,7 @@ from api.dialects.native.protocol import SUBPROTOCOL
 from api.keys import CONNECTIONS
 from models.views import account_view, figures_view
 from tests.support.api import FakeInterest, metric, serving, serving_admin
+from tests.support.contract import validate_client_message, validate_server_message
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, unsupported_body, valuation_body
 
@@ -46,7 +47,7 @@ def mark_body(price: str = "100", **changes: object) -> dict[str, Any]:
 
 
 class Talk:
-    """A client that reads messages one by one; ``seen`` holds all of them."""
+    """A client that reads messages one by one; what is said, either way, is of the contract."""
 
     def __init__(self, socket: ClientWebSocketResponse) -> None:
         self.socket = socket
@@ -55,7 +56,9 @@ class Talk:
 
     async def ask(self, op: str, **said: object) -> int:
         self._last_id += 1
-        await self.socket.send_json({"op": op, "id": self._last_id, **said})
+        message = {"op": op, "id": self._last_id, **said}
+        validate_client_message(message)
+        await self.socket.send_json(message)
         return self._last_id
 
     async def message(self, timeout_s: float = 5) -> dict[str, Any]:
@@ -63,7 +66,9 @@ class Talk:
             frame = await self.socket.receive(timeout=timeout_s)
             assert WSMsgType.TEXT == frame.type, frame
             self._waiting += json.loads(frame.data)
-        return self._waiting.pop(0)
+        message = self._waiting.pop(0)
+        validate_server_message(message)
+        return message
 
     async def next_of(self, kind: str) -> dict[str, Any]:
         while (message := await self.message())["type"] != kind:
@@ -95,7 +100,7 @@ def tables(body: dict[str, Any] | None = None) -> FakeTables:
 
 async def test_hello_comes_first_and_says_what_a_client_must_know() -> None:
     async with serving(tables()) as client, client.ws_connect("/v1/ws", protocols=(SUBPROTOCOL,)) as socket:
-        (hello,) = await socket.receive_json(timeout=5)
+        hello = await Talk(socket).message()
 
     assert SUBPROTOCOL == socket.protocol
     assert ("hello", SUBPROTOCOL, 1, "open", 5_000) == tuple(

@@ -19,9 +19,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.support.account_rows import told_tables
 from tests.support.api import serving
 from tests.support.contract import API, openapi
-from tests.support.rest import MARK, account_key, filled_tables
+from tests.support.rest import MARK, account_key
 
 if TYPE_CHECKING:
     from schemathesis import Case
@@ -35,7 +36,13 @@ _CHECKS = [
     negative_data_rejection,
 ]
 # What random texts never are: something that there is.
-_KNOWN = {"account": [account_key(number) for number in range(6)], "market": [MARK], "deployment": ["main"]}
+_KNOWN = {
+    "account": [account_key(number) for number in range(6)],
+    "market": [MARK],
+    "deployment": ["main"],
+    "symbol": ["BTCUSDT"],
+    "quote_id": ["131388", "-7"],
+}
 _URL_MAX_CHARACTERS = 8_000
 
 _schema = schemathesis.openapi.from_path(API / "openapi.yaml")
@@ -43,7 +50,7 @@ _schema = schemathesis.openapi.from_path(API / "openapi.yaml")
 
 @pytest.mark.parametrize("path", sorted(openapi()["paths"]))
 async def test_every_request_is_answered_as_the_contract_says(path: str) -> None:
-    async with serving(filled_tables()) as client:
+    async with serving(told_tables()) as client:
         await asyncio.to_thread(_fuzz, path, str(client.make_url("/")).rstrip("/"))
 
 

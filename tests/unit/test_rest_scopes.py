@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from streams.settings import AuthSettings, TokenKeySettings
+from tests.support.account_rows import told_tables
 from tests.support.api import api_settings, serving
 from tests.support.feed import FakeTables, valuation_body
 from tests.support.rest import NOW_MS, account_key, filled_tables, get
@@ -43,16 +44,27 @@ async def test_a_token_in_the_url_is_a_problem() -> None:
         assert 400 == (await get(client, "/v1/accounts?token=x")).status
 
 
-@pytest.mark.parametrize("suffix", ["", "/positions"])
-async def test_an_account_out_of_scope_is_answered_as_one_that_does_not_exist_to_the_letter(suffix: str) -> None:
-    tables = filled_tables()
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/accounts/{}",
+        "/v1/accounts/{}/positions",
+        "/v1/accounts/{}/alerts",
+        "/v1/accounts/{}/position-states",
+        "/v1/positions?account={}",
+        "/v1/alerts?account={}",
+        "/v1/position-states?account={}",
+    ],
+)
+async def test_an_account_out_of_scope_is_answered_as_one_that_does_not_exist_to_the_letter(path: str) -> None:
+    tables = told_tables()
     said = []
     async with serving(tables, settings_with_tokens()) as client:
-        assert 200 == (await get(client, f"/v1/accounts/{MINE}{suffix}", bearer(MINE))).status
+        assert 200 == (await get(client, path.format(MINE), bearer(MINE))).status
         for head in (120, 119):
             tables.fold("main", 5, head=head)
             for key in (NOT_MINE, NOBODYS):
-                answer = await get(client, f"/v1/accounts/{key}{suffix}", bearer(MINE))
+                answer = await get(client, path.format(key), bearer(MINE))
                 said.append(
                     (answer.status, str(answer.body).replace(key.partition(":")[2], "…"), "ETag" in answer.headers)
                 )
@@ -61,21 +73,23 @@ async def test_an_account_out_of_scope_is_answered_as_one_that_does_not_exist_to
     assert (said[0], said[2]) == (said[1], said[3])
 
 
-async def test_lists_leave_out_what_is_out_of_scope() -> None:
-    async with serving(filled_tables(), settings_with_tokens()) as client:
-        listed = [
-            [item["account"] for item in (await get(client, path, bearer(MINE))).body["items"]]
-            for path in ("/v1/accounts", "/v1/positions", "/v1/accounts?limit=1&sort=address&direction=desc")
-        ]
-        every = await get(client, "/v1/accounts", bearer("main:*"))
+@pytest.mark.parametrize(
+    ("path", "readers"),
+    [
+        ("/v1/accounts", 4),
+        ("/v1/accounts?limit=1&sort=address&direction=desc", 4),
+        ("/v1/positions", 4),
+        ("/v1/alerts", 3),
+        ("/v1/position-states", 2),
+    ],
+)
+async def test_lists_leave_out_what_is_out_of_scope(path: str, readers: int) -> None:
+    async with serving(told_tables(), settings_with_tokens()) as client:
+        mine = await get(client, path, bearer(MINE))
+        every = await get(client, path.partition("?")[0], bearer("main:*"))
 
-    assert [[MINE]] * 3 == listed
-    assert 4 == len(every.body["items"])
-
-
-async def test_positions_of_an_account_out_of_scope_are_those_of_one_that_does_not_exist() -> None:
-    async with serving(filled_tables(), settings_with_tokens()) as client:
-        assert 404 == (await get(client, f"/v1/positions?account={NOT_MINE}", bearer(MINE))).status
+    assert ({MINE}, False) == ({item["account"] for item in mine.body["items"]}, "next_cursor" in mine.body)
+    assert readers == len({item["account"] for item in every.body["items"]})
 
 
 async def test_sums_need_all_accounts_of_their_deployment() -> None:
@@ -91,7 +105,7 @@ async def test_sums_need_all_accounts_of_their_deployment() -> None:
     assert (400, hidden.body["detail"].replace("main", "nope")) == (hidden.status, missing.body["detail"])
 
 
-@pytest.mark.parametrize("path", ["/v1/marks", "/v1/markets", "/v1/status"])
+@pytest.mark.parametrize("path", ["/v1/marks", "/v1/markets", "/v1/funding", "/v1/status"])
 async def test_what_is_no_accounts_any_token_opens(path: str) -> None:
     async with serving(filled_tables(), settings_with_tokens()) as client:
         assert 200 == (await get(client, path, bearer(MINE))).status

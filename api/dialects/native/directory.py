@@ -78,7 +78,7 @@ class Directory:
         self._feeds = feeds
         self._totals = totals
         self._funding = funding
-        self._funding_told_s = 0.0
+        self._funding_is_due = False
         self._hub = hub
         self._interest = interest
         self._tells_unsupported = is_unsupported
@@ -88,6 +88,8 @@ class Directory:
         self._were_unsupported = {name: self._is_unsupported(name) for name in deployments}
         feeds.valuations.listen(self._accounts_changed)
         feeds.marks.listen(self._marks_changed)
+        feeds.markets.listen(self._funding_changed)
+        feeds.instruments.listen(self._funding_changed)
         feeds.alerts.listen(partial(self._changed, ALERTS))
         feeds.position_states.listen(partial(self._changed, POSITION_STATES))
         feeds.deployments.listen(self._deployments_changed)
@@ -177,8 +179,8 @@ class Directory:
             del of_key[channel]
         if not of_key:
             del subjects[key]
-            self._flags.pop(key, None)
             if _TABLES[channel] == VALUATIONS:
+                del self._flags[key]
                 self._interest.unwatch(key.encode())
 
     def _make(self, channel: Channel, key: str) -> Subject:
@@ -247,11 +249,17 @@ class Directory:
 
     def _marks_changed(self, keys: Sequence[bytes]) -> None:
         self._changed(MARKS, keys)
-        now_s = self._hub.now_s()
-        if self._subjects[INSTRUMENTS] and now_s >= self._funding_told_s + _FUNDING_EVERY_S:
-            self._funding_told_s = now_s
-            for key in list(self._subjects[INSTRUMENTS]):
-                self._tell(INSTRUMENTS, key)
+        self._funding_changed(keys)
+
+    def _funding_changed(self, _keys: Sequence[bytes]) -> None:
+        if self._subjects[INSTRUMENTS] and not self._funding_is_due:
+            self._funding_is_due = True
+            asyncio.get_running_loop().call_later(_FUNDING_EVERY_S, self._tell_funding)
+
+    def _tell_funding(self) -> None:
+        self._funding_is_due = False
+        for key in list(self._subjects[INSTRUMENTS]):
+            self._tell(INSTRUMENTS, key)
 
     def _totals_changed(self, deployments: Collection[str]) -> None:
         for name in deployments:

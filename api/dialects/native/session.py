@@ -23,6 +23,7 @@ from api.dialects.native.protocol import (
     error,
     snapshot_head,
 )
+from api.limits import TokenBucket
 from api.tokens import NotAuthenticated
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
     from api.dialects.native.directory import Directory
     from api.dialects.native.protocol import Seq
     from api.dialects.native.subjects import State, Subject
-    from api.limits import TokenBucket
     from api.tokens import Principal
 
 # A client that is being written makes mistakes; one that goes on does not read the answers.
 _BAD_MESSAGES_MAX = 10
 # Twice the burst: who sends on after so many refusals does not read them.
 _REFUSED_MAX = 40
+# One of each is forgotten in so many seconds: over a day, rare mistakes add up to nothing.
+_FORGOTTEN_AFTER_S = 30.0
 _NS_A_S = 1_000_000_000
 # Replicas are some ms apart. One that is further behind, or whose tables were made anew, shows what it has.
 _CATCH_UP_S = 5.0
@@ -98,7 +100,7 @@ class NativeSubscription(Subscription):
         if state is not None and held == state.seq:
             self.held = state
             return True
-        if self.watched.channel is not Channel.TOTALS and len(held) >= _ORDER_LENGTH:
+        if len(held) >= _ORDER_LENGTH:
             self._at_least = held[:_ORDER_LENGTH]
             self._catch_up_until_s = self._hub.now_s() + _CATCH_UP_S
         return False
@@ -156,8 +158,8 @@ class Session:
         self._subscriptions: dict[int, NativeSubscription] = {}
         self._numbers: dict[_Watched, int] = {}
         self._last_number = 0
-        self._bad_messages = 0
-        self._refused = 0
+        self._mistakes = TokenBucket(1 / _FORGOTTEN_AFTER_S, _BAD_MESSAGES_MAX)
+        self._refusals = TokenBucket(1 / _FORGOTTEN_AFTER_S, _REFUSED_MAX)
         self.heard_s = hub.now_s()
 
     @property
@@ -187,9 +189,8 @@ class Session:
     def refuse_message(self, why: str, request_id: int | None = None) -> None:
         """Answer what is no message of the protocol; who sends such things again and again is closed."""
         self._say(error(request_id, Code.BAD_MESSAGE, why))
-        self._bad_messages += 1
-        if self._bad_messages > _BAD_MESSAGES_MAX:
-            self._outbox.connection.close(Close.BAD_MESSAGES, b"bad messages")
+        if self._mistakes.take(self._hub.now_s()):
+            self._hub.close(self._outbox, Close.BAD_MESSAGES, b"bad messages")
 
     def expired(self, now_unix_s: float) -> bool:
         """Whether what it authenticated with is no longer valid."""
@@ -208,9 +209,8 @@ class Session:
         self._hub.say(self._outbox, message)
 
     def _refuse(self, wait_s: float) -> None:
-        self._refused += 1
-        if self._refused > _REFUSED_MAX:
-            self._outbox.connection.close(Close.TOO_MANY_MESSAGES, b"too many messages")
+        if self._refusals.take(self._hub.now_s()):
+            self._hub.close(self._outbox, Close.TOO_MANY_MESSAGES, b"too many messages")
             return
         self._say(
             error(

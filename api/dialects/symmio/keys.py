@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from api.dialects.symmio.funding_board import FundingBoard
 from api.dialects.symmio.holdings import Holdings
 from api.dialects.symmio.listing import Listings
 from api.dialects.symmio.position_state_search import PositionStateSearch
@@ -12,4 +13,5 @@ from api.dialects.symmio.whitelist import Whitelist
 LISTINGS = web.AppKey("symmio_listings", Listings)
 WHITELIST = web.AppKey("symmio_whitelist", Whitelist)
 POSITION_STATES = web.AppKey("symmio_position_states", PositionStateSearch)
+FUNDING = web.AppKey("symmio_funding", FundingBoard)
 HOLDINGS = web.AppKey("symmio_holdings", Holdings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from api.dialects.symmio.funding_board import FundingBoard
 from api.dialects.symmio.funding_rate_ws import FundingRateEndpoint
 from api.dialects.symmio.holdings import Holdings
-from api.dialects.symmio.keys import HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
+from api.dialects.symmio.keys import FUNDING, HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
 from api.dialects.symmio.listing import Listings
 from api.dialects.symmio.position_state_search import PositionStateSearch
 from api.dialects.symmio.position_state_ws import PositionStateEndpoint
@@ -49,7 +49,7 @@ class Live:
         whitelist = app[WHITELIST] = Whitelist(settings.deployments, feeds, whitelisted)
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
-        self.board = FundingBoard(settings, listings, app[CLOCK_MS])
+        self.board = app[FUNDING] = FundingBoard(settings, listings, app[CLOCK_MS])
         self.whitelisting = Whitelisting(addresses)
         self.upnl = UpnlEndpoint(
             connections,

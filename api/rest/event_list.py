@@ -1,0 +1,126 @@
+"""A page of events, of all accounts that the client may read or of one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from api.keys import FEEDS
+from api.rest.bodies import json_answer
+from api.rest.known import expect_read, readable, row_of, unreadable_row
+from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
+from api.rest.timeline import START, Timeline, chosen
+from models.errors import BadRow
+from models.ids import split_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from aiohttp import web
+
+    from api.feeds import RowFeed
+    from api.rest.known import AccountId
+    from api.rest.query import Query
+    from api.rest.timeline import Event, Place, Tags
+    from models.views import View
+
+# Some 200 µs each, where they are full.
+_ROWS_BETWEEN_YIELDS = 20
+
+
+class EventList:
+    """The list of a table's events. Its timeline is made at the first question about all accounts.
+
+    Args:
+        table: The table, of one row an account; also what cursors call the list.
+        read: The events of a row, by its key.
+        view: The views of an account's events: of its key, its row, and their numbers.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        read: Callable[[bytes, bytes], Iterable[Event]],
+        view: Callable[[str, bytes, set[int]], Mapping[int, View]],
+    ) -> None:
+        self._table = table
+        self._read = read
+        self._view = view
+        self._timeline: Timeline | None = None
+
+    async def answer(
+        self,
+        request: web.Request,
+        query: Query,
+        *,
+        one: AccountId | None,
+        deployment: str | None,
+        is_wanted: Callable[[Tags], bool],
+        end: Place | None = None,
+    ) -> web.Response:
+        """Answer the page that is asked for.
+
+        Args:
+            request: The request.
+            query: Has a limit and a cursor.
+            one: Where only events of one account are asked for.
+            deployment: Where only those of one deployment are.
+            is_wanted: Which ones are, by their tags.
+            end: Before which place they are to be.
+        """
+        feed = request.app[FEEDS].by_table()[self._table]
+        expect_read(feed, self._table)
+        may_read, start, limit = readable(request), self._start(query), query.get(LIMIT) or LIMIT_DEFAULT
+
+        def is_shown(event: Event) -> bool:
+            _, key, _, tags = event
+            of = split_key(key)[0]
+            return deployment in {None, of} and is_wanted(tags) and may_read(key, of)
+
+        if one is None:
+            self._timeline = self._timeline or Timeline(feed, self._read)
+            events = await self._timeline.newest(start, end, is_shown, limit + 1)
+        else:
+            events = chosen(self._of(request, one, feed), start, end, is_shown, limit + 1)
+        items = await self._views(events[:limit], feed.rows)
+        return await json_answer(request, page(items, self._cursor(events[limit - 1]) if len(events) > limit else None))
+
+    def _of(self, request: web.Request, one: AccountId, feed: RowFeed) -> list[Event]:
+        row = row_of(request, one, feed, self._table)
+        try:
+            return [] if row is None else sorted(self._read(one.key.encode(), row))
+        except BadRow as error:
+            raise unreadable_row(self._table, one.key) from error
+
+    async def _views(self, events: Sequence[Event], rows: Mapping[bytes, bytes]) -> list[View]:
+        """Views of the events that their rows still tell of."""
+        numbers: dict[bytes, set[int]] = {}
+        for _, key, number, _ in events:
+            numbers.setdefault(key, set()).add(number)
+        views: dict[bytes, Mapping[int, View]] = {}
+        for at, (key, wanted) in enumerate(numbers.items(), start=1):
+            row = rows.get(key)
+            try:
+                views[key] = {} if row is None else self._view(key.decode(), row, wanted)
+            except BadRow:
+                views[key] = {}
+            if at % _ROWS_BETWEEN_YIELDS == 0:
+                await asyncio.sleep(0)
+        return [
+            {"account": key.decode(), "deployment": split_key(key)[0], **views[key][number]}
+            for _, key, number, _ in events
+            if number in views[key]
+        ]
+
+    def _start(self, query: Query) -> Place:
+        match query.get(CURSOR):
+            case None:
+                return START
+            case [str(name), int(at), str(key), int(number)] if name == self._table:
+                return at, key.encode(), number + 1
+            case _:
+                raise bad_cursor()
+
+    def _cursor(self, event: Event) -> str:
+        at, key, number, _ = event
+        return cursor_after([self._table, at, key.decode(), number])

@@ -1,0 +1,234 @@
+"""What to charge for funding on chain, when, and who is to blame where a batch of charges reverts.
+
+The contract (FundingRateFacet) takes a 1e18-scaled rate relative to a quote's opened price, for one funding epoch of
+its market, and signs it the other way round than the interfaces do: where it is positive, party A pays party B. It
+takes it near the beginning of an epoch only: from ``window`` seconds before it to as many after it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from models.money import E18, divide_toward_zero
+from models.symmio.state import OPEN_STATUSES, PositionType, QuoteStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.symmio.funding import FundingRates
+
+T = TypeVar("T")
+
+
+class When(StrEnum):
+    """On which side of an epoch's beginning its funding is charged."""
+
+    AFTER = "after"
+    BEFORE = "before"
+
+
+class ChargeOn(StrEnum):
+    """The price that a rate is taken of: an exchange takes it of the mark, the contract of the opened price."""
+
+    MARK = "mark"
+    OPENED = "opened"
+
+
+class Window(NamedTuple):
+    """When the epoch that begins at ``pays_s`` may be charged: ``opens_s`` to ``closes_s``, both included, Unix s."""
+
+    epoch_s: int
+    pays_s: int
+    opens_s: int
+    closes_s: int
+
+    def is_open(self, now_s: int) -> bool:
+        """Whether the contract takes a charge in a block of that time for this epoch."""
+        return self.opens_s <= now_s <= self.closes_s
+
+
+def paid_epoch(now_s: int, epoch_s: int, window_s: int) -> int | None:
+    """The beginning of the epoch that a charge pays in a block of time ``now_s``; None where it reverts.
+
+    Args:
+        now_s: Time of the block, Unix s.
+        epoch_s: The market's funding epoch in s, positive.
+        window_s: The market's window in s.
+    """
+    latest_s = now_s // epoch_s * epoch_s
+    if now_s <= latest_s + window_s:
+        return latest_s
+    next_s = latest_s + epoch_s
+    return next_s if now_s >= next_s - window_s else None
+
+
+def window_of(pays_s: int, epoch_s: int, window_s: int, when: When) -> Window:
+    """When we charge the epoch that begins at ``pays_s``.
+
+    Where windows are so long that they meet, a charge pays the earlier epoch for as long as it may.
+    """
+    if when is When.AFTER:
+        return Window(epoch_s, pays_s, pays_s, pays_s + min(window_s, epoch_s - 1))
+    return Window(epoch_s, pays_s, max(pays_s - window_s, pays_s - epoch_s + window_s + 1), pays_s - 1)
+
+
+def window_at(now_s: int, epoch_s: int, window_s: int, when: When) -> Window | None:
+    """The window in which a block of time ``now_s`` is, None where it is in none."""
+    latest_s = now_s // epoch_s * epoch_s
+    window = window_of(latest_s if when is When.AFTER else latest_s + epoch_s, epoch_s, window_s, when)
+    return window if window.is_open(now_s) else None
+
+
+def next_window(now_s: int, epoch_s: int, window_s: int, when: When) -> Window:
+    """The window that is open, or else the next one to open."""
+    latest_s = now_s // epoch_s * epoch_s
+    for pays_s in (latest_s, latest_s + epoch_s):
+        window = window_of(pays_s, epoch_s, window_s, when)
+        if now_s <= window.closes_s:
+            return window
+    return window_of(latest_s + 2 * epoch_s, epoch_s, window_s, when)
+
+
+def missed_windows(last_pays_s: int, now_s: int, epoch_s: int, window_s: int, when: When) -> list[Window]:
+    """The windows of one epoch duration after that of ``last_pays_s`` that have closed by ``now_s``, oldest first."""
+    windows = []
+    pays_s = last_pays_s + epoch_s
+    while (window := window_of(pays_s, epoch_s, window_s, when)).closes_s < now_s:
+        windows.append(window)
+        pays_s += epoch_s
+    return windows
+
+
+class ChainQuote(NamedTuple):
+    """What the contract says of a quote. ``paid_s`` is the epoch paid last; prices, amount and rate are 1e18-scaled."""
+
+    quote_id: int
+    symbol_id: int
+    position_type: PositionType
+    party_a: str
+    party_b: str
+    status: QuoteStatus
+    opened_price: int
+    open_amount: int
+    max_funding_rate: int
+    paid_s: int
+
+
+class Terms(NamedTuple):
+    """A market's mark and rates for one epoch; rates are positive where party B pays, as the interfaces sign them."""
+
+    mark_e18: int
+    rates: FundingRates
+
+
+class Charge(NamedTuple):
+    """What a quote is charged, as the contract takes it: ``rate_e18`` is ``wanted_e18`` within the quote's maximum."""
+
+    quote_id: int
+    rate_e18: int
+    wanted_e18: int
+
+    @property
+    def is_clipped(self) -> bool:
+        """Whether the quote's own maximum made the rate smaller."""
+        return self.rate_e18 != self.wanted_e18
+
+
+def contract_rate(rate_e18: int, *, mark_e18: int, opened_e18: int, charge_on: ChargeOn) -> int:
+    """The rate to hand to the contract, truncated toward zero.
+
+    Args:
+        rate_e18: Fraction of the position's value at the mark, positive where party B pays party A.
+        mark_e18: The mark, positive.
+        opened_e18: The quote's opened price as it stands, positive.
+        charge_on: What ``rate_e18`` is taken of.
+    """
+    if charge_on is ChargeOn.OPENED:
+        return -rate_e18
+    return divide_toward_zero(-rate_e18 * mark_e18, opened_e18)
+
+
+def charge_of(quote: ChainQuote, terms: Terms, charge_on: ChargeOn) -> Charge:
+    """What to charge a quote, whose opened price is positive."""
+    rate_e18 = terms.rates.long_e18 if quote.position_type is PositionType.LONG else terms.rates.short_e18
+    wanted = contract_rate(rate_e18, mark_e18=terms.mark_e18, opened_e18=quote.opened_price, charge_on=charge_on)
+    most = quote.max_funding_rate
+    return Charge(quote.quote_id, max(-most, min(most, wanted)), wanted)
+
+
+class Standing(StrEnum):
+    """Why a quote is not to be charged for an epoch, or that it is."""
+
+    DUE = "due"
+    PAID = "paid"
+    NOT_OPEN = "it is not open"
+    NOT_OURS = "it is of other parties"
+    NO_PRICE = "its opened price is zero"
+
+
+def standing_of(quote: ChainQuote, *, party_a: str, party_b: str, pays_s: int) -> Standing:
+    """Whether the contract lets a quote be charged for the epoch that begins at ``pays_s``."""
+    if quote.party_a != party_a or quote.party_b != party_b:
+        return Standing.NOT_OURS
+    if quote.status not in OPEN_STATUSES:
+        return Standing.NOT_OPEN
+    if quote.paid_s >= pays_s:
+        return Standing.PAID
+    if quote.opened_price <= 0:
+        return Standing.NO_PRICE
+    return Standing.DUE
+
+
+def price_after(quote: ChainQuote, rate_e18: int) -> int:
+    """The quote's opened price once it is charged."""
+    difference = quote.opened_price * abs(rate_e18) // E18
+    party_a_pays = rate_e18 >= 0
+    is_long = quote.position_type is PositionType.LONG
+    return quote.opened_price + (difference if party_a_pays == is_long else -difference)
+
+
+def moved_to_party_b(charged: Sequence[tuple[ChainQuote, Charge]]) -> int:
+    """What the charges move from party A's uPnL to party B's, each floored as the contract does; signed."""
+    moved = 0
+    for quote, charge in charged:
+        difference = quote.opened_price * abs(charge.rate_e18) // E18
+        amount = quote.open_amount * difference // E18
+        moved += amount if charge.rate_e18 >= 0 else -amount
+    return moved
+
+
+def batches(charges: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Cut into batches of at most ``size``, in order."""
+    return [charges[start : start + size] for start in range(0, len(charges), size)]
+
+
+class Search(Generic[T]):
+    """Finds the members that make a batch revert, by trying halves of it.
+
+    A group that passes is good, one that fails is halved until a single one is left, which is a culprit. With k
+    culprits among n that takes at most 1 + 2 k log2(n) trials, rounded up.
+    """
+
+    def __init__(self, batch: Sequence[T]) -> None:
+        self._groups: list[Sequence[T]] = [batch] if batch else []
+        self.good: list[T] = []
+        self.culprits: list[tuple[T, str]] = []
+
+    @property
+    def group(self) -> Sequence[T] | None:
+        """What to try next, None where nothing is left to try."""
+        return self._groups[-1] if self._groups else None
+
+    def passed(self) -> None:
+        """The group did not revert."""
+        self.good += self._groups.pop()
+
+    def failed(self, reason: str) -> None:
+        """The group reverted."""
+        group = self._groups.pop()
+        if len(group) == 1:
+            self.culprits.append((group[0], reason))
+            return
+        half = len(group) // 2
+        self._groups += [group[half:], group[:half]]

@@ -1,0 +1,501 @@
+"""The serving core over real sockets: going away, clients that do not read, and clients that must miss nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import resource
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+import pytest
+
+from api.delivery.connection import Connection
+from api.dialects.native import client as native_client
+from api.dialects.native.client import Model, follow
+from api.dialects.native.session import Session
+from api.dialects.native.socket import NATIVE
+from api.keys import CONNECTIONS, HUB
+from models.codec import decode_order, decode_row
+from models.views import account_view, figures_view
+from streams.settings import ApiLimitSettings, ApiSettings, DeploymentSettings, Settings
+from streams.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
+from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
+from tests.support.changelog import changelogs
+from tests.support.eventually import eventually
+from tests.support.feed import FakeTables, deployment_body, e18, valuation_body
+from tests.support.pipeline import free_port
+from tests.support.plain_socket import FIN, TEXT, Frame, plain_socket
+from tests.support.server import answers, api_process
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from aiohttp import web
+    from aiohttp.test_utils import TestClient
+
+    from tests.support.plain_socket import PlainSocket
+
+    Client = TestClient[web.Request, web.Application]
+
+NATIVES, LEGACY = 1_900, 100
+DRAIN_S = 2.0
+HINTS_WITHIN_MS = 5_000
+PLENTY = ApiLimitSettings(
+    messages_per_s=1_000_000,
+    messages_burst=1_000_000,
+    connections_per_address=10_000,
+    connection_attempts_per_s=1_000_000,
+)
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """A descriptor for each end of some thousand sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8_192)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def settings_of(drain_s: float = 0.05) -> Settings:
+    return api_settings("main", api=ApiSettings(drain_s=drain_s, limits=PLENTY))
+
+
+def key_of(number: int) -> str:
+    return f"main:0x{number:040x}"
+
+
+class Reader:
+    """A native client over a plain socket: its model, and what else it was told."""
+
+    def __init__(self) -> None:
+        self.model = Model()
+        self.goodbyes: list[int] = []
+        self.socket: PlainSocket
+
+    async def connect(self, client: Client, *, receive_bytes: int | None = None) -> None:
+        assert client.port is not None
+        self.model.disconnected()
+        self.socket = await plain_socket(client.host, client.port, "/v1/ws", self._on_text, receive_bytes=receive_bytes)
+
+    def subscribe(self, keys: list[str], interval_ms: int = 0, channel: str = "account") -> None:
+        self.send(self.model.subscribe(channel, keys, interval_ms))
+
+    def send(self, request: dict[str, Any]) -> None:
+        self.socket.send(json.dumps(request))
+
+    def is_equal_to(self, tables: FakeTables, keys: list[str]) -> bool:
+        """Whether the model holds what the rows say."""
+        for key in keys:
+            held, row = self.model.held.get(("account", key)), tables.valuations.rows[key.encode()]
+            if held is None or held.seq != [*decode_order(row)]:
+                return False
+            assert account_view(key, decode_row(row).body) == held.data
+        return True
+
+    def _on_text(self, text: bytes) -> None:
+        for message in orjson.loads(text):
+            answer = self.model.take(message)
+            if answer is not None:
+                self.send(answer)
+            if message["type"] == "goodbye":
+                self.goodbyes.append(message["reconnect_in_ms"])
+
+
+def shares(values: list[float], start: float, end: float) -> list[float]:
+    """Which part of the values lies in each fifth of a range."""
+    fifths = [0] * 5
+    for value in values:
+        assert start <= value <= end
+        fifths[min(4, int(5 * (value - start) / (end - start)))] += 1
+    return [count / len(values) for count in fifths]
+
+
+async def in_groups(connecting: list[Any], size: int = 100) -> None:
+    for start in range(0, len(connecting), size):
+        await asyncio.gather(*connecting[start : start + size])
+
+
+async def test_two_thousand_sockets_are_told_and_closed_over_the_window(many_files: None) -> None:
+    clock_s = asyncio.get_running_loop().time
+    tables = FakeTables("main")
+    tables.valuations.put(key_of(0), 1, valuation_body())
+    async with serving(tables, settings_of(DRAIN_S)) as client, serving_admin(client.app) as admin:
+        readers = [Reader() for _ in range(NATIVES)]
+        await in_groups([reader.connect(client) for reader in readers])
+        legacy: list[PlainSocket] = []
+        frames: list[bytes] = []
+
+        async def connect_legacy() -> None:
+            assert client.port is not None
+            legacy.append(await plain_socket(client.host, client.port, "/upnl-ws", frames.append))
+
+        await in_groups([connect_legacy() for _ in range(LEGACY)])
+        for socket in legacy:
+            socket.send(ADDRESS)
+        sockets = [*(reader.socket for reader in readers), *legacy]
+        assert NATIVES == await metric(admin, 'tidemark_api_connections{endpoint="v1-ws"}')
+        assert await answers(admin.session, str(admin.make_url("/readyz")), 200)
+
+        began_s = clock_s()
+        draining = asyncio.create_task(client.app[CONNECTIONS].drain())
+        await asyncio.sleep(0)
+        assert await answers(admin.session, str(admin.make_url("/readyz")), 503)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await client.ws_connect("/v1/ws")
+        await draining
+        took_s = clock_s() - began_s
+        await eventually(lambda: all(socket.is_lost for socket in sockets))
+
+    assert 503 == refused.value.status
+    assert [1] * NATIVES == [len(reader.goodbyes) for reader in readers]
+    assert {b"{}"} >= set(frames)
+    assert {1012} == {socket.close_code for socket in sockets}
+    assert [] == [frame for socket in sockets for frame in socket.too_late]
+    assert took_s < DRAIN_S + 2
+    # Of 1,900, a fifth is 380 ± 17: these bounds are five times that away.
+    hints = shares([reader.goodbyes[0] for reader in readers], 0, HINTS_WITHIN_MS)
+    assert all(0.15 < share < 0.25 for share in hints), hints
+    closed_s = [socket.closed_s - began_s for socket in sockets if socket.closed_s is not None]
+    assert max(closed_s) < DRAIN_S + 2
+    closes = shares(closed_s, 0, max(DRAIN_S, *closed_s))
+    # A machine that is busy stretches the last of them.
+    assert min(closes[:4]) > 0.1, closes
+    assert max(closes) < 0.4, closes
+
+
+def large_body(version: int, positions: int = 30) -> dict[str, Any]:
+    """An account all of whose positions differ from version to version."""
+    (position,) = valuation_body()["positions"]
+    changing = [{**position, "quote": number, "upnl": e18(f"{version}.{number}")} for number in range(positions)]
+    return valuation_body(upnl=e18(str(version)), positions=changing)
+
+
+class Writer:
+    """Puts new versions of rows until it is told to stop."""
+
+    def __init__(self, tables: FakeTables, keys: list[str], pause_s: Callable[[], float]) -> None:
+        self._tables = tables
+        self._keys = keys
+        self._pause_s = pause_s
+        self.version = 0
+
+    def write(self, key: str) -> None:
+        self.version += 1
+        self._tables.valuations.put(key, self.version, large_body(self.version))
+
+    async def run(self) -> None:
+        while True:
+            for key in self._keys:
+                self.write(key)
+            await asyncio.sleep(self._pause_s())
+
+
+@asynccontextmanager
+async def writing(writer: Writer) -> AsyncIterator[None]:
+    task = asyncio.create_task(writer.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def resident() -> int:
+    """Bytes of memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+async def test_clients_that_do_not_read_cost_little_and_are_closed_and_the_others_get_everything(
+    many_files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_after_s = 1.5
+    monkeypatch.setattr("api.dialects.native.socket.NATIVE", replace(NATIVE, slow_after_s=slow_after_s))
+    clock_s = asyncio.get_running_loop().time
+    tables = FakeTables("main")
+    keys = [key_of(number) for number in range(3)]
+    writer = Writer(tables, keys, lambda: 0.02)
+    for key in keys:
+        writer.write(key)
+    async with serving(tables, settings_of()) as client, serving_admin(client.app) as admin:
+        hub, connections = client.app[HUB], client.app[CONNECTIONS]
+        reading, pausing = [Reader() for _ in range(150)], [Reader() for _ in range(10)]
+        deaf = [Reader() for _ in range(40)]
+        await in_groups([reader.connect(client) for reader in (*reading, *pausing)])
+        await in_groups([reader.connect(client, receive_bytes=4_096) for reader in deaf])
+        for reader in (*reading, *pausing):
+            reader.subscribe(keys, interval_ms=100)
+        for reader in deaf:
+            reader.subscribe(keys)
+        for reader in (*pausing, *deaf):
+            reader.socket.transport.pause_reading()
+
+        async with writing(writer):
+            await eventually(lambda: hub.blocked >= len(deaf), timeout_s=30)
+            blocked_s = clock_s()
+            for reader in pausing:
+                reader.socket.transport.resume_reading()
+            resident_bytes = resident()
+            largest_unsent = largest_control = largest_pending = 0
+            while not hub.slow_closes:
+                opened = list(connections._open)
+                largest_unsent = max(largest_unsent, *(outbox.connection.unsent_bytes for outbox in opened))
+                largest_pending = max(largest_pending, *(len(outbox._pending) for outbox in opened))
+                largest_control = max(largest_control, round(await metric(admin, "tidemark_api_outbox_bytes")))
+                await asyncio.sleep(0.02)
+            first_close_s = clock_s() - blocked_s
+            grown_bytes = resident() - resident_bytes
+            await eventually(lambda: hub.slow_closes == len(deaf), timeout_s=30)
+        await eventually(lambda: all(reader.is_equal_to(tables, keys) for reader in (*reading, *pausing)), timeout_s=30)
+        await eventually(lambda: len(connections._open) == len(reading) + len(pausing))
+        assert len(deaf) == await metric(admin, "tidemark_api_slow_closes_total")
+        for reader in deaf:
+            reader.socket.transport.resume_reading()
+        await eventually(lambda: all(reader.socket.is_lost for reader in deaf))
+
+        assert {0} == {reader.model.gaps for reader in (*reading, *pausing)}
+        assert {None} == {reader.socket.close_code for reader in (*reading, *pausing)}
+
+    assert grown_bytes < 16_000_000
+    # Not all were blocked at the same moment.
+    assert slow_after_s - 1 < first_close_s < slow_after_s + 5
+    # Two frames, and the frame that was being written, with the message that filled it.
+    assert largest_unsent < 131_072 + 65_536 + 20_000
+    assert largest_pending <= len(keys) + 1
+    assert largest_control < 4_096
+
+
+async def test_snapshots_and_changes_join_without_a_gap_however_they_are_delayed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chance = random.Random(5)
+    # A frame that was due waits, now and then, for the client to read again.
+    monkeypatch.setattr(Connection, "is_blocked", property(lambda _: chance.random() < 0.3))
+    tables = FakeTables("main")
+    keys = [key_of(number) for number in range(12)]
+    writer = Writer(tables, keys[:-2], lambda: chance.uniform(0, 0.004))
+    for key in keys[2:]:
+        writer.write(key)
+    async with serving(tables, settings_of()) as client:
+        readers = [Reader() for _ in range(6)]
+        for reader in readers:
+            await reader.connect(client)
+
+        async def come_and_go(reader: Reader) -> None:
+            for _ in range(40):
+                some = chance.sample(keys, chance.randint(1, len(keys)))
+                reader.subscribe(some, chance.choice([0, 5, 20]))
+                await asyncio.sleep(chance.uniform(0, 0.02))
+                match chance.choice(["go on", "resync", "connect anew"]):
+                    case "resync" if reader.model.knows(1):
+                        reader.send({"op": "resync", "id": 10_000, "sub": 1})
+                    case "connect anew":
+                        reader.socket.transport.abort()
+                        await reader.connect(client)
+                    case _:
+                        pass
+            reader.subscribe(keys)
+
+        async with writing(writer):
+            await asyncio.gather(*map(come_and_go, readers))
+        for key in keys:
+            writer.write(key)
+        await eventually(lambda: all(reader.is_equal_to(tables, keys) for reader in readers))
+
+    assert [0] * len(readers) == [reader.model.gaps for reader in readers]
+
+
+async def test_nothing_follows_the_close_frame_of_one_that_breaks_the_protocol() -> None:
+    tables = FakeTables("main")
+    writer = Writer(tables, [key_of(0)], lambda: 0)
+    writer.write(key_of(0))
+    async with serving(tables, settings_of()) as client:
+        reader = Reader()
+        await reader.connect(client)
+        reader.subscribe([key_of(0)])
+        await eventually(lambda: reader.is_equal_to(tables, [key_of(0)]))
+        reader.socket.answers_close = False
+        async with writing(writer):
+            reader.socket.transport.write(Frame(0x70 | FIN | TEXT, b"{}").encode())
+            await eventually(lambda: reader.socket.is_lost)
+
+    assert 1002 == reader.socket.close_code
+    assert [] == reader.socket.too_late
+
+
+async def test_a_fault_of_ours_ends_one_connection_with_a_code_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_session: Session, _text: str) -> None:
+        msg = "a fault of the test"
+        raise ZeroDivisionError(msg)
+
+    tables = FakeTables("main")
+    tables.valuations.put(key_of(0), 1, valuation_body())
+    async with serving(tables, settings_of()) as client:
+        faulty, other = Reader(), Reader()
+        await faulty.connect(client)
+        await other.connect(client)
+        with monkeypatch.context() as patched:
+            patched.setattr(Session, "receive", fail)
+            faulty.send({"op": "ping", "id": 1})
+            await eventually(lambda: faulty.socket.is_lost)
+        other.subscribe([key_of(0)])
+        await eventually(lambda: other.is_equal_to(tables, [key_of(0)]))
+
+    assert 1011 == faulty.socket.close_code
+    assert [] == faulty.socket.too_late
+
+
+class Service:
+    """What Kubernetes' Service is to clients: each new connection goes to a replica that says it is ready."""
+
+    def __init__(self, replicas: list[Settings]) -> None:
+        self._replicas = replicas
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession
+        self.port = 0
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession() as self._session:
+            server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+            self.port = server.sockets[0].getsockname()[1]
+            try:
+                yield
+            finally:
+                server.close()
+                for pump in self._pumps:
+                    pump.cancel()
+                await asyncio.gather(*self._pumps, return_exceptions=True)
+                await server.wait_closed()
+
+    async def is_ready(self, replica: Settings) -> bool:
+        return await answers(self._session, f"http://127.0.0.1:{replica.api.admin_port}/readyz", 200)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for replica in random.sample(self._replicas, len(self._replicas)):
+            if not await self.is_ready(replica):
+                continue
+            with suppress(OSError):
+                other_reader, other_writer = await asyncio.open_connection("127.0.0.1", replica.api.port)
+                for pair in ((reader, other_writer), (other_reader, writer)):
+                    pump = asyncio.create_task(self._pump(*pair))
+                    self._pumps.add(pump)
+                    pump.add_done_callback(self._pumps.discard)
+                return
+        writer.close()
+
+    @staticmethod
+    async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+
+class Follower:
+    """The reference client through the service, and whether what it holds ever went back."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
+        self.model = Model()
+        self.came: list[str] = []
+        self.went_back: list[tuple[list[int], list[int]]] = []
+
+    async def run(self, url: str) -> None:
+        before: dict[tuple[str, str], list[int]] = {}
+        wanted = {"account": self.keys, "valuations": self.keys}
+        async with aiohttp.ClientSession() as session:
+            async for message in follow(session, url, self.model, wanted, interval_ms=0):
+                self.came.append(message["type"])
+                for watched, held in self.model.held.items():
+                    if held.seq < before.get(watched, []):
+                        self.went_back.append((before[watched], held.seq))
+                    before[watched] = held.seq
+
+    def holds(self, bodies: dict[str, tuple[int, dict[str, Any]]]) -> bool:
+        held = self.model.held
+        return held == {
+            (channel, key): (1, [1, version], view(key, body))
+            for channel, view in (("account", account_view), ("valuations", figures_view))
+            for key, (version, body) in bodies.items()
+        }
+
+
+async def test_a_client_that_follows_misses_nothing_while_two_replicas_are_restarted(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again_s = native_client._again_s
+    monkeypatch.setattr(native_client, "_again_s", lambda message, before_s: min(0.2, again_s(message, before_s)))
+    deployment = DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40)
+    first, second = (
+        ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
+        ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
+    )
+    own = settings(deployments={"main": deployment}, api=first)
+    replicas = [own, own.model_copy(update={"api": second})]
+    service = Service(replicas)
+    followers = [Follower([key_of(number) for number in range(4)]) for _ in range(3)]
+    bodies: dict[str, tuple[int, dict[str, Any]]] = {}
+    await create_topics(own.bootstrap, registry(own))
+    async with changelogs(own) as rows, service.serving():
+
+        async def put(key: str) -> None:
+            version = bodies[key][0] + 1 if key in bodies else 1
+            bodies[key] = version, large_body(version, positions=3)
+            await rows.put(VALUATIONS, key, *bodies[key])
+
+        async def write() -> None:
+            while True:
+                for key in followers[0].keys:
+                    await put(key)
+
+        async def end(process: Process) -> None:
+            process.terminate()
+            assert 0 == await asyncio.wait_for(process.wait(), 5)
+
+        await rows.put(DEPLOYMENTS, "main", 1, deployment_body())
+        for key in followers[0].keys:
+            await put(key)
+        async with api_process(replicas[0]) as one, api_process(replicas[1]) as two:
+            await eventually(lambda: service.is_ready(replicas[0]), timeout_s=30)
+            await eventually(lambda: service.is_ready(replicas[1]), timeout_s=30)
+            writing_rows = asyncio.create_task(write())
+            url = f"http://127.0.0.1:{service.port}/v1/ws"
+            following = [asyncio.create_task(follower.run(url)) for follower in followers]
+            await eventually(lambda: all("delta" in follower.came for follower in followers))
+            await end(one)
+            async with api_process(replicas[0]) as one_again:
+                await eventually(lambda: service.is_ready(replicas[0]), timeout_s=30)
+                await end(two)
+                async with api_process(replicas[1]):
+                    await eventually(lambda: service.is_ready(replicas[1]), timeout_s=30)
+                    writing_rows.cancel()
+                    await asyncio.gather(writing_rows, return_exceptions=True)
+                    for key in followers[0].keys:
+                        await put(key)
+                    await eventually(lambda: all(follower.holds(bodies) for follower in followers))
+                    await end(one_again)
+                    await eventually(lambda: all(follower.came.count("goodbye") >= 1 for follower in followers))
+                    await eventually(lambda: all(follower.holds(bodies) for follower in followers))
+            for task in following:
+                assert not task.done()
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+
+    assert [0, 0, 0] == [follower.model.gaps for follower in followers]
+    assert [] == [step for follower in followers for step in follower.went_back]
+    assert all(follower.came.count("hello") > 1 for follower in followers)
