@@ -1,0 +1,35 @@
+"""Accounts that somebody put on a deployment's whitelist: a compacted topic, read by every replica."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.reader import TopicReader
+from streams.topics import WHITELIST, topic_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiokafka import ConsumerRecord, TopicPartition
+
+    from streams.settings import Settings
+
+
+class WhitelistReader(TopicReader):
+    """The accounts, by key; one that is taken off, by a record without a value, is gone at once.
+
+    Args:
+        settings: Name the broker and the topic.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.bootstrap, topic_name(settings, WHITELIST))
+        self.accounts: set[bytes] = set()
+
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
+        for records in fetched.values():
+            for record in records:
+                if record.value is None:
+                    self.accounts.discard(record.key)
+                else:
+                    self.accounts.add(record.key)
