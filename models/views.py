@@ -12,6 +12,8 @@ from models.errors import BadRow
 from models.ids import split_key
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
+from models.symmio.margin import classify_liquidation
+from models.symmio.state import Balances, Locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +80,8 @@ def figures_view(key: str, body: Mapping[str, Any]) -> View:
             **_instant("block_time", body["time_s"] * 1000),
             **_instant("as_of", body["as_of_ms"]),
         }
+        if body["liquidatable"]:
+            view |= _liquidation(body)
         for name in ("liquidatable", "distance_bps", "owner"):
             if body[name] is not None:
                 view[name] = body[name]
@@ -179,6 +183,21 @@ def liquidation_price_e18(available_e18: int, mark_e18: int, net_quantity_e18: i
         return None
     price = mark_e18 - available_e18 * 10**18 // net_quantity_e18
     return price if price > 0 else None
+
+
+def _liquidation(body: Mapping[str, Any]) -> View:
+    """What a liquidation now would use up: its class, the liquidators' fee, and what parties B would miss."""
+    balances = Balances(int(body["allocated"]), Locked(*map(int, body["locked"])), Locked(*map(int, body["pending"])))
+    liquidation = classify_liquidation(balances, int(body["upnl"]))
+    if liquidation is None:
+        return {}
+    return {
+        "liquidation": {
+            "class": liquidation.liquidation_type.value,
+            "fee": format_e18(liquidation.fee),
+            "deficit": format_e18(liquidation.deficit),
+        }
+    }
 
 
 def _position(position: Mapping[str, Any], available: str | None, net_quantity_e18: int) -> View:

@@ -240,3 +240,21 @@ def test_a_body_that_lacks_a_field_or_holds_no_number_is_a_bad_row(
     broken |= {"positions": [position_body(quantity="x")]} if "positions" in body else {}
     with pytest.raises(BadRow, match="invalid literal"):
         view_of(key, broken)
+
+
+@pytest.mark.parametrize(
+    ("upnl", "expected"),
+    [
+        ("-111", None),
+        ("-113", {"class": "normal", "fee": "1", "deficit": "0"}),
+        ("-118", {"class": "late", "fee": "0", "deficit": "4"}),
+        ("-121", {"class": "overdue", "fee": "0", "deficit": "1"}),
+    ],
+)
+def test_an_account_that_can_be_liquidated_says_what_that_would_use_up(
+    upnl: str, expected: dict[str, str] | None
+) -> None:
+    # 120 are allocated, of which 6 are locked as cva and 3 as the liquidation fee: at -111 nothing is left.
+    body = valuation_body(upnl=e18(upnl), liquidatable=expected is not None)
+
+    assert expected == figures_view("main:0x" + "a" * 40, body).get("liquidation")
