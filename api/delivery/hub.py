@@ -16,7 +16,7 @@ from api.delivery.outbox import Flushed
 from api.delivery.subscription import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from api.delivery.outbox import Outbox
     from api.delivery.subscription import Subscription
@@ -37,6 +37,7 @@ class Hub:
         conflated: Changes so far that found an older one still waiting: the client got the newest of them.
         turns: Of the loop, so far, in which something was written; ``busy_s`` is what they took.
         slow_closes: Connections closed so far because their clients did not read.
+        on_written: Called when all that was due is written, with how long the first of it waited, in s.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,8 @@ class Hub:
         self._waiting: dict[int, dict[Subscription, None]] = {}
         self._ticks: list[int] = []
         self._turn_is_due = False
+        self._due_since_s = 0.0
+        self.on_written: Callable[[float], object] = lambda _waited_s: None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
         self._blocked_timer: asyncio.TimerHandle | None = None
@@ -164,6 +167,7 @@ class Hub:
         self._ready[outbox] = None
         if not self._turn_is_due:
             self._turn_is_due = True
+            self._due_since_s = self._loop.time()
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
@@ -180,11 +184,14 @@ class Hub:
             if failed is not None:
                 # What it was to be sent is lost: the client comes back and gets it whole. Others are not held up.
                 failed.connection.close(WSCloseCode.INTERNAL_ERROR)
+            now_s = self._loop.time()
             self.turns += 1
-            self.busy_s += self._loop.time() - began_s
+            self.busy_s += now_s - began_s
             self._turn_is_due = bool(ready)
             if ready:
                 self._loop.call_soon(self._turn)
+            else:
+                self.on_written(now_s - self._due_since_s)
 
     def _flush(self, outbox: Outbox, now_s: float) -> None:
         before = outbox.messages
