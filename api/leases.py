@@ -25,6 +25,8 @@ class UserPlace:
         on_refused: Called in the loop, at most once, where there is none, or none any more: the connection is to end.
     """
 
+    __slots__ = ("_lease", "_leases", "_limit", "_on_refused", "_taking")
+
     def __init__(self, leases: Leases, limit: Limit, on_refused: Callable[[], None]) -> None:
         self._leases = leases
         self._limit = limit

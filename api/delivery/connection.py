@@ -102,10 +102,9 @@ class Connection:
             return
         transport.write(text_frame(payload))
 
-    async def messages(self) -> AsyncIterator[WSMessage]:
+    def messages(self) -> AsyncIterator[WSMessage]:
         """What the client sends, until it or we go away."""
-        async for message in self._socket:
-            yield message
+        return aiter(self._socket)
 
     def close(self, code: int, reason: bytes = b"") -> None:
         """Close in the background; nothing is written after the close frame. A second call does nothing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import WSCloseCode
@@ -13,7 +12,7 @@ from api.delivery.connection import Connection
 from api.delivery.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from aiohttp import web
 
@@ -25,6 +24,28 @@ if TYPE_CHECKING:
 _RECONNECT_WITHIN_MS = 5_000
 # So many close frames at a time: each is a system call, and a client's answer two more.
 _STEPS_A_S = 20
+
+
+class _Accepted:
+    """From the handshake to the end. A generator that waits in between would be 1 KiB for each connection."""
+
+    __slots__ = ("_connection", "_connections", "_outbox")
+
+    def __init__(self, connections: Connections, connection: Connection) -> None:
+        self._connections = connections
+        self._connection = connection
+        self._outbox = Outbox(connection)
+
+    async def __aenter__(self) -> Outbox:
+        await self._connection.accept()
+        self._connections.enter(self._outbox)
+        return self._outbox
+
+    async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is not None:
+            # Else the answer to a failed request, an HTTP one, would follow on the websocket.
+            self._connection.close(WSCloseCode.INTERNAL_ERROR)
+        await self._connections.leave(self._outbox)
 
 
 class Connections:
@@ -43,35 +64,31 @@ class Connections:
         self._open: set[Outbox] = set()
         self.draining = False
 
-    @asynccontextmanager
-    async def accepted(self, request: web.Request, dialect: Dialect) -> AsyncIterator[Outbox]:
+    def accepted(self, request: web.Request, dialect: Dialect) -> AbstractAsyncContextManager[Outbox]:
         """Accept a websocket and hold it among the open ones until the block ends.
 
         Raises:
             aiohttp.web.HTTPBadRequest: The request is no handshake.
         """
-        connection = Connection(request, dialect)
-        await connection.accept()
-        outbox = Outbox(connection)
+        return _Accepted(self, Connection(request, dialect))
+
+    def enter(self, outbox: Outbox) -> None:
+        """Hold a connection among the open ones."""
         self._open.add(outbox)
-        count = self._metrics.connections.labels(dialect.name)
-        count.inc()
-        failed = True
-        try:
-            if self.draining:
-                connection.close(dialect.restart_code, b"server restart")
-            yield outbox
-            failed = False
-        finally:
-            if failed:
-                # Else the answer to a failed request, an HTTP one, would follow on the websocket.
-                connection.close(WSCloseCode.INTERNAL_ERROR)
-            count.dec()
-            self._open.discard(outbox)
-            self._hub.leave(outbox)
-            await connection.closed()
-            code = connection.response.close_code
-            self._metrics.closes.labels(dialect.name, "none" if code is None else str(code)).inc()
+        dialect = outbox.connection.dialect
+        self._metrics.connections.labels(dialect.name).inc()
+        if self.draining:
+            outbox.connection.close(dialect.restart_code, b"server restart")
+
+    async def leave(self, outbox: Outbox) -> None:
+        """Hold it no longer, and see its close through."""
+        connection = outbox.connection
+        self._metrics.connections.labels(connection.dialect.name).dec()
+        self._open.discard(outbox)
+        self._hub.leave(outbox)
+        await connection.closed()
+        code = connection.response.close_code
+        self._metrics.closes.labels(connection.dialect.name, "none" if code is None else str(code)).inc()
 
     async def drain(self) -> None:
         """Say goodbye where it is understood, and close all over the window; each is closed within 2 s after it."""

@@ -131,6 +131,24 @@ class Session:
         on_subject: Is told who it is as soon as it has said; again when it says so again.
     """
 
+    __slots__ = (
+        "_client",
+        "_directory",
+        "_epoch",
+        "_guard",
+        "_hub",
+        "_last_number",
+        "_messages",
+        "_mistakes",
+        "_numbers",
+        "_on_subject",
+        "_outbox",
+        "_refusals",
+        "_subscriptions",
+        "heard_s",
+        "principal",
+    )
+
     def __init__(
         self,
         outbox: Outbox,

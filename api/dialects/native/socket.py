@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
@@ -31,7 +30,7 @@ from models.instants import ns_text
 from models.leases import Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from api.addresses import ClientAddresses
     from api.auth import Guard
@@ -114,10 +113,16 @@ class NativeEndpoint:
         """Serve one socket until the client or the server goes away."""
         self._expect_welcome(request)
         client = self._addresses.limit_key_of(request)
-        with self._slot(client):
+        if not self._of_address.enter(client):
+            raise web.HTTPTooManyRequests(
+                headers={"Retry-After": str(_RETRY_AFTER_S)}, text="expected fewer open connections from one address"
+            )
+        try:
             async with self._connections.accepted(request, NATIVE) as outbox:
                 await self._talk(request, outbox, client)
                 return outbox.connection.response
+        finally:
+            self._of_address.leave(client)
 
     def _expect_welcome(self, request: web.Request) -> None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -128,17 +133,6 @@ class NativeEndpoint:
         wait_s = self._attempts.take(self._hub.now_s())
         if wait_s or self._connections.draining:
             raise _busy("expected fewer connections at a time" if wait_s else "the server goes away")
-
-    @contextmanager
-    def _slot(self, client: str) -> Iterator[None]:
-        if not self._of_address.enter(client):
-            raise web.HTTPTooManyRequests(
-                headers={"Retry-After": str(_RETRY_AFTER_S)}, text="expected fewer open connections from one address"
-            )
-        try:
-            yield
-        finally:
-            self._of_address.leave(client)
 
     async def _talk(self, request: web.Request, outbox: Outbox, client: str) -> None:
         limits = self._settings.api.limits

@@ -30,11 +30,19 @@ _DIGEST_BYTES = 6
 
 
 class State(NamedTuple):
-    """One state of a subject: what it is told from others by, its view as JSON, and the rest of a snapshot."""
+    """One state of a subject: what it is told from others by, and what of a snapshot is the same for all.
+
+    Its view as JSON is a part of that and not kept twice, for there are as many states as watched keys.
+    """
 
     seq: Seq
-    data: bytes
     tail: bytes
+    data_at: int
+
+    @property
+    def data(self) -> bytes:
+        """The view as JSON."""
+        return self.tail[self.data_at : -1]
 
 
 class Subject(ABC):
@@ -65,7 +73,8 @@ class Subject(ABC):
     def _stand(self, seq: Seq, view: View) -> State:
         """Encode a state that stands from now on."""
         data = orjson.dumps(view)
-        self._state = State(seq, data, snapshot_tail(self._epoch, seq, data))
+        tail = snapshot_tail(self._epoch, seq, data)
+        self._state = State(seq, tail, len(tail) - len(data) - 1)
         self._deltas.clear()
         return self._state
 
