@@ -29,7 +29,10 @@ from tests.support.pipeline import free_port
 
 KEY = "main:0x" + "a" * 40
 _EVERY_S = 0.05
-_SECONDS = 8
+_SECONDS = 6
+# Frames of some 6 kB: what a client does not read is then full after some seconds, not after minutes.
+_POSITIONS = 100
+_FULL_AFTER_S = 6
 
 
 async def serve(port: int) -> None:
@@ -42,10 +45,12 @@ async def serve(port: int) -> None:
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1_000).start()
     click.echo("ready")
     version = 0
+    (position,) = valuation_body()["positions"]
     while True:
         version += 1
         at_us = time.perf_counter_ns() // 1000
-        tables.valuations.put(KEY, version, valuation_body(equity=e18(str(at_us))))
+        moved = [{**position, "mark": e18(f"{version}.25"), "quote": number} for number in range(_POSITIONS)]
+        tables.valuations.put(KEY, version, valuation_body(equity=e18(str(at_us)), positions=moved))
         await asyncio.sleep(_EVERY_S)
 
 
@@ -67,10 +72,10 @@ async def one_round(port: int, sockets: int, slow: int) -> tuple[float, float]:
     crowd, latencies = Crowd(port), Latencies()
     for number in range(sockets):
         socket = await crowd.open(latencies.on_frame)
-        socket.send(subscribe("valuations", KEY, 0))
+        socket.send(subscribe("account", KEY, 0))
         if number < slow:
             socket.stop_reading()
-    await asyncio.sleep(1)
+    await asyncio.sleep(_FULL_AFTER_S)
     latencies.ms.clear()
     await asyncio.sleep(_SECONDS)
     crowd.close()

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import re
+import socket as os_socket
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -98,6 +99,8 @@ class Socket(asyncio.Protocol):
     def stop_reading(self) -> None:
         """Never read again."""
         if self.transport is not None:
+            # The kernel would read on for it, megabytes of it.
+            self.transport.get_extra_info("socket").setsockopt(os_socket.SOL_SOCKET, os_socket.SO_RCVBUF, 4_096)
             self.transport.pause_reading()
 
 

@@ -1,0 +1,1 @@
+"""Charging funding on chain: the executor behind ``tidemark funder``."""

@@ -1,0 +1,180 @@
+"""A local chain: anvil as a child process, our contracts compiled for it, and JSON-RPC to it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import shutil
+import socket
+import subprocess
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from eth_abi.abi import encode
+from eth_account import Account
+from eth_hash.auto import keccak
+
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from eth_account.signers.local import LocalAccount
+
+HERE = Path(__file__).parent
+CHAIN_ID = 31_337
+_RICH_WEI = 10**24
+_HEADER_ONLY = False
+
+
+def install() -> None:
+    """Install what package-lock.json names, where it is not installed yet."""
+    installed = HERE / "node_modules" / ".package-lock.json"
+    lock = HERE / "package-lock.json"
+    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    npm = shutil.which("npm")
+    assert npm is not None, "expected Node 20 or newer with npm, which tests/evm runs anvil and solc with, found no npm"
+    subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, capture_output=True, timeout=100)
+
+
+@lru_cache(maxsize=1)
+def contracts() -> dict[str, dict[str, Any]]:
+    """ABI and bytecode of every contract in ``contracts``."""
+    install()
+    compiled = subprocess.run(["node", "compile.cjs"], cwd=HERE, check=True, capture_output=True, timeout=60)
+    found: dict[str, dict[str, Any]] = json.loads(compiled.stdout)
+    return found
+
+
+def key_of(name: str) -> LocalAccount:
+    """A key that is always the same for a name."""
+    account: LocalAccount = Account.from_key(keccak(name.encode()))
+    return account
+
+
+class Contract:
+    """A deployed contract, called by the names of its functions."""
+
+    def __init__(self, chain: Anvil, name: str, address: str) -> None:
+        self._chain = chain
+        self.address = address
+        self._kinds = {
+            one["name"]: [_kind(parameter) for parameter in one["inputs"]]
+            for one in contracts()[name]["abi"]
+            if one["type"] == "function"
+        }
+
+    def data(self, function: str, *arguments: object) -> str:
+        kinds = self._kinds[function]
+        return "0x" + (keccak(f"{function}({','.join(kinds)})".encode())[:4] + encode(kinds, arguments)).hex()
+
+    async def send(self, function: str, *arguments: object) -> None:
+        """Have it called by a key of the test's own, and do not wait."""
+        await self._chain.send_from_test(self.address, self.data(function, *arguments))
+
+    async def number(self, function: str, *arguments: object) -> int:
+        answer = await self._chain.ask(
+            "eth_call", {"to": self.address, "data": self.data(function, *arguments)}, "latest"
+        )
+        return int(answer, 16)
+
+
+class Anvil:
+    """The chain, as a test drives it; every transaction of the test's own comes from one unlocked account."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self._session = session
+        self._ids = itertools.count(1)
+        self.actor = ""
+
+    async def ask(self, method: str, *params: object) -> Any:  # noqa: ANN401 - what the method answers
+        request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+        async with self._session.post(self.url, json=request) as response:
+            answer = await response.json()
+        assert "error" not in answer, (method, answer["error"])
+        return answer["result"]
+
+    async def send_from_test(self, to: str, data: str) -> None:
+        await self.ask("eth_sendTransaction", {"from": self.actor, "to": to, "data": data, "gas": hex(12_000_000)})
+
+    async def deploy(self, name: str, kinds: Sequence[str], arguments: Sequence[object]) -> Contract:
+        code = contracts()[name]["bytecode"] + encode(kinds, arguments).hex()
+        sent = await self.ask("eth_sendTransaction", {"from": self.actor, "data": code, "gas": hex(12_000_000)})
+        receipt = await self.receipt(sent)
+        assert "0x1" == receipt["status"]
+        return Contract(self, name, receipt["contractAddress"].lower())
+
+    async def receipt(self, sent: str) -> dict[str, Any]:
+        """A transaction's receipt, once it is in a block."""
+
+        async def is_mined() -> bool:
+            return await self.ask("eth_getTransactionReceipt", sent) is not None
+
+        await eventually(is_mined)
+        found: dict[str, Any] = await self.ask("eth_getTransactionReceipt", sent)
+        return found
+
+    async def make_rich(self, address: str) -> None:
+        await self.ask("anvil_setBalance", address, hex(_RICH_WEI))
+
+    async def time_s(self, block: str = "latest") -> int:
+        return int((await self.ask("eth_getBlockByNumber", block, _HEADER_ONLY))["timestamp"], 16)
+
+    async def go_to(self, time_s: int) -> None:
+        """Make the next block one of that time."""
+        await self.ask("evm_setNextBlockTimestamp", time_s)
+        await self.ask("evm_mine")
+
+    async def mine_every(self, seconds: int) -> None:
+        await self.ask("evm_setAutomine", seconds == 0)
+        await self.ask("evm_setIntervalMining", seconds)
+
+
+@asynccontextmanager
+async def running_anvil() -> AsyncIterator[Anvil]:
+    """A chain of its own, which mines each transaction at once."""
+    install()
+    port = _free_port()
+    process = await asyncio.create_subprocess_exec(
+        str(HERE / "node_modules" / ".bin" / "anvil"),
+        *("--port", str(port), "--chain-id", str(CHAIN_ID), "--silent", "--order", "fifo"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        async with aiohttp.ClientSession() as session:
+            chain = Anvil(f"http://127.0.0.1:{port}", session)
+
+            async def is_up() -> bool:
+                try:
+                    return bool(await chain.ask("eth_chainId"))
+                except aiohttp.ClientError:
+                    return False
+
+            await eventually(is_up, timeout_s=20)
+            chain.actor = (await chain.ask("eth_accounts"))[0]
+            yield chain
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _kind(parameter: dict[str, Any]) -> str:
+    kind: str = parameter["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return f"({','.join(map(_kind, parameter['components']))}){kind.removeprefix('tuple')}"

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: UNLICENSED
+pragma solidity 0.8.37;
+
+/// Stands in for a SYMMIO Diamond where funding is charged: the same call, the same event, the same conditions.
+contract FundingDiamond {
+    struct LockedValues {
+        uint256 cva;
+        uint256 lf;
+        uint256 partyAmm;
+        uint256 partyBmm;
+    }
+
+    struct Quote {
+        uint256 id;
+        address[] partyBsWhiteList;
+        uint256 symbolId;
+        uint8 positionType;
+        uint8 orderType;
+        uint256 openedPrice;
+        uint256 initialOpenedPrice;
+        uint256 requestedOpenPrice;
+        uint256 marketPrice;
+        uint256 quantity;
+        uint256 closedAmount;
+        LockedValues initialLockedValues;
+        LockedValues lockedValues;
+        uint256 maxFundingRate;
+        address partyA;
+        address partyB;
+        uint8 quoteStatus;
+        uint256 avgClosedPrice;
+        uint256 requestedClosePrice;
+        uint256 quantityToClose;
+        uint256 parentId;
+        uint256 createTimestamp;
+        uint256 statusModifyTimestamp;
+        uint256 lastFundingPaymentTimestamp;
+        uint256 deadline;
+        uint256 tradingFee;
+        address affiliate;
+    }
+
+    struct SchnorrSign {
+        uint256 signature;
+        address owner;
+        address nonce;
+    }
+
+    struct PairUpnlSig {
+        bytes reqId;
+        uint256 timestamp;
+        int256 upnlPartyA;
+        int256 upnlPartyB;
+        bytes gatewaySignature;
+        SchnorrSign sigs;
+    }
+
+    struct Seed {
+        address partyA;
+        address partyB;
+        uint256 symbolId;
+        uint8 positionType;
+        uint256 quantity;
+        uint256 openedPrice;
+        uint256 maxFundingRate;
+    }
+
+    struct Symbol {
+        uint256 epoch;
+        uint256 window;
+    }
+
+    event ChargeFundingRate(address partyB, address partyA, uint256[] quoteIds, int256[] rates);
+
+    int256 private constant E18 = 1e18;
+    uint256 private constant VALID_FOR = 60;
+
+    address private immutable gateway;
+    bool private paused;
+    uint256 private lastId;
+    mapping(uint256 => Quote) private quotes;
+    mapping(uint256 => string) private refusals;
+    mapping(uint256 => uint256) public charges;
+    mapping(uint256 => Symbol) private symbols;
+    mapping(address => uint256) private nonceA;
+    mapping(address => mapping(address => uint256)) private nonceB;
+    mapping(address => uint256) private allocatedA;
+    mapping(address => mapping(address => uint256)) private allocatedB;
+    mapping(address => LockedValues) private lockedA;
+    mapping(address => bool) private liquidated;
+
+    constructor(address gateway_) {
+        gateway = gateway_;
+    }
+
+    function chargeFundingRate(
+        address partyA,
+        uint256[] memory quoteIds,
+        int256[] memory rates,
+        PairUpnlSig memory upnlSig
+    ) external {
+        require(!paused, "Pausable: party B's actions are paused");
+        require(!liquidated[partyA], "party A is under liquidation");
+        require(quoteIds.length == rates.length && quoteIds.length > 0, "one rate a quote");
+        verify(upnlSig, msg.sender, partyA);
+        int256 availableA = int256(allocatedA[partyA]) + upnlSig.upnlPartyA;
+        availableA -= int256(lockedA[partyA].cva + lockedA[partyA].lf);
+        int256 availableB = int256(allocatedB[msg.sender][partyA]) + upnlSig.upnlPartyB;
+        for (uint256 i = 0; i < quoteIds.length; i++) {
+            int256 moved = charge(quoteIds[i], rates[i], partyA);
+            availableA -= moved;
+            availableB += moved;
+        }
+        require(availableA >= 0, "party A would be insolvent");
+        require(availableB >= 0, "party B would be insolvent");
+        nonceA[partyA] += 1;
+        nonceB[msg.sender][partyA] += 1;
+        emit ChargeFundingRate(msg.sender, partyA, quoteIds, rates);
+    }
+
+    function charge(uint256 id, int256 rate, address partyA) private returns (int256 moved) {
+        Quote storage quote = quotes[id];
+        require(quote.partyA == partyA && quote.partyB == msg.sender, "not a quote of the pair");
+        require(quote.quoteStatus >= 4 && quote.quoteStatus <= 6, "the quote is not open");
+        require(bytes(refusals[id]).length == 0, refusals[id]);
+        uint256 size = rate < 0 ? uint256(-rate) : uint256(rate);
+        require(size <= quote.maxFundingRate, "the rate is above the quote's maximum");
+        uint256 paid = payable_epoch(symbols[quote.symbolId]);
+        require(paid > quote.lastFundingPaymentTimestamp, "the epoch is paid");
+        quote.lastFundingPaymentTimestamp = paid;
+        charges[id] += 1;
+        uint256 difference = quote.openedPrice * size / uint256(E18);
+        bool raises = (rate >= 0) == (quote.positionType == 0);
+        quote.openedPrice = raises ? quote.openedPrice + difference : quote.openedPrice - difference;
+        int256 amount = int256((quote.quantity - quote.closedAmount) * difference / uint256(E18));
+        return rate >= 0 ? amount : -amount;
+    }
+
+    function payable_epoch(Symbol memory symbol) private view returns (uint256) {
+        require(symbol.epoch > 0, "the market has no funding");
+        uint256 latest = block.timestamp / symbol.epoch * symbol.epoch;
+        if (block.timestamp <= latest + symbol.window) {
+            return latest;
+        }
+        require(block.timestamp + symbol.window >= latest + symbol.epoch, "outside of the window");
+        return latest + symbol.epoch;
+    }
+
+    function verify(PairUpnlSig memory sig, address partyB, address partyA) private view {
+        require(block.timestamp <= sig.timestamp + VALID_FOR, "the signature has expired");
+        bytes32 hash = keccak256(
+            abi.encodePacked(
+                address(this), partyB, partyA, nonceB[partyB][partyA], nonceA[partyA],
+                sig.upnlPartyB, sig.upnlPartyA, sig.timestamp, block.chainid
+            )
+        );
+        bytes32 signed = keccak256(abi.encodePacked("\x19Ethereum Signed Message:\n32", hash));
+        bytes memory signature = sig.gatewaySignature;
+        require(signature.length == 65, "no signature");
+        bytes32 r;
+        bytes32 s;
+        uint8 v;
+        assembly {
+            r := mload(add(signature, 32))
+            s := mload(add(signature, 64))
+            v := byte(0, mload(add(signature, 96)))
+        }
+        require(ecrecover(signed, v, r, s) == gateway, "the signature is not of this state");
+    }
+
+    // What the executor asks.
+
+    function getQuote(uint256 id) external view returns (Quote memory) {
+        return quotes[id];
+    }
+
+    function nonceOfPartyA(address partyA) external view returns (uint256) {
+        return nonceA[partyA];
+    }
+
+    function nonceOfPartyB(address partyB, address partyA) external view returns (uint256) {
+        return nonceB[partyB][partyA];
+    }
+
+    function partyAStats(address partyA) external view returns (bool, uint256[13] memory zeros) {
+        return (liquidated[partyA], zeros);
+    }
+
+    function balanceInfoOfPartyA(address partyA) external view returns (uint256[9] memory values) {
+        values[0] = allocatedA[partyA];
+        values[1] = lockedA[partyA].cva;
+        values[2] = lockedA[partyA].lf;
+    }
+
+    function balanceInfoOfPartyB(address partyB, address partyA) external view returns (uint256[9] memory values) {
+        values[0] = allocatedB[partyB][partyA];
+    }
+
+    function getMuonConfig() external pure returns (uint256, uint256) {
+        return (VALID_FOR, VALID_FOR);
+    }
+
+    // What a test sets.
+
+    function setSymbol(uint256 id, uint256 epoch, uint256 window) external {
+        symbols[id] = Symbol(epoch, window);
+    }
+
+    function open(Seed[] calldata seeds) external {
+        for (uint256 i = 0; i < seeds.length; i++) {
+            Quote storage quote = quotes[++lastId];
+            quote.id = lastId;
+            quote.symbolId = seeds[i].symbolId;
+            quote.positionType = seeds[i].positionType;
+            quote.openedPrice = quote.initialOpenedPrice = seeds[i].openedPrice;
+            quote.quantity = seeds[i].quantity;
+            quote.maxFundingRate = seeds[i].maxFundingRate;
+            quote.partyA = seeds[i].partyA;
+            quote.partyB = seeds[i].partyB;
+            quote.quoteStatus = 4;
+        }
+    }
+
+    function fund(address partyB, address partyA, uint256 amountA, uint256 amountB, uint256 cva) external {
+        allocatedA[partyA] = amountA;
+        allocatedB[partyB][partyA] = amountB;
+        lockedA[partyA].cva = cva;
+    }
+
+    function act(address partyB, address partyA) external {
+        nonceA[partyA] += 1;
+        nonceB[partyB][partyA] += 1;
+    }
+
+    function setStatus(uint256 id, uint8 status) external {
+        quotes[id].quoteStatus = status;
+    }
+
+    function refuse(uint256 id, string calldata reason) external {
+        refusals[id] = reason;
+    }
+
+    function setPaused(bool value) external {
+        paused = value;
+    }
+
+    function setLiquidated(address partyA, bool value) external {
+        liquidated[partyA] = value;
+    }
+}

@@ -1,0 +1,81 @@
+"""The executor as a process of its own, so that it can be killed: ``Funder``.
+
+As a program it is ``tidemark funder`` with an executor's place free again sooner after it was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streams.funding.process import run
+from streams.settings import load_settings
+from tidemark.running import log_to_stderr, run_until_stopped
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
+    from streams.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+LEASE_TTL_MS = 750
+
+
+class Funder:
+    """The process, as its parent sees it."""
+
+    def __init__(self, process: Process, log: Path) -> None:
+        self._process = process
+        self.log = log
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has become the one executor."""
+        return "funder ready" in self.log.read_text()
+
+    @property
+    def code(self) -> int | None:
+        return self._process.returncode
+
+    def signal(self, sign: int) -> None:
+        self._process.send_signal(sign)
+
+    async def kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+
+    async def wait(self) -> None:
+        await self._process.wait()
+
+
+async def start_funder(settings: Settings, name: str, directory: Path) -> Funder:
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")}
+    plain = settings.model_dump(mode="json", exclude_none=True)
+    for deployment, secrets in settings.deployments.items():
+        cells = plain["deployments"][deployment]
+        cells["rpc"] = [one.get_secret_value() for one in secrets.rpc]
+        for field in ("key", "muon"):
+            secret = getattr(secrets.funding, field)
+            if secret is not None:
+                cells["funding"][field] = secret.get_secret_value()
+    environment |= {
+        f"TIDEMARK_{field.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for field, value in plain.items()
+    }
+    log = directory / f"funder-{uuid.uuid4().hex[:8]}.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.evm.funder", name), cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+    return Funder(process, log)
+
+
+if __name__ == "__main__":
+    log_to_stderr()
+    run_until_stopped(run(load_settings(), sys.argv[1], lease_ttl_ms=LEASE_TTL_MS))

@@ -1,0 +1,293 @@
+"""A deployment with accounts and open quotes: on the chain, and as the tables have it."""
+
+from __future__ import annotations
+
+import random
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from models.account_events import AccountCheckpoint, Transaction
+from models.chain import Checkpoint, PartyBView, QuoteView, RawLog
+from models.codec import encode_row
+from models.ids import account_key, mark_key, market_key
+from models.instruments import FundingTerms, Instrument, encode_instrument
+from models.money import E18
+from models.prices import Mark, encode_mark
+from models.symmio.abi import CATALOGUE
+from models.symmio.account import AccountRow, advance, encode_account
+from models.symmio.markets import Market, encode_market
+from models.watermarks import DeploymentWatermark, encode_watermark
+from streams.clock import now_ms
+from streams.funding.journal import read_journal
+from streams.funding.records import Frozen, Missed, Outcome
+from streams.funding.records import Transaction as Sent
+from streams.topics import ACCOUNTS, INSTRUMENTS, MARKETS, MARKS, WATERMARKS, changelog_name
+from tests.evm.anvil import CHAIN_ID, Anvil, Contract, key_of, running_anvil
+from tests.evm.flaky import Flaky, running_flaky
+from tests.evm.gateway import KEY, Gateway, running_gateway
+from tests.support.records import create_all
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from streams.funding.records import Record
+    from streams.settings import Settings
+
+NAME = "main"
+EPOCH_S, WINDOW_S = 14_400, 420
+MARKS_E18 = {1: 110 * E18, 2: 19 * E18}
+VENUE_RATES_E18 = {1: E18 // 5_000, 2: -E18 // 8_000}
+SIGNER = key_of("signer")
+GENEROUS = E18 // 10
+_SYMBOLS = {1: "AAAUSDT", 2: "BBBUSDT"}
+_SEED = "(address,address,uint256,uint8,uint256,uint256,uint256)"
+
+
+class Opened(NamedTuple):
+    """A quote that was open before anything was charged; its id is its place in the list, from 1 on."""
+
+    party_a: str
+    symbol_id: int
+    position_type: int
+    quantity: int
+    opened_price: int
+    max_funding_rate: int
+
+
+def account(number: int) -> str:
+    return f"0x{0xA000 + number:040x}"
+
+
+def quotes_of(sizes: Sequence[int], seed: int) -> list[Opened]:
+    """As many quotes for each account as ``sizes`` says, in a random order of creation."""
+    draw = random.Random(seed)
+    quotes = []
+    for number, size in enumerate(sizes):
+        for _ in range(size):
+            symbol_id = draw.choice((1, 2))
+            opened = MARKS_E18[symbol_id] * draw.randint(800_000_001, 1_200_000_000) // 10**9
+            quantity = draw.randint(1, 10**20)
+            quotes.append(Opened(account(number), symbol_id, draw.choice((0, 1)), quantity, opened, GENEROUS))
+    draw.shuffle(quotes)
+    return quotes
+
+
+class Scene:
+    """Chain, contracts, Muon and topics of one test."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        chain: Anvil,
+        *,
+        diamond: Contract,
+        gateway: Gateway,
+        node: Flaky,
+        party_b: str,
+    ) -> None:
+        self.settings = settings
+        self.chain = chain
+        self.diamond = diamond
+        self.gateway = gateway
+        self.node = node
+        self.party_b = party_b
+        self.quotes: list[Opened] = []
+        self._rows: dict[str, AccountRow] = {}
+
+    async def open(self, quotes: Sequence[Opened]) -> None:
+        """Open quotes on the chain, and write the rows that a worker makes of the accounts as they then stand."""
+        self.quotes = list(quotes)
+        for party_a in sorted({quote.party_a for quote in quotes}):
+            await self.diamond.send("fund", self.party_b, party_a, 10**6 * E18, 10**6 * E18, E18)
+        for start in range(0, len(quotes), 40):
+            seeds = [
+                (q.party_a, self.party_b, q.symbol_id, q.position_type, q.quantity, q.opened_price, q.max_funding_rate)
+                for q in quotes[start : start + 40]
+            ]
+            await self.diamond.send("open", seeds)
+        for party_a in sorted({quote.party_a for quote in quotes}):
+            self._rows[party_a] = advance(None, self._checkpoint(party_a))
+        rows: dict[tuple[str, bytes], Mapping[str, Any]] = {
+            (ACCOUNTS, account_key(NAME, party_a)): encode_account(row) for party_a, row in self._rows.items()
+        }
+        for symbol_id, symbol in _SYMBOLS.items():
+            key = mark_key("venue", symbol)
+            mark = Mark(MARKS_E18[symbol_id], None, VENUE_RATES_E18[symbol_id], None, now_ms(), now_ms(), symbol_id)
+            rows[MARKS, key] = encode_mark(mark)
+            rows[INSTRUMENTS, key] = encode_instrument(Instrument(funding=FundingTerms(28_800, None, None, now_ms())))
+            market = Market(
+                symbol_id,
+                name=symbol,
+                is_valid=True,
+                funding_rate_epoch_duration_s=EPOCH_S,
+                funding_rate_window_s=WINDOW_S,
+            )
+            rows[MARKETS, market_key(NAME, symbol_id)] = encode_market(market)
+        for number in range(self.settings.topics.partitions):
+            watermark = DeploymentWatermark(head_time_s=2**40)
+            rows[WATERMARKS, f"{NAME}:{number}".encode()] = encode_watermark(watermark)
+        await self.write(rows)
+
+    async def write(self, rows: Mapping[tuple[str, bytes], Mapping[str, Any]], version: int = 1) -> None:
+        """Write rows of tables, as their owner would."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.settings.bootstrap)
+        await producer.start()
+        try:
+            for (table, key), body in rows.items():
+                await producer.send(changelog_name(self.settings, table), encode_row(1, version, body), key=key)
+        finally:
+            await producer.stop()
+
+    async def records(self) -> list[Record]:
+        """What is on record; the newest of each key, and older ones."""
+        return [record async for record in read_journal(self.settings, NAME)]
+
+    async def outcomes(self) -> dict[str, Outcome]:
+        """The newest outcome of each account."""
+        return {one.party_a: one for one in await self.records() if isinstance(one, Outcome)}
+
+    async def frozen(self) -> list[Frozen]:
+        return [one for one in await self.records() if isinstance(one, Frozen)]
+
+    async def missed(self) -> list[Missed]:
+        return [one for one in await self.records() if isinstance(one, Missed)]
+
+    async def sent(self) -> list[Sent]:
+        """The newest record of each nonce."""
+        return list({one.nonce: one for one in await self.records() if isinstance(one, Sent)}.values())
+
+    async def charges(self) -> list[tuple[int, RawLog]]:
+        """Every ChargeFundingRate log that stands in the chain, with its block."""
+        topic0 = next(one.topic0 for one in CATALOGUE.values() if one.name == "ChargeFundingRate")
+        logs = await self.chain.ask(
+            "eth_getLogs", {"address": self.diamond.address, "fromBlock": "0x0", "topics": [topic0]}
+        )
+        return [
+            (
+                int(one["blockNumber"], 16),
+                RawLog(
+                    one["address"].lower(),
+                    tuple(one["topics"]),
+                    one["data"],
+                    one["transactionHash"],
+                    int(one["transactionIndex"], 16),
+                    int(one["logIndex"], 16),
+                ),
+            )
+            for one in logs
+        ]
+
+    async def folded_prices(self) -> dict[int, int]:
+        """The opened price of every quote, as the tables make it of the logs."""
+        rows = dict(self._rows)
+        for number, (block, log) in enumerate(await self.charges()):
+            party_a = "0x" + log.data[2 + 64 + 24 : 2 + 128]
+            record = Transaction((1_000 + number, log.tx_index), block, 1_700_000_000, log.tx, (log,))
+            rows[party_a] = advance(rows[party_a], record, final=-1)
+        assert all(row.suspect is None for row in rows.values())
+        return {quote_id: quote.opened_price for row in rows.values() for quote_id, quote in row.state.quotes.items()}
+
+    async def contract_prices(self) -> dict[int, int]:
+        """The same, as the contract says."""
+        prices = {}
+        for quote_id in range(1, len(self.quotes) + 1):
+            data = self.diamond.data("getQuote", quote_id)
+            answer = await self.chain.ask("eth_call", {"to": self.diamond.address, "data": data}, "latest")
+            prices[quote_id] = int(answer[2 + 64 * 6 : 2 + 64 * 7], 16)
+        return prices
+
+    def _checkpoint(self, party_a: str) -> AccountCheckpoint:
+        nothing = ("0",) * 9
+        views = tuple(
+            QuoteView(
+                quote_id=quote_id,
+                symbol_id=quote.symbol_id,
+                position_type=quote.position_type,
+                order_type=0,
+                status=4,
+                party_b=self.party_b,
+                whitelist=(),
+                requested_open_price=str(quote.opened_price),
+                market_price=str(quote.opened_price),
+                opened_price=str(quote.opened_price),
+                initial_opened_price=str(quote.opened_price),
+                quantity=str(quote.quantity),
+                closed_amount="0",
+                avg_closed_price="0",
+                requested_close_price="0",
+                quantity_to_close="0",
+                locked=("0",) * 4,
+                initial_locked=("0",) * 4,
+                trading_fee="0",
+                deadline_s="0",
+                parent_id=0,
+                max_funding_rate=str(quote.max_funding_rate),
+            )
+            for quote_id, quote in enumerate(self.quotes, 1)
+            if quote.party_a == party_a
+        )
+        checkpoint = Checkpoint(
+            block=1,
+            hash="0x01",
+            time_s=1_700_000_000,
+            account=party_a,
+            owner=None,
+            multi_account=None,
+            name=None,
+            balances=nothing,
+            liquidated=False,
+            reimbursement="0",
+            party_bs=(PartyBView(self.party_b, nothing),),
+            quotes=views,
+        )
+        return AccountCheckpoint((1, -1), checkpoint)
+
+
+@asynccontextmanager
+async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: object) -> AsyncIterator[Scene]:
+    """A chain that is in no window; ``party_b`` is ``key`` or ``contract``."""
+    async with AsyncExitStack() as stack:
+        chain = await stack.enter_async_context(running_anvil())
+        # In the middle of an epoch, whatever the time of day: far from every window.
+        await chain.go_to(await next_window_s(chain) + EPOCH_S // 2)
+        diamond = await chain.deploy("FundingDiamond", ["address"], [KEY.address])
+        signer = SIGNER.address.lower()
+        await chain.make_rich(signer)
+        if party_b == "key":
+            hedger = signer
+        else:
+            caller = await chain.deploy("TrustedCaller", ["address", "address"], [diamond.address, signer])
+            hedger = caller.address
+        for symbol_id in _SYMBOLS:
+            await diamond.send("setSymbol", symbol_id, EPOCH_S, WINDOW_S)
+        gateway = await stack.enter_async_context(running_gateway(chain, diamond))
+        node = await stack.enter_async_context(running_flaky(chain.url))
+        configured = settings(
+            topics={"partitions": 2},
+            deployments={
+                NAME: {
+                    "chain_id": CHAIN_ID,
+                    "diamond": diamond.address,
+                    "rpc": [node.url],
+                    "poll_interval_ms": 100,
+                    "default_sources": ["venue"],
+                    "default_max_age_ms": 3_600_000,
+                    "funding": {
+                        "party_b": hedger,
+                        "key": SIGNER.key.hex(),
+                        "muon": gateway.url,
+                        "concurrency": 4,
+                        **funding,
+                    },
+                }
+            },
+        )
+        await create_all(configured)
+        yield Scene(configured, chain, diamond=diamond, gateway=gateway, node=node, party_b=hedger)
+
+
+async def next_window_s(chain: Anvil) -> int:
+    """The time at which the next epoch begins."""
+    return (await chain.time_s() // EPOCH_S + 1) * EPOCH_S

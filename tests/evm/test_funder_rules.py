@@ -1,0 +1,240 @@
+"""What the executor charges, and what it does not: one executor, in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from models.money import E18
+from models.symmio.funding_plan import Charge
+from streams.funding.journal import Fenced, Journal, read_journal
+from streams.funding.process import plan, run
+from streams.funding.records import Epoch, Missed
+from tests.evm.funder import start_funder
+from tests.evm.market import EPOCH_S, GENEROUS, NAME, WINDOW_S, Opened, account, next_window_s, scene
+from tests.support.eventually import eventually
+from tests.support.records import create_all
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from streams.settings import Settings
+    from tests.evm.market import Scene
+
+YES, NO = True, False
+LONG, SHORT = 0, 1
+
+
+def quote(number: int, side: int = LONG, *, opened: int = 100 * E18, most: int = GENEROUS) -> Opened:
+    return Opened(account(number), 1, side, 10 * E18, opened, most)
+
+
+@asynccontextmanager
+async def funder(one: Scene) -> AsyncIterator[asyncio.Task[None]]:
+    """An executor, for as long as the block lasts."""
+    task = asyncio.create_task(run(one.settings, NAME, lease_ttl_ms=1_000))
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def done(one: Scene, accounts: int) -> None:
+    async def all_told() -> bool:
+        return len(await one.outcomes()) == accounts
+
+    await eventually(all_told, timeout_s=30)
+
+
+async def test_long_pays_on_the_mark_and_short_gets_its_share_once_a_pause_is_over(
+    settings: Callable[..., Settings],
+) -> None:
+    async with scene(settings, party_b="key") as one:
+        await one.open([quote(0, LONG), quote(0, SHORT), quote(1, most=0)])
+        await one.diamond.send("setPaused", YES)
+        await one.chain.go_to(await next_window_s(one.chain) + 1)
+
+        async with funder(one):
+            await eventually(lambda: one.gateway.signed >= 2)
+            await one.diamond.send("setPaused", NO)
+            await done(one, 2)
+
+        # 0.0002 an 8 h interval is 0.0001 an epoch, of a mark of 110 for 10 bought at 100; the short gets 0.75 of it.
+        prices = await one.contract_prices()
+        assert {1: 100_011 * E18 // 1_000, 2: 10_000_825 * E18 // 100_000, 3: 100 * E18} == prices
+        assert prices == await one.folded_prices()
+        outcomes = await one.outcomes()
+        assert ((1, 2), {}) == (outcomes[account(0)].paid, outcomes[account(0)].culprits)
+        assert ((), (3,), {3: ("0", str(11 * E18 // 100_000))}) == (
+            outcomes[account(1)].paid,
+            outcomes[account(1)].free,
+            outcomes[account(1)].clipped,
+        )
+
+
+async def test_what_an_account_cannot_bear_is_missed_and_never_charged_later(settings: Callable[..., Settings]) -> None:
+    async with scene(settings, party_b="contract") as one:
+        await one.open([quote(0), quote(1), quote(2, SHORT), quote(3), quote(3)])
+        funds = 10**6 * E18
+        one.gateway.upnl = {account(0): (E18 - funds, 0), account(2): (0, -funds)}
+        await one.diamond.send("setLiquidated", account(1), YES)
+        pays_s = await next_window_s(one.chain)
+        await one.chain.go_to(pays_s + 1)
+
+        async with funder(one):
+            await done(one, 1)
+            await one.chain.go_to(pays_s + WINDOW_S + 1)
+            one.gateway.upnl = {}
+            await one.diamond.send("setLiquidated", account(1), NO)
+            await done(one, 4)
+        await one.chain.go_to(pays_s + EPOCH_S + WINDOW_S + 1)
+        async with funder(one):
+
+            async def is_told() -> bool:
+                return [(EPOCH_S, WINDOW_S, pays_s + EPOCH_S)] == [missed.epoch for missed in await one.missed()]
+
+            await eventually(is_told)
+
+        outcomes = await one.outcomes()
+        reasons = {quote_id: said for told in outcomes.values() for quote_id, said in told.missed.items()}
+        assert {
+            1: "party A would be insolvent, by 110000000000000000 e-18",
+            2: "the account is under liquidation",
+            3: "party B would be insolvent, by 82500000000000000 e-18",
+        } == reasons
+        assert [4, 5] == [quote_id for told in outcomes.values() for quote_id in told.paid]
+        assert [0, 0, 0, 1, 1] == [await one.diamond.number("charges", quote_id) for quote_id in range(1, 6)]
+
+
+async def test_what_waits_is_sent_with_higher_fees_and_taken_back_when_the_window_closes(
+    settings: Callable[..., Settings],
+) -> None:
+    async with scene(settings, party_b="key", replace_after_s=0.1) as one:
+        await one.open([quote(0)])
+        pays_s = await next_window_s(one.chain)
+        await one.chain.go_to(pays_s + 1)
+        await one.chain.ask("evm_setAutomine", NO)
+
+        async with funder(one):
+
+            async def is_replaced() -> bool:
+                return any(len(sent.hashes) > 1 for sent in await one.sent())
+
+            await eventually(is_replaced)
+            await one.chain.ask("evm_mine")
+            await done(one, 1)
+            assert 1 == len(await one.charges())
+
+            await one.chain.go_to(pays_s + EPOCH_S + 1)
+
+            async def is_sent_again() -> bool:
+                return len(await one.frozen()) == 2 and any(sent.state == "sent" for sent in await one.sent())
+
+            await eventually(is_sent_again)
+            await one.chain.ask("evm_increaseTime", WINDOW_S)
+
+            async def is_taken_back() -> bool:
+                return any(sent.cancels for sent in await one.sent())
+
+            await eventually(is_taken_back)
+            await one.chain.ask("evm_mine")
+
+            async def is_missed() -> bool:
+                return {1: "its turn did not come before the window closed"} == (await one.outcomes())[
+                    account(0)
+                ].missed
+
+            await eventually(is_missed)
+            assert 1 == len(await one.charges())
+
+
+async def test_what_leaves_the_chain_with_its_block_is_charged_again(settings: Callable[..., Settings]) -> None:
+    async with scene(settings, party_b="contract", batch=1) as one:
+        await one.open([quote(0), quote(0, SHORT)])
+        await one.chain.go_to(await next_window_s(one.chain) + 1)
+
+        async with funder(one):
+            await done(one, 1)
+            await one.chain.ask("anvil_reorg", 2, [])
+
+            async def are_charged() -> bool:
+                return [1, 1] == [await one.diamond.number("charges", quote_id) for quote_id in (1, 2)]
+
+            await eventually(are_charged)
+
+        assert 2 == len(await one.charges())
+        assert await one.contract_prices() == await one.folded_prices()
+
+
+async def test_before_the_epoch_where_that_is_set_and_as_the_plan_said(settings: Callable[..., Settings]) -> None:
+    async with scene(settings, party_b="key", when="before", charge_on="opened", batch=1) as one:
+        await one.open([quote(0), quote(0, SHORT, most=10)])
+        pays_s = await next_window_s(one.chain)
+        (planned,) = await plan(one.settings, NAME)
+        await one.chain.go_to(pays_s - 10)
+
+        async with funder(one):
+            await done(one, 1)
+            await one.chain.go_to(pays_s + 1)
+
+        rate, gets = E18 // 10_000, -E18 * 3 // 40_000
+        assert {account(0): [(1, Charge(1, rate, rate)), (2, Charge(2, -10, gets))]} == planned.charges
+        assert (EPOCH_S, WINDOW_S, pays_s) == planned.frozen.epoch
+        assert (1, 2) == (await one.outcomes())[account(0)].paid
+        prices = {1: 100 * E18 + 100 * rate, 2: 100 * E18 + 1_000}
+        assert prices == await one.contract_prices()
+        assert 2 == len(await one.charges())
+
+
+async def test_a_journal_takes_nothing_more_once_another_one_has_begun(settings: Callable[..., Settings]) -> None:
+    one = settings(topics={"partitions": 2})
+    await create_all(one)
+    missed = [Missed(Epoch(EPOCH_S, WINDOW_S, pays_s), pays_s, pays_s + WINDOW_S) for pays_s in (0, EPOCH_S)]
+    journals = [Journal(one, NAME) for _ in missed]
+    writing = []
+    try:
+        for journal, record in zip(journals, missed, strict=True):
+            await journal.start()
+            writing.append(asyncio.create_task(journal.run()))
+            await journal.write([record])
+        with pytest.raises(Fenced, match="another one has started"):
+            await journals[0].write([missed[0]])
+        with pytest.raises(Fenced):
+            await writing[0]
+        found = [record async for record in read_journal(one, NAME)]
+        assert set(missed) == set(found)
+    finally:
+        for task in writing:
+            task.cancel()
+        await asyncio.wait(writing)
+        for journal in journals:
+            await journal.stop()
+
+
+async def test_who_was_paused_and_replaced_ends(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    async with scene(settings, party_b="key") as one:
+        await one.open([quote(0)])
+        first = await start_funder(one.settings, NAME, tmp_path)
+        try:
+            await eventually(lambda: first.is_ready, timeout_s=30)
+            second = await start_funder(one.settings, NAME, tmp_path)
+            try:
+                first.signal(signal.SIGSTOP)
+                await eventually(lambda: second.is_ready, timeout_s=30)
+                first.signal(signal.SIGCONT)
+                await asyncio.wait_for(first.wait(), 20)
+                await one.chain.go_to(await next_window_s(one.chain) + 1)
+                await done(one, 1)
+            finally:
+                await second.kill()
+        finally:
+            await first.kill()
+        assert "another one" in first.log.read_text()
+        assert 1 == len(await one.charges())

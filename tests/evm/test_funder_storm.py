@@ -1,0 +1,160 @@
+"""500 quotes of 40 accounts are charged once each, whatever happens to executor, node and chain meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from models.symmio.abi import decode_log
+from models.symmio.events import ChargeFundingRate
+from models.symmio.funding_plan import ChainQuote, ChargeOn, Terms, charge_of, price_after
+from models.symmio.state import PositionType, QuoteStatus
+from tests.evm.funder import Funder, start_funder
+from tests.evm.market import EPOCH_S, NAME, WINDOW_S, Opened, account, next_window_s, quotes_of, scene
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from streams.settings import Settings
+    from tests.evm.market import Scene
+
+SIZES = (100, 80, 70, 60, 60, *(4,) * 25, *(3,) * 10)
+REFUSED, CLOSED, CLIPPED = (7, 250, 251), 99, (3, 30, 300)
+CLIPPED_TO = 10**12
+CLOSED_STATUS = 7
+
+
+class Killer:
+    """Two executors at any time; the one that works is killed, and another one is started in its place."""
+
+    def __init__(self, one: Scene, directory: Path) -> None:
+        self._one = one
+        self._directory = directory
+        self._draw = random.Random(11)
+        self.started: list[Funder] = []
+
+    async def start(self) -> None:
+        self.started.append(await start_funder(self._one.settings, NAME, self._directory))
+
+    @property
+    def living(self) -> list[Funder]:
+        return [one for one in self.started if one.code is None]
+
+    @property
+    def working(self) -> list[Funder]:
+        return [one for one in self.living if one.is_ready]
+
+    async def kill_one(self) -> None:
+        await eventually(lambda: len(self.working) == 1, timeout_s=30)
+        await asyncio.sleep(self._draw.random())
+        await self.working[0].kill()
+        await self.start()
+
+    async def end(self) -> None:
+        for one in self.living:
+            await one.kill()
+
+
+async def meddle(one: Scene) -> None:
+    """Others act for the accounts all the time: signatures fetched before are stale."""
+    draw = random.Random(5)
+    while True:
+        await one.diamond.send("act", one.party_b, account(draw.randrange(6)))
+        await asyncio.sleep(draw.random() * 1.5)
+
+
+@pytest.mark.parametrize(("party_b", "kills"), [("key", 8), ("contract", 7)])
+async def test_each_quote_is_charged_once(
+    settings: Callable[..., Settings], tmp_path: Path, party_b: str, kills: int
+) -> None:
+    quotes = quotes_of(SIZES, seed=3)
+    for quote_id in CLIPPED:
+        quotes[quote_id - 1] = quotes[quote_id - 1]._replace(max_funding_rate=CLIPPED_TO)
+    async with scene(settings, party_b=party_b, concurrency=4) as one:
+        await one.open(quotes)
+        for quote_id in REFUSED:
+            await one.diamond.send("refuse", quote_id, "the quote is cursed")
+        await one.diamond.send("setStatus", CLOSED, CLOSED_STATUS)
+        await one.chain.mine_every(1)
+        pays_s = await next_window_s(one.chain)
+        await one.chain.go_to(pays_s + 1)
+        killer = Killer(one, tmp_path)
+        meddling = asyncio.create_task(meddle(one))
+        one.node.odds = 0.04
+        try:
+            await killer.start()
+            await killer.start()
+            for number in range(kills):
+                await killer.kill_one()
+                if number == kills // 2:
+                    await one.chain.ask("anvil_reorg", 2, [])
+            meddling.cancel()
+            with suppress(asyncio.CancelledError):
+                await meddling
+            # Every one of them was killed with work left to do.
+            assert len(await one.outcomes()) < len(SIZES)
+            one.node.hangs = 1
+
+            async def all_told() -> bool:
+                return len(await one.outcomes()) == len(SIZES)
+
+            await eventually(all_told, timeout_s=60)
+        finally:
+            meddling.cancel()
+            await killer.end()
+        await one.chain.mine_every(0)
+        await expect_charged_once(one, pays_s)
+        assert 1 <= one.node.failed
+
+
+async def expect_charged_once(one: Scene, pays_s: int) -> None:
+    spared = {*REFUSED, CLOSED}
+    charged: Counter[int] = Counter()
+    for block, log in await one.charges():
+        event = decode_log(log)
+        assert isinstance(event, ChargeFundingRate)
+        charged.update(event.quote_ids)
+        assert pays_s <= await one.chain.time_s(hex(block)) <= pays_s + WINDOW_S
+    everything = set(range(1, len(one.quotes) + 1))
+    assert dict.fromkeys(everything - spared, 1) == charged
+
+    (frozen,) = await one.frozen()
+    expected = {
+        quote_id: quote.opened_price
+        if quote_id in spared
+        else charged_price(quote_id, quote, one.party_b, frozen.markets[quote.symbol_id].terms)
+        for quote_id, quote in enumerate(one.quotes, 1)
+    }
+    assert expected == await one.contract_prices()
+    assert expected == await one.folded_prices()
+
+    outcomes = await one.outcomes()
+    assert everything - spared == {quote_id for told in outcomes.values() for quote_id in told.paid}
+    culprits = {quote_id: said for told in outcomes.values() for quote_id, said in told.culprits.items()}
+    assert dict.fromkeys(REFUSED, "the quote is cursed") | {CLOSED: "it is not open"} == culprits
+    assert set(CLIPPED) == {quote_id for told in outcomes.values() for quote_id in told.clipped}
+    assert all(not told.missed for told in outcomes.values())
+    assert (EPOCH_S, WINDOW_S, pays_s) == frozen.epoch
+
+
+def charged_price(quote_id: int, quote: Opened, party_b: str, terms: Terms) -> int:
+    on_chain = ChainQuote(
+        quote_id,
+        quote.symbol_id,
+        PositionType(quote.position_type),
+        quote.party_a,
+        party_b,
+        QuoteStatus.OPENED,
+        quote.opened_price,
+        quote.quantity,
+        quote.max_funding_rate,
+        0,
+    )
+    return price_after(on_chain, charge_of(on_chain, terms, ChargeOn.MARK).rate_e18)
