@@ -56,7 +56,7 @@ lock: ## Pin every dependency anew, with hashes
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group dev $(LOCK) --output-file requirements/dev.txt
 	rm -rf $(VENV)-lock
 
-LOCK := --quiet --universal --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url
+LOCK := --quiet --universal --no-strip-extras --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url
 
 $(VENV)/bin/python:
 	@PYTHON="$(PYTHON)" sh .ci/needs

@@ -27,6 +27,7 @@ from streams.settings import ApiLimitSettings, ApiSettings, DeploymentSettings, 
 from streams.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
 from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
 from tests.support.changelog import changelogs
+from tests.support.contract import validate_server_message
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, deployment_body, e18, valuation_body
 from tests.support.pipeline import free_port
@@ -420,6 +421,8 @@ class Follower:
         wanted = {"account": self.keys, "valuations": self.keys}
         async with aiohttp.ClientSession() as session:
             async for message in follow(session, url, self.model, wanted, interval_ms=0):
+                if message["type"] != "disconnected":
+                    validate_server_message(message)
                 self.came.append(message["type"])
                 for watched, held in self.model.held.items():
                     if held.seq < before.get(watched, []):

@@ -28,6 +28,7 @@ from api.tokens import authenticator_of
 from api.totals import Totals
 from streams.leases import Leases
 from tests.support.api import FakeInterest
+from tests.support.contract import validate_server_message
 from tests.support.replica import Wire
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ class Line(Wire):
         await asyncio.sleep(wait_s)
         for _ in range(5):
             await asyncio.sleep(0)
-        return self.read()
+        came = self.read()
+        for message in came:
+            validate_server_message(message)
+        return came
 
 
 class _Lines(Connections):
