@@ -16,15 +16,16 @@ from models.ids import account_key, split_key
 from models.symmio.position_states import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from api.feeds import RowFeed
 
 State = dict[str, Any]
 Newness = tuple[int, int, list[int], str]
 
-# A full row takes 300 µs to decode: a few ms between two chances for others.
+# A full row takes 300 µs to decode, a look at an account 3 µs: a few ms between two chances for others.
 _ROWS_BETWEEN_YIELDS = 20
+_ACCOUNTS_BETWEEN_YIELDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class Wanted:
     modified_since_s: int | None = None
     states: frozenset[str] = frozenset()
     symbols: frozenset[int] | None = None
+
+
+ANYTHING = Wanted()
 
 
 class Found(NamedTuple):
@@ -72,43 +76,57 @@ class PositionStateSearch:
         self._symbol_of = symbol_of
         self._accounts: dict[bytes, _Account] = {}
         self._changed = set(self._rows)
-        self._refreshing = asyncio.Lock()
+        self._scanning = asyncio.Lock()
         feed.listen(self._heard)
 
     async def find(self, deployment: str, wanted: Wanted, start: int, size: int) -> tuple[int, list[Found]]:
         """How many states there are as wanted, and those from ``start`` on, newest first."""
+        end = start + size
         if wanted.address is not None:
-            keys: Collection[bytes] = (account_key(deployment, wanted.address),)
-        else:
+            keys = [account_key(deployment, wanted.address)] if self._allows(deployment, wanted.address) else []
+            count, newest = await self._of(keys, wanted, end)
+            return count, newest[start:]
+        # One at a time: each alone may take all the time that others leave.
+        async with self._scanning:
             await self._refresh()
-            prefix = f"{deployment}:".encode()
-            keys = [key for key, account in self._accounts.items() if key.startswith(prefix) and _may(account, wanted)]
-        keys = [key for key in keys if self._allows(*split_key(key))]
-        if wanted.address is None and wanted.quote_id is None and not wanted.states and wanted.symbols is None:
-            return await self._newest(keys, wanted, start, size)
-        found = await self._of(keys, wanted)
-        return len(found), found[start : start + size]
+            count, keys = await self._candidates(deployment, wanted, end)
+            found, newest = await self._of(keys, wanted, end)
+        return (count if wanted == ANYTHING else found), newest[start:]
 
-    async def _newest(self, keys: Sequence[bytes], wanted: Wanted, start: int, size: int) -> tuple[int, list[Found]]:
-        """The newest of many accounts are in those whose newest is newest: no others are read."""
-        if wanted.created_since_s is None and wanted.modified_since_s is None:
-            count = sum(self._accounts[key].states for key in keys)
-            keys = nlargest(start + size, keys, key=lambda key: self._accounts[key].newest)
-            return count, (await self._of(keys, wanted))[start : start + size]
-        found = await self._of(keys, wanted)
-        return len(found), found[start : start + size]
+    async def _candidates(self, deployment: str, wanted: Wanted, end: int) -> tuple[int, list[bytes]]:
+        """How many states the accounts have that may have any as wanted, and which accounts are to be read.
 
-    async def _of(self, keys: Collection[bytes], wanted: Wanted) -> list[Found]:
-        found: list[Found] = []
-        for at, key in enumerate(keys):
+        The newest ``end`` states of all are in the ``end`` accounts whose newest is newest: no others are read.
+        """
+        prefix, states = f"{deployment}:".encode(), 0
+        keys: list[bytes] = []
+        for at, (key, account) in enumerate(self._accounts.items(), start=1):
+            if key.startswith(prefix) and _may(account, wanted) and self._allows(*split_key(key)):
+                states += account.states
+                keys.append(key)
+            if at % _ACCOUNTS_BETWEEN_YIELDS == 0:
+                if wanted == ANYTHING:
+                    keys = nlargest(end, keys, key=self._newest)
+                await asyncio.sleep(0)
+        return states, nlargest(end, keys, key=self._newest) if wanted == ANYTHING else keys
+
+    def _newest(self, key: bytes) -> Newness:
+        return self._accounts[key].newest
+
+    async def _of(self, keys: Sequence[bytes], wanted: Wanted, end: int) -> tuple[int, list[Found]]:
+        """How many states of the accounts are as wanted, and the newest ``end`` of them."""
+        count, newest = 0, list[Found]()
+        for at, key in enumerate(keys, start=1):
             row = self._rows.get(key)
             if row is not None:
                 states = shown(decode_row(row).body)
-                found += [Found(key, state) for state in states if self._is_wanted(key, state, wanted)]
-            if at % _ROWS_BETWEEN_YIELDS == _ROWS_BETWEEN_YIELDS - 1:
+                found = [Found(key, state) for state in states if self._is_wanted(key, state, wanted)]
+                count += len(found)
+                newest += found
+            if at % _ROWS_BETWEEN_YIELDS == 0:
+                newest = nlargest(end, newest, key=_newness)
                 await asyncio.sleep(0)
-        found.sort(key=lambda one: _newness(one.state), reverse=True)
-        return found
+        return count, nlargest(end, newest, key=_newness)
 
     def _is_wanted(self, key: bytes, state: State, wanted: Wanted) -> bool:
         ids = (state.get("quote_id"), state.get("temp_quote_id"))
@@ -132,15 +150,14 @@ class PositionStateSearch:
         self._changed.update(keys)
 
     async def _refresh(self) -> None:
-        async with self._refreshing:
-            changed, self._changed = self._changed, set()
-            try:
-                while changed:
-                    for _ in range(min(len(changed), _ROWS_BETWEEN_YIELDS)):
-                        self._read(changed.pop())
-                    await asyncio.sleep(0)
-            finally:
-                self._changed |= changed
+        changed, self._changed = self._changed, set()
+        try:
+            while changed:
+                for _ in range(min(len(changed), _ROWS_BETWEEN_YIELDS)):
+                    self._read(changed.pop())
+                await asyncio.sleep(0)
+        finally:
+            self._changed |= changed
 
     def _read(self, key: bytes) -> None:
         row = self._rows.get(key)
@@ -150,7 +167,7 @@ class PositionStateSearch:
             return
         ids = (state.get(name) for state in states for name in ("quote_id", "temp_quote_id"))
         self._accounts[key] = _Account(
-            newest=max(map(_newness, states)),
+            newest=max(_newness(Found(key, state)) for state in states),
             states=len(states),
             quotes=frozenset(one for one in ids if one is not None),
         )
@@ -163,7 +180,8 @@ def _may(account: _Account, wanted: Wanted) -> bool:
     )
 
 
-def _newness(state: State) -> Newness:
+def _newness(found: Found) -> Newness:
+    state = found.state
     return state["modify_time"], state["create_time"], state.get("at", []), state["id"]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 from aiohttp import WSCloseCode, WSMsgType
 
@@ -14,7 +15,7 @@ from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
 from api.dialects.symmio.frames import parse_address
 from api.metrics import POSITION_STATE_WS
-from models.codec import decode_row
+from models.codec import ORDER_BYTES, decode_row
 from models.errors import BadRow
 from models.ids import account_key, split_key
 from models.symmio.notification_views import notification_frame
@@ -42,6 +43,14 @@ _DIALECT = Dialect(
     kernel_bytes=65_536,
 )
 _ACCOUNTS_MAX = 1_000
+
+
+# A list may name a thousand accounts: to read no more of a full row than this takes a fifth of the time.
+class _Counted(msgspec.Struct, gc=False):
+    count: int
+
+
+_decode_counted = msgspec.json.Decoder(_Counted).decode
 
 
 class PositionStateEndpoint:
@@ -145,8 +154,14 @@ class PositionStateEndpoint:
                 news.seen = count
 
     def _count(self, key: bytes) -> int | None:
-        body = self._body(key)
-        return None if body is None else body["count"]
+        row = self._feed.rows.get(key)
+        if row is None:
+            return 0
+        try:
+            return _decode_counted(memoryview(row)[ORDER_BYTES:]).count
+        except msgspec.DecodeError:
+            self._metrics.skipped_frames.labels(POSITION_STATE_WS, "not_known").inc()
+            return None
 
     def _body(self, key: bytes) -> Mapping[str, Any] | None:
         """An account's row, an empty one where it has none, None where it cannot be read."""
