@@ -24,6 +24,7 @@ run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every
 
 .PHONY: test
 test: $(DEV) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every test (ARGS="…": what pytest is told instead)
+	@PYTHON="$(PYTHON)" sh .ci/needs tests
 	@sh .ci/browser
 ifeq ($(strip $(ARGS)),)
 	@failed=0; \

@@ -35,6 +35,7 @@ from api.keys import (
     CONNECTIONS,
     FEEDS,
     HUB,
+    IS_WHITELIST_READ,
     METRICS,
     RECORDS,
     REPLICA,
@@ -92,6 +93,7 @@ def create_app(
     leases: Leases | None = None,
     records: RecordSink | None = None,
     whitelisted: Collection[bytes] = frozenset(),
+    is_whitelist_read: Callable[[], bool] = lambda: True,
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
     clock_ms: Callable[[], int] = now_ms,
 ) -> web.Application:
@@ -104,6 +106,7 @@ def create_app(
         leases: Without them, limits that hold over all replicas hold on this one alone.
         records: Where clients' own records go; by default to the cluster, when the first one comes.
         whitelisted: Keys of the accounts that were put onto a whitelist, as they are now.
+        is_whitelist_read: Whether these are all that there were at start.
         upnl_interval_s: From one frame of ``upnl-ws`` to the next.
         clock_ms: Our own time, in Unix ms.
 
@@ -115,13 +118,14 @@ def create_app(
     addresses = ClientAddresses(settings.api.trusted_proxies)
     failures = TokenBuckets(limits.failed_authentications_per_minute / 60, limits.failed_authentications_per_minute)
     guard = Guard(authenticator_of(settings.auth, lambda: clock_ms() / 1000), failures, time.monotonic)
+    keyed: set[str] = set()
     app = web.Application(
         middlewares=[
             responses.count_requests,
             responses.errors_as_json,
             errors_as_problems,
             responses.answer_preflight,
-            authentication(guard, addresses, _PUBLIC),
+            authentication(guard, addresses, _PUBLIC, keyed),
         ]
     )
     app[SETTINGS] = settings
@@ -136,6 +140,7 @@ def create_app(
     hub = app[HUB] = Hub()
     app[CONNECTIONS] = Connections(hub, app[METRICS], settings.api.drain_s)
     app[RECORDS] = Records(settings) if records is None else records
+    app[IS_WHITELIST_READ] = is_whitelist_read
     app[CLOCK_MS] = clock_ms
     live = Live(app, addresses, whitelisted, upnl_interval_s)
     directory = Directory(
@@ -174,7 +179,7 @@ def create_app(
     app.add_routes([web.get("/v1/ws", native.serve, allow_head=False)])
     app.add_routes(rest_routes())
     app.add_routes(documents_routes())
-    add_symmio_to(app, live)
+    add_symmio_to(app, live, keyed)
     app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready))
     return app
 
@@ -187,6 +192,7 @@ def create_admin_app(public: web.Application) -> web.Application:
     app[METRICS] = public[METRICS]
     app[CONNECTIONS] = public[CONNECTIONS]
     app[CLOCK_MS] = public[CLOCK_MS]
+    app[IS_WHITELIST_READ] = public[IS_WHITELIST_READ]
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics)])
     return app
 

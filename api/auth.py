@@ -76,7 +76,9 @@ class Guard:
             raise
 
 
-def authentication(guard: Guard, addresses: ClientAddresses, public: Collection[str]) -> Middleware:
+def authentication(
+    guard: Guard, addresses: ClientAddresses, public: Collection[str], keyed: Collection[str] = frozenset()
+) -> Middleware:
     """A middleware that lets no request through without knowing who may read what, but for those of ``public`` paths.
 
     It answers 400 to a token in a URL, 401 to a missing or refused one, and 429 to too many of these. A token that
@@ -86,18 +88,19 @@ def authentication(guard: Guard, addresses: ClientAddresses, public: Collection[
         guard: Checks tokens.
         addresses: Tell where a request comes from.
         public: Paths of routes as they were added, such as ``/v1/ws``, that need no token.
+        keyed: Paths whose ``Authorization`` is for somebody else: for a check of their own, or for a solver's engine.
     """
 
     @web.middleware
     async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
         _refuse_token_in_url(request)
-        if guard.is_open:
+        if guard.is_open or _is_one_of(request, keyed):
             request[_PRINCIPAL] = ANYONE
             return await handler(request)
         token = _bearer_token(request)
         if token is not None:
             request[_PRINCIPAL] = _principal(guard, token, addresses.limit_key_of(request))
-        elif not _is_public(request, public):
+        elif not _is_one_of(request, public):
             raise _unauthorized(_NOTHING, "")
         return await handler(request)
 
@@ -146,6 +149,6 @@ def _unauthorized(text: str, code: str) -> web.HTTPUnauthorized:
     return web.HTTPUnauthorized(text=text, headers={"WWW-Authenticate": challenge})
 
 
-def _is_public(request: web.Request, public: Collection[str]) -> bool:
+def _is_one_of(request: web.Request, paths: Collection[str]) -> bool:
     resource = request.match_info.route.resource
-    return resource is not None and resource.canonical in public
+    return resource is not None and resource.canonical in paths

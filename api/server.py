@@ -79,7 +79,13 @@ async def run(settings: Settings) -> None:
     whitelist = WhitelistReader(settings)
     records = Records(settings)
     app = create_app(
-        settings, Feeds(*followed), interest, leases=leases, records=records, whitelisted=whitelist.accounts
+        settings,
+        Feeds(*followed),
+        interest,
+        leases=leases,
+        records=records,
+        whitelisted=whitelist.accounts,
+        is_whitelist_read=lambda: whitelist.is_ready,
     )
     async with (
         _listening(create_admin_app(app), "admin_port", settings.api.admin_host, settings.api.admin_port),

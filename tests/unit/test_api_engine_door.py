@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from pydantic import SecretStr
 
 from models.symmio.engine_states import decode_engine_state
+from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.api import ADDRESS, FakeRecords, serving
 from tests.support.feed import FakeTables
 from tests.support.positions import engine_record, engine_state
@@ -50,6 +52,21 @@ async def test_a_state_is_written_under_its_accounts_key(mount: str, slash: str)
     ((topic, key, value),) = sent
     assert ("position-states-in", f"main:{ADDRESS.lower()}".encode()) == (topic, key)
     assert engine_state(counterparty_address=ADDRESS, version=3) == decode_engine_state(value or b"")
+
+
+async def test_the_key_is_the_deployments_also_where_readers_need_tokens() -> None:
+    auth = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr("x" * 40))})
+    closed = settings().model_copy(update={"auth": auth})
+    records, state = FakeRecords(), orjson.dumps(engine_record(counterparty_address=ADDRESS))
+    async with serving(FakeTables("main", "other"), closed, records=records) as client:
+        statuses = []
+        for path in ("/main/ingest/position-states", "/main/position-state/0/1"):
+            headers = {"Authorization": f"Bearer {INGEST_KEY}"}
+            async with client.post(path, data=state, headers=headers) as response:
+                statuses.append(response.status)
+
+    assert [200, 401] == statuses
+    assert 1 == len(records.sent)
 
 
 async def test_a_list_is_written_in_its_order_and_again_it_is_written_the_same() -> None:

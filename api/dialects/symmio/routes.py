@@ -44,13 +44,14 @@ class Endpoint(NamedTuple):
     """One endpoint of a deployment.
 
     Where its path has a ``{multi_account}``, that says which deployment is meant, and ``unknown`` is answered where it
-    is none's.
+    is none's. ``is_keyed``: its ``Authorization`` is not a reader's token, but a key that it checks, or the engine's.
     """
 
     method: str
     path: str
     serve: Serve
     unknown: bytes = b"{}"
+    is_keyed: bool = False
 
 
 def endpoints(live: Live) -> tuple[Endpoint, ...]:
@@ -75,8 +76,8 @@ def endpoints(live: Live) -> tuple[Endpoint, ...]:
         Endpoint("POST", "/notifications/{start}/{size}", notifications),
         Endpoint("GET", "/check_in-whitelist/{address}/{multi_account}", live.whitelisting.check, b"false"),
         Endpoint("GET", "/add-sub-address-in-whitelist/{address}/{multi_account}", live.whitelisting.add, _NOT_ADDED),
-        Endpoint("POST", "/ingest/whitelist", live.whitelisting.put),
-        Endpoint("POST", "/ingest/position-states", take_position_states),
+        Endpoint("POST", "/ingest/whitelist", live.whitelisting.put, is_keyed=True),
+        Endpoint("POST", "/ingest/position-states", take_position_states, is_keyed=True),
         *_trading(),
     )
 
@@ -97,12 +98,14 @@ def _sockets(live: Live) -> Iterator[Endpoint]:
 
 def _trading() -> Iterator[Endpoint]:
     for path in ("/{name}", "/{name}/{{rest:.+}}"):
-        yield from (Endpoint("GET", path.format(name=name), trading_list) for name in _LISTS)
-        yield from (Endpoint("*", path.format(name=name), trading) for name in _TRADING)
+        yield from (Endpoint("GET", path.format(name=name), trading_list, is_keyed=True) for name in _LISTS)
+        yield from (Endpoint("*", path.format(name=name), trading, is_keyed=True) for name in _TRADING)
 
 
-def add_to(app: web.Application, live: Live) -> None:
+def add_to(app: web.Application, live: Live, keyed: set[str]) -> None:
     """Serve the endpoints in an application that has its settings, and what the endpoints look up.
+
+    The paths of those whose ``Authorization`` is no reader's token are added to ``keyed``.
 
     Raises:
         BadSettings: Two deployments claim one host, or one has the name of an endpoint.
@@ -123,7 +126,9 @@ def add_to(app: web.Application, live: Live) -> None:
                 handler = _handler(endpoint, sites, prefix, mount)
                 # Clients do not follow redirects on a websocket.
                 for slash in ("", "/"):
-                    app.router.add_route(endpoint.method, f"{mount}{endpoint.path}{slash}", handler)
+                    route = app.router.add_route(endpoint.method, f"{mount}{endpoint.path}{slash}", handler)
+                    if endpoint.is_keyed and route.resource is not None:
+                        keyed.add(route.resource.canonical)
 
 
 def _handler(endpoint: Endpoint, sites: Sites, prefix: str | None, mount: str) -> Handler:
