@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import click
 import orjson
+import uvloop
 
 from bench.growth import processor_s
 from bench.load.crowd import Crowd, subscribe
@@ -25,6 +26,7 @@ from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
 from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares
 from models.money import parse_e18
 from streams.feed import Feed
+from streams.garbage import collect_rarely
 from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings
 from streams.topics import VALUATIONS, changelog_name, create_topics, registry
 from tests.support.broker import running_kafka, settings_of_a_test
@@ -118,11 +120,16 @@ async def measure(
 def main(sockets: tuple[int, ...], positions: tuple[int, ...], rate: int, seconds: int) -> None:
     """Measure and print one line of JSON for each number of sockets and positions."""
     os.environ["FAUST_LOOP"] = "uvloop"
+    collect_rarely()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for size, held in product(sockets, positions):
-        with running_kafka() as bootstrap, tempfile.TemporaryDirectory() as directory:
-            figures = asyncio.run(
+        with (
+            running_kafka() as bootstrap,
+            tempfile.TemporaryDirectory() as directory,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            figures = runner.run(
                 measure(bootstrap, Path(directory), sockets=size, positions=held, rate=rate, seconds=seconds)
             )
         click.echo(orjson.dumps(figures))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.codec import row_order
-from streams.reader import TopicReader
+from streams.reader import FETCH_MAX_WAIT_MS, TopicReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +22,11 @@ class Feed(TopicReader):
     Args:
         bootstrap: Kafka's bootstrap servers.
         topic: The changelog's full name.
+        wait_ms: As for ``TopicReader``.
     """
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        super().__init__(bootstrap, topic)
+    def __init__(self, bootstrap: str, topic: str, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+        super().__init__(bootstrap, topic, wait_ms)
         self._rows: dict[bytes, bytes] = {}
         self._listeners: list[Callable[[Sequence[bytes]], None]] = []
         self.newest_ms = 0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import sys
 from typing import TYPE_CHECKING
 
 from streams.app import create_app
+from streams.garbage import collect_rarely
 from streams.topics import check_topics, registry
 from streams.transport.process import SliceWorker
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 # Records pass from the thread that fetches to the loop that folds. Python's own 5 ms is what each of them would keep
 # the other waiting for at the worst, at every pass.
 _SWITCH_S = 0.0005
-# Every record is an object that lives for some milliseconds and is in no cycle. Looking for cycles at every 700th of
-# them, Python's default, takes a third of the time that fetching and decoding does.
-_GC_THRESHOLDS = (50_000, 20, 50)
 
 
 def run(settings: Settings) -> None:
@@ -37,8 +34,6 @@ def run(settings: Settings) -> None:
 def run_app(app: TidemarkApp) -> None:
     """Run a worker of this app, as ``run`` does."""
     sys.setswitchinterval(_SWITCH_S)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    collect_rarely()
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     SliceWorker(app, loglevel="INFO", redirect_stdouts=False).execute_from_commandline()
