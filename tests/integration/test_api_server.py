@@ -29,7 +29,7 @@ KEY = f"main:{ADDRESS.lower()}"
 def served_settings(settings: Callable[..., Settings]) -> Settings:
     return settings(
         deployments={"main": DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40)},
-        api=ApiSettings(port=free_port(), admin_port=free_port()),
+        api=ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
     )
 
 
@@ -67,7 +67,7 @@ async def status(client: aiohttp.ClientSession, path: str) -> int:
 
 
 async def frame(socket: aiohttp.ClientWebSocketResponse) -> Any:  # noqa: ANN401 - whatever JSON came
-    message = await socket.receive(timeout=10)
+    message = await socket.receive(timeout=20)
     assert WSMsgType.TEXT == message.type
     return message.json()
 
