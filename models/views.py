@@ -82,7 +82,7 @@ def figures_view(key: str, body: Mapping[str, Any]) -> View:
         }
         if body["liquidatable"]:
             view |= _liquidation(body)
-        for name in ("liquidatable", "distance_bps", "owner"):
+        for name in ("liquidatable", "distance_bps", "owner", "multi_account", "name"):
             if body[name] is not None:
                 view[name] = body[name]
         for name in ("locked", "pending"):

@@ -258,3 +258,12 @@ def test_an_account_that_can_be_liquidated_says_what_that_would_use_up(
     body = valuation_body(upnl=e18(upnl), liquidatable=expected is not None)
 
     assert expected == figures_view("main:0x" + "a" * 40, body).get("liquidation")
+
+
+def test_an_account_of_a_multi_account_says_which_and_what_it_is_called() -> None:
+    maker = "0x" + "c" * 40
+    named = figures_view("main:0x" + "a" * 40, valuation_body(multi_account=maker, name="hedge"))
+    plain = figures_view("main:0x" + "a" * 40, valuation_body())
+
+    assert (maker, "hedge") == (named["multi_account"], named["name"])
+    assert not {"multi_account", "name"} & plain.keys()

@@ -111,7 +111,8 @@ export function account(main, scope, key) {
     const said = reading(shown);
     const quiet = shown.status === "valued" ? ["good", "valued"] : null;
     setChildren(tags, JSON.stringify(said.tags), () => tagElements(said.tags, quiet));
-    setText(owner, shown.owner && !/^0x0+$/.test(shown.owner) ? `owner ${shown.owner}` : "");
+    const named = shown.name ? `“${shown.name}” of ` : "";
+    setText(owner, shown.owner && !/^0x0+$/.test(shown.owner) ? `${named}owner ${shown.owner}` : "");
     main.classList.toggle("old", said.isOld);
     setMoney(upnl, said.figures.upnl, { signed: true });
     setMoney(notional, said.figures.notional);
