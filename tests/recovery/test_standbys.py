@@ -59,7 +59,7 @@ async def story(settings: Settings, key: bytes) -> str:
     return "\n".join(told)
 
 
-# Once in some eight runs an account lacks transactions after a takeover; what the topics say of it is then told. That
+# Once in a dozen runs an account lacks transactions after a takeover; what the topics say of it is then told. That
 # is a defect which is not understood yet, not a fault of the test.
 @pytest.mark.xfail(strict=False)
 @pytest.mark.parametrize("store", ["memory", "rocksdb"])
