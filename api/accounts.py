@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 import msgspec
 
+from api.backlog import Backlog
 from models.codec import ORDER_BYTES
 from models.ids import split_key
 from models.symmio.valuation import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from api.feeds import Feeds
 
@@ -94,11 +95,10 @@ class Accounts:
 
     def __init__(self, feeds: Feeds) -> None:
         self._rows = feeds.valuations.rows
-        self._changed = set(self._rows)
+        self._backlog = Backlog(feeds.valuations, _ROWS_BETWEEN_YIELDS)
         self._lines: dict[bytes, Line] = {}
         self._rankings: dict[Order, list[Entry]] = {}
-        self._refreshing = asyncio.Lock()
-        feeds.valuations.listen(self._heard)
+        self._ranking_now = asyncio.Lock()
 
     async def walk(
         self,
@@ -126,18 +126,9 @@ class Accounts:
             if (number - at) % _LINES_BETWEEN_YIELDS == _LINES_BETWEEN_YIELDS - 1:
                 await asyncio.sleep(0)
 
-    def _heard(self, keys: Sequence[bytes]) -> None:
-        self._changed.update(keys)
-
     async def _ranked(self, order: Order) -> list[Entry]:
-        async with self._refreshing:
-            changed, self._changed = self._changed, set()
-            try:
-                while changed:
-                    self._refresh([changed.pop() for _ in range(min(len(changed), _ROWS_BETWEEN_YIELDS))])
-                    await asyncio.sleep(0)
-            finally:
-                self._changed |= changed
+        async with self._ranking_now:
+            await self._backlog.catch_up(self._refresh)
             if order not in self._rankings:
                 self._rankings[order] = await self._ranking(order)
             return self._rankings[order]

@@ -90,6 +90,16 @@ class Connections:
         code = connection.response.close_code
         self._metrics.closes.labels(connection.dialect.name, "none" if code is None else str(code)).inc()
 
+    def say_goodbye(self, outbox: Outbox, reason: str) -> None:
+        """Tell a client, where it understands that, that its connection is about to be closed, and when to come back.
+
+        Spread evenly: who is told first is closed first, but may come back at any time of the window.
+        """
+        goodbye = outbox.connection.dialect.goodbye
+        if goodbye is not None:
+            wait_ms = random.randrange(_RECONNECT_WITHIN_MS)  # noqa: S311 - spreads load
+            self._hub.say(outbox, goodbye(reason, wait_ms))
+
     async def drain(self) -> None:
         """Say goodbye where it is understood, and close all over the window; each is closed within 2 s after it."""
         self.draining = True
@@ -98,11 +108,7 @@ class Connections:
             return
         random.shuffle(leaving)
         for outbox in leaving:
-            goodbye = outbox.connection.dialect.goodbye
-            if goodbye is not None:
-                # Spread evenly: those told first are closed first, but may come back at any time of the window.
-                wait_ms = random.randrange(_RECONNECT_WITHIN_MS)  # noqa: S311 - spreads load
-                self._hub.say(outbox, goodbye("restart", wait_ms))
+            self.say_goodbye(outbox, "restart")
         steps = max(1, round(self._drain_s * _STEPS_A_S))
         began_s = self._hub.now_s()
         for step in range(steps):

@@ -7,6 +7,7 @@ from bisect import bisect_left, insort
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from api.backlog import Backlog
 from models.errors import BadRow
 
 if TYPE_CHECKING:
@@ -47,17 +48,15 @@ class Timeline:
     def __init__(self, feed: RowFeed, read: Callable[[bytes, bytes], Iterable[Event]]) -> None:
         self._rows = feed.rows
         self._read = read
-        self._changed = set(self._rows)
+        self._backlog = Backlog(feed, _ROWS_BETWEEN_YIELDS)
         self._events_of: dict[bytes, tuple[Event, ...]] = {}
         self._ordered = _Ordered()
-        self._refreshing = asyncio.Lock()
-        feed.listen(self._heard)
 
     async def newest(
         self, start: Place, end: Place | None, is_wanted: Callable[[Event], bool], most: int
     ) -> list[Event]:
         """The first ``most`` wanted events from one place to before another; None: to the last one."""
-        await self._refresh()
+        await self._backlog.catch_up(self._reread)
         found: list[Event] = []
         while True:
             events = self._ordered.run(start, _EVENTS_BETWEEN_YIELDS)
@@ -68,21 +67,11 @@ class Timeline:
             start = after(events[-1])
             await asyncio.sleep(0)
 
-    def _heard(self, keys: Sequence[bytes]) -> None:
-        self._changed.update(keys)
+    def _reread(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self._reread_one(key)
 
-    async def _refresh(self) -> None:
-        async with self._refreshing:
-            changed, self._changed = self._changed, set()
-            try:
-                while changed:
-                    for _ in range(min(len(changed), _ROWS_BETWEEN_YIELDS)):
-                        self._reread(changed.pop())
-                    await asyncio.sleep(0)
-            finally:
-                self._changed |= changed
-
-    def _reread(self, key: bytes) -> None:
+    def _reread_one(self, key: bytes) -> None:
         row = self._rows.get(key)
         try:
             events = () if row is None else tuple(self._read(key, row))

@@ -63,7 +63,6 @@ _IDLE_MAX_S = 300.0
 _LIFE_S = 86_400.0
 _LIFE_SPREAD = 0.2
 _RETRY_AFTER_S = 1
-_RECONNECT_WITHIN_MS = 5_000
 _NO_HANDSHAKE = "expected a websocket handshake"
 
 
@@ -202,7 +201,7 @@ class NativeEndpoint:
             elif session.is_idle and now_s - session.heard_s > _IDLE_MAX_S:
                 connection.close(Close.IDLE, b"idle")
             elif now_s - began_s > life_s:
-                self._hub.say(outbox, goodbye("rebalance", random.randrange(_RECONNECT_WITHIN_MS)))  # noqa: S311
+                self._connections.say_goodbye(outbox, "rebalance")
                 self._close_soon(outbox, NATIVE.restart_code, b"rebalance")
 
         return check

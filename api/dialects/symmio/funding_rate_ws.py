@@ -5,13 +5,14 @@ An empty list pauses, as clients ask for when nobody looks at their tab. Nothing
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiohttp import WSCloseCode, WSMsgType
 
 from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
+from api.dialects.symmio.listening import listen
 from api.dialects.symmio.upnl_ws import next_due_s
 from api.metrics import FUNDING_RATE_WS
 from models.errors import BadRow
@@ -75,15 +76,7 @@ class FundingRateEndpoint:
         async with self._connections.accepted(request, _DIALECT) as outbox:
             rates = _Rates(outbox, self._hub, self, deployment)
             try:
-                async for message in outbox.connection.messages():
-                    match message.type:
-                        case WSMsgType.TEXT:
-                            self._ask(rates, message.data)
-                        case WSMsgType.ERROR:
-                            too_large = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
-                            self._ignored("too_large" if too_large else "broken_frame")
-                        case _:
-                            self._ignored("not_text")
+                await listen(outbox.connection, self._metrics, partial(self._ask, rates))
             finally:
                 self._cold.discard(rates)
                 self._hub.forget(rates)
@@ -108,11 +101,10 @@ class FundingRateEndpoint:
             self._made[deployment] = found, encoded
         return encoded
 
-    def _ask(self, rates: _Rates, text: str) -> None:
+    def _ask(self, rates: _Rates, text: str) -> str | None:
         symbols = parse_symbols(text)
         if symbols is None:
-            self._ignored("not_symbols")
-            return
+            return "not_symbols"
         rates.symbols = symbols
         if not symbols:
             self._cold.discard(rates)
@@ -121,9 +113,7 @@ class FundingRateEndpoint:
             rates.begin()
         else:
             self._cold.add(rates)
-
-    def _ignored(self, reason: str) -> None:
-        self._metrics.ignored_messages.labels(FUNDING_RATE_WS, reason).inc()
+        return None
 
 
 class _Rates(Subscription):

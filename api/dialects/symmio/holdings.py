@@ -7,14 +7,13 @@ only change with an account's own blocks: a row whose account is as it was is pa
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 from prometheus_client import Gauge
 
+from api.backlog import Backlog
 from models.codec import ORDER_BYTES
 from models.errors import BadRow
 from models.ids import split_key
@@ -116,9 +115,7 @@ class Holdings:
         self._rows = feeds.valuations.rows
         self._books = {name: Book() for name in deployments}
         self._accounts: dict[bytes, _Account] = {}
-        self._changed = set(self._rows)
-        self._refreshing = asyncio.Lock()
-        feeds.valuations.listen(self._heard)
+        self._backlog = Backlog(feeds.valuations, _ROWS_BETWEEN_YIELDS)
 
     async def of(self, deployment: str) -> Book:
         """A deployment's book as its rows are now; it is not to be changed.
@@ -126,21 +123,12 @@ class Holdings:
         Raises:
             BadRow: A row does not decode.
         """
-        async with self._refreshing:
-            changed, self._changed = self._changed, set()
-            try:
-                while changed:
-                    for key in [*islice(changed, _ROWS_BETWEEN_YIELDS)]:
-                        # One that cannot be read stays: a sum without it would be a wrong one.
-                        self._refresh(key)
-                        changed.remove(key)
-                    await asyncio.sleep(0)
-            finally:
-                self._changed |= changed
+        await self._backlog.catch_up(self._refresh_all)
         return self._books[deployment]
 
-    def _heard(self, keys: Sequence[bytes]) -> None:
-        self._changed.update(keys)
+    def _refresh_all(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self._refresh(key)
 
     def _refresh(self, key: bytes) -> None:
         deployment, address = split_key(key)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from api.backlog import Backlog
 from models.codec import decode_row
 from models.ids import account_key, split_key
 from models.symmio.position_states import shown
@@ -75,9 +76,8 @@ class PositionStateSearch:
         self._allows = allows
         self._symbol_of = symbol_of
         self._accounts: dict[bytes, _Account] = {}
-        self._changed = set(self._rows)
+        self._backlog = Backlog(feed, _ROWS_BETWEEN_YIELDS)
         self._scanning = asyncio.Lock()
-        feed.listen(self._heard)
 
     async def find(self, deployment: str, wanted: Wanted, start: int, size: int) -> tuple[int, list[Found]]:
         """How many states there are as wanted, and those from ``start`` on, newest first."""
@@ -88,7 +88,7 @@ class PositionStateSearch:
             return count, newest[start:]
         # One at a time: each alone may take all the time that others leave.
         async with self._scanning:
-            await self._refresh()
+            await self._backlog.catch_up(self._read_all)
             count, keys = await self._candidates(deployment, wanted, end)
             found, newest = await self._of(keys, wanted, end)
         return (count if wanted == ANYTHING else found), newest[start:]
@@ -146,18 +146,9 @@ class PositionStateSearch:
         quote_id = state.get("quote_id")
         return None if quote_id is None else self._symbol_of(key, quote_id)
 
-    def _heard(self, keys: Sequence[bytes]) -> None:
-        self._changed.update(keys)
-
-    async def _refresh(self) -> None:
-        changed, self._changed = self._changed, set()
-        try:
-            while changed:
-                for _ in range(min(len(changed), _ROWS_BETWEEN_YIELDS)):
-                    self._read(changed.pop())
-                await asyncio.sleep(0)
-        finally:
-            self._changed |= changed
+    def _read_all(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self._read(key)
 
     def _read(self, key: bytes) -> None:
         row = self._rows.get(key)

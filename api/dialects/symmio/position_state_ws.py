@@ -5,15 +5,16 @@ Each frame is one bare state. Nothing else is ever sent: clients keep any frame 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import orjson
-from aiohttp import WSCloseCode, WSMsgType
 
 from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
 from api.dialects.symmio.frames import parse_address
+from api.dialects.symmio.listening import listen
 from api.metrics import POSITION_STATE_WS
 from models.codec import ORDER_BYTES, decode_row
 from models.errors import BadRow
@@ -83,15 +84,7 @@ class PositionStateEndpoint:
         async with self._connections.accepted(request, _DIALECT) as outbox:
             asked: dict[bytes, _News] = {}
             try:
-                async for message in outbox.connection.messages():
-                    match message.type:
-                        case WSMsgType.TEXT:
-                            self._ask(outbox, deployment, asked, message.data)
-                        case WSMsgType.ERROR:
-                            too_large = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
-                            self._ignored("too_large" if too_large else "broken_frame")
-                        case _:
-                            self._ignored("not_text")
+                await listen(outbox.connection, self._metrics, partial(self._ask, outbox, deployment, asked))
             finally:
                 self._leave(asked, list(asked))
             return outbox.connection.response
@@ -120,17 +113,17 @@ class PositionStateEndpoint:
         self._metrics.frames.labels(POSITION_STATE_WS, "state").inc()
         return frame
 
-    def _ask(self, outbox: Outbox, deployment: str, asked: dict[bytes, _News], text: str) -> None:
+    def _ask(self, outbox: Outbox, deployment: str, asked: dict[bytes, _News], text: str) -> str | None:
         """A list replaces the one before; of an account that is in both nothing is lost."""
         addresses = parse_addresses(text)
         if addresses is None:
-            self._ignored("not_addresses")
-            return
+            return "not_addresses"
         keys = {account_key(deployment, address) for address in addresses}
         self._leave(asked, [key for key in asked if key not in keys])
         for key in keys - asked.keys():
             news = asked[key] = _News(outbox, self, key, self._count(key))
             self._watching.setdefault(key, {})[news] = None
+        return None
 
     def _leave(self, asked: dict[bytes, _News], keys: Sequence[bytes]) -> None:
         for key in keys:
@@ -176,9 +169,6 @@ class PositionStateEndpoint:
                 self._metrics.skipped_frames.labels(POSITION_STATE_WS, "not_known").inc()
                 return None
         return self._read[1]
-
-    def _ignored(self, reason: str) -> None:
-        self._metrics.ignored_messages.labels(POSITION_STATE_WS, reason).inc()
 
 
 class _News(Subscription):

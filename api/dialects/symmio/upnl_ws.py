@@ -7,14 +7,14 @@ ever sent: no acknowledgement, no error, no text heartbeat. What is due while th
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
-
-from aiohttp import WSCloseCode, WSMsgType
 
 from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
 from api.dialects.symmio.answers import Account, Known
 from api.dialects.symmio.frames import parse_address
+from api.dialects.symmio.listening import listen
 from api.metrics import UPNL_WS
 from api.standing import NoSuchAccount, NotKnown
 
@@ -97,33 +97,22 @@ class UpnlEndpoint:
                 interval_s=self._interval_s,
             )
             try:
-                async for message in outbox.connection.messages():
-                    match message.type:
-                        case WSMsgType.TEXT:
-                            self._ask(upnl, deployment, message.data)
-                        case WSMsgType.ERROR:
-                            too_large = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
-                            self._ignored("too_large" if too_large else "broken_frame")
-                        case _:
-                            self._ignored("not_text")
+                await listen(outbox.connection, self._metrics, partial(self._ask, upnl, deployment))
             finally:
                 self._cold.discard(upnl)
                 upnl.end()
             return outbox.connection.response
 
-    def _ask(self, upnl: _Upnl, deployment: str, text: str) -> None:
+    def _ask(self, upnl: _Upnl, deployment: str, text: str) -> str | None:
         address = parse_address(text)
         if address is None:
-            self._ignored("not_an_address")
-            return
+            return "not_an_address"
         upnl.ask(Account(deployment, address))
         if self._answers.is_warm:
             upnl.begin()
         else:
             self._cold.add(upnl)
-
-    def _ignored(self, reason: str) -> None:
-        self._metrics.ignored_messages.labels(UPNL_WS, reason).inc()
+        return None
 
 
 class _Upnl(Subscription):
