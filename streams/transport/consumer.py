@@ -31,7 +31,8 @@ _OPEN_BYTES_MAX = 8 << 20
 # A worker asked to stop has 3 s in all; a revocation has the session timeout, of which this is what agents may take.
 _STOP_WAIT_S = 1.0
 _REVOKE_WAIT_S = 4.0
-_POLL_S = 0.5
+# A seek waits for the fetch before it, and so does a takeover.
+_POLL_S = 0.1
 
 
 class RecordsLost(TidemarkError):
@@ -118,8 +119,11 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         self._open_bytes = 0
         self._latest: dict[TP, Slice] = {}
         self._next: dict[TP, int] = {}
+        self._next_begun: dict[TP, int] = {}
         self._committed: dict[TP, int] = {}
         self._epoch = 0
+        self._sought = -1
+        self._fetching = asyncio.Lock()
         self._room = asyncio.Event()
         self._progress = asyncio.Event()
         super().__init__(*args, **kwargs)
@@ -163,32 +167,23 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         if not active:
             await self.wait(self.suspend_flow, timeout=0.05)
             return
-        epoch = self._epoch
-        fetched = {TP(*tp): records for tp, records in (await self._getmany(active, _POLL_S) or {}).items()}
-        if epoch == self._epoch and await self._deliver_all(fetched):
-            return
-        # Thrown away, or fetched across a seek, where a gap cannot be told from that: read again from where we stand.
-        again = {tp: self._next[tp] for tp in fetched if tp in self._next}
-        if again and self.flow_active:
-            await self._thread.seek_wait(again)
-
-    async def _deliver_all(self, fetched: Mapping[TP, list[ConsumerRecord[bytes, bytes]]]) -> bool:
+        # A fetch outlives a rebalance in aiokafka. Were one on its way across a seek, it could take what the seek is
+        # for; thrown away as of before, that would never be fetched again.
+        async with self._fetching:
+            epoch = self._epoch
+            fetched = await self._getmany(active, _POLL_S) or {}
         for tp, records in fetched.items():
-            if not await self._deliver(tp, records):
-                return False
-        return True
+            await self._deliver(TP(*tp), records, epoch)
 
-    async def _deliver(self, tp: TP, records: list[ConsumerRecord[bytes, bytes]]) -> bool:
-        epoch, generation = self._epoch, self.app.consumer_generation_id
+    async def _deliver(self, tp: TP, records: list[ConsumerRecord[bytes, bytes]], epoch: int) -> None:
+        generation = self.app.consumer_generation_id
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-        wanted = self._next[tp]
-        if records[0].offset < wanted:
-            records = [record for record in records if record.offset >= wanted]
         for start in range(0, len(records), self.slice_records):
-            if not self.flow_active or epoch != self._epoch or tp not in self._active_partitions:
-                return False
+            # The partition is being given up, or was: whoever has it next seeks, be it this worker.
+            if not self.flow_active or epoch != self._epoch:
+                return
             taken = records[start : start + self.slice_records]
-            part = Slice(taken, tp, self)
+            part = Slice(taken, tp, self, self._next[tp])
             message = ConsumerMessage(
                 tp.topic, tp.partition, part.last_offset, taken[-1].timestamp / 1000, taken[-1].timestamp_type,
                 None, None, part, None, 0, 0, tp, generation_id=generation,
@@ -198,7 +193,6 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             self._open_bytes += part.size
             self._next[tp] = part.last_offset + 1
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
-        return True
 
     # -- slices
 
@@ -210,7 +204,12 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         if earlier is not None and not earlier.closed:
             msg = f"expected {earlier} to be done before {part} is begun"
             raise SliceMisused(msg)
+        expected = self._next_begun[part.tp]
+        if part.follows != expected:
+            msg = f"expected what follows offset {expected} to be begun before {part}, which follows {part.follows}"
+            raise SliceMisused(msg)
         self._latest[part.tp] = part
+        self._next_begun[part.tp] = part.last_offset + 1
         part.begun = True
         return True
 
@@ -244,6 +243,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         self._open_bytes = 0
         self._latest.clear()
         self._next.clear()
+        self._next_begun.clear()
         self._committed.clear()
         self._room.set()
 
@@ -252,13 +252,22 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Go on where the group committed; a partition without a commit from its first record."""
         # Stock leaves partitions without a commit wherever the fetcher was before the rebalance.
-        tps = [TP(*tp) for tp in self.assignment()]
-        self._drop()
-        wanted = await self.thread.start_offsets(tps)
-        await self._thread.seek_wait(wanted)
-        self._drop()
-        self._next.update(wanted)
-        self._committed.update(wanted)
+        async with self._fetching:
+            self._drop()
+            epoch = self._epoch
+            wanted = await self.thread.start_offsets([TP(*tp) for tp in self.assignment()])
+            await self._thread.seek_wait(wanted)
+            if epoch == self._epoch:
+                self._sought = epoch
+                self._next.update(wanted)
+                self._next_begun.update(wanted)
+                self._committed.update(wanted)
+
+    def resume_flow(self) -> None:
+        """Fetch what was sought, unless it was revoked meanwhile."""
+        # Stock's recovery resumes also where the next rebalance has begun since.
+        if self._sought == self._epoch:
+            super().resume_flow()
 
     async def fence(self) -> bool:
         """Ask the coordinator whether this generation still stands, by a commit that changes nothing.
@@ -273,6 +282,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish what agents have begun, commit it, drop the rest."""
+        self._epoch += 1
         await super().on_partitions_revoked(revoked)
         self._drop()
 

@@ -40,10 +40,14 @@ class Slice:
 
     The agent calls ``begin`` first and leaves the slice alone where that says False; it calls ``done`` after the last
     row and output. ``last_offset`` is that of the last record, ``size`` about what it takes in memory, in bytes.
+    ``follows`` is the offset up to, and without, which the partition was handed out before.
     """
 
-    def __init__(self, records: Sequence[ConsumerRecord[bytes, bytes]], tp: TP, keeper: SliceKeeper) -> None:
+    def __init__(
+        self, records: Sequence[ConsumerRecord[bytes, bytes]], tp: TP, keeper: SliceKeeper, follows: int
+    ) -> None:
         self.tp = tp
+        self.follows = follows
         self.first_offset: int = records[0].offset
         self.last_offset: int = records[-1].offset
         self.size = _RECORD_BYTES * len(records) + sum(record.serialized_value_size for record in records)

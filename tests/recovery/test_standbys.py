@@ -59,9 +59,6 @@ async def story(settings: Settings, key: bytes) -> str:
     return "\n".join(told)
 
 
-# Once in a dozen runs an account lacks transactions after a takeover; what the topics say of it is then told. That
-# is a defect which is not understood yet, not a fault of the test.
-@pytest.mark.xfail(strict=False)
 @pytest.mark.parametrize("store", ["memory", "rocksdb"])
 async def test_a_standby_that_takes_over_has_every_row(kafka: str, tmp_path: Path, store: str) -> None:
     settings = settings_of_a_test(
@@ -80,7 +77,7 @@ async def test_a_standby_that_takes_over_has_every_row(kafka: str, tmp_path: Pat
         await owner.ready()
         for run in range(RUNS // 2):
             standby = WorkerProcess(settings, instance=f"worker-{run + 1}", fault="slow", static=False)
-            if moment.random() < 0.8:
+            if moment.random() < 0.5:
                 await standby.ready(60)
             await write_chain(settings, DEPLOYMENT, chain[run * share : (run + 1) * share])
             await write_ticks(settings, ticks(SYMBOL, 5, start=run * 5))

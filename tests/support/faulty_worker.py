@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import random
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from streams.app import create_app
 from streams.settings import load_settings
 from streams.tables import Rows
 from streams.topics import ACCOUNTS, ALERTS
+from streams.transport.consumer import SliceConsumer
 from streams.worker import run_app
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ FAULT_MARK = "now comes the fault"
 # Slices before the fault, so that something is committed and something is not.
 _AFTER_SLICES = 5
 _SLOW_S = 0.02
+# Between a seek and the flow of what was sought, where a fetch of before might take it.
+_SLOW_SEEK_S = 0.2
 
 
 def serve_rows(app: TidemarkApp) -> None:
@@ -81,6 +85,14 @@ def put_in(fault: str) -> None:
         await write(self)
 
     fold.write = faulty_write  # type: ignore[method-assign]
+    if fault == "slow":
+        seek = SliceConsumer.perform_seek
+
+        async def slow_seek(self: SliceConsumer) -> None:
+            await seek(self)
+            await asyncio.sleep(random.uniform(0, _SLOW_SEEK_S))
+
+        SliceConsumer.perform_seek = slow_seek  # type: ignore[method-assign]
     if fault == "left-undone":
         done = accounts.AccountsAgent.handle
 

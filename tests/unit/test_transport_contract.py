@@ -24,6 +24,7 @@ SHAPES = {
     (Consumer, "_drain_messages"): ["self", "fetcher"],
     (Consumer, "_get_active_partitions"): ["self"],
     (Consumer, "perform_seek"): ["self"],
+    (Consumer, "resume_flow"): ["self"],
     (Consumer, "force_commit"): ["self", "topics", "start_new_transaction"],
     (Consumer, "commit"): ["self", "topics", "start_new_transaction"],
     (Consumer, "wait_empty"): ["self"],
