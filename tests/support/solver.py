@@ -20,6 +20,12 @@ MULTI_ACCOUNT, OTHER_MULTI_ACCOUNT = "0x" + "a1" * 20, "0x" + "a2" * 20
 SOURCE = "binance-futures"
 
 
+HERE = {"hosts": ["127.0.0.1"]}
+"""Says of a deployment that the root which a test's client asks is its own, also where there are others."""
+ELSEWHERE = {"Host": "localhost"}
+"""Headers of a request at a host that is no deployment's."""
+
+
 def solver_settings(**deployments: dict[str, Any]) -> Settings:
     """Deployments by name; what is not said of one is as in ``deployment``."""
     return Settings(

@@ -13,7 +13,7 @@ from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.api import ADDRESS, FakeRecords, serving
 from tests.support.feed import FakeTables
 from tests.support.positions import engine_record, engine_state
-from tests.support.solver import solver_settings
+from tests.support.solver import ELSEWHERE, HERE, solver_settings
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -23,7 +23,7 @@ INGEST_KEY = "a secret of the operator's"
 
 def settings(**changes: Any) -> Settings:  # noqa: ANN401
     both = {"ingest_key": INGEST_KEY, **changes}
-    return solver_settings(main=both, other={**both, "ingest_key": "another's"})
+    return solver_settings(main={**both, **HERE}, other={**both, "ingest_key": "another's"})
 
 
 async def say(
@@ -34,7 +34,9 @@ async def say(
     **changes: Any,  # noqa: ANN401
 ) -> tuple[int, Any, list[tuple[str, bytes, bytes | None]]]:
     records = FakeRecords()
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    headers = dict(ELSEWHERE) if path.startswith("/other") else {}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
     async with (
         serving(FakeTables("main", "other"), settings(**changes), records=records) as client,
         client.post(path, data=body, headers=headers, allow_redirects=False) as response,

@@ -15,7 +15,7 @@ from tests.support.feed import FakeTables, valuation_body
 from tests.support.legacy import PositionStates, numbered
 from tests.support.positions import TIME_S, chain_state
 from tests.support.rest import position_body
-from tests.support.solver import pending, put_market, solver_settings
+from tests.support.solver import ELSEWHERE, HERE, pending, put_market, solver_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,12 +57,12 @@ def filled() -> FakeTables:
 
 
 def serving_filled(tables: FakeTables | None = None) -> Any:  # noqa: ANN401
-    return serving(tables or filled(), solver_settings(main=OPEN, other=OPEN))
+    return serving(tables or filled(), solver_settings(main={**OPEN, **HERE}, other=OPEN))
 
 
-async def post(client: Client, path: str, body: bytes | Mapping[str, Any] = b"") -> tuple[int, Any]:
+async def post(client: Client, path: str, body: bytes | Mapping[str, Any] = b"", **headers: str) -> tuple[int, Any]:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    headers = {"App-Name": "cloverfield", "Content-Type": "application/json"}
+    headers |= {"App-Name": "cloverfield", "Content-Type": "application/json"}
     async with client.post(path, data=raw, headers=headers, allow_redirects=False) as response:
         return response.status, orjson.loads(await response.read())
 
@@ -273,7 +273,7 @@ async def test_only_whitelisted_accounts_are_found() -> None:
     tables = filled()
     tables.valuations.put(KEY, 1, valuation_body(owner=None))
     tables.valuations.put(OTHER_KEY, 1, valuation_body(owner="0x" + "1" * 40, multi_account="0x" + "a1" * 20))
-    async with serving(tables, solver_settings(main={}, other={})) as client:
+    async with serving(tables, solver_settings(main=HERE, other={})) as client:
         assert ["e", "f"] == await ids(client)
         assert [] == await ids(client, {"address": ADDRESS})
         assert ["e", "f"] == await ids(client, {"address": OTHER_ADDRESS})
@@ -281,7 +281,7 @@ async def test_only_whitelisted_accounts_are_found() -> None:
 
 async def test_each_deployment_answers_its_own() -> None:
     async with serving_filled() as client:
-        status, answer = await post(client, "/other/position-state/0/5", {"quote_id": 1})
+        status, answer = await post(client, "/other/position-state/0/5", {"quote_id": 1}, **ELSEWHERE)
 
     assert (200, ["z"]) == (status, [one["id"] for one in answer["position_state"]])
 

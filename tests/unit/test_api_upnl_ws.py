@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from aiohttp import WSCloseCode, WSMsgType
+from aiohttp import WSCloseCode, WSMsgType, WSServerHandshakeError
 
 from api.app import create_app
 from api.dialects.symmio.upnl_ws import INTERVAL_S, next_due_s
@@ -325,18 +325,20 @@ async def test_an_unknown_address_of_an_unsupported_deployment_is_silence() -> N
         assert await is_silent_for(socket, 2 * TICK_S)
 
 
-async def test_the_root_speaks_for_the_first_deployment_and_a_prefix_for_each() -> None:
+async def test_a_prefix_speaks_for_each_of_several_deployments_and_the_root_for_none() -> None:
     made = FakeTables("first", "second")
     made.valuations.put(f"first:{ADDRESS.lower()}", 1, valuation_body(upnl=e18("1")))
     made.valuations.put(f"second:{ADDRESS.lower()}", 1, valuation_body(upnl=e18("2")))
     seen = {}
     async with serving(made, api_settings("first", "second")) as client:
-        for path in ("/upnl-ws", "/first/ws/upnl-ws", "/second/ws/upnl-ws"):
+        for path in ("/first/ws/upnl-ws", "/second/ws/upnl-ws"):
             async with client.ws_connect(path) as socket:
                 await socket.send_str(ADDRESS)
                 seen[path] = (await frame(socket))["upnl"]
+        with pytest.raises(WSServerHandshakeError, match="404"):
+            await client.ws_connect("/upnl-ws")
 
-    assert {"/upnl-ws": "1", "/first/ws/upnl-ws": "1", "/second/ws/upnl-ws": "2"} == seen
+    assert {"/first/ws/upnl-ws": "1", "/second/ws/upnl-ws": "2"} == seen
 
 
 async def test_an_account_is_encoded_once_for_all_its_watchers_and_forgotten_with_the_last() -> None:

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.support.api import ADDRESS, serving
 from tests.support.feed import FakeTables
-from tests.support.solver import solver_settings
+from tests.support.solver import ELSEWHERE, HERE, solver_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -94,12 +94,12 @@ async def test_with_an_engine_requests_and_answers_go_through_unchanged(method: 
 
 async def test_an_engine_never_sees_what_says_which_deployment_is_meant() -> None:
     async with engine_at_work() as (engine, upstream):
-        settings = solver_settings(main={"solver": {"upstream": f"{upstream}/engine/"}}, second={})
+        settings = solver_settings(main={"solver": {"upstream": f"{upstream}/engine/"}, **HERE}, second={})
         async with serving(FakeTables("main", "second"), settings) as client:
             for mount in ("/main", "/main/api", "/api", ""):
                 async with client.post(f"{mount}/login") as response:
                     assert 200 == response.status
-            async with client.post("/second/login") as response:
+            async with client.post("/second/login", headers=ELSEWHERE) as response:
                 assert 501 == response.status
 
     assert ["/engine/login"] * 4 == [path for _, path, _, _ in engine.asked]

@@ -38,9 +38,18 @@ def test_a_host_serves_its_own_deployment_and_others_serve_prefixes_only(
     assert deployment == HOSTED.of(host, prefix)
 
 
-@pytest.mark.parametrize(("prefix", "deployment"), [(None, "first"), ("second", "second")])
-def test_where_no_deployment_has_a_host_the_root_is_the_first_ones(prefix: str | None, deployment: str) -> None:
+@pytest.mark.parametrize(("prefix", "deployment"), [(None, None), ("second", "second")])
+def test_where_none_of_several_deployments_has_a_host_the_root_is_nobodys(
+    prefix: str | None, deployment: str | None
+) -> None:
     assert deployment == PLAIN.of("any.example", prefix)
+
+
+@pytest.mark.parametrize(("hosts", "deployment"), [((), "first"), (("a.example",), None)])
+def test_the_root_is_the_only_deployments_unless_that_has_a_host(
+    hosts: tuple[str, ...], deployment: str | None
+) -> None:
+    assert deployment == Sites(solver_settings(first={"hosts": hosts})).of("any.example", None)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +72,10 @@ def test_a_multi_account_says_which_deployment_is_meant_unless_host_or_prefix_sa
     assert deployment == HOSTED.of_multi_account(host, prefix, multi_account)
 
 
-@pytest.mark.parametrize(("multi_account", "deployment"), [(OTHER_MULTI_ACCOUNT, "second"), (SHARED, "first")])
-def test_at_a_root_without_hosts_a_shared_multi_account_is_the_first_ones(multi_account: str, deployment: str) -> None:
+@pytest.mark.parametrize(("multi_account", "deployment"), [(OTHER_MULTI_ACCOUNT, "second"), (SHARED, None)])
+def test_without_hosts_too_a_multi_account_says_which_deployment_is_meant(
+    multi_account: str, deployment: str | None
+) -> None:
     assert deployment == PLAIN.of_multi_account("localhost", None, multi_account)
 
 

@@ -19,7 +19,7 @@ class Sites:
     """Tells deployments apart.
 
     A host that a deployment claims serves that one alone. Any other host serves each deployment under the prefix of its
-    name; its root serves the first one as long as no deployment claims a host.
+    name, and a deployment that is the only one and claims no host at its root too.
 
     Args:
         settings: The deployments, their hosts and MultiAccounts.
@@ -36,7 +36,8 @@ class Sites:
                 if self._by_host.setdefault(host, name) != name:
                     msg = f"deployments.{name}.hosts: expected a host of its own, found {self._by_host[host]}'s {host}"
                     raise BadSettings(msg)
-        self._at_root = None if self._by_host else next(iter(settings.deployments), None)
+        only = next(iter(settings.deployments), None) if len(settings.deployments) == 1 else None
+        self._at_root = None if self._by_host else only
 
     def of(self, host: str, prefix: str | None) -> str | None:
         """The deployment of a request, None where it is for none.
@@ -65,8 +66,6 @@ class Sites:
         if pinned is not None:
             return pinned if self.of(host, prefix) and address in self._multi_accounts[pinned] else None
         having = [name for name, addresses in self._multi_accounts.items() if address in addresses]
-        if self._at_root in having:
-            return self._at_root
         return having[0] if len(having) == 1 else None
 
     def _claimed(self, host: str) -> str | None:
