@@ -19,8 +19,8 @@ from web3.types import RPCEndpoint
 
 from models.errors import TidemarkError
 from models.symmio.margin import available_for_liquidation
+from streams.backoff import Backoff
 from streams.funding.contract import call_data, read_balances, read_numbers, read_quote, revert_reason
-from streams.ingest.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -10,14 +10,14 @@ from eth_hash.auto import keccak
 
 from streams.ingest.backfill import logs_between
 from streams.ingest.ranges import LogRange
-from streams.ingest.rpc import TooMuch
+from streams.node.rpc import TooMuch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.chain import RawLog
-    from streams.ingest.endpoints import Node
-    from streams.ingest.views import ContractViews
+    from streams.node.endpoints import Node
+    from streams.node.views import ContractViews
     from streams.settings import DeploymentSettings
 
 _log = logging.getLogger(__name__)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import aiohttp
 
 from models.chain import encode_chain_record
 from models.codec import decode_row
@@ -20,19 +17,19 @@ from streams.feed import Feed
 from streams.ingest.accounts import find_owners
 from streams.ingest.checkpoint import read_checkpoints
 from streams.ingest.comparison import Difference, differences
-from streams.ingest.connect import deployment_of, endpoints_of
-from streams.ingest.endpoints import Node
 from streams.ingest.outlet import Outlet
-from streams.ingest.views import ContractViews
+from streams.node.connect import connected, deployment_of
+from streams.node.views import ContractViews
 from streams.topics import ACCOUNTS, CHAIN_BLOCKS, WATERMARKS, changelog_name, topic_name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from models.chain import Checkpoint
     from models.symmio.account import AccountRow
     from models.watermarks import DeploymentWatermark
-    from streams.ingest.blocks import Header
+    from streams.node.blocks import Header
+    from streams.node.endpoints import Node
     from streams.settings import DeploymentSettings, Settings
 
 _ACCOUNTS_AT_ONCE = 50
@@ -93,7 +90,7 @@ async def audit(settings: Settings, name: str, *, block: int | None = None, is_r
         (f"since block {w.unsupported_since}: {w.reason}" for w in watermarks if w.unsupported_since is not None), None
     )
     rows = await _accounts(settings, name)
-    async with _node(name, deployment) as node:
+    async with connected(name, deployment) as node:
         header = await node.header(report.block)
         if header is None:
             msg = f"expected the node to have block {report.block}, found it behind"
@@ -174,17 +171,6 @@ async def _rows(settings: Settings, table: str) -> dict[bytes, bytes]:
         return dict(feed.rows)
     finally:
         await feed.stop()
-
-
-@asynccontextmanager
-async def _node(name: str, deployment: DeploymentSettings) -> AsyncIterator[Node]:
-    async with aiohttp.ClientSession() as session:
-        endpoints = endpoints_of(session, deployment, lambda: None)
-        try:
-            yield Node(name, endpoints, deployment.chain_id)
-        finally:
-            for endpoint in endpoints:
-                await endpoint.close()
 
 
 def _chunks(accounts: Sequence[str]) -> list[Sequence[str]]:

@@ -10,18 +10,18 @@ from prometheus_client import Counter
 
 from models.chain import Watermark
 from models.errors import TidemarkError
-from streams.ingest.backoff import Backoff
-from streams.ingest.blocks import make_blocks, read_logs
+from streams.backoff import Backoff
 from streams.ingest.ranges import LogRange
-from streams.ingest.rpc import BadAnswer, TooMuch
+from streams.node.blocks import make_blocks, read_logs
+from streams.node.rpc import BadAnswer, TooMuch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.chain import Block
-    from streams.ingest.blocks import FoundLog, Header
-    from streams.ingest.endpoints import Node
     from streams.ingest.journal import Journal
+    from streams.node.blocks import FoundLog, Header
+    from streams.node.endpoints import Node
 
 _log = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from streams.ingest.checkpoint import join
-from streams.ingest.connect import deployment_of, endpoints_of
-from streams.ingest.endpoints import Node
 from streams.ingest.head import Follower
 from streams.ingest.journal import Journal
 from streams.ingest.newheads import NewHeads
 from streams.ingest.outlet import Outlet
 from streams.ingest.resume import read_tail
-from streams.ingest.rpc import Refused, WebsocketEndpoint
-from streams.ingest.views import NoContract
+from streams.node.connect import deployment_of, endpoints_of
+from streams.node.endpoints import Node
+from streams.node.rpc import Refused, WebsocketEndpoint
+from streams.node.views import NoContract
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from models.chain import Checkpoint, Join, Joined, Rollback, Watermark
 from models.errors import TidemarkError
 from streams.ingest.accounts import take_census
-from streams.ingest.views import ContractViews
+from streams.node.views import ContractViews
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from models.chain import SymbolView
     from streams.ingest.accounts import Owner
-    from streams.ingest.blocks import Header
-    from streams.ingest.endpoints import Node
     from streams.ingest.journal import Journal
-    from streams.ingest.views import OwnedQuote
+    from streams.node.blocks import Header
+    from streams.node.endpoints import Node
+    from streams.node.views import OwnedQuote
     from streams.settings import DeploymentSettings
 
 _log = logging.getLogger(__name__)

@@ -10,18 +10,18 @@ from prometheus_client import Counter
 
 from models.chain import Rollback, Watermark
 from models.errors import TidemarkError
+from streams.backoff import Backoff
 from streams.ingest.backfill import REMOVED_LOGS, backfill
-from streams.ingest.backoff import Backoff
-from streams.ingest.blocks import make_blocks, read_logs
-from streams.ingest.rpc import BadAnswer, Refused
+from streams.node.blocks import make_blocks, read_logs
+from streams.node.rpc import BadAnswer, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from models.chain import Block
-    from streams.ingest.blocks import Header
-    from streams.ingest.endpoints import Node
     from streams.ingest.journal import Journal
+    from streams.node.blocks import Header
+    from streams.node.endpoints import Node
 
 _log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from prometheus_client import Counter
 
 from models.ids import mark_key
 from models.instruments import RulesFact, encode_fact
+from streams.backoff import Backoff
 from streams.clock import now_ms
 from streams.deadletter import dead_letter, encode_dead_letter
 from streams.ingest.answers import FAILURES, fetch
-from streams.ingest.backoff import Backoff
 from streams.ingest.binance import BadFrame
 from streams.ingest.binance_facts import read_exchange_info, read_funding_info, read_tickers
 from streams.topics import DEAD_LETTERS, INSTRUMENT_FACTS, topic_name

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from streams.ingest.backoff import Backoff
-from streams.ingest.rpc import RpcError
+from streams.backoff import Backoff
+from streams.node.rpc import RpcError
 
 if TYPE_CHECKING:
-    from streams.ingest.rpc import WebsocketEndpoint
+    from streams.node.rpc import WebsocketEndpoint
 
 _log = logging.getLogger(__name__)
 

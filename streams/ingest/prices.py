@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 from prometheus_client import Counter
 
+from streams.backoff import Backoff
 from streams.ingest.answers import FAILURES, fetch
-from streams.ingest.backoff import Backoff
 from streams.ingest.conflation import INTERVAL_MS
 from streams.ingest.instruments import InstrumentPolls
 from streams.ingest.outlet import Outlet

@@ -10,7 +10,7 @@ from prometheus_client import Gauge
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
-    from streams.ingest.rpc import TooMuch
+    from streams.node.rpc import TooMuch
 
 _log = logging.getLogger(__name__)
 

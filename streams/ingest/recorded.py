@@ -16,12 +16,12 @@ import orjson
 
 from models.chain import Watermark
 from models.errors import TidemarkError
-from streams.ingest.blocks import Header, make_blocks, read_header, read_logs
 from streams.ingest.journal import Journal
 from streams.ingest.outlet import Outlet
 from streams.ingest.resume import read_tail
-from streams.ingest.rpc import BadAnswer
 from streams.ingest.sink import PriceSink
+from streams.node.blocks import Header, make_blocks, read_header, read_logs
+from streams.node.rpc import BadAnswer
 from streams.settings import RECORDED_SOURCE
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
-    from streams.ingest.backoff import Backoff
+    from streams.backoff import Backoff
     from streams.ingest.sink import PriceSink
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import pytest_asyncio
 from models.chain import Block, Rollback, Watermark
 from streams.ingest import chain as chain_ingest
 from streams.ingest.head import DeepReorganisation
-from streams.ingest.views import NoContract
+from streams.node.views import NoContract
 from streams.settings import DeploymentSettings, Settings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.eventually import eventually

@@ -130,7 +130,8 @@ class FakeNode:
                 return self._logs(params[0])
             case "eth_call" if self.eth_call is not None:
                 data = bytes.fromhex(params[0]["data"][2:])
-                return "0x" + self.eth_call(params[0]["to"], data, int(params[1], 16)).hex()
+                block = self._head() if params[1] == "latest" else int(params[1], 16)
+                return "0x" + self.eth_call(params[0]["to"], data, block).hex()
             case "eth_getStorageAt" if self.storage is not None:
                 return f"0x{self.storage(params[0], int(params[1], 16), int(params[2], 16)):064x}"
             case _:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from streams.ingest.ranges import BlockTooLarge, LogRange
-from streams.ingest.rpc import TooMuch
+from streams.node.rpc import TooMuch
 
 
 def test_a_range_is_doubled_while_nothing_is_too_much() -> None:

@@ -10,6 +10,7 @@ from api.dialects.symmio.funding_rate_ws import FundingRateEndpoint
 from api.dialects.symmio.holdings import Holdings
 from api.dialects.symmio.keys import FUNDING, HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
 from api.dialects.symmio.listing import Listings
+from api.dialects.symmio.owners import Owners
 from api.dialects.symmio.position_state_search import PositionStateSearch
 from api.dialects.symmio.position_state_ws import PositionStateEndpoint
 from api.dialects.symmio.quote_symbols import QuoteSymbols
@@ -50,7 +51,9 @@ class Live:
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
         self.board = app[FUNDING] = FundingBoard(settings, listings, app[CLOCK_MS])
-        self.whitelisting = Whitelisting(addresses)
+        owners = Owners(settings.deployments)
+        app.cleanup_ctx.append(owners.opened)
+        self.whitelisting = Whitelisting(addresses, owners)
         self.upnl = UpnlEndpoint(
             connections,
             hub,

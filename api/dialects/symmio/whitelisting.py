@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from api.addresses import ClientAddresses
+    from api.dialects.symmio.owners import Owners
 
 # A frontend asks once for each sub-account that a person makes.
 _ADDED_A_S, _ADDED_AT_ONCE = 1, 10
@@ -38,11 +39,13 @@ class Whitelisting:
     """Answers what concerns the whitelist.
 
     Args:
-        addresses: Tell where a request comes from; what is written goes by it.
+        addresses: Tell where a request comes from; how much is written goes by it.
+        owners: Tell whose a sub-account is that no block says.
     """
 
-    def __init__(self, addresses: ClientAddresses) -> None:
+    def __init__(self, addresses: ClientAddresses, owners: Owners) -> None:
         self._addresses = addresses
+        self._owners = owners
         self._adding = TokenBuckets(_ADDED_A_S, _ADDED_AT_ONCE)
 
     async def check(self, request: web.Request, deployment: str) -> web.Response:
@@ -65,8 +68,9 @@ class Whitelisting:
     async def add(self, request: web.Request, deployment: str) -> web.Response:
         """Put a sub-account that the chain has confirmed onto the list; again is as good as once.
 
-        One that the blocks read so far do not know may have been made a second ago: it is waited for. In mode
-        ``multiaccount`` its own row puts it onto the list, which every replica follows; nothing else is written.
+        One that the blocks read so far do not know may be older than they are, which a call tells, or a second old:
+        then it is waited for. In mode ``multiaccount`` its own row puts it onto the list, which every replica follows;
+        only what a call told is written.
         """
         address = _address(request, "address")
         whitelist = request.app[WHITELIST]
@@ -74,13 +78,21 @@ class Whitelisting:
             return reply(_ADDED)
         if self._adding.take(self._addresses.limit_key_of(request), time.monotonic()):
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "expected fewer sub-accounts at a time")
-        if not await whitelist.becomes_sub_account(deployment, address, _MADE_WITHIN_S):
-            return _not_added(f"{address} is no sub-account as far as blocks have been read, try again in some seconds")
-        if not whitelist.allows(deployment, address):
-            owner = whitelist.owner_of(deployment, address)
-            if owner is None or not whitelist.allows(deployment, owner):
-                return _not_added(f"{address} is not a sub-account of a listed wallet")
-            await _write(request, account_key(deployment, address), {"by": "owner"})
+        called = None
+        if not whitelist.is_sub_account(deployment, address):
+            called = await self._owners.owner_of(deployment, _address(request, "multi_account"), address)
+            if called is None and not await whitelist.becomes_sub_account(deployment, address, _MADE_WITHIN_S):
+                return _not_added(
+                    f"{address} is no sub-account as far as blocks have been read, try again in some seconds"
+                )
+        if whitelist.allows(deployment, address):
+            return reply(_ADDED)
+        owner = called or whitelist.owner_of(deployment, address)
+        if whitelist.mode_of(deployment) is WhitelistMode.LIST and not (
+            owner is not None and whitelist.allows(deployment, owner)
+        ):
+            return _not_added(f"{address} is not a sub-account of a listed wallet")
+        await _write(request, account_key(deployment, address), {"by": "owner" if called is None else "call"})
         return reply(_ADDED)
 
     async def put(self, request: web.Request, deployment: str) -> web.Response:

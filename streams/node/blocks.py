@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 
 from models.chain import Block, RawLog
-from streams.ingest.rpc import BadAnswer
+from streams.node.rpc import BadAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

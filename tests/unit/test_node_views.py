@@ -7,8 +7,8 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from models.chain import QuoteView
-from streams.ingest.rpc import BadAnswer
-from streams.ingest.views import ContractViews, NoContract
+from streams.node.rpc import BadAnswer
+from streams.node.views import ContractViews, NoContract
 
 A, B, W = "0x" + "aa" * 20, "0x" + "bb" * 20, "0x" + "cc" * 20
 LOCKED = "(uint256,uint256,uint256,uint256)"

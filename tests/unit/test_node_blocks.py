@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from streams.ingest.blocks import Header, make_blocks, read_header, read_logs, read_optional_header
-from streams.ingest.rpc import BadAnswer
+from streams.node.blocks import Header, make_blocks, read_header, read_logs, read_optional_header
+from streams.node.rpc import BadAnswer
 from tests.support.chain import Chain, recorded_chain
 
 

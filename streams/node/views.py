@@ -5,7 +5,7 @@ Facts are from protocol-core's facets/ViewFacet/ViewFacet.sol, storages/ and mul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
@@ -13,13 +13,13 @@ from eth_hash.auto import keccak
 
 from models.chain import PartyBView, QuoteView, SymbolView
 from models.errors import TidemarkError
-from streams.ingest.rpc import BadAnswer
+from streams.node.rpc import BadAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streams.ingest.endpoints import Question
-    from streams.ingest.rpc import Call
+    from streams.node.endpoints import Question
+    from streams.node.rpc import Call
 
 _NOBODY = "0x" + "0" * 40
 _WORD = 32
@@ -66,9 +66,9 @@ class NamedAccount(NamedTuple):
 class ContractViews:
     """Questions to one deployment's contracts about their state after ``block``."""
 
-    def __init__(self, diamond: str, block: int) -> None:
+    def __init__(self, diamond: str, block: int | Literal["latest"]) -> None:
         self._diamond = diamond
-        self._block = hex(block)
+        self._block = block if block == "latest" else hex(block)
 
     def last_quote_id(self) -> Question[int]:
         """``getNextQuoteId``: despite its name, the highest id in use."""

@@ -8,15 +8,15 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from streams.ingest.endpoints import Node, Patience, WrongChain
-from streams.ingest.rpc import HttpEndpoint, Refused, RpcError, TooMuch, WebsocketEndpoint
+from streams.node.endpoints import Node, Patience, WrongChain
+from streams.node.rpc import HttpEndpoint, Refused, RpcError, TooMuch, WebsocketEndpoint
 from tests.support.chain import DIAMOND, Chain
 from tests.support.node import FakeNode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from streams.ingest.rpc import Endpoint
+    from streams.node.rpc import Endpoint
 
 QUICK = Patience(
     answer_s=0.3, down_s=(0.01, 0.02), wrong_chain_s=0.05, older_head_s=60.0, stuck_s=0.0

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streams.ingest.backoff import Backoff
+from streams.backoff import Backoff
 
 
 def test_waits_are_spread_up_to_a_bound_that_doubles_to_its_highest() -> None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prometheus_client import Counter
 
 from models.errors import TidemarkError
-from streams.ingest.backoff import Backoff
-from streams.ingest.blocks import Header, read_header, read_optional_header
-from streams.ingest.rpc import EndpointSlow, Refused, RpcError, TooMuch
+from streams.backoff import Backoff
+from streams.node.blocks import Header, read_header, read_optional_header
+from streams.node.rpc import EndpointSlow, Refused, RpcError, TooMuch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from streams.ingest.rpc import Call, Endpoint
+    from streams.node.rpc import Call, Endpoint
 
 _T = TypeVar("_T")
 Question = tuple["Call", "Callable[[Any], _T]"]

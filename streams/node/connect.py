@@ -1,18 +1,20 @@
-"""What of the settings an ingest needs, and the endpoints they name."""
+"""What of the settings says how a deployment is asked, and the endpoints they name."""
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from streams.ingest.rpc import HttpEndpoint, WebsocketEndpoint
+import aiohttp
+
+from streams.node.endpoints import Node
+from streams.node.rpc import HttpEndpoint, WebsocketEndpoint
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
-    import aiohttp
-
-    from streams.ingest.rpc import Endpoint
+    from streams.node.rpc import Endpoint
     from streams.settings import DeploymentSettings, Settings
 
 
@@ -44,3 +46,15 @@ def endpoints_of(
         else:
             endpoints.append(HttpEndpoint(session, url, label))
     return endpoints
+
+
+@asynccontextmanager
+async def connected(name: str, deployment: DeploymentSettings) -> AsyncIterator[Node]:
+    """The node of a deployment, for who does not follow its heads; disconnected at the end."""
+    async with aiohttp.ClientSession() as session:
+        endpoints = endpoints_of(session, deployment, lambda: None)
+        try:
+            yield Node(name, endpoints, deployment.chain_id)
+        finally:
+            for endpoint in endpoints:
+                await endpoint.close()
