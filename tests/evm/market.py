@@ -41,7 +41,7 @@ MARKS_E18 = {1: 110 * E18, 2: 19 * E18}
 VENUE_RATES_E18 = {1: E18 // 5_000, 2: -E18 // 8_000}
 SIGNER = key_of("signer")
 GENEROUS = E18 // 10
-_SYMBOLS = {1: "AAAUSDT", 2: "BBBUSDT"}
+SYMBOLS = {1: "AAAUSDT", 2: "BBBUSDT"}
 _SEED = "(address,address,uint256,uint8,uint256,uint256,uint256)"
 
 
@@ -96,8 +96,8 @@ class Scene:
         self.quotes: list[Opened] = []
         self._rows: dict[str, AccountRow] = {}
 
-    async def open(self, quotes: Sequence[Opened]) -> None:
-        """Open quotes on the chain, and write the rows that a worker makes of the accounts as they then stand."""
+    async def open_on_chain(self, quotes: Sequence[Opened]) -> None:
+        """Open quotes on the chain."""
         self.quotes = list(quotes)
         for party_a in sorted({quote.party_a for quote in quotes}):
             await self.diamond.send("fund", self.party_b, party_a, 10**6 * E18, 10**6 * E18, E18)
@@ -107,12 +107,16 @@ class Scene:
                 for q in quotes[start : start + 40]
             ]
             await self.diamond.send("open", seeds)
+
+    async def open(self, quotes: Sequence[Opened]) -> None:
+        """Open quotes on the chain, and write the rows that a worker makes of the accounts as they then stand."""
+        await self.open_on_chain(quotes)
         for party_a in sorted({quote.party_a for quote in quotes}):
             self._rows[party_a] = advance(None, self._checkpoint(party_a))
         rows: dict[tuple[str, bytes], Mapping[str, Any]] = {
             (ACCOUNTS, account_key(NAME, party_a)): encode_account(row) for party_a, row in self._rows.items()
         }
-        for symbol_id, symbol in _SYMBOLS.items():
+        for symbol_id, symbol in SYMBOLS.items():
             key = mark_key("venue", symbol)
             mark = Mark(MARKS_E18[symbol_id], None, VENUE_RATES_E18[symbol_id], None, now_ms(), now_ms(), symbol_id)
             rows[MARKS, key] = encode_mark(mark)
@@ -260,8 +264,8 @@ async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: o
         else:
             caller = await chain.deploy("TrustedCaller", ["address", "address"], [diamond.address, signer])
             hedger = caller.address
-        for symbol_id in _SYMBOLS:
-            await diamond.send("setSymbol", symbol_id, EPOCH_S, WINDOW_S)
+        for symbol_id, symbol in SYMBOLS.items():
+            await diamond.send("setSymbol", symbol_id, symbol, EPOCH_S, WINDOW_S)
         gateway = await stack.enter_async_context(running_gateway(chain, diamond))
         node = await stack.enter_async_context(running_flaky(chain.url))
         configured = settings(

@@ -66,8 +66,21 @@ contract FundingDiamond {
     }
 
     struct Symbol {
+        string name;
         uint256 epoch;
         uint256 window;
+    }
+
+    struct SymbolView {
+        uint256 symbolId;
+        string name;
+        bool isValid;
+        uint256 minAcceptableQuoteValue;
+        uint256 minAcceptablePortionLF;
+        uint256 tradingFee;
+        uint256 maxLeverage;
+        uint256 fundingRateEpochDuration;
+        uint256 fundingRateWindowTime;
     }
 
     event ChargeFundingRate(address partyB, address partyA, uint256[] quoteIds, int256[] rates);
@@ -82,6 +95,7 @@ contract FundingDiamond {
     mapping(uint256 => string) private refusals;
     mapping(uint256 => uint256) public charges;
     mapping(uint256 => Symbol) private symbols;
+    uint256[] private symbolIds;
     mapping(address => uint256) private nonceA;
     mapping(address => mapping(address => uint256)) private nonceB;
     mapping(address => uint256) private allocatedA;
@@ -182,8 +196,9 @@ contract FundingDiamond {
         return nonceB[partyB][partyA];
     }
 
-    function partyAStats(address partyA) external view returns (bool, uint256[13] memory zeros) {
-        return (liquidated[partyA], zeros);
+    function partyAStats(address partyA) external view returns (bool, uint256[13] memory values) {
+        values[9] = openIds(partyA).length;
+        return (liquidated[partyA], values);
     }
 
     function balanceInfoOfPartyA(address partyA) external view returns (uint256[9] memory values) {
@@ -200,10 +215,53 @@ contract FundingDiamond {
         return (VALID_FOR, VALID_FOR);
     }
 
+    // What else an ingest asks that joins.
+
+    function getNextQuoteId() external view returns (uint256) {
+        return lastId;
+    }
+
+    function getPartyAOpenPositions(
+        address partyA, uint256 start, uint256 size
+    ) external view returns (Quote[] memory page) {
+        uint256[] memory ids = openIds(partyA);
+        page = new Quote[](ids.length - start < size ? ids.length - start : size);
+        for (uint256 i = 0; i < page.length; i++) {
+            page[i] = quotes[ids[start + i]];
+        }
+    }
+
+    function getPartyAPendingQuotes(address) external pure returns (uint256[] memory none) {}
+
+    function getSymbols(uint256 start, uint256 size) external view returns (SymbolView[] memory page) {
+        page = new SymbolView[](symbolIds.length - start < size ? symbolIds.length - start : size);
+        for (uint256 i = 0; i < page.length; i++) {
+            uint256 id = symbolIds[start + i];
+            page[i] = SymbolView(id, symbols[id].name, true, 0, 0, 0, 0, symbols[id].epoch, symbols[id].window);
+        }
+    }
+
+    function openIds(address partyA) private view returns (uint256[] memory ids) {
+        uint256 count = 0;
+        for (uint256 pass = 0; pass < 2; pass++) {
+            if (pass == 1) {
+                ids = new uint256[](count);
+                count = 0;
+            }
+            for (uint256 id = 1; id <= lastId; id++) {
+                if (quotes[id].partyA == partyA && quotes[id].quoteStatus == 4) {
+                    if (pass == 1) ids[count] = id;
+                    count += 1;
+                }
+            }
+        }
+    }
+
     // What a test sets.
 
-    function setSymbol(uint256 id, uint256 epoch, uint256 window) external {
-        symbols[id] = Symbol(epoch, window);
+    function setSymbol(uint256 id, string calldata name, uint256 epoch, uint256 window) external {
+        if (symbols[id].epoch == 0) symbolIds.push(id);
+        symbols[id] = Symbol(name, epoch, window);
     }
 
     function open(Seed[] calldata seeds) external {
