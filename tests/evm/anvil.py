@@ -73,9 +73,9 @@ class Contract:
         kinds = self._kinds[function]
         return "0x" + (keccak(f"{function}({','.join(kinds)})".encode())[:4] + encode(kinds, arguments)).hex()
 
-    async def send(self, function: str, *arguments: object) -> None:
-        """Have it called by a key of the test's own, and do not wait."""
-        await self._chain.send_from_test(self.address, self.data(function, *arguments))
+    async def send(self, function: str, *arguments: object) -> str:
+        """Have it called by a key of the test's own, and do not wait; return the transaction's hash."""
+        return await self._chain.send_from_test(self.address, self.data(function, *arguments))
 
     async def number(self, function: str, *arguments: object) -> int:
         answer = await self._chain.ask(
@@ -100,8 +100,9 @@ class Anvil:
         assert "error" not in answer, (method, answer["error"])
         return answer["result"]
 
-    async def send_from_test(self, to: str, data: str) -> None:
-        await self.ask("eth_sendTransaction", {"from": self.actor, "to": to, "data": data, "gas": hex(12_000_000)})
+    async def send_from_test(self, to: str, data: str) -> str:
+        call = {"from": self.actor, "to": to, "data": data, "gas": hex(12_000_000)}
+        return str(await self.ask("eth_sendTransaction", call))
 
     async def deploy(self, name: str, kinds: Sequence[str], arguments: Sequence[object]) -> Contract:
         code = contracts()[name]["bytecode"] + encode(kinds, arguments).hex()

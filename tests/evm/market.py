@@ -106,7 +106,9 @@ class Scene:
                 (q.party_a, self.party_b, q.symbol_id, q.position_type, q.quantity, q.opened_price, q.max_funding_rate)
                 for q in quotes[start : start + 40]
             ]
-            await self.diamond.send("open", seeds)
+            sent = await self.diamond.send("open", seeds)
+            # What it does can be seen some ms before it is in a block.
+            await self.chain.receipt(sent)
 
     async def open(self, quotes: Sequence[Opened]) -> None:
         """Open quotes on the chain, and write the rows that a worker makes of the accounts as they then stand."""
