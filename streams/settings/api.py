@@ -1,0 +1,80 @@
+"""What the api serves, to whom, and how much to one client."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+
+from streams.settings.values import Name, Network, Origin, Port, Section
+
+
+class TokenKeySettings(Section):
+    """A key that tokens are checked with: HS256's secret or EdDSA's public key (PEM), as text or in a file."""
+
+    algorithm: Literal["HS256", "EdDSA"]
+    key: SecretStr | None = None
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.key is None) == (self.file is None):
+            msg = f"expected either key or file, found {'neither' if self.key is None else 'both'}"
+            raise ValueError(msg)
+        return self
+
+
+class AuthSettings(Section):
+    """Who may read. ``open``: everybody reads everything. ``tokens``: nobody without a token signed by one of ``keys``.
+
+    ``keys`` go by the ``kid`` of a token's header; two stand side by side while one takes over from the other. A token
+    must name ``audience`` where it is set, which keeps out what the same keys signed for another service.
+    """
+
+    mode: Literal["open", "tokens"] = "open"
+    keys: dict[Name, TokenKeySettings] = Field(default_factory=dict)
+    audience: str | None = None
+
+    @model_validator(mode="after")
+    def _some_key(self) -> Self:
+        if self.mode == "tokens" and not self.keys:
+            msg = "expected a key in mode tokens, found none; add an [auth.keys.KID] section"
+            raise ValueError(msg)
+        return self
+
+
+class ApiLimitSettings(Section):
+    """What one client may ask of the api, so that no client can take it from the others.
+
+    An address is one of IPv4 or the first 64 bits of one of IPv6. ``messages_per_s`` and ``messages_burst`` are each
+    connection's; ``connections_per_address`` and ``connection_attempts_per_s`` each replica's; ``connections_per_user``
+    holds for a token's subject over all replicas. Which of them a client meets depends on the protocol it speaks.
+    """
+
+    messages_per_s: PositiveInt = 10
+    messages_burst: PositiveInt = 20
+    connections_per_address: PositiveInt = 100
+    connections_per_user: PositiveInt = 20
+    connection_attempts_per_s: PositiveInt = 200
+    failed_authentications_per_minute: PositiveInt = 10
+
+
+class ApiSettings(Section):
+    """The aiohttp layer. ``upnl_as_number``: ``/partyA_upnl`` answers a JSON number instead of a decimal string.
+
+    ``trusted_proxies`` are networks whose ``X-Forwarded-For`` is believed. ``allowed_origins`` are those whose pages
+    may open websockets; what does not come from a browser has none. ``drain_s`` is the window over which open sockets
+    are closed when the server goes away: long enough that other replicas are not overrun by those who come back.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8_080
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 9_102
+    upnl_as_number: bool = False
+    max_lag_ms: PositiveInt = 10_000
+    trusted_proxies: tuple[Network, ...] = ()
+    allowed_origins: tuple[Origin, ...] = ("*",)
+    drain_s: PositiveFloat = 2.0
+    limits: ApiLimitSettings = ApiLimitSettings()

@@ -1,0 +1,58 @@
+"""One SYMMIO Diamond, where its prices come from, and who may see what of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt, SecretStr
+
+from streams.settings.funding import FundingSettings
+from streams.settings.solver import SolverSettings
+from streams.settings.values import Address, Host, Name, Section
+from streams.settings.whitelist import WhitelistSettings
+
+
+class PriceRef(Section):
+    """One price for a market: a source, that source's symbol, and the age in ms beyond which it is stale."""
+
+    source: Name
+    symbol: str
+    max_age_ms: PositiveInt = 5_000
+
+
+class DeploymentSettings(Section):
+    """One SYMMIO Diamond. ``rpc`` endpoints are tried in order; http(s) ones are polled, ws(s) ones subscribed to.
+
+    ``finality_depth`` is in blocks: a reorganisation deeper than that stops ingest. ``start_block`` is where backfill
+    begins. ``markets`` maps a symbol's name on chain to its prices in order of preference; a name not listed is looked
+    for under the same name at each of ``default_sources``. ``position_states`` says of which of its logs states of
+    positions are made: of none, of those of which the solver's engine says nothing, or of all. ``hosts`` are the names
+    under which frontends that know no path prefix find this deployment, at the root. Who sends ``ingest_key`` may say
+    states of positions, and change the whitelist.
+    """
+
+    chain_id: PositiveInt
+    diamond: Address
+    multi_accounts: tuple[Address, ...] = ()
+    hedgers: tuple[Address, ...] = ()
+    rpc: tuple[SecretStr, ...] = ()
+    start_block: int | None = None
+    finality_depth: PositiveInt = 64
+    poll_interval_ms: PositiveInt = 1_000
+    default_sources: tuple[Name, ...] = ("binance-futures", "binance-futures-book")
+    default_max_age_ms: PositiveInt = 5_000
+    markets: dict[str, tuple[PriceRef, ...]] = Field(default_factory=dict)
+    position_states: Literal["off", "gaps", "on"] = "gaps"
+    funding: FundingSettings = FundingSettings()
+    hosts: tuple[Host, ...] = ()
+    whitelist: WhitelistSettings = WhitelistSettings()
+    ingest_key: SecretStr | None = None
+    solver: SolverSettings = SolverSettings()
+
+    def prices_of(self, name: str) -> tuple[PriceRef, ...]:
+        """Where the price of the market ``name`` comes from, in order of preference."""
+        if name in self.markets:
+            return self.markets[name]
+        return tuple(
+            PriceRef(source=source, symbol=name, max_age_ms=self.default_max_age_ms) for source in self.default_sources
+        )

@@ -1,0 +1,155 @@
+"""The effective configuration, and how it is read."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import PositiveInt, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from models.errors import TidemarkError
+from streams.settings.api import ApiSettings, AuthSettings
+from streams.settings.deployment import DeploymentSettings
+from streams.settings.processes import BrokerSettings, IngestSettings, SourceSettings, TopicSettings, WorkerSettings
+from streams.settings.values import Name
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+CONFIG_VARIABLE = "TIDEMARK_CONFIG"
+_PREFIX = "TIDEMARK_"
+# What the frames of a recording are written as: never the name of a venue, whose marks they would be taken for.
+RECORDED_SOURCE = "recorded"
+
+
+class BadSettings(TidemarkError):
+    """The configuration is wrong; the message names each key, what was found and what was expected."""
+
+
+class Settings(BaseSettings):
+    """The effective configuration. ``epoch`` names a rebuild of all tables; ``kafka`` are bootstrap servers."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    epoch: PositiveInt = 1
+    kafka: str | None = None
+    data_dir: Path = Path(".tidemark")
+    topics: TopicSettings = TopicSettings()
+    deployments: dict[Name, DeploymentSettings] = {}
+    sources: dict[Name, SourceSettings] = {}
+    ingest: IngestSettings = IngestSettings()
+    worker: WorkerSettings = WorkerSettings()
+    api: ApiSettings = ApiSettings()
+    auth: AuthSettings = AuthSettings()
+    broker: BrokerSettings = BrokerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: arguments, environment, file."""
+        path = os.environ.get(CONFIG_VARIABLE)
+        file = (TomlConfigSettingsSource(settings_cls, Path(path)),) if path else ()
+        return (init_settings, env_settings, *file)
+
+    @property
+    def bootstrap(self) -> str:
+        """Bootstrap servers of the cluster.
+
+        Raises:
+            BadSettings: ``kafka`` is not set.
+        """
+        if self.kafka is None:
+            msg = "kafka: expected bootstrap servers, found nothing; set TIDEMARK_KAFKA, or use `tidemark up`"
+            raise BadSettings(msg)
+        return self.kafka
+
+    def fresh_ms_of(self, source: str) -> int:
+        """How old the newest mark of a source may be, in ms; a source's books are as its marks."""
+        known = self.sources.get(source.removesuffix("-book"))
+        return SourceSettings().silent_after_ms if known is None else known.silent_after_ms
+
+    @property
+    def app_id(self) -> str:
+        """Name of the Faust app and its consumer group; part of every changelog's name."""
+        return f"{self.topics.prefix}tidemark-{self.epoch}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the configuration.
+
+    Raises:
+        BadSettings: A key or variable is unknown, a value is not what it should be, a deployment names a source that is
+            not configured, or the file is missing.
+    """
+    path = os.environ.get(CONFIG_VARIABLE)
+    if path and not Path(path).is_file():
+        msg = f"expected a configuration file at {path} ({CONFIG_VARIABLE}), found none"
+        raise BadSettings(msg)
+    _refuse_unknown_variables()
+    try:
+        settings = Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise BadSettings("\n".join(_said(e) for e in error.errors())) from error
+    except tomllib.TOMLDecodeError as error:
+        msg = f"expected TOML in {path}, found a fault: {error}"
+        raise BadSettings(msg) from error
+    except SettingsError as error:
+        msg = f"expected JSON for a list or table in a {_PREFIX}* variable, found a fault: {error}"
+        raise BadSettings(msg) from error
+    _refuse_unknown_sources(settings)
+    return settings
+
+
+def _refuse_unknown_variables() -> None:
+    """Pydantic passes over a variable whose first part is no field; a misspelt one would be without effect."""
+    fields = set(Settings.model_fields)
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIX) and name != CONFIG_VARIABLE:
+            field = name.removeprefix(_PREFIX).partition("__")[0].lower()
+            if field not in fields:
+                msg = f"{name}: expected one of {', '.join(sorted(fields))} after {_PREFIX}, found {field}"
+                raise BadSettings(msg)
+
+
+def _refuse_unknown_sources(settings: Settings) -> None:
+    """A misspelt source never gets a price. Where none is configured at all, ``tidemark up`` adds what is needed."""
+    if not settings.sources:
+        return
+    known = {form for name in (*settings.sources, RECORDED_SOURCE) for form in (name, f"{name}-book")}
+    for name, deployment in settings.deployments.items():
+        where = {f"default_sources.{number}": source for number, source in enumerate(deployment.default_sources)}
+        for market, refs in deployment.markets.items():
+            where |= {f"markets.{market}.{number}.source": ref.source for number, ref in enumerate(refs)}
+        for key, source in where.items():
+            if source not in known:
+                msg = (
+                    f"deployments.{name}.{key}: expected one of {', '.join(sorted(known))}, found {source!r}; "
+                    "correct it, or add its [sources.NAME] section"
+                )
+                raise BadSettings(msg)
+
+
+def _said(error: ErrorDetails) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "value_error":
+        # A validator of ours: it has said what it found.
+        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+    # Endpoints carry the keys of node providers, and a misspelt name may stand before a token key; a table that holds a
+    # misplaced one is not shown either.
+    hidden = not {"rpc", "keys", "funding"}.isdisjoint(error["loc"]) or isinstance(error["input"], dict)
+    return f"{key}: {error['msg']}" if hidden else f"{key}: {error['msg']}, found {error['input']!r}"

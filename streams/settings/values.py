@@ -1,0 +1,67 @@
+"""What single settings may be: addresses, names, amounts, URLs."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _lower_address(text: str) -> str:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
+        msg = f"expected an address of 0x and 40 hex digits, found {text!r}"
+        raise ValueError(msg)
+    return text.lower()
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        msg = f"expected an address or network such as 10.0.0.0/8, found {text!r}: {error}"
+        raise ValueError(msg) from error
+
+
+def _origin(text: str) -> str:
+    origin = text.lower()
+    if origin != "*" and not re.fullmatch(r"https?://[^/?#@*\s]+", origin):
+        msg = f"expected * or an origin such as https://app.example, found {text!r}"
+        raise ValueError(msg)
+    return origin
+
+
+def _host(text: str) -> str:
+    host = text.lower().rstrip(".")
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", host):
+        msg = f"expected the name of a host such as hedger.example, found {text!r}"
+        raise ValueError(msg)
+    return host
+
+
+def _http_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s?#]+", text):
+        msg = f"expected a URL such as http://engine:8000, found {text!r}"
+        raise ValueError(msg)
+    return text.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_lower_address)]
+Host = Annotated[str, AfterValidator(_host)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Amount = Annotated[Decimal, Field(ge=0, max_digits=60, decimal_places=18)]
+Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=2)]
+Leverage = Annotated[Decimal, Field(ge=1, le=1_000, decimal_places=2)]
+Band = Annotated[Decimal, Field(gt=0, lt=1, decimal_places=18)]
+Network = Annotated[str, AfterValidator(_network)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free one
+
+
+class Section(BaseModel):
+    """A section of the file, or a table in one: unknown keys are errors, and nothing changes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
