@@ -136,7 +136,7 @@ class Publisher:
 
     def _leave(self, producer: AIOKafkaProducer) -> None:
         self._leaving, self._left_s = None, asyncio.get_running_loop().time()
-        for where in self._groups.keys() - self._sending.keys():
+        for where in [where for where in self._groups if where not in self._sending]:
             self._sending[where] = asyncio.create_task(self._send_all(producer, where))
 
     async def drain(self) -> None:
