@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 CODECS = ("none", "snappy", "lz4", "zstd")
-BATCHES = (1, 20, 300)
-ROWS = 60_000
+# A hundred of these rows are 225 KB: what fits a batch.
+BATCHES = (1, 20, 100)
+ROWS = 20_000
 ACCOUNTS = 3_000
 POSITIONS = 4
 SYMBOLS = 500

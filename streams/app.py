@@ -120,6 +120,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
             bootstrap_servers=self.settings.bootstrap,
             acks="all",
             enable_idempotence=True,
+            # Takes the worker least time; lz4 5 µs a row more (bench/BENCHMARKS.md, 7).
             compression_type="snappy",
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
