@@ -112,11 +112,11 @@ async def test_blocks_are_found_by_number_hash_and_tag(client: _Client) -> None:
 async def test_logs_are_refused_beyond_the_limit_and_filtered_by_address_topic_and_block(client: _Client) -> None:
     diamond, venues = client.deployment["diamond"], client.deployment["multi_accounts"]
     error = await client.error("eth_getLogs", {"fromBlock": "0x1", "toBlock": "0x258"})
-    logs = await client.rpc("eth_getLogs", {"fromBlock": "0x1", "toBlock": "0x40"})
-    of_venues = await client.rpc("eth_getLogs", {"fromBlock": "0x1", "toBlock": "0x40", "address": venues})
+    logs = await client.rpc("eth_getLogs", {"fromBlock": "0x20", "toBlock": "0x40"})
+    of_venues = await client.rpc("eth_getLogs", {"fromBlock": "0x20", "toBlock": "0x40", "address": venues})
     block = await client.block("0x30")
     sent = "0x8a17f103c77224ce4d9bab74dad3bd002cd24cf88d2e191e86d18272c8f135dd"
-    by_topic = await client.rpc("eth_getLogs", {"fromBlock": "0x1", "toBlock": "0x40", "topics": [[sent]]})
+    by_topic = await client.rpc("eth_getLogs", {"fromBlock": "0x20", "toBlock": "0x40", "topics": [[sent]]})
     by_hash = await client.rpc("eth_getLogs", {"blockHash": block["hash"], "address": [diamond, *venues]})
 
     assert (-32_005, f"query returned more than {LOG_LIMIT} results") == (error["code"], error["message"])
