@@ -62,6 +62,11 @@ def row(number: int) -> Row:
     return account_key(DEPLOYMENT, address(number)), encode_row(7, number, valued.body())
 
 
+def rows_at(batch: int) -> int:
+    """How many are sent where so many are in a batch: one at a time they take thirty times as long."""
+    return ROWS if batch > 1 else ROWS // 10
+
+
 async def produce(bootstrap: str, topic: str, codec: str, batches: Sequence[Sequence[Row]]) -> float:
     """Send batches to one partition; processor seconds."""
     producer = AIOKafkaProducer(
@@ -78,7 +83,9 @@ async def produce(bootstrap: str, topic: str, codec: str, batches: Sequence[Sequ
         for some in batches:
             batch = producer.create_batch()
             for key, value in some:
-                batch.append(key=key, value=value, timestamp=None)
+                if batch.append(key=key, value=value, timestamp=None) is None:
+                    msg = f"expected {len(some)} rows to fit a batch, found {_BATCH_BYTES} bytes full before"
+                    raise ValueError(msg)
             batch.close()
             await (await producer.send_batch(batch, topic, partition=0))
         return time.process_time() - used_s
@@ -86,14 +93,14 @@ async def produce(bootstrap: str, topic: str, codec: str, batches: Sequence[Sequ
         await producer.stop()
 
 
-async def read(bootstrap: str, topic: str, first: int, count: int) -> float:
-    """Read so many records of a partition from an offset on; processor seconds."""
+async def read(bootstrap: str, topic: str, count: int) -> float:
+    """Read so many records of one partition; processor seconds."""
     tp = TopicPartition(topic, 0)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, max_poll_records=5_000)
     await consumer.start()
     try:
         consumer.assign([tp])
-        consumer.seek(tp, first)
+        consumer.seek(tp, 0)
         used_s, left = time.process_time(), count
         while left > 0:
             left -= sum(map(len, (await consumer.getmany(tp, timeout_ms=200)).values()))
@@ -106,13 +113,13 @@ async def measure(settings: Settings, broker_pid: int, codec: str, batch: int, m
     """µs a row of producer, broker and reader."""
     bootstrap, topic = settings.bootstrap, changelog_name(settings, VALUATIONS)
     await create_topics(bootstrap, registry(settings))
-    count = ROWS if batch > 1 else ROWS // 10
+    count = rows_at(batch)
     picked = [made[at % len(made)] for at in range(count)]
     batches = [picked[at : at + batch] for at in range(0, count, batch)]
     before_s = processor_s(broker_pid)
     producing_s = await produce(bootstrap, topic, codec, batches)
     broker_s = processor_s(broker_pid) - before_s
-    reading_s = await read(bootstrap, topic, 0, count)
+    reading_s = await read(bootstrap, topic, count)
     return [round(seconds / count * 1e6, 2) for seconds in (producing_s, broker_s, reading_s)]
 
 
@@ -135,7 +142,7 @@ def main(rounds: int) -> None:
                 log = directory.rglob(f"{changelog_name(settings, VALUATIONS)}-0/*.log")
                 stored = sum(segment.stat().st_size for segment in log)
                 if at:
-                    found[codec, batch].append([*figures, stored // (ROWS if batch > 1 else ROWS // 10)])
+                    found[codec, batch].append([*figures, stored // rows_at(batch)])
         finally:
             broker.stop()
     click.echo("| rows a batch | codec | producer, µs a row | broker | reader | bytes a row in the log |")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from streams.bodies import read_at_most
 from streams.ingest.venue import MAX_FRAME_BYTES, FrameTooLarge
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ FAILURES = (aiohttp.ClientError, OSError, TimeoutError, FrameTooLarge)
 
 
 async def fetch(session: aiohttp.ClientSession, url: str | URL) -> bytes:
-    """Read an answer to its end: one read gives no more than what has arrived, some 64 kB of 130.
+    """Read an answer to its end.
 
     Raises:
         FrameTooLarge: It is larger than any that a venue sends.
@@ -26,11 +27,4 @@ async def fetch(session: aiohttp.ClientSession, url: str | URL) -> bytes:
     """
     async with session.get(url, timeout=_TIMEOUT) as response:
         response.raise_for_status()
-        chunks, size = [], 0
-        async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > MAX_FRAME_BYTES:
-                msg = f"expected an answer of at most {MAX_FRAME_BYTES} bytes, found more"
-                raise FrameTooLarge(msg)
-        return b"".join(chunks)
+        return await read_at_most(MAX_FRAME_BYTES, response, FrameTooLarge)

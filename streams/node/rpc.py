@@ -20,6 +20,7 @@ import aiohttp
 import orjson
 
 from models.errors import TidemarkError
+from streams.bodies import read_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,7 +111,7 @@ class HttpEndpoint:
                 headers={"Content-Type": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
-                status, answer = response.status, await _read(response)
+                status, answer = response.status, await read_at_most(_MAX_ANSWER_BYTES, response, TooMuch)
         except TimeoutError as error:
             msg = f"expected endpoint {self.label} to answer {calls[0][0]} in {timeout_s} s, found no answer"
             raise EndpointSlow(msg) from error
@@ -226,17 +227,6 @@ class WebsocketEndpoint:
 
 def _requests(calls: Sequence[Call], ids: itertools.count[int]) -> list[dict[str, Any]]:
     return [{"jsonrpc": "2.0", "id": next(ids), "method": method, "params": params} for method, params in calls]
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    chunks, size = [], 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _MAX_ANSWER_BYTES:
-            msg = f"expected an answer of at most {_MAX_ANSWER_BYTES} bytes, found more"
-            raise TooMuch(msg)
-    return b"".join(chunks)
 
 
 def _answers(status: int, body: bytes, label: str) -> list[Any]:

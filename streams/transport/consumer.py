@@ -119,7 +119,6 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         self._open_bytes = 0
         self._latest: dict[TP, Slice] = {}
         self._next: dict[TP, int] = {}
-        self._next_begun: dict[TP, int] = {}
         self._committed: dict[TP, int] = {}
         self._epoch = 0
         self._sought = -1
@@ -204,12 +203,12 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         if earlier is not None and not earlier.closed:
             msg = f"expected {earlier} to be done before {part} is begun"
             raise SliceMisused(msg)
-        expected = self._next_begun[part.tp]
+        # Where nothing is begun yet, nothing was committed since the seek either.
+        expected = self._committed[part.tp] if earlier is None else earlier.last_offset + 1
         if part.follows != expected:
             msg = f"expected what follows offset {expected} to be begun before {part}, which follows {part.follows}"
             raise SliceMisused(msg)
         self._latest[part.tp] = part
-        self._next_begun[part.tp] = part.last_offset + 1
         part.begun = True
         return True
 
@@ -243,7 +242,6 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         self._open_bytes = 0
         self._latest.clear()
         self._next.clear()
-        self._next_begun.clear()
         self._committed.clear()
         self._room.set()
 
@@ -260,7 +258,6 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             if epoch == self._epoch:
                 self._sought = epoch
                 self._next.update(wanted)
-                self._next_begun.update(wanted)
                 self._committed.update(wanted)
 
     def resume_flow(self) -> None:

@@ -88,9 +88,8 @@ class Whitelisting:
         if whitelist.allows(deployment, address):
             return reply(_ADDED)
         owner = called or whitelist.owner_of(deployment, address)
-        if whitelist.mode_of(deployment) is WhitelistMode.LIST and not (
-            owner is not None and whitelist.allows(deployment, owner)
-        ):
+        is_listed = owner is not None and whitelist.allows(deployment, owner)
+        if whitelist.mode_of(deployment) is WhitelistMode.LIST and not is_listed:
             return _not_added(f"{address} is not a sub-account of a listed wallet")
         await _write(request, account_key(deployment, address), {"by": "owner" if called is None else "call"})
         return reply(_ADDED)
