@@ -2,7 +2,7 @@
 
 As ``tick_to_row``, with one api replica in between and a socket of ``/v1/ws`` for each account, which asks for every
 change (``interval_ms`` 0). A tick's delay is that from the call that sends it to the frame of an account with it.
-Beside it, in the same run, what the broker alone takes for the same ticks; a frame takes three such hops and a socket.
+After it, in the same run, what the broker alone takes for such ticks; a frame takes three such hops and a socket.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import uvloop
 from bench.growth import processor_s
 from bench.load.crowd import Crowd, subscribe
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
-from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares
+from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares, through_the_broker
 from models.money import parse_e18
 from streams.feed import Feed
 from streams.garbage import collect_rarely
@@ -88,9 +88,7 @@ async def measure(
             socket = await crowd.open(on_frame_of(key.encode(), delays))
             socket.send(subscribe("positions", key, 0))
         await send(settings, delays, rate, WARM_UP_S)
-        delays.rows_ms.clear()
-        delays.broker_ms.clear()
-        delays.rows = 0
+        delays.forget()
         used_s = processor_s(api.pid), processor_s(process.process.pid)
         await send(settings, delays, rate, seconds)
         shared = [
@@ -98,6 +96,7 @@ async def measure(
             for pid, before in zip((api.pid, process.process.pid), used_s, strict=True)
         ]
         crowd.close()
+    await through_the_broker(settings, delays, rate, seconds)
     moved = rate * seconds * sockets * positions // SYMBOLS
     return {
         "sockets": sockets,

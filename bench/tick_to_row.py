@@ -4,7 +4,7 @@ One worker owns accounts with positions in 500 markets, each of which is watched
 the accounts that its sockets show. Ticks are written at a fixed rate; the valuations changelog is followed as a replica
 does it. Every tick's price is its own, so a row tells which ticks it shows: a tick's delay is that from the call that
 sends it to the first row of an account with it. Prints one line a size, and beside it what the broker alone takes: the
-delay of the same ticks to a plain consumer of price-ticks, measured in the same run. The row takes three such hops.
+delay of such ticks to a plain consumer of price-ticks, afterwards in the same run. The row takes three such hops.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 SYMBOLS = 500
 PARTITIONS = 8
-WARM_UP_S = 3
+# A broker's JVM compiles for some 10 s what it does all the time; until then a tick takes half as long again.
+WARM_UP_S = 15
 # A tick moves its market by so much; the number of the tick is read back out of a price.
 _STEP_E18 = 10**12
 
@@ -55,6 +56,11 @@ class Delays:
         self._shown: dict[tuple[bytes, int], int] = {}
         self.rows_ms: list[float] = []
         self.broker_ms: list[float] = []
+        self.rows = 0
+
+    def forget(self) -> None:
+        """Count from here."""
+        self.rows_ms.clear()
         self.rows = 0
 
     def sent(self) -> int:
@@ -117,12 +123,11 @@ async def measure(
             interest.watch(account_key(DEPLOYMENT, address(number)))
         interest.start()
         await send(settings, delays, rate, WARM_UP_S)
-        delays.rows_ms.clear()
-        delays.broker_ms.clear()
-        delays.rows = 0
+        delays.forget()
         await send(settings, delays, rate, seconds)
         await feed.stop()
         await interest.stop()
+    await through_the_broker(settings, delays, rate, seconds)
     moved = rate * seconds * accounts * positions // SYMBOLS
     return {
         "watched_accounts": accounts,
@@ -136,14 +141,26 @@ async def measure(
 
 
 async def send(settings: Settings, delays: Delays, rate: int, seconds: int) -> None:
-    """Send ticks at a steady rate, every market in turn, while a plain consumer follows them."""
+    """Send ticks at a steady rate, every market in turn."""
     topic = topic_name(settings, PRICE_TICKS)
     sender = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", enable_idempotence=True)
-    consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=settings.bootstrap, enable_auto_commit=False, auto_offset_reset="latest",
-        fetch_max_wait_ms=50,
-    )  # fmt: skip
     await sender.start()
+    started_s = time.perf_counter()
+    for at in range(rate * seconds):
+        await asyncio.sleep(max(0.0, started_s + at / rate - time.perf_counter()))
+        number = delays.sent()
+        key, value = tick(number % SYMBOLS + 1, 100 * E18 + (number + 1) * _STEP_E18, now_ms())
+        await sender.send(topic, value, key=key)
+    await asyncio.sleep(1)
+    await sender.stop()
+
+
+async def through_the_broker(settings: Settings, delays: Delays, rate: int, seconds: int) -> None:
+    """What the broker alone takes: the same ticks to a plain consumer, with nothing else beside them."""
+    consumer = AIOKafkaConsumer(
+        topic_name(settings, PRICE_TICKS), bootstrap_servers=settings.bootstrap, enable_auto_commit=False,
+        auto_offset_reset="latest", fetch_max_wait_ms=50,
+    )  # fmt: skip
     await consumer.start()
     await consumer.seek_to_end()
 
@@ -152,16 +169,9 @@ async def send(settings: Settings, delays: Delays, rate: int, seconds: int) -> N
             delays.passed(record.value)
 
     following = asyncio.create_task(follow())
-    started_s = time.perf_counter()
-    for at in range(rate * seconds):
-        await asyncio.sleep(max(0.0, started_s + at / rate - time.perf_counter()))
-        number = delays.sent()
-        key, value = tick(number % SYMBOLS + 1, 100 * E18 + (number + 1) * _STEP_E18, now_ms())
-        await sender.send(topic, value, key=key)
-    await asyncio.sleep(1)
+    await send(settings, delays, rate, seconds)
     following.cancel()
     await consumer.stop()
-    await sender.stop()
 
 
 @click.command()

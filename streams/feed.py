@@ -10,7 +10,9 @@ from streams.reader import FETCH_MAX_WAIT_MS, TopicReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aiokafka import ConsumerRecord, TopicPartition
+    from aiokafka import TopicPartition
+
+    from streams.fetched import Record
 
 
 class Feed(TopicReader):
@@ -40,7 +42,7 @@ class Feed(TopicReader):
         """Call ``on_rows`` in the loop with the keys that changed, from now on, after ``rows`` holds their new rows."""
         self._listeners.append(on_rows)
 
-    def _take(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         changed: list[bytes] = []
         for records in fetched.values():
             changed += self._apply(records)
@@ -48,7 +50,7 @@ class Feed(TopicReader):
             for on_rows in self._listeners:
                 on_rows(changed)
 
-    def _apply(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> list[bytes]:
+    def _apply(self, records: Sequence[Record[bytes]]) -> list[bytes]:
         rows = self._rows
         changed = []
         for record in records:

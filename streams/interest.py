@@ -15,8 +15,9 @@ from streams.topics import INTEREST, topic_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+    from aiokafka import AIOKafkaConsumer, TopicPartition
 
+    from streams.fetched import Record
     from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -73,11 +74,11 @@ class Interest(TopicReader):
             consumer.seek(tp, offset)
         return begin
 
-    def _take(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         now_ms = self._clock_ms()
-        for records in fetched.values():
+        for tp, records in fetched.items():
             for record in records:
-                self._apply(record, now_ms)
+                self._apply(tp, record, now_ms)
         if now_ms - self._expired_ms >= _EXPIRE_EVERY_MS:
             self._watches.expire(now_ms)
             self._expired_ms = now_ms
@@ -88,7 +89,7 @@ class Interest(TopicReader):
         if ended:
             self._on_unwatched(ended)
 
-    def _apply(self, record: ConsumerRecord[bytes, bytes], now_ms: int) -> None:
+    def _apply(self, tp: TopicPartition, record: Record[bytes], now_ms: int) -> None:
         try:
             watch = decode_watch(record.key, record.value)
         except BadRecord as error:
@@ -97,8 +98,7 @@ class Interest(TopicReader):
                 self._logged_ms = now_ms
                 _log.warning(
                     "interest record refused topic=%s partition=%d offset=%d error=%s",
-                    record.topic,
-                    record.partition,
+                    *tp,
                     record.offset,
                     error,
                 )

@@ -16,9 +16,10 @@ from streams.topics import LEASES, topic_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+    from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from models.leases import LeaseRecord
+    from streams.fetched import Record
     from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class LedgerReader(TopicReader):
             consumer.seek(tp, offset)
         return begin
 
-    def _take(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         clock_ms = _clock_ms()
         for tp, records in fetched.items():
             ledger = self._ledgers[tp.partition]

@@ -12,11 +12,13 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from models.errors import TidemarkError
 from streams.clock import now_ms
+from streams.fetched import hand_out_plain_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiokafka import ConsumerRecord
+    from streams.fetched import Record
+
 
 # One idle partition's long poll delays the busy ones of the same node: 50 ms is half of the p50 it costs at 100 ms.
 FETCH_MAX_WAIT_MS = 50
@@ -58,7 +60,7 @@ class TopicReader:
         self._ends: dict[TopicPartition, int] = {}
         self.answered_ms = 0
 
-    def _take(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         """Take records in; called in the loop, also without any, at least every ``_LONGEST_WAIT_MS``."""
         raise NotImplementedError
 
@@ -87,6 +89,7 @@ class TopicReader:
         is_started = False
         try:
             await consumer.start()
+            hand_out_plain_records(consumer)
             end = await consumer.end_offsets(list(consumer.assignment()))
             begin = await self._seek(consumer, end)
             is_started = True

@@ -19,11 +19,11 @@ from streams.transport.terms import Superseded
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from aiokafka import ConsumerRecord
-
     from models.errors import TidemarkError
+    from streams.fetched import Record
     from streams.settings import Settings
     from streams.transport.publisher import Charge, Publisher
+    from streams.transport.slices import Slice
     from streams.transport.terms import Terms
 
 
@@ -108,7 +108,7 @@ class Rows:
         """Offset up to which a changelog is in its store, None where nothing is."""
         return self._store_of(changelog).restored_to(partition)
 
-    def restore(self, changelog: str, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+    def restore(self, changelog: str, partition: int, records: Sequence[Record[bytes]]) -> None:
         """Apply records of a changelog to its store, in their order."""
         self._store_of(changelog).restore(partition, records)
 
@@ -116,7 +116,7 @@ class Rows:
         """A changelog has been read up to, and without, offset ``end``."""
         self._store_of(changelog).restored(partition, end)
 
-    def newest_term(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> int:
+    def newest_term(self, records: Sequence[Record[bytes]]) -> int:
         """The highest term in records of a changelog, -1 where none has one."""
         return max((decode_order(record.value)[0] for record in records if record.value is not None), default=-1)
 
@@ -149,7 +149,7 @@ class Rows:
                 rewritten += 1
         return rewritten
 
-    def heard(self, changelog: str, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> int:
+    def heard(self, changelog: str, partition: int, records: Sequence[Record[bytes]]) -> int:
         """Look at what stands in a changelog of an owned partition; write rows again behind which a stranger's stands.
 
         Whatever its order: a reader may have it already, and our own row must be the one that it keeps.
@@ -192,18 +192,18 @@ class Rows:
         """Send an output record that is no row."""
         self._publisher.append(topic, partition, key, value, charge)
 
-    def refuse(self, record: ConsumerRecord[bytes, bytes], error: TidemarkError, charge: Charge) -> None:
-        """Put a record that cannot be read or folded on dead-letters, with its cause and position."""
+    def refuse(self, part: Slice, record: Record[bytes | None], error: TidemarkError) -> None:
+        """Put a record of a slice that cannot be read or folded on dead-letters, with its cause and position."""
         key = record.key or b""
         letter = dead_letter(
-            record.topic,
+            part.tp.topic,
             record.value or b"",
             error,
             at_ms=now_ms(),
             key=key,
-            position=(record.partition, record.offset),
+            position=(part.partition, record.offset),
         )
-        self.send(self._dead_letters, partition_of(key, self.partitions), key, encode_dead_letter(letter), charge)
+        self.send(self._dead_letters, partition_of(key, self.partitions), key, encode_dead_letter(letter), part)
 
     def _put(self, table: str, partition: int, key: bytes, row: bytes, charge: Charge) -> None:
         check_size(table, key, row)

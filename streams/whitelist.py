@@ -10,8 +10,9 @@ from streams.topics import WHITELIST, topic_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiokafka import ConsumerRecord, TopicPartition
+    from aiokafka import TopicPartition
 
+    from streams.fetched import Record
     from streams.settings import Settings
 
 
@@ -26,7 +27,7 @@ class WhitelistReader(TopicReader):
         super().__init__(settings.bootstrap, topic_name(settings, WHITELIST))
         self.accounts: set[bytes] = set()
 
-    def _take(self, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         for records in fetched.values():
             for record in records:
                 if record.value is None:

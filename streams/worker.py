@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from streams.app import create_app
@@ -15,10 +14,6 @@ from streams.transport.process import SliceWorker
 if TYPE_CHECKING:
     from streams.app import TidemarkApp
     from streams.settings import Settings
-
-# Records pass from the thread that fetches to the loop that folds. Python's own 5 ms is what each of them would keep
-# the other waiting for at the worst, at every pass.
-_SWITCH_S = 0.0005
 
 
 def run(settings: Settings) -> None:
@@ -33,7 +28,6 @@ def run(settings: Settings) -> None:
 
 def run_app(app: TidemarkApp) -> None:
     """Run a worker of this app, as ``run`` does."""
-    sys.setswitchinterval(_SWITCH_S)
     collect_rarely()
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     SliceWorker(app, loglevel="INFO", redirect_stdouts=False).execute_from_commandline()

@@ -30,12 +30,11 @@ from streams.topics import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, WATERMARKS
 from streams.transport.publisher import Receipt
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
-
     from models.account_events import AccountRecord
     from models.chain import Position
     from models.symmio.state import Quote
     from streams.books import Book, Books
+    from streams.fetched import Record
     from streams.position_states import PositionStates, Step
     from streams.tables import Rows
     from streams.transport.slices import Slice
@@ -82,24 +81,24 @@ class _SliceFold:
         self._finished: list[tuple[bytes, Quote, AccountRow]] = []
         self._happened: dict[bytes, list[Step]] = {}
 
-    def apply(self, record: ConsumerRecord[bytes, bytes]) -> None:
+    def apply(self, record: Record[bytes | None]) -> None:
         key = record.key or b""
         try:
             self._fold(key, self._decode(record))
         except BadRecord as error:
             _refused.inc()
-            self._rows.refuse(record, error, self._part)
+            self._rows.refuse(self._part, record, error)
             return
         row = self._book.account(key) if key in self._changed else None
         if row is not None and row.suspect is not None and row.suspect_since_applied:
             _SUSPECTS.labels(split_key(key)[0]).inc()
-            self._rows.refuse(record, BadRecord(row.suspect[0]), self._part)
+            self._rows.refuse(self._part, record, BadRecord(row.suspect[0]))
 
-    def _decode(self, record: ConsumerRecord[bytes, bytes]) -> AccountRecord:
+    def _decode(self, record: Record[bytes | None]) -> AccountRecord:
         decoded = decode_account_record(record.value or b"")
         match decoded:
             case Transaction() | AccountCheckpoint() | Unfoldable():
-                expect_in_place(record, self._rows.partitions)
+                expect_in_place(record.key or b"", self._part.partition, self._rows.partitions)
             case Final() | RolledBack() | Unsupported() | Supported():
                 pass
             case _:

@@ -14,9 +14,8 @@ from streams.partitions import expect_in_place
 from streams.topics import INSTRUMENTS
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
-
     from models.instruments import InstrumentFact
+    from streams.fetched import Record
     from streams.settings import Settings
     from streams.tables import Rows
     from streams.transport.slices import Slice
@@ -40,14 +39,14 @@ class InstrumentsAgent:
         changed: set[bytes] = set()
         for record in part:
             try:
-                key, fact = self._read(record)
+                key, fact = self._read(record, part.partition)
                 if key not in standing:
                     standing[key] = self._standing(part.partition, key)
                 version, before = standing[key]
                 after = fold_fact(before, fact)
             except BadRecord as error:
                 _refused.inc()
-                self._rows.refuse(record, error, part)
+                self._rows.refuse(part, record, error)
                 continue
             if after is before:
                 _repeated.inc()
@@ -60,13 +59,13 @@ class InstrumentsAgent:
             version, instrument = standing[key]
             self._rows.write(INSTRUMENTS, part.partition, key, (version, encode_instrument(instrument)), part)
 
-    def _read(self, record: ConsumerRecord[bytes, bytes]) -> tuple[bytes, InstrumentFact]:
+    def _read(self, record: Record[bytes | None], partition: int) -> tuple[bytes, InstrumentFact]:
         fact = decode_fact(record.value or b"")
         key = mark_key(fact.source, fact.symbol)
         if record.key != key:
             msg = f"expected key {key!r}, found {record.key!r}"
             raise BadRecord(msg)
-        expect_in_place(record, self._partitions)
+        expect_in_place(key, partition, self._partitions)
         return key, fact
 
     def _standing(self, partition: int, key: bytes) -> tuple[int, Instrument]:

@@ -14,9 +14,8 @@ from streams.partitions import expect_in_place
 from streams.topics import MARKS
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
-
     from models.prices import Mark
+    from streams.fetched import Record
     from streams.settings import Settings
     from streams.tables import Rows
     from streams.transport.slices import Slice
@@ -40,10 +39,10 @@ class MarksAgent:
         changed: dict[bytes, Mark] = {}
         for record in part:
             try:
-                key, mark = self._read(record)
+                key, mark = self._read(record, part.partition)
             except BadRecord as error:
                 _refused.inc()
-                self._rows.refuse(record, error, part)
+                self._rows.refuse(part, record, error)
                 continue
             if key not in standing:
                 standing[key] = self._standing(part.partition, key)
@@ -59,13 +58,13 @@ class MarksAgent:
         for key, mark in changed.items():
             self._rows.write(MARKS, part.partition, key, (standing[key][0], encode_mark(mark)), part)
 
-    def _read(self, record: ConsumerRecord[bytes, bytes]) -> tuple[bytes, Mark]:
+    def _read(self, record: Record[bytes | None], partition: int) -> tuple[bytes, Mark]:
         tick = decode_tick(record.value or b"")
         key = mark_key(tick.source, tick.symbol)
         if record.key != key:
             msg = f"expected key {key!r}, found {record.key!r}"
             raise BadRecord(msg)
-        expect_in_place(record, self._partitions)
+        expect_in_place(key, partition, self._partitions)
         return key, mark_of(tick, record.offset)
 
     def _standing(self, partition: int, key: bytes) -> tuple[int, Mark | None]:

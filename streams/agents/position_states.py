@@ -11,9 +11,8 @@ from models.symmio.engine_states import decode_engine_state, expect_own_key
 from streams.partitions import expect_in_place
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
-
     from models.symmio.engine_states import EngineState
+    from streams.fetched import Record
     from streams.position_states import PositionStates, Step
     from streams.tables import Rows
     from streams.transport.slices import Slice
@@ -34,9 +33,9 @@ class PositionStatesAgent:
         steps: dict[bytes, list[Step]] = {}
         for at, record in enumerate(part):
             try:
-                key, state = self._read(record)
+                key, state = self._read(record, part.partition)
             except BadRecord as error:
-                self._rows.refuse(record, error, part)
+                self._rows.refuse(part, record, error)
                 continue
             steps.setdefault(key, []).append(self._positions.of_engine(key, state, record.timestamp))
             if at % _YIELD_EVERY == 0:
@@ -44,11 +43,11 @@ class PositionStatesAgent:
         for key, own in steps.items():
             self._positions.change(part.partition, key, own, part)
 
-    def _read(self, record: ConsumerRecord[bytes, bytes]) -> tuple[bytes, EngineState]:
+    def _read(self, record: Record[bytes | None], partition: int) -> tuple[bytes, EngineState]:
         state = decode_engine_state(record.value or b"")
         key = record.key or b""
         expect_own_key(key, state)
-        expect_in_place(record, self._rows.partitions)
+        expect_in_place(key, partition, self._rows.partitions)
         deployment = split_key(key)[0]
         if not self._positions.knows(deployment):
             msg = f"expected a key of a configured deployment, found {key!r}; add [deployments.{deployment}]"

@@ -31,9 +31,8 @@ from streams.topics import CHAIN_BLOCKS, DEPLOYMENTS, MARKETS, QUOTES, account_e
 from streams.transport.publisher import RecordTooLarge, check_size
 
 if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
-
     from models.chain import ChainRecord
+    from streams.fetched import Record
     from streams.settings import Settings
     from streams.tables import Rows
     from streams.transport.slices import Slice
@@ -80,13 +79,13 @@ class RouterAgent:
                 self._rows.restate(DEPLOYMENTS, part.partition, name.encode(), part)
 
     def _route(
-        self, name: str, standing: DeploymentState, record: ConsumerRecord[bytes, bytes], part: Slice
+        self, name: str, standing: DeploymentState, record: Record[bytes | None], part: Slice
     ) -> DeploymentState:
         try:
-            expect_in_place(record, self._settings.topics.partitions)
+            expect_in_place(record.key or b"", part.partition, self._settings.topics.partitions)
             chain_record = decode_chain_record(record.value or b"")
         except BadRecord as error:
-            self._rows.refuse(record, error, part)
+            self._rows.refuse(part, record, error)
             since = Unsupported((record.offset, 0), standing.head, str(error))
             state = self._unsupported(name, standing, since, part)
         else:

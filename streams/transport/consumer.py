@@ -8,23 +8,20 @@ from collections import defaultdict, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.errors import CommitFailedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from models.errors import TidemarkError
-from streams.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
+from streams.transport.membership import Membership
 from streams.transport.process import crash
 from streams.transport.slices import Slice, SliceMisused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from aiokafka import ConsumerRecord
+    from streams.fetched import Record
 
-# Faust hard-codes 1,500: one idle partition's long poll then delays the busy ones of the same node (p50 795 ms).
-_FETCH_MAX_WAIT_MS = 50
+
 # Of what is handed out and not complete. 8 MiB are 40,000 records of 200 B, some 100 ms of work: enough to keep agents
 # busy while acknowledgements are on their way. More would only lengthen a stop, a revocation and what a kill repeats.
 _OPEN_BYTES_MAX = 8 << 20
@@ -33,76 +30,6 @@ _STOP_WAIT_S = 1.0
 _REVOKE_WAIT_S = 4.0
 # A seek waits for the fetch before it, and so does a takeover.
 _POLL_S = 0.1
-
-
-class RecordsLost(TidemarkError):
-    """Records that were not folded yet have left their topic: retention was shorter than the worker's absence."""
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread with aiokafka's consumer; ``generation`` is that of the assignment that is worked on."""
-
-    generation = -1
-
-    async def on_start(self) -> None:
-        """Connect."""
-        await super().on_start()
-        self.guard_commits()
-
-    def guard_commits(self) -> None:
-        """Let a commit through only in the generation in which what it commits was assigned."""
-        # aiokafka reads its generation when it makes the request, anew at each retry. A member whose session is over
-        # has -1, and Kafka takes a commit of -1 from anybody while the group is empty.
-        coordinator = self.coordinator
-        commit = coordinator._do_commit_offsets
-
-        async def commit_as_member(assignment: Any, offsets: Any) -> None:
-            if not self.is_member:
-                msg = f"already rebalanced: expected generation {self.generation}, found {coordinator.generation}"
-                raise CommitFailedError(msg)
-            await commit(assignment, offsets)
-
-        coordinator._do_commit_offsets = commit_as_member
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
-        # Stock reads what a transactional producer aborted, unless it is exactly_once itself.
-        consumer._isolation_level = "read_committed"
-        return consumer
-
-    @property
-    def coordinator(self) -> Any:
-        """Aiokafka's group coordinator, None before the start."""
-        return None if self._consumer is None else self._consumer._coordinator
-
-    @property
-    def is_member(self) -> bool:
-        """Whether the group still stands as it did when what is worked on was assigned."""
-        coordinator = self.coordinator
-        return coordinator is not None and 0 < coordinator.generation == self.generation
-
-    def position(self, tp: TP) -> int | None:
-        """Where the next fetch of a partition begins: beyond the last record where transaction markers follow it."""
-        assignment = None if self._consumer is None else self._consumer._subscription.subscription.assignment
-        state = None if assignment is None else assignment.state_value(driver.ensure_aiokafka_TP(tp))
-        return state.position if state is not None and state.has_valid_position else None
-
-    async def start_offsets(self, tps: list[TP]) -> dict[TP, int]:
-        """Where each partition goes on: what the group committed, else the first offset there is."""
-        return await self.call_thread(self._start_offsets, tps)  # type: ignore[no-any-return]
-
-    async def _start_offsets(self, tps: list[TP]) -> dict[TP, int]:
-        consumer = self._ensure_consumer()
-        keys = [driver.ensure_aiokafka_TP(tp) for tp in tps]
-        first = await consumer.beginning_offsets(keys)
-        committed = await asyncio.gather(*(consumer.committed(key) for key in keys))
-        said_again = {topic_name(self.app.settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS)}
-        for key, offset in zip(keys, committed, strict=True):
-            if offset is not None and offset < first[key] and key.topic not in said_again:
-                msg = f"expected {key} to hold offset {offset}, found it begins at {first[key]}: start a new epoch"
-                raise RecordsLost(msg)
-        return {tp: max(first[key], offset or 0) for tp, key, offset in zip(tps, keys, committed, strict=True)}
 
 
 class SliceConsumer(driver.Consumer):  # type: ignore[misc]
@@ -128,12 +55,12 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.slice_records: int = self.app.settings.worker.slice_records
 
-    def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> Membership:
+        return Membership(self, loop=self.loop, beacon=self.beacon)
 
     @property
-    def thread(self) -> ConsumerThread:
-        """The thread with aiokafka's consumer."""
+    def membership(self) -> Membership:
+        """Aiokafka's consumer, which Faust calls a thread."""
         return self._thread  # type: ignore[no-any-return]
 
     # -- delivering
@@ -174,7 +101,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         for tp, records in fetched.items():
             await self._deliver(TP(*tp), records, epoch)
 
-    async def _deliver(self, tp: TP, records: list[ConsumerRecord[bytes, bytes]], epoch: int) -> None:
+    async def _deliver(self, tp: TP, records: list[Record[bytes | None]], epoch: int) -> None:
         generation = self.app.consumer_generation_id
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         for start in range(0, len(records), self.slice_records):
@@ -184,7 +111,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             taken = records[start : start + self.slice_records]
             part = Slice(taken, tp, self, self._next[tp])
             message = ConsumerMessage(
-                tp.topic, tp.partition, part.last_offset, taken[-1].timestamp / 1000, taken[-1].timestamp_type,
+                tp.topic, tp.partition, part.last_offset, taken[-1].timestamp / 1000, None,
                 None, None, part, None, 0, 0, tp, generation_id=generation,
             )  # fmt: skip
             self._handed[tp].append(part)
@@ -253,7 +180,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         async with self._fetching:
             self._drop()
             epoch = self._epoch
-            wanted = await self.thread.start_offsets([TP(*tp) for tp in self.assignment()])
+            wanted = await self.membership.start_offsets([TP(*tp) for tp in self.assignment()])
             await self._thread.seek_wait(wanted)
             if epoch == self._epoch:
                 self._sought = epoch
@@ -273,7 +200,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             False where the group has rebalanced meanwhile.
         """
         tps = [TP(*tp) for tp in self.assignment()]
-        return bool(tps) and bool(await self._commit(await self.thread.start_offsets(tps)))
+        return bool(tps) and bool(await self._commit(await self.membership.start_offsets(tps)))
 
     # -- rebalancing
 
@@ -286,7 +213,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Forget the last generation; recovery seeks and resumes."""
         self._drop()
-        self.thread.generation = generation_id
+        self.membership.generation = generation_id
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def wait_empty(self) -> None:
@@ -302,7 +229,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             await self._within(self._progress.wait(), deadline)
         while self._committable() and self.dead is None and time.monotonic() < deadline:
             if not await self.commit():
-                if not self.thread.is_member:
+                if not self.membership.is_member:
                     break
                 await asyncio.sleep(0.01)
         if self._begun() and not stopping:
@@ -391,4 +318,4 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     def _standing(self) -> dict[TP, int]:
         # What follows the last record may be markers of transactions, or what compaction left of a batch: no record
         # will ever come of it.
-        return {tp: max(offset, self.thread.position(tp) or 0) for tp, offset in self._next.items()}
+        return {tp: max(offset, self.membership.position(tp) or 0) for tp, offset in self._next.items()}

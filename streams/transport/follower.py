@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import prometheus_client
 from aiokafka import AIOKafkaConsumer
 
+from streams.fetched import hand_out_plain_records
 from streams.supervision import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from aiokafka import ConsumerRecord, TopicPartition
+    from aiokafka import TopicPartition
 
+    from streams.fetched import Record
     from streams.tables import Rows
 
 _log = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class ChangelogFollower:
             max_poll_records=_MAX_POLL_RECORDS,
         )
         await consumer.start()
+        hand_out_plain_records(consumer)
         try:
             consumer.assign([*owned, *standbys])
             for tp, offset in owned.items():
@@ -104,7 +107,7 @@ class ChangelogFollower:
         finally:
             await consumer.stop()
 
-    def _hear(self, tp: TopicPartition, records: list[ConsumerRecord[bytes, bytes]]) -> None:
+    def _hear(self, tp: TopicPartition, records: list[Record[bytes]]) -> None:
         rewritten = self._rows.heard(tp.topic, tp.partition, records)
         if rewritten:
             _REWRITTEN.inc(rewritten)

@@ -28,8 +28,8 @@ class GroupMember(Protocol):
     dead: BaseException | None
 
     @property
-    def thread(self) -> Any:
-        """The thread with aiokafka's consumer and its coordinator."""
+    def membership(self) -> Any:
+        """Aiokafka's consumer and its coordinator."""
 
 
 def crash(consumer: GroupMember | None, error: BaseException) -> None:
@@ -47,11 +47,11 @@ def crash(consumer: GroupMember | None, error: BaseException) -> None:
     timer = threading.Timer(_LEAVE_GROUP_S, leave)
     timer.daemon = True
     timer.start()
-    thread = None if consumer is None else consumer.thread
-    if thread is None or thread.coordinator is None:
+    membership = None if consumer is None else consumer.membership
+    if membership is None or membership.coordinator is None:
         leave()
         return
-    closing = asyncio.run_coroutine_threadsafe(thread.coordinator.close(), thread.thread_loop)
+    closing = asyncio.run_coroutine_threadsafe(membership.coordinator.close(), membership.thread_loop)
     closing.add_done_callback(leave)
 
 

@@ -12,6 +12,7 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
+from streams.fetched import hand_out_plain_records
 from streams.transport.process import crash
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
         # came after it; the coordinator tells whether that has happened.
         if partitions and not await self.app.consumer.fence():
             _log.warning("assignment is no longer ours generation=%s", generation)
-            if self.app.consumer.thread.crashed:
-                crash(self.app.consumer, self.app.consumer.thread.crash_reason)
+            if self.app.consumer.membership.crashed:
+                crash(self.app.consumer, self.app.consumer.membership.crash_reason)
             return
         ends: Mapping[TopicPartition, int] = {}
         rows = 0
@@ -98,6 +99,7 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
             max_poll_records=_MAX_POLL_RECORDS,
         )
         await consumer.start()
+        hand_out_plain_records(consumer)
         read = 0
         try:
             tps = [TopicPartition(*tp) for tp in sorted(actives)]

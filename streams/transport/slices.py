@@ -11,10 +11,11 @@ from models.errors import TidemarkError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from aiokafka import ConsumerRecord
     from faust.types import TP
 
-# A ConsumerRecord with its key, next to its value.
+    from streams.fetched import Record
+
+# A record with its key, next to its value.
 _RECORD_BYTES = 300
 
 
@@ -43,21 +44,19 @@ class Slice:
     ``follows`` is the offset up to, and without, which the partition was handed out before.
     """
 
-    def __init__(
-        self, records: Sequence[ConsumerRecord[bytes, bytes]], tp: TP, keeper: SliceKeeper, follows: int
-    ) -> None:
+    def __init__(self, records: Sequence[Record[bytes | None]], tp: TP, keeper: SliceKeeper, follows: int) -> None:
         self.tp = tp
         self.follows = follows
         self.first_offset: int = records[0].offset
         self.last_offset: int = records[-1].offset
-        self.size = _RECORD_BYTES * len(records) + sum(record.serialized_value_size for record in records)
+        self.size = _RECORD_BYTES * len(records) + sum([len(record.value or b"") for record in records])
         self.begun = False
         self.closed = False
         self.pending = 0
         self._records = records
         self._keeper = keeper
 
-    def __iter__(self) -> Iterator[ConsumerRecord[bytes, bytes]]:
+    def __iter__(self) -> Iterator[Record[bytes | None]]:
         return iter(self._records)
 
     def begin(self) -> bool:

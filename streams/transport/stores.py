@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from aiokafka import ConsumerRecord
     from faust.types import TP
+
+    from streams.fetched import Record
 
 # One cache for all tables and partitions of the process; stock takes 2 GiB for each partition of each table.
 _BLOCK_CACHE_BYTES = 64 << 20
@@ -35,7 +36,7 @@ _REPLACED = "expected rows to be restored by SliceRecovery from the changelog, f
 
 
 def newest_rows(
-    records: Sequence[ConsumerRecord[bytes, bytes]], standing: Mapping[bytes, bytes | None]
+    records: Sequence[Record[bytes]], standing: Mapping[bytes, bytes | None]
 ) -> tuple[dict[bytes, bytes | None], set[bytes]]:
     """Fold changelog records over the rows that stand.
 
@@ -102,7 +103,7 @@ class RowStore(base.Store):  # type: ignore[misc]
         # A gap before our batch is what somebody else wrote: the store does not have it, and must say so.
         self._commit(partition, durable, last_offset if first_offset == held + 1 else held, frozenset(overwritten))
 
-    def restore(self, partition: int, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+    def restore(self, partition: int, records: Sequence[Record[bytes]]) -> None:
         """Apply changelog records, in their order."""
         keys = {record.key for record in records}
         written, overwritten = newest_rows(records, self._read_many(partition, keys))

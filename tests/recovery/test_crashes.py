@@ -217,6 +217,22 @@ async def test_a_worker_that_slept_past_its_session_and_wakes_beside_its_success
             again.kill()
 
 
+async def test_a_worker_whose_loop_is_stuck_loses_its_partitions_to_another(
+    kafka: str, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    settings = golden_settings(kafka, tmp_path)
+    chain = await start(settings)
+    async with worker(settings, instance="worker-0", fault="spin") as stuck:
+        await write_chain(settings, DEPLOYMENT, chain)
+        await eventually(stuck.at_fault, 30)
+        async with worker(settings, instance="worker-1") as other:
+            await other.ready(60)
+            await write_ticks(settings, ticks(SYMBOL, TICKS))
+            await assert_as_undisturbed(settings, undisturbed, other)
+            stuck.kill()
+            other.kill()
+
+
 async def test_a_broker_killed_three_times_stops_the_flow_and_skips_nothing(
     tmp_path: Path, undisturbed: Undisturbed
 ) -> None:

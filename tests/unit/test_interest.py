@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import cast
 
 import pytest
 from aiokafka import TopicPartition
@@ -12,8 +12,10 @@ from models.errors import BadRecord
 from models.interest import INTEREST_EVERY_S, INTEREST_TTL_MS, Watch, Watches, decode_watch, encode_watch
 from streams.interest import Interest
 from streams.settings import Settings
+from tests.support.fetched import Fetched
 
 KEY, OTHER = b"main:0xaa", b"main:0xbb"
+KEYLESS = Fetched(cast("bytes", None), None)
 NOW_MS = 1_745_970_800_000
 TP = TopicPartition("interest", 0)
 
@@ -134,14 +136,6 @@ def test_watches_beyond_the_limit_are_dropped_and_those_within_go_on(monkeypatch
     assert {KEY: 1, OTHER: 1} == watches.replicas
 
 
-class Record(NamedTuple):
-    key: bytes | None
-    value: bytes | None
-    topic: str = "interest"
-    partition: int = 0
-    offset: int = 7
-
-
 class Reader:
     """The worker's side on a clock of the test's, handed records without Kafka."""
 
@@ -155,7 +149,7 @@ class Reader:
             lambda keys: self.told.append(("unwatched", set(keys))),
         )
 
-    def take(self, *records: Record) -> None:
+    def take(self, *records: Fetched) -> None:
         self.interest._take({TP: list(records)} if records else {})
 
 
@@ -166,12 +160,12 @@ def refused(cause: str) -> float:
 async def test_the_worker_is_told_what_begins_and_what_ceases_to_be_watched() -> None:
     reader = Reader()
     value = encode_watch(until(NOW_MS + 15_000))
-    reader.take(Record(KEY, value), Record(OTHER, value))
-    reader.take(Record(KEY, value))
+    reader.take(Fetched(KEY, value), Fetched(OTHER, value))
+    reader.take(Fetched(KEY, value))
     assert {KEY, OTHER} == set(reader.interest.watched())
     assert 2 == REGISTRY.get_sample_value("tidemark_interest_accounts")
 
-    reader.take(Record(OTHER, encode_watch(until(0))))
+    reader.take(Fetched(OTHER, encode_watch(until(0))))
     reader.now_ms += 15_000
     reader.take()
 
@@ -184,12 +178,16 @@ async def test_a_bad_record_is_counted_and_skipped_and_said_once_a_minute(caplog
     reader = Reader()
     before = refused("unreadable")
     with caplog.at_level(logging.WARNING, "streams.interest"):
-        reader.take(Record(KEY, b"?"), Record(None, None), Record(OTHER, encode_watch(until(NOW_MS + 15_000))))
+        reader.take(
+            Fetched(KEY, b"?"),
+            KEYLESS,
+            Fetched(OTHER, encode_watch(until(NOW_MS + 15_000))),
+        )
         reader.now_ms += 59_999
-        reader.take(Record(KEY, b"?"))
+        reader.take(Fetched(KEY, b"?"))
         assert 1 == len(caplog.records)
         reader.now_ms += 1
-        reader.take(Record(KEY, b"?"))
+        reader.take(Fetched(KEY, b"?"))
 
     assert 2 == len(caplog.records)
     assert 4 == refused("unreadable") - before
@@ -201,7 +199,7 @@ async def test_a_watch_without_room_is_counted(monkeypatch: pytest.MonkeyPatch) 
     reader = Reader()
     before = refused("no_room")
     value = encode_watch(until(NOW_MS + 15_000))
-    reader.take(Record(KEY, value), Record(OTHER, value))
+    reader.take(Fetched(KEY, value), Fetched(OTHER, value))
 
     assert [("watched", {KEY})] == reader.told
     assert 1 == refused("no_room") - before

@@ -13,6 +13,7 @@ from streams.tables import Rows
 from streams.topics import ACCOUNTS, MARKS, TABLES, changelog_name
 from streams.transport.stores import MemoryStore
 from streams.transport.terms import NotOwner, Superseded, Terms
+from tests.support.fetched import Fetched
 
 if TYPE_CHECKING:
     from streams.transport.publisher import Charge
@@ -24,12 +25,6 @@ KEY = b"main:0xa"
 
 class Table(NamedTuple):
     name: str
-
-
-class Record(NamedTuple):
-    key: bytes
-    value: bytes | None
-    offset: int = 0
 
 
 class FakePublisher:
@@ -75,7 +70,7 @@ class World:
 
     def hold(self, term: int, version: int) -> bytes:
         row = encode_row(term, version, {"of": [term, version]})
-        self.stores[ACCOUNTS].restore(3, [Record(KEY, row)])
+        self.stores[ACCOUNTS].restore(3, [Fetched(KEY, row)])
         return row
 
     def held(self) -> tuple[int, int]:
@@ -113,7 +108,7 @@ def test_our_row_is_written_again_behind_whatever_a_stranger_wrote(world: World,
     world.hold(2, 7)
     value = None if late is None else encode_row(*late, {"of": "a stranger"})
 
-    assert 1 == world.rows.heard(CHANGELOG, 3, [Record(KEY, value)])
+    assert 1 == world.rows.heard(CHANGELOG, 3, [Fetched(KEY, value)])
     assert [encode_row(5, 7, {"of": [2, 7]})] == [row for *_, row in world.publisher.sent]
 
 
@@ -121,7 +116,7 @@ def test_a_stranger_that_our_own_row_stands_behind_already_is_passed_over(world:
     own = world.hold(5, 7)
     late = encode_row(4, 9, {"of": "a stranger"})
 
-    assert 0 == world.rows.heard(CHANGELOG, 3, [Record(KEY, late, 1), Record(KEY, own, 2)])
+    assert 0 == world.rows.heard(CHANGELOG, 3, [Fetched(KEY, late, 1), Fetched(KEY, own, 2)])
     assert [] == world.publisher.sent
 
 
@@ -130,19 +125,19 @@ def test_a_later_owner_is_the_end_and_what_is_not_owned_is_nobodys(world: World)
     later = encode_row(6, 1, {"of": "a later owner"})
 
     with pytest.raises(Superseded, match=r"expected to own partition 3 of .* under term 5"):
-        world.rows.heard(CHANGELOG, 3, [Record(KEY, later)])
+        world.rows.heard(CHANGELOG, 3, [Fetched(KEY, later)])
     world.terms.hold({})
-    assert 0 == world.rows.heard(CHANGELOG, 3, [Record(KEY, later)])
+    assert 0 == world.rows.heard(CHANGELOG, 3, [Fetched(KEY, later)])
     with pytest.raises(NotOwner):
         world.rows.restate(ACCOUNTS, 3, KEY)
 
 
 def test_rows_that_recovery_found_overwritten_are_written_again_under_our_term(world: World) -> None:
-    world.stores[ACCOUNTS].restore(3, [Record(KEY, encode_row(2, 7, {}), 0), Record(KEY, encode_row(1, 9, {}), 1)])
+    world.stores[ACCOUNTS].restore(3, [Fetched(KEY, encode_row(2, 7, {}), 0), Fetched(KEY, encode_row(1, 9, {}), 1)])
 
     assert 1 == world.rows.rewrite_overwritten(3)
     assert (5, 7) == world.held()
-    assert 2 == world.rows.newest_term([Record(KEY, encode_row(2, 7, {})), Record(KEY, None)])
+    assert 2 == world.rows.newest_term([Fetched(KEY, encode_row(2, 7, {})), Fetched(KEY, None)])
 
 
 def test_an_acknowledgement_from_before_this_ownership_does_not_enter_the_store(world: World) -> None:

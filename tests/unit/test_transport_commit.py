@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiokafka.errors import CommitFailedError
 
-from streams.transport.consumer import ConsumerThread
+from streams.transport.membership import Membership
 
 
 class FakeCoordinator:
@@ -23,10 +23,10 @@ class FakeCoordinator:
 @pytest.fixture
 def coordinator() -> FakeCoordinator:
     member = FakeCoordinator()
-    thread = ConsumerThread.__new__(ConsumerThread)
-    thread._consumer = type("Consumer", (), {"_coordinator": member})()
-    thread.generation = 3
-    thread.guard_commits()
+    membership = Membership.__new__(Membership)
+    membership._consumer = type("Consumer", (), {"_coordinator": member})()
+    membership.generation = 3
+    membership.guard_commits()
     return member
 
 

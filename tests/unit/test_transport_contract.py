@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import aiokafka
 import pytest
+from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust.app.base import App
@@ -16,6 +17,7 @@ from faust.tables.recovery import Recovery
 from faust.transport import by_url
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
+from mode.threads import QueueServiceThread, ServiceThread
 from mode.worker import Worker
 
 from streams.transport.driver import SCHEME, SliceTransport
@@ -40,6 +42,13 @@ SHAPES = {
     (driver.AIOKafkaConsumerThread, "seek_wait"): ["self", "partitions"],
     (driver.AIOKafkaConsumerThread, "commit"): ["self", "offsets"],
     (driver.AIOKafkaConsumerThread, "on_start"): ["self"],
+    (QueueServiceThread, "call_thread"): ["self", "fun", "args", "kwargs"],
+    (QueueServiceThread, "on_thread_started"): ["self"],
+    (ServiceThread, "start"): ["self"],
+    (ServiceThread, "_serve"): ["self"],
+    (ServiceThread, "_gather_remaining_tasks"): ["self"],
+    (Fetcher, "_proc_fetch_request"): ["self", "assignment", "node_id", "request"],
+    (PartitionRecords, "_consumer_record"): ["self", "tp", "record"],
     (GroupCoordinator, "_do_commit_offsets"): ["self", "assignment", "offsets"],
     (GroupCoordinator, "commit_offsets"): ["self", "assignment", "offsets"],
     (TopicPartitionState, "consumed_to"): ["self", "position"],
@@ -88,6 +97,22 @@ def test_the_versions_are_those_the_transport_was_proven_on() -> None:
 def test_the_coordinator_still_makes_each_commit_through_its_own_method() -> None:
     assert "self._do_commit_offsets(" in inspect.getsource(GroupCoordinator.commit_offsets)
     assert "self.generation" in inspect.getsource(GroupCoordinator._do_commit_offsets)
+
+
+def test_the_fetcher_still_makes_each_record_through_its_own_method() -> None:
+    assert "self._proc_fetch_request(" in inspect.getsource(Fetcher._fetch_requests_routine)
+    assert "self._consumer_record(" in inspect.getsource(PartitionRecords._unpack_records)
+
+
+def test_the_membership_is_still_started_as_mode_starts_a_thread() -> None:
+    """Ours does the same without one: the parts of ``start`` and ``_start_thread`` around ``_serve``."""
+    started = inspect.getsource(ServiceThread.start)
+    assert ["_thread_started.set()", "_thread_running = asyncio.Future", "await self._thread_running"] == [
+        part
+        for part in ("_thread_started.set()", "_thread_running = asyncio.Future", "await self._thread_running")
+        if part in started
+    ]
+    assert "run_until_complete(self._serve())" in inspect.getsource(ServiceThread._start_thread)
 
 
 def test_a_transport_is_still_found_by_the_scheme_of_its_address() -> None:

@@ -6,16 +6,11 @@ import pytest
 
 from models.codec import encode_row
 from streams.transport.stores import MemoryStore, RocksStore, RowStore, newest_rows
+from tests.support.fetched import Fetched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-class Record(NamedTuple):
-    key: bytes
-    value: bytes | None
-    offset: int = 0
 
 
 class Table(NamedTuple):
@@ -41,7 +36,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RowStore]:
     made.forget(0)
 
 
-def restore(store: RowStore, *records: Record) -> frozenset[bytes]:
+def restore(store: RowStore, *records: Fetched) -> frozenset[bytes]:
     store.restore(0, records)
     return store.overwritten(0)
 
@@ -77,7 +72,7 @@ def test_an_acknowledgement_leaves_a_newer_row_in_front(store: RowStore) -> None
 
 
 def test_a_late_acknowledgement_does_not_undo_what_recovery_read_since(store: RowStore) -> None:
-    restore(store, Record(b"k", row(2, 5), 9))
+    restore(store, Fetched(b"k", row(2, 5), 9))
     store.acknowledged(0, [(b"k", row(1, 1))], 8)
     store.acknowledged(0, [(b"k", row(1, 1))], 10)
 
@@ -97,12 +92,12 @@ def test_a_batch_behind_somebody_elses_records_does_not_hide_them_from_recovery(
 def test_recovery_keeps_the_highest_row_and_names_what_a_stranger_wrote_over(store: RowStore) -> None:
     overwritten = restore(
         store,
-        Record(b"mine", row(2, 3), 1),
-        Record(b"mine", row(1, 9), 2),
-        Record(b"fine", row(1, 9), 3),
-        Record(b"fine", row(2, 1), 4),
-        Record(b"gone", row(1, 1), 5),
-        Record(b"gone", None, 6),
+        Fetched(b"mine", row(2, 3), 1),
+        Fetched(b"mine", row(1, 9), 2),
+        Fetched(b"fine", row(1, 9), 3),
+        Fetched(b"fine", row(2, 1), 4),
+        Fetched(b"gone", row(1, 1), 5),
+        Fetched(b"gone", None, 6),
     )
 
     assert {b"mine"} == overwritten
@@ -112,7 +107,7 @@ def test_recovery_keeps_the_highest_row_and_names_what_a_stranger_wrote_over(sto
 
 def test_a_row_stays_overwritten_until_its_own_record_is_acknowledged_behind_the_strangers(store: RowStore) -> None:
     mine, late = row(2, 3), row(1, 9)
-    restore(store, Record(b"k", mine, 0), Record(b"k", late, 1))
+    restore(store, Fetched(b"k", mine, 0), Fetched(b"k", late, 1))
     store.acknowledged(0, [(b"other", row(2, 1))], 2)
 
     assert {b"k"} == store.overwritten(0)
@@ -123,7 +118,12 @@ def test_a_row_stays_overwritten_until_its_own_record_is_acknowledged_behind_the
 def test_a_rocksdb_that_is_opened_again_still_knows_what_a_stranger_wrote_over(tmp_path: Path) -> None:
     app, table = App(Conf(tmp_path)), Table("rows")
     before = RocksStore("store://", app, table, table_name="rows")
-    restore(before, Record(b"k", row(2, 3), 1), Record(b"k", row(1, 9), 2), Record(b"fine", row(1, 1), 3))
+    restore(
+        before,
+        Fetched(b"k", row(2, 3), 1),
+        Fetched(b"k", row(1, 9), 2),
+        Fetched(b"fine", row(1, 1), 3),
+    )
     before.forget(0)
     after = RocksStore("store://", app, table, table_name="rows")
 
@@ -139,7 +139,7 @@ def test_a_rocksdb_that_is_opened_again_still_knows_what_a_stranger_wrote_over(t
 def test_a_forgotten_memory_partition_is_empty_and_others_stay() -> None:
     store = MemoryStore("store://", None, Table("rows"), table_name="rows")
     for partition in (0, 1):
-        store.restore(partition, [Record(b"k", row(1, 1), 0)])
+        store.restore(partition, [Fetched(b"k", row(1, 1), 0)])
     store.forget(0)
 
     assert store.get(0, b"k") is None
@@ -149,7 +149,7 @@ def test_a_forgotten_memory_partition_is_empty_and_others_stay() -> None:
 
 def test_a_stranger_behind_a_repair_is_no_longer_named() -> None:
     written, overwritten = newest_rows(
-        [Record(b"k", row(1, 1)), Record(b"k", row(2, 1))],
+        [Fetched(b"k", row(1, 1)), Fetched(b"k", row(2, 1))],
         {b"k": row(2, 1)},
     )
 
