@@ -20,6 +20,7 @@ from streams.flush import Flush
 from streams.health import AdminServer
 from streams.interest import Interest
 from streams.markets import Markets
+from streams.memory import give_back_freed
 from streams.pace import Pace
 from streams.position_states import PositionStates
 from streams.supervision import supervised
@@ -133,14 +134,18 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.connected = True
         await self._start_resource(self.markets)
         await self._start_resource(self.interest)
-        self._watching = supervised(self.interest.closed(), "interest", self.crash_now)
+        self._watching = [
+            supervised(self.interest.closed(), "interest", self.crash_now),
+            supervised(give_back_freed(), "freed memory", self.crash_now),
+        ]
         await self._start_resource(StallWatch(self.settings.bootstrap, self._next_offsets, self.crash_now))
         await self._start_resource(self.admin)
 
     async def on_stop(self) -> None:
         """Stop the consumer within its bound, then the rest."""
         await super().on_stop()
-        self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
         await self._resources.aclose()
 
     def crash_now(self, error: BaseException) -> None:
