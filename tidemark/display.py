@@ -65,14 +65,15 @@ class PlainDisplay:
         self._urls = urls
         self._announced = False
         self._next_s = 0.0
-        self._exits: dict[str, tuple[int, int | None]] = {}
+        self._said: dict[str, tuple[int, bool]] = {}
 
     def show(self, status: Status, children: Sequence[Child], broker: str) -> None:
         """Print what is new."""
         for child in children:
-            seen = (child.restarts, child.exit_code)
-            if child.pid is None and child.exit_code is not None and self._exits.get(child.name) != seen:
-                self._exits[child.name] = seen
+            # An end that was over before anybody looked shows in the number of starts.
+            state = child.restarts, child.pid is None and child.exit_code is not None
+            if state != self._said.get(child.name, (0, False)):
+                self._said[child.name] = state
                 self._print(f"{child.name}: {child.state}")
         if status.api_ready and not self._announced:
             self._announced = True

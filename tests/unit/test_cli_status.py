@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import io
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -8,12 +11,15 @@ from aiohttp import web
 from rich.console import Console
 
 from streams.settings import ApiSettings, Settings, WorkerSettings
+from tests.support.eventually import eventually
+from tidemark.child import Child
 from tidemark.display import LiveDisplay, PlainDisplay, live_if_terminal, urls_of
 from tidemark.ports import any_free_port
 from tidemark.status import Status, StatusReader
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from aiohttp.test_utils import TestServer
 
@@ -90,6 +96,27 @@ def test_without_a_terminal_the_addresses_are_printed_once_in_plain_lines() -> N
     said = console.file.getvalue()
     assert 1 == said.count("ws://127.0.0.1:8080/upnl-ws")
     assert "accounts 12, rates not known yet" in said
+
+
+async def test_without_a_terminal_a_process_that_was_killed_and_started_again_between_two_looks_is_said_once(
+    tmp_path: Path,
+) -> None:
+    console = Console(file=io.StringIO(), width=300)
+    display = PlainDisplay(console, urls_of(Settings()))
+    child = Child("worker", ["sleep", "600"], tmp_path / "worker.log", {"PATH": os.environ["PATH"]})
+    keeping = asyncio.create_task(child.keep_running())
+    await eventually(lambda: child.pid is not None)
+    display.show(Status(), [child], "127.0.0.1:9092")
+    os.kill(child.pid or 0, signal.SIGKILL)
+    await eventually(lambda: child.restarts == 1 and child.pid is not None)
+    for _ in range(3):
+        display.show(Status(), [child], "127.0.0.1:9092")
+    keeping.cancel()
+    await child.stop(timeout_s=1)
+
+    assert isinstance(console.file, io.StringIO)
+    said = [line for line in console.file.getvalue().splitlines() if line.startswith("worker")]
+    assert ["worker: running, started again 1 times"] == said
 
 
 def test_on_a_terminal_one_table_holds_everything() -> None:
