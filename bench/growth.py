@@ -36,8 +36,17 @@ _WAIT_S = 900
 
 def resident_mib(pid: int) -> float:
     """Resident memory of a process."""
+    return _memory_mib(pid, "VmRSS")
+
+
+def peak_mib(pid: int) -> float:
+    """The most resident memory that a process has had."""
+    return _memory_mib(pid, "VmHWM")
+
+
+def _memory_mib(pid: int, what: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    return int(status.split(f"{what}:")[1].split()[0]) / 1024
 
 
 def processor_s(pid: int) -> float:
@@ -113,6 +122,7 @@ async def measure(
             "oldest_row_s": round(max(oldest_s), 1),
             "bound_s": round((await process.status())["unwatched"]["max_age_s"], 1),
             "resident_after_mib": round(resident_mib(process.process.pid)),
+            "peak_mib": round(peak_mib(process.process.pid)),
         }
 
 
