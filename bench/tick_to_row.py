@@ -156,7 +156,7 @@ async def send(settings: Settings, delays: Delays, rate: int, seconds: int) -> N
 
 
 async def through_the_broker(settings: Settings, delays: Delays, rate: int, seconds: int) -> None:
-    """What the broker alone takes: the same ticks to a plain consumer, with nothing else beside them."""
+    """What the broker alone takes: such ticks to a plain consumer, with nothing else beside them."""
     consumer = AIOKafkaConsumer(
         topic_name(settings, PRICE_TICKS), bootstrap_servers=settings.bootstrap, enable_auto_commit=False,
         auto_offset_reset="latest", fetch_max_wait_ms=50,

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiokafka import ConsumerRecord
 from faust.types import TP
 from mode import Service
 
@@ -16,6 +15,7 @@ from streams.settings import Settings, WorkerSettings
 from streams.transport.consumer import SliceConsumer
 from streams.transport.slices import Slice, SliceMisused
 from tests.support.eventually import eventually
+from tests.support.fetched import Fetched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 EVENTS = TP("events", 0)
 
 
-def records(first: int, end: int) -> list[ConsumerRecord[bytes, bytes]]:
-    return [ConsumerRecord("events", 0, offset, 0, 0, b"key", b"value", None, 3, 5, ()) for offset in range(first, end)]
+def records(first: int, end: int) -> list[Fetched]:
+    return [Fetched(b"key", b"value", offset) for offset in range(first, end)]
 
 
-class FakeThread(Service):  # type: ignore[misc]
-    """The thread's consumer as aiokafka makes it: a fetch takes what lies at the position, and moves that."""
+class FakeMembership(Service):  # type: ignore[misc]
+    """The group's consumer as aiokafka makes it: a fetch takes what lies at the position, and moves that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class FakeThread(Service):  # type: ignore[misc]
         self,
         tps: set[TP],
         timeout: float,  # noqa: ASYNC109 - as Faust's
-    ) -> dict[TP, list[ConsumerRecord[bytes, bytes]]]:
+    ) -> dict[TP, list[Fetched]]:
         del tps
         self.fetching += 1
         try:
@@ -82,10 +82,10 @@ class FakeThread(Service):  # type: ignore[misc]
 
 
 class UnconnectedConsumer(SliceConsumer):
-    """The consumer with a thread that is none."""
+    """The consumer with a membership of no group."""
 
-    def _new_consumer_thread(self) -> FakeThread:
-        return FakeThread()
+    def _new_consumer_thread(self) -> FakeMembership:
+        return FakeMembership()
 
 
 class Worker:
@@ -97,7 +97,7 @@ class Worker:
         self.app.terms.hold({0: 1})
         self.handed: list[Slice] = []
         self.consumer = UnconnectedConsumer(self.app.transport, self._hand, self._revoked, self._assigned)
-        self.thread: FakeThread = self.consumer._thread
+        self.membership: FakeMembership = self.consumer._thread
         self.consumer.stop_flow()
 
     async def _hand(self, message: Any) -> None:  # noqa: ANN401 - Faust's message
@@ -146,11 +146,11 @@ async def worker(tmp_path: Path) -> Worker:
 async def test_records_that_arrive_while_their_partition_is_sought_are_not_passed_over(worker: Worker) -> None:
     async with worker.fetching():
         await worker.recover()
-        await eventually(lambda: worker.thread.fetching == 1)
+        await eventually(lambda: worker.membership.fetching == 1)
         await worker.rebalance()
-        worker.thread.arrives_at_seek = 3
+        worker.membership.arrives_at_seek = 3
         await worker.recover()
-        worker.thread.arrive(1)
+        worker.membership.arrive(1)
         await eventually(lambda: len(worker.handed) >= 2 and worker.handed[-1].last_offset == 3)
 
     assert [offset for first, last in worker.offsets for offset in range(first, last + 1)] == [0, 1, 2, 3]
@@ -167,7 +167,7 @@ async def test_what_was_revoked_since_it_was_sought_is_not_fetched(worker: Worke
 async def test_a_slice_cannot_be_begun_before_the_one_that_it_follows(worker: Worker) -> None:
     async with worker.fetching():
         await worker.recover()
-        worker.thread.arrive(4)
+        worker.membership.arrive(4)
         await eventually(lambda: len(worker.handed) == 2)
 
     with pytest.raises(SliceMisused, match=r"expected what follows offset 0 to be begun before .* 2\.\.3"):
@@ -178,7 +178,7 @@ async def test_a_slice_cannot_be_begun_before_the_one_that_it_follows(worker: Wo
 async def test_slices_of_before_a_rebalance_are_left_alone(worker: Worker) -> None:
     async with worker.fetching():
         await worker.recover()
-        worker.thread.arrive(2)
+        worker.membership.arrive(2)
         await eventually(lambda: len(worker.handed) == 1)
         await worker.rebalance()
         await worker.recover()
