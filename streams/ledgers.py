@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from models.leases import LeaseRecord
-    from streams.fetched import Record
+    from streams.fetch.record import Record
     from streams.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -6,18 +6,19 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from models.errors import TidemarkError
 from streams.clock import now_ms
-from streams.fetched import hand_out_plain_records
+from streams.fetch.consumer import start_consumer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from streams.fetched import Record
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from streams.fetch.record import Record
 
 
 # One idle partition's long poll delays the busy ones of the same node: 50 ms is half of the p50 it costs at 100 ms.
@@ -77,19 +78,11 @@ class TopicReader:
             KafkaError: The broker cannot be reached.
         """
         await self._require_topic()
-        consumer = AIOKafkaConsumer(
-            self.topic,
-            bootstrap_servers=self._bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=self._wait_ms,
-            max_poll_records=_MAX_POLL_RECORDS,
+        consumer = await start_consumer(
+            self._bootstrap, self.topic, wait_ms=self._wait_ms, most_records=_MAX_POLL_RECORDS
         )
         is_started = False
         try:
-            await consumer.start()
-            hand_out_plain_records(consumer)
             end = await consumer.end_offsets(list(consumer.assignment()))
             begin = await self._seek(consumer, end)
             is_started = True

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from models.errors import TidemarkError
-    from streams.fetched import Record
+    from streams.fetch.record import Record
     from streams.settings import Settings
     from streams.transport.publisher import Charge, Publisher
     from streams.transport.slices import Slice

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
-    from streams.fetched import Record
+    from streams.fetch.record import Record
     from streams.settings import Settings
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from models.chain import Position
     from models.symmio.state import Quote
     from streams.books import Book, Books
-    from streams.fetched import Record
+    from streams.fetch.record import Record
     from streams.position_states import PositionStates, Step
     from streams.tables import Rows
     from streams.transport.slices import Slice

@@ -15,7 +15,7 @@ from streams.topics import INSTRUMENTS
 
 if TYPE_CHECKING:
     from models.instruments import InstrumentFact
-    from streams.fetched import Record
+    from streams.fetch.record import Record
     from streams.settings import Settings
     from streams.tables import Rows
     from streams.transport.slices import Slice

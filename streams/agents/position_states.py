@@ -12,7 +12,7 @@ from streams.partitions import expect_in_place
 
 if TYPE_CHECKING:
     from models.symmio.engine_states import EngineState
-    from streams.fetched import Record
+    from streams.fetch.record import Record
     from streams.position_states import PositionStates, Step
     from streams.tables import Rows
     from streams.transport.slices import Slice

@@ -32,7 +32,7 @@ from streams.transport.publisher import RecordTooLarge, check_size
 
 if TYPE_CHECKING:
     from models.chain import ChainRecord
-    from streams.fetched import Record
+    from streams.fetch.record import Record
     from streams.settings import Settings
     from streams.tables import Rows
     from streams.transport.slices import Slice

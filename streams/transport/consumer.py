@@ -19,7 +19,7 @@ from streams.transport.slices import Slice, SliceMisused
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from streams.fetched import Record
+    from streams.fetch.record import Record
 
 
 # Of what is handed out and not complete. 8 MiB are 40,000 records of 200 B, some 100 ms of work: enough to keep agents

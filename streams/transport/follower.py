@@ -7,9 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 import prometheus_client
-from aiokafka import AIOKafkaConsumer
 
-from streams.fetched import hand_out_plain_records
+from streams.fetch.consumer import start_consumer
 from streams.supervision import supervised
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
-    from streams.fetched import Record
+    from streams.fetch.record import Record
     from streams.tables import Rows
 
 _log = logging.getLogger(__name__)
@@ -76,17 +75,12 @@ class ChangelogFollower:
             await asyncio.wait([following])
 
     async def _follow(self, owned: Mapping[TopicPartition, int], standbys: Collection[TopicPartition]) -> None:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_min_bytes=_FETCH_MIN_BYTES,
-            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
-            max_poll_records=_MAX_POLL_RECORDS,
+        consumer = await start_consumer(
+            self._bootstrap,
+            wait_ms=_FETCH_MAX_WAIT_MS,
+            min_bytes=_FETCH_MIN_BYTES,
+            most_records=_MAX_POLL_RECORDS,
         )
-        await consumer.start()
-        hand_out_plain_records(consumer)
         try:
             consumer.assign([*owned, *standbys])
             for tp, offset in owned.items():

@@ -10,7 +10,8 @@ from faust.transport.drivers import aiokafka as driver
 from mode.utils.futures import maybe_async
 
 from models.errors import TidemarkError
-from streams.fetched import hand_out_plain_records
+from streams.fetch.record import hand_out_plain_records
+from streams.fetch.session import fetch_in_sessions
 from streams.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
-        hand_out_plain_records(self._ensure_consumer())
+        consumer = self._ensure_consumer()
+        hand_out_plain_records(consumer)
+        fetch_in_sessions(consumer)
         self.guard_commits()
 
     def guard_commits(self) -> None:

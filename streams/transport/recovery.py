@@ -7,12 +7,12 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
-from streams.fetched import hand_out_plain_records
+from streams.fetch.consumer import start_consumer
 from streams.transport.process import crash
 
 if TYPE_CHECKING:
@@ -90,16 +90,9 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
             await self.on_recovery_completed(generation)
 
     async def _restore(self, actives: set[TP]) -> tuple[Mapping[TopicPartition, int], int]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.app.settings.bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
-            max_poll_records=_MAX_POLL_RECORDS,
+        consumer = await start_consumer(
+            self.app.settings.bootstrap, wait_ms=_FETCH_MAX_WAIT_MS, most_records=_MAX_POLL_RECORDS
         )
-        await consumer.start()
-        hand_out_plain_records(consumer)
         read = 0
         try:
             tps = [TopicPartition(*tp) for tp in sorted(actives)]

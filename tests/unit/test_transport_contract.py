@@ -7,9 +7,11 @@ from importlib.metadata import version
 
 import aiokafka
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import TopicPartitionState
+from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v7, FetchRequest_v11
 from faust.app.base import App
 from faust.assignor import PartitionAssignor
 from faust.tables.manager import TableManager
@@ -48,6 +50,8 @@ SHAPES = {
     (ServiceThread, "_serve"): ["self"],
     (ServiceThread, "_gather_remaining_tasks"): ["self"],
     (Fetcher, "_proc_fetch_request"): ["self", "assignment", "node_id", "request"],
+    (AIOKafkaClient, "send"): ["self", "node_id", "request", "group"],
+    (FetchRequest, "build"): ["self", "request_struct_class"],
     (PartitionRecords, "_consumer_record"): ["self", "tp", "record"],
     (GroupCoordinator, "_do_commit_offsets"): ["self", "assignment", "offsets"],
     (GroupCoordinator, "commit_offsets"): ["self", "assignment", "offsets"],
@@ -102,6 +106,15 @@ def test_the_coordinator_still_makes_each_commit_through_its_own_method() -> Non
 def test_the_fetcher_still_makes_each_record_through_its_own_method() -> None:
     assert "self._proc_fetch_request(" in inspect.getsource(Fetcher._fetch_requests_routine)
     assert "self._consumer_record(" in inspect.getsource(PartitionRecords._unpack_records)
+
+
+def test_the_fetcher_still_sends_one_fetch_at_a_time_through_the_client_and_stock_fetches_have_no_session() -> None:
+    assert "self._client.send(node_id, request)" in inspect.getsource(Fetcher._proc_fetch_request)
+    assert "elif node_id in self._in_flight:" in inspect.getsource(Fetcher._get_actions_per_node)
+    for struct in (FetchRequest_v7, FetchRequest_v11):
+        stock = FetchRequest(50, 1, 1_000, 1, [("ticks", [(0, 7, 100)])]).build(struct)
+        assert (0, -1, []) == (stock.session_id, stock.session_epoch, stock.forgotten_topics_data)
+    assert FetchRequest_v11 is FetchRequest._CLASSES[-1]
 
 
 def test_the_membership_is_still_started_as_mode_starts_a_thread() -> None:

@@ -1,0 +1,1 @@
+"""Fetching from Kafka at the price that work all day can afford."""
