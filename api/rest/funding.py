@@ -19,7 +19,7 @@ from streams.topics import INSTRUMENTS, MARKETS, MARKS
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.dialects.symmio.funding_board import FundingBoard
+    from api.funding_board import FundingBoard
     from models.views import View
 
 _LIST = "funding"

@@ -18,9 +18,9 @@ from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
-from api.dialects.symmio.funding_board import FundingBoard
-from api.dialects.symmio.listing import Listings
+from api.funding_board import FundingBoard
 from api.limits import TokenBuckets
+from api.listing import Listings
 from api.metrics import ApiMetrics
 from api.sources import Sources
 from api.standing import Standings

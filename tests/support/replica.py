@@ -13,9 +13,9 @@ from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
 from api.dialects.native.session import Session
 from api.dialects.native.socket import NATIVE
-from api.dialects.symmio.funding_board import FundingBoard
-from api.dialects.symmio.listing import Listings
+from api.funding_board import FundingBoard
 from api.limits import TokenBucket, TokenBuckets
+from api.listing import Listings
 from api.tokens import ANYONE
 from api.totals import Totals
 from tests.support.api import FakeInterest, api_settings

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from api.delivery.hub import Hub
     from api.delivery.subscription import Subscription
     from api.dialects.native.subjects import RowView
-    from api.dialects.symmio.funding_board import FundingBoard
     from api.feeds import Feeds
+    from api.funding_board import FundingBoard
     from api.interest import InterestSink
     from api.totals import Totals
     from models.views import View

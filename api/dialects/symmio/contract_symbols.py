@@ -11,7 +11,7 @@ from models.money import E18, format_e18
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.dialects.symmio.listing import Listed
+    from api.listing import Listed
 
 # What a market's name ends in where the venue does not say its assets.
 _QUOTE_ASSETS = ("USDT", "USDC", "BUSD", "USD")

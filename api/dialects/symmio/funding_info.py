@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.dialects.symmio.funding_board import funding_views
 from api.dialects.symmio.markets import listed
 from api.dialects.symmio.replies import reply
+from api.funding_board import funding_views
 from api.keys import CLOCK_MS, SETTINGS
 
 if TYPE_CHECKING:

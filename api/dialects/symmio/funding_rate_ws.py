@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from api.delivery.connections import Connections
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
-    from api.dialects.symmio.funding_board import FundingBoard
     from api.feeds import Feeds
+    from api.funding_board import FundingBoard
     from api.metrics import ApiMetrics
 
 INTERVAL_S = 1.0

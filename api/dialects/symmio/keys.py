@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api.dialects.symmio.funding_board import FundingBoard
 from api.dialects.symmio.holdings import Holdings
-from api.dialects.symmio.listing import Listings
 from api.dialects.symmio.position_state_search import PositionStateSearch
 from api.dialects.symmio.whitelist import Whitelist
+from api.funding_board import FundingBoard
+from api.listing import Listings
 
 LISTINGS = web.AppKey("symmio_listings", Listings)
 WHITELIST = web.AppKey("symmio_whitelist", Whitelist)

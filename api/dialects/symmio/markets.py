@@ -16,7 +16,7 @@ from api.standing import NotKnown
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.dialects.symmio.listing import Listed
+    from api.listing import Listed
 
 # A block is folded within some 20 ms; what is not within this is being caught up with, or stands still.
 _FOLDED_WITHIN_S = 1.0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api.dialects.symmio.replies import plain
 from models.money import parse_e18
 from models.symmio.funding import funding_rates, funding_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from api.dialects.symmio.listing import Listed, Listings
+    from api.listing import Listed, Listings
     from streams.settings import FundingSettings, Settings
 
 
@@ -73,7 +72,7 @@ def _view(one: Listed, funding: FundingSettings, now_ms: int) -> dict[str, Any] 
         one.funding.funding_rate_e18,
         epoch_s=epoch_s,
         interval_s=terms.interval_s if funding.scale and terms is not None else None,
-        share_e18=parse_e18(plain(funding.share)),
-        max_rate_e18=parse_e18(plain(funding.max_rate)),
+        share_e18=parse_e18(f"{funding.share:f}"),
+        max_rate_e18=parse_e18(f"{funding.max_rate:f}"),
     )
     return funding_view(rates, epoch_s=epoch_s, now_ms=now_ms)
