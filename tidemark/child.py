@@ -22,6 +22,11 @@ _SETTLED_S = 60.0
 _LAST_BYTES = 4_096
 
 
+def started_again(times: int) -> str:
+    """Say it of a process that was, once or more."""
+    return "started again" if times == 1 else f"started again {times} times"
+
+
 class Child:
     """Keeps ``command`` running until it is stopped; every line it prints is appended to ``log_file``.
 
@@ -51,7 +56,7 @@ class Child:
     def state(self) -> str:
         """Say how it is in a few words: ``running``, or with what it ended, when it starts again and what it said."""
         if self.pid is not None:
-            return "running" if not self.restarts else f"running, started again {self.restarts} times"
+            return "running" if not self.restarts else f"running, {started_again(self.restarts)}"
         if self.exit_code is None:
             return "starting"
         if self._is_finished:

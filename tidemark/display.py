@@ -66,6 +66,7 @@ class PlainDisplay:
         self._announced = False
         self._next_s = 0.0
         self._said: dict[str, tuple[int, bool]] = {}
+        self._broker = ""
 
     def show(self, status: Status, children: Sequence[Child], broker: str) -> None:
         """Print what is new."""
@@ -75,6 +76,10 @@ class PlainDisplay:
             if state != self._said.get(child.name, (0, False)):
                 self._said[child.name] = state
                 self._print(f"{child.name}: {child.state}")
+        if broker != self._broker:
+            if self._broker:
+                self._print(f"broker: {broker}")
+            self._broker = broker
         if status.api_ready and not self._announced:
             self._announced = True
             self._print(f"up: broker {broker}, " + ", ".join(f"{name} {url}" for name, url in self._urls.items()))

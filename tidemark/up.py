@@ -16,7 +16,7 @@ from models.errors import TidemarkError
 from streams.topics import create_topics, registry
 from tidemark.broker import Broker, BrokerFailed
 from tidemark.broker.jars import has_jars
-from tidemark.child import Child
+from tidemark.child import Child, started_again
 from tidemark.display import Display, LiveDisplay, PlainDisplay, live_if_terminal, urls_of
 from tidemark.effective import effective_toml
 from tidemark.kafka import naming_the_broker, require_broker
@@ -89,6 +89,7 @@ class _Stack:
     def __init__(self, settings: Settings, bootstrap: str, broker: Broker | None, console: Console) -> None:
         self._settings = with_local_defaults(settings, bootstrap)
         self._broker = broker
+        self._broker_restarts = 0
         self._recording: Path | None = None
         self._recorded_deployment: str | None = None
         self._console = console
@@ -167,6 +168,7 @@ class _Stack:
             await asyncio.sleep(_BROKER_AGAIN_S)
             if broker.pid is None:
                 broker.spawn()
+                self._broker_restarts += 1
                 try:
                     await asyncio.to_thread(broker.wait_ready)
                 except BrokerFailed as error:
@@ -185,7 +187,10 @@ class _Stack:
     def _broker_state(self) -> str:
         if self._broker is None:
             return f"{self._settings.bootstrap} (given)"
-        return self._broker.bootstrap if self._broker.pid is not None else "ended, starting again"
+        if self._broker.pid is None:
+            return "ended, starting again"
+        bootstrap = self._broker.bootstrap
+        return f"{bootstrap}, {started_again(self._broker_restarts)}" if self._broker_restarts else bootstrap
 
 
 @contextmanager

@@ -116,7 +116,19 @@ async def test_without_a_terminal_a_process_that_was_killed_and_started_again_be
 
     assert isinstance(console.file, io.StringIO)
     said = [line for line in console.file.getvalue().splitlines() if line.startswith("worker")]
-    assert ["worker: running, started again 1 times"] == said
+    assert ["worker: running, started again"] == said
+
+
+def test_without_a_terminal_a_broker_that_ended_is_said_once_and_so_is_its_start() -> None:
+    console = Console(file=io.StringIO(), width=300)
+    display = PlainDisplay(console, urls_of(Settings()))
+    for broker in ("127.0.0.1:9092", "ended, starting again", "127.0.0.1:9092, started again"):
+        for _ in range(2):
+            display.show(Status(), [], broker)
+
+    assert isinstance(console.file, io.StringIO)
+    said = [line for line in console.file.getvalue().splitlines() if line.startswith("broker")]
+    assert ["broker: ended, starting again", "broker: 127.0.0.1:9092, started again"] == said
 
 
 def test_on_a_terminal_one_table_holds_everything() -> None:
