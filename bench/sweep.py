@@ -10,9 +10,9 @@ the time. Prints one line; figures of one run on one machine, to be compared onl
 from __future__ import annotations
 
 import gc
-import importlib
-import importlib.util
 import resource
+import subprocess
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,11 @@ import click
 import numpy as np
 import orjson
 
+from bench.peers.launch import ROOT, python_of
 from models.book import ExposureBook, Market, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -39,15 +40,14 @@ MARGIN = 1e9
 CHUNK = 10_000
 PUT_AGAIN = 20_000
 ONE_PRICE_SAMPLES_A_ROUND = 50
-ABSENT = "not installed"
 
 
 class Timed:
     """Processor and wall time of what is called, in ns."""
 
-    def __init__(self) -> None:
-        self.process_ns: list[int] = []
-        self.wall_ns: list[int] = []
+    def __init__(self, process_ns: list[int] | None = None, wall_ns: list[int] | None = None) -> None:
+        self.process_ns = process_ns or []
+        self.wall_ns = wall_ns or []
 
     def call(self, work: Callable[[], _T]) -> _T:
         """Call and keep the times."""
@@ -110,7 +110,7 @@ def resident_bytes() -> int:
 def build(load: Load) -> tuple[ExposureBook, Timed, Timed]:
     """A book of all accounts, published at the first prices, and the times of its puts and publications."""
     book, puts, publications = ExposureBook(DEADBAND), Timed(), Timed()
-    book.reprice(dict(zip(load.markets, load.prices.tolist(), strict=True)))
+    book.reprice(dict(zip(load.markets, load.prices.tolist(), strict=True)), 0.0)
     costs = load.costs().tolist()
     for first in range(0, len(load.keys), CHUNK):
         rows = range(first, min(first + CHUNK, len(load.keys)))
@@ -125,7 +125,7 @@ def build(load: Load) -> tuple[ExposureBook, Timed, Timed]:
 
     def publish() -> None:
         for key, figures in zip(load.keys, shown, strict=True):
-            book.published(key, 0.0, figures)
+            book.published(key, figures)
 
     publications.call(publish)
     return book, puts, publications
@@ -148,18 +148,24 @@ def put_again(load: Load, book: ExposureBook) -> Timed:
     return timed
 
 
-def bare_products(load: Load) -> Iterator[tuple[str, Callable[[], object]]]:
+def by_numpy(load: Load, rounds: int) -> Timed:
     """The product of all exposures and prices, without anybody asking who is due."""
     accounts, positions = load.symbol.shape
     symbol, signed = load.symbol.ravel(), load.signed.ravel()
     starts = np.arange(0, accounts * positions, positions)
-    yield "numpy take + reduceat", lambda: np.add.reduceat(load.prices.take(symbol) * signed, starts)
-    if importlib.util.find_spec("scipy") is not None:
-        ends = np.arange(0, accounts * positions + 1, positions, dtype=np.int32)
-        matrix = importlib.import_module("scipy.sparse").csr_array(
-            (signed, symbol, ends), shape=(accounts, len(load.prices))
-        )
-        yield "scipy csr", lambda: matrix @ load.prices
+    timed = Timed()
+    for _ in range(rounds):
+        timed.call(lambda: np.add.reduceat(load.prices.take(symbol) * signed, starts))
+    return timed
+
+
+def by_scipy(load: Load, rounds: int) -> Timed:
+    """The same product by a sparse matrix, in scipy's own environment."""
+    with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as directory:
+        for name in ("symbol", "signed", "prices"):
+            np.save(Path(directory) / name, getattr(load, name))
+        command = [str(python_of("scipy")), "-m", "bench.peers.scipy", directory, str(rounds)]
+        return Timed(**orjson.loads(subprocess.check_output(command, cwd=ROOT)))  # noqa: S603
 
 
 @click.command()
@@ -184,20 +190,20 @@ def main(accounts: int, positions: int, symbols: int, rounds: int) -> None:
     def publish(keys: list[bytes]) -> None:
         # As if each had been published at the first prices: the next round's moves are as large as this one's.
         for key in keys:
-            book.published(key, 0.0, shown[row_of[key]])
+            book.published(key, shown[row_of[key]])
 
     all_moved, told_by_all = Timed(), []
     for _ in range(rounds):
-        told = all_moved.call(partial(book.reprice, load.moved()))
+        told = all_moved.call(partial(book.reprice, load.moved(), 0.0))
         told_by_all.append(len(told))
         publish(told)
 
     jumped, told_by_jump = Timed(), []
     for _ in range(rounds):
-        told = jumped.call(partial(book.reprice, load.moved(JUMP)))
+        told = jumped.call(partial(book.reprice, load.moved(JUMP), 0.0))
         told_by_jump.append(len(told))
         publish(told)
-    publish(book.reprice(load.moved(0.0)))
+    publish(book.reprice(load.moved(0.0), 0.0))
 
     one_moved, bare_one, told_by_one = Timed(), Timed(), []
     values = np.zeros(accounts)
@@ -211,7 +217,7 @@ def main(accounts: int, positions: int, symbols: int, rounds: int) -> None:
     for sample in range(rounds * ONE_PRICE_SAMPLES_A_ROUND):
         at = sample * 37 % symbols
         market, price = load.markets[at], float(load.prices[at] * (1 + load.chance.normal(scale=MOVE)))
-        told = one_moved.call(partial(book.reprice, {market: price}))
+        told = one_moved.call(partial(book.reprice, {market: price}, 0.0))
         told_by_one.append(len(told))
         publish(told)
         rows, signed = columns[at]
@@ -221,15 +227,7 @@ def main(accounts: int, positions: int, symbols: int, rounds: int) -> None:
 
         bare_one.call(shift)
 
-    bare: dict[str, object] = {"scipy csr": ABSENT}
-    ratios: dict[str, object] = {"scipy csr": ABSENT}
-    for name, product in bare_products(load):
-        timed = Timed()
-        for _ in range(rounds):
-            timed.call(product)
-        bare[name] = timed.medians(1e6)
-        ratios[name] = round(median(all_moved.process_ns) / median(timed.process_ns), 2)
-
+    bare = {"numpy take + reduceat": by_numpy(load, rounds), "scipy csr": by_scipy(load, rounds)}
     figures = {
         "accounts": accounts,
         "positions": positions,
@@ -242,8 +240,10 @@ def main(accounts: int, positions: int, symbols: int, rounds: int) -> None:
         "all_moved_told": round(median(told_by_all)),
         "jumped_ms": jumped.medians(1e6),
         "jumped_told": round(median(told_by_jump)),
-        "bare_product_ms": bare,
-        "times_the_bare_product": ratios,
+        "bare_product_ms": {name: timed.medians(1e6) for name, timed in bare.items()},
+        "times_the_bare_product": {
+            name: round(median(all_moved.process_ns) / median(timed.process_ns), 2) for name, timed in bare.items()
+        },
         "one_moved_us": one_moved.medians(1e3),
         "one_moved_holders": round(median(len(rows) for rows, _ in columns)),
         "one_moved_told": round(median(told_by_one)),

@@ -103,12 +103,17 @@ def commands_of(systems: Mapping[str, System]) -> dict[str, list[str]]:
 
 def _command_of(peer: str) -> list[str]:
     if peer != "kafka_streams":
-        return [str(_python_of(peer)), "-m", f"bench.peers.{peer}"]
+        return [str(python_of(peer)), "-m", f"bench.peers.{peer}"]
     built = _built_with_maven()
     return ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{built}/classes:{built}/libs/*", "Peer"]
 
 
-def _python_of(peer: str) -> Path:
+def python_of(peer: str) -> Path:
+    """The Python of a peer's own environment, which is made where it is not there as it should be.
+
+    Raises:
+        CalledProcessError: It could not be installed.
+    """
     requirements = PEERS / "requirements" / f"{peer}.txt"
     if not requirements.is_file():
         # The very versions that the project itself pins.
