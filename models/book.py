@@ -42,7 +42,7 @@ _ROUNDING = 1e-9
 # The contract truncates each quote's uPnL to 1e-18, the sum here does not; an account has far fewer than 1,000 quotes.
 _TRUNCATION = 1e-15
 
-_MOVED, _TOLD, _WATCHED = 1, 2, 4
+_MOVED, _TOLD, _WATCHED, _PUBLISHED = 1, 2, 4, 8
 _VALUE, _LOW, _HIGH, _FLOOR = range(4)
 _STATE = 4
 
@@ -60,10 +60,11 @@ class Shown(NamedTuple):
 class ExposureBook:
     """The exposures of many accounts, and which of their published rows no longer say what they should.
 
-    An account has moved when a mark of one of its markets did, or it was put, since it was published. One that has
-    moved is due if it is watched; if its uPnL is further than the deadband from the published one; if its liquidatable
-    flag may be another; if one of its markets became known or unknown; or if it was put. It is told once, and not again
-    until it is published or put: who is told keeps it until then.
+    An account has moved when a mark of one of its markets did, or it was put, since it was published: then its row is
+    out of date, for as long as it has moved. One that has moved is due if it is watched; if its uPnL is further than
+    the deadband from the published one; if its liquidatable flag may be another; if one of its markets became known or
+    unknown; or if it was put. It is told once, and not again until it is published or put: who is told keeps it until
+    then. Times are those of one clock, in s.
 
     An account's value is its sum of signed amount x mark. That is uPnL plus the cost of opening, which only ``put``
     changes. An unknown mark counts as 0.
@@ -90,7 +91,7 @@ class ExposureBook:
         # Columns of rows. Value, low, high and floor lie side by side: a holder costs one cache miss, not four. Outside
         # of low to high the account is due; below the floor it can be liquidated.
         self._state = array("d")
-        self._published_s = array("d")
+        self._moved_s = array("d")  # since when it has moved, -inf of one that was put; of one that has not, anything
         self._flags = bytearray()
         self._first_row = array("i")  # the row of the account that a further row belongs to; 0 for all other rows
         self._further_rows: dict[int, list[int]] = {}
@@ -127,6 +128,8 @@ class ExposureBook:
     def put(self, key: bytes, signed: Mapping[Market, float], cost: float, margin: float) -> None:
         """Set or replace an account, at the marks that stand; it has moved, and is due at its markets' next move.
 
+        It is overdue at any time: how long it has waited is not known here.
+
         Args:
             key: The account.
             signed: Sum of open amounts by market, longs less shorts, in whole units; 0 where they cancel out, for the
@@ -138,13 +141,13 @@ class ExposureBook:
         if row is None:
             row = self._row_of[key] = self._take_row()
             self._keys[row] = key
-            self._published_s[row] = -inf
         at = row * _STATE
         self._state[at + _VALUE] = self._fill(row, signed)
         self._state[at + _LOW] = inf
         self._state[at + _HIGH] = -inf
         self._state[at + _FLOOR] = cost - margin
-        self._flags[row] = _MOVED | _WATCHED if key in self._watched else _MOVED
+        self._moved_s[row] = -inf
+        self._flags[row] = self._flags[row] & _PUBLISHED | (_MOVED | _WATCHED if key in self._watched else _MOVED)
 
     def remove(self, key: bytes) -> None:
         """Forget an account, though not that it is watched.
@@ -176,12 +179,11 @@ class ExposureBook:
         if row is not None:
             self._flags[row] &= ~_WATCHED
 
-    def published(self, key: bytes, at_s: float, shown: Shown | None) -> None:
+    def published(self, key: bytes, shown: Shown | None) -> None:
         """Say what an account's row shows, at the marks of the last ``reprice``; it has not moved since.
 
         Args:
             key: The account.
-            at_s: The time, on the clock that ``overdue`` is asked by.
             shown: None where the row has no figures, so that a move of marks would not be seen in it.
 
         Raises:
@@ -200,14 +202,14 @@ class ExposureBook:
                 low = max(low, floor + rounding)
         self._state[row * _STATE + _LOW] = low
         self._state[row * _STATE + _HIGH] = high
-        self._published_s[row] = at_s
-        self._flags[row] &= _WATCHED
+        self._flags[row] = self._flags[row] & _WATCHED | _PUBLISHED
 
-    def reprice(self, marks: Mapping[Market, float]) -> list[bytes]:
+    def reprice(self, marks: Mapping[Market, float], at_s: float) -> list[bytes]:
         """Take marks in.
 
         Args:
             marks: In whole units, 0 where unknown. A mark that stands already moves nobody.
+            at_s: Since when they stand.
 
         Returns:
             The accounts that are due, each once. All are looked at where much moved, else only the holders of markets
@@ -228,70 +230,85 @@ class ExposureBook:
         self._shifts += len(moved)
         is_rounded = self._shifts > _SHIFTS_BEFORE_SWEEP
         if moved_holders <= _NUDGE_HOLDERS and not is_rounded:
-            return self._nudge(moved)
+            return self._nudge(moved, at_s)
         if is_rounded or moved_holders + _SHIFT_OVERHEAD_ROWS * len(moved) > len(self._flags):
-            suspects = self._sweep([index for index, _ in moved])
+            suspects = self._sweep([index for index, _ in moved], at_s)
         else:
-            suspects = [rows for index, delta in moved for rows in self._shift(index, delta)]
+            suspects = [rows for index, delta in moved for rows in self._shift(index, delta, at_s)]
         return [key for rows in suspects for key in self._tell(rows)]
 
-    def touch(self, market: Market) -> list[bytes]:
+    def touch(self, market: Market, at_s: float) -> list[bytes]:
         """Say that what rows show of a market's mark changed, though not the mark: its source, or that it is stale.
+
+        Args:
+            market: The market.
+            at_s: Since when.
 
         Returns:
             The holders that are due.
         """
         rows = self._rows_holding(self._index_of.get(market, 0))
-        self._flags_view()[rows] |= _MOVED
+        flags = self._flags_view()
+        self._move(rows, flags.take(rows), at_s)
+        flags[rows] |= _MOVED
         return self._tell(rows)
 
     def is_pressing(self, key: bytes) -> bool:
         """Whether an account that is due should not wait: it is watched, or may have become liquidatable or recovered.
+
+        Of one that was never published, which of a million there are as many after a takeover, nobody knows that.
 
         Raises:
             KeyError: The account is not in the book.
         """
         row = self._row_of[key]
         value, _, high, floor = self._state[row * _STATE : row * _STATE + _STATE]
-        return bool(self._flags[row] & _WATCHED) or (high < inf and (value < floor) != (high < floor))
+        is_other = bool(self._flags[row] & _PUBLISHED) and high < inf and (value < floor) != (high < floor)
+        return is_other or bool(self._flags[row] & _WATCHED)
 
     def pressing(self) -> list[bytes]:
         """The accounts that were told and not published since, and should not wait any longer; looks at all."""
         state, flags = self._state_view(), self._flags_view()
         presses = (state[:, _VALUE] < state[:, _FLOOR]) != (state[:, _HIGH] < state[:, _FLOOR])
         presses &= state[:, _HIGH] < inf
+        presses &= flags & _PUBLISHED != 0
         presses |= flags & _WATCHED != 0
         presses &= flags & (_MOVED | _TOLD) == _MOVED | _TOLD
         return [self._keys[row] for row in np.flatnonzero(presses).tolist()]
 
     def was_published(self, key: bytes) -> bool:
-        """Whether ``published`` was ever called for an account.
+        """Whether ``published`` was called for an account since it was put first.
 
         Raises:
             KeyError: The account is not in the book.
         """
-        return self._published_s[self._row_of[key]] != -inf
+        return bool(self._flags[self._row_of[key]] & _PUBLISHED)
 
     def oldest_s(self) -> float | None:
-        """When the row was published that is out of date for longest; None where none is. Looks at all."""
-        published_s = np.frombuffer(self._published_s)
-        is_late = (self._flags_view() & _MOVED == _MOVED) & (published_s > -inf)
-        return float(published_s[is_late].min()) if is_late.any() else None
+        """Since when the row is out of date that has been so for longest; None where none is. Looks at all.
+
+        Accounts that were put are not among them: nobody knows since when.
+        """
+        moved_s = np.frombuffer(self._moved_s)
+        is_late = (self._flags_view() & _MOVED == _MOVED) & (moved_s > -inf)
+        return float(moved_s[is_late].min()) if is_late.any() else None
 
     def overdue(self, before_s: float) -> list[bytes]:
-        """Tell the accounts that have moved and were published before a time, or never; looks at all."""
-        is_overdue = np.frombuffer(self._published_s) < before_s
+        """Tell the accounts that have moved since before a time, or were put; looks at all."""
+        is_overdue = np.frombuffer(self._moved_s) < before_s
         is_overdue &= self._flags_view() & (_MOVED | _TOLD) == _MOVED
         return self._told(np.flatnonzero(is_overdue))
 
-    def _nudge(self, moved: Sequence[tuple[int, float]]) -> list[bytes]:
+    def _nudge(self, moved: Sequence[tuple[int, float]], at_s: float) -> list[bytes]:
         """Do one by one, for few holders, what ``_shift`` does for many."""
         state, flags = self._state, self._flags
         touched: dict[int, None] = {}
         for index, delta in moved:
             for row, signed in self._places.each(self._holders[index]):
                 state[row * _STATE] += signed * delta
-                flags[row] |= _MOVED
+                if not flags[row] & _MOVED:
+                    flags[row] |= _MOVED
+                    self._moved_s[row] = at_s
                 touched[row] = None
         due = []
         for row in touched:
@@ -301,7 +318,7 @@ class ExposureBook:
                 due.append(self._keys[row])
         return due
 
-    def _shift(self, index: int, delta: float) -> Iterator[Rows]:
+    def _shift(self, index: int, delta: float, at_s: float) -> Iterator[Rows]:
         """Move the values of a market's holders by what its mark moved; yield those that may be due."""
         state, flags = self._state_view(), self._flags_view()
         rows = self._rows_holding(index)
@@ -310,15 +327,17 @@ class ExposureBook:
             block = rows[start : start + _BLOCK_ROWS]
             found, seen = state.take(block, axis=0), flags.take(block)
             found[:, _VALUE] += moves[start : start + _BLOCK_ROWS]
+            self._move(block, seen, at_s)
             seen |= _MOVED
             state[:, _VALUE][block] = found[:, _VALUE]
             flags[block] = seen
             yield block[_are_due(found, seen)]
 
-    def _sweep(self, moved: Sequence[int]) -> list[Rows]:
+    def _sweep(self, moved: Sequence[int], at_s: float) -> list[Rows]:
         """Make all values anew from all marks; return the rows that may be due."""
         self._shifts = 0
         state, flags, marks = self._state_view(), self._flags_view(), np.array(self._marks)
+        moved_s = np.frombuffer(self._moved_s)
         slot_market, slot_signed = np.frombuffer(self._slot_market, np.intc), np.frombuffer(self._slot_signed)
         has_moved = np.zeros(len(marks), np.uint8)
         has_moved[moved] = 1
@@ -333,15 +352,27 @@ class ExposureBook:
             pairs = product[0::2] + product[1::2]
             state[rows, _VALUE] = pairs[0::2] + pairs[1::2]
             # A row's four slots are four bytes, and those one number.
-            flags[rows] |= has_moved.take(market).view(np.uint32) != 0
+            have_moved = has_moved.take(market).view(np.uint32) != 0
+            fresh = have_moved & (flags[rows] & _MOVED == 0)
+            if fresh.any():
+                moved_s[rows][fresh] = at_s
+            flags[rows] |= have_moved
             suspects.append(start + np.flatnonzero(_are_due(state[rows], flags[rows])))
         first_row = np.frombuffer(self._first_row, np.intc)
         further = np.flatnonzero(first_row)
         first = first_row[further].astype(np.intp)
         np.add.at(state[:, _VALUE], first, state[further, _VALUE])
+        further_moved = first[flags[further] & _MOVED != 0]
+        self._move(further_moved, flags.take(further_moved), at_s)
         np.bitwise_or.at(flags, first, flags[further])
         flags[further] = 0
         return [*suspects, np.unique(first)]
+
+    def _move(self, rows: Rows, flags: NDArray[np.uint8], at_s: float) -> None:
+        """Note the time of those that have not moved yet, by their flags."""
+        fresh = rows[flags & _MOVED == 0]
+        if fresh.size:
+            np.frombuffer(self._moved_s)[fresh] = at_s
 
     def _tell(self, rows: Rows) -> list[bytes]:
         # Due after one of its markets moved, an account may not be so after the last. One of several rows was looked at
@@ -450,7 +481,7 @@ class ExposureBook:
         add_zeros(self._slot_signed, rows * _SLOTS)
         add_zeros(self._slot_place, rows * _SLOTS)
         add_zeros(self._state, rows * _STATE)
-        add_zeros(self._published_s, rows)
+        add_zeros(self._moved_s, rows)
         add_zeros(self._first_row, rows)
         self._flags.extend(bytes(rows))
         self._keys.extend([b""] * rows)

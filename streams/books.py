@@ -159,13 +159,18 @@ class Book:
             self.moved.update(held)
             self.touched.set()
 
-    def reprice(self, marks: Mapping[Market, float]) -> None:
-        """Take marks in, in whole units, 0 where unknown; sort the accounts that are due by whether they can wait."""
+    def reprice(self, marks: Mapping[Market, float], at_s: float) -> None:
+        """Take marks in that stand since then; sort the accounts that are due by whether they can wait.
+
+        Args:
+            marks: In whole units, 0 where unknown.
+            at_s: By ``time.monotonic``.
+        """
         # A mark may be another without a price that moved: a later tick, another source, one that has become stale.
         touched = [market for market, mark in marks.items() if self.exposures.mark(market) == mark]
-        due = self.exposures.reprice(marks)
+        due = self.exposures.reprice(marks, at_s)
         for market in touched:
-            due += self.exposures.touch(market)
+            due += self.exposures.touch(market, at_s)
         for key in due:
             if self.exposures.is_pressing(key):
                 self.urgent.add(key)
@@ -178,9 +183,9 @@ class Book:
         return sorted(key for key in self.exposures.keys() | self._unwritten.keys() if key.startswith(prefix))
 
     def oldest_s(self) -> float:
-        """For how long the oldest row that is out of date has stood, 0 where none is."""
-        published_s = self.exposures.oldest_s()
-        return 0.0 if published_s is None else time.monotonic() - published_s
+        """For how long the row is out of date that has been so for longest, 0 where none is."""
+        moved_s = self.exposures.oldest_s()
+        return 0.0 if moved_s is None else time.monotonic() - moved_s
 
     def touch_deployment(self, deployment: str) -> None:
         """Have every account of a deployment valued."""
@@ -227,6 +232,11 @@ class Books:
     def accounts(self) -> int:
         """How many accounts the owned partitions have."""
         return sum(len(book.exposures) for book in self._books.values())
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether any account waits until nothing is urgent."""
+        return any(book.deferred for book in self._books.values())
 
     def watch(self, keys: Collection[bytes]) -> None:
         """These accounts are watched from now on, whoever owns them."""

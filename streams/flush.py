@@ -156,7 +156,7 @@ class Flush:
     async def _value_urgent(self, book: Book, alarms: Alarms, sums: Sums) -> None:
         book.touched.clear()
         moved, book.moved = book.moved, set()
-        book.reprice({market: self._price(market) for market in moved})
+        book.reprice({market: self._price(market) for market in moved}, time.monotonic())
         keys, book.urgent = book.urgent, set()
         for at, key in enumerate(keys):
             self._value(book, key, book.holding(key), alarms, sums, urgent=True)
@@ -175,7 +175,9 @@ class Flush:
                 self._value(book, key, book.read_holding(key), alarms, sums, urgent=False)
                 valued += 1
                 ended_s = time.perf_counter()
-            self._pace.valued(valued, time.thread_time() - worked_s)
+            self._pace.valued(
+                valued, time.thread_time() - worked_s, time.monotonic(), do_more_wait=self._books.are_waiting
+            )
             if not book.deferred or self._rows.unsent >= _DEFERRED_BATCH:
                 self._rows.flush()
             await asyncio.sleep(0)
@@ -214,8 +216,8 @@ class Flush:
         is_counted = book.exposures.was_published(key)
         is_changed = self._rows.write_if_changed(VALUATIONS, book.partition, key, standing, encode_body(body))
         if is_changed or not is_counted:
-            sums.note(key, standing if is_counted else None)
-        book.exposures.published(key, time.monotonic(), _shown(valuation.figures))
+            sums.note(key, standing if is_counted else None, body)
+        book.exposures.published(key, _shown(valuation.figures))
         (_changed if is_changed else _unchanged).inc()
 
 

@@ -30,7 +30,8 @@ _MAX_AGE = prometheus_client.Gauge(
     "Greatest age that a row that nobody watches may have while it is out of date.",
 )
 _OLDEST = prometheus_client.Gauge(
-    "tidemark_unwatched_oldest_seconds", "Age of the oldest row that is out of date, 0 where none is."
+    "tidemark_unwatched_oldest_seconds",
+    "For how long the row that is out of date for longest has been so, 0 where none is.",
 )
 _WAITING = prometheus_client.Gauge("tidemark_unwatched_waiting_accounts", "Accounts to be valued when none is urgent.")
 _UNACKED = prometheus_client.Gauge("tidemark_worker_unacked_records", "Records written and not acknowledged yet.")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from math import exp
+
 # The share of a worker's time that goes into such rows while there is a choice.
 _SHARE = 0.2
-# The share that can go into valuing at all: the rest goes into prices, sums, sending and the store.
-_SHARE_MAX = 0.4
 # Of what a newer measurement says of the cost; a chunk is some ten to fifty accounts.
 _WEIGHT = 0.05
 # Before anything was measured: an account with four positions, read, valued and written.
 _COST_S = 60e-6
+# And how far apart two are that wait for each other, beside prices, sums, sending and the store.
+_APART_S = 150e-6
+# That is measured over so long of the time in which any waited.
+_MEMORY_S = 10.0
+# One round after another: a quarter for what one takes longer than the one that was measured.
+_MARGIN = 1.25
 # Below this the search for rows that are due would cost more than it finds.
 _LEAST_AGE_S = 0.1
 
@@ -18,8 +24,10 @@ class Pace:
     """The greatest age of a row that is out of date and that nobody watches.
 
     Few accounts are shown at once whatever they cost. Many are shown as often as a fifth of the worker's time allows,
-    and at least every ``max_age_s``. More than can be valued within that are shown as often as can be: a bound that
-    cannot be kept would be none.
+    and at least every ``max_age_s``. Where more wait than that allows, they are shown as often as they have been: a
+    bound that cannot be kept would be none.
+
+    ``cost_s`` is the processor time of one account.
 
     Args:
         max_age_s: The bound as long as it can be kept.
@@ -27,14 +35,23 @@ class Pace:
 
     def __init__(self, max_age_s: float) -> None:
         self._max_age_s = max_age_s
+        self._waited_s = _MEMORY_S
+        self._waited_for = _MEMORY_S / _APART_S
+        self._waiting_since_s: float | None = None
         self.cost_s = _COST_S
 
-    def valued(self, accounts: int, seconds: float) -> None:
-        """So many accounts took so much processor time."""
+    def valued(self, accounts: int, worked_s: float, now_s: float, *, do_more_wait: bool) -> None:
+        """So many accounts took so much processor time, until now."""
         if accounts:
-            self.cost_s += _WEIGHT * (seconds / accounts - self.cost_s)
+            self.cost_s += _WEIGHT * (worked_s / accounts - self.cost_s)
+        if self._waiting_since_s is not None:
+            took_s = now_s - self._waiting_since_s
+            kept = exp(-took_s / _MEMORY_S)
+            self._waited_s = kept * self._waited_s + took_s
+            self._waited_for = kept * self._waited_for + accounts
+        self._waiting_since_s = now_s if do_more_wait else None
 
     def age_s(self, accounts: int) -> float:
         """The greatest age among so many accounts."""
-        all_s = accounts * self.cost_s
-        return max(_LEAST_AGE_S, min(self._max_age_s, all_s / _SHARE), all_s / _SHARE_MAX)
+        round_s = accounts * self._waited_s / self._waited_for
+        return max(_LEAST_AGE_S, min(self._max_age_s, accounts * self.cost_s / _SHARE), round_s * _MARGIN)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from models.codec import decode_row, encode_body
 from models.ids import split_key
 from models.symmio.subtotals import Subtotals
-from streams.topics import SUBTOTALS, VALUATIONS
+from streams.topics import SUBTOTALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 _EVERY_S = 1.0
 # Of the worker's time. Where all accounts are watched there are as many sums to write as accounts.
 _SHARE = 0.05
-# A row that was counted is kept until its account is counted anew: so many of 2 kB are 2 MB a partition.
+# What was counted, a row of 2 kB, is kept until its account is counted anew, and so is the body that is to be counted:
+# so many are some 6 MB a partition.
 _NOTED_MAX = 1_000
+
+_Noted = dict[bytes, tuple[bytes | None, Mapping[str, Any]]]
 
 
 class Sums:
@@ -36,8 +40,8 @@ class Sums:
         self._partition = partition
         self._rows = rows
         self._subtotals = Subtotals()
-        self._noted: dict[bytes, bytes | None] = {}
-        self._counting: dict[bytes, bytes | None] = {}
+        self._noted: _Noted = {}
+        self._counting: _Noted = {}
         # The first round also zeroes what stands for positions that are no more: no account would bring it about.
         self._standing = {key for key, _ in rows.items(SUBTOTALS, partition)}
         self._is_first = True
@@ -58,11 +62,17 @@ class Sums:
         """Whether to take a turn now."""
         return len(self._noted) >= _NOTED_MAX or (self.is_waiting and now_s >= self.due_s)
 
-    def note(self, key: bytes, counted: bytes | None) -> None:
-        """An account's valuation was written; ``counted`` is the row before, None where the sums have none of it."""
-        # One whose turn is still to come is counted by what stands then.
-        if key not in self._counting:
-            self._noted.setdefault(key, counted)
+    def note(self, key: bytes, counted: bytes | None, body: Mapping[str, Any]) -> None:
+        """An account's valuation stands.
+
+        Args:
+            key: The account.
+            counted: The row in whose place it stands, None where the sums have none of the account.
+            body: That of the row that stands.
+        """
+        waiting = self._counting if key in self._counting else self._noted
+        before, _ = waiting.get(key, (counted, body))
+        waiting[key] = before, body
 
     def turn(self, for_s: float) -> None:
         """Go on with the round for so long at the most; ``due_s`` is in the future when the sums are written."""
@@ -81,7 +91,8 @@ class Sums:
             while self._counting:
                 if time.monotonic() >= until_s:
                     return False
-                self._count(*self._counting.popitem())
+                key, (before, body) = self._counting.popitem()
+                self._subtotals.put(split_key(key)[0], None if before is None else decode_row(before).body, body)
             if now_s < self.due_s:
                 return False
             self._writing = self._subtotals.take_changed(self._partition, self._standing)
@@ -92,9 +103,3 @@ class Sums:
                 return False
         self._writing, self._standing, self._is_first = None, set(), False
         return True
-
-    def _count(self, key: bytes, before: bytes | None) -> None:
-        after = self._rows.get(VALUATIONS, self._partition, key)
-        if after is not None:
-            known = None if before is None else decode_row(before).body
-            self._subtotals.put(split_key(key)[0], known, decode_row(after).body)

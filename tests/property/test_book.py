@@ -30,7 +30,7 @@ class _Account:
     signed: Mapping[Market, float]
     cost: float
     margin: float
-    published_s: float
+    moved_s: float = _NEVER
     moved: bool = True
     told: bool = False
     always: bool = True
@@ -79,35 +79,40 @@ class _Model:
         return due
 
     def put(self, key: bytes, signed: Mapping[Market, float], cost: float, margin: float) -> None:
-        before = self.accounts.get(key)
-        self.accounts[key] = _Account(signed, cost, margin, _NEVER if before is None else before.published_s)
+        self.accounts[key] = _Account(signed, cost, margin)
 
-    def publish(self, key: bytes, at_s: float) -> None:
+    def publish(self, key: bytes) -> None:
         account = self.accounts[key]
-        account.shown, account.published_s = self.shown(key), at_s
+        account.shown = self.shown(key)
         account.moved = account.told = account.always = False
 
-    def reprice(self, marks: Mapping[Market, float], *, sweeps: bool) -> set[bytes]:
+    def move(self, keys: Iterable[bytes], at_s: float) -> None:
+        for account in (self.accounts[key] for key in keys):
+            if not account.moved:
+                account.moved, account.moved_s = True, at_s
+
+    def reprice(self, marks: Mapping[Market, float], at_s: float, *, sweeps: bool) -> set[bytes]:
         moved = {market for market, mark in marks.items() if mark != self.marks.get(market, 0.0)}
         flipped = {market for market in moved if not marks[market] or not self.marks.get(market, 0.0)}
         self.marks.update(marks)
         for key in self.holders(flipped):
             self.accounts[key].always = True
         holders = self.holders(moved)
-        for key in holders:
-            self.accounts[key].moved = True
+        self.move(holders, at_s)
         return self.tell(self.accounts if sweeps and holders else holders)
 
-    def touch(self, market: Market) -> set[bytes]:
-        for key in self.holders([market]):
-            self.accounts[key].moved = True
+    def touch(self, market: Market, at_s: float) -> set[bytes]:
+        self.move(self.holders([market]), at_s)
         return self.tell(self.holders([market]))
+
+    def oldest_s(self) -> float | None:
+        return min((it.moved_s for it in self.accounts.values() if it.moved and it.moved_s > _NEVER), default=None)
 
     def overdue(self, before_s: float) -> set[bytes]:
         late = {
             key
             for key, account in self.accounts.items()
-            if account.moved and not account.told and account.published_s < before_s
+            if account.moved and not account.told and account.moved_s < before_s
         }
         for key in late:
             self.accounts[key].told = True
@@ -151,6 +156,7 @@ def test_the_book_tells_what_plain_sums_tell(steps: list[tuple[object, ...]]) ->
             assert model.accounts.keys() == book.keys()
             for market in _MARKETS:
                 assert sorted(model.holders([market])) == sorted(book.holders(market))
+            assert model.oldest_s() == book.oldest_s()
         assert model.overdue(1e9) == _once(book.overdue(1e9))
 
 
@@ -163,9 +169,9 @@ def _take(step: tuple[object, ...], at_s: int, book: ExposureBook, model: _Model
             del model.accounts[key]
             book.remove(key)
         case ("publish", bytes(key)) if key in model.accounts:
-            _publish([key], at_s, book, model)
+            _publish([key], book, model)
         case ("publish all",):
-            _publish(list(model.accounts), at_s, book, model)
+            _publish(list(model.accounts), book, model)
         case ("watch", bytes(key)):
             model.watched.add(key)
             assert (key in model.accounts and model.accounts[key].moved) == book.watch(key)
@@ -175,9 +181,9 @@ def _take(step: tuple[object, ...], at_s: int, book: ExposureBook, model: _Model
         case ("reprice", dict(marks), str(way)):
             patch.setattr(book_module, "_NUDGE_HOLDERS", 10**9 if way == "nudges" else -1)
             patch.setattr(book_module, "_SHIFT_OVERHEAD_ROWS", 10**9 if way == "sweeps" else -(10**9))
-            assert model.reprice(marks, sweeps=way == "sweeps") == _once(book.reprice(marks))
+            assert model.reprice(marks, at_s, sweeps=way == "sweeps") == _once(book.reprice(marks, at_s))
         case ("touch", tuple((str(deployment), int(symbol)))):
-            assert model.touch((deployment, symbol)) == _once(book.touch((deployment, symbol)))
+            assert model.touch((deployment, symbol), at_s) == _once(book.touch((deployment, symbol), at_s))
         case ("overdue", int(before_s)):
             assert model.overdue(before_s) == _once(book.overdue(before_s))
         case ("remove" | "publish", _):
@@ -186,10 +192,10 @@ def _take(step: tuple[object, ...], at_s: int, book: ExposureBook, model: _Model
             pytest.fail(f"no such step: {step}")
 
 
-def _publish(keys: list[bytes], at_s: int, book: ExposureBook, model: _Model) -> None:
+def _publish(keys: list[bytes], book: ExposureBook, model: _Model) -> None:
     for key in keys:
-        book.published(key, at_s, model.shown(key))
-        model.publish(key, at_s)
+        book.published(key, model.shown(key))
+        model.publish(key)
 
 
 def _once(keys: list[bytes]) -> set[bytes]:

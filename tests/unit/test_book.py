@@ -29,83 +29,83 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 def book() -> ExposureBook:
     """BTC at 100 and ETH at 10; a deadband of 1 %."""
     empty = ExposureBook(0.01)
-    empty.reprice({BTC: 100.0, ETH: 10.0})
+    empty.reprice({BTC: 100.0, ETH: 10.0}, 0.0)
     return empty
 
 
 def _long(book: ExposureBook, key: bytes, amount: float = 1.0, margin: float = 1_000.0) -> None:
     """Put and publish an account that opened ``amount`` BTC at 100, the price of now; below zero it is short."""
     book.put(key, {BTC: amount}, cost=amount * 100, margin=margin)
-    book.published(key, 0.0, Shown(margin, abs(amount) * 100))
+    book.published(key, Shown(margin, abs(amount) * 100))
 
 
 def test_an_account_is_told_when_its_upnl_leaves_the_deadband(book: ExposureBook) -> None:
     _long(book, ALICE)
 
-    assert [] == book.reprice({BTC: 100.9})
-    assert [] == book.reprice({BTC: 99.1})
-    assert [ALICE] == book.reprice({BTC: 98.9})
+    assert [] == book.reprice({BTC: 100.9}, 0.0)
+    assert [] == book.reprice({BTC: 99.1}, 0.0)
+    assert [ALICE] == book.reprice({BTC: 98.9}, 0.0)
 
 
 def test_a_short_account_is_told_of_a_rise(book: ExposureBook) -> None:
     _long(book, ALICE, amount=-1.0)
 
-    assert [] == book.reprice({BTC: 100.9})
-    assert [ALICE] == book.reprice({BTC: 101.1})
+    assert [] == book.reprice({BTC: 100.9}, 0.0)
+    assert [ALICE] == book.reprice({BTC: 101.1}, 0.0)
 
 
 def test_many_small_moves_add_up(book: ExposureBook) -> None:
     _long(book, ALICE)
 
-    assert [[], [], [ALICE]] == [book.reprice({BTC: mark}) for mark in (100.4, 100.8, 101.2)]
+    assert [[], [], [ALICE]] == [book.reprice({BTC: mark}, 0.0) for mark in (100.4, 100.8, 101.2)]
 
 
 def test_moves_of_one_call_that_cancel_out_are_not_told(book: ExposureBook) -> None:
     book.put(ALICE, {BTC: 1.0, ETH: -10.0}, cost=0.0, margin=1_000.0)
-    book.published(ALICE, 0.0, Shown(1_000.0, 200.0))
+    book.published(ALICE, Shown(1_000.0, 200.0))
 
-    assert [] == book.reprice({BTC: 200.0, ETH: 20.0})
+    assert [] == book.reprice({BTC: 200.0, ETH: 20.0}, 0.0)
 
 
 def test_an_account_is_told_once_until_it_is_published(book: ExposureBook) -> None:
     _long(book, ALICE)
-    book.reprice({BTC: 120.0})
+    book.reprice({BTC: 120.0}, 0.0)
 
-    assert [] == book.reprice({BTC: 140.0})
+    assert [] == book.reprice({BTC: 140.0}, 0.0)
     assert [] == book.overdue(1.0)
-    book.published(ALICE, 1.0, Shown(1_040.0, 140.0))
-    assert [] == book.reprice({BTC: 139.0})
-    assert [ALICE] == book.reprice({BTC: 138.0})
+    book.published(ALICE, Shown(1_040.0, 140.0))
+    assert [] == book.reprice({BTC: 139.0}, 0.0)
+    assert [ALICE] == book.reprice({BTC: 138.0}, 0.0)
 
 
 def test_an_account_that_holds_several_markets_that_move_is_told_once(book: ExposureBook) -> None:
     book.put(ALICE, {BTC: 1.0, ETH: 1.0}, cost=110.0, margin=1_000.0)
 
-    assert [ALICE] == book.reprice({BTC: 120.0, ETH: 12.0})
+    assert [ALICE] == book.reprice({BTC: 120.0, ETH: 12.0}, 0.0)
 
 
 def test_an_account_that_was_put_is_told_at_its_markets_next_move_however_small(book: ExposureBook) -> None:
     _long(book, ALICE)
     book.put(ALICE, {BTC: 1.0}, cost=100.0, margin=900.0)
 
-    assert [ALICE] == book.reprice({BTC: 100.001})
+    assert [ALICE] == book.reprice({BTC: 100.001}, 0.0)
 
 
 def test_a_mark_that_stands_already_moves_nobody(book: ExposureBook) -> None:
     _long(book, ALICE)
     book.watch(ALICE)
 
-    assert [] == book.reprice({BTC: 100.0})
+    assert [] == book.reprice({BTC: 100.0}, 0.0)
     assert [] == book.overdue(1.0)
 
 
 def test_a_market_that_nobody_holds_moves_nobody_and_its_mark_is_remembered(book: ExposureBook) -> None:
     _long(book, ALICE)
 
-    assert [] == book.reprice({ETH: 20.0})
+    assert [] == book.reprice({ETH: 20.0}, 0.0)
     book.put(BOB, {ETH: 1.0}, cost=20.0, margin=100.0)
-    book.published(BOB, 0.0, Shown(100.0, 20.0))
-    assert [] == book.reprice({ETH: 20.1})
+    book.published(BOB, Shown(100.0, 20.0))
+    assert [] == book.reprice({ETH: 20.1}, 0.0)
 
 
 def test_a_watched_account_is_told_of_every_move(book: ExposureBook) -> None:
@@ -113,14 +113,14 @@ def test_a_watched_account_is_told_of_every_move(book: ExposureBook) -> None:
     _long(book, BOB)
     book.watch(ALICE)
 
-    assert [ALICE] == book.reprice({BTC: 100.001})
+    assert [ALICE] == book.reprice({BTC: 100.001}, 0.0)
 
 
 def test_an_account_can_be_watched_before_it_is_in_the_book(book: ExposureBook) -> None:
     assert not book.watch(ALICE)
     _long(book, ALICE)
 
-    assert [ALICE] == book.reprice({BTC: 100.001})
+    assert [ALICE] == book.reprice({BTC: 100.001}, 0.0)
 
 
 def test_an_account_that_comes_back_is_still_watched(book: ExposureBook) -> None:
@@ -130,7 +130,7 @@ def test_an_account_that_comes_back_is_still_watched(book: ExposureBook) -> None
     _long(book, BOB)
     _long(book, ALICE)
 
-    assert [ALICE] == book.reprice({BTC: 100.001})
+    assert [ALICE] == book.reprice({BTC: 100.001}, 0.0)
 
 
 def test_who_watches_an_account_learns_whether_its_row_is_behind(book: ExposureBook) -> None:
@@ -138,7 +138,7 @@ def test_who_watches_an_account_learns_whether_its_row_is_behind(book: ExposureB
 
     assert not book.watch(ALICE)
     book.unwatch(ALICE)
-    book.reprice({BTC: 100.001})
+    book.reprice({BTC: 100.001}, 0.0)
     assert book.watch(ALICE)
 
 
@@ -148,17 +148,17 @@ def test_an_account_that_is_no_longer_watched_has_its_deadband_again(book: Expos
     book.unwatch(ALICE)
     book.unwatch(BOB)
 
-    assert [] == book.reprice({BTC: 100.001})
-    assert [ALICE] == book.reprice({BTC: 102.0})
+    assert [] == book.reprice({BTC: 100.001}, 0.0)
+    assert [ALICE] == book.reprice({BTC: 102.0}, 0.0)
 
 
 def test_an_account_whose_amounts_cancel_out_moves_though_its_upnl_does_not(book: ExposureBook) -> None:
     for key in (ALICE, BOB):
         book.put(key, {BTC: 0.0}, cost=-5.0, margin=1_000.0)
-        book.published(key, 0.0, Shown(1_005.0, 200.0))
+        book.published(key, Shown(1_005.0, 200.0))
     book.watch(BOB)
 
-    assert [BOB] == book.reprice({BTC: 150.0})
+    assert [BOB] == book.reprice({BTC: 150.0}, 0.0)
     assert [ALICE] == book.overdue(1.0)
 
 
@@ -167,18 +167,18 @@ def test_an_account_that_crosses_its_liquidation_is_told_within_its_deadband(
     book: ExposureBook, amount: float, available: float, seen: float, unseen: float
 ) -> None:
     book.put(ALICE, {BTC: amount}, cost=amount * 100, margin=available)
-    book.published(ALICE, 0.0, Shown(available, 100.0))
+    book.published(ALICE, Shown(available, 100.0))
 
-    assert [] == book.reprice({BTC: unseen})
-    assert [ALICE] == book.reprice({BTC: seen})
+    assert [] == book.reprice({BTC: unseen}, 0.0)
+    assert [ALICE] == book.reprice({BTC: seen}, 0.0)
 
 
 @pytest.mark.parametrize("margin", [-5.0, 5.0])
 def test_an_account_far_from_the_edge_is_not_told_whichever_side_it_is_on(book: ExposureBook, margin: float) -> None:
     _long(book, ALICE, margin=margin)
 
-    assert [] == book.reprice({BTC: 100.9})
-    assert [] == book.reprice({BTC: 99.1})
+    assert [] == book.reprice({BTC: 100.9}, 0.0)
+    assert [] == book.reprice({BTC: 99.1}, 0.0)
 
 
 @pytest.mark.parametrize("available", [0.0, -1e-18])
@@ -187,36 +187,36 @@ def test_where_floats_cannot_tell_the_side_an_account_is_told_on_both(
     book: ExposureBook, available: float, mark: float
 ) -> None:
     # 0.1 x 3 is 0.30000000000000004 in floats: they see an account above the edge where integers see it below.
-    book.reprice({BTC: 3.0})
+    book.reprice({BTC: 3.0}, 0.0)
     book.put(ALICE, {BTC: 0.1}, cost=0.3, margin=0.0)
-    book.published(ALICE, 0.0, Shown(available, 0.3))
+    book.published(ALICE, Shown(available, 0.3))
 
-    assert [ALICE] == book.reprice({BTC: mark})
+    assert [ALICE] == book.reprice({BTC: mark}, 0.0)
 
 
 def test_an_account_of_dust_at_its_edge_is_told_for_the_contract_truncates(book: ExposureBook) -> None:
     book.put(ALICE, {BTC: 0.0}, cost=0.0, margin=0.0)
-    book.published(ALICE, 0.0, Shown(0.0, 0.0))
+    book.published(ALICE, Shown(0.0, 0.0))
 
-    assert [ALICE] == book.reprice({BTC: 101.0})
+    assert [ALICE] == book.reprice({BTC: 101.0}, 0.0)
 
 
 def test_a_market_that_becomes_known_or_unknown_makes_all_its_holders_due(book: ExposureBook) -> None:
     sol: Market = ("symmio", 3)
     book.put(ALICE, {sol: 0.0}, cost=0.0, margin=10.0)
-    book.published(ALICE, 0.0, None)
+    book.published(ALICE, None)
 
-    assert [ALICE] == book.reprice({sol: 3.0})
-    book.published(ALICE, 1.0, Shown(10.0, 6.0))
-    assert [] == book.reprice({sol: 4.0})
-    assert [ALICE] == book.reprice({sol: 0.0})
+    assert [ALICE] == book.reprice({sol: 3.0}, 0.0)
+    book.published(ALICE, Shown(10.0, 6.0))
+    assert [] == book.reprice({sol: 4.0}, 0.0)
+    assert [ALICE] == book.reprice({sol: 0.0}, 0.0)
 
 
 def test_an_account_without_figures_is_not_told_of_its_known_markets_but_becomes_overdue(book: ExposureBook) -> None:
     book.put(ALICE, {BTC: 1.0, ("symmio", 3): 1.0}, cost=100.0, margin=10.0)
-    book.published(ALICE, 0.0, None)
+    book.published(ALICE, None)
 
-    assert [] == book.reprice({BTC: 500.0})
+    assert [] == book.reprice({BTC: 500.0}, 0.0)
     assert [ALICE] == book.overdue(1.0)
 
 
@@ -224,35 +224,46 @@ def test_a_touched_market_moves_its_holders_and_tells_those_that_are_watched(boo
     _long(book, ALICE)
     _long(book, BOB)
     book.put(CAROL, {ETH: 1.0}, cost=10.0, margin=1.0)
-    book.published(CAROL, 0.0, Shown(1.0, 10.0))
+    book.published(CAROL, Shown(1.0, 10.0))
     book.watch(ALICE)
 
-    assert [ALICE] == book.touch(BTC)
+    assert [ALICE] == book.touch(BTC, 0.0)
     assert [BOB] == book.overdue(1.0)
-    assert [] == book.touch(("symmio", 99))
+    assert [] == book.touch(("symmio", 99), 0.0)
 
 
-def test_overdue_are_those_that_moved_and_were_published_before_that_time_or_never(book: ExposureBook) -> None:
+def test_overdue_are_those_that_have_moved_since_before_that_time_or_were_put(book: ExposureBook) -> None:
     _long(book, ALICE)
-    _long(book, BOB)
-    book.published(BOB, 5.0, Shown(1_000.0, 100.0))
+    book.put(BOB, {ETH: 1.0}, cost=10.0, margin=1_000.0)
+    book.published(BOB, Shown(1_000.0, 10.0))
     book.put(CAROL, {ETH: 1.0}, cost=10.0, margin=1.0)
 
-    assert [CAROL] == book.overdue(3.0)
-    book.reprice({BTC: 100.001})
+    assert [CAROL] == book.overdue(-1e9)
+    book.reprice({BTC: 100.001}, 2.0)
+    book.reprice({BTC: 100.002, ETH: 10.0001}, 5.0)
+    assert [] == book.overdue(2.0)
     assert [ALICE] == book.overdue(3.0)
-    assert [] == book.overdue(5.0)
     assert [BOB] == book.overdue(6.0)
     assert [] == book.overdue(6.0)
+
+
+def test_one_that_moves_after_it_was_published_is_out_of_date_from_then_on(book: ExposureBook) -> None:
+    _long(book, ALICE)
+    book.reprice({BTC: 100.001}, 2.0)
+    book.published(ALICE, Shown(1_000.001, 100.001))
+    book.reprice({BTC: 100.002}, 7.0)
+
+    assert [] == book.overdue(7.0)
+    assert [ALICE] == book.overdue(8.0)
 
 
 def test_an_account_without_exposures_is_overdue_when_put_and_never_moves(book: ExposureBook) -> None:
     book.put(ALICE, {}, cost=0.0, margin=-1.0)
 
     assert [ALICE] == book.overdue(1.0)
-    book.published(ALICE, 1.0, Shown(-1.0, 0.0))
+    book.published(ALICE, Shown(-1.0, 0.0))
     _long(book, BOB)
-    assert [BOB] == book.reprice({BTC: 200.0})
+    assert [BOB] == book.reprice({BTC: 200.0}, 0.0)
     assert [] == book.overdue(9.0)
 
 
@@ -275,38 +286,38 @@ def test_an_account_put_anew_is_followed_at_its_new_amounts(book: ExposureBook) 
     _long(book, ALICE)
     _long(book, ALICE, amount=-2.0)
 
-    assert [] == book.reprice({BTC: 100.9})
-    assert [ALICE] == book.reprice({BTC: 101.1})
+    assert [] == book.reprice({BTC: 100.9}, 0.0)
+    assert [ALICE] == book.reprice({BTC: 101.1}, 0.0)
 
 
 @pytest.mark.parametrize("markets", [4, 5, 8, 9, 30])
 def test_an_account_may_hold_any_number_of_markets_and_give_them_up_again(book: ExposureBook, markets: int) -> None:
     many: list[Market] = [("symmio", number) for number in range(10, 10 + markets)]
-    book.reprice(dict.fromkeys(many, 10.0))
+    book.reprice(dict.fromkeys(many, 10.0), 0.0)
     _long(book, BOB)
     book.put(ALICE, dict.fromkeys(many, 1.0), cost=10.0 * markets, margin=1_000.0)
-    book.published(ALICE, 0.0, Shown(1_000.0, 10.0 * markets))
+    book.published(ALICE, Shown(1_000.0, 10.0 * markets))
 
     assert [[ALICE]] * markets == [book.holders(market) for market in many]
-    assert [] == book.reprice(dict.fromkeys(many, 10.09))
-    assert [] == book.reprice({many[-1]: 10.09 + 0.009 * markets})
-    assert [ALICE] == book.reprice({many[-1]: 10.09 + 0.011 * markets})
+    assert [] == book.reprice(dict.fromkeys(many, 10.09), 0.0)
+    assert [] == book.reprice({many[-1]: 10.09 + 0.009 * markets}, 0.0)
+    assert [ALICE] == book.reprice({many[-1]: 10.09 + 0.011 * markets}, 0.0)
     _long(book, ALICE)
     assert [[]] * markets == [book.holders(market) for market in many]
-    assert [] == book.reprice({**dict.fromkeys(many, 50.0), BTC: 100.9})
-    assert {ALICE, BOB} == {*book.reprice({BTC: 101.1})}
+    assert [] == book.reprice({**dict.fromkeys(many, 50.0), BTC: 100.9}, 0.0)
+    assert {ALICE, BOB} == {*book.reprice({BTC: 101.1}, 0.0)}
 
 
 def test_an_account_of_many_markets_moves_only_with_them_and_not_after_it_was_published(book: ExposureBook) -> None:
     many: list[Market] = [("symmio", number) for number in range(10, 19)]
-    book.reprice(dict.fromkeys(many, 10.0))
+    book.reprice(dict.fromkeys(many, 10.0), 0.0)
     book.put(ALICE, dict.fromkeys(many, 1.0), cost=90.0, margin=1_000.0)
-    book.published(ALICE, 0.0, Shown(1_000.0, 90.0))
+    book.published(ALICE, Shown(1_000.0, 90.0))
     _long(book, BOB)
 
-    assert [] == book.reprice({many[8]: 10.1})
-    book.published(ALICE, 1.0, Shown(1_000.1, 90.1))
-    assert [] == book.reprice({BTC: 100.1})
+    assert [] == book.reprice({many[8]: 10.1}, 0.0)
+    book.published(ALICE, Shown(1_000.1, 90.1))
+    assert [] == book.reprice({BTC: 100.1}, 0.0)
     assert [BOB] == book.overdue(9.0)
 
 
@@ -314,7 +325,7 @@ def test_forgetting_or_publishing_an_account_that_is_not_there_is_an_error(book:
     with pytest.raises(KeyError):
         book.remove(ALICE)
     with pytest.raises(KeyError):
-        book.published(ALICE, 0.0, None)
+        book.published(ALICE, None)
 
 
 def test_rows_and_places_that_become_free_are_used_again(book: ExposureBook) -> None:
@@ -345,7 +356,7 @@ def test_a_row_given_back_by_one_account_is_wholly_the_next_ones(book: ExposureB
     for number in range(3):
         _long(book, b"%d" % number, amount=2.0)
 
-    assert [] == book.reprice({BTC: 100.9})
+    assert [] == book.reprice({BTC: 100.9}, 0.0)
 
 
 def test_an_account_that_takes_the_place_of_one_that_left_is_followed_there(book: ExposureBook) -> None:
@@ -362,11 +373,11 @@ def test_what_shifts_rounded_away_comes_back_after_so_many_of_them(
 ) -> None:
     monkeypatch.setattr(book_module, "_SHIFTS_BEFORE_SWEEP", 2)
     book.put(ALICE, {BTC: 1.0, ETH: 1.0}, cost=0.0, margin=0.0)
-    book.reprice({ETH: 1e20})
-    book.reprice({ETH: 10.0})
-    book.published(ALICE, 0.0, Shown(110.0, 110.0))
+    book.reprice({ETH: 1e20}, 0.0)
+    book.reprice({ETH: 10.0}, 0.0)
+    book.published(ALICE, Shown(110.0, 110.0))
 
-    assert [] == book.reprice({BTC: 100.5})
+    assert [] == book.reprice({BTC: 100.5}, 0.0)
 
 
 def test_between_two_sweeps_for_rounding_there_are_as_many_shifts_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,7 +388,7 @@ def test_between_two_sweeps_for_rounding_there_are_as_many_shifts_again(monkeypa
     swept = []
     for at in range(1, 13):
         before = book._shifts
-        book.reprice({BTC: 100.0 + at})
+        book.reprice({BTC: 100.0 + at}, 0.0)
         if book._shifts < before:
             swept.append(at)
 
@@ -385,7 +396,7 @@ def test_between_two_sweeps_for_rounding_there_are_as_many_shifts_again(monkeypa
 
 
 def _told(book: ExposureBook, marks: Sequence[float]) -> set[bytes]:
-    return {*book.reprice({("d", number): mark for number, mark in enumerate(marks)})}
+    return {*book.reprice({("d", number): mark for number, mark in enumerate(marks)}, 0.0)}
 
 
 def test_a_book_of_several_blocks_tells_what_sums_by_hand_tell() -> None:
@@ -401,7 +412,7 @@ def test_a_book_of_several_blocks_tells_what_sums_by_hand_tell() -> None:
         upnl = sum(amount * marks[market] for market, amount in amounts.items())
         notional = sum(abs(amount) * marks[market] for market, amount in amounts.items())
         book.put(key, {("d", market): amount for market, amount in amounts.items()}, cost=upnl, margin=1e9)
-        book.published(key, 0.0, Shown(1e9, notional))
+        book.published(key, Shown(1e9, notional))
     moved = [mark * chance.uniform(0.999, 1.001) for mark in marks]
 
     expected = {
@@ -418,42 +429,67 @@ def test_a_book_of_several_blocks_tells_what_sums_by_hand_tell() -> None:
 def test_an_account_that_was_told_and_then_crosses_its_liquidation_presses(book: ExposureBook) -> None:
     _long(book, ALICE, margin=15.0)
     _long(book, BOB)
-    assert {ALICE, BOB} == set(book.reprice({BTC: 98.0}))
+    assert {ALICE, BOB} == set(book.reprice({BTC: 98.0}, 0.0))
     assert [] == book.pressing()
-    assert [] == book.reprice({BTC: 80.0})
+    assert [] == book.reprice({BTC: 80.0}, 0.0)
 
     assert [ALICE] == book.pressing()
     assert (True, False) == (book.is_pressing(ALICE), book.is_pressing(BOB))
-    book.published(ALICE, 1.0, Shown(-5.0, 80.0))
+    book.published(ALICE, Shown(-5.0, 80.0))
     assert [] == book.pressing()
 
 
 def test_an_account_that_was_told_and_is_watched_since_presses(book: ExposureBook) -> None:
     _long(book, ALICE)
-    book.reprice({BTC: 90.0})
+    book.reprice({BTC: 90.0}, 0.0)
     book.watch(ALICE)
 
     assert [ALICE] == book.pressing()
     assert book.is_pressing(ALICE)
 
 
-def test_the_oldest_row_is_that_published_first_of_those_that_moved(book: ExposureBook) -> None:
-    for key, at_s in ((ALICE, 1.0), (BOB, 2.0), (CAROL, 3.0)):
+def test_an_account_that_was_never_published_does_not_press_unless_it_is_watched(book: ExposureBook) -> None:
+    for key in (ALICE, BOB):
+        book.put(key, {BTC: 1.0}, cost=100.0, margin=10.0)
+    assert {ALICE, BOB} == {*book.reprice({BTC: 80.0}, 0.0)}
+
+    assert (False, []) == (book.is_pressing(ALICE), book.pressing())
+    book.watch(ALICE)
+    assert ([True, False], [ALICE]) == ([book.is_pressing(ALICE), book.is_pressing(BOB)], book.pressing())
+
+
+def test_the_oldest_row_is_that_whose_markets_moved_first_since_it_was_published(book: ExposureBook) -> None:
+    for key in (ALICE, BOB):
         book.put(key, {ETH if key == ALICE else BTC: 1.0}, cost=0.0, margin=1_000.0)
         assert not book.was_published(key)
-        book.published(key, at_s, Shown(1_000.0, 100.0))
+        book.published(key, Shown(1_000.0, 100.0))
+        assert book.was_published(key)
     assert book.oldest_s() is None
-    book.reprice({BTC: 101.0})
+    for at_s, market in ((3.0, BTC), (4.0, ETH), (5.0, BTC)):
+        book.reprice({market: 100.0 + at_s}, at_s)
 
-    assert 2.0 == book.oldest_s()
+    assert 3.0 == book.oldest_s()
+    book.published(BOB, Shown(1_005.0, 105.0))
+    assert 4.0 == book.oldest_s()
+    assert (105.0, {BTC, ETH}) == (book.mark(BTC), set(book.markets))
+
+
+def test_who_was_put_is_not_the_oldest_and_was_published_all_the_same(book: ExposureBook) -> None:
+    _long(book, ALICE)
+    book.put(ALICE, {BTC: 2.0}, cost=200.0, margin=1_000.0)
+    book.reprice({BTC: 101.0}, 3.0)
+
+    assert book.oldest_s() is None
     assert book.was_published(ALICE)
-    assert (101.0, {BTC, ETH}) == (book.mark(BTC), set(book.markets))
+    book.remove(ALICE)
+    book.put(ALICE, {BTC: 2.0}, cost=200.0, margin=1_000.0)
+    assert not book.was_published(ALICE)
 
 
 def test_an_account_without_figures_does_not_press_though_it_is_overdue(book: ExposureBook) -> None:
     book.put(ALICE, {("symmio", 9): 1.0}, cost=100.0, margin=10.0)
-    book.published(ALICE, 0.0, None)
-    book.touch(("symmio", 9))
+    book.published(ALICE, None)
+    book.touch(("symmio", 9), 0.0)
 
     assert [ALICE] == book.overdue(1.0)
     assert [] == book.pressing()

@@ -126,7 +126,7 @@ class FixedPace:
     def __init__(self, age_s: float) -> None:
         self._age_s = age_s
 
-    def valued(self, accounts: int, seconds: float) -> None:
+    def valued(self, accounts: int, worked_s: float, now_s: float, *, do_more_wait: bool) -> None:
         """Nothing follows from it."""
 
     def age_s(self, accounts: int) -> float:
@@ -171,10 +171,12 @@ async def world(
     age_s: float = NEVER_S,
     allocated: int = 1_000 * E18,
     alerts: dict[bytes, bytes] | None = None,
+    watched: frozenset[bytes] = frozenset(),
 ) -> AsyncIterator[World]:
     accounts = {key: account_with_one_long(allocated) for key in keys}
     made = World(deadband_bps=deadband_bps, age_s=age_s, accounts=accounts)
     made.rows.tables[ALERTS] |= alerts or {}
+    made.books.watch(watched)
     await made.books.start(0)
     await made.flush.start(0)
     try:
@@ -205,6 +207,12 @@ async def test_an_account_that_is_watched_from_now_on_is_written_with_what_it_mi
         one.books.watch({BOB})
 
         await eventually(lambda: one.shows(BOB, 101 * E18))
+
+
+async def test_after_a_takeover_an_account_that_somebody_watches_is_written_before_the_others() -> None:
+    others = [b"main:0x%d" % number for number in range(200)]
+    async with world(*others, ALICE, watched=frozenset({ALICE})) as one:
+        assert [ALICE, *others] == list(one.rows.tables[VALUATIONS])
 
 
 async def test_an_account_that_nobody_watches_any_more_moves_within_the_deadband_unwritten() -> None:
