@@ -13,25 +13,23 @@ import gc
 import resource
 import subprocess
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 import orjson
 
 from bench.peers.launch import ROOT, python_of
+from bench.peers.timed import Timed
 from models.book import ExposureBook, Market, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
-
-_T = TypeVar("_T")
 
 DEADBAND = 0.0005
 MOVE = 0.00025
@@ -40,29 +38,6 @@ MARGIN = 1e9
 CHUNK = 10_000
 PUT_AGAIN = 20_000
 ONE_PRICE_SAMPLES_A_ROUND = 50
-
-
-class Timed:
-    """Processor and wall time of what is called, in ns."""
-
-    def __init__(self, process_ns: list[int] | None = None, wall_ns: list[int] | None = None) -> None:
-        self.process_ns = process_ns or []
-        self.wall_ns = wall_ns or []
-
-    def call(self, work: Callable[[], _T]) -> _T:
-        """Call and keep the times."""
-        wall, process = time.perf_counter_ns(), time.process_time_ns()
-        result = work()
-        self.process_ns.append(time.process_time_ns() - process)
-        self.wall_ns.append(time.perf_counter_ns() - wall)
-        return result
-
-    def medians(self, unit_ns: float, count: int = 1) -> dict[str, float]:
-        """Of processor and wall time, each in a unit and for one of ``count``."""
-        return {
-            "process": round(median(self.process_ns) / unit_ns / count, 3),
-            "wall": round(median(self.wall_ns) / unit_ns / count, 3),
-        }
 
 
 class Load:

@@ -248,13 +248,13 @@ class ExposureBook:
             The holders that are due.
         """
         rows = self._rows_holding(self._index_of.get(market, 0))
-        self._move(rows, self._flags_view().take(rows), at_s)
+        self._move(rows[self._flags_view()[rows] & _MOVED == 0], at_s)
         return self._tell(rows)
 
     def is_pressing(self, key: bytes) -> bool:
         """Whether an account that is due should not wait: it is watched, or may have become liquidatable or recovered.
 
-        Of one that was never published, which of a million there are as many after a takeover, nobody knows that.
+        The latter nobody knows of one that was never published, as all are after a takeover: that one can wait.
 
         Raises:
             KeyError: The account is not in the book.
@@ -326,7 +326,7 @@ class ExposureBook:
             found, seen = state.take(block, axis=0, mode="clip"), flags.take(block, mode="clip")
             value = found[:, _VALUE] + moves[start : start + _BLOCK_ROWS]
             values[block * _STATE + _VALUE] = value
-            self._move(block, seen, at_s)
+            self._move(block[seen & _MOVED == 0], at_s)
             seen |= _MOVED
             yield block[_are_due(value, found, seen)]
 
@@ -334,7 +334,6 @@ class ExposureBook:
         """Make all values anew from all marks; return the rows that may be due."""
         self._shifts = 0
         state, flags, marks = self._state_view(), self._flags_view(), np.array(self._marks)
-        moved_s = np.frombuffer(self._moved_s)
         slot_market, slot_signed = np.frombuffer(self._slot_market, np.intc), np.frombuffer(self._slot_signed)
         has_moved = np.zeros(len(marks), np.uint8)
         has_moved[moved] = 1
@@ -351,24 +350,20 @@ class ExposureBook:
             state[rows, _VALUE] = value
             # A row's four slots are four bytes, and those one number.
             have_moved = has_moved.take(market, mode="clip").view(np.uint32) != 0
-            fresh = have_moved & (flags[rows] & _MOVED == 0)
-            if fresh.any():
-                moved_s[rows][fresh] = at_s
-            flags[rows] |= have_moved
+            have_moved &= flags[rows] & _MOVED == 0
+            self._move(start + np.flatnonzero(have_moved), at_s)
             suspects.append(start + np.flatnonzero(_are_due(value, state[rows], flags[rows])))
         first_row = np.frombuffer(self._first_row, np.intc)
         further = np.flatnonzero(first_row)
         first = first_row[further].astype(np.intp)
         np.add.at(state[:, _VALUE], first, state[further, _VALUE])
-        further_moved = first[flags[further] & _MOVED != 0]
-        self._move(further_moved, flags.take(further_moved), at_s)
-        np.bitwise_or.at(flags, first, flags[further])
+        moved_first = first[flags[further] & _MOVED != 0]
+        self._move(moved_first[flags[moved_first] & _MOVED == 0], at_s)
         flags[further] = 0
         return [*suspects, np.unique(first)]
 
-    def _move(self, rows: Rows, flags: NDArray[np.uint8], at_s: float) -> None:
-        """Let those have moved that have not yet, by their flags."""
-        fresh = rows[flags & _MOVED == 0]
+    def _move(self, fresh: Rows, at_s: float) -> None:
+        """Let rows have moved that had not."""
         if fresh.size:
             np.frombuffer(self._moved_s)[fresh] = at_s
             self._flags_view()[fresh] |= _MOVED

@@ -175,9 +175,7 @@ class Flush:
                 self._value(book, key, book.read_holding(key), alarms, sums, urgent=False)
                 valued += 1
                 ended_s = time.perf_counter()
-            self._pace.valued(
-                valued, time.thread_time() - worked_s, time.monotonic(), do_more_wait=self._books.are_waiting
-            )
+            self._pace.valued(valued, time.thread_time() - worked_s, ended_s, do_more_wait=self._books.are_waiting)
             if not book.deferred or self._rows.unsent >= _DEFERRED_BATCH:
                 self._rows.flush()
             await asyncio.sleep(0)

@@ -37,22 +37,22 @@ class Pace:
     def __init__(self, max_age_s: float) -> None:
         self._max_age_s = max_age_s
         self._waited_s = _MEMORY_S
-        self._waited_for = _MEMORY_S / _APART_S
+        self._valued_meanwhile = _MEMORY_S / _APART_S
         self._waiting_since_s: float | None = None
         self.cost_s = _COST_S
 
     def valued(self, accounts: int, worked_s: float, now_s: float, *, do_more_wait: bool) -> None:
-        """So many accounts took so much processor time, until now."""
+        """So many accounts took so much processor time, until now by a clock that is always the same."""
         if accounts:
             self.cost_s += _WEIGHT * (worked_s / accounts - self.cost_s)
         if self._waiting_since_s is not None:
             took_s = now_s - self._waiting_since_s
             kept = exp(-took_s / _MEMORY_S)
             self._waited_s = kept * self._waited_s + took_s
-            self._waited_for = kept * self._waited_for + accounts
+            self._valued_meanwhile = kept * self._valued_meanwhile + accounts
         self._waiting_since_s = now_s if do_more_wait else None
 
     def age_s(self, accounts: int) -> float:
         """The greatest age among so many accounts."""
-        round_s = accounts * self._waited_s / self._waited_for
+        round_s = accounts * self._waited_s / self._valued_meanwhile
         return max(_LEAST_AGE_S, min(self._max_age_s, accounts * self.cost_s / _SHARE), round_s * _MARGIN)

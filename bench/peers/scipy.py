@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ import numpy as np
 # Installed where this runs, in an environment of its own, and not where it is checked.
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
+from bench.peers.timed import Timed
+
 
 def main(directory: Path, rounds: int) -> None:
-    """Print what each round took, in ns of processor and of wall time.
+    """Print the times of each round.
 
     Args:
         directory: Has ``symbol`` and ``signed`` of (accounts, positions) and ``prices`` of (symbols), as .npy.
@@ -24,13 +26,10 @@ def main(directory: Path, rounds: int) -> None:
     accounts, positions = symbol.shape
     starts = np.arange(0, accounts * positions + 1, positions, dtype=np.int32)
     matrix = csr_array((signed.ravel(), symbol.ravel(), starts), shape=(accounts, len(prices)))
-    process_ns, wall_ns = [], []
+    timed = Timed()
     for _ in range(rounds):
-        wall, process = time.perf_counter_ns(), time.process_time_ns()
-        matrix @ prices
-        process_ns.append(time.process_time_ns() - process)
-        wall_ns.append(time.perf_counter_ns() - wall)
-    print(json.dumps({"process_ns": process_ns, "wall_ns": wall_ns}))
+        timed.call(lambda: matrix @ prices)
+    print(json.dumps(asdict(timed)))
 
 
 if __name__ == "__main__":

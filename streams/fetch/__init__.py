@@ -1,1 +1,1 @@
-"""Fetching from Kafka at the price that work all day can afford."""
+"""How Kafka is fetched from, with and without a group: in sessions, and records as they were parsed."""

@@ -35,7 +35,8 @@ class WorkerSettings(Section):
     """The Faust worker. ``flush_ms`` is the shortest time between two flushes of a partition's valuations.
 
     A row that nobody watches is written when its uPnL moved by ``deadband_bps`` of its notional, and when it is out of
-    date for longer than a fifth of the worker's time needs for all rows, but ``unwatched_max_age_s`` at most.
+    date for longer than a fifth of the worker's time needs for all rows, but ``unwatched_max_age_s`` at most as long as
+    the worker can keep that.
     ``slice_records`` bounds the records that an agent is handed at once. ``standby_replicas`` other workers keep the
     rows of each partition, so that a takeover does not read whole changelogs; every worker needs the same number.
     """
