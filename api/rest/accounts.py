@@ -24,6 +24,7 @@ from models.codec import decode_row
 from models.errors import BadRow
 from models.symmio.valuation import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
 from models.views import View, absent_account, account_view, figures_view, positions_view, unsupported_account
+from streams.topics import VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -53,7 +54,7 @@ async def accounts(request: web.Request) -> web.Response:
     order = _order(query)
     start = _start(query, order)
     limit = query.get(LIMIT) or LIMIT_DEFAULT
-    expect_read(request.app[FEEDS].valuations, "valuations")
+    expect_read(request.app[FEEDS].valuations, VALUATIONS)
     hidden = unsupported_deployments(request)
     is_wanted = _filter(query, query.get(deployment), hidden, readable(request))
     entries: list[Entry] = []

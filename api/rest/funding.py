@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from api.dialects.native.channels import CHANNELS
+from api.dialects.native.protocol import Channel
 from api.dialects.symmio.keys import FUNDING
 from api.keys import FEEDS, SETTINGS
 from api.problems import NOT_KNOWN, Problem
@@ -14,7 +16,6 @@ from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
 from api.rest.query import Parameter, Query, choice
 from models.errors import BadRow
 from models.symmio.funding import next_funding_view
-from streams.topics import INSTRUMENTS, MARKETS, MARKS
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -32,7 +33,7 @@ async def funding(request: web.Request) -> web.Response:
     deployment = choice("deployment", app[SETTINGS].deployments)
     query = Query(request, deployment, _SYMBOL, LIMIT, CURSOR)
     of_deployment, symbol, feeds = query.get(deployment), query.get(_SYMBOL), app[FEEDS].by_table()
-    for table in (MARKETS, MARKS, INSTRUMENTS):
+    for table in CHANNELS[Channel.FUNDING].tables:
         expect_read(feeds[table], table)
     views: dict[str, View] = {}
     for name in app[SETTINGS].deployments:

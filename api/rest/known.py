@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from api.auth import principal_of
+from api.dialects.native.channel_keys import canonical_account_key
 from api.keys import FEEDS, SETTINGS, STANDINGS
 from api.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
 from api.rest.query import Parameter, bad_parameter
 from api.standing import NoSuchAccount, NotKnown, Standing, Unsupported
 from models.codec import decode_order, decode_row
 from models.errors import BadRow
-from models.ids import account_key
+from models.ids import account_key, split_key
 from models.symmio.valuation import NOBODY
+from streams.topics import DEPLOYMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from api.feeds import RowFeed
 
 _ACCOUNT_NAME = "account"
-_ACCOUNT = re.compile(r"([a-z0-9][a-z0-9-]*):(0x[0-9a-f]{40})", re.IGNORECASE)
 
 
 class AccountId(NamedTuple):
@@ -46,13 +46,10 @@ class KnownAccount(NamedTuple):
     body: dict[str, Any] | None
 
 
-def parse_account(text: str, deployments: Iterable[str]) -> AccountId | None:
+def parse_account(text: str, deployments: Collection[str]) -> AccountId | None:
     """Read ``<deployment>:<address>``, in any case; None where it is none of a deployment that is served."""
-    match = _ACCOUNT.fullmatch(text)
-    if match is None:
-        return None
-    deployment, address = match[1].lower(), match[2].lower()
-    return AccountId(deployment, address) if deployment in deployments else None
+    key = canonical_account_key(text, deployments)
+    return None if key is None else AccountId(*split_key(key.encode()))
 
 
 def account_expected(deployments: Iterable[str]) -> str:
@@ -158,7 +155,7 @@ def unsupported_deployments(request: web.Request) -> set[str]:
     Raises:
         Problem: It cannot be told of one.
     """
-    expect_read(request.app[FEEDS].deployments, "deployments")
+    expect_read(request.app[FEEDS].deployments, DEPLOYMENTS)
     standings = request.app[STANDINGS]
     try:
         return {name for name in request.app[SETTINGS].deployments if standings.open_gap(name) is not None}

@@ -22,6 +22,7 @@ from models.codec import NUMBER_MAX, decode_row
 from models.errors import BadRow
 from models.ids import split_key
 from models.views import View, positions_view
+from streams.topics import VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,7 +78,7 @@ async def _rows_of_all(
     request: web.Request, after: _Place | None, deployment: str | None, symbol_id: int | None
 ) -> AsyncIterator[tuple[str, bytes]]:
     feed = request.app[FEEDS].valuations
-    expect_read(feed, "valuations")
+    expect_read(feed, VALUATIONS)
     hidden, may_read = unsupported_deployments(request), readable(request)
 
     def is_wanted(key: bytes, line: Line) -> bool:

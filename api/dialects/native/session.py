@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from api.auth import TooManyFailures
 from api.delivery.subscription import Subscription
+from api.dialects.native.channels import CHANNELS
 from api.dialects.native.protocol import (
     SUBSCRIPTIONS_MAX,
     Auth,
@@ -330,11 +331,11 @@ class Session:
             known = ", ".join(Channel)
             self._say(error(request.id, Code.BAD_CHANNEL, f"expected one of {known}, found {request.channel[:80]!r}"))
             return None
+        description = CHANNELS[channel]
         wanted: dict[_Watched, str] = {}
         for asked in request.keys:
             key = self._directory.canonical_key(channel, asked)
-            # A deployment whose sums may not be read is one that is not there.
-            if key is None or (channel is Channel.TOTALS and not _may_read(principal, channel, key)):
+            if key is None or (description.is_refused_unread and not description.may_read(principal, key)):
                 message = f"expected a key of {channel}, as docs/websocket.md says, found {asked[:80]!r}"
                 self._say(error(request.id, Code.BAD_KEY, message))
                 return None
@@ -356,7 +357,7 @@ class Session:
 
     def _join(self, subscription: NativeSubscription, principal: Principal) -> Subject:
         channel, key = subscription.watched
-        if _may_read(principal, channel, key):
+        if CHANNELS[channel].may_read(principal, key):
             return self._directory.join(channel, key, subscription)
         return self._directory.hidden(channel, key)
 
@@ -384,15 +385,3 @@ class Session:
                 error(request_id, Code.BAD_SUBSCRIPTION, f"expected a sub of this connection, found {unknown[0]}")
             )
         return not unknown
-
-
-def _may_read(principal: Principal, channel: Channel, key: str) -> bool:
-    match channel:
-        case Channel.ACCOUNT | Channel.VALUATIONS | Channel.POSITIONS | Channel.ALERTS | Channel.POSITION_STATES:
-            return principal.may_read(key)
-        case Channel.TOTALS:
-            return principal.may_read_all_of(key)
-        case Channel.MARKS | Channel.FUNDING:
-            return True
-        case _:
-            assert_never(channel)
