@@ -114,13 +114,9 @@ async def show(console: Console, url: str, sort: str, token: str | None, keyboar
             ]
             try:
                 while (key := keyboard.pressed()) != "q":
-                    if key in _KEYS and _KEYS[key] != seen.sort:
-                        seen.sort, seen.accounts = _KEYS[key], []
-                        await _look_again(session, seen, console)
+                    await _sort_by(key, session, seen, console)
                     live.update(screen(seen, console.height), refresh=True)
-                    for task in tasks:
-                        if task.done():
-                            task.result()
+                    _raise_failure_of(tasks)
                     await asyncio.sleep(_REDRAW_S)
             finally:
                 for task in tasks:
@@ -186,6 +182,20 @@ async def _look_again(session: aiohttp.ClientSession, seen: Seen, console: Conso
         await look(session, seen, _accounts(console))
     except NoAnswer as error:
         seen.failure = str(error)
+
+
+async def _sort_by(key: str, session: aiohttp.ClientSession, seen: Seen, console: Console) -> None:
+    """Ask for the accounts in the order that a key stands for, where that is another one."""
+    sort = _KEYS.get(key, seen.sort)
+    if sort != seen.sort:
+        seen.sort, seen.accounts = sort, []
+        await _look_again(session, seen, console)
+
+
+def _raise_failure_of(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.done():
+            task.result()
 
 
 async def _poll(session: aiohttp.ClientSession, seen: Seen, console: Console) -> None:

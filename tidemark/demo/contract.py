@@ -27,6 +27,8 @@ from tidemark.demo.ledger import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tidemark.demo.ledger import Symbol
+
 PLATFORM_FEE_IN, PLATFORM_FEE_OUT = 2, 3
 REALIZED_PNL_IN, REALIZED_PNL_OUT = 4, 5
 CVA_IN, LF_IN = 6, 8
@@ -66,27 +68,44 @@ class Contract(Balances):
         """
         party = self.ledger.party_as[account]
         symbol = self.ledger.symbol(symbol_id)
-        mark = self.marks[symbol_id]
         require(not party.liquidated, "party A is in liquidation")
         require(len(party.pending_quotes) < PENDING_QUOTES_LIMIT, "too many pending quotes")
         require(deadline_s >= self.now_s, "the deadline has passed")
         require(locked.lf >= symbol.min_acceptable_portion_lf * locked.for_party_a // E18, "LF is not enough")
         require(locked.for_party_a >= symbol.min_acceptable_quote_value, "the quote's value is low")
-        quote = Quote(
-            quote_id=self.ledger.counters["quote"] + 1,
+        quote = self._blank_quote(account, symbol)._replace(
             whitelist=whitelist,
-            symbol_id=symbol_id,
             position_type=position_type,
             order_type=order_type,
-            opened_price=0,
-            initial_opened_price=0,
             requested_open_price=price,
-            market_price=mark,
             quantity=quantity,
-            closed_amount=0,
             initial_locked=locked,
             locked=locked,
             max_funding_rate=max_funding_rate,
+            deadline_s=deadline_s,
+            affiliate=affiliate,
+        )
+        require(self.available_for_quote(account) >= locked.for_party_a + quote.fee, "insufficient available balance")
+        self._put_sent(party, quote)
+        return quote.quote_id
+
+    def _blank_quote(self, account: str, symbol: Symbol) -> Quote:
+        """The next quote of an account, in which all that the account itself says is still to be set."""
+        return Quote(
+            quote_id=self.ledger.counters["quote"] + 1,
+            whitelist=(),
+            symbol_id=symbol.symbol_id,
+            position_type=PositionType.LONG,
+            order_type=OrderType.LIMIT,
+            opened_price=0,
+            initial_opened_price=0,
+            requested_open_price=0,
+            market_price=self.marks[symbol.symbol_id],
+            quantity=0,
+            closed_amount=0,
+            initial_locked=Locked(),
+            locked=Locked(),
+            max_funding_rate=0,
             party_a=account,
             party_b=NOBODY,
             status=Status.PENDING,
@@ -97,26 +116,26 @@ class Contract(Balances):
             created_s=self.now_s,
             modified_s=self.now_s,
             last_funding_s=0,
-            deadline_s=deadline_s,
+            deadline_s=0,
             trading_fee=symbol.trading_fee,
-            affiliate=affiliate,
+            affiliate=NOBODY,
             close_id=0,
         )
-        require(self.available_for_quote(account) >= locked.for_party_a + quote.fee, "insufficient available balance")
+
+    def _put_sent(self, party: PartyA, quote: Quote) -> None:
         self.ledger.next_id("quote")
         self.ledger.put_quote(quote)
         self.ledger.put_party_a(
-            account,
+            quote.party_a,
             party._replace(
                 allocated=party.allocated - quote.fee,
-                pending=party.pending.plus(locked),
+                pending=party.pending.plus(quote.locked),
                 quotes_sent=party.quotes_sent + 1,
                 pending_quotes=(*party.pending_quotes, quote.quote_id),
             ),
         )
-        self.emit(events.BALANCE_CHANGE_PARTY_A, account, quote.fee, PLATFORM_FEE_OUT)
+        self.emit(events.BALANCE_CHANGE_PARTY_A, quote.party_a, quote.fee, PLATFORM_FEE_OUT)
         self._emit_sent(quote)
-        return quote.quote_id
 
     def request_to_cancel_quote(self, quote_id: int) -> None:
         """Withdraw a pending quote, or ask the hedger who locked it to let it go; an expired one expires."""

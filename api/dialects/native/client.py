@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
@@ -16,7 +17,7 @@ from api.dialects.native.protocol import INTERVAL_DEFAULT_MS, SUBPROTOCOL
 from models.patch import patched
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
 Message = dict[str, Any]
 Watched = tuple[str, str]
@@ -123,23 +124,14 @@ async def follow(
     server closed.
     """
     again_s = _AGAIN_MIN_S
-    silence = aiohttp.ClientWSTimeout(ws_receive=_SILENCE_MAX_S)
     while True:
+        connection = _follow_once(session, url, model, subscriptions, interval_ms=interval_ms, token=token)
         try:
-            async with session.ws_connect(url, protocols=(SUBPROTOCOL,), max_msg_size=0, timeout=silence) as socket:
-                if token is not None:
-                    await socket.send_json({"op": "auth", "id": 0, "token": token})
-                for channel, keys in subscriptions.items():
-                    await socket.send_json(model.subscribe(channel, keys, interval_ms))
-                async for frame in socket:
-                    for message in orjson.loads(frame.data):
-                        answer = model.take(message)
-                        if answer is not None:
-                            await socket.send_json(answer)
-                        again_s = _again_s(message, again_s)
-                        yield message
-                code = socket.close_code
-            yield {"type": "disconnected", "reason": f"closed with {code}", "code": code}
+            # Whoever follows no longer has the socket closed at once, not when the generator is collected.
+            async with aclosing(connection):
+                async for message in connection:
+                    again_s = _again_s(message, again_s)
+                    yield message
         except aiohttp.ClientError as error:
             yield {"type": "disconnected", "reason": str(error)}
         except TimeoutError:
@@ -147,6 +139,31 @@ async def follow(
         model.disconnected()
         await asyncio.sleep(again_s)
         again_s = min(_AGAIN_MAX_S, 2 * again_s) * random.uniform(0.5, 1)  # noqa: S311 - spreads load
+
+
+async def _follow_once(
+    session: aiohttp.ClientSession,
+    url: str,
+    model: Model,
+    subscriptions: dict[str, list[str]],
+    *,
+    interval_ms: int,
+    token: str | None,
+) -> AsyncGenerator[Message]:
+    silence = aiohttp.ClientWSTimeout(ws_receive=_SILENCE_MAX_S)
+    async with session.ws_connect(url, protocols=(SUBPROTOCOL,), max_msg_size=0, timeout=silence) as socket:
+        if token is not None:
+            await socket.send_json({"op": "auth", "id": 0, "token": token})
+        for channel, keys in subscriptions.items():
+            await socket.send_json(model.subscribe(channel, keys, interval_ms))
+        async for frame in socket:
+            for message in orjson.loads(frame.data):
+                answer = model.take(message)
+                if answer is not None:
+                    await socket.send_json(answer)
+                yield message
+        code = socket.close_code
+    yield {"type": "disconnected", "reason": f"closed with {code}", "code": code}
 
 
 def _again_s(message: Message, again_s: float) -> float:

@@ -29,7 +29,7 @@ from models.errors import BadRow
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from aiohttp.typedefs import Handler
 
@@ -82,6 +82,8 @@ def endpoints(live: Live) -> tuple[Endpoint, ...]:
     )
 
 
+# Clients do not follow redirects on a websocket: each path is served with a slash at its end and without.
+_SLASHES = ("", "/")
 _NOT_ADDED = b'{"successful":false,"message":"no such MultiAccount is served here"}'
 # What a deployment's engine does; it is the engine that knows the methods, and what may follow in the path.
 _TRADING = ("login", "nonce", "instant_open", "instant_close", "conditional-order", "conditional-orders")
@@ -118,17 +120,22 @@ def add_to(app: web.Application, live: Live, keyed: set[str]) -> None:
     engines = app[ENGINES] = Engines()
     app.cleanup_ctx.append(engines.opened)
     sites = Sites(settings)
-    for prefix in (None, *settings.deployments):
-        for mount in (f"/{prefix}", f"/{prefix}/api") if prefix else ("", "/api"):
-            # At the root, without a slash, it stands for whoever asks.
-            app.add_routes([web.get(f"{mount}/readyz{slash}", readyz) for slash in ("", "/") if mount or slash])
-            for endpoint in served:
-                handler = _handler(endpoint, sites, prefix, mount)
-                # Clients do not follow redirects on a websocket.
-                for slash in ("", "/"):
-                    route = app.router.add_route(endpoint.method, f"{mount}{endpoint.path}{slash}", handler)
-                    if endpoint.is_keyed and route.resource is not None:
-                        keyed.add(route.resource.canonical)
+    for prefix, mount in _mounts(settings.deployments):
+        # The application serves the root's own ``/readyz`` itself.
+        app.add_routes([web.get(f"{mount}/readyz{slash}", readyz) for slash in _SLASHES if mount or slash])
+        for endpoint in served:
+            handler = _handler(endpoint, sites, prefix, mount)
+            for slash in _SLASHES:
+                route = app.router.add_route(endpoint.method, f"{mount}{endpoint.path}{slash}", handler)
+                if endpoint.is_keyed and route.resource is not None:
+                    keyed.add(route.resource.canonical)
+
+
+def _mounts(deployments: Iterable[str]) -> Iterator[tuple[str | None, str]]:
+    """Yield the beginnings of paths that endpoints are served under, each with the deployment that it names, if any."""
+    yield from ((None, ""), (None, "/api"))
+    for name in deployments:
+        yield from ((name, f"/{name}"), (name, f"/{name}/api"))
 
 
 def _handler(endpoint: Endpoint, sites: Sites, prefix: str | None, mount: str) -> Handler:
