@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
 
 def not_ready_reasons(feeds: Feeds, max_lag_ms: int, now_ms: int, *, draining: bool) -> list[str]:
-    """Why this replica should get no traffic; empty when it should."""
+    """Say why this replica should get no traffic.
+
+    Args:
+        feeds: The tables.
+        max_lag_ms: How late a table's rows may be, in ms.
+        now_ms: The time now, in Unix ms.
+        draining: Whether the server is going away.
+
+    Returns:
+        One sentence for each reason; none where the replica should get traffic.
+    """
     reasons = ["the server is going away"] if draining else []
     for table, feed in feeds.by_table().items():
         if not feed.is_ready:

@@ -50,10 +50,15 @@ class InterestOutlet(Protocol):
     """Takes records of the ``interest`` topic; ``kafka_outlet`` makes one."""
 
     async def send(self, partition: int, records: Sequence[tuple[bytes, bytes]], at_ms: int) -> None:
-        """Write keys and values that were said at ``at_ms``, and wait until the broker has them.
+        """Write keys and values, and wait until the broker has them.
+
+        Args:
+            partition: Where they are written.
+            records: Keys, each an account's, and values.
+            at_ms: When they were said, in Unix ms.
 
         Raises:
-            KafkaError: It does not take them.
+            KafkaError: The broker does not take them.
         """
 
 

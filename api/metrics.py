@@ -31,7 +31,13 @@ _FIRST_FRAME_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.
 
 
 class ApiMetrics:
-    """The metrics of one application, in a registry of their own."""
+    """The metrics of one application, in a registry of their own.
+
+    Args:
+        settings: How many partitions and which deployments there are.
+        feeds: The tables, whose progress is reported.
+        clock_ms: Our own time, in Unix ms.
+    """
 
     def __init__(self, settings: Settings, feeds: Feeds, clock_ms: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()

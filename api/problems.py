@@ -67,7 +67,13 @@ KINDS = (BAD_PARAMETER, NO_SUCH_ACCOUNT, NO_SUCH_MARK, NOT_KNOWN)
 
 
 class Problem(TidemarkError):
-    """A request that cannot be answered; ``parameter`` names the part of it that is at fault."""
+    """A request that cannot be answered.
+
+    Args:
+        kind: The kind of problem, which programs read.
+        detail: What was expected and what was found, for a person.
+        parameter: The part of the request that is at fault; None where it is none in particular.
+    """
 
     def __init__(self, kind: Kind, detail: str, parameter: str | None = None) -> None:
         super().__init__(detail)

@@ -28,9 +28,14 @@ def started_again(times: int) -> str:
 
 
 class Child:
-    """Keeps ``command`` running until it is stopped; every line it prints is appended to ``log_file``.
+    """Keeps a process running until it is stopped.
 
-    One that ``finishes`` is not started again when it ended with 0.
+    Args:
+        name: What the status calls it.
+        command: The program and its arguments.
+        log_file: The file to which everything that it prints is appended.
+        environment: The process's whole environment.
+        finishes: Whether an end with exit code 0 is its proper end, after which it is not started again.
     """
 
     def __init__(

@@ -28,7 +28,13 @@ class Display(Protocol):
     """Where the status goes."""
 
     def show(self, status: Status, children: Sequence[Child], broker: str) -> None:
-        """Show the newest status."""
+        """Show the newest status.
+
+        Args:
+            status: What the processes report.
+            children: The processes.
+            broker: Where the broker is, or how it is.
+        """
 
 
 class LiveDisplay:
@@ -39,7 +45,13 @@ class LiveDisplay:
         self._urls = urls
 
     def show(self, status: Status, children: Sequence[Child], broker: str) -> None:
-        """Redraw."""
+        """Redraw the table.
+
+        Args:
+            status: What the processes report.
+            children: The processes.
+            broker: Where the broker is, or how it is.
+        """
         figures = Table.grid(padding=(0, 3))
         for name, value in _figures(status):
             figures.add_row(Text(name, style="dim"), value)
@@ -69,7 +81,13 @@ class PlainDisplay:
         self._broker = ""
 
     def show(self, status: Status, children: Sequence[Child], broker: str) -> None:
-        """Print what is new."""
+        """Print what is new.
+
+        Args:
+            status: What the processes report.
+            children: The processes.
+            broker: Where the broker is, or how it is.
+        """
         for child in children:
             # An end that was over before anybody looked shows in the number of starts.
             state = child.restarts, child.pid is None and child.exit_code is not None

@@ -105,7 +105,16 @@ def with_local_defaults(settings: Settings, bootstrap: str) -> Settings:
 
 
 def commands(settings: Settings, recording: Path | None, recorded_deployment: str | None) -> dict[str, list[str]]:
-    """Name and command of each process, in the order of the data's way backwards: readers before writers."""
+    """List the command of each process, readers before writers, so that nothing waits for who reads it.
+
+    Args:
+        settings: The effective settings.
+        recording: The directory of recordings to play; None where chains and venues are followed.
+        recorded_deployment: The deployment whose logs those are.
+
+    Returns:
+        Commands by the names of the processes.
+    """
     wanted = {"api": ["api"], "worker": ["worker"]}
     if recording is not None and recorded_deployment is not None:
         wanted[RECORDED] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]

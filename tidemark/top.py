@@ -70,8 +70,13 @@ class Seen:
 async def look(session: aiohttp.ClientSession, seen: Seen, accounts: int) -> None:
     """Ask REST once for everything.
 
+    Args:
+        session: Has the reader's token.
+        seen: What is known so far; it is replaced.
+        accounts: How many accounts to ask for, 1 to 1,000.
+
     Raises:
-        NoAnswer: It does not answer, or refuses.
+        NoAnswer: The api does not answer, or refuses.
     """
     sort = {"sort": _SORT_NAMES[seen.sort], "direction": SORTS[seen.sort]}
     status, found, markets, totals = await asyncio.gather(
@@ -89,6 +94,12 @@ async def look(session: aiohttp.ClientSession, seen: Seen, accounts: int) -> Non
 async def show_once(console: Console, url: str, sort: str, token: str | None) -> None:
     """Print everything once.
 
+    Args:
+        console: Where to.
+        url: The api's address.
+        sort: A name of ``SORTS``.
+        token: A reader's token; None where the api needs none.
+
     Raises:
         NoAnswer: The api does not answer, or refuses.
     """
@@ -101,8 +112,15 @@ async def show_once(console: Console, url: str, sort: str, token: str | None) ->
 async def show(console: Console, url: str, sort: str, token: str | None, keyboard: Keyboard) -> None:
     """Redraw everything in place until q is pressed.
 
+    Args:
+        console: Where to.
+        url: The api's address.
+        sort: A name of ``SORTS``, by which accounts are ordered at first.
+        token: A reader's token; None where the api needs none.
+        keyboard: Where keys are read.
+
     Raises:
-        NoAnswer: The api does not answer at the start, or refuses; later on that is shown, and it is asked again.
+        NoAnswer: The api does not answer at the start, or refuses. Later on a failure is shown.
     """
     seen = Seen(url.rstrip("/"), sort)
     async with _session(token) as session:
@@ -139,9 +157,12 @@ def screen(seen: Seen, lines: int) -> RenderableType:
 
 
 def money(text: str | None, *, signed: bool = False, digits: int = 2) -> Text:
-    """A decimal text for show: grouped, its digits cut and not rounded; None is said to be unknown.
+    """Show a decimal text: its digits are grouped, and those left out are cut and not rounded.
 
-    ``signed`` ones have a sign and a shape as well as a colour.
+    Args:
+        text: The decimal text; None is shown as unknown.
+        signed: Whether it is shown with a sign and a shape as well as a colour.
+        digits: How many decimals are shown, at least 0.
     """
     if text is None:
         return Text("unknown", style=f"{_FAINT} italic")

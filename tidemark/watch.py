@@ -41,7 +41,13 @@ class Output(Protocol):
     """Where everything that comes is said."""
 
     def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
-        """A key has changed; ``held`` is what stands now."""
+        """Show the newest state of a key.
+
+        Args:
+            message: The message that brought it.
+            watched: The channel and the key.
+            held: The state.
+        """
 
     def message(self, message: Message) -> None:
         """Anything else."""
@@ -51,6 +57,14 @@ async def watch(
     url: str, channel: str, keys: Iterable[str], *, interval_ms: int, token: str | None, output: Output
 ) -> None:
     """Follow keys until cancelled, over restarts and lost connections.
+
+    Args:
+        url: The api's address.
+        channel: The channel's name.
+        keys: Keys of the channel.
+        interval_ms: The shortest time between two messages of one key, 0 to 60,000 ms.
+        token: A reader's token; None where the api needs none.
+        output: Where everything that comes is shown.
 
     Raises:
         WatchRefused: The api refuses a key or the token.
@@ -85,7 +99,13 @@ class JsonLines:
         self._write = write
 
     def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
-        """The state, whatever of it is new."""
+        """Write the whole state, however little of it is new.
+
+        Args:
+            message: The message that brought it.
+            watched: The channel and the key.
+            held: The state.
+        """
         del message
         channel, key = watched
         said = {"type": "state", "channel": channel, "key": key, "epoch": held.epoch, "seq": held.seq}
@@ -110,7 +130,13 @@ class PlainLines:
         self._warnings: list[str] | None = None
 
     def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
-        """What stands, in short."""
+        """Print the figures that a line has room for, in bold where they are new.
+
+        Args:
+            message: The message that brought the state.
+            watched: The channel and the key.
+            held: The state.
+        """
         channel, key = watched
         line = Text(key)
         for name in _SHOWN[channel]:

@@ -108,7 +108,13 @@ class Hub:
         subscription.waiting = Waiting.NOT
 
     def close(self, outbox: Outbox, code: int, reason: bytes) -> None:
-        """Send the answers that wait, and close."""
+        """Send the answers that wait, as far as the client reads, and close the connection.
+
+        Args:
+            outbox: Whose connection is closed; nothing else that waits there is sent.
+            code: The websocket close code.
+            reason: The close frame's reason, UTF-8 of at most 123 bytes.
+        """
         self.leave(outbox)
         before = outbox.messages
         outbox.flush_answers()

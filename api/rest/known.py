@@ -107,7 +107,16 @@ def known_account(request: web.Request, account: AccountId) -> KnownAccount:
 
 
 def row_of(request: web.Request, account: AccountId, feed: RowFeed, table: str) -> bytes | None:
-    """An account's row of a table in which not every account has one; None: it exists and has none.
+    """Find an account's row in a table in which not every account has one.
+
+    Args:
+        request: The request, whose client may or may not read the account.
+        account: The account.
+        feed: The table.
+        table: The table's name.
+
+    Returns:
+        The encoded row; None where the account exists and has no row in the table.
 
     Raises:
         Problem: There is no such account, or it is not known.

@@ -54,7 +54,20 @@ def bad_cursor() -> Problem:
 def keys_of_page(
     query: Query, name: str, keys: Iterable[str], place: Callable[[str], Any]
 ) -> tuple[list[str], str | None]:
-    """The keys on the page that is asked for of the list ``name``, by their places, and the cursor of the next one."""
+    """Choose the keys on the page that a query asks for.
+
+    Args:
+        query: Has a limit and a cursor.
+        name: The list's name, which its cursors hold.
+        keys: All keys of the list, in any order.
+        place: Gives a key's place in the list; it raises ValueError for what cannot be a key of it.
+
+    Returns:
+        The keys in order of their places, and the cursor of the next page, None where this is the last one.
+
+    Raises:
+        Problem: The cursor is not one of this list.
+    """
     ordered = sorted(keys, key=place)
     match query.get(CURSOR):
         case None:

@@ -64,12 +64,24 @@ class Query:
 
 
 def bad_parameter(name: str, expected: str, found: str) -> Problem:
-    """The problem of a parameter that is not what it should be."""
+    """Make the problem of a parameter that is not what it should be.
+
+    Args:
+        name: The parameter's name.
+        expected: What it should be, as "expected …" goes on.
+        found: The client's text; its first 80 characters are shown.
+    """
     return Problem(BAD_PARAMETER, f"{name}: expected {expected}, found {_shown(found)}", name)
 
 
 def whole(name: str, least: int, most: int) -> Parameter[int]:
-    """A whole number from ``least`` to ``most``; only a negative one has a sign."""
+    """Describe a parameter that is a whole number.
+
+    Args:
+        name: The parameter's name.
+        least: The smallest number; a sign is read only where this is below 0.
+        most: The greatest number, at least 0, and of at least as many digits as ``least``.
+    """
 
     def read(text: str) -> int | None:
         digits = text.removeprefix("-") if least < 0 else text

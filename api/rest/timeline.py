@@ -55,7 +55,17 @@ class Timeline:
     async def newest(
         self, start: Place, end: Place | None, is_wanted: Callable[[Event], bool], most: int
     ) -> list[Event]:
-        """The first ``most`` wanted events from one place to before another; None: to the last one."""
+        """Choose the newest wanted events between two places.
+
+        Args:
+            start: Where to begin; ``START`` begins with the newest of all.
+            end: The place before which to end; None goes on to the oldest.
+            is_wanted: Tells which events are wanted.
+            most: How many are returned at most, at least 1.
+
+        Returns:
+            The events, newest first.
+        """
         await self._backlog.catch_up(self._reread)
         found: list[Event] = []
         while True:
@@ -95,7 +105,15 @@ def after(event: Event) -> Place:
 def chosen(
     events: Sequence[Event], start: Place, end: Place | None, is_wanted: Callable[[Event], bool], most: int
 ) -> list[Event]:
-    """The first ``most`` wanted of ascending events from one place to before another; None: to the last one."""
+    """Choose the first wanted events between two places of a sorted sequence.
+
+    Args:
+        events: In ascending order, which is the newest first.
+        start: Where to begin.
+        end: The place before which to end; None goes on to the last one.
+        is_wanted: Tells which events are wanted.
+        most: How many are returned at most, at least 0.
+    """
     until = len(events) if end is None else bisect_left(events, end)
     return list(islice(filter(is_wanted, islice(events, bisect_left(events, start), until)), most))
 

@@ -37,11 +37,15 @@ _TAKEN = "Address already in use"
 
 
 class Broker:
-    """A broker that lives in ``directory``.
+    """A broker that lives in a directory.
 
-    ``port`` is where clients are served; another free one is taken when it is in use, any free one when it is None.
-    ``jars`` is filled on the first start of all. Started from the main thread, the broker dies with this process; one
-    that a killed run left behind nevertheless is taken over.
+    Started from the main thread, the broker dies with this process. Where a killed run left one behind nevertheless,
+    that one is taken over.
+
+    Args:
+        directory: Where its data and its log are; made where it is missing.
+        jars: Where Kafka's jars are; the first start of all fetches them into it.
+        port: Where clients are served; another free port where this one is in use, any free port where it is None.
     """
 
     def __init__(self, directory: Path, jars: Path, port: int | None = 9_092) -> None:

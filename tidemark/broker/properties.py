@@ -14,7 +14,13 @@ _MB = 1 << 20
 
 
 def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
-    """Text of ``server.properties`` for one node that is broker and controller."""
+    """Write ``server.properties`` of the one node, which is broker and controller.
+
+    Args:
+        log_dir: Where it keeps its data.
+        port: The port on loopback for clients.
+        controller_port: The port on loopback for the controller.
+    """
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,

@@ -40,12 +40,27 @@ class Balances(Books):
         self.emit(events.ADD_SYMBOL, number, name, *values)
 
     def deposit(self, sender: str, user: str, amount: int) -> None:
-        """Bring collateral in; ``amount`` is a multiple of the collateral's unit."""
+        """Bring collateral in.
+
+        Args:
+            sender: Who pays.
+            user: Whose balance it becomes.
+            amount: In 1e18ths, a multiple of ``COLLATERAL_UNIT``, at least 0.
+        """
         self.ledger.balances[user] += amount
         self.emit(events.DEPOSIT, sender, user, amount // COLLATERAL_UNIT)
 
     def withdraw(self, sender: str, user: str, amount: int) -> None:
-        """Take collateral out to ``user``; ``amount`` is a multiple of the collateral's unit."""
+        """Take collateral out.
+
+        Args:
+            sender: Whose balance it is.
+            user: Who is paid.
+            amount: In 1e18ths, a multiple of ``COLLATERAL_UNIT``, at least 0.
+
+        Raises:
+            Reverted: The balance is smaller.
+        """
         require(self.ledger.balances[sender] >= amount, "insufficient balance")
         self.ledger.balances[sender] -= amount
         self.emit(events.WITHDRAW, sender, user, amount // COLLATERAL_UNIT)
@@ -74,7 +89,16 @@ class Balances(Books):
         self.emit(events.BALANCE_CHANGE_PARTY_A, account, amount, _DEALLOCATE)
 
     def allocate_for_party_b(self, hedger: str, account: str, amount: int) -> None:
-        """Move a hedger's balance to what backs its side towards ``account``."""
+        """Move a hedger's balance to what backs its side towards one account.
+
+        Args:
+            hedger: The hedger, party B.
+            account: The account, party A.
+            amount: In 1e18ths, at least 0.
+
+        Raises:
+            Reverted: The balance is smaller.
+        """
         require(self.ledger.balances[hedger] >= amount, "insufficient balance")
         pair = self.ledger.pairs[hedger, account]
         pair = pair._replace(allocated=pair.allocated + amount)
@@ -84,7 +108,16 @@ class Balances(Books):
         self.emit(events.BALANCE_CHANGE_PARTY_B, hedger, account, amount, _ALLOCATE)
 
     def deallocate_for_party_b(self, hedger: str, account: str, amount: int) -> None:
-        """Take back what backs a hedger's side towards ``account``."""
+        """Take back what backs a hedger's side towards one account.
+
+        Args:
+            hedger: The hedger, party B.
+            account: The account, party A.
+            amount: In 1e18ths, at least 0.
+
+        Raises:
+            Reverted: The side needs it, or the account is in liquidation.
+        """
         pair = self.ledger.pairs[hedger, account]
         require(not self.ledger.party_as[account].liquidated, "party A is in liquidation")
         require(pair.allocated >= amount, "insufficient allocated balance")

@@ -25,7 +25,18 @@ def require(condition: bool, reason: str) -> None:  # noqa: FBT001 - reads as th
 
 
 class Books:
-    """A Diamond at ``address`` over a ``ledger``. ``logs`` collects what the running transaction emitted."""
+    """What the Diamond stores, the events that it emits, and the margins that decide what it allows.
+
+    Args:
+        address: The Diamond's address.
+        fee_collector: The account that gets the platform's fees.
+        ledger: The storage.
+
+    Attributes:
+        logs: What the running transaction has emitted.
+        now_s: The time of the running block, in Unix s.
+        marks: The prices that oracles sign during it, 1e18-scaled, by symbol id.
+    """
 
     def __init__(self, address: str, fee_collector: str, ledger: Ledger) -> None:
         self.address = address
@@ -36,13 +47,25 @@ class Books:
         self.marks: Mapping[int, int] = {}
 
     def begin(self, block: int, now_s: int, marks: Mapping[int, int]) -> None:
-        """Start a block; ``marks`` by symbol id are what oracles sign during it."""
+        """Start a block.
+
+        Args:
+            block: Its number.
+            now_s: Its time, in Unix s.
+            marks: The prices that oracles sign during it, 1e18-scaled, by symbol id.
+        """
         self.ledger.begin(block)
         self.now_s = now_s
         self.marks = marks
 
     def emit(self, event: Event, *arguments: Argument, address: str | None = None) -> None:
-        """Emit an event, followed by its legacy form where there is one."""
+        """Emit an event, followed by its legacy form where there is one.
+
+        Args:
+            event: The event.
+            *arguments: Its parameters, in the event's order.
+            address: The contract that emits it; None stands for the Diamond.
+        """
         self.logs.append(events.Log(address or self.address, event, arguments))
         if event.legacy is not None:
             legacy = event.legacy

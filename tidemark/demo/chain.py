@@ -47,7 +47,13 @@ class Block:
 
 
 class Chain:
-    """The chain of ``seed`` whose block 0 has the time ``genesis_s``; it holds only block 0 until it is grown."""
+    """The simulated chain, which holds only block 0 until it is grown.
+
+    Args:
+        seed: What everything random follows from.
+        genesis_s: The time of block 0, in Unix s.
+        market: The prices.
+    """
 
     def __init__(self, seed: int, genesis_s: int, market: Market) -> None:
         self.genesis_s = genesis_s

@@ -61,10 +61,26 @@ class Contract(Balances):
         deadline_s: int,
         affiliate: str,
     ) -> int:
-        """Ask hedgers for a position; the platform's fee is taken at once.
+        """Ask hedgers for a position; the platform's fee is taken at once. Amounts and prices are in 1e18ths.
+
+        Args:
+            account: Who asks, party A.
+            whitelist: The hedgers who may answer; all may where it is empty.
+            symbol_id: The market.
+            position_type: Long or short.
+            order_type: Whether it waits for its price.
+            price: The worst price, above 0.
+            quantity: How much, above 0.
+            locked: What both sides must set aside.
+            max_funding_rate: The greatest rate an epoch, 1e18-scaled.
+            deadline_s: Until when it may be opened, in Unix s.
+            affiliate: The frontend's address.
 
         Returns:
             The new quote's id.
+
+        Raises:
+            Reverted: The contract would refuse it.
         """
         party = self.ledger.party_as[account]
         symbol = self.ledger.symbol(symbol_id)
@@ -173,7 +189,18 @@ class Contract(Balances):
     def request_to_close_position(
         self, quote_id: int, *, price: int, quantity: int, order_type: OrderType, deadline_s: int
     ) -> None:
-        """Ask the hedger to close ``quantity`` of a position."""
+        """Ask the hedger to close a part of a position, or all of it.
+
+        Args:
+            quote_id: The position.
+            price: The worst price, in 1e18ths, above 0.
+            quantity: How much, in 1e18ths, at most what is open.
+            order_type: Whether it waits for its price.
+            deadline_s: Until when it may be closed, in Unix s.
+
+        Raises:
+            Reverted: The contract would refuse it.
+        """
         quote = self._live(quote_id, Status.OPENED)
         require(deadline_s >= self.now_s, "the deadline has passed")
         require(quote.open_amount >= quantity, "more than is open")
@@ -253,7 +280,16 @@ class Contract(Balances):
         self.emit(events.ACCEPT_CANCEL_REQUEST, quote_id, Status.CANCELED)
 
     def open_position(self, quote_id: int, filled: int, price: int) -> None:
-        """Open ``filled`` of a locked quote at ``price``; what is left becomes a new quote, or is cancelled."""
+        """Open a locked quote; the part of a limit order that is left becomes a new quote, or is cancelled.
+
+        Args:
+            quote_id: The quote.
+            filled: How much is opened, in 1e18ths; all of it for a market order.
+            price: At which price, in 1e18ths, no worse than the quote asks for.
+
+        Raises:
+            Reverted: The contract would refuse it.
+        """
         quote = self._live(quote_id, Status.LOCKED, Status.CANCEL_PENDING)
         symbol = self.ledger.symbol(quote.symbol_id)
         require(self.now_s <= quote.deadline_s, "the quote is expired")
@@ -332,7 +368,16 @@ class Contract(Balances):
         self.ledger.put_quote(opened)
 
     def fill_close_request(self, quote_id: int, filled: int, price: int) -> None:
-        """Close ``filled`` of a position at ``price``; profit moves between the two parties' allocated balances."""
+        """Close a part of a position, or all of it; the profit moves between the two parties' allocated balances.
+
+        Args:
+            quote_id: The position.
+            filled: How much is closed, in 1e18ths; all that is asked for in a market order.
+            price: At which price, in 1e18ths, no worse than the request asks for.
+
+        Raises:
+            Reverted: The contract would refuse it.
+        """
         quote = self._live(quote_id, Status.CLOSE_PENDING, Status.CANCEL_CLOSE_PENDING)
         account, hedger = quote.party_a, quote.party_b
         party, pair = self.ledger.party_as[account], self.ledger.pairs[hedger, account]
@@ -356,18 +401,10 @@ class Contract(Balances):
         profit = quote.profit(price, filled)
         require(pair.allocated >= profit and party.allocated >= -profit, "other positions should be closed first")
 
-        closed = quote.closed_amount + filled
-        average = (quote.avg_closed_price * quote.closed_amount + filled * price) // closed
-        to_close = quote.quantity_to_close - filled
-        after = quote._replace(locked=left, closed_amount=closed, avg_closed_price=average, quantity_to_close=to_close)
+        after = self._after_fill(quote, filled, price, left)
         open_a, open_b = party.open_quotes, pair.open_quotes
-        if closed == quote.quantity:
-            after = after._replace(status=Status.CLOSED, modified_s=self.now_s, requested_close_price=0)
+        if after.status is Status.CLOSED:
             open_a, open_b = without(open_a, quote_id), without(open_b, quote_id)
-        elif quote.status is Status.CANCEL_CLOSE_PENDING or to_close == 0:
-            after = after._replace(
-                status=Status.OPENED, modified_s=self.now_s, requested_close_price=0, quantity_to_close=0
-            )
         self.ledger.put_quote(after)
         self.ledger.put_party_a(
             account,
@@ -391,6 +428,20 @@ class Contract(Balances):
         )
         self.emit(events.FILL_CLOSE_REQUEST, quote_id, account, hedger, filled, price, after.status, quote.close_id)
 
+    def _after_fill(self, quote: Quote, filled: int, price: int, left: Locked) -> Quote:
+        """A position of which ``filled`` was closed at ``price``, with the locked amounts that are left of it."""
+        closed = quote.closed_amount + filled
+        average = (quote.avg_closed_price * quote.closed_amount + filled * price) // closed
+        to_close = quote.quantity_to_close - filled
+        after = quote._replace(locked=left, closed_amount=closed, avg_closed_price=average, quantity_to_close=to_close)
+        if closed == quote.quantity:
+            return after._replace(status=Status.CLOSED, modified_s=self.now_s, requested_close_price=0)
+        if quote.status is Status.CANCEL_CLOSE_PENDING or to_close == 0:
+            return after._replace(
+                status=Status.OPENED, modified_s=self.now_s, requested_close_price=0, quantity_to_close=0
+            )
+        return after
+
     def accept_cancel_close_request(self, quote_id: int) -> None:
         """Forget a close request whose owner asked for it."""
         quote = self._live(quote_id, Status.CANCEL_CLOSE_PENDING)
@@ -398,7 +449,16 @@ class Contract(Balances):
         self.emit(events.ACCEPT_CANCEL_CLOSE_REQUEST, quote_id, Status.OPENED, quote.close_id)
 
     def charge_funding_rate(self, hedger: str, account: str, rates: Sequence[tuple[int, int]]) -> None:
-        """Charge (quote id, rate) pairs for the running epoch by moving each position's opened price."""
+        """Charge positions for the running epoch by moving their opened prices.
+
+        Args:
+            hedger: Whose positions they are, party B.
+            account: Whose they are on the other side, party A.
+            rates: Quote ids and their rates for the epoch, 1e18-scaled; positive where party A pays.
+
+        Raises:
+            Reverted: The contract would refuse it.
+        """
         party, pair = self.ledger.party_as[account], self.ledger.pairs[hedger, account]
         require(not party.liquidated, "party A is in liquidation")
         charged = []

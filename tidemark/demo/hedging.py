@@ -31,7 +31,16 @@ def tick_e18(symbol_id: int) -> int:
 
 
 def serve(contract: Contract, hedgers: tuple[str, ...], random: Random) -> Iterator[Transaction]:
-    """Look at every waiting quote, at some of them a little later."""
+    """Look at every waiting quote, at some of them in a later block only.
+
+    Args:
+        contract: The Diamond.
+        hedgers: Who may take a quote on.
+        random: The block's own.
+
+    Yields:
+        Transactions, each to be run before the next one is asked for.
+    """
     for quote_id in sorted(contract.ledger.waiting):
         late = happens(random, 0.6)
         quote = contract.ledger.quote(quote_id)
@@ -58,7 +67,16 @@ def serve(contract: Contract, hedgers: tuple[str, ...], random: Random) -> Itera
 
 
 def rebalance(contract: Contract, hedgers: tuple[str, ...], account: str) -> Iterator[Transaction]:
-    """Add to a side that runs low, take back what a side does not need."""
+    """Add to a hedger's side that runs low, and take back what a side does not need.
+
+    Args:
+        contract: The Diamond.
+        hedgers: Whose sides are looked at.
+        account: The account that they are towards.
+
+    Yields:
+        Transactions, each to be run before the next one is asked for.
+    """
     if contract.ledger.party_as[account].liquidated:
         return
     for hedger in hedgers:
@@ -71,7 +89,16 @@ def rebalance(contract: Contract, hedgers: tuple[str, ...], account: str) -> Ite
 
 
 def charge_funding(contract: Contract, hedgers: tuple[str, ...], account: str) -> Iterator[Transaction]:
-    """Charge every position of ``account`` for the epoch that began within the last window."""
+    """Charge every position of an account for the epoch that began within the last window.
+
+    Args:
+        contract: The Diamond.
+        hedgers: Who charges.
+        account: Who is charged, or paid where the rate is negative.
+
+    Yields:
+        Transactions, each to be run before the next one is asked for.
+    """
     if contract.ledger.party_as[account].liquidated:
         return
     for hedger in hedgers:

@@ -83,7 +83,14 @@ class MultiAccount:
         )
 
     def call(self, account: str, signature: str, words: tuple[int, ...], action: Callable[[], object]) -> None:
-        """Do ``action`` on the Diamond as the sub-account; ``words`` are its arguments that are plain words."""
+        """Do something on the Diamond as a sub-account.
+
+        Args:
+            account: The sub-account.
+            signature: The called function's, such as ``allocate(uint256)``.
+            words: Those of its arguments that are one ABI word, each from 0 to 2^256 - 1.
+            action: Does it.
+        """
         action()
         data = selector(signature) + b"".join(word.to_bytes(32) for word in words)
         self._emit(events.CALL, self._ledger.owners[self.address, account], account, data, True, b"")  # noqa: FBT003

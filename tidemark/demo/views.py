@@ -63,7 +63,16 @@ def call(past: Past, multi_accounts: Iterable[str], to: str, data: bytes) -> byt
 
 
 def stored_at(past: Past, ledger: Ledger, slot: int) -> int:
-    """Read a word of the Diamond's storage: an account's reimbursement, which no view tells; 0 for any other slot."""
+    """Read a word of the Diamond's storage: an account's reimbursement, which no view tells.
+
+    Args:
+        past: The ledger at the block that is asked for.
+        ledger: The ledger, which knows all accounts.
+        slot: The word's place, 0 to 2^256 - 1.
+
+    Returns:
+        The word; 0 for any other slot.
+    """
     known = (account for account in ledger.party_as if _reimbursement_slot(account) == slot)
     account = next(known, None)
     return 0 if account is None else past.party_as[account].reimbursement

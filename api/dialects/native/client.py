@@ -53,7 +53,13 @@ class Model:
         self._last_id = 0
 
     def subscribe(self, channel: str, keys: Iterable[str], interval_ms: int = INTERVAL_DEFAULT_MS) -> Message:
-        """The request for keys of a channel; what is held of them need not be sent again."""
+        """Make the request for keys of a channel, which says what is held of them, so that it need not be sent again.
+
+        Args:
+            channel: The channel's name.
+            keys: Keys of the channel.
+            interval_ms: The shortest time between two messages of one key, 0 to 60,000 ms.
+        """
         keys = list(keys)
         resume = {
             key: {"epoch": held.epoch, "seq": held.seq}
@@ -118,10 +124,18 @@ async def follow(
     interval_ms: int = INTERVAL_DEFAULT_MS,
     token: str | None = None,
 ) -> AsyncIterator[Message]:
-    """Follow keys by channel for ever, over reconnects; yields each message after ``model`` has taken it in.
+    """Follow keys by channel for ever, over reconnects; yield each message after ``model`` has taken it in.
 
     Between two connections it yields a message of its own: ``disconnected``, with ``reason``, and ``code`` where the
     server closed.
+
+    Args:
+        session: Opens the connections.
+        url: The websocket's address, such as ``ws://127.0.0.1:8080/v1/ws``.
+        model: What is held of the keys; it outlives connections.
+        subscriptions: Keys by the name of their channel.
+        interval_ms: The shortest time between two messages of one key, 0 to 60,000 ms.
+        token: A reader's token; None where the server needs none.
     """
     again_s = _AGAIN_MIN_S
     while True:

@@ -158,7 +158,16 @@ def _id_of(text: str) -> int | None:
 def hello(
     *, connection: str, epoch: int, server_time_ns: str, heartbeat_ms: int, auth: str, limits: dict[str, int]
 ) -> bytes:
-    """The first message; ``auth`` is open, required or done."""
+    """Encode the first message of a connection.
+
+    Args:
+        connection: A name that no other connection has.
+        epoch: Number of the rebuild that is served.
+        server_time_ns: The server's clock, in Unix ns as decimal text.
+        heartbeat_ms: Time between two heartbeats, in ms.
+        auth: ``open`` where no token is needed, ``required`` where one must follow, ``done`` where one came already.
+        limits: What the client may do, by name; docs/websocket.md lists them.
+    """
     return _encode(
         {
             "type": "hello",
@@ -174,14 +183,28 @@ def hello(
 
 
 def ack(request_id: int, op: str, **said: object) -> bytes:
-    """A request was done."""
+    """Encode the answer that a request was done.
+
+    Args:
+        request_id: The request's id.
+        op: What was asked for.
+        **said: What else there is to say of it.
+    """
     return _encode({"type": "ack", "id": request_id, "op": op, **said})
 
 
 def error(
     request_id: int | None, code: Code, message: str, *, temporary: bool = False, retry_after_ms: int | None = None
 ) -> bytes:
-    """A request was not done, and nothing of it was; ``temporary`` where the same request may be done later."""
+    """Encode the answer that nothing of a request was done.
+
+    Args:
+        request_id: The request's id; None where it has none.
+        code: The kind of error, which programs read.
+        message: What was expected and what was found, which people read.
+        temporary: Whether the same request may be done later.
+        retry_after_ms: How long to wait before that, in ms; None where it is not known.
+    """
     said: dict[str, Any] = {"type": "error", "code": code, "message": message, "temporary": temporary}
     if request_id is not None:
         said["id"] = request_id
@@ -206,7 +229,13 @@ def snapshot_head(sub: int) -> bytes:
 
 
 def snapshot_tail(epoch: int, seq: Seq, data: bytes) -> bytes:
-    """A snapshot from its state on."""
+    """Encode the part of a snapshot that is the same for all subscriptions.
+
+    Args:
+        epoch: Number of the rebuild that the state belongs to.
+        seq: The state's.
+        data: The view as JSON.
+    """
     return b'"epoch":%d,"seq":%b,"data":%b}' % (epoch, encode_seq(seq), data)
 
 
@@ -216,7 +245,13 @@ def delta_head(sub: int) -> bytes:
 
 
 def delta_tail(prev: Seq, seq: Seq, patch: bytes) -> bytes:
-    """A delta from what changed on."""
+    """Encode the part of a delta that is the same for all who hold the same state.
+
+    Args:
+        prev: The seq of the state that the client holds.
+        seq: The seq of the state that it then has.
+        patch: A JSON merge patch from the one view to the other.
+    """
     return b'"prev":%b,"seq":%b,"data":%b}' % (encode_seq(prev), encode_seq(seq), patch)
 
 

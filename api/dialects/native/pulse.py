@@ -76,7 +76,14 @@ class Pulse:
 
 
 class Heartbeat(Subscription):
-    """One connection's heartbeats; with each, ``check`` looks whether the connection is still to be served."""
+    """One connection's heartbeats.
+
+    Args:
+        outbox: The connection's.
+        hub: Sends.
+        pulse: Makes them.
+        check: Called with each, with the loop's time in s; it ends a connection that is no longer to be served.
+    """
 
     __slots__ = ("_check", "_hub", "_pulse")
 

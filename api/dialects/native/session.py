@@ -60,12 +60,16 @@ class _Watched(NamedTuple):
 class NativeSubscription(Subscription):
     """A key of a channel, as one client sees it.
 
-    Attributes:
-        number: Its ``sub``.
+    Args:
+        outbox: The connection's.
+        hub: Sends.
+        number: Its ``sub``, which only this connection gives.
         watched: Channel and key.
+        interval_s: The shortest time between two messages, in s, at least 0.
+
+    Attributes:
         subject: What it shows.
-        interval_s: The shortest time between two messages.
-        held: What the client was sent last; None where it is to get a snapshot.
+        held: The state that the client was sent last; None where it is to get a snapshot.
     """
 
     __slots__ = ("_at_least", "_catch_up_until_s", "_hub", "held", "interval_s", "number", "subject", "watched")

@@ -42,7 +42,13 @@ class Tally:
     cost_e36: int = 0
 
     def add(self, sign: int, quantity_e18: int, price_e18: int) -> None:
-        """Take a quote in (``sign`` 1) or off (-1)."""
+        """Count one quote in or out.
+
+        Args:
+            sign: 1 counts it in, -1 out.
+            quantity_e18: How much of it is not closed yet, 1e18-scaled, at least 0.
+            price_e18: Its opened price, or the requested one while it is pending, 1e18-scaled.
+        """
         self.quotes += sign
         self.quantity_e18 += sign * quantity_e18
         self.cost_e36 += sign * quantity_e18 * price_e18

@@ -37,10 +37,15 @@ def listed(request: web.Request, deployment: str) -> list[Listed]:
 
 
 def named(request: web.Request, deployment: str, text: str) -> Listed:
-    """The market that a request names, by name or symbol id.
+    """Find the market that a request names.
+
+    Args:
+        request: The request.
+        deployment: The deployment that it is for.
+        text: What it says: the market's name, its name on chain, or its symbol id.
 
     Raises:
-        Refusal: There is none of that name, or it is not known yet.
+        Refusal: There is no such market, or it is not known yet.
     """
     listings = request.app[LISTINGS]
     if not listings.is_warm:

@@ -80,7 +80,20 @@ class PositionStateSearch:
         self._scanning = asyncio.Lock()
 
     async def find(self, deployment: str, wanted: Wanted, start: int, size: int) -> tuple[int, list[Found]]:
-        """How many states there are as wanted, and those from ``start`` on, newest first."""
+        """Count the states that are wanted, and return some of them, newest first.
+
+        Args:
+            deployment: Whose accounts are searched.
+            wanted: Which states are meant.
+            start: How many of the newest are left out, at least 0.
+            size: How many are returned at most, at least 0.
+
+        Returns:
+            The count of all that are wanted, and the states from ``start`` on.
+
+        Raises:
+            BadRow: A row does not decode.
+        """
         end = start + size
         if wanted.address is not None:
             keys = [account_key(deployment, wanted.address)] if self._allows(deployment, wanted.address) else []

@@ -26,7 +26,13 @@ class Refusal(TidemarkError):
 
 
 class BadParameter(TidemarkError):
-    """A parameter of a request is not what it should be; ``where`` is its part of the request and its name."""
+    """A parameter of a request is not what it should be.
+
+    Args:
+        where: The part of the request, such as ``query``, and the parameter's name.
+        message: What was expected and what was found, for a person.
+        kind: FastAPI's name for the kind of error, which clients may read.
+    """
 
     def __init__(self, where: tuple[str, ...], message: str, kind: str) -> None:
         super().__init__(message)
@@ -40,7 +46,13 @@ def reply(body: object) -> web.Response:
 
 
 def encoded(body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> web.Response:
-    """An answer whose JSON is encoded already."""
+    """Answer with JSON that is encoded already.
+
+    Args:
+        body: The JSON.
+        status: The HTTP status.
+        headers: Headers beside the content type.
+    """
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
 
 

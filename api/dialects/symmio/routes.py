@@ -105,9 +105,12 @@ def _trading() -> Iterator[Endpoint]:
 
 
 def add_to(app: web.Application, live: Live, keyed: set[str]) -> None:
-    """Serve the endpoints in an application that has its settings, and what the endpoints look up.
+    """Serve the endpoints in an application, and put into it what they look things up in.
 
-    The paths of those whose ``Authorization`` is no reader's token are added to ``keyed``.
+    Args:
+        app: Has its settings already.
+        live: The endpoints' own state.
+        keyed: Receives the paths whose ``Authorization`` is not a reader's token.
 
     Raises:
         BadSettings: Two deployments claim one host, or one has the name of an endpoint.

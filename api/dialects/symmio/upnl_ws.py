@@ -44,7 +44,16 @@ _UNKNOWN_ADDRESS_FRAME = b"{}"
 
 
 def next_due_s(due_s: float, now_s: float, interval_s: float) -> float:
-    """The first instant after ``now_s`` on the schedule of ``due_s``; instants that were missed are not made up for."""
+    """Find the next instant of a schedule; instants that were missed are not made up for.
+
+    Args:
+        due_s: Any instant of the schedule, in s.
+        now_s: The time now, in s of the same clock.
+        interval_s: Time between two instants, in s, above 0.
+
+    Returns:
+        The first instant after ``now_s``, in s.
+    """
     return due_s + interval_s * (math.floor((now_s - due_s) / interval_s) + 1)
 
 

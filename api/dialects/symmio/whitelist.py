@@ -71,7 +71,16 @@ class Whitelist:
         return account_key(deployment, address) in self._rows
 
     async def becomes_sub_account(self, deployment: str, address: str, within_s: float) -> bool:
-        """Whether the chain says within ``within_s`` that a MultiAccount made the account."""
+        """Wait until the chain says that a MultiAccount made an account.
+
+        Args:
+            deployment: The account's deployment.
+            address: The account's address, in lower case.
+            within_s: How long to wait at most, in s.
+
+        Returns:
+            False where the chain did not say so in time.
+        """
         key = account_key(deployment, address)
         if self._is_sub_account(key):
             return True
