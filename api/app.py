@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from streams.records import RecordSink
     from streams.settings import Settings
 
-# What needs no token: what says nothing of accounts, and the websocket that is told in its first message.
+# Paths that need no token: they say nothing of accounts, or, as the websocket, take a token in the first message.
 _PUBLIC = {"/", "/dashboard", "/assets/{library}/{path}", "/healthz", "/readyz", "/v1/ws", *DOCUMENTS}
 
 # First parts of root paths: a deployment of that name would be shadowed by them.
@@ -102,12 +102,12 @@ def create_app(
     Args:
         settings: What is served, and to whom.
         feeds: The tables.
-        interest: Is told which accounts are watched.
-        leases: Without them, limits that hold over all replicas hold on this one alone.
-        records: Where clients' own records go; by default to the cluster, when the first one comes.
-        whitelisted: Keys of the accounts that were put onto a whitelist, as they are now.
-        is_whitelist_read: Whether these are all that there were at start.
-        upnl_interval_s: From one frame of ``upnl-ws`` to the next.
+        interest: Hears which accounts are watched.
+        leases: Count over all replicas; without them each such limit is counted on this replica alone.
+        records: Takes records that clients send; by default it writes to the cluster, from the first record on.
+        whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
+        is_whitelist_read: Whether ``whitelisted`` holds all that were put there before the start.
+        upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
         clock_ms: Our own time, in Unix ms.
 
     Raises:
@@ -223,7 +223,7 @@ async def _drain(app: web.Application) -> None:
 
 
 def _waking(*waits: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:
-    """What is told to those who asked before the tables were read."""
+    """Wait for the tables beside the application, and then answer those who asked before they were read."""
 
     async def wake(_app: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.ensure_future(wait()) for wait in waits]

@@ -1,4 +1,4 @@
-"""Whether this replica lives and whether it should get traffic."""
+"""Whether this replica is alive, and whether it should get traffic."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def not_ready_reasons(feeds: Feeds, max_lag_ms: int, now_ms: int, *, draining: b
 
 
 def unsupported_deployments(settings: Settings, feeds: Feeds) -> dict[str, dict[str, Any]]:
-    """Deployment → since which block, and why, its figures are unknown. The replica still serves the other ones."""
+    """Return the deployments whose figures are unknown, each with the block since which, and why."""
     all_progress = {name: deployment_progress(feeds, name, settings.topics.partitions) for name in settings.deployments}
     return {
         name: {"since_block": progress.unsupported_since, "reason": progress.unsupported_reason}
@@ -49,7 +49,7 @@ def unsupported_deployments(settings: Settings, feeds: Feeds) -> dict[str, dict[
 
 
 async def healthz(_request: web.Request) -> web.Response:
-    """Answer, which only a living event loop does."""
+    """Answer 200; a replica whose loop is stuck does not."""
     return web.json_response({"status": "alive"})
 
 

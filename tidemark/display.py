@@ -1,4 +1,4 @@
-"""The local stack's one calm status: redrawn in place on a terminal, a plain line now and then elsewhere."""
+"""The status of the local stack: a table redrawn in place on a terminal, and single lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNKNOWN = "not known yet"
 
 
 class Display(Protocol):
-    """Where the status goes."""
+    """Shows the status to the user."""
 
     def show(self, status: Status, children: Sequence[Child], broker: str) -> None:
         """Show the newest status.
@@ -70,7 +70,7 @@ class LiveDisplay:
 
 
 class PlainDisplay:
-    """Prints the URLs once, every change of a process, and the figures every ten seconds."""
+    """Prints lines: the URLs once, every change of a process, and the figures every ten seconds."""
 
     def __init__(self, console: Console, urls: dict[str, str]) -> None:
         self._console = console
@@ -89,7 +89,7 @@ class PlainDisplay:
             broker: Where the broker is, or how it is.
         """
         for child in children:
-            # An end that was over before anybody looked shows in the number of starts.
+            # A process that ended and was started again between two looks shows in the number of starts.
             state = child.restarts, child.pid is None and child.exit_code is not None
             if state != self._said.get(child.name, (0, False)):
                 self._said[child.name] = state
@@ -110,7 +110,7 @@ class PlainDisplay:
 
 
 def live_if_terminal(console: Console) -> AbstractContextManager[Live | None]:
-    """Context of a live display, or of None where the console is no terminal."""
+    """Make the context of a live display, or of None where the console is no terminal."""
     return _LiveOrNot(console)
 
 
@@ -127,7 +127,7 @@ class _LiveOrNot:
 
 
 def urls_of(settings: Settings) -> dict[str, str]:
-    """What to open and what to connect to."""
+    """Return what to open and what to connect to, by name."""
     api = settings.api
     host = url_host(api.host)
     return {

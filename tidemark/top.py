@@ -35,12 +35,12 @@ _POLL_S = 2.0
 _REDRAW_S = 0.25
 _TOTALS_INTERVAL_MS = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
-# Heads of both tables, totals and the lines around them; the rest of the terminal is accounts and markets.
+# Lines for the tables' heads, the totals and their margins; the rest of the terminal is for accounts and markets.
 _FRAME_LINES = 15
 _MARKETS_MAX = 8
 _ACCOUNTS_MAX = 200
 _PLAIN_LINES = 40
-# No heartbeat for so long, where one is promised every 5 s.
+# The figures count as late after this long without a heartbeat; one is promised every 5 s.
 _SILENT_S = 12.0
 _LATE_MS = 5_000
 _NEAR_BPS = 500
@@ -49,12 +49,12 @@ _GAIN, _LOSS, _WARN, _FAINT = "bright_blue", "dark_orange", "yellow", "dim"
 
 
 class NoAnswer(TidemarkError):
-    """The api does not answer as one does. Start ``tidemark api`` or ``tidemark up``, or give its ``--url``."""
+    """Nothing answers, or not an api. Start ``tidemark api`` or ``tidemark up``, or give its ``--url``."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What is known of the api. ``failure`` says why the newest look failed; what stands is then older."""
+    """What is known of the api. ``failure`` says why the newest request failed; the rest is then older."""
 
     url: str
     sort: str
@@ -143,7 +143,7 @@ async def show(console: Console, url: str, sort: str, token: str | None, keyboar
 
 
 def screen(seen: Seen, lines: int) -> RenderableType:
-    """Everything, cut to so many lines."""
+    """Render everything, cut to so many lines."""
     markets = sorted(seen.markets, key=_staleness, reverse=True)
     shown = max(3, lines - _FRAME_LINES - len(seen.totals) - min(len(markets), _MARKETS_MAX))
     return Group(
@@ -206,7 +206,7 @@ async def _look_again(session: aiohttp.ClientSession, seen: Seen, console: Conso
 
 
 async def _sort_by(key: str, session: aiohttp.ClientSession, seen: Seen, console: Console) -> None:
-    """Ask for the accounts in the order that a key stands for, where that is another one."""
+    """Where a key stands for another order of accounts, ask for them in that order."""
     sort = _KEYS.get(key, seen.sort)
     if sort != seen.sort:
         seen.sort, seen.accounts = sort, []
@@ -226,7 +226,7 @@ async def _poll(session: aiohttp.ClientSession, seen: Seen, console: Console) ->
 
 
 async def _listen(session: aiohttp.ClientSession, seen: Seen, token: str | None) -> None:
-    """Follow the totals, which move faster than REST is asked, and the heartbeats."""
+    """Follow the heartbeats, and the totals, which change more often than REST is asked."""
     model = Model()
     wanted = {"totals": list(seen.status["deployments"])}
     url = f"{seen.url.replace('http', 'ws', 1)}/v1/ws"

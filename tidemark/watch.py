@@ -1,4 +1,4 @@
-"""What ``tidemark watch`` says: keys of one channel as they change, followed over the api's websocket."""
+"""What ``tidemark watch`` shows: keys of one channel as they change, followed over the api's websocket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from api.dialects.native.client import Held, Message
 
-# Of each channel, what a line has room for.
+# The figures of each channel for which a line has room.
 _SHOWN = {
     "account": ("status", "upnl", "notional", "equity", "distance_bps", "open_positions", "liquidatable"),
     "valuations": ("status", "upnl", "notional", "equity", "distance_bps", "open_positions", "liquidatable"),
@@ -34,11 +34,11 @@ _LATE_MS = 5_000
 
 
 class WatchRefused(TidemarkError):
-    """The api does not do what it was asked to. The message says what it expects instead."""
+    """The api refuses what it was asked for. The message says what it expects instead."""
 
 
 class Output(Protocol):
-    """Where everything that comes is said."""
+    """Shows all that comes to the user."""
 
     def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
         """Show the newest state of a key.
@@ -50,7 +50,7 @@ class Output(Protocol):
         """
 
     def message(self, message: Message) -> None:
-        """Anything else."""
+        """Show any other message."""
 
 
 async def watch(
@@ -89,7 +89,7 @@ async def watch(
 
 
 class JsonLines:
-    """A line of JSON for each message; a ``state`` holds the whole of what stands.
+    """Writes a line of JSON for each message; a ``state`` holds the whole state of a key.
 
     Args:
         write: Takes a line without its end.
@@ -112,15 +112,15 @@ class JsonLines:
         self.message({**said, "data": held.data})
 
     def message(self, message: Message) -> None:
-        """The message as it came."""
+        """Write the message as it came."""
         self._write(orjson.dumps(message).decode())
 
 
 class PlainLines:
-    """A line for each change, what is new in bold, and for what a person should know of the connection.
+    """Prints a line for each change, and one for what a person should know of the connection.
 
     Args:
-        console: Where to.
+        console: Where lines are printed.
         now_ms: Our own time, in Unix ms.
     """
 
@@ -148,10 +148,10 @@ class PlainLines:
         self._print(line)
 
     def message(self, message: Message) -> None:
-        """What is worth a line; an answer that all is well is not."""
+        """Print what is worth a line, which an answer that all is well is not."""
         match message["type"]:
             case "hello":
-                # A warning that still holds is said again on a new connection.
+                # A warning that still holds is printed again on a new connection.
                 self._warnings = None
                 self._print(Text(f"connected, epoch {message['epoch']}", style="dim"))
             case "heartbeat":
@@ -184,7 +184,7 @@ class PlainLines:
 
 
 def _warnings(heartbeat: Mapping[str, Any]) -> Iterable[str]:
-    """Why what is shown may be old; without numbers that change each time."""
+    """Say why what is shown may be old, without numbers that change each time."""
     if not heartbeat["is_ready"]:
         yield "the tables are still being read"
     elif heartbeat["lag_ms"] > _LATE_MS:

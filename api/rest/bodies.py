@@ -1,4 +1,4 @@
-"""Bodies of answers: JSON, and gzip of what is worth it."""
+"""Bodies of answers: JSON, in gzip where that is worth it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Below it the headers outweigh what is saved.
+# With smaller bodies, the headers of gzip outweigh what is saved.
 _SMALLEST_GZIPPED_BYTES = 1_024
-# Level 1 makes a third of JSON at some 100 MB/s: more than a third of a ms is left to a thread.
+# Level 1 shrinks JSON to a third at some 100 MB/s. A body that takes more than a third of a ms goes to a thread.
 _GZIP_LEVEL = 1
 _LARGEST_IN_LOOP_BYTES = 32_768
 

@@ -28,7 +28,7 @@ _SYMBOL: Parameter[str] = Parameter("symbol", "the name of a market", lambda tex
 
 
 async def funding(request: web.Request) -> web.Response:
-    """Answer a page of markets' funding, by deployment and symbol; it is worked out once a second."""
+    """Answer a page of markets' funding, by deployment and symbol."""
     app = request.app
     deployment = choice("deployment", app[SETTINGS].deployments)
     query = Query(request, deployment, _SYMBOL, LIMIT, CURSOR)
@@ -39,7 +39,7 @@ async def funding(request: web.Request) -> web.Response:
     for name in app[SETTINGS].deployments:
         if of_deployment in {None, name}:
             views |= _views(app[FUNDING], name, symbol)
-            # Some 20 µs a market, in the first request of a second.
+            # The first request in a second takes some 20 µs a market.
             await asyncio.sleep(0)
     keys, next_cursor = keys_of_page(query, _LIST, views, str)
     return await json_answer(request, page([views[key] for key in keys], next_cursor))

@@ -1,4 +1,4 @@
-"""``/v1/positions``: open positions of all accounts, by address and quote id."""
+"""``/v1/positions``: the open positions of all accounts, by address and quote id."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 _LIST = "positions"
 _SYMBOL_ID = whole("symbol_id", 0, NUMBER_MAX)
 _BY_ADDRESS = Order(Sort.ADDRESS, is_descending=False)
-# An account of 150 positions takes some 2 ms; most have few.
+# An account of 150 positions takes some 2 ms; most accounts have few positions.
 _ACCOUNTS_BETWEEN_YIELDS = 5
 
 _Place = tuple[Entry, int]
-"""Where a position stands in the list: its account's place, and its quote id."""
+"""A position's place in the list: its account's place, and its quote id."""
 
 
 async def positions(request: web.Request) -> web.Response:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 async def totals(request: web.Request) -> web.Response:
-    """Answer the sums of one deployment or of each, where the client may read all of its accounts."""
+    """Answer the sums of one deployment or of each, as far as the client may read all of its accounts."""
     principal = principal_of(request)
     names = [name for name in request.app[SETTINGS].deployments if CHANNELS[Channel.TOTALS].may_read(principal, name)]
     deployment = choice("deployment", names)

@@ -60,7 +60,7 @@ class Broker:
 
     @property
     def bootstrap(self) -> str:
-        """Where clients connect, such as ``127.0.0.1:9092``; known from the first ``spawn`` on and then kept."""
+        """Where clients connect, such as ``127.0.0.1:9092``. It is known from the first ``spawn`` on."""
         if self._port is None:
             msg = "expected a broker that was started, found one that was not"
             raise BrokerFailed(msg)
@@ -68,14 +68,14 @@ class Broker:
 
     @property
     def pid(self) -> int | None:
-        """The broker's process, None while it does not run."""
+        """The id of the broker's process, None while it does not run."""
         if self._adopted_pid is not None:
             return self._adopted_pid if command_line(self._adopted_pid) else None
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     @property
     def log_file(self) -> Path:
-        """What the broker has to say."""
+        """The file to which the broker's output goes."""
         return self._directory / "broker.log"
 
     def start(self) -> str:
@@ -179,7 +179,7 @@ class Broker:
             pid, port, controller_port = int(state["pid"]), int(state["port"]), int(state["controller_port"])
         except (OSError, ValueError, KeyError):
             return False
-        # A process id is used again for something else in time: only a process that names our file is ours.
+        # The kernel gives a process id to others in time: only a process whose arguments name our file is the broker.
         if str(self._directory / "server.properties") not in command_line(pid):
             return False
         if self._port not in (None, port) or cluster_id_at(HOST, port) != self._cluster_id():
@@ -192,7 +192,7 @@ class Broker:
         if (self._directory / "log" / "meta.properties").is_file():
             return
         shutil.rmtree(self._directory / "log", ignore_errors=True)
-        # The tool takes a value with a leading hyphen for an option: the first six bits are zeros, an "A".
+        # The tool takes a value that begins with a hyphen for an option. With six zero bits first, it begins with A.
         cluster_id = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
         done = subprocess.run(

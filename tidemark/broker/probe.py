@@ -1,4 +1,4 @@
-"""Ask a Kafka broker for its cluster id with one Metadata request over a plain socket."""
+"""Asks a Kafka broker for its cluster's id, with one Metadata request over a plain socket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 import struct
 
 _METADATA = 3
-# Version 2 is the first to tell the cluster id, and still without tagged fields.
+# Version 2 is the first that answers with the cluster's id, and has no tagged fields yet.
 _VERSION = 2
 _CLIENT = b"tidemark-probe"
 _LONGEST_ANSWER = 1 << 20

@@ -1,4 +1,4 @@
-"""The Diamond's storage, its events, and the margins that decide what it allows."""
+"""The Diamond's storage, the events that it emits, and the margins that decide what it allows."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class Books:
             self.logs.append(events.Log(address or self.address, legacy, arguments[: len(legacy.types)]))
 
     def upnl(self, open_quotes: Iterable[int]) -> int:
-        """What party A gains on these quotes at the running marks, truncated per quote."""
+        """Return party A's gain on these quotes at the running marks, in 1e18ths; each quote's gain is truncated."""
         quotes = map(self.ledger.quote, open_quotes)
         return sum(quote.profit(self.marks[quote.symbol_id], quote.open_amount) for quote in quotes)
 
     def capped_upnl(self, account: str) -> int:
-        """Party A's uPnL as the oracle signs it: towards no hedger more than that hedger has allocated."""
+        """Return party A's uPnL as the oracle signs it: from no hedger more than that hedger has allocated."""
         by_hedger: dict[str, int] = {}
         for quote_id in self.ledger.party_as[account].open_quotes:
             quote = self.ledger.quote(quote_id)
@@ -86,14 +86,14 @@ class Books:
         return sum(min(gain, self.ledger.pairs[hedger, account].allocated) for hedger, gain in by_hedger.items())
 
     def available_for_quote(self, account: str) -> int:
-        """What party A may still lock."""
+        """Return the amount that party A may still lock."""
         party, upnl = self.ledger.party_as[account], self.capped_upnl(account)
         used = party.locked.cva + party.locked.lf + party.pending.for_party_a
         margin = party.locked.party_a_mm - upnl if upnl >= 0 else max(-upnl, party.locked.party_a_mm)
         return party.allocated - used - margin
 
     def available_for_quote_of_party_b(self, hedger: str, account: str) -> int:
-        """What party B may still lock towards ``account``."""
+        """Return the amount that party B may still lock towards ``account``."""
         pair = self.ledger.pairs[hedger, account]
         upnl = -self.upnl(pair.open_quotes)
         used = pair.locked.cva + pair.locked.lf + pair.pending.for_party_b
@@ -101,11 +101,11 @@ class Books:
         return pair.allocated - used - margin
 
     def equity(self, account: str) -> int:
-        """What party A has above its CVA and LF; below 0 it may be liquidated."""
+        """Return what party A has above its CVA and LF; below 0 it may be liquidated."""
         party = self.ledger.party_as[account]
         return party.allocated - party.locked.cva - party.locked.lf + self.capped_upnl(account)
 
     def equity_of_party_b(self, hedger: str, account: str) -> int:
-        """What party B has towards ``account`` above its CVA and LF; below 0 it may be liquidated."""
+        """Return what party B has towards ``account`` above its CVA and LF; below 0 it may be liquidated."""
         pair = self.ledger.pairs[hedger, account]
         return pair.allocated - pair.locked.cva - pair.locked.lf - self.upnl(pair.open_quotes)

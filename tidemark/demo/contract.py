@@ -1,8 +1,8 @@
-"""The Diamond's bookkeeping for trading, written forward from what its users do: every action checks, stores, emits.
+"""The Diamond's bookkeeping of trades, written from its users' side: every action checks, stores and emits.
 
-It follows protocol-core 0.8.4 in what is required, in every rounding, and in the order of the events, and knows
-nothing of how Tidemark reads them: that is what makes it a witness. An action that is refused raises ``Reverted``
-before it stores anything. Amounts and prices are in 1e18ths; rates too, per epoch, positive where party A pays.
+It follows protocol-core 0.8.4 in what is required, in every rounding, and in the order of the events. It knows nothing
+of how Tidemark reads them, which makes it an independent witness. An action that is refused raises ``Reverted`` before
+it stores anything. Amounts, prices and rates an epoch are in 1e18ths; a rate is positive where party A pays.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from tidemark.demo import events
 from tidemark.demo.balances import PENDING_QUOTES_LIMIT, Balances
 from tidemark.demo.books import require
 from tidemark.demo.ledger import (
-    NOBODY,
     OPEN,
+    ZERO_ADDRESS,
     Locked,
     OrderType,
     PartyA,
@@ -35,16 +35,16 @@ CVA_IN, LF_IN = 6, 8
 
 
 def without(items: tuple[int, ...], item: int) -> tuple[int, ...]:
-    """Remove ``item`` as the contract does: the last one takes its place."""
+    """Remove ``item`` as the contract does: the last item takes its place."""
     at = items.index(item)
     last = items[-1]
     return items[:-1] if at == len(items) - 1 else (*items[:at], last, *items[at + 1 : -1])
 
 
 class Contract(Balances):
-    """The whole Diamond, but for the liquidations."""
+    """The whole Diamond except for liquidations."""
 
-    # What party A asks for
+    # Actions of party A
 
     def send_quote(
         self,
@@ -123,7 +123,7 @@ class Contract(Balances):
             locked=Locked(),
             max_funding_rate=0,
             party_a=account,
-            party_b=NOBODY,
+            party_b=ZERO_ADDRESS,
             status=Status.PENDING,
             avg_closed_price=0,
             requested_close_price=0,
@@ -134,7 +134,7 @@ class Contract(Balances):
             last_funding_s=0,
             deadline_s=0,
             trading_fee=symbol.trading_fee,
-            affiliate=NOBODY,
+            affiliate=ZERO_ADDRESS,
             close_id=0,
         )
 
@@ -232,7 +232,7 @@ class Contract(Balances):
         )
 
     def request_to_cancel_close_request(self, quote_id: int) -> None:
-        """Ask the hedger to forget a close request; an expired one expires."""
+        """Ask the hedger to drop a close request; an expired one expires."""
         quote = self._live(quote_id, Status.CLOSE_PENDING)
         if self.now_s > quote.deadline_s:
             self.expire_quote(quote_id)
@@ -247,10 +247,10 @@ class Contract(Balances):
             quote.close_id,
         )
 
-    # What party B does
+    # Actions of party B
 
     def lock_quote(self, hedger: str, quote_id: int) -> None:
-        """Take a pending quote on; it must be opened, unlocked or let go next."""
+        """Let a hedger take a pending quote on, who must then open it, unlock it or accept its cancellation."""
         quote = self._live(quote_id, Status.PENDING)
         require(self.now_s <= quote.deadline_s, "the quote is expired")
         require(not quote.whitelist or hedger in quote.whitelist, "the sender is not whitelisted")
@@ -270,11 +270,11 @@ class Contract(Balances):
             self._expire_open(quote)
             return
         self._release_party_b(quote)
-        self.ledger.put_quote(quote._replace(status=Status.PENDING, party_b=NOBODY, modified_s=self.now_s))
+        self.ledger.put_quote(quote._replace(status=Status.PENDING, party_b=ZERO_ADDRESS, modified_s=self.now_s))
         self.emit(events.UNLOCK_QUOTE, quote.party_b, quote_id, Status.PENDING)
 
     def accept_cancel_request(self, quote_id: int) -> None:
-        """Let go of a locked quote whose owner asked for it."""
+        """Cancel a locked quote whose owner asked for that."""
         quote = self._live(quote_id, Status.CANCEL_PENDING)
         self._leave_pending(quote, Status.CANCELED)
         self.emit(events.ACCEPT_CANCEL_REQUEST, quote_id, Status.CANCELED)
@@ -323,7 +323,7 @@ class Contract(Balances):
                 quantity=quote.quantity - filled,
                 locked=left,
                 initial_locked=left,
-                party_b=NOBODY,
+                party_b=ZERO_ADDRESS,
                 status=Status.PENDING if kept else Status.CANCELED,
                 parent_id=quote_id,
                 modified_s=self.now_s,
@@ -443,7 +443,7 @@ class Contract(Balances):
         return after
 
     def accept_cancel_close_request(self, quote_id: int) -> None:
-        """Forget a close request whose owner asked for it."""
+        """Drop a close request whose owner asked for that."""
         quote = self._live(quote_id, Status.CANCEL_CLOSE_PENDING)
         self._back_to_opened(quote)
         self.emit(events.ACCEPT_CANCEL_CLOSE_REQUEST, quote_id, Status.OPENED, quote.close_id)
@@ -531,7 +531,7 @@ class Contract(Balances):
                 pending_quotes=without(party.pending_quotes, quote.quote_id),
             ),
         )
-        if quote.party_b != NOBODY:
+        if quote.party_b != ZERO_ADDRESS:
             self._release_party_b(quote)
         self.ledger.put_quote(quote._replace(status=status, modified_s=self.now_s))
         self.emit(events.BALANCE_CHANGE_PARTY_A, quote.party_a, quote.fee, PLATFORM_FEE_IN)

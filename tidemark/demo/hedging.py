@@ -1,4 +1,4 @@
-"""What hedgers do: serve waiting quotes, keep their side of every account funded, charge funding."""
+"""What hedgers do: they serve waiting quotes, keep their side of every account funded, and charge funding."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     Transaction = Callable[[], object]
 
 _DEPOSIT = 20_000_000 * E18
-# What a hedger keeps of the venue's funding rate where it is the one who pays.
+# The share of the venue's funding rate that a hedger passes on where the hedger is the one who pays.
 _SHARE_PERCENT = 75
 _EPOCHS_PER_VENUE_INTERVAL = 8 * 3_600 // 600
 
 
 def tick_e18(symbol_id: int) -> int:
-    """The step of a market's prices."""
+    """Return the step of a market's prices, 1e18-scaled."""
     return int(10 ** (18 - INSTRUMENTS[symbol_id - 1].price_decimals))
 
 
@@ -139,7 +139,7 @@ def _allocate(contract: Contract, hedger: str, account: str, amount: int) -> Ite
 
 
 def _reached(contract: Contract, quote: Quote) -> bool:
-    """Whether the mark allows what the quote asks for: at once for market orders, at the limit or better else."""
+    """Whether the mark allows what the quote asks for: any mark for market orders, else the limit or a better one."""
     closing = quote.status in (Status.CLOSE_PENDING, Status.CANCEL_CLOSE_PENDING)
     limit = quote.requested_close_price if closing else quote.requested_open_price
     buys = (quote.position_type is PositionType.LONG) != closing
@@ -148,7 +148,7 @@ def _reached(contract: Contract, quote: Quote) -> bool:
 
 
 def _price(contract: Contract, quote: Quote, limit: int, *, buys: bool) -> int:
-    """A hedger's price: two ticks worse than the mark, but no worse than the limit."""
+    """Return a hedger's price: two ticks worse than the mark, but no worse than the limit."""
     mark, tick = contract.marks[quote.symbol_id], tick_e18(quote.symbol_id)
     if buys:
         return min(limit, (mark // tick + 3) * tick)
@@ -156,7 +156,7 @@ def _price(contract: Contract, quote: Quote, limit: int, *, buys: bool) -> int:
 
 
 def _part(quote: Quote, amount: int, random: Random) -> int:
-    """All of ``amount``, or for some limit orders a part of it in lots."""
+    """Return all of ``amount``, or for some limit orders a part of it in lots."""
     if quote.order_type is OrderType.MARKET or happens(random, 0.6):
         return amount
     lot = 10 ** (18 - INSTRUMENTS[quote.symbol_id - 1].quantity_decimals)

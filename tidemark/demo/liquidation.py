@@ -1,4 +1,4 @@
-"""The Diamond's bookkeeping for a party A that fell below its margin: five steps from the flag to the settlement."""
+"""The Diamond's liquidation of a party A that fell below its margin: five steps from the flag to the settlement."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _liquidate_position(contract: Contract, quote: Quote) -> None:
     )
 
 
-def _owed(standing: Settlement, liquidation: Liquidation, gain: int, cva: int, total_cva: int) -> Settlement:
+def _owed(so_far: Settlement, liquidation: Liquidation, gain: int, cva: int, total_cva: int) -> Settlement:
     actual, kept_cva = gain, cva
     if liquidation.severity is Severity.LATE:
         kept_cva -= cva * liquidation.deficit // total_cva
@@ -183,7 +183,7 @@ def _owed(standing: Settlement, liquidation: Liquidation, gain: int, cva: int, t
         kept_cva = 0
         if gain < 0:
             actual += -gain * liquidation.deficit // -liquidation.total_unrealized_loss
-    return Settlement(standing.actual + actual, standing.expected + gain, standing.cva + kept_cva)
+    return Settlement(so_far.actual + actual, so_far.expected + gain, so_far.cva + kept_cva)
 
 
 def settle_party_a_liquidation(contract: Contract, account: str, hedgers: tuple[str, ...]) -> None:
@@ -201,7 +201,7 @@ def settle_party_a_liquidation(contract: Contract, account: str, hedgers: tuple[
     party, liquidation = ledger.party_as[account], ledger.liquidations[account]
     require(party.liquidated, "party A is solvent")
     require(not party.open_quotes and not party.pending_quotes, "party A has still open positions")
-    # The oracle caps uPnL as the settlement does, so the two never differ and no liquidation is disputed here.
+    # The oracle caps uPnL as the settlement does. So the two never differ, and no liquidation is disputed here.
     require(liquidation.accumulated_upnl == liquidation.upnl, "the liquidation is disputed")
     settlements = dict(liquidation.settlements)
     amounts = []

@@ -1,4 +1,4 @@
-"""``eth_call``: the view functions of the Diamond and the MultiAccounts, answered from the ledger at any block."""
+"""``eth_call`` of the simulator: the view functions of the Diamond and the MultiAccounts, at any block."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
 from models.errors import TidemarkError
-from tidemark.demo.ledger import NOBODY, Past, Symbol
+from tidemark.demo.ledger import ZERO_ADDRESS, Past, Symbol
 from tidemark.demo.multi_account import selector
 
 if TYPE_CHECKING:
@@ -90,11 +90,11 @@ def _party_a_sums(party: PartyA) -> tuple[int, ...]:
 
 
 def _quote(quote: Quote | None) -> tuple[Any, ...]:
-    # Up to the close id, which the contract stores apart.
+    # All fields but the close id, which the contract stores apart.
     return _NO_QUOTE if quote is None else quote[:-1]
 
 
-_NO_QUOTE = (0, (), *[0] * 9, (0,) * 4, (0,) * 4, 0, NOBODY, NOBODY, *[0] * 10, NOBODY)
+_NO_QUOTE = (0, (), *[0] * 9, (0,) * 4, (0,) * 4, 0, ZERO_ADDRESS, ZERO_ADDRESS, *[0] * 10, ZERO_ADDRESS)
 
 
 def _page(items: tuple[Any, ...], start: int, size: int) -> tuple[Any, ...]:

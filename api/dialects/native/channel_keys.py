@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]*:0x[0-9a-f]{40}")
-# Whatever a client writes is held as a key while it is subscribed: without a bound, whole messages could be keys.
+# A key is kept in memory while it is subscribed to: without a bound, clients could have whole messages kept.
 _NAMED = re.compile(r"[a-z0-9][a-z0-9-]*:[^\s\x00-\x1f]{1,60}")
 
 

@@ -182,7 +182,7 @@ _DESCRIPTIONS = (
         wakes=Wakes.OF_DEPLOYMENT,
         canonical_key=canonical_deployment_key,
         may_read=Principal.may_read_all_of,
-        # There are few deployments, and nobody may learn of one by the answer that its sums are hidden.
+        # Otherwise the answer would tell apart a deployment that is hidden from one that does not exist.
         is_refused_unread=True,
         absent=_just_deployment,
         make=_sums,

@@ -1,6 +1,6 @@
-"""The smallest client of ``/v1/ws`` that can be right: the model a client keeps, and a loop that follows.
+"""The smallest correct client of ``/v1/ws``: a model of what it holds, and a loop that follows.
 
-Not needed by the server: it is what tests and ``tidemark watch`` use, and what another client can be written from.
+The server does not need it. Tests and ``tidemark watch`` use it, and other clients can be written after it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Watched = tuple[str, str]
 
 _AGAIN_MIN_S = 0.2
 _AGAIN_MAX_S = 10.0
-# Three heartbeats: a network that fails says nothing.
+# Three heartbeats. A network that fails does not close the connection, it only falls silent.
 _SILENCE_MAX_S = 15.0
 
 
@@ -38,11 +38,11 @@ class Held(NamedTuple):
 
 
 class Model:
-    """What is subscribed to and what is held of it; it outlives connections.
+    """The keys that are subscribed to and what is held of each; it outlives connections.
 
     Attributes:
         held: The newest state of each channel and key.
-        gaps: How often a delta did not follow what was held.
+        gaps: How many deltas did not follow from what was held.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Model:
         return self._request("subscribe", channel=channel, keys=keys, interval_ms=interval_ms, resume=resume)
 
     def disconnected(self) -> None:
-        """Numbers of subscriptions end with their connection; what is held does not."""
+        """Forget the numbers of subscriptions, which end with their connection; what is held stays."""
         self._watched_of.clear()
         self._resyncing.clear()
 
@@ -78,11 +78,11 @@ class Model:
         return sub in self._watched_of
 
     def watched(self, sub: int) -> Watched:
-        """Channel and key of a subscription that was acknowledged on this connection."""
+        """Return channel and key of a subscription that was acknowledged on this connection."""
         return self._watched_of[sub]
 
     def take(self, message: Message) -> Message | None:
-        """Take in a message of the server; the answer is a request to send, where there is one."""
+        """Take in a message of the server, and return the request to send in answer, where there is one."""
         match message["type"]:
             case "ack" if message["op"] == "subscribe":
                 for sub in message["subs"]:

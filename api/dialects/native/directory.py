@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _Tables = tuple[str, ...]
 
 _OF_ACCOUNTS: _Tables = (VALUATIONS,)
-# A price moves many times a second, and what is made of all of a market's rows is read by people.
+# Marks move many times a second; rates that follow them are read by people, for whom once a second is enough.
 _WAKE_ALL_EVERY_S = 1.0
 
 

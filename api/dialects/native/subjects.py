@@ -25,10 +25,10 @@ RowView = Callable[[str, Mapping[str, Any]], View]
 
 KeyView = Callable[[str], View]
 
-# Stands in a seq behind term and version, so that the state differs from that of the same row when it is supported.
+# It follows term and version in a seq, so that the state differs from that of the same row when it is supported.
 _UNSUPPORTED = -1
 _NO_SEQ: Seq = ()
-# As many bits as a number in JavaScript holds exactly, in whole bytes.
+# The most whole bytes of which a number in JavaScript holds every bit.
 _DIGEST_BYTES = 6
 
 

@@ -1,4 +1,4 @@
-"""Answers in the shapes legacy clients know: never without a body, errors and refused parameters as theirs."""
+"""Answers in the shapes that legacy clients know: always with a body, and errors and refused parameters as theirs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class BadParameter(TidemarkError):
 
 
 def reply(body: object) -> web.Response:
-    """An answer of JSON."""
+    """Answer with JSON."""
     return encoded(orjson.dumps(body))
 
 
@@ -57,24 +57,24 @@ def encoded(body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, 
 
 
 def error_response(status: HTTPStatus, message: str) -> web.Response:
-    """An error; ``error_code`` repeats the HTTP status."""
+    """Answer with an error; ``error_code`` repeats the HTTP status."""
     body = {"error_code": status.value, "error_message": message, "error_detail": None}
     headers = {"Retry-After": str(_RETRY_AFTER_S)} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
     return encoded(orjson.dumps(body), status, headers)
 
 
 def invalid_response(error: BadParameter) -> web.Response:
-    """A refused parameter, as FastAPI answers one."""
+    """Answer that a parameter is refused, in FastAPI's form."""
     detail = {"loc": error.where, "msg": str(error), "type": error.kind}
     return encoded(orjson.dumps({"detail": [detail]}), HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 def number(text: str) -> orjson.Fragment:
-    """A JSON number of the very digits of a decimal text: a float would not keep them."""
+    """Encode a decimal text as a JSON number of the same digits, which a float would not keep."""
     return orjson.Fragment(text)
 
 
 def plain(value: Decimal) -> str:
-    """A setting as the shortest exact decimal text."""
+    """Write a setting as the shortest exact decimal text."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,4 +1,4 @@
-"""Where the legacy endpoints stand: at the root, under the name of each deployment, and under ``/api`` of both."""
+"""The legacy endpoints' paths: at the root, under the name of each deployment, and under ``/api`` of both."""
 
 from __future__ import annotations
 
@@ -43,8 +43,12 @@ logger = logging.getLogger(__name__)
 class Endpoint(NamedTuple):
     """One endpoint of a deployment.
 
-    Where its path has a ``{multi_account}``, that says which deployment is meant, and ``unknown`` is answered where it
-    is none's. ``is_keyed``: its ``Authorization`` is not a reader's token, but a key that it checks, or the engine's.
+    Attributes:
+        method: The HTTP method, ``*`` for any.
+        path: Its path at the root. A ``{multi_account}`` in it says which deployment is meant.
+        serve: Answers a request for a deployment.
+        unknown: The answer where the MultiAccount in the path is no deployment's.
+        is_keyed: Whether its ``Authorization`` is not a reader's token, but a key that it checks, or the engine's.
     """
 
     method: str
@@ -55,7 +59,7 @@ class Endpoint(NamedTuple):
 
 
 def endpoints(live: Live) -> tuple[Endpoint, ...]:
-    """Every endpoint, by its path at the root of a deployment."""
+    """List every endpoint, by its path at the root of a deployment."""
     return (
         *_sockets(live),
         Endpoint("GET", "/upnl-a", rest.upnl_a),
@@ -85,7 +89,7 @@ def endpoints(live: Live) -> tuple[Endpoint, ...]:
 # Clients do not follow redirects on a websocket: each path is served with a slash at its end and without.
 _SLASHES = ("", "/")
 _NOT_ADDED = b'{"successful":false,"message":"no such MultiAccount is served here"}'
-# What a deployment's engine does; it is the engine that knows the methods, and what may follow in the path.
+# Paths that the deployment's engine serves. The engine knows their methods, and what may follow in the path.
 _TRADING = ("login", "nonce", "instant_open", "instant_close", "conditional-order", "conditional-orders")
 _LISTS = ("instant_open", "instant_close", "conditional-order", "conditional-orders")
 
