@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ from api.health import healthz, readyz
 from api.keys import (
     ACCOUNTS,
     ANSWERS,
-    CLOCK_MS,
+    CLOCK,
     CONNECTIONS,
     FEEDS,
     HUB,
@@ -52,7 +51,6 @@ from api.sources import Sources
 from api.standing import Standings
 from api.tokens import authenticator_of
 from api.totals import Totals
-from streams.clock import now_ms
 from streams.leases import Leases
 from streams.records import Records
 from streams.settings import BadSettings
@@ -62,6 +60,7 @@ if TYPE_CHECKING:
 
     from api.feeds import Feeds
     from api.interest import InterestSink
+    from streams.clock import Clock
     from streams.records import RecordSink
     from streams.settings import Settings
 
@@ -90,12 +89,12 @@ def create_app(
     feeds: Feeds,
     interest: InterestSink,
     *,
+    clock: Clock,
     leases: Leases | None = None,
     records: RecordSink | None = None,
     whitelisted: Collection[bytes] = frozenset(),
     is_whitelist_read: Callable[[], bool] = lambda: True,
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
-    clock_ms: Callable[[], int] = now_ms,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
 
@@ -103,19 +102,19 @@ def create_app(
         settings: What is served, and to whom.
         feeds: The tables.
         interest: Hears which accounts are watched.
+        clock: Tells how old things are, and paces what limits count.
         leases: Count over all replicas; without them each such limit is counted on this replica alone.
         records: Takes records that clients send; by default it writes to the cluster, from the first record on.
         whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
         is_whitelist_read: Whether ``whitelisted`` holds all that were put there before the start.
         upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
-        clock_ms: Our own time, in Unix ms.
 
     Raises:
         BadSettings: No deployment is configured, or one has the name of a path of ours.
     """
     _check_deployments(settings)
     addresses = ClientAddresses(settings.api.trusted_proxies)
-    guard = _guard(settings, clock_ms)
+    guard = _guard(settings, clock)
     keyed: set[str] = set()
     app = web.Application(
         middlewares=[
@@ -126,13 +125,13 @@ def create_app(
             authentication(guard, addresses, _PUBLIC, keyed),
         ]
     )
-    app[SETTINGS], app[FEEDS], app[CLOCK_MS] = settings, feeds, clock_ms
+    app[SETTINGS], app[FEEDS], app[CLOCK] = settings, feeds, clock
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
     _provide(app, interest)
     live = Live(app, addresses, whitelisted, upnl_interval_s)
     directory = _directory(app, live, interest)
-    leases = Leases(settings) if leases is None else leases
+    leases = Leases(settings, clock) if leases is None else leases
     _report(app, leases, directory)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
     app.on_response_prepare.append(responses.set_headers)
@@ -152,21 +151,21 @@ def create_admin_app(public: web.Application) -> web.Application:
     app[FEEDS] = public[FEEDS]
     app[METRICS] = public[METRICS]
     app[CONNECTIONS] = public[CONNECTIONS]
-    app[CLOCK_MS] = public[CLOCK_MS]
+    app[CLOCK] = public[CLOCK]
     app[IS_WHITELIST_READ] = public[IS_WHITELIST_READ]
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics)])
     return app
 
 
-def _guard(settings: Settings, clock_ms: Callable[[], int]) -> Guard:
+def _guard(settings: Settings, clock: Clock) -> Guard:
     refused_a_minute = settings.api.limits.failed_authentications_per_minute
     failures = TokenBuckets(refused_a_minute / 60, refused_a_minute)
-    return Guard(authenticator_of(settings.auth, lambda: clock_ms() / 1000), failures, time.monotonic)
+    return Guard(authenticator_of(settings.auth, lambda: clock.now_ms() / 1000), failures, clock.monotonic_s)
 
 
 def _provide(app: web.Application, interest: InterestSink) -> None:
     """Put into the application what the handlers of several parts look things up in."""
-    settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK_MS]
+    settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms
     app[STANDINGS] = Standings(feeds, settings.topics.partitions, clock_ms)
     app[ANSWERS] = Answers(app[STANDINGS], interest)
     app[ACCOUNTS] = Accounts(feeds)
@@ -195,7 +194,7 @@ def _directory(app: web.Application, live: Live, interest: InterestSink) -> Dire
 def _native_endpoint(
     app: web.Application, leases: Leases, directory: Directory, *, guard: Guard, addresses: ClientAddresses
 ) -> NativeEndpoint:
-    settings, clock_ms = app[SETTINGS], app[CLOCK_MS]
+    settings, clock_ms = app[SETTINGS], app[CLOCK].now_ms
     return NativeEndpoint(
         settings,
         leases=leases,
