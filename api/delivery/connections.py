@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from api.delivery.dialect import Dialect
     from api.delivery.hub import Hub
-    from api.metrics import ApiMetrics
+    from api.http.metrics import ApiMetrics
 
 # A client that comes back costs another replica some 1 ms: all of a replica's clients are spread over this.
 _RECONNECT_WITHIN_MS = 5_000

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
-from api.auth import principal_of
+from api.access.auth import principal_of
 from api.dialects.native.channel_keys import canonical_account_key
-from api.keys import FEEDS, SETTINGS, STANDINGS
-from api.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
+from api.http.keys import FEEDS, SETTINGS, STANDINGS
+from api.http.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
 from api.rest.query import Parameter, bad_parameter
-from api.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
+from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import decode_order, decode_row
 from models.errors import BadRow
 from models.ids import account_key, split_key
 from models.symmio.valuation import NOBODY
-from streams.topics import DEPLOYMENTS
+from streams.kafka.topics import DEPLOYMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from aiohttp import web
 
-    from api.feeds import RowFeed
+    from api.tables.feeds import RowFeed
 
 _ACCOUNT_NAME = "account"
 

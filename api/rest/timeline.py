@@ -7,13 +7,13 @@ from bisect import bisect_left, insort
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from api.backlog import Backlog
+from api.tables.backlog import Backlog
 from models.errors import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from api.feeds import RowFeed
+    from api.tables.feeds import RowFeed
 
 # Reading a row and sorting it in takes some 30 µs, or 300 µs for a full one: the loop is given to others after ms.
 _ROWS_BETWEEN_YIELDS = 20

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from api.access.tokens import Principal
 from api.dialects.native.channel_keys import (
     canonical_account_key,
     canonical_deployment_key,
@@ -18,20 +19,19 @@ from api.dialects.native.channel_keys import (
 )
 from api.dialects.native.protocol import Channel
 from api.dialects.native.subjects import AccountSubject, MadeSubject, RowSubject
-from api.tokens import Principal
 from models.symmio.alert_views import alerts_view
 from models.symmio.funding import next_funding_view
 from models.symmio.state_views import position_states_view
 from models.views import absent_account, account_view, figures_view, mark_view, positions_view
-from streams.topics import ALERTS, INSTRUMENTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
+from streams.kafka.topics import ALERTS, INSTRUMENTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from api.dialects.native.subjects import RowView, Subject
-    from api.feeds import RowFeed
-    from api.funding_board import FundingBoard
-    from api.totals import Totals
+    from api.tables.deployment_totals import Totals
+    from api.tables.feeds import RowFeed
+    from api.tables.funding_board import FundingBoard
     from models.views import View
 
 

@@ -11,17 +11,17 @@ from api.dialects.native.channels import CHANNELS, Inputs, Wakes
 from api.dialects.native.protocol import Channel
 from api.dialects.native.subjects import HiddenSubject, Subject, flags_of
 from models.errors import BadRow
-from streams.topics import VALUATIONS
+from streams.kafka.topics import VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from api.delivery.hub import Hub
+    from api.delivery.interest_writer import InterestSink
     from api.delivery.subscription import Subscription
-    from api.feeds import Feeds
-    from api.funding_board import FundingBoard
-    from api.interest import InterestSink
-    from api.totals import Totals
+    from api.tables.deployment_totals import Totals
+    from api.tables.feeds import Feeds
+    from api.tables.funding_board import FundingBoard
 
 _Tables = tuple[str, ...]
 

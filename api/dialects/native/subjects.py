@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from api.accounts import UNREADABLE
 from api.dialects.native.protocol import delta_tail, snapshot_tail
+from api.tables.ranking import UNREADABLE
 from models.codec import ORDER_BYTES, decode_order, decode_row
 from models.errors import BadRow
 from models.patch import merge_patch
@@ -19,7 +19,7 @@ from models.views import View, unsupported_account
 if TYPE_CHECKING:
     from api.delivery.subscription import Subscription
     from api.dialects.native.protocol import Seq
-    from api.feeds import RowFeed
+    from api.tables.feeds import RowFeed
 
 RowView = Callable[[str, Mapping[str, Any]], View]
 
