@@ -1,4 +1,4 @@
-"""What the application's handlers find in it, by typed key."""
+"""Typed keys of what the handlers find in the application."""
 
 from __future__ import annotations
 

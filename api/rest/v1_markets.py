@@ -1,4 +1,4 @@
-"""``/v1/marks`` and ``/v1/markets``: prices as sources say them, and chains' markets with the price in use."""
+"""``/v1/marks`` and ``/v1/markets``: prices as sources say them, and the chains' markets with the prices in use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.prices import Mark
     from streams.settings import DeploymentSettings
 
-# Some 40 µs each, with the marks of two sources.
+# A market with the marks of two sources takes some 40 µs.
 _MARKETS_BETWEEN_YIELDS = 100
 
 _SOURCE: Parameter[str] = Parameter("source", "the name of a source", lambda text: text or None)
@@ -53,7 +53,7 @@ async def mark(request: web.Request) -> web.Response:
 
 
 async def markets(request: web.Request) -> web.Response:
-    """Answer a page of markets, by deployment and symbol's number."""
+    """Answer a page of markets, by deployment and symbol id."""
     settings = request.app[SETTINGS].deployments
     deployment = choice("deployment", settings)
     query = Query(request, deployment, LIMIT, CURSOR)
@@ -99,7 +99,7 @@ def _market_view(
 ) -> View:
     try:
         view = market_view(key, decode_row(row).body)
-        # A name that is not known yet is empty, and has no price.
+        # A market whose name is not known yet has an empty one, and no price.
         refs = settings[view["deployment"]].prices_of(view["symbol"]) if view["symbol"] else ()
         keys = [mark_key(ref.source, ref.symbol) for ref in refs]
         bodies = {name: decode_row(mark_rows[name]).body for name in keys if name in mark_rows}

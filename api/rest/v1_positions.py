@@ -1,4 +1,4 @@
-"""``/v1/positions``: open positions of all accounts, by address and quote id."""
+"""``/v1/positions``: the open positions of all accounts, by address and quote id."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from models.codec import NUMBER_MAX, decode_row
 from models.errors import BadRow
 from models.ids import split_key
 from models.views import View, positions_view
+from streams.kafka.topics import VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 _LIST = "positions"
 _SYMBOL_ID = whole("symbol_id", 0, NUMBER_MAX)
 _BY_ADDRESS = Order(Sort.ADDRESS, is_descending=False)
-# An account of 150 positions takes some 2 ms; most have few.
+# An account of 150 positions takes some 2 ms; most accounts have few positions.
 _ACCOUNTS_BETWEEN_YIELDS = 5
 
 _Place = tuple[Entry, int]
-"""Where a position stands in the list: its account's place, and its quote id."""
+"""A position's place in the list: its account's place, and its quote id."""
 
 
 async def positions(request: web.Request) -> web.Response:
@@ -77,7 +78,7 @@ async def _rows_of_all(
     request: web.Request, after: _Place | None, deployment: str | None, symbol_id: int | None
 ) -> AsyncIterator[tuple[str, bytes]]:
     feed = request.app[FEEDS].valuations
-    expect_read(feed, "valuations")
+    expect_read(feed, VALUATIONS)
     hidden, may_read = unsupported_deployments(request), readable(request)
 
     def is_wanted(key: bytes, line: Line) -> bool:

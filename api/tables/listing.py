@@ -1,4 +1,4 @@
-"""A deployment's markets with what chain, venue and settings say of each."""
+"""A deployment's markets, each with what the chain, the venue and the settings say of it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ T = TypeVar("T")
 class Listed:
     """One market.
 
-    ``name`` is what it is called at its first source, which is where frontends read its price too. ``mark`` is what it
-    is valued at, None where no source ever had one; ``funding`` the mark that says the venue's funding rate.
+    Attributes:
+        name: What it is called at its first source, which is where frontends read its price too.
+        mark: The price that it is valued at; None where no source ever had one.
+        funding: The mark that says the venue's funding rate.
     """
 
     market: Market
@@ -45,37 +47,37 @@ class Listed:
 
     @property
     def rules(self) -> Rules | None:
-        """How the venue quotes it, None where that is not known."""
+        """How the venue quotes the market, None where that is not known."""
         return self.instrument.rules
 
     @property
     def is_valid(self) -> bool:
-        """Whether it can be traded: by the chain, at the venue, and at a known price."""
+        """Whether it can be traded: the chain and the venue allow it, and its price is known."""
         is_open = self.rules is not None and self.rules.status == TRADING
         return self.market.is_valid is True and self.mark is not None and is_open
 
     @property
     def tick_e18(self) -> int:
-        """What prices are multiples of; 1 where the venue says nothing."""
+        """The step of its prices, 1e18-scaled; 1 where the venue says nothing."""
         if self.rules is None:
             return 1
         return self.rules.tick_e18 or E18 // 10**self.rules.price_precision
 
     @property
     def max_leverage(self) -> Decimal:
-        """The greatest leverage offered: no more than the table of locked values has a row for, and never below 1."""
+        """The greatest leverage offered, at least 1: no more than the table of locked values has a row for."""
         on_chain = Decimal(format_e18(self.market.max_leverage or 0))
         highest = on_chain if self.offer.max_leverage is None else self.offer.max_leverage
         return max(Decimal(1), min(highest, max(row.leverage for row in self.offer.locked)))
 
     def locked_at(self, leverage: Decimal) -> LockedParams:
-        """The row of the nearest leverage at or above one that is offered."""
+        """Return the row of the nearest leverage that is offered and not below ``leverage``."""
         return min((row for row in self.offer.locked if row.leverage >= leverage), key=lambda row: row.leverage)
 
 
 @dataclass(frozen=True, slots=True)
 class _Market:
-    """What of a market only changes with its chain's own word; ``prices`` are (key of a mark, maximum age in ms)."""
+    """The part of a market that only its chain changes; ``prices`` are (key of a mark, maximum age in ms)."""
 
     market: Market
     name: str
@@ -86,14 +88,14 @@ class _Market:
 
 @dataclass(frozen=True, slots=True)
 class _Directory:
-    """A deployment's markets by symbol id, and by whatever a request may call one."""
+    """A deployment's markets by symbol id, and by each text that a request may name one by."""
 
     markets: tuple[_Market, ...]
     by_text: Mapping[str, _Market]
 
 
 class Listings:
-    """Reads markets from the feeds.
+    """Makes the list of markets from the feeds.
 
     Args:
         settings: Where prices come from, and what is offered.
@@ -113,16 +115,16 @@ class Listings:
 
     @property
     def is_warm(self) -> bool:
-        """Whether what is not in the tables is known not to be."""
+        """Whether a market that is not in the tables is known not to exist."""
         return all(feed.is_ready for feed in self._needed)
 
     def of(self, deployment: str) -> list[Listed]:
-        """The markets of a deployment that have a name, by symbol id."""
+        """Return the markets of a deployment that have a name, by symbol id."""
         now_ms = self._clock_ms()
         return [self._listed(one, now_ms) for one in self._directory(deployment).markets]
 
     def find(self, deployment: str, text: str) -> Listed | None:
-        """A market by its name, by its name on chain, or by its symbol id."""
+        """Find a market by its name, by its name on chain, or by its symbol id."""
         market = self._directory(deployment).by_text.get(text)
         return None if market is None else self._listed(market, self._clock_ms())
 
@@ -167,7 +169,7 @@ def _known(
     name = market.name or ""
     return _Market(
         market=market,
-        # Two markets at one price would be one to clients: then each keeps the name that the chain gave it.
+        # Two markets with one source and symbol would be one to clients, so each keeps the name that its chain gave it.
         name=refs[0].symbol if refs and bearers[refs[0].symbol] == 1 else name,
         offer=settings.solver.of(name),
         prices=tuple((mark_key(ref.source, ref.symbol), ref.max_age_ms) for ref in refs),
@@ -187,10 +189,10 @@ class _Table(Generic[T]):
         row = self._rows.get(key)
         if row is None:
             return None
-        standing = self._decoded.get(key)
-        if standing is None or standing[0] is not row:
-            standing = self._decoded[key] = row, self._read(decode_row(row).body)
-        return standing[1]
+        decoded = self._decoded.get(key)
+        if decoded is None or decoded[0] is not row:
+            decoded = self._decoded[key] = row, self._read(decode_row(row).body)
+        return decoded[1]
 
 
 def _market_of(key: bytes, row: bytes) -> Market:

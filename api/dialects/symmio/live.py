@@ -1,4 +1,4 @@
-"""What the legacy endpoints are made of: what they look things up in, and the sockets they push through."""
+"""The state that the legacy endpoints share: what they look things up in, and the sockets they push through."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class Live:
-    """Puts into the application what the endpoints look up, and holds those that have a state of their own.
+    """Puts into the application what the endpoints look up, and holds the endpoints that have a state of their own.
 
     Args:
         app: Has settings, feeds, clock, hub, connections, metrics and answers.
         addresses: Tell where a request comes from.
-        whitelisted: Keys of the accounts that were put onto a whitelist, as they are now.
-        upnl_interval_s: From one frame of ``upnl-ws`` to the next.
+        whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
+        upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
 
     Raises:
         BadSettings: A whitelist's file cannot be read.
