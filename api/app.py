@@ -37,6 +37,7 @@ from api.http.keys import (
     HUB,
     IS_WHITELIST_READ,
     METRICS,
+    PRICES,
     RECORDS,
     REPLICA,
     SETTINGS,
@@ -48,6 +49,7 @@ from api.http.metrics import ApiMetrics
 from api.http.problems import errors_as_problems
 from api.rest.v1_routes import routes as rest_routes
 from api.tables.deployment_totals import Totals
+from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
 from api.tables.standing import Standings
@@ -170,6 +172,7 @@ def _provide(app: web.Application, interest: InterestSink) -> None:
     app[ANSWERS] = Answers(app[STANDINGS], interest)
     app[ACCOUNTS] = Accounts(feeds)
     app[TOTALS] = Totals(feeds)
+    app[PRICES] = MarketPrices(settings, feeds)
     app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
     app[REPLICA] = uuid.uuid4().hex
     app[METRICS] = ApiMetrics(settings, feeds, clock_ms)

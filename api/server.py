@@ -14,11 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from api.app import create_admin_app, create_app
 from api.delivery.interest_writer import InterestSender, kafka_outlet
 from api.tables.feeds import Feeds
-from models.errors import TidemarkError
-from streams.kafka.feed import Feed
-from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicMissing
-from streams.kafka.single_records import Records
-from streams.kafka.topics import (
+from models.engine.tables import (
     ALERTS,
     DEPLOYMENTS,
     INSTRUMENTS,
@@ -28,8 +24,12 @@ from streams.kafka.topics import (
     SUBTOTALS,
     VALUATIONS,
     WATERMARKS,
-    changelog_name,
 )
+from models.errors import TidemarkError
+from streams.kafka.feed import Feed
+from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicMissing
+from streams.kafka.single_records import Records
+from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
 from streams.replicas.lease_holder import Leases
 from streams.replicas.whitelist_reader import WhitelistReader

@@ -11,10 +11,10 @@ from api.http.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
 from api.rest.query import Parameter, bad_parameter
 from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import decode_order, decode_row
+from models.engine.tables import DEPLOYMENTS
 from models.errors import BadRow
 from models.ids import account_key, split_key
 from models.symmio.valuation import NOBODY
-from streams.kafka.topics import DEPLOYMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

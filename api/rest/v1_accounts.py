@@ -21,10 +21,10 @@ from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_afte
 from api.rest.query import Query, address, amount, choice, flag
 from api.tables.ranking import UNREADABLE, Entry, Order, Sort
 from models.codec import decode_row
+from models.engine.tables import VALUATIONS
 from models.errors import BadRow
 from models.symmio.valuation import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
 from models.views import View, absent_account, account_view, figures_view, positions_view, unsupported_account
-from streams.kafka.topics import VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -13,10 +13,10 @@ from api.rest.known import account_of_path, account_parameter, etag_of, row_of, 
 from api.rest.pages import CURSOR, LIMIT
 from api.rest.query import Query, choice, flag
 from models.codec import ORDER_BYTES, decode_row
+from models.engine.tables import ALERTS
 from models.errors import BadRow
 from models.symmio.alert_views import alerts_view
 from models.symmio.alerts import KINDS
-from streams.kafka.topics import ALERTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

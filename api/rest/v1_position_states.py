@@ -13,10 +13,10 @@ from api.rest.known import account_of_path, account_parameter, etag_of, row_of, 
 from api.rest.pages import CURSOR, LIMIT
 from api.rest.query import Query, choice, whole
 from models.codec import NUMBER_MAX, ORDER_BYTES, decode_row
+from models.engine.tables import POSITION_STATES
 from models.errors import BadRow
 from models.symmio.position_states import EMPTY, shown
 from models.symmio.state_views import position_state_view, position_states_view
-from streams.kafka.topics import POSITION_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -19,10 +19,10 @@ from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_afte
 from api.rest.query import Query, choice, whole
 from api.tables.ranking import Entry, Order, Sort, entry_by_address
 from models.codec import NUMBER_MAX, decode_row
+from models.engine.tables import VALUATIONS
 from models.errors import BadRow
 from models.ids import split_key
 from models.views import View, positions_view
-from streams.kafka.topics import VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,8 +13,8 @@ from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read
 from api.rest.pages import page
 from api.rest.query import Query, choice
+from models.engine.tables import SUBTOTALS
 from models.errors import BadRow
-from streams.kafka.topics import SUBTOTALS
 
 if TYPE_CHECKING:
     from aiohttp import web

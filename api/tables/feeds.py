@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from streams.kafka.topics import (
+from models.engine.tables import (
     ALERTS,
     DEPLOYMENTS,
     INSTRUMENTS,

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING
 
+from api.tables.market_prices import DecodedRows
 from models.codec import decode_row
 from models.ids import mark_key, split_key
 from models.instruments import TRADING, Instrument, decode_instrument
 from models.money import E18, format_e18
-from models.prices import decode_mark
 from models.symmio.markets import decode_market
-from models.symmio.valuation import choose_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from api.tables.feeds import Feeds
+    from api.tables.market_prices import MarketPrices
     from models.instruments import Rules
-    from models.prices import Mark
+    from models.prices import Mark, UsedMark
     from models.symmio.markets import Market
-    from models.symmio.valuation import UsedMark
     from streams.settings import DeploymentSettings, LockedParams, PriceRef, Settings, SymbolSettings
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +74,13 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class _Market:
-    """The part of a market that only its chain changes; ``prices`` are (key of a mark, maximum age in ms)."""
+    """The part of a market that only its chain changes; ``prices`` are keys of marks."""
 
+    deployment: str
     market: Market
     name: str
     offer: SymbolSettings
-    prices: tuple[tuple[bytes, int], ...]
+    prices: tuple[bytes, ...]
     instruments: tuple[bytes, ...]
 
 
@@ -100,17 +98,18 @@ class Listings:
     Args:
         settings: Where prices come from, and what is offered.
         feeds: The tables.
+        prices: The marks in use.
         clock_ms: Our own time, in Unix ms; marks grow stale by it.
     """
 
-    def __init__(self, settings: Settings, feeds: Feeds, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, feeds: Feeds, prices: MarketPrices, clock_ms: Callable[[], int]) -> None:
         self._deployments = settings.deployments
         self._clock_ms = clock_ms
         self._rows = feeds.markets.rows
         self._directories: dict[str, _Directory] = {}
         feeds.markets.listen(self._heard)
-        self._marks = _Table(feeds.marks.rows, decode_mark)
-        self._instruments = _Table(feeds.instruments.rows, decode_instrument)
+        self._prices = prices
+        self._instruments = DecodedRows(feeds.instruments.rows, decode_instrument)
         self._needed = feeds.markets, feeds.marks, feeds.instruments
 
     @property
@@ -144,55 +143,46 @@ class Listings:
         named = sorted((one for one in found if one.name), key=lambda one: one.symbol_id)
         refs = {market.symbol_id: settings.prices_of(market.name or "") for market in named}
         bearers = Counter(sources[0].symbol for sources in refs.values() if sources)
-        markets = tuple(_known(market, settings, refs[market.symbol_id], bearers) for market in named)
+        markets = tuple(
+            _known(deployment, market, settings=settings, refs=refs[market.symbol_id], bearers=bearers)
+            for market in named
+        )
         by_text = {str(one.market.symbol_id): one for one in markets}
         by_text |= {one.market.name: one for one in markets if one.market.name}
         by_text |= {one.name: one for one in markets}
         return _Directory(markets, by_text)
 
     def _listed(self, known: _Market, now_ms: int) -> Listed:
-        marks = [(key, self._marks.get(key), age_ms) for key, age_ms in known.prices]
+        marks = (self._prices.marks.get(key) for key in known.prices)
         instruments = (self._instruments.get(key) for key in known.instruments)
         return Listed(
             market=known.market,
             name=known.name,
             offer=known.offer,
-            mark=choose_mark([(key.decode(), mark, age_ms) for key, mark, age_ms in marks], now_ms),
-            funding=next((mark for _, mark, _ in marks if mark and mark.funding_rate_e18 is not None), None),
+            mark=self._prices.used(known.deployment, known.market.symbol_id, now_ms),
+            funding=next((mark for mark in marks if mark and mark.funding_rate_e18 is not None), None),
             instrument=next((one for one in instruments if one is not None), Instrument()),
         )
 
 
 def _known(
-    market: Market, settings: DeploymentSettings, refs: Sequence[PriceRef], bearers: Mapping[str, int]
+    deployment: str,
+    market: Market,
+    *,
+    settings: DeploymentSettings,
+    refs: Sequence[PriceRef],
+    bearers: Mapping[str, int],
 ) -> _Market:
     name = market.name or ""
     return _Market(
+        deployment=deployment,
         market=market,
         # Two markets with one source and symbol would be one to clients, so each keeps the name that its chain gave it.
         name=refs[0].symbol if refs and bearers[refs[0].symbol] == 1 else name,
         offer=settings.solver.of(name),
-        prices=tuple((mark_key(ref.source, ref.symbol), ref.max_age_ms) for ref in refs),
+        prices=tuple(mark_key(ref.source, ref.symbol) for ref in refs),
         instruments=tuple(mark_key(ref.source.removesuffix("-book"), ref.symbol) for ref in refs),
     )
-
-
-class _Table(Generic[T]):
-    """A feed's rows, each decoded once."""
-
-    def __init__(self, rows: Mapping[bytes, bytes], read: Callable[[dict[str, Any]], T]) -> None:
-        self._rows = rows
-        self._read = read
-        self._decoded: dict[bytes, tuple[bytes, T]] = {}
-
-    def get(self, key: bytes) -> T | None:
-        row = self._rows.get(key)
-        if row is None:
-            return None
-        decoded = self._decoded.get(key)
-        if decoded is None or decoded[0] is not row:
-            decoded = self._decoded[key] = row, self._read(decode_row(row).body)
-        return decoded[1]
 
 
 def _market_of(key: bytes, row: bytes) -> Market:

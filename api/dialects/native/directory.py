@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, assert_never
 from api.dialects.native.channels import CHANNELS, Inputs, Wakes
 from api.dialects.native.protocol import Channel
 from api.dialects.native.subjects import HiddenSubject, Subject, flags_of
+from models.engine.tables import VALUATIONS
 from models.errors import BadRow
-from streams.kafka.topics import VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from api.dialects.symmio.holdings import Book
-    from models.symmio.valuation import UsedMark
+    from models.prices import UsedMark
 
 
 async def open_interest(request: web.Request, deployment: str) -> web.Response:

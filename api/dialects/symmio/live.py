@@ -15,7 +15,7 @@ from api.dialects.symmio.quote_symbols import QuoteSymbols
 from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
-from api.http.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, SETTINGS
+from api.http.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, PRICES, SETTINGS
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
 
@@ -45,7 +45,7 @@ class Live:
     ) -> None:
         settings, feeds, metrics = app[SETTINGS], app[FEEDS], app[METRICS]
         connections, hub = app[CONNECTIONS], app[HUB]
-        listings = app[LISTINGS] = Listings(settings, feeds, app[CLOCK].now_ms)
+        listings = app[LISTINGS] = Listings(settings, feeds, app[PRICES], app[CLOCK].now_ms)
         app[HOLDINGS] = Holdings(settings.deployments, feeds, metrics.registry)
         whitelist = app[WHITELIST] = Whitelist(settings.deployments, feeds, whitelisted)
         symbols = QuoteSymbols(feeds.valuations.rows)

@@ -9,6 +9,7 @@ from api.dialects.native.protocol import Channel
 from api.tables.deployment_totals import Totals
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
+from api.tables.market_prices import MarketPrices
 from tests.support.api import api_settings
 from tests.support.feed import FakeTables
 
@@ -76,7 +77,9 @@ def test_who_may_read_one_account_sees_that_account_and_the_prices_of_all(channe
 
 async def test_a_subject_with_nothing_to_show_looks_like_one_that_is_hidden() -> None:
     tables, settings = FakeTables("main"), api_settings("main")
-    board = FundingBoard(settings, Listings(settings, tables.feeds, lambda: 0), lambda: 0)
+    board = FundingBoard(
+        settings, Listings(settings, tables.feeds, MarketPrices(settings, tables.feeds), lambda: 0), lambda: 0
+    )
     inputs = Inputs(1, tables.feeds.by_table(), Totals(tables.feeds), board, lambda _: False)
 
     for channel, description in CHANNELS.items():
