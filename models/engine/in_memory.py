@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.codec import decode_row
@@ -10,20 +9,20 @@ from models.engine.accounts import Accounts
 from models.engine.board import InputBoard
 from models.engine.due_states import DueStates
 from models.engine.registers import instrument_registers, mark_registers
-from models.engine.router import Contracts, Router
+from models.engine.router import Router
 from models.engine.step import Write
-from models.engine.tables import ACCOUNTS, ALERTS, MARKETS, MARKS, MemoryTables
+from models.engine.tables import ACCOUNTS, ALERTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, WATERMARKS, MemoryTables
 from models.engine.valuing import Valuing
 from models.errors import BadRecord
 from models.ids import mark_key, split_key
 from models.prices import decode_mark, mark_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from models.account_events import AccountRecord
     from models.chain_records import ChainRecord
-    from models.engine.board import PriceSource
+    from models.engine.deployment import EngineDeployment
     from models.engine.step import Step
     from models.instruments import InstrumentFact
     from models.prices import Mark, PriceTick
@@ -33,37 +32,23 @@ if TYPE_CHECKING:
 PARTITION = 0
 
 
-def _no_prices(_name: str) -> Sequence[PriceSource]:
-    return ()
-
-
-@dataclass(frozen=True, slots=True)
-class EngineDeployment:
-    """What the engine is told of a deployment.
-
-    ``states`` says of which of its logs position states are made: ``off``, ``gaps`` or ``on``. ``prices_of`` says where
-    the price of a market comes from, by the market's name, in order of preference.
-    """
-
-    contracts: Contracts
-    states: str = "off"
-    prices_of: Callable[[str], Sequence[PriceSource]] = _no_prices
-
-
 class Engine:
     """Every table of some deployments. ``tables`` hold the rows, ``refused`` why records were refused.
 
     Args:
         deployments: By name.
         deadband: As for ``Valuing``; by default each move of a mark is seen.
+        tables: What an engine before made; by default nothing.
     """
 
-    def __init__(self, deployments: Mapping[str, EngineDeployment], deadband: float = 0.0) -> None:
+    def __init__(
+        self, deployments: Mapping[str, EngineDeployment], deadband: float = 0.0, tables: MemoryTables | None = None
+    ) -> None:
         self._deployments = deployments
-        self.tables = MemoryTables()
+        self.tables = tables or MemoryTables()
         self.refused: list[str] = []
         read = self.tables.read
-        self._router = Router({name: one.contracts for name, one in deployments.items()}, read)
+        self._router = Router(deployments, read)
         self._marks = mark_registers(read)
         self._instruments = instrument_registers(read)
         self._read_marks: dict[bytes, tuple[bytes, Mark]] = {}
@@ -71,8 +56,14 @@ class Engine:
         self.accounts = Accounts(PARTITION, read, lambda: self.tables.keys(ACCOUNTS), self.states)
         self.board = InputBoard(self._mark)
         self.valuing = Valuing(
-            PARTITION, read, board=self.board, watermark_of=self.accounts.watermark, deadband=deadband
+            PARTITION,
+            read,
+            board=self.board,
+            watermark_of=self.accounts.watermark,
+            deadband=deadband,
+            sums=self.tables.keys(SUBTOTALS),
         )
+        self._recover()
 
     def chain(self, name: str, record: ChainRecord, offset: int, now_ms: int = 0) -> None:
         """Fold a record of ``chain-blocks``.
@@ -152,6 +143,17 @@ class Engine:
         for write in self.valuing.totals.round(is_due=True):
             if write is not None:
                 self.tables.put(write)
+
+    def _recover(self) -> None:
+        for key, row in self.tables.items(ACCOUNTS):
+            self.valuing.restore(key, self.accounts.restore(key, row))
+            self.valuing.urgent.add(key)
+        for key, row in self.tables.items(WATERMARKS):
+            self.accounts.restore_watermark(key, row)
+        for key, row in self.tables.items(POSITION_STATES):
+            self.states.restore(key, row)
+        for key, row in self.tables.items(ALERTS):
+            self.valuing.alarms.restore(key, row)
 
     def _value(self, key: bytes) -> None:
         write = self.valuing.value(key, is_urgent=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from models.account_events import AccountCheckpoint, Final, RolledBack, Supported, Unsupported
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from models.account_events import AccountRecord, Transaction
     from models.chain_records import ChainRecord
+    from models.engine.deployment import EngineDeployment
     from models.engine.tables import ReadRow
     from models.symmio.markets import Market
     from models.symmio.routing import RoutedBlock
@@ -33,14 +33,6 @@ class NotConfigured(TidemarkError):
     """Blocks of a deployment came that the configuration does not name. Add its section and start the worker again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contracts:
-    """The addresses whose logs make up a deployment, in any case."""
-
-    diamond: str
-    multi_accounts: frozenset[str] = frozenset()
-
-
 class Router:
     """Routes the records of one partition of ``chain-blocks``.
 
@@ -48,12 +40,12 @@ class Router:
     looked up as of the record's own offset.
 
     Args:
-        contracts: Those of each configured deployment.
+        deployments: Those that are configured, by name.
         read: Reads the tables that the steps are written to.
     """
 
-    def __init__(self, contracts: Mapping[str, Contracts], read: ReadRow) -> None:
-        self._contracts = contracts
+    def __init__(self, deployments: Mapping[str, EngineDeployment], read: ReadRow) -> None:
+        self._deployments = deployments
         self._read = read
         self._states: dict[str, DeploymentState] = {}
 
@@ -141,8 +133,8 @@ class Router:
     def _block(self, routing: _Routing, state: DeploymentState, block: Block) -> DeploymentState:
         if not state.supported_at((routing.offset, 0)):
             return state
-        contracts = self._contracts.get(routing.name)
-        if contracts is None:
+        deployment = self._deployments.get(routing.name)
+        if deployment is None:
             # Going on would lose the block; taking it for a fact of the chain would outlive the mistake.
             msg = (
                 f"expected [deployments.{routing.name}], whose blocks are in chain-blocks, in the configuration; "
@@ -152,8 +144,8 @@ class Router:
         routed = route_block(
             block,
             offset=routing.offset,
-            diamond=contracts.diamond,
-            multi_accounts=contracts.multi_accounts,
+            diamond=deployment.diamond,
+            multi_accounts=deployment.multi_accounts,
             account_of=routing.account_of,
             begun=state.begun_before(routing.offset),
         )

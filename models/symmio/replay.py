@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from models.chain_records import Watermark
 from models.codec import decode_row
 from models.deployments import decode_deployment
-from models.engine.in_memory import Engine, EngineDeployment
-from models.engine.router import Contracts
+from models.engine.deployment import EngineDeployment
+from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS, DEPLOYMENTS, QUOTE_HISTORY
 from models.errors import BadRecord
 from models.ids import split_key
 from models.symmio.account import decode_account, decode_finished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from models.chain_records import Block
     from models.symmio.account import AccountRow
@@ -37,7 +37,7 @@ class Replay:
     """
 
     def __init__(self, diamond: str, multi_accounts: frozenset[str] = frozenset()) -> None:
-        self._engine = Engine({_NAME: EngineDeployment(Contracts(diamond, multi_accounts))})
+        self._engine = Engine({_NAME: EngineDeployment(diamond, multi_accounts)})
         self._offset = 0
 
     def fold(self, block: Block) -> None:
@@ -71,31 +71,39 @@ class Replay:
         return {quote.quote_id: (account, quote) for account, quote in self._finished()}
 
     def snapshot(self) -> dict[str, Any]:
-        """What the contract's views would answer now.
-
-        Returns:
-            ``A``: account to ``balanceInfoOfPartyA``; ``B``: party B and account, joined, to ``balanceInfoOfPartyB``;
-            ``Q``: quote id to the fields of ``getQuote`` that logs tell, the average closed price None where they do
-            not. Amounts are ints.
-        """
-        rows = self.rows
-        quotes = self.finished | {
-            quote.quote_id: (account, quote) for account, row in rows.items() for quote in row.state.quotes.values()
-        }
-        return {
-            "A": {account: _balances(row.state.balances) for account, row in rows.items()},
-            "B": {
-                party_b + account: _balances(bucket)
-                for account, row in rows.items()
-                for party_b, bucket in row.state.party_b.items()
-            },
-            "Q": {str(quote_id): _quote(*quotes[quote_id]) for quote_id in sorted(quotes)},
-        }
+        """What the contract's views would answer now, as ``views_of`` says it."""
+        return views_of(self.rows, self.finished)
 
     def _finished(self) -> Iterator[tuple[str, Quote]]:
         for key, row in self._engine.tables.items(QUOTE_HISTORY):
             account, _, _ = split_key(key)[1].partition(":")
             yield account, decode_finished(decode_row(row).body)
+
+
+def views_of(rows: Mapping[str, AccountRow], finished: Mapping[int, tuple[str, Quote]]) -> dict[str, Any]:
+    """What the contract's views would answer of accounts.
+
+    Args:
+        rows: Their rows, by address.
+        finished: The quotes that left their rows, by id, each with its account's address.
+
+    Returns:
+        ``A``: account to ``balanceInfoOfPartyA``; ``B``: party B and account, joined, to ``balanceInfoOfPartyB``;
+        ``Q``: quote id to the fields of ``getQuote`` that logs tell, the average closed price None where they do not.
+        Amounts are ints.
+    """
+    quotes = {**finished} | {
+        quote.quote_id: (account, quote) for account, row in rows.items() for quote in row.state.quotes.values()
+    }
+    return {
+        "A": {account: _balances(row.state.balances) for account, row in rows.items()},
+        "B": {
+            party_b + account: _balances(bucket)
+            for account, row in rows.items()
+            for party_b, bucket in row.state.party_b.items()
+        },
+        "Q": {str(quote_id): _quote(*quotes[quote_id]) for quote_id in sorted(quotes)},
+    }
 
 
 def _balances(balances: Balances) -> list[int]:

@@ -9,7 +9,7 @@ import prometheus_client
 
 from models.account_events import AccountCheckpoint, Transaction, Unfoldable, encode_account_record
 from models.chain_records import decode_chain_record
-from models.engine.router import Contracts, Router
+from models.engine.router import Router
 from models.errors import BadRecord
 from streams.kafka.partitions import expect_in_place, partition_of
 from streams.kafka.topics import account_events_name
@@ -38,14 +38,11 @@ class RouterAgent:
     def __init__(self, settings: Settings, rows: Rows) -> None:
         self._rows = rows
         self._events = account_events_name(settings)
-        self._contracts = {
-            name: Contracts(deployment.diamond, frozenset(deployment.multi_accounts))
-            for name, deployment in settings.deployments.items()
-        }
+        self._deployments = {name: deployment.engine for name, deployment in settings.deployments.items()}
 
     async def handle(self, part: Slice) -> None:
         """Route a slice, record by record; each deployment's row is written once, after all its outputs."""
-        router = Router(self._contracts, self._rows.reader(part.partition))
+        router = Router(self._deployments, self._rows.reader(part.partition))
         for at, record in enumerate(part):
             self._write(self._route(router, record, part), part)
             if at % _YIELD_EVERY == 0:

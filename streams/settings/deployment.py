@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt, SecretStr
 
 from models.engine.board import PriceSource
+from models.engine.deployment import EngineDeployment
 from models.ids import mark_key
 from streams.settings.funding import FundingSettings
 from streams.settings.solver import SolverSettings
@@ -50,6 +51,11 @@ class DeploymentSettings(Section):
     whitelist: WhitelistSettings = WhitelistSettings()
     ingest_key: SecretStr | None = None
     solver: SolverSettings = SolverSettings()
+
+    @property
+    def engine(self) -> EngineDeployment:
+        """What the engine is told of it."""
+        return EngineDeployment(self.diamond, frozenset(self.multi_accounts), self.position_states, self.price_sources)
 
     def price_sources(self, name: str) -> tuple[PriceSource, ...]:
         """The same as ``prices_of``, as the engine's input board is told."""

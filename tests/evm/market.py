@@ -17,7 +17,7 @@ from models.instruments import FundingTerms, Instrument, encode_instrument
 from models.money import E18
 from models.prices import Mark, encode_mark
 from models.symmio.abi import CATALOGUE
-from models.symmio.account import AccountRow, advance, encode_account
+from models.symmio.account import encode_account
 from models.symmio.markets import Market, encode_market
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.funder.funding_journal import read_journal
@@ -29,6 +29,7 @@ from tests.evm.anvil import CHAIN_ID, Anvil, Contract, key_of, running_anvil
 from tests.evm.flaky import Flaky, running_flaky
 from tests.evm.gateway import KEY, Gateway, running_gateway
 from tests.support.records import create_all
+from tests.support.symmio import Partition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -95,7 +96,7 @@ class Scene:
         self.node = node
         self.party_b = party_b
         self.quotes: list[Opened] = []
-        self._rows: dict[str, AccountRow] = {}
+        self._partition = Partition()
 
     async def open_on_chain(self, quotes: Sequence[Opened]) -> None:
         """Open quotes on the chain."""
@@ -115,9 +116,9 @@ class Scene:
         """Open quotes on the chain, and write the rows that a worker makes of the accounts as they then stand."""
         await self.open_on_chain(quotes)
         for party_a in sorted({quote.party_a for quote in quotes}):
-            self._rows[party_a] = advance(None, self._checkpoint(party_a))
+            self._partition.apply([(account_key(NAME, party_a), self._checkpoint(party_a))])
         rows: dict[tuple[str, bytes], Mapping[str, Any]] = {
-            (ACCOUNTS, account_key(NAME, party_a)): encode_account(row) for party_a, row in self._rows.items()
+            (ACCOUNTS, account_key(NAME, party_a)): encode_account(row) for party_a, row in self._partition.rows.items()
         }
         at_ms = SystemClock().now_ms()
         for symbol_id, symbol in SYMBOLS.items():
@@ -189,11 +190,11 @@ class Scene:
 
     async def folded_prices(self) -> dict[int, int]:
         """The opened price of every quote, as the tables make it of the logs."""
-        rows = dict(self._rows)
         for number, (block, log) in enumerate(await self.charges()):
             party_a = "0x" + log.data[2 + 64 + 24 : 2 + 128]
             record = Transaction((1_000 + number, log.tx_index), block, 1_700_000_000, log.tx, (log,))
-            rows[party_a] = advance(rows[party_a], record, final=-1)
+            self._partition.apply([(account_key(NAME, party_a), record)])
+        rows = self._partition.rows
         assert all(row.suspect is None for row in rows.values())
         return {quote_id: quote.opened_price for row in rows.values() for quote_id, quote in row.state.quotes.items()}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from models.symmio.replay import Replay
+from models.symmio.replay import Replay, views_of
 from tests.support.recording import (
     GOLDEN_LOGS,
     GOLDEN_STATES,
@@ -70,8 +70,7 @@ def test_a_second_recording_with_rarer_actions_folds_to_every_snapshot_too() -> 
 
 @pytest.mark.parametrize("depth", [0, 1, 12, 10_000])
 def test_rows_and_history_together_match_every_snapshot_whenever_blocks_become_final(depth: int) -> None:
-    chain, partition = Chain(diamond=_recording()["diamond"], depth=depth), Partition(depth=depth)
-    shown = Replay(_recording()["diamond"])
+    chain, partition = Chain(diamond=_recording()["diamond"], depth=depth), Partition()
     blocks = list(_blocks())
     found: list[str] = []
     for snapshot in _snapshots():
@@ -79,8 +78,7 @@ def test_rows_and_history_together_match_every_snapshot_whenever_blocks_become_f
             chain.add(blocks.pop(0))
         partition.apply(chain.records)
         chain.records.clear()
-        shown.rows, shown.finished = partition.rows, partition.finished
-        found += differences(snapshot, shown.snapshot())
+        found += differences(snapshot, views_of(partition.rows, partition.finished))
 
     assert [] == found
     assert [] == [row.suspect for row in partition.rows.values() if row.suspect]

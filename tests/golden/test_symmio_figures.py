@@ -14,7 +14,7 @@ from api.tables.deployment_totals import Totals
 from models.account_events import AccountCheckpoint
 from models.chain_records import Checkpoint, PartyBView, QuoteView
 from models.codec import encode_row
-from models.engine.board import choose_mark
+from models.engine.board import PriceSource, choose_mark
 from models.money import E18
 from models.prices import Mark, encode_mark
 from models.symmio.account import AccountRow, advance, encode_account
@@ -58,7 +58,7 @@ def tables_of(
 
     def mark_of(symbol_id: int) -> UsedMark | None:
         name = names[symbol_id]
-        return choose_mark([(f"{SOURCE}:{name}", made.get(name), _MAX_AGE_MS)], NOW_MS)
+        return choose_mark([(PriceSource(f"{SOURCE}:{name}".encode(), _MAX_AGE_MS), made.get(name))], NOW_MS)
 
     sums = Subtotals()
     for address, row in rows.items():
@@ -73,7 +73,7 @@ def tables_of(
 
 @cache
 def golden_rows(recording: Path) -> dict[int, dict[str, AccountRow]]:
-    """At some of the recorded snapshots, the accounts whose views were recorded, as the plain fold has them."""
+    """At some of the recorded snapshots, the accounts whose views were recorded, as the engine has them."""
     logs, views = read_json(recording / "logs.json.gz"), RecordedViews(recording)
     wanted = sorted(views.snapshots)[:: len(views.snapshots) // _SNAPSHOTS]
     chain, partition, found, done = Chain(diamond=logs["diamond"]), Partition(), {}, 0
@@ -84,8 +84,8 @@ def golden_rows(recording: Path) -> dict[int, dict[str, AccountRow]]:
             done += 1
         partition.apply(chain.records)
         chain.records.clear()
-        known = partition.rows.keys() & views.accounts(number).keys()
-        found[number] = {account: partition.rows[account] for account in known}
+        rows = partition.rows
+        found[number] = {account: rows[account] for account in rows.keys() & views.accounts(number).keys()}
     return found
 
 

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
-from models.account_events import AccountCheckpoint
-from models.symmio.account import advance
+from models.chain_records import Join, Joined
+from models.codec import decode_row
+from models.engine.deployment import EngineDeployment
+from models.engine.in_memory import Engine
+from models.engine.tables import ACCOUNTS
+from models.ids import split_key
+from models.symmio.account import decode_account
 from models.symmio.replay import Replay
 from streams.audit.comparison import differences
 from streams.ingest.recording import read_recorded_blocks
@@ -18,6 +24,9 @@ from tests.support.chain import RECORDING, recorded_chain, recorded_diamond
 from tests.support.contract_views import RecordedViews
 from tests.support.node import FakeNode
 
+if TYPE_CHECKING:
+    from models.chain_records import ChainRecord
+
 HEDGERS = ("0x15d34aaf54267db7d7c367839aaf71a00a2c6a65", "0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc")
 VIEWS = RecordedViews()
 
@@ -25,7 +34,7 @@ VIEWS = RecordedViews()
 @pytest.mark.parametrize("block", sorted(random.Random(11).sample(sorted(VIEWS.snapshots)[20:], 10)))
 async def test_a_join_at_any_block_and_the_later_logs_come_to_the_same_rows(block: int) -> None:
     blocks = read_recorded_blocks(RECORDING / "logs.json.gz")
-    whole, joined = Replay(recorded_diamond()), Replay(recorded_diamond())
+    whole = Replay(recorded_diamond())
     for one in blocks:
         whole.fold(one)
     accounts = sorted(VIEWS.accounts(block))
@@ -36,16 +45,21 @@ async def test_a_join_at_any_block_and_the_later_logs_come_to_the_same_rows(bloc
         assert header is not None
         views = ContractViews(recorded_diamond(), block)
         checkpoints = await read_checkpoints(node, views, header, dict.fromkeys(accounts), HEDGERS)
-    joined._begun, joined._offset = True, 2
-    for index, checkpoint in enumerate(checkpoints):
-        joined.rows[checkpoint.account] = advance(None, AccountCheckpoint((0, index), checkpoint))
-        joined._holders |= {view.quote_id: checkpoint.account for view in checkpoint.quotes}
-    for one in blocks:
-        if one.number > block:
-            joined.fold(one)
+    engine = Engine({"d": EngineDeployment(recorded_diamond())})
+    records: list[ChainRecord] = [
+        Join(block, header.hash, header.time_s, ()),
+        *checkpoints,
+        Joined(block, len(checkpoints)),
+        *(one for one in blocks if one.number > block),
+    ]
+    for offset, record in enumerate(records):
+        engine.chain("d", record, offset)
+    rows = {split_key(key)[1]: decode_row(row) for key, row in engine.tables.items(ACCOUNTS)}
+    joined = {address: decode_account(row.body, row.version) for address, row in rows.items()}
 
+    assert [] == engine.refused
     assert [] == [
         difference
         for account in accounts
-        for difference in differences(account, joined.rows[account].state, whole.rows[account].state)
+        for difference in differences(account, joined[account].state, whole.rows[account].state)
     ]

@@ -11,17 +11,19 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.account_events import AccountCheckpoint, Final, RolledBack, Transaction
+from models.account_events import AccountCheckpoint, Transaction
 from models.chain_records import Block, RawLog
 from models.codec import encode_row
+from models.engine.tables import ACCOUNTS
 from models.errors import BadRecord
+from models.ids import account_key
 from models.symmio.abi import CATALOGUE, decode_log
-from models.symmio.account import AccountRow, advance, decode_account, encode_account
+from models.symmio.account import AccountRow, decode_account, encode_account
 from models.symmio.holding import decode_holding
 from models.symmio.state import OPEN_STATUSES, PENDING_STATUSES, Quote
 from models.symmio.undo import diff, revert
 from tests.support.recording import GOLDEN_LOGS, read_json, recorded_blocks
-from tests.support.symmio import ALICE, Chain, Partition, allocate, checkpoint_of, fee_out, send_quote
+from tests.support.symmio import ALICE, NAME, Chain, Keyed, Partition, allocate, checkpoint_of, fee_out, send_quote
 
 if TYPE_CHECKING:
     from models.symmio.state import AccountState
@@ -46,7 +48,7 @@ def _diamond() -> str:
 
 
 @cache
-def _records() -> tuple[tuple[str | None, Transaction | Final | RolledBack], ...]:
+def _records() -> tuple[Keyed, ...]:
     chain = _chain()
     for block in _blocks():
         chain.add(block)
@@ -55,18 +57,22 @@ def _records() -> tuple[tuple[str | None, Transaction | Final | RolledBack], ...
 
 @cache
 def _undisturbed() -> Partition:
-    return Partition(_DEPTH).apply(_records())
+    return Partition().apply(_records())
 
 
 @cache
 def _row_history() -> tuple[AccountRow, ...]:
     """Every row that any account ever had."""
     rows: list[AccountRow] = []
-    partition = Partition(_DEPTH)
+    partition = Partition()
     for record in _records():
-        partition.apply([record])
-        if record[0] is not None:
-            rows.append(partition.rows[record[0]])
+        for stage in partition.fold([record]).stages:
+            partition.write(stage.writes)
+            rows += (
+                decode_account(orjson.loads(write.body), write.version)
+                for write in stage.writes
+                if write.table == ACCOUNTS
+            )
     return tuple(rows)
 
 
@@ -85,7 +91,7 @@ def test_a_holding_read_out_of_the_encoded_row_is_that_of_the_decoded_one() -> N
 @given(st.lists(st.tuples(st.integers(0, 2_000), st.integers(1, 400)), max_size=6))
 def test_records_delivered_again_from_any_point_leave_the_same_rows(cuts: list[tuple[int, int]]) -> None:
     """At each cut a worker goes back by some records, with the rows it has written by then."""
-    records, partition, at = _records(), Partition(_DEPTH), 0
+    records, partition, at = _records(), Partition(), 0
     for cut, back in sorted(cuts):
         end = min(max(cut, at), len(records))
         partition.apply(records[at:end])
@@ -99,23 +105,22 @@ def test_records_delivered_again_from_any_point_leave_the_same_rows(cuts: list[t
 @_bounded
 @given(st.data())
 def test_rows_lost_with_a_crash_come_about_again(data: st.DataObject) -> None:
-    """Some rows were written when the worker died, others not; all records since the last commit come again."""
+    """Of its last slice a worker wrote some stages and some rows of the next; all since the commit come again."""
     records = _records()
     committed = data.draw(st.integers(0, len(records) - 1))
     died = data.draw(st.integers(committed, min(committed + 300, len(records))))
-    partition = Partition(_DEPTH).apply(records[:committed])
-    old = dict(partition.rows)
-    partition.apply(records[committed:died])
-    written = data.draw(st.sets(st.sampled_from(sorted(partition.rows)))) if partition.rows else set()
-    partition.rows = {
-        account: row if account in written else old[account]
-        for account, row in partition.rows.items()
-        if account in written or account in old
-    }
-    partition.apply(records[committed:])
+    partition = Partition().apply(records[:committed])
+    partition.apply(records[committed:died], data.draw(st.integers(1, 60)))
+    stages = partition.fold(records[died : died + data.draw(st.integers(1, 60))]).stages
+    reached = data.draw(st.integers(0, len(stages)))
+    for stage in stages[:reached]:
+        partition.write(stage.writes)
+    if reached < len(stages):
+        partition.write(write for write in stages[reached].writes if data.draw(st.booleans()))
+    again = Partition(partition.tables).apply(records[committed:])
 
-    assert _bodies(_undisturbed().rows) == _bodies(partition.rows)
-    assert _undisturbed().finished == partition.finished
+    assert _bodies(_undisturbed().rows) == _bodies(again.rows)
+    assert _undisturbed().finished == again.finished
 
 
 def _abandoned(block: Block, seed: int) -> Block:
@@ -156,11 +161,12 @@ def test_forks_end_in_the_rows_of_the_surviving_branch(forks: list[tuple[int, li
             chain.roll_back(block.number - 1)
         chain.add(block)
 
-    partition = Partition(_DEPTH).apply(chain.records)
+    partition = Partition().apply(chain.records)
 
     expected = _undisturbed()
+    rows = expected.rows
     for account, row in partition.rows.items():
-        standing = expected.rows.get(account, AccountRow())
+        standing = rows.get(account, AccountRow())
         assert (standing.state, None, standing.block) == (row.state, row.suspect, row.block)
     assert expected.finished == partition.finished
 
@@ -179,24 +185,23 @@ def _comparable(state: AccountState) -> tuple[object, ...]:
 @given(st.integers(0, len(_blocks()) - 1))
 def test_a_checkpoint_at_any_block_and_the_later_logs_give_the_same_state(at: int) -> None:
     number = _blocks()[at].number
-    before = Partition(_DEPTH).apply(
-        (account, record)
-        for account, record in _records()
-        if isinstance(record, Transaction) and record.block <= number
+    before = Partition().apply(
+        [(key, record) for key, record in _records() if isinstance(record, Transaction) and record.block <= number]
     )
-    joined = Partition(_DEPTH)
-    for account, row in before.rows.items():
-        checkpoint = checkpoint_of(account, row, number)
-        joined.rows[account] = advance(None, AccountCheckpoint((0, -1), checkpoint))
+    joined = Partition().apply(
+        [
+            (account_key(NAME, account), AccountCheckpoint((0, -1), checkpoint_of(account, row, number)))
+            for account, row in before.rows.items()
+        ]
+    )
     joined.apply(
-        (account, record)
-        for account, record in _records()
-        if not isinstance(record, Transaction) or record.block > number
+        [(key, record) for key, record in _records() if not isinstance(record, Transaction) or record.block > number]
     )
 
+    rows = joined.rows
     for account, row in _undisturbed().rows.items():
-        assert joined.rows[account].suspect is None
-        assert _comparable(row.state) == _comparable(joined.rows[account].state)
+        assert rows[account].suspect is None
+        assert _comparable(row.state) == _comparable(rows[account].state)
 
 
 @_bounded

@@ -1,4 +1,4 @@
-"""Kills, rebalances and long sleeps in random order: every row is what the plain fold makes of the chain."""
+"""Kills, rebalances and long sleeps in random order: every row is what the engine makes of the chain."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models.codec import decode_row, row_order
-from models.engine.tables import ACCOUNTS, QUOTE_HISTORY, VALUATIONS
-from streams.kafka.topics import DEAD_LETTERS, changelog_name, create_topics, registry, topic_name
+from models.engine.tables import VALUATIONS
+from streams.kafka.topics import changelog_name, create_topics, registry
 from streams.settings import WorkerSettings
 from tests.support.broker import settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.golden import (
-    DEPLOYMENT,
-    SYMBOL,
-    golden_chain,
-    golden_deployment,
-    plain_fold,
+    CHAIN_TABLES,
+    FORKS,
+    FORKS_SYMBOL,
+    Oracle,
+    forked_chain,
+    forked_deployment,
+    refused_reasons,
     ticks,
     valuation_differences,
-    versioned,
     versions_that_went_back,
 )
 from tests.support.pipeline import (
     WorkerProcess,
     all_committed,
-    end_offset,
     feed_rows,
     records_of,
     write_chain,
@@ -121,25 +121,25 @@ async def highest_and_last(settings: Settings, table: str) -> tuple[dict[bytes, 
     return ({key: decode_row(row) for key, row in rows.items()} for rows in (highest, last))  # type: ignore[return-value]
 
 
-async def test_whatever_happens_to_two_workers_every_row_is_what_the_plain_fold_makes_of_the_chain(
+async def test_whatever_happens_to_two_workers_every_row_is_what_the_engine_makes_of_the_chain(
     kafka: str, tmp_path: Path
 ) -> None:
     settings = settings_of_a_test(
         kafka,
         tmp_path,
-        deployments=golden_deployment(),
+        deployments=forked_deployment(),
         worker=WorkerSettings(slice_records=SLICE_RECORDS, store="rocksdb"),
     )
     await create_topics(kafka, registry(settings))
-    chain, moment = golden_chain(), random.Random(4)
+    chain, moment = forked_chain(), random.Random(4)
     actions = ["kill"] * KILLS + ["rebalance"] * REBALANCES + ["sleep"] * SLEEPS
     moment.shuffle(actions)
     share = -(-len(chain) // len(actions))
     fleet = Fleet(settings)
     try:
         for at, action in enumerate(actions):
-            await write_chain(settings, DEPLOYMENT, chain[at * share : (at + 1) * share])
-            await write_ticks(settings, ticks(SYMBOL, 5, start=at * 5))
+            await write_chain(settings, FORKS, chain[at * share : (at + 1) * share])
+            await write_ticks(settings, ticks(FORKS_SYMBOL, 5, start=at * 5))
             if moment.random() < 0.5:
                 await eventually(fleet.owns_everything, 60)
             # Not waiting for anything: the random moment of what happens is what is tested.
@@ -154,14 +154,14 @@ async def test_whatever_happens_to_two_workers_every_row_is_what_the_plain_fold_
                     await fleet.sleep_past_the_session()
         await eventually(fleet.owns_everything, 60)
         await all_committed(settings, 120)
-        plain = plain_fold(chain)
+        oracle, partitions = Oracle(settings.deployments, chain), settings.topics.partitions
 
-        for table, expected in ((ACCOUNTS, plain.accounts), (QUOTE_HISTORY, plain.history)):
+        for table in CHAIN_TABLES:
             highest, last = await highest_and_last(settings, table)
-            assert expected == versioned(highest)
-            assert expected == versioned(last)
-            assert expected == versioned(await feed_rows(settings, table))
-            assert expected == versioned(await held(fleet, table))
+            assert [] == oracle.differences(table, partitions, highest)
+            assert [] == oracle.differences(table, partitions, last)
+            assert [] == oracle.differences(table, partitions, await feed_rows(settings, table))
+            assert [] == oracle.differences(table, partitions, await held(fleet, table))
 
         async def valued() -> bool:
             return [] == await valuation_differences(settings, await feed_rows(settings, VALUATIONS))
@@ -169,7 +169,7 @@ async def test_whatever_happens_to_two_workers_every_row_is_what_the_plain_fold_
         await eventually(valued, 15)
         assert await feed_rows(settings, VALUATIONS) == await held(fleet, VALUATIONS)
         assert [] == await versions_that_went_back(settings)
-        assert 0 == await end_offset(settings, topic_name(settings, DEAD_LETTERS))
+        assert oracle.refused == await refused_reasons(settings)
     finally:
         for process in fleet.workers:
             if process.process.poll() is None:

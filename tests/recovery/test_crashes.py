@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models.engine.tables import ACCOUNTS, QUOTE_HISTORY, VALUATIONS
-from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
+from models.engine.tables import VALUATIONS
+from streams.kafka.topics import create_topics, registry
 from streams.settings import WorkerSettings
 from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.golden import (
-    DEPLOYMENT,
-    SYMBOL,
-    golden_chain,
-    golden_deployment,
+    CHAIN_TABLES,
+    FORKS,
+    FORKS_SYMBOL,
+    Oracle,
+    forked_chain,
+    forked_deployment,
+    refused_reasons,
     ticks,
     valuation_differences,
-    versioned,
     versions_that_went_back,
 )
 from tests.support.pipeline import (
     WorkerProcess,
     all_committed,
-    end_offset,
     feed_rows,
     worker,
     write_chain,
@@ -36,7 +35,8 @@ from tests.support.pipeline import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from models.codec import Row
     from streams.settings import Settings
@@ -48,40 +48,22 @@ SLICE_RECORDS = 12
 pytestmark = pytest.mark.timeout(300)
 
 
-class Undisturbed(NamedTuple):
-    accounts: dict[bytes, tuple[int, dict[str, Any]]]
-    history: dict[bytes, tuple[int, dict[str, Any]]]
-
-
 @pytest.fixture(scope="module")
-def undisturbed(kafka: str) -> Iterator[Undisturbed]:
-    """What the golden run leaves behind when nothing happens to it."""
-
-    async def run(directory: Path) -> Undisturbed:
-        settings = golden_settings(kafka, directory)
-        await create_topics(kafka, registry(settings))
-        await write_chain(settings, DEPLOYMENT, golden_chain())
-        async with worker(settings) as process:
-            await process.ready()
-            await all_committed(settings)
-        return Undisturbed(
-            versioned(await feed_rows(settings, ACCOUNTS)), versioned(await feed_rows(settings, QUOTE_HISTORY))
-        )
-
-    with tempfile.TemporaryDirectory() as directory:
-        yield asyncio.run(run(Path(directory)))
+def undisturbed() -> Oracle:
+    """What the engine makes of the chain: forks, gaps, a join and finality included."""
+    return Oracle(forked_deployment(), forked_chain())
 
 
-def golden_settings(kafka: str, directory: Path, store: str = "memory") -> Settings:
+def forked_settings(kafka: str, directory: Path, store: str = "memory") -> Settings:
     return settings_of_a_test(
         kafka,
         directory,
-        deployments=golden_deployment(),
+        deployments=forked_deployment(),
         worker=WorkerSettings.model_validate({"slice_records": SLICE_RECORDS, "store": store}),
     )
 
 
-async def assert_as_undisturbed(settings: Settings, undisturbed: Undisturbed, *processes: WorkerProcess) -> None:
+async def assert_as_undisturbed(settings: Settings, undisturbed: Oracle, *processes: WorkerProcess) -> None:
     """The same rows and versions in the changelog, in a replica's feed and in the workers; sound valuations."""
     await all_committed(settings)
 
@@ -91,15 +73,14 @@ async def assert_as_undisturbed(settings: Settings, undisturbed: Undisturbed, *p
 
     # What a killed worker owned is the others' only when its session is over.
     await eventually(all_is_owned, 30)
-    accounts = await feed_rows(settings, ACCOUNTS)
-    held: dict[bytes, Row] = {}
-    for process in processes:
-        held |= await process.rows(ACCOUNTS)
+    for table in CHAIN_TABLES:
+        held: dict[bytes, Row] = {}
+        for process in processes:
+            held |= await process.rows(table)
 
-    assert undisturbed.accounts == versioned(accounts)
-    assert undisturbed.accounts == versioned(held)
-    assert undisturbed.history == versioned(await feed_rows(settings, QUOTE_HISTORY))
-    assert await end_offset(settings, topic_name(settings, DEAD_LETTERS)) == 0
+        assert [] == undisturbed.differences(table, settings.topics.partitions, await feed_rows(settings, table))
+        assert [] == undisturbed.differences(table, settings.topics.partitions, held)
+    assert undisturbed.refused == await refused_reasons(settings)
 
     async def valued() -> bool:
         return await valuation_differences(settings, await feed_rows(settings, VALUATIONS)) == []
@@ -119,20 +100,20 @@ async def assert_as_undisturbed(settings: Settings, undisturbed: Undisturbed, *p
 
 async def start(settings: Settings) -> list[Any]:
     await create_topics(settings.bootstrap, registry(settings))
-    return golden_chain()
+    return forked_chain()
 
 
 @pytest.mark.parametrize(("store", "kills"), [("memory", 20), ("rocksdb", 10)])
 async def test_killed_at_random_moments_the_tables_are_as_if_nothing_had_happened(
-    kafka: str, tmp_path: Path, undisturbed: Undisturbed, store: str, kills: int
+    kafka: str, tmp_path: Path, undisturbed: Oracle, store: str, kills: int
 ) -> None:
-    settings = golden_settings(kafka, tmp_path, store=store)
+    settings = forked_settings(kafka, tmp_path, store=store)
     chain = await start(settings)
     moment = random.Random(store)
     share = -(-len(chain) // kills)
     for at in range(kills):
-        await write_chain(settings, DEPLOYMENT, chain[at * share : (at + 1) * share])
-        await write_ticks(settings, ticks(SYMBOL, TICKS // kills, start=at * TICKS // kills))
+        await write_chain(settings, FORKS, chain[at * share : (at + 1) * share])
+        await write_ticks(settings, ticks(FORKS_SYMBOL, TICKS // kills, start=at * TICKS // kills))
         async with worker(settings, fault="slow") as process:
             await process.ready()
             # Not waiting for anything: the random moment of the kill is what is tested.
@@ -145,11 +126,11 @@ async def test_killed_at_random_moments_the_tables_are_as_if_nothing_had_happene
 
 @pytest.mark.parametrize("fault", ["exception", "too-large", "left-undone"])
 async def test_a_fault_in_the_middle_of_a_slice_ends_the_worker_and_costs_nothing(
-    kafka: str, tmp_path: Path, undisturbed: Undisturbed, fault: str
+    kafka: str, tmp_path: Path, undisturbed: Oracle, fault: str
 ) -> None:
-    settings = golden_settings(kafka, tmp_path)
-    await write_chain(settings, DEPLOYMENT, await start(settings))
-    await write_ticks(settings, ticks(SYMBOL, TICKS))
+    settings = forked_settings(kafka, tmp_path)
+    await write_chain(settings, FORKS, await start(settings))
+    await write_ticks(settings, ticks(FORKS_SYMBOL, TICKS))
     async with worker(settings, fault=fault) as process:
         assert 70 == await process.exit_code(30)
     async with worker(settings) as process:
@@ -159,11 +140,11 @@ async def test_a_fault_in_the_middle_of_a_slice_ends_the_worker_and_costs_nothin
 
 @pytest.mark.parametrize(("fault", "code"), [("slow", 0), ("hang", 75), ("spin", 75)])
 async def test_sigterm_in_the_middle_of_a_slice_ends_the_worker_in_three_seconds_and_costs_nothing(
-    kafka: str, tmp_path: Path, undisturbed: Undisturbed, fault: str, code: int
+    kafka: str, tmp_path: Path, undisturbed: Oracle, fault: str, code: int
 ) -> None:
-    settings = golden_settings(kafka, tmp_path)
-    await write_chain(settings, DEPLOYMENT, await start(settings))
-    await write_ticks(settings, ticks(SYMBOL, TICKS))
+    settings = forked_settings(kafka, tmp_path)
+    await write_chain(settings, FORKS, await start(settings))
+    await write_ticks(settings, ticks(FORKS_SYMBOL, TICKS))
     async with worker(settings, fault=fault) as process:
         await eventually(process.at_fault, 30)
         ended, seconds = await process.terminate()
@@ -176,11 +157,11 @@ async def test_sigterm_in_the_middle_of_a_slice_ends_the_worker_in_three_seconds
 
 
 async def test_two_workers_joining_and_leaving_in_the_middle_of_slices_cost_nothing(
-    kafka: str, tmp_path: Path, undisturbed: Undisturbed
+    kafka: str, tmp_path: Path, undisturbed: Oracle
 ) -> None:
-    settings = golden_settings(kafka, tmp_path)
-    await write_chain(settings, DEPLOYMENT, await start(settings))
-    await write_ticks(settings, ticks(SYMBOL, TICKS))
+    settings = forked_settings(kafka, tmp_path)
+    await write_chain(settings, FORKS, await start(settings))
+    await write_ticks(settings, ticks(FORKS_SYMBOL, TICKS))
     async with worker(settings, instance="worker-0", fault="slow") as first:
         await first.ready()
         async with worker(settings, instance="worker-1", fault="slow") as second:
@@ -196,19 +177,19 @@ async def test_two_workers_joining_and_leaving_in_the_middle_of_slices_cost_noth
 
 
 async def test_a_worker_that_slept_past_its_session_and_wakes_beside_its_successor_costs_nothing(
-    kafka: str, tmp_path: Path, undisturbed: Undisturbed
+    kafka: str, tmp_path: Path, undisturbed: Oracle
 ) -> None:
-    settings = golden_settings(kafka, tmp_path, store="rocksdb")
+    settings = forked_settings(kafka, tmp_path, store="rocksdb")
     chain = await start(settings)
-    await write_chain(settings, DEPLOYMENT, chain[: len(chain) // 2])
-    await write_ticks(settings, ticks(SYMBOL, TICKS))
+    await write_chain(settings, FORKS, chain[: len(chain) // 2])
+    await write_ticks(settings, ticks(FORKS_SYMBOL, TICKS))
     async with worker(settings, instance="worker-0", fault="slow") as sleeper:
         await eventually(sleeper.folding, 30)
         sleeper.pause()
         async with worker(settings, instance="worker-1") as successor:
             await successor.ready(60)
             await all_committed(settings)
-            await write_chain(settings, DEPLOYMENT, chain[len(chain) // 2 :])
+            await write_chain(settings, FORKS, chain[len(chain) // 2 :])
             sleeper.wake()
             await all_committed(settings)
             successor.kill()
@@ -219,34 +200,34 @@ async def test_a_worker_that_slept_past_its_session_and_wakes_beside_its_success
 
 
 async def test_a_worker_whose_loop_is_stuck_loses_its_partitions_to_another(
-    kafka: str, tmp_path: Path, undisturbed: Undisturbed
+    kafka: str, tmp_path: Path, undisturbed: Oracle
 ) -> None:
-    settings = golden_settings(kafka, tmp_path)
+    settings = forked_settings(kafka, tmp_path)
     chain = await start(settings)
     async with worker(settings, instance="worker-0", fault="spin") as stuck:
-        await write_chain(settings, DEPLOYMENT, chain)
+        await write_chain(settings, FORKS, chain)
         await eventually(stuck.at_fault, 30)
         async with worker(settings, instance="worker-1") as other:
             await other.ready(60)
-            await write_ticks(settings, ticks(SYMBOL, TICKS))
+            await write_ticks(settings, ticks(FORKS_SYMBOL, TICKS))
             await assert_as_undisturbed(settings, undisturbed, other)
             stuck.kill()
             other.kill()
 
 
 async def test_a_broker_killed_three_times_stops_the_flow_and_skips_nothing(
-    tmp_path: Path, undisturbed: Undisturbed
+    tmp_path: Path, undisturbed: Oracle
 ) -> None:
     broker = new_broker(tmp_path)
     bootstrap = broker.start()
     try:
-        settings = golden_settings(bootstrap, tmp_path)
+        settings = forked_settings(bootstrap, tmp_path)
         chain = await start(settings)
         share = -(-len(chain) // 3)
         supervised = Supervised(settings)
         for at in range(3):
-            await write_chain(settings, DEPLOYMENT, chain[at * share : (at + 1) * share])
-            await write_ticks(settings, ticks(SYMBOL, TICKS // 4, start=at * TICKS // 4))
+            await write_chain(settings, FORKS, chain[at * share : (at + 1) * share])
+            await write_ticks(settings, ticks(FORKS_SYMBOL, TICKS // 4, start=at * TICKS // 4))
             await supervised.working()
             broker.kill()
             assert bootstrap == broker.start()

@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from models.account_events import Transaction
 from models.chain_records import Block, Rollback
 from models.engine.tables import POSITION_STATES
-from models.ids import account_key
-from models.symmio.account import AccountRow, advance
-from models.symmio.chain_states import states_of
-from models.symmio.position_states import EMPTY, with_chain_states
-from models.symmio.routing import route_block
 from streams.kafka.topics import DEAD_LETTERS, POSITION_STATES_IN, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.eventually import eventually
-from tests.support.golden import DEPLOYMENT, golden_chain, golden_deployment
+from tests.support.golden import DEPLOYMENT, Oracle, golden_chain, golden_deployment
 from tests.support.pipeline import all_committed, end_offset, feed_rows, producer, worker, write_chain
 from tests.support.positions import engine_record
 
@@ -38,32 +32,6 @@ def old_chain() -> list[ChainRecord]:
         msgspec.structs.replace(record, time_s=record.time_s - LONG_AGO_S) if isinstance(record, Block) else record
         for record in golden_chain()
     ]
-
-
-def plain_states(chain: Sequence[ChainRecord], diamond: str) -> dict[bytes, list[dict[str, Any]]]:
-    """What the models alone make of a chain, newest state first."""
-    rows: dict[str, AccountRow] = {}
-    bodies: dict[bytes, Mapping[str, Any]] = {}
-    holders: dict[int, str] = {}
-    for offset, record in enumerate(chain):
-        if not isinstance(record, Block):
-            continue
-        routed = route_block(
-            record,
-            offset=offset,
-            diamond=diamond,
-            multi_accounts=frozenset(),
-            account_of=holders.get,
-            begun=bool(rows),
-        )
-        holders |= {quote_id: account for quote_id, account, _ in routed.quotes}
-        for account, transaction in routed.transactions:
-            assert isinstance(transaction, Transaction)
-            row = rows[account] = advance(rows.get(account), transaction)
-            made = states_of(DEPLOYMENT, transaction, row.state.quotes)
-            key = account_key(DEPLOYMENT, account)
-            bodies[key] = with_chain_states(bodies.get(key, EMPTY), made, fresh=False, gaps=True, now_ms=0)
-    return {key: body["states"] for key, body in bodies.items() if body["states"]}
 
 
 async def states(settings: Settings) -> dict[bytes, list[dict[str, Any]]]:
@@ -90,11 +58,12 @@ async def test_killed_workers_make_each_state_once_and_old_ones_are_never_pushed
     async with worker(mine) as process:
         await process.ready()
         await all_committed(mine)
-        expected = plain_states(chain, mine.deployments[DEPLOYMENT].diamond)
+        oracle = Oracle(mine.deployments, chain).rows(POSITION_STATES, mine.topics.partitions)
+        expected = {key: body["states"] for key, (_, body) in oracle.items()}
         found = await states(mine)
 
         assert expected.keys() == found.keys()
-        apart = {"seq"}
+        apart = {"push"}
         for key, own in expected.items():
             assert [_without(one, apart) for one in own] == [_without(one, apart) for one in found[key]]
         assert {(False, False)} == {(one["push"], "due_ms" in one) for own in found.values() for one in own}

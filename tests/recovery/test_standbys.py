@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from models.engine.tables import ACCOUNTS, QUOTE_HISTORY
 from streams.kafka.topics import create_topics, registry
 from streams.settings import WorkerSettings
 from tests.support.broker import settings_of_a_test
 from tests.support.eventually import eventually
-from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment, plain_fold, ticks, versioned
+from tests.support.golden import CHAIN_TABLES, FORKS, FORKS_SYMBOL, Oracle, forked_chain, forked_deployment, ticks
 from tests.support.pipeline import WorkerProcess, all_committed, feed_rows, write_chain, write_ticks
 
 if TYPE_CHECKING:
@@ -30,12 +29,12 @@ async def test_a_standby_that_takes_over_has_every_row(kafka: str, tmp_path: Pat
     settings = settings_of_a_test(
         kafka,
         tmp_path,
-        deployments=golden_deployment(),
+        deployments=forked_deployment(),
         worker=WorkerSettings.model_validate({"slice_records": SLICE_RECORDS, "store": store}),
     )
     everything = list(range(settings.topics.partitions))
     await create_topics(kafka, registry(settings))
-    chain, moment = golden_chain(), random.Random(store)
+    chain, moment = forked_chain(), random.Random(store)
     share = -(-len(chain) // (RUNS // 2))
     owner = WorkerProcess(settings, instance="worker-0", fault="slow", static=False)
     standby: WorkerProcess | None = None
@@ -45,8 +44,8 @@ async def test_a_standby_that_takes_over_has_every_row(kafka: str, tmp_path: Pat
             standby = WorkerProcess(settings, instance=f"worker-{run + 1}", fault="slow", static=False)
             if moment.random() < 0.5:
                 await standby.ready(60)
-            await write_chain(settings, DEPLOYMENT, chain[run * share : (run + 1) * share])
-            await write_ticks(settings, ticks(SYMBOL, 5, start=run * 5))
+            await write_chain(settings, FORKS, chain[run * share : (run + 1) * share])
+            await write_ticks(settings, ticks(FORKS_SYMBOL, 5, start=run * 5))
             # Not waiting for anything: the random moment of the kill is what is tested.
             await asyncio.sleep(moment.uniform(0, 1))
             owner.kill()
@@ -57,11 +56,11 @@ async def test_a_standby_that_takes_over_has_every_row(kafka: str, tmp_path: Pat
 
             await eventually(took_over, 60)
             await all_committed(settings)
-            plain = plain_fold(chain[: (run + 1) * share])
+            oracle, partitions = Oracle(settings.deployments, chain[: (run + 1) * share]), settings.topics.partitions
 
-            assert plain.accounts == versioned(await standby.rows(ACCOUNTS))
-            assert plain.accounts == versioned(await feed_rows(settings, ACCOUNTS))
-            assert plain.history == versioned(await standby.rows(QUOTE_HISTORY))
+            for table in CHAIN_TABLES:
+                assert [] == oracle.differences(table, partitions, await standby.rows(table))
+                assert [] == oracle.differences(table, partitions, await feed_rows(settings, table))
             owner, standby = standby, None
     finally:
         for process in (owner, standby):

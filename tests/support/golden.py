@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from models.chain_records import Block, Watermark
-from models.engine.board import choose_mark
-from models.engine.tables import ACCOUNTS, MARKETS, MARKS, VALUATIONS
-from models.ids import account_key, finished_quote_key, market_key, split_key
+from models.chain_records import decode_chain_record
+from models.codec import decode_row
+from models.engine.board import InputBoard
+from models.engine.in_memory import Engine
+from models.engine.tables import (
+    ACCOUNTS,
+    DEPLOYMENTS,
+    MARKETS,
+    MARKS,
+    POSITION_STATES,
+    QUOTE_HISTORY,
+    QUOTES,
+    VALUATIONS,
+    WATERMARKS,
+)
+from models.ids import split_key
 from models.prices import MarkTick, decode_mark
-from models.symmio.account import AccountRow, advance, decode_account, encode_account, encode_finished, settle
-from models.symmio.routing import route_block
+from models.symmio.account import decode_account
 from models.symmio.valuation import value_account
+from streams.kafka.deadletter import decode_dead_letter
+from streams.kafka.topics import CHAIN_BLOCKS, DEAD_LETTERS, topic_name
+from streams.process.clock import SystemClock
 from streams.settings import DeploymentSettings
-from tests.support.pipeline import changelog, feed_rows
+from tests.support.pipeline import changelog, feed_rows, records_of
 from tests.support.recording import GOLDEN_LOGS, read_json, recorded_chain
+from tests.support.scripted import read_script
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping
 
     from models.chain_records import ChainRecord
     from models.codec import Row
-    from models.prices import UsedMark
     from streams.settings import Settings
 
+# What follows from the chain alone.
+CHAIN_TABLES = (QUOTES, MARKETS, DEPLOYMENTS, ACCOUNTS, WATERMARKS, QUOTE_HISTORY, POSITION_STATES)
+FORKS = "forks"
+FORKS_SYMBOL = "S1USDT"
 DEPLOYMENT = "golden"
 SYMBOL = "BTCUSDT"
 _FOREVER_MS = 10**15
@@ -48,50 +65,66 @@ def golden_chain() -> list[ChainRecord]:
     return list(recorded_chain(read_json(GOLDEN_LOGS)))
 
 
-class Plain(NamedTuple):
-    """Rows of accounts and of quote-history by key, each as version and body."""
-
-    accounts: dict[bytes, tuple[int, dict[str, Any]]]
-    history: dict[bytes, tuple[int, dict[str, Any]]]
-
-
-def plain_fold(chain: Sequence[ChainRecord]) -> Plain:
-    """What the models alone make of a chain, without Kafka, record by record in one loop."""
-    rows: dict[str, AccountRow] = {}
-    history: dict[bytes, tuple[int, dict[str, Any]]] = {}
-    holders: dict[int, str] = {}
-    final, begun = -1, False
-    for offset, record in enumerate(chain):
-        match record:
-            case Block():
-                routed = route_block(
-                    record,
-                    offset=offset,
-                    diamond=read_json(GOLDEN_LOGS)["diamond"],
-                    multi_accounts=frozenset(),
-                    account_of=holders.get,
-                    begun=begun,
-                )
-                begun = routed.begun
-                holders |= {quote_id: account for quote_id, account, _ in routed.quotes}
-                for account, transaction in routed.transactions:
-                    rows[account] = advance(rows.get(account), transaction, final=final)
-            case Watermark():
-                final = record.final
-                for account, row in rows.items():
-                    rows[account], finished = settle(row, final, (offset, -1))
-                    for quote in finished:
-                        key = finished_quote_key(account_key(DEPLOYMENT, account), quote.quote_id)
-                        history[key] = (rows[account].version, _json(encode_finished(quote, rows[account])))
-            case _:
-                msg = f"expected blocks and watermarks only, found {record}"
-                raise ValueError(msg)
-    accounts = {account_key(DEPLOYMENT, name): (row.version, _json(encode_account(row))) for name, row in rows.items()}
-    return Plain(accounts, history)
+def forked_deployment() -> dict[str, DeploymentSettings]:
+    """The deployment of the script with forks; its marks never grow stale, its position states stand at once."""
+    one = read_script(FORKS).settings.deployments[FORKS]
+    kept = {"default_sources": ("binance-futures",), "default_max_age_ms": _FOREVER_MS, "position_states": "on"}
+    return {FORKS: one.model_copy(update=kept)}
 
 
-def _json(body: dict[str, Any]) -> dict[str, Any]:
-    return dict(orjson.loads(orjson.dumps(body)))
+def forked_chain() -> list[ChainRecord]:
+    """Blocks that leave the chain again, some not supported; a gap, a join, checkpoints; what is final on the way."""
+    return [decode_chain_record(step.value) for step in read_script(FORKS).steps if step.topic == CHAIN_BLOCKS]
+
+
+class Oracle:
+    """What the engine alone makes of a deployment's chain, without Kafka: every table that follows from the chain.
+
+    Rows are given and compared as version and body by key. Whether a position state is pushed depends on when it was
+    folded, so that is left out.
+    """
+
+    def __init__(self, deployments: Mapping[str, DeploymentSettings], chain: Iterable[ChainRecord]) -> None:
+        ((self._name, deployment),) = deployments.items()
+        self.engine = Engine({self._name: deployment.engine})
+        now_ms = SystemClock().now_ms()
+        for offset, record in enumerate(chain):
+            self.engine.chain(self._name, record, offset, now_ms)
+
+    @property
+    def refused(self) -> set[str]:
+        """Why records were refused; a record that is delivered again is refused again."""
+        return set(self.engine.refused)
+
+    def rows(self, table: str, partitions: int) -> dict[bytes, tuple[int, dict[str, Any]]]:
+        """What a table holds that has so many partitions."""
+        rows = {key: decode_row(value) for key, value in self.engine.tables.items(table)}
+        if table == WATERMARKS:
+            # Every partition is told the same of the chain; the engine has but one.
+            ((_, row),) = rows.items()
+            rows = {f"{self._name}:{partition}".encode(): row for partition in range(partitions)}
+        return comparable(table, rows)
+
+    def differences(self, table: str, partitions: int, found: Mapping[bytes, Row]) -> list[bytes]:
+        """Keys of a table whose row is another than the engine's, is missing, or should not be."""
+        expected, rows = self.rows(table, partitions), comparable(table, found)
+        return [key for key in expected.keys() | rows.keys() if expected.get(key) != rows.get(key)]
+
+
+def comparable(table: str, rows: Mapping[bytes, Row]) -> dict[bytes, tuple[int, dict[str, Any]]]:
+    """Rows without their terms, which tell only who wrote them, and without what depends on when they were folded."""
+    if table != POSITION_STATES:
+        return {key: (row.version, row.body) for key, row in rows.items()}
+    return {
+        key: (row.version, {**row.body, "states": [{**state, "push": None} for state in row.body["states"]]})
+        for key, row in rows.items()
+    }
+
+
+async def refused_reasons(settings: Settings) -> set[str]:
+    """Why records are on dead-letters."""
+    letters = await records_of(settings, topic_name(settings, DEAD_LETTERS))
+    return {decode_dead_letter(value).reason for _, value in letters}
 
 
 def ticks(symbol: str, count: int, *, start: int = 0) -> list[MarkTick]:
@@ -113,17 +146,17 @@ async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]
     marks = {key: decode_mark(row.body) for key, row in (await feed_rows(settings, MARKS)).items()}
     markets = await feed_rows(settings, MARKETS)
 
-    def mark_of(deployment: str, symbol_id: int) -> UsedMark | None:
-        name = markets[market_key(deployment, symbol_id)].body["name"]
-        key = f"binance-futures:{name}"
-        return choose_mark([(key, marks.get(key.encode()), _FOREVER_MS)], 0)
+    board = InputBoard(marks.get)
+    for key, row in markets.items():
+        deployment, symbol_id = split_key(key)
+        sources = settings.deployments[deployment].price_sources(row.body["name"])
+        board.put_market((deployment, int(symbol_id)), sources)
+    board.choose_all(SystemClock().now_ms())
 
     def expected(key: bytes) -> dict[str, Any]:
         row, deployment = accounts[key], split_key(key)[0]
-        account = decode_account(row.body, row.version)
-        return value_account(
-            account.holding, row.term, lambda symbol_id: mark_of(deployment, symbol_id), unsupported=False
-        ).body()
+        holding = decode_account(row.body, row.version).holding
+        return value_account(holding, row.term, partial(board.used, deployment), unsupported=False).body()
 
     return [
         key

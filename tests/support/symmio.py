@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eth_abi.abi import encode
 
-from models.account_events import Final, RolledBack, Transaction
-from models.chain_records import Block, Checkpoint, PartyBView, QuoteView, RawLog
+from models.account_events import AccountRecord, Transaction, Unsupported
+from models.chain_records import Block, Checkpoint, PartyBView, QuoteView, RawLog, Rollback, Watermark
+from models.codec import decode_row
+from models.engine.accounts import Accounts
+from models.engine.deployment import EngineDeployment
+from models.engine.due_states import DueStates
+from models.engine.router import Router
+from models.engine.tables import ACCOUNTS, QUOTE_HISTORY, WATERMARKS, MemoryTables
+from models.ids import split_key
 from models.symmio.abi import CATALOGUE
-from models.symmio.account import AccountRow, advance, settle
-from models.symmio.routing import route_block
+from models.symmio.account import AccountRow, advance, decode_account, decode_finished
 from models.symmio.state import OPEN_STATUSES, PENDING_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from models.chain_records import ChainRecord
+    from models.engine.step import Step, Write
     from models.symmio.state import Balances, Quote
+
+NAME = "main"
+Keyed = tuple[bytes, AccountRecord]
 
 DIAMOND = "0x" + "d1" * 20
 MULTI_ACCOUNT = "0x" + "a1" * 20
@@ -80,70 +90,90 @@ def allocate_b(amount: int, party_b: str = HEDGER, party_a: str = ALICE) -> RawL
     return log("BalanceChangePartyB", party_b, party_a, amount, 0)
 
 
-@dataclass
 class Chain:
-    """What a partition that holds every account makes of a chain, with finality ``depth`` blocks behind the head."""
+    """A deployment's chain-blocks, routed record by record, with finality ``depth`` blocks behind the head.
 
-    diamond: str = DIAMOND
-    multi_accounts: frozenset[str] = frozenset({MULTI_ACCOUNT})
-    depth: int = 8
-    records: list[tuple[str | None, Transaction | Final | RolledBack]] = field(default_factory=list)
-    _holders: dict[int, str] = field(default_factory=dict)
-    _offset: int = 0
-    _begun_at: int | None = None
+    ``records`` are what the router makes of it: the account-events of all partitions in one, each with its key.
+    """
+
+    def __init__(
+        self, diamond: str = DIAMOND, multi_accounts: frozenset[str] = frozenset({MULTI_ACCOUNT}), depth: int = 8
+    ) -> None:
+        self.depth = depth
+        self.records: list[Keyed] = []
+        self._tables = MemoryTables()
+        self._router = Router({NAME: EngineDeployment(diamond, multi_accounts)}, self._tables.read)
+        self._offset = 0
 
     def add(self, one: Block) -> None:
-        """Route a block, and say what is final."""
+        """A block, and what is final by then."""
         assert self.add_abandoned(one)
-        position = (self._offset - 1, -1)
-        self.records.append((None, Final(position, one.number, one.time_s, one.number - self.depth)))
+        self.say(Watermark(one.number, one.time_s, one.number - self.depth))
 
     def add_abandoned(self, one: Block) -> bool:
-        """Route a block that will be rolled back; tell whether it is supported."""
-        routed = route_block(
-            one,
-            offset=self._offset,
-            diamond=self.diamond,
-            multi_accounts=self.multi_accounts,
-            account_of=self._holders.get,
-            begun=self._begun_at is not None,
-        )
-        if routed.begun and self._begun_at is None:
-            self._begun_at = one.number
-        self._holders |= {quote_id: account for quote_id, account, _ in routed.quotes}
-        self.records += routed.transactions
-        self._offset += 2
-        return routed.unsupported is None
+        """A block that will be rolled back; tell whether it is supported."""
+        return not any(isinstance(record, Unsupported) for _, record in self.say(one))
 
     def roll_back(self, ancestor: int) -> None:
-        if self._begun_at is not None and self._begun_at > ancestor:
-            self._begun_at = None
-        self.records.append((None, RolledBack((self._offset, -1), ancestor)))
+        self.say(Rollback(ancestor, f"0x{ancestor:064x}"))
+
+    def say(self, record: ChainRecord) -> list[Keyed]:
+        """Route a record; return what it is routed to."""
+        step = self._router.apply(NAME, record, self._offset)
         self._offset += 1
+        self._tables.take(step)
+        self._tables.take(self._router.take_deployments())
+        routed = [(output.key, output.record) for stage in step.stages for output in stage.outputs]
+        self.records += routed
+        return routed
 
 
-@dataclass
 class Partition:
-    """Rows of every account, and what left them."""
+    """A partition of the accounts' tables that holds every account, and the engine that folds into it."""
 
-    depth: int = 8
-    rows: dict[str, AccountRow] = field(default_factory=dict)
-    finished: dict[int, tuple[str, Quote]] = field(default_factory=dict)
+    def __init__(self, tables: MemoryTables | None = None) -> None:
+        self.tables = tables or MemoryTables()
+        states = DueStates({}, self.tables.read)
+        self._accounts = Accounts(0, self.tables.read, lambda: self.tables.keys(ACCOUNTS), states)
+        for key, row in self.tables.items(ACCOUNTS):
+            self._accounts.restore(key, row)
+        for key, row in self.tables.items(WATERMARKS):
+            self._accounts.restore_watermark(key, row)
 
-    def apply(self, records: Iterable[tuple[str | None, Transaction | Final | RolledBack]]) -> Partition:
-        for account, record in records:
-            match record:
-                case Transaction():
-                    assert account is not None
-                    final = record.block - self.depth
-                    self.rows[account] = advance(self.rows.get(account), record, final=final)
-                case Final():
-                    for key, row in self.rows.items():
-                        self.rows[key], gone = settle(row, record.final, record.position)
-                        self.finished |= {quote.quote_id: (key, quote) for quote in gone}
-                case RolledBack():
-                    self.rows = {key: advance(row, record) for key, row in self.rows.items()}
+    def apply(self, records: Sequence[Keyed], records_a_slice: int = 25) -> Partition:
+        """Fold and write records, slice by slice."""
+        for start in range(0, len(records), records_a_slice):
+            for stage in self.fold(records[start : start + records_a_slice]).stages:
+                self.write(stage.writes)
         return self
+
+    def fold(self, records: Iterable[Keyed]) -> Step:
+        """Fold records as one slice; nothing of it is written."""
+        for key, record in records:
+            self._accounts.apply(key, record, 0)
+        return self._accounts.take()
+
+    def write(self, writes: Iterable[Write]) -> None:
+        """Write some of a step's rows."""
+        for write in writes:
+            self.tables.put(write)
+            if write.table == ACCOUNTS:
+                self._accounts.written(write.key)
+
+    @property
+    def rows(self) -> dict[str, AccountRow]:
+        """Every account's row by its address."""
+        rows = ((key, decode_row(value)) for key, value in self.tables.items(ACCOUNTS))
+        return {split_key(key)[1]: decode_account(row.body, row.version) for key, row in rows}
+
+    @property
+    def finished(self) -> dict[int, tuple[str, Quote]]:
+        """Every quote that left its row, by its id, with its account's address."""
+        found = {}
+        for key, value in self.tables.items(QUOTE_HISTORY):
+            quote = decode_finished(decode_row(value).body)
+            found[quote.quote_id] = (split_key(key)[1].partition(":")[0], quote)
+        return found
 
 
 def checkpoint_of(account: str, row: AccountRow, number: int) -> Checkpoint:
