@@ -13,7 +13,7 @@ from models.errors import TidemarkError
 from models.leases import LEASE_TTL_MS, Limit
 from models.symmio.funding_plan import Standing, charge_of, standing_of
 from streams.funding.account import AccountCharges, Route
-from streams.funding.chain import Chain
+from streams.funding.chain import PATIENCE, Chain
 from streams.funding.executor import Executor, freeze
 from streams.funding.journal import Journal, read_journal
 from streams.funding.muon import Muon
@@ -22,6 +22,8 @@ from streams.funding.sender import Sender
 from streams.funding.signer import load_signer
 from streams.funding.tables import Tables
 from streams.leases import Leases
+from streams.node.endpoints import Node
+from streams.node.rpc import HttpEndpoint
 from streams.settings import BadSettings
 from streams.topics import FUNDING, check_topics, registry, topic_name
 
@@ -46,10 +48,6 @@ class Superseded(TidemarkError):
     """Another executor took over, since this one could not say for a while that it was there. Nothing is to do."""
 
 
-class WrongChain(TidemarkError):
-    """The node is of another chain than the deployment. Check ``rpc`` and ``chain_id``."""
-
-
 async def run(settings: Settings, name: str, *, lease_ttl_ms: int = LEASE_TTL_MS) -> None:
     """Charge the funding of deployment ``name`` until cancelled.
 
@@ -61,7 +59,7 @@ async def run(settings: Settings, name: str, *, lease_ttl_ms: int = LEASE_TTL_MS
     Raises:
         BadSettings: What is needed is not configured.
         BadTopic: The topic is missing.
-        WrongChain: The node is of another chain.
+        WrongChain: Every endpoint is of another chain.
         Fenced, Superseded: Another executor took over.
     """
     deployment, funding, party_b = _configured(settings, name)
@@ -168,7 +166,7 @@ async def plan(settings: Settings, name: str) -> list[Planned]:
 
     Raises:
         BadSettings: What is needed is not configured.
-        WrongChain: The node is of another chain.
+        WrongChain: Every endpoint is of another chain.
         NodeDown: The node does not answer.
     """
     deployment, funding, party_b = _configured(settings, name)
@@ -227,19 +225,20 @@ def _configured(settings: Settings, name: str) -> tuple[DeploymentSettings, Fund
 
 @asynccontextmanager
 async def _connected(deployment: DeploymentSettings, name: str) -> AsyncIterator[Chain]:
-    urls = [url for secret in deployment.rpc if (url := secret.get_secret_value()).startswith("http")]
-    if not urls:
-        msg = f"deployments.{name}.rpc: expected an http or https endpoint, found none"
-        raise BadSettings(msg)
-    chain = Chain(urls, deployment.diamond)
-    try:
-        found = await chain.chain_id()
-        if found != deployment.chain_id:
-            msg = f"expected chain {deployment.chain_id} at the endpoints of {name}, found chain {found}"
-            raise WrongChain(msg)
+    urls = [secret.get_secret_value() for secret in deployment.rpc]
+    async with aiohttp.ClientSession() as session:
+        endpoints = [
+            HttpEndpoint(session, url, f"#{number}")
+            for number, url in enumerate(urls, start=1)
+            if url.startswith("http")
+        ]
+        if not endpoints:
+            msg = f"deployments.{name}.rpc: expected an http or https endpoint, found none"
+            raise BadSettings(msg)
+        chain = Chain(Node(name, endpoints, deployment.chain_id, PATIENCE), deployment.diamond)
+        # A node that is down, or of another chain, is found out now and not in a window.
+        await chain.pending_time_s()
         yield chain
-    finally:
-        await chain.close()
 
 
 async def _route(chain: Chain, name: str, deployment: DeploymentSettings, signer: Signer, party_b: str) -> Route:
