@@ -214,6 +214,18 @@ async def check_topics(bootstrap: str, topics: tuple[Topic, ...]) -> None:
         await admin.close()
 
 
+async def require_topic(settings: Settings, topic: str) -> None:
+    """Check that one topic of the registry is there before it is written to.
+
+    A producer would make a missing topic, of any number of partitions, where the cluster makes topics by itself.
+
+    Raises:
+        BadTopic: It is missing, or has another number of partitions.
+    """
+    name = topic_name(settings, topic)
+    await check_topics(settings.bootstrap, tuple(one for one in registry(settings) if one.name == name))
+
+
 def _expect(topics: tuple[Topic, ...], existing: dict[str, int]) -> None:
     missing = [topic.name for topic in topics if topic.name not in existing]
     if missing:

@@ -15,7 +15,7 @@ from models.symmio.funding_plan import Standing, charge_of, standing_of
 from streams.funding.account import AccountCharges, Route
 from streams.funding.chain import PATIENCE, Chain
 from streams.funding.executor import Executor, freeze
-from streams.funding.journal import Journal, read_journal
+from streams.funding.journal import opened_journal, read_journal
 from streams.funding.muon import Muon
 from streams.funding.records import Transaction
 from streams.funding.sender import Sender
@@ -25,13 +25,14 @@ from streams.leases import Leases
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
 from streams.settings import BadSettings
-from streams.topics import FUNDING, check_topics, registry, topic_name
+from streams.topics import FUNDING, require_topic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from models.symmio.funding_plan import ChainQuote, Charge
     from streams.funding.account import Progress
+    from streams.funding.journal import Journal
     from streams.funding.records import Epoch, Frozen, Record
     from streams.funding.signer import Signer
     from streams.leases import Lease
@@ -67,21 +68,18 @@ async def run(settings: Settings, name: str, *, lease_ttl_ms: int = LEASE_TTL_MS
         msg = f"deployments.{name}.funding.muon: expected the URL of a Muon gateway, found nothing"
         raise BadSettings(msg)
     signer = load_signer(name, funding, deployment.chain_id)
-    wanted = topic_name(settings, FUNDING)
-    await check_topics(settings.bootstrap, tuple(topic for topic in registry(settings) if topic.name == wanted))
+    await require_topic(settings, FUNDING)
     async with _connected(deployment, name) as chain, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
         route = await _route(chain, name, deployment, signer, party_b)
         muon = Muon(session, funding.muon.get_secret_value(), deployment)
         failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         tasks.create_task(_raise(failed))
         tables = Tables(settings, name, lambda error: _fail(failed, error))
-        journal = Journal(settings, name)
         try:
             # Who waits for its turn has read the tables when it comes.
             await tables.start()
-            async with _alone(settings, name, lease_ttl_ms, failed):
-                # From here on nobody else writes, so what is read then is all there is.
-                await journal.start()
+            # Once the journal is open nobody else writes, so what is read then is all there is.
+            async with _alone(settings, name, lease_ttl_ms, failed), opened_journal(settings, name) as journal:
                 records = [record async for record in read_journal(settings, name)]
                 await _work(
                     name,
@@ -95,7 +93,6 @@ async def run(settings: Settings, name: str, *, lease_ttl_ms: int = LEASE_TTL_MS
                     tables=tables,
                 )
         finally:
-            await journal.stop()
             await tables.stop()
 
 

@@ -17,7 +17,7 @@ from streams.feed import Feed
 from streams.ingest.accounts import find_owners
 from streams.ingest.checkpoint import read_checkpoints
 from streams.ingest.comparison import Difference, differences
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.node.connect import connected, deployment_of
 from streams.node.views import ContractViews
 from streams.topics import ACCOUNTS, CHAIN_BLOCKS, WATERMARKS, changelog_name, topic_name
@@ -133,7 +133,7 @@ async def _compare(
 async def _repair(
     settings: Settings, name: str, checkpoints: Sequence[Checkpoint], rows: Mapping[str, AccountRow], report: Report
 ) -> None:
-    async with Outlet(settings.bootstrap) as outlet:
+    async with opened_outlet(settings.bootstrap) as outlet:
         for checkpoint in checkpoints:
             touched = rows[checkpoint.account].block
             if touched > checkpoint.block:

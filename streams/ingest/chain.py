@@ -13,7 +13,7 @@ from streams.ingest.checkpoint import join
 from streams.ingest.head import Follower
 from streams.ingest.journal import Journal
 from streams.ingest.newheads import NewHeads
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.ingest.resume import read_tail
 from streams.node.connect import deployment_of, endpoints_of
 from streams.node.endpoints import Node
@@ -46,7 +46,7 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
     deployment = deployment_of(settings, name)
     bootstrap = settings.bootstrap
     heads = NewHeads(deployment.poll_interval_ms)
-    async with aiohttp.ClientSession() as session, Outlet(bootstrap) as outlet:
+    async with aiohttp.ClientSession() as session, opened_outlet(bootstrap) as outlet:
         endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
         journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))

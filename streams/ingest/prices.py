@@ -16,7 +16,7 @@ from streams.backoff import Backoff
 from streams.ingest.answers import FAILURES, fetch
 from streams.ingest.conflation import INTERVAL_MS
 from streams.ingest.instruments import InstrumentPolls
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.ingest.sink import PriceSink
 from streams.ingest.venue import VenueSocket
 from streams.settings import BadSettings
@@ -45,7 +45,7 @@ async def run(settings: Settings, name: str) -> None:
     if source is None:
         msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
         raise BadSettings(msg)
-    async with aiohttp.ClientSession() as session, Outlet(settings.bootstrap) as outlet:
+    async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
         sink = PriceSink(settings, name, outlet)
         silent_after_s = source.silent_after_ms / 1_000
         marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))

@@ -17,7 +17,7 @@ import orjson
 from models.chain import Watermark
 from models.errors import TidemarkError
 from streams.ingest.journal import Journal
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.ingest.resume import read_tail
 from streams.ingest.sink import PriceSink
 from streams.node.blocks import Header, make_blocks, read_header, read_logs
@@ -64,7 +64,7 @@ async def run(settings: Settings, directory: Path, deployment: str, *, is_paced:
     """
     bootstrap = settings.bootstrap
     logs, prices = _files(directory)
-    async with Outlet(bootstrap) as outlet:
+    async with opened_outlet(bootstrap) as outlet:
         for path in logs:
             tail = await read_tail(settings, bootstrap, deployment)
             await _play_chain(path, Journal(settings, deployment, outlet, tail))

@@ -10,7 +10,7 @@ import pytest_asyncio
 from models.chain import Block, Checkpoint, Join, Joined, Rollback, Watermark, encode_chain_record
 from streams.ingest import chain as chain_ingest
 from streams.ingest.checkpoint import NotFinal
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.settings import DeploymentSettings, Settings
 from streams.topics import CHAIN_BLOCKS, topic_name
 from tests.support.chain import recorded_chain, recorded_diamond
@@ -64,7 +64,7 @@ class World:
 
     async def put(self, *records: ChainRecord) -> None:
         assert self.settings.kafka is not None
-        async with Outlet(self.settings.kafka) as outlet:
+        async with opened_outlet(self.settings.kafka) as outlet:
             for record in records:
                 await outlet.put(topic_name(self.settings, CHAIN_BLOCKS), b"d", encode_chain_record(record))
 
