@@ -19,6 +19,7 @@ from streams.clock import now_ms
 from streams.feed import Feed
 from streams.garbage import collect_rarely
 from streams.leases import Leases
+from streams.owners import OwnerAnswers, OwnersReader
 from streams.reader import FETCH_MAX_WAIT_MS, TopicMissing
 from streams.records import Records
 from streams.settings import BadSettings
@@ -91,6 +92,7 @@ async def run(settings: Settings) -> None:
     leases = Leases(settings)
     whitelist = WhitelistReader(settings)
     records = Records(settings)
+    owners = OwnerAnswers()
     app = create_app(
         settings,
         Feeds(*followed),
@@ -99,6 +101,7 @@ async def run(settings: Settings) -> None:
         records=records,
         whitelisted=whitelist.accounts,
         is_whitelist_read=lambda: whitelist.is_ready,
+        owners=owners,
     )
     async with (
         _listening(create_admin_app(app), "admin_port", settings.api.admin_host, settings.api.admin_port),
@@ -106,7 +109,7 @@ async def run(settings: Settings) -> None:
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                for reader in (*followed, whitelist):
+                for reader in (*followed, whitelist, OwnersReader(settings, owners)):
                     tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")

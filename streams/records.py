@@ -45,6 +45,7 @@ class Records:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connecting = asyncio.Lock()
+        self._checked: set[str] = set()
         self._producer: AIOKafkaProducer | None = None
 
     async def send(self, topic: str, key: bytes, value: bytes | None) -> None:
@@ -74,7 +75,9 @@ class Records:
 
     async def _connected(self, topic: str) -> AIOKafkaProducer:
         async with self._connecting:
-            if self._producer is None:
+            if topic not in self._checked:
                 await require_topic(self._settings, topic)
+                self._checked.add(topic)
+            if self._producer is None:
                 self._producer = await start_producer(self._settings.bootstrap)
             return self._producer

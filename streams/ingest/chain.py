@@ -1,4 +1,7 @@
-"""A SYMMIO deployment's logs, from its node to ``chain-blocks``: joined or backfilled, then followed."""
+"""A SYMMIO deployment's logs, from its node to ``chain-blocks``: joined or backfilled, then followed.
+
+Whoever else wants to know something of the chain asks this process on a topic: it alone decides how its node is used.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,13 @@ from streams.ingest.head import Follower
 from streams.ingest.journal import Journal
 from streams.ingest.newheads import NewHeads
 from streams.ingest.outlet import opened_outlet
+from streams.ingest.owners import OwnerRequests, answer_owner_requests
 from streams.ingest.resume import read_tail
 from streams.node.connect import deployment_of, endpoints_of
 from streams.node.endpoints import Node
 from streams.node.rpc import Refused, WebsocketEndpoint
 from streams.node.views import NoContract
+from streams.topics import OWNERS, require_topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +44,7 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
 
     Raises:
         BadSettings: The deployment, its endpoints or Kafka are not configured.
+        BadTopic, TopicMissing: A topic is missing: run ``tidemark topics create``.
         NoContract: There is no contract at the Diamond's address or a MultiAccount's.
         TidemarkError: What cannot go on without somebody's doing: another chain, a reorganisation deeper than
             finality, a broker that does not take records.
@@ -52,6 +58,7 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
         journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
         addresses = [deployment.diamond, *deployment.multi_accounts]
         follower = Follower(node, journal, addresses, deployment.finality_depth)
+        requests = OwnerRequests(settings, name)
         listening = [
             asyncio.create_task(heads.listen(endpoint), name=f"newHeads {endpoint.label}")
             for endpoint in endpoints
@@ -59,11 +66,21 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
         ]
         try:
             await _require_contracts(node, addresses)
-            await _begin(node, journal, follower, deployment, from_state)
-            await follower.follow(heads.wait)
+            await require_topic(settings, OWNERS)
+            await requests.start()
+            async with asyncio.TaskGroup() as tasks:
+                answering = answer_owner_requests(requests, settings, deployment, node, outlet)
+                tasks.create_task(answering, name="owner requests")
+                await _begin(node, journal, follower, deployment, from_state)
+                await follower.follow(heads.wait)
+        except ExceptionGroup as group:
+            # The first failure ended the others.
+            failure = group.exceptions[0]
+            raise failure from failure.__cause__
         finally:
             for task in listening:
                 task.cancel()
+            await requests.stop()
             for endpoint in endpoints:
                 await endpoint.close()
 

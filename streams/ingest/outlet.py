@@ -45,8 +45,13 @@ class Outlet:
         self._in_flight: set[asyncio.Future[RecordMetadata]] = set()
         self._failure: BaseException | None = None
 
-    async def put(self, topic: str, key: bytes, value: bytes) -> None:
+    async def put(self, topic: str, key: bytes, value: bytes | None) -> None:
         """Accept a record; waits while too many are under way.
+
+        Args:
+            topic: Full name of a topic that exists.
+            key: Decides the partition.
+            value: The record; None takes what stands under the key off a compacted topic.
 
         Raises:
             NotAcknowledged: This or an earlier record was refused or not answered in time.

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_admin_app, create_app
+from streams.owners import OwnerAnswers
 from streams.records import NotWritten
 from streams.settings import ApiSettings, DeploymentSettings, Settings
-from streams.topics import WHITELIST
+from streams.topics import OWNER_REQUESTS, WHITELIST
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from aiohttp import web
 
+    from models.owners import SubAccountOwner
     from tests.support.feed import FakeTables
 
 ADDRESS = "0x" + "aB" * 20
@@ -56,16 +58,27 @@ class FakeInterest:
 
 
 class FakeRecords:
-    """Takes what would go to the cluster; what is written to ``whitelist`` is on the list at once."""
+    """Takes what would go to the cluster; what is written to ``whitelist`` is on the list at once.
+
+    ``asked`` are the accounts whose owner was asked for; those of ``made`` are answered at once, and None is an answer.
+    """
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes | None]] = []
         self.whitelisted: set[bytes] = set()
         self.is_down = False
+        self.asked: list[bytes] = []
+        self.made: dict[bytes, SubAccountOwner | None] = {}
+        self.owners = OwnerAnswers()
 
     async def send(self, topic: str, key: bytes, value: bytes | None) -> None:
         if self.is_down:
             raise NotWritten
+        if topic == OWNER_REQUESTS:
+            self.asked.append(key)
+            if key in self.made:
+                self.owners.take(key, self.made[key])
+            return
         self.sent.append((topic, key, value))
         if topic == WHITELIST:
             (self.whitelisted.discard if value is None else self.whitelisted.add)(key)
@@ -93,6 +106,7 @@ async def serving(
         interest or FakeInterest(),
         records=taking,
         whitelisted=taking.whitelisted,
+        owners=taking.owners,
         upnl_interval_s=upnl_interval_s,
         clock_ms=clock_ms,
     )
