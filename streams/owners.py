@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiokafka import TopicPartition
 
     from models.owners import SubAccountOwner
+    from streams.clock import Clock
     from streams.fetch.record import Record
     from streams.settings import Settings
 
@@ -57,10 +58,11 @@ class OwnersReader(TopicReader):
     Args:
         settings: Name the broker and the topic.
         answers: Are told what is read.
+        clock: As for ``TopicReader``.
     """
 
-    def __init__(self, settings: Settings, answers: OwnerAnswers) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, OWNERS), wait_ms=_WAIT_MS)
+    def __init__(self, settings: Settings, answers: OwnerAnswers, clock: Clock) -> None:
+        super().__init__(settings.bootstrap, topic_name(settings, OWNERS), clock, wait_ms=_WAIT_MS)
         self._answers = answers
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:

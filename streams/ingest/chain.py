@@ -28,18 +28,20 @@ from streams.topics import OWNERS, require_topic
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streams.clock import Clock
     from streams.ingest.tail import Tail
     from streams.settings import DeploymentSettings, Settings
 
 _log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings, name: str, *, from_state: int | None = None) -> None:
+async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | None = None) -> None:
     """Keep the deployment ``name`` in step with its chain until cancelled.
 
     Args:
         settings: Names Kafka, and the deployment with its endpoints.
         name: The deployment.
+        clock: Tells which questions of the api's replicas still wait for an answer.
         from_state: Join at this block, by checkpoints, unless the topic's final blocks are already beyond it.
 
     Raises:
@@ -58,7 +60,7 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
         journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
         addresses = [deployment.diamond, *deployment.multi_accounts]
         follower = Follower(node, journal, addresses, deployment.finality_depth)
-        requests = OwnerRequests(settings, name)
+        requests = OwnerRequests(settings, name, clock)
         listening = [
             asyncio.create_task(heads.listen(endpoint), name=f"newHeads {endpoint.label}")
             for endpoint in endpoints

@@ -11,7 +11,6 @@ from prometheus_client import Counter
 from models.errors import BadRecord, TidemarkError
 from models.ids import account_key
 from models.owners import OWNER_WAITED_FOR_S, SubAccountOwner, decode_owner_request, encode_owner
-from streams.clock import now_ms
 from streams.node.views import ContractViews
 from streams.reader import TopicReader
 from streams.topics import OWNER_REQUESTS, OWNERS, topic_name
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
+    from streams.clock import Clock
     from streams.fetch.record import Record
     from streams.ingest.outlet import Outlet
     from streams.node.endpoints import Node
@@ -47,10 +47,11 @@ class OwnerRequests(TopicReader):
     Args:
         settings: Name the broker and the topic.
         deployment: Whose accounts; requests for others are passed over.
+        clock: Tells which requests of before the start still wait for an answer.
     """
 
-    def __init__(self, settings: Settings, deployment: str) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, OWNER_REQUESTS), wait_ms=_WAIT_MS)
+    def __init__(self, settings: Settings, deployment: str, clock: Clock) -> None:
+        super().__init__(settings.bootstrap, topic_name(settings, OWNER_REQUESTS), clock, wait_ms=_WAIT_MS)
         self._deployment = deployment
         self._waiting: dict[str, None] = {}
         self._heard = asyncio.Event()
@@ -83,7 +84,7 @@ class OwnerRequests(TopicReader):
 
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         # Who asked before that does not wait any more.
-        since_ms = max(0, now_ms() - int(OWNER_WAITED_FOR_S * 1_000))
+        since_ms = max(0, self._clock.now_ms() - int(OWNER_WAITED_FOR_S * 1_000))
         found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
         begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}
         for tp, offset in begin.items():

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from models.chain import Block, Rollback, Watermark
+from streams.clock import SystemClock
 from streams.ingest import chain as chain_ingest
 from streams.ingest.head import DeepReorganisation
 from streams.node.views import NoContract
@@ -47,7 +48,7 @@ class World:
 
     @asynccontextmanager
     async def ingesting(self) -> AsyncIterator[asyncio.Task[None]]:
-        task = asyncio.create_task(chain_ingest.run(self.settings, "d"))
+        task = asyncio.create_task(chain_ingest.run(self.settings, "d", SystemClock()))
         try:
             yield task
         finally:
@@ -110,7 +111,7 @@ async def test_an_address_without_a_contract_is_an_error_that_names_it(world: Wo
     settings = world.settings.model_copy(update={"deployments": {"d": deployment}})
     with pytest.raises(NoContract, match=missing):
         async with asyncio.timeout(10):
-            await chain_ingest.run(settings, "d")
+            await chain_ingest.run(settings, "d", SystemClock())
 
 
 async def test_a_node_that_does_not_tell_code_is_followed_all_the_same(world: World) -> None:

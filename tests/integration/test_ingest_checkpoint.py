@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from models.chain import Block, Checkpoint, Join, Joined, Rollback, Watermark, encode_chain_record
+from streams.clock import SystemClock
 from streams.ingest import chain as chain_ingest
 from streams.ingest.checkpoint import NotFinal
 from streams.ingest.outlet import opened_outlet
@@ -49,7 +50,7 @@ class World:
 
     @asynccontextmanager
     async def ingesting(self, from_state: int | None = None) -> AsyncIterator[asyncio.Task[None]]:
-        task = asyncio.create_task(chain_ingest.run(self.settings, "d", from_state=from_state))
+        task = asyncio.create_task(chain_ingest.run(self.settings, "d", SystemClock(), from_state=from_state))
         try:
             yield task
         finally:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 INGEST = (
-    "import asyncio; from streams.ingest.chain import run; from streams.settings import load_settings; "
-    "asyncio.run(run(load_settings(), 'd'))"
+    "import asyncio; from streams.clock import SystemClock; from streams.ingest.chain import run; "
+    "from streams.settings import load_settings; asyncio.run(run(load_settings(), 'd', SystemClock()))"
 )
 
 

@@ -10,6 +10,7 @@ from eth_abi.abi import decode, encode
 
 from api.dialects.symmio.owners import Owners
 from models.ids import account_key
+from streams.clock import SystemClock
 from streams.ingest import chain as chain_ingest
 from streams.owners import OwnerAnswers, OwnersReader
 from streams.records import Records
@@ -35,7 +36,7 @@ class Replica:
     def __init__(self, settings: Settings) -> None:
         answers = OwnerAnswers()
         self.records = Records(settings)
-        self.reader = OwnersReader(settings, answers)
+        self.reader = OwnersReader(settings, answers, SystemClock())
         self.owners = Owners(self.records, answers)
 
 
@@ -68,7 +69,7 @@ async def test_replicas_ask_and_ingest_asks_its_node_once_and_all_hear_it(settin
             await replica.reader.start()
         # What others than ingest's deployment are asked for is none of its business, and so is what cannot be read.
         await replicas[0].records.send(OWNER_REQUESTS, account_key("other", ALICE), b"{}")
-        ingest = asyncio.create_task(chain_ingest.run(one, "d"))
+        ingest = asyncio.create_task(chain_ingest.run(one, "d", SystemClock()))
         stack.callback(ingest.cancel)
 
         async def is_answering() -> bool:

@@ -13,6 +13,7 @@ from streams.owners import OwnerAnswers
 from streams.records import NotWritten
 from streams.settings import ApiSettings, DeploymentSettings, Settings
 from streams.topics import OWNER_REQUESTS, WHITELIST
+from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -108,7 +109,7 @@ async def serving(
         whitelisted=taking.whitelisted,
         owners=taking.owners,
         upnl_interval_s=upnl_interval_s,
-        clock_ms=clock_ms,
+        clock=WallClock(clock_ms),
     )
     async with TestClient(TestServer(app)) as client:
         yield client

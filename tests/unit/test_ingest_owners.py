@@ -19,6 +19,7 @@ from models.owners import (
     encode_owner,
     encode_owner_request,
 )
+from streams.clock import SystemClock
 from streams.ingest.owners import OwnerRequests, find_sub_account_owners
 from streams.node.endpoints import Node, Patience
 from streams.node.rpc import HttpEndpoint
@@ -61,7 +62,7 @@ def fake_node() -> FakeNode:
 
 @pytest.fixture
 def requests() -> OwnerRequests:
-    return OwnerRequests(Settings(kafka="127.0.0.1:1"), "main")
+    return OwnerRequests(Settings(kafka="127.0.0.1:1"), "main", SystemClock())
 
 
 def ask(requests: OwnerRequests, *keys: str) -> None:
