@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import KafkaError
 
 from models.errors import TidemarkError
-from streams.kafka_producer import start_producer
+from streams.kafka.producer import start_producer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,8 +10,8 @@ import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
-from streams.funding.chain import Chain, Reverted
-from streams.funding.contract import charge_data
+from streams.funder.chain_view import Chain, Reverted
+from streams.funder.diamond_calls import charge_data
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
 from tests.evm.anvil import CHAIN_ID

@@ -10,12 +10,12 @@ from eth_abi.abi import decode, encode
 
 from api.dialects.symmio.owners import Owners
 from models.ids import account_key
-from streams.clock import SystemClock
-from streams.ingest import chain as chain_ingest
-from streams.owners import OwnerAnswers, OwnersReader
-from streams.records import Records
+from streams.ingest.symmio import chain_follow as chain_ingest
+from streams.kafka.single_records import Records
+from streams.kafka.topics import OWNER_REQUESTS, OWNERS
+from streams.process.clock import SystemClock
+from streams.replicas.owner_answers import OwnerAnswers, OwnersReader
 from streams.settings import DeploymentSettings
-from streams.topics import OWNER_REQUESTS, OWNERS
 from tests.support.chain import DIAMOND, Chain
 from tests.support.eventually import eventually
 from tests.support.node import FakeNode

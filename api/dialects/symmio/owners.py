@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from models.ids import account_key
 from models.owners import OWNER_WAITED_FOR_S, encode_owner_request
-from streams.records import NotWritten
-from streams.topics import OWNER_REQUESTS
+from streams.kafka.single_records import NotWritten
+from streams.kafka.topics import OWNER_REQUESTS
 
 if TYPE_CHECKING:
-    from streams.owners import OwnerAnswers
-    from streams.records import RecordSink
+    from streams.kafka.single_records import RecordSink
+    from streams.replicas.owner_answers import OwnerAnswers
 
 logger = logging.getLogger(__name__)
 
