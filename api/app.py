@@ -53,6 +53,7 @@ from api.tables.ranking import Accounts
 from api.tables.standing import Standings
 from streams.kafka.single_records import Records
 from streams.replicas.lease_holder import Leases
+from streams.replicas.owner_answers import OwnerAnswers
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def create_app(
     records: RecordSink | None = None,
     whitelisted: Collection[bytes] = frozenset(),
     is_whitelist_read: Callable[[], bool] = lambda: True,
+    owners: OwnerAnswers | None = None,
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
@@ -107,6 +109,7 @@ def create_app(
         records: Where clients' own records go; by default to the cluster, when the first one comes.
         whitelisted: Keys of the accounts that were put onto a whitelist, as they are now.
         is_whitelist_read: Whether these are all that there were at start.
+        owners: What ingest has answered of sub-accounts' owners, as it is now; by default nothing.
         upnl_interval_s: From one frame of ``upnl-ws`` to the next.
 
     Raises:
@@ -142,7 +145,7 @@ def create_app(
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
     app[CLOCK] = clock
-    live = Live(app, addresses, whitelisted, upnl_interval_s)
+    live = Live(app, addresses, whitelisted, owners or OwnerAnswers(), upnl_interval_s)
     directory = Directory(
         settings.epoch,
         tuple(settings.deployments),

@@ -9,16 +9,18 @@ from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 from typing import TYPE_CHECKING, Protocol
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from models.interest import INTEREST_EVERY_S, INTEREST_TTL_MS, Watch, encode_watch
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import INTEREST, BadTopic, check_topics, registry, topic_name
+from streams.kafka.producer import start_producer
+from streams.kafka.topics import INTEREST, BadTopic, require_topic, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
+
+    from aiokafka import AIOKafkaProducer
 
     from streams.settings import Settings
 
@@ -29,7 +31,7 @@ _RETRY_S = 1.0
 # Everything ends within 5 s of a Ctrl-C; what is not taken back by then expires.
 _STOP_WITHIN_S = 1.0
 # Well within the time to live, so that a request that is lost leaves time for another.
-_REQUEST_TIMEOUT_MS = 3_000
+_GIVEN_UP_AFTER_MS = 3_000
 # 1,800 accounts of one partition, some 2 ms of work.
 _BATCH_BYTES = 256 * 1024
 # Accounts of one partition that were left while the broker was not answering: the rest expires by itself.
@@ -236,19 +238,11 @@ async def kafka_outlet(settings: Settings) -> AsyncIterator[InterestOutlet]:
         BadTopic: There is no such topic, or it has another number of partitions.
         KafkaError: The broker cannot be reached.
     """
-    name = topic_name(settings, INTEREST)
-    # A producer makes a missing topic, of any number of partitions, where the cluster makes topics by itself.
-    await check_topics(settings.bootstrap, tuple(topic for topic in registry(settings) if topic.name == name))
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap,
-        acks=1,
-        compression_type="lz4",
-        linger_ms=0,
-        max_batch_size=_BATCH_BYTES,
-        request_timeout_ms=_REQUEST_TIMEOUT_MS,
+    await require_topic(settings, INTEREST)
+    producer = await start_producer(
+        settings.bootstrap, compression="lz4", batch_bytes=_BATCH_BYTES, given_up_after_ms=_GIVEN_UP_AFTER_MS
     )
     try:
-        await producer.start()
-        yield _KafkaOutlet(producer, name)
+        yield _KafkaOutlet(producer, topic_name(settings, INTEREST))
     finally:
         await producer.stop()
