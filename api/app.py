@@ -37,6 +37,7 @@ from api.http.keys import (
     HUB,
     IS_WHITELIST_READ,
     METRICS,
+    PRICES,
     RECORDS,
     REPLICA,
     SETTINGS,
@@ -48,6 +49,7 @@ from api.http.metrics import ApiMetrics
 from api.http.problems import errors_as_problems
 from api.rest.v1_routes import routes as rest_routes
 from api.tables.deployment_totals import Totals
+from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
 from api.tables.standing import Standings
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
     from streams.settings import Settings
 
-# What needs no token: what says nothing of accounts, and the websocket that is told in its first message.
+# Paths that need no token: they say nothing of accounts, or, as the websocket, take a token in the first message.
 _PUBLIC = {"/", "/dashboard", "/assets/{library}/{path}", "/healthz", "/readyz", "/v1/ws", *DOCUMENTS}
 
 # First parts of root paths: a deployment of that name would be shadowed by them.
@@ -103,24 +105,21 @@ def create_app(
     Args:
         settings: What is served, and to whom.
         feeds: The tables.
-        interest: Is told which accounts are watched.
+        interest: Hears which accounts are watched.
         clock: Tells how old things are, and paces what limits count.
-        leases: Without them, limits that hold over all replicas hold on this one alone.
-        records: Where clients' own records go; by default to the cluster, when the first one comes.
-        whitelisted: Keys of the accounts that were put onto a whitelist, as they are now.
-        is_whitelist_read: Whether these are all that there were at start.
-        owners: What ingest has answered of sub-accounts' owners, as it is now; by default nothing.
-        upnl_interval_s: From one frame of ``upnl-ws`` to the next.
+        leases: Count over all replicas; without them each such limit is counted on this replica alone.
+        records: Takes records that clients send; by default it writes to the cluster, from the first record on.
+        whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
+        is_whitelist_read: Whether ``whitelisted`` holds all that were put there before the start.
+        owners: What ingest has answered about owners of sub-accounts; later answers are added. By default it is empty.
+        upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
 
     Raises:
         BadSettings: No deployment is configured, or one has the name of a path of ours.
     """
     _check_deployments(settings)
-    clock_ms = clock.now_ms
-    limits = settings.api.limits
     addresses = ClientAddresses(settings.api.trusted_proxies)
-    failures = TokenBuckets(limits.failed_authentications_per_minute / 60, limits.failed_authentications_per_minute)
-    guard = Guard(authenticator_of(settings.auth, lambda: clock_ms() / 1000), failures, clock.monotonic_s)
+    guard = _guard(settings, clock)
     keyed: set[str] = set()
     app = web.Application(
         middlewares=[
@@ -131,57 +130,20 @@ def create_app(
             authentication(guard, addresses, _PUBLIC, keyed),
         ]
     )
-    app[SETTINGS] = settings
-    app[FEEDS] = feeds
-    app[STANDINGS] = Standings(feeds, settings.topics.partitions, clock_ms)
-    app[ANSWERS] = Answers(app[STANDINGS], interest)
-    app[ACCOUNTS] = Accounts(feeds)
-    app[TOTALS] = Totals(feeds)
-    app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
-    app[REPLICA] = uuid.uuid4().hex
-    app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
-    hub = app[HUB] = Hub()
-    app[CONNECTIONS] = Connections(hub, app[METRICS], settings.api.drain_s)
+    app[SETTINGS], app[FEEDS], app[CLOCK] = settings, feeds, clock
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
-    app[CLOCK] = clock
+    _provide(app, interest)
     live = Live(app, addresses, whitelisted, owners or OwnerAnswers(), upnl_interval_s)
-    directory = Directory(
-        settings.epoch,
-        tuple(settings.deployments),
-        feeds,
-        totals=app[TOTALS],
-        funding=live.board,
-        hub=hub,
-        interest=interest,
-        is_unsupported=lambda name: app[STANDINGS].open_gap(name) is not None,
-    )
+    directory = _directory(app, live, interest)
     leases = Leases(settings, clock) if leases is None else leases
-    for collector in leases.collectors:
-        app[METRICS].registry.register(collector)
-    native = NativeEndpoint(
-        settings,
-        leases=leases,
-        connections=app[CONNECTIONS],
-        hub=hub,
-        directory=directory,
-        pulse=Pulse(settings, feeds, app[SOURCES], clock_ms),
-        guard=guard,
-        addresses=addresses,
-        clock_ms=clock_ms,
-    )
-    app[METRICS].watched_accounts.set_function(
-        lambda: len({*app[ANSWERS].watched_accounts, *directory.watched_accounts})
-    )
-    app[METRICS].deliver(hub, directory)
+    _report(app, leases, directory)
+    native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
     app.on_response_prepare.append(responses.set_headers)
     app.on_shutdown.append(_drain)
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    app.add_routes(dashboard_routes())
-    app.add_routes(Webjars(DIRECTORY).routes())
     app.add_routes([web.get("/v1/ws", native.serve, allow_head=False)])
-    app.add_routes(rest_routes())
-    app.add_routes(documents_routes())
+    app.add_routes([*dashboard_routes(), *Webjars(DIRECTORY).routes(), *rest_routes(), *documents_routes()])
     add_symmio_to(app, live, keyed)
     app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready))
     return app
@@ -200,12 +162,73 @@ def create_admin_app(public: web.Application) -> web.Application:
     return app
 
 
+def _guard(settings: Settings, clock: Clock) -> Guard:
+    refused_a_minute = settings.api.limits.failed_authentications_per_minute
+    failures = TokenBuckets(refused_a_minute / 60, refused_a_minute)
+    return Guard(authenticator_of(settings.auth, lambda: clock.now_ms() / 1000), failures, clock.monotonic_s)
+
+
+def _provide(app: web.Application, interest: InterestSink) -> None:
+    """Put into the application what the handlers of several parts look things up in."""
+    settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms
+    app[STANDINGS] = Standings(feeds, settings.topics.partitions, clock_ms)
+    app[ANSWERS] = Answers(app[STANDINGS], interest)
+    app[ACCOUNTS] = Accounts(feeds)
+    app[TOTALS] = Totals(feeds)
+    app[PRICES] = MarketPrices(settings, feeds)
+    app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
+    app[REPLICA] = uuid.uuid4().hex
+    app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
+    app[HUB] = Hub()
+    app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s)
+
+
+def _directory(app: web.Application, live: Live, interest: InterestSink) -> Directory:
+    settings = app[SETTINGS]
+    return Directory(
+        settings.epoch,
+        tuple(settings.deployments),
+        app[FEEDS],
+        totals=app[TOTALS],
+        funding=live.board,
+        hub=app[HUB],
+        interest=interest,
+        is_unsupported=lambda name: app[STANDINGS].open_gap(name) is not None,
+    )
+
+
+def _native_endpoint(
+    app: web.Application, leases: Leases, directory: Directory, *, guard: Guard, addresses: ClientAddresses
+) -> NativeEndpoint:
+    settings, clock_ms = app[SETTINGS], app[CLOCK].now_ms
+    return NativeEndpoint(
+        settings,
+        leases=leases,
+        connections=app[CONNECTIONS],
+        hub=app[HUB],
+        directory=directory,
+        pulse=Pulse(settings, app[FEEDS], app[SOURCES], clock_ms),
+        guard=guard,
+        addresses=addresses,
+        clock_ms=clock_ms,
+    )
+
+
+def _report(app: web.Application, leases: Leases, directory: Directory) -> None:
+    """Have the metrics report on leases, watched accounts and what is delivered."""
+    metrics = app[METRICS]
+    for collector in leases.collectors:
+        metrics.registry.register(collector)
+    metrics.watched_accounts.set_function(lambda: len({*app[ANSWERS].watched_accounts, *directory.watched_accounts}))
+    metrics.deliver(app[HUB], directory)
+
+
 async def _drain(app: web.Application) -> None:
     await app[CONNECTIONS].drain()
 
 
 def _waking(*waits: Callable[[], Awaitable[None]]) -> Callable[[web.Application], AsyncIterator[None]]:
-    """What is told to those who asked before the tables were read."""
+    """Wait for the tables beside the application, and then answer those who asked before they were read."""
 
     async def wake(_app: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.ensure_future(wait()) for wait in waits]

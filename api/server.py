@@ -1,4 +1,4 @@
-"""The api's process: feeds from Kafka, the public and the admin port, until it is cancelled."""
+"""The api's process: it follows tables from Kafka and serves the public and the admin port, until it is cancelled."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from api.app import create_admin_app, create_app
 from api.delivery.interest_writer import InterestSender, kafka_outlet
 from api.tables.feeds import Feeds
-from models.errors import TidemarkError
-from streams.kafka.feed import Feed
-from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicMissing
-from streams.kafka.single_records import Records
-from streams.kafka.topics import (
+from models.engine.tables import (
     ALERTS,
     DEPLOYMENTS,
     INSTRUMENTS,
@@ -28,8 +24,12 @@ from streams.kafka.topics import (
     SUBTOTALS,
     VALUATIONS,
     WATERMARKS,
-    changelog_name,
 )
+from models.errors import TidemarkError
+from streams.kafka.feed import Feed
+from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicMissing
+from streams.kafka.single_records import Records
+from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
 from streams.replicas.lease_holder import Leases
 from streams.replicas.owner_answers import OwnerAnswers, OwnersReader
@@ -45,15 +45,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# In the order of ``Feeds``.
+# These are in the order of the fields of ``Feeds``.
 _TABLES = (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS, MARKETS, SUBTOTALS, INSTRUMENTS, ALERTS, POSITION_STATES)
-# Those whose rows change with the ticks. An idle feed asks its broker anew after each wait: at 50 ms eight of them are
-# 160 requests a second for nothing, and at 250 ms a row that follows close on another is that much late at the worst.
+# The rows of these change with the ticks. A feed asks its broker again after each wait, even where nothing came.
+# With 50 ms eight idle feeds would send 160 requests a second. With 250 ms a row may come that much later.
 _BUSY_TABLES = frozenset({VALUATIONS, MARKS})
 _QUIET_WAIT_MS = 250
-# Requests are answered in ms; what is not after this long is cut, so that everything ends within 5 s.
+# Requests are answered in ms. One that takes longer than this is cut, so that everything ends within 5 s.
 _SHUTDOWN_TIMEOUT_S = 1.0
-# A broker is back within seconds; asking more often only fills the log.
+# A broker is back within seconds; trying more often would only fill the log.
 _RETRY_S = 1.0
 
 
@@ -62,14 +62,14 @@ class PortTaken(TidemarkError):
 
 
 class FeedEnded(TidemarkError):
-    """A feed failed while following its changelog. The process is to be started again; it then reads anew."""
+    """A feed failed while following its changelog. Start the process again; it reads everything anew."""
 
 
 async def run(settings: Settings, clock: Clock) -> None:
     """Serve until cancelled; then feeds stop, websockets are closed, and requests finish.
 
-    Sockets are accepted at once, also while Kafka cannot be reached or a table is still being read. The workers are
-    told which accounts are watched; that is taken back when the feeds stop.
+    Sockets are accepted from the start, even while Kafka cannot be reached or a table is still being read. The workers
+    hear which accounts are watched, and when the feeds stop, that none are.
 
     Raises:
         BadSettings: ``kafka`` is not set, or no deployment is.
@@ -116,7 +116,7 @@ async def run(settings: Settings, clock: Clock) -> None:
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")
         except ExceptionGroup as group:
-            # The first failure ended the others.
+            # The first failure cancelled the other tasks, so it is the cause.
             raise group.exceptions[0] from None
         finally:
             await records.stop()

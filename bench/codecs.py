@@ -21,10 +21,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from bench.growth import processor_s
 from bench.load.rows import DEPLOYMENT, SOURCE, account_row, address, symbol
 from models.codec import encode_row
+from models.engine.tables import VALUATIONS
 from models.ids import account_key, mark_key
 from models.money import E18
-from models.symmio.valuation import UsedMark, value_account
-from streams.kafka.topics import VALUATIONS, changelog_name, create_topics, registry
+from models.prices import UsedMark
+from models.symmio.valuation import value_account
+from streams.kafka.topics import changelog_name, create_topics, registry
 from streams.settings import TopicSettings
 from tests.support.broker import new_broker, settings_of_a_test
 

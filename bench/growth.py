@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.load.rows import DEPLOYMENT, bench_deployment, lay_out, tick
+from models.engine.tables import VALUATIONS
 from models.money import E18
-from streams.kafka.topics import PRICE_TICKS, VALUATIONS, changelog_name, create_topics, registry, topic_name
+from streams.kafka.topics import PRICE_TICKS, changelog_name, create_topics, registry, topic_name
 from streams.settings import TopicSettings, WorkerSettings
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually

@@ -20,7 +20,8 @@ import click
 
 from bench.growth import processor_s, resident_mib, send_ticks
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
-from streams.kafka.topics import VALUATIONS, changelog_name, create_topics, registry
+from models.engine.tables import VALUATIONS
+from streams.kafka.topics import changelog_name, create_topics, registry
 from streams.settings import ApiSettings, TopicSettings
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually

@@ -24,9 +24,10 @@ from bench.growth import processor_s
 from bench.load.crowd import Crowd, subscribe
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
 from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares, through_the_broker
+from models.engine.tables import VALUATIONS
 from models.money import parse_e18
 from streams.kafka.feed import Feed
-from streams.kafka.topics import VALUATIONS, changelog_name, create_topics, registry
+from streams.kafka.topics import changelog_name, create_topics, registry
 from streams.process.clock import SystemClock
 from streams.process.garbage import collect_rarely
 from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings

@@ -108,6 +108,9 @@ class ExposureBook:
     def __contains__(self, key: bytes) -> bool:
         return key in self._row_of
 
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._row_of)
+
     def keys(self) -> KeysView[bytes]:
         """Every account."""
         return self._row_of.keys()

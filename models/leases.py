@@ -163,7 +163,16 @@ class Ledger:
         return sum(map(len, self._leases.values()))
 
     def claim(self, key: bytes, claim: Claim, at_ms: int) -> Verdict:
-        """Apply a claim that the broker stamped with ``at_ms``."""
+        """Apply a claim.
+
+        Args:
+            key: The limit and its owner.
+            claim: The claim.
+            at_ms: The broker's time of the record, in Unix ms.
+
+        Returns:
+            What the log says of the lease from now on.
+        """
         leases = self._holding(key, at_ms)
         name = claim.holder, claim.number
         ends_ms = self._now_ms + claim.ttl_ms
@@ -182,7 +191,12 @@ class Ledger:
         return Verdict.GRANTED if is_sure else Verdict.UNSURE
 
     def hold(self, key: bytes, hold: Hold, at_ms: int) -> list[int]:
-        """Apply a hold that the broker stamped with ``at_ms``.
+        """Apply a hold.
+
+        Args:
+            key: The limit and its owner.
+            hold: The hold.
+            at_ms: The broker's time of the record, in Unix ms.
 
         Returns:
             The numbers of leases that it names and that had ended.
@@ -202,11 +216,23 @@ class Ledger:
         return ended
 
     def release(self, key: bytes, release: Release, at_ms: int) -> None:
-        """Apply a release that the broker stamped with ``at_ms``."""
+        """Apply a release.
+
+        Args:
+            key: The limit and its owner.
+            release: The release.
+            at_ms: The broker's time of the record, in Unix ms.
+        """
         self._holding(key, at_ms).pop((release.holder, release.number), None)
 
     def units(self, key: bytes, at_ms: int, but_of: str = "") -> int:
-        """How many units of a key are leased at most, without those of one holder."""
+        """Count the units of a key that may be leased.
+
+        Args:
+            key: The limit and its owner.
+            at_ms: The time now, in Unix ms; what has ended by then does not count.
+            but_of: A holder whose leases do not count; none is left out where it is empty.
+        """
         leases = self._leases.get(key, {})
         return sum(lease.units for (holder, _), lease in leases.items() if holder != but_of and lease.ends_ms > at_ms)
 

@@ -64,6 +64,19 @@ class Mark(msgspec.Struct, frozen=True):
     offset: int
 
 
+class UsedMark(msgspec.Struct, frozen=True):
+    """The mark a market is valued at. ``key`` is ``source:symbol``, ``mark_e18`` positive, ``offset`` that of its tick.
+
+    ``event_ms`` is the venue's time. ``stale``: no source of the market has a mark within its maximum age.
+    """
+
+    key: str
+    mark_e18: int
+    event_ms: int
+    offset: int
+    stale: bool
+
+
 def encode_tick(tick: PriceTick) -> bytes:
     """Encode a tick as JSON with its ``kind``."""
     return _encoder.encode(tick)

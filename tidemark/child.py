@@ -1,4 +1,4 @@
-"""One process of the local stack: started, started again when it ends, its output in a file."""
+"""One process of the local stack: it is started, started again when it ends, and its output goes to a file."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ if TYPE_CHECKING:
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
-# What ran for so long was well: the next end counts as the first one.
+# A process that ran for this long was well, so the pause after its end is the first one again.
 _SETTLED_S = 60.0
 _LAST_BYTES = 4_096
 
 
 def started_again(times: int) -> str:
-    """Say it of a process that was, once or more."""
+    """Say how often a process was started again, which is at least once."""
     return "started again" if times == 1 else f"started again {times} times"
 
 
 class Child:
-    """Keeps ``command`` running until it is stopped; every line it prints is appended to ``log_file``.
+    """Keeps a process running until it is stopped.
 
-    One that ``finishes`` is not started again when it ended with 0.
+    Args:
+        name: What the status calls it.
+        command: The program and its arguments.
+        log_file: The file to which everything that it prints is appended.
+        environment: The process's whole environment.
+        finishes: Whether an end with exit code 0 is its proper end, after which it is not started again.
     """
 
     def __init__(
@@ -49,12 +54,12 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The running process, None between two."""
+        """The id of the running process, None while none runs."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     @property
     def state(self) -> str:
-        """Say how it is in a few words: ``running``, or with what it ended, when it starts again and what it said."""
+        """How the process is, in a few words: ``running``, or how it ended, its last line and when it starts again."""
         if self.pid is not None:
             return "running" if not self.restarts else f"running, {started_again(self.restarts)}"
         if self.exit_code is None:
@@ -79,7 +84,7 @@ class Child:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     async def keep_running(self) -> None:
-        """Start the process, and again with back-off each time it ends, until cancelled or finished."""
+        """Start the process, and again each time it ends, after growing pauses, until cancelled or finished."""
         while True:
             started_s = time.monotonic()
             await self._start()

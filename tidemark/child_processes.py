@@ -1,4 +1,4 @@
-"""Processes that end with us, and processes that somebody else left behind."""
+"""Makes processes end together with this one, and ends processes that an earlier run left behind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tied_to_us(command: list[str]) -> list[str]:
 
 
 def command_line(pid: int) -> str:
-    """Return the arguments of a running process, joined by spaces, or ``""`` where there is none or a dead one."""
+    """Return the arguments of a running process, joined by spaces; ``""`` where there is none, or a dead one."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
@@ -33,7 +33,7 @@ def command_line(pid: int) -> str:
 
 
 def wait_gone(pid: int, timeout_s: float) -> bool:
-    """Wait until a process, which need not be our child, is gone; return False if it is still there after all."""
+    """Wait until a process, which need not be our child, is gone; return False where it is still there in the end."""
     deadline = time.monotonic() + timeout_s
     while command_line(pid):
         if time.monotonic() > deadline:
@@ -43,7 +43,7 @@ def wait_gone(pid: int, timeout_s: float) -> bool:
 
 
 def stop_process(pid: int, timeout_s: float) -> None:
-    """End a process by SIGTERM, and by SIGKILL if it is still there after ``timeout_s``."""
+    """End a process by SIGTERM, and by SIGKILL where it is still there after ``timeout_s``."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(pid, sign)

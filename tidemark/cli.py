@@ -12,7 +12,7 @@ import click
 from models.errors import TidemarkError
 from streams.settings import CONFIG_VARIABLE
 
-# A wrong configuration, a missing tool, a port in use: nothing that starting again would cure.
+# A wrong configuration, a missing tool or a port in use end with this code: starting again would not help.
 EXIT_REFUSED = 2
 
 _COMMANDS = {
@@ -32,7 +32,7 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Imports a command when it is used: no command pays for what another one needs."""
+    """Imports a command's module when the command is used, so that no command waits for what another one needs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -80,7 +80,7 @@ def cli(config: Path | None) -> None:
 
 
 def main() -> None:
-    """Run the command line; what we refuse on purpose is one message and exit code 2, without a traceback."""
+    """Run the command line. An error of ours is shown as one message without a traceback, and the exit code is 2."""
     try:
         cli()
     except TidemarkError as error:

@@ -1,4 +1,4 @@
-"""The effective configuration as TOML: for people with secrets hidden, for child processes as it is."""
+"""The effective configuration as TOML: with secrets hidden for people, and with them for child processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def effective_toml(settings: Settings, *, reveal_secrets: bool = False) -> str:
-    """Write every setting as the TOML that would give it; what is not set is left out."""
+    """Write every setting that is set as TOML, from which the same settings would be read.
+
+    Args:
+        settings: The settings.
+        reveal_secrets: Whether secrets are written; else they are hidden.
+    """
     return "\n".join(_table(settings.model_dump(), (), reveal_secrets=reveal_secrets)).strip() + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The local stack's one calm status: redrawn in place on a terminal, a plain line now and then elsewhere."""
+"""The status of the local stack: a table redrawn in place on a terminal, and single lines elsewhere."""
 
 from __future__ import annotations
 
@@ -25,10 +25,16 @@ _UNKNOWN = "not known yet"
 
 
 class Display(Protocol):
-    """Where the status goes."""
+    """Shows the status to the user."""
 
     def show(self, status: Status, children: Sequence[Child], broker: str) -> None:
-        """Show the newest status."""
+        """Show the newest status.
+
+        Args:
+            status: What the processes report.
+            children: The processes.
+            broker: Where the broker is, or how it is.
+        """
 
 
 class LiveDisplay:
@@ -39,7 +45,13 @@ class LiveDisplay:
         self._urls = urls
 
     def show(self, status: Status, children: Sequence[Child], broker: str) -> None:
-        """Redraw."""
+        """Redraw the table.
+
+        Args:
+            status: What the processes report.
+            children: The processes.
+            broker: Where the broker is, or how it is.
+        """
         figures = Table.grid(padding=(0, 3))
         for name, value in _figures(status):
             figures.add_row(Text(name, style="dim"), value)
@@ -58,7 +70,7 @@ class LiveDisplay:
 
 
 class PlainDisplay:
-    """Prints the URLs once, every change of a process, and the figures every ten seconds."""
+    """Prints lines: the URLs once, every change of a process, and the figures every ten seconds."""
 
     def __init__(self, console: Console, urls: dict[str, str]) -> None:
         self._console = console
@@ -69,9 +81,15 @@ class PlainDisplay:
         self._broker = ""
 
     def show(self, status: Status, children: Sequence[Child], broker: str) -> None:
-        """Print what is new."""
+        """Print what is new.
+
+        Args:
+            status: What the processes report.
+            children: The processes.
+            broker: Where the broker is, or how it is.
+        """
         for child in children:
-            # An end that was over before anybody looked shows in the number of starts.
+            # A process that ended and was started again between two looks shows in the number of starts.
             state = child.restarts, child.pid is None and child.exit_code is not None
             if state != self._said.get(child.name, (0, False)):
                 self._said[child.name] = state
@@ -92,7 +110,7 @@ class PlainDisplay:
 
 
 def live_if_terminal(console: Console) -> AbstractContextManager[Live | None]:
-    """Context of a live display, or of None where the console is no terminal."""
+    """Make the context of a live display, or of None where the console is no terminal."""
     return _LiveOrNot(console)
 
 
@@ -109,7 +127,7 @@ class _LiveOrNot:
 
 
 def urls_of(settings: Settings) -> dict[str, str]:
-    """What to open and what to connect to."""
+    """Return what to open and what to connect to, by name."""
     api = settings.api
     host = url_host(api.host)
     return {

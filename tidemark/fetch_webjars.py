@@ -1,4 +1,4 @@
-"""The page's libraries, fetched once from Maven's repositories: ``python -m tidemark.fetch_webjars``, 1.4 MB."""
+"""Fetches the page's libraries, 1.4 MB, once from Maven's repositories: ``python -m tidemark.fetch_webjars``."""
 
 from __future__ import annotations
 

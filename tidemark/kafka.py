@@ -1,4 +1,4 @@
-"""Whether Kafka is where the configuration says, and what its client's errors are to the person who reads them."""
+"""Checks that Kafka is where the configuration says, and turns its client's errors into ones that say what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_PORT = 9_092
 _ANSWER_WITHIN_S = 5.0
-# A broker that has just been started, or fails over, answers within seconds.
+# A broker that was just started, or fails over, answers within seconds.
 _ATTEMPTS = 3
 _RETRY_S = 0.5
 
@@ -26,14 +26,14 @@ class NoBroker(TidemarkError):
 
 
 class KafkaFailed(TidemarkError):
-    """Kafka refused what was asked of it; the message says what its client said. Check the cluster."""
+    """Kafka refused a request; the message says what its client said. Check the cluster."""
 
 
 def require_broker(bootstrap: str) -> str:
     """Return ``bootstrap`` if a broker answers at one of its addresses.
 
     Raises:
-        NoBroker: None does.
+        NoBroker: No broker answers.
     """
     for attempt in range(_ATTEMPTS):
         if attempt:
@@ -45,11 +45,11 @@ def require_broker(bootstrap: str) -> str:
 
 @contextmanager
 def naming_the_broker(bootstrap: str) -> Iterator[None]:
-    """Raise errors of the Kafka client, also those within groups of nothing else, as ours that name ``bootstrap``.
+    """Raise errors of the Kafka client as ours, which name ``bootstrap``; groups of nothing but such errors too.
 
     Raises:
         NoBroker: The broker cannot be reached.
-        KafkaFailed: It refused something.
+        KafkaFailed: The broker refused a request.
     """
     try:
         yield

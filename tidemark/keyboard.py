@@ -1,4 +1,4 @@
-"""Single keys from a terminal, without waiting for Return."""
+"""Reads single keys from a terminal, without waiting for Return."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Keyboard:
-    """Context in which ``pressed`` reads keys; where stdin is no terminal none are ever pressed."""
+    """The context in which ``pressed`` reads keys; where stdin is no terminal, no key is ever pressed."""
 
     def __init__(self) -> None:
         self._before: list[Any] | None = None
@@ -32,7 +32,7 @@ class Keyboard:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
 
     def pressed(self) -> str:
-        """The key that was pressed, empty where none was."""
+        """Return the key that was pressed, ``""`` where none was."""
         if self._before is None or not select.select([sys.stdin], [], [], 0)[0]:
             return ""
         return os.read(sys.stdin.fileno(), 1).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Jars that a pom.xml names, fetched once with Maven."""
+"""Fetches the jars that a pom.xml names, once, with Maven."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FETCH_TIMEOUT_S = 600
 
 
 class MavenFailed(TidemarkError):
-    """Jars cannot be fetched: Maven is missing, or failed; the message says what to install or what Maven said."""
+    """Jars cannot be fetched. The message says that Maven must be installed, or what Maven said."""
 
 
 def has_jars(directory: Path, jars: Sequence[str]) -> bool:
@@ -31,8 +31,8 @@ def ensure_jars(pom: Path, directory: Path, jars: Sequence[str]) -> None:
 
     Args:
         pom: A pom.xml.
-        directory: Where to; what is in it is replaced.
-        jars: File names by which one knows that the jars of this version are there.
+        directory: Where the jars are put; what is in it is replaced.
+        jars: Names of files that are there only where the jars of this version are.
 
     Raises:
         MavenFailed: Maven is missing or failed.
@@ -47,7 +47,7 @@ def ensure_jars(pom: Path, directory: Path, jars: Sequence[str]) -> None:
         )
         raise MavenFailed(msg)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    # Two runs may fetch at once: each into a directory of its own, which then takes the final name in one step.
+    # Two runs may fetch at once. Each fetches into a directory of its own, which is then renamed in one step.
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix="fetching-") as scratch:
         fetched = Path(scratch).resolve() / directory.name
         command = [maven, "-q", "-B", "-f", str(pom), _GOAL, f"-DoutputDirectory={fetched}", "-DincludeScope=runtime"]

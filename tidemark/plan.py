@@ -1,4 +1,4 @@
-"""What the local stack runs for a configuration: effective settings and the command of each process."""
+"""What the local stack runs for a configuration: the effective settings, and the command of each process."""
 
 from __future__ import annotations
 
@@ -26,14 +26,19 @@ class BadRecording(TidemarkError):
 
 
 def with_demo(settings: Settings, said: str) -> Settings:
-    """Point the settings at the simulator that ``said`` this line of JSON on its start.
+    """Return settings that follow the simulator.
 
-    Its market is a source of its own: what it invents is never taken for a price of the venue it speaks like.
+    The simulator's market is a source of its own name, so that its prices are never taken for those of the venue whose
+    protocol it speaks.
+
+    Args:
+        settings: The settings.
+        said: The line of JSON that the simulator printed when it started.
     """
     urls: dict[str, Any] = json.loads(said)
     rpc = urls["rpc"] if isinstance(urls["rpc"], list) else [urls["rpc"]]
     deployment = DeploymentSettings.model_validate(
-        # No engine speaks of its positions: what the chain does is said at once.
+        # The simulator has no engine that says position states, so the chain's are published at once.
         {**urls["deployment"], "rpc": rpc, "default_sources": _both_forms(DEMO), "position_states": "on"}
     )
     source = SourceSettings(websocket=urls["websocket"], rest=urls["rest"])
@@ -44,10 +49,11 @@ def with_demo(settings: Settings, said: str) -> Settings:
 def with_recording(settings: Settings, directory: Path) -> tuple[Settings, str]:
     """Return settings that have the deployment whose logs ``directory`` holds, and that deployment's name.
 
-    It is priced by the recorded frames alone, under the symbols its markets have at the configured sources.
+    The deployment is priced by the recorded frames alone, under the symbols that its markets have at the configured
+    sources.
 
     Raises:
-        BadRecording: There is no raw log file, or it does not say of what Diamond it is.
+        BadRecording: There is no raw log file, or it does not say which Diamond it is of.
     """
     logs = directory / "symmio" / "logs.json.gz"
     try:
@@ -65,12 +71,12 @@ def with_recording(settings: Settings, directory: Path) -> tuple[Settings, str]:
 
 
 def _topics_apart(settings: Settings, name: str) -> dict[str, Any]:
-    """Topics of their own: a worker that is later given other deployments would not know the blocks of these."""
+    """Give topics of their own to these deployments, whose blocks a worker of other deployments would not know."""
     return {"topics": settings.topics.model_copy(update={"prefix": f"{settings.topics.prefix}{name}-"})}
 
 
 def _as_recorded(deployment: DeploymentSettings) -> DeploymentSettings:
-    """Look for every price under the same symbol among the recorded frames."""
+    """Have every price looked for under the same symbol among the recorded frames."""
     mark, book = _both_forms(RECORDED_SOURCE)
     markets = {
         name: tuple(ref.model_copy(update={"source": book if ref.source.endswith("-book") else mark}) for ref in refs)
@@ -80,12 +86,12 @@ def _as_recorded(deployment: DeploymentSettings) -> DeploymentSettings:
 
 
 def _both_forms(source: str) -> tuple[str, str]:
-    """What a source's marks and its books are written as."""
+    """Return the names under which a source's marks and its books are written."""
     return source, f"{source}-book"
 
 
 def with_local_defaults(settings: Settings, bootstrap: str) -> Settings:
-    """Fill in what a local stack needs: the cluster, a price source, ports that nobody listens on, a full path."""
+    """Fill in what a local stack needs: the cluster, a price source, free ports, and the full path of its data."""
     worker, api = settings.worker, settings.api
     return settings.model_copy(
         update={
@@ -105,7 +111,16 @@ def with_local_defaults(settings: Settings, bootstrap: str) -> Settings:
 
 
 def commands(settings: Settings, recording: Path | None, recorded_deployment: str | None) -> dict[str, list[str]]:
-    """Name and command of each process, in the order of the data's way backwards: readers before writers."""
+    """List the command of each process, readers before writers, so that nothing waits for who reads it.
+
+    Args:
+        settings: The effective settings.
+        recording: The directory of recordings to play; None where chains and venues are followed.
+        recorded_deployment: The deployment whose logs those are.
+
+    Returns:
+        Commands by the names of the processes.
+    """
     wanted = {"api": ["api"], "worker": ["worker"]}
     if recording is not None and recorded_deployment is not None:
         wanted[RECORDED] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]
@@ -116,7 +131,7 @@ def commands(settings: Settings, recording: Path | None, recorded_deployment: st
 
 
 def demo_command(data_dir: Path) -> list[str]:
-    """Command of the simulator of a chain and a market."""
+    """Return the command of the simulator."""
     directory = data_dir.resolve() / "demo"
     return [
         sys.executable,
@@ -130,6 +145,6 @@ def demo_command(data_dir: Path) -> list[str]:
 
 
 def child_environment(environment: Mapping[str, str], config: Path) -> dict[str, str]:
-    """The environment of a process that takes all its settings from ``config``."""
+    """Return the environment of a process that takes all its settings from ``config``."""
     kept = {name: value for name, value in environment.items() if not name.startswith("TIDEMARK_")}
     return {**kept, "TIDEMARK_CONFIG": str(config), "PYTHONUNBUFFERED": "1"}

@@ -1,4 +1,4 @@
-"""Free TCP ports of this machine."""
+"""Finds free TCP ports of this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 from models.errors import TidemarkError
 
-# A host name may stand for an address of a kind this machine has switched off.
+# A host name may resolve to an address of a family that this machine has switched off.
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _ATTEMPTS = 20
 
@@ -17,7 +17,7 @@ class NoSuchHost(TidemarkError):
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now, at every address of ``host``.
+    """Whether a server could listen on ``port`` now, at every address of ``host``.
 
     Raises:
         NoSuchHost: ``host`` is no name or address of this machine.
@@ -26,13 +26,13 @@ def is_free(host: str, port: int) -> bool:
 
 
 def any_free_port(host: str) -> int:
-    """Return a port that nobody listens on.
+    """Return a port of ``host`` that is free.
 
     Raises:
         NoSuchHost: ``host`` is no name or address of this machine.
     """
     for _ in range(_ATTEMPTS):
-        # Of several addresses the first chooses; another one may have somebody there.
+        # The first of several addresses chooses the port, which may be taken at another address.
         port = _bound_port(host, 0)
         if port is not None:
             return port
@@ -41,7 +41,7 @@ def any_free_port(host: str) -> int:
 
 
 def free_port(host: str, wanted: int | None) -> int:
-    """Return ``wanted`` if nobody listens there, else another port.
+    """Return ``wanted`` if it is free, else another free port.
 
     Raises:
         NoSuchHost: ``host`` is no name or address of this machine.
@@ -50,18 +50,18 @@ def free_port(host: str, wanted: int | None) -> int:
 
 
 def url_host(host: str) -> str:
-    """Return ``host`` as URLs have it: an IPv6 address in brackets."""
+    """Return ``host`` as it stands in URLs: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def _bound_port(host: str, port: int) -> int | None:
-    """Bind every address of ``host`` to one port for a moment; return the port, None where somebody is there."""
+    """Bind every address of ``host`` to one port for a moment, and return the port; None where it is taken."""
     bound = None
     for family, address in _addresses(host):
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family is socket.AF_INET6:
-                # As asyncio does it, so that :: and 0.0.0.0 can be listened on side by side.
+                # asyncio sets this too, so that :: and 0.0.0.0 can be listened on side by side.
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             try:
                 probe.bind((address, bound or port))

@@ -1,4 +1,4 @@
-"""Run one of the long-lived processes: log lines, signals and the end."""
+"""Runs one of the long-lived processes: it sets up logs and signals, and ends the process properly."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _log = logging.getLogger(__name__)
 
 
 def log_to_stderr() -> None:
-    """Send log lines of INFO and above to stderr, and those of the Kafka client from WARNING on."""
+    """Write log lines of INFO and above to stderr, of the Kafka client only from WARNING on."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    # It warns of every client that asks for a subprotocol of somebody else's.
+    # aiohttp warns of every client that asks for a subprotocol it does not know.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
@@ -33,7 +33,7 @@ def serve_metrics(settings: IngestSettings) -> None:
     """Serve ``/metrics`` of this process.
 
     Raises:
-        BadSettings: Somebody else listens on the admin port.
+        BadSettings: The admin port is taken.
     """
     try:
         server, _ = prometheus_client.start_http_server(settings.admin_port, settings.admin_host)
@@ -44,7 +44,7 @@ def serve_metrics(settings: IngestSettings) -> None:
 
 
 def run_until_stopped(process: Coroutine[object, object, None]) -> None:
-    """Run ``process`` until it ends; SIGTERM and SIGINT cancel it, which is then a proper end."""
+    """Run ``process`` until it ends; SIGTERM and SIGINT cancel it, and then it has ended properly."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, suppress(asyncio.CancelledError):
         runner.run(_cancelled_by_signals(process))
 

@@ -1,4 +1,4 @@
-"""What the local stack is doing, read from its processes' own admin ports."""
+"""The state of the local stack, read from the admin ports of its processes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _RATES = {
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One look at the stack; None is what could not be read. Rates are per second since the look before.
+    """The state of the stack at one moment. None stands for what could not be read.
 
-    ``unsupported`` are the deployments whose figures are unknown because of logs this version does not support.
+    ``unsupported`` are the deployments whose figures are unknown because of logs this version does not support. Rates
+    are per second, since the reading before.
     """
 
     worker_ready: bool = False
@@ -44,7 +45,7 @@ Samples = dict[str, float]
 
 
 class StatusReader:
-    """Reads the admin ports of a worker and an api, and remembers the counters for the next look's rates."""
+    """Reads the admin ports of a worker and an api, and remembers their counters for the rates of the next reading."""
 
     def __init__(self, settings: Settings) -> None:
         worker, api = settings.worker, settings.api
@@ -55,7 +56,7 @@ class StatusReader:
         self._at_s = 0.0
 
     async def read(self, session: aiohttp.ClientSession) -> Status:
-        """Look once; what does not answer is left unknown."""
+        """Read the state once; what does not answer is left unknown."""
         worker = await _worker_status(session, f"{self._worker}/status")
         api = await _samples(session, f"{self._api_admin}/metrics")
         age_ms, lag = worker.get("oldest_mark_age_ms"), worker.get("lag_records")
@@ -78,7 +79,7 @@ class StatusReader:
         passed_s, self._at_s = now_s - self._at_s, now_s
         counters = {name: samples[name] for name in _RATES if name in samples}
         before, self._counters = self._counters, counters
-        # A counter that is lower than before belongs to a process that was started again.
+        # A counter that is lower than before is that of a process that was started again.
         return {
             _RATES[name]: max(0.0, value - before[name]) / passed_s
             for name, value in counters.items()
@@ -87,7 +88,7 @@ class StatusReader:
 
 
 async def _worker_status(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
-    """What the worker says of itself; empty while nobody answers."""
+    """Read the worker's own status; empty where it does not answer."""
     try:
         async with session.get(url, timeout=_TIMEOUT) as response:
             said: dict[str, Any] = await response.json()
@@ -97,7 +98,7 @@ async def _worker_status(session: aiohttp.ClientSession, url: str) -> dict[str, 
 
 
 async def _samples(session: aiohttp.ClientSession, url: str) -> Samples:
-    """Each metric's sum over its labels; empty while nobody answers."""
+    """Read each metric's sum over its labels; empty where the process does not answer."""
     try:
         async with session.get(url, timeout=_TIMEOUT) as response:
             text = await response.text()

@@ -35,12 +35,12 @@ _POLL_S = 2.0
 _REDRAW_S = 0.25
 _TOTALS_INTERVAL_MS = 500
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
-# Heads of both tables, totals and the lines around them; the rest of the terminal is accounts and markets.
+# Lines for the tables' heads, the totals and their margins; the rest of the terminal is for accounts and markets.
 _FRAME_LINES = 15
 _MARKETS_MAX = 8
 _ACCOUNTS_MAX = 200
 _PLAIN_LINES = 40
-# No heartbeat for so long, where one is promised every 5 s.
+# The figures count as late after this long without a heartbeat; one is promised every 5 s.
 _SILENT_S = 12.0
 _LATE_MS = 5_000
 _NEAR_BPS = 500
@@ -49,12 +49,12 @@ _GAIN, _LOSS, _WARN, _FAINT = "bright_blue", "dark_orange", "yellow", "dim"
 
 
 class NoAnswer(TidemarkError):
-    """The api does not answer as one does. Start ``tidemark api`` or ``tidemark up``, or give its ``--url``."""
+    """Nothing answers, or not an api. Start ``tidemark api`` or ``tidemark up``, or give its ``--url``."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What is known of the api. ``failure`` says why the newest look failed; what stands is then older."""
+    """What is known of the api. ``failure`` says why the newest request failed; the rest is then older."""
 
     url: str
     sort: str
@@ -70,8 +70,13 @@ class Seen:
 async def look(session: aiohttp.ClientSession, seen: Seen, accounts: int) -> None:
     """Ask REST once for everything.
 
+    Args:
+        session: Has the reader's token.
+        seen: What is known so far; it is replaced.
+        accounts: How many accounts to ask for, 1 to 1,000.
+
     Raises:
-        NoAnswer: It does not answer, or refuses.
+        NoAnswer: The api does not answer, or refuses.
     """
     sort = {"sort": _SORT_NAMES[seen.sort], "direction": SORTS[seen.sort]}
     status, found, markets, totals = await asyncio.gather(
@@ -89,6 +94,12 @@ async def look(session: aiohttp.ClientSession, seen: Seen, accounts: int) -> Non
 async def show_once(console: Console, url: str, sort: str, token: str | None) -> None:
     """Print everything once.
 
+    Args:
+        console: Where to.
+        url: The api's address.
+        sort: A name of ``SORTS``.
+        token: A reader's token; None where the api needs none.
+
     Raises:
         NoAnswer: The api does not answer, or refuses.
     """
@@ -101,8 +112,15 @@ async def show_once(console: Console, url: str, sort: str, token: str | None) ->
 async def show(console: Console, url: str, sort: str, token: str | None, keyboard: Keyboard) -> None:
     """Redraw everything in place until q is pressed.
 
+    Args:
+        console: Where to.
+        url: The api's address.
+        sort: A name of ``SORTS``, by which accounts are ordered at first.
+        token: A reader's token; None where the api needs none.
+        keyboard: Where keys are read.
+
     Raises:
-        NoAnswer: The api does not answer at the start, or refuses; later on that is shown, and it is asked again.
+        NoAnswer: The api does not answer at the start, or refuses. Later on a failure is shown.
     """
     seen = Seen(url.rstrip("/"), sort)
     async with _session(token) as session:
@@ -114,13 +132,9 @@ async def show(console: Console, url: str, sort: str, token: str | None, keyboar
             ]
             try:
                 while (key := keyboard.pressed()) != "q":
-                    if key in _KEYS and _KEYS[key] != seen.sort:
-                        seen.sort, seen.accounts = _KEYS[key], []
-                        await _look_again(session, seen, console)
+                    await _sort_by(key, session, seen, console)
                     live.update(screen(seen, console.height), refresh=True)
-                    for task in tasks:
-                        if task.done():
-                            task.result()
+                    _raise_failure_of(tasks)
                     await asyncio.sleep(_REDRAW_S)
             finally:
                 for task in tasks:
@@ -129,7 +143,7 @@ async def show(console: Console, url: str, sort: str, token: str | None, keyboar
 
 
 def screen(seen: Seen, lines: int) -> RenderableType:
-    """Everything, cut to so many lines."""
+    """Render everything, cut to so many lines."""
     markets = sorted(seen.markets, key=_staleness, reverse=True)
     shown = max(3, lines - _FRAME_LINES - len(seen.totals) - min(len(markets), _MARKETS_MAX))
     return Group(
@@ -143,9 +157,12 @@ def screen(seen: Seen, lines: int) -> RenderableType:
 
 
 def money(text: str | None, *, signed: bool = False, digits: int = 2) -> Text:
-    """A decimal text for show: grouped, its digits cut and not rounded; None is said to be unknown.
+    """Show a decimal text: its digits are grouped, and those left out are cut and not rounded.
 
-    ``signed`` ones have a sign and a shape as well as a colour.
+    Args:
+        text: The decimal text; None is shown as unknown.
+        signed: Whether it is shown with a sign and a shape as well as a colour.
+        digits: How many decimals are shown, at least 0.
     """
     if text is None:
         return Text("unknown", style=f"{_FAINT} italic")
@@ -188,6 +205,20 @@ async def _look_again(session: aiohttp.ClientSession, seen: Seen, console: Conso
         seen.failure = str(error)
 
 
+async def _sort_by(key: str, session: aiohttp.ClientSession, seen: Seen, console: Console) -> None:
+    """Where a key stands for another order of accounts, ask for them in that order."""
+    sort = _KEYS.get(key, seen.sort)
+    if sort != seen.sort:
+        seen.sort, seen.accounts = sort, []
+        await _look_again(session, seen, console)
+
+
+def _raise_failure_of(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.done():
+            task.result()
+
+
 async def _poll(session: aiohttp.ClientSession, seen: Seen, console: Console) -> None:
     while True:
         await asyncio.sleep(_POLL_S)
@@ -195,7 +226,7 @@ async def _poll(session: aiohttp.ClientSession, seen: Seen, console: Console) ->
 
 
 async def _listen(session: aiohttp.ClientSession, seen: Seen, token: str | None) -> None:
-    """Follow the totals, which move faster than REST is asked, and the heartbeats."""
+    """Follow the heartbeats, and the totals, which change more often than REST is asked."""
     model = Model()
     wanted = {"totals": list(seen.status["deployments"])}
     url = f"{seen.url.replace('http', 'ws', 1)}/v1/ws"

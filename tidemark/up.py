@@ -1,4 +1,4 @@
-"""The whole stack on one machine: broker, topics and one child process for each part, until told to stop."""
+"""The whole stack on one machine: a broker, topics, and a child process for each part, until it is stopped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
-# Together with what the broker needs this stays below the 5 s in which everything is to be gone.
+# Together with the time that the broker needs, this stays below the 5 s in which everything must have ended.
 _CHILD_STOP_S = 3.2
 _BROKER_STOP_S = 1.5
 _DEMO_START_S = 30.0
@@ -46,7 +46,7 @@ _BROKER_AGAIN_S = 1.0
 
 
 class AlreadyUp(TidemarkError):
-    """Another ``tidemark up`` works in this data directory. Stop that one, or set another ``data_dir``."""
+    """Another ``tidemark up`` runs in this data directory. Stop that one, or set another ``data_dir``."""
 
 
 class DemoFailed(TidemarkError):
@@ -56,8 +56,12 @@ class DemoFailed(TidemarkError):
 def run(settings: Settings, recording: Path | None) -> None:
     """Run the local stack until SIGINT or SIGTERM.
 
+    Args:
+        settings: The settings.
+        recording: The directory of recordings to play; None where chains and venues are followed.
+
     Raises:
-        TidemarkError: It cannot be started: what is missing and what to do is in the message.
+        TidemarkError: It cannot be started; the message says what is missing and what to do.
     """
     deployment = None
     if recording is not None:
@@ -73,7 +77,7 @@ def run(settings: Settings, recording: Path | None) -> None:
             console.print(f"starting the broker{fetches} …", highlight=False)
             broker = Broker(data_dir / "broker", settings.broker.jars, settings.broker.port)
         try:
-            # Started here, not in the loop: a process is tied to the main thread, and so to this process's life.
+            # It is started here and not in the loop, since the kernel ends it together with the thread that started it.
             bootstrap = broker.start() if broker is not None else require_broker(settings.bootstrap)
             stack = _Stack(settings, bootstrap, broker, console)
             if recording is not None and deployment is not None:
@@ -142,14 +146,14 @@ class _Stack:
     async def _start_demo(self, tasks: asyncio.TaskGroup) -> str:
         """Start the simulator and return the line of JSON in which it says its addresses."""
         log = self._logs / "demo.log"
-        # The line of this start is looked for, not that of an earlier one.
+        # Only what this start printed is read, not what an earlier one did.
         log.unlink(missing_ok=True)
         self._start(tasks, "demo", demo_command(self._settings.data_dir))
         try:
             async with asyncio.timeout(_DEMO_START_S):
                 while True:
                     said = log.read_text().split("\n") if log.exists() else []
-                    # The last piece has no line end yet.
+                    # The last piece may be the beginning of a line.
                     if line := next((line for line in said[:-1] if line.startswith("{")), None):
                         return line
                     await asyncio.sleep(0.05)
@@ -158,7 +162,7 @@ class _Stack:
             raise DemoFailed(msg) from error
 
     def _write_config(self) -> None:
-        # It holds endpoints with their keys: nobody else may read it.
+        # The file holds endpoints with their keys, so only this user may read it.
         self._config.touch(mode=0o600)
         self._config.write_text(effective_toml(self._settings, reveal_secrets=True))
 

@@ -1,4 +1,4 @@
-"""What ``tidemark watch`` says: keys of one channel as they change, followed over the api's websocket."""
+"""What ``tidemark watch`` shows: keys of one channel as they change, followed over the api's websocket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from api.dialects.native.client import Held, Message
 
-# Of each channel, what a line has room for.
+# The figures of each channel for which a line has room.
 _SHOWN = {
     "account": ("status", "upnl", "notional", "equity", "distance_bps", "open_positions", "liquidatable"),
     "valuations": ("status", "upnl", "notional", "equity", "distance_bps", "open_positions", "liquidatable"),
@@ -34,23 +34,37 @@ _LATE_MS = 5_000
 
 
 class WatchRefused(TidemarkError):
-    """The api does not do what it was asked to. The message says what it expects instead."""
+    """The api refuses what it was asked for. The message says what it expects instead."""
 
 
 class Output(Protocol):
-    """Where everything that comes is said."""
+    """Shows all that comes to the user."""
 
     def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
-        """A key has changed; ``held`` is what stands now."""
+        """Show the newest state of a key.
+
+        Args:
+            message: The message that brought it.
+            watched: The channel and the key.
+            held: The state.
+        """
 
     def message(self, message: Message) -> None:
-        """Anything else."""
+        """Show any other message."""
 
 
 async def watch(
     url: str, channel: str, keys: Iterable[str], *, interval_ms: int, token: str | None, output: Output
 ) -> None:
     """Follow keys until cancelled, over restarts and lost connections.
+
+    Args:
+        url: The api's address.
+        channel: The channel's name.
+        keys: Keys of the channel.
+        interval_ms: The shortest time between two messages of one key, 0 to 60,000 ms.
+        token: A reader's token; None where the api needs none.
+        output: Where everything that comes is shown.
 
     Raises:
         WatchRefused: The api refuses a key or the token.
@@ -75,7 +89,7 @@ async def watch(
 
 
 class JsonLines:
-    """A line of JSON for each message; a ``state`` holds the whole of what stands.
+    """Writes a line of JSON for each message; a ``state`` holds the whole state of a key.
 
     Args:
         write: Takes a line without its end.
@@ -85,22 +99,28 @@ class JsonLines:
         self._write = write
 
     def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
-        """The state, whatever of it is new."""
+        """Write the whole state, however little of it is new.
+
+        Args:
+            message: The message that brought it.
+            watched: The channel and the key.
+            held: The state.
+        """
         del message
         channel, key = watched
         said = {"type": "state", "channel": channel, "key": key, "epoch": held.epoch, "seq": held.seq}
         self.message({**said, "data": held.data})
 
     def message(self, message: Message) -> None:
-        """The message as it came."""
+        """Write the message as it came."""
         self._write(orjson.dumps(message).decode())
 
 
 class PlainLines:
-    """A line for each change, what is new in bold, and for what a person should know of the connection.
+    """Prints a line for each change, and one for what a person should know of the connection.
 
     Args:
-        console: Where to.
+        console: Where lines are printed.
         now_ms: Our own time, in Unix ms.
     """
 
@@ -110,7 +130,13 @@ class PlainLines:
         self._warnings: list[str] | None = None
 
     def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
-        """What stands, in short."""
+        """Print the figures that a line has room for, in bold where they are new.
+
+        Args:
+            message: The message that brought the state.
+            watched: The channel and the key.
+            held: The state.
+        """
         channel, key = watched
         line = Text(key)
         for name in _SHOWN[channel]:
@@ -122,10 +148,10 @@ class PlainLines:
         self._print(line)
 
     def message(self, message: Message) -> None:
-        """What is worth a line; an answer that all is well is not."""
+        """Print what is worth a line, which an answer that all is well is not."""
         match message["type"]:
             case "hello":
-                # A warning that still holds is said again on a new connection.
+                # A warning that still holds is printed again on a new connection.
                 self._warnings = None
                 self._print(Text(f"connected, epoch {message['epoch']}", style="dim"))
             case "heartbeat":
@@ -158,7 +184,7 @@ class PlainLines:
 
 
 def _warnings(heartbeat: Mapping[str, Any]) -> Iterable[str]:
-    """Why what is shown may be old; without numbers that change each time."""
+    """Say why what is shown may be old, without numbers that change each time."""
     if not heartbeat["is_ready"]:
         yield "the tables are still being read"
     elif heartbeat["lag_ms"] > _LATE_MS:

@@ -1,4 +1,4 @@
-"""Which client a request comes from, through proxies, and what of an address limits go by."""
+"""The address that a request comes from, seen through proxies, and the part of it that limits are counted by."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 Address = IPv4Address | IPv6Address
 
-# What one customer is given of IPv6; within it an address costs nothing.
+# A provider gives a customer a network of this size; further addresses within it cost that customer nothing.
 _IPV6_PREFIX_BITS = 64
 
 
 class ClientAddresses:
-    """Tells the address of a client from its peer's and from what proxies say.
+    """Finds the address of a client from the connection's other end and from what trusted proxies say.
 
     Args:
-        trusted_proxies: Networks whose word is taken.
+        trusted_proxies: Networks of proxies whose ``X-Forwarded-For`` is believed.
     """
 
     def __init__(self, trusted_proxies: Iterable[str]) -> None:
         self._trusted = [ip_network(network) for network in trusted_proxies]
 
     def of(self, peer: str | None, forwarded_for: Sequence[str]) -> Address | None:
-        """The nearest address that is no trusted proxy's, or, where the proxies say no more, the farthest of theirs.
+        """Find the nearest address that is not a trusted proxy's; where all are, the farthest one.
 
-        What stands to the left of it anybody may have written.
+        Addresses to the left of it may have been written by anybody.
 
         Args:
             peer: The address the connection comes from.
@@ -49,7 +49,7 @@ class ClientAddresses:
         return client
 
     def limit_key_of(self, request: web.BaseRequest) -> str:
-        """What the limits of the request's client go by."""
+        """Find the key that limits on the request's client are counted by."""
         return limit_key(self.of(request.remote, request.headers.getall("X-Forwarded-For", ())))
 
     def _is_trusted(self, address: Address) -> bool:
@@ -57,7 +57,7 @@ class ClientAddresses:
 
 
 def limit_key(address: Address | None) -> str:
-    """What clients that share a limit have in common: an IPv4 address, or the first 64 bits of an IPv6 one."""
+    """Find what clients that share a limit have in common: an IPv4 address, or the first 64 bits of an IPv6 address."""
     match address:
         case IPv6Address():
             return str(IPv6Network((address.packed, _IPV6_PREFIX_BITS), strict=False))
@@ -68,7 +68,7 @@ def limit_key(address: Address | None) -> str:
 
 
 def _parse(text: str) -> Address | None:
-    """An address; some proxies write its port behind it. One of IPv4 that is written as IPv6 is one of IPv4."""
+    """Read an address. Some proxies write a port behind it, and some write an IPv4 address in the form of IPv6."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

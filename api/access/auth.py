@@ -1,4 +1,4 @@
-"""Tokens in requests: taken from the ``Authorization`` header and never from a URL, refused, counted."""
+"""The tokens of requests: read from the ``Authorization`` header only, checked, and counted where they are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from api.access.limits import TokenBuckets
     from api.access.tokens import Authenticator
 
-# A URL stays in logs, histories and referrers; who learns to put a token there leaves it behind everywhere.
+# URLs stay in logs, histories and referrers, and a token in one would too: it is refused before it becomes a habit.
 _NAMES_OF_TOKENS = {"token", "access_token", "accesstoken", "auth_token", "id_token", "jwt", "bearer", "authorization"}
 _NOTHING = "expected a token as Authorization: Bearer …, found none"
 _ANOTHER_FORM = "expected one header Authorization: Bearer …, found another form"
@@ -36,13 +36,13 @@ class TooManyFailures(TidemarkError):
 
 
 class Guard:
-    """Checks the tokens of all clients, and counts those that it refuses by where they come from.
+    """Checks the tokens of all clients, and counts refused ones by the address they come from.
 
-    A token that is good is let in whatever came from its address before: a neighbour must not be able to lock it out.
+    A good token is accepted however many bad ones came from its address: a neighbour must not be able to lock it out.
 
     Args:
-        authenticator: Checks a token; None: reading is open, and everybody may read everything.
-        failures: How many tokens from one address are refused as tokens, before they are refused as too many.
+        authenticator: Checks a token; None where reading is open, and everybody may read everything.
+        failures: How many refused tokens an address may send before the answer is that there were too many.
         clock_s: A clock that does not go back, in s.
     """
 
@@ -59,11 +59,15 @@ class Guard:
         return self._authenticator is None
 
     def authenticate(self, token: str, client: str) -> Principal:
-        """Tell who a token is of, which came from ``client``, the key of its address in limits.
+        """Find out whose token it is.
+
+        Args:
+            token: The token.
+            client: The key of the client's address in limits.
 
         Raises:
-            NotAuthenticated: It is refused.
-            TooManyFailures: It is refused, as others from there were.
+            NotAuthenticated: The token is refused.
+            TooManyFailures: The token is refused, and too many others from that address were.
         """
         if self._authenticator is None:
             return ANYONE
@@ -79,16 +83,17 @@ class Guard:
 def authentication(
     guard: Guard, addresses: ClientAddresses, public: Collection[str], keyed: Collection[str] = frozenset()
 ) -> Middleware:
-    """A middleware that lets no request through without knowing who may read what, but for those of ``public`` paths.
+    """Make the middleware that finds out who sends a request, and refuses a request that has no good token.
 
-    It answers 400 to a token in a URL, 401 to a missing or refused one, and 429 to too many of these. A token that
-    comes to a public path is looked at all the same.
+    It answers 400 to a token in a URL, 401 to a missing or refused one, and 429 to too many refused ones. A token that
+    comes to a public path is checked too.
 
     Args:
         guard: Checks tokens.
         addresses: Tell where a request comes from.
         public: Paths of routes as they were added, such as ``/v1/ws``, that need no token.
-        keyed: Paths whose ``Authorization`` is for somebody else: for a check of their own, or for a solver's engine.
+        keyed: Paths whose ``Authorization`` is not a reader's token: they check a key of their own, or the solver's
+            engine does.
     """
 
     @web.middleware
@@ -108,12 +113,12 @@ def authentication(
 
 
 def principal_of(request: web.Request) -> Principal:
-    """Who a request is from, on a path that needs to know."""
+    """Return who a request is from, on a path where that is known."""
     return request[_PRINCIPAL]
 
 
 def known_principal_of(request: web.Request) -> Principal | None:
-    """Who a request is from; None where it came without a token to a public path, while reading is not open."""
+    """Return who a request is from; None where it came without a token to a public path and reading is not open."""
     return request.get(_PRINCIPAL)
 
 
@@ -144,7 +149,7 @@ def _principal(guard: Guard, token: str, client: str) -> Principal:
 
 
 def _unauthorized(text: str, code: str) -> web.HTTPUnauthorized:
-    # RFC 6750, 3: a code only where there was a token.
+    # RFC 6750, section 3: an error code is given only where there was a token.
     challenge = f'Bearer realm="tidemark", error="{code}"' if code else 'Bearer realm="tidemark"'
     return web.HTTPUnauthorized(text=text, headers={"WWW-Authenticate": challenge})
 

@@ -1,4 +1,4 @@
-"""A connection's place among all those of its user, on whichever replica they are."""
+"""A connection's place under the limit on its user's connections, which holds over all replicas."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ USER_CONNECTIONS = "connections"
 
 
 class UserPlace:
-    """Taken once the user is known, and given back when the connection ends.
+    """A place that is taken once the user is known, and given back when the connection ends.
 
-    A connection is served while the log decides, for some milliseconds: there is nothing that it must not see.
+    The log takes some ms to decide. Meanwhile the connection is served: it would see nothing that it must not see.
 
     Args:
-        leases: Hold it.
-        limit: How many there are for each user.
-        on_refused: Called in the loop, at most once, where there is none, or none any more: the connection is to end.
+        leases: Hold the place.
+        limit: How many places each user has.
+        on_refused: Called in the loop, at most once, where there is no place, or the place is lost: the connection must
+            then end.
     """
 
     __slots__ = ("_lease", "_leases", "_limit", "_on_refused", "_taking")
@@ -35,12 +36,12 @@ class UserPlace:
         self._lease: Lease | None = None
 
     def take(self, subject: str) -> None:
-        """Take a place of the user; a second time changes nothing. Who has no name has no limit of their own."""
+        """Take a place of the user; a second call changes nothing. A user without a name has no limit."""
         if subject and self._taking is None:
             self._taking = asyncio.create_task(self._take(subject), name="place of a user")
 
     def leave(self) -> None:
-        """Give it back, or take it no longer."""
+        """Give the place back, or stop taking it."""
         if self._taking is not None:
             self._taking.cancel()
         if self._lease is not None:

@@ -1,4 +1,4 @@
-"""Whose pages may open a websocket: browsers let any page try, and say whose it is."""
+"""Whose pages may open a websocket. Browsers let any page try, and send the page's origin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ANY = "*"
 
 
 def is_origin_allowed(origin: str | None, allowed: Collection[str]) -> bool:
-    """Whether a page of ``origin`` may; what sends no ``Origin`` is no browser, and may.
+    """Whether a page of ``origin`` may open a websocket; a client that sends no ``Origin`` is not a browser, and may.
 
     Args:
         origin: The header as it came.

@@ -1,4 +1,4 @@
-"""Who a token says its bearer is, and which accounts that one may read."""
+"""Tokens: who their bearer is, and which accounts the bearer may read."""
 
 from __future__ import annotations
 
@@ -18,55 +18,55 @@ if TYPE_CHECKING:
 
     from streams.settings import AuthSettings, TokenKeySettings
 
-# A token with 100 accounts has 7,000 characters; what a proxy lets through in a header is 8 KiB as well.
+# A token with 100 accounts has 7,000 characters. Proxies let headers of up to 8 KiB through.
 TOKEN_MAX_CHARACTERS = 8_192
-# Hosts' clocks differ by less than this, or the difference deserves to be seen.
+# The clocks of hosts differ by less than this, and where they do not, that should be noticed.
 LEEWAY_S = 5
-# A name that goes into limits and logs.
+# The subject goes into limits and logs.
 _SUBJECT_MAX_CHARACTERS = 128
-# RFC 7518, 3.2: a key of the hash's size or more.
+# RFC 7518, section 3.2: a key must be at least as long as the hash.
 _SECRET_MIN_BYTES = 32
-# Past the year 9999 a number is no time.
+# A number beyond the year 9999 is not a time.
 _TIME_MAX_S = 253_402_300_800
 _ALL = "*"
 _SCOPE = re.compile(r"\*|[a-z0-9][a-z0-9-]*:(\*|0x[0-9a-f]{40})")
 
 
 class NotAuthenticated(TidemarkError):
-    """A token is refused. The message is for its bearer and tells nothing of keys; get another token."""
+    """A token is refused. The message is for its bearer and says nothing of keys; get another token."""
 
 
 class BadScope(TidemarkError):
-    """A scope is none. Write DEPLOYMENT:0x…, DEPLOYMENT:* or *."""
+    """A text is not a scope. Write DEPLOYMENT:0x…, DEPLOYMENT:* or *."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who may read the accounts of ``scopes`` until ``expires_s``, in Unix s; None: for ever."""
+    """Somebody who may read the accounts of ``scopes`` until ``expires_s``, in Unix s, or for ever where it is None."""
 
     subject: str
     scopes: frozenset[str]
     expires_s: int | None
 
     def may_read(self, key: str) -> bool:
-        """Whether an account, ``deployment:0x…``, is in scope; case does not matter."""
+        """Whether an account, given by its key in any case, is in scope."""
         account = key.lower()
         return account in self.scopes or self.may_read_all_of(account.partition(":")[0])
 
     def may_read_all_of(self, deployment: str) -> bool:
-        """Whether all accounts of a deployment are in scope, and so sums over them."""
+        """Whether all accounts of a deployment are in scope, and with them the sums over all of them."""
         return _ALL in self.scopes or f"{deployment.lower()}:{_ALL}" in self.scopes
 
 
 ANYONE = Principal("", frozenset({_ALL}), None)
-"""Whoever reads where reading is open."""
+"""The principal of every client where reading is open."""
 
 
 def parse_scope(text: str) -> str:
-    """A scope in lower case.
+    """Return a scope in lower case.
 
     Raises:
-        BadScope: It is none.
+        BadScope: The text is not a scope.
     """
     scope = text.lower()
     if not _SCOPE.fullmatch(scope):
@@ -77,14 +77,14 @@ def parse_scope(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """What a signature is checked with, and the only algorithm it is checked by."""
+    """A key that signatures are checked with, and the only algorithm that it may be used with."""
 
     algorithm: str
     key: bytes | Ed25519PublicKey
 
 
 def read_key(kid: str, settings: TokenKeySettings) -> TokenKey:
-    """Read a configured key, from its file where it is in one; white space around it does not count.
+    """Read a configured key, from its file where it is in one; white space around it is ignored.
 
     Raises:
         BadSettings: The file cannot be read, or holds no such key. The message does not show what it holds.
@@ -108,7 +108,7 @@ def read_key(kid: str, settings: TokenKeySettings) -> TokenKey:
 
 def _secret(where: str, text: bytes) -> bytes:
     if text.startswith(b"-----BEGIN"):
-        # Who knows a public key could sign with it.
+        # A public key used as a secret would let everybody who knows it sign.
         msg = f"{where}: expected a secret for HS256, found a PEM key; set algorithm to EdDSA, or make a secret"
         raise BadSettings(msg)
     if len(text) < _SECRET_MIN_BYTES:
@@ -138,11 +138,11 @@ def _public_key(where: str, text: bytes) -> Ed25519PublicKey:
 
 
 class Authenticator:
-    """Tells who a token is of. It asks nobody: what it needs are keys and the time.
+    """Checks tokens. It needs the keys and the time, and asks no other service.
 
     Args:
-        keys: By ``kid``, at least one. A token that names none is checked with the only one there is.
-        audience: What a token must be meant for, None: a token that says for whom it is meant is refused.
+        keys: Keys by ``kid``, at least one. A token without a ``kid`` is checked with the only key, where there is one.
+        audience: The ``aud`` that a token must have; where it is None, a token with an ``aud`` is refused.
         clock_s: Our own time, in Unix s.
     """
 
@@ -152,10 +152,10 @@ class Authenticator:
         self._clock_s = clock_s
 
     def authenticate(self, token: str) -> Principal:
-        """Tell who the token is of.
+        """Return whose token it is.
 
         Raises:
-            NotAuthenticated: It is no token, none of ours, not valid yet or no longer, or says too little.
+            NotAuthenticated: It is not a token, is not signed by us, is not valid now, or lacks a claim.
         """
         claims = self._verified(token)
         now_s = self._clock_s()
@@ -193,10 +193,10 @@ class Authenticator:
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key.key,
-                # Never the header's: a public key would be taken for a secret.
+                # The header's algorithm is never used: with it a public key could be taken for a secret.
                 algorithms=[key.algorithm],
                 audience=self._audience,
-                # Times are held against the clock that was handed in.
+                # Times are checked below, against the clock that was handed in.
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_sub": False},
             )
         except jwt.InvalidAudienceError as error:
@@ -206,7 +206,7 @@ class Authenticator:
             msg = f"expected the claim {error.claim}, found none"
             raise NotAuthenticated(msg) from error
         except (jwt.InvalidTokenError, jwt.InvalidKeyError, RecursionError) as error:
-            # One message for whatever is wrong with algorithm and signature: a forger learns nothing from it.
+            # Whatever is wrong with algorithm or signature, the message is the same: a forger learns nothing from it.
             msg = "the token is not signed with a key that is accepted here"
             raise NotAuthenticated(msg) from error
         return claims
@@ -222,7 +222,7 @@ class Authenticator:
 
 
 def authenticator_of(settings: AuthSettings, clock_s: Callable[[], float]) -> Authenticator | None:
-    """What checks tokens; None where reading is open.
+    """Make what checks tokens; None where reading is open.
 
     Raises:
         BadSettings: A key cannot be read.

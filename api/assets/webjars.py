@@ -1,4 +1,4 @@
-"""``/assets/{library}/{path}``: what a webjar holds, read out of the jar once and then kept in memory."""
+"""``/assets/{library}/{path}``: files of webjars, read out of the jars once and then kept in memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POM = Path(__file__).with_name("pom.xml")
 DIRECTORY = Path(__file__).with_name("jars")
 
 _MEMBER = re.compile(r"META-INF/resources/webjars/(?P<library>[^/]+)/[^/]+/(?P<path>.+[^/])")
-# Addresses do not name the version, so that pages need not know it: a browser asks again after an hour.
+# Addresses do not name a library's version, so pages need not know it; a browser asks again after an hour.
 _CACHE = "public, max-age=3600"
 
 
@@ -41,7 +41,7 @@ class Webjars:
     """The files of all jars in a directory.
 
     Args:
-        directory: Where the jars are. It is looked at now; a jar that comes later is not seen.
+        directory: Where the jars are. It is read once, now; jars that are put there later are not served.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -50,12 +50,12 @@ class Webjars:
         self._files: dict[tuple[str, str], _File] = {}
 
     def routes(self) -> list[web.AbstractRouteDef]:
-        """The route that serves them."""
+        """The route that serves the files."""
         return [web.get("/assets/{library}/{path:.+}", self._serve)]
 
     async def _serve(self, request: web.Request) -> web.Response:
         library, path = request.match_info["library"], request.match_info["path"]
-        # Only what a jar lists is ever found, so no path leads out of it.
+        # A path is only looked up among the names that the jars list, so it cannot lead out of them.
         if (library, path) not in self._members:
             if library not in self._libraries:
                 raise web.HTTPNotFound(reason="no such library here, fetch it with: python -m tidemark.fetch_webjars")

@@ -10,7 +10,7 @@ _STATIC = Path(__file__).parent / "static"
 
 
 def routes() -> list[web.AbstractRouteDef]:
-    """The page at ``/``, and below ``/dashboard`` what it is made of."""
+    """The page at ``/``, and the files that it is made of below ``/dashboard``."""
     return [web.get("/", _page), web.static("/dashboard", _STATIC)]
 
 

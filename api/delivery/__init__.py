@@ -1,1 +1,1 @@
-"""From what changed to sockets: hub → outbox → connection, the same for every dialect."""
+"""How changes reach sockets: a hub, an outbox a connection, and the connection; all dialects share them."""

@@ -1,4 +1,4 @@
-"""An accepted websocket as the hub writes to it: whole frames, straight to the transport."""
+"""An accepted websocket, to which the hub writes whole frames past aiohttp's own sender."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _short = struct.Struct(">BB").pack
 _medium = struct.Struct(">BBH").pack
 _long = struct.Struct(">BBQ").pack
 
-# Everything ends within 5 s of a Ctrl-C; a client that does not answer the close frame gets this much of it.
+# Everything ends within 5 s of a Ctrl-C; this is the part of it for a client that does not answer the close frame.
 CLOSE_TIMEOUT_S = 1.0
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A whole, unmasked websocket text frame (RFC 6455, section 5.2)."""
+    """Encode a whole, unmasked websocket text frame (RFC 6455, section 5.2)."""
     size = len(payload)
     if size <= _SHORT_MAX:
         return _short(_TEXT_FRAME, size) + payload
@@ -39,9 +39,10 @@ def text_frame(payload: bytes) -> bytes:
 
 
 class Connection:
-    """One websocket. Writing never waits: who writes asks ``is_blocked`` first.
+    """One websocket. ``write`` never waits, so the writer must ask ``is_blocked`` first.
 
-    aiohttp's own sender is a coroutine a frame; its frames and ours are each written whole, so they cannot mix.
+    aiohttp's own sender is a coroutine for each frame. It is used for pings and closes; its frames and ours are each
+    written whole, so they cannot mix.
     """
 
     __slots__ = ("_closing", "_request", "_socket", "_transport", "dialect", "is_closing")
@@ -64,10 +65,10 @@ class Connection:
         """Answer the handshake.
 
         Raises:
-            aiohttp.web.HTTPBadRequest: It is none.
+            aiohttp.web.HTTPBadRequest: The request is no handshake.
         """
         if not self._request.headers.get("Sec-WebSocket-Key", "").isascii():
-            # aiohttp takes it for base64 and fails.
+            # aiohttp would decode it as base64 and fail with 500.
             raise web.HTTPBadRequest(text="expected a Sec-WebSocket-Key in base64")
         await self._socket.prepare(self._request)
         self._transport = self._request.transport
@@ -77,17 +78,17 @@ class Connection:
 
     @property
     def response(self) -> web.WebSocketResponse:
-        """What the handler returns."""
+        """The response that aiohttp expects from the handler."""
         return self._socket
 
     @property
     def subprotocol(self) -> str | None:
-        """What the handshake agreed on."""
+        """The subprotocol that the handshake agreed on."""
         return self._socket.ws_protocol
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes the kernel has not taken."""
+        """Bytes that wait here because the kernel has not taken them."""
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     @property
@@ -103,7 +104,7 @@ class Connection:
         transport.write(text_frame(payload))
 
     def messages(self) -> AsyncIterator[WSMessage]:
-        """What the client sends, until it or we go away."""
+        """Yield what the client sends, until one side goes away."""
         return aiter(self._socket)
 
     def close(self, code: int, reason: bytes = b"") -> None:
@@ -112,13 +113,13 @@ class Connection:
             return
         self.is_closing = True
         if self._transport is not None and self.is_blocked:
-            # A close frame would wait behind what is not read.
+            # A close frame would wait behind the frames that the client does not read.
             self._transport.abort()
             return
         self._closing = asyncio.create_task(self._socket.close(code=code, message=reason, drain=False))
 
     async def closed(self) -> None:
-        """Wait until a close that was begun is done, ``CLOSE_TIMEOUT_S`` at the most; then cut it."""
+        """Wait until a close that was begun is done, for ``CLOSE_TIMEOUT_S`` at most; then cut the connection."""
         if self._closing is None:
             return
         _, late = await asyncio.wait([self._closing], timeout=CLOSE_TIMEOUT_S)

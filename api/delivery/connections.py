@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from api.delivery.hub import Hub
     from api.http.metrics import ApiMetrics
 
-# All clients of a replica that come back at once cost another one some 1 ms each.
+# A client that comes back costs another replica some 1 ms: all of a replica's clients are spread over this.
 _RECONNECT_WITHIN_MS = 5_000
-# So many close frames at a time: each is a system call, and a client's answer two more.
+# Connections are closed in so many steps a second. Each close is a system call, and a client's answer two more.
 _STEPS_A_S = 20
 
 
 class _Accepted:
-    """From the handshake to the end. A generator that waits in between would be 1 KiB for each connection."""
+    """Holds a connection from the handshake to the end. A generator would take 1 KiB more for each connection."""
 
     __slots__ = ("_connection", "_connections", "_outbox")
 
@@ -43,18 +43,18 @@ class _Accepted:
 
     async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
         if failed is not None:
-            # Else the answer to a failed request, an HTTP one, would follow on the websocket.
+            # Without this, aiohttp would answer the failed request in HTTP, on a websocket.
             self._connection.close(WSCloseCode.INTERNAL_ERROR)
         await self._connections.leave(self._outbox)
 
 
 class Connections:
-    """Every open websocket; once draining, those that still arrive are closed at once.
+    """Every open websocket. While the server goes away, new ones are closed at once.
 
     Args:
         hub: Writes to them.
         metrics: Counts them.
-        drain_s: The window over which they are closed, in s.
+        drain_s: The time over which they are closed when the server goes away, in s.
     """
 
     def __init__(self, hub: Hub, metrics: ApiMetrics, drain_s: float) -> None:
@@ -73,7 +73,7 @@ class Connections:
         return _Accepted(self, Connection(request, dialect))
 
     def enter(self, outbox: Outbox) -> None:
-        """Hold a connection among the open ones."""
+        """Add a connection to the open ones."""
         self._open.add(outbox)
         dialect = outbox.connection.dialect
         self._metrics.connections.labels(dialect.name).inc()
@@ -81,7 +81,7 @@ class Connections:
             outbox.connection.close(dialect.restart_code, b"server restart")
 
     async def leave(self, outbox: Outbox) -> None:
-        """Hold it no longer, and see its close through."""
+        """Remove a connection from the open ones, and wait until its close is done."""
         connection = outbox.connection
         self._metrics.connections.labels(connection.dialect.name).dec()
         self._open.discard(outbox)
@@ -91,9 +91,10 @@ class Connections:
         self._metrics.closes.labels(connection.dialect.name, "none" if code is None else str(code)).inc()
 
     def say_goodbye(self, outbox: Outbox, reason: str) -> None:
-        """Tell a client, where it understands that, that its connection is about to be closed, and when to come back.
+        """Tell a client that its connection is about to be closed, and when to come back.
 
-        Spread evenly: who is told first is closed first, but may come back at any time of the window.
+        The time to come back is random, so that clients do not come back all at once. A dialect without a goodbye sends
+        nothing.
         """
         goodbye = outbox.connection.dialect.goodbye
         if goodbye is not None:
@@ -101,7 +102,10 @@ class Connections:
             self._hub.say(outbox, goodbye(reason, wait_ms))
 
     async def drain(self) -> None:
-        """Say goodbye where it is understood, and close all over the window; each is closed within 2 s after it."""
+        """Say goodbye to all clients, and close their connections one after another over the window.
+
+        Each connection is closed within 2 s after the window.
+        """
         self.draining = True
         leaving = list(self._open)
         if not leaving:
@@ -112,10 +116,10 @@ class Connections:
         steps = max(1, round(self._drain_s * _STEPS_A_S))
         began_s = self._hub.now_s()
         for step in range(steps):
-            # What the closing itself takes is not added to the window.
+            # The time that closing takes is not added to the window.
             due_s = began_s + self._drain_s * (step + 1) / steps
             await asyncio.sleep(max(0.0, due_s - self._hub.now_s()))
             for outbox in leaving[step::steps]:
-                # The turns that say goodbye to all may not have come to this one yet.
+                # The goodbye may still wait here; closing sends it first.
                 self._hub.close(outbox, outbox.connection.dialect.restart_code, b"server restart")
         await asyncio.gather(*(outbox.connection.closed() for outbox in leaving))

@@ -1,4 +1,4 @@
-"""What the clients of a dialect understand beside their data."""
+"""What the clients of one endpoint understand beside their data, and how patiently they are served."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import WSCloseCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A client that vanished without a word is noticed after 1.5 of these.
+# aiohttp notices a client that vanished without a close after 1.5 of these.
 _PING_S = 20.0
 
 
@@ -18,21 +18,21 @@ _PING_S = 20.0
 class Dialect:
     """How connections of one endpoint are served.
 
-    Old clients take every frame for data and give up after a few failed reconnects. What they do not understand is
-    absent here and never happens to them: no goodbye, and no close for being slow.
+    Old clients take every frame for data and give up after a few failed reconnects. A dialect for them has no goodbye
+    and never closes a connection for being slow.
 
     Attributes:
-        name: The endpoint, in metrics.
-        batches: Whether what is due goes out as one JSON array, or each message as a frame of its own.
-        max_message_bytes: A larger message of a client closes with 1009.
-        unsent_bytes: What the kernel did not take, in bytes, beyond which a connection is held to be not reading.
-        kernel_bytes: The kernel's own buffer, in bytes: what a client that does not read costs us there.
+        name: The endpoint's name in metrics.
+        batches: Whether the messages of one turn go out as one JSON array; else each is a frame of its own.
+        max_message_bytes: The largest message of a client; a larger one closes the connection with 1009.
+        unsent_bytes: How many bytes may wait for the kernel before the client counts as not reading.
+        kernel_bytes: Size of the kernel's send buffer, which is what a client that does not read costs there.
         restart_code: The close code when the server goes away.
-        slow_after_s: How long a connection may not read until it is closed with ``slow_code``; None: for ever.
-        slow_code: The close code of one that does not read.
-        goodbye: Makes the last message: (reason, after how many ms to come back); None where there is none.
+        slow_after_s: How long a client may not read before it is closed with ``slow_code``, in s; None for ever.
+        slow_code: The close code for a client that does not read.
+        goodbye: Encodes the last message, from the reason and the ms to come back after; None where there is none.
         subprotocols: What the handshake may agree on.
-        ping_s: Seconds between protocol pings.
+        ping_s: Time between protocol pings, in s.
     """
 
     name: str

@@ -1,7 +1,8 @@
-"""When what goes out to whom: every subscription at its own pace, every connection as fast as it reads.
+"""The hub: it decides when each connection is written to.
 
-Nothing is a task of its own here: a change marks subscriptions, and turns of the loop write what is due. A send costs
-10 µs of processor time and waking a task costs as much again.
+Every subscription has a pace of its own, and every connection gets only as much as its client reads. There are no tasks
+for this: a change marks subscriptions, and turns of the loop write what is due. A send takes 10 µs of processor time,
+and waking a task takes as long again.
 """
 
 from __future__ import annotations
@@ -21,22 +22,23 @@ if TYPE_CHECKING:
     from api.delivery.outbox import Outbox
     from api.delivery.subscription import Subscription
 
-# Paces are kept to this: finer would make more turns of the loop for fewer messages each.
+# Times are rounded up to this. Finer ticks would make more turns of the loop, each with fewer messages.
 _TICK_S = 0.01
-# Some 2 ms of work, then others have their turn.
+# Writing to so many takes some 2 ms; then the loop is given to others.
 _OUTBOXES_A_TURN = 100
-# A client that reads again is noticed within this.
+# How soon it is noticed that a client reads again.
 _BLOCKED_AGAIN_S = 0.05
 
 
 class Hub:
-    """Writes to connections what their subscriptions have to say.
+    """Writes to connections what their subscriptions have to send.
 
     Attributes:
-        messages: Written so far.
-        conflated: Changes so far that found an older one still waiting: the client got the newest of them.
-        turns: Of the loop, so far, in which something was written; ``busy_s`` is what they took.
-        slow_closes: Connections closed so far because their clients did not read.
+        messages: How many messages it has written.
+        conflated: How many changes came while an older one was still waiting; the client got only the newest.
+        turns: How many turns of the loop wrote something.
+        busy_s: How long those turns took together, in s.
+        slow_closes: How many connections it closed because their clients did not read.
         on_written: Called when all that was due is written, with how long the first of it waited, in s.
     """
 
@@ -60,7 +62,7 @@ class Hub:
 
     @property
     def blocked(self) -> int:
-        """Connections that do not read although something waits for them."""
+        """Number of connections that do not read although something waits for them."""
         return len(self._blocked)
 
     @property
@@ -69,20 +71,25 @@ class Hub:
         return sum(outbox.control_bytes for outbox in self._blocked)
 
     def now_s(self) -> float:
-        """The loop's clock."""
+        """The loop's clock, in s."""
         return self._loop.time()
 
     def say(self, outbox: Outbox, message: bytes) -> None:
         """Send an answer as soon as the client reads."""
         outbox.put(message)
-        # One that reads may have asked for more than that at once: the next turn sends it.
+        # A client that reads may have asked for more than this at once; the next turn sends the answers.
         if outbox.is_overfull and outbox.connection.is_blocked:
             self._close_slow(outbox)
         else:
             self._make_ready(outbox)
 
     def changed(self, subscriptions: Iterable[Subscription], *, urgent: bool = False) -> None:
-        """They have something new to say; each says it at its own pace, or at once where it is urgent."""
+        """Send the newest value of subscriptions, each when its pace allows.
+
+        Args:
+            subscriptions: Those that have a new value.
+            urgent: Whether to send now, whatever their pace.
+        """
         now_s = self._loop.time()
         for subscription in subscriptions:
             if subscription.waiting is not Waiting.NOT:
@@ -94,7 +101,12 @@ class Hub:
                 self._wait(subscription, at_s)
 
     def at(self, subscription: Subscription, at_s: float) -> None:
-        """It has something to say at a time, whatever changes until then."""
+        """Send the newest value of a subscription at a given time, whether or not it changes until then.
+
+        Args:
+            subscription: Whose value.
+            at_s: When, in s of the loop's clock.
+        """
         subscription.due_s = at_s
         if at_s <= self._loop.time():
             self._make_pending(subscription)
@@ -102,13 +114,19 @@ class Hub:
             self._wait(subscription, at_s)
 
     def forget(self, subscription: Subscription) -> None:
-        """It says nothing any more."""
+        """Send nothing more of a subscription."""
         self._wait_no_more(subscription)
         subscription.outbox.discard(subscription)
         subscription.waiting = Waiting.NOT
 
     def close(self, outbox: Outbox, code: int, reason: bytes) -> None:
-        """Send the answers that wait, and close."""
+        """Send the answers that wait, as far as the client reads, and close the connection.
+
+        Args:
+            outbox: Whose connection is closed; nothing else that waits there is sent.
+            code: The websocket close code.
+            reason: The close frame's reason, UTF-8 of at most 123 bytes.
+        """
         self.leave(outbox)
         before = outbox.messages
         outbox.flush_answers()
@@ -116,7 +134,7 @@ class Hub:
         outbox.connection.close(code, reason)
 
     def leave(self, outbox: Outbox) -> None:
-        """The connection is gone."""
+        """Send nothing more to a connection, which is gone."""
         self._ready.pop(outbox, None)
         self._blocked.pop(outbox, None)
 
@@ -134,7 +152,7 @@ class Hub:
             self._set_timer()
 
     def _wait_no_more(self, subscription: Subscription) -> None:
-        # One that was left there would keep its connection in memory, up to a minute after it ended.
+        # A subscription left there would keep its connection in memory for up to a minute after its end.
         if subscription.waiting is Waiting.FOR_ITS_TIME:
             self._waiting.get(subscription.tick, {}).pop(subscription, None)
 
@@ -147,7 +165,7 @@ class Hub:
             self._timer = self._loop.call_at(self._timer_tick * _TICK_S, self._tick)
 
     def _tick(self) -> None:
-        # A timer may come 1 ms early: the tick that it was set for has come, whatever the clock says.
+        # The loop may call a timer 1 ms early; the tick that it was set for counts as reached all the same.
         now_tick = max(self._timer_tick, int(self._loop.time() / _TICK_S))
         while self._ticks and self._ticks[0] <= now_tick:
             for subscription in self._waiting.pop(heappop(self._ticks)):
@@ -182,7 +200,7 @@ class Hub:
             failed = None
         finally:
             if failed is not None:
-                # What it was to be sent is lost: the client comes back and gets it whole. Others are not held up.
+                # What it was to be sent is lost, so it is closed: the client comes back and gets snapshots.
                 failed.connection.close(WSCloseCode.INTERNAL_ERROR)
             now_s = self._loop.time()
             self.turns += 1

@@ -1,4 +1,4 @@
-"""Telling the workers which accounts are served to anybody, so that they publish those at every flush."""
+"""Tells the workers which accounts are served to somebody, so that they write those at every flush."""
 
 from __future__ import annotations
 
@@ -26,41 +26,47 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A broker is back within seconds; asking more often only fills the log.
+# A broker is back within seconds; trying more often would only fill the log.
 _RETRY_S = 1.0
-# Everything ends within 5 s of a Ctrl-C; what is not taken back by then expires.
+# Everything ends within 5 s of a Ctrl-C; what is not taken back within this time expires by itself.
 _STOP_WITHIN_S = 1.0
-# Well within the time to live, so that a request that is lost leaves time for another.
+# It is well within the time to live, so that after a lost request there is time for another one.
 _GIVEN_UP_AFTER_MS = 3_000
-# 1,800 accounts of one partition, some 2 ms of work.
+# It holds 1,800 accounts of one partition, which take some 2 ms to encode.
 _BATCH_BYTES = 256 * 1024
-# Accounts of one partition that were left while the broker was not answering: the rest expires by itself.
+# How many accounts that nobody watches any more are remembered for one partition while the broker does not
+# answer; what is beyond that expires by itself.
 _LEFT_MAX = 2_000
 
 
 class InterestSink(Protocol):
-    """Wants to know which accounts are watched; ``InterestSender`` does."""
+    """Hears which accounts are watched; ``InterestSender`` is one."""
 
     def watch(self, account: bytes) -> None:
-        """The account, by its key, has one more watcher."""
+        """Count one more watcher of the account, given by its key."""
 
     def unwatch(self, account: bytes) -> None:
-        """The account has one watcher less."""
+        """Count one watcher less of the account."""
 
 
 class InterestOutlet(Protocol):
-    """Takes records of the ``interest`` topic; ``kafka_outlet`` makes one."""
+    """Writes records to the ``interest`` topic; ``kafka_outlet`` makes one."""
 
     async def send(self, partition: int, records: Sequence[tuple[bytes, bytes]], at_ms: int) -> None:
-        """Write keys and values that were said at ``at_ms``, and wait until the broker has them.
+        """Write keys and values, and wait until the broker has them.
+
+        Args:
+            partition: Where they are written.
+            records: Keys, each an account's, and values.
+            at_ms: When they were said, in Unix ms.
 
         Raises:
-            KafkaError: It does not take them.
+            KafkaError: The broker does not take them.
         """
 
 
 class _Share:
-    """The watched accounts of one partition, and those of which the workers have not been told yet."""
+    """The watched accounts of one partition, and the changes among them that are not written yet."""
 
     def __init__(self) -> None:
         self.watched: set[bytes] = set()
@@ -70,7 +76,7 @@ class _Share:
     def begin(self, account: bytes) -> None:
         self.watched.add(account)
         if account in self._left:
-            # What was said last still holds.
+            # The last record of it says that it is watched, and that is true again.
             self._left.discard(account)
         else:
             self._new.add(account)
@@ -89,16 +95,16 @@ class _Share:
 
 
 class InterestSender:
-    """Says which accounts are watched here: at once when one begins or ceases to be, and again within 5 s, all of them.
+    """Writes which accounts are watched here: each at once when that begins or ends, and all of them again within 5 s.
 
-    What is said again is spread over the partitions, one at a time. While the broker cannot be reached nothing is kept
-    but the accounts that are watched now; when it is back, all are said anew. Nothing here fails the caller.
+    The repetition goes through the partitions one by one. While the broker cannot be reached, only the accounts that
+    are watched now are remembered, and all of them are written when it is back. No method raises for want of a broker.
 
     Args:
         partitions: How many partitions the topic has.
         connect: Makes an outlet for as long as it is held.
         clock_ms: Our own time, in Unix ms.
-        every_s: How long until all have been said again, in s.
+        every_s: Within which time all accounts are written again, in s.
     """
 
     def __init__(
@@ -119,7 +125,7 @@ class InterestSender:
         self._telling: asyncio.Task[None] | None = None
 
     def watch(self, account: bytes) -> None:
-        """Count one more watcher of the account; to be paired with ``unwatch``."""
+        """Count one more watcher of the account; ``unwatch`` must be called as often."""
         watchers = self._watchers.get(account, 0)
         self._watchers[account] = watchers + 1
         if not watchers:
@@ -127,7 +133,7 @@ class InterestSender:
             self._changed.set()
 
     def unwatch(self, account: bytes) -> None:
-        """Count one watcher of the account less."""
+        """Count one watcher less of the account."""
         self._watchers[account] -= 1
         if not self._watchers[account]:
             del self._watchers[account]
@@ -135,11 +141,11 @@ class InterestSender:
             self._changed.set()
 
     def start(self) -> None:
-        """Begin to say; a broker that does not answer is asked again."""
+        """Begin to write; a broker that does not answer is tried again."""
         self._telling = asyncio.create_task(self._tell_for_ever(), name="interest")
 
     async def stop(self) -> None:
-        """Take everything back, as far as that goes within a second, and say no more."""
+        """Write that nothing is watched here any more, as far as that takes less than a second, and end."""
         if self._telling is None:
             return
         self._stopping.set()
@@ -149,7 +155,7 @@ class InterestSender:
             task.cancel()
 
     async def closed(self) -> None:
-        """Wait for the end, which comes by ``stop``, or by an error of our own, and raise that."""
+        """Wait until ``stop`` has ended the writing, or raise the error of ours that did."""
         if self._telling is not None:
             await asyncio.shield(self._telling)
 
@@ -170,7 +176,7 @@ class InterestSender:
     async def _tell(self, outlet: InterestOutlet) -> None:
         clock_s = asyncio.get_running_loop().time
         for share in self._shares:
-            # What changed while nobody heard is in what is watched now.
+            # All watched accounts are written next, so the changes until now need not be.
             share.take_changes()
         await asyncio.gather(*(self._say(outlet, n, watched=share.watched) for n, share in enumerate(self._shares)))
         due_s = clock_s() + self._step_s

@@ -1,4 +1,4 @@
-"""What is to be sent to one connection: a short queue of answers, and the subscriptions that have something to say."""
+"""What waits for one connection: a short queue of answers, and the subscriptions that have something to send."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from api.delivery.connection import Connection
     from api.delivery.subscription import Subscription
 
-# A client that asks and never reads the answers is not worth more memory: 256 answers of 4 kB are 1 MB.
+# A client that asks and does not read gets no more memory than this: 256 answers of 4 kB are 1 MB.
 CONTROL_MAX = 256
-# More in one frame gains nothing (a send costs 10 µs, 64 KiB take 20), and one large answer would hold others up.
+# A send takes 10 µs and copying 64 KiB takes 20 µs: larger frames gain nothing, and would delay other clients.
 _FRAME_BYTES = 65_536
 
 
 class Flushed(Enum):
-    """What came of sending."""
+    """How far a flush came."""
 
     ALL = "all"
     SOME = "some"
@@ -26,12 +26,12 @@ class Flushed(Enum):
 
 
 class Outbox:
-    """Bounded by the number of subscriptions, not by how often they change.
+    """What waits for one connection. Its size is bounded by the number of subscriptions, not by how often they change.
 
     Attributes:
-        connection: Where it goes.
-        blocked_since_s: Since when the client does not read although something waits; None while it does.
-        messages: Messages written.
+        connection: Where it is written to.
+        blocked_since_s: When the client stopped reading while something waited, in s; None while it reads.
+        messages: How many messages it has written.
     """
 
     __slots__ = ("_control", "_pending", "blocked_since_s", "connection", "messages")
@@ -40,13 +40,13 @@ class Outbox:
         self.connection = connection
         self.blocked_since_s: float | None = None
         self.messages = 0
-        # A deque would take 620 bytes where nothing waits, as almost always.
+        # It is almost always empty; an empty deque would take 620 bytes.
         self._control: list[bytes] = []
         self._pending: dict[Subscription, None] = {}
 
     @property
     def is_overfull(self) -> bool:
-        """Whether more answers wait than a client that reads ever leaves."""
+        """Whether so many answers wait that the client cannot be reading them."""
         return len(self._control) > CONTROL_MAX
 
     @property
@@ -55,19 +55,19 @@ class Outbox:
         return sum(map(len, self._control))
 
     def put(self, message: bytes) -> None:
-        """Queue an answer; answers go before what is pending."""
+        """Queue an answer. Answers are written before the values of subscriptions."""
         self._control.append(message)
 
     def add(self, subscription: Subscription) -> None:
-        """The subscription has something to say."""
+        """Note that a subscription has something to send."""
         self._pending[subscription] = None
 
     def discard(self, subscription: Subscription) -> None:
-        """It has nothing to say any more."""
+        """Note that a subscription has nothing to send any more."""
         self._pending.pop(subscription, None)
 
     def flush(self, now_s: float) -> Flushed:
-        """Write what waits, up to a frame's worth, where the client reads."""
+        """Write what waits, up to the size of a frame, where the client reads."""
         connection, control, pending = self.connection, self._control, self._pending
         if connection.is_blocked:
             return Flushed.BLOCKED

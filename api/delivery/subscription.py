@@ -1,4 +1,4 @@
-"""Something a connection is to be sent now and then: at most one value of it waits, and that is the newest."""
+"""A subscription: something whose newest value a connection is sent again and again. At most one value waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Waiting(Enum):
-    """Where a subscription stands between two messages."""
+    """What a subscription waits for before it is sent next."""
 
     NOT = "not"
     FOR_ITS_TIME = "for its time"
@@ -19,13 +19,13 @@ class Waiting(Enum):
 
 
 class Subscription(ABC):
-    """One subscription of one connection.
+    """One subscription of one connection. The hub keeps all attributes but ``outbox``.
 
     Attributes:
         outbox: The connection's.
-        waiting: Kept by the hub.
-        due_s: When it is sent at the earliest, in s of the loop's clock; kept by the hub while it waits for its time.
-        tick: Where the hub finds it while it waits for its time.
+        waiting: What it waits for.
+        due_s: When it is sent at the earliest, in s of the loop's clock.
+        tick: The tick of the hub's timer in which it is found while it waits for its time.
     """
 
     __slots__ = ("due_s", "outbox", "tick", "waiting")
@@ -38,4 +38,4 @@ class Subscription(ABC):
 
     @abstractmethod
     def take(self, now_s: float) -> bytes | None:
-        """The newest value, encoded, as it is sent at ``now_s``; None where there is nothing to say."""
+        """Encode the newest value as it is sent at ``now_s``; None where there is nothing to send."""

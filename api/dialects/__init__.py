@@ -1,1 +1,1 @@
-"""One package a protocol; each speaks for the clients of one existing service."""
+"""Dialects: one package for each protocol, which serves the clients of one existing service."""

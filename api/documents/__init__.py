@@ -1,1 +1,1 @@
-"""The contract as it is served, and pages that show it: ``/docs``, ``/docs/websocket``, ``/docs/problems``."""
+"""The api's documents as they are served, and the pages that show them: ``/docs`` and what is below it."""

@@ -1,4 +1,4 @@
-"""Where the documents stand. They are the same for everybody and say nothing of accounts."""
+"""The documents' paths. They are the same for everybody and say nothing of accounts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SOCKET = "/docs/websocket"
 
 _YAML = "application/yaml"
 _HTML = "text/html; charset=utf-8"
-# Swagger UI sets style attributes and draws icons from data: addresses.
+# Swagger UI sets style attributes and draws icons from data: addresses, which the other pages' policy forbids.
 _CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,12 +48,12 @@ PATHS = tuple(_DOCUMENTS)
 
 
 def routes() -> list[web.RouteDef]:
-    """The contract, and the pages that show it."""
+    """The routes of the documents, and of the pages that show them."""
     return [web.get(path, _serving(content_type, make)) for path, (content_type, make) in _DOCUMENTS.items()]
 
 
 def _serving(content_type: str, make: Callable[[], bytes]) -> Handler:
-    """Serve what ``make`` makes at the first request, some 30 kB or less."""
+    """Serve what ``make`` makes, some 30 kB or less; it is made at the first request."""
 
     @cache
     def made() -> tuple[bytes, str]:

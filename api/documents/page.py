@@ -1,4 +1,4 @@
-"""A page of text around what is rendered, the same for all of them."""
+"""The HTML page that is the same around every document."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def markdown(text: str) -> str:
-    """HTML of Markdown; HTML inside it is shown, not obeyed."""
+    """Render Markdown as HTML; HTML inside it is shown as text."""
     rendered: str = _markdown.render(text)
     return rendered
 
 
 def html_page(path: str, body: str) -> bytes:
-    """The page of ``path`` around its body."""
+    """Return the page of ``path`` around its body."""
     links = " ".join(
         f'<a href="{href}"{" aria-current=" + chr(34) + "page" + chr(34) if href == path else ""}>{name}</a>'
         for href, name in _PAGES.items()

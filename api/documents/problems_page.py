@@ -1,4 +1,4 @@
-"""``/docs/problems``: what each type of problem means, where its address leads."""
+"""``/docs/problems``: what each type of problem means. A problem's ``type`` is an address on this page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INTRODUCTION = (
 
 
 def problems_page(path: str, kinds: Iterable[Kind]) -> bytes:
-    """The page."""
+    """Render the page."""
     sections = [
         f'<h2 id="{kind.name}">{escape(kind.title)}</h2>\n<p><code>{kind.name}</code>, status {kind.status.value}</p>\n'
         + markdown(kind.meaning)

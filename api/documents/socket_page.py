@@ -1,6 +1,6 @@
-"""``/docs/websocket``: the AsyncAPI document as a page: what goes over the socket, message by message.
+"""``/docs/websocket``: the AsyncAPI document as a page, message by message.
 
-The document is our own, so only what it makes use of is rendered.
+The document is our own, so only the parts of AsyncAPI that it uses are rendered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OWN = "#/components/schemas/"
 
 
 def socket_page(path: str, document: bytes) -> bytes:
-    """The page of a document in YAML."""
+    """Render the page of a document in YAML."""
     asyncapi: Json = yaml.safe_load(document)
     schemas: Json = asyncapi["components"]["schemas"]
     (channel,) = asyncapi["channels"].values()

@@ -1,4 +1,4 @@
-"""Whether this replica lives and whether it should get traffic."""
+"""Whether this replica is alive, and whether it should get traffic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ if TYPE_CHECKING:
 
 
 def not_ready_reasons(feeds: Feeds, max_lag_ms: int, now_ms: int, *, draining: bool) -> list[str]:
-    """Why this replica should get no traffic; empty when it should."""
+    """Say why this replica should get no traffic.
+
+    Args:
+        feeds: The tables.
+        max_lag_ms: How late a table's rows may be, in ms.
+        now_ms: The time now, in Unix ms.
+        draining: Whether the server is going away.
+
+    Returns:
+        One sentence for each reason; none where the replica should get traffic.
+    """
     reasons = ["the server is going away"] if draining else []
     for table, feed in feeds.by_table().items():
         if not feed.is_ready:
@@ -29,7 +39,7 @@ def not_ready_reasons(feeds: Feeds, max_lag_ms: int, now_ms: int, *, draining: b
 
 
 def unsupported_deployments(settings: Settings, feeds: Feeds) -> dict[str, dict[str, Any]]:
-    """Deployment → since which block, and why, its figures are unknown. The replica still serves the other ones."""
+    """Return the deployments whose figures are unknown, each with the block since which, and why."""
     all_progress = {name: deployment_progress(feeds, name, settings.topics.partitions) for name in settings.deployments}
     return {
         name: {"since_block": progress.unsupported_since, "reason": progress.unsupported_reason}
@@ -39,7 +49,7 @@ def unsupported_deployments(settings: Settings, feeds: Feeds) -> dict[str, dict[
 
 
 async def healthz(_request: web.Request) -> web.Response:
-    """Answer, which only a living event loop does."""
+    """Answer 200; a replica whose loop is stuck does not."""
     return web.json_response({"status": "alive"})
 
 

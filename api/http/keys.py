@@ -1,4 +1,4 @@
-"""What the application's handlers find in it, by typed key."""
+"""Typed keys of what the handlers find in the application."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from api.dialects.symmio.account_answers import Answers
 from api.http.metrics import ApiMetrics
 from api.tables.deployment_totals import Totals
 from api.tables.feeds import Feeds
+from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
 from api.tables.standing import Standings
@@ -37,3 +38,4 @@ RECORDS: web.AppKey[RecordSink] = web.AppKey("records")
 STANDINGS = web.AppKey("standings", Standings)
 IS_WHITELIST_READ: web.AppKey[Callable[[], bool]] = web.AppKey("is_whitelist_read")
 CLOCK: web.AppKey[Clock] = web.AppKey("clock")
+PRICES = web.AppKey("prices", MarketPrices)

@@ -1,4 +1,4 @@
-"""Errors of ``/v1`` as RFC 9457 problems: what a client sees of whatever goes wrong below it."""
+"""The errors of ``/v1`` as RFC 9457 problems, whatever went wrong below."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RETRY_AFTER_S = 2
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of problem: ``name`` ends its type's address, ``meaning`` is for a person who looks there."""
+    """A kind of problem. ``name`` ends the address of its type, where ``meaning`` explains it to a person."""
 
     name: str
     status: HTTPStatus
@@ -67,7 +67,13 @@ KINDS = (BAD_PARAMETER, NO_SUCH_ACCOUNT, NO_SUCH_MARK, NOT_KNOWN)
 
 
 class Problem(TidemarkError):
-    """A request that cannot be answered; ``parameter`` names the part of it that is at fault."""
+    """A request that cannot be answered.
+
+    Args:
+        kind: The kind of problem, which programs read.
+        detail: What was expected and what was found, for a person.
+        parameter: The part of the request that is at fault; None where it is none in particular.
+    """
 
     def __init__(self, kind: Kind, detail: str, parameter: str | None = None) -> None:
         super().__init__(detail)
@@ -76,7 +82,7 @@ class Problem(TidemarkError):
         self.parameter = parameter
 
     def response(self) -> web.Response:
-        """The problem as it is answered."""
+        """Return the answer that the client gets."""
         kind = self.kind
         body = {
             "type": f"{PAGE}#{kind.name}",
@@ -92,7 +98,7 @@ class Problem(TidemarkError):
 
 @web.middleware
 async def errors_as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer whatever goes wrong under ``/v1`` with a problem, and tell nothing of our insides."""
+    """Answer every error under ``/v1`` with a problem, which says nothing of the server's insides."""
     if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
         return await handler(request)
     try:
@@ -103,9 +109,9 @@ async def errors_as_problems(request: web.Request, handler: Handler) -> web.Stre
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
         return _of_http(request, error)
-    except Exception:  # the last one who can answer: without it the client gets aiohttp's text
+    except Exception:  # no code above this can answer: without it the client gets aiohttp's text
         if request.writer.output_size:
-            # An answer, or a websocket, has begun.
+            # The answer, or a websocket, has begun, so no other answer can be sent.
             raise
         logger.exception("request failed method=%s path=%s", request.method, request.path)
         return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed at this request, and has noted why", {})

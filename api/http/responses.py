@@ -1,4 +1,4 @@
-"""What holds for every HTTP answer: open CORS, a tight content policy, errors as JSON, a count."""
+"""What all HTTP answers have in common: open CORS, a strict content policy, errors as JSON, a count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from api.http.keys import METRICS
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-# Frontends of other hosts send App-Name with almost every request, so browsers ask first.
+# Frontends on other hosts send App-Name with almost every request, so browsers send a preflight first.
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
@@ -29,14 +29,14 @@ _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-# What tells a client how to do better.
+# Headers of an error that tell a client how to do better.
 _KEPT_HEADERS = {"Allow", "Retry-After", "Upgrade", "WWW-Authenticate"}
-# Figures change every second; a browser may keep a copy only to ask whether it still holds.
+# Figures change every second: a browser may keep a copy, and must ask each time whether it is still the newest.
 _CACHE = "no-cache"
 
 
 async def set_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Add the headers every answer carries; a signal handler for ``on_response_prepare``."""
+    """Add the headers that every answer has; a signal handler for ``on_response_prepare``."""
     if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
         response.headers.update(_CORS | _SECURITY)
         response.headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
@@ -53,7 +53,7 @@ async def answer_preflight(request: web.Request, handler: Handler) -> web.Stream
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give routing errors (404, 405 and the like) the body legacy clients know."""
+    """Give routing errors (404, 405 and the like) the body that legacy clients know."""
     try:
         return await handler(request)
     except web.HTTPClientError as error:

@@ -1,1 +1,1 @@
-"""``/v1``: what the websocket's channels say, for those who ask once. ``api/openapi.yaml`` is the contract."""
+"""``/v1``: what the websocket's channels show, for clients that ask once. ``api/openapi.yaml`` is the contract."""

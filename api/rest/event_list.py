@@ -1,4 +1,4 @@
-"""A page of events, of all accounts that the client may read or of one."""
+"""Pages of events, of all accounts that the client may read or of one."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from api.tables.feeds import RowFeed
     from models.views import View
 
-# Some 200 µs each, where they are full.
+# Reading a full row takes some 200 µs.
 _ROWS_BETWEEN_YIELDS = 20
 
 
 class EventList:
-    """The list of a table's events. Its timeline is made at the first question about all accounts.
+    """The list of a table's events. Its timeline is made when all accounts' events are asked for the first time.
 
     Args:
-        table: The table, of one row an account; also what cursors call the list.
-        read: The events of a row, by its key.
-        view: The views of an account's events: of its key, its row, and their numbers.
+        table: The table's name, which cursors hold too; it has one row an account.
+        read: Reads the events of a row, given the row's key and the row.
+        view: Makes the views of some of an account's events by number, given its key, its row and the numbers.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class EventList:
         Args:
             request: The request.
             query: Has a limit and a cursor.
-            one: Where only events of one account are asked for.
-            deployment: Where only those of one deployment are.
-            is_wanted: Which ones are, by their tags.
-            end: Before which place they are to be.
+            one: The account whose events are asked for; None for all accounts.
+            deployment: The deployment whose events are asked for; None for all.
+            is_wanted: Tells by an event's tags whether it is wanted.
+            end: The place before which events must be; None for no bound.
         """
         feed = request.app[FEEDS].by_table()[self._table]
         expect_read(feed, self._table)
@@ -93,7 +93,7 @@ class EventList:
             raise unreadable_row(self._table, one.key) from error
 
     async def _views(self, events: Sequence[Event], rows: Mapping[bytes, bytes]) -> list[View]:
-        """Views of the events that their rows still tell of."""
+        """Make the views of events, as far as their rows still hold them."""
         numbers: dict[bytes, set[int]] = {}
         for _, key, number, _ in events:
             numbers.setdefault(key, set()).add(number)

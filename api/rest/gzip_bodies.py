@@ -1,4 +1,4 @@
-"""Bodies of answers: JSON, and gzip of what is worth it."""
+"""Bodies of answers: JSON, in gzip where that is worth it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Below it the headers outweigh what is saved.
+# With smaller bodies, the headers of gzip outweigh what is saved.
 _SMALLEST_GZIPPED_BYTES = 1_024
-# Level 1 makes a third of JSON at some 100 MB/s: more than a third of a ms is left to a thread.
+# Level 1 shrinks JSON to a third at some 100 MB/s. A body that takes more than a third of a ms goes to a thread.
 _GZIP_LEVEL = 1
 _LARGEST_IN_LOOP_BYTES = 32_768
 
@@ -23,14 +23,27 @@ _LARGEST_IN_LOOP_BYTES = 32_768
 async def json_answer(
     request: web.Request, view: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Answer a view."""
+    """Answer with a view.
+
+    Args:
+        request: The request.
+        view: What is encoded as JSON.
+        headers: Headers beside those of the body.
+    """
     return await body_answer(request, orjson.dumps(view), "application/json", headers)
 
 
 async def body_answer(
     request: web.Request, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Answer a body, in gzip where the client takes that."""
+    """Answer with a body, in gzip where the client takes that and it is worth it.
+
+    Args:
+        request: The request.
+        body: The body, not compressed.
+        content_type: Its media type.
+        headers: Headers beside those of the body.
+    """
     said = {**(headers or {}), "Content-Type": content_type, "Vary": "Accept-Encoding"}
     if len(body) > _SMALLEST_GZIPPED_BYTES and _takes_gzip(request.headers.get("Accept-Encoding", "")):
         said["Content-Encoding"] = "gzip"
@@ -40,7 +53,13 @@ async def body_answer(
 
 
 async def tagged_json_answer(request: web.Request, etag: str, view: Mapping[str, Any]) -> web.Response:
-    """Answer a view that ``etag`` tells from others, or 304 where the client has it."""
+    """Answer with a view, or with 304 where the client says that it has this one.
+
+    Args:
+        request: The request.
+        etag: What tells this state of the view from others, without quotes.
+        view: What is encoded as JSON.
+    """
     if any(known.value in {etag, "*"} for known in request.if_none_match or ()):
         headers = {"ETag": f'"{etag}"', "Vary": "Accept-Encoding"}
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -1,18 +1,19 @@
-"""What a request asks for, found in the tables, or the problem that it is not there or not known."""
+"""The accounts and rows that requests name, found in the tables, or the problem that says why they are not."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from api.access.auth import principal_of
+from api.dialects.native.channel_keys import canonical_account_key
 from api.http.keys import FEEDS, SETTINGS, STANDINGS
 from api.http.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
 from api.rest.query import Parameter, bad_parameter
-from api.tables.standing import NoSuchAccount, NotKnown, Standing, Unsupported
+from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import decode_order, decode_row
+from models.engine.tables import DEPLOYMENTS
 from models.errors import BadRow
-from models.ids import account_key
+from models.ids import account_key, split_key
 from models.symmio.valuation import NOBODY
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from api.tables.feeds import RowFeed
 
 _ACCOUNT_NAME = "account"
-_ACCOUNT = re.compile(r"([a-z0-9][a-z0-9-]*):(0x[0-9a-f]{40})", re.IGNORECASE)
 
 
 class AccountId(NamedTuple):
@@ -34,42 +34,39 @@ class AccountId(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Key of its rows, which is how users name it."""
+        """The key of its rows, which is how users name it."""
         return account_key(self.deployment, self.address).decode()
 
 
 class KnownAccount(NamedTuple):
-    """An account's row as it may be shown: ``body`` is None while its deployment is unsupported."""
+    """An account's row as it may be shown; ``body`` is None while the account's deployment is unsupported."""
 
     key: str
     row: bytes
     body: dict[str, Any] | None
 
 
-def parse_account(text: str, deployments: Iterable[str]) -> AccountId | None:
-    """Read ``<deployment>:<address>``, in any case; None where it is none of a deployment that is served."""
-    match = _ACCOUNT.fullmatch(text)
-    if match is None:
-        return None
-    deployment, address = match[1].lower(), match[2].lower()
-    return AccountId(deployment, address) if deployment in deployments else None
+def parse_account(text: str, deployments: Collection[str]) -> AccountId | None:
+    """Read ``<deployment>:<address>`` in any case; None where it is not an account of a deployment that is served."""
+    key = canonical_account_key(text, deployments)
+    return None if key is None else AccountId(*split_key(key.encode()))
 
 
 def account_expected(deployments: Iterable[str]) -> str:
-    """What is expected where an account is to be named, as a sentence goes on."""
+    """Say what is expected where an account is named, as "expected …" goes on."""
     return f"<deployment>:<0x address> with a deployment of {', '.join(deployments)}"
 
 
 def account_parameter(deployments: Collection[str]) -> Parameter[AccountId]:
-    """The parameter of a query that names an account."""
+    """Describe the query parameter that names an account."""
     return Parameter(_ACCOUNT_NAME, account_expected(deployments), lambda text: parse_account(text, deployments))
 
 
 def account_of_path(request: web.Request) -> AccountId:
-    """The account that the path names.
+    """Return the account that the path names.
 
     Raises:
-        Problem: It names none.
+        Problem: The path names none.
     """
     text, deployments = request.match_info[_ACCOUNT_NAME], request.app[SETTINGS].deployments
     account = parse_account(text, deployments)
@@ -89,7 +86,7 @@ def known_account(request: web.Request, account: AccountId) -> KnownAccount:
         said = standings.of(account.deployment, account.address)
     else:
         said = standings.missing(account.deployment)
-    if isinstance(said, Standing):
+    if isinstance(said, CurrentRow):
         try:
             body = decode_row(said.row).body
         except BadRow as error:
@@ -110,7 +107,16 @@ def known_account(request: web.Request, account: AccountId) -> KnownAccount:
 
 
 def row_of(request: web.Request, account: AccountId, feed: RowFeed, table: str) -> bytes | None:
-    """An account's row of a table in which not every account has one; None: it exists and has none.
+    """Find an account's row in a table in which not every account has one.
+
+    Args:
+        request: The request, whose client may or may not read the account.
+        account: The account.
+        feed: The table.
+        table: The table's name.
+
+    Returns:
+        The encoded row; None where the account exists and has no row in the table.
 
     Raises:
         Problem: There is no such account, or it is not known.
@@ -123,19 +129,19 @@ def row_of(request: web.Request, account: AccountId, feed: RowFeed, table: str) 
 
 
 def unreadable_account(key: str) -> Problem:
-    """The problem of an account whose row does not decode."""
+    """Make the problem of an account whose row does not decode."""
     return Problem(NOT_KNOWN, f"the row of account {key} cannot be read")
 
 
 def unreadable_row(table: str, key: str) -> Problem:
-    """The problem of a row of an account in another table that does not decode."""
+    """Make the problem of an account's row in another table that does not decode."""
     return Problem(NOT_KNOWN, f"the row of account {key} in table {table} cannot be read")
 
 
 def readable(request: web.Request) -> Callable[[bytes, str], bool]:
-    """Tell of accounts, by key and deployment, whether the client is shown them; lists leave the others out.
+    """Make the test, by an account's key and deployment, of whether the client is shown the account in lists.
 
-    Rows of a deployment that is no longer served stay in the tables.
+    Rows of a deployment that is no longer served stay in the tables, so it tests that too.
     """
     principal = principal_of(request)
     wholly = {name: principal.may_read_all_of(name) for name in request.app[SETTINGS].deployments}
@@ -146,19 +152,19 @@ def expect_read(feed: RowFeed, table: str) -> None:
     """Refuse to answer from a table that is still being read: what is missing would look as if it did not exist.
 
     Raises:
-        Problem: It is.
+        Problem: The table is still being read.
     """
     if not feed.is_ready:
         raise Problem(NOT_KNOWN, f"table {table} is still being read, try again in some seconds")
 
 
 def unsupported_deployments(request: web.Request) -> set[str]:
-    """The deployments whose figures are unknown, whatever their rows say.
+    """Return the deployments whose figures are unknown, whatever their accounts' rows say.
 
     Raises:
-        Problem: It cannot be told of one.
+        Problem: It is not known of one deployment.
     """
-    expect_read(request.app[FEEDS].deployments, "deployments")
+    expect_read(request.app[FEEDS].deployments, DEPLOYMENTS)
     standings = request.app[STANDINGS]
     try:
         return {name for name in request.app[SETTINGS].deployments if standings.open_gap(name) is not None}
@@ -167,6 +173,6 @@ def unsupported_deployments(request: web.Request) -> set[str]:
 
 
 def etag_of(request: web.Request, row: bytes | None) -> str:
-    """``<epoch>-<term>.<version>``: what the websocket calls epoch and seq. None: there is no row, nor a seq."""
+    """Return ``<epoch>-<term>.<version>``, the websocket's epoch and seq; without a row, ``<epoch>-none``."""
     seq = "none" if row is None else "{}.{}".format(*decode_order(row))
     return f"{request.app[SETTINGS].epoch}-{seq}"

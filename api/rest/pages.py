@@ -1,7 +1,7 @@
-"""Pages of a list: how many things are on one, and the opaque cursor after which the next one begins.
+"""Pages of a list, and the opaque cursor after which the next page begins.
 
-A cursor holds the place of the last thing shown, not a count of things before it: others that come, go or move do not
-shift what follows.
+A cursor holds the place of the last thing shown, not how many came before it. So things that are added, removed or
+moved do not shift what follows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LIMIT = whole("limit", 1, 1_000)
 LIMIT_DEFAULT = 100
 
-# The longest holds two figures and a key of some 60 characters each.
+# The longest cursor holds two figures and a key, each of some 60 characters.
 _CURSOR_MAX_CHARACTERS = 1_000
 
 
@@ -42,19 +42,32 @@ CURSOR: Parameter[list[Any]] = Parameter("cursor", "the next_cursor of an answer
 
 
 def cursor_after(place: Sequence[object]) -> str:
-    """The cursor after something at ``place``: the name of its list, and what else JSON can hold."""
+    """Make the cursor after something; ``place`` begins with the list's name, and all of it can be encoded as JSON."""
     return urlsafe_b64encode(orjson.dumps(place)).rstrip(b"=").decode()
 
 
 def bad_cursor() -> Problem:
-    """The problem of a cursor that belongs to another question."""
+    """Make the problem of a cursor that belongs to another list or order."""
     return bad_parameter(CURSOR.name, CURSOR.expected, "one of another list, order or direction")
 
 
 def keys_of_page(
     query: Query, name: str, keys: Iterable[str], place: Callable[[str], Any]
 ) -> tuple[list[str], str | None]:
-    """The keys on the page that is asked for of the list ``name``, by their places, and the cursor of the next one."""
+    """Choose the keys on the page that a query asks for.
+
+    Args:
+        query: Has a limit and a cursor.
+        name: The list's name, which its cursors hold.
+        keys: All keys of the list, in any order.
+        place: Gives a key's place in the list; it raises ValueError for what cannot be a key of it.
+
+    Returns:
+        The keys in order of their places, and the cursor of the next page, None where this is the last one.
+
+    Raises:
+        Problem: The cursor is not one of this list.
+    """
     ordered = sorted(keys, key=place)
     match query.get(CURSOR):
         case None:
@@ -71,7 +84,7 @@ def keys_of_page(
 
 
 def page(items: Iterable[dict[str, Any]], next_cursor: str | None) -> dict[str, Any]:
-    """A page as it is answered; None: it is the last one."""
+    """Make a page's body; ``next_cursor`` is None on the last page."""
     whole_page: dict[str, Any] = {"items": list(items)}
     if next_cursor is not None:
         whole_page["next_cursor"] = next_cursor

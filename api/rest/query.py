@@ -1,4 +1,4 @@
-"""Query parameters, read strictly: what is not known, given twice, or malformed is refused by name."""
+"""Query parameters, read strictly: one that is unknown, given twice, or malformed is refused by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ _SHOWN_CHARACTERS = 80
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Generic[T_co]):
-    """A parameter: what is expected of it, and how its text is read; None where it is not that."""
+    """A parameter of a query.
+
+    Attributes:
+        name: Its name.
+        expected: What its text must be, as "expected …" goes on.
+        read: Reads its text; None where the text is not what is expected.
+    """
 
     name: str
     expected: str
@@ -32,10 +38,14 @@ class Parameter(Generic[T_co]):
 
 
 class Query:
-    """The parameters of a request, all of which are known and none of which stands twice.
+    """The parameters of a request.
+
+    Args:
+        request: The request.
+        *known: The parameters that it may have.
 
     Raises:
-        Problem: It is not so.
+        Problem: The request has an unknown parameter, or one of them twice.
     """
 
     def __init__(self, request: web.Request, *known: Parameter[object]) -> None:
@@ -49,7 +59,7 @@ class Query:
                 raise Problem(BAD_PARAMETER, f"expected {name} once, found it {count} times", name)
 
     def get(self, parameter: Parameter[T]) -> T | None:
-        """The parameter's value, None where it is not given.
+        """Return the parameter's value, None where it is not given.
 
         Raises:
             Problem: Its text is not what is expected.
@@ -64,12 +74,24 @@ class Query:
 
 
 def bad_parameter(name: str, expected: str, found: str) -> Problem:
-    """The problem of a parameter that is not what it should be."""
+    """Make the problem of a parameter that is not what it should be.
+
+    Args:
+        name: The parameter's name.
+        expected: What it should be, as "expected …" goes on.
+        found: The client's text; its first 80 characters are shown.
+    """
     return Problem(BAD_PARAMETER, f"{name}: expected {expected}, found {_shown(found)}", name)
 
 
 def whole(name: str, least: int, most: int) -> Parameter[int]:
-    """A whole number from ``least`` to ``most``; only a negative one has a sign."""
+    """Describe a parameter that is a whole number.
+
+    Args:
+        name: The parameter's name.
+        least: The smallest number; a sign is read only where this is below 0.
+        most: The greatest number, at least 0, and of at least as many digits as ``least``.
+    """
 
     def read(text: str) -> int | None:
         digits = text.removeprefix("-") if least < 0 else text
@@ -82,23 +104,23 @@ def whole(name: str, least: int, most: int) -> Parameter[int]:
 
 
 def choice(name: str, values: Collection[str]) -> Parameter[str]:
-    """One of ``values``."""
+    """Describe a parameter that is one of ``values``."""
     return Parameter(name, f"one of {', '.join(values)}", lambda text: text if text in values else None)
 
 
 def flag(name: str) -> Parameter[bool]:
-    """``true`` or ``false``."""
+    """Describe a parameter that is ``true`` or ``false``."""
     return Parameter(name, "true or false", {"true": True, "false": False}.get)
 
 
 def address(name: str) -> Parameter[str]:
-    """An address in any case; its value is in lower case."""
+    """Describe a parameter that is an address in any case; its value is in lower case."""
     expected = "0x and 40 hex digits"
     return Parameter(name, expected, lambda text: text.lower() if _ADDRESS.fullmatch(text) else None)
 
 
 def amount(name: str) -> Parameter[int]:
-    """A decimal text of at least 0; its value is 1e18-scaled."""
+    """Describe a parameter that is a decimal text of at least 0; its value is 1e18-scaled."""
 
     def read(text: str) -> int | None:
         try:

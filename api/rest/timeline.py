@@ -1,4 +1,4 @@
-"""What happened to all accounts, newest first, so that a page of it costs what is on it."""
+"""The events of all accounts, newest first, kept sorted so that a page takes no longer the more events there are."""
 
 from __future__ import annotations
 
@@ -15,34 +15,36 @@ if TYPE_CHECKING:
 
     from api.tables.feeds import RowFeed
 
-# Some 30 µs each, read and put in order; a full row of states takes 300 µs: a few ms between two chances for others.
+# Reading a row and sorting it in takes some 30 µs, or 300 µs for a full one: the loop is given to others after ms.
 _ROWS_BETWEEN_YIELDS = 20
-# Some 1 µs each.
+# Looking at an event takes some 1 µs.
 _EVENTS_BETWEEN_YIELDS = 5_000
-# What comes or goes moves this many neighbours at the most, in less than 1 µs; smaller chunks would only be more.
+# A change moves at most so many neighbours, in less than 1 µs; with smaller chunks there would only be more of them.
 _CHUNK_MAX = 2_000
 
 
 Tags = tuple[int | str, ...]
-"""What an event is chosen by."""
+"""What events are filtered by."""
 
-# The garbage collector passes over tuples of plain things; objects of a class would hold it up for 100 ms and more.
+# Plain tuples, which the garbage collector passes over; with objects it would stop everything for 100 ms and more.
 Event = tuple[int, bytes, int, Tags]
-"""Something that happened to an account: minus its time, in the unit of its table, the account's key, minus its number
-among those of the account, and its tags. Ascending, the newest comes first."""
+"""Something that happened to an account. In ascending order the newest event comes first.
+
+It holds minus its time in the unit of its table, the account's key, minus its number among the account's events, and
+its tags."""
 
 Place = tuple[()] | tuple[int] | tuple[int, bytes, int]
-"""Where a list is begun or left: before all events, those of a time, or one of an account."""
+"""A place between events: before all of them, before those of a time, or before one event of an account."""
 
 START: Place = ()
 
 
 class Timeline:
-    """The events that rows tell of. It follows a table from when it is made: who asks for nothing pays for nothing.
+    """The events of a table's rows. Rows that changed are read when it is asked, not when they come.
 
     Args:
-        feed: A table of one row an account.
-        read: The events of a row, by its key.
+        feed: The table, which has one row an account.
+        read: Reads the events of a row, given the row's key and the row.
     """
 
     def __init__(self, feed: RowFeed, read: Callable[[bytes, bytes], Iterable[Event]]) -> None:
@@ -55,7 +57,17 @@ class Timeline:
     async def newest(
         self, start: Place, end: Place | None, is_wanted: Callable[[Event], bool], most: int
     ) -> list[Event]:
-        """The first ``most`` wanted events from one place to before another; None: to the last one."""
+        """Choose the newest wanted events between two places.
+
+        Args:
+            start: Where to begin; ``START`` begins with the newest of all.
+            end: The place before which to end; None goes on to the oldest.
+            is_wanted: Tells which events are wanted.
+            most: How many are returned at most, at least 1.
+
+        Returns:
+            The events, newest first.
+        """
         await self._backlog.catch_up(self._reread)
         found: list[Event] = []
         while True:
@@ -87,7 +99,7 @@ class Timeline:
 
 
 def after(event: Event) -> Place:
-    """The place behind an event."""
+    """Return the place behind an event."""
     at, key, number, _ = event
     return at, key, number + 1
 
@@ -95,13 +107,21 @@ def after(event: Event) -> Place:
 def chosen(
     events: Sequence[Event], start: Place, end: Place | None, is_wanted: Callable[[Event], bool], most: int
 ) -> list[Event]:
-    """The first ``most`` wanted of ascending events from one place to before another; None: to the last one."""
+    """Choose the first wanted events between two places of a sorted sequence.
+
+    Args:
+        events: In ascending order, which is the newest first.
+        start: Where to begin.
+        end: The place before which to end; None goes on to the last one.
+        is_wanted: Tells which events are wanted.
+        most: How many are returned at most, at least 0.
+    """
     until = len(events) if end is None else bisect_left(events, end)
     return list(islice(filter(is_wanted, islice(events, bisect_left(events, start), until)), most))
 
 
 class _Ordered:
-    """A sorted list in chunks, so that a change costs a chunk and not all that follows."""
+    """A sorted list in chunks: a change moves the rest of one chunk, not the rest of the list."""
 
     def __init__(self) -> None:
         self._chunks: list[list[Event]] = []
@@ -131,7 +151,7 @@ class _Ordered:
             del self._chunks[at], self._lasts[at]
 
     def run(self, start: Place, most: int) -> list[Event]:
-        """Up to ``most`` events from a place on."""
+        """Return up to ``most`` events from a place on."""
         events: list[Event] = []
         at = bisect_left(self._lasts, start)
         while at < len(self._chunks) and len(events) < most:

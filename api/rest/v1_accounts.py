@@ -1,4 +1,4 @@
-"""``/v1/accounts``: all accounts in an order, one of them, and the positions of one."""
+"""``/v1/accounts``: all accounts in an order, one account, and the positions of one."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_afte
 from api.rest.query import Query, address, amount, choice, flag
 from api.tables.ranking import UNREADABLE, Entry, Order, Sort
 from models.codec import decode_row
+from models.engine.tables import VALUATIONS
 from models.errors import BadRow
 from models.symmio.valuation import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
 from models.views import View, absent_account, account_view, figures_view, positions_view, unsupported_account
@@ -40,9 +41,9 @@ _MIN_NOTIONAL = amount("min_notional")
 _SORT = choice("sort", [sort for sort in Sort if sort is not Sort.OWNER])
 _DIRECTION = choice("direction", ("asc", "desc"))
 
-# Those nearest to liquidation first, and the largest: what somebody who names no direction wants to see.
+# Without a direction the largest come first, and of distances the smallest: the accounts nearest to liquidation.
 _DESCENDING_BY_DEFAULT = {Sort.UPNL: True, Sort.NOTIONAL: True, Sort.DISTANCE: False, Sort.ADDRESS: False}
-# A view takes some 30 µs.
+# Making a view takes some 30 µs.
 _VIEWS_BETWEEN_YIELDS = 50
 
 
@@ -53,7 +54,7 @@ async def accounts(request: web.Request) -> web.Response:
     order = _order(query)
     start = _start(query, order)
     limit = query.get(LIMIT) or LIMIT_DEFAULT
-    expect_read(request.app[FEEDS].valuations, "valuations")
+    expect_read(request.app[FEEDS].valuations, VALUATIONS)
     hidden = unsupported_deployments(request)
     is_wanted = _filter(query, query.get(deployment), hidden, readable(request))
     entries: list[Entry] = []
@@ -145,7 +146,7 @@ def _start(query: Query, order: Order) -> Entry | None:
         case [str(name), order.sort, order.is_descending, bool(is_unknown), str(value), str(key)] if (
             name == _LIST and _is_number(value)
         ):
-            # The smallest entry after the one that the cursor names.
+            # This is the smallest entry that comes after the cursor's.
             return is_unknown, int(value), key.encode() + b"\0"
         case _:
             raise bad_cursor()

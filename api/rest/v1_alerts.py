@@ -1,4 +1,4 @@
-"""``/v1/alerts``: by what transitions alarms came on and went off, of all accounts and of one."""
+"""``/v1/alerts``: the transitions by which alarms came on and went off, of all accounts and of one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from api.rest.known import account_of_path, account_parameter, etag_of, row_of, 
 from api.rest.pages import CURSOR, LIMIT
 from api.rest.query import Query, choice, flag
 from models.codec import ORDER_BYTES, decode_row
+from models.engine.tables import ALERTS
 from models.errors import BadRow
 from models.symmio.alert_views import alerts_view
 from models.symmio.alerts import KINDS
-from streams.kafka.topics import ALERTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ _NEVER: dict[str, Any] = {"alarms": (), "transitions": ()}
 _ALARM_OF = {kind: on for on, off in KINDS.values() for kind in (on, off)}
 _KIND = choice("kind", tuple(_ALARM_OF))
 _ON = flag("on")
-# All events share these: the kind, and whether the alarm is on since then.
+# All events share these tags: the kind, and whether the alarm has been on since then.
 _TAGS = {(kind, is_on): (kind, is_on) for kind in _ALARM_OF for is_on in (True, False)}
 
 
@@ -51,7 +51,7 @@ _decode_body = msgspec.json.Decoder(_Body).decode
 
 
 class AlertEndpoints:
-    """What is asked about alerts."""
+    """The endpoints of alerts."""
 
     def __init__(self) -> None:
         self._list = EventList(ALERTS, _events, _views)
@@ -88,7 +88,7 @@ def _events(key: bytes, row: bytes) -> Iterator[Event]:
         body = _decode_body(memoryview(row)[ORDER_BYTES:])
         for one in body.transitions:
             alarm = _ALARM_OF[one.kind]
-            # The newest of an alarm that is on is the one by which it came on.
+            # While an alarm is on, its newest transition is the one that turned it on.
             is_on = alarm in body.alarms
             body.alarms.discard(alarm)
             yield -one.as_of_ms, key, -_count(one.id), _TAGS[one.kind, is_on]
@@ -104,5 +104,5 @@ def _views(key: str, row: bytes, numbers: set[int]) -> dict[int, View]:
 
 
 def _count(transition_id: str) -> int:
-    """How many transitions of its account there were with this one, which its id ends with."""
+    """Read a transition's number among those of its account, with which its id ends."""
     return int(transition_id.rpartition(":")[2])

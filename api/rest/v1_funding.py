@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from api.dialects.native.channels import CHANNELS
+from api.dialects.native.protocol import Channel
 from api.dialects.symmio.app_keys import FUNDING
 from api.http.keys import FEEDS, SETTINGS
 from api.http.problems import NOT_KNOWN, Problem
@@ -14,7 +16,6 @@ from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
 from api.rest.query import Parameter, Query, choice
 from models.errors import BadRow
 from models.symmio.funding import next_funding_view
-from streams.kafka.topics import INSTRUMENTS, MARKETS, MARKS
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -27,18 +28,18 @@ _SYMBOL: Parameter[str] = Parameter("symbol", "the name of a market", lambda tex
 
 
 async def funding(request: web.Request) -> web.Response:
-    """Answer a page of markets' funding, by deployment and symbol; it is worked out once a second."""
+    """Answer a page of markets' funding, by deployment and symbol."""
     app = request.app
     deployment = choice("deployment", app[SETTINGS].deployments)
     query = Query(request, deployment, _SYMBOL, LIMIT, CURSOR)
     of_deployment, symbol, feeds = query.get(deployment), query.get(_SYMBOL), app[FEEDS].by_table()
-    for table in (MARKETS, MARKS, INSTRUMENTS):
+    for table in CHANNELS[Channel.FUNDING].tables:
         expect_read(feeds[table], table)
     views: dict[str, View] = {}
     for name in app[SETTINGS].deployments:
         if of_deployment in {None, name}:
             views |= _views(app[FUNDING], name, symbol)
-            # Some 20 µs a market, in the first request of a second.
+            # The first request in a second takes some 20 µs a market.
             await asyncio.sleep(0)
     keys, next_cursor = keys_of_page(query, _LIST, views, str)
     return await json_answer(request, page([views[key] for key in keys], next_cursor))

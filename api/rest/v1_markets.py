@@ -1,33 +1,30 @@
-"""``/v1/marks`` and ``/v1/markets``: prices as sources say them, and chains' markets with the price in use."""
+"""``/v1/marks`` and ``/v1/markets``: prices as sources say them, and the chains' markets with the prices in use."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from api.http.keys import CLOCK, FEEDS, SETTINGS
+from api.http.keys import CLOCK, FEEDS, PRICES, SETTINGS
 from api.http.problems import NO_SUCH_MARK, NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer, tagged_json_answer
 from api.rest.known import etag_of, expect_read
 from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
 from api.rest.query import Parameter, Query, choice
 from models.codec import decode_row
+from models.engine.tables import MARKETS, MARKS
 from models.errors import BadRow
-from models.ids import mark_key, split_key
-from models.prices import decode_mark
-from models.symmio.valuation import choose_mark
+from models.ids import split_key
 from models.views import View, mark_view, market_view
-from streams.kafka.topics import MARKETS, MARKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp import web
 
-    from models.prices import Mark
-    from streams.settings import DeploymentSettings
+    from api.tables.market_prices import MarketPrices
 
-# Some 40 µs each, with the marks of two sources.
+# A market with the marks of two sources takes some 40 µs.
 _MARKETS_BETWEEN_YIELDS = 100
 
 _SOURCE: Parameter[str] = Parameter("source", "the name of a source", lambda text: text or None)
@@ -53,7 +50,7 @@ async def mark(request: web.Request) -> web.Response:
 
 
 async def markets(request: web.Request) -> web.Response:
-    """Answer a page of markets, by deployment and symbol's number."""
+    """Answer a page of markets, by deployment and symbol id."""
     settings = request.app[SETTINGS].deployments
     deployment = choice("deployment", settings)
     query = Query(request, deployment, LIMIT, CURSOR)
@@ -66,7 +63,7 @@ async def markets(request: web.Request) -> web.Response:
     for number, key in enumerate(keys, start=1):
         row = feed.rows.get(key.encode())
         if row is not None:
-            views.append(_market_view(key, row, settings, mark_rows, now_ms))
+            views.append(_market_view(key, row, request.app[PRICES], mark_rows, now_ms))
         if number % _MARKETS_BETWEEN_YIELDS == 0:
             await asyncio.sleep(0)
     return await json_answer(request, page(views, next_cursor))
@@ -94,22 +91,12 @@ def _mark_view(key: str, row: bytes) -> View:
         raise Problem(NOT_KNOWN, f"the row of mark {key} cannot be read") from error
 
 
-def _market_view(
-    key: str, row: bytes, settings: Mapping[str, DeploymentSettings], mark_rows: Mapping[bytes, bytes], now_ms: int
-) -> View:
+def _market_view(key: str, row: bytes, prices: MarketPrices, mark_rows: Mapping[bytes, bytes], now_ms: int) -> View:
     try:
         view = market_view(key, decode_row(row).body)
-        # A name that is not known yet is empty, and has no price.
-        refs = settings[view["deployment"]].prices_of(view["symbol"]) if view["symbol"] else ()
-        keys = [mark_key(ref.source, ref.symbol) for ref in refs]
-        bodies = {name: decode_row(mark_rows[name]).body for name in keys if name in mark_rows}
-        candidates: list[tuple[str, Mark | None, int]] = [
-            (name.decode(), decode_mark(bodies[name]) if name in bodies else None, ref.max_age_ms)
-            for name, ref in zip(keys, refs, strict=True)
-        ]
-        used = choose_mark(candidates, now_ms)
+        used = prices.used(*_market_place(key), now_ms)
         if used is not None:
-            body: dict[str, Any] = bodies[used.key.encode()]
+            body: dict[str, Any] = decode_row(mark_rows[used.key.encode()]).body
             age_ms = max(0, now_ms - body["received_ms"])
             view["mark"] = {**mark_view(used.key, body), "stale": used.stale, "age_ms": age_ms}
     except (BadRow, KeyError) as error:

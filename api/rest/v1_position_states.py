@@ -13,10 +13,10 @@ from api.rest.known import account_of_path, account_parameter, etag_of, row_of, 
 from api.rest.pages import CURSOR, LIMIT
 from api.rest.query import Query, choice, whole
 from models.codec import NUMBER_MAX, ORDER_BYTES, decode_row
+from models.engine.tables import POSITION_STATES
 from models.errors import BadRow
 from models.symmio.position_states import EMPTY, shown
 from models.symmio.state_views import position_state_view, position_states_view
-from streams.kafka.topics import POSITION_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from api.rest.timeline import Event
     from models.views import View
 
-# A temporary id is negative.
+# Temporary ids of quotes are negative.
 _QUOTE_ID = whole("quote_id", -NUMBER_MAX, NUMBER_MAX)
 _SINCE_NS = whole("since_ns", 0, NUMBER_MAX)
 _NS_A_SECOND = 10**9
@@ -48,7 +48,7 @@ _decode_body = msgspec.json.Decoder(_Body).decode
 
 
 class PositionStateEndpoints:
-    """What is asked about position states."""
+    """The endpoints of position states."""
 
     def __init__(self) -> None:
         self._list = EventList(POSITION_STATES, _events, _views)
@@ -65,7 +65,7 @@ class PositionStateEndpoints:
             one=query.get(account),
             deployment=query.get(deployment),
             is_wanted=lambda tags: quote_id is None or quote_id in tags,
-            # The first place of the second before.
+            # Places are minus the time, so this one is the first of the second before.
             end=None if since_ns is None else (1 - _first_second(since_ns),),
         )
 
@@ -90,7 +90,7 @@ class PositionStateEndpoints:
 
 
 def _first_second(since_ns: int) -> int:
-    """The first whole second at or after an instant."""
+    """Return the first whole second at or after an instant, in Unix s."""
     return -(-since_ns // _NS_A_SECOND)
 
 

@@ -1,4 +1,4 @@
-"""``/v1/positions``: open positions of all accounts, by address and quote id."""
+"""``/v1/positions``: the open positions of all accounts, by address and quote id."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_afte
 from api.rest.query import Query, choice, whole
 from api.tables.ranking import Entry, Order, Sort, entry_by_address
 from models.codec import NUMBER_MAX, decode_row
+from models.engine.tables import VALUATIONS
 from models.errors import BadRow
 from models.ids import split_key
 from models.views import View, positions_view
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 _LIST = "positions"
 _SYMBOL_ID = whole("symbol_id", 0, NUMBER_MAX)
 _BY_ADDRESS = Order(Sort.ADDRESS, is_descending=False)
-# An account of 150 positions takes some 2 ms; most have few.
+# An account of 150 positions takes some 2 ms; most accounts have few positions.
 _ACCOUNTS_BETWEEN_YIELDS = 5
 
 _Place = tuple[Entry, int]
-"""Where a position stands in the list: its account's place, and its quote id."""
+"""A position's place in the list: its account's place, and its quote id."""
 
 
 async def positions(request: web.Request) -> web.Response:
@@ -77,7 +78,7 @@ async def _rows_of_all(
     request: web.Request, after: _Place | None, deployment: str | None, symbol_id: int | None
 ) -> AsyncIterator[tuple[str, bytes]]:
     feed = request.app[FEEDS].valuations
-    expect_read(feed, "valuations")
+    expect_read(feed, VALUATIONS)
     hidden, may_read = unsupported_deployments(request), readable(request)
 
     def is_wanted(key: bytes, line: Line) -> bool:

@@ -1,4 +1,4 @@
-"""Where the twins of the websocket's channels stand."""
+"""The paths of ``/v1`` but for the websocket's and the documents'."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.rest.v1_totals import totals
 
 
 def routes() -> list[web.AbstractRouteDef]:
-    """Every path of ``/v1`` but for the websocket and the documents; each answers HEAD as well."""
+    """The routes of these paths; each answers HEAD as well as GET."""
     alerts, states = AlertEndpoints(), PositionStateEndpoints()
     return [
         web.get("/v1/accounts", accounts),

@@ -1,4 +1,4 @@
-"""``/v1/status``: how far this replica is, how far each deployment, and which sources of prices speak."""
+"""``/v1/status``: how late this replica is, how far each deployment is, and which sources of prices speak."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VERSION = version("tidemark")
 
 
 async def status(request: web.Request) -> web.Response:
-    """Answer how things are now."""
+    """Answer the state of things now."""
     Query(request)
     app = request.app
     settings, feeds, now_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms()

@@ -1,4 +1,4 @@
-"""Rows that changed since an index of them was last asked: read when somebody asks, a few ms at a time."""
+"""The rows that changed since an index last read them: they are read when the index is asked, a few ms at a time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class Backlog:
-    """The keys of a table whose rows an index has not taken in yet; at first, all of them.
+    """Remembers which keys of a table an index has not read; at first it has read none.
 
     Args:
         feed: The table.
-        keys_a_turn: How many are read between two chances for others.
+        keys_a_turn: How many keys are read before the loop is given to others.
     """
 
     def __init__(self, feed: RowFeed, keys_a_turn: int) -> None:
@@ -26,10 +26,11 @@ class Backlog:
         feed.listen(self._heard)
 
     async def catch_up(self, read: Callable[[Sequence[bytes]], None]) -> None:
-        """Have every key read, one caller at a time.
+        """Have the index read every key that changed; callers take turns.
 
-        What ``read`` raises is raised; the keys that it was given are then read again the next time: an index without
-        a row that cannot be read would be a wrong one.
+        Args:
+            read: Reads the rows of some keys. What it raises is raised here, and the same keys are read again the next
+                time: an index that left out an unreadable row would be wrong.
         """
         async with self._reading:
             keys, self._keys = self._keys, set()

@@ -1,4 +1,4 @@
-"""How far each deployment is folded, and from which block on its figures are unknown."""
+"""How far each deployment is folded, and since which block its figures are unknown."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 
 def watermark_key(deployment: str, partition: int) -> bytes:
-    """Key of what an account partition says of a deployment: ``<deployment>:<partition>``."""
+    """Key of the row that says how far one account partition folded a deployment: ``<deployment>:<partition>``."""
     return f"{deployment}:{partition}".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentProgress:
-    """A deployment as the router and the accounts agents left it.
+    """How far a deployment is, by the rows of the router and the accounts agents.
 
-    ``head`` is the newest block routed and ``head_time_s`` its time; nothing at or below ``final`` is rolled back.
-    ``folded_head`` is the newest block that every partition has folded, None until each said so.
-    ``unsupported_since`` is the block from which on the deployment's figures are unknown, None while they are known.
+    Attributes:
+        head: The newest block that was routed.
+        head_time_s: That block's time, in Unix s.
+        final: The block at or below which nothing is rolled back.
+        folded_head: The newest block that every partition has folded; None until each partition has a row.
+        unsupported_since: The block since which the figures are unknown; None while they are known.
+        unsupported_reason: Why they are unknown.
     """
 
     head: int

@@ -1,4 +1,4 @@
-"""Sums of whole deployments, added up from the partitions' subtotals; only what changed is read again."""
+"""Sums of whole deployments, made by adding up the partitions' subtotals."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 View = dict[str, Any]
 
 _Id = tuple[str, str]
-"""Kind, and the hedger's address or the symbol's number."""
+"""A sum's kind, and the hedger's address or the symbol id."""
 
 
 class Totals:
     """Sums of every deployment.
 
-    Rows are decoded when their deployment is asked for, and not again before they change.
+    A row is decoded when its deployment is asked for, and again only after it changed.
 
     Args:
         feeds: The tables.
@@ -36,10 +36,10 @@ class Totals:
         feeds.subtotals.listen(self._heard)
 
     def of(self, deployment: str) -> View:
-        """A deployment's sums, those of its accounts at the top, ``hedgers`` by address and ``symbols`` by number.
+        """Return a deployment's sums: over all accounts at the top, ``hedgers`` by address, ``symbols`` by symbol id.
 
-        Nothing but ``deployment`` where no position was ever counted. Parts of it are shared with later answers and are
-        not to be changed.
+        There is only ``deployment`` where no position was ever counted. Parts of the view are shared with later ones
+        and must not be changed.
 
         Raises:
             BadRow: A row does not decode.
@@ -51,7 +51,7 @@ class Totals:
         return {"deployment": deployment, **sums.view()}
 
     def listen(self, on_change: Callable[[Collection[str]], None]) -> None:
-        """Call ``on_change`` with the names of the deployments whose sums may be others, from now on."""
+        """Call ``on_change`` with the names of deployments whenever their sums may have changed."""
         self._listeners.append(on_change)
 
     def _heard(self, keys: Sequence[bytes]) -> None:
@@ -72,7 +72,10 @@ class Totals:
 
 
 class _Deployment:
-    """``addends`` holds what each partition adds to a sum, ``sums`` and ``views`` what they add up to."""
+    """One deployment's subtotals and sums.
+
+    ``_addends`` holds by sum what each partition adds to it; ``_sums`` and ``_views`` hold what they add up to.
+    """
 
     def __init__(self) -> None:
         self.changed: set[bytes] = set()
@@ -82,7 +85,7 @@ class _Deployment:
 
     def read(self, row_of: Callable[[bytes], bytes | None]) -> None:
         stale = set()
-        # All stay to be read until all are: a sum without one that cannot be read would be a wrong one.
+        # No key is forgotten until all are read: a sum without an unreadable row would be wrong.
         for key in self.changed:
             kind, _, name, _ = key.decode().split(":")
             addends = self._addends.setdefault((kind, name), {})

@@ -1,11 +1,11 @@
-"""The tables the api reads, as it needs them: rows in memory, and how far they are behind."""
+"""The tables as the api reads them: rows in memory, and how late they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from streams.kafka.topics import (
+from models.engine.tables import (
     ALERTS,
     DEPLOYMENTS,
     INSTRUMENTS,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class RowFeed(Protocol):
-    """A table followed into memory; ``streams.kafka.feed.Feed`` is one."""
+    """A table that is followed into memory; ``streams.kafka.feed.Feed`` is one."""
 
     @property
     def rows(self) -> Mapping[bytes, bytes]:
@@ -30,28 +30,28 @@ class RowFeed(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Whether everything that stood in the table at start has been read; it never becomes false again."""
+        """Whether all that was in the table at the start has been read; it never becomes false again."""
 
     @property
     def lag_records(self) -> int:
-        """Records known to be in the changelog and not read yet."""
+        """How many records are known to be in the changelog and have not been read yet."""
 
     @property
     def newest_ms(self) -> int:
-        """Broker's time of the newest record read, in ms; 0 before the first one."""
+        """The broker's time of the newest record read, in Unix ms; 0 before the first one."""
 
     @property
     def answered_ms(self) -> int:
-        """Our own time when the broker last answered, in ms; 0 before the start."""
+        """Our own time when the broker last answered, in Unix ms; 0 before the start."""
 
     async def wait_ready(self) -> None:
         """Wait until ``is_ready``."""
 
     def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
-        """Call ``on_rows`` with the keys that changed, from now on, after ``rows`` holds their new rows."""
+        """Call ``on_rows`` with the keys of rows that changed, each time after ``rows`` holds the new ones."""
 
 
-# A feed asks its broker every 2 s and waits 3 s for the answer; a longer silence says that it is gone.
+# A feed asks its broker every 2 s and waits 3 s for the answer; after a longer silence the broker counts as gone.
 _SILENCE_MS = 5_500
 
 
@@ -85,7 +85,15 @@ class Feeds:
 
 
 def behind_ms(feed: RowFeed, now_ms: int) -> int:
-    """How late the rows may be, in ms: age of the newest one while others wait, or of the broker's last answer."""
+    """Say how late a table's rows may be, in ms: 0 where all are read and the broker answers.
+
+    Where records wait, it is the age of the newest one read; where the broker is silent, it is the time since its last
+    answer.
+
+    Args:
+        feed: The table.
+        now_ms: The time now, in Unix ms.
+    """
     waiting_ms = now_ms - feed.newest_ms if feed.lag_records and feed.newest_ms else 0
     silent_ms = now_ms - feed.answered_ms
     return max(0, waiting_ms, silent_ms if silent_ms > _SILENCE_MS else 0)

@@ -1,4 +1,4 @@
-"""The funding of every market of a deployment, made once a second for whoever shows it."""
+"""The funding of every market of a deployment, worked out once a second for all who show it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FundingBoard:
-    """Funding of valid markets by name.
+    """The funding of valid markets by name.
 
     Args:
         settings: How rates come about.
@@ -35,7 +35,7 @@ class FundingBoard:
         return self._listings.is_warm
 
     def of(self, deployment: str) -> Mapping[str, Any]:
-        """The markets' funding as of this second; the same object within it."""
+        """Return the markets' funding as of this second; within a second it is the same object."""
         now_ms = self._clock_ms()
         made_s, views = self._made.get(deployment, (-1, {}))
         if now_ms // 1000 != made_s:
@@ -48,13 +48,13 @@ class FundingBoard:
 def funding_views(
     markets: Iterable[Listed], funding: FundingSettings, *, now_ms: int, asked: Collection[str] | None
 ) -> dict[str, Any]:
-    """Funding of valid markets by name, where the chain charges any and the venue says a rate.
+    """Show the funding of valid markets by name, where the chain charges any and the venue says a rate.
 
     Args:
-        markets: All of a deployment's.
+        markets: All markets of a deployment.
         funding: How rates come about.
-        now_ms: Unix ms.
-        asked: Names of those wanted, None for all.
+        now_ms: The time now, in Unix ms.
+        asked: Names of the wanted markets, None for all.
     """
     views = {one.name: _view(one, funding, now_ms) for one in markets if asked is None or one.name in asked}
     return {name: view for name, view in views.items() if view is not None}
@@ -66,7 +66,7 @@ def _view(one: Listed, funding: FundingSettings, now_ms: int) -> dict[str, Any] 
         return None
     terms = one.instrument.funding
     if funding.scale and terms is None:
-        # What is not scaled would be taken for the rate that will be charged.
+        # A rate that is not scaled would be taken for the rate that will be charged.
         return None
     rates = funding_rates(
         one.funding.funding_rate_e18,

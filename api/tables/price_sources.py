@@ -1,4 +1,4 @@
-"""Whether each source of prices still speaks, by the newest mark that came from it."""
+"""Whether each source of prices still speaks, judged by the newest mark from it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from api.tables.feeds import RowFeed
 
-# A venue that was silent for so long is away; for less it may have paused.
+# A venue that is silent for this long is away; for less it may have paused.
 _SILENT_AFTER_MS = 60_000
 
 
 class SourceState(StrEnum):
-    """``stale``: later than its marks are held to be fresh; ``silent``: nothing for a minute."""
+    """``live``; ``stale``: its newest mark is older than its marks may be; ``silent``: nothing came for a minute."""
 
     LIVE = "live"
     STALE = "stale"
@@ -31,7 +31,7 @@ class Sources:
 
     Args:
         marks: The table.
-        fresh_ms: How old the newest mark of a source may be, in ms, by the source's name.
+        fresh_ms: Returns how old the newest mark of a source may be, in ms, by the source's name.
         clock_ms: Our own time, in Unix ms.
     """
 
@@ -44,12 +44,12 @@ class Sources:
         marks.listen(self._note)
 
     def ages_ms(self) -> dict[str, int]:
-        """Source → how long ago its newest mark was received, in ms."""
+        """Return by source how long ago its newest mark was received, in ms."""
         now_ms = self._clock_ms()
         return {source: max(0, now_ms - at_ms) for source, at_ms in sorted(self._received_ms.items())}
 
     def states(self) -> dict[str, SourceState]:
-        """Source → whether it speaks."""
+        """Return by source whether it speaks."""
         return {source: self._state(source, age_ms) for source, age_ms in self.ages_ms().items()}
 
     def _state(self, source: str, age_ms: int) -> SourceState:
@@ -58,7 +58,7 @@ class Sources:
         return SourceState.STALE if age_ms <= _SILENT_AFTER_MS else SourceState.SILENT
 
     def _note(self, keys: Iterable[bytes]) -> None:
-        # One of each source: the marks of a batch are of the same moment.
+        # One mark of each source is enough, since the marks of a batch were received together.
         for source, key in {split_key(key)[0]: key for key in keys}.items():
             row = self._marks.rows.get(key)
             try:

@@ -1,4 +1,4 @@
-"""All accounts in order of a figure, so that a page of them costs what is on it."""
+"""All accounts, kept sorted by several figures, so that a page of them takes no longer the more accounts there are."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 UNREADABLE = "unreadable"
 """Status of an account whose row does not decode: its figures are unknown."""
 
-# Some 10 µs each, decoded and put in order: a few ms between two chances for others.
+# Decoding a row and sorting it in takes some 10 µs: the loop is given to others after a few ms.
 _ROWS_BETWEEN_YIELDS = 250
-# Some 0.3 µs each.
+# Looking at a line takes some 0.3 µs.
 _LINES_BETWEEN_YIELDS = 5_000
 
 
@@ -47,13 +47,14 @@ class Order(NamedTuple):
 
 
 Entry = tuple[bool, int, bytes]
-"""An account's place in an order: whether its figure is unknown, the figure, with the sign that makes ascending entries
-follow the order, and the account's key."""
+"""An account's place in an order: whether its figure is unknown, the figure, and the account's key.
+
+The figure's sign is turned in a descending order, so that entries of every order are sorted ascending."""
 
 
-# Neither is looked at by the garbage collector, which would stop everything for 100 ms at 100,000 accounts.
+# Structs that the garbage collector passes over: with 100,000 accounts it would stop everything for 100 ms.
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """What accounts are chosen and ordered by, as their rows say; money is 1e18-scaled, None is unknown."""
+    """What an account is chosen and sorted by. Money is 1e18-scaled; None stands for a figure that is unknown."""
 
     deployment: str
     address: int
@@ -87,7 +88,9 @@ _BY_OWNER = Order(Sort.OWNER, is_descending=False)
 
 
 class Accounts:
-    """The accounts there are, from the ``valuations`` rows that changed since somebody last looked.
+    """The accounts of the ``valuations`` table, in every order that was asked for.
+
+    Rows that changed are read when somebody asks, not when they come.
 
     Args:
         feeds: The tables.
@@ -107,13 +110,13 @@ class Accounts:
         is_wanted: Callable[[bytes, Line], bool],
         owner: str | None = None,
     ) -> AsyncIterator[tuple[Entry, Line]]:
-        """Yield the wanted accounts in an order, as it stood when the walk began.
+        """Yield the wanted accounts in an order, as they were when the walk began.
 
         Args:
             order: The order.
-            start: Where to begin; None: with the first one.
-            is_wanted: Which ones, by key and line.
-            owner: Where it wants none but this owner's, which are then all that is looked at.
+            start: The place to begin at; None begins with the first account.
+            is_wanted: Tells by an account's key and line whether it is wanted.
+            owner: Where ``is_wanted`` takes only this owner's accounts; the others are then not looked at.
         """
         entries = await (self._ranked(order) if owner is None else self._of_owner(order, owner))
         lines = self._lines
@@ -137,7 +140,7 @@ class Accounts:
         by_owner, number = await self._ranked(_BY_OWNER), _number(owner)
         first, last = (bisect_left(by_owner, (False, place, b"")) for place in (number, number + 1))
         if last - first > _LINES_BETWEEN_YIELDS:
-            # So many at once would hold up others for longer than a walk through all does.
+            # Sorting so many at once would block the loop for longer than a walk through all accounts does.
             return await self._ranked(order)
         return sorted(_entry(order, key, self._lines[key]) for _, _, key in by_owner[first:last])
 
@@ -236,5 +239,5 @@ def _line(key: bytes, row: bytes) -> Line | None:
 
 
 def _number(address: str) -> int:
-    """A number for an address; among those of one length they are in the order of the texts."""
+    """Turn an address into a number; addresses of one length have numbers in the order of their texts."""
     return int.from_bytes(address.encode())

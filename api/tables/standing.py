@@ -1,4 +1,4 @@
-"""Whether an account's row may be shown, whether the account exists, or why neither is known."""
+"""Whether an account's row may be shown, or the account does not exist, or why neither is known."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ if TYPE_CHECKING:
     from api.tables.feeds import Feeds
     from models.deployments import DeploymentState, Gap
 
-# While history is read the newest block known is an old one. Chains make a block within seconds, and ingest that has
-# stopped is noticed within minutes: less would refuse at every hiccup, more would call newer accounts non-existent.
+# While history is read, the newest block known is an old one. Chains make a block within seconds, and ingest that
+# has stopped is noticed within minutes: a smaller bound would refuse at every hiccup, and a greater one would call
+# newer accounts non-existent.
 _LONGEST_HEAD_AGE_S = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The account's row, as it is encoded."""
+class CurrentRow:
+    """The account has a row that may be shown; it is encoded."""
 
     row: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """The account has a row, which may still say what it said before ``gap`` began: its figures are unknown."""
+    """The account has a row that may be from before ``gap`` began, so its figures are unknown."""
 
     row: bytes
     gap: Gap
@@ -45,7 +46,7 @@ class NoSuchAccount:
 
 @dataclass(frozen=True, slots=True)
 class NotKnown:
-    """Nothing is known, which is not zero; ``reason`` is a sentence for a person."""
+    """Nothing is known of the account, which does not mean zero; ``reason`` is a sentence for a person."""
 
     reason: str
 
@@ -54,7 +55,7 @@ _COLD = NotKnown("the tables are still being read, try again in some seconds")
 
 
 class Standings:
-    """Reads from the feeds what may be said about accounts now.
+    """Tells what may be said of accounts now, by the rows of the feeds.
 
     Args:
         feeds: The tables.
@@ -70,7 +71,7 @@ class Standings:
 
     @property
     def is_warm(self) -> bool:
-        """Whether an account that is not in the tables is known not to be."""
+        """Whether an account that is not in the tables is known not to be there."""
         return self._feeds.valuations.is_ready and self._feeds.deployments.is_ready
 
     async def wait_warm(self) -> None:
@@ -78,10 +79,11 @@ class Standings:
         if not self.is_warm:
             await asyncio.gather(self._feeds.valuations.wait_ready(), self._feeds.deployments.wait_ready())
 
-    def of(self, deployment: str, address: str) -> Standing | Unsupported | NoSuchAccount | NotKnown:
-        """What may be said about an account now.
+    def of(self, deployment: str, address: str) -> CurrentRow | Unsupported | NoSuchAccount | NotKnown:
+        """Say what may be said of an account now.
 
-        A row whose body says that it is nobody's is that of an account that is ``missing``.
+        The row may be one whose status says that no such account exists. The caller decodes rows, so it must look for
+        that status, and ask ``missing`` where it finds it.
         """
         if not self.is_warm:
             return _COLD
@@ -92,12 +94,13 @@ class Standings:
             gap = self.open_gap(deployment)
         except BadRow:
             return _unreadable(deployment)
-        return Standing(row) if gap is None else Unsupported(row, gap)
+        return CurrentRow(row) if gap is None else Unsupported(row, gap)
 
     def missing(self, deployment: str) -> NoSuchAccount | NotKnown:
-        """What may be said about an account that is not in the tables.
+        """Say what may be said of an account that is not in the tables.
 
-        It may be in what they have not read yet: "does not exist" would be a guess, and clients show it as zero.
+        The account may be in records that have not been folded yet. To say that it does not exist would be a guess
+        then, and clients would show zero for it.
         """
         if not self.is_warm:
             return _COLD
@@ -117,7 +120,7 @@ class Standings:
         return NoSuchAccount()
 
     def open_gap(self, deployment: str) -> Gap | None:
-        """Since when a deployment's figures are unknown, None while they are known.
+        """Return since when a deployment's figures are unknown, None while they are known.
 
         Raises:
             BadRow: The deployment's row does not decode.
@@ -132,7 +135,7 @@ class Standings:
 
 
 def unsupported(deployment: str, block: int) -> NotKnown:
-    """What may be said where a deployment's figures are unknown since ``block``."""
+    """Say that a deployment's figures are unknown since ``block``."""
     return NotKnown(f"deployment {deployment} is unsupported since block {block}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiokafka import AIOKafkaProducer
 
 from models.codec import encode_row
+from models.engine.tables import ACCOUNTS, MARKETS, WATERMARKS
 from models.ids import account_key, mark_key, market_key
 from models.money import E18, format_e18
 from models.prices import MarkTick, encode_tick
@@ -17,7 +18,7 @@ from models.symmio.markets import Market, encode_market
 from models.symmio.state import AccountState, Balances, Locked, OrderType, PositionType, Quote, QuoteStatus
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import ACCOUNTS, MARKETS, PRICE_TICKS, WATERMARKS, changelog_name, topic_name
+from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.settings import DeploymentSettings
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from bench.peers.job import Clock, Job, Row, folder
-from streams.kafka.topics import VALUATIONS, changelog_name, create_topics, registry
+from models.engine.tables import VALUATIONS
+from streams.kafka.topics import changelog_name, create_topics, registry
 from streams.settings import Settings, TopicSettings, WorkerSettings
 from streams.transport.recovery import SliceRecovery
 from streams.worker.faust_app import TidemarkApp, create_app

@@ -1,16 +1,27 @@
-"""A chain folded in memory, as the router and the accounts fold it, block by block."""
+"""A chain folded from its first block on, and what the contract's views would answer then."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.chain_records import Watermark
+from models.codec import decode_row
+from models.deployments import decode_deployment
+from models.engine.in_memory import Engine, EngineDeployment
+from models.engine.router import Contracts
+from models.engine.tables import ACCOUNTS, DEPLOYMENTS, QUOTE_HISTORY
 from models.errors import BadRecord
-from models.symmio.account import AccountRow, advance, settle
-from models.symmio.routing import route_block
+from models.ids import split_key
+from models.symmio.account import decode_account, decode_finished
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from models.chain_records import Block
+    from models.symmio.account import AccountRow
     from models.symmio.state import Balances, Quote
+
+_NAME = "replay"
 
 
 class BadReplay(BadRecord):
@@ -18,15 +29,15 @@ class BadReplay(BadRecord):
 
 
 class Replay:
-    """Every account of a Diamond whose logs are given from its first block on; every block is final at once."""
+    """Every account of a Diamond whose logs are given from its first block on; every block is final at once.
+
+    Args:
+        diamond: Address of the Diamond, in any case.
+        multi_accounts: Addresses of its MultiAccounts, in any case.
+    """
 
     def __init__(self, diamond: str, multi_accounts: frozenset[str] = frozenset()) -> None:
-        self.rows: dict[str, AccountRow] = {}
-        self.finished: dict[int, tuple[str, Quote]] = {}
-        self._diamond = diamond
-        self._multi_accounts = multi_accounts
-        self._holders: dict[int, str] = {}
-        self._begun = False
+        self._engine = Engine({_NAME: EngineDeployment(Contracts(diamond, multi_accounts))})
         self._offset = 0
 
     def fold(self, block: Block) -> None:
@@ -35,28 +46,29 @@ class Replay:
         Raises:
             BadReplay: A log is not supported, or does not fit what was folded before.
         """
-        offset, self._offset = self._offset, self._offset + 2
-        routed = route_block(
-            block,
-            offset=offset,
-            diamond=self._diamond,
-            multi_accounts=self._multi_accounts,
-            account_of=self._holders.get,
-            begun=self._begun,
-        )
-        if routed.unsupported is not None:
-            raise BadReplay(routed.unsupported.reason)
-        self._begun = routed.begun
-        self._holders |= {quote_id: account for quote_id, account, _ in routed.quotes}
-        touched = dict.fromkeys(account for account, _ in routed.transactions)
-        for account, transaction in routed.transactions:
-            row = self.rows[account] = advance(self.rows.get(account), transaction)
-            if row.suspect is not None:
-                msg = f"account {account}: {row.suspect[0]}"
-                raise BadReplay(msg)
-        for account in touched:
-            self.rows[account], finished = settle(self.rows[account], block.number, (offset + 1, -1))
-            self.finished |= {quote.quote_id: (account, quote) for quote in finished}
+        for record in (block, Watermark(block.number, block.time_s, block.number)):
+            self._engine.chain(_NAME, record, self._offset)
+            self._offset += 1
+        row = self._engine.tables.read(DEPLOYMENTS, _NAME.encode())
+        gap = None if row is None else decode_deployment(decode_row(row).body).open_gap
+        if gap is not None:
+            raise BadReplay(gap.reason)
+        if self._engine.refused:
+            raise BadReplay("; ".join(self._engine.refused))
+
+    @property
+    def rows(self) -> dict[str, AccountRow]:
+        """Every account's row by its address."""
+        rows = {}
+        for key, value in self._engine.tables.items(ACCOUNTS):
+            row = decode_row(value)
+            rows[split_key(key)[1]] = decode_account(row.body, row.version)
+        return rows
+
+    @property
+    def finished(self) -> dict[int, tuple[str, Quote]]:
+        """Every finished quote by its id, with the address of its account."""
+        return {quote.quote_id: (account, quote) for account, quote in self._finished()}
 
     def snapshot(self) -> dict[str, Any]:
         """What the contract's views would answer now.
@@ -66,20 +78,24 @@ class Replay:
             ``Q``: quote id to the fields of ``getQuote`` that logs tell, the average closed price None where they do
             not. Amounts are ints.
         """
+        rows = self.rows
         quotes = self.finished | {
-            quote.quote_id: (account, quote)
-            for account, row in self.rows.items()
-            for quote in row.state.quotes.values()
+            quote.quote_id: (account, quote) for account, row in rows.items() for quote in row.state.quotes.values()
         }
         return {
-            "A": {account: _balances(row.state.balances) for account, row in self.rows.items()},
+            "A": {account: _balances(row.state.balances) for account, row in rows.items()},
             "B": {
                 party_b + account: _balances(bucket)
-                for account, row in self.rows.items()
+                for account, row in rows.items()
                 for party_b, bucket in row.state.party_b.items()
             },
             "Q": {str(quote_id): _quote(*quotes[quote_id]) for quote_id in sorted(quotes)},
         }
+
+    def _finished(self) -> Iterator[tuple[str, Quote]]:
+        for key, row in self._engine.tables.items(QUOTE_HISTORY):
+            account, _, _ = split_key(key)[1].partition(":")
+            yield account, decode_finished(decode_row(row).body)
 
 
 def _balances(balances: Balances) -> list[int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from models.money import E18
+from models.prices import UsedMark  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.symmio.margin import (
     available_for_liquidation,
     party_a_available_for_quote,
@@ -21,7 +22,6 @@ from models.symmio.state import PositionType
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from models.prices import Mark
     from models.symmio.holding import Holding, OpenPosition, PendingQuote
 
 Body = dict[str, Any]
@@ -33,44 +33,6 @@ UNSUPPORTED = "unsupported"
 NOBODY = "nobody"
 
 _BPS = 10_000
-
-
-class UsedMark(msgspec.Struct, frozen=True):
-    """The mark a market is valued at. ``key`` is ``source:symbol``, ``mark_e18`` positive, ``offset`` that of its tick.
-
-    ``event_ms`` is the venue's time. ``stale``: no source of the market has a mark within its maximum age.
-    """
-
-    key: str
-    mark_e18: int
-    event_ms: int
-    offset: int
-    stale: bool
-
-
-def choose_mark(candidates: Sequence[tuple[str, Mark | None, int]], now_ms: int) -> UsedMark | None:
-    """Choose the mark of a market among its sources.
-
-    Args:
-        candidates: (key, newest mark or None, maximum age in ms) of each source, in order of preference.
-        now_ms: The time now; a mark's age is counted from when it was received.
-
-    Returns:
-        The first that is not older than its maximum age; else the one with the newest event time, as stale; None where
-        there is no mark at all.
-    """
-    newest: tuple[str, Mark] | None = None
-    for key, mark, max_age_ms in candidates:
-        if mark is None:
-            continue
-        if now_ms - mark.received_ms <= max_age_ms:
-            return UsedMark(key, mark.mark_e18, mark.event_ms, mark.offset, stale=False)
-        if newest is None or mark.event_ms > newest[1].event_ms:
-            newest = (key, mark)
-    if newest is None:
-        return None
-    key, mark = newest
-    return UsedMark(key, mark.mark_e18, mark.event_ms, mark.offset, stale=True)
 
 
 class PositionValue(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""price-ticks → marks: the newest price of each source and symbol, by event time."""
+"""price-ticks → marks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 import prometheus_client
 
-from models.codec import decode_row
+from models.engine.registers import mark_registers
 from models.errors import BadRecord
 from models.ids import mark_key
-from models.prices import decode_mark, decode_tick, encode_mark, later_mark, mark_of
+from models.prices import decode_tick, mark_of
 from streams.kafka.partitions import expect_in_place
-from streams.kafka.topics import MARKS
 
 if TYPE_CHECKING:
     from models.prices import Mark
     from streams.kafka.record import Record
-    from streams.settings import Settings
     from streams.transport.slices import Slice
     from streams.transport.tables import Rows
 
@@ -29,14 +27,12 @@ _moved, _repeated, _refused = (_TICKS.labels(outcome) for outcome in ("moved", "
 class MarksAgent:
     """Keeps the ``marks`` table."""
 
-    def __init__(self, settings: Settings, rows: Rows) -> None:
-        self._partitions = settings.topics.partitions
+    def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
     async def handle(self, part: Slice) -> None:
         """Fold a slice of ticks; each key's row is written once."""
-        standing: dict[bytes, tuple[int, Mark | None]] = {}
-        changed: dict[bytes, Mark] = {}
+        registers = mark_registers(self._rows.reader(part.partition))
         for record in part:
             try:
                 key, mark = self._read(record, part.partition)
@@ -44,19 +40,8 @@ class MarksAgent:
                 _refused.inc()
                 self._rows.refuse(part, record, error)
                 continue
-            if key not in standing:
-                standing[key] = self._standing(part.partition, key)
-            version, before = standing[key]
-            newer = later_mark(before, mark)
-            if newer is None:
-                _repeated.inc()
-                self._rows.restate(MARKS, part.partition, key, part)
-                continue
-            _moved.inc()
-            standing[key] = (version + 1, newer)
-            changed[key] = newer
-        for key, mark in changed.items():
-            self._rows.write(MARKS, part.partition, key, (standing[key][0], encode_mark(mark)), part)
+            (_moved if registers.apply(key, mark) else _repeated).inc()
+        await self._rows.put_step(part.partition, registers.take(), part)
 
     def _read(self, record: Record[bytes | None], partition: int) -> tuple[bytes, Mark]:
         tick = decode_tick(record.value or b"")
@@ -64,12 +49,5 @@ class MarksAgent:
         if record.key != key:
             msg = f"expected key {key!r}, found {record.key!r}"
             raise BadRecord(msg)
-        expect_in_place(key, partition, self._partitions)
+        expect_in_place(key, partition, self._rows.partitions)
         return key, mark_of(tick, record.offset)
-
-    def _standing(self, partition: int, key: bytes) -> tuple[int, Mark | None]:
-        value = self._rows.get(MARKS, partition, key)
-        if value is None:
-            return 0, None
-        row = decode_row(value)
-        return row.version, decode_mark(row.body)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from models.chain_records import encode_chain_record
 from models.codec import decode_row
+from models.engine.tables import ACCOUNTS, WATERMARKS
 from models.errors import TidemarkError
 from models.ids import split_key
 from models.symmio.account import back_to, decode_account
@@ -18,7 +19,7 @@ from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.checkpoint import read_checkpoints
 from streams.ingest.symmio.enumeration import find_owners
 from streams.kafka.feed import Feed
-from streams.kafka.topics import ACCOUNTS, CHAIN_BLOCKS, WATERMARKS, changelog_name, topic_name
+from streams.kafka.topics import CHAIN_BLOCKS, changelog_name, topic_name
 from streams.node.connect import connected, deployment_of
 from streams.node.contract_views import ContractViews
 

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from models.codec import decode_order, decode_row
+from models.engine.tables import ACCOUNTS, INSTRUMENTS, WATERMARKS
 from models.ids import account_key, mark_key, market_key, split_key
 from models.instruments import decode_instrument
 from models.money import E18
@@ -17,9 +18,9 @@ from models.symmio.markets import decode_market
 from models.watermarks import decode_watermark
 from streams.funder.funding_records import Epoch, FrozenMarket
 from streams.kafka.feed import Feed
-from streams.kafka.topics import ACCOUNTS, INSTRUMENTS, WATERMARKS, changelog_name
+from streams.kafka.topics import changelog_name
 from streams.process.supervision import supervised
-from streams.valuing.market_marks import Markets
+from streams.valuing.market_marks import MarketMarks
 
 if TYPE_CHECKING:
     import asyncio
@@ -78,7 +79,8 @@ class Tables:
         self._funding = self._deployment.funding
         self.when = self._funding.when
         self._fatal = fatal
-        self._markets = Markets(settings, clock, fatal)
+        # Epochs are looked at when they begin, whatever moves before.
+        self._markets = MarketMarks(settings, clock, fatal, lambda _: None)
         self._accounts = Feed(settings.bootstrap, changelog_name(settings, ACCOUNTS), clock)
         self._instruments = Feed(settings.bootstrap, changelog_name(settings, INSTRUMENTS), clock)
         self._watermarks = Feed(settings.bootstrap, changelog_name(settings, WATERMARKS), clock)
@@ -157,7 +159,7 @@ class Tables:
         market = self._market(symbol_id)
         if market is None or market.name is None:
             return "the tables do not know it"
-        used = self._markets.used_mark(self._name, symbol_id)
+        used = self._markets.board.used(self._name, symbol_id)
         if used is None or used.stale:
             return "it has no mark" if used is None else "its mark is stale"
         rated = self._rated(market.name, window.pays_s)

@@ -10,6 +10,21 @@ from typing import TYPE_CHECKING
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from models.engine.tables import (
+    ACCOUNTS,
+    ALERTS,
+    DEPLOYMENTS,
+    INSTRUMENTS,
+    MARKETS,
+    MARKS,
+    POSITION_STATES,
+    QUOTE_HISTORY,
+    QUOTES,
+    SUBTOTALS,
+    TABLES,
+    VALUATIONS,
+    WATERMARKS,
+)
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
@@ -28,33 +43,6 @@ OWNERS = "owners"
 DEAD_LETTERS = "dead-letters"
 POSITION_STATES_IN = "position-states-in"
 FUNDING = "funding"
-
-MARKS = "marks"
-INSTRUMENTS = "instruments"
-QUOTES = "quotes"
-MARKETS = "markets"
-DEPLOYMENTS = "deployments"
-ACCOUNTS = "accounts"
-WATERMARKS = "watermarks"
-QUOTE_HISTORY = "quote-history"
-VALUATIONS = "valuations"
-SUBTOTALS = "subtotals"
-ALERTS = "alerts"
-POSITION_STATES = "position-states"
-TABLES = (
-    MARKS,
-    INSTRUMENTS,
-    QUOTES,
-    MARKETS,
-    DEPLOYMENTS,
-    ACCOUNTS,
-    WATERMARKS,
-    QUOTE_HISTORY,
-    VALUATIONS,
-    SUBTOTALS,
-    ALERTS,
-    POSITION_STATES,
-)
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000

@@ -60,7 +60,15 @@ class Undecided(TidemarkError):
 
 
 class Lease:
-    """Units of a limit that are held here until they are released, or lost."""
+    """Units of a limit that are held here until they are released, or lost.
+
+    Args:
+        leases: Takes them back.
+        limit: The limit that they count against.
+        key: The limit and its owner, as records name them.
+        units: How many, at least 1.
+        on_lost: Called in the loop where others have taken its place.
+    """
 
     def __init__(self, leases: Leases, limit: Limit, key: bytes, units: int, on_lost: Callable[[], None]) -> None:
         self.limit = limit
@@ -189,6 +197,11 @@ class Leases:
 
     async def spend(self, limit: Limit, owner: str, units: int = 1) -> bool:
         """Take units of a limit for its ``ttl_ms``; they cannot be given back.
+
+        Args:
+            limit: Which limit, and how many units there are in all.
+            owner: Whose units they are.
+            units: How many, at least 1.
 
         Returns:
             False where no room is left: of a limit of 1, somebody else was first.

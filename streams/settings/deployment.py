@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, SecretStr
 
+from models.engine.board import PriceSource
+from models.ids import mark_key
 from streams.settings.funding import FundingSettings
 from streams.settings.solver import SolverSettings
 from streams.settings.values import Address, Host, Name, Section
@@ -48,6 +50,10 @@ class DeploymentSettings(Section):
     whitelist: WhitelistSettings = WhitelistSettings()
     ingest_key: SecretStr | None = None
     solver: SolverSettings = SolverSettings()
+
+    def price_sources(self, name: str) -> tuple[PriceSource, ...]:
+        """The same as ``prices_of``, as the engine's input board is told."""
+        return tuple(PriceSource(mark_key(ref.source, ref.symbol), ref.max_age_ms) for ref in self.prices_of(name))
 
     def prices_of(self, name: str) -> tuple[PriceRef, ...]:
         """Where the price of the market ``name`` comes from, in order of preference."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import faust
 from yarl import URL
 
-from models.codec import ORDER_BYTES, decode_order, encode_row, join_row, order_of_term
+from models.codec import decode_order, join_row, order_of_term
+from models.engine.tables import TABLES
 from streams.kafka.deadletter import dead_letter, encode_dead_letter
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import DEAD_LETTERS, TABLES, changelog_name, topic_name
-from streams.transport.publisher import check_size
+from streams.kafka.topics import DEAD_LETTERS, changelog_name, topic_name
+from streams.transport.publisher import Receipt, check_size
 from streams.transport.stores import MemoryStore, RocksStore, RowStore
 from streams.transport.terms import Superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from models.engine.step import Stage, Step, Write
+    from models.engine.tables import ReadRow
     from models.errors import TidemarkError
     from streams.kafka.record import Record
     from streams.process.clock import Clock
@@ -36,76 +39,111 @@ class RowTable(faust.Table):  # type: ignore[misc]
         return store(URL(url), self.app, self, table_name=self.name)
 
 
+def _nothing(_stage: Stage) -> None:
+    """Does nothing: nobody asked to hear of stages."""
+
+
 class Uncharged:
     """The charge of records nothing waits for but the publisher's own drain."""
 
     def opened(self) -> None:
-        """One more record."""
+        """Does nothing: nobody waits for the record."""
 
     def acked(self, count: int) -> None:
-        """``count`` records are acknowledged."""
+        """Does nothing: nobody waits for the ``count`` records."""
 
 
-_UNCHARGED = Uncharged()
+UNCHARGED = Uncharged()
 
 
 class Rows:
     """Reads and writes rows of owned partitions.
 
-    ``on_restated`` is called with table, partition and key of a row that was written again under another term.
+    Args:
+        settings: Name the topics and the changelogs.
+        stores: One for each table.
+        publisher: Sends what is written.
+        terms: Say which partitions are owned, and under which terms.
+        clock: Tells when a record was refused.
+        on_restated: Called with table, partition and key of a row that was written again under another term.
     """
 
     def __init__(
-        self, settings: Settings, stores: Mapping[str, RowStore], publisher: Publisher, terms: Terms, clock: Clock
+        self,
+        settings: Settings,
+        stores: Mapping[str, RowStore],
+        publisher: Publisher,
+        terms: Terms,
+        *,
+        clock: Clock,
+        on_restated: Callable[[str, int, bytes], None],
     ) -> None:
         self._stores = stores
         self._publisher = publisher
         self._terms = terms
         self._clock = clock
+        self._on_restated = on_restated
         self.partitions = settings.topics.partitions
-        self.on_restated: Callable[[str, int, bytes], None] | None = None
         self._dead_letters = topic_name(settings, DEAD_LETTERS)
         self._changelogs = {name: changelog_name(settings, name) for name in TABLES}
         self._tables_of = {changelog: name for name, changelog in self._changelogs.items()}
 
-    def get(self, table: str, partition: int, key: bytes) -> bytes | None:
-        """Read a row as it is encoded, None where there is none."""
-        return self._stores[table].get(partition, key)
+    def reader(self, partition: int) -> ReadRow:
+        """What reads the rows of one partition, as the engine asks for them."""
+        stores = self._stores
+
+        def read(table: str, key: bytes) -> bytes | None:
+            return stores[table].get(partition, key)
+
+        return read
 
     def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Every key and row of a partition."""
         return self._stores[table].rows(partition)
 
-    def write(
-        self,
-        table: str,
-        partition: int,
-        key: bytes,
-        row: tuple[int, Mapping[str, Any]],
-        charge: Charge = _UNCHARGED,
-    ) -> None:
-        """Write a row, given as version and body, under the owner's term.
+    def put(self, partition: int, write: Write, charge: Charge = UNCHARGED) -> None:
+        """Write a row under the owner's term.
+
+        Args:
+            partition: The key's partition.
+            write: The row.
+            charge: What is not complete before the broker has the row.
 
         Raises:
             NotOwner: The partition is not ours.
             RecordTooLarge: The broker would refuse the row; the store is as it was.
         """
-        self._put(table, partition, key, encode_row(self._terms.term(partition), *row), charge)
+        row = join_row(self._terms.term(partition), write.version, write.body)
+        self._put(write.table, partition, write.key, row, charge)
 
-    def write_if_changed(
-        self, table: str, partition: int, key: bytes, standing: bytes | None, encoded_body: bytes
-    ) -> bool:
-        """Write a derived row under the next version, where its body is another than that of the row that stands.
+    def put_stage(self, partition: int, stage: Stage, charge: Charge = UNCHARGED) -> None:
+        """Write the rows of a stage, and those again that it rests on; arguments and errors are those of ``put``."""
+        for write in stage.writes:
+            self.put(partition, write, charge)
+        for table, key in stage.rests_on:
+            self.restate(table, partition, key, charge)
 
-        Returns:
-            Whether it was written.
+    async def put_step(
+        self, partition: int, step: Step, charge: Charge, on_written: Callable[[Stage], None] = _nothing
+    ) -> None:
+        """Write a step, each stage when the broker has the one before; the last one is charged to ``charge``.
+
+        Args:
+            partition: The partition of all its keys.
+            step: The step.
+            charge: What is not complete before the broker has the last stage.
+            on_written: Called with each stage when the store has its rows, and the broker may not have them yet.
         """
-        if standing is not None and standing[ORDER_BYTES:] == encoded_body:
-            return False
-        version = 0 if standing is None else decode_order(standing)[1]
-        row = join_row(self._terms.term(partition), version + 1, encoded_body)
-        self._put(table, partition, key, row, _UNCHARGED)
-        return True
+        for at, stage in enumerate(step.stages, start=1):
+            if at == len(step.stages):
+                self.put_stage(partition, stage, charge)
+                on_written(stage)
+                return
+            receipt = Receipt()
+            self.put_stage(partition, stage, receipt)
+            on_written(stage)
+            self.flush()
+            await receipt.acknowledged()
 
     def restored_to(self, changelog: str, partition: int) -> int | None:
         """Offset up to which a changelog is in its store, None where nothing is."""
@@ -123,7 +161,7 @@ class Rows:
         """The highest term in records of a changelog, -1 where none has one."""
         return max((decode_order(record.value)[0] for record in records if record.value is not None), default=-1)
 
-    def restate(self, table: str, partition: int, key: bytes, charge: Charge = _UNCHARGED) -> None:
+    def restate(self, table: str, partition: int, key: bytes, charge: Charge = UNCHARGED) -> None:
         """Write the row that stands again, under our term, where it is under another.
 
         What was delivered again and changes nothing rests on that row, and is about to be committed. Under its old term
@@ -136,8 +174,7 @@ class Rows:
     def _restate(self, table: str, partition: int, key: bytes, row: bytes, charge: Charge) -> None:
         head = order_of_term(self._terms.term(partition))
         self._put(table, partition, key, head + row[len(head) :], charge)
-        if self.on_restated is not None:
-            self.on_restated(table, partition, key)
+        self._on_restated(table, partition, key)
 
     def rewrite_overwritten(self, partition: int) -> int:
         """Write the rows of a partition again, under our term, whose last record, as it was restored, is a stranger's.
@@ -182,7 +219,7 @@ class Rows:
                 raise Superseded(msg)
             row = self._stores[table].get(partition, key)
             if row is not None:
-                self._restate(table, partition, key, row, _UNCHARGED)
+                self._restate(table, partition, key, row, UNCHARGED)
                 rewritten += 1
         if rewritten:
             self._publisher.flush()

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 import faust
 from yarl import URL
 
+from models.engine.pace import Pace
+from models.engine.tables import TABLES
 from streams.agents.accounts import AccountsAgent
-from streams.agents.due_states import PositionStates
 from streams.agents.engine_said import PositionStatesAgent
 from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
 from streams.agents.router import RouterAgent
+from streams.agents.state_releases import StateReleases
 from streams.kafka.producer import start_producer
 from streams.kafka.topics import (
     CHAIN_BLOCKS,
     INSTRUMENT_FACTS,
     POSITION_STATES_IN,
     PRICE_TICKS,
-    TABLES,
     account_events_name,
     topic_name,
 )
@@ -39,17 +40,17 @@ from streams.transport.slices import SliceSchema
 from streams.transport.stall import StallWatch
 from streams.transport.tables import Rows, RowTable
 from streams.transport.terms import Terms
-from streams.valuing.books import Books
+from streams.valuing.engines import Engines
 from streams.valuing.flush import Flush
-from streams.valuing.market_marks import Markets
-from streams.valuing.pace import Pace
+from streams.valuing.market_marks import MarketMarks
 from streams.worker.admin import AdminServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 
     from faust.types import TP
 
+    from models.engine.board import MarketId
     from streams.process.clock import Clock
     from streams.settings import Settings
     from streams.transport.slices import Slice
@@ -83,13 +84,14 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     """Faust's app, and what its agents write through."""
 
     settings: Settings
+    clock: Clock
     terms: Terms
     publisher: Publisher
     rows: Rows
-    books: Books
-    markets: Markets
+    engines: Engines
+    markets: MarketMarks
     pace: Pace
-    position_states: PositionStates
+    state_releases: StateReleases
     interest: Interest
     ownership: Ownership
     follower: ChangelogFollower
@@ -99,17 +101,18 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     def compose(self, settings: Settings, clock: Clock) -> None:
         """Make the parts, each from those it uses; none is connected yet."""
         self.settings = settings
+        self.clock = clock
         self.terms = Terms()
         self.publisher = Publisher(self.crash_now, self._acked)
         stores = {name: self.tables[name].data for name in TABLES}
-        self.rows = Rows(settings, stores, self.publisher, self.terms, clock)
-        self.books = Books(settings, self.rows, self.terms, clock)
-        self.markets = Markets(settings, clock, self.crash_now)
+        self.rows = Rows(settings, stores, self.publisher, self.terms, clock=clock, on_restated=self._restated)
+        self.markets = MarketMarks(settings, clock, self.crash_now, self._moved)
+        self.engines = Engines(settings, self.rows, self.terms, self.markets.board)
         self.pace = Pace(settings.worker.unwatched_max_age_s)
-        flush = Flush(settings, self.rows, self.markets, self.books, pace=self.pace, clock=clock, fatal=self.crash_now)
-        self.interest = Interest(settings, clock, self.books.watch, self.books.unwatch)
-        self.position_states = PositionStates(settings, self.rows, clock, self.crash_now)
-        writers = self.books, flush, self.position_states
+        flush = Flush(settings, self.rows, self.engines, pace=self.pace, clock=clock, fatal=self.crash_now)
+        self.interest = Interest(settings, clock, self.engines.watch, self.engines.unwatch)
+        self.state_releases = StateReleases(self.rows, self.engines, clock, self.crash_now)
+        writers = self.engines, flush, self.state_releases
         self.ownership = Ownership(settings, self.terms, self.rows, writers)
         self.follower = ChangelogFollower(settings.bootstrap, self.rows, self.crash_now)
         self.admin = AdminServer(settings.worker, self.status)
@@ -155,25 +158,25 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         lag: dict[str, int] = {}
         for tp, records in self.consumer.lag_records.items():
             lag[tp.topic] = lag.get(tp.topic, 0) + records
-        books = [self.books[partition] for partition in self.terms.partitions if partition in self.books]
+        engines, now_s = list(self.engines), self.clock.monotonic_s()
         return {
             "ready": bool(self.tables.actives_ready and not self.rebalancing),
             "partitions": sorted(self.terms.partitions),
             "standbys": sorted(self.follower.standbys),
             "standby_lag_records": self.follower.standby_lag_records,
-            "accounts": self.books.accounts,
+            "accounts": self.engines.accounts,
             "unwatched": {
-                "max_age_s": self.pace.age_s(self.books.accounts),
-                "oldest_s": max((book.oldest_s() for book in books), default=0.0),
-                "waiting": sum(len(book.deferred) for book in books),
+                "max_age_s": self.pace.age_s(self.engines.accounts),
+                "oldest_s": max((engine.valuing.oldest_s(now_s) for engine in engines), default=0.0),
+                "waiting": sum(len(engine.valuing.deferred) for engine in engines),
             },
             "lag_records": lag,
             "unacked_records": self.rows.unacked,
             "oldest_mark_age_ms": self.markets.oldest_mark_age_ms(),
             "deployments": {
                 deployment: {"head": mark.head, "unsupported_since": mark.unsupported_since, "reason": mark.reason}
-                for book in books
-                for deployment, mark in book.watermarks.items()
+                for engine in engines
+                for deployment, mark in engine.accounts.watermarks
             },
         }
 
@@ -184,6 +187,13 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self._resources.push_async_callback(resource.stop)
         await resource.start()
 
+    # These are called when everything is composed: the engines and the board need each other's owners.
+    def _restated(self, table: str, partition: int, key: bytes) -> None:
+        self.engines.restated(table, partition, key)
+
+    def _moved(self, markets: Iterable[MarketId]) -> None:
+        self.engines.move(markets)
+
     def _acked(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
         self.rows.acknowledged(topic, partition, rows, first_offset)
 
@@ -191,11 +201,14 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
 def tidemark_agents(settings: Settings, app: TidemarkApp) -> Sequence[tuple[SliceAgent, str]]:
     """The agents of a worker, each with the full name of its topic."""
     return (
-        (MarksAgent(settings, app.rows), topic_name(settings, PRICE_TICKS)),
-        (InstrumentsAgent(settings, app.rows), topic_name(settings, INSTRUMENT_FACTS)),
+        (MarksAgent(app.rows), topic_name(settings, PRICE_TICKS)),
+        (InstrumentsAgent(app.rows), topic_name(settings, INSTRUMENT_FACTS)),
         (RouterAgent(settings, app.rows), topic_name(settings, CHAIN_BLOCKS)),
-        (AccountsAgent(app.rows, app.books, app.position_states), account_events_name(settings)),
-        (PositionStatesAgent(app.rows, app.position_states), topic_name(settings, POSITION_STATES_IN)),
+        (AccountsAgent(app.rows, app.engines, app.state_releases, app.clock), account_events_name(settings)),
+        (
+            PositionStatesAgent(app.rows, app.engines, app.state_releases, app.clock),
+            topic_name(settings, POSITION_STATES_IN),
+        ),
     )
 
 

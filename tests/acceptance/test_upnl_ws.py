@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 
+from models.engine.tables import DEPLOYMENTS, VALUATIONS
+from models.prices import UsedMark
 from models.symmio.account import AccountRow
 from models.symmio.state import (
     NOTHING,
@@ -21,8 +23,8 @@ from models.symmio.state import (
     Quote,
     QuoteStatus,
 )
-from models.symmio.valuation import UsedMark, value_account
-from streams.kafka.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
+from models.symmio.valuation import value_account
+from streams.kafka.topics import create_topics, registry
 from streams.settings import ApiSettings, DeploymentSettings, Settings
 from tests.support.changelog import changelogs
 from tests.support.eventually import eventually

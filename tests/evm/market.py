@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from models.account_events import AccountCheckpoint, Transaction
 from models.chain_records import Checkpoint, PartyBView, QuoteView, RawLog
 from models.codec import encode_row
+from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, MARKS, WATERMARKS
 from models.ids import account_key, mark_key, market_key
 from models.instruments import FundingTerms, Instrument, encode_instrument
 from models.money import E18
@@ -22,7 +23,7 @@ from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.funder.funding_journal import read_journal
 from streams.funder.funding_records import Frozen, Missed, Outcome
 from streams.funder.funding_records import Transaction as Sent
-from streams.kafka.topics import ACCOUNTS, INSTRUMENTS, MARKETS, MARKS, WATERMARKS, changelog_name
+from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from tests.evm.anvil import CHAIN_ID, Anvil, Contract, key_of, running_anvil
 from tests.evm.flaky import Flaky, running_flaky

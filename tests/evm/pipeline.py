@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from models.codec import decode_row
+from models.engine.tables import ACCOUNTS
 from models.ids import mark_key
 from models.instruments import FundingTermsFact, encode_fact
 from models.money import format_e18
@@ -14,7 +15,7 @@ from models.prices import MarkTick
 from models.symmio.account import decode_account
 from streams.ingest.symmio import chain_follow as chain_ingest
 from streams.kafka.feed import Feed
-from streams.kafka.topics import ACCOUNTS, INSTRUMENT_FACTS, changelog_name, topic_name
+from streams.kafka.topics import INSTRUMENT_FACTS, changelog_name, topic_name
 from streams.process.clock import SystemClock
 from streams.settings import FundingSettings
 from tests.evm.market import MARKS_E18, NAME, SYMBOLS, VENUE_RATES_E18

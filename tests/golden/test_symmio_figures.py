@@ -14,12 +14,13 @@ from api.tables.deployment_totals import Totals
 from models.account_events import AccountCheckpoint
 from models.chain_records import Checkpoint, PartyBView, QuoteView
 from models.codec import encode_row
+from models.engine.board import choose_mark
 from models.money import E18
 from models.prices import Mark, encode_mark
 from models.symmio.account import AccountRow, advance, encode_account
 from models.symmio.holding import decode_holding
 from models.symmio.subtotals import Subtotals
-from models.symmio.valuation import choose_mark, value_account, with_last_complete
+from models.symmio.valuation import value_account, with_last_complete
 from tests.support.api import serving
 from tests.support.contract_views import RecordedViews
 from tests.support.eth_figures import PENDING, ZERO, EthQuote, EthWorld
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from models.symmio.valuation import UsedMark
+    from models.prices import UsedMark
     from streams.settings import Settings
 
 RECORDING, SECOND_RECORDING = GOLDEN_LOGS.parent, SECOND_LOGS.parent

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from models.engine.tables import ACCOUNTS, QUOTE_HISTORY
 from models.ids import split_key
 from models.symmio.account import AccountRow, decode_account, decode_finished
 from models.symmio.replay import Replay
-from streams.kafka.topics import ACCOUNTS, DEAD_LETTERS, QUOTE_HISTORY, create_topics, registry, topic_name
+from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.golden import DEPLOYMENT, golden_chain, golden_deployment
 from tests.support.pipeline import all_committed, changelog, end_offset, worker, write_chain

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import WSCloseCode, WSMsgType
 
 from api.server import PortTaken, run
-from streams.kafka.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
+from models.engine.tables import DEPLOYMENTS, VALUATIONS
+from streams.kafka.topics import create_topics, registry
 from streams.process.clock import SystemClock
 from streams.replicas.interest_reader import Interest
 from streams.settings import ApiSettings, BadSettings, DeploymentSettings, Settings

@@ -9,18 +9,15 @@ import pytest
 
 from models.account_events import decode_account_record
 from models.chain_records import Block, Checkpoint, Join, Joined, RawLog, Rollback, Watermark
+from models.engine.tables import ACCOUNTS, DEPLOYMENTS, MARKS, VALUATIONS
 from models.ids import mark_key
 from models.prices import MarkTick, encode_tick
 from streams.kafka.deadletter import DeadLetter, decode_dead_letter
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import (
-    ACCOUNTS,
     CHAIN_BLOCKS,
     DEAD_LETTERS,
-    DEPLOYMENTS,
-    MARKS,
     PRICE_TICKS,
-    VALUATIONS,
     account_events_name,
     create_topics,
     registry,

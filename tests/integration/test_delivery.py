@@ -22,8 +22,9 @@ from api.dialects.native.session import Session
 from api.dialects.native.socket import NATIVE
 from api.http.keys import CONNECTIONS, HUB
 from models.codec import decode_order, decode_row
+from models.engine.tables import DEPLOYMENTS, VALUATIONS
 from models.views import account_view, figures_view
-from streams.kafka.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
+from streams.kafka.topics import create_topics, registry
 from streams.settings import ApiLimitSettings, ApiSettings, DeploymentSettings, Settings
 from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
 from tests.support.changelog import changelogs

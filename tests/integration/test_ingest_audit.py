@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from models.chain_records import Checkpoint
 from models.codec import encode_row
+from models.engine.tables import ACCOUNTS, WATERMARKS
 from models.ids import account_key
 from models.symmio.account import BlockUndo, encode_account
 from models.symmio.replay import Replay
@@ -17,7 +18,7 @@ from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.audit.account_audit import NothingToAudit, audit
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.recording import read_recorded_blocks
-from streams.kafka.topics import ACCOUNTS, WATERMARKS, changelog_name
+from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from streams.settings import DeploymentSettings, Settings
 from tests.support.chain import RECORDING, recorded_chain, recorded_diamond

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from models.engine.tables import INSTRUMENTS
 from models.instruments import decode_instrument
 from streams.ingest.prices import price_follow as price_ingest
 from streams.kafka.deadletter import decode_dead_letter
-from streams.kafka.topics import DEAD_LETTERS, INSTRUMENT_FACTS, INSTRUMENTS
+from streams.kafka.topics import DEAD_LETTERS, INSTRUMENT_FACTS
 from streams.process.clock import SystemClock
 from streams.settings import SourceSettings
 from tests.support.eventually import eventually

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from streams.kafka.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
+from models.engine.tables import DEPLOYMENTS, VALUATIONS
+from streams.kafka.topics import create_topics, registry
 from streams.settings import ApiSettings, Settings, TopicSettings
 from tests.support.api import ADDRESS, OTHER_ADDRESS
 from tests.support.changelog import changelogs

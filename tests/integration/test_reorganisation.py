@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from models.chain_records import Block, Rollback, Watermark
+from models.engine.tables import ACCOUNTS
 from models.symmio.account import decode_account
 from models.symmio.replay import Replay
 from models.symmio.state_codec import encode_state
-from streams.kafka.topics import ACCOUNTS, DEAD_LETTERS, create_topics, registry, topic_name
+from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.golden import DEPLOYMENT, golden_deployment
 from tests.support.pipeline import all_committed, end_offset, feed_rows, worker, write_chain

@@ -8,19 +8,11 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 
 from models.codec import decode_row, encode_row
+from models.engine.tables import ACCOUNTS, MARKS
 from models.ids import mark_key
 from models.prices import encode_tick
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import (
-    ACCOUNTS,
-    DEAD_LETTERS,
-    MARKS,
-    PRICE_TICKS,
-    changelog_name,
-    create_topics,
-    registry,
-    topic_name,
-)
+from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS, changelog_name, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment, ticks

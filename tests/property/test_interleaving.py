@@ -9,9 +9,10 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.engine.board import choose_mark
 from models.prices import Mark, MarkTick, later_mark, mark_of
 from models.symmio.account import encode_account
-from models.symmio.valuation import choose_mark, value_account
+from models.symmio.valuation import value_account
 from tests.support.recording import GOLDEN_LOGS, read_json, recorded_blocks
 from tests.support.symmio import Chain, Partition
 

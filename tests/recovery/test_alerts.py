@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from models.engine.tables import ALERTS, VALUATIONS
 from models.prices import MarkTick
-from streams.kafka.topics import ALERTS, VALUATIONS, create_topics, registry
+from streams.kafka.topics import create_topics, registry
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.pipeline import all_committed, changelog, feed_rows, worker, write_chain, write_ticks

@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models.codec import decode_row, row_order
-from streams.kafka.topics import (
-    ACCOUNTS,
-    DEAD_LETTERS,
-    QUOTE_HISTORY,
-    VALUATIONS,
-    changelog_name,
-    create_topics,
-    registry,
-    topic_name,
-)
+from models.engine.tables import ACCOUNTS, QUOTE_HISTORY, VALUATIONS
+from streams.kafka.topics import DEAD_LETTERS, changelog_name, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.broker import settings_of_a_test
 from tests.support.eventually import eventually

@@ -9,12 +9,13 @@ import orjson
 
 from models.account_events import Transaction
 from models.chain_records import Block, Rollback
+from models.engine.tables import POSITION_STATES
 from models.ids import account_key
 from models.symmio.account import AccountRow, advance
 from models.symmio.chain_states import states_of
 from models.symmio.position_states import EMPTY, with_chain_states
 from models.symmio.routing import route_block
-from streams.kafka.topics import DEAD_LETTERS, POSITION_STATES, POSITION_STATES_IN, create_topics, registry, topic_name
+from streams.kafka.topics import DEAD_LETTERS, POSITION_STATES_IN, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, golden_chain, golden_deployment

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.kafka.topics import ACCOUNTS, QUOTE_HISTORY, create_topics, registry
+from models.engine.tables import ACCOUNTS, QUOTE_HISTORY
+from streams.kafka.topics import create_topics, registry
 from streams.settings import WorkerSettings
 from tests.support.broker import settings_of_a_test
 from tests.support.eventually import eventually

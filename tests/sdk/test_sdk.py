@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 
 from models.codec import decode_row
+from models.engine.tables import POSITION_STATES, VALUATIONS
 from models.symmio.position_states import EMPTY, with_engine_state
-from streams.kafka.topics import POSITION_STATES, VALUATIONS, create_topics, registry
+from streams.kafka.topics import create_topics, registry
 from streams.settings import ApiSettings, Settings, TopicSettings
 from tests.sdk.browser import install, page
 from tests.support.changelog import Changelogs, changelogs

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from models.engine.tables import ACCOUNTS, ALERTS
 from streams.agents import accounts
-from streams.kafka.topics import ACCOUNTS, ALERTS
 from streams.settings import load_settings
 from streams.transport.slice_consumer import SliceConsumer
 from streams.transport.tables import Rows

@@ -24,6 +24,7 @@ from api.http.metrics import ApiMetrics
 from api.tables.deployment_totals import Totals
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
+from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.standing import Standings
 from streams.process.clock import SystemClock
@@ -135,7 +136,9 @@ class NativeServer:
                 tuple(settings.deployments),
                 feeds,
                 totals=Totals(feeds),
-                funding=FundingBoard(settings, Listings(settings, feeds, clock_ms), clock_ms),
+                funding=FundingBoard(
+                    settings, Listings(settings, feeds, MarketPrices(settings, feeds), clock_ms), clock_ms
+                ),
                 hub=self.hub,
                 interest=self.interest,
                 is_unsupported=lambda name: standings.open_gap(name) is not None,

@@ -18,6 +18,7 @@ from api.dialects.native.socket import NATIVE
 from api.tables.deployment_totals import Totals
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
+from api.tables.market_prices import MarketPrices
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables
 
@@ -70,7 +71,11 @@ class Replica:
             ("main",),
             self.tables.feeds,
             totals=Totals(self.tables.feeds),
-            funding=FundingBoard(settings, Listings(settings, self.tables.feeds, _now_ms), _now_ms),
+            funding=FundingBoard(
+                settings,
+                Listings(settings, self.tables.feeds, MarketPrices(settings, self.tables.feeds), _now_ms),
+                _now_ms,
+            ),
             hub=self.hub,
             interest=FakeInterest(),
             is_unsupported=lambda _: False,

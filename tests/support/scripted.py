@@ -19,12 +19,14 @@ import orjson
 from aiokafka import TopicPartition
 
 from models.codec import decode_row
+from models.engine.pace import Pace
+from models.engine.tables import TABLES
 from streams.agents.accounts import AccountsAgent
-from streams.agents.due_states import PositionStates
 from streams.agents.engine_said import PositionStatesAgent
 from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
 from streams.agents.router import RouterAgent
+from streams.agents.state_releases import StateReleases
 from streams.kafka.feed import Feed
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import (
@@ -33,7 +35,6 @@ from streams.kafka.topics import (
     INTEREST,
     POSITION_STATES_IN,
     PRICE_TICKS,
-    TABLES,
     account_events_name,
     changelog_name,
 )
@@ -45,10 +46,9 @@ from streams.transport.stores import MemoryStore
 from streams.transport.tables import Rows
 from streams.transport.terms import Terms
 from streams.valuing import market_marks as markets_module
-from streams.valuing.books import Books
+from streams.valuing.engines import Engines
 from streams.valuing.flush import Flush
-from streams.valuing.market_marks import Markets
-from streams.valuing.pace import Pace
+from streams.valuing.market_marks import MarketMarks
 from tests.support.clocks import LoopClock
 from tests.support.fetched import Fetched
 from tests.support.virtual_loop import run_in_no_time
@@ -236,20 +236,27 @@ class Life:
         self.publisher = Publisher(fail, self._acked)
         self.publisher.start(self._producer)
         self.stores = {name: MemoryStore("store://", None, Table(name), table_name=name) for name in TABLES}
-        self.rows = Rows(settings, self.stores, self.publisher, terms, clock)
-        books = Books(settings, self.rows, terms, clock)
-        self.markets = Markets(settings, clock, fail)
+        self.rows = Rows(
+            settings,
+            self.stores,
+            self.publisher,
+            terms,
+            clock=clock,
+            on_restated=lambda *row: engines.restated(*row),  # noqa: PLW0108 - made below
+        )
+        self.markets = MarketMarks(settings, clock, fail, lambda moved: engines.move(moved))  # noqa: PLW0108 - the same
+        engines = Engines(settings, self.rows, terms, self.markets.board)
         pace = Pace(settings.worker.unwatched_max_age_s)
-        flush = Flush(settings, self.rows, self.markets, books, pace=pace, clock=clock, fatal=fail)
-        self.interest = Interest(settings, clock, books.watch, books.unwatch)
-        positions = PositionStates(settings, self.rows, clock, fail)
-        self.writers = books, flush, positions
+        flush = Flush(settings, self.rows, engines, pace=pace, clock=clock, fatal=fail)
+        self.interest = Interest(settings, clock, engines.watch, engines.unwatch)
+        releases = StateReleases(self.rows, engines, clock, fail)
+        self.writers = engines, flush, releases
         self._agents: Sequence[tuple[SliceAgent, str]] = (
-            (MarksAgent(settings, self.rows), PRICE_TICKS),
-            (InstrumentsAgent(settings, self.rows), INSTRUMENT_FACTS),
+            (MarksAgent(self.rows), PRICE_TICKS),
+            (InstrumentsAgent(self.rows), INSTRUMENT_FACTS),
             (RouterAgent(settings, self.rows), CHAIN_BLOCKS),
-            (AccountsAgent(self.rows, books, positions), account_events_name(settings)),
-            (PositionStatesAgent(self.rows, positions), POSITION_STATES_IN),
+            (AccountsAgent(self.rows, engines, releases, clock), account_events_name(settings)),
+            (PositionStatesAgent(self.rows, engines, releases, clock), POSITION_STATES_IN),
         )
         self._tasks: list[asyncio.Task[None]] = []
 

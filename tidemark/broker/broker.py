@@ -37,11 +37,15 @@ _TAKEN = "Address already in use"
 
 
 class Broker:
-    """A broker that lives in ``directory``.
+    """A broker that lives in a directory.
 
-    ``port`` is where clients are served; another free one is taken when it is in use, any free one when it is None.
-    ``jars`` is filled on the first start of all. Started from the main thread, the broker dies with this process; one
-    that a killed run left behind nevertheless is taken over.
+    Started from the main thread, the broker dies with this process. Where a killed run left one behind nevertheless,
+    that one is taken over.
+
+    Args:
+        directory: Where its data and its log are; made where it is missing.
+        jars: Where Kafka's jars are; the first start of all fetches them into it.
+        port: Where clients are served; another free port where this one is in use, any free port where it is None.
     """
 
     def __init__(self, directory: Path, jars: Path, port: int | None = 9_092) -> None:
@@ -56,7 +60,7 @@ class Broker:
 
     @property
     def bootstrap(self) -> str:
-        """Where clients connect, such as ``127.0.0.1:9092``; known from the first ``spawn`` on and then kept."""
+        """Where clients connect, such as ``127.0.0.1:9092``. It is known from the first ``spawn`` on."""
         if self._port is None:
             msg = "expected a broker that was started, found one that was not"
             raise BrokerFailed(msg)
@@ -64,14 +68,14 @@ class Broker:
 
     @property
     def pid(self) -> int | None:
-        """The broker's process, None while it does not run."""
+        """The id of the broker's process, None while it does not run."""
         if self._adopted_pid is not None:
             return self._adopted_pid if command_line(self._adopted_pid) else None
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     @property
     def log_file(self) -> Path:
-        """What the broker has to say."""
+        """The file to which the broker's output goes."""
         return self._directory / "broker.log"
 
     def start(self) -> str:
@@ -175,7 +179,7 @@ class Broker:
             pid, port, controller_port = int(state["pid"]), int(state["port"]), int(state["controller_port"])
         except (OSError, ValueError, KeyError):
             return False
-        # A process id is used again for something else in time: only a process that names our file is ours.
+        # The kernel gives a process id to others in time: only a process whose arguments name our file is the broker.
         if str(self._directory / "server.properties") not in command_line(pid):
             return False
         if self._port not in (None, port) or cluster_id_at(HOST, port) != self._cluster_id():
@@ -188,7 +192,7 @@ class Broker:
         if (self._directory / "log" / "meta.properties").is_file():
             return
         shutil.rmtree(self._directory / "log", ignore_errors=True)
-        # The tool takes a value with a leading hyphen for an option: the first six bits are zeros, an "A".
+        # The tool takes a value that begins with a hyphen for an option. With six zero bits first, it begins with A.
         cluster_id = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
         done = subprocess.run(

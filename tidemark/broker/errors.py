@@ -1,4 +1,4 @@
-"""Why an embedded broker does not run."""
+"""The errors of an embedded broker that does not run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from models.errors import TidemarkError
 
 
 class BrokerFailed(TidemarkError):
-    """The embedded broker cannot be fetched, started or reached; the message says what to install or where to look.
+    """The embedded broker cannot be fetched, started or reached. The message says what to install or where to look.
 
-    Another way out is always a cluster of one's own, given by ``TIDEMARK_KAFKA`` or ``tidemark up --bootstrap``.
+    A cluster of one's own can be used instead, by ``TIDEMARK_KAFKA`` or ``tidemark up --bootstrap``.
     """
 
 
 class PortTaken(BrokerFailed):
-    """Somebody else took the port between the look for a free one and the broker's own start."""
+    """Another process took the port after it was found free and before the broker listened on it."""

@@ -1,4 +1,4 @@
-"""The broker's jars, fetched once from Maven's repositories as pom.xml names them. ``python -m`` fetches them."""
+"""The broker's jars, which pom.xml names; they are fetched once from Maven's repositories, also by ``python -m``."""
 
 from __future__ import annotations
 

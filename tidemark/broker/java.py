@@ -1,4 +1,4 @@
-"""Find a Java that is new enough for the broker."""
+"""Finds a Java that is new enough for the broker."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def find_java(name: str = "java") -> str:
 
 
 def java_major(said: str) -> int | None:
-    """Read the major version in what ``java -version`` said (8 for ``"1.8.0_392"``), None where there is none."""
+    """Read the major version in the output of ``java -version`` (8 in ``"1.8.0_392"``); None where there is none."""
     match = re.search(r'version "(?:1\.)?(\d+)', said)
     return int(match.group(1)) if match else None

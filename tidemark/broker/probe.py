@@ -1,4 +1,4 @@
-"""Ask a Kafka broker for its cluster id with one Metadata request over a plain socket."""
+"""Asks a Kafka broker for its cluster's id, with one Metadata request over a plain socket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 import struct
 
 _METADATA = 3
-# Version 2 is the first to tell the cluster id, and still without tagged fields.
+# Version 2 is the first that answers with the cluster's id, and has no tagged fields yet.
 _VERSION = 2
 _CLIENT = b"tidemark-probe"
 _LONGEST_ANSWER = 1 << 20
@@ -22,7 +22,16 @@ _REQUEST = struct.pack(
 
 
 def cluster_id_at(host: str, port: int, timeout_s: float = 1.0) -> str | None:
-    """Return the id of the cluster that serves at this address, or None while no live broker answers there."""
+    """Ask a broker for the id of its cluster.
+
+    Args:
+        host: The broker's name or address.
+        port: Its port.
+        timeout_s: How long to wait for it to connect, and for each part of its answer, in s.
+
+    Returns:
+        The cluster's id; None while no live broker answers there.
+    """
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as connection:
             connection.sendall(struct.pack(">i", len(_REQUEST)) + _REQUEST)

@@ -1,4 +1,4 @@
-"""The configuration of a broker that is alone and on loopback."""
+"""The configuration of a broker that is its cluster's only one and listens on loopback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ _MB = 1 << 20
 
 
 def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
-    """Text of ``server.properties`` for one node that is broker and controller."""
+    """Write ``server.properties`` of the one node, which is broker and controller.
+
+    Args:
+        log_dir: Where it keeps its data.
+        port: The port on loopback for clients.
+        controller_port: The port on loopback for the controller.
+    """
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
@@ -26,7 +32,7 @@ def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
         "log.dirs": log_dir,
         "auto.create.topics.enable": "false",
         "message.max.bytes": MAX_RECORD_BYTES,
-        # One node holds the only copy of everything.
+        # The one node holds the only copy of everything.
         "default.replication.factor": 1,
         "min.insync.replicas": 1,
         "offsets.topic.replication.factor": 1,
@@ -36,15 +42,15 @@ def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
         "transaction.state.log.num.partitions": 4,
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
-        # Nobody else is going to join: do not wait for them.
+        # No other member is going to join a group, so none is waited for.
         "group.initial.rebalance.delay.ms": 0,
         "controlled.shutdown.enable": "false",
-        # A laptop may be left alone for longer than Kafka's week: what a worker has folded must stay known.
+        # A laptop may rest for longer than Kafka's default of a week, and a worker must still find what it has folded.
         "offsets.retention.minutes": 5_256_000,
-        # A killed broker is fenced, and may register again, only when its session has run out.
+        # A killed broker may only register again when its session has run out.
         "broker.session.timeout.ms": 2_000,
         "broker.heartbeat.interval.ms": 500,
-        # Only closed segments are compacted: small ones keep changelogs short, and their indexes small.
+        # Kafka compacts only closed segments: with small ones, changelogs and their indexes stay short.
         "log.segment.bytes": 64 * _MB,
         "log.index.size.max.bytes": _MB,
         "log.cleaner.threads": 1,

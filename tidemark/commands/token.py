@@ -77,7 +77,7 @@ def issue(subject: str, accounts: tuple[str, ...], expires_s: int, kid: str | No
     if auth.audience is not None:
         claims["aud"] = auth.audience
     signed = jwt.encode(claims, _signing_key(kid, key, private_key), key.algorithm, {"kid": kid})
-    # What the api would refuse is not handed out.
+    # A token that the api would refuse is not printed.
     Authenticator({kid: key}, auth.audience, lambda: now_s).authenticate(signed)
     click.echo(signed)
 

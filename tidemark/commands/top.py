@@ -7,7 +7,7 @@ import contextlib
 
 import click
 
-# As in tidemark.top, which is imported when it is used.
+# These are the names in tidemark.top, which is imported only when it is used.
 _SORTS = ("notional", "upnl", "distance")
 
 

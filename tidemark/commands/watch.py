@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-# Of api.dialects.native.protocol, which is imported when it is used.
+# This is the protocol's default; api.dialects.native.protocol is imported only when it is used.
 _CHANNELS = ("account", "valuations", "positions", "position-states", "alerts", "marks", "totals", "funding")
 
 

@@ -15,7 +15,7 @@ def worker() -> None:
 
     Ends with 0 when told to stop by SIGTERM, with 70 on a fault; nothing is lost either way, start it again.
     """
-    # Faust chooses its loop when it is imported. On asyncio's own a price takes half as long again to its row.
+    # Faust chooses its loop when it is imported. On asyncio's own loop a price takes half as long again to its row.
     os.environ.setdefault("FAUST_LOOP", "uvloop")
     from streams.worker.run import run
     from tidemark.kafka import naming_the_broker, require_broker

@@ -1,7 +1,7 @@
-"""What the market's people do in a block: newcomers, hedgers, traders, the funding charge, liquidators.
+"""What the people of the simulated market do in a block: newcomers, hedgers, traders, liquidators, the funding charge.
 
-They decide from the ledger and the block's own random numbers alone and remember nothing, so a block can be undone
-and made again. A refused action leaves what its transaction did before it, which is complete in itself.
+They decide by the ledger and the block's own random numbers, and remember nothing, so a block can be undone and made
+again. Where an action is refused, what its transaction did before stays, since each action is complete in itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FIRST_ACCOUNTS = 150
 _FIRST_PER_BLOCK = 5
 _BLOCKS_PER_NEWCOMER = 12
 _TRADERS_PER_BLOCK = 2
-# Blocks between two looks at the same account: by liquidators, and by hedgers at their own side.
+# Number of blocks after which liquidators, and hedgers at their own side, look at an account again.
 _MARGIN_CHECK_EVERY = 25
 _REBALANCE_EVERY = 60
 _POSITIONS_PER_LIQUIDATION = 3
@@ -49,14 +49,14 @@ _SEND_QUOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A sub-account that will exist once its block has come: its address and how it trades."""
+    """A sub-account that exists from some block on: its address, and how it trades."""
 
     address: str
     trader: Trader
 
 
 class Population:
-    """Everyone who acts on the simulated chain; the same for the same ``seed``."""
+    """Everyone who acts on the simulated chain; the same seed makes the same people."""
 
     def __init__(self, seed: int, contract: Contract) -> None:
         self.contract = contract
@@ -76,7 +76,7 @@ class Population:
         self._trader_of = {member.address: member.trader for member in members}
 
     def set_up(self) -> Iterator[Transaction]:
-        """The transactions of the first block."""
+        """Return the transactions of the first block."""
         frontends = tuple(venue.address for venue in self.multi_accounts)
         yield lambda: self.contract.set_up(self.hedgers, frontends)
         for i, instrument in enumerate(INSTRUMENTS):
@@ -94,7 +94,7 @@ class Population:
             yield partial(self.contract.add_symbol, symbol)
 
     def transactions(self, block: int, random: Random) -> Iterator[Transaction]:
-        """What everybody does in ``block``; each transaction is to be run before the next one is asked for."""
+        """Yield what everybody does in ``block``; each transaction must be run before the next one is asked for."""
         known = _members_at(block)
         for member in self._members[_members_at(block - 1) : known]:
             yield from self._join(member)
@@ -141,7 +141,7 @@ class Population:
             yield lambda: self._send_quote(venue, member, random)
 
     def _change_minds(self, random: Random) -> Iterator[Transaction]:
-        """Some owners ask for a quote back that a hedger has locked already."""
+        """Yield the requests of owners who want a quote back that a hedger has locked already."""
         for quote_id in sorted(self.contract.ledger.waiting):
             quote = self.contract.ledger.quote(quote_id)
             if quote.status is Status.LOCKED and happens(random, 0.15):
@@ -261,7 +261,7 @@ class Population:
 
 
 def _members_at(block: int) -> int:
-    block -= 1  # the first block is the set-up
+    block -= 1  # the first block is the set-up's
     first_blocks = _FIRST_ACCOUNTS // _FIRST_PER_BLOCK
     if block <= first_blocks:
         return _FIRST_PER_BLOCK * block
@@ -269,5 +269,5 @@ def _members_at(block: int) -> int:
 
 
 def _stepped(mark: int, percent: float, tick: int) -> int:
-    """``percent`` of a mark, to the tick and never zero."""
+    """Take ``percent`` of a mark, rounded to the tick and at least one tick."""
     return max(tick, mark * round(percent * 100) // 10_000 // tick * tick)

@@ -1,4 +1,4 @@
-"""The Diamond's storage, its events, and the margins that decide what it allows."""
+"""The Diamond's storage, the events that it emits, and the margins that decide what it allows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,18 @@ def require(condition: bool, reason: str) -> None:  # noqa: FBT001 - reads as th
 
 
 class Books:
-    """A Diamond at ``address`` over a ``ledger``. ``logs`` collects what the running transaction emitted."""
+    """What the Diamond stores, the events that it emits, and the margins that decide what it allows.
+
+    Args:
+        address: The Diamond's address.
+        fee_collector: The account that gets the platform's fees.
+        ledger: The storage.
+
+    Attributes:
+        logs: What the running transaction has emitted.
+        now_s: The time of the running block, in Unix s.
+        marks: The prices that oracles sign during it, 1e18-scaled, by symbol id.
+    """
 
     def __init__(self, address: str, fee_collector: str, ledger: Ledger) -> None:
         self.address = address
@@ -36,25 +47,37 @@ class Books:
         self.marks: Mapping[int, int] = {}
 
     def begin(self, block: int, now_s: int, marks: Mapping[int, int]) -> None:
-        """Start a block; ``marks`` by symbol id are what oracles sign during it."""
+        """Start a block.
+
+        Args:
+            block: Its number.
+            now_s: Its time, in Unix s.
+            marks: The prices that oracles sign during it, 1e18-scaled, by symbol id.
+        """
         self.ledger.begin(block)
         self.now_s = now_s
         self.marks = marks
 
     def emit(self, event: Event, *arguments: Argument, address: str | None = None) -> None:
-        """Emit an event, followed by its legacy form where there is one."""
+        """Emit an event, followed by its legacy form where there is one.
+
+        Args:
+            event: The event.
+            *arguments: Its parameters, in the event's order.
+            address: The contract that emits it; None stands for the Diamond.
+        """
         self.logs.append(events.Log(address or self.address, event, arguments))
         if event.legacy is not None:
             legacy = event.legacy
             self.logs.append(events.Log(address or self.address, legacy, arguments[: len(legacy.types)]))
 
     def upnl(self, open_quotes: Iterable[int]) -> int:
-        """What party A gains on these quotes at the running marks, truncated per quote."""
+        """Return party A's gain on these quotes at the running marks, in 1e18ths; each quote's gain is truncated."""
         quotes = map(self.ledger.quote, open_quotes)
         return sum(quote.profit(self.marks[quote.symbol_id], quote.open_amount) for quote in quotes)
 
     def capped_upnl(self, account: str) -> int:
-        """Party A's uPnL as the oracle signs it: towards no hedger more than that hedger has allocated."""
+        """Return party A's uPnL as the oracle signs it: from no hedger more than that hedger has allocated."""
         by_hedger: dict[str, int] = {}
         for quote_id in self.ledger.party_as[account].open_quotes:
             quote = self.ledger.quote(quote_id)
@@ -63,14 +86,14 @@ class Books:
         return sum(min(gain, self.ledger.pairs[hedger, account].allocated) for hedger, gain in by_hedger.items())
 
     def available_for_quote(self, account: str) -> int:
-        """What party A may still lock."""
+        """Return the amount that party A may still lock."""
         party, upnl = self.ledger.party_as[account], self.capped_upnl(account)
         used = party.locked.cva + party.locked.lf + party.pending.for_party_a
         margin = party.locked.party_a_mm - upnl if upnl >= 0 else max(-upnl, party.locked.party_a_mm)
         return party.allocated - used - margin
 
     def available_for_quote_of_party_b(self, hedger: str, account: str) -> int:
-        """What party B may still lock towards ``account``."""
+        """Return the amount that party B may still lock towards ``account``."""
         pair = self.ledger.pairs[hedger, account]
         upnl = -self.upnl(pair.open_quotes)
         used = pair.locked.cva + pair.locked.lf + pair.pending.for_party_b
@@ -78,11 +101,11 @@ class Books:
         return pair.allocated - used - margin
 
     def equity(self, account: str) -> int:
-        """What party A has above its CVA and LF; below 0 it may be liquidated."""
+        """Return what party A has above its CVA and LF; below 0 it may be liquidated."""
         party = self.ledger.party_as[account]
         return party.allocated - party.locked.cva - party.locked.lf + self.capped_upnl(account)
 
     def equity_of_party_b(self, hedger: str, account: str) -> int:
-        """What party B has towards ``account`` above its CVA and LF; below 0 it may be liquidated."""
+        """Return what party B has towards ``account`` above its CVA and LF; below 0 it may be liquidated."""
         pair = self.ledger.pairs[hedger, account]
         return pair.allocated - pair.locked.cva - pair.locked.lf - self.upnl(pair.open_quotes)

@@ -1,7 +1,7 @@
 """The simulated chain: a block a second, hashes, one-block reorganisations, and the ledger behind it.
 
-Everything follows from the seed and the second of block 0, so a chain made anew is the same to the last hash. A block
-that loses its place to a sibling is seen only by those who follow the head at that time.
+Everything follows from the seed and the second of block 0, so a chain made anew has the same hashes. A block that
+loses its place to a sibling is seen only by those who follow the head at that time.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 FINALITY_DEPTH = 12
 START_BLOCK = 1
 
-# Of so many blocks one is first seen with a sibling's content and replaced a second later.
+# One in so many blocks is first seen with a sibling's content, and replaced a second later.
 _BLOCKS_PER_FORK = 60
 _E8_TO_E18 = 10**10
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block; ``transactions`` hold their logs in order."""
+    """A block. Each of its ``transactions`` is the list of its logs in order."""
 
     number: int
     hash: str
@@ -42,12 +42,18 @@ class Block:
     transactions: tuple[tuple[Log, ...], ...]
 
     def transaction_hash(self, index: int) -> str:
-        """The hash of the transaction at ``index``."""
+        """Return the hash of the transaction at ``index``."""
         return _hash(self.hash, index)
 
 
 class Chain:
-    """The chain of ``seed`` whose block 0 has the time ``genesis_s``; it holds only block 0 until it is grown."""
+    """The simulated chain, which holds only block 0 until it is grown.
+
+    Args:
+        seed: What everything random follows from.
+        genesis_s: The time of block 0, in Unix s.
+        market: The prices.
+    """
 
     def __init__(self, seed: int, genesis_s: int, market: Market) -> None:
         self.genesis_s = genesis_s
@@ -71,19 +77,19 @@ class Chain:
         return max(0, self.head.number - FINALITY_DEPTH)
 
     def block(self, number: int) -> Block | None:
-        """The block at ``number`` on the branch that stands, or None beyond the head."""
+        """Return the block at ``number`` on the current branch, None beyond the head."""
         return self._blocks[number] if 0 <= number < len(self._blocks) else None
 
     def block_by_hash(self, block_hash: str) -> Block | None:
-        """A block of any branch seen since the chain was made."""
+        """Return a block of any branch that was seen since the chain was made, None where none has that hash."""
         return self._by_hash.get(block_hash)
 
     def stands(self, block: Block) -> bool:
-        """Whether ``block`` is on the branch that stands."""
+        """Whether ``block`` is on the current branch."""
         return self.block(block.number) == block
 
     def past(self, block: Block) -> Past:
-        """The contracts' storage at the end of a block of the branch that stands."""
+        """Return the contracts' storage at the end of a block of the current branch."""
         return Past(self.ledger, block.number)
 
     def grow_to(self, number: int, *, forks: bool) -> list[Block]:

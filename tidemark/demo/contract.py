@@ -1,8 +1,8 @@
-"""The Diamond's bookkeeping for trading, written forward from what its users do: every action checks, stores, emits.
+"""The Diamond's bookkeeping of trades, written from its users' side: every action checks, stores and emits.
 
-It follows protocol-core 0.8.4 in what is required, in every rounding, and in the order of the events, and knows
-nothing of how Tidemark reads them: that is what makes it a witness. An action that is refused raises ``Reverted``
-before it stores anything. Amounts and prices are in 1e18ths; rates too, per epoch, positive where party A pays.
+It follows protocol-core 0.8.4 in what is required, in every rounding, and in the order of the events. It knows nothing
+of how Tidemark reads them, which makes it an independent witness. An action that is refused raises ``Reverted`` before
+it stores anything. Amounts, prices and rates an epoch are in 1e18ths; a rate is positive where party A pays.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from tidemark.demo import events
 from tidemark.demo.balances import PENDING_QUOTES_LIMIT, Balances
 from tidemark.demo.books import require
 from tidemark.demo.ledger import (
-    NOBODY,
     OPEN,
+    ZERO_ADDRESS,
     Locked,
     OrderType,
     PartyA,
@@ -27,22 +27,24 @@ from tidemark.demo.ledger import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tidemark.demo.ledger import Symbol
+
 PLATFORM_FEE_IN, PLATFORM_FEE_OUT = 2, 3
 REALIZED_PNL_IN, REALIZED_PNL_OUT = 4, 5
 CVA_IN, LF_IN = 6, 8
 
 
 def without(items: tuple[int, ...], item: int) -> tuple[int, ...]:
-    """Remove ``item`` as the contract does: the last one takes its place."""
+    """Remove ``item`` as the contract does: the last item takes its place."""
     at = items.index(item)
     last = items[-1]
     return items[:-1] if at == len(items) - 1 else (*items[:at], last, *items[at + 1 : -1])
 
 
 class Contract(Balances):
-    """The whole Diamond, but for the liquidations."""
+    """The whole Diamond except for liquidations."""
 
-    # What party A asks for
+    # Actions of party A
 
     def send_quote(
         self,
@@ -59,36 +61,69 @@ class Contract(Balances):
         deadline_s: int,
         affiliate: str,
     ) -> int:
-        """Ask hedgers for a position; the platform's fee is taken at once.
+        """Ask hedgers for a position; the platform's fee is taken at once. Amounts and prices are in 1e18ths.
+
+        Args:
+            account: Who asks, party A.
+            whitelist: The hedgers who may answer; all may where it is empty.
+            symbol_id: The market.
+            position_type: Long or short.
+            order_type: Whether it waits for its price.
+            price: The worst price, above 0.
+            quantity: How much, above 0.
+            locked: What both sides must set aside.
+            max_funding_rate: The greatest rate an epoch, 1e18-scaled.
+            deadline_s: Until when it may be opened, in Unix s.
+            affiliate: The frontend's address.
 
         Returns:
             The new quote's id.
+
+        Raises:
+            Reverted: The contract would refuse it.
         """
         party = self.ledger.party_as[account]
         symbol = self.ledger.symbol(symbol_id)
-        mark = self.marks[symbol_id]
         require(not party.liquidated, "party A is in liquidation")
         require(len(party.pending_quotes) < PENDING_QUOTES_LIMIT, "too many pending quotes")
         require(deadline_s >= self.now_s, "the deadline has passed")
         require(locked.lf >= symbol.min_acceptable_portion_lf * locked.for_party_a // E18, "LF is not enough")
         require(locked.for_party_a >= symbol.min_acceptable_quote_value, "the quote's value is low")
-        quote = Quote(
-            quote_id=self.ledger.counters["quote"] + 1,
+        quote = self._blank_quote(account, symbol)._replace(
             whitelist=whitelist,
-            symbol_id=symbol_id,
             position_type=position_type,
             order_type=order_type,
-            opened_price=0,
-            initial_opened_price=0,
             requested_open_price=price,
-            market_price=mark,
             quantity=quantity,
-            closed_amount=0,
             initial_locked=locked,
             locked=locked,
             max_funding_rate=max_funding_rate,
+            deadline_s=deadline_s,
+            affiliate=affiliate,
+        )
+        require(self.available_for_quote(account) >= locked.for_party_a + quote.fee, "insufficient available balance")
+        self._put_sent(party, quote)
+        return quote.quote_id
+
+    def _blank_quote(self, account: str, symbol: Symbol) -> Quote:
+        """The next quote of an account, in which all that the account itself says is still to be set."""
+        return Quote(
+            quote_id=self.ledger.counters["quote"] + 1,
+            whitelist=(),
+            symbol_id=symbol.symbol_id,
+            position_type=PositionType.LONG,
+            order_type=OrderType.LIMIT,
+            opened_price=0,
+            initial_opened_price=0,
+            requested_open_price=0,
+            market_price=self.marks[symbol.symbol_id],
+            quantity=0,
+            closed_amount=0,
+            initial_locked=Locked(),
+            locked=Locked(),
+            max_funding_rate=0,
             party_a=account,
-            party_b=NOBODY,
+            party_b=ZERO_ADDRESS,
             status=Status.PENDING,
             avg_closed_price=0,
             requested_close_price=0,
@@ -97,26 +132,26 @@ class Contract(Balances):
             created_s=self.now_s,
             modified_s=self.now_s,
             last_funding_s=0,
-            deadline_s=deadline_s,
+            deadline_s=0,
             trading_fee=symbol.trading_fee,
-            affiliate=affiliate,
+            affiliate=ZERO_ADDRESS,
             close_id=0,
         )
-        require(self.available_for_quote(account) >= locked.for_party_a + quote.fee, "insufficient available balance")
+
+    def _put_sent(self, party: PartyA, quote: Quote) -> None:
         self.ledger.next_id("quote")
         self.ledger.put_quote(quote)
         self.ledger.put_party_a(
-            account,
+            quote.party_a,
             party._replace(
                 allocated=party.allocated - quote.fee,
-                pending=party.pending.plus(locked),
+                pending=party.pending.plus(quote.locked),
                 quotes_sent=party.quotes_sent + 1,
                 pending_quotes=(*party.pending_quotes, quote.quote_id),
             ),
         )
-        self.emit(events.BALANCE_CHANGE_PARTY_A, account, quote.fee, PLATFORM_FEE_OUT)
+        self.emit(events.BALANCE_CHANGE_PARTY_A, quote.party_a, quote.fee, PLATFORM_FEE_OUT)
         self._emit_sent(quote)
-        return quote.quote_id
 
     def request_to_cancel_quote(self, quote_id: int) -> None:
         """Withdraw a pending quote, or ask the hedger who locked it to let it go; an expired one expires."""
@@ -154,7 +189,18 @@ class Contract(Balances):
     def request_to_close_position(
         self, quote_id: int, *, price: int, quantity: int, order_type: OrderType, deadline_s: int
     ) -> None:
-        """Ask the hedger to close ``quantity`` of a position."""
+        """Ask the hedger to close a part of a position, or all of it.
+
+        Args:
+            quote_id: The position.
+            price: The worst price, in 1e18ths, above 0.
+            quantity: How much, in 1e18ths, at most what is open.
+            order_type: Whether it waits for its price.
+            deadline_s: Until when it may be closed, in Unix s.
+
+        Raises:
+            Reverted: The contract would refuse it.
+        """
         quote = self._live(quote_id, Status.OPENED)
         require(deadline_s >= self.now_s, "the deadline has passed")
         require(quote.open_amount >= quantity, "more than is open")
@@ -186,7 +232,7 @@ class Contract(Balances):
         )
 
     def request_to_cancel_close_request(self, quote_id: int) -> None:
-        """Ask the hedger to forget a close request; an expired one expires."""
+        """Ask the hedger to drop a close request; an expired one expires."""
         quote = self._live(quote_id, Status.CLOSE_PENDING)
         if self.now_s > quote.deadline_s:
             self.expire_quote(quote_id)
@@ -201,10 +247,10 @@ class Contract(Balances):
             quote.close_id,
         )
 
-    # What party B does
+    # Actions of party B
 
     def lock_quote(self, hedger: str, quote_id: int) -> None:
-        """Take a pending quote on; it must be opened, unlocked or let go next."""
+        """Let a hedger take a pending quote on, who must then open it, unlock it or accept its cancellation."""
         quote = self._live(quote_id, Status.PENDING)
         require(self.now_s <= quote.deadline_s, "the quote is expired")
         require(not quote.whitelist or hedger in quote.whitelist, "the sender is not whitelisted")
@@ -224,17 +270,26 @@ class Contract(Balances):
             self._expire_open(quote)
             return
         self._release_party_b(quote)
-        self.ledger.put_quote(quote._replace(status=Status.PENDING, party_b=NOBODY, modified_s=self.now_s))
+        self.ledger.put_quote(quote._replace(status=Status.PENDING, party_b=ZERO_ADDRESS, modified_s=self.now_s))
         self.emit(events.UNLOCK_QUOTE, quote.party_b, quote_id, Status.PENDING)
 
     def accept_cancel_request(self, quote_id: int) -> None:
-        """Let go of a locked quote whose owner asked for it."""
+        """Cancel a locked quote whose owner asked for that."""
         quote = self._live(quote_id, Status.CANCEL_PENDING)
         self._leave_pending(quote, Status.CANCELED)
         self.emit(events.ACCEPT_CANCEL_REQUEST, quote_id, Status.CANCELED)
 
     def open_position(self, quote_id: int, filled: int, price: int) -> None:
-        """Open ``filled`` of a locked quote at ``price``; what is left becomes a new quote, or is cancelled."""
+        """Open a locked quote; the part of a limit order that is left becomes a new quote, or is cancelled.
+
+        Args:
+            quote_id: The quote.
+            filled: How much is opened, in 1e18ths; all of it for a market order.
+            price: At which price, in 1e18ths, no worse than the quote asks for.
+
+        Raises:
+            Reverted: The contract would refuse it.
+        """
         quote = self._live(quote_id, Status.LOCKED, Status.CANCEL_PENDING)
         symbol = self.ledger.symbol(quote.symbol_id)
         require(self.now_s <= quote.deadline_s, "the quote is expired")
@@ -268,7 +323,7 @@ class Contract(Balances):
                 quantity=quote.quantity - filled,
                 locked=left,
                 initial_locked=left,
-                party_b=NOBODY,
+                party_b=ZERO_ADDRESS,
                 status=Status.PENDING if kept else Status.CANCELED,
                 parent_id=quote_id,
                 modified_s=self.now_s,
@@ -313,7 +368,16 @@ class Contract(Balances):
         self.ledger.put_quote(opened)
 
     def fill_close_request(self, quote_id: int, filled: int, price: int) -> None:
-        """Close ``filled`` of a position at ``price``; profit moves between the two parties' allocated balances."""
+        """Close a part of a position, or all of it; the profit moves between the two parties' allocated balances.
+
+        Args:
+            quote_id: The position.
+            filled: How much is closed, in 1e18ths; all that is asked for in a market order.
+            price: At which price, in 1e18ths, no worse than the request asks for.
+
+        Raises:
+            Reverted: The contract would refuse it.
+        """
         quote = self._live(quote_id, Status.CLOSE_PENDING, Status.CANCEL_CLOSE_PENDING)
         account, hedger = quote.party_a, quote.party_b
         party, pair = self.ledger.party_as[account], self.ledger.pairs[hedger, account]
@@ -337,18 +401,10 @@ class Contract(Balances):
         profit = quote.profit(price, filled)
         require(pair.allocated >= profit and party.allocated >= -profit, "other positions should be closed first")
 
-        closed = quote.closed_amount + filled
-        average = (quote.avg_closed_price * quote.closed_amount + filled * price) // closed
-        to_close = quote.quantity_to_close - filled
-        after = quote._replace(locked=left, closed_amount=closed, avg_closed_price=average, quantity_to_close=to_close)
+        after = self._after_fill(quote, filled, price, left)
         open_a, open_b = party.open_quotes, pair.open_quotes
-        if closed == quote.quantity:
-            after = after._replace(status=Status.CLOSED, modified_s=self.now_s, requested_close_price=0)
+        if after.status is Status.CLOSED:
             open_a, open_b = without(open_a, quote_id), without(open_b, quote_id)
-        elif quote.status is Status.CANCEL_CLOSE_PENDING or to_close == 0:
-            after = after._replace(
-                status=Status.OPENED, modified_s=self.now_s, requested_close_price=0, quantity_to_close=0
-            )
         self.ledger.put_quote(after)
         self.ledger.put_party_a(
             account,
@@ -372,14 +428,37 @@ class Contract(Balances):
         )
         self.emit(events.FILL_CLOSE_REQUEST, quote_id, account, hedger, filled, price, after.status, quote.close_id)
 
+    def _after_fill(self, quote: Quote, filled: int, price: int, left: Locked) -> Quote:
+        """A position of which ``filled`` was closed at ``price``, with the locked amounts that are left of it."""
+        closed = quote.closed_amount + filled
+        average = (quote.avg_closed_price * quote.closed_amount + filled * price) // closed
+        to_close = quote.quantity_to_close - filled
+        after = quote._replace(locked=left, closed_amount=closed, avg_closed_price=average, quantity_to_close=to_close)
+        if closed == quote.quantity:
+            return after._replace(status=Status.CLOSED, modified_s=self.now_s, requested_close_price=0)
+        if quote.status is Status.CANCEL_CLOSE_PENDING or to_close == 0:
+            return after._replace(
+                status=Status.OPENED, modified_s=self.now_s, requested_close_price=0, quantity_to_close=0
+            )
+        return after
+
     def accept_cancel_close_request(self, quote_id: int) -> None:
-        """Forget a close request whose owner asked for it."""
+        """Drop a close request whose owner asked for that."""
         quote = self._live(quote_id, Status.CANCEL_CLOSE_PENDING)
         self._back_to_opened(quote)
         self.emit(events.ACCEPT_CANCEL_CLOSE_REQUEST, quote_id, Status.OPENED, quote.close_id)
 
     def charge_funding_rate(self, hedger: str, account: str, rates: Sequence[tuple[int, int]]) -> None:
-        """Charge (quote id, rate) pairs for the running epoch by moving each position's opened price."""
+        """Charge positions for the running epoch by moving their opened prices.
+
+        Args:
+            hedger: Whose positions they are, party B.
+            account: Whose they are on the other side, party A.
+            rates: Quote ids and their rates for the epoch, 1e18-scaled; positive where party A pays.
+
+        Raises:
+            Reverted: The contract would refuse it.
+        """
         party, pair = self.ledger.party_as[account], self.ledger.pairs[hedger, account]
         require(not party.liquidated, "party A is in liquidation")
         charged = []
@@ -452,7 +531,7 @@ class Contract(Balances):
                 pending_quotes=without(party.pending_quotes, quote.quote_id),
             ),
         )
-        if quote.party_b != NOBODY:
+        if quote.party_b != ZERO_ADDRESS:
             self._release_party_b(quote)
         self.ledger.put_quote(quote._replace(status=status, modified_s=self.now_s))
         self.emit(events.BALANCE_CHANGE_PARTY_A, quote.party_a, quote.fee, PLATFORM_FEE_IN)

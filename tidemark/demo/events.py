@@ -1,7 +1,7 @@
 """The events of a SYMMIO 0.8.4 Diamond and its MultiAccount that the simulator emits, and their ABI encoding.
 
-A log is kept as its event and arguments, and encoded only when a node is asked for it. Where 0.8.4 emits an event in
-two forms, the modern one names its ``legacy`` form, whose arguments are the first ones of the modern form.
+A log is kept as its event and arguments, and encoded when a node is asked for it. Where 0.8.4 emits an event in two
+forms, the modern one names its ``legacy`` form, whose arguments are the first ones of the modern form.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Log(NamedTuple):
     arguments: tuple[Argument, ...]
 
     def topics(self) -> list[str]:
-        """Topics as lower-case ``0x`` hex."""
+        """The topics as lower-case ``0x`` hex."""
         values = zip(self.event.types, self.arguments, self.event.indexed, strict=True)
         return [self.event.topic0, *(f"0x{_word(kind, value).hex()}" for kind, value, indexed in values if indexed)]
 
     def data(self) -> str:
-        """The parameters that are no topics, ABI-encoded, as lower-case ``0x`` hex."""
+        """The parameters that are not topics, ABI-encoded, as lower-case ``0x`` hex."""
         fields = zip(self.event.types, self.arguments, self.event.indexed, strict=True)
         return f"0x{encode_arguments([(kind, value) for kind, value, indexed in fields if not indexed]).hex()}"
 

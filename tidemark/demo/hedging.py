@@ -1,4 +1,4 @@
-"""What hedgers do: serve waiting quotes, keep their side of every account funded, charge funding."""
+"""What hedgers do: they serve waiting quotes, keep their side of every account funded, and charge funding."""
 
 from __future__ import annotations
 
@@ -20,18 +20,27 @@ if TYPE_CHECKING:
     Transaction = Callable[[], object]
 
 _DEPOSIT = 20_000_000 * E18
-# What a hedger keeps of the venue's funding rate where it is the one who pays.
+# The share of the venue's funding rate that a hedger passes on where the hedger is the one who pays.
 _SHARE_PERCENT = 75
 _EPOCHS_PER_VENUE_INTERVAL = 8 * 3_600 // 600
 
 
 def tick_e18(symbol_id: int) -> int:
-    """The step of a market's prices."""
+    """Return the step of a market's prices, 1e18-scaled."""
     return int(10 ** (18 - INSTRUMENTS[symbol_id - 1].price_decimals))
 
 
 def serve(contract: Contract, hedgers: tuple[str, ...], random: Random) -> Iterator[Transaction]:
-    """Look at every waiting quote, at some of them a little later."""
+    """Look at every waiting quote, at some of them in a later block only.
+
+    Args:
+        contract: The Diamond.
+        hedgers: Who may take a quote on.
+        random: The block's own.
+
+    Yields:
+        Transactions, each to be run before the next one is asked for.
+    """
     for quote_id in sorted(contract.ledger.waiting):
         late = happens(random, 0.6)
         quote = contract.ledger.quote(quote_id)
@@ -58,7 +67,16 @@ def serve(contract: Contract, hedgers: tuple[str, ...], random: Random) -> Itera
 
 
 def rebalance(contract: Contract, hedgers: tuple[str, ...], account: str) -> Iterator[Transaction]:
-    """Add to a side that runs low, take back what a side does not need."""
+    """Add to a hedger's side that runs low, and take back what a side does not need.
+
+    Args:
+        contract: The Diamond.
+        hedgers: Whose sides are looked at.
+        account: The account that they are towards.
+
+    Yields:
+        Transactions, each to be run before the next one is asked for.
+    """
     if contract.ledger.party_as[account].liquidated:
         return
     for hedger in hedgers:
@@ -71,7 +89,16 @@ def rebalance(contract: Contract, hedgers: tuple[str, ...], account: str) -> Ite
 
 
 def charge_funding(contract: Contract, hedgers: tuple[str, ...], account: str) -> Iterator[Transaction]:
-    """Charge every position of ``account`` for the epoch that began within the last window."""
+    """Charge every position of an account for the epoch that began within the last window.
+
+    Args:
+        contract: The Diamond.
+        hedgers: Who charges.
+        account: Who is charged, or paid where the rate is negative.
+
+    Yields:
+        Transactions, each to be run before the next one is asked for.
+    """
     if contract.ledger.party_as[account].liquidated:
         return
     for hedger in hedgers:
@@ -112,7 +139,7 @@ def _allocate(contract: Contract, hedger: str, account: str, amount: int) -> Ite
 
 
 def _reached(contract: Contract, quote: Quote) -> bool:
-    """Whether the mark allows what the quote asks for: at once for market orders, at the limit or better else."""
+    """Whether the mark allows what the quote asks for: any mark for market orders, else the limit or a better one."""
     closing = quote.status in (Status.CLOSE_PENDING, Status.CANCEL_CLOSE_PENDING)
     limit = quote.requested_close_price if closing else quote.requested_open_price
     buys = (quote.position_type is PositionType.LONG) != closing
@@ -121,7 +148,7 @@ def _reached(contract: Contract, quote: Quote) -> bool:
 
 
 def _price(contract: Contract, quote: Quote, limit: int, *, buys: bool) -> int:
-    """A hedger's price: two ticks worse than the mark, but no worse than the limit."""
+    """Return a hedger's price: two ticks worse than the mark, but no worse than the limit."""
     mark, tick = contract.marks[quote.symbol_id], tick_e18(quote.symbol_id)
     if buys:
         return min(limit, (mark // tick + 3) * tick)
@@ -129,7 +156,7 @@ def _price(contract: Contract, quote: Quote, limit: int, *, buys: bool) -> int:
 
 
 def _part(quote: Quote, amount: int, random: Random) -> int:
-    """All of ``amount``, or for some limit orders a part of it in lots."""
+    """Return all of ``amount``, or for some limit orders a part of it in lots."""
     if quote.order_type is OrderType.MARKET or happens(random, 0.6):
         return amount
     lot = 10 ** (18 - INSTRUMENTS[quote.symbol_id - 1].quantity_decimals)

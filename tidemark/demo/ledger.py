@@ -1,4 +1,4 @@
-"""What the simulated contracts store: immutable records, each block's state kept for views."""
+"""The storage of the simulated contracts: immutable records, of which each block's state is kept for views."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from tidemark.demo.versions import Reader, Versioned
 
-NOBODY = "0x" + "00" * 20
+ZERO_ADDRESS = "0x" + "00" * 20
 
 
 class PositionType(IntEnum):
-    """Which way a quote gains."""
+    """The direction in which a quote gains."""
 
     LONG = 0
     SHORT = 1
@@ -25,7 +25,7 @@ class OrderType(IntEnum):
 
 
 class Status(IntEnum):
-    """Where a quote is in its life."""
+    """The state of a quote, with the contract's own numbers."""
 
     PENDING = 0
     LOCKED = 1
@@ -64,15 +64,15 @@ class Locked(NamedTuple):
     party_b_mm: int = 0
 
     def plus(self, other: Locked) -> Locked:
-        """Each amount added."""
+        """Add each amount."""
         return Locked(self[0] + other[0], self[1] + other[1], self[2] + other[2], self[3] + other[3])
 
     def minus(self, other: Locked) -> Locked:
-        """Each amount subtracted."""
+        """Subtract each amount."""
         return Locked(self[0] - other[0], self[1] - other[1], self[2] - other[2], self[3] - other[3])
 
     def scaled(self, numerator: int, denominator: int) -> Locked:
-        """Each amount times ``numerator / denominator``, rounded down."""
+        """Multiply each amount by ``numerator / denominator``, rounded down."""
         return Locked(
             self[0] * numerator // denominator,
             self[1] * numerator // denominator,
@@ -82,17 +82,17 @@ class Locked(NamedTuple):
 
     @property
     def for_party_a(self) -> int:
-        """What party A must hold."""
+        """What party A must set aside."""
         return self.cva + self.lf + self.party_a_mm
 
     @property
     def for_party_b(self) -> int:
-        """What party B must hold."""
+        """What party B must set aside."""
         return self.cva + self.lf + self.party_b_mm
 
 
 class Symbol(NamedTuple):
-    """A market as ``getSymbols`` answers it; field order is the contract's."""
+    """A market as ``getSymbols`` answers it, with the fields in the contract's order."""
 
     symbol_id: int
     name: str
@@ -139,17 +139,17 @@ class Quote(NamedTuple):
 
     @property
     def open_amount(self) -> int:
-        """What is not closed yet."""
+        """The quantity that is not closed yet."""
         return self.quantity - self.closed_amount
 
     @property
     def fee(self) -> int:
-        """The platform's fee for what is not closed yet; rounded down."""
+        """The platform's fee for the quantity that is not closed yet, rounded down."""
         price = self.requested_open_price if self.order_type is OrderType.LIMIT else self.market_price
         return self.open_amount * price * self.trading_fee // 10**36
 
     def profit(self, price: int, amount: int) -> int:
-        """What party A gains on ``amount`` at ``price``, negative for a loss; truncated toward zero."""
+        """Return party A's gain on ``amount`` at ``price``, negative for a loss, truncated toward zero."""
         size = abs(price - self.opened_price) * amount // 10**18
         gains = (price > self.opened_price) == (self.position_type is PositionType.LONG)
         return size if gains else -size
@@ -212,7 +212,7 @@ class SubAccount(NamedTuple):
 
 
 class Ledger:
-    """All storage of the Diamond and the MultiAccounts, at the newest block and at every block before it.
+    """The storage of the Diamond and the MultiAccounts, at the newest block and at every block before it.
 
     Attributes:
         waiting: Quotes that wait for a hedger or for their deadline.
@@ -228,7 +228,7 @@ class Ledger:
         self.balances: Versioned[str, int] = Versioned(0)
         self.liquidations: Versioned[str, Liquidation] = Versioned(Liquidation())
         self.sub_accounts: Versioned[tuple[str, str], tuple[SubAccount, ...]] = Versioned(())
-        self.owners: Versioned[tuple[str, str], str] = Versioned(NOBODY)
+        self.owners: Versioned[tuple[str, str], str] = Versioned(ZERO_ADDRESS)
         self.waiting: set[int] = set()
         self.liquidating: set[str] = set()
 
@@ -245,7 +245,7 @@ class Ledger:
         )
 
     def begin(self, block: int) -> None:
-        """What is written from here on belongs to ``block``."""
+        """Start a block, to which all that is written from now on belongs."""
         for table in self._tables:
             table.begin(block)
 
@@ -257,14 +257,14 @@ class Ledger:
         self.liquidating = {a for a in self.party_as if self.party_as[a].liquidated}
 
     def quote(self, quote_id: int) -> Quote:
-        """A quote that exists."""
+        """Return a quote that exists."""
         quote = self.quotes[quote_id]
         if quote is None:
             raise KeyError(quote_id)
         return quote
 
     def symbol(self, symbol_id: int) -> Symbol:
-        """A symbol that exists."""
+        """Return a symbol that exists."""
         symbol = self.symbols[symbol_id]
         if symbol is None:
             raise KeyError(symbol_id)
@@ -293,7 +293,7 @@ class Ledger:
 
 
 class Past:
-    """The ledger as it stood at the end of ``block``."""
+    """The ledger at the end of ``block``."""
 
     def __init__(self, ledger: Ledger, block: int) -> None:
         self.counters: Reader[str, int] = ledger.counters.at(block)

@@ -1,4 +1,4 @@
-"""The Diamond's bookkeeping for a party A that fell below its margin: five steps from the flag to the settlement."""
+"""The Diamond's liquidation of a party A that fell below its margin: five steps from the flag to the settlement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 
 def liquidate_party_a(contract: Contract, liquidator: str, account: str, liquidation_id: bytes) -> None:
-    """Flag an account whose equity is below 0; its prices are fixed at the running marks."""
+    """Flag an account whose equity is below 0; its prices are fixed at the running marks.
+
+    Args:
+        contract: The Diamond.
+        liquidator: Who flags it, and gets a half of the liquidation fee.
+        account: The account.
+        liquidation_id: 32 bytes that name the liquidation.
+
+    Raises:
+        Reverted: The account is solvent, or in liquidation already.
+    """
     ledger = contract.ledger
     party = ledger.party_as[account]
     require(not party.liquidated, "party A is in liquidation already")
@@ -36,7 +46,16 @@ def liquidate_party_a(contract: Contract, liquidator: str, account: str, liquida
 
 
 def set_symbols_prices(contract: Contract, liquidator: str, account: str) -> None:
-    """Say the prices the account is liquidated at, which decides how much is left of its LF and CVA."""
+    """Say the prices the account is liquidated at, which decides how much is left of its LF and CVA.
+
+    Args:
+        contract: The Diamond.
+        liquidator: Who says them, and gets a half of the liquidation fee.
+        account: The account in liquidation.
+
+    Raises:
+        Reverted: The account is solvent, or the prices are set already.
+    """
     party, liquidation = contract.ledger.party_as[account], contract.ledger.liquidations[account]
     require(party.liquidated, "party A is solvent")
     require(liquidation.severity is Severity.NONE, "the prices are set already")
@@ -61,7 +80,16 @@ def set_symbols_prices(contract: Contract, liquidator: str, account: str) -> Non
 
 
 def liquidate_pending_positions(contract: Contract, liquidator: str, account: str) -> None:
-    """End every quote that was not opened yet; their fees come back when the liquidation is settled."""
+    """End every quote that was not opened yet; their fees come back when the liquidation is settled.
+
+    Args:
+        contract: The Diamond.
+        liquidator: Who ends them.
+        account: The account in liquidation.
+
+    Raises:
+        Reverted: The account is solvent.
+    """
     ledger = contract.ledger
     party = ledger.party_as[account]
     require(party.liquidated, "party A is solvent")
@@ -89,7 +117,17 @@ def liquidate_pending_positions(contract: Contract, liquidator: str, account: st
 
 
 def liquidate_positions(contract: Contract, liquidator: str, account: str, quote_ids: tuple[int, ...]) -> None:
-    """Close positions at the liquidation's prices; what the parties owe each other waits for the settlement."""
+    """Close positions at the liquidation's prices; what the parties owe each other waits for the settlement.
+
+    Args:
+        contract: The Diamond.
+        liquidator: Who closes them.
+        account: The account in liquidation.
+        quote_ids: Which ones.
+
+    Raises:
+        Reverted: The prices are not set, or a position is not an open one of the account.
+    """
     ledger = contract.ledger
     liquidation = ledger.liquidations[account]
     quotes = [ledger.quote(quote_id) for quote_id in quote_ids]
@@ -137,7 +175,7 @@ def _liquidate_position(contract: Contract, quote: Quote) -> None:
     )
 
 
-def _owed(standing: Settlement, liquidation: Liquidation, gain: int, cva: int, total_cva: int) -> Settlement:
+def _owed(so_far: Settlement, liquidation: Liquidation, gain: int, cva: int, total_cva: int) -> Settlement:
     actual, kept_cva = gain, cva
     if liquidation.severity is Severity.LATE:
         kept_cva -= cva * liquidation.deficit // total_cva
@@ -145,16 +183,25 @@ def _owed(standing: Settlement, liquidation: Liquidation, gain: int, cva: int, t
         kept_cva = 0
         if gain < 0:
             actual += -gain * liquidation.deficit // -liquidation.total_unrealized_loss
-    return Settlement(standing.actual + actual, standing.expected + gain, standing.cva + kept_cva)
+    return Settlement(so_far.actual + actual, so_far.expected + gain, so_far.cva + kept_cva)
 
 
 def settle_party_a_liquidation(contract: Contract, account: str, hedgers: tuple[str, ...]) -> None:
-    """Pay the hedgers; after the last one the account is emptied, its liquidators are paid and its flag falls."""
+    """Pay hedgers; after the last one the account is emptied, its liquidators are paid and its flag falls.
+
+    Args:
+        contract: The Diamond.
+        account: The account in liquidation.
+        hedgers: Who is paid now.
+
+    Raises:
+        Reverted: The account is solvent, or has quotes or positions left.
+    """
     ledger = contract.ledger
     party, liquidation = ledger.party_as[account], ledger.liquidations[account]
     require(party.liquidated, "party A is solvent")
     require(not party.open_quotes and not party.pending_quotes, "party A has still open positions")
-    # The oracle caps uPnL as the settlement does, so the two never differ and no liquidation is disputed here.
+    # The oracle caps uPnL as the settlement does. So the two never differ, and no liquidation is disputed here.
     require(liquidation.accumulated_upnl == liquidation.upnl, "the liquidation is disputed")
     settlements = dict(liquidation.settlements)
     amounts = []

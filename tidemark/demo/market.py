@@ -1,4 +1,4 @@
-"""Prices of twelve markets: a random walk in steps of one second, the same for the chain and for the venue."""
+"""Prices of twelve markets: a random walk in steps of one second, which the chain and the venue share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections import deque
 from dataclasses import dataclass
 from random import Random
 
-# How far a price strays in a second (6e-4 is about 3.5 % an hour), and how strongly it is drawn back to where it began.
+# How far a price moves in a second (6e-4 is about 3.5 % an hour), and how strongly it is drawn back to its start.
 _STEP = 6e-4
 _PULL = 2e-5
-# Seconds of prices kept: the chain asks for at most a block or two ago, the venue for the running second.
+# How many seconds of prices are kept: the chain asks for those of a block or two ago, the venue for the newest.
 _KEPT_S = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One market: its name on chain and at the venue, where its price begins, and how finely both are quoted.
+    """One market: its names on chain and at the venue, the price it starts at, and how finely both are quoted.
 
     A price is a multiple of ``10 ** -price_decimals``, a quantity of ``10 ** -quantity_decimals``.
     """
@@ -45,7 +45,7 @@ INSTRUMENTS = (
 
 
 class Market:
-    """Mark prices as integers in 1e-8ths, as venues quote them, by second since the start."""
+    """Mark prices by second since the start, as integers in 1e-8ths, which is how venues quote them."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(f"{seed}:market")
@@ -55,7 +55,7 @@ class Market:
         self._step()
 
     def marks_e8(self, second: int) -> tuple[int, ...]:
-        """The marks at ``second``, in the order of ``INSTRUMENTS``; walks on as far as needed.
+        """Return the marks at ``second``, in the order of ``INSTRUMENTS``; the walk goes on as far as needed.
 
         Raises:
             IndexError: ``second`` is negative or so long ago that its prices are forgotten.
@@ -80,5 +80,5 @@ class Market:
 
 
 def funding_rate_e8(instrument: int, hour: int) -> int:
-    """The venue's rate for the 8 hours that contain ``hour``, in 1e-8ths of the notional; positive: longs pay."""
+    """Return the venue's rate for the 8 hours around ``hour``, in 1e-8ths of the notional; positive where longs pay."""
     return round(Random(f"funding:{instrument}:{hour // 8}").gauss(8_000, 6_000))

@@ -1,4 +1,4 @@
-"""MultiAccount contracts: users' named sub-accounts, and the transactions that reach the Diamond through them."""
+"""MultiAccount contracts: users' named sub-accounts, and the transactions by which they reach the Diamond."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def made_up_address(*parts: object) -> str:
-    """An address that follows from ``parts``, lower-case hex."""
+    """Return an address that follows from ``parts``, as lower-case hex."""
     return f"0x{sha256(repr(parts).encode()).hexdigest()[:40]}"
 
 
 @cache
 def selector(signature: str) -> bytes:
-    """The first four bytes of a call of a function with this signature."""
+    """Return the first four bytes of a call of a function, given its signature."""
     return keccak(signature.encode())[:4]
 
 
@@ -38,7 +38,7 @@ class MultiAccount:
         self._ledger = contract.ledger
 
     def address_of(self, number: int) -> str:
-        """The address of the ``number``-th sub-account, counted from 1, whether or not it is deployed yet."""
+        """Return the address of the ``number``-th sub-account, counted from 1, whether or not it exists yet."""
         return made_up_address(self.address, number)
 
     def add_account(self, user: str, name: str) -> str:
@@ -64,7 +64,7 @@ class MultiAccount:
         self._emit(events.EDIT_ACCOUNT_NAME, user, account, name)
 
     def deposit_and_allocate(self, account: str, amount: int) -> None:
-        """Bring collateral in and let the sub-account trade on it; ``amount`` is a multiple of its unit."""
+        """Bring collateral in for the sub-account to trade with; ``amount`` is a multiple of the collateral's unit."""
         user = self._ledger.owners[self.address, account]
         self._contract.deposit(self.address, account, amount)
         self.call(account, "allocate(uint256)", (amount,), lambda: self._contract.allocate(account, amount))
@@ -83,7 +83,14 @@ class MultiAccount:
         )
 
     def call(self, account: str, signature: str, words: tuple[int, ...], action: Callable[[], object]) -> None:
-        """Do ``action`` on the Diamond as the sub-account; ``words`` are its arguments that are plain words."""
+        """Do something on the Diamond as a sub-account.
+
+        Args:
+            account: The sub-account.
+            signature: The called function's, such as ``allocate(uint256)``.
+            words: Those of its arguments that are one ABI word, each from 0 to 2^256 - 1.
+            action: Does it.
+        """
         action()
         data = selector(signature) + b"".join(word.to_bytes(32) for word in words)
         self._emit(events.CALL, self._ledger.owners[self.address, account], account, data, True, b"")  # noqa: FBT003

@@ -1,4 +1,4 @@
-"""An Ethereum node over HTTP and websocket on one port: JSON-RPC as real nodes speak it, over the simulated chain."""
+"""An Ethereum node on one port: it answers JSON-RPC about the simulated chain, over HTTP and over websocket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 
 from models.errors import TidemarkError
 from tidemark.demo import views
-from tidemark.demo.ledger import NOBODY
+from tidemark.demo.ledger import ZERO_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHAIN_ID = 31_337
 LOG_LIMIT = 2_000
-"""Most logs one ``eth_getLogs`` answers; beyond it a node refuses and its client asks for less."""
+"""The most logs that one ``eth_getLogs`` answers; a request for more is refused, and its client asks for less."""
 
 _PARSE_ERROR, _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMS = -32_700, -32_600, -32_601, -32_602
 _SERVER_ERROR, _LIMIT_EXCEEDED, _EXECUTION_REVERTED = -32_000, -32_005, 3
@@ -29,7 +29,7 @@ _BATCH_LIMIT = 1_000
 
 
 class RpcError(TidemarkError):
-    """A request that is answered by a JSON-RPC error; ``code`` is JSON-RPC's or the one nodes agree on."""
+    """A request is answered with a JSON-RPC error. ``code`` is JSON-RPC's own, or one that nodes agree on."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class RpcError(TidemarkError):
 
 
 class Node:
-    """Answers requests about ``chain`` and tells subscribers of new heads."""
+    """Answers requests about ``chain``, and sends subscribers new heads."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
@@ -59,7 +59,7 @@ class Node:
         }
 
     def application(self) -> web.Application:
-        """The web application that serves both transports at ``/``."""
+        """Make the web application, which serves both transports at ``/``."""
         application = web.Application()
         application.router.add_post("/", self._http)
         application.router.add_get("/", self._websocket)
@@ -67,7 +67,7 @@ class Node:
         return application
 
     async def announce(self, blocks: list[Block]) -> None:
-        """Tell every ``newHeads`` subscriber of new blocks, in order."""
+        """Send new blocks, in order, to every subscriber of ``newHeads``."""
         headers = [self._header(block) for block in blocks]
         for subscription, socket in list(self._subscribers.items()):
             for header in headers:
@@ -161,11 +161,11 @@ class Node:
             "hash": block.hash,
             "parentHash": block.parent,
             "timestamp": hex(block.time_s),
-            # Every bit set: a reader that skips blocks by their bloom misses nothing.
+            # Every bit of the bloom is set, so a reader that skips blocks by their bloom misses nothing.
             "logsBloom": "0x" + "ff" * 256,
             "gasLimit": hex(_GAS_LIMIT),
             "gasUsed": hex(150_000 * len(block.transactions)),
-            "miner": NOBODY,
+            "miner": ZERO_ADDRESS,
             "extraData": "0x",
             "difficulty": "0x0",
             "nonce": "0x" + "00" * 8,
@@ -309,6 +309,6 @@ def _notification(subscription: str, result: object) -> dict[str, Any]:
 
 
 async def _send(socket: web.WebSocketResponse, message: object) -> None:
-    # A reader that went away is taken off the list by its own handler.
+    # The handler of a reader that went away takes it off the list.
     with suppress(ConnectionError):
         await socket.send_str(orjson.dumps(message).decode())

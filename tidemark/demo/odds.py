@@ -1,4 +1,4 @@
-"""Chance, so that a probability stands where something may happen."""
+"""Random events of a given probability."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The running simulator: its state file, its two ports, and the beat of a second that grows chain and prices."""
+"""The running simulator: its state file, its two ports, and the loop that makes a block and prices each second."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tidemark.demo.venue import Venue
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Blocks that exist already when a new simulation starts, so that there is something to see at once.
+# How many blocks a new simulation begins with, so that there is something to see at once.
 _HISTORY_BLOCKS = 600
 _DEFAULT_SEED = 1
 _HOST = "127.0.0.1"
@@ -92,7 +92,7 @@ class DemoServer:
 
     @property
     def description(self) -> dict[str, Any]:
-        """Where everything is, in the terms of Tidemark's settings."""
+        """Where everything is, as Tidemark's settings name it."""
         rpc, venue = f"{_HOST}:{self.state.rpc_port}", f"{_HOST}:{self.state.venue_port}"
         population = self.chain.population
         return {
@@ -106,7 +106,7 @@ class DemoServer:
                 "hedgers": list(population.hedgers),
                 "start_block": START_BLOCK,
                 "finality_depth": FINALITY_DEPTH,
-                # Its crowd opens some 20 million.
+                # The simulated traders have some 20 million open.
                 "solver": {"open_interest_cap": 100_000_000},
             },
         }
@@ -134,7 +134,7 @@ class DemoServer:
                 raise DemoError(msg) from error
 
     def _catch_up(self) -> None:
-        # Nothing of a chain is ever garbage: looking for some costs a third of the time.
+        # No object of a chain ever becomes garbage, and the collector would take a third of the time looking for some.
         gc.disable()
         self.chain.grow_to(self._second(), forks=False)
         gc.freeze()
@@ -155,7 +155,7 @@ class DemoServer:
 
     @property
     def _marks_e8(self) -> tuple[int, ...]:
-        # As of the head, not of the clock: a clock set back, or a laptop that slept, must not ask for the forgotten.
+        # The head's second is used, since the clock may be set back, or jump after a sleep, to one that is forgotten.
         return self._market.marks_e8(self.chain.head.number)
 
     def _second(self) -> int:

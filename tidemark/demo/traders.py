@@ -1,4 +1,4 @@
-"""Who owns the simulated sub-accounts and how each of them trades."""
+"""The owners of the simulated sub-accounts, and how each sub-account trades."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ _NAMES = ("Main", "Scalps", "Swing", "Hedge", "Alts", "Majors", "Carry", "Moment
 class Trader:
     """How one sub-account trades.
 
-    ``funds`` is its collateral in whole units, ``positions`` how many it holds at most, ``stake_percent`` the range of
-    what it puts into one of what it has free, ``appetite`` how likely it opens one on its turn, ``markets`` are places
-    in ``INSTRUMENTS``.
+    Attributes:
+        funds: Its collateral in whole units.
+        positions: How many positions it holds at most.
+        stake_percent: The range of the share of its free margin that it puts into a position, in percent.
+        appetite: How likely it opens a position on its turn, 0 to 1.
+        markets: Indices into ``INSTRUMENTS``.
     """
 
     owner: str
@@ -35,9 +38,9 @@ class Trader:
 
 
 def make_trader(seed: int, number: int) -> Trader:
-    """The trader of the sub-account ``number`` of 0 … ``ACCOUNTS`` - 1."""
+    """Make the trader of the sub-account ``number``, from 0 to ``ACCOUNTS`` - 1."""
     random = Random(f"{seed}:trader:{number}")
-    # The first accounts go round the owners once, so that none is left without.
+    # The first accounts are given to the owners in turn, so that each owner has one.
     owner = number if number < OWNERS else int(OWNERS * random.random() ** 2)
     gambles = happens(random, 0.2)
     return Trader(

@@ -1,4 +1,4 @@
-"""A stand-in for Binance futures: mark price and book ticker frames over websocket, what it says of symbols over REST.
+"""A stand-in for Binance futures: mark prices and book tickers over websocket, and the symbols' facts over REST.
 
 Paths are the venue's: ``/ws/<stream>/<stream>…`` sends frames bare, ``/stream?streams=<stream>/<stream>…`` wraps each
 as ``{"stream": …, "data": …}``; both also below a first path segment such as ``/market``. ``SUBSCRIBE`` and
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 ALL_MARKS = ("!markPrice@arr@1s", "!markPrice@arr")
 _DAY_MS = 86_400_000
 _FUNDING_MS = 8 * 3_600_000
-# Markets that move much are charged more often.
+# Funding is charged more often on markets that move much.
 _ADJUSTED_INTERVAL_HOURS = 4
-# The busiest market's volume of a day; each of the list trades a third less than the one before it.
+# The busiest market's volume of a day. Each further market in the list trades a third less than the one before.
 _BUSIEST_QUOTE_VOLUME = 12_000_000_000
 
 
@@ -37,7 +37,7 @@ class _Reader:
 
 
 class Venue:
-    """Serves marks, integers in 1e-8ths in the order of ``INSTRUMENTS``, as of ``now_ms``, wall-clock milliseconds."""
+    """Serves marks, given as integers in 1e-8ths in the order of ``INSTRUMENTS``, as of ``now_ms``, in Unix ms."""
 
     def __init__(self, now_ms: int, marks_e8: tuple[int, ...]) -> None:
         self._now_ms = now_ms
@@ -46,7 +46,7 @@ class Venue:
         self._updates = 0
 
     def application(self) -> web.Application:
-        """The web application with the venue's paths."""
+        """Make the web application, which has the venue's paths."""
         application = web.Application()
         for prefix in ("", "/{segment}"):
             application.router.add_get(f"{prefix}/ws", self._bare)
@@ -60,7 +60,7 @@ class Venue:
         return application
 
     async def publish(self, now_ms: int, marks_e8: tuple[int, ...]) -> None:
-        """Move to ``now_ms`` and send every reader what its streams say."""
+        """Take the marks of ``now_ms``, and send every client what its streams say."""
         self._now_ms = now_ms
         self._marks_e8 = marks_e8
         frames: dict[str, Any] = {}
@@ -174,7 +174,7 @@ class Venue:
         }
 
     async def _funding_info(self, _: web.Request) -> web.Response:
-        # The venue lists only the symbols whose terms it has adjusted.
+        # The venue lists only symbols whose terms differ from its default.
         return _json(
             [
                 {
@@ -217,7 +217,7 @@ class Venue:
 
 
 def exchange_symbol(instrument: Instrument) -> dict[str, Any]:
-    """An instrument as it stands among the symbols of ``exchangeInfo``."""
+    """Show an instrument as one of the symbols of ``exchangeInfo``."""
     name = instrument.name
     tick, step = (f"{Decimal(1).scaleb(-n):f}" for n in (instrument.price_decimals, instrument.quantity_decimals))
     return {
@@ -239,7 +239,7 @@ def exchange_symbol(instrument: Instrument) -> dict[str, Any]:
 
 
 def traded_quote(index: int, minute: int) -> int:
-    """What was traded of an instrument in the 24 hours before ``minute``, in whole units of the quote asset."""
+    """Return what was traded of an instrument in the 24 hours before ``minute``, in whole units of the quote asset."""
     volume = round(_BUSIEST_QUOTE_VOLUME * (2 / 3) ** index)
     return volume + volume * (minute * 37 % 1_440) // 14_400
 

@@ -1,4 +1,4 @@
-"""A mapping that remembers what it held at the end of every block, so that views can be answered for the past."""
+"""A mapping that remembers what it held at the end of every block, so that views can be answered for old blocks."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _block_of = itemgetter(0)
 
 
 class Reader(Protocol[K_contra, V_co]):
-    """A mapping as it stands at one block; a key that was never set reads as the contract's zero value."""
+    """A mapping at one block; a key that was never set reads as the contract's zero value."""
 
     def __getitem__(self, key: K_contra, /) -> V_co:
-        """The value of ``key``."""
+        """Return the value of ``key``."""
         ...
 
 
 class Versioned(Generic[K, V]):
-    """Immutable values by key; ``default`` is what a key holds that was never set, as in a contract's storage."""
+    """Immutable values by key. A key that was never set holds ``default``, as in a contract's storage."""
 
     def __init__(self, default: V) -> None:
         self._default = default
@@ -35,7 +35,7 @@ class Versioned(Generic[K, V]):
         self._touched: set[K] = set()
 
     def begin(self, block: int) -> None:
-        """What is set from here on belongs to ``block``."""
+        """Start a block, to which all that is set from now on belongs."""
         self._block = block
         self._touched.clear()
 
@@ -66,7 +66,7 @@ class Versioned(Generic[K, V]):
         self._touched.clear()
 
     def at(self, block: int) -> Reader[K, V]:
-        """The mapping as it stood at the end of ``block``."""
+        """Return the mapping as it was at the end of ``block``."""
         return _Past(self._past, block, self._default)
 
 

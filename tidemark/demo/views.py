@@ -1,4 +1,4 @@
-"""``eth_call``: the view functions of the Diamond and the MultiAccounts, answered from the ledger at any block."""
+"""``eth_call`` of the simulator: the view functions of the Diamond and the MultiAccounts, at any block."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
 from models.errors import TidemarkError
-from tidemark.demo.ledger import NOBODY, Past, Symbol
+from tidemark.demo.ledger import ZERO_ADDRESS, Past, Symbol
 from tidemark.demo.multi_account import selector
 
 if TYPE_CHECKING:
@@ -63,7 +63,16 @@ def call(past: Past, multi_accounts: Iterable[str], to: str, data: bytes) -> byt
 
 
 def stored_at(past: Past, ledger: Ledger, slot: int) -> int:
-    """Read a word of the Diamond's storage: an account's reimbursement, which no view tells; 0 for any other slot."""
+    """Read a word of the Diamond's storage: an account's reimbursement, which no view tells.
+
+    Args:
+        past: The ledger at the block that is asked for.
+        ledger: The ledger, which knows all accounts.
+        slot: The word's place, 0 to 2^256 - 1.
+
+    Returns:
+        The word; 0 for any other slot.
+    """
     known = (account for account in ledger.party_as if _reimbursement_slot(account) == slot)
     account = next(known, None)
     return 0 if account is None else past.party_as[account].reimbursement
@@ -81,11 +90,11 @@ def _party_a_sums(party: PartyA) -> tuple[int, ...]:
 
 
 def _quote(quote: Quote | None) -> tuple[Any, ...]:
-    # Up to the close id, which the contract stores apart.
+    # All fields but the close id, which the contract stores apart.
     return _NO_QUOTE if quote is None else quote[:-1]
 
 
-_NO_QUOTE = (0, (), *[0] * 9, (0,) * 4, (0,) * 4, 0, NOBODY, NOBODY, *[0] * 10, NOBODY)
+_NO_QUOTE = (0, (), *[0] * 9, (0,) * 4, (0,) * 4, 0, ZERO_ADDRESS, ZERO_ADDRESS, *[0] * 10, ZERO_ADDRESS)
 
 
 def _page(items: tuple[Any, ...], start: int, size: int) -> tuple[Any, ...]:

@@ -1,12 +1,13 @@
-"""The smallest client of ``/v1/ws`` that can be right: the model a client keeps, and a loop that follows.
+"""The smallest correct client of ``/v1/ws``: a model of what it holds, and a loop that follows.
 
-Not needed by the server: it is what tests and ``tidemark watch`` use, and what another client can be written from.
+The server does not need it. Tests and ``tidemark watch`` use it, and other clients can be written after it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
@@ -16,7 +17,7 @@ from api.dialects.native.protocol import INTERVAL_DEFAULT_MS, SUBPROTOCOL
 from models.patch import patched
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
 Message = dict[str, Any]
 Watched = tuple[str, str]
@@ -24,7 +25,7 @@ Watched = tuple[str, str]
 
 _AGAIN_MIN_S = 0.2
 _AGAIN_MAX_S = 10.0
-# Three heartbeats: a network that fails says nothing.
+# Three heartbeats. A network that fails does not close the connection, it only falls silent.
 _SILENCE_MAX_S = 15.0
 
 
@@ -37,11 +38,11 @@ class Held(NamedTuple):
 
 
 class Model:
-    """What is subscribed to and what is held of it; it outlives connections.
+    """The keys that are subscribed to and what is held of each; it outlives connections.
 
     Attributes:
         held: The newest state of each channel and key.
-        gaps: How often a delta did not follow what was held.
+        gaps: How many deltas did not follow from what was held.
     """
 
     def __init__(self) -> None:
@@ -52,7 +53,13 @@ class Model:
         self._last_id = 0
 
     def subscribe(self, channel: str, keys: Iterable[str], interval_ms: int = INTERVAL_DEFAULT_MS) -> Message:
-        """The request for keys of a channel; what is held of them need not be sent again."""
+        """Make the request for keys of a channel, which says what is held of them, so that it need not be sent again.
+
+        Args:
+            channel: The channel's name.
+            keys: Keys of the channel.
+            interval_ms: The shortest time between two messages of one key, 0 to 60,000 ms.
+        """
         keys = list(keys)
         resume = {
             key: {"epoch": held.epoch, "seq": held.seq}
@@ -62,7 +69,7 @@ class Model:
         return self._request("subscribe", channel=channel, keys=keys, interval_ms=interval_ms, resume=resume)
 
     def disconnected(self) -> None:
-        """Numbers of subscriptions end with their connection; what is held does not."""
+        """Forget the numbers of subscriptions, which end with their connection; what is held stays."""
         self._watched_of.clear()
         self._resyncing.clear()
 
@@ -71,11 +78,11 @@ class Model:
         return sub in self._watched_of
 
     def watched(self, sub: int) -> Watched:
-        """Channel and key of a subscription that was acknowledged on this connection."""
+        """Return channel and key of a subscription that was acknowledged on this connection."""
         return self._watched_of[sub]
 
     def take(self, message: Message) -> Message | None:
-        """Take in a message of the server; the answer is a request to send, where there is one."""
+        """Take in a message of the server, and return the request to send in answer, where there is one."""
         match message["type"]:
             case "ack" if message["op"] == "subscribe":
                 for sub in message["subs"]:
@@ -117,29 +124,28 @@ async def follow(
     interval_ms: int = INTERVAL_DEFAULT_MS,
     token: str | None = None,
 ) -> AsyncIterator[Message]:
-    """Follow keys by channel for ever, over reconnects; yields each message after ``model`` has taken it in.
+    """Follow keys by channel for ever, over reconnects; yield each message after ``model`` has taken it in.
 
     Between two connections it yields a message of its own: ``disconnected``, with ``reason``, and ``code`` where the
     server closed.
+
+    Args:
+        session: Opens the connections.
+        url: The websocket's address, such as ``ws://127.0.0.1:8080/v1/ws``.
+        model: What is held of the keys; it outlives connections.
+        subscriptions: Keys by the name of their channel.
+        interval_ms: The shortest time between two messages of one key, 0 to 60,000 ms.
+        token: A reader's token; None where the server needs none.
     """
     again_s = _AGAIN_MIN_S
-    silence = aiohttp.ClientWSTimeout(ws_receive=_SILENCE_MAX_S)
     while True:
+        connection = _follow_once(session, url, model, subscriptions, interval_ms=interval_ms, token=token)
         try:
-            async with session.ws_connect(url, protocols=(SUBPROTOCOL,), max_msg_size=0, timeout=silence) as socket:
-                if token is not None:
-                    await socket.send_json({"op": "auth", "id": 0, "token": token})
-                for channel, keys in subscriptions.items():
-                    await socket.send_json(model.subscribe(channel, keys, interval_ms))
-                async for frame in socket:
-                    for message in orjson.loads(frame.data):
-                        answer = model.take(message)
-                        if answer is not None:
-                            await socket.send_json(answer)
-                        again_s = _again_s(message, again_s)
-                        yield message
-                code = socket.close_code
-            yield {"type": "disconnected", "reason": f"closed with {code}", "code": code}
+            # Whoever follows no longer has the socket closed at once, not when the generator is collected.
+            async with aclosing(connection):
+                async for message in connection:
+                    again_s = _again_s(message, again_s)
+                    yield message
         except aiohttp.ClientError as error:
             yield {"type": "disconnected", "reason": str(error)}
         except TimeoutError:
@@ -147,6 +153,31 @@ async def follow(
         model.disconnected()
         await asyncio.sleep(again_s)
         again_s = min(_AGAIN_MAX_S, 2 * again_s) * random.uniform(0.5, 1)  # noqa: S311 - spreads load
+
+
+async def _follow_once(
+    session: aiohttp.ClientSession,
+    url: str,
+    model: Model,
+    subscriptions: dict[str, list[str]],
+    *,
+    interval_ms: int,
+    token: str | None,
+) -> AsyncGenerator[Message]:
+    silence = aiohttp.ClientWSTimeout(ws_receive=_SILENCE_MAX_S)
+    async with session.ws_connect(url, protocols=(SUBPROTOCOL,), max_msg_size=0, timeout=silence) as socket:
+        if token is not None:
+            await socket.send_json({"op": "auth", "id": 0, "token": token})
+        for channel, keys in subscriptions.items():
+            await socket.send_json(model.subscribe(channel, keys, interval_ms))
+        async for frame in socket:
+            for message in orjson.loads(frame.data):
+                answer = model.take(message)
+                if answer is not None:
+                    await socket.send_json(answer)
+                yield message
+        code = socket.close_code
+    yield {"type": "disconnected", "reason": f"closed with {code}", "code": code}
 
 
 def _again_s(message: Message, again_s: float) -> float:

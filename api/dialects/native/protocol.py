@@ -1,4 +1,4 @@
-"""The messages of ``tidemark.v1.json``, both ways: what a client may send, and how answers are written. Pure."""
+"""The messages of ``tidemark.v1.json``: what a client may send is decoded here, and answers are encoded. Pure."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SUBPROTOCOL = "tidemark.v1.json"
 
 INTERVAL_DEFAULT_MS = 100
 INTERVAL_MAX_MS = 60_000
-# 256 accounts of 150 positions are 20 MB a client, at the very most; a page shows fewer than 100 at a time.
+# An account of 150 positions takes 80 kB: this many are 80 MB at the very most. A page shows fewer than 100 at a time.
 SUBSCRIPTIONS_MAX = 1_024
 MESSAGE_MAX_BYTES = 65_536
 
 Seq = tuple[int, ...]
-"""What a state is told from another by: of a row its term and version. Compared for equality only."""
+"""What tells two states of a subject apart, such as term and version of a row. Clients compare it for equality only."""
 
 
 class Channel(StrEnum):
-    """What can be subscribed to."""
+    """Names of the channels, which ``channels`` describes."""
 
     ACCOUNT = "account"
     VALUATIONS = "valuations"
@@ -39,7 +39,7 @@ class Channel(StrEnum):
 
 
 class Code(StrEnum):
-    """Why a request was not done."""
+    """The kinds of error that a request is answered with."""
 
     BAD_MESSAGE = "bad_message"
     BAD_CHANNEL = "bad_channel"
@@ -67,46 +67,46 @@ class Close:
 _Id = msgspec.Meta(ge=0, le=2**53 - 1)
 
 
-class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client holds of a key."""
+class HeldState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The state that a client holds of a key."""
 
     epoch: int
     seq: Seq
 
 
 class Auth(msgspec.Struct, frozen=True, tag="auth", tag_field="op"):
-    """Says who the client is, at first or anew."""
+    """A client says who it is, for the first time or again."""
 
     id: int
     token: str
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", tag_field="op"):
-    """Asks for keys of a channel; ``resume`` says what the client holds of some."""
+    """A client asks for keys of a channel; ``resume`` says what it holds of some."""
 
     id: int
     channel: str
     keys: tuple[str, ...]
     interval_ms: int = INTERVAL_DEFAULT_MS
-    resume: dict[str, Position] = {}
+    resume: dict[str, HeldState] = {}
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, tag="unsubscribe", tag_field="op"):
-    """Gives subscriptions up."""
+    """A client gives subscriptions up."""
 
     id: int
     subs: tuple[int, ...]
 
 
 class Resync(msgspec.Struct, frozen=True, tag="resync", tag_field="op"):
-    """Asks for a snapshot again."""
+    """A client asks for a snapshot again."""
 
     id: int
     sub: int
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping", tag_field="op"):
-    """Asks for an ack."""
+    """A client asks for an ack."""
 
     id: int
 
@@ -118,7 +118,7 @@ _ID_MAX = 2**53 - 1
 
 
 class BadMessage(TidemarkError):
-    """A client's message is none of the protocol; ``id`` is the request's, None where it has none."""
+    """A client's message is not one of the protocol; ``id`` is the request's, None where it has none."""
 
     def __init__(self, message: str, request_id: int | None) -> None:
         super().__init__(message)
@@ -129,7 +129,7 @@ def decode_request(text: str) -> Request:
     """Read a client's message.
 
     Raises:
-        BadMessage: It is none, or a number in it is out of range.
+        BadMessage: It is not a request, or a number in it is out of range.
     """
     try:
         request: Request = _decoder.decode(text)
@@ -158,7 +158,16 @@ def _id_of(text: str) -> int | None:
 def hello(
     *, connection: str, epoch: int, server_time_ns: str, heartbeat_ms: int, auth: str, limits: dict[str, int]
 ) -> bytes:
-    """The first message; ``auth`` is open, required or done."""
+    """Encode the first message of a connection.
+
+    Args:
+        connection: A name that no other connection has.
+        epoch: Number of the rebuild that is served.
+        server_time_ns: The server's clock, in Unix ns as decimal text.
+        heartbeat_ms: Time between two heartbeats, in ms.
+        auth: ``open`` where no token is needed, ``required`` where one must follow, ``done`` where one came already.
+        limits: What the client may do, by name; docs/websocket.md lists them.
+    """
     return _encode(
         {
             "type": "hello",
@@ -174,14 +183,28 @@ def hello(
 
 
 def ack(request_id: int, op: str, **said: object) -> bytes:
-    """A request was done."""
+    """Encode the answer that a request was done.
+
+    Args:
+        request_id: The request's id.
+        op: What was asked for.
+        **said: What else there is to say of it.
+    """
     return _encode({"type": "ack", "id": request_id, "op": op, **said})
 
 
 def error(
     request_id: int | None, code: Code, message: str, *, temporary: bool = False, retry_after_ms: int | None = None
 ) -> bytes:
-    """A request was not done, and nothing of it was; ``temporary`` where the same request may be done later."""
+    """Encode the answer that nothing of a request was done.
+
+    Args:
+        request_id: The request's id; None where it has none.
+        code: The kind of error, which programs read.
+        message: What was expected and what was found, which people read.
+        temporary: Whether the same request may be done later.
+        retry_after_ms: How long to wait before that, in ms; None where it is not known.
+    """
     said: dict[str, Any] = {"type": "error", "code": code, "message": message, "temporary": temporary}
     if request_id is not None:
         said["id"] = request_id
@@ -191,37 +214,49 @@ def error(
 
 
 def goodbye(reason: str, reconnect_in_ms: int) -> bytes:
-    """The last message before a close that was planned."""
+    """Encode the last message before a close that was planned."""
     return _encode({"type": "goodbye", "reason": reason, "reconnect_in_ms": reconnect_in_ms})
 
 
 def heartbeat(said: dict[str, Any]) -> bytes:
-    """That the server lives, and how late its figures are."""
+    """Encode a heartbeat: the server lives, and its figures are this late."""
     return _encode({"type": "heartbeat", **said})
 
 
 def snapshot_head(sub: int) -> bytes:
-    """A snapshot up to where its state stands; the rest is ``snapshot_tail``, the same for all connections."""
+    """Encode the beginning of a snapshot, which names the subscription; ``snapshot_tail`` is the rest."""
     return b'{"type":"snapshot","sub":%d,' % sub
 
 
 def snapshot_tail(epoch: int, seq: Seq, data: bytes) -> bytes:
-    """A snapshot from its state on."""
+    """Encode the part of a snapshot that is the same for all subscriptions.
+
+    Args:
+        epoch: Number of the rebuild that the state belongs to.
+        seq: The state's.
+        data: The view as JSON.
+    """
     return b'"epoch":%d,"seq":%b,"data":%b}' % (epoch, encode_seq(seq), data)
 
 
 def delta_head(sub: int) -> bytes:
-    """A delta up to where what changed stands; the rest is ``delta_tail``, the same for all who hold the same."""
+    """Encode the beginning of a delta, which names the subscription; ``delta_tail`` is the rest."""
     return b'{"type":"delta","sub":%d,' % sub
 
 
 def delta_tail(prev: Seq, seq: Seq, patch: bytes) -> bytes:
-    """A delta from what changed on."""
+    """Encode the part of a delta that is the same for all who hold the same state.
+
+    Args:
+        prev: The seq of the state that the client holds.
+        seq: The seq of the state that it then has.
+        patch: A JSON merge patch from the one view to the other.
+    """
     return b'"prev":%b,"seq":%b,"data":%b}' % (encode_seq(prev), encode_seq(seq), patch)
 
 
 def encode_seq(seq: Sequence[int]) -> bytes:
-    """As it stands in a message."""
+    """Encode a seq as it stands in a message."""
     return orjson.dumps(seq)
 
 

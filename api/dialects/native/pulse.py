@@ -1,4 +1,4 @@
-"""Heartbeats: that the server lives, how late its figures are, and which of their sources speak."""
+"""Heartbeats: they say that the server lives, how late its figures are, and which sources of prices speak."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 HEARTBEAT_S = 5.0
-# Connections' heartbeats are spread over the 5 s; those within this share one, encoded once.
+# Heartbeats of connections are spread over the 5 s. Those within this time share one, which is encoded once.
 _SHARED_FOR_S = 0.5
 
 
 class Pulse:
-    """The heartbeat of now, the same for every connection.
+    """Makes the heartbeat that all connections share.
 
     Args:
         settings: Which deployments there are.
@@ -44,7 +44,7 @@ class Pulse:
         self._made_s = 0.0
 
     def message(self, now_s: float) -> bytes:
-        """The heartbeat, at most ``_SHARED_FOR_S`` old."""
+        """Return the encoded heartbeat, made at most ``_SHARED_FOR_S`` ago."""
         if not self._message or now_s - self._made_s > _SHARED_FOR_S:
             self._message, self._made_s = heartbeat(self._said()), now_s
         return self._message
@@ -76,7 +76,14 @@ class Pulse:
 
 
 class Heartbeat(Subscription):
-    """One connection's heartbeats; with each, ``check`` looks whether the connection is still to be served."""
+    """One connection's heartbeats.
+
+    Args:
+        outbox: The connection's.
+        hub: Sends.
+        pulse: Makes them.
+        check: Called with each, with the loop's time in s; it ends a connection that is no longer to be served.
+    """
 
     __slots__ = ("_check", "_hub", "_pulse")
 
@@ -87,11 +94,11 @@ class Heartbeat(Subscription):
         self._check = check
 
     def start(self) -> None:
-        """Send one in ``HEARTBEAT_S``, and then again and again."""
+        """Send a heartbeat after ``HEARTBEAT_S``, and then one after another."""
         self._hub.at(self, self._hub.now_s() + HEARTBEAT_S)
 
     def take(self, now_s: float) -> bytes | None:
-        """The newest heartbeat; those that were due while the client did not read are not made up for."""
+        """Return the newest heartbeat; those that were due while the client did not read are left out."""
         self._hub.at(self, now_s + HEARTBEAT_S)
         self._check(now_s)
         return self._pulse.message(now_s)

@@ -1,4 +1,7 @@
-"""One client's session: who it is, what it is subscribed to, and the answers to what it asks. It touches no socket."""
+"""One client's session: who the client is, what it is subscribed to, and the answers to its requests.
+
+A session touches no socket.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from api.access.auth import TooManyFailures
 from api.access.limits import TokenBucket
 from api.access.tokens import NotAuthenticated
 from api.delivery.subscription import Subscription
+from api.dialects.native.channels import CHANNELS
 from api.dialects.native.protocol import (
     SUBSCRIPTIONS_MAX,
     Auth,
@@ -37,17 +41,17 @@ if TYPE_CHECKING:
     from api.dialects.native.protocol import Seq
     from api.dialects.native.subjects import State, Subject
 
-# A client that is being written makes mistakes; one that goes on does not read the answers.
+# A client under development makes mistakes; one that makes more of them does not read the answers.
 _BAD_MESSAGES_MAX = 10
-# Twice the burst: who sends on after so many refusals does not read them.
+# Twice the burst of messages: a client that goes on after so many refusals does not read them.
 _REFUSED_MAX = 40
-# One of each is forgotten in so many seconds: over a day, rare mistakes add up to nothing.
+# One mistake and one refusal is forgotten each time this has passed, so that rare ones do not add up over a day.
 _FORGOTTEN_AFTER_S = 30.0
 _NS_A_S = 1_000_000_000
-# Replicas are some ms apart. One that is further behind, or whose tables were made anew, shows what it has.
+# Replicas are some ms apart. A replica that is later than this, or whose tables were rebuilt, shows what it has.
 _CATCH_UP_S = 5.0
 _CATCH_UP_AGAIN_S = 0.1
-# Of a row: term and version. What else may stand in a seq is not ordered.
+# A row's term and version come first in a seq and are ordered; what may follow is not.
 _ORDER_LENGTH = 2
 
 
@@ -59,12 +63,16 @@ class _Watched(NamedTuple):
 class NativeSubscription(Subscription):
     """A key of a channel, as one client sees it.
 
-    Attributes:
-        number: Its ``sub``.
+    Args:
+        outbox: The connection's.
+        hub: Sends.
+        number: Its ``sub``, which only this connection gives.
         watched: Channel and key.
+        interval_s: The shortest time between two messages, in s, at least 0.
+
+    Attributes:
         subject: What it shows.
-        interval_s: The shortest time between two messages.
-        held: What the client was sent last; None where it is to get a snapshot.
+        held: The state that the client was sent last; None where it is to get a snapshot.
     """
 
     __slots__ = ("_at_least", "_catch_up_until_s", "_hub", "held", "interval_s", "number", "subject", "watched")
@@ -81,7 +89,7 @@ class NativeSubscription(Subscription):
         self.subject: Subject | None = None
 
     def take(self, now_s: float) -> bytes | None:
-        """A snapshot, or a delta from what the client holds; None where that still stands, or nothing is known yet."""
+        """Return a snapshot, or a delta from what the client holds; None where there is nothing newer."""
         state = None if self.subject is None else self.subject.current()
         held = self.held
         if state is None or self.subject is None or self._is_behind(state, now_s):
@@ -95,7 +103,13 @@ class NativeSubscription(Subscription):
         return delta_head(self.number) + self.subject.delta(held, state)
 
     def resume(self, held: Seq) -> bool:
-        """Go on from what a client holds, where that stands; where it is newer, no snapshot takes the client back."""
+        """Go on from the state that a client holds, where it is still the newest one.
+
+        Where the client's state is newer than this replica's, sending waits some seconds for this replica to catch up.
+
+        Returns:
+            Whether the client holds the newest state.
+        """
         state = None if self.subject is None else self.subject.current()
         if state is not None and held == state.seq:
             self.held = state
@@ -117,18 +131,18 @@ class NativeSubscription(Subscription):
 
 
 class Session:
-    """What a connection asked for and was answered.
+    """One connection's requests, answers and subscriptions.
 
     Args:
         outbox: The connection's.
         hub: Sends.
         directory: Finds what can be watched.
         guard: Checks tokens.
-        client: What limits on failed authentications go by.
+        client: The key by which failed authentications are counted.
         messages: The connection's limit on messages.
-        epoch: Name of the rebuild that is served.
-        principal: Who the client is, None where it has not said.
-        on_subject: Is told who it is as soon as it has said; again when it says so again.
+        epoch: Number of the rebuild that is served.
+        principal: Who the client is; None where it has not said.
+        on_subject: Called with the token's subject, each time the client has said who it is.
     """
 
     __slots__ = (
@@ -186,7 +200,7 @@ class Session:
         return not self._subscriptions
 
     def receive(self, text: str) -> None:
-        """Do what a message asks, and answer."""
+        """Do what a message asks for, and answer it."""
         now_s = self.heard_s = self._hub.now_s()
         wait_s = self._messages.take(now_s)
         if wait_s:
@@ -205,13 +219,13 @@ class Session:
             self._do(request, self.principal)
 
     def refuse_message(self, why: str, request_id: int | None = None) -> None:
-        """Answer what is no message of the protocol; who sends such things again and again is closed."""
+        """Answer a message that is not one of the protocol; a client that sends many of them is closed."""
         self._say(error(request_id, Code.BAD_MESSAGE, why))
         if self._mistakes.take(self._hub.now_s()):
             self._hub.close(self._outbox, Close.BAD_MESSAGES, b"bad messages")
 
     def expired(self, now_unix_s: float) -> bool:
-        """Whether what it authenticated with is no longer valid."""
+        """Whether the client's token is no longer valid."""
         expires_s = None if self.principal is None else self.principal.expires_s
         return expires_s is not None and now_unix_s >= expires_s
 
@@ -277,7 +291,7 @@ class Session:
         self._say(ack(request.id, "auth", **said))
 
     def _look_again(self, principal: Principal) -> None:
-        """A new token may open what was hidden, and hide what was open."""
+        """Join subscriptions anew with another token, which may open what was hidden and hide what was open."""
         for subscription in self._subscriptions.values():
             before = subscription.subject
             self._directory.leave(*subscription.watched, subscription)
@@ -319,22 +333,22 @@ class Session:
                 }
             )
         self._say(ack(request.id, "subscribe", subs=subs))
-        # What stands is read when it is sent, and what changes from here on is told: nothing falls in between.
+        # The current state is read when it is sent, and later changes wake the subscription, so none is missed.
         self._hub.changed(changed, urgent=True)
 
     def _wanted(self, request: Subscribe, principal: Principal) -> dict[_Watched, str] | None:
-        """Canonical keys, and how the client wrote them; None where it was refused."""
+        """Return canonical keys, each with the client's spelling of it; None where the request was refused."""
         try:
             channel = Channel(request.channel)
         except ValueError:
             known = ", ".join(Channel)
             self._say(error(request.id, Code.BAD_CHANNEL, f"expected one of {known}, found {request.channel[:80]!r}"))
             return None
+        description = CHANNELS[channel]
         wanted: dict[_Watched, str] = {}
         for asked in request.keys:
             key = self._directory.canonical_key(channel, asked)
-            # A deployment whose sums may not be read is one that is not there.
-            if key is None or (channel is Channel.TOTALS and not _may_read(principal, channel, key)):
+            if key is None or (description.is_refused_unread and not description.may_read(principal, key)):
                 message = f"expected a key of {channel}, as docs/websocket.md says, found {asked[:80]!r}"
                 self._say(error(request.id, Code.BAD_KEY, message))
                 return None
@@ -356,7 +370,7 @@ class Session:
 
     def _join(self, subscription: NativeSubscription, principal: Principal) -> Subject:
         channel, key = subscription.watched
-        if _may_read(principal, channel, key):
+        if CHANNELS[channel].may_read(principal, key):
             return self._directory.join(channel, key, subscription)
         return self._directory.hidden(channel, key)
 
@@ -384,15 +398,3 @@ class Session:
                 error(request_id, Code.BAD_SUBSCRIPTION, f"expected a sub of this connection, found {unknown[0]}")
             )
         return not unknown
-
-
-def _may_read(principal: Principal, channel: Channel, key: str) -> bool:
-    match channel:
-        case Channel.ACCOUNT | Channel.VALUATIONS | Channel.POSITIONS | Channel.ALERTS | Channel.POSITION_STATES:
-            return principal.may_read(key)
-        case Channel.TOTALS:
-            return principal.may_read_all_of(key)
-        case Channel.MARKS | Channel.FUNDING:
-            return True
-        case _:
-            assert_never(channel)

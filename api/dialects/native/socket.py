@@ -1,4 +1,4 @@
-"""``/v1/ws``: from the handshake to the end; the only file of this dialect that touches a socket."""
+"""``/v1/ws`` from the handshake to the close; no other file of this dialect touches a socket."""
 
 from __future__ import annotations
 
@@ -46,20 +46,21 @@ NATIVE = Dialect(
     name="v1-ws",
     batches=True,
     max_message_bytes=MESSAGE_MAX_BYTES,
-    # Two whole frames: less would make a client on a slow line wait for each, more is memory for one that is gone.
+    # Two whole frames. With less, a client on a slow line waits between frames; more is memory for one that is gone.
     unsent_bytes=131_072,
-    # A client 100 ms away reads 640 kB/s through it, some hundred accounts at full pace.
+    # Through this a client 100 ms away can read 640 kB/s, which is some hundred accounts at full pace.
     kernel_bytes=65_536,
     slow_after_s=10.0,
     slow_code=Close.SLOW,
     goodbye=goodbye,
     subprotocols=(SUBPROTOCOL,),
 )
-# Long enough for a person's network, short enough that open sockets of nobody do not add up.
+# Long enough for a person's network, and short enough that sockets without a user do not add up.
 _AUTHENTICATE_WITHIN_S = 10.0
-# A connection that wants nothing costs 20 KiB and a heartbeat every 5 s.
+# A connection without subscriptions costs 20 KiB and a heartbeat every 5 s.
 _IDLE_MAX_S = 300.0
-# Clients move to replicas that were added since; spread, so that those who came together do not leave together.
+# After this a client is sent away, so that it may reach a replica that was added since. The spread keeps clients
+# that came together from leaving together.
 _LIFE_S = 86_400.0
 _LIFE_SPREAD = 0.2
 _RETRY_AFTER_S = 1
@@ -72,7 +73,7 @@ class NativeEndpoint:
     Args:
         settings: Limits, origins, epoch.
         leases: Count a user's connections over all replicas.
-        connections: The open ones.
+        connections: The open websockets.
         hub: Sends.
         directory: Finds what can be watched.
         pulse: Makes heartbeats.
@@ -160,7 +161,7 @@ class NativeEndpoint:
                     case WSMsgType.TEXT:
                         session.receive(message.data)
                     case WSMsgType.ERROR:
-                        # It is closed already: too large, or no frame of the protocol.
+                        # aiohttp has closed it already: the message was too large, or not a valid frame.
                         pass
                     case _:
                         session.refuse_message(f"expected a text frame, found one of type {message.type.name}")
@@ -187,7 +188,7 @@ class NativeEndpoint:
         )
 
     def _check(self, session: Session, outbox: Outbox) -> Callable[[float], None]:
-        """What is looked at with each heartbeat: a timer for each of these would be memory for every connection."""
+        """Make the function that each heartbeat calls to end connections, so that these need no timers of their own."""
         began_s = self._hub.now_s()
         life_s = _LIFE_S * random.uniform(1 - _LIFE_SPREAD, 1)  # noqa: S311 - spreads load
         connection = outbox.connection
@@ -208,7 +209,7 @@ class NativeEndpoint:
 
     @staticmethod
     def _close_soon(outbox: Outbox, code: int, reason: bytes) -> None:
-        # What was just said leaves with the heartbeat that is being written.
+        # The message that was just queued leaves together with the heartbeat that is being written.
         asyncio.get_running_loop().call_later(0.1, outbox.connection.close, code, reason)
 
 

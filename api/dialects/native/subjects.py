@@ -1,4 +1,4 @@
-"""What can be watched: one subject a channel and key, encoded once a state, for all its subscriptions."""
+"""Subjects: what is shown under one key of one channel, encoded once a state for all who are subscribed to it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from api.dialects.native.protocol import delta_tail, snapshot_tail
+from api.tables.ranking import UNREADABLE
 from models.codec import ORDER_BYTES, decode_order, decode_row
 from models.errors import BadRow
 from models.patch import merge_patch
-from models.views import View, absent_account, unsupported_account
+from models.views import View, unsupported_account
 
 if TYPE_CHECKING:
     from api.delivery.subscription import Subscription
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 
 RowView = Callable[[str, Mapping[str, Any]], View]
 
+KeyView = Callable[[str], View]
+
+# It follows term and version in a seq, so that the state differs from that of the same row when it is supported.
 _UNSUPPORTED = -1
-_UNREADABLE = "unreadable"
-_NOTHING: Seq = ()
-# As many bits as a number in JavaScript holds exactly, in whole bytes.
+_NO_SEQ: Seq = ()
+# The most whole bytes of which a number in JavaScript holds every bit.
 _DIGEST_BYTES = 6
 
 
 class State(NamedTuple):
-    """One state of a subject: what it is told from others by, and what of a snapshot is the same for all.
+    """One state of a subject: its seq, and the part of a snapshot that is the same for all subscriptions.
 
-    Its view as JSON is a part of that and not kept twice, for there are as many states as watched keys.
+    The view is a slice of ``tail`` and not kept beside it, for there are as many states as watched keys.
     """
 
     seq: Seq
@@ -46,10 +49,10 @@ class State(NamedTuple):
 
 
 class Subject(ABC):
-    """Something that changes, and those who want to know.
+    """What is shown under one key of one channel, and the subscriptions to it.
 
     Args:
-        epoch: Name of the rebuild that its states belong to.
+        epoch: Number of the rebuild that its states belong to.
     """
 
     def __init__(self, epoch: int) -> None:
@@ -60,18 +63,18 @@ class Subject(ABC):
 
     @abstractmethod
     def current(self) -> State | None:
-        """What stands now; None while it is not known because tables are still being read."""
+        """The newest state; None while it is not known because tables are still being read."""
 
     def delta(self, held: State, current: State) -> bytes:
-        """The rest of a delta from what a client holds to what ``current`` has just said."""
+        """The rest of a delta from the state that a client holds to the one that ``current`` has just returned."""
         tail = self._deltas.get(held.seq)
         if tail is None:
             patch = merge_patch(orjson.loads(held.data), orjson.loads(current.data))
             tail = self._deltas[held.seq] = delta_tail(held.seq, current.seq, orjson.dumps(patch))
         return tail
 
-    def _stand(self, seq: Seq, view: View) -> State:
-        """Encode a state that stands from now on."""
+    def _set_state(self, seq: Seq, view: View) -> State:
+        """Encode a view and keep it as the newest state."""
         data = orjson.dumps(view)
         tail = snapshot_tail(self._epoch, seq, data)
         self._state = State(seq, tail, len(tail) - len(data) - 1)
@@ -83,117 +86,124 @@ class RowSubject(Subject):
     """One row of a table, as a view of it.
 
     Args:
-        epoch: Name of the rebuild.
+        epoch: Number of the rebuild.
         feed: The table.
         key: The row's key.
-        name: What the view calls the key.
-        view: Makes the view of key and body.
+        absent: Makes the view of a key that has no row.
+        view: Makes the view of a key and the body of its row.
     """
 
-    def __init__(self, epoch: int, feed: RowFeed, key: bytes, name: str, view: RowView) -> None:
+    def __init__(self, epoch: int, feed: RowFeed, key: str, absent: KeyView, view: RowView) -> None:
         super().__init__(epoch)
         self._feed = feed
         self._key = key
-        self._name = name
+        self._row_key = key.encode()
+        self._absent = absent
         self._view = view
         self._row: bytes | None = None
 
     def current(self) -> State | None:
-        """What stands now; of a row that is not there, a view of its absence under an empty seq."""
-        row = self._feed.rows.get(self._key)
+        """The state of the current row; where there is no row, the view of its absence under an empty seq."""
+        row = self._feed.rows.get(self._row_key)
         if self._state is not None and row is self._row:
             return self._state
         if row is None:
             if not self._feed.is_ready:
                 return None
-            state = self._stand(_NOTHING, self._absent())
+            state = self._set_state(_NO_SEQ, self._absent(self._key))
         else:
-            state = self._stand(decode_order(row), self._shown(row))
+            state = self._set_state(decode_order(row), self._shown(row))
         self._row = row
         return state
 
     def _shown(self, row: bytes) -> View:
         try:
-            return self._view(self._key.decode(), decode_row(row).body)
+            return self._view(self._key, decode_row(row).body)
         except BadRow:
-            return {**self._absent(), "status": _UNREADABLE}
-
-    def _absent(self) -> View:
-        return {self._name: self._key.decode()}
+            return {**self._absent(self._key), "status": UNREADABLE}
 
 
 class AccountSubject(RowSubject):
-    """An account. While its deployment is unsupported, its row may still say what it said before."""
+    """One account's row, whose figures are hidden while those of its deployment are unknown.
+
+    Args:
+        epoch: Number of the rebuild.
+        feed: The valuations.
+        key: The account's key.
+        absent: Makes the view of an account that has no row.
+        view: Makes the view of an account's key and the body of its row.
+        is_unsupported: Whether the figures of a deployment are unknown; the account's row may then be an old one.
+    """
 
     def __init__(
         self,
         epoch: int,
         feed: RowFeed,
-        key: bytes,
+        key: str,
+        absent: KeyView,
         view: RowView,
+        *,
         is_unsupported: Callable[[str], bool],
     ) -> None:
-        super().__init__(epoch, feed, key, "account", view)
+        super().__init__(epoch, feed, key, absent, view)
         self._is_unsupported = is_unsupported
-        self._deployment = key.partition(b":")[0].decode()
+        self._deployment = key.partition(":")[0]
         self._hides = False
 
     def current(self) -> State | None:
-        """What stands now; its figures are unknown while those of its deployment are."""
+        """The state of the current row, without its figures while those of its deployment are unknown."""
         hides = self._is_unsupported(self._deployment)
-        row = self._feed.rows.get(self._key)
+        row = self._feed.rows.get(self._row_key)
         if hides != self._hides:
             self._hides, self._state = hides, None
         if not hides or row is None:
             return super().current()
         if self._state is None or row is not self._row:
             self._row = row
-            return self._stand((*decode_order(row), _UNSUPPORTED), unsupported_account(self._key.decode()))
+            return self._set_state((*decode_order(row), _UNSUPPORTED), unsupported_account(self._key))
         return self._state
-
-    def _absent(self) -> View:
-        return absent_account(self._key.decode())
 
 
 class HiddenSubject(Subject):
-    """What the client may not read: ``view`` is that of one that is not there."""
+    """A key that the client may not read, shown as ``view``, the same as one that has nothing to show."""
 
     def __init__(self, epoch: int, view: View) -> None:
         super().__init__(epoch)
-        self._stand(_NOTHING, view)
+        self._set_state(_NO_SEQ, view)
 
     def current(self) -> State | None:
-        """Always the same."""
+        """The state that it was made with."""
         return self._state
 
 
 class MadeSubject(Subject):
-    """What is made of many rows. Its seq is made of what it says, for no single row has a version of it all.
+    """A view that is made of many rows. Its seq is a digest of the view, for no single row has a version of it all.
 
     Args:
-        epoch: Name of the rebuild.
-        name: What the view calls the key.
-        key: The subject's.
+        epoch: Number of the rebuild.
+        key: The subject's key.
+        absent: Makes the view of a key that has nothing to show.
         make: Makes the view; None while it cannot be made because tables are still being read.
     """
 
-    def __init__(self, epoch: int, name: str, key: str, make: Callable[[], View | None]) -> None:
+    def __init__(self, epoch: int, key: str, absent: KeyView, make: Callable[[], View | None]) -> None:
         super().__init__(epoch)
-        self._named = {name: key}
+        self._key = key
+        self._absent = absent
         self._make = make
 
     def current(self) -> State | None:
-        """What stands now."""
+        """The state made of the rows as they are now."""
         try:
             view = self._make()
         except BadRow:
-            view = {**self._named, "status": _UNREADABLE}
+            view = {**self._absent(self._key), "status": UNREADABLE}
         if view is None:
             return None
         seq = (_digest(orjson.dumps(view, option=orjson.OPT_SORT_KEYS)),)
         if self._state is not None and self._state.seq == seq:
             return self._state
-        return self._stand(seq, view)
+        return self._set_state(seq, view)
 
 
 def _digest(data: bytes) -> int:
@@ -201,6 +211,6 @@ def _digest(data: bytes) -> int:
 
 
 def flags_of(row: bytes) -> tuple[bool, bool, bytes]:
-    """What of an account must not wait, read off its encoded row: liquidatable, liquidating, status."""
+    """Find in an encoded row what must not wait for a client's pace: liquidatable, liquidating, status."""
     status = row.find(b'"status":"', ORDER_BYTES)
     return b'"liquidatable":true' in row, b'"liquidating":true' in row, row[status : row.find(b",", status)]

@@ -1,4 +1,4 @@
-"""What may be said about an account now: its figures, that it does not exist, or nothing because it is not known."""
+"""What legacy clients are told about an account: its figures, that it does not exist, or that neither is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 import orjson
 
 from api.dialects.symmio.frames import upnl_object
-from api.tables.standing import NoSuchAccount, NotKnown, Standing, Unsupported, unsupported
+from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported, unsupported
 from models.codec import decode_row
 from models.errors import BadRow
 from models.ids import account_key
@@ -47,11 +47,11 @@ class _Watched:
 
 
 class Answers:
-    """Answers from the feeds. An account that is watched is encoded once per row, for all its watchers.
+    """Answers about accounts from the feeds. A watched account is encoded once for each row, for all who watch it.
 
     Args:
         standings: Tell whether an account's row may be shown.
-        interest: Is told of an account's first watcher, and when its last one is gone.
+        interest: Hears of an account's first watcher, and when its last one is gone.
     """
 
     def __init__(self, standings: Standings, interest: InterestSink) -> None:
@@ -65,7 +65,7 @@ class Answers:
         return {f"{account.deployment}:{account.address}" for account in self._watched}
 
     def watch(self, account: Account) -> None:
-        """Keep the account's encoded answer; to be paired with ``unwatch``."""
+        """Keep the account's encoded answer until ``unwatch`` is called as often."""
         watched = self._watched.setdefault(account, _Watched(watchers=0))
         watched.watchers += 1
         if watched.watchers == 1:
@@ -89,9 +89,9 @@ class Answers:
         await self._standings.wait_warm()
 
     def of(self, account: Account) -> Answer:
-        """What may be said about the account now."""
+        """Answer about the account as it is now."""
         match self._standings.of(account.deployment, account.address):
-            case Standing(row):
+            case CurrentRow(row):
                 answer = self._of_row(account, row)
                 return self._standings.missing(account.deployment) if isinstance(answer, NoSuchAccount) else answer
             case Unsupported(gap=gap):

@@ -1,4 +1,4 @@
-"""What the legacy handlers find in the application, by typed key."""
+"""Typed keys of what the legacy handlers find in the application."""
 
 from __future__ import annotations
 

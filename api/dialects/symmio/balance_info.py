@@ -1,7 +1,7 @@
-"""``/get_balance_info/{address}/{multi_account}``: an account's money, and the solver's own beside it.
+"""``/get_balance_info/{address}/{multi_account}``: an account's money, and the solver's own towards it.
 
-The address is a sub-account's, or that of an owner, for all whose sub-accounts of the MultiAccount is answered. Clients
-look an account up by the key of its entry or by the address in it, so both are there.
+The address is a sub-account's, or that of an owner, whose sub-accounts of the MultiAccount are then all answered.
+Clients look an account up by the key of its entry or by the address inside the entry, so both are there.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 from api.dialects.symmio.app_keys import HOLDINGS
 from api.dialects.symmio.frames import parse_address, upnl_object
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
-from api.dialects.symmio.requested_market import expect_known, expect_nobody
+from api.dialects.symmio.requested_market import expect_known, expect_no_account
 from api.http.keys import SETTINGS, STANDINGS
-from api.tables.standing import NoSuchAccount, NotKnown, Standing, Unsupported
+from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import decode_row
 from models.errors import BadRow
 from models.money import format_e18
@@ -32,7 +32,7 @@ _LOCKED = ("cva", "lf", "party_a_mm", "party_b_mm")
 
 
 async def get_balance_info(request: web.Request, deployment: str) -> web.Response:
-    """Answer each account by its address; none where the address is nobody's, or another MultiAccount's."""
+    """Answer accounts by their addresses; none where no such account exists, or another MultiAccount made it."""
     address = _address(request, "address")
     multi_account = _address(request, "multi_account")
     expect_known(request, deployment)
@@ -46,11 +46,11 @@ async def get_balance_info(request: web.Request, deployment: str) -> web.Respons
     book = await request.app[HOLDINGS].of(deployment)
     for sub_account in sorted(book.sub_accounts.get((multi_account, address), ())):
         body = _body(request, deployment, sub_account)
-        # One whose figures are unknown is left out: clients would show it as zero, and the others must be shown.
+        # Clients would show zero for an account of unknown figures, so it is left out and the others are shown.
         if body is not None and body["status"] in (VALUED, UNPRICED):
             bodies[sub_account] = body
     if not bodies:
-        await expect_nobody(request, deployment)
+        await expect_no_account(request, deployment)
     entries = {
         checksummed(name): {"party_a": party_a_view(name, body), "party_b": party_b_view(body, settings.hedgers)}
         for name, body in bodies.items()
@@ -59,11 +59,11 @@ async def get_balance_info(request: web.Request, deployment: str) -> web.Respons
 
 
 def party_a_view(address: str, body: Mapping[str, Any]) -> View:
-    """An account's own side; what cannot be told for want of a price is null.
+    """Show an account's own side; a figure that needs a price that is missing is null.
 
     Args:
         address: The account's, in lower case.
-        body: Body of its ``valuations`` row, of one that is valued or unpriced.
+        body: Body of its ``valuations`` row, with the status valued or unpriced.
 
     Raises:
         BadRow: The body lacks what it must have.
@@ -80,9 +80,10 @@ def party_a_view(address: str, body: Mapping[str, Any]) -> View:
 
 
 def party_b_view(body: Mapping[str, Any], hedgers: Collection[str]) -> View:
-    """The side of the solver's hedgers, their buckets with the account together; all hedgers where none are named.
+    """Show the side of the solver's hedgers towards an account, summed up; where no hedgers are named, that of all.
 
-    Gains are the hedgers': minus what the account gains with them. What is unknown for want of a price is null.
+    Gains are the hedgers', the opposite of what the account gains with them. A figure that needs a price that is
+    missing is null.
 
     Args:
         body: Body of the account's ``valuations`` row.
@@ -131,9 +132,9 @@ def _added(amounts: Collection[Collection[str]]) -> list[str]:
 
 
 def _body(request: web.Request, deployment: str, address: str) -> Mapping[str, Any] | None:
-    """Body of an account's row, None where there is none."""
+    """Return the body of an account's row, None where it has none."""
     match request.app[STANDINGS].of(deployment, address):
-        case Standing(row=row) | Unsupported(row=row):
+        case CurrentRow(row=row) | Unsupported(row=row):
             body = decode_row(row).body
             return None if body["status"] == NOBODY else body
         case NoSuchAccount() | NotKnown():

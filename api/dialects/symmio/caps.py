@@ -1,4 +1,4 @@
-"""``/open-interest`` and ``/notional_cap/{symbol}``: what may be open with the solver, and how much of it is."""
+"""``/open-interest`` and ``/notional_cap/{symbol}``: how much may be open with the solver, and how much of it is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from api.dialects.symmio.holdings import Book
-    from models.symmio.valuation import UsedMark
+    from models.prices import UsedMark
 
 
 async def open_interest(request: web.Request, deployment: str) -> web.Response:
-    """Answer the cap over all symbols, and what is used of it."""
+    """Answer the cap over all symbols, and how much of it is used."""
     expect_known(request, deployment)
     marks = {one.market.symbol_id: one.mark for one in listed(request, deployment)}
     solver = request.app[SETTINGS].deployments[deployment].solver
@@ -32,7 +32,7 @@ async def open_interest(request: web.Request, deployment: str) -> web.Response:
 
 
 async def notional_cap(request: web.Request, deployment: str) -> web.Response:
-    """Answer a symbol's cap, and what is used of it."""
+    """Answer a symbol's cap, and how much of it is used."""
     expect_known(request, deployment)
     one = named(request, deployment, request.match_info["symbol"])
     solver = request.app[SETTINGS].deployments[deployment].solver
@@ -42,7 +42,7 @@ async def notional_cap(request: web.Request, deployment: str) -> web.Response:
 
 
 def _used_e36(book: Book, symbol_id: int, mark: UsedMark | None, *, count_pending: bool) -> int:
-    """What is not closed yet at the mark of now, and at opened prices where there is none; stale marks are used."""
+    """Value what is open at the current mark, stale or not; where there is no mark, at opened prices."""
     tallies = [book.open.get(symbol_id), book.pending.get(symbol_id) if count_pending else None]
     mark_e18 = None if mark is None else mark.mark_e18
     return sum(tally.worth_e36(mark_e18) for tally in tallies if tally is not None)

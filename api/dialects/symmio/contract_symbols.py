@@ -1,4 +1,4 @@
-"""``/contract-symbols``: every market of a deployment, and on which terms it is traded."""
+"""``/contract-symbols``: every market of a deployment, and the terms on which it is traded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from api.tables.listing import Listed
 
-# What a market's name ends in where the venue does not say its assets.
+# The ending of a market's name that is its quote asset, where the venue does not say its assets.
 _QUOTE_ASSETS = ("USDT", "USDC", "BUSD", "USD")
 
 
@@ -24,7 +24,7 @@ async def contract_symbols(request: web.Request, deployment: str) -> web.Respons
 
 
 def symbol_view(one: Listed) -> dict[str, Any]:
-    """A market as clients read it. Numbers are JSON numbers or decimal texts as the live service has them."""
+    """Show a market as clients read it. Numbers are JSON numbers or decimal texts, as in the live service."""
     market, offer, rules = one.market, one.offer, one.rules
     base, quote = _assets(one.name) if rules is None else (rules.base_asset, rules.quote_asset)
     return {

@@ -1,4 +1,4 @@
-"""``POST /ingest/position-states``: what a solver's engine says of positions, where it has no Kafka of its own."""
+"""``POST /ingest/position-states``: a solver's engine that has no access to Kafka says its position states here."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from models.symmio.engine_states import EngineState
 
-# One answer within a second also where each record takes the broker some ms.
+# With so many, the answer comes within a second even where each record takes the broker some ms.
 _RECORDS_MAX = 100
 
 
 async def take_position_states(request: web.Request, deployment: str) -> web.Response:
-    """Take one state or a list of them: all are checked before any is written, and all are written when it answers.
+    """Take one state or a list of them: all are checked before any is written, and all are written before the answer.
 
-    Said again, after an answer that did not come, they change nothing: an id and a version are known.
+    The engine may send states again where no answer came: an id and version that are known already change nothing.
     """
     expect_operator(request, deployment)
     states = _states(await request.read())

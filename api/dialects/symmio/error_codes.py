@@ -1,4 +1,4 @@
-"""``/error_codes`` and ``/error_codes/{code}``: what the codes in states of positions mean, for users."""
+"""``/error_codes`` and ``/error_codes/{code}``: explanations for users of the error codes in position states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What concerns trading goes to the solver's own engine, as it came, and the engine's answer back as it is."""
+"""Requests that trade are forwarded to the solver's own engine unchanged, and its answers are returned unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# These are said from hop to hop. Host is the engine's own; lengths are those of what is really sent.
+# These headers hold for one connection only. The engine has its own Host, and lengths follow from what is really sent.
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -46,8 +46,8 @@ class Engines:
         self._session: aiohttp.ClientSession | None = None
 
     async def opened(self, _app: web.Application) -> AsyncIterator[None]:
-        """Be open as long as the application is; for its ``cleanup_ctx``."""
-        # What the engine sends goes on as it is, compressed or not, with its cookies and redirects.
+        """Keep the client open as long as the application runs; for its ``cleanup_ctx``."""
+        # The engine's answer is passed on unchanged: compressed or not, with its cookies and redirects.
         async with aiohttp.ClientSession(
             timeout=_TIMEOUT, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
@@ -92,11 +92,11 @@ def _passed_on(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
 
 ENGINES = web.AppKey("symmio_engines", Engines)
 LOCAL_PATH = web.RequestKey("symmio_local_path", str)
-"""A request's path and query without what says which deployment is meant: an engine knows only its own paths."""
+"""A request's path and query without the prefix that names the deployment, which the engine does not know."""
 
 
 async def trading(request: web.Request, deployment: str) -> web.Response:
-    """Forward; without an engine there is nobody to do it."""
+    """Forward a request; refuse it where the deployment has no engine."""
     answer = await _forwarded(request, deployment)
     if answer is None:
         msg = f"deployment {deployment} has no engine for {request.method} {request.path[:200]}"
@@ -105,7 +105,7 @@ async def trading(request: web.Request, deployment: str) -> web.Response:
 
 
 async def trading_list(request: web.Request, deployment: str) -> web.Response:
-    """Forward; without an engine nothing is under way."""
+    """Forward a request; answer an empty list where the deployment has no engine."""
     answer = await _forwarded(request, deployment)
     return reply([]) if answer is None else answer
 

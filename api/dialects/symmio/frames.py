@@ -1,4 +1,4 @@
-"""From a row of ``valuations`` to the object legacy clients read, and from their messages to an address. Pure."""
+"""The object that legacy clients read, made of a row of ``valuations``, and the address that they send. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.money import format_e18
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Clients send the bare address; some JSON-encode it first. The second quote is the first one's twin or absent with it.
+# Clients send the bare address; some JSON-encode it first. A quote must stand on both sides or on neither.
 _ADDRESS = re.compile(r"""\s*("?)\s*(0x[0-9a-f]{40})\s*\1\s*""", re.IGNORECASE)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def get_funding_info(request: web.Request, deployment: str) -> web.Response:
-    """Answer the valid markets by name, or those of them that are asked for."""
+    """Answer the funding of all valid markets by name, or of those that are asked for."""
     asked = request.query.getall("symbols", None)
     funding = request.app[SETTINGS].deployments[deployment].funding
     markets = listed(request, deployment)

@@ -1,6 +1,6 @@
-"""``funding-rate-ws``: a list of symbols comes in, their funding goes out at once and then every second.
+"""``funding-rate-ws``: a client sends a list of symbols, and gets their funding at once and then every second.
 
-An empty list pauses, as clients ask for when nobody looks at their tab. Nothing else is ever sent.
+A client sends an empty list to pause, when its tab is hidden. Nothing but funding is ever sent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DIALECT = Dialect(
     name=FUNDING_RATE_WS,
     batches=False,
     max_message_bytes=65_536,
-    # Some twenty symbols' frames that the kernel did not take: older ones are worth nothing.
+    # The frames of some twenty symbols. A client with more than that unread does not read, and old rates are of no use.
     unsent_bytes=4_096,
     kernel_bytes=16_384,
 )
@@ -83,7 +83,7 @@ class FundingRateEndpoint:
             return outbox.connection.response
 
     def frame(self, deployment: str, symbols: tuple[str, ...]) -> bytes | None:
-        """The funding of those of the symbols that are valid, by name, as JSON; None where it cannot be read."""
+        """Encode the funding of those of the symbols that are valid, by name; None where it cannot be read."""
         try:
             views = self._views(deployment)
         except BadRow:
@@ -93,7 +93,7 @@ class FundingRateEndpoint:
         return b"{%b}" % b",".join(views[symbol] for symbol in symbols if symbol in views)
 
     def _views(self, deployment: str) -> dict[str, bytes]:
-        """Each symbol's name and view as they stand in a frame, encoded once a second for all clients."""
+        """Return each symbol's name and view as encoded for a frame, made once a second for all clients."""
         found = self._board.of(deployment)
         made_of, encoded = self._made.get(deployment, ({}, {}))
         if made_of is not found:
@@ -129,11 +129,11 @@ class _Rates(Subscription):
         self.symbols: tuple[str, ...] = ()
 
     def begin(self) -> None:
-        """Send at once, and every interval from now on."""
+        """Send a frame at once, and another one every interval from now on."""
         self._hub.at(self, self._hub.now_s())
 
     def take(self, now_s: float) -> bytes | None:
-        """The rates of now; the next are due in an interval."""
+        """Return the rates of now, and set the next frame an interval later."""
         self._hub.at(self, next_due_s(self.due_s, now_s, INTERVAL_S))
         return self._endpoint.frame(self._deployment, self.symbols)
 

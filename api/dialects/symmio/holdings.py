@@ -1,8 +1,8 @@
-"""What is open and pending with the solver's own hedgers, by symbol, and whose the sub-accounts are.
+"""What is open and pending with the solver's own hedgers, by symbol, and which sub-accounts each owner has.
 
-It follows the ``valuations`` rows. The sums of the ``subtotals`` table are over all hedgers and at the marks of each
-row's moment; caps concern one solver's hedgers and are used at the mark of now. So quantities are summed here, which
-only change with an account's own blocks: a row whose account is as it was is passed over without being decoded.
+It follows the ``valuations`` rows. The ``subtotals`` table cannot serve for caps: its sums are over all hedgers, and at
+the marks of each row's moment, while a cap concerns one solver's hedgers at the current mark. So quantities are summed
+here. These change only with an account's own blocks: a row of which only figures changed is not decoded.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from api.tables.feeds import Feeds
     from streams.settings import DeploymentSettings
 
-# Some 15 µs each where an account changed: a few ms between two chances for others.
+# Reading the row of an account that changed takes some 15 µs: the loop is given to others after a few ms.
 _ROWS_BETWEEN_YIELDS = 250
 
 
 @dataclass(slots=True)
 class Tally:
-    """What several quotes of one symbol come to: how many there are, and of what size.
+    """The number and the size of several quotes of one symbol.
 
     ``cost_e36`` is the sum of quantity x price: the opened price, or the requested one where none is opened yet.
     """
@@ -42,19 +42,25 @@ class Tally:
     cost_e36: int = 0
 
     def add(self, sign: int, quantity_e18: int, price_e18: int) -> None:
-        """Take a quote in (``sign`` 1) or off (-1)."""
+        """Count one quote in or out.
+
+        Args:
+            sign: 1 counts it in, -1 out.
+            quantity_e18: How much of it is not closed yet, 1e18-scaled, at least 0.
+            price_e18: Its opened price, or the requested one while it is pending, 1e18-scaled.
+        """
         self.quotes += sign
         self.quantity_e18 += sign * quantity_e18
         self.cost_e36 += sign * quantity_e18 * price_e18
 
     def worth_e36(self, mark_e18: int | None) -> int:
-        """Quantity at the mark; what it cost where there is none."""
+        """Value the quantity at the mark; where there is no mark, at what it cost."""
         return self.cost_e36 if mark_e18 is None else self.quantity_e18 * mark_e18
 
 
 @dataclass(slots=True)
 class Book:
-    """One deployment: tallies of its own hedgers' quotes by symbol id, and its sub-accounts.
+    """One deployment's tallies of its own hedgers' quotes by symbol id, and its sub-accounts.
 
     ``sub_accounts`` maps (MultiAccount, owner) to addresses; all are in lower case.
     """
@@ -64,7 +70,7 @@ class Book:
     sub_accounts: dict[tuple[str, str], set[str]] = field(default_factory=dict)
 
 
-# Neither is looked at by the garbage collector, which would stop everything for 100 ms at 100,000 accounts.
+# Structs that the garbage collector passes over: with 100,000 accounts it would stop everything for 100 ms.
 class _Quote(msgspec.Struct, gc=False):
     symbol: int
     party_b: str | None
@@ -82,7 +88,10 @@ class _Body(msgspec.Struct, gc=False):
 
 
 class _Account(msgspec.Struct, frozen=True, gc=False):
-    """What an account adds: (symbol id, quantity, price) of quotes of the solver's hedgers, amounts 1e18-scaled."""
+    """One account's owner, and its quotes with the solver's hedgers.
+
+    Quotes are (symbol id, quantity, price), the amounts 1e18-scaled.
+    """
 
     order: bytes
     owned_by: tuple[str, str] | None
@@ -94,12 +103,12 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 class Holdings:
-    """Keeps the books in step with the rows, as far as somebody asks.
+    """Keeps each deployment's book up to date with the rows, whenever somebody asks for it.
 
     Args:
-        deployments: Their hedgers; none configured means that every hedger is the solver's own.
+        deployments: Name the solver's own hedgers; where a deployment names none, every hedger counts as its own.
         feeds: The tables.
-        registry: Takes the number of open quotes without a price, which whoever works out what is used sets.
+        registry: Takes the metric of open quotes without a price, which is set where a cap's use is worked out.
     """
 
     def __init__(
@@ -118,7 +127,7 @@ class Holdings:
         self._backlog = Backlog(feeds.valuations, _ROWS_BETWEEN_YIELDS)
 
     async def of(self, deployment: str) -> Book:
-        """A deployment's book as its rows are now; it is not to be changed.
+        """Return a deployment's book as its rows are now; it is not to be changed.
 
         Raises:
             BadRow: A row does not decode.
@@ -167,7 +176,7 @@ class Holdings:
             msg = f"expected the body of a valuations row, found {row!r:.200} ({error})"
             raise BadRow(msg) from error
         owned_by = None if body.multi_account is None or body.owner is None else (body.multi_account, body.owner)
-        # The row begins with the order of the account's own row: while that stands, so do its quotes and its owner.
+        # A row begins with the order of the account's own row; while that is the same, so are its quotes and its owner.
         return _Account(row[ORDER_BYTES : row.index(b"]", ORDER_BYTES) + 1], owned_by, open_quotes, pending)
 
     def _is_own(self, deployment: str, quote: _Quote) -> bool:

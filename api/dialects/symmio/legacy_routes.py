@@ -1,4 +1,4 @@
-"""Where the legacy endpoints stand: at the root, under the name of each deployment, and under ``/api`` of both."""
+"""The legacy endpoints' paths: at the root, under the name of each deployment, and under ``/api`` of both."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from models.errors import BadRow
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from aiohttp.typedefs import Handler
 
@@ -43,8 +43,12 @@ logger = logging.getLogger(__name__)
 class Endpoint(NamedTuple):
     """One endpoint of a deployment.
 
-    Where its path has a ``{multi_account}``, that says which deployment is meant, and ``unknown`` is answered where it
-    is none's. ``is_keyed``: its ``Authorization`` is not a reader's token, but a key that it checks, or the engine's.
+    Attributes:
+        method: The HTTP method, ``*`` for any.
+        path: Its path at the root. A ``{multi_account}`` in it says which deployment is meant.
+        serve: Answers a request for a deployment.
+        unknown: The answer where the MultiAccount in the path is no deployment's.
+        is_keyed: Whether its ``Authorization`` is not a reader's token, but a key that it checks, or the engine's.
     """
 
     method: str
@@ -55,7 +59,7 @@ class Endpoint(NamedTuple):
 
 
 def endpoints(live: Live) -> tuple[Endpoint, ...]:
-    """Every endpoint, by its path at the root of a deployment."""
+    """List every endpoint, by its path at the root of a deployment."""
     return (
         *_sockets(live),
         Endpoint("GET", "/upnl-a", upnl_rest.upnl_a),
@@ -82,8 +86,10 @@ def endpoints(live: Live) -> tuple[Endpoint, ...]:
     )
 
 
+# Clients do not follow redirects on a websocket: each path is served with a slash at its end and without.
+_SLASHES = ("", "/")
 _NOT_ADDED = b'{"successful":false,"message":"no such MultiAccount is served here"}'
-# What a deployment's engine does; it is the engine that knows the methods, and what may follow in the path.
+# Paths that the deployment's engine serves. The engine knows their methods, and what may follow in the path.
 _TRADING = ("login", "nonce", "instant_open", "instant_close", "conditional-order", "conditional-orders")
 _LISTS = ("instant_open", "instant_close", "conditional-order", "conditional-orders")
 
@@ -103,9 +109,12 @@ def _trading() -> Iterator[Endpoint]:
 
 
 def add_to(app: web.Application, live: Live, keyed: set[str]) -> None:
-    """Serve the endpoints in an application that has its settings, and what the endpoints look up.
+    """Serve the endpoints in an application, and put into it what they look things up in.
 
-    The paths of those whose ``Authorization`` is no reader's token are added to ``keyed``.
+    Args:
+        app: Has its settings already.
+        live: The endpoints' own state.
+        keyed: Receives the paths whose ``Authorization`` is not a reader's token.
 
     Raises:
         BadSettings: Two deployments claim one host, or one has the name of an endpoint.
@@ -118,17 +127,22 @@ def add_to(app: web.Application, live: Live, keyed: set[str]) -> None:
     engines = app[ENGINES] = Engines()
     app.cleanup_ctx.append(engines.opened)
     sites = Sites(settings)
-    for prefix in (None, *settings.deployments):
-        for mount in (f"/{prefix}", f"/{prefix}/api") if prefix else ("", "/api"):
-            # At the root, without a slash, it stands for whoever asks.
-            app.add_routes([web.get(f"{mount}/readyz{slash}", readyz) for slash in ("", "/") if mount or slash])
-            for endpoint in served:
-                handler = _handler(endpoint, sites, prefix, mount)
-                # Clients do not follow redirects on a websocket.
-                for slash in ("", "/"):
-                    route = app.router.add_route(endpoint.method, f"{mount}{endpoint.path}{slash}", handler)
-                    if endpoint.is_keyed and route.resource is not None:
-                        keyed.add(route.resource.canonical)
+    for prefix, mount in _mounts(settings.deployments):
+        # The application serves the root's own ``/readyz`` itself.
+        app.add_routes([web.get(f"{mount}/readyz{slash}", readyz) for slash in _SLASHES if mount or slash])
+        for endpoint in served:
+            handler = _handler(endpoint, sites, prefix, mount)
+            for slash in _SLASHES:
+                route = app.router.add_route(endpoint.method, f"{mount}{endpoint.path}{slash}", handler)
+                if endpoint.is_keyed and route.resource is not None:
+                    keyed.add(route.resource.canonical)
+
+
+def _mounts(deployments: Iterable[str]) -> Iterator[tuple[str | None, str]]:
+    """Yield the beginnings of paths that endpoints are served under, each with the deployment that it names, if any."""
+    yield from ((None, ""), (None, "/api"))
+    for name in deployments:
+        yield from ((name, f"/{name}"), (name, f"/{name}/api"))
 
 
 def _handler(endpoint: Endpoint, sites: Sites, prefix: str | None, mount: str) -> Handler:

@@ -1,4 +1,4 @@
-"""What legacy clients send: text is taken, anything else is counted, and nothing of it is ever answered."""
+"""How legacy clients' messages are received: texts are handed on, all else is counted, and nothing is answered."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 async def listen(connection: Connection, metrics: ApiMetrics, take: Callable[[str], str | None]) -> None:
-    """Hand on every text of a client until it or the server goes away.
+    """Hand on every text that a client sends, until one side goes away.
 
     Args:
         connection: The client's.
         metrics: Count what is ignored.
-        take: Takes a text, or says why it is ignored.
+        take: Takes a text; it returns why the text is ignored, or None.
     """
     async for message in connection.messages():
         match message.type:

@@ -1,4 +1,4 @@
-"""What the legacy endpoints are made of: what they look things up in, and the sockets they push through."""
+"""The state that the legacy endpoints share: what they look things up in, and the sockets they push through."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.dialects.symmio.quote_symbols import QuoteSymbols
 from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
-from api.http.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, RECORDS, SETTINGS
+from api.http.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, PRICES, RECORDS, SETTINGS
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class Live:
-    """Puts into the application what the endpoints look up, and holds those that have a state of their own.
+    """Puts into the application what the endpoints look up, and holds the endpoints that have a state of their own.
 
     Args:
         app: Has settings, feeds, clock, hub, connections, metrics, answers and records.
         addresses: Tell where a request comes from.
-        whitelisted: Keys of the accounts that were put onto a whitelist, as they are now.
-        owners: What ingest has answered of sub-accounts' owners, as it is now.
-        upnl_interval_s: From one frame of ``upnl-ws`` to the next.
+        whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
+        owners: What ingest has answered about owners of sub-accounts; later answers are added.
+        upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
 
     Raises:
         BadSettings: A whitelist's file cannot be read.
@@ -52,7 +52,7 @@ class Live:
     ) -> None:
         settings, feeds, metrics = app[SETTINGS], app[FEEDS], app[METRICS]
         connections, hub = app[CONNECTIONS], app[HUB]
-        listings = app[LISTINGS] = Listings(settings, feeds, app[CLOCK].now_ms)
+        listings = app[LISTINGS] = Listings(settings, feeds, app[PRICES], app[CLOCK].now_ms)
         app[HOLDINGS] = Holdings(settings.deployments, feeds, metrics.registry)
         whitelist = app[WHITELIST] = Whitelist(settings.deployments, feeds, whitelisted)
         symbols = QuoteSymbols(feeds.valuations.rows)

@@ -1,4 +1,4 @@
-"""``/get_locked_params/{symbol}?leverage=``: how a margin is divided, in percent of it."""
+"""``/get_locked_params/{symbol}?leverage=``: the shares, in percent, into which a margin is divided."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _HUNDREDTH = Decimal("0.01")
 
 
 async def get_locked_params(request: web.Request, deployment: str) -> web.Response:
-    """Answer the shares at a leverage; ``cva``, ``partyAmm`` and ``lf`` are 100 together."""
+    """Answer the shares at a leverage; ``cva``, ``partyAmm`` and ``lf`` add up to 100."""
     one = named(request, deployment, request.match_info["symbol"])
     return reply(locked_view(one, _leverage(request)))
 
 
 def locked_view(one: Listed, leverage: Decimal) -> dict[str, str]:
-    """The shares of a margin at a leverage.
+    """Show the shares of a margin at a leverage.
 
-    The contract refuses a quote whose liquidation fee is a smaller part of its margin than the market's least portion:
-    so it is no smaller here, whatever the table says.
+    The contract refuses a quote whose liquidation fee is a smaller share of its margin than the market's minimum, so a
+    smaller share in the configured table is raised to the minimum.
 
     Raises:
         Refusal: The leverage is not offered.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def get_market_info(request: web.Request, deployment: str) -> web.Response:
-    """Answer the markets by name; one whose price or precision is not known is left out: clients fail at a null."""
+    """Answer the markets by name. Clients fail at a null, so a market of unknown price or precision is left out."""
     markets = listed(request, deployment)
     return reply({one.name: _info(one, one.mark.mark_e18) for one in markets if one.mark and one.rules})
 

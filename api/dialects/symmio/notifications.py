@@ -57,7 +57,7 @@ async def notifications(request: web.Request, deployment: str) -> web.Response:
 async def _find(request: web.Request, deployment: str, wanted: Wanted) -> tuple[int, list[Found]]:
     start = _path_number(request, "start", 0, _START_MAX)
     size = _path_number(request, "size", 1, SIZE_MAX)
-    # The whitelist is looked up in the accounts' rows.
+    # The whitelist looks accounts up in their rows, which must have been read.
     if not (request.app[FEEDS].position_states.is_ready and request.app[STANDINGS].is_warm):
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the tables are still being read, try again in some seconds")
     return await request.app[POSITION_STATES].find(deployment, wanted, start, size)

@@ -1,7 +1,7 @@
-"""Finding position states: of an account, of a quote, or the newest of all.
+"""The search for position states: of an account, of a quote, or the newest of all.
 
-It follows the table. Of each account it keeps when its newest state changed, how many it has and of which quotes; the
-states themselves are read out of the rows that can have what is asked for.
+It follows the table. For each account it keeps when its newest state changed, how many states it has and of which
+quotes. The states themselves are read out of those rows that can have what is asked for.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 State = dict[str, Any]
 Newness = tuple[int, int, list[int], str]
 
-# A full row takes 300 µs to decode, a look at an account 3 µs: a few ms between two chances for others.
+# Decoding a full row takes 300 µs and looking at an account 3 µs: the loop is given to others after a few ms.
 _ROWS_BETWEEN_YIELDS = 20
 _ACCOUNTS_BETWEEN_YIELDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for, each None and no states where it does not matter. Times are in Unix s, ``symbols`` ids."""
+    """The states that are asked for. None, and no ``states``, mean any. Times are in Unix s, ``symbols`` are ids."""
 
     address: str | None = None
     quote_id: int | None = None
@@ -58,12 +58,12 @@ class _Account(NamedTuple):
 
 
 class PositionStateSearch:
-    """Searches the states that stand.
+    """Searches the current rows of position states.
 
     Args:
         feed: The table ``position-states``.
         allows: Whether an account, by deployment and address, is served.
-        symbol_of: The symbol's id of a quote by its account's key and its id, None where that is not known.
+        symbol_of: Finds the symbol id of a quote by its account's key and its id; None where that is not known.
     """
 
     def __init__(
@@ -80,13 +80,26 @@ class PositionStateSearch:
         self._scanning = asyncio.Lock()
 
     async def find(self, deployment: str, wanted: Wanted, start: int, size: int) -> tuple[int, list[Found]]:
-        """How many states there are as wanted, and those from ``start`` on, newest first."""
+        """Count the states that are wanted, and return some of them, newest first.
+
+        Args:
+            deployment: Whose accounts are searched.
+            wanted: Which states are meant.
+            start: How many of the newest are left out, at least 0.
+            size: How many are returned at most, at least 0.
+
+        Returns:
+            The count of all that are wanted, and the states from ``start`` on.
+
+        Raises:
+            BadRow: A row does not decode.
+        """
         end = start + size
         if wanted.address is not None:
             keys = [account_key(deployment, wanted.address)] if self._allows(deployment, wanted.address) else []
             count, newest = await self._of(keys, wanted, end)
             return count, newest[start:]
-        # One at a time: each alone may take all the time that others leave.
+        # Searches take turns: one alone may take all the time that other work leaves.
         async with self._scanning:
             await self._backlog.catch_up(self._read_all)
             count, keys = await self._candidates(deployment, wanted, end)
@@ -94,9 +107,10 @@ class PositionStateSearch:
         return (count if wanted == ANYTHING else found), newest[start:]
 
     async def _candidates(self, deployment: str, wanted: Wanted, end: int) -> tuple[int, list[bytes]]:
-        """How many states the accounts have that may have any as wanted, and which accounts are to be read.
+        """Return the accounts whose rows are to be read, and how many states they have.
 
-        The newest ``end`` states of all are in the ``end`` accounts whose newest is newest: no others are read.
+        The newest ``end`` states of all are in the ``end`` accounts whose newest states are newest, so a search for any
+        state reads no other account.
         """
         prefix, states = f"{deployment}:".encode(), 0
         keys: list[bytes] = []
@@ -114,7 +128,7 @@ class PositionStateSearch:
         return self._accounts[key].newest
 
     async def _of(self, keys: Sequence[bytes], wanted: Wanted, end: int) -> tuple[int, list[Found]]:
-        """How many states of the accounts are as wanted, and the newest ``end`` of them."""
+        """Return how many states of the accounts are wanted, and the newest ``end`` of them."""
         count, newest = 0, list[Found]()
         for at, key in enumerate(keys, start=1):
             row = self._rows.get(key)
@@ -139,7 +153,7 @@ class PositionStateSearch:
         )
 
     def _symbol(self, key: bytes, state: State) -> int | None:
-        # What is made of the chain says it itself: its quote may be closed by now.
+        # A state made from the chain names its symbol. Its quote may be closed by now, so no row would tell.
         if "symbol_id" in state:
             symbol_id: int = state["symbol_id"]
             return symbol_id
@@ -165,7 +179,7 @@ class PositionStateSearch:
 
 
 def _may(account: _Account, wanted: Wanted) -> bool:
-    """Whether any of an account's states can be as wanted."""
+    """Whether any of an account's states can be a wanted one."""
     return (wanted.quote_id is None or wanted.quote_id in account.quotes) and (
         wanted.modified_since_s is None or account.newest[0] >= wanted.modified_since_s
     )
@@ -177,5 +191,5 @@ def _newness(found: Found) -> Newness:
 
 
 def _words(state: State) -> set[str]:
-    """What a client may mean by a state."""
+    """The words by which clients may ask for a state."""
     return {state["last_seen_action"], state["action_status"], state["state_type"]}

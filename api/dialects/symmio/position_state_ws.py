@@ -1,6 +1,6 @@
-"""``position-state-ws3`` and ``position-state-ws``: a list of accounts comes in, their new position states go out.
+"""``position-state-ws3`` and ``position-state-ws``: a client sends a list of accounts, and gets their new states.
 
-Each frame is one bare state. Nothing else is ever sent: clients keep any frame as a notification.
+Each frame is one bare position state. Nothing else is ever sent, since clients take any frame for a state.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 _DIALECT = Dialect(
     name=POSITION_STATE_WS,
     batches=False,
-    # A list of 1,000 addresses has 45 kB.
+    # The longest list, 1,000 addresses, has 45 kB.
     max_message_bytes=65_536,
-    # Some hundred frames: unlike figures, none of them is outdated by the next.
+    # Some hundred frames. Unlike figures, a state is not outdated by the next one, so more of them may wait.
     unsent_bytes=65_536,
     kernel_bytes=65_536,
 )
 _ACCOUNTS_MAX = 1_000
 
 
-# A list may name a thousand accounts: to read no more of a full row than this takes a fifth of the time.
+# A list may name a thousand accounts. Reading only the count takes a fifth of the time of reading a full row.
 class _Counted(msgspec.Struct, gc=False):
     count: int
 
@@ -57,7 +57,7 @@ _decode_counted = msgspec.json.Decoder(_Counted).decode
 class PositionStateEndpoint:
     """Serves both sockets.
 
-    What stood before an account was asked for, or before the table was read, is no news.
+    States that were there before an account was asked for, or before the table was read, are not sent.
 
     Args:
         connections: The open ones.
@@ -90,7 +90,7 @@ class PositionStateEndpoint:
             return outbox.connection.response
 
     def next_frame(self, news: _News) -> bytes | None:
-        """The oldest state that is news; the next one follows it as soon as the client reads."""
+        """Return the oldest state that the client has not got; the next one follows as soon as the client reads."""
         body = self._body(news.key)
         if body is None:
             return None
@@ -114,7 +114,7 @@ class PositionStateEndpoint:
         return frame
 
     def _ask(self, outbox: Outbox, deployment: str, asked: dict[bytes, _News], text: str) -> str | None:
-        """A list replaces the one before; of an account that is in both nothing is lost."""
+        """Replace the client's list of accounts; of an account that is in both lists no state is lost."""
         addresses = parse_addresses(text)
         if addresses is None:
             return "not_addresses"
@@ -157,11 +157,11 @@ class PositionStateEndpoint:
             return None
 
     def _body(self, key: bytes) -> Mapping[str, Any] | None:
-        """An account's row, an empty one where it has none, None where it cannot be read."""
+        """Return the body of an account's row; an empty one where it has no row, None where its row cannot be read."""
         row = self._feed.rows.get(key)
         if row is None:
             return EMPTY
-        # One row's states are sent one after the other, and to one client after the other.
+        # The last row read is kept: its states are sent one after another, and to one client after another.
         if self._read[0] is not row:
             try:
                 self._read = row, decode_row(row).body
@@ -172,9 +172,9 @@ class PositionStateEndpoint:
 
 
 class _News(Subscription):
-    """One account's states that are news to one client: those after the count ``seen``.
+    """The states of one account that one client has not got: those numbered above ``seen``.
 
-    ``seen`` is None while that is not known, for want of a row that can be read.
+    ``seen`` is None while it is not known, because the account's row cannot be read.
     """
 
     __slots__ = ("_endpoint", "key", "seen")
@@ -186,7 +186,7 @@ class _News(Subscription):
         self.seen = seen
 
     def take(self, now_s: float) -> bytes | None:  # noqa: ARG002 - news is sent as it comes
-        """The next state."""
+        """Return the next state."""
         return self._endpoint.next_frame(self)
 
 

@@ -25,7 +25,16 @@ async def price_range(request: web.Request, deployment: str) -> web.Response:
 
 
 def band_e18(mark_e18: int, band_e18: int, tick_e18: int) -> tuple[int, int]:
-    """The lowest and highest multiple of a tick within ``mark x (1 - band)`` to ``mark x (1 + band)``."""
+    """Find the lowest and the highest price that are on a tick and within a band around the mark.
+
+    Args:
+        mark_e18: The mark price, 1e18-scaled, above 0.
+        band_e18: The band's half width as a share of the mark, 1e18-scaled, 0 to 1e18.
+        tick_e18: What prices are multiples of, 1e18-scaled, above 0.
+
+    Returns:
+        Both prices, 1e18-scaled. The lowest is rounded up to its tick and the highest down.
+    """
     lowest_e36, highest_e36 = mark_e18 * (E18 - band_e18), mark_e18 * (E18 + band_e18)
     lowest_ticks = -(-lowest_e36 // (E18 * tick_e18))
     return lowest_ticks * tick_e18, highest_e36 // (E18 * tick_e18) * tick_e18

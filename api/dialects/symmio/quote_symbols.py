@@ -1,4 +1,4 @@
-"""Which symbol a quote is in, as far as its account's row says: of quotes that are open or pending."""
+"""The symbol that a quote is in, as its account's row says; rows hold only quotes that are open or pending."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class QuoteSymbols:
         self._read: tuple[bytes, dict[int, int]] = (b"", {})
 
     def of(self, key: bytes, quote_id: int) -> int | None:
-        """The id of a quote's symbol, None where it is not known."""
+        """Return the symbol id of a quote, None where it is not known."""
         row = self._rows.get(key)
         if row is None:
             return None
-        # States of one account are looked up one after the other.
+        # The last row read is kept, since states of one account are looked up one after another.
         if self._read[0] is not row:
             body = decode_row(row).body
             quotes = [*body["positions"], *body["pending_quotes"]]

@@ -1,4 +1,4 @@
-"""What endpoints ask of a request's market and of the tables behind it."""
+"""The market that a request names, and the checks that endpoints make of the tables before they answer."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from api.tables.listing import Listed
 
-# A block is folded within some 20 ms; what is not within this is being caught up with, or stands still.
+# A block is folded within some 20 ms. One that takes longer is being caught up with, or folding has stopped.
 _FOLDED_WITHIN_S = 1.0
 _LOOK_EVERY_S = 0.05
 _COLD = "the tables are still being read, try again in some seconds"
 
 
 def listed(request: web.Request, deployment: str) -> list[Listed]:
-    """The markets of a deployment.
+    """Return the markets of a deployment.
 
     Raises:
         Refusal: They are not known yet.
@@ -36,10 +36,15 @@ def listed(request: web.Request, deployment: str) -> list[Listed]:
 
 
 def named(request: web.Request, deployment: str, text: str) -> Listed:
-    """The market that a request names, by name or symbol id.
+    """Find the market that a request names.
+
+    Args:
+        request: The request.
+        deployment: The deployment that it is for.
+        text: What it says: the market's name, its name on chain, or its symbol id.
 
     Raises:
-        Refusal: There is none of that name, or it is not known yet.
+        Refusal: There is no such market, or it is not known yet.
     """
     listings = request.app[LISTINGS]
     if not listings.is_warm:
@@ -69,10 +74,10 @@ def expect_known(request: web.Request, deployment: str) -> None:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, msg)
 
 
-async def expect_nobody(request: web.Request, deployment: str) -> None:
-    """Refuse where an account that is in no table may be in what has not been folded yet.
+async def expect_no_account(request: web.Request, deployment: str) -> None:
+    """Refuse to answer that an account does not exist while it may be in blocks that have not been folded yet.
 
-    Each block leaves some ms in which that is so: it is waited for.
+    Each block takes some ms to be folded; that is waited for.
 
     Raises:
         Refusal: The deployment is not folded to a recent head.

@@ -1,8 +1,7 @@
-"""Which deployment a request is for: by its host, by a prefix of its path, by a MultiAccount in it, or none.
+"""The deployment that a request is for: named by its host, by a prefix of its path, or by a MultiAccount in the path.
 
-Frontends drop the prefix of an address they are configured with from some of their paths. So a request at the root says
-its deployment by its host, and where it does not, nothing is guessed: figures of another chain look as good as those of
-one's own.
+Frontends are configured with an address and drop its prefix from some of their paths. So a request at the root names
+its deployment by its host. Where it does not, no deployment is guessed: figures of another chain would look right.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Sites:
-    """Tells deployments apart.
+    """Finds the deployment of a request.
 
     A host that a deployment claims serves that one alone. Any other host serves each deployment under the prefix of its
-    name, and a deployment that is the only one and claims no host at its root too.
+    name. If there is only one deployment and it claims no host, its root serves it too.
 
     Args:
         settings: The deployments, their hosts and MultiAccounts.
@@ -40,10 +39,10 @@ class Sites:
         self._at_root = None if self._by_host else only
 
     def of(self, host: str, prefix: str | None) -> str | None:
-        """The deployment of a request, None where it is for none.
+        """Return the deployment of a request, None where it is for none.
 
         Args:
-            host: What the request says its host is, with a port or without.
+            host: The request's ``Host``, with a port or without.
             prefix: The deployment in whose prefix its path is, None at the root.
         """
         claimed = self._claimed(host)
@@ -52,9 +51,9 @@ class Sites:
         return prefix or self._at_root
 
     def of_multi_account(self, host: str, prefix: str | None, multi_account: str) -> str | None:
-        """The deployment of a request that names a MultiAccount, None where it is for none.
+        """Return the deployment of a request that names a MultiAccount, None where it is for none.
 
-        One contract's address may be that of others on other chains; then host or prefix say which is meant.
+        Contracts on several chains may have one address; then host or prefix say which is meant.
 
         Args:
             host: As for ``of``.

@@ -1,7 +1,8 @@
-"""``upnl-ws``: the address of an account comes in, its uPnL object goes out at once and then every 2 s.
+"""``upnl-ws``: a client sends the address of an account, and gets its uPnL object at once and then every 2 s.
 
-Frames carry no address and clients show whatever arrives, so nothing but the newest object of the newest address is
-ever sent: no acknowledgement, no error, no text heartbeat. What is due while the client does not read is skipped.
+Frames carry no address and clients show whatever arrives. So nothing is ever sent but the newest object of the address
+that the client sent last: no acknowledgement, no error, no text heartbeat. Frames that are due while the client does
+not read are left out.
 """
 
 from __future__ import annotations
@@ -28,23 +29,32 @@ if TYPE_CHECKING:
     from api.dialects.symmio.whitelist import Whitelist
     from api.http.metrics import ApiMetrics
 
-# Clients were written against a server that sends every 2 s; faster only costs, slower looks stale to them.
+# Clients were written for a server that sends every 2 s: faster frames gain nothing, and slower ones look stale.
 INTERVAL_S = 2.0
 _DIALECT = Dialect(
     name=UPNL_WS,
     batches=False,
-    # Larger than any message worth ignoring, small enough that a flood of them does not fill memory.
+    # Any message worth reading is smaller, and a flood of messages of this size does not fill memory.
     max_message_bytes=65_536,
-    # Some ten frames that the kernel did not take: the client does not read, and older frames are worth nothing to it.
+    # Some ten frames. A client with more than that unread does not read, and old frames are of no use to it.
     unsent_bytes=4_096,
-    # The kernel would otherwise keep megabytes for a client that does not read: hours of old frames of this size.
+    # The kernel's default would keep megabytes for a client that does not read, which are hours of old frames.
     kernel_bytes=8_192,
 )
 _UNKNOWN_ADDRESS_FRAME = b"{}"
 
 
 def next_due_s(due_s: float, now_s: float, interval_s: float) -> float:
-    """The first instant after ``now_s`` on the schedule of ``due_s``; instants that were missed are not made up for."""
+    """Find the next instant of a schedule; instants that were missed are not made up for.
+
+    Args:
+        due_s: Any instant of the schedule, in s.
+        now_s: The time now, in s of the same clock.
+        interval_s: Time between two instants, in s, above 0.
+
+    Returns:
+        The first instant after ``now_s``, in s.
+    """
     return due_s + interval_s * (math.floor((now_s - due_s) / interval_s) + 1)
 
 
@@ -140,31 +150,31 @@ class _Upnl(Subscription):
         self._asked_s: float | None = None
 
     def ask(self, account: Account) -> None:
-        """Show another account, or the same anew; what was due of the one before is not sent."""
+        """Show another account, or the same one anew; a frame that was due of the account before is not sent."""
         self.end()
         self._answers.watch(account)
         self._account = account
         self._asked_s = self._hub.now_s()
 
     def begin(self) -> None:
-        """Send at once, and every interval from now on."""
+        """Send a frame at once, and another one every interval from now on."""
         self._hub.at(self, self._hub.now_s())
 
     def end(self) -> None:
-        """Send nothing more; the account's answer need not be kept for this client."""
+        """Send nothing more, and let the account's answer go."""
         self._hub.forget(self)
         if self._account is not None:
             self._answers.unwatch(self._account)
             self._account = None
 
     def take(self, now_s: float) -> bytes | None:
-        """The account's object of now; None where its figures are unknown. The next is due in an interval."""
+        """Return the account's object of now, None where it is not known, and set the next frame an interval later."""
         self._hub.at(self, next_due_s(self.due_s, now_s, self._interval_s))
         if self._account is None:
             return None
         match self._answers.of(self._account):
             case Known(frame=frame):
-                # Asked each time: an account comes onto the list seconds after it was made.
+                # The whitelist is asked each time: an account may come onto it seconds after it was made.
                 if not self._whitelist.allows(*self._account):
                     self._metrics.skipped_frames.labels(UPNL_WS, "not_whitelisted").inc()
                     return None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
-# Of a row that names the MultiAccount which made the account; decoding the row would cost twenty times as much.
+# This text is in a row that names the MultiAccount which made the account; decoding the row takes twenty times longer.
 _OF_A_MULTI_ACCOUNT = b'"multi_account":"'
 
 
@@ -28,7 +28,7 @@ class Whitelist:
     Args:
         deployments: Say of each how accounts come onto its list.
         feeds: The tables.
-        added: Keys of the accounts that somebody put onto it, as they are now.
+        added: Keys of the accounts that were put onto the list; the collection follows later changes.
 
     Raises:
         BadSettings: A file cannot be read, or a line of it is no address.
@@ -46,11 +46,11 @@ class Whitelist:
         feeds.valuations.listen(self._heard)
 
     def mode_of(self, deployment: str) -> WhitelistMode:
-        """How accounts come onto a deployment's list."""
+        """Return how accounts come onto a deployment's list."""
         return self._modes[deployment]
 
     def allows(self, deployment: str, address: str) -> bool:
-        """Whether an account is served; ``address`` is in lower case. It may be so later, and then stays so."""
+        """Whether an account is served now; ``address`` is in lower case."""
         key = account_key(deployment, address)
         match self._modes[deployment]:
             case WhitelistMode.OPEN:
@@ -71,7 +71,16 @@ class Whitelist:
         return account_key(deployment, address) in self._rows
 
     async def becomes_sub_account(self, deployment: str, address: str, within_s: float) -> bool:
-        """Whether the chain says within ``within_s`` that a MultiAccount made the account."""
+        """Wait until the chain says that a MultiAccount made an account.
+
+        Args:
+            deployment: The account's deployment.
+            address: The account's address, in lower case.
+            within_s: How long to wait at most, in s.
+
+        Returns:
+            False where the chain did not say so in time.
+        """
         key = account_key(deployment, address)
         if self._is_sub_account(key):
             return True
@@ -89,7 +98,7 @@ class Whitelist:
         return True
 
     def owner_of(self, deployment: str, address: str) -> str | None:
-        """The wallet that had a sub-account made, None where it is no sub-account.
+        """Return the wallet that had a sub-account made, None where the account is no sub-account.
 
         Raises:
             BadRow: The account's row does not decode.

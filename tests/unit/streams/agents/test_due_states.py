@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from models.account_events import RolledBack, Transaction
 from models.codec import decode_row, encode_row
+from models.engine.tables import POSITION_STATES
 from models.symmio.account import advance
 from models.symmio.position_states import GAP_S, pushed_since, shown
 from streams.agents.due_states import PositionStates
-from streams.kafka.topics import POSITION_STATES
 from streams.settings import DeploymentSettings, Settings
 from tests.support.clocks import WallClock
 from tests.support.eventually import eventually

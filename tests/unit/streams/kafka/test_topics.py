@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from models.engine.tables import TABLES
 from models.interest import INTEREST_TTL_MS
 from models.leases import LEASE_TTL_MAX_MS
-from streams.kafka.topics import TABLES, account_events_name, changelog_name, registry, topic_name
+from streams.kafka.topics import account_events_name, changelog_name, registry, topic_name
 from streams.settings import Settings, TopicSettings
 
 SETTINGS = Settings(epoch=3, topics=TopicSettings(prefix="blue-", partitions=6, replication_factor=2))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from models.codec import decode_order, encode_row
-from streams.kafka.topics import ACCOUNTS, MARKS, TABLES, changelog_name
+from models.engine.tables import ACCOUNTS, MARKS, TABLES
+from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from streams.settings import Settings
 from streams.transport.stores import MemoryStore

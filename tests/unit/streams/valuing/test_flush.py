@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from models.codec import decode_order, decode_row, encode_row, join_row
+from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from models.money import E18
+from models.prices import UsedMark
 from models.symmio.account import encode_account
-from models.symmio.valuation import UsedMark
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from streams.process.clock import SystemClock
 from streams.settings import Settings, WorkerSettings
 from streams.transport.terms import Terms

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from models.codec import decode_row, encode_body, encode_row, join_row
-from streams.kafka.topics import SUBTOTALS
+from models.engine.tables import SUBTOTALS
 from streams.process.clock import SystemClock
 from streams.valuing.sums import Sums
 

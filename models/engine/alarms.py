@@ -1,0 +1,66 @@
+"""The alarms of one partition's accounts: each transition is on record before a valuation shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.codec import decode_row, encode_body
+from models.engine.step import Write
+from models.engine.tables import ALERTS
+from models.symmio.alerts import QUIET, alarms_of, alarms_of_row, with_transitions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.engine.tables import ReadRow
+
+
+class Alarms:
+    """Compares what valuations say with what the alerts rows say, and makes each transition once.
+
+    A transition is acknowledged before the valuation that shows it is written: a worker that is killed finds either
+    neither, or the transition, and in both cases makes one of it (docs/adr/0022). Accounts without an alarm that is on
+    take no memory.
+
+    Args:
+        read: Reads the table that the rows are written to.
+    """
+
+    def __init__(self, read: ReadRow) -> None:
+        self._read = read
+        self._alarms: dict[bytes, int] = {}
+        self._unacknowledged: set[bytes] = set()
+
+    def restore(self, key: bytes, row: bytes) -> None:
+        """Take in a row of ``alerts`` that was recovered."""
+        self._hold(key, alarms_of_row(row))
+
+    def is_waiting(self, key: bytes) -> bool:
+        """Whether a transition of the account is on its way: its valuation has to wait."""
+        return key in self._unacknowledged
+
+    def transition(self, key: bytes, valuation: Mapping[str, Any]) -> Write | None:
+        """The alerts row to be written before a valuation of this body may be; None where the row says it already.
+
+        The valuation has to wait until ``acknowledged`` is called.
+        """
+        before = self._alarms.get(key, QUIET)
+        alarms = alarms_of(valuation, before)
+        if alarms == before:
+            return None
+        value = self._read(ALERTS, key)
+        row = None if value is None else decode_row(value)
+        body = with_transitions(key, None if row is None else row.body, alarms, valuation)
+        self._unacknowledged.add(key)
+        self._hold(key, alarms)
+        return Write(ALERTS, key, 1 if row is None else row.version + 1, encode_body(body))
+
+    def acknowledged(self, key: bytes) -> None:
+        """The account's transition is durable."""
+        self._unacknowledged.discard(key)
+
+    def _hold(self, key: bytes, alarms: int) -> None:
+        if alarms == QUIET:
+            self._alarms.pop(key, None)
+        else:
+            self._alarms[key] = alarms

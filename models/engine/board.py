@@ -1,0 +1,109 @@
+"""Which mark each market is valued at: the one place where a mark is chosen, for worker, api, funder and replay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.prices import UsedMark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from models.prices import Mark
+
+MarketId = tuple[str, int]
+"""(deployment, symbol id)."""
+
+
+class PriceSource(NamedTuple):
+    """Where a market's price may come from: the key of a mark, and how old it may be, in ms since it was received."""
+
+    key: bytes
+    max_age_ms: int
+
+
+def choose_mark(candidates: Iterable[tuple[PriceSource, Mark | None]], now_ms: int) -> UsedMark | None:
+    """Choose the mark of a market among its sources.
+
+    Args:
+        candidates: Each source with its newest mark, None where there is none, in order of preference.
+        now_ms: The instant, Unix ms; a mark's age is counted from when it was received.
+
+    Returns:
+        The first that is not older than its source allows; else the one with the newest event time, as stale; None
+        where there is no mark at all.
+    """
+    newest: tuple[bytes, Mark] | None = None
+    for source, mark in candidates:
+        if mark is None:
+            continue
+        if now_ms - mark.received_ms <= source.max_age_ms:
+            return UsedMark(source.key.decode(), mark.mark_e18, mark.event_ms, mark.offset, stale=False)
+        if newest is None or mark.event_ms > newest[1].event_ms:
+            newest = source.key, mark
+    if newest is None:
+        return None
+    key, mark = newest
+    return UsedMark(key.decode(), mark.mark_e18, mark.event_ms, mark.offset, stale=True)
+
+
+class InputBoard:
+    """The mark in use of every market, and which of them moved.
+
+    Args:
+        mark_of: The newest mark of a source's key, None where there is none.
+    """
+
+    def __init__(self, mark_of: Callable[[bytes], Mark | None]) -> None:
+        self._mark_of = mark_of
+        self._sources: dict[MarketId, tuple[PriceSource, ...]] = {}
+        self._markets_of: dict[bytes, set[MarketId]] = {}
+        self._used: dict[MarketId, UsedMark] = {}
+
+    def put_market(self, market: MarketId, sources: Sequence[PriceSource]) -> None:
+        """Say where a market's price comes from, in order of preference; call ``choose`` for it afterwards."""
+        for source in self._sources.get(market, ()):
+            self._markets_of[source.key].discard(market)
+        for source in sources:
+            self._markets_of.setdefault(source.key, set()).add(market)
+        self._sources[market] = tuple(sources)
+
+    def priced_by(self, keys: Iterable[bytes]) -> set[MarketId]:
+        """The markets that have any of these marks among their sources."""
+        return {market for key in keys for market in self._markets_of.get(key, ())}
+
+    def choose(self, markets: Iterable[MarketId], now_ms: int) -> list[MarketId]:
+        """Choose the marks of markets anew.
+
+        Returns:
+            Those whose mark, or whose staleness, is another than before.
+        """
+        moved = []
+        for market in markets:
+            used = self.chosen(market, now_ms)
+            if used == self._used.get(market):
+                continue
+            moved.append(market)
+            if used is None:
+                del self._used[market]
+            else:
+                self._used[market] = used
+        return moved
+
+    def choose_all(self, now_ms: int) -> list[MarketId]:
+        """The same for every market: marks grow stale without a word of anybody."""
+        return self.choose(list(self._sources), now_ms)
+
+    def chosen(self, market: MarketId, now_ms: int) -> UsedMark | None:
+        """The mark that a market has at an instant, Unix ms; what is in use stays as it is."""
+        sources = self._sources.get(market, ())
+        return choose_mark([(source, self._mark_of(source.key)) for source in sources], now_ms)
+
+    def used(self, deployment: str, symbol_id: int) -> UsedMark | None:
+        """The mark that a market is valued at, None where no source has ever had one."""
+        return self._used.get((deployment, symbol_id))
+
+    @property
+    def in_use(self) -> Iterable[UsedMark]:
+        """Every mark that is in use."""
+        return self._used.values()

@@ -1,0 +1,130 @@
+"""The position states of one partition: made of what the chain does and engines say, some only after a wait."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from models.codec import decode_row, encode_body
+from models.engine.step import RowId, Stage, Step, Write, step_of
+from models.engine.tables import POSITION_STATES
+from models.ids import split_key
+from models.symmio.chain_states import states_of
+from models.symmio.position_states import (
+    EMPTY,
+    YOUNG_MS,
+    due_ms,
+    released,
+    with_chain_states,
+    with_engine_state,
+    without_blocks_above,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from models.account_events import RolledBack, Transaction
+    from models.engine.tables import ReadRow
+    from models.symmio.engine_states import EngineState
+    from models.symmio.state import Quote
+
+    Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+_WAITS = re.compile(rb'"due_ms":\d')
+_OFF, _GAPS = "off", "gaps"
+
+
+class DueStates:
+    """Makes changes of what happens, folds them into an account's row, and releases states that waited long enough.
+
+    Args:
+        modes: Which states are made of each deployment's chain: ``off``, ``gaps`` or ``on``.
+        read: Reads the table that the rows are written to.
+    """
+
+    def __init__(self, modes: Mapping[str, str], read: ReadRow) -> None:
+        self._modes = modes
+        self._read = read
+        self._waiting: list[tuple[int, bytes]] = []
+
+    def knows(self, deployment: str) -> bool:
+        """Whether a deployment is configured."""
+        return deployment in self._modes
+
+    @property
+    def next_due_ms(self) -> int | None:
+        """When the first state that waits may be due, Unix ms; None where none waits."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def restore(self, key: bytes, row: bytes) -> None:
+        """Take in a row of ``position-states`` that was recovered."""
+        if _WAITS.search(row) and (until_ms := due_ms(decode_row(row).body)) is not None:
+            heappush(self._waiting, (until_ms, key))
+
+    def of_chain(self, key: bytes, transaction: Transaction, quotes: Mapping[int, Quote], now_ms: int) -> Change | None:
+        """What a folded transaction changes.
+
+        Args:
+            key: The account.
+            transaction: What was folded into it.
+            quotes: The account's quotes after it.
+            now_ms: The instant, Unix ms; what is ``YOUNG_MS`` older is news to nobody.
+
+        Returns:
+            None where it makes no states.
+        """
+        deployment, _ = split_key(key)
+        mode = self._modes.get(deployment, _OFF)
+        made = () if mode == _OFF else states_of(deployment, transaction, quotes)
+        if not made:
+            return None
+        fresh = now_ms - transaction.time_s * 1000 <= YOUNG_MS
+        return partial(with_chain_states, made=made, fresh=fresh, gaps=mode == _GAPS, now_ms=now_ms)
+
+    def of_rollback(self, record: RolledBack) -> Change:
+        """What a rollback changes in an account that it concerns."""
+        return partial(without_blocks_above, ancestor=record.ancestor, position=record.position)
+
+    def of_engine(self, key: bytes, state: EngineState, sent_ms: int, now_ms: int) -> Change:
+        """What an engine's record changes.
+
+        Args:
+            key: The account.
+            state: The record.
+            sent_ms: The record's own time, Unix ms.
+            now_ms: The instant, Unix ms.
+        """
+        gaps = self._modes.get(split_key(key)[0]) == _GAPS
+        return partial(with_engine_state, state=state, fresh=now_ms - sent_ms <= YOUNG_MS, gaps=gaps)
+
+    def fold(self, key: bytes, changes: Iterable[Change]) -> Write | RowId:
+        """Fold changes into an account's row.
+
+        Returns:
+            The new row; or, where nothing changes, which row it is that the changes rest on.
+        """
+        value = self._read(POSITION_STATES, key)
+        row = None if value is None else decode_row(value)
+        before = after = EMPTY if row is None else row.body
+        for change in changes:
+            after = change(after)
+        if after is before:
+            return RowId(POSITION_STATES, key)
+        until_ms = due_ms(after)
+        if until_ms is not None:
+            heappush(self._waiting, (until_ms, key))
+        return Write(POSITION_STATES, key, 1 if row is None else row.version + 1, encode_body(after))
+
+    def release(self, now_ms: int) -> Step:
+        """Let the states stand that have waited until ``now_ms``, Unix ms."""
+        found: dict[bytes, Write | RowId] = {}
+        while self._waiting and self._waiting[0][0] <= now_ms:
+            _, key = heappop(self._waiting)
+            # One release is of all that an account has waiting.
+            if key not in found:
+                found[key] = self.fold(key, (partial(released, now_ms=now_ms),))
+        writes = [one for one in found.values() if isinstance(one, Write)]
+        rests_on = [one for one in found.values() if isinstance(one, RowId)]
+        return step_of((Stage(writes, rests_on),))

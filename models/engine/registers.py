@@ -1,0 +1,101 @@
+"""Tables of which each row is the newest that was said of its key: marks and instruments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from models.codec import decode_row, encode_body
+from models.engine.step import RowId, Stage, Step, Write, step_of
+from models.engine.tables import INSTRUMENTS, MARKS
+from models.instruments import Instrument, decode_instrument, encode_instrument, fold_fact
+from models.prices import decode_mark, encode_mark, later_mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from models.engine.tables import ReadRow
+    from models.instruments import InstrumentFact
+    from models.prices import Mark
+
+T = TypeVar("T")
+N = TypeVar("N")
+
+
+class Registers(Generic[T, N]):
+    """Folds news into the rows of one partition of a table.
+
+    Args:
+        table: The table.
+        read: Reads the table that the steps are written to.
+        fold: What a key's value, or None, becomes by news; None where they are none.
+        decode: Reads a row's body.
+        encode: Makes a row's body.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        read: ReadRow,
+        *,
+        fold: Callable[[T | None, N], T | None],
+        decode: Callable[[dict[str, Any]], T],
+        encode: Callable[[T], Mapping[str, Any]],
+    ) -> None:
+        self._table = table
+        self._read = read
+        self._fold = fold
+        self._decode = decode
+        self._encode = encode
+        self._current: dict[bytes, tuple[int, T | None]] = {}
+        self._changed: dict[bytes, None] = {}
+        self._repeated: dict[bytes, None] = {}
+
+    def apply(self, key: bytes, news: N) -> bool:
+        """Fold news of a key; tell whether its value is another now.
+
+        Raises:
+            BadRecord: The news contradict themselves or the value.
+        """
+        found = self._current.get(key)
+        version, before = self._current[key] = self._stored(key) if found is None else found
+        after = self._fold(before, news)
+        if after is None:
+            self._repeated[key] = None
+            return False
+        self._current[key] = version + 1, after
+        self._changed[key] = None
+        return True
+
+    def take(self) -> Step:
+        """What the news since the last call come to; each key's row is in it once."""
+        writes = []
+        for key in self._changed:
+            version, value = self._current[key]
+            if value is not None:
+                writes.append(Write(self._table, key, version, encode_body(self._encode(value))))
+        rests_on = [RowId(self._table, key) for key in self._repeated]
+        self._current, self._changed, self._repeated = {}, {}, {}
+        return step_of((Stage(writes, rests_on),))
+
+    def _stored(self, key: bytes) -> tuple[int, T | None]:
+        value = self._read(self._table, key)
+        if value is None:
+            return 0, None
+        row = decode_row(value)
+        return row.version, self._decode(row.body)
+
+
+def mark_registers(read: ReadRow) -> Registers[Mark, Mark]:
+    """price-ticks → marks: the newest price of each source and symbol, by event time."""
+    return Registers(MARKS, read, fold=later_mark, decode=decode_mark, encode=encode_mark)
+
+
+def instrument_registers(read: ReadRow) -> Registers[Instrument, InstrumentFact]:
+    """instrument-facts → instruments: the newest that each source said of each of its symbols."""
+    return Registers(INSTRUMENTS, read, fold=_told, decode=decode_instrument, encode=encode_instrument)
+
+
+def _told(before: Instrument | None, fact: InstrumentFact) -> Instrument | None:
+    current = before or Instrument()
+    after = fold_fact(current, fact)
+    return None if after is current else after

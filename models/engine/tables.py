@@ -1,0 +1,80 @@
+"""The tables by name, how the engine reads them, and tables in dicts for whoever has no Kafka."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from models.codec import ORDER_BYTES, join_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from models.engine.step import Step, Write
+
+MARKS = "marks"
+INSTRUMENTS = "instruments"
+QUOTES = "quotes"
+MARKETS = "markets"
+DEPLOYMENTS = "deployments"
+ACCOUNTS = "accounts"
+WATERMARKS = "watermarks"
+QUOTE_HISTORY = "quote-history"
+VALUATIONS = "valuations"
+SUBTOTALS = "subtotals"
+ALERTS = "alerts"
+POSITION_STATES = "position-states"
+TABLES = (
+    MARKS,
+    INSTRUMENTS,
+    QUOTES,
+    MARKETS,
+    DEPLOYMENTS,
+    ACCOUNTS,
+    WATERMARKS,
+    QUOTE_HISTORY,
+    VALUATIONS,
+    SUBTOTALS,
+    ALERTS,
+    POSITION_STATES,
+)
+
+
+class ReadRow(Protocol):
+    """Reads the current row of a key as ``models.codec`` encodes it; None where there is none."""
+
+    def __call__(self, table: str, key: bytes, /) -> bytes | None:
+        """Read it."""
+
+
+class MemoryTables:
+    """Every table in a dict; all rows are of term 0."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[bytes, bytes]] = {name: {} for name in TABLES}
+
+    def read(self, table: str, key: bytes) -> bytes | None:
+        """Read the current row of a key, None where there is none."""
+        return self._rows[table].get(key)
+
+    def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+        """Every key of a table with its row."""
+        return iter(self._rows[table].items())
+
+    def keys(self, table: str) -> Iterator[bytes]:
+        """Every key of a table."""
+        return iter(self._rows[table])
+
+    def put(self, write: Write) -> None:
+        """Write one row."""
+        self._rows[write.table][write.key] = join_row(0, write.version, write.body)
+
+    def take(self, step: Step) -> None:
+        """Write the rows of a step, stage after stage."""
+        for stage in step.stages:
+            for write in stage.writes:
+                self.put(write)
+
+
+def is_same_body(row: bytes | None, body: bytes) -> bool:
+    """Whether a row, which may be missing, has this encoded body."""
+    return row is not None and row[ORDER_BYTES:] == body

@@ -1,0 +1,100 @@
+"""The subtotals of one partition, brought up to date in rounds from the valuations that were written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
+from models.engine.step import Write
+from models.engine.tables import SUBTOTALS
+from models.ids import split_key
+from models.symmio.subtotals import Subtotals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from models.engine.tables import ReadRow
+
+# What was counted, a row of 2 kB, is kept until its account is counted anew, and so is the body that is to be counted:
+# so many are some 6 MB a partition.
+_NOTED_MAX = 1_000
+
+_Noted = dict[bytes, tuple[bytes | None, Mapping[str, Any]]]
+
+
+class Totals:
+    """Counts each account once a round, however often its row was written, and then writes the sums that changed.
+
+    Args:
+        partition: Its number; part of the keys of ``subtotals``.
+        read: Reads the table that the sums are written to.
+        current: Keys of the sums that the partition has. The first round also zeroes those that are of positions that
+            are no more: no account would bring it about.
+    """
+
+    def __init__(self, partition: int, read: ReadRow, current: Iterable[bytes]) -> None:
+        self._partition = partition
+        self._read = read
+        self._subtotals = Subtotals()
+        self._noted: _Noted = {}
+        self._counting: _Noted = {}
+        self._current = set(current)
+        self._is_first = True
+        self._writing: Iterator[tuple[bytes, dict[str, Any]]] | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is anything to count or to write."""
+        return (
+            self._is_first
+            or bool(self._noted or self._counting or self._subtotals.changed)
+            or self._writing is not None
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many accounts wait to be counted that their former rows would fill memory."""
+        return len(self._noted) >= _NOTED_MAX
+
+    def note(self, key: bytes, counted: bytes | None, body: Mapping[str, Any]) -> None:
+        """Take note of an account's new valuation.
+
+        Args:
+            key: The account.
+            counted: The row that it replaces, None where the sums have none of the account.
+            body: That of the new row.
+        """
+        waiting = self._counting if key in self._counting else self._noted
+        before, _ = waiting.get(key, (counted, body))
+        waiting[key] = before, body
+
+    def round(self, *, is_due: bool) -> Iterator[Write | None]:
+        """Go on with the round, one account or sum at a time: a caller that stops in the middle goes on with the next.
+
+        Args:
+            is_due: Whether sums may be written; without it, accounts are counted only.
+
+        Yields:
+            A sum to be written, None for an account that was counted or a sum that is as it was. When all is counted
+            and written, nothing is waiting but what was noted since.
+        """
+        if self._writing is None:
+            if not self._counting:
+                self._counting, self._noted = self._noted, {}
+            while self._counting:
+                key, (before, body) = self._counting.popitem()
+                self._subtotals.put(split_key(key)[0], None if before is None else decode_row(before).body, body)
+                yield None
+            if not is_due:
+                return
+            self._writing = self._subtotals.take_changed(self._partition, self._current)
+        for key, sums in self._writing:
+            yield self._write(key, encode_body(sums))
+        self._writing, self._current, self._is_first = None, set(), False
+
+    def _write(self, key: bytes, body: bytes) -> Write | None:
+        row = self._read(SUBTOTALS, key)
+        if row is None:
+            return Write(SUBTOTALS, key, 1, body)
+        return None if row[ORDER_BYTES:] == body else Write(SUBTOTALS, key, decode_order(row)[1] + 1, body)

@@ -1,0 +1,242 @@
+"""What the accounts of one partition are worth: which are to be valued next, and the rows that come of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from models.book import ExposureBook, Shown
+from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
+from models.engine.alarms import Alarms
+from models.engine.recent import Recent
+from models.engine.step import Write
+from models.engine.tables import ACCOUNTS, VALUATIONS
+from models.engine.totals import Totals
+from models.ids import split_key
+from models.money import E18
+from models.symmio.exposure import exposure_of
+from models.symmio.holding import decode_holding
+from models.symmio.valuation import UNPRICED, value_account, with_last_complete
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from models.engine.board import InputBoard, MarketId
+    from models.engine.tables import ReadRow
+    from models.symmio.holding import Holding
+    from models.symmio.valuation import Figures
+    from models.watermarks import DeploymentWatermark
+
+# A holding takes some 2 kB, so that those kept for an account's next valuation are 4 MB a partition.
+_HOLDINGS_KEPT = 2_000
+
+
+class Valuing:
+    """Finds the accounts that should be shown and values them exactly; of all others only exposures are in memory.
+
+    ``urgent`` are accounts to be valued at the next flush, ``deferred`` those whose turn comes when nothing is urgent.
+
+    Args:
+        partition: Its number.
+        read: Reads the tables that the rows are written to.
+        board: The marks in use.
+        watermark_of: How far a deployment is folded in this partition.
+        deadband: Share of its notional by which an unwatched account's uPnL may move unseen, >= 0.
+        sums: Keys of the subtotals that the partition has.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        read: ReadRow,
+        *,
+        board: InputBoard,
+        watermark_of: Callable[[str], DeploymentWatermark],
+        deadband: float,
+        sums: Iterable[bytes] = (),
+    ) -> None:
+        self._read = read
+        self._board = board
+        self._watermark_of = watermark_of
+        self._moved: set[MarketId] = set()
+        self._holdings: Recent[tuple[Holding, int]] = Recent(_HOLDINGS_KEPT)
+        self._on_touched: Callable[[], None] = _nothing
+        self.exposures = ExposureBook(deadband)
+        self.alarms = Alarms(read)
+        self.totals = Totals(partition, read, sums)
+        self.urgent: set[bytes] = set()
+        self.deferred: deque[bytes] = deque()
+
+    def listen(self, on_touched: Callable[[], None]) -> None:
+        """Call ``on_touched`` whenever anything becomes urgent, or may have."""
+        self._on_touched = on_touched
+
+    @property
+    def accounts(self) -> int:
+        """How many accounts there are."""
+        return len(self.exposures)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether any account waits until nothing is urgent."""
+        return bool(self.deferred)
+
+    def restore(self, key: bytes, holding: Holding) -> None:
+        """Take in an account that was recovered."""
+        self.exposures.put(key, *exposure_of(split_key(key)[0], holding))
+
+    def put(self, key: bytes, holding: Holding) -> None:
+        """Take in an account whose row has just been written; its valuation is to be looked at."""
+        self._holdings.drop(key)
+        self.exposures.put(key, *exposure_of(split_key(key)[0], holding))
+        self.touch((key,))
+
+    def restated(self, key: bytes) -> None:
+        """The account's row was written again under another term, which its valuation names."""
+        self._holdings.drop(key)
+        self.touch((key,))
+
+    def touch(self, keys: Iterable[bytes]) -> None:
+        """Have accounts valued at the next flush."""
+        self.urgent.update(keys)
+        self._on_touched()
+
+    def touch_deployment(self, deployment: str) -> None:
+        """Have every account of a deployment valued."""
+        prefix = f"{deployment}:".encode()
+        self.touch(key for key in self.exposures if key.startswith(prefix))
+
+    def watch(self, key: bytes) -> None:
+        """Somebody watches an account from now on."""
+        if self.exposures.watch(key):
+            self.touch((key,))
+
+    def unwatch(self, key: bytes) -> None:
+        """Nobody watches an account any more."""
+        self.exposures.unwatch(key)
+
+    def move(self, markets: Iterable[MarketId]) -> None:
+        """Have the accounts looked at that hold any of these markets, whose marks are others than before."""
+        held = [market for market in markets if market in self.exposures.markets]
+        if held:
+            self._moved.update(held)
+            self._on_touched()
+
+    def move_all(self) -> None:
+        """Have all accounts looked at."""
+        self.move(self.exposures.markets)
+
+    def look(self, before_s: float) -> None:
+        """Let the accounts wait for their turn that have moved since before a time."""
+        self.deferred.extend(self.exposures.overdue(before_s))
+
+    def press(self) -> None:
+        """Have the accounts valued at the next flush that wait for their turn and should not."""
+        pressing = self.exposures.pressing()
+        if pressing:
+            self.touch(pressing)
+
+    def take_urgent(self, at_s: float) -> set[bytes]:
+        """Take in the marks that moved, and hand out the accounts that are to be valued now.
+
+        Args:
+            at_s: The instant, by a clock that never goes back.
+        """
+        moved, self._moved = self._moved, set()
+        self._reprice({market: self._price(market) for market in moved}, at_s)
+        urgent, self.urgent = self.urgent, set()
+        return urgent
+
+    def oldest_s(self, now_s: float) -> float:
+        """For how long the row is out of date that has been so for longest, 0 where none is."""
+        moved_s = self.exposures.oldest_s()
+        return 0.0 if moved_s is None else now_s - moved_s
+
+    def value(self, key: bytes, *, is_urgent: bool) -> Write | None:
+        """Value an account at the marks in use.
+
+        Args:
+            key: The account.
+            is_urgent: Whether it should be shown at once; its holding is kept for the next time then.
+
+        Returns:
+            The valuations row, or None where it is as it was. Or a row of ``alerts`` that has to be durable before the
+            valuation is written: call ``acknowledged`` when it is, and the account is valued again.
+        """
+        held = self._holding(key) if is_urgent else self._read_holding(key)
+        if held is None or self.alarms.is_waiting(key):
+            return None
+        holding, term = held
+        deployment, _ = split_key(key)
+        valuation = value_account(
+            holding,
+            term,
+            partial(self._board.used, deployment),
+            unsupported=self._watermark_of(deployment).unsupported_since is not None,
+        )
+        body = valuation.body()
+        transition = self.alarms.transition(key, body)
+        if transition is not None:
+            return transition
+        row = self._read(VALUATIONS, key)
+        if valuation.status == UNPRICED and row is not None:
+            body = with_last_complete(decode_row(row).body, body)
+        is_counted = self.exposures.was_published(key)
+        encoded = encode_body(body)
+        is_changed = row is None or row[ORDER_BYTES:] != encoded
+        if is_changed or not is_counted:
+            self.totals.note(key, row if is_counted else None, body)
+        self.exposures.published(key, _shown(valuation.figures))
+        if not is_changed:
+            return None
+        return Write(VALUATIONS, key, 1 if row is None else decode_order(row)[1] + 1, encoded)
+
+    def acknowledged(self, key: bytes, *, is_urgent: bool) -> None:
+        """The account's transition is durable: value it again, as urgently as when the transition was made."""
+        self.alarms.acknowledged(key)
+        if is_urgent or self.exposures.is_pressing(key):
+            self.urgent.add(key)
+        else:
+            self.deferred.append(key)
+        self._on_touched()
+
+    def _reprice(self, marks: dict[MarketId, float], at_s: float) -> None:
+        # A mark may be another without a price that moved: a later tick, another source, one that has become stale.
+        touched = [market for market, mark in marks.items() if self.exposures.mark(market) == mark]
+        due = self.exposures.reprice(marks, at_s)
+        for market in touched:
+            due += self.exposures.touch(market, at_s)
+        for key in due:
+            if self.exposures.is_pressing(key):
+                self.urgent.add(key)
+            else:
+                self.deferred.append(key)
+
+    def _price(self, market: MarketId) -> float:
+        used = self._board.used(*market)
+        return 0.0 if used is None else used.mark_e18 / E18
+
+    def _holding(self, key: bytes) -> tuple[Holding, int] | None:
+        """What an account holds by the row that stands in the table, and that row's term; kept for the next time."""
+        held = self._holdings.get(key)
+        if held is None:
+            held = self._read_holding(key)
+            if held is not None:
+                self._holdings.put(key, held)
+        return held
+
+    def _read_holding(self, key: bytes) -> tuple[Holding, int] | None:
+        row = self._read(ACCOUNTS, key)
+        if row is None:
+            return None
+        term, version = decode_order(row)
+        return decode_holding(row, version), term
+
+
+def _nothing() -> None:
+    """Does nothing: nobody listens yet."""
+
+
+def _shown(figures: Figures | None) -> Shown | None:
+    return None if figures is None else Shown(figures.available_balance / E18, figures.notional / E18)
