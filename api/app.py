@@ -55,6 +55,7 @@ from api.tables.ranking import Accounts
 from api.tables.standing import Standings
 from streams.kafka.single_records import Records
 from streams.replicas.lease_holder import Leases
+from streams.replicas.owner_answers import OwnerAnswers
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def create_app(
     records: RecordSink | None = None,
     whitelisted: Collection[bytes] = frozenset(),
     is_whitelist_read: Callable[[], bool] = lambda: True,
+    owners: OwnerAnswers | None = None,
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
@@ -109,6 +111,7 @@ def create_app(
         records: Takes records that clients send; by default it writes to the cluster, from the first record on.
         whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
         is_whitelist_read: Whether ``whitelisted`` holds all that were put there before the start.
+        owners: What ingest has answered about owners of sub-accounts; later answers are added. By default it is empty.
         upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
 
     Raises:
@@ -131,7 +134,7 @@ def create_app(
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
     _provide(app, interest)
-    live = Live(app, addresses, whitelisted, upnl_interval_s)
+    live = Live(app, addresses, whitelisted, owners or OwnerAnswers(), upnl_interval_s)
     directory = _directory(app, live, interest)
     leases = Leases(settings, clock) if leases is None else leases
     _report(app, leases, directory)

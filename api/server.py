@@ -32,6 +32,7 @@ from streams.kafka.single_records import Records
 from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
 from streams.replicas.lease_holder import Leases
+from streams.replicas.owner_answers import OwnerAnswers, OwnersReader
 from streams.replicas.whitelist_reader import WhitelistReader
 from streams.settings import BadSettings
 
@@ -92,6 +93,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     leases = Leases(settings, clock)
     whitelist = WhitelistReader(settings, clock)
     records = Records(settings)
+    owners = OwnerAnswers()
     app = create_app(
         settings,
         Feeds(*followed),
@@ -101,6 +103,7 @@ async def run(settings: Settings, clock: Clock) -> None:
         records=records,
         whitelisted=whitelist.accounts,
         is_whitelist_read=lambda: whitelist.is_ready,
+        owners=owners,
     )
     async with (
         _listening(create_admin_app(app), "admin_port", settings.api.admin_host, settings.api.admin_port),
@@ -108,7 +111,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                for reader in (*followed, whitelist):
+                for reader in (*followed, whitelist, OwnersReader(settings, owners, clock)):
                     tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")

@@ -9,16 +9,18 @@ from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 from typing import TYPE_CHECKING, Protocol
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from models.interest import INTEREST_EVERY_S, INTEREST_TTL_MS, Watch, encode_watch
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import INTEREST, BadTopic, check_topics, registry, topic_name
+from streams.kafka.producer import start_producer
+from streams.kafka.topics import INTEREST, BadTopic, require_topic, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
     from contextlib import AbstractAsyncContextManager
+
+    from aiokafka import AIOKafkaProducer
 
     from streams.settings import Settings
 
@@ -29,7 +31,7 @@ _RETRY_S = 1.0
 # Everything ends within 5 s of a Ctrl-C; what is not taken back within this time expires by itself.
 _STOP_WITHIN_S = 1.0
 # It is well within the time to live, so that after a lost request there is time for another one.
-_REQUEST_TIMEOUT_MS = 3_000
+_GIVEN_UP_AFTER_MS = 3_000
 # It holds 1,800 accounts of one partition, which take some 2 ms to encode.
 _BATCH_BYTES = 256 * 1024
 # How many accounts that nobody watches any more are remembered for one partition while the broker does not
@@ -242,19 +244,11 @@ async def kafka_outlet(settings: Settings) -> AsyncIterator[InterestOutlet]:
         BadTopic: There is no such topic, or it has another number of partitions.
         KafkaError: The broker cannot be reached.
     """
-    name = topic_name(settings, INTEREST)
-    # Where a cluster creates topics by itself, a producer would create a missing one with any number of partitions.
-    await check_topics(settings.bootstrap, tuple(topic for topic in registry(settings) if topic.name == name))
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap,
-        acks=1,
-        compression_type="lz4",
-        linger_ms=0,
-        max_batch_size=_BATCH_BYTES,
-        request_timeout_ms=_REQUEST_TIMEOUT_MS,
+    await require_topic(settings, INTEREST)
+    producer = await start_producer(
+        settings.bootstrap, compression="lz4", batch_bytes=_BATCH_BYTES, given_up_after_ms=_GIVEN_UP_AFTER_MS
     )
     try:
-        await producer.start()
-        yield _KafkaOutlet(producer, name)
+        yield _KafkaOutlet(producer, topic_name(settings, INTEREST))
     finally:
         await producer.stop()

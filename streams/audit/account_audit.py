@@ -15,7 +15,7 @@ from models.symmio.fold import BadFold
 from models.symmio.state import state_of_checkpoint
 from models.watermarks import decode_watermark
 from streams.audit.comparison import Difference, differences
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.checkpoint import read_checkpoints
 from streams.ingest.symmio.enumeration import find_owners
 from streams.kafka.feed import Feed
@@ -138,7 +138,7 @@ async def _compare(
 async def _repair(
     settings: Settings, name: str, checkpoints: Sequence[Checkpoint], rows: Mapping[str, AccountRow], report: Report
 ) -> None:
-    async with Outlet(settings.bootstrap) as outlet:
+    async with opened_outlet(settings.bootstrap) as outlet:
         for checkpoint in checkpoints:
             touched = rows[checkpoint.account].block
             if touched > checkpoint.block:

@@ -8,46 +8,39 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
-import aiohttp
-from web3 import AsyncHTTPProvider
-from web3.exceptions import Web3Exception
-from web3.types import RPCEndpoint
 
 from models.errors import TidemarkError
 from models.symmio.margin import available_for_liquidation
 from streams.funder.diamond_calls import call_data, read_balances, read_numbers, read_quote, revert_reason
+from streams.node.endpoints import Patience
+from streams.node.rpc import CallReverted, Refused, TooMuch
 from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from web3.types import RPCResponse
-
     from models.symmio.funding_plan import ChainQuote
     from models.symmio.state import Balances
     from streams.funder.diamond_calls import PairSignature
+    from streams.node.endpoints import Node
+    from streams.node.rpc import Call
 
-__all__ = ["Chain", "ChainError", "Head", "NodeDown", "Pair", "Receipt", "Reverted"]
+__all__ = ["PATIENCE", "Chain", "ChainError", "Head", "NodeDown", "Pair", "Receipt", "Reverted"]
 
-_log = logging.getLogger(__name__)
-
-# A window is minutes long, and a batch asks some ten times.
-_ANSWER_WITHIN_S = 5.0
-# With a wait of up to 0.2 s, 0.4 s … between them, a node that fails for two seconds is not noticed.
-_ATTEMPTS = 5
-_LOWEST_WAIT_S, _HIGHEST_WAIT_S = 0.2, 2.0
+# A failing endpoint is asked again after up to 0.2 s, 0.4 s … 2 s.
+_WAITS_S = (0.2, 2.0)
+PATIENCE = Patience(answer_s=5.0, down_s=_WAITS_S)
+"""How long the executor waits for an endpoint: a window is minutes long, and a batch asks some ten times."""
+# Time for two answers that do not come, and for a third that does: a node that fails for less is not noticed.
+_ANSWERED_WITHIN_S = 3 * PATIENCE.answer_s
+# A node that has just lost its newest block, and says so, has another within a second or two.
+_REFUSALS = 5
 # The same bytes twice are one transaction.
 _SENDS = 2
 # Providers bound what one request may hold; a view of a quote answers 1 kB.
 _CALLS_A_REQUEST = 100
-_EXECUTION_REVERTED = 3
-_HEX = r"0x([0-9a-fA-F]{2})+"
 
-Call = tuple[str, list[Any]]
 T = TypeVar("T")
 
 
@@ -97,55 +90,17 @@ class Pair(NamedTuple):
         )
 
 
-class _Refusal(Exception):
-    """The node's own error, in answer to one request."""
-
-    def __init__(self, error: object) -> None:
-        said = error if isinstance(error, dict) else {}
-        super().__init__(str(said.get("message", error))[:300])
-        self.code = said.get("code")
-        self.data: object = said.get("data")
-
-    @property
-    def is_revert(self) -> bool:
-        """Whether a contract refused, and not the node."""
-        return self.code == _EXECUTION_REVERTED or "revert" in str(self).lower() or bool(self.said)
-
-    @property
-    def said(self) -> bytes:
-        """What the contract said, empty where it or the node says nothing."""
-        data = self.data.get("data") if isinstance(self.data, dict) else self.data
-        return bytes.fromhex(data[2:]) if isinstance(data, str) and re.fullmatch(_HEX, data) else b""
-
-
 class Chain:
-    """One deployment's node or nodes.
+    """One deployment's contracts and chain, asked through its node.
 
     Args:
-        urls: Endpoints, tried in their order.
+        node: Gives up on no endpoint; what takes it too long is ``NodeDown`` here.
         diamond: The Diamond's address.
     """
 
-    def __init__(self, urls: Sequence[str], diamond: str) -> None:
-        self._providers = [
-            AsyncHTTPProvider(
-                url,
-                request_kwargs={"timeout": aiohttp.ClientTimeout(total=_ANSWER_WITHIN_S)},
-                exception_retry_configuration=None,
-            )
-            for url in urls
-        ]
+    def __init__(self, node: Node, diamond: str) -> None:
+        self._node = node
         self._diamond = diamond
-        self._current = 0
-
-    async def close(self) -> None:
-        """Disconnect."""
-        for provider in self._providers:
-            await provider.disconnect()
-
-    async def chain_id(self) -> int:
-        """The chain's own id."""
-        return int(await self._ask("eth_chainId", []), 16)
 
     async def has_code(self, address: str) -> bool:
         """Whether a contract is at the address."""
@@ -255,21 +210,11 @@ class Chain:
         Returns:
             What the last one to refuse said, None where one took it.
         """
-        said: list[str | None] = [await self._send_to(provider, raw) for provider in self._providers]
-        return None if None in said else said[-1]
-
-    async def _send_to(self, provider: AsyncHTTPProvider, raw: str) -> str | None:
-        said = ""
-        for _ in range(_SENDS):
-            try:
-                _result(await provider.make_request(RPCEndpoint("eth_sendRawTransaction"), [raw]))
-            except _Refusal as error:
-                return str(error)
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, Web3Exception) as error:
-                said = type(error).__name__
-            else:
-                return None
-        return said
+        failures = await self._node.tell_each(("eth_sendRawTransaction", [raw]), _SENDS)
+        if None in failures:
+            return None
+        last = failures[-1]
+        return last.said if isinstance(last, Refused) else str(last)
 
     async def _views(self, calls: Sequence[tuple[str, Sequence[str], Sequence[object]]]) -> list[bytes]:
         answers = await self._ask_all(
@@ -285,55 +230,36 @@ class Chain:
         return answer
 
     async def _ask_all(self, calls: Sequence[Call]) -> list[Any]:
-        """Ask until an endpoint answers everything; the first refusal by a contract is raised."""
+        """Ask until one endpoint answers all of a request.
+
+        Raises:
+            NodeDown: None does for too long.
+            Reverted: A contract refuses one of the calls; the first one's reason is told.
+        """
         answers: list[Any] = []
         for start in range(0, len(calls), _CALLS_A_REQUEST):
             answers += await self._ask_some(calls[start : start + _CALLS_A_REQUEST])
         return answers
 
     async def _ask_some(self, calls: Sequence[Call]) -> list[Any]:
-        backoff = Backoff(_LOWEST_WAIT_S, _HIGHEST_WAIT_S)
+        backoff = Backoff(*_WAITS_S)
         said = ""
-        for attempt in range(_ATTEMPTS * len(self._providers)):
-            provider = self._providers[self._current]
+        for _ in range(_REFUSALS):
             try:
-                return await _answers(provider, calls)
-            except _Refusal as error:
-                if error.is_revert:
-                    raise Reverted(_reason(error)) from None
+                async with asyncio.timeout(_ANSWERED_WITHIN_S):
+                    return await self._node.ask(calls, list)
+            except CallReverted as error:
+                raise Reverted(_reason(error)) from None
+            except Refused as error:
+                said = error.said
+            except TooMuch as error:
                 said = str(error)
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, Web3Exception) as error:
-                # Its text may hold the URL, and that a key.
-                said = type(error).__name__
-            _log.warning("node failed endpoint=%d method=%s error=%s", self._current, calls[0][0], said)
-            self._current = (self._current + 1) % len(self._providers)
-            if (attempt + 1) % len(self._providers) == 0:
-                await asyncio.sleep(backoff.next_s())
+            except TimeoutError:
+                said = f"no answer in {_ANSWERED_WITHIN_S} s"
+                break
+            await asyncio.sleep(backoff.next_s())
         msg = f"expected an endpoint to answer {calls[0][0]}, found {said}"
         raise NodeDown(msg)
-
-
-async def _answers(provider: AsyncHTTPProvider, calls: Sequence[Call]) -> list[Any]:
-    if len(calls) == 1:
-        method, params = calls[0]
-        return [_result(await provider.make_request(RPCEndpoint(method), params))]
-    responses = await provider.make_batch_request([(RPCEndpoint(method), params) for method, params in calls])
-    if not isinstance(responses, list):
-        return [_result(responses)]
-    if len(responses) != len(calls):
-        msg = f"expected {len(calls)} answers, found {len(responses)}"
-        raise ValueError(msg)
-    return [_result(response) for response in responses]
-
-
-def _result(response: RPCResponse) -> Any:  # noqa: ANN401 - what the method answers
-    error = response.get("error")
-    if error is not None:
-        raise _Refusal(error)
-    if "result" not in response:
-        msg = "expected a result, found none"
-        raise ValueError(msg)
-    return response["result"]
 
 
 def _read(read: Callable[[], T]) -> T:
@@ -349,8 +275,8 @@ def _read(read: Callable[[], T]) -> T:
         raise NodeDown(msg) from error
 
 
-def _reason(error: _Refusal) -> str:
-    return revert_reason(error.said) if error.said else str(error).removeprefix("execution reverted: ")
+def _reason(error: CallReverted) -> str:
+    return revert_reason(error.data) if error.data else error.said.removeprefix("execution reverted: ")
 
 
 def _hex(data: bytes) -> str:

@@ -13,15 +13,17 @@ from models.errors import TidemarkError
 from models.leases import LEASE_TTL_MS, Limit
 from models.symmio.funding_plan import Standing, charge_of, standing_of
 from streams.funder.account_charges import AccountCharges, Route
-from streams.funder.chain_view import Chain
+from streams.funder.chain_view import PATIENCE, Chain
 from streams.funder.executor import Executor, freeze
 from streams.funder.funding_inputs import Tables
-from streams.funder.funding_journal import Journal, read_journal
+from streams.funder.funding_journal import opened_journal, read_journal
 from streams.funder.funding_records import Transaction
 from streams.funder.muon import Muon
 from streams.funder.sender import Sender
 from streams.funder.signer import load_signer
-from streams.kafka.topics import FUNDING, check_topics, registry, topic_name
+from streams.kafka.topics import FUNDING, require_topic
+from streams.node.endpoints import Node
+from streams.node.rpc import HttpEndpoint
 from streams.replicas.lease_holder import Leases
 from streams.settings import BadSettings
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from models.symmio.funding_plan import ChainQuote, Charge
     from streams.funder.account_charges import Progress
+    from streams.funder.funding_journal import Journal
     from streams.funder.funding_records import Epoch, Frozen, Record
     from streams.funder.signer import Signer
     from streams.process.clock import Clock
@@ -47,10 +50,6 @@ class Superseded(TidemarkError):
     """Another executor took over, since this one could not say for a while that it was there. Nothing is to do."""
 
 
-class WrongChain(TidemarkError):
-    """The node is of another chain than the deployment. Check ``rpc`` and ``chain_id``."""
-
-
 async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int = LEASE_TTL_MS) -> None:
     """Charge the funding of deployment ``name`` until cancelled.
 
@@ -63,7 +62,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
     Raises:
         BadSettings: What is needed is not configured.
         BadTopic: The topic is missing.
-        WrongChain: The node is of another chain.
+        WrongChain: Every endpoint is of another chain.
         Fenced, Superseded: Another executor took over.
     """
     deployment, funding, party_b = _configured(settings, name)
@@ -71,21 +70,21 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
         msg = f"deployments.{name}.funding.muon: expected the URL of a Muon gateway, found nothing"
         raise BadSettings(msg)
     signer = load_signer(name, funding, deployment.chain_id)
-    wanted = topic_name(settings, FUNDING)
-    await check_topics(settings.bootstrap, tuple(topic for topic in registry(settings) if topic.name == wanted))
+    await require_topic(settings, FUNDING)
     async with _connected(deployment, name) as chain, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
         route = await _route(chain, name, deployment, signer, party_b)
         muon = Muon(session, funding.muon.get_secret_value(), deployment)
         failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         tasks.create_task(_raise(failed))
         tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
-        journal = Journal(settings, name)
         try:
             # Who waits for its turn has read the tables when it comes.
             await tables.start()
-            async with _alone(settings, name, clock, lease_ttl_ms, failed):
-                # From here on nobody else writes, so what is read then is all there is.
-                await journal.start()
+            # Once the journal is open nobody else writes, so what is read then is all there is.
+            async with (
+                _alone(settings, name, clock, lease_ttl_ms, failed),
+                opened_journal(settings, name) as journal,
+            ):
                 records = [record async for record in read_journal(settings, name, clock)]
                 await _work(
                     name,
@@ -99,7 +98,6 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
                     tables=tables,
                 )
         finally:
-            await journal.stop()
             await tables.stop()
 
 
@@ -170,7 +168,7 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
 
     Raises:
         BadSettings: What is needed is not configured.
-        WrongChain: The node is of another chain.
+        WrongChain: Every endpoint is of another chain.
         NodeDown: The node does not answer.
     """
     deployment, funding, party_b = _configured(settings, name)
@@ -229,19 +227,20 @@ def _configured(settings: Settings, name: str) -> tuple[DeploymentSettings, Fund
 
 @asynccontextmanager
 async def _connected(deployment: DeploymentSettings, name: str) -> AsyncIterator[Chain]:
-    urls = [url for secret in deployment.rpc if (url := secret.get_secret_value()).startswith("http")]
-    if not urls:
-        msg = f"deployments.{name}.rpc: expected an http or https endpoint, found none"
-        raise BadSettings(msg)
-    chain = Chain(urls, deployment.diamond)
-    try:
-        found = await chain.chain_id()
-        if found != deployment.chain_id:
-            msg = f"expected chain {deployment.chain_id} at the endpoints of {name}, found chain {found}"
-            raise WrongChain(msg)
+    urls = [secret.get_secret_value() for secret in deployment.rpc]
+    async with aiohttp.ClientSession() as session:
+        endpoints = [
+            HttpEndpoint(session, url, f"#{number}")
+            for number, url in enumerate(urls, start=1)
+            if url.startswith("http")
+        ]
+        if not endpoints:
+            msg = f"deployments.{name}.rpc: expected an http or https endpoint, found none"
+            raise BadSettings(msg)
+        chain = Chain(Node(name, endpoints, deployment.chain_id, PATIENCE), deployment.diamond)
+        # A node that is down, or of another chain, is found out now and not in a window.
+        await chain.pending_time_s()
         yield chain
-    finally:
-        await chain.close()
 
 
 async def _route(chain: Chain, name: str, deployment: DeploymentSettings, signer: Signer, party_b: str) -> Route:

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from models.errors import TidemarkError
 from models.ids import split_key
 from streams.funder.funding_records import Record, decode_record, encode_record, record_key
+from streams.kafka.producer import Fence, start_producer
 from streams.kafka.topics import FUNDING, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+    from aiokafka import AIOKafkaProducer
 
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 _LOOK_BACK_MS = 3 * 86_400_000
 # One transaction of Kafka takes some ms, whatever is in it: what is written meanwhile goes into the next.
 _BATCH_RECORDS = 2_000
+# A transaction that its executor left open holds up its successor's reading for so long at most.
+_TRANSACTION_TIMEOUT_MS = 10_000
 
 
 class Fenced(TidemarkError):
@@ -78,29 +84,17 @@ class Journal:
     """Writes records, each acknowledged before its writer goes on.
 
     Args:
-        settings: Name the topic and the broker.
+        producer: Started; its writes are transactions.
+        topic: The full name of ``funding``.
         deployment: Whose funding.
     """
 
-    def __init__(self, settings: Settings, deployment: str) -> None:
+    def __init__(self, producer: AIOKafkaProducer, topic: str, deployment: str) -> None:
+        self._producer = producer
+        self._topic = topic
         self._deployment = deployment
-        self._topic = topic_name(settings, FUNDING)
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap,
-            transactional_id=f"{settings.topics.prefix}tidemark-funder-{deployment}",
-            # A transaction that its executor left open holds up its successor's reading for so long at most.
-            transaction_timeout_ms=10_000,
-        )
         self._waiting: deque[tuple[list[Record], asyncio.Future[None]]] = deque()
         self._changed = asyncio.Event()
-
-    async def start(self) -> None:
-        """Connect, and fence whoever wrote before."""
-        await self._producer.start()
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._producer.stop()
 
     async def write(self, records: Iterable[Record]) -> None:
         """Write records, all of them or none; returns when they are on record.
@@ -152,6 +146,21 @@ class Journal:
         for _, written in taken:
             if not written.done():
                 written.set_result(None)
+
+
+@asynccontextmanager
+async def opened_journal(settings: Settings, deployment: str) -> AsyncIterator[Journal]:
+    """A deployment's journal for as long as the block lasts; whoever wrote before is fenced when it begins.
+
+    Raises:
+        KafkaError: The broker cannot be reached.
+    """
+    fence = Fence(f"{settings.topics.prefix}tidemark-funder-{deployment}", _TRANSACTION_TIMEOUT_MS)
+    producer = await start_producer(settings.bootstrap, fence=fence)
+    try:
+        yield Journal(producer, topic_name(settings, FUNDING), deployment)
+    finally:
+        await producer.stop()
 
 
 def _fail(taken: Iterable[tuple[object, asyncio.Future[None]]], error: Exception) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from models.errors import TidemarkError
+from streams.kafka.producer import start_producer
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiokafka import AIOKafkaProducer
     from aiokafka.structs import RecordMetadata
 
 # Enough to keep a batch of every partition under way; a crash repeats at most this many price ticks.
@@ -32,47 +36,22 @@ class Outlet:
     """A producer that never skips: records of a partition arrive in the order of ``put``, and a failure is final.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        producer: Started, and stopped by who started it; nobody else writes through it.
     """
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap,
-            acks="all",
-            enable_idempotence=True,
-            compression_type="lz4",
-            max_batch_size=_MAX_BATCH_BYTES,
-            max_request_size=_MAX_REQUEST_BYTES,
-        )
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
         self._room = asyncio.Semaphore(_MAX_IN_FLIGHT)
         self._in_flight: set[asyncio.Future[RecordMetadata]] = set()
         self._failure: BaseException | None = None
 
-    async def __aenter__(self) -> Self:
-        """Connect.
-
-        Raises:
-            BrokerUnreachable: No broker answers.
-        """
-        is_connected = False
-        try:
-            await self._producer.start()
-            is_connected = True
-        except KafkaError as error:
-            msg = f"expected Kafka at {self._bootstrap}, found {type(error).__name__}: {error}"
-            raise BrokerUnreachable(msg) from error
-        finally:
-            if not is_connected:
-                await self._producer.stop()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Send what was accepted and disconnect."""
-        await self._producer.stop()
-
-    async def put(self, topic: str, key: bytes, value: bytes) -> None:
+    async def put(self, topic: str, key: bytes, value: bytes | None) -> None:
         """Accept a record; waits while too many are under way.
+
+        Args:
+            topic: Full name of a topic that exists.
+            key: Decides the partition.
+            value: The record; None takes what stands under the key off a compacted topic.
 
         Raises:
             NotAcknowledged: This or an earlier record was refused or not answered in time.
@@ -112,6 +91,26 @@ class Outlet:
     def _check(self) -> None:
         if self._failure is not None:
             raise _not_acknowledged(self._failure) from self._failure
+
+
+@asynccontextmanager
+async def opened_outlet(bootstrap: str) -> AsyncIterator[Outlet]:
+    """An outlet for as long as the block lasts; what it accepted is sent before it is disconnected.
+
+    Raises:
+        BrokerUnreachable: No broker answers at ``bootstrap``.
+    """
+    try:
+        producer = await start_producer(
+            bootstrap, compression="lz4", batch_bytes=_MAX_BATCH_BYTES, request_bytes=_MAX_REQUEST_BYTES
+        )
+    except KafkaError as error:
+        msg = f"expected Kafka at {bootstrap}, found {type(error).__name__}: {error}"
+        raise BrokerUnreachable(msg) from error
+    try:
+        yield Outlet(producer)
+    finally:
+        await producer.stop()
 
 
 def _not_acknowledged(error: BaseException) -> NotAcknowledged:

@@ -16,7 +16,7 @@ import orjson
 
 from models.chain_records import Watermark
 from models.errors import TidemarkError
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.ingest.prices.frame_sink import PriceSink
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.resume import read_tail
@@ -66,7 +66,7 @@ async def run(settings: Settings, directory: Path, deployment: str, clock: Clock
     """
     bootstrap = settings.bootstrap
     logs, prices = _files(directory)
-    async with Outlet(bootstrap) as outlet:
+    async with opened_outlet(bootstrap) as outlet:
         for path in logs:
             tail = await read_tail(settings, bootstrap, deployment)
             await _play_chain(path, Journal(settings, deployment, outlet, tail))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from models.errors import TidemarkError
-from streams.kafka.topics import BadTopic, check_topics, registry, topic_name
+from streams.kafka.producer import start_producer
+from streams.kafka.topics import BadTopic, require_topic, topic_name
 
 if TYPE_CHECKING:
+    from aiokafka import AIOKafkaProducer
+
     from streams.settings import Settings
 
 # A client waits for the answer: longer than this it would have asked again.
@@ -43,6 +45,7 @@ class Records:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connecting = asyncio.Lock()
+        self._checked: set[str] = set()
         self._producer: AIOKafkaProducer | None = None
 
     async def send(self, topic: str, key: bytes, value: bytes | None) -> None:
@@ -59,7 +62,7 @@ class Records:
         name = topic_name(self._settings, topic)
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
-                producer = await self._connected(name)
+                producer = await self._connected(topic)
                 await producer.send_and_wait(name, value, key=key)
         except (KafkaError, BadTopic, TimeoutError) as error:
             msg = f"expected the broker to take a record of {name}, found: {error!r}"
@@ -70,19 +73,11 @@ class Records:
         if self._producer is not None:
             await self._producer.stop()
 
-    async def _connected(self, name: str) -> AIOKafkaProducer:
+    async def _connected(self, topic: str) -> AIOKafkaProducer:
         async with self._connecting:
+            if topic not in self._checked:
+                await require_topic(self._settings, topic)
+                self._checked.add(topic)
             if self._producer is None:
-                # A producer makes a missing topic, of any number of partitions, where the cluster makes topics itself.
-                wanted = tuple(topic for topic in registry(self._settings) if topic.name == name)
-                await check_topics(self._settings.bootstrap, wanted)
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._settings.bootstrap, acks="all", enable_idempotence=True, linger_ms=0
-                )
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
+                self._producer = await start_producer(self._settings.bootstrap)
             return self._producer

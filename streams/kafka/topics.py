@@ -38,6 +38,8 @@ OWNERSHIP = "ownership"
 INTEREST = "interest"
 LEASES = "leases"
 WHITELIST = "whitelist"
+OWNER_REQUESTS = "owner-requests"
+OWNERS = "owners"
 DEAD_LETTERS = "dead-letters"
 POSITION_STATES_IN = "position-states-in"
 FUNDING = "funding"
@@ -48,6 +50,8 @@ _FOREVER_MS = -1
 # Only the last 15 s are ever read. Brokers look for old segments every 5 minutes and keep the one they write to, so ten
 # minutes become 25: 10,000 watched accounts, said again every 5 s in 50 bytes each, are then 150 MB.
 _INTEREST_MS = 10 * _MINUTE_MS
+# Who asks waits for two seconds.
+_OWNER_REQUESTS_MS = 10 * _MINUTE_MS
 # Only the last six minutes are ever read; an owner's leases are said again every 5 s by each replica, in 150 bytes.
 _LEASES_MS = 15 * _MINUTE_MS
 # A stranger's late row must not outlive the owner's: the cleaner waits until the owner has surely repaired it (rule 2).
@@ -152,6 +156,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         compacted(topic_name(settings, OWNERSHIP), "partition"),
         passing(topic_name(settings, INTEREST), "deployment:account", _INTEREST_MS),
         compacted(topic_name(settings, WHITELIST), "deployment:account"),
+        passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
+        compacted(topic_name(settings, OWNERS), "deployment:account"),
         passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
         kept(topic_name(settings, DEAD_LETTERS), "key of the refused record", 30 * _DAY_MS),
         *(compacted(changelog_name(settings, table), row_keys[table]) for table in TABLES),
@@ -168,8 +174,8 @@ async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
         BadTopic: A topic exists with another number of partitions, or the cluster refuses to create one.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
     try:
+        await admin.start()
         existing = await _partitions(admin)
         missing = [t for t in topics if t.name not in existing]
         created = await _create(admin, missing) if missing else []
@@ -195,11 +201,23 @@ async def check_topics(bootstrap: str, topics: tuple[Topic, ...]) -> None:
         BadTopic: One is missing, or has another number of partitions.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
     try:
+        await admin.start()
         _expect(topics, await _partitions(admin))
     finally:
         await admin.close()
+
+
+async def require_topic(settings: Settings, topic: str) -> None:
+    """Check that one topic of the registry is there before it is written to.
+
+    A producer would make a missing topic, of any number of partitions, where the cluster makes topics by itself.
+
+    Raises:
+        BadTopic: It is missing, or has another number of partitions.
+    """
+    name = topic_name(settings, topic)
+    await check_topics(settings.bootstrap, tuple(one for one in registry(settings) if one.name == name))
 
 
 def _expect(topics: tuple[Topic, ...], existing: dict[str, int]) -> None:

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from models.errors import TidemarkError
 from streams.node.blocks import Header, read_header, read_optional_header
-from streams.node.rpc import EndpointSlow, Refused, RpcError, TooMuch
+from streams.node.rpc import CallReverted, EndpointSlow, RateLimited, Refused, RpcError, TooMuch
 from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class Node:
 
         Raises:
             TooMuch: The answer is too large, or slow and ``is_divisible``.
+            CallReverted: A contract refuses a call; no other endpoint is asked then.
             Refused: Every endpoint in order answers with an error of its own.
             WrongChain: Every endpoint serves another chain.
         """
@@ -132,6 +133,18 @@ class Node:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return [result for task in tasks for result in task.result()]
+
+    async def tell_each(self, call: Call, tries: int) -> list[RpcError | None]:
+        """Tell every endpoint the same thing, one after the other, also those that are put aside.
+
+        Args:
+            call: What to tell.
+            tries: How often an endpoint is told that gives no answer, 1 or more.
+
+        Returns:
+            For each endpoint in its order None where it accepted, or how it failed at last.
+        """
+        return [await self._tell(standing, call, tries) for standing in self._standings]
 
     async def head(self) -> Header:
         """Return the newest block, of an endpoint whose head is not older than what is known where there is one."""
@@ -188,6 +201,9 @@ class Node:
             except TooMuch:
                 self._count(standing, "too much")
                 raise
+            except CallReverted:
+                self._count(standing, "reverted")
+                raise
             except Refused as error:
                 self._count(standing, "refused")
                 refused[standing.endpoint.label] = error
@@ -205,6 +221,22 @@ class Node:
                 standing.slow_answers = 0
                 self._count(standing, "answered")
                 return answer, standing
+
+    async def _tell(self, standing: _Standing, call: Call, tries: int) -> RpcError | None:
+        failure: RpcError | None = None
+        for _ in range(tries):
+            try:
+                await standing.endpoint.ask([call], self._patience.answer_s)
+            except (Refused, RateLimited) as error:
+                self._count(standing, "refused" if isinstance(error, Refused) else type(error).__name__)
+                return error
+            except RpcError as error:
+                self._count(standing, type(error).__name__)
+                failure = error
+            else:
+                self._count(standing, "answered")
+                return None
+        return failure
 
     async def _try(self, standing: _Standing, calls: Sequence[Call]) -> list[Any]:
         if not standing.is_checked:

@@ -6,6 +6,7 @@
     * ``RateLimited``: the provider asks us to come back later.
     * ``TooMuch``: the answer would be larger than the provider or we allow; ask for less.
     * ``Refused``: any other error the node answered with.
+        * ``CallReverted``: a contract refused the call, and not the node.
     * ``BadAnswer``: an answer that is not what the method's description says.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BadAnswer",
     "Call",
+    "CallReverted",
     "Endpoint",
     "EndpointDown",
     "EndpointSlow",
@@ -49,6 +52,11 @@ _RATE_WORDS = ("rate limit", "too many requests", "request count", "per second",
 _SIZE_WORDS = ("too many", "too large", "too big", "more than", "limit exceeded", "block range", "exceed", "timed out",
                "timeout", "response size", "max results")  # fmt: skip
 _LIMIT_EXCEEDED = -32005
+# Only these run a contract's code before they are answered.
+_EXECUTING = frozenset({"eth_call", "eth_estimateGas"})
+_EXECUTION_REVERTED = 3
+_MAX_SAID_CHARACTERS = 300
+_HEX = re.compile(r"0x([0-9a-fA-F]{2})+")
 
 
 class RpcError(TidemarkError):
@@ -72,7 +80,30 @@ class TooMuch(RpcError):
 
 
 class Refused(RpcError):
-    """The node answered with an error of its own."""
+    """The node answered with an error of its own.
+
+    Args:
+        msg: The whole message, with the endpoint's label.
+        said: The node's own text.
+    """
+
+    def __init__(self, msg: str, said: str) -> None:
+        super().__init__(msg)
+        self.said = said
+
+
+class CallReverted(Refused):
+    """A contract refused a call. Another endpoint with the same state would say the same.
+
+    Args:
+        msg: The whole message, with the endpoint's label.
+        said: The node's own text.
+        data: What the contract returned as its reason, empty where it or the node gives none.
+    """
+
+    def __init__(self, msg: str, said: str, data: bytes) -> None:
+        super().__init__(msg, said)
+        self.data = data
 
 
 class BadAnswer(RpcError):
@@ -115,7 +146,7 @@ class HttpEndpoint:
         except TimeoutError as error:
             msg = f"expected endpoint {self.label} to answer {calls[0][0]} in {timeout_s} s, found no answer"
             raise EndpointSlow(msg) from error
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError) as error:
             # The error's text may hold the URL, and that a key.
             msg = f"expected endpoint {self.label} to answer {calls[0][0]}, found {type(error).__name__}"
             raise EndpointDown(msg) from None
@@ -269,12 +300,25 @@ def _results(calls: Sequence[Call], requests: list[dict[str, Any]], answers: lis
 
 
 def _of_error(method: str, error: object, label: str) -> RpcError:
-    code, text = (error.get("code"), str(error.get("message"))) if isinstance(error, dict) else (None, str(error))
-    msg = f"expected endpoint {label} to answer {method}, found error {code}: {text[:200]}"
-    lower = text.lower()
+    fields = error if isinstance(error, dict) else {"message": error}
+    code, said = fields.get("code"), str(fields.get("message", error))[:_MAX_SAID_CHARACTERS]
+    msg = f"expected endpoint {label} to answer {method}, found error {code}: {said}"
+    lower = said.lower()
+    if method in _EXECUTING:
+        data = _revert_data(fields.get("data"))
+        # A contract may use any words in its reason, those of a provider's limits too.
+        if data or code == _EXECUTION_REVERTED or "revert" in lower:
+            return CallReverted(msg, said, data)
     if any(word in lower for word in _RATE_WORDS):
         return RateLimited(msg)
     is_logs = method == "eth_getLogs"
     if is_logs and (code == _LIMIT_EXCEEDED or any(word in lower for word in _SIZE_WORDS)):
         return TooMuch(msg)
-    return RateLimited(msg) if code == _LIMIT_EXCEEDED else Refused(msg)
+    return RateLimited(msg) if code == _LIMIT_EXCEEDED else Refused(msg, said)
+
+
+def _revert_data(data: object) -> bytes:
+    """Read the reason of a revert from an error's ``data``, which some nodes nest in an object of the same name."""
+    if isinstance(data, dict):
+        data = data.get("data")
+    return bytes.fromhex(data[2:]) if isinstance(data, str) and _HEX.fullmatch(data) else b""

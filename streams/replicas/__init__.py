@@ -1,1 +1,1 @@
-"""What the replicas of the api tell each other and the workers over Kafka: interest, leases and the whitelist."""
+"""What the replicas of the api tell each other, the workers and ingest over Kafka, and what ingest answers them."""

@@ -14,7 +14,6 @@ from collections import deque
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, assert_never
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
@@ -30,12 +29,15 @@ from models.leases import (
     lease_key,
 )
 from streams.kafka.partitions import partition_of
+from streams.kafka.producer import start_producer
 from streams.kafka.reader import TopicMissing
-from streams.kafka.topics import LEASES, BadTopic, check_topics, registry, topic_name
+from streams.kafka.topics import LEASES, BadTopic, require_topic, topic_name
 from streams.replicas.lease_log import LedgerReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+
+    from aiokafka import AIOKafkaProducer
 
     from models.leases import Limit
     from streams.process.clock import Clock
@@ -50,7 +52,7 @@ _RETRY_S = 1.0
 # Everything ends within 5 s of a Ctrl-C; what is not given back by then ends by itself.
 _STOP_WITHIN_S = 1.0
 # What is not written by then is no longer waited for; the next hold says it again.
-_REQUEST_TIMEOUT_MS = 3_000
+_GIVEN_UP_AFTER_MS = 3_000
 
 
 class Undecided(TidemarkError):
@@ -328,21 +330,11 @@ class Leases:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[AIOKafkaProducer, LedgerReader]]:
-        name = topic_name(self._settings, LEASES)
-        # A producer makes a missing topic, of any number of partitions, where the cluster makes topics by itself.
-        await check_topics(
-            self._settings.bootstrap, tuple(topic for topic in registry(self._settings) if topic.name == name)
-        )
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.bootstrap,
-            # A claim counts when it is read back, which it is once the replicas of the partition have it.
-            acks=1,
-            linger_ms=0,
-            request_timeout_ms=_REQUEST_TIMEOUT_MS,
-        )
+        await require_topic(self._settings, LEASES)
+        # A claim counts when it is read back, which it is once the replicas of the partition have it.
+        producer = await start_producer(self._settings.bootstrap, given_up_after_ms=_GIVEN_UP_AFTER_MS)
         reader = LedgerReader(self._settings, self._clock, self.holder, self._on_verdict, self._on_ended)
         try:
-            await producer.start()
             await reader.start()
             self._outbox.clear()
             self._reader = reader

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 import faust
-from aiokafka import AIOKafkaProducer
 from yarl import URL
 
 from models.engine.pace import Pace
@@ -17,6 +16,7 @@ from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
 from streams.agents.router import RouterAgent
 from streams.agents.state_releases import StateReleases
+from streams.kafka.producer import start_producer
 from streams.kafka.topics import (
     CHAIN_BLOCKS,
     INSTRUMENT_FACTS,
@@ -121,16 +121,13 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         """Connect the parts before the consumer joins the group."""
         await super().on_start()
         self._resources = AsyncExitStack()
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.settings.bootstrap,
-            acks="all",
-            enable_idempotence=True,
+        producer = await start_producer(
+            self.settings.bootstrap,
             # Takes the worker least time; lz4 5 µs a row more (bench/BENCHMARKS.md, 7).
-            compression_type="snappy",
-            linger_ms=0,
-            max_batch_size=_BATCH_BYTES,
+            compression="snappy",
+            batch_bytes=_BATCH_BYTES,
         )
-        await self._start_resource(producer)
+        self._resources.push_async_callback(producer.stop)
         self.publisher.start(producer)
         self._resources.push_async_callback(self.publisher.stop)
         self.ownership.start(producer)

@@ -57,7 +57,7 @@ async def pipeline(one: Scene) -> AsyncIterator[Accounts]:
     await _say_prices(one.settings)
     worker = WorkerProcess(_of_deployment(one.settings, rpc=()), fault="none")
     ingest = asyncio.create_task(
-        chain_ingest.run(_of_deployment(one.settings, rpc=(one.chain.url,)), NAME, from_state=joined)
+        chain_ingest.run(_of_deployment(one.settings, rpc=(one.chain.url,)), NAME, SystemClock(), from_state=joined)
     )
     feed = Feed(one.settings.bootstrap, changelog_name(one.settings, ACCOUNTS), SystemClock())
     try:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
 from streams.funder.chain_view import Chain, Reverted
 from streams.funder.diamond_calls import charge_data
+from streams.node.endpoints import Node
+from streams.node.rpc import HttpEndpoint
+from tests.evm.anvil import CHAIN_ID
 from tests.evm.market import EPOCH_S, GENEROUS, WINDOW_S, Opened, account, next_window_s, scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from streams.settings import Settings
     from tests.evm.market import Scene
@@ -24,18 +29,22 @@ RATE = E18 // 1_000
 OPENED = 4
 
 
+@asynccontextmanager
+async def chain_of(one: Scene) -> AsyncIterator[Chain]:
+    async with aiohttp.ClientSession() as session:
+        yield Chain(Node("main", [HttpEndpoint(session, one.chain.url, "#1")], CHAIN_ID), one.diamond.address)
+
+
 async def refusal(one: Scene, *charges: Charge, party_a: str = ALICE, sender: str = "", wait_s: int = 0) -> str | None:
     """Why the contract would refuse these charges, signed for as things stand and sent so much later."""
-    node = Chain([one.chain.url], one.diamond.address)
-    try:
+    async with chain_of(one) as node:
         signature = await one.gateway.sign(party_a, one.party_b)
         if wait_s:
             await one.chain.go_to(await one.chain.time_s() + wait_s)
-        await node.simulate(sender or one.party_b, charge_data(party_a, charges, signature))
-    except Reverted as error:
-        return str(error)
-    finally:
-        await node.close()
+        try:
+            await node.simulate(sender or one.party_b, charge_data(party_a, charges, signature))
+        except Reverted as error:
+            return str(error)
     return None
 
 
@@ -90,12 +99,9 @@ async def test_a_charge_moves_the_nonces_that_its_signature_covers(settings: Cal
         await one.open([Opened(ALICE, 1, 0, 10 * E18, 100 * E18, GENEROUS)] * 2)
         await one.chain.go_to(await next_window_s(one.chain) + 1)
         signature = await one.gateway.sign(ALICE, one.party_b)
-        node = Chain([one.chain.url], one.diamond.address)
-        try:
+        async with chain_of(one) as node:
             assert (0, 0) == await node.nonces(ALICE, one.party_b)
             await one.diamond.send("act", one.party_b, ALICE)
             assert (1, 1) == await node.nonces(ALICE, one.party_b)
             with pytest.raises(Reverted, match="the signature is not of this state"):
                 await node.simulate(one.party_b, charge_data(ALICE, [charge(1)], signature))
-        finally:
-            await node.close()

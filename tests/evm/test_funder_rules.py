@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from models.money import E18
 from models.symmio.funding_plan import Charge
 from streams.funder.funder_process import plan, run
-from streams.funder.funding_journal import Fenced, Journal, read_journal
+from streams.funder.funding_journal import Fenced, opened_journal, read_journal
 from streams.funder.funding_records import Epoch, Missed
 from streams.process.clock import SystemClock
 from tests.evm.funder import start_funder
@@ -198,12 +198,13 @@ async def test_a_journal_takes_nothing_more_once_another_one_has_begun(settings:
     one = settings(topics={"partitions": 2})
     await create_all(one)
     missed = [Missed(Epoch(EPOCH_S, WINDOW_S, pays_s), pays_s, pays_s + WINDOW_S) for pays_s in (0, EPOCH_S)]
-    journals = [Journal(one, NAME) for _ in missed]
-    writing = []
-    try:
-        for journal, record in zip(journals, missed, strict=True):
-            await journal.start()
+    async with AsyncExitStack() as stack:
+        journals, writing = [], []
+        for record in missed:
+            journal = await stack.enter_async_context(opened_journal(one, NAME))
+            journals.append(journal)
             writing.append(asyncio.create_task(journal.run()))
+            stack.callback(writing[-1].cancel)
             await journal.write([record])
         with pytest.raises(Fenced, match="another one has started"):
             await journals[0].write([missed[0]])
@@ -211,12 +212,6 @@ async def test_a_journal_takes_nothing_more_once_another_one_has_begun(settings:
             await writing[0]
         found = [record async for record in read_journal(one, NAME, SystemClock())]
         assert set(missed) == set(found)
-    finally:
-        for task in writing:
-            task.cancel()
-        await asyncio.wait(writing)
-        for journal in journals:
-            await journal.stop()
 
 
 async def test_who_was_paused_and_replaced_ends(settings: Callable[..., Settings], tmp_path: Path) -> None:

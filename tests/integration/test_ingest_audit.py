@@ -16,7 +16,7 @@ from models.symmio.replay import Replay
 from models.symmio.undo import Undo
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.audit.account_audit import NothingToAudit, audit
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.ingest.recording import read_recorded_blocks
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
@@ -52,7 +52,7 @@ class World:
     async def put_tables(self, rows: dict[str, AccountRow], *, final: int = BLOCK) -> None:
         assert self.settings.kafka is not None
         mark = DeploymentWatermark((1, -1), final, 0, final)
-        async with Outlet(self.settings.kafka) as outlet:
+        async with opened_outlet(self.settings.kafka) as outlet:
             for account, row in rows.items():
                 body = encode_row(1, row.version, encode_account(row))
                 await outlet.put(changelog_name(self.settings, ACCOUNTS), account_key("d", account), body)

@@ -11,6 +11,7 @@ from models.chain_records import Block, Rollback, Watermark
 from streams.ingest.symmio import chain_follow as chain_ingest
 from streams.ingest.symmio.head import DeepReorganisation
 from streams.node.contract_views import NoContract
+from streams.process.clock import SystemClock
 from streams.settings import DeploymentSettings, Settings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.eventually import eventually
@@ -47,7 +48,7 @@ class World:
 
     @asynccontextmanager
     async def ingesting(self) -> AsyncIterator[asyncio.Task[None]]:
-        task = asyncio.create_task(chain_ingest.run(self.settings, "d"))
+        task = asyncio.create_task(chain_ingest.run(self.settings, "d", SystemClock()))
         try:
             yield task
         finally:
@@ -110,7 +111,7 @@ async def test_an_address_without_a_contract_is_an_error_that_names_it(world: Wo
     settings = world.settings.model_copy(update={"deployments": {"d": deployment}})
     with pytest.raises(NoContract, match=missing):
         async with asyncio.timeout(10):
-            await chain_ingest.run(settings, "d")
+            await chain_ingest.run(settings, "d", SystemClock())
 
 
 async def test_a_node_that_does_not_tell_code_is_followed_all_the_same(world: World) -> None:

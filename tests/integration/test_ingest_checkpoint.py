@@ -8,10 +8,11 @@ import pytest
 import pytest_asyncio
 
 from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark, encode_chain_record
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio import chain_follow as chain_ingest
 from streams.ingest.symmio.checkpoint import NotFinal
 from streams.kafka.topics import CHAIN_BLOCKS, topic_name
+from streams.process.clock import SystemClock
 from streams.settings import DeploymentSettings, Settings
 from tests.support.chain import recorded_chain, recorded_diamond
 from tests.support.contract_views import OPEN, PENDING, RecordedViews
@@ -49,7 +50,7 @@ class World:
 
     @asynccontextmanager
     async def ingesting(self, from_state: int | None = None) -> AsyncIterator[asyncio.Task[None]]:
-        task = asyncio.create_task(chain_ingest.run(self.settings, "d", from_state=from_state))
+        task = asyncio.create_task(chain_ingest.run(self.settings, "d", SystemClock(), from_state=from_state))
         try:
             yield task
         finally:
@@ -64,7 +65,7 @@ class World:
 
     async def put(self, *records: ChainRecord) -> None:
         assert self.settings.kafka is not None
-        async with Outlet(self.settings.kafka) as outlet:
+        async with opened_outlet(self.settings.kafka) as outlet:
             for record in records:
                 await outlet.put(topic_name(self.settings, CHAIN_BLOCKS), b"d", encode_chain_record(record))
 

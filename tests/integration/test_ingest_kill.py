@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 INGEST = (
-    "import asyncio; from streams.ingest.symmio.chain_follow import run; from streams.settings import load_settings; "
-    "asyncio.run(run(load_settings(), 'd'))"
+    "import asyncio; from streams.process.clock import SystemClock; from streams.settings import load_settings; "
+    "from streams.ingest.symmio.chain_follow import run; asyncio.run(run(load_settings(), 'd', SystemClock()))"
 )
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.ingest.outlet import BrokerUnreachable, NotAcknowledged, Outlet
+from streams.ingest.outlet import BrokerUnreachable, NotAcknowledged, opened_outlet
 from streams.kafka.topics import CHAIN_BLOCKS, topic_name
 from tests.support.records import create_all, read_topic
 
@@ -18,7 +18,7 @@ async def test_records_of_a_key_arrive_in_order_and_leaving_sends_them_all(setti
     own = settings()
     await create_all(own)
     assert own.kafka is not None
-    async with Outlet(own.kafka) as outlet:
+    async with opened_outlet(own.kafka) as outlet:
         for number in range(3_000):
             await outlet.put(topic_name(own, CHAIN_BLOCKS), b"d", b"%d" % number)
 
@@ -32,7 +32,7 @@ async def test_a_record_too_large_for_the_broker_is_an_error_and_nothing_follows
     await create_all(own)
     assert own.kafka is not None
     topic = topic_name(own, CHAIN_BLOCKS)
-    async with Outlet(own.kafka) as outlet:
+    async with opened_outlet(own.kafka) as outlet:
         await outlet.put(topic, b"d", b"first")
         with pytest.raises(NotAcknowledged):
             await outlet.put(topic, b"d", b"x" * 20_000_000)
@@ -45,5 +45,5 @@ async def test_a_record_too_large_for_the_broker_is_an_error_and_nothing_follows
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_no_broker_is_said_so() -> None:
     with pytest.raises(BrokerUnreachable, match=r"expected Kafka at 127\.0\.0\.1:1"):
-        async with Outlet("127.0.0.1:1"):
+        async with opened_outlet("127.0.0.1:1"):
             pass

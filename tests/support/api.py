@@ -10,7 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_admin_app, create_app
 from streams.kafka.single_records import NotWritten
-from streams.kafka.topics import WHITELIST
+from streams.kafka.topics import OWNER_REQUESTS, WHITELIST
+from streams.replicas.owner_answers import OwnerAnswers
 from streams.settings import ApiSettings, DeploymentSettings, Settings
 from tests.support.clocks import WallClock
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from models.owners import SubAccountOwner
     from tests.support.feed import FakeTables
 
 ADDRESS = "0x" + "aB" * 20
@@ -57,16 +59,27 @@ class FakeInterest:
 
 
 class FakeRecords:
-    """Takes what would go to the cluster; what is written to ``whitelist`` is on the list at once."""
+    """Takes what would go to the cluster; what is written to ``whitelist`` is on the list at once.
+
+    ``asked`` are the accounts whose owner was asked for; those of ``made`` are answered at once, and None is an answer.
+    """
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes | None]] = []
         self.whitelisted: set[bytes] = set()
         self.is_down = False
+        self.asked: list[bytes] = []
+        self.made: dict[bytes, SubAccountOwner | None] = {}
+        self.owners = OwnerAnswers()
 
     async def send(self, topic: str, key: bytes, value: bytes | None) -> None:
         if self.is_down:
             raise NotWritten
+        if topic == OWNER_REQUESTS:
+            self.asked.append(key)
+            if key in self.made:
+                self.owners.take(key, self.made[key])
+            return
         self.sent.append((topic, key, value))
         if topic == WHITELIST:
             (self.whitelisted.discard if value is None else self.whitelisted.add)(key)
@@ -94,6 +107,7 @@ async def serving(
         interest or FakeInterest(),
         records=taking,
         whitelisted=taking.whitelisted,
+        owners=taking.owners,
         upnl_interval_s=upnl_interval_s,
         clock=WallClock(clock_ms),
     )

@@ -44,6 +44,7 @@ def chain(deployment: str, from_state: int | None) -> None:
     It goes on from what its topic holds, so stopping and starting it loses and repeats nothing.
     """
     from streams.ingest.symmio.chain_follow import run
+    from streams.process.clock import SystemClock
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
@@ -51,7 +52,7 @@ def chain(deployment: str, from_state: int | None) -> None:
     settings = load_settings()
     with naming_the_broker(require_broker(settings.bootstrap)):
         serve_metrics(settings.ingest)
-        run_until_stopped(run(settings, deployment, from_state=from_state))
+        run_until_stopped(run(settings, deployment, SystemClock(), from_state=from_state))
 
 
 @ingest.command

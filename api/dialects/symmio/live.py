@@ -15,7 +15,7 @@ from api.dialects.symmio.quote_symbols import QuoteSymbols
 from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
-from api.http.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, PRICES, SETTINGS
+from api.http.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, PRICES, RECORDS, SETTINGS
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
 
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from api.access.addresses import ClientAddresses
+    from streams.replicas.owner_answers import OwnerAnswers
 
 
 class Live:
     """Puts into the application what the endpoints look up, and holds the endpoints that have a state of their own.
 
     Args:
-        app: Has settings, feeds, clock, hub, connections, metrics and answers.
+        app: Has settings, feeds, clock, hub, connections, metrics, answers and records.
         addresses: Tell where a request comes from.
         whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
+        owners: What ingest has answered about owners of sub-accounts; later answers are added.
         upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
 
     Raises:
@@ -41,7 +43,12 @@ class Live:
     """
 
     def __init__(
-        self, app: web.Application, addresses: ClientAddresses, whitelisted: Collection[bytes], upnl_interval_s: float
+        self,
+        app: web.Application,
+        addresses: ClientAddresses,
+        whitelisted: Collection[bytes],
+        owners: OwnerAnswers,
+        upnl_interval_s: float,
     ) -> None:
         settings, feeds, metrics = app[SETTINGS], app[FEEDS], app[METRICS]
         connections, hub = app[CONNECTIONS], app[HUB]
@@ -51,9 +58,7 @@ class Live:
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
         self.board = app[FUNDING] = FundingBoard(settings, listings, app[CLOCK].now_ms)
-        owners = Owners(settings.deployments)
-        app.cleanup_ctx.append(owners.opened)
-        self.whitelisting = Whitelisting(addresses, owners)
+        self.whitelisting = Whitelisting(addresses, Owners(app[RECORDS], owners))
         self.upnl = UpnlEndpoint(
             connections,
             hub,

@@ -1,62 +1,71 @@
-"""Whose a sub-account is, asked of the chain itself: for those that were made before the blocks that were read."""
+"""Whose a sub-account is, for those that were made before the blocks that were read: ingest asks the chain for us."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from models.errors import TidemarkError
-from streams.node.connect import connected
-from streams.node.contract_views import ContractViews
+from models.ids import account_key
+from models.owners import OWNER_WAITED_FOR_S, encode_owner_request
+from streams.kafka.single_records import NotWritten
+from streams.kafka.topics import OWNER_REQUESTS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-
-    from aiohttp import web
-
-    from streams.node.endpoints import Node
-    from streams.settings import DeploymentSettings
-
-# A node answers within 0.1 s; who asks waits for the blocks that are being read afterwards.
-_ANSWERED_WITHIN_S = 2.0
+    from streams.kafka.single_records import RecordSink
+    from streams.replicas.owner_answers import OwnerAnswers
 
 logger = logging.getLogger(__name__)
 
 
 class Owners:
-    """Asks MultiAccount contracts by ``eth_call``.
+    """Asks on one topic, and waits for the answer on another.
 
     Args:
-        deployments: Those with endpoints can be asked.
+        records: Take the requests.
+        answers: What ingest has answered, as it is now.
     """
 
-    def __init__(self, deployments: Mapping[str, DeploymentSettings]) -> None:
-        self._deployments = {name: one for name, one in deployments.items() if one.rpc}
-        self._nodes: dict[str, Node] = {}
-
-    async def opened(self, _app: web.Application) -> AsyncIterator[None]:
-        """Have connections as long as the application runs."""
-        async with AsyncExitStack() as connections:
-            for name, deployment in self._deployments.items():
-                self._nodes[name] = await connections.enter_async_context(connected(name, deployment))
-            yield
+    def __init__(self, records: RecordSink, answers: OwnerAnswers) -> None:
+        self._records = records
+        self._answers = answers
+        self._waiting: dict[bytes, set[asyncio.Future[None]]] = {}
+        answers.listen(self._answered)
 
     async def owner_of(self, deployment: str, multi_account: str, account: str) -> str | None:
         """The wallet that had a MultiAccount make an account, as of the newest block.
 
+        Args:
+            deployment: Name of the deployment.
+            multi_account: Address of one of its MultiAccounts, in lower case.
+            account: Address of the account, in lower case.
+
         Returns:
-            None where it did not make it, or where no node says so in time.
+            None where it did not make it, or where nobody says so in time.
         """
-        node = self._nodes.get(deployment)
-        if node is None:
-            return None
-        views = ContractViews(self._deployments[deployment].diamond, "latest")
+        key = account_key(deployment, account)
+        if key not in self._answers.known:
+            await self._ask(key)
+        found = self._answers.known.get(key)
+        return found.owner if found is not None and found.multi_account == multi_account else None
+
+    async def _ask(self, key: bytes) -> None:
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        is_asked = key in self._waiting
+        self._waiting.setdefault(key, set()).add(answered)
         try:
-            async with asyncio.timeout(_ANSWERED_WITHIN_S):
-                (owner,) = await node.ask_many([views.owner_of(multi_account, account)])
-        except (TimeoutError, TidemarkError) as error:
-            logger.warning("owner not told deployment=%s account=%s cause=%r", deployment, account, error)
-            return None
-        return owner
+            async with asyncio.timeout(OWNER_WAITED_FOR_S):
+                if not is_asked:
+                    await self._records.send(OWNER_REQUESTS, key, encode_owner_request())
+                await answered
+        except (TimeoutError, NotWritten) as error:
+            logger.warning("owner not told account=%s cause=%r", key.decode(), error)
+        finally:
+            self._waiting[key].discard(answered)
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+    def _answered(self, key: bytes) -> None:
+        for answered in self._waiting.get(key, ()):
+            if not answered.done():
+                answered.set_result(None)

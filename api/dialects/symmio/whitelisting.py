@@ -67,9 +67,9 @@ class Whitelisting:
     async def add(self, request: web.Request, deployment: str) -> web.Response:
         """Put a sub-account that the chain has confirmed onto the list; again is as good as once.
 
-        One that the blocks read so far do not know may be older than they are, which a call tells, or a second old:
-        then it is waited for. In mode ``multiaccount`` its own row puts it onto the list, which every replica follows;
-        only what a call told is written.
+        One that the blocks read so far do not know may be older than they are: then ingest has its contract called.
+        Or it is a second old, and is waited for. In mode ``multiaccount`` its own row puts it onto the list, which
+        every replica follows; only what a call told is written.
         """
         address = _address(request, "address")
         whitelist = request.app[WHITELIST]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from prometheus_client import Counter
 
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.ingest.prices.conflation import INTERVAL_MS
 from streams.ingest.prices.fact_poll import InstrumentPolls
 from streams.ingest.prices.frame_sink import PriceSink
@@ -46,7 +46,7 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
     if source is None:
         msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
         raise BadSettings(msg)
-    async with aiohttp.ClientSession() as session, Outlet(settings.bootstrap) as outlet:
+    async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
         sink = PriceSink(settings, name, outlet, clock)
         silent_after_s = source.silent_after_ms / 1_000
         marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))

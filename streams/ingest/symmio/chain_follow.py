@@ -1,4 +1,7 @@
-"""A SYMMIO deployment's logs, from its node to ``chain-blocks``: joined or backfilled, then followed."""
+"""A SYMMIO deployment's logs, from its node to ``chain-blocks``: joined or backfilled, then followed.
+
+Whoever else wants to know something of the chain asks this process on a topic: it alone decides how its node is used.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from streams.ingest.outlet import Outlet
+from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.checkpoint import join
 from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.newheads import NewHeads
+from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_requests
 from streams.ingest.symmio.resume import read_tail
+from streams.kafka.topics import OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
 from streams.node.contract_views import NoContract
 from streams.node.endpoints import Node
@@ -24,21 +29,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.ingest.symmio.tail import Tail
+    from streams.process.clock import Clock
     from streams.settings import DeploymentSettings, Settings
 
 _log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings, name: str, *, from_state: int | None = None) -> None:
+async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | None = None) -> None:
     """Keep the deployment ``name`` in step with its chain until cancelled.
 
     Args:
         settings: Names Kafka, and the deployment with its endpoints.
         name: The deployment.
+        clock: Tells which questions of the api's replicas still wait for an answer.
         from_state: Join at this block, by checkpoints, unless the topic's final blocks are already beyond it.
 
     Raises:
         BadSettings: The deployment, its endpoints or Kafka are not configured.
+        BadTopic, TopicMissing: A topic is missing: run ``tidemark topics create``.
         NoContract: There is no contract at the Diamond's address or a MultiAccount's.
         TidemarkError: What cannot go on without somebody's doing: another chain, a reorganisation deeper than
             finality, a broker that does not take records.
@@ -46,12 +54,13 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
     deployment = deployment_of(settings, name)
     bootstrap = settings.bootstrap
     heads = NewHeads(deployment.poll_interval_ms)
-    async with aiohttp.ClientSession() as session, Outlet(bootstrap) as outlet:
+    async with aiohttp.ClientSession() as session, opened_outlet(bootstrap) as outlet:
         endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
         journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
         addresses = [deployment.diamond, *deployment.multi_accounts]
         follower = Follower(node, journal, addresses, deployment.finality_depth)
+        requests = OwnerRequests(settings, name, clock)
         listening = [
             asyncio.create_task(heads.listen(endpoint), name=f"newHeads {endpoint.label}")
             for endpoint in endpoints
@@ -59,11 +68,21 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
         ]
         try:
             await _require_contracts(node, addresses)
-            await _begin(node, journal, follower, deployment, from_state)
-            await follower.follow(heads.wait)
+            await require_topic(settings, OWNERS)
+            await requests.start()
+            async with asyncio.TaskGroup() as tasks:
+                answering = answer_owner_requests(requests, settings, deployment, node, outlet)
+                tasks.create_task(answering, name="owner requests")
+                await _begin(node, journal, follower, deployment, from_state)
+                await follower.follow(heads.wait)
+        except ExceptionGroup as group:
+            # The first failure ended the others.
+            failure = group.exceptions[0]
+            raise failure from failure.__cause__
         finally:
             for task in listening:
                 task.cancel()
+            await requests.stop()
             for endpoint in endpoints:
                 await endpoint.close()
 

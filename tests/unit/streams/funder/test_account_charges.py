@@ -17,6 +17,7 @@ from streams.funder.diamond_calls import PairSignature
 from streams.funder.funding_records import Epoch
 from streams.funder.muon import Muon
 from streams.funder.sender import Purpose, Sender, State
+from streams.node.endpoints import Node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ class HeldPair(Chain):
     """The contract's answers: ``cursed`` maps a quote to the reason for which a batch with it reverts."""
 
     def __init__(self, quotes: Sequence[ChainQuote]) -> None:
-        super().__init__((), DIAMOND)
+        super().__init__(Node("main", (), 1), DIAMOND)
         self.now_s = 14_500
         self.known = {one.quote_id: one for one in quotes}
         self.allocated = 10 * E18

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from eth_abi.abi import encode
@@ -12,6 +13,8 @@ from eth_hash.auto import keccak
 
 from streams.funder import chain_view as chain_module
 from streams.funder.chain_view import Chain, ChainError, Head, NodeDown, Reverted
+from streams.node.endpoints import Node, Patience, WrongChain
+from streams.node.rpc import HttpEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,11 +31,11 @@ REVERT = {"error": {"code": 3, "message": "execution reverted: not open", "data"
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain_module, "_LOWEST_WAIT_S", 0.0)
+    monkeypatch.setattr(chain_module, "_WAITS_S", (0.0, 0.0))
 
 
-class Node:
-    """Answers as the test says, after as many failures as it says."""
+class Server:
+    """Answers as the test says, after as many failures as it says; what is asked for the chain's id is not counted."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -42,6 +45,8 @@ class Node:
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.json()
         calls = body if isinstance(body, list) else [body]
+        if not self.failures and calls[0]["method"] == "eth_chainId":
+            return web.json_response({"jsonrpc": "2.0", "id": calls[0]["id"], "result": "0x1"})
         self.asked += [call["method"] for call in calls]
         if self.failures:
             self.failures -= 1
@@ -50,17 +55,21 @@ class Node:
         return web.json_response(answers if isinstance(body, list) else answers[0])
 
 
+AT_ONCE = Patience(answer_s=5.0, down_s=(0.0, 0.0))
+# A wait is drawn from up to this: none of them is over within a test.
+NOT_SOON = Patience(answer_s=5.0, down_s=(1e9, 1e9))
+
+
 @asynccontextmanager
-async def over(aiohttp_server: AiohttpServer, *nodes: Node) -> AsyncIterator[Chain]:
-    urls = []
-    for node in nodes:
-        app = web.Application()
-        app.router.add_post("/", node.handle)
-        server: TestServer = await aiohttp_server(app)
-        urls.append(str(server.make_url("/")))
-    chain = Chain(urls, DIAMOND)
-    yield chain
-    await chain.close()
+async def over(aiohttp_server: AiohttpServer, *servers: Server, patience: Patience = AT_ONCE) -> AsyncIterator[Chain]:
+    async with aiohttp.ClientSession() as session:
+        endpoints: list[HttpEndpoint] = []
+        for one in servers:
+            app = web.Application()
+            app.router.add_post("/", one.handle)
+            server: TestServer = await aiohttp_server(app)
+            endpoints.append(HttpEndpoint(session, str(server.make_url("/")), f"#{len(endpoints) + 1}"))
+        yield Chain(Node("d", endpoints, 1, patience), DIAMOND)
 
 
 def words(*values: int) -> dict[str, Any]:
@@ -68,28 +77,32 @@ def words(*values: int) -> dict[str, Any]:
 
 
 async def test_a_node_that_fails_is_asked_again(aiohttp_server: AiohttpServer) -> None:
-    node = Node(lambda method, _: {"result": "0x10" if method == "eth_blockNumber" else "0x7"})
+    node = Server(lambda method, _: {"result": "0x10" if method == "eth_blockNumber" else "0x7"})
     node.failures = 2
     async with over(aiohttp_server, node) as chain:
         assert Head(16, 7) == await chain.head(DIAMOND)
 
 
 async def test_another_endpoint_answers_where_one_does_not(aiohttp_server: AiohttpServer) -> None:
-    first, second = Node(lambda *_: {"result": "0x1"}), Node(lambda *_: {"result": "0x2"})
+    first, second = Server(lambda *_: {"result": "0x1"}), Server(lambda *_: {"result": "0x2"})
     first.failures = 1_000
-    async with over(aiohttp_server, first, second) as chain:
-        assert [2, 2] == [await chain.chain_id(), await chain.chain_id()]
+    async with over(aiohttp_server, first, second, patience=NOT_SOON) as chain:
+        assert [Head(2, 2)] * 2 == [await chain.head(DIAMOND), await chain.head(DIAMOND)]
     assert 1 == len(first.asked)
 
 
-async def test_it_is_down_where_nobody_answers_and_no_url_is_told(aiohttp_server: AiohttpServer) -> None:
-    node = Node(lambda *_: {"error": {"code": -32_000, "message": "header not found"}})
+async def test_it_is_down_where_nobody_answers_and_no_url_is_told(
+    aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Server(lambda *_: {"error": {"code": -32_000, "message": "header not found"}})
     async with over(aiohttp_server, node) as chain:
-        with pytest.raises(NodeDown, match="answer eth_chainId, found header not found"):
-            await chain.chain_id()
-        node.failures = 1_000
-        with pytest.raises(NodeDown) as caught:
-            await chain.chain_id()
+        with pytest.raises(NodeDown, match="answer eth_getCode, found header not found"):
+            await chain.has_code(DIAMOND)
+        assert 5 == len(node.asked)
+        node.failures = 1_000_000
+        monkeypatch.setattr(chain_module, "_ANSWERED_WITHIN_S", 0.1)
+        with pytest.raises(NodeDown, match="answer eth_getCode, found no answer") as caught:
+            await chain.has_code(DIAMOND)
     assert "127.0.0.1" not in str(caught.value)
 
 
@@ -99,31 +112,32 @@ async def test_it_is_down_where_nobody_answers_and_no_url_is_told(aiohttp_server
         REVERT,
         {"error": {"code": -32_000, "message": "execution reverted: not open"}},
         {"error": {"code": -32_603, "message": "Internal error", "data": {"data": SAID}}},
+        {"error": {"code": 3, "message": "execution reverted: not open: too many requests per second"}},
     ],
 )
 async def test_a_refusal_of_the_contract_is_no_failure_of_the_node(
     aiohttp_server: AiohttpServer, error: dict[str, Any]
 ) -> None:
-    node = Node(lambda *_: error)
-    async with over(aiohttp_server, node) as chain:
+    node, another = Server(lambda *_: error), Server(lambda *_: {"result": "0x"})
+    async with over(aiohttp_server, node, another) as chain:
         with pytest.raises(Reverted, match="not open"):
             await chain.simulate(DIAMOND, b"")
-    assert 1 == len(node.asked)
+    assert (1, 0) == (len(node.asked), len(another.asked))
 
 
 async def test_an_address_without_the_contract_is_found_out(aiohttp_server: AiohttpServer) -> None:
-    async with over(aiohttp_server, Node(lambda *_: {"result": "0x"})) as chain:
+    async with over(aiohttp_server, Server(lambda *_: {"result": "0x"})) as chain:
         for asking in (chain.signature_valid_s(), chain.pair(DIAMOND, DIAMOND, [1]), chain.quotes([1])):
             with pytest.raises(NodeDown, match="expected the Diamond's answer"):
                 await asking
-    async with over(aiohttp_server, Node(lambda *_: REVERT)) as chain:
+    async with over(aiohttp_server, Server(lambda *_: REVERT)) as chain:
         with pytest.raises(ChainError, match="to know getMuonConfig"):
             await chain.signature_valid_s()
 
 
 async def test_the_time_is_that_of_the_next_block_where_the_node_knows_it(aiohttp_server: AiohttpServer) -> None:
     blocks = {"pending": {"timestamp": "0x65"}, "latest": {"timestamp": "0x64"}}
-    async with over(aiohttp_server, Node(lambda _, params: {"result": blocks.get(params[0])})) as chain:
+    async with over(aiohttp_server, Server(lambda _, params: {"result": blocks.get(params[0])})) as chain:
         assert 101 == await chain.pending_time_s()
         del blocks["pending"]
         assert 100 == await chain.pending_time_s()
@@ -140,14 +154,14 @@ async def test_the_time_is_that_of_the_next_block_where_the_node_knows_it(aiohtt
 async def test_the_tip_is_what_the_node_asks_beyond_the_base_fee(
     aiohttp_server: AiohttpServer, block: dict[str, str], price: str, fees: tuple[int, int]
 ) -> None:
-    node = Node(lambda method, _: {"result": price if method == "eth_gasPrice" else block})
+    node = Server(lambda method, _: {"result": price if method == "eth_gasPrice" else block})
     async with over(aiohttp_server, node) as chain:
         assert fees == await chain.fees()
 
 
 async def test_a_transaction_goes_to_every_endpoint(aiohttp_server: AiohttpServer) -> None:
     said = {"error": {"code": -32_000, "message": "already known"}}
-    first, second = Node(lambda *_: said), Node(lambda *_: {"result": "0x01"})
+    first, second = Server(lambda *_: said), Server(lambda *_: {"result": "0x01"})
     async with over(aiohttp_server, first, second) as chain:
         second.failures = 1
         assert await chain.send("0x02") is None
@@ -156,8 +170,30 @@ async def test_a_transaction_goes_to_every_endpoint(aiohttp_server: AiohttpServe
     assert 2 == first.asked.count("eth_sendRawTransaction")
 
 
+async def test_a_transaction_goes_to_endpoints_that_are_put_aside(aiohttp_server: AiohttpServer) -> None:
+    node = Server(lambda *_: {"result": "0x1"})
+    node.failures = 1
+    async with over(aiohttp_server, node, Server(node.answer), patience=NOT_SOON) as chain:
+        await chain.head(DIAMOND)
+        assert 1 == len(node.asked)
+        assert await chain.send("0x02") is None
+    assert "eth_sendRawTransaction" == node.asked[-1]
+
+
+async def test_another_chain_is_asked_nothing(aiohttp_server: AiohttpServer) -> None:
+    node = Server(lambda *_: {"result": "0x1"})
+    async with aiohttp.ClientSession() as session:
+        app = web.Application()
+        app.router.add_post("/", node.handle)
+        url = str((await aiohttp_server(app)).make_url("/"))
+        chain = Chain(Node("d", [HttpEndpoint(session, url, "#1")], 7, AT_ONCE), DIAMOND)
+        with pytest.raises(WrongChain, match="expected chain 7"):
+            await chain.head(DIAMOND)
+    assert [] == node.asked
+
+
 async def test_more_quotes_than_a_request_holds_come_in_several(aiohttp_server: AiohttpServer) -> None:
-    node = Node(lambda *_: words(32, *range(33)))
+    node = Server(lambda *_: words(32, *range(33)))
     node.answer = lambda *_: words(32, 1, 0, 2, 1, 0, 5, 6, 7, 8, 9, 4, *[0] * 8, 3, 10, 11, 4, *[0] * 6, 77, 0, 0)
     async with over(aiohttp_server, node) as chain:
         quotes = await chain.quotes(list(range(250)))

@@ -18,6 +18,7 @@ from streams.funder.executor import Executor, freeze
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import Journal
 from streams.funder.funding_records import Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Record
+from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class HeldTables(Tables):
 
 class HeldTime(Chain):
     def __init__(self) -> None:
-        super().__init__((), PARTY_B)
+        super().__init__(Node("main", (), 1), PARTY_B)
         self.now_s = 5_000
 
     async def pending_time_s(self) -> int:

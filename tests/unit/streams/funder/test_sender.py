@@ -16,6 +16,7 @@ from streams.funder.funding_journal import Journal
 from streams.funder.funding_records import Record, Transaction
 from streams.funder.sender import Purpose, Sender, State
 from streams.funder.signer import Fees, Signer
+from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class HeldChain(Chain):
     """Takes transactions and mines those that the test names."""
 
     def __init__(self) -> None:
-        super().__init__((), TO)
+        super().__init__(Node("main", (), 1), TO)
         self.block, self.nonce, self.time_s = 100, 7, OPEN_S
         self.is_down = False
         self.taken: list[str] = []

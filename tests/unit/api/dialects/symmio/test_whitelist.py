@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from eth_abi.abi import decode, encode
-from eth_hash.auto import keccak
 
 from api.app import create_app
 from api.dialects.symmio.app_keys import WHITELIST
+from models.owners import SubAccountOwner
 from streams.process.clock import SystemClock
 from streams.settings import BadSettings
 from tests.support.api import ADDRESS, OTHER_ADDRESS, TICK_S, FakeInterest, FakeRecords, serving
-from tests.support.chain import Chain
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, valuation_body
 from tests.support.legacy import PositionStates, frame, is_silent_for
-from tests.support.node import FakeNode
 from tests.support.solver import MULTI_ACCOUNT, OTHER_MULTI_ACCOUNT, solver_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from aiohttp import web
@@ -37,7 +32,6 @@ KEY = f"main:{ADDRESS.lower()}".encode()
 OTHER_KEY = f"main:{OTHER_ADDRESS.lower()}".encode()
 INGEST_KEY = "a secret of the operator's"
 ADDED = {"successful": True, "message": None}
-OWNERS = keccak(b"owners(address)")[:4]
 
 
 def sub_account(**changes: object) -> dict[str, Any]:
@@ -86,6 +80,7 @@ async def put(client: Client, body: object, key: str | None = INGEST_KEY) -> tup
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is waited for is not waited for long."""
     monkeypatch.setattr("api.dialects.symmio.whitelisting._MADE_WITHIN_S", TICK_S)
+    monkeypatch.setattr("api.dialects.symmio.owners.OWNER_WAITED_FOR_S", TICK_S)
 
 
 @pytest.mark.parametrize("mount", ["", "/api", "/main", "/main/api"])
@@ -257,21 +252,7 @@ async def test_one_that_is_not_made_in_time_is_not_added_and_nothing_is_written(
     assert [] == records.sent
 
 
-@asynccontextmanager
-async def node_that_knows(account: str, multi_account: str = MULTI_ACCOUNT) -> AsyncIterator[FakeNode]:
-    """A node whose MultiAccount made one account, for OWNER."""
-
-    def call(to: str, data: bytes, block: int) -> bytes:
-        del block
-        assert OWNERS == data[:4]
-        is_it = (to, decode(["address"], data[4:])[0]) == (multi_account, account.lower())
-        return encode(["address"], [OWNER.lower() if is_it else "0x" + "0" * 40])
-
-    chain = Chain()
-    chain.mine()
-    async with FakeNode(chain, chain_id=1) as node:
-        node.eth_call = call
-        yield node
+MADE = SubAccountOwner(MULTI_ACCOUNT, OWNER.lower())
 
 
 @pytest.mark.parametrize("mode", ["multiaccount", "list"])
@@ -280,45 +261,57 @@ async def test_a_sub_account_older_than_the_blocks_is_confirmed_by_a_call_and_ev
 ) -> None:
     records = FakeRecords()
     records.whitelisted.add(f"main:{OWNER.lower()}".encode())
-    async with node_that_knows(ADDRESS) as node:
-        both = {"rpc": [node.url], "multi_accounts": [MULTI_ACCOUNT, OTHER_MULTI_ACCOUNT]}
-        async with serving(FakeTables("main"), settings(mode, **both), records=records) as client:
-            assert (await add(client, ADDRESS, OTHER_MULTI_ACCOUNT))["successful"] is False
-            assert (await add(client, OTHER_ADDRESS))["successful"] is False
-            assert [ADDED] * 2 == [await add(client, ADDRESS) for _ in range(2)]
-            assert await check(client, ADDRESS) is True
+    records.made = {KEY: MADE, OTHER_KEY: None}
+    both = settings(mode, multi_accounts=[MULTI_ACCOUNT, OTHER_MULTI_ACCOUNT])
+    async with serving(FakeTables("main"), both, records=records) as client:
+        assert (await add(client, ADDRESS, OTHER_MULTI_ACCOUNT))["successful"] is False
+        assert (await add(client, OTHER_ADDRESS))["successful"] is False
+        assert [ADDED] * 2 == [await add(client, ADDRESS) for _ in range(2)]
+        assert await check(client, ADDRESS) is True
 
     assert [("whitelist", KEY, b'{"by":"call"}')] == records.sent
 
 
 async def test_one_whose_owner_is_not_listed_is_not_added_though_a_call_confirms_it(soon: None) -> None:
     records = FakeRecords()
-    async with (
-        node_that_knows(ADDRESS) as node,
-        serving(FakeTables("main"), settings("list", rpc=[node.url]), records=records) as client,
-    ):
+    records.made = {KEY: MADE}
+    async with serving(FakeTables("main"), settings("list"), records=records) as client:
         assert "is not a sub-account of a listed wallet" in (await add(client, ADDRESS))["message"]
 
     assert [] == records.sent
 
 
-@pytest.mark.parametrize("fault", ["down", "silent", "another chain", "no contract"])
-async def test_where_a_node_does_not_tell_what_the_blocks_say_is_waited_for(
-    fault: str, soon: None, monkeypatch: pytest.MonkeyPatch
+async def test_several_who_ask_at_once_ask_the_chain_once_and_all_are_answered(soon: None) -> None:
+    records = FakeRecords()
+    async with serving(FakeTables("main"), settings(), records=records) as client:
+        asking = [asyncio.create_task(add(client, ADDRESS)) for _ in range(3)]
+        await eventually(lambda: records.asked == [KEY])
+        records.owners.take(KEY, MADE)
+        assert [ADDED] * 3 == await asyncio.gather(*asking)
+
+    assert [KEY] == records.asked
+
+
+async def test_what_another_replica_has_asked_is_not_asked_again(soon: None) -> None:
+    records = FakeRecords()
+    records.owners.take(KEY, MADE)
+    async with serving(FakeTables("main"), settings(), records=records) as client:
+        assert ADDED == await add(client, ADDRESS)
+
+    assert [] == records.asked
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+async def test_where_nobody_tells_the_owner_what_the_blocks_say_is_waited_for(
+    is_down: bool,  # noqa: FBT001 - a case of the list above
+    soon: None,
 ) -> None:
-    monkeypatch.setattr("api.dialects.symmio.owners._ANSWERED_WITHIN_S", TICK_S)
-    async with node_that_knows(ADDRESS) as node:
-        match fault:
-            case "down":
-                node.status = 500
-            case "silent":
-                node.is_hanging = True
-            case "another chain":
-                node.chain_id = 7
-            case _:
-                node.eth_call = lambda _to, _data, _block: b""
-        async with serving(FakeTables("main"), settings(rpc=[node.url])) as client:
-            assert "is no sub-account as far as blocks have been read" in (await add(client, ADDRESS))["message"]
+    records = FakeRecords()
+    records.is_down = is_down
+    async with serving(FakeTables("main"), settings(), records=records) as client:
+        assert "is no sub-account as far as blocks have been read" in (await add(client, ADDRESS))["message"]
+
+    assert ([] if is_down else [KEY]) == records.asked
 
 
 async def test_who_asks_for_too_many_at_a_time_is_refused_and_what_is_on_the_list_costs_nothing(soon: None) -> None:

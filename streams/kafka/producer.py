@@ -1,0 +1,74 @@
+"""The one way to a producer: what must hold for every record, and what may differ from one writer to another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# aiokafka's own; no writer of single records needs more.
+_BATCH_BYTES = 16 * 1024
+_REQUEST_BYTES = 1024 * 1024
+
+
+class Fence(NamedTuple):
+    """Writes are transactions under one name, and whoever starts under it fences all who did before.
+
+    ``name`` is unique in the cluster for what is written. ``timeout_ms`` bounds how long a transaction that its writer
+    left open holds up readers.
+    """
+
+    name: str
+    timeout_ms: int
+
+
+async def start_producer(
+    bootstrap: str,
+    *,
+    compression: Literal["lz4", "snappy"] | None = None,
+    batch_bytes: int = _BATCH_BYTES,
+    request_bytes: int = _REQUEST_BYTES,
+    fence: Fence | None = None,
+    given_up_after_ms: int | None = None,
+) -> AIOKafkaProducer:
+    """A started producer, which sends at once.
+
+    A record is taken when all replicas of its partition have it, once and in order, however often it was sent again.
+
+    Args:
+        bootstrap: Kafka's bootstrap servers.
+        compression: Of whole batches.
+        batch_bytes: What a batch of one partition may hold, before it is compressed.
+        request_bytes: What a record may take, before it is compressed.
+        fence: Makes writes transactions, and fences others.
+        given_up_after_ms: For records that are said again soon in any case. They need the partition's leader alone;
+            one that it does not take in so many ms has failed, and may come twice or out of order.
+
+    Raises:
+        KafkaError: The broker cannot be reached, and nothing is left open.
+    """
+    assurance: Mapping[str, object] = {"acks": "all", "enable_idempotence": True}
+    if given_up_after_ms is not None:
+        # An idempotent producer gives nothing up.
+        assurance = {"acks": 1, "request_timeout_ms": given_up_after_ms}
+    if fence is not None:
+        assurance = {**assurance, "transactional_id": fence.name, "transaction_timeout_ms": fence.timeout_ms}
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        linger_ms=0,
+        compression_type=compression,
+        max_batch_size=batch_bytes,
+        max_request_size=request_bytes,
+        **assurance,
+    )
+    is_started = False
+    try:
+        await producer.start()
+        is_started = True
+    finally:
+        if not is_started:
+            await producer.stop()
+    return producer
