@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from bench.peers.job import Clock, Job, Row, folder
+from models.codec import encode_body
+from models.engine.step import Write
 from models.engine.tables import VALUATIONS
 from streams.kafka.topics import changelog_name, create_topics, registry
 from streams.settings import Settings, TopicSettings, WorkerSettings
@@ -42,7 +44,7 @@ class DecodeAgent:
 
 
 class TableAgent:
-    """Folds records into the rows of their keys, decoded in memory as ``Books`` keeps accounts; one write a slice."""
+    """Folds records into the rows of their keys, kept decoded as ``Accounts`` keeps its newest; one write a slice."""
 
     def __init__(self, job: Job, clock: Clock, settings: Settings, app: TidemarkApp) -> None:
         self._clock = clock
@@ -64,7 +66,8 @@ class TableAgent:
             changed.add(key)
             events += 1
         for key in changed:
-            self._app.rows.write(VALUATIONS, part.partition, key, rows[key], part)
+            version, row = rows[key]
+            self._app.rows.put(part.partition, Write(VALUATIONS, key, version, encode_body(row)), part)
         if self._clock.did(events):
             self._ending = asyncio.create_task(self._end())
 

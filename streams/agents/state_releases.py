@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from models.engine.step import Stage
     from streams.process.clock import Clock
-    from streams.transport.tables import Rows
     from streams.valuing.engines import Engines
+
+
+class StageRows(Protocol):
+    """What releases write through."""
+
+    def put_stage(self, partition: int, stage: Stage, /) -> None:
+        """Write the rows of a stage, and those again that it rests on."""
+
+    def flush(self) -> None:
+        """Let what was written leave."""
 
 
 class StateReleases:
@@ -24,7 +34,7 @@ class StateReleases:
         fatal: Ends the process without a commit.
     """
 
-    def __init__(self, rows: Rows, engines: Engines, clock: Clock, fatal: Callable[[BaseException], None]) -> None:
+    def __init__(self, rows: StageRows, engines: Engines, clock: Clock, fatal: Callable[[BaseException], None]) -> None:
         self._rows = rows
         self._engines = engines
         self._clock = clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import faust
 from yarl import URL
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streams.kafka.record import Record
     from streams.process.clock import Clock
     from streams.settings import Settings
-    from streams.transport.publisher import Charge, Publisher
+    from streams.transport.publisher import Charge
     from streams.transport.slices import Slice
     from streams.transport.terms import Terms
 
@@ -56,6 +56,27 @@ class Uncharged:
 UNCHARGED = Uncharged()
 
 
+class Outlet(Protocol):
+    """What rows and outputs leave through."""
+
+    @property
+    def unsent(self) -> int:
+        """Records appended that have not left yet."""
+
+    @property
+    def unacked(self) -> int:
+        """Records appended and not acknowledged yet."""
+
+    def append(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
+        """Send a record, charged to ``charge``."""
+
+    def flush(self) -> None:
+        """Let what was appended leave."""
+
+    async def drain(self) -> None:
+        """Wait until everything appended is acknowledged."""
+
+
 class Rows:
     """Reads and writes rows of owned partitions.
 
@@ -72,7 +93,7 @@ class Rows:
         self,
         settings: Settings,
         stores: Mapping[str, RowStore],
-        publisher: Publisher,
+        publisher: Outlet,
         terms: Terms,
         *,
         clock: Clock,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from models.engine.accounts import Accounts
 from models.engine.due_states import DueStates
@@ -16,13 +16,27 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from models.engine.board import InputBoard, MarketId
+    from models.engine.tables import ReadRow
     from streams.settings import Settings
-    from streams.transport.tables import Rows
     from streams.transport.terms import Terms
 
 # A row is read in about 13 µs; the loop is given back every 5 ms.
 _YIELD_EVERY = 400
 _BPS = 10_000
+
+
+class RecoveredRows(Protocol):
+    """What engines read the tables through."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions each table has."""
+
+    def reader(self, partition: int) -> ReadRow:
+        """What reads the rows of one partition."""
+
+    def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Every key and row of a partition."""
 
 
 class PartitionEngine(NamedTuple):
@@ -43,7 +57,7 @@ class Engines:
         board: The marks in use.
     """
 
-    def __init__(self, settings: Settings, rows: Rows, terms: Terms, board: InputBoard) -> None:
+    def __init__(self, settings: Settings, rows: RecoveredRows, terms: Terms, board: InputBoard) -> None:
         self._deadband = settings.worker.deadband_bps / _BPS
         self._modes = {name: deployment.position_states for name, deployment in settings.deployments.items()}
         self._rows = rows

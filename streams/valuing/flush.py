@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 import prometheus_client
 
@@ -15,13 +15,14 @@ from models.engine.tables import ALERTS
 from streams.valuing.sums import Sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from models.engine.pace import Pace
+    from models.engine.step import Write
     from models.engine.valuing import Valuing
     from streams.process.clock import Clock
     from streams.settings import Settings
-    from streams.transport.tables import Rows
+    from streams.transport.publisher import Charge
     from streams.valuing.engines import Engines
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,30 @@ _DEFERRED_BATCH = 500
 _UNACKED_MAX = 20_000
 
 
+class ValuedRows(Protocol):
+    """What flush tasks read and write the tables through."""
+
+    @property
+    def unsent(self) -> int:
+        """Records written that no ``flush`` has let leave yet."""
+
+    @property
+    def unacked(self) -> int:
+        """Records written and not acknowledged yet."""
+
+    def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Every key and row of a partition."""
+
+    def put(self, partition: int, write: Write, charge: Charge = ..., /) -> None:
+        """Write a row; ``charge`` is not complete before the broker has it."""
+
+    def flush(self) -> None:
+        """Let what was written leave."""
+
+    async def drain(self) -> None:
+        """Wait until everything written is acknowledged."""
+
+
 class Flush:
     """Values the accounts that should be shown, and writes the rows that changed.
 
@@ -64,7 +89,7 @@ class Flush:
     def __init__(
         self,
         settings: Settings,
-        rows: Rows,
+        rows: ValuedRows,
         engines: Engines,
         *,
         pace: Pace,
@@ -133,7 +158,7 @@ class PartitionFlush:
         valuing: Valuing,
         *,
         engines: Engines,
-        rows: Rows,
+        rows: ValuedRows,
         pace: Pace,
         schedule: Schedule,
         clock: Clock,

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from models.engine.step import Write
     from models.engine.totals import Totals
     from streams.process.clock import Clock
-    from streams.transport.tables import Rows
 
 _EVERY_S = 1.0
 # Of the worker's time. Where all accounts are watched there are as many sums to write as accounts.
 _SHARE = 0.05
 # Accounts that fill memory are counted whatever the time is.
 _AT_ONCE_S = 0.0
+
+
+class SumRows(Protocol):
+    """What sums write through."""
+
+    def put(self, partition: int, write: Write, /) -> None:
+        """Write a row."""
+
+    def flush(self) -> None:
+        """Let what was written leave."""
 
 
 class Sums:
@@ -28,7 +38,7 @@ class Sums:
         clock: Tells when a round is due, and what turns have taken.
     """
 
-    def __init__(self, partition: int, totals: Totals, rows: Rows, clock: Clock) -> None:
+    def __init__(self, partition: int, totals: Totals, rows: SumRows, clock: Clock) -> None:
         self._partition = partition
         self._totals = totals
         self._rows = rows

@@ -12,20 +12,25 @@ import os
 import random
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import orjson
 from aiohttp import web
 
+from models.codec import encode_body
+from models.engine.step import Write
 from models.engine.tables import ACCOUNTS, ALERTS
-from streams.agents import accounts
+from streams.agents.accounts import AccountsAgent
 from streams.settings import load_settings
 from streams.transport.slice_consumer import SliceConsumer
-from streams.transport.tables import Rows
+from streams.transport.tables import UNCHARGED, Rows
 from streams.worker.faust_app import create_app
 from streams.worker.run import run_app
 
 if TYPE_CHECKING:
+    from streams.transport.publisher import Charge
     from streams.transport.slices import Slice
+    from streams.valuing.engines import PartitionEngine
     from streams.worker.faust_app import TidemarkApp
 
 FAULTS = ("none", "slow", "exception", "too-large", "hang", "spin", "left-undone", "alert-unsent", "alert-unshown")
@@ -35,6 +40,7 @@ _AFTER_SLICES = 5
 _SLOW_S = 0.02
 # Between a seek and the flow of what was sought, where a fetch of before might take it.
 _SLOW_SEEK_S = 0.2
+_OF_LIQUIDATION = ("liquidatable", "recovered")
 
 
 def serve_rows(app: TidemarkApp) -> None:
@@ -54,11 +60,10 @@ def serve_rows(app: TidemarkApp) -> None:
 
 def put_in(fault: str) -> None:
     """Make every accounts slice misbehave as ``fault`` says."""
-    fold = accounts._SliceFold
-    write = fold.write
+    write = AccountsAgent.write
     slices = 0
 
-    async def faulty_write(self: accounts._SliceFold) -> None:
+    async def faulty_write(self: AccountsAgent, engine: PartitionEngine, part: Slice) -> None:
         nonlocal slices
         slices += 1
         if fault != "none":
@@ -68,13 +73,12 @@ def put_in(fault: str) -> None:
             sys.stderr.flush()
             match fault:
                 case "exception":
-                    await asyncio.shield(write(self))
+                    await asyncio.shield(write(self, engine, part))
                     msg = "a fault in the middle of a slice"
                     raise ValueError(msg)
                 case "too-large":
-                    self._rows.write(
-                        ACCOUNTS, self._part.partition, b"too-large", (1, {"pad": "x" * 1_100_000}), self._part
-                    )
+                    row = Write(ACCOUNTS, b"too-large", 1, encode_body({"pad": "x" * 1_100_000}))
+                    self._rows.put(part.partition, row, part)
                 case "hang":
                     await asyncio.Event().wait()
                 case "spin":
@@ -82,9 +86,9 @@ def put_in(fault: str) -> None:
                         pass
                 case _:
                     pass
-        await write(self)
+        await write(self, engine, part)
 
-    fold.write = faulty_write  # type: ignore[method-assign]
+    AccountsAgent.write = faulty_write  # type: ignore[method-assign]
     if fault == "slow":
         seek = SliceConsumer.perform_seek
 
@@ -94,14 +98,14 @@ def put_in(fault: str) -> None:
 
         SliceConsumer.perform_seek = slow_seek  # type: ignore[method-assign]
     if fault == "left-undone":
-        done = accounts.AccountsAgent.handle
+        done = AccountsAgent.handle
 
-        async def undone(self: accounts.AccountsAgent, part: Slice) -> None:
+        async def undone(self: AccountsAgent, part: Slice) -> None:
             await done(self, part)
             if slices > _AFTER_SLICES:
                 part.done = lambda: None  # type: ignore[method-assign]
 
-        accounts.AccountsAgent.handle = undone  # type: ignore[method-assign]
+        AccountsAgent.handle = undone  # type: ignore[method-assign]
 
 
 class Fatal:
@@ -116,18 +120,16 @@ class Fatal:
 
 def die_of_alerts(fault: str) -> None:
     """Kill the process, as the kernel would, beside the first alert of a liquidation: before or after it is durable."""
-    write = Rows.write
+    put = Rows.put
 
-    def fatal_write(self: Rows, table: str, *arguments: Any) -> None:  # noqa: ANN401 - those of Rows.write
-        if table == ALERTS:
-            partition, key, (version, body), _ = arguments
-            if body["transitions"][0]["kind"] in ("liquidatable", "recovered"):
-                if fault == "alert-unsent":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                arguments = partition, key, (version, body), Fatal()
-        write(self, table, *arguments)
+    def fatal_put(self: Rows, partition: int, write: Write, charge: Charge = UNCHARGED) -> None:
+        if write.table == ALERTS and orjson.loads(write.body)["transitions"][0]["kind"] in _OF_LIQUIDATION:
+            if fault == "alert-unsent":
+                os.kill(os.getpid(), signal.SIGKILL)
+            charge = Fatal()
+        put(self, partition, write, charge)
 
-    Rows.write = fatal_write  # type: ignore[method-assign,assignment]
+    Rows.put = fatal_put  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ import orjson
 import pytest
 
 from models.account_events import RolledBack, Transaction
-from models.engine.board import choose_mark
-from models.prices import Mark, UsedMark
+from models.prices import UsedMark
 from models.symmio.account import AccountRow, advance
 from models.symmio.subtotals import Subtotals
 from models.symmio.valuation import value_account, with_last_complete
@@ -51,26 +50,6 @@ def _two_positions(allocated: int = 1_000 * E18) -> AccountRow:
 
 def _mark(price: int, event_ms: int = 5_000, *, stale: bool = False) -> UsedMark:
     return UsedMark("binance:X", price, event_ms, 77, stale)
-
-
-def _newest(event_ms: int, received_ms: int) -> Mark:
-    return Mark(100, None, None, None, event_ms, received_ms, 9)
-
-
-def test_the_first_source_that_is_fresh_is_chosen() -> None:
-    first, second = _newest(1_000, 1_000), _newest(9_000, 9_000)
-
-    assert UsedMark("b:X", 100, 9_000, 9, stale=False) == choose_mark([("a:X", first, 50), ("b:X", second, 50)], 9_050)
-    assert UsedMark("a:X", 100, 1_000, 9, stale=False) == choose_mark(
-        [("a:X", first, 8_050), ("b:X", second, 50)], 9_050
-    )
-
-
-def test_the_newest_mark_is_used_as_stale_where_none_is_fresh() -> None:
-    candidates = [("a:X", None, 5), ("b:X", _newest(1_000, 9_000), 5), ("c:X", _newest(2_000, 2_000), 5)]
-
-    assert UsedMark("c:X", 100, 2_000, 9, stale=True) == choose_mark(candidates, 99_000)
-    assert choose_mark([("a:X", None, 5)], 1) is None
 
 
 def test_a_valued_account_shows_every_figure() -> None:

@@ -44,6 +44,9 @@ class FakePublisher:
     def flush(self) -> None:
         """Nothing waits."""
 
+    async def drain(self) -> None:
+        """Nothing waits."""
+
 
 class Counted:
     """A charge that counts."""
@@ -66,9 +69,15 @@ class World:
         self.publisher = FakePublisher()
         self.terms = Terms()
         self.terms.hold({3: 5})
-        self.rows = Rows(SETTINGS, self.stores, self.publisher, self.terms, SystemClock())  # type: ignore[arg-type]
         self.restated: list[tuple[str, int, bytes]] = []
-        self.rows.on_restated = lambda *row: self.restated.append(row)
+        self.rows = Rows(
+            SETTINGS,
+            self.stores,
+            self.publisher,
+            self.terms,
+            clock=SystemClock(),
+            on_restated=lambda *row: self.restated.append(row),
+        )
 
     def hold(self, term: int, version: int) -> bytes:
         row = encode_row(term, version, {"of": [term, version]})
@@ -76,7 +85,7 @@ class World:
         return row
 
     def held(self) -> tuple[int, int]:
-        row = self.rows.get(ACCOUNTS, 3, KEY)
+        row = self.rows.reader(3)(ACCOUNTS, KEY)
         assert row is not None
         return decode_order(row)
 

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from models.codec import decode_order, decode_row, encode_row, join_row
+from models.codec import decode_row, encode_row, join_row
+from models.engine.board import InputBoard, PriceSource
+from models.engine.pace import Pace
 from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from models.money import E18
-from models.prices import UsedMark
-from models.symmio.account import encode_account
+from models.prices import Mark
+from models.symmio.account import decode_account, encode_account
 from streams.kafka.partitions import partition_of
 from streams.process.clock import SystemClock
-from streams.settings import Settings, WorkerSettings
+from streams.settings import Settings, TopicSettings, WorkerSettings
+from streams.transport.tables import UNCHARGED
 from streams.transport.terms import Terms
-from streams.valuing.books import Books
+from streams.valuing.engines import Engines
 from streams.valuing.flush import Flush
 from tests.support.eventually import eventually
 from tests.support.symmio import account_with_one_long
@@ -26,13 +29,16 @@ from tests.support.symmio import account_with_one_long
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
-    from models.book import Market
+    from models.engine.board import MarketId
+    from models.engine.step import Write
+    from models.engine.tables import ReadRow
     from models.symmio.account import AccountRow
     from streams.transport.publisher import Charge
 
 PARTITIONS = 1
 NEVER_S = 1e9
 BTC = ("main", 1)
+BINANCE = PriceSource(b"binance:BTC", 10_000)
 
 
 class FakeRows:
@@ -43,37 +49,28 @@ class FakeRows:
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[bytes, bytes]] = {
-            name: {} for name in (ACCOUNTS, VALUATIONS, SUBTOTALS, ALERTS, "watermarks")
+            name: {} for name in (ACCOUNTS, VALUATIONS, SUBTOTALS, ALERTS, "watermarks", "position-states")
         }
         self.held: list[Charge] | None = None
         self.written = 0
         self.unacked = 0
+        self.is_draining = False
         self.drained = asyncio.Event()
 
-    def get(self, table: str, partition: int, key: bytes) -> bytes | None:
+    def reader(self, partition: int) -> ReadRow:
         assert partition == 0
-        return self.tables[table].get(key)
+        return lambda table, key: self.tables[table].get(key)
 
     def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         assert partition == 0
         return iter(list(self.tables[table].items()))
 
-    def write_if_changed(
-        self, table: str, partition: int, key: bytes, standing: bytes | None, encoded_body: bytes
-    ) -> bool:
+    def put(self, partition: int, write: Write, charge: Charge = UNCHARGED) -> None:
         assert partition == 0
-        if standing is not None and standing[16:] == encoded_body:
-            return False
-        version = 0 if standing is None else decode_order(standing)[1]
-        self.tables[table][key] = join_row(1, version + 1, encoded_body)
-        self.written += table == VALUATIONS
-        return True
-
-    def write(self, table: str, partition: int, key: bytes, row: tuple[int, dict[str, Any]], charge: Charge) -> None:
-        assert partition == 0
-        self.tables[table][key] = encode_row(1, *row)
+        self.tables[write.table][write.key] = join_row(1, write.version, write.body)
+        self.written += write.table == VALUATIONS
         charge.opened()
-        if self.held is None:
+        if self.held is None or write.table != ALERTS:
             charge.acked(1)
         else:
             self.held.append(charge)
@@ -82,7 +79,9 @@ class FakeRows:
         """Everything leaves at once."""
 
     async def drain(self) -> None:
+        self.is_draining = True
         await self.drained.wait()
+        self.is_draining = False
 
     def shown(self, key: bytes) -> dict[str, Any]:
         value = self.tables[VALUATIONS].get(key)
@@ -94,45 +93,41 @@ class FakeRows:
         return [] if value is None else [one["kind"] for one in reversed(decode_row(value).body["transitions"])]
 
 
-class FakeMarkets:
-    """Marks as the test sets them."""
+class OneMarket:
+    """A board with one market, whose mark and whose clock the test sets; at first it is at 100."""
 
     def __init__(self) -> None:
-        self.on_moved: Callable[[Iterable[Market]], None] | None = None
-        self.offset = 0
-        self.is_stale = False
-        self._price = 100 * E18
-
-    def used_mark(self, deployment: str, symbol_id: int) -> UsedMark:
-        assert (deployment, symbol_id) == BTC
-        return UsedMark("binance:BTC", self._price, 1_000 + self.offset, self.offset, stale=self.is_stale)
+        self.on_moved: Callable[[Iterable[MarketId]], None] | None = None
+        self._now_ms = 1_000
+        self._marks: dict[bytes, Mark] = {}
+        self.board = InputBoard(self._marks.get)
+        self.board.put_market(BTC, [BINANCE])
+        self._tick(100 * E18)
+        self.board.choose_all(self._now_ms)
 
     def move(self, price: int) -> None:
-        self._price = price
-        self.offset += 1
-        self._moved()
+        self._now_ms += 1
+        self._tick(price)
+        self._choose()
 
     def grow_stale(self) -> None:
-        self.is_stale = True
-        self._moved()
+        self._now_ms += BINANCE.max_age_ms + 1
+        self._choose()
 
-    def _moved(self) -> None:
+    def _tick(self, price: int) -> None:
+        self._marks[BINANCE.key] = Mark(price, None, None, None, self._now_ms, self._now_ms, self._now_ms)
+
+    def _choose(self) -> None:
         assert self.on_moved is not None
-        self.on_moved([BTC])
+        self.on_moved(self.board.choose_all(self._now_ms))
 
 
-class FixedPace:
+class FixedPace(Pace):
     """A greatest age that does not depend on what was measured."""
-
-    def __init__(self, age_s: float) -> None:
-        self._age_s = age_s
-
-    def valued(self, accounts: int, worked_s: float, now_s: float, *, do_more_wait: bool) -> None:
-        """Nothing follows from it."""
 
     def age_s(self, accounts: int) -> float:
         assert accounts
-        return self._age_s
+        return self._max_age_s
 
 
 class World:
@@ -140,7 +135,10 @@ class World:
 
     def __init__(self, *, deadband_bps: int, age_s: float, accounts: dict[bytes, AccountRow]) -> None:
         settings = Settings(
-            kafka="nowhere:1", data_dir=Path("unused"), worker=WorkerSettings(flush_ms=1, deadband_bps=deadband_bps)
+            kafka="nowhere:1",
+            data_dir=Path("unused"),
+            topics=TopicSettings(partitions=PARTITIONS),
+            worker=WorkerSettings(flush_ms=1, deadband_bps=deadband_bps),
         )
         terms = Terms()
         terms.hold({0: 1})
@@ -148,18 +146,23 @@ class World:
         self.rows.tables[ACCOUNTS] = {
             key: encode_row(1, row.version, encode_account(row)) for key, row in accounts.items()
         }
-        self.markets = FakeMarkets()
+        self.markets = OneMarket()
         self.fatal: list[BaseException] = []
-        self.books = Books(settings, self.rows, terms, SystemClock())  # type: ignore[arg-type]
+        self.engines = Engines(settings, self.rows, terms, self.markets.board)
+        self.markets.on_moved = self.engines.move
         self.flush = Flush(
             settings,
-            self.rows,  # type: ignore[arg-type]
-            self.markets,  # type: ignore[arg-type]
-            self.books,
-            pace=FixedPace(age_s),  # type: ignore[arg-type]
+            self.rows,
+            self.engines,
+            pace=FixedPace(age_s),
             clock=SystemClock(),
             fatal=self.fatal.append,
         )
+
+    def has_taken_in(self, price: int) -> bool:
+        """Whether the flush has seen a price, and nothing waits for it any more."""
+        valuing = self.engines[0].valuing
+        return valuing.exposures.mark(BTC) == price / E18 and not valuing.urgent and not valuing.is_behind
 
     def shows(self, key: bytes, price: int) -> bool:
         positions = self.rows.shown(key).get("positions", [])
@@ -178,8 +181,8 @@ async def world(
     accounts = {key: account_with_one_long(allocated) for key in keys}
     made = World(deadband_bps=deadband_bps, age_s=age_s, accounts=accounts)
     made.rows.tables[ALERTS] |= alerts or {}
-    made.books.watch(watched)
-    await made.books.start(0)
+    made.engines.watch(watched)
+    await made.engines.start(0)
     await made.flush.start(0)
     try:
         await eventually(lambda: all(made.shows(key, 100 * E18) for key in keys))
@@ -194,7 +197,7 @@ ALICE, BOB = b"main:0xa", b"main:0xb"
 
 async def test_a_watched_account_is_written_at_the_next_flush_and_another_within_the_deadband_is_not() -> None:
     async with world(ALICE, BOB) as one:
-        one.books.watch({ALICE})
+        one.engines.watch({ALICE})
         one.markets.move(101 * E18)
 
         await eventually(lambda: one.shows(ALICE, 101 * E18))
@@ -203,10 +206,10 @@ async def test_a_watched_account_is_written_at_the_next_flush_and_another_within
 
 async def test_an_account_that_is_watched_from_now_on_is_written_with_what_it_missed() -> None:
     async with world(ALICE, BOB) as one:
-        one.books.watch({ALICE})
+        one.engines.watch({ALICE})
         one.markets.move(101 * E18)
         await eventually(lambda: one.shows(ALICE, 101 * E18))
-        one.books.watch({BOB})
+        one.engines.watch({BOB})
 
         await eventually(lambda: one.shows(BOB, 101 * E18))
 
@@ -219,10 +222,10 @@ async def test_after_a_takeover_an_account_that_somebody_watches_is_written_befo
 
 async def test_an_account_that_nobody_watches_any_more_moves_within_the_deadband_unwritten() -> None:
     async with world(ALICE, BOB) as one:
-        one.books.watch({ALICE, BOB})
+        one.engines.watch({ALICE, BOB})
         one.markets.move(101 * E18)
         await eventually(lambda: one.shows(ALICE, 101 * E18) and one.shows(BOB, 101 * E18))
-        one.books.unwatch({BOB})
+        one.engines.unwatch({BOB})
         one.markets.move(102 * E18)
 
         await eventually(lambda: one.shows(ALICE, 102 * E18))
@@ -267,18 +270,19 @@ async def test_a_row_whose_markets_do_not_move_is_not_written_again() -> None:
 
 async def test_a_broker_that_is_slow_makes_rows_conflate_and_not_queue() -> None:
     async with world(ALICE) as one:
-        one.books.watch({ALICE})
+        one.engines.watch({ALICE})
+        before = one.rows.written
         one.rows.unacked = 10**6
         one.markets.move(101 * E18)
-        await eventually(lambda: not one.books[0].touched.is_set() or one.rows.unacked > 0)
-        before = one.rows.written
+        await eventually(lambda: one.rows.is_draining)
         for price in range(102, 150):
             one.markets.move(price * E18)
+        assert before == one.rows.written
         one.rows.unacked = 0
         one.rows.drained.set()
 
         await eventually(lambda: one.shows(ALICE, 149 * E18))
-        assert one.rows.written <= before + 2
+        assert before + 1 == one.rows.written
 
 
 async def test_sums_follow_the_rows_that_stand() -> None:
@@ -294,9 +298,8 @@ async def test_sums_follow_the_rows_that_stand() -> None:
 
 async def test_an_account_whose_record_was_folded_is_written_at_the_next_flush() -> None:
     async with world(ALICE) as one:
-        book = one.books[0]
-        row = book.account(ALICE)
-        assert row is not None
+        encoded = decode_row(one.rows.tables[ACCOUNTS][ALICE])
+        row = decode_account(encoded.body, encoded.version)
         richer = msgspec.structs.replace(
             row,
             version=row.version + 1,
@@ -304,9 +307,8 @@ async def test_an_account_whose_record_was_folded_is_written_at_the_next_flush()
                 row.state, balances=msgspec.structs.replace(row.state.balances, allocated=5_000 * E18)
             ),
         )
-        book.put(ALICE, richer)
         one.rows.tables[ACCOUNTS][ALICE] = encode_row(1, richer.version, encode_account(richer))
-        book.written(ALICE)
+        one.engines[0].valuing.put(ALICE, richer.holding)
 
         await eventually(lambda: one.rows.shown(ALICE)["allocated"] == str(5_000 * E18))
 
@@ -317,7 +319,7 @@ NEARLY_LIQUIDATABLE = 85 * E18
 
 async def test_each_transition_is_told_once_however_often_the_account_is_valued() -> None:
     async with world(ALICE, allocated=NEARLY_LIQUIDATABLE) as one:
-        one.books.watch({ALICE})
+        one.engines.watch({ALICE})
         assert [] == one.rows.told(ALICE)
         for price in (98, 97, 96, 99, 100, 98):
             one.markets.move(price * E18)
@@ -329,12 +331,12 @@ async def test_each_transition_is_told_once_however_often_the_account_is_valued(
 async def test_no_row_shows_a_transition_before_the_broker_has_it_and_none_is_made_meanwhile() -> None:
     async with world(ALICE, BOB, allocated=NEARLY_LIQUIDATABLE) as one:
         one.rows.held = []
-        one.books.watch({ALICE})
+        one.engines.watch({ALICE})
         one.markets.move(98 * E18)
         await eventually(lambda: one.rows.told(ALICE) == one.rows.told(BOB) == ["liquidatable"])
         one.markets.move(100 * E18)
         one.markets.move(97 * E18)
-        await eventually(lambda: not one.books[0].touched.is_set())
+        await eventually(lambda: one.has_taken_in(97 * E18))
 
         assert one.shows(ALICE, 100 * E18)
         assert one.shows(BOB, 100 * E18)
@@ -360,7 +362,6 @@ async def test_a_mark_that_grows_stale_is_told_of_accounts_that_nobody_watches()
         one.markets.grow_stale()
         await eventually(lambda: one.rows.told(ALICE) == ["stale"])
         await eventually(lambda: one.rows.shown(ALICE)["stale"] == 1)
-        one.markets.is_stale = False
         one.markets.move(101 * E18)
 
         await eventually(lambda: one.rows.told(ALICE) == ["stale", "fresh"])

@@ -1,15 +1,19 @@
+"""When subtotals are gone on with and for how long; what they come to is said in tests of models.engine.totals."""
+
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from models.codec import decode_row, encode_body, encode_row, join_row
-from models.engine.tables import SUBTOTALS
+from models.codec import decode_row, encode_body, encode_row
+from models.engine.step import Write
+from models.engine.tables import SUBTOTALS, MemoryTables
+from models.engine.totals import Totals
 from streams.process.clock import SystemClock
 from streams.valuing.sums import Sums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from streams.process.clock import Clock
 
 ALICE, BOB = b"main:0xa", b"main:0xb"
 KEY = b"symbol:main:1:3"
@@ -18,41 +22,49 @@ KEY = b"symbol:main:1:3"
 class FakeRows:
     """The subtotals in a dict."""
 
-    def __init__(self, standing: dict[bytes, bytes]) -> None:
-        self.sums = standing
+    def __init__(self, former: bytes | None = None) -> None:
+        self.tables = MemoryTables()
+        self.has_left = True
+        if former is not None:
+            self.tables.put(Write(SUBTOTALS, KEY, 7, former))
 
-    def get(self, table: str, partition: int, key: bytes) -> bytes | None:
-        assert (SUBTOTALS, 3) == (table, partition)
-        return self.sums.get(key)
-
-    def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        assert (SUBTOTALS, 3) == (table, partition)
-        return iter(list(self.sums.items()))
-
-    def write_if_changed(self, table: str, partition: int, key: bytes, standing: bytes | None, body: bytes) -> bool:
-        assert (SUBTOTALS, 3) == (table, partition)
-        self.sums[key] = join_row(1, 1, body)
-        return standing is None or standing[16:] != body
+    def put(self, partition: int, write: Write) -> None:
+        assert (SUBTOTALS, 3) == (write.table, partition)
+        self.tables.put(write)
+        self.has_left = False
 
     def flush(self) -> None:
-        """Everything leaves at once."""
+        self.has_left = True
 
     def long_notional(self) -> str | None:
-        row = self.sums.get(KEY)
+        """What was written and has left."""
+        row = self.tables.read(SUBTOTALS, KEY)
+        assert self.has_left
         return None if row is None else decode_row(row).body["long_notional"]
+
+
+class TickingClock(SystemClock):
+    """A clock that goes on by a millisecond whenever it is read."""
+
+    def __init__(self) -> None:
+        self.s = 100.0
+
+    def monotonic_s(self) -> float:
+        self.s += 0.001
+        return self.s
 
 
 class Accounts:
     """Valuations as they are written one in place of another, and noted."""
 
-    def __init__(self, sums: Sums) -> None:
-        self._sums = sums
-        self._standing: dict[bytes, bytes] = {}
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals
+        self._current: dict[bytes, bytes] = {}
 
     def value(self, key: bytes, notional: int) -> None:
         body = valuation(notional)
-        self._sums.note(key, self._standing.get(key), body)
-        self._standing[key] = encode_row(1, 1, body)
+        self._totals.note(key, self._current.get(key), body)
+        self._current[key] = encode_row(1, 1, body)
 
 
 def valuation(notional: int) -> dict[str, Any]:
@@ -63,10 +75,10 @@ def valuation(notional: int) -> dict[str, Any]:
     return {"as_of_ms": 5_000, "positions": [position]}
 
 
-def made(standing: dict[bytes, bytes] | None = None) -> tuple[Sums, FakeRows, Accounts]:
-    rows = FakeRows(standing or {})
-    sums = Sums(3, rows, SystemClock())  # type: ignore[arg-type]
-    return sums, rows, Accounts(sums)
+def made(former: bytes | None = None, clock: Clock | None = None) -> tuple[Sums, FakeRows, Accounts]:
+    rows = FakeRows(former)
+    totals = Totals(3, rows.tables.read, rows.tables.keys(SUBTOTALS))
+    return Sums(3, totals, rows, clock or SystemClock()), rows, Accounts(totals)
 
 
 def write_now(sums: Sums) -> None:
@@ -74,21 +86,22 @@ def write_now(sums: Sums) -> None:
     sums.turn(math.inf)
 
 
-def test_an_account_written_many_times_is_counted_once_by_what_stands() -> None:
+def test_sums_are_written_when_they_are_due_and_not_waited_for_when_nothing_is_left() -> None:
     sums, rows, accounts = made()
     accounts.value(ALICE, 10)
     accounts.value(BOB, 5)
+    assert sums.due_s == sums.next_turn_s
     write_now(sums)
-    for notional in (11, 12, 13):
-        accounts.value(ALICE, notional)
-    assert sums.is_waiting
 
+    assert str(10 + 5) == rows.long_notional()
+    assert sums.next_turn_s is None
+    accounts.value(ALICE, 13)
+    assert sums.due_s == sums.next_turn_s
     write_now(sums)
     assert str(13 + 5) == rows.long_notional()
-    assert not sums.is_waiting
 
 
-def test_an_account_written_while_others_are_counted_is_counted_right_whether_its_turn_has_been_or_not() -> None:
+def test_a_turn_that_ends_before_the_round_leaves_it_due_and_the_next_one_goes_on() -> None:
     sums, rows, accounts = made()
     for key in (ALICE, BOB):
         accounts.value(key, 10)
@@ -105,22 +118,24 @@ def test_an_account_written_while_others_are_counted_is_counted_right_whether_it
     assert str(20 + 30) == rows.long_notional()
 
 
-def test_an_account_that_was_counted_in_a_round_and_written_again_is_counted_anew_in_the_next() -> None:
+def test_a_turn_before_the_sums_are_due_counts_and_writes_nothing() -> None:
     sums, rows, accounts = made()
     accounts.value(ALICE, 10)
+    due_s = sums.due_s
     sums.turn(math.inf)
+    assert (due_s, None) == (sums.due_s, rows.long_notional())
     accounts.value(ALICE, 20)
     accounts.value(ALICE, 40)
-    assert sums.is_waiting
+    assert due_s == sums.next_turn_s
 
     write_now(sums)
     assert "40" == rows.long_notional()
 
 
 def test_sums_that_stand_for_nothing_are_zeroed_at_the_first_turn() -> None:
-    sums, rows, _ = made({KEY: join_row(0, 7, encode_body({"positions": 4, "long_notional": "9"}))})
+    sums, rows, _ = made(encode_body({"positions": 4, "long_notional": "9"}))
 
-    assert sums.is_waiting
+    assert sums.due_s == sums.next_turn_s
     write_now(sums)
     assert "0" == rows.long_notional()
 
@@ -131,11 +146,31 @@ def test_more_accounts_than_fit_are_counted_before_the_sums_are_due_and_written_
     sums.due_s = math.inf
     for at in range(1_000):
         accounts.value(b"main:%d" % at, 1)
-    assert sums.is_due(0)
+    next_turn_s = sums.next_turn_s
+    assert next_turn_s is not None
+    assert next_turn_s <= 0
     sums.turn(math.inf)
 
-    assert not sums.is_due(0)
-    assert sums.is_waiting
+    assert math.inf == sums.next_turn_s
     assert rows.long_notional() is None
     write_now(sums)
     assert "1000" == rows.long_notional()
+
+
+def test_a_turn_takes_no_longer_than_it_may_and_rounds_no_more_than_a_twentieth_of_the_time() -> None:
+    clock = TickingClock()
+    sums, _, accounts = made(clock=clock)
+    for at in range(200):
+        accounts.value(b"main:%d" % at, 1)
+    sums.due_s = first_due_s = clock.s
+    turns, began_s = 0, clock.s
+    while first_due_s == sums.due_s:
+        began_s = clock.s
+        sums.turn(0.010)
+        turns += 1
+        # The clock is read once to begin, once at each account or sum, and once to end.
+        assert clock.s - began_s <= 0.010 + 3 * 0.001
+
+    # 200 accounts and 2 sums are counted and written at one a millisecond, 20 times as long a time passes until then.
+    assert 20 <= turns <= 25
+    assert 0.202 / 0.05 <= sums.due_s - began_s <= 0.250 / 0.05

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.valuing.pace import Pace
+from models.engine.pace import Pace
 
 
 def test_few_accounts_are_shown_at_once() -> None:
