@@ -12,34 +12,35 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-# A timer that is due within the clock's resolution runs at once: what waits for a moment that differs from now by a
-# rounding error would wait for ever on a clock that stands still.
-_LEAST_STEP_S = 1e-6
-
-
 class _JumpingSelector(selectors.SelectSelector):
-    def __init__(self) -> None:
+    def __init__(self, least_step_s: float) -> None:
         super().__init__()
+        self._least_step_s = least_step_s
         self.now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready and timeout is not None:
-            self.now_s += max(timeout, _LEAST_STEP_S)
+            self.now_s += max(timeout, self._least_step_s)
         return ready
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Time passes only while everything waits for it."""
+    """Time passes only while everything waits for it.
 
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
+    Args:
+        least_step_s: How much of it passes at the least then. What waits for a moment that differs from now by a
+            rounding error would wait for ever on a clock that stands still.
+    """
+
+    def __init__(self, least_step_s: float = 0.0) -> None:
+        self._jumping = _JumpingSelector(least_step_s)
         super().__init__(self._jumping)
 
     def time(self) -> float:
         return self._jumping.now_s
 
 
-def run_in_no_time(coroutine: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+def run_in_no_time(coroutine: Coroutine[Any, Any, T], least_step_s: float = 0.0) -> T:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(least_step_s)) as runner:
         return runner.run(coroutine)
