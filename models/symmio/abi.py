@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from eth_abi.decoding import ContextFramesBytesIO, TupleDecoder
@@ -10,6 +11,7 @@ from eth_abi.exceptions import DecodingError
 from eth_abi.registry import registry
 from eth_hash.auto import keccak
 
+from models.chain_records import RawLog
 from models.errors import BadRecord
 from models.symmio.builders import BUILDERS, expect_numbers
 from models.symmio.catalogue import ENTRIES, Entry, Treatment
@@ -18,7 +20,6 @@ from models.symmio.events import OtherEvent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.chain_records import RawLog
     from models.symmio.events import Event
 
 _WORD = 32
@@ -177,6 +178,14 @@ def decode_log(log: RawLog) -> Event:
         BadLog: Topics or data are not what the event declares, or a status, side, type, id or duration is out of
             its range.
     """
+    return _event(log.address, log.topics, log.data)
+
+
+# The router, the fold and the position states read the same log one after another, and ABI decoding takes most of the
+# time of each. A thousand events are some 2 MB, and more logs than one slice of a busy chain has.
+@lru_cache(maxsize=1_024)
+def _event(address: str, topics: tuple[str, ...], data: str) -> Event:
+    log = RawLog(address, topics, data, "", 0, 0)
     abi = abi_of(log)
     values = abi.decode(log)
     builder = BUILDERS.get(abi.name) if abi.entry.treatment is not Treatment.UNSUPPORTED else None
@@ -184,7 +193,7 @@ def decode_log(log: RawLog) -> Event:
         return OtherEvent(abi.name, values)
     try:
         expect_numbers(values)
-        return builder(values, log.address)
+        return builder(values, address)
     except ValueError as error:
         msg = f"expected the parameters of {abi.name} in their ranges: {error}; found {values}"
         raise BadLog(msg) from error
