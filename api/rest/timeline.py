@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from sortedcontainers import SortedList
 
 from api.tables.backlog import Backlog
 from models.errors import BadRow
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 _ROWS_BETWEEN_YIELDS = 20
 # Looking at an event takes some 1 µs.
 _EVENTS_BETWEEN_YIELDS = 5_000
-# A change moves at most so many neighbours, in less than 1 µs; with smaller chunks there would only be more of them.
-_CHUNK_MAX = 2_000
-
 
 Tags = tuple[int | str, ...]
 """What events are filtered by."""
@@ -52,7 +51,7 @@ class Timeline:
         self._read = read
         self._backlog = Backlog(feed, _ROWS_BETWEEN_YIELDS)
         self._events_of: dict[bytes, tuple[Event, ...]] = {}
-        self._ordered = _Ordered()
+        self._ordered: SortedList[Event] = SortedList()
 
     async def newest(
         self, start: Place, end: Place | None, is_wanted: Callable[[Event], bool], most: int
@@ -71,7 +70,8 @@ class Timeline:
         await self._backlog.catch_up(self._reread)
         found: list[Event] = []
         while True:
-            events = self._ordered.run(start, _EVENTS_BETWEEN_YIELDS)
+            first = self._ordered.bisect_left(start)
+            events = list(self._ordered.islice(first, first + _EVENTS_BETWEEN_YIELDS))
             found += chosen(events, START, end, is_wanted, most - len(found))
             is_over = len(events) < _EVENTS_BETWEEN_YIELDS or (end is not None and events[-1] >= end)
             if is_over or len(found) == most:
@@ -118,45 +118,3 @@ def chosen(
     """
     until = len(events) if end is None else bisect_left(events, end)
     return list(islice(filter(is_wanted, islice(events, bisect_left(events, start), until)), most))
-
-
-class _Ordered:
-    """A sorted list in chunks: a change moves the rest of one chunk, not the rest of the list."""
-
-    def __init__(self) -> None:
-        self._chunks: list[list[Event]] = []
-        self._lasts: list[Event] = []
-
-    def add(self, event: Event) -> None:
-        if not self._chunks:
-            self._chunks, self._lasts = [[event]], [event]
-            return
-        at = min(bisect_left(self._lasts, event), len(self._chunks) - 1)
-        chunk = self._chunks[at]
-        insort(chunk, event)
-        if len(chunk) > _CHUNK_MAX:
-            half = len(chunk) // 2
-            self._chunks[at : at + 1] = [chunk[:half], chunk[half:]]
-            self._lasts[at : at + 1] = [chunk[half - 1], chunk[-1]]
-        else:
-            self._lasts[at] = chunk[-1]
-
-    def remove(self, event: Event) -> None:
-        at = bisect_left(self._lasts, event)
-        chunk = self._chunks[at]
-        del chunk[bisect_left(chunk, event)]
-        if chunk:
-            self._lasts[at] = chunk[-1]
-        else:
-            del self._chunks[at], self._lasts[at]
-
-    def run(self, start: Place, most: int) -> list[Event]:
-        """Return up to ``most`` events from a place on."""
-        events: list[Event] = []
-        at = bisect_left(self._lasts, start)
-        while at < len(self._chunks) and len(events) < most:
-            chunk = self._chunks[at]
-            first = 0 if events else bisect_left(chunk, start)
-            events += chunk[first : first + most - len(events)]
-            at += 1
-        return events
