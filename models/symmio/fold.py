@@ -71,6 +71,16 @@ _CLOSING_STATUSES = {
 }
 _replace = msgspec.structs.replace
 
+_LiquidationEvent = (
+    LiquidatePartyA
+    | SetSymbolsPrices
+    | LiquidatePendingPositionsPartyA
+    | LiquidatePositionsPartyA
+    | FullyLiquidatedPartyA
+    | LiquidatePartyB
+    | LiquidatePositionsPartyB
+)
+
 
 def fold(state: AccountState, events: Iterable[AccountEvent], block: int) -> AccountState:
     """Fold the events of one transaction, in log order, into the account they concern.
@@ -107,7 +117,7 @@ class _Transaction:
         self._expect_no_remainder("the end of the transaction")
         return self._draft.state()
 
-    def apply(self, event: AccountEvent) -> None:  # noqa: PLR0915 - one flat branch for each event
+    def apply(self, event: AccountEvent) -> None:
         if not isinstance(event, SendQuote | CancelQuote):
             self._expect_no_remainder(type(event).__name__)
         match event:
@@ -118,42 +128,28 @@ class _Transaction:
             case SendQuote():
                 self._send_quote(event)
             case LockQuote():
-                quote = self._draft.quote(event.quote_id, "LockQuote", {QuoteStatus.PENDING})
-                self._draft.put(quote, status=QuoteStatus.LOCKED, party_b=event.party_b)
-                self._draft.add_pending_party_b(event.party_b, quote.locked)
+                self._lock(event)
             case UnlockQuote():
-                quote = self._draft.quote(event.quote_id, "UnlockQuote", {QuoteStatus.LOCKED})
-                self._draft.take_pending_party_b(quote)
-                self._draft.put(quote, status=QuoteStatus.PENDING, party_b=NOBODY)
+                self._unlock(event)
             case RequestToCancelQuote():
                 self._request_to_cancel(event)
             case CancelQuote():
                 self._cancel(event)
             case ExpireQuoteOpen():
-                self._end_pending(
-                    self._draft.quote(event.quote_id, "ExpireQuoteOpen", PENDING_STATUSES), QuoteStatus.EXPIRED
-                )
+                quote = self._draft.quote(event.quote_id, "ExpireQuoteOpen", PENDING_STATUSES)
+                self._end_pending(quote, QuoteStatus.EXPIRED)
             case ExpireQuoteClose():
                 self._reopen(self._draft.quote(event.quote_id, "ExpireQuoteClose", _CLOSING_STATUSES[Closing.FILL]))
             case OpenPosition():
                 self._open(event)
             case RequestToClosePosition():
-                self._draft.put(
-                    self._draft.quote(event.quote_id, "RequestToClosePosition", {QuoteStatus.OPENED}),
-                    status=QuoteStatus.CLOSE_PENDING,
-                    requested_close_price=event.close_price,
-                    quantity_to_close=event.quantity_to_close,
-                    order_type=event.order_type,
-                    deadline_s=event.deadline_s,
-                )
+                self._request_to_close(event)
             case RequestToCancelCloseRequest():
                 quote = self._draft.quote(event.quote_id, "RequestToCancelCloseRequest", {QuoteStatus.CLOSE_PENDING})
                 self._draft.put(quote, status=QuoteStatus.CANCEL_CLOSE_PENDING)
             case CancelCloseRequest():
-                quote = self._draft.quote(
-                    event.quote_id, "AcceptCancelCloseRequest", {QuoteStatus.CANCEL_CLOSE_PENDING}
-                )
-                self._reopen(quote)
+                statuses = {QuoteStatus.CANCEL_CLOSE_PENDING}
+                self._reopen(self._draft.quote(event.quote_id, "AcceptCancelCloseRequest", statuses))
             case ClosePosition():
                 self._close(event)
             case ChargeFundingRate():
@@ -161,6 +157,26 @@ class _Transaction:
             case SettleUpnl():
                 for quote_id, price in event.prices:
                     self._draft.put(self._draft.quote(quote_id, "SettleUpnl", OPEN_STATUSES), opened_price=price)
+            case (
+                LiquidatePartyA()
+                | SetSymbolsPrices()
+                | LiquidatePendingPositionsPartyA()
+                | LiquidatePositionsPartyA()
+                | FullyLiquidatedPartyA()
+                | LiquidatePartyB()
+                | LiquidatePositionsPartyB()
+            ):
+                self._liquidate(event)
+            case AddAccount():
+                self._draft.named = (event.owner, event.multi_account, event.name[:NAME_CHARACTERS_MAX])
+            case EditAccountName():
+                owner, multi_account, _ = self._draft.named
+                self._draft.named = (owner, multi_account, event.name[:NAME_CHARACTERS_MAX])
+            case _:
+                assert_never(event)
+
+    def _liquidate(self, event: _LiquidationEvent) -> None:
+        match event:
             case LiquidatePartyA():
                 self._liquidate_party_a(event)
             case SetSymbolsPrices():
@@ -175,11 +191,6 @@ class _Transaction:
                 self._liquidate_party_b(event)
             case LiquidatePositionsPartyB():
                 self._liquidate_positions_party_b(event)
-            case AddAccount():
-                self._draft.named = (event.owner, event.multi_account, event.name[:NAME_CHARACTERS_MAX])
-            case EditAccountName():
-                owner, multi_account, _ = self._draft.named
-                self._draft.named = (owner, multi_account, event.name[:NAME_CHARACTERS_MAX])
             case _:
                 assert_never(event)
 
@@ -260,6 +271,16 @@ class _Transaction:
         )
         self._draft.balances = _replace(self._draft.balances, pending=self._draft.balances.pending.plus(event.locked))
 
+    def _lock(self, event: LockQuote) -> None:
+        quote = self._draft.quote(event.quote_id, "LockQuote", {QuoteStatus.PENDING})
+        self._draft.put(quote, status=QuoteStatus.LOCKED, party_b=event.party_b)
+        self._draft.add_pending_party_b(event.party_b, quote.locked)
+
+    def _unlock(self, event: UnlockQuote) -> None:
+        quote = self._draft.quote(event.quote_id, "UnlockQuote", {QuoteStatus.LOCKED})
+        self._draft.take_pending_party_b(quote)
+        self._draft.put(quote, status=QuoteStatus.PENDING, party_b=NOBODY)
+
     def _request_to_cancel(self, event: RequestToCancelQuote) -> None:
         match event.status:
             case QuoteStatus.CANCEL_PENDING:
@@ -323,6 +344,16 @@ class _Transaction:
         self._draft.balances = _replace(self._draft.balances, locked=self._draft.balances.locked.plus(locked))
         bucket = self._draft.bucket(quote.party_b)
         self._draft.buckets[quote.party_b] = _replace(bucket, locked=bucket.locked.plus(locked))
+
+    def _request_to_close(self, event: RequestToClosePosition) -> None:
+        self._draft.put(
+            self._draft.quote(event.quote_id, "RequestToClosePosition", {QuoteStatus.OPENED}),
+            status=QuoteStatus.CLOSE_PENDING,
+            requested_close_price=event.close_price,
+            quantity_to_close=event.quantity_to_close,
+            order_type=event.order_type,
+            deadline_s=event.deadline_s,
+        )
 
     def _close(self, event: ClosePosition) -> None:
         """Close a part or all of a position (LibQuote.sol:171-247)."""

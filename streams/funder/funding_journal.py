@@ -20,7 +20,7 @@ from streams.funder.funding_records import Record, decode_record, encode_record,
 from streams.kafka.topics import FUNDING, topic_name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -53,25 +53,30 @@ async def read_journal(settings: Settings, deployment: str, clock: Clock) -> Asy
         partitions = [TopicPartition(topic, number) for number in range(settings.topics.partitions)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        begins = await consumer.offsets_for_times(dict.fromkeys(partitions, max(0, clock.now_ms() - _LOOK_BACK_MS)))
-        left = set()
-        for tp in partitions:
-            begin = begins[tp]
-            if begin is not None and begin.offset < ends[tp]:
-                consumer.seek(tp, begin.offset)
-                left.add(tp)
-            else:
-                consumer.seek(tp, ends[tp])
+        left = await _seek(consumer, ends, max(0, clock.now_ms() - _LOOK_BACK_MS))
         while left:
             fetched = await consumer.getmany(timeout_ms=200)
-            for records in fetched.values():
-                for record in records:
-                    if split_key(record.key)[0] == deployment:
-                        yield decode_record(record.value)
+            values = [one.value for some in fetched.values() for one in some if split_key(one.key)[0] == deployment]
+            for value in values:
+                yield decode_record(value)
             # By position: what was aborted, and the marks of transactions, are offsets without a record.
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
         await consumer.stop()
+
+
+async def _seek(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], since_ms: int) -> set[TopicPartition]:
+    """Begin each partition at its first record since ``since_ms``; return the partitions that have one."""
+    begins = await consumer.offsets_for_times(dict.fromkeys(ends, since_ms))
+    found = set()
+    for tp, end in ends.items():
+        begin = begins[tp]
+        if begin is not None and begin.offset < end:
+            consumer.seek(tp, begin.offset)
+            found.add(tp)
+        else:
+            consumer.seek(tp, end)
+    return found
 
 
 class Journal:
