@@ -32,7 +32,13 @@ class Row(NamedTuple):
 
 
 def encode_row(term: int, version: int, body: Mapping[str, Any]) -> bytes:
-    """Encode a row; ``body`` holds only what orjson takes (no int beyond 64 bits)."""
+    """Encode a row.
+
+    Args:
+        term: The owner's term, 0 to 2^64 - 1.
+        version: The row's version, 0 to 2^64 - 1.
+        body: The row's JSON object; it holds only what orjson takes, so no int beyond 64 bits.
+    """
     return join_row(term, version, encode_body(body))
 
 
@@ -42,7 +48,13 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
 
 
 def join_row(term: int, version: int, encoded_body: bytes) -> bytes:
-    """The row of a body that is encoded already."""
+    """Put the term and the version before a body that is encoded already.
+
+    Args:
+        term: The owner's term, 0 to 2^64 - 1.
+        version: The row's version, 0 to 2^64 - 1.
+        encoded_body: What ``encode_body`` returned.
+    """
     return _HEAD.pack(term, version) + encoded_body
 
 

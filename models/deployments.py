@@ -61,11 +61,23 @@ class DeploymentState:
         return self if self.begun_at is not None else replace(self, begun_at=offset)
 
     def watermark(self, head: int, head_time_s: int, final: int) -> DeploymentState:
-        """The chain is known up to ``head``; ``final`` never falls."""
+        """Take in how far the chain is known.
+
+        Args:
+            head: The highest block whose logs are all routed.
+            head_time_s: That block's time, Unix s.
+            final: Nothing at or below this block is rolled back. A lower one than is known changes nothing.
+        """
         return replace(self, head=head, head_time_s=head_time_s, final=max(final, self.final))
 
     def unsupported(self, since: Position, block: int, reason: str) -> DeploymentState:
-        """A gap begins, unless one is open or this one is known."""
+        """Begin a gap, unless one is open or this one is known.
+
+        Args:
+            since: Log offset of the transaction whose logs were not supported.
+            block: The block of that transaction.
+            reason: What was found there, in words.
+        """
         if self.open_gap is not None or any(gap.since == since for gap in self.gaps):
             return self
         return replace(self, gaps=(*self.gaps, Gap(since, block, reason)))

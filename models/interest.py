@@ -79,10 +79,15 @@ class Watches:
         self._ended: set[bytes] = set()
 
     def apply(self, account: bytes, watch: Watch, now_ms: int) -> bool:
-        """Take a replica's word about an account in.
+        """Apply one record.
+
+        Args:
+            account: The account's key.
+            watch: What the replica says of it.
+            now_ms: The time now, in Unix ms.
 
         Returns:
-            False where it was dropped, because ``WATCHES_MAX`` others hold.
+            False where the watch was dropped, because there are ``WATCHES_MAX`` others.
         """
         key = account, watch.replica
         # A clock that is fast must not hold an account for longer than one that is right.

@@ -59,7 +59,16 @@ class Places:
         self._signed[place] = signed
 
     def add(self, holders: Holders, row: int, signed: float) -> int:
-        """Give a holder a place."""
+        """Give one more holder of a market a place.
+
+        Args:
+            holders: The market's holders.
+            row: The account's row in the book, 0 or more.
+            signed: The account's amount in whole units, negative where it is short.
+
+        Returns:
+            The place, which is an index into the columns.
+        """
         page, at = divmod(holders.count, _PAGE_PLACES)
         if not at:
             holders.pages.append(self._take_page())

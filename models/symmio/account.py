@@ -225,7 +225,12 @@ def settle(row: AccountRow, final: int, position: Position) -> tuple[AccountRow,
 
 
 def doubt(row: AccountRow | None, position: Position, cause: str) -> AccountRow:
-    """Freeze an account whose state can no longer be relied on, for ``cause``, as of the record at ``position``.
+    """Freeze an account whose state can no longer be relied on.
+
+    Args:
+        row: The account's row, None where it has none yet.
+        position: Log offset of the record that made the account suspect.
+        cause: Why, in words; at most ``CAUSE_CHARACTERS_MAX`` characters of it are kept.
 
     Returns:
         A suspect row; ``row`` itself where the record was applied before.

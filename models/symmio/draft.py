@@ -52,10 +52,15 @@ class Draft:
         )
 
     def quote(self, quote_id: int, action: str, statuses: Iterable[QuoteStatus]) -> Quote:
-        """A quote that is expected to have one of ``statuses``.
+        """Find a quote that has to have one of ``statuses``.
+
+        Args:
+            quote_id: The quote.
+            action: The event that names the quote; the error message says so.
+            statuses: The statuses that the event allows.
 
         Raises:
-            BadFold: It has another, or is not known; ``action`` names what found that out.
+            BadFold: The quote has another status, or is not known.
         """
         quote = self.quotes.get(quote_id)
         if quote is None or quote.status not in statuses:

@@ -69,7 +69,13 @@ def next_epoch_ms(now_ms: int, epoch_s: int) -> int:
 
 
 def funding_view(rates: FundingRates, *, epoch_s: int, now_ms: int) -> dict[str, Any]:
-    """A market's entry in ``get_funding_info`` and ``funding-rate-ws``."""
+    """Make a market's entry in ``get_funding_info`` and ``funding-rate-ws``.
+
+    Args:
+        rates: The rates of the next epoch.
+        epoch_s: The market's funding epoch in s, positive.
+        now_ms: The time now, in Unix ms.
+    """
     return {
         "next_funding_time": next_epoch_ms(now_ms, epoch_s),
         "next_funding_rate_short": rate_text(rates.short_e18),

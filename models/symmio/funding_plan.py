@@ -64,9 +64,16 @@ def paid_epoch(now_s: int, epoch_s: int, window_s: int) -> int | None:
 
 
 def window_of(pays_s: int, epoch_s: int, window_s: int, when: When) -> Window:
-    """When we charge the epoch that begins at ``pays_s``.
+    """Find the window in which we charge the epoch that begins at ``pays_s``.
 
-    Where windows are so long that they meet, a charge pays the earlier epoch for as long as it may.
+    Where windows are so long that they overlap, the contract takes a charge for the earlier epoch as long as it can:
+    ours begins after that.
+
+    Args:
+        pays_s: When the epoch begins, Unix s.
+        epoch_s: The market's funding epoch in s, positive.
+        window_s: The market's window in s, 0 or more.
+        when: On which side of the epoch's beginning we charge.
     """
     if when is When.AFTER:
         return Window(epoch_s, pays_s, pays_s, pays_s + min(window_s, epoch_s - 1))
@@ -74,14 +81,28 @@ def window_of(pays_s: int, epoch_s: int, window_s: int, when: When) -> Window:
 
 
 def window_at(now_s: int, epoch_s: int, window_s: int, when: When) -> Window | None:
-    """The window in which a block of time ``now_s`` is, None where it is in none."""
+    """Find the window that is open, None where none is.
+
+    Args:
+        now_s: Time of the block, Unix s.
+        epoch_s: The market's funding epoch in s, positive.
+        window_s: The market's window in s, 0 or more.
+        when: On which side of an epoch's beginning we charge.
+    """
     latest_s = now_s // epoch_s * epoch_s
     window = window_of(latest_s if when is When.AFTER else latest_s + epoch_s, epoch_s, window_s, when)
     return window if window.is_open(now_s) else None
 
 
 def next_window(now_s: int, epoch_s: int, window_s: int, when: When) -> Window:
-    """The window that is open, or else the next one to open."""
+    """Find the window that is open, or else the next one to open.
+
+    Args:
+        now_s: Time of the block, Unix s.
+        epoch_s: The market's funding epoch in s, positive.
+        window_s: The market's window in s, 0 or more.
+        when: On which side of an epoch's beginning we charge.
+    """
     latest_s = now_s // epoch_s * epoch_s
     for pays_s in (latest_s, latest_s + epoch_s):
         window = window_of(pays_s, epoch_s, window_s, when)
@@ -91,7 +112,15 @@ def next_window(now_s: int, epoch_s: int, window_s: int, when: When) -> Window:
 
 
 def missed_windows(last_pays_s: int, now_s: int, epoch_s: int, window_s: int, when: When) -> list[Window]:
-    """The windows of one epoch duration after that of ``last_pays_s`` that have closed by ``now_s``, oldest first."""
+    """List the windows that have opened and closed since the last one that was charged, oldest first.
+
+    Args:
+        last_pays_s: When the epoch that was charged last begins, Unix s.
+        now_s: Time of the newest block, Unix s.
+        epoch_s: The funding epoch in s, positive.
+        window_s: The window in s, 0 or more.
+        when: On which side of an epoch's beginning we charge.
+    """
     windows = []
     pays_s = last_pays_s + epoch_s
     while (window := window_of(pays_s, epoch_s, window_s, when)).closes_s < now_s:
@@ -150,7 +179,13 @@ def contract_rate(rate_e18: int, *, mark_e18: int, opened_e18: int, charge_on: C
 
 
 def charge_of(quote: ChainQuote, terms: Terms, charge_on: ChargeOn) -> Charge:
-    """What to charge a quote, whose opened price is positive."""
+    """Find what to charge a quote.
+
+    Args:
+        quote: The quote; its opened price is positive.
+        terms: Its market's mark and rates for the epoch.
+        charge_on: The price that the rates are taken of.
+    """
     rate_e18 = terms.rates.long_e18 if quote.position_type is PositionType.LONG else terms.rates.short_e18
     wanted = contract_rate(rate_e18, mark_e18=terms.mark_e18, opened_e18=quote.opened_price, charge_on=charge_on)
     most = quote.max_funding_rate
@@ -168,7 +203,14 @@ class Standing(StrEnum):
 
 
 def standing_of(quote: ChainQuote, *, party_a: str, party_b: str, pays_s: int) -> Standing:
-    """Whether the contract lets a quote be charged for the epoch that begins at ``pays_s``."""
+    """Find out whether the contract lets a quote be charged for an epoch.
+
+    Args:
+        quote: The quote as the contract has it.
+        party_a: Address of the account that is charged.
+        party_b: Address of the party that charges.
+        pays_s: When the epoch begins, Unix s.
+    """
     if quote.party_a != party_a or quote.party_b != party_b:
         return Standing.NOT_OURS
     if quote.status not in OPEN_STATUSES:

@@ -45,7 +45,16 @@ class Difference(NamedTuple):
 
 
 def differences(account: str, ours: AccountState, node: AccountState) -> list[Difference]:
-    """Compare balances, buckets with every party B, and every live quote; return what differs, by name."""
+    """Compare balances, buckets with every party B, and every live quote.
+
+    Args:
+        account: The account's address.
+        ours: The state in our row.
+        node: The state that the contract's views answered.
+
+    Returns:
+        What differs, value by value.
+    """
     found: list[Difference] = []
 
     def compare(name: str, our: object, nodes: object) -> None:

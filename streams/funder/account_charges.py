@@ -103,10 +103,14 @@ class AccountCharges:
 
     Args:
         party_a: The account.
-        progress: By epoch, what is done already; it is carried on.
-        charge_on: What rates are taken of.
-        batch: Quotes in a transaction.
-        valid_s: How long the contract takes a signature for.
+        progress: What is done already, by epoch; it is brought up to date.
+        route: How a call gets to the Diamond.
+        chain: The node.
+        muon: Signs the uPnL of both parties.
+        sender: Sends the transactions.
+        charge_on: The price that rates are taken of.
+        batch: How many quotes go into a transaction at most.
+        valid_s: For how long the contract takes a signature, in s.
     """
 
     def __init__(

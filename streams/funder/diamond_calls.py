@@ -56,12 +56,24 @@ class PairSignature(NamedTuple):
 
 
 def call_data(name: str, kinds: Sequence[str], values: Sequence[object]) -> bytes:
-    """Encode a call of the function ``name``."""
+    """Encode a call of a function.
+
+    Args:
+        name: The function's name.
+        kinds: The ABI types of its parameters.
+        values: Its arguments, one for each type.
+    """
     return keccak(f"{name}({','.join(kinds)})".encode())[:4] + encode(kinds, values)
 
 
 def charge_data(party_a: str, charges: Sequence[Charge], signature: PairSignature) -> bytes:
-    """Encode ``chargeFundingRate``."""
+    """Encode a call of ``chargeFundingRate``.
+
+    Args:
+        party_a: Address of the account that is charged.
+        charges: What its quotes are charged.
+        signature: Muon's signature of both parties' uPnL.
+    """
     ids, rates = [charge.quote_id for charge in charges], [charge.rate_e18 for charge in charges]
     return call_data("chargeFundingRate", _CHARGE, (party_a, ids, rates, signature.cells))
 

@@ -166,7 +166,12 @@ class Planned(NamedTuple):
 
 
 async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
-    """What would be charged in the windows that are open, or open next, as of now; nothing is sent or written.
+    """Find what would be charged in the windows that are open, or open next; send and write nothing.
+
+    Args:
+        settings: The configuration.
+        name: The deployment.
+        clock: Tells which marks are stale.
 
     Raises:
         BadSettings: What is needed is not configured.

@@ -36,7 +36,12 @@ class Fenced(TidemarkError):
 
 
 async def read_journal(settings: Settings, deployment: str, clock: Clock) -> AsyncIterator[Record]:
-    """A deployment's records of the last days, oldest first within a key.
+    """Read a deployment's records of the last days, oldest first within a key.
+
+    Args:
+        settings: Names the topic and the broker.
+        deployment: Its name.
+        clock: Tells how far back to read.
 
     Raises:
         BadRecord: One cannot be read.

@@ -138,7 +138,14 @@ class Sender:
                 flight.done.set_result(State(record.state))
 
     async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
-        """Send a call and wait for what becomes of it; that may take for ever, while the node is down."""
+        """Send a call and wait for what becomes of it; that takes for ever while the node is down.
+
+        Args:
+            to: Address of the contract that is called.
+            data: The encoded call.
+            gas: The transaction's gas limit.
+            purpose: What the transaction is for, and until when it is of use.
+        """
         fees = fees_of(*await self._chain.fees())
         nonce = self._next
         self._next += 1

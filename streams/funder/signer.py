@@ -67,7 +67,15 @@ class Signer:
         self._chain_id = chain_id
 
     def sign(self, *, nonce: int, to: str, data: bytes, gas: int, fees: Fees) -> Signed:
-        """Sign a call."""
+        """Sign a call.
+
+        Args:
+            nonce: The transaction's nonce, 0 or more.
+            to: Address of the contract that is called.
+            data: The encoded call.
+            gas: The gas limit.
+            fees: What a unit of gas may cost.
+        """
         return self._sign(
             {
                 "type": 2,
@@ -100,6 +108,11 @@ class Signer:
 
 def load_signer(deployment: str, settings: FundingSettings, chain_id: int) -> Signer:
     """Read the key that the settings name.
+
+    Args:
+        deployment: The deployment's name, for messages.
+        settings: Hold the key, or name its file.
+        chain_id: The chain for which the key signs.
 
     Raises:
         BadSettings: There is none, or it is no key; the message does not hold it.

@@ -84,7 +84,15 @@ class FetchSession:
 
 
 class SessionFetch(FetchRequest):  # type: ignore[misc]
-    """A fetch of what a session remembers, with changes to it."""
+    """A fetch of what the broker remembers of a session, with what has changed.
+
+    Args:
+        whole: The request as it would be without a session.
+        session: The session's id and the epoch of this request.
+        changed: By topic, the partitions that the broker does not know or knows with another offset: number, next
+            offset, greatest size of the answer in bytes.
+        forgotten: By topic, the partitions that are no longer fetched.
+    """
 
     def __init__(
         self,

@@ -19,6 +19,11 @@ def partition_of(key: bytes, partitions: int) -> int:
 def expect_in_place(key: bytes, partition: int, partitions: int) -> None:
     """Refuse a record that its producer did not put where its key belongs.
 
+    Args:
+        key: The record's key.
+        partition: The partition that the record was found in.
+        partitions: How many partitions the topic has.
+
     Raises:
         BadRecord: It is in another partition than murmur2 says.
     """

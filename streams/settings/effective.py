@@ -61,7 +61,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order of precedence: arguments, environment, file."""
+        """Put the sources of settings in their order of precedence: arguments, environment, file.
+
+        Args:
+            settings_cls: The class of the settings.
+            init_settings: Arguments of the constructor.
+            env_settings: Variables of the environment.
+            dotenv_settings: Not used.
+            file_secret_settings: Not used.
+        """
         path = os.environ.get(CONFIG_VARIABLE)
         file = (TomlConfigSettingsSource(settings_cls, Path(path)),) if path else ()
         return (init_settings, env_settings, *file)

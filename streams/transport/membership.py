@@ -34,7 +34,13 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     17 ms from a tick to the frame that shows it. A worker whose loop is stuck sends no heartbeats either, so that its
     partitions go to others when its session is over, instead of standing still for good.
 
-    ``generation`` is that of the assignment that is worked on.
+    Args:
+        consumer: Faust's consumer.
+        loop: The worker's loop.
+        **kwargs: What else Faust hands to the consumer's thread.
+
+    Attributes:
+        generation: The generation in which the partitions that are worked on were assigned; -1 before the first.
     """
 
     generation = -1
@@ -55,7 +61,13 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         await self._thread_running
 
     async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """Call it: it is in the same loop."""
+        """Call a function of aiokafka's consumer, which runs in this loop.
+
+        Args:
+            fun: The function.
+            *args: Its arguments.
+            **kwargs: Its keyword arguments.
+        """
         return await maybe_async(fun(*args, **kwargs))
 
     async def on_thread_started(self) -> None:

@@ -39,6 +39,12 @@ class Ownership:
     A claim is a record in the partition of the ``ownership`` topic; its offset is the term under which this worker
     writes there. Terms are unique and only rise, so whatever a paused owner writes when it wakes is below the rows of
     the owner that came after it.
+
+    Args:
+        settings: Name the topic and this worker.
+        terms: The terms under which this worker writes; set and cleared here.
+        rows: The rows of this worker.
+        writers: What writes rows of an owned partition outside slices; started and stopped in this order.
     """
 
     def __init__(self, settings: Settings, terms: Terms, rows: Rows, writers: Sequence[Writer]) -> None:

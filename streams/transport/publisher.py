@@ -64,6 +64,11 @@ class Receipt:
 def check_size(topic: str, key: bytes, value: bytes) -> None:
     """Refuse a record that the broker would refuse.
 
+    Args:
+        topic: The topic's full name, for the message.
+        key: The record's key.
+        value: The record's value.
+
     Raises:
         RecordTooLarge: It is over ``MAX_RECORD_BYTES``.
     """
@@ -117,6 +122,13 @@ class Publisher:
 
     def append(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
         """Add a record; it leaves with the next ``flush``.
+
+        Args:
+            topic: The topic's full name.
+            partition: The partition that the key belongs to.
+            key: The record's key.
+            value: The record's value.
+            charge: What is not complete before the record is acknowledged.
 
         Raises:
             RecordTooLarge: The broker would refuse it.

@@ -40,8 +40,21 @@ class Slice:
     """Records of one partition, in offset order.
 
     The agent calls ``begin`` first and leaves the slice alone where that says False; it calls ``done`` after the last
-    row and output. ``last_offset`` is that of the last record, ``size`` about what it takes in memory, in bytes.
-    ``follows`` is the offset up to, and without, which the partition was handed out before.
+    row and output.
+
+    Args:
+        records: At least one record, in offset order.
+        tp: The topic and partition that they are of.
+        keeper: Who is told of the slice's progress.
+        follows: The offset up to which, exclusive, the partition was handed out before.
+
+    Attributes:
+        first_offset: Offset of the first record.
+        last_offset: Offset of the last record.
+        size: About what the slice takes in memory, in bytes.
+        begun: Whether an agent has begun it.
+        closed: Whether its agent is done with it.
+        pending: How many of its rows and outputs are not acknowledged.
     """
 
     def __init__(self, records: Sequence[Record[bytes | None]], tp: TP, keeper: SliceKeeper, follows: int) -> None:
@@ -108,9 +121,21 @@ class SliceSchema(faust.Schema):  # type: ignore[misc]
     """Hands a slice through as an event's value; nothing is decoded by Faust."""
 
     def loads_key(self, app: Any, message: Any, **kwargs: Any) -> None:
-        """A slice has no key."""
+        """Does nothing: a slice has no key.
+
+        Args:
+            app: Faust's app.
+            message: The event's message.
+            **kwargs: What else Faust passes.
+        """
 
     def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Any:
-        """The slice itself."""
+        """Hand the slice through.
+
+        Args:
+            app: Faust's app.
+            message: The event's message, whose value is the slice.
+            **kwargs: What else Faust passes.
+        """
         del app, kwargs
         return message.value

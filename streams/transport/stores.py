@@ -73,7 +73,13 @@ class RowStore(base.Store):  # type: ignore[misc]
         self._overwritten: dict[int, frozenset[bytes]] = {}
 
     def put(self, partition: int, key: bytes, row: bytes) -> None:
-        """Write a row."""
+        """Write a row; it is not durable before its changelog batch is acknowledged.
+
+        Args:
+            partition: The partition that the key belongs to.
+            key: The row's key.
+            row: The row, as ``models.codec`` encodes it.
+        """
         self._unacked[partition][key] = row
 
     def get(self, partition: int, key: bytes) -> bytes | None:
@@ -82,7 +88,13 @@ class RowStore(base.Store):  # type: ignore[misc]
         return self._read(partition, key) if row is None else row
 
     def acknowledged(self, partition: int, rows: Sequence[tuple[bytes, bytes]], first_offset: int) -> None:
-        """Make rows durable: the changelog holds them, one after the other from ``first_offset`` on."""
+        """Make rows durable once the changelog holds them.
+
+        Args:
+            partition: The partition.
+            rows: Keys and rows of one acknowledged batch, in the changelog's order.
+            first_offset: Offset of the first one; the others follow without a gap.
+        """
         held = self.restored_to(partition)
         last_offset = first_offset + len(rows) - 1
         if held is None or last_offset <= held:
@@ -144,7 +156,16 @@ class RowStore(base.Store):  # type: ignore[misc]
         """Faust's ``reset`` command."""
 
     def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> None:
-        """Faust's recovery, which ours replaces."""
+        """Refuse Faust's way of recovery, which ``SliceRecovery`` replaces.
+
+        Args:
+            batch: Events of a changelog.
+            to_key: Decodes a key.
+            to_value: Decodes a value.
+
+        Raises:
+            UnsupportedOperation: Always.
+        """
         del batch, to_key, to_value
         raise UnsupportedOperation(_REPLACED)
 

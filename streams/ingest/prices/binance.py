@@ -86,8 +86,12 @@ _text = msgspec.json.Decoder(str)
 def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
     """Read a websocket frame: an array of updates, one update, or either inside a combined stream's envelope.
 
-    Marks get the source ``source``, best bids and asks ``source-book``. Fields nobody knows are passed over, and so
-    are events of other kinds and the answers to subscriptions.
+    Fields that are not known are passed over, and so are events of other kinds and the answers to subscriptions.
+
+    Args:
+        frame: The frame as it was sent.
+        source: The source's name; marks carry it, best bids and asks carry it with ``-book`` at its end.
+        received_ms: When the frame came, in Unix ms.
 
     Raises:
         BadFrame: The frame is no JSON, or its beginning is of no known shape.
@@ -106,6 +110,11 @@ def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
 
 def read_premium_index(body: bytes, source: str, received_ms: int) -> Frame:
     """Read the answer of ``/fapi/v1/premiumIndex``, an array with every symbol's mark.
+
+    Args:
+        body: The answer as it was sent.
+        source: The source's name.
+        received_ms: When the answer came, in Unix ms.
 
     Raises:
         BadFrame: The answer is no array in JSON.

@@ -78,6 +78,11 @@ _funding_info = msgspec.json.Decoder(_FundingInfo)
 def read_exchange_info(body: bytes, source: str, received_ms: int) -> Facts:
     """Read the answer of ``/fapi/v1/exchangeInfo``.
 
+    Args:
+        body: The answer as it was sent.
+        source: The source's name.
+        received_ms: When the answer came, in Unix ms.
+
     Raises:
         BadFrame: The answer is no JSON object with symbols.
     """
@@ -111,6 +116,11 @@ def read_exchange_info(body: bytes, source: str, received_ms: int) -> Facts:
 def read_tickers(body: bytes, source: str, received_ms: int) -> Facts:
     """Read the answer of ``/fapi/v1/ticker/24hr``, an array with every symbol.
 
+    Args:
+        body: The answer as it was sent.
+        source: The source's name.
+        received_ms: When the answer came, in Unix ms.
+
     Raises:
         BadFrame: The answer is no array in JSON.
     """
@@ -125,10 +135,10 @@ def read_funding_info(body: bytes, source: str, received_ms: int, symbols: Colle
     """Read the answer of ``/fapi/v1/fundingInfo``, an array with the symbols that differ from the default.
 
     Args:
-        body: The answer.
-        source: What the venue is called.
-        received_ms: When it came.
-        symbols: Every symbol there is, as far as it is known: what the answer does not list has the default terms.
+        body: The answer as it was sent.
+        source: The source's name.
+        received_ms: When the answer came, in Unix ms.
+        symbols: Every symbol that is known; one that the answer does not list has the default terms.
 
     Raises:
         BadFrame: The answer is no array in JSON.

@@ -63,7 +63,13 @@ class PriceSink:
             await self._write(self._books.due(self._clock.now_ms()))
 
     async def refuse(self, value: bytes, error: TidemarkError, value_bytes: int | None = None) -> None:
-        """Put what cannot be read on dead-letters; ``value_bytes`` is its full length where ``value`` is not all."""
+        """Put what cannot be read on ``dead-letters``.
+
+        Args:
+            value: What was sent, or its beginning.
+            error: Why it cannot be read.
+            value_bytes: The full length in bytes where ``value`` is only the beginning.
+        """
         letter = dead_letter(self.source, value, error, at_ms=self._clock.now_ms(), value_bytes=value_bytes)
         await self._outlet.put(self._letters_topic, self.source.encode(), encode_dead_letter(letter))
 

@@ -36,7 +36,12 @@ _BOOK_SILENCE = 12
 
 
 async def run(settings: Settings, name: str, clock: Clock) -> None:
-    """Write the source ``name``'s prices to Kafka until cancelled.
+    """Write the prices of one source to Kafka until cancelled.
+
+    Args:
+        settings: The configuration.
+        name: The source's name.
+        clock: Tells when a frame or an answer was received.
 
     Raises:
         BadSettings: The source or Kafka is not configured.

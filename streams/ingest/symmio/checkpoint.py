@@ -37,7 +37,14 @@ class NotFinal(TidemarkError):
 async def join(node: Node, journal: Journal, settings: DeploymentSettings, block: int, final: int) -> None:
     """Write the state of every account after ``block`` to the topic, and go on from there.
 
-    Blocks above ``block`` that the topic already holds are rolled back first, and follow again.
+    Blocks above ``block`` that the topic already holds are rolled back first; they are written again later.
+
+    Args:
+        node: Where the chain is read.
+        journal: Where the records go.
+        settings: The deployment's.
+        block: Number of the block to join at.
+        final: Number of the newest final block.
 
     Raises:
         NotFinal: ``block`` is above ``final``.

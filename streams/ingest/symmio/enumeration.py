@@ -55,6 +55,12 @@ async def take_census(node: Node, views: ContractViews, settings: DeploymentSett
     from where on logs can be searched, all that were ever created or allocated to. Without ``start_block`` an account
     that never quoted, of an owner who never did, is not found: it is suspect from its first event until audit repairs
     it.
+
+    Args:
+        node: Where the chain is read.
+        views: The contracts at that block.
+        settings: The deployment's.
+        block: Number of the block.
     """
     accounts, party_bs = await _quoting(node, views)
     if settings.start_block is not None:
@@ -71,7 +77,17 @@ async def take_census(node: Node, views: ContractViews, settings: DeploymentSett
 async def find_owners(
     node: Node, views: ContractViews, settings: DeploymentSettings, accounts: Sequence[str]
 ) -> dict[str, Owner]:
-    """Return who owns each of ``accounts``, and the other sub-accounts of these owners, by the MultiAccounts' views."""
+    """Ask the MultiAccounts who owns each account, and which other sub-accounts these owners have.
+
+    Args:
+        node: Where the chain is read.
+        views: The contracts at one block.
+        settings: The deployment's; they name the MultiAccounts.
+        accounts: Addresses of accounts.
+
+    Returns:
+        The owner of each account that a MultiAccount made, by the account's address.
+    """
     found: dict[str, Owner] = {}
     for multi_account in settings.multi_accounts:
         owners = await node.ask_many([views.owner_of(multi_account, account) for account in accounts])

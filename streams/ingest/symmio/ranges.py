@@ -42,7 +42,12 @@ class LogRange:
         return end
 
     def narrow(self, first: int, end: int, error: TooMuch) -> None:
-        """Ask for half as much: ``first`` to ``end`` was too much.
+        """Ask for half as much next time.
+
+        Args:
+            first: Number of the first block of the range that was too much.
+            end: Number of its last block.
+            error: What the node answered.
 
         Raises:
             BlockTooLarge: It was a single block.

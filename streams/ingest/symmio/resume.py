@@ -27,7 +27,12 @@ class TopicMissing(TidemarkError):
 
 
 async def read_tail(settings: Settings, bootstrap: str, deployment: str) -> Tail:
-    """Read the deployment's partition of chain-blocks from its end, as far back as needed.
+    """Read the deployment's partition of ``chain-blocks`` from its end, as far back as needed.
+
+    Args:
+        settings: Name the topic.
+        bootstrap: Kafka's bootstrap servers.
+        deployment: The deployment's name, which is the key of its records.
 
     Raises:
         TopicMissing: There is no such topic.
