@@ -1,8 +1,8 @@
 """The fold: one account's state after the events of one transaction, as contracts 0.8.3 and 0.8.4 change it.
 
-File and line references are to SYMMIO's protocol-core 0.8.4. Balances are what BalanceChange events say; quotes and
-locked values follow from the quote events. Every condition that the contract requires of an action is required of its
-event: a state that has lost its way is found out at once instead of served.
+File and line references are to SYMMIO's protocol-core 0.8.4. Balances follow from the BalanceChange events, quotes and
+locked values from the quote events. The fold requires of an event every condition that the contract requires of its
+action, so a state that has gone wrong is found at once instead of served.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def fold(state: AccountState, events: Iterable[AccountEvent], block: int) -> Acc
 
     Args:
         state: The account before the transaction.
-        events: Every event of the transaction that concerns the account, one of each doubled pair.
-        block: Number of the block; it is remembered with quotes that end.
+        events: Every event of the transaction that concerns the account, without legacy duplicates.
+        block: Number of the block; a quote that ends keeps it.
 
     Returns:
         The account after the transaction; ``state`` is unchanged.
@@ -108,9 +108,9 @@ class _Transaction:
     def __init__(self, state: AccountState, block: int) -> None:
         self._draft = Draft(state)
         self._block = block
-        # What a partial fill left over, until the event that follows at once gives it its id.
+        # The remainder of a partial fill, until the next event gives it its id.
         self._remainder: Quote | None = None
-        # Fees that BalanceChange events gave back while party A is being liquidated.
+        # The fees that BalanceChange events gave back while party A is being liquidated.
         self._fees_back = 0
 
     def result(self) -> AccountState:
@@ -202,7 +202,8 @@ class _Transaction:
             self._fees_back += event.amount
             return
         if self._draft.liquidating and event.change is BalanceChange.CVA_OUT:
-            # 0.8.3 says so when it settles; the storage only changes with the REALIZED_PNL_OUT of all that is left.
+            # 0.8.3 emits it when it settles, but its storage only changes with the REALIZED_PNL_OUT of all that is
+            # left.
             return
         allocated = self._draft.balances.allocated + (event.amount if event.change.is_in else -event.amount)
         if allocated < 0:
@@ -393,7 +394,7 @@ class _Transaction:
         self._draft.put(quote, status=QuoteStatus.OPENED, requested_close_price=0, quantity_to_close=0)
 
     def _charge_funding(self, event: ChargeFundingRate) -> None:
-        """Move opened prices: party A pays a rate ≥ 0, party B one below (FundingRateFacetImpl.sol:50)."""
+        """Move opened prices: party A pays where the rate is 0 or more, else party B (FundingRateFacetImpl.sol:50)."""
         for quote_id, rate in event.rates:
             quote = self._draft.quote(quote_id, "ChargeFundingRate", OPEN_STATUSES)
             difference = quote.opened_price * abs(rate) // E18
@@ -414,7 +415,7 @@ class _Transaction:
                 f"{self._draft.balances.allocated} and {'a' if self._draft.liquidating else 'no'} liquidation under way"
             )
             raise BadFold(msg)
-        # What a deferred liquidation finds above what it may take is set aside, without a BalanceChange event
+        # A deferred liquidation sets aside what it may not take, without a BalanceChange event
         # (DeferredLiquidationFacetImpl.sol:40).
         self._draft.balances = _replace(self._draft.balances, allocated=event.allocated)
         self._draft.reimbursement += aside
@@ -436,7 +437,7 @@ class _Transaction:
         if left:
             msg = f"expected every pending quote to be liquidated, found {left} left out of {event.quote_ids}"
             raise BadFold(msg)
-        # 0.8.3 does not say these fees by BalanceChange events, 0.8.4 does; they follow from the quotes in both.
+        # 0.8.4 emits BalanceChange events for these fees, 0.8.3 does not; in both they follow from the quotes.
         self._draft.reimbursement += fees
         self._fees_back = 0
         self._draft.balances = _replace(self._draft.balances, pending=NOTHING)
@@ -446,7 +447,7 @@ class _Transaction:
         for quote_id in event.quote_ids:
             quote = self._draft.quote(quote_id, "LiquidatePositionsPartyA", OPEN_STATUSES)
             self._draft.take_locked_party_b(quote, quote.locked)
-            # The prices are not known where the account was joined by checkpoint in the middle of its liquidation.
+            # The prices are not known where a checkpoint joined the account in the middle of its liquidation.
             price = self._draft.prices.get(quote.symbol_id)
             average = quote.avg_closed_price
             if price is not None:
@@ -473,7 +474,7 @@ class _Transaction:
     # Liquidation of party B
 
     def _liquidate_party_b(self, event: LiquidatePartyB) -> None:
-        """End the bucket; its BalanceChange events stand before or after this event (LibLiquidation.sol:23-102)."""
+        """End the bucket; its BalanceChange events come before or after this event (LibLiquidation.sol:23-102)."""
         for quote in list(self._draft.quotes.values()):
             if quote.party_b == event.party_b and quote.status in _LOCKED_STATUSES:
                 self._draft.take_pending_party_a(quote)
@@ -508,7 +509,7 @@ class _Transaction:
 
 
 def _remainder(quote: Quote, filled_amount: int, locked: Locked) -> Quote:
-    """What a partial fill of ``filled_amount`` leaves of ``quote``; its id is not known yet."""
+    """Make the remainder that a partial fill of ``filled_amount`` leaves of ``quote``; its id is not known yet."""
     return _replace(
         quote,
         quote_id=0,

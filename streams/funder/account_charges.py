@@ -9,14 +9,14 @@ from models.errors import TidemarkError
 from models.symmio.funding_plan import (
     Charge,
     ChargeOn,
+    Eligibility,
     Search,
-    Standing,
     Terms,
     Window,
     batches,
     charge_of,
+    eligibility_of,
     moved_to_party_b,
-    standing_of,
 )
 from streams.funder.chain_view import Reverted
 from streams.funder.diamond_calls import PairSignature, charge_data, forward_data
@@ -178,11 +178,12 @@ class AccountCharges:
         charged = []
         for due in batch:
             progress, quote = self._progress[due.epoch], pair.quotes[due.quote_id]
-            standing = standing_of(quote, party_a=self._party_a, party_b=self._route.party_b, pays_s=due.epoch.pays_s)
-            if standing is Standing.PAID:
+            party_b, pays_s = self._route.party_b, due.epoch.pays_s
+            eligibility = eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s)
+            if eligibility is Eligibility.PAID:
                 progress.paid.add(due.quote_id)
-            elif standing is not Standing.DUE:
-                progress.culprits[due.quote_id] = standing.value
+            elif eligibility is not Eligibility.DUE:
+                progress.culprits[due.quote_id] = eligibility.value
             elif not due.window.is_open(now_s):
                 progress.late.add(due.quote_id)
             else:

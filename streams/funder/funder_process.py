@@ -11,7 +11,7 @@ import aiohttp
 
 from models.errors import TidemarkError
 from models.leases import LEASE_TTL_MS, Limit
-from models.symmio.funding_plan import Standing, charge_of, standing_of
+from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
 from streams.funder.account_charges import AccountCharges, Route
 from streams.funder.chain_view import Chain
 from streams.funder.executor import Executor, freeze
@@ -162,7 +162,7 @@ class Planned(NamedTuple):
     """What would be charged for an epoch: its terms, and of each account the charges, or why there is none."""
 
     frozen: Frozen
-    charges: dict[str, list[tuple[int, Charge | Standing]]]
+    charges: dict[str, list[tuple[int, Charge | Eligibility]]]
 
 
 async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
@@ -198,7 +198,7 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
                     at_s=now_s,
                     tables_s=tables.time_s,
                 )
-                charges: dict[str, list[tuple[int, Charge | Standing]]] = {}
+                charges: dict[str, list[tuple[int, Charge | Eligibility]]] = {}
                 for one in plans:
                     quotes = await chain.quotes([quote_id for quote_id, _ in one.quotes])
                     charges[one.party_a] = [
@@ -213,11 +213,11 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
 
 def _planned(
     quote: ChainQuote, frozen: Frozen, symbol_id: int, parties: tuple[str, str], funding: FundingSettings
-) -> Charge | Standing:
+) -> Charge | Eligibility:
     party_a, party_b = parties
-    standing = standing_of(quote, party_a=party_a, party_b=party_b, pays_s=frozen.epoch.pays_s)
-    if standing is not Standing.DUE:
-        return standing
+    eligibility = eligibility_of(quote, party_a=party_a, party_b=party_b, pays_s=frozen.epoch.pays_s)
+    if eligibility is not Eligibility.DUE:
+        return eligibility
     return charge_of(quote, frozen.markets[symbol_id].terms, funding.charge_on)
 
 
