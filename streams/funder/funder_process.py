@@ -1,4 +1,4 @@
-"""``tidemark funder``: one executor a deployment at a time; another one that is started waits for its turn."""
+"""The process of ``tidemark funder``: one executor a deployment charges, and another one that is started waits."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 0.25
-# Three times as often as what is asked for ends.
+# A lease is held on three times while it lasts.
 _HOLDS_PER_TTL = 3
 
 
 class Superseded(TidemarkError):
-    """Another executor took over, since this one could not say for a while that it was there. Nothing is to do."""
+    """Another executor took over, since this one could not hold its lease. Nothing needs to be done."""
 
 
 class WrongChain(TidemarkError):
@@ -61,10 +61,11 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
         lease_ttl_ms: How long after an executor was killed another one takes its place, in ms.
 
     Raises:
-        BadSettings: What is needed is not configured.
+        BadSettings: A setting that is needed is missing.
         BadTopic: The topic is missing.
         WrongChain: The node is of another chain.
-        Fenced, Superseded: Another executor took over.
+        Fenced: Another executor has started.
+        Superseded: Another executor took over.
     """
     deployment, funding, party_b = _configured(settings, name)
     if funding.muon is None:
@@ -81,10 +82,10 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
         tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
         journal = Journal(settings, name)
         try:
-            # Who waits for its turn has read the tables when it comes.
+            # An executor that waits for its turn reads the tables meanwhile.
             await tables.start()
             async with _alone(settings, name, clock, lease_ttl_ms, failed):
-                # From here on nobody else writes, so what is read then is all there is.
+                # From here on no other executor writes, so everything on record is read.
                 await journal.start()
                 records = [record async for record in read_journal(settings, name, clock)]
                 await _work(
@@ -159,7 +160,7 @@ async def _work(
 
 
 class Planned(NamedTuple):
-    """What would be charged for an epoch: its terms, and of each account the charges, or why there is none."""
+    """The plan for an epoch: its terms, and each account's quotes with their charges, or why there is none."""
 
     frozen: Frozen
     charges: dict[str, list[tuple[int, Charge | Eligibility]]]
@@ -174,7 +175,7 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
         clock: Tells which marks are stale.
 
     Raises:
-        BadSettings: What is needed is not configured.
+        BadSettings: A setting that is needed is missing.
         WrongChain: The node is of another chain.
         NodeDown: The node does not answer.
     """
@@ -263,7 +264,7 @@ async def _route(chain: Chain, name: str, deployment: DeploymentSettings, signer
 async def _alone(
     settings: Settings, name: str, clock: Clock, ttl_ms: int, failed: asyncio.Future[NoReturn]
 ) -> AsyncIterator[None]:
-    """Wait until no other executor of the deployment is there, and be the one."""
+    """Wait until there is no other executor of the deployment, and be the only one from then on."""
     leases = Leases(settings, clock, every_s=ttl_ms / 1_000 / _HOLDS_PER_TTL)
     leases.start()
     try:

@@ -1,8 +1,8 @@
-"""The topic ``funding`` of one deployment: read once at the start, then written by one executor at a time.
+"""The journal of one deployment in the topic ``funding``: read once at the start, then written by a single executor.
 
-The producer is transactional under a name of its own for each deployment. Whoever starts it fences every other one: a
-process that was paused, and wakes up behind its successor, cannot write any more, and what it cannot write it does not
-send.
+The producer is transactional, and its transactional id names the deployment. An executor that starts it fences every
+earlier one: a process that was paused, and wakes up after its successor has started, cannot write any more, and it
+sends nothing that it has not written.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
     from streams.settings import Settings
 
-# Epochs are hours long; what is older than days concerns no window that can still be open.
+# Epochs are hours long, so a record that is days old concerns no window that can still be open.
 _LOOK_BACK_MS = 3 * 86_400_000
-# One transaction of Kafka takes some ms, whatever is in it: what is written meanwhile goes into the next.
+# A transaction of Kafka takes some ms, whatever is in it; records that are written meanwhile go into the next one.
 _BATCH_RECORDS = 2_000
 
 
 class Fenced(TidemarkError):
-    """Another executor of this deployment has started. This one must not send anything any more; nothing is to do."""
+    """Another executor of this deployment has started, so this one sends nothing any more. Nothing needs to be done."""
 
 
 async def read_journal(settings: Settings, deployment: str, clock: Clock) -> AsyncIterator[Record]:
@@ -44,7 +44,7 @@ async def read_journal(settings: Settings, deployment: str, clock: Clock) -> Asy
         clock: Tells how far back to read.
 
     Raises:
-        BadRecord: One cannot be read.
+        BadRecord: A record cannot be read.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap,
@@ -64,7 +64,7 @@ async def read_journal(settings: Settings, deployment: str, clock: Clock) -> Asy
             values = [one.value for some in fetched.values() for one in some if split_key(one.key)[0] == deployment]
             for value in values:
                 yield decode_record(value)
-            # By position: what was aborted, and the marks of transactions, are offsets without a record.
+            # The consumer's position counts: aborted records and transaction markers are offsets without a record.
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
         await consumer.stop()
@@ -89,7 +89,7 @@ class Journal:
 
     Args:
         settings: Name the topic and the broker.
-        deployment: Whose funding.
+        deployment: The deployment's name.
     """
 
     def __init__(self, settings: Settings, deployment: str) -> None:
@@ -98,14 +98,14 @@ class Journal:
         self._producer = AIOKafkaProducer(
             bootstrap_servers=settings.bootstrap,
             transactional_id=f"{settings.topics.prefix}tidemark-funder-{deployment}",
-            # A transaction that its executor left open holds up its successor's reading for so long at most.
+            # A transaction that a killed executor left open delays its successor's reading for at most so long.
             transaction_timeout_ms=10_000,
         )
         self._waiting: deque[tuple[list[Record], asyncio.Future[None]]] = deque()
         self._changed = asyncio.Event()
 
     async def start(self) -> None:
-        """Connect, and fence whoever wrote before."""
+        """Connect, and fence the executors from before."""
         await self._producer.start()
 
     async def stop(self) -> None:
@@ -113,7 +113,7 @@ class Journal:
         await self._producer.stop()
 
     async def write(self, records: Iterable[Record]) -> None:
-        """Write records, all of them or none; returns when they are on record.
+        """Write records, all of them or none; return when they are on record.
 
         Raises:
             Fenced: Another executor has started.
@@ -124,7 +124,7 @@ class Journal:
         await written
 
     async def run(self) -> None:
-        """Write what is to be written, until cancelled.
+        """Send the records that ``write`` was called with, until cancelled.
 
         Raises:
             Fenced: Another executor has started.
@@ -149,7 +149,7 @@ class Journal:
                     for records, _ in taken
                     for one in records
                 ]
-                # A commit is not told of every record that the broker refused.
+                # A commit does not fail for every record that the broker refused, so each is awaited.
                 await asyncio.gather(*sent)
         except ProducerFenced as error:
             msg = f"expected to be the only executor of {self._deployment}, found that another one has started"

@@ -1,4 +1,4 @@
-"""Bodies of HTTP answers, which may be of any size."""
+"""Reading the body of an HTTP answer, which may be of any size, up to a bound."""
 
 from __future__ import annotations
 

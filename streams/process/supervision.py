@@ -1,4 +1,4 @@
-"""Tasks that a process cannot do without."""
+"""Tasks without which a process cannot go on."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the replicas of the api tell each other and the workers over Kafka: interest, leases and the whitelist."""
+"""Topics by which the replicas of the api speak to each other and to the workers: interest, leases, the whitelist."""

@@ -1,4 +1,4 @@
-"""Frames of Binance's USD-margined futures, read into ticks whose numbers are the very texts that were sent."""
+"""Frames of Binance's USD-margined futures, read into ticks that keep numbers as the texts that were sent."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
     from models.prices import PriceTick
 
-# No price, rate or symbol is longer; a longer text is a fault, and must not be kept in every table.
+# No price, rate or symbol is longer. A longer text is a fault, and must not get into every table.
 _MAX_TEXT = 64
 
 
 class BadFrame(BadRecord):
-    """A whole frame is not JSON, or not of a shape this venue sends."""
+    """A whole frame is not JSON, or not of a shape that this venue sends."""
 
 
 class BadTick(BadRecord):
-    """One element of a frame is not the price update it should be; the others stand."""
+    """One element of a frame is not a price update as the venue sends them; the other elements are used."""
 
 
 class Refused(NamedTuple):
-    """What could not be read, and why."""
+    """A value that could not be read, and why."""
 
     value: bytes
     error: TidemarkError
 
 
 class Frame(NamedTuple):
-    """What a frame holds. ``ignored`` counts events of kinds nobody asked for."""
+    """The content of a frame; ``ignored`` counts its events of other kinds."""
 
     ticks: list[PriceTick]
     refused: list[Refused]
@@ -72,7 +72,7 @@ class _PremiumIndex(msgspec.Struct, rename="camel"):
     next_funding_time: int | None = None
 
 
-# JSON nested beyond the interpreter's depth is as unreadable as JSON cut short.
+# JSON that is nested too deeply for the interpreter is refused like JSON that is cut short.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
@@ -206,7 +206,7 @@ def _optional(name: str, raw: msgspec.Raw) -> str | None:
 
 
 def _number(name: str, raw: msgspec.Raw) -> str:
-    """Return the text of a JSON string, or a JSON number's own literal: a float would not give it back unchanged."""
+    """Return the text of a JSON string or the literal of a JSON number, which a float would not give back unchanged."""
     literal = bytes(raw)
     match literal[:1]:
         case b'"':

@@ -1,4 +1,4 @@
-"""What Binance's USD-margined futures say of their symbols over REST, read into facts that hold the texts as sent."""
+"""REST answers of Binance's USD-margined futures about symbols, read into facts that keep texts as they were sent."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from models.instruments import InstrumentFact
 
-# No number, status, asset or symbol is longer; a longer text is a fault, and must not be kept in every table.
+# No number, status, asset or symbol is longer. A longer text is a fault, and must not get into every table.
 _MAX_TEXT = 64
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BadFact(BadRecord):
-    """One symbol of an answer is not as the venue documents it; the others stand."""
+    """One symbol of an answer is not as the venue documents it; the other symbols are used."""
 
 
 class Facts(NamedTuple):
-    """What an answer says, and what of it could not be read."""
+    """The facts in an answer, and the elements that could not be read."""
 
     facts: list[InstrumentFact]
     refused: list[Refused]
@@ -156,7 +156,7 @@ def read_funding_info(body: bytes, source: str, received_ms: int, symbols: Colle
 
     listed = _collect(_array("fundingInfo", source, body), _funding_info, fact)
     if not listed.refused:
-        # With one that cannot be read, it is not known which symbols are not listed.
+        # If one element cannot be read, it is not known which symbols are not listed.
         unlisted = sorted(set(symbols) - {one.symbol for one in listed.facts})
         listed.facts.extend(FundingTermsFact(source, symbol, received_ms, None, None, None) for symbol in unlisted)
     return listed

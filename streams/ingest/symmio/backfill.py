@@ -1,4 +1,4 @@
-"""Reading final history: ``eth_getLogs`` over ranges as wide as the node takes them."""
+"""Backfill: final history is read by ``eth_getLogs``, in ranges as wide as the node takes them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ATTEMPTS = 5
 
 
 class Disagreement(TidemarkError):
-    """Logs and headers of final blocks keep naming different hashes. Check that all endpoints serve one chain."""
+    """Logs and headers of final blocks keep naming different hashes. Check that all endpoints serve the same chain."""
 
 
 async def backfill(node: Node, journal: Journal, addresses: Sequence[str], last: int) -> None:

@@ -1,4 +1,4 @@
-"""A SYMMIO deployment's logs, from its node to ``chain-blocks``: joined or backfilled, then followed."""
+"""The ingest process of a SYMMIO deployment: it joins or backfills, then follows the chain's head."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ _log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings, name: str, *, from_state: int | None = None) -> None:
-    """Keep the deployment ``name`` in step with its chain until cancelled.
+    """Keep a deployment's topic up to date with its chain until cancelled.
 
     Args:
-        settings: Names Kafka, and the deployment with its endpoints.
+        settings: Name Kafka, and the deployment with its endpoints.
         name: The deployment.
-        from_state: Join at this block, by checkpoints, unless the topic's final blocks are already beyond it.
+        from_state: Number of the block to join at, by checkpoints; None where none is asked for. It has no effect
+            where the topic's final blocks are already beyond it.
 
     Raises:
         BadSettings: The deployment, its endpoints or Kafka are not configured.
         NoContract: There is no contract at the Diamond's address or a MultiAccount's.
-        TidemarkError: What cannot go on without somebody's doing: another chain, a reorganisation deeper than
-            finality, a broker that does not take records.
+        TidemarkError: A fault that an operator has to mend: another chain, a reorganisation deeper than finality, a
+            broker that does not take records.
     """
     deployment = deployment_of(settings, name)
     bootstrap = settings.bootstrap
@@ -69,7 +70,7 @@ async def run(settings: Settings, name: str, *, from_state: int | None = None) -
 
 
 async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
-    """See that there is code at each of ``addresses``: logs of an address without any are waited for in vain.
+    """Check that there is code at each address, since an address without code never emits a log.
 
     Raises:
         NoContract: There is none; the message names the address.
