@@ -1,4 +1,4 @@
-"""Records of the ``chain-blocks`` topic: what a node said, before anything is interpreted. Key: the deployment's name.
+"""Records of the ``chain-blocks`` topic: what a node sent, before anything is interpreted. Key: the deployment's name.
 
 Hashes, addresses, topics and data are lower-case ``0x`` hex. Amounts are decimal texts of the contract's own integers.
 The order of a deployment's records in its partition is the order of its chain as ingest saw it.

@@ -225,20 +225,20 @@ class AccountCharges:
             raise AccountFault(reason)
         search = Search(charged)
         while (group := search.group) is not None:
-            said = await self._refusal(self._data(group, signature))
-            if said is None:
+            refusal = await self._refusal(self._data(group, signature))
+            if refusal is None:
                 search.passed()
             else:
-                search.failed(said)
+                search.failed(refusal)
         if await self._is_overtaken(pair):
             return
-        reasons = {said for _, said in search.culprits}
+        reasons = {refusal for _, refusal in search.culprits}
         unanimous = len(charged) > 1 and not search.good and len(reasons) == 1
         if unanimous or any(map(_is_no_quotes, reasons)):
             raise AccountFault(reason)
-        for one, said in search.culprits:
-            _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, said)
-            self._progress[one.due.epoch].culprits[one.due.quote_id] = said
+        for one, refusal in search.culprits:
+            _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, refusal)
+            self._progress[one.due.epoch].culprits[one.due.quote_id] = refusal
 
     async def _is_overtaken(self, pair: Pair) -> bool:
         return await self._chain.nonces(self._party_a, self._route.party_b) != pair.nonces

@@ -320,11 +320,11 @@ class Sender:
 
     async def _hand_over(self, flight: _Flight) -> None:
         flight.sent_s = self._clock_s()
-        said = await self._chain.send(flight.record.raw)
-        if said is not None:
+        refusal = await self._chain.send(flight.record.raw)
+        if refusal is not None:
             # The node may have it all the same; the chain will show what becomes of it.
-            level = logging.INFO if "already" in said else logging.WARNING
-            _log.log(level, "transaction not taken nonce=%d error=%s", flight.record.nonce, said)
+            level = logging.INFO if "already" in refusal else logging.WARNING
+            _log.log(level, "transaction not taken nonce=%d error=%s", flight.record.nonce, refusal)
 
 
 def _mined(record: Transaction, receipt: Receipt) -> Transaction:

@@ -99,19 +99,6 @@ def read_recorded_blocks(path: Path) -> list[Block]:
         raise BadRecording(msg) from error
 
 
-def read_recorded_diamond(path: Path) -> str:
-    """Read the Diamond's address out of a recorded ``logs.json.gz``, in lower case.
-
-    Raises:
-        BadRecording: The file is not of that format.
-    """
-    try:
-        return str(orjson.loads(gzip.decompress(path.read_bytes()))["diamond"]).lower()
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        msg = f"expected recorded logs with their diamond in {path}, found {type(error).__name__}: {error}"
-        raise BadRecording(msg) from error
-
-
 def _header(number: str, header: dict[str, Any]) -> Header:
     return read_header(
         {

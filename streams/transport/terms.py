@@ -54,7 +54,3 @@ class Terms:
     def hold(self, terms: Mapping[int, int]) -> None:
         """Own these partitions and no others."""
         self._terms = terms
-
-    def are(self, terms: Mapping[int, int]) -> bool:
-        """Whether what ``hold`` was given still stands, not replaced or cleared since."""
-        return self._terms is terms

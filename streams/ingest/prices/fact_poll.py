@@ -49,8 +49,8 @@ enough."""
 
 # A venue that failed once is asked again within seconds, one that keeps failing once a minute.
 _RETRY_S = (1.0, 60.0)
-# A symbol that fundingInfo does not list has the default terms, so its poll waits until exchangeInfo has told all
-# symbols. If that fails for so long, fundingInfo is used for the symbols that it lists.
+# A symbol that fundingInfo does not list has the default terms, so its poll waits until exchangeInfo has listed
+# them all. If that fails for so long, fundingInfo is used for the symbols that it lists.
 _SYMBOLS_WAIT_S = 30.0
 
 
