@@ -1,8 +1,8 @@
 """Records of the ``account-events`` topic: what the router made of ``chain-blocks``, grouped by account.
 
-``Transaction`` and ``AccountCheckpoint`` are keyed by account and sent to its partition; ``Final``, ``RolledBack`` and
-``Unsupported`` are keyed by deployment and sent to *every* partition. ``position`` is where in ``chain-blocks`` the
-record comes from: what the router sends twice carries the same position and is folded once.
+``Transaction``, ``AccountCheckpoint`` and ``Unfoldable`` are keyed by account and sent to its partition. The others are
+keyed by deployment and sent to *every* partition. ``position`` is the log offset of the record that a record was made
+of: one that the router sends twice carries the same log offset, and is folded once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from models.errors import BadRecord
 
 
 class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=True):
-    """All logs of one transaction that touch one account, in log order, legacy duplicates left out."""
+    """All logs of one transaction that touch one account, in log order, without legacy duplicates."""
 
     position: Position
     block: int
@@ -24,7 +24,7 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
 
 
 class AccountCheckpoint(msgspec.Struct, tag="checkpoint", tag_field="kind", frozen=True):
-    """The account's state as the contract's views answered at ``checkpoint.block``."""
+    """The account's state as the contract's views answered it at ``checkpoint.block``."""
 
     position: Position
     checkpoint: Checkpoint
@@ -40,7 +40,10 @@ class Final(msgspec.Struct, tag="final", tag_field="kind", frozen=True):
 
 
 class RolledBack(msgspec.Struct, tag="rollback", tag_field="kind", frozen=True):
-    """What blocks above ``ancestor`` did is to be undone; ``supported``: also what made the deployment unsupported."""
+    """Blocks above ``ancestor`` have left the chain: what they did has to be undone.
+
+    ``supported`` is True where one of them had made the deployment unsupported.
+    """
 
     position: Position
     ancestor: int
@@ -48,7 +51,7 @@ class RolledBack(msgspec.Struct, tag="rollback", tag_field="kind", frozen=True):
 
 
 class Unsupported(msgspec.Struct, tag="unsupported", tag_field="kind", frozen=True):
-    """From ``block`` on the deployment's logs cannot be trusted to this version; its accounts are unknown."""
+    """This version cannot fold the deployment's logs from ``block`` on; its accounts are unknown from there."""
 
     position: Position
     block: int
@@ -56,9 +59,10 @@ class Unsupported(msgspec.Struct, tag="unsupported", tag_field="kind", frozen=Tr
 
 
 class Supported(msgspec.Struct, tag="supported", tag_field="kind", frozen=True):
-    """The deployment was joined anew at ``block``: accounts are known again from their checkpoints on, which follow.
+    """The deployment was joined anew at ``block``.
 
-    ``enumerated`` says whether every account has one.
+    Checkpoints of the accounts follow; an account is known again once its own is folded. ``enumerated`` is False where
+    some account may have none.
     """
 
     position: Position
@@ -67,7 +71,7 @@ class Supported(msgspec.Struct, tag="supported", tag_field="kind", frozen=True):
 
 
 class Unfoldable(msgspec.Struct, tag="unfoldable", tag_field="kind", frozen=True):
-    """A transaction of the account that cannot be sent to it; the account is unknown from there on."""
+    """A transaction of the account could not be sent to it; the account is unknown from there on."""
 
     position: Position
     cause: str

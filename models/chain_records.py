@@ -1,4 +1,4 @@
-"""Records of the ``chain-blocks`` topic: what a node said, before anything is interpreted. Key: the deployment's name.
+"""Records of the ``chain-blocks`` topic: what a node sent, before anything is interpreted. Key: the deployment's name.
 
 Hashes, addresses, topics and data are lower-case ``0x`` hex. Amounts are decimal texts of the contract's own integers.
 The order of a deployment's records in its partition is the order of its chain as ingest saw it.
@@ -62,7 +62,7 @@ class SymbolView(msgspec.Struct, frozen=True):
 
 
 class Join(msgspec.Struct, tag="join", tag_field="kind", frozen=True):
-    """The deployment is joined at ``block``: a Checkpoint for every account follows, then ``Joined``.
+    """A join at ``block`` begins: a ``Checkpoint`` of every account follows, then ``Joined``.
 
     ``enumerated`` is False where logs could not be searched: an account that never quoted may then have no checkpoint.
     """
@@ -116,7 +116,7 @@ class PartyBView(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, tag="checkpoint", tag_field="kind", frozen=True):
-    """One account as the contract's own views answered at ``block``; replaces whatever was folded before.
+    """One account as the contract's own views answered it at ``block``; it replaces whatever was folded before.
 
     ``balances`` is ``balanceInfoOfPartyA``: allocated, locked (cva, lf, amm, bmm), pending (the same four).
     ``owner``, ``multi_account`` and ``name`` are null where no configured MultiAccount names the account.
@@ -161,4 +161,5 @@ def decode_chain_record(value: bytes) -> ChainRecord:
 
 
 Position = tuple[int, int]
-"""Where in ``chain-blocks`` something stands: (record offset, transaction index; -1 for a whole record)."""
+"""A log offset: where in ``chain-blocks`` something was read, as (offset of the record, index of the transaction in its
+block). The index is -1 for a whole record."""

@@ -20,7 +20,8 @@ _HEAD = struct.Struct(">QQ")
 ORDER_BYTES = _HEAD.size
 
 NUMBER_MAX = 2**63 - 1
-"""The largest number in a body; an orjson of any version takes it. What may be larger is decimal text."""
+"""The largest number in a body, which every version of orjson takes. One that may be larger is written as decimal
+text."""
 
 
 class Row(NamedTuple):
@@ -32,17 +33,29 @@ class Row(NamedTuple):
 
 
 def encode_row(term: int, version: int, body: Mapping[str, Any]) -> bytes:
-    """Encode a row; ``body`` holds only what orjson takes (no int beyond 64 bits)."""
+    """Encode a row.
+
+    Args:
+        term: The owner's term, 0 to 2^64 - 1.
+        version: The row's version, 0 to 2^64 - 1.
+        body: The row's JSON object; it holds only what orjson takes, so no int beyond 64 bits.
+    """
     return join_row(term, version, encode_body(body))
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
-    """Encode what stands behind a row's ``ORDER_BYTES``."""
+    """Encode a row's body, which follows its ``ORDER_BYTES``."""
     return orjson.dumps(body)
 
 
 def join_row(term: int, version: int, encoded_body: bytes) -> bytes:
-    """The row of a body that is encoded already."""
+    """Put the term and the version before a body that is encoded already.
+
+    Args:
+        term: The owner's term, 0 to 2^64 - 1.
+        version: The row's version, 0 to 2^64 - 1.
+        encoded_body: What ``encode_body`` returned.
+    """
     return _HEAD.pack(term, version) + encoded_body
 
 
@@ -62,12 +75,12 @@ def decode_row(value: bytes) -> Row:
 
 
 def row_order(value: bytes) -> bytes:
-    """The bytes by which rows of one key are ordered; the greater one, or the later of equals, stands."""
+    """Return the bytes by which rows of one key are ordered; of equal ones, the row read later is the current one."""
     return value[:ORDER_BYTES]
 
 
 def order_of_term(term: int) -> bytes:
-    """The bytes with which every row begins that was written under ``term``."""
+    """Return the bytes with which every row written under ``term`` begins."""
     return term.to_bytes(8, "big")
 
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Logs at positions from ``since`` on, to before ``until``, were not routed; None: it is still so.
+    """A range of log offsets whose logs were not routed, because this version does not support one of them.
 
-    ``block`` is the block of ``since``, ``reason`` says what was found there.
+    It begins at ``since``, in block ``block``, where ``reason`` says what was found. It ends before ``until``, which is
+    None while the gap is open.
     """
 
     since: Position
@@ -28,8 +29,8 @@ class Gap:
 class DeploymentState:
     """The router's row of a deployment.
 
-    ``position`` is that of the last record routed. ``begun_at`` is the offset of the block with the first account
-    event, None before it: a DiamondCut until then is the construction of the Diamond.
+    ``position`` is the log offset of the last record routed. ``begun_at`` is the offset of the record with the first
+    account event, None before there is one: a DiamondCut before it belongs to the construction of the Diamond.
     """
 
     position: Position = (-1, -1)
@@ -45,44 +46,56 @@ class DeploymentState:
         return next((gap for gap in self.gaps if gap.until is None), None)
 
     def supported_at(self, position: Position) -> bool:
-        """Whether what stands at ``position`` is routed."""
+        """Whether the logs at a log offset are routed."""
         return not any(gap.since < position and (gap.until is None or position < gap.until) for gap in self.gaps)
 
     def begun_before(self, offset: int) -> bool:
-        """Whether any account event stands before the record at ``offset``."""
+        """Whether there is an account event before the record at ``offset``."""
         return self.begun_at is not None and self.begun_at < offset
 
     def at(self, position: Position) -> DeploymentState:
-        """The state once everything up to ``position`` is routed."""
+        """Note that everything up to a log offset is routed."""
         return replace(self, position=position)
 
     def begin(self, offset: int) -> DeploymentState:
-        """The first account event stands in the record at ``offset``."""
+        """Note that the record at ``offset`` holds an account event; only the first one counts."""
         return self if self.begun_at is not None else replace(self, begun_at=offset)
 
     def watermark(self, head: int, head_time_s: int, final: int) -> DeploymentState:
-        """The chain is known up to ``head``; ``final`` never falls."""
+        """Take in how far the chain is known.
+
+        Args:
+            head: The highest block whose logs are all routed.
+            head_time_s: That block's time, Unix s.
+            final: Nothing at or below this block is rolled back. A lower one than is known changes nothing.
+        """
         return replace(self, head=head, head_time_s=head_time_s, final=max(final, self.final))
 
     def unsupported(self, since: Position, block: int, reason: str) -> DeploymentState:
-        """A gap begins, unless one is open or this one is known."""
+        """Begin a gap, unless one is open or this one is known.
+
+        Args:
+            since: Log offset of the transaction whose logs were not supported.
+            block: The block of that transaction.
+            reason: What was found there, in words.
+        """
         if self.open_gap is not None or any(gap.since == since for gap in self.gaps):
             return self
         return replace(self, gaps=(*self.gaps, Gap(since, block, reason)))
 
     def gap_above(self, ancestor: int, position: Position) -> bool:
-        """Whether a gap stands at ``position`` that began in a block above ``ancestor``."""
+        """Whether there is a gap at a log offset that began in a block above ``ancestor``."""
         return any(
             gap.block > ancestor and gap.since < position and (gap.until is None or gap.until >= position)
             for gap in self.gaps
         )
 
     def rolled_back(self, ancestor: int, position: Position) -> DeploymentState:
-        """What began the gap is no longer on the chain, where its block is above ``ancestor``."""
+        """End the gap where it began in a block above ``ancestor``, which has left the chain."""
         return self._closed(position) if self.gap_above(ancestor, position) else self
 
     def joined(self, position: Position) -> DeploymentState:
-        """Every account comes as a checkpoint from ``position`` on: what was missed before no longer matters."""
+        """End the gap at a join: every account gets a checkpoint, so what was missed before no longer matters."""
         return replace(self._closed(position), begun_at=position[0] if self.begun_at is None else self.begun_at)
 
     def _closed(self, position: Position) -> DeploymentState:
@@ -92,7 +105,7 @@ class DeploymentState:
 
 
 def encode_deployment(state: DeploymentState) -> dict[str, Any]:
-    """Body of a row of the ``deployments`` table."""
+    """Make the body of a row of the ``deployments`` table."""
     return {
         "position": state.position,
         "head": state.head,
@@ -109,7 +122,7 @@ def decode_deployment(body: dict[str, Any]) -> DeploymentState:
     """Read the body of a row of the ``deployments`` table.
 
     Raises:
-        BadRow: It is none.
+        BadRow: ``body`` is not the body of such a row.
     """
 
     def position(pair: list[int]) -> Position:

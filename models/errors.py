@@ -20,7 +20,7 @@ class BadNumber(TidemarkError):
 
 
 class BadRecord(TidemarkError):
-    """A record does not decode; its bytes stay in the topic, its cause and position go to dead-letters."""
+    """A record does not decode; its bytes stay in the topic, its cause and offset go to dead-letters."""
 
 
 class BadRow(TidemarkError):

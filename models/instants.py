@@ -10,11 +10,14 @@ _LAST_MS = 253_402_300_799_999
 
 
 def rfc3339(unix_ms: int) -> str:
-    """The instant in UTC with its milliseconds, such as ``2025-04-29T23:52:57.999Z``; beyond year 9999 its last one."""
+    """Write an instant in UTC with its milliseconds, such as ``2025-04-29T23:52:57.999Z``.
+
+    RFC 3339 ends with the year 9999: a later instant is written as the last one of that year.
+    """
     instant = _EPOCH + timedelta(milliseconds=min(max(unix_ms, 0), _LAST_MS))
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def ns_text(unix_ms: int) -> str:
-    """Nanoseconds since 1970 as decimal text: a number of JSON would be rounded by clients that read it as a double."""
+    """Write nanoseconds since 1970 as decimal text: clients that read a JSON number as a double would round it."""
     return f"{unix_ms}000000" if unix_ms > 0 else "0"

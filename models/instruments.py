@@ -1,6 +1,6 @@
-"""What a venue says of its markets: how finely they are quoted, their last 24 hours, their funding terms.
+"""Facts of a venue's markets: how finely they are quoted, their last 24 hours, their funding terms.
 
-Each of the three is a register of its own: the newest one said stands, whatever is missing or late of the others.
+Each of the three is a register of its own: its newest fact is kept, whatever is missing or late of the others.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ TRADING = "TRADING"
 """Status of a symbol that can be traded."""
 
 DEFAULT_FUNDING_INTERVAL_S = 8 * 3_600
-"""What the venue charges a symbol at of which it lists no other interval."""
+"""The funding interval of a symbol for which the venue lists no other."""
 
 # Prices have at most 15 digits before the point and 18 after it.
 _PRECISION_MAX = 18
-# The venue's longest interval is 8 h; a day is beyond what any venue charges at.
+# The venue's longest interval is 8 h; no venue has one of more than a day.
 _INTERVAL_HOURS_MAX = 24
 
 
@@ -70,7 +70,7 @@ InstrumentFact = RulesFact | TickerFact | FundingTermsFact
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """How a symbol is quoted. Sizes are 1e18-scaled and positive, None where the venue says none."""
+    """How a symbol is quoted. Sizes are 1e18-scaled and positive, None where the venue sets none."""
 
     status: str
     base_asset: str
@@ -85,12 +85,12 @@ class Rules(msgspec.Struct, frozen=True):
 
     @property
     def price_decimals(self) -> int:
-        """Decimals of a price on the tick; the venue's own precision is finer where the tick is coarse."""
+        """Decimals of a price that is a multiple of the tick; the venue's own precision may be finer."""
         return self.price_precision if self.tick_e18 is None else _decimals(self.tick_e18)
 
     @property
     def quantity_decimals(self) -> int:
-        """Decimals of a quantity in whole steps."""
+        """Decimals of a quantity that is a multiple of the step."""
         return self.quantity_precision if self.step_e18 is None else _decimals(self.step_e18)
 
 
@@ -103,7 +103,7 @@ class Ticker(msgspec.Struct, frozen=True):
 
 
 class FundingTerms(msgspec.Struct, frozen=True):
-    """A symbol's funding terms; ``cap_e18`` and ``floor_e18`` bound the rate, None where the venue says nothing."""
+    """A symbol's funding terms; ``cap_e18`` and ``floor_e18`` bound the rate, None where the venue sets no bound."""
 
     interval_s: int
     cap_e18: int | None
@@ -112,7 +112,7 @@ class FundingTerms(msgspec.Struct, frozen=True):
 
 
 class Instrument(msgspec.Struct, frozen=True):
-    """The newest of each kind; None where it was never said."""
+    """The newest fact of each kind, None where there was none."""
 
     rules: Rules | None = None
     ticker: Ticker | None = None
@@ -132,7 +132,7 @@ def decode_fact(value: bytes) -> InstrumentFact:
     """Decode a record of ``instrument-facts``.
 
     Raises:
-        BadRecord: ``value`` is no fact.
+        BadRecord: ``value`` is not a fact.
     """
     try:
         return _decoder.decode(value)
@@ -141,14 +141,14 @@ def decode_fact(value: bytes) -> InstrumentFact:
         raise BadRecord(msg) from error
 
 
-def fold_fact(standing: Instrument, fact: InstrumentFact) -> Instrument:
-    """Take a fact in where it was received later than the one of its kind that stands.
+def fold_fact(current: Instrument, fact: InstrumentFact) -> Instrument:
+    """Take a fact in where it was received later than the current one of its kind.
 
     Returns:
-        The instrument with it; ``standing`` itself where it is not newer.
+        The instrument with the fact; ``current`` itself where the fact is not newer.
 
     Raises:
-        BadRecord: A number is none, or is out of its range.
+        BadRecord: A text is not a number, or a number is out of its range.
     """
     if not 0 < fact.received_ms <= NUMBER_MAX:
         msg = f"expected received_ms of {fact.source}:{fact.symbol} in 1 to 2^63 - 1, found {fact.received_ms}"
@@ -156,19 +156,19 @@ def fold_fact(standing: Instrument, fact: InstrumentFact) -> Instrument:
     match fact:
         case RulesFact():
             rules = _rules(fact)
-            return msgspec.structs.replace(standing, rules=rules) if _is_newer(standing.rules, rules) else standing
+            return msgspec.structs.replace(current, rules=rules) if _is_newer(current.rules, rules) else current
         case TickerFact():
             ticker = _ticker(fact)
-            return msgspec.structs.replace(standing, ticker=ticker) if _is_newer(standing.ticker, ticker) else standing
+            return msgspec.structs.replace(current, ticker=ticker) if _is_newer(current.ticker, ticker) else current
         case FundingTermsFact():
             terms = _funding(fact)
-            return msgspec.structs.replace(standing, funding=terms) if _is_newer(standing.funding, terms) else standing
+            return msgspec.structs.replace(current, funding=terms) if _is_newer(current.funding, terms) else current
         case _:
             assert_never(fact)
 
 
 def encode_instrument(instrument: Instrument) -> dict[str, Any]:
-    """Body of a row of the ``instruments`` table; amounts are decimal texts."""
+    """Make the body of a row of the ``instruments`` table; amounts are decimal texts."""
     return {kind: _cells(getattr(instrument, kind)) for kind in Instrument.__struct_fields__}
 
 
@@ -182,8 +182,8 @@ def decode_instrument(body: Mapping[str, Any]) -> Instrument:
     )
 
 
-def _is_newer(standing: Rules | Ticker | FundingTerms | None, new: Rules | Ticker | FundingTerms) -> bool:
-    return standing is None or new.received_ms > standing.received_ms
+def _is_newer(current: Rules | Ticker | FundingTerms | None, new: Rules | Ticker | FundingTerms) -> bool:
+    return current is None or new.received_ms > current.received_ms
 
 
 def _rules(fact: RulesFact) -> Rules:
@@ -227,7 +227,7 @@ def _funding(fact: FundingTermsFact) -> FundingTerms:
 
 
 def _positive(fact: InstrumentFact, name: str, text: str | None) -> int | None:
-    """A size; the venue writes 0 where it sets none."""
+    """Read a size; the venue writes 0 where it sets none."""
     if text is None:
         return None
     value_e18 = _number(fact, name, text)
@@ -246,7 +246,7 @@ def _number(fact: InstrumentFact, name: str, text: str) -> int:
 
 
 def _decimals(size_e18: int) -> int:
-    """Decimals that a multiple of a size may have."""
+    """Count the decimals that a multiple of a size may have."""
     fraction = size_e18 % E18
     return len(f"{fraction:018d}".rstrip("0")) if fraction else 0
 

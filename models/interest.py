@@ -1,7 +1,7 @@
 """Records of the ``interest`` topic: a replica of the api serves an account to somebody. Key: the account's.
 
-A replica says so when the account gets its first watcher there, says it again every ``INTEREST_EVERY_S``, and takes it
-back when the last watcher leaves. A replica that dies takes nothing back: its word holds for ``INTEREST_TTL_MS``.
+A replica writes a watch when the account gets its first watcher there, repeats it every ``INTEREST_EVERY_S``, and ends
+it when the last watcher leaves. A replica that dies ends nothing: its watches expire after ``INTEREST_TTL_MS``.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ import msgspec
 from models.codec import NUMBER_MAX
 from models.errors import BadRecord
 
-# Long enough for two lost repetitions and for clocks of two hosts that differ by seconds; what it costs is that the
-# accounts of a replica that was killed are published at every flush for so long.
+# Long enough for two lost repetitions and for clocks of two hosts that differ by seconds. It costs that the accounts of
+# a replica that was killed are published at every flush for so long.
 INTEREST_TTL_MS = 15_000
 INTEREST_EVERY_S = 5.0
-# Ten replicas that each serve 20,000 accounts; up to 360 bytes a watch make 72 MB. An account that finds no room is not
-# lost, only published later.
+# Ten replicas that each serve 20,000 accounts; at up to 360 bytes a watch they take 72 MB. An account that finds no
+# room is not lost, only published later.
 WATCHES_MAX = 200_000
-# An account's key is under 100 bytes and a replica's name 32: what is longer is none of ours, and would make the bound
-# on watches none on memory.
+# An account's key is under 100 bytes and a replica's name 32. A longer one was not written by us, and without these
+# bounds the one on watches would not bound memory.
 _KEY_MAX_BYTES = 256
 _REPLICA_MAX_CHARACTERS = 64
 
 
 class Watch(msgspec.Struct, tag="watch", tag_field="kind", frozen=True):
-    """The account is watched at ``replica`` until ``expires_ms``, in Unix ms; 0, or what has passed: no longer."""
+    """The account is watched at ``replica`` until ``expires_ms``, in Unix ms.
+
+    A time that has passed, or 0, ends the watch.
+    """
 
     replica: str
     expires_ms: int
@@ -44,7 +47,7 @@ def decode_watch(key: bytes | None, value: bytes | None) -> Watch:
     """Decode a record of ``interest``.
 
     Raises:
-        BadRecord: ``key`` can be no account's, or ``value`` is no watch.
+        BadRecord: ``key`` cannot be an account's, or ``value`` is not a watch.
     """
     if not key or len(key) > _KEY_MAX_BYTES:
         msg = f"expected the key of an account, of 1 to {_KEY_MAX_BYTES} bytes, found {key[:80] if key else key!r}"
@@ -64,25 +67,30 @@ def decode_watch(key: bytes | None, value: bytes | None) -> Watch:
 
 
 class Watches:
-    """The watches that hold, and so the accounts that anybody watches: the fold of the records.
+    """The watches that have not expired: the fold of the records of ``interest``.
 
-    Accounts that begin or cease to be watched are kept until they are taken.
+    It also remembers which accounts have begun or ceased to be watched, until ``take_changes`` returns them.
     """
 
     def __init__(self) -> None:
-        # In the order in which they were last heard of. Since all live equally long, that is also, but for what the
-        # replicas' clocks differ by, the order in which they expire.
+        # In the order in which they were last repeated. All last equally long, so that is also the order in which they
+        # expire, as far as the replicas' clocks agree.
         self._expires_ms: dict[tuple[bytes, str], int] = {}
         self.replicas: dict[bytes, int] = {}
-        """Account → at how many replicas it is watched, at least 1."""
+        """The accounts that are watched, each with the number of replicas at which it is, at least 1."""
         self._begun: set[bytes] = set()
         self._ended: set[bytes] = set()
 
     def apply(self, account: bytes, watch: Watch, now_ms: int) -> bool:
-        """Take a replica's word about an account in.
+        """Apply one record.
+
+        Args:
+            account: The account's key.
+            watch: What the replica says of it.
+            now_ms: The time now, in Unix ms.
 
         Returns:
-            False where it was dropped, because ``WATCHES_MAX`` others hold.
+            False where the watch was dropped, because there are ``WATCHES_MAX`` others.
         """
         key = account, watch.replica
         # A clock that is fast must not hold an account for longer than one that is right.
@@ -100,7 +108,7 @@ class Watches:
         return True
 
     def expire(self, now_ms: int) -> None:
-        """End the watches that were not repeated in time."""
+        """End the watches that were not repeated in time; ``now_ms`` is in Unix ms."""
         expired = []
         for key, expires_ms in self._expires_ms.items():
             if expires_ms > now_ms:
@@ -111,7 +119,7 @@ class Watches:
             self._leave(key[0])
 
     def take_changes(self) -> tuple[set[bytes], set[bytes]]:
-        """The accounts that are watched, and those that are no longer, and were not before; each is told once."""
+        """Return the accounts that have begun and those that have ceased to be watched since the last call."""
         begun, self._begun = self._begun, set()
         ended, self._ended = self._ended, set()
         return begun, ended

@@ -1,12 +1,13 @@
-"""Limits that hold over several replicas: claims in the order of a log, and who of them was let in.
+"""Limits that hold over several replicas: claims in the order of a log, and which of them are granted.
 
-A replica appends a claim and reads it back: it is granted if the leases before it that still hold leave room. Time is
-the log's own, the broker's stamp on each record; so all who read a partition say the same of each claim in it, whatever
-their clocks. A lease ends ``ttl_ms`` after its claim, or after the last hold that named it, or with its release.
+A replica appends a claim and reads it back. The claim is granted if the leases before it that have not ended leave
+room. Time is the log's own, the broker's stamp on each record, so all readers of a partition decide each claim alike,
+whatever their clocks say. A lease ends ``ttl_ms`` after its claim, or after the last hold that named it, or with its
+release.
 
-Who begins to read in the middle does not know the leases from before. Until it has read for as long as any lease may
-last, and for what it could not decide then, it counts a claim that may have been granted against others, and does not
-take it for granted: what it says was granted always was.
+A reader that begins in the middle of the log does not know the leases from before. So, until it has read for as long as
+any lease may last, it is unsure of claims: it counts them against others, but does not report them as granted. A claim
+that it reports as granted always was.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import msgspec
 from models.codec import NUMBER_MAX
 from models.errors import BadRecord
 
-# Long enough for two lost repetitions; what it costs is that the leases of a replica that was killed count for so long.
+# Long enough for two lost repetitions. It costs that the leases of a replica that was killed count for so long.
 LEASE_TTL_MS = 15_000
 LEASE_EVERY_S = 5.0
-# A reader that starts reads back so far. Five minutes are what signed requests are commonly accepted for.
+# A reader that starts reads back so far. Signed requests are commonly accepted for five minutes.
 LEASE_TTL_MAX_MS = 300_000
-# Leases that have ended are looked for so often, in the log's time; it takes 1 ms for 10,000.
+# Leases that have ended are removed so often, in the log's time; it takes 1 ms for 10,000.
 _SWEEP_EVERY_MS = 15_000
-# An owner comes from outside: what is longer goes by its hash, so that keys are bounded.
+# An owner's name comes from outside. The hash of a longer one takes its place, so that keys are bounded.
 _OWNER_MAX_BYTES = 200
 _KEY_MAX_BYTES = 256
 _HOLDER_MAX_CHARACTERS = 64
@@ -35,9 +36,10 @@ _HOLDER_MAX_CHARACTERS = 64
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many units of ``name`` an owner may have at a time, each for ``ttl_ms`` unless it is held longer.
+    """A limit: at most ``capacity`` units of ``name`` are leased to an owner at a time.
 
-    With leases that are not held, ``capacity`` is what is let in within any ``ttl_ms``; of 1, the first wins.
+    A lease lasts ``ttl_ms`` unless it is held longer. Where leases are not held, ``capacity`` is therefore how many
+    units are granted within any ``ttl_ms``. With a capacity of 1, the first claim wins.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Limit:
 
 
 class Claim(msgspec.Struct, tag="claim", tag_field="kind", frozen=True):
-    """``holder`` asks for ``units``; ``number`` is its name for the lease, and used once."""
+    """``holder`` asks for ``units``; ``number`` names the lease, and the holder uses it once."""
 
     holder: str
     number: int
@@ -56,7 +58,7 @@ class Claim(msgspec.Struct, tag="claim", tag_field="kind", frozen=True):
 
 
 class Hold(msgspec.Struct, tag="hold", tag_field="kind", frozen=True):
-    """``holder`` still has these leases, each its number and units; a lease that has ended is not revived."""
+    """``holder`` still needs these leases, (number, units) each; a lease that has ended is not revived."""
 
     holder: str
     leases: tuple[tuple[int, int], ...]
@@ -77,7 +79,7 @@ _decoder: msgspec.json.Decoder[LeaseRecord] = msgspec.json.Decoder(LeaseRecord)
 
 
 def lease_key(limit: Limit, owner: str) -> bytes:
-    """Key of the records of one owner's leases."""
+    """Make the key of the records of one owner's leases."""
     name = owner.encode()
     if len(name) > _OWNER_MAX_BYTES:
         name = hashlib.sha256(name).hexdigest().encode()
@@ -93,7 +95,7 @@ def decode_lease(key: bytes | None, value: bytes | None) -> LeaseRecord:
     """Decode a record of ``leases``.
 
     Raises:
-        BadRecord: The key can be none of ours, or the value is no record of a lease.
+        BadRecord: The key cannot be one of ours, or the value is not a record of a lease.
     """
     if not key or len(key) > _KEY_MAX_BYTES:
         msg = f"expected a limit and its owner, of 1 to {_KEY_MAX_BYTES} bytes, found {key[:80] if key else key!r}"
@@ -126,12 +128,12 @@ def _is_within_bounds(record: LeaseRecord) -> bool:
 
 
 class Verdict(Enum):
-    """What the log says of a lease after a record of it."""
+    """What became of a claim."""
 
     GRANTED = "granted"
     REFUSED = "refused"
     UNSURE = "unsure"
-    """Who reads from the beginning knows; it may have been granted."""
+    """It may have been granted; only a reader that began before the claim's competitors can tell."""
 
 
 class _Lease:
@@ -147,19 +149,19 @@ class Ledger:
     """The leases of one partition: the fold of its records.
 
     Args:
-        begun_ms: The log's time from which on its records are applied; 0 for all of them.
+        begun_ms: The log's time at which the reader begins; 0 where it reads the log from its beginning.
     """
 
     def __init__(self, begun_ms: int) -> None:
-        # From here on every lease that holds has been seen.
+        # From this time on every lease that has not ended has been read.
         self._complete_ms = begun_ms + LEASE_TTL_MAX_MS if begun_ms else 0
         self._leases: dict[bytes, dict[tuple[str, int], _Lease]] = {}
-        # A broker's clock may step back, and must not revive what has ended.
+        # A broker's clock may step back; a lease that has ended must not be revived by that.
         self._now_ms = 0
         self._swept_ms = 0
 
     def __len__(self) -> int:
-        """Leases in memory; those that have ended go within ``_SWEEP_EVERY_MS``."""
+        """Count the leases in memory; one that has ended is removed within ``_SWEEP_EVERY_MS``."""
         return sum(map(len, self._leases.values()))
 
     def claim(self, key: bytes, claim: Claim, at_ms: int) -> Verdict:
@@ -171,14 +173,14 @@ class Ledger:
             at_ms: The broker's time of the record, in Unix ms.
 
         Returns:
-            What the log says of the lease from now on.
+            What became of the claim.
         """
         leases = self._holding(key, at_ms)
         name = claim.holder, claim.number
         ends_ms = self._now_ms + claim.ttl_ms
         lease = leases.get(name)
         if lease is not None:
-            # The producer sent it twice. Where it was not sure, it may only have been granted now.
+            # The producer sent the claim twice. Where we were unsure of it, it may have been granted only now.
             if not lease.is_sure:
                 lease.ends_ms = max(lease.ends_ms, ends_ms)
             return Verdict.GRANTED if lease.is_sure else Verdict.UNSURE
@@ -199,7 +201,7 @@ class Ledger:
             at_ms: The broker's time of the record, in Unix ms.
 
         Returns:
-            The numbers of leases that it names and that had ended.
+            The numbers of the leases that the hold names and that had already ended.
         """
         leases = self._holding(key, at_ms)
         ended = []
@@ -237,7 +239,7 @@ class Ledger:
         return sum(lease.units for (holder, _), lease in leases.items() if holder != but_of and lease.ends_ms > at_ms)
 
     def _holding(self, key: bytes, at_ms: int) -> dict[tuple[str, int], _Lease]:
-        """The leases of a key that have not ended."""
+        """Find the leases of a key that have not ended."""
         self._now_ms = max(self._now_ms, at_ms)
         if self._now_ms - self._swept_ms >= _SWEEP_EVERY_MS:
             self._swept_ms = self._now_ms

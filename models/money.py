@@ -1,4 +1,4 @@
-"""Exact money: amounts and prices are Python ints scaled by 1e18 (``_e18``), signed where a sign makes sense."""
+"""Exact money: amounts and prices are Python ints scaled by 1e18 (``_e18``); those that can be negative are signed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What changed between two JSON objects, as a merge patch (RFC 7396) that carries absolute values.
+"""The difference between two JSON objects, as a merge patch (RFC 7396) that carries absolute values.
 
-The objects hold no null, so a null in a patch says that a field is gone. Patches that follow one another may be left
-out: one from what the client last saw to what stands now says the same.
+The objects hold no null, so a null in a patch means that a field is gone. A client need not get every patch: a single
+one, from the object that it last saw to the current one, has the same effect as all those between.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ Json = dict[str, Any]
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> Json:
-    """The patch that turns ``before`` into ``after``, empty where they are equal; objects are patched inside."""
+    """Make the patch that turns ``before`` into ``after``; it is empty where they are equal."""
     patch: Json = dict.fromkeys(before.keys() - after.keys())
     for name, value in after.items():
-        standing = before.get(name)
-        if standing == value:
+        former = before.get(name)
+        if former == value:
             continue
-        if isinstance(value, dict) and isinstance(standing, dict):
-            patch[name] = merge_patch(standing, value)
+        if isinstance(value, dict) and isinstance(former, dict):
+            patch[name] = merge_patch(former, value)
         else:
             patch[name] = value
     return patch
 
 
 def patched(before: Mapping[str, Any], patch: Mapping[str, Any]) -> Json:
-    """``before`` with the patch applied; neither is changed."""
+    """Apply a patch; neither ``before`` nor the patch is changed."""
     after = dict(before)
     for name, value in patch.items():
         if value is None:
             after.pop(name, None)
         elif isinstance(value, dict):
-            standing = after.get(name)
-            after[name] = patched(standing if isinstance(standing, dict) else {}, value)
+            former = after.get(name)
+            after[name] = patched(former if isinstance(former, dict) else {}, value)
         else:
             after[name] = value
     return after

@@ -1,4 +1,4 @@
-"""Who holds each market: rows and amounts of all markets in one column each, by pages."""
+"""The holders of each market: the accounts' rows in one column and their amounts in another, for all markets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.intp]
 
-# Markets' holders take places by pages, all in one column. As 500 columns that grow they cost 20 to 70 MB more for 1M
-# accounts, as holes in the heap; larger pages stay half empty in markets that few hold.
+# A market takes places in the columns page by page. A column for each of 500 markets would cost 20 to 70 MB more for 1M
+# accounts, since arrays that grow leave holes in the heap. Larger pages would stay half empty in markets that few hold.
 _PAGE_PLACES = 64
 
 
 class Holders:
-    """Where a market's holders are: on its pages, of which the last is filled as far as ``count`` says."""
+    """The pages on which a market's ``count`` holders are; only the last page may be partly filled."""
 
     __slots__ = ("count", "pages")
 
@@ -30,7 +30,7 @@ class Holders:
 
 
 class Places:
-    """The holders of all markets: a place has an account's row and its signed amount."""
+    """The holders of all markets. A place holds an account's row and its signed amount."""
 
     def __init__(self) -> None:
         self._rows = array("i")
@@ -38,28 +38,37 @@ class Places:
         self._free_pages: list[int] = []
 
     def rows(self, holders: Holders) -> Rows:
-        """A market's holders; a copy."""
+        """Copy the rows of a market's holders, in the order of their places."""
         pages = np.frombuffer(self._rows, np.intc).reshape(-1, _PAGE_PLACES).take(holders.pages, axis=0)
         return pages.ravel()[: holders.count].astype(np.intp)
 
     def signed(self, holders: Holders) -> NDArray[np.float64]:
-        """Their amounts, in the same order; a copy."""
+        """Copy the signed amounts of a market's holders, in the same order as ``rows``."""
         pages = np.frombuffer(self._signed).reshape(-1, _PAGE_PLACES).take(holders.pages, axis=0)
         return pages.ravel()[: holders.count]
 
     def each(self, holders: Holders) -> Iterator[tuple[int, float]]:
-        """Row and amount of a market's holders, one by one."""
+        """Yield row and signed amount of each of a market's holders."""
         for at in range(holders.count):
             page, place = divmod(at, _PAGE_PLACES)
             where = holders.pages[page] * _PAGE_PLACES + place
             yield self._rows[where], self._signed[where]
 
     def set_signed(self, place: int, signed: float) -> None:
-        """Change a holder's amount."""
+        """Change the amount at a place."""
         self._signed[place] = signed
 
     def add(self, holders: Holders, row: int, signed: float) -> int:
-        """Give a holder a place."""
+        """Give one more holder of a market a place.
+
+        Args:
+            holders: The market's holders.
+            row: The account's row in the book, 0 or more.
+            signed: The account's amount in whole units, negative where it is short.
+
+        Returns:
+            The place, which is an index into the columns.
+        """
         page, at = divmod(holders.count, _PAGE_PLACES)
         if not at:
             holders.pages.append(self._take_page())
@@ -70,7 +79,7 @@ class Places:
         return place
 
     def remove(self, holders: Holders, place: int) -> int | None:
-        """Take a holder out of its place; return the row of the one that was last and has it now, if there is one."""
+        """Free a place by moving the last holder into it; return that holder's row, None where none had to move."""
         holders.count -= 1
         page, at = divmod(holders.count, _PAGE_PLACES)
         last = holders.pages[page] * _PAGE_PLACES + at
@@ -91,5 +100,5 @@ class Places:
 
 
 def add_zeros(column: array[int] | array[float], count: int) -> None:
-    """Let a column grow by so many cells."""
+    """Lengthen a column by ``count`` zeros."""
     column.frombytes(bytes(count * column.itemsize))

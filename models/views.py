@@ -1,7 +1,7 @@
 """Rows as users see them over REST and websockets: one pure function a kind of row.
 
-Money and prices are exact decimal texts. An instant stands twice, as RFC 3339 text (``as_of``) and as decimal text of
-nanoseconds (``as_of_ns``). A view holds no null: what is not known is absent, so that views can be merge-patched.
+Money and prices are exact decimal texts. An instant is written twice, as RFC 3339 text (``as_of``) and as decimal text
+of nanoseconds (``as_of_ns``). A view holds no null: an unknown field is absent, so that views can be merge-patched.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ _LAST_COMPLETE = ("upnl", "notional", "available_balance", "allocated")
 
 
 def absent_account(key: str) -> View:
-    """What is shown of an account that has no row: whether it exists is not said."""
+    """Make the view of an account that has no row; it does not say whether the account exists."""
     deployment, address = split_key(key.encode())
     return {"account": key, "deployment": deployment, "address": address, "status": ABSENT}
 
 
 def unsupported_account(key: str) -> View:
-    """What is shown of any account of a deployment whose figures are unknown."""
+    """Make the view of an account of an unsupported deployment, whose figures are unknown."""
     return {**absent_account(key), "status": UNSUPPORTED}
 
 
 def account_view(key: str, body: Mapping[str, Any]) -> View:
-    """An account with its figures and its positions by quote id.
+    """Make the view of an account with its figures and its positions by quote id.
 
     Args:
         key: ``<deployment>:<address>``.
@@ -66,7 +66,7 @@ def account_view(key: str, body: Mapping[str, Any]) -> View:
 
 
 def figures_view(key: str, body: Mapping[str, Any]) -> View:
-    """An account's figures without its positions. Arguments and errors as for ``account_view``."""
+    """Make the view of an account without its positions. Arguments and errors are those of ``account_view``."""
     try:
         view: View = {
             **absent_account(key),
@@ -102,7 +102,7 @@ def figures_view(key: str, body: Mapping[str, Any]) -> View:
 
 
 def positions_view(key: str, body: Mapping[str, Any]) -> View:
-    """An account's open positions by quote id. Arguments and errors as for ``account_view``."""
+    """Make the view of an account's open positions by quote id. Arguments and errors are those of ``account_view``."""
     try:
         available = body["available_balance"]
         net = _net_quantities(body["positions"])
@@ -118,7 +118,7 @@ def positions_view(key: str, body: Mapping[str, Any]) -> View:
 
 
 def mark_view(key: str, body: Mapping[str, Any]) -> View:
-    """A market's newest price from one source.
+    """Make the view of a market's newest price from one source.
 
     Args:
         key: ``<source>:<symbol>``.
@@ -146,7 +146,7 @@ def mark_view(key: str, body: Mapping[str, Any]) -> View:
 
 
 def market_view(key: str, body: Mapping[str, Any]) -> View:
-    """A deployment's market as its chain tells it.
+    """Make the view of a deployment's market.
 
     Args:
         key: ``<deployment>:<symbol id>``.
@@ -168,16 +168,16 @@ def market_view(key: str, body: Mapping[str, Any]) -> View:
 
 
 def liquidation_price_e18(available_e18: int, mark_e18: int, net_quantity_e18: int) -> int | None:
-    """Price of a symbol at which nothing is left before liquidation while every other price stands.
+    """Find the price of a symbol at which the account can be liquidated, while all other prices stay the same.
 
     Args:
-        available_e18: What is left now, signed.
-        mark_e18: The symbol's mark.
+        available_e18: What is left before liquidation now, signed.
+        mark_e18: The symbol's mark, positive.
         net_quantity_e18: Open quantity of all the account's positions in it, negative where they are short on balance.
 
     Returns:
-        The price, floored, 1e18-scaled; None where no positive price of it liquidates the account. The contract
-        truncates each quote, so its own limit may be some units of 1e-18 away.
+        The price, floored, 1e18-scaled; None where no positive price liquidates the account. The contract truncates
+        each quote, so its own limit may be some units of 1e-18 away.
     """
     if not net_quantity_e18:
         return None
@@ -186,7 +186,7 @@ def liquidation_price_e18(available_e18: int, mark_e18: int, net_quantity_e18: i
 
 
 def _liquidation(body: Mapping[str, Any]) -> View:
-    """What a liquidation now would use up: its class, the liquidators' fee, and what parties B would miss."""
+    """Make the view of a liquidation now: its class, the liquidators' fee, and what parties B would miss."""
     balances = Balances(int(body["allocated"]), Locked(*map(int, body["locked"])), Locked(*map(int, body["pending"])))
     liquidation = classify_liquidation(balances, int(body["upnl"]))
     if liquidation is None:

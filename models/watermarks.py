@@ -1,4 +1,4 @@
-"""What an account partition knows of a deployment: how far its own account-events are folded."""
+"""The watermark of a deployment in one partition of ``account-events``: how far that partition is folded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentWatermark:
-    """The row of a deployment in one partition of the accounts.
+    """The watermark of a deployment in one partition of the accounts.
 
-    ``applied`` is the position of the last control record folded. ``unsupported_since`` is the block from which the
-    deployment's accounts are unknown, None where they are known; ``reason`` says why. Where not ``enumerated``, an
-    account may have a past that no record tells.
+    ``applied`` is the log offset of the last record folded that concerns the whole deployment. ``unsupported_since`` is
+    the block from which the deployment's accounts are unknown, None where they are known; ``reason`` says why.
+    ``enumerated`` is False where an account without a row may have a past that is in no record.
     """
 
     applied: Position = (-1, -1)
@@ -28,7 +28,7 @@ class DeploymentWatermark:
 
 
 def encode_watermark(watermark: DeploymentWatermark) -> dict[str, Any]:
-    """Body of a row of the ``watermarks`` table."""
+    """Make the body of a row of the ``watermarks`` table."""
     return {
         "applied": watermark.applied,
         "head": watermark.head,

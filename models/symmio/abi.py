@@ -1,4 +1,4 @@
-"""Decoding of logs by the catalogue of events, strictly: what does not decode is an error, never a guess."""
+"""Decoding of logs by the catalogue of events, strictly: a log that does not decode is an error, never a guess."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WORD = 32
 
 
 class BadLog(BadRecord):
-    """A log's topics or data are not what its event declares. The node or this version is wrong about it."""
+    """A log's topics or data are not what its event declares: the node or this version is wrong about it."""
 
 
 class UnknownTopic(BadRecord):
@@ -53,11 +53,11 @@ class EventAbi:
 
     @property
     def duplicate_of(self) -> frozenset[str]:
-        """Topic0s of the modern forms beside which this legacy one is left out; none for any other event."""
+        """Topic0s of the modern forms of a legacy event, which is left out beside them; empty for any other event."""
         return DUPLICATE_OF.get(self.topic0, frozenset())
 
     def decode(self, log: RawLog) -> dict[str, Any]:
-        """Read the parameters of a log by name; addresses come lower-case, invalid UTF-8 replaced.
+        """Read the parameters of a log by name; addresses are lower-case, and invalid UTF-8 is replaced.
 
         Raises:
             BadLog: Topics or data are not what the event declares.
@@ -88,7 +88,7 @@ def _values(parameters: Sequence[Parameter], data: bytes) -> dict[str, Any]:
         raise ValueError(msg)
     values = _decoder(kinds)(ContextFramesBytesIO(data))  # type: ignore[no-untyped-call]
     return {
-        # Text is whatever its sender chose, which need not be UTF-8; that is no reason to refuse the log.
+        # A sender may choose text that is not UTF-8; that is no reason to refuse the log.
         parameter.name: value.decode(errors="replace") if parameter.kind == "string" else value
         for parameter, value in zip(parameters, values, strict=True)
     }
@@ -104,7 +104,7 @@ _decoders: dict[tuple[str, ...], TupleDecoder] = {}
 def _decoder(kinds: tuple[str, ...]) -> TupleDecoder:
     decoder = _decoders.get(kinds)
     if decoder is None:
-        # A string is encoded as bytes are.
+        # The ABI encodes a string as it does bytes.
         items = [registry.get_decoder("bytes" if kind == "string" else kind, strict=True) for kind in kinds]
         decoder = _decoders[kinds] = TupleDecoder(decoders=items)  # type: ignore[no-untyped-call]
     return decoder
@@ -139,7 +139,7 @@ def _abi(entry: Entry) -> EventAbi:
 
 
 CATALOGUE: dict[str, EventAbi] = {abi.topic0: abi for abi in map(_abi, ENTRIES)}
-"""Every known event by topic0; no topic0 belongs to both contracts."""
+"""Every known event by topic0; the two contracts have none in common."""
 
 DUPLICATE_OF: dict[str, frozenset[str]] = {
     legacy.topic0: frozenset(
@@ -150,7 +150,7 @@ DUPLICATE_OF: dict[str, frozenset[str]] = {
     for legacy in CATALOGUE.values()
     if legacy.entry.modern
 }
-"""Topic0 of each legacy form to the topic0s of the modern ones that stand for it."""
+"""The topic0s of the modern forms of each legacy event, by its topic0."""
 
 
 def abi_of(log: RawLog) -> EventAbi:
@@ -171,7 +171,7 @@ def decode_log(log: RawLog) -> Event:
     """Decode a log.
 
     Returns:
-        An event of its own class where it is folded or says a market's settings, else OtherEvent.
+        An event of its own class where it is folded or changes a market's settings, else OtherEvent.
 
     Raises:
         UnknownTopic: No known event has its topic0.

@@ -1,8 +1,8 @@
-"""The row of an account: its state, what it was made from, and the way back to the last final block.
+"""The row of an account: its state, the last record folded into it, and the undo back to the last final block.
 
-A row is a pure function of the records folded into it, in order of their positions. A record at or below ``applied``
-changes nothing, so what is delivered again leaves the row as it is. Versions count the rows that came about, and so are
-the same after the same records, however often they were delivered.
+A row is a pure function of the records folded into it, in order of their log offsets. A record at or below ``applied``
+changes nothing, so a record that is delivered again leaves the row as it is. A row's version counts the changes that
+made it, so it is the same after the same records, however often they were delivered.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     from models.symmio.events import AccountEvent
 
 QUOTES_MAX = 400
-"""Quotes of one account, finished but not yet final ones included. A state of that many takes some 400 kB. Undo comes
-on top of it, and may be more than that where many quotes change in many blocks: ``ROW_MAX_BYTES`` bounds both."""
+"""How many quotes an account may have, with those that are finished but not final. A state of so many takes some 400
+kB. Undo may take more where many quotes change in many blocks: ``ROW_MAX_BYTES`` bounds both together."""
 
 ROW_MAX_BYTES = 900_000
-"""Size of a row's body. The broker takes records of 1 MB: the rest is for the key, the head, and the cause that makes a
-row of this size suspect. A larger row could never be written, and its partition would stand still."""
+"""The greatest size of a row's body. The broker takes records of 1 MB: the rest is for the key, the head, and the cause
+that makes a row of this size suspect. A larger row could never be written, and its partition would not go on."""
 
 CAUSE_CHARACTERS_MAX = 500
-"""Length of a suspect row's cause; it stands in the undo of every block that follows. A log may be of any length, and
-its cause as long."""
+"""How much is kept of a suspect row's cause, which every later block's undo repeats. A cause may quote a log, and a log
+may be of any length."""
 
-# Upper bounds of encoded sizes, with amounts of 256 bits; the true ones are about half. Lower ones would let a row pass
-# unmeasured, higher ones have rows measured that are far from their bound.
+# Upper bounds of encoded sizes, with amounts of 256 bits; true sizes are about half. Lower bounds would let a row that
+# is too large pass unmeasured, higher ones would measure rows that are far from the limit.
 SIZE_OF_QUOTE = 2_400
 _SIZE_OF_ADDRESS = 45
 _SIZE_OF_BALANCES = 900
 _SIZE_OF_CELL = 110
-_SIZE_OF_CHANGED_QUOTE = 260  # its id, and what locked values take beyond another cell
+_SIZE_OF_CHANGED_QUOTE = 260  # its id, and what locked values take more than another cell
 _SIZE_OF_ADDED = 20
 _SIZE_OF_PRICE = 170
 _SIZE_OF_CHARACTER = 6
@@ -56,13 +56,13 @@ _SIZE_OF_ENTRY = 300
 _SIZE_OF_HEAD = _SIZE_OF_ENTRY + _SIZE_OF_CELLS + _SIZE_OF_CHARACTER * CAUSE_CHARACTERS_MAX
 
 Suspect = tuple[str, "Position"]
-"""Why an account is frozen, and the position of the record that could not be folded."""
+"""Why an account is frozen, and the log offset of the record that could not be folded."""
 
 _replace = msgspec.structs.replace
 
 
 class BlockUndo(msgspec.Struct, frozen=True):
-    """What undoes one block: the state's former cells, and what the row said of itself before the block."""
+    """The undo of one block: the former cells of the state, and the row's own fields as they were before the block."""
 
     block: int
     undo: Undo
@@ -72,10 +72,11 @@ class BlockUndo(msgspec.Struct, frozen=True):
 
 
 class AccountRow(msgspec.Struct, frozen=True):
-    """An account as of ``applied``, the position of the last record folded.
+    """An account as of ``applied``, the log offset of the last record folded.
 
-    ``block`` and ``time_s`` are of the last block that touched it, -1 and 0 where none did. ``undo`` is oldest first,
-    one for each block that touched it and was not final. A ``suspect`` row's state is the last good one.
+    ``block`` and ``time_s`` are those of the last block that touched the account, -1 and 0 where none did. ``undo``
+    has an entry for each block that touched the account and was not final, oldest first. Where ``suspect`` is set,
+    ``state`` is the last good one.
     """
 
     applied: Position = (-1, -1)
@@ -88,17 +89,17 @@ class AccountRow(msgspec.Struct, frozen=True):
 
     @property
     def suspect_since_applied(self) -> bool:
-        """Whether it was the last record that made the account suspect."""
+        """Whether the record folded last is the one that made the account suspect."""
         return self.suspect is not None and self.suspect[1] == self.applied
 
     @property
     def is_nobody(self) -> bool:
-        """Whether the chain says nothing of the account: every block that touched it was rolled back."""
+        """Whether there is no such account: every block that touched it was rolled back."""
         return self.block == -1 and self.state == EMPTY
 
     @property
     def holding(self) -> Holding:
-        """What the account's worth depends on; the same as ``decode_holding`` reads out of the encoded row."""
+        """The part of the row that a valuation needs; ``decode_holding`` reads the same out of the encoded row."""
         state = self.state
         return Holding(
             applied=self.applied,
@@ -142,11 +143,11 @@ class AccountRow(msgspec.Struct, frozen=True):
 
     @property
     def unsettled(self) -> bool:
-        """Whether a rollback could change the row, or finality finish one of its quotes."""
+        """Whether a rollback can still change the row, or a watermark still remove one of its finished quotes."""
         return self.unsettled_above(-1)
 
     def unsettled_above(self, final: int) -> bool:
-        """The same, once everything up to block ``final`` is final."""
+        """Whether the row is still ``unsettled`` once every block up to ``final`` is final."""
         return any(entry.block > final for entry in self.undo) or any(
             quote.terminal_block is not None and quote.terminal_block > final for quote in self.state.quotes.values()
         )
@@ -164,44 +165,44 @@ def advance(
     Args:
         row: The row so far, None for a new account.
         record: The next record, or one that was folded before.
-        final: Undo of blocks up to this one is dropped on the way. It has to be what was final when the record was
-            first folded, also where it is delivered again (docs/adr/0012).
-        enumerated: False where an account without a row may have a past that no record tells. It is suspect then,
-            unless a MultiAccount has just made it.
+        final: The newest final block; undo of blocks up to it is dropped. For a record that is delivered again it has
+            to be the block that was final when the record was first folded (docs/adr/0012).
+        enumerated: False where an account without a row may have a past that is in no record. Such an account becomes
+            suspect, unless a MultiAccount has just made it.
 
     Returns:
-        The new row, its version one higher; ``row`` itself where the record was folded before or changes nothing. Where
-        a transaction does not fold, a checkpoint is none, or the row would not fit into a record, a row that is frozen
-        and suspect.
+        The new row, its version one higher; ``row`` itself where the record was folded before or changes nothing. The
+        row is suspect where a transaction does not fold, a checkpoint cannot be read, or the row would not fit into a
+        record.
 
     Raises:
         BadFold: A checkpoint is older than what was folded; make a new one with ``tidemark audit --repair``.
     """
-    standing = AccountRow() if row is None else row
+    current = AccountRow() if row is None else row
     if row is not None and record.position <= row.applied:
         return row
     match record:
         case Transaction():
-            return _transaction(standing, record, final, is_stranger=row is None and not enumerated)
+            return _transaction(current, record, final, is_stranger=row is None and not enumerated)
         case AccountCheckpoint():
-            return _checkpoint(standing, record)
+            return _checkpoint(current, record)
         case RolledBack():
-            return _rollback(standing, record)
+            return _rollback(current, record)
         case _:
             assert_never(record)
 
 
 def settle(row: AccountRow, final: int, position: Position) -> tuple[AccountRow, tuple[Quote, ...]]:
-    """Let quotes leave that are finished for good.
+    """Take the quotes out of the row that are finished for good.
 
     Args:
         row: The account's row.
         final: Nothing at or below this block will be rolled back.
-        position: Position of the record that says so.
+        position: Log offset of the watermark that names ``final``.
 
     Returns:
-        The row without quotes that ended at or before ``final``, and those quotes by id; ``row`` itself and nothing
-        where there are none, where the record was folded before, or where the account is suspect.
+        The row without the quotes that ended at or before ``final``, and those quotes in order of their ids. It is
+        ``row`` itself, and no quotes, where none ended, the record was folded before, or the account is suspect.
     """
     if position <= row.applied or row.suspect is not None:
         return row, ()
@@ -225,24 +226,30 @@ def settle(row: AccountRow, final: int, position: Position) -> tuple[AccountRow,
 
 
 def doubt(row: AccountRow | None, position: Position, cause: str) -> AccountRow:
-    """Freeze an account whose state can no longer be relied on, for ``cause``, as of the record at ``position``.
+    """Freeze an account whose state can no longer be relied on.
+
+    Args:
+        row: The account's row, None where it has none yet.
+        position: Log offset of the record that made the account suspect.
+        cause: Why, in words; at most ``CAUSE_CHARACTERS_MAX`` characters of it are kept.
 
     Returns:
         A suspect row; ``row`` itself where the record was applied before.
     """
-    standing = AccountRow() if row is None else row
+    current = AccountRow() if row is None else row
     if row is not None and position <= row.applied:
         return row
-    return _replace(standing, applied=position, version=standing.version + 1, suspect=_suspicion(cause, position))
+    return _replace(current, applied=position, version=current.version + 1, suspect=_suspicion(cause, position))
 
 
 def back_to(row: AccountRow, ancestor: int) -> AccountRow:
-    """The row as it was after block ``ancestor``, with ``applied`` and ``version`` as they are now.
+    """Undo the blocks above ``ancestor``; ``applied`` and ``version`` stay as they are.
 
-    Quotes that have left the row stay away. Returns ``row`` itself where nothing above ``ancestor`` touched it.
+    Quotes that were taken out of the row do not come back. Returns ``row`` itself where no block above ``ancestor``
+    touched it.
 
     Raises:
-        BadFold: Blocks above ``ancestor`` were folded, but what undoes them is gone.
+        BadFold: A block above ``ancestor`` was folded, but its undo was dropped.
     """
     undone = [entry for entry in row.undo if entry.block > ancestor]
     if undone:
@@ -289,7 +296,7 @@ def _transaction(row: AccountRow, record: Transaction, final: int, *, is_strange
     try:
         _expect_record(folded)
     except BadFold as error:
-        # A rollback below this block finds no undo, and leaves the account suspect.
+        # A rollback below this block finds no undo, so the account stays suspect.
         cause = f"block {record.block}, transaction {record.tx}: {error}"
         return _replace(folded, state=row.state, undo=(), suspect=suspect or _suspicion(cause, record.position))
     return folded
@@ -303,15 +310,15 @@ def _checkpoint(row: AccountRow, record: AccountCheckpoint) -> AccountRow:
             f"{checkpoint.block}: run tidemark audit --repair again later"
         )
         raise BadFold(msg)
-    told = AccountRow(record.position, row.version + 1, checkpoint.block, checkpoint.time_s)
+    joined = AccountRow(record.position, row.version + 1, checkpoint.block, checkpoint.time_s)
     try:
         state = _state_of(checkpoint)
         _expect_bounded(state)
-        known = _replace(told, state=state)
+        known = _replace(joined, state=state)
         _expect_record(known)
     except BadFold as error:
         # Without a row the account's next transaction would be folded into a state that is not its own.
-        return _replace(told, state=row.state, suspect=_suspicion(str(error), record.position))
+        return _replace(joined, state=row.state, suspect=_suspicion(str(error), record.position))
     return known
 
 
@@ -366,7 +373,7 @@ def _expect_record(row: AccountRow) -> None:
 
 
 def _size_at_most(row: AccountRow) -> int:
-    """An upper bound of the encoded size, without encoding."""
+    """Estimate the encoded size from above, without encoding the row."""
     return (
         _SIZE_OF_HEAD
         + _SIZE_OF_CHARACTER * len(row.state.name or "")
@@ -419,7 +426,7 @@ def _bucket_cells(bucket: Balances) -> BucketCells:
 
 
 def encode_account(row: AccountRow) -> dict[str, Any]:
-    """Body of a row of the ``accounts`` table; its version stands before the body."""
+    """Make the body of a row of the ``accounts`` table; the version is not part of it."""
     return {
         "applied": row.applied,
         "block": row.block,
@@ -443,7 +450,7 @@ def decode_account(body: Mapping[str, Any], version: int) -> AccountRow:
     """Read the body of a row of the ``accounts`` table.
 
     Raises:
-        BadRow: ``body`` is none.
+        BadRow: ``body`` is not the body of such a row.
     """
     try:
         return AccountRow(
@@ -470,7 +477,7 @@ def decode_account(body: Mapping[str, Any], version: int) -> AccountRow:
 
 
 def encode_finished(quote: Quote, row: AccountRow) -> dict[str, Any]:
-    """Body of a row of ``quote-history``: the quote's last state, and the position at which it left ``row``."""
+    """Make the body of a row of ``quote-history``: the quote's last state, and the log offset at which it ended."""
     return {"quote": encode_quote(quote), "position": row.applied}
 
 
@@ -478,7 +485,7 @@ def decode_finished(body: Mapping[str, Any]) -> Quote:
     """Read the quote out of the body of a row of ``quote-history``.
 
     Raises:
-        BadRow: ``body`` is none.
+        BadRow: ``body`` is not the body of such a row.
     """
     try:
         return decode_quote(body["quote"])

@@ -1,4 +1,4 @@
-"""Alerts as users see them. Money is exact decimal text, an instant stands twice, and what is not known is absent."""
+"""Alerts as users see them: money is exact decimal text, an instant is written twice, and no field is null."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CALLED_OFF = {on: (on, off) for on, off in KINDS.values()}
 
 
 def alerts_view(key: str, body: Mapping[str, Any]) -> View:
-    """Which alarms of an account are on, since when, and its newest transitions, newest first.
+    """Make the view of an account's alerts: which alarms are on since when, and the newest transitions, newest first.
 
     Args:
         key: ``<deployment>:<address>``.

@@ -1,4 +1,7 @@
-"""From an event's decoded parameters to the event's own class, by the event's name; legacy forms have fewer of them."""
+"""Functions that make an event's own class from its decoded parameters, by the event's name.
+
+A legacy form of an event has fewer parameters than its modern one.
+"""
 
 from __future__ import annotations
 
@@ -45,15 +48,15 @@ if TYPE_CHECKING:
 
 Parameters = dict[str, Any]
 
-# What rows hold as JSON numbers and not as texts. Enums are checked by their classes.
+# Rows hold these as JSON numbers and not as texts. Enums are checked by their classes.
 _NUMBERS = ("quoteId", "quoteIds", "symbolId", "id", "fundingRateEpochDuration", "fundingRateWindowTime")
 
 
 def expect_numbers(parameters: Parameters) -> None:
-    """Refuse an event whose ids or durations no row could hold; no contract has given out any such.
+    """Refuse an event whose ids or durations do not fit into a row; no contract has given out such a one.
 
     Raises:
-        ValueError: One is beyond 63 bits.
+        ValueError: An id or a duration is beyond 63 bits.
     """
     for name in _NUMBERS:
         value = parameters.get(name, 0)

@@ -1,8 +1,8 @@
-"""Every event that SYMMIO contracts 0.8.0 to 0.8.4 can emit, and what becomes of each, with the reason.
+"""Every event that SYMMIO contracts 0.8.0 to 0.8.4 can emit, how each is treated, and why.
 
-Contracts from 0.8.3 on say every change of a balance by BalanceChange events, which is what makes a fold of the logs
-exact. 0.8.4 emits an event that grew a parameter twice in one transaction, in its modern and in its legacy form: the
-legacy form is then left out. Standing alone, it comes from older contracts.
+Contracts from 0.8.3 on emit a BalanceChange event for every change of a balance, so a fold of the logs is exact. Where
+an event grew a parameter, 0.8.4 emits it twice in one transaction, in its modern and in its legacy form: the legacy
+form is then left out. A legacy form without the modern one comes from older contracts.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ class Contract(Enum):
 
 
 class Treatment(Enum):
-    """What becomes of an event.
+    """How an event is treated.
 
-    FOLDED changes an account. SETTING tells how the deployment works. IGNORED changes nothing that is kept here.
-    UNSUPPORTED has an effect that this version cannot fold exactly: the deployment is unknown from there on.
+    A FOLDED event changes an account. A SETTING changes how the deployment works. An IGNORED one changes nothing that
+    is kept here. An UNSUPPORTED one has an effect that this version cannot fold exactly, so the deployment is unknown
+    from there on.
     """
 
     FOLDED = "folded"
@@ -35,8 +36,8 @@ class Treatment(Enum):
 class Entry:
     """One event as its contract declares it.
 
-    ``modern`` is empty but for a legacy form: the names of the events whose modern form stands for this one where both
-    are in one transaction. ``treatment`` and ``reason`` are then for one that stands alone.
+    ``modern`` is empty, except for a legacy form: it names the events whose modern form replaces this one where both
+    are in one transaction. ``treatment`` and ``reason`` of a legacy form are for one without the modern one.
     """
 
     contract: Contract
@@ -46,7 +47,7 @@ class Entry:
     modern: tuple[str, ...] = ()
 
 
-# The other legacy forms were replaced by one of their own name.
+# The other legacy forms were replaced by one of the same name.
 _MODERN_NAMES = {"ExpireQuote": ("ExpireQuoteOpen", "ExpireQuoteClose")}
 
 

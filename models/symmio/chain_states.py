@@ -1,4 +1,4 @@
-"""Position states made of the chain: what a notification would have said of a transaction's logs.
+"""Position states made from the chain: the notifications that an engine would have sent for a transaction's logs.
 
 | log | ``last_seen_action`` | status, type |
 |---|---|---|
@@ -9,7 +9,7 @@
 | LiquidatePositionsPartyA, …PartyB, LiquidatePendingPositionsPartyA | LiquidatePosition, each quote | success, alert |
 | SendQuote of what a partial fill left, lock, unlock, cancellation, expiry, funding, settlement | none | |
 
-Amounts and prices are those of this log, not of all fills of the quote.
+Amounts and prices are those of the one log, not of all fills of the quote.
 """
 
 from __future__ import annotations
@@ -56,21 +56,21 @@ _NAMES = frozenset(
         "LiquidatePendingPositionsPartyA",
     }
 )
-# Decoding is what costs: of most transactions only some logs are told of.
+# Most logs of a transaction make no state, and decoding them would be what costs.
 _TOPICS = frozenset(topic0 for topic0, abi in CATALOGUE.items() if abi.name in _NAMES)
-# What is left of a close request keeps its status.
+# A close request that is filled in part keeps its status.
 _FILLED_STATUSES = frozenset({QuoteStatus.OPENED, QuoteStatus.CLOSED})
 _SEEN, _SUCCESS = "seen", "success"
 _ALERT, _REPORT = "alert", "report"
 
 
 def states_of(deployment: str, transaction: Transaction, quotes: Mapping[int, Quote]) -> list[Body]:
-    """The states that one transaction makes for an account, in the order of its logs.
+    """Make the states of one transaction of an account, in the order of its logs.
 
     Args:
-        deployment: Its name is part of their ids.
-        transaction: What was folded into the account.
-        quotes: The account's quotes after it.
+        deployment: The deployment's name, which is part of the states' ids.
+        transaction: The transaction that was folded into the account.
+        quotes: The account's quotes after the transaction, by id.
     """
     maker = _Maker(deployment, transaction, quotes)
     return [state for log in transaction.logs if log.topics[0] in _TOPICS for state in maker.states(log)]

@@ -1,4 +1,4 @@
-"""A working copy of an account while one transaction is folded, and what every step of it does."""
+"""The working copy of an account while one transaction is folded, and the steps that several events share."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _replace = msgspec.structs.replace
 
 
 class BadFold(BadRecord):
-    """An event does not fit the state it is folded into: a log is missing, or this version folds one wrong.
+    """An event does not fit the state that it is folded into: a log is missing, or this version folds one wrongly.
 
     The account is frozen and served as unknown until a checkpoint replaces its state: ``tidemark audit --repair``.
     """
 
 
 class Draft:
-    """A copy of a state whose parts may be replaced; the state itself stays as it is."""
+    """A copy of a state whose parts may be replaced; the state itself is not changed."""
 
     def __init__(self, state: AccountState) -> None:
         self.named = (state.owner, state.multi_account, state.name)
@@ -37,7 +37,7 @@ class Draft:
         self.prices = state.liquidation_prices
 
     def state(self) -> AccountState:
-        """The state as it is now."""
+        """Make a state of the draft as it is now."""
         owner, multi_account, name = self.named
         return AccountState(
             owner=owner,
@@ -52,10 +52,15 @@ class Draft:
         )
 
     def quote(self, quote_id: int, action: str, statuses: Iterable[QuoteStatus]) -> Quote:
-        """A quote that is expected to have one of ``statuses``.
+        """Find a quote that has to have one of ``statuses``.
+
+        Args:
+            quote_id: The quote.
+            action: The event that names the quote; the error message says so.
+            statuses: The statuses that the event allows.
 
         Raises:
-            BadFold: It has another, or is not known; ``action`` names what found that out.
+            BadFold: The quote has another status, or is not known.
         """
         quote = self.quotes.get(quote_id)
         if quote is None or quote.status not in statuses:
@@ -65,7 +70,7 @@ class Draft:
         return quote
 
     def status(self, quote_id: int) -> str:
-        """What a message may say of a quote."""
+        """Describe a quote's status for a message."""
         quote = self.quotes.get(quote_id)
         return "unknown or long finished" if quote is None else quote.status.name
 
@@ -74,7 +79,7 @@ class Draft:
         self.quotes[quote.quote_id] = _replace(quote, **changes)
 
     def bucket(self, party_b: str) -> Balances:
-        """What party B holds for this account."""
+        """Find party B's bucket with this account; an empty one where there is none."""
         return self.buckets.get(party_b) or Balances()
 
     def add_pending_party_b(self, party_b: str, locked: Locked) -> None:
@@ -83,23 +88,23 @@ class Draft:
         self.buckets[party_b] = _replace(bucket, pending=bucket.pending.plus(locked))
 
     def take_pending_party_a(self, quote: Quote) -> None:
-        """Take a quote's values off party A's pending ones."""
+        """Subtract a quote's locked values from party A's pending ones."""
         pending = _taken(self.balances.pending, quote.locked, "party A's pending", quote)
         self.balances = _replace(self.balances, pending=pending)
 
     def take_pending_party_b(self, quote: Quote) -> None:
-        """Take a quote's values off its party B's pending ones."""
+        """Subtract a quote's locked values from its party B's pending ones."""
         bucket = self.bucket(quote.party_b)
         pending = _taken(bucket.pending, quote.locked, f"{quote.party_b}'s pending", quote)
         self.buckets[quote.party_b] = _replace(bucket, pending=pending)
 
     def take_locked_party_a(self, quote: Quote, released: Locked) -> None:
-        """Take ``released`` off party A's locked values."""
+        """Subtract ``released`` from party A's locked values."""
         locked = _taken(self.balances.locked, released, "party A's locked", quote)
         self.balances = _replace(self.balances, locked=locked)
 
     def take_locked_party_b(self, quote: Quote, released: Locked) -> None:
-        """Take ``released`` off the locked values of the quote's party B."""
+        """Subtract ``released`` from the locked values of the quote's party B."""
         bucket = self.bucket(quote.party_b)
         locked = _taken(bucket.locked, released, f"{quote.party_b}'s locked", quote)
         self.buckets[quote.party_b] = _replace(bucket, locked=locked)

@@ -1,6 +1,6 @@
-"""What a solver's engine says of a position: a record of ``position-states-in``. Key: the account's.
+"""Records of ``position-states-in``: the notifications of a solver's engine about a position. Key: the account's.
 
-``position_state_schema`` is what such a record must be, for those who write engines.
+``position_state_schema`` describes such a record for those who write engines.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from models.ids import split_key
 # 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
 _LAST_S = 253_402_300_799
 _ID_MAX = 2**63 - 1
-# With these bounds the fullest row of an account stays under the broker's 1 MB, whatever the texts are made of.
-# To Python ``$`` is also what stands before a last line feed.
+# With the bounds below the fullest row of an account stays under the broker's 1 MB, whatever its texts hold.
+# In Python ``$`` also matches before a line feed at the end of the text.
 _END = r"$(?!\n)"
 _ADDRESS = r"^0x[0-9a-fA-F]{40}" + _END
 _AMOUNT = r"^[0-9]{1,60}(\.[0-9]{1,60})?" + _END
@@ -68,7 +68,7 @@ def decode_engine_state(value: bytes) -> EngineState:
     """Decode and check a record.
 
     Raises:
-        BadRecord: ``value`` is no such record; the message says which field is not what it should be.
+        BadRecord: ``value`` is not such a record; the message names the field that is wrong.
     """
     try:
         state = _decoder.decode(value)
@@ -82,7 +82,7 @@ def decode_engine_state(value: bytes) -> EngineState:
 
 
 def encode_engine_state(state: EngineState) -> bytes:
-    """Encode a record as an engine should."""
+    """Encode a record as an engine should write it."""
     return _encoder.encode(state)
 
 
@@ -90,7 +90,7 @@ def expect_own_key(key: bytes, state: EngineState) -> None:
     """Refuse a record whose key is not ``<deployment>:<address of its account in lower case>``.
 
     Raises:
-        BadRecord: It is another one.
+        BadRecord: The key is another one.
     """
     address = state.counterparty_address.lower()
     if split_key(key)[1] != address:
@@ -99,7 +99,7 @@ def expect_own_key(key: bytes, state: EngineState) -> None:
 
 
 def position_state_schema() -> dict[str, Any]:
-    """The JSON schema of a record."""
+    """Make the JSON schema of a record."""
     schema = msgspec.json.schema_components([EngineState])[1]["EngineState"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,6 +1,6 @@
-"""What a log says, once decoded: one class for every event that is folded or tells a market's settings.
+"""Decoded logs: one class for every event that is folded or changes a market's settings.
 
-The classes are named as the contract names its events; the modern and the legacy form of an event are one class.
+The classes are named as the contract names its events; the modern and the legacy form of an event have one class.
 Amounts, prices and rates are 1e18-scaled ints, addresses lower-case ``0x`` hex.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class BalanceChange(IntEnum):
-    """Why an allocated balance changed (SharedEvents.sol); even ones add, odd ones take."""
+    """Why an allocated balance changed (SharedEvents.sol); even numbers add to it, odd ones subtract."""
 
     ALLOCATE = 0
     DEALLOCATE = 1
@@ -50,7 +50,7 @@ class BalanceChangePartyA:
 
 @dataclass(frozen=True, slots=True)
 class BalanceChangePartyB:
-    """``amount`` (not negative) was added to or taken from what party B allocated for party A."""
+    """``amount`` (not negative) was added to or taken from the balance that party B allocated for party A."""
 
     party_b: str
     party_a: str
@@ -78,7 +78,7 @@ class SendQuote:
 
 @dataclass(frozen=True, slots=True)
 class LockQuote:
-    """Party B took the quote on."""
+    """Party B locked the quote for itself."""
 
     party_b: str
     quote_id: int
@@ -86,7 +86,7 @@ class LockQuote:
 
 @dataclass(frozen=True, slots=True)
 class UnlockQuote:
-    """Party B let the quote go; it is pending again."""
+    """Party B gave up its lock; the quote is pending again."""
 
     quote_id: int
 
@@ -102,7 +102,10 @@ class RequestToCancelQuote:
 
 @dataclass(frozen=True, slots=True)
 class CancelQuote:
-    """AcceptCancelRequest or ForceCancelQuote. After a partial fill the former is the first to name what is left."""
+    """AcceptCancelRequest or ForceCancelQuote.
+
+    After a partial fill the former is the first log to name the remainder.
+    """
 
     quote_id: int
     forced: bool
@@ -209,7 +212,7 @@ class SettleUpnl:
 
 @dataclass(frozen=True, slots=True)
 class LiquidatePartyA:
-    """The liquidation of party A began; ``deferred`` ones leave ``allocated`` and set the rest aside."""
+    """The liquidation of party A began; a ``deferred`` one leaves ``allocated`` and sets the rest aside."""
 
     party_a: str
     allocated: int
@@ -257,7 +260,7 @@ class LiquidatePartyB:
 
 @dataclass(frozen=True, slots=True)
 class LiquidatePositionsPartyB:
-    """Positions ended with party B's liquidation, at prices the log does not say."""
+    """Positions ended with party B's liquidation, at prices that are not in the log."""
 
     party_b: str
     party_a: str
@@ -284,7 +287,7 @@ class EditAccountName:
 
 @dataclass(frozen=True, slots=True)
 class MarketSettings:
-    """A market was added or some of its settings changed; what the event does not say is None in ``market``."""
+    """A market was added or some of its settings changed; settings that are not in the event are None in ``market``."""
 
     market: Market
 

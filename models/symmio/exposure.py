@@ -1,4 +1,4 @@
-"""An account's exposure as the columnar book keeps it: floats in whole units, good enough to choose by."""
+"""An account's exposure as the columnar book keeps it: floats in whole units, good enough to choose which to value."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _E36 = E18 * E18
 
 
 class Exposure(NamedTuple):
-    """What ``ExposureBook.put`` takes.
+    """An account's exposure.
 
-    ``signed`` is open amount by market, longs less shorts; ``cost`` the sum of open amount x opened price, longs less
-    shorts; ``margin`` what is left before liquidation at a uPnL of 0, negative beyond it.
+    ``signed`` is the open amount by market, longs less shorts. ``cost`` is the sum of open amount x opened price, longs
+    less shorts. ``margin`` is what is left before liquidation at a uPnL of 0; it may be negative.
     """
 
     signed: Mapping[Market, float]
@@ -29,7 +29,7 @@ class Exposure(NamedTuple):
 
 
 def exposure_of(deployment: str, holding: Holding) -> Exposure:
-    """The exposure of an account; none where its figures are unknown whatever prices do."""
+    """Compute an account's exposure; it is empty where the figures are unknown whatever prices do."""
     if holding.is_suspect or holding.is_nobody:
         return Exposure({}, 0.0, 0.0)
     signed: dict[Market, float] = {}

@@ -1,8 +1,8 @@
 """The fold: one account's state after the events of one transaction, as contracts 0.8.3 and 0.8.4 change it.
 
-File and line references are to SYMMIO's protocol-core 0.8.4. Balances are what BalanceChange events say; quotes and
-locked values follow from the quote events. Every condition that the contract requires of an action is required of its
-event: a state that has lost its way is found out at once instead of served.
+File and line references are to SYMMIO's protocol-core 0.8.4. Balances follow from the BalanceChange events, quotes and
+locked values from the quote events. The fold requires of an event every condition that the contract requires of its
+action, so a state that has gone wrong is found at once instead of served.
 """
 
 from __future__ import annotations
@@ -71,14 +71,24 @@ _CLOSING_STATUSES = {
 }
 _replace = msgspec.structs.replace
 
+_LiquidationEvent = (
+    LiquidatePartyA
+    | SetSymbolsPrices
+    | LiquidatePendingPositionsPartyA
+    | LiquidatePositionsPartyA
+    | FullyLiquidatedPartyA
+    | LiquidatePartyB
+    | LiquidatePositionsPartyB
+)
+
 
 def fold(state: AccountState, events: Iterable[AccountEvent], block: int) -> AccountState:
     """Fold the events of one transaction, in log order, into the account they concern.
 
     Args:
         state: The account before the transaction.
-        events: Every event of the transaction that concerns the account, one of each doubled pair.
-        block: Number of the block; it is remembered with quotes that end.
+        events: Every event of the transaction that concerns the account, without legacy duplicates.
+        block: Number of the block; a quote that ends keeps it.
 
     Returns:
         The account after the transaction; ``state`` is unchanged.
@@ -98,16 +108,16 @@ class _Transaction:
     def __init__(self, state: AccountState, block: int) -> None:
         self._draft = Draft(state)
         self._block = block
-        # What a partial fill left over, until the event that follows at once gives it its id.
+        # The remainder of a partial fill, until the next event gives it its id.
         self._remainder: Quote | None = None
-        # Fees that BalanceChange events gave back while party A is being liquidated.
+        # The fees that BalanceChange events gave back while party A is being liquidated.
         self._fees_back = 0
 
     def result(self) -> AccountState:
         self._expect_no_remainder("the end of the transaction")
         return self._draft.state()
 
-    def apply(self, event: AccountEvent) -> None:  # noqa: PLR0915 - one flat branch for each event
+    def apply(self, event: AccountEvent) -> None:
         if not isinstance(event, SendQuote | CancelQuote):
             self._expect_no_remainder(type(event).__name__)
         match event:
@@ -118,42 +128,28 @@ class _Transaction:
             case SendQuote():
                 self._send_quote(event)
             case LockQuote():
-                quote = self._draft.quote(event.quote_id, "LockQuote", {QuoteStatus.PENDING})
-                self._draft.put(quote, status=QuoteStatus.LOCKED, party_b=event.party_b)
-                self._draft.add_pending_party_b(event.party_b, quote.locked)
+                self._lock(event)
             case UnlockQuote():
-                quote = self._draft.quote(event.quote_id, "UnlockQuote", {QuoteStatus.LOCKED})
-                self._draft.take_pending_party_b(quote)
-                self._draft.put(quote, status=QuoteStatus.PENDING, party_b=NOBODY)
+                self._unlock(event)
             case RequestToCancelQuote():
                 self._request_to_cancel(event)
             case CancelQuote():
                 self._cancel(event)
             case ExpireQuoteOpen():
-                self._end_pending(
-                    self._draft.quote(event.quote_id, "ExpireQuoteOpen", PENDING_STATUSES), QuoteStatus.EXPIRED
-                )
+                quote = self._draft.quote(event.quote_id, "ExpireQuoteOpen", PENDING_STATUSES)
+                self._end_pending(quote, QuoteStatus.EXPIRED)
             case ExpireQuoteClose():
                 self._reopen(self._draft.quote(event.quote_id, "ExpireQuoteClose", _CLOSING_STATUSES[Closing.FILL]))
             case OpenPosition():
                 self._open(event)
             case RequestToClosePosition():
-                self._draft.put(
-                    self._draft.quote(event.quote_id, "RequestToClosePosition", {QuoteStatus.OPENED}),
-                    status=QuoteStatus.CLOSE_PENDING,
-                    requested_close_price=event.close_price,
-                    quantity_to_close=event.quantity_to_close,
-                    order_type=event.order_type,
-                    deadline_s=event.deadline_s,
-                )
+                self._request_to_close(event)
             case RequestToCancelCloseRequest():
                 quote = self._draft.quote(event.quote_id, "RequestToCancelCloseRequest", {QuoteStatus.CLOSE_PENDING})
                 self._draft.put(quote, status=QuoteStatus.CANCEL_CLOSE_PENDING)
             case CancelCloseRequest():
-                quote = self._draft.quote(
-                    event.quote_id, "AcceptCancelCloseRequest", {QuoteStatus.CANCEL_CLOSE_PENDING}
-                )
-                self._reopen(quote)
+                statuses = {QuoteStatus.CANCEL_CLOSE_PENDING}
+                self._reopen(self._draft.quote(event.quote_id, "AcceptCancelCloseRequest", statuses))
             case ClosePosition():
                 self._close(event)
             case ChargeFundingRate():
@@ -161,6 +157,26 @@ class _Transaction:
             case SettleUpnl():
                 for quote_id, price in event.prices:
                     self._draft.put(self._draft.quote(quote_id, "SettleUpnl", OPEN_STATUSES), opened_price=price)
+            case (
+                LiquidatePartyA()
+                | SetSymbolsPrices()
+                | LiquidatePendingPositionsPartyA()
+                | LiquidatePositionsPartyA()
+                | FullyLiquidatedPartyA()
+                | LiquidatePartyB()
+                | LiquidatePositionsPartyB()
+            ):
+                self._liquidate(event)
+            case AddAccount():
+                self._draft.named = (event.owner, event.multi_account, event.name[:NAME_CHARACTERS_MAX])
+            case EditAccountName():
+                owner, multi_account, _ = self._draft.named
+                self._draft.named = (owner, multi_account, event.name[:NAME_CHARACTERS_MAX])
+            case _:
+                assert_never(event)
+
+    def _liquidate(self, event: _LiquidationEvent) -> None:
+        match event:
             case LiquidatePartyA():
                 self._liquidate_party_a(event)
             case SetSymbolsPrices():
@@ -175,11 +191,6 @@ class _Transaction:
                 self._liquidate_party_b(event)
             case LiquidatePositionsPartyB():
                 self._liquidate_positions_party_b(event)
-            case AddAccount():
-                self._draft.named = (event.owner, event.multi_account, event.name[:NAME_CHARACTERS_MAX])
-            case EditAccountName():
-                owner, multi_account, _ = self._draft.named
-                self._draft.named = (owner, multi_account, event.name[:NAME_CHARACTERS_MAX])
             case _:
                 assert_never(event)
 
@@ -191,7 +202,8 @@ class _Transaction:
             self._fees_back += event.amount
             return
         if self._draft.liquidating and event.change is BalanceChange.CVA_OUT:
-            # 0.8.3 says so when it settles; the storage only changes with the REALIZED_PNL_OUT of all that is left.
+            # 0.8.3 emits it when it settles, but its storage only changes with the REALIZED_PNL_OUT of all that is
+            # left.
             return
         allocated = self._draft.balances.allocated + (event.amount if event.change.is_in else -event.amount)
         if allocated < 0:
@@ -260,6 +272,16 @@ class _Transaction:
         )
         self._draft.balances = _replace(self._draft.balances, pending=self._draft.balances.pending.plus(event.locked))
 
+    def _lock(self, event: LockQuote) -> None:
+        quote = self._draft.quote(event.quote_id, "LockQuote", {QuoteStatus.PENDING})
+        self._draft.put(quote, status=QuoteStatus.LOCKED, party_b=event.party_b)
+        self._draft.add_pending_party_b(event.party_b, quote.locked)
+
+    def _unlock(self, event: UnlockQuote) -> None:
+        quote = self._draft.quote(event.quote_id, "UnlockQuote", {QuoteStatus.LOCKED})
+        self._draft.take_pending_party_b(quote)
+        self._draft.put(quote, status=QuoteStatus.PENDING, party_b=NOBODY)
+
     def _request_to_cancel(self, event: RequestToCancelQuote) -> None:
         match event.status:
             case QuoteStatus.CANCEL_PENDING:
@@ -324,6 +346,16 @@ class _Transaction:
         bucket = self._draft.bucket(quote.party_b)
         self._draft.buckets[quote.party_b] = _replace(bucket, locked=bucket.locked.plus(locked))
 
+    def _request_to_close(self, event: RequestToClosePosition) -> None:
+        self._draft.put(
+            self._draft.quote(event.quote_id, "RequestToClosePosition", {QuoteStatus.OPENED}),
+            status=QuoteStatus.CLOSE_PENDING,
+            requested_close_price=event.close_price,
+            quantity_to_close=event.quantity_to_close,
+            order_type=event.order_type,
+            deadline_s=event.deadline_s,
+        )
+
     def _close(self, event: ClosePosition) -> None:
         """Close a part or all of a position (LibQuote.sol:171-247)."""
         name = f"{event.closing.name.capitalize()} close"
@@ -362,7 +394,7 @@ class _Transaction:
         self._draft.put(quote, status=QuoteStatus.OPENED, requested_close_price=0, quantity_to_close=0)
 
     def _charge_funding(self, event: ChargeFundingRate) -> None:
-        """Move opened prices: party A pays a rate ≥ 0, party B one below (FundingRateFacetImpl.sol:50)."""
+        """Move opened prices: party A pays where the rate is 0 or more, else party B (FundingRateFacetImpl.sol:50)."""
         for quote_id, rate in event.rates:
             quote = self._draft.quote(quote_id, "ChargeFundingRate", OPEN_STATUSES)
             difference = quote.opened_price * abs(rate) // E18
@@ -383,7 +415,7 @@ class _Transaction:
                 f"{self._draft.balances.allocated} and {'a' if self._draft.liquidating else 'no'} liquidation under way"
             )
             raise BadFold(msg)
-        # What a deferred liquidation finds above what it may take is set aside, without a BalanceChange event
+        # A deferred liquidation sets aside what it may not take, without a BalanceChange event
         # (DeferredLiquidationFacetImpl.sol:40).
         self._draft.balances = _replace(self._draft.balances, allocated=event.allocated)
         self._draft.reimbursement += aside
@@ -405,7 +437,7 @@ class _Transaction:
         if left:
             msg = f"expected every pending quote to be liquidated, found {left} left out of {event.quote_ids}"
             raise BadFold(msg)
-        # 0.8.3 does not say these fees by BalanceChange events, 0.8.4 does; they follow from the quotes in both.
+        # 0.8.4 emits BalanceChange events for these fees, 0.8.3 does not; in both they follow from the quotes.
         self._draft.reimbursement += fees
         self._fees_back = 0
         self._draft.balances = _replace(self._draft.balances, pending=NOTHING)
@@ -415,7 +447,7 @@ class _Transaction:
         for quote_id in event.quote_ids:
             quote = self._draft.quote(quote_id, "LiquidatePositionsPartyA", OPEN_STATUSES)
             self._draft.take_locked_party_b(quote, quote.locked)
-            # The prices are not known where the account was joined by checkpoint in the middle of its liquidation.
+            # The prices are not known where a checkpoint joined the account in the middle of its liquidation.
             price = self._draft.prices.get(quote.symbol_id)
             average = quote.avg_closed_price
             if price is not None:
@@ -442,7 +474,7 @@ class _Transaction:
     # Liquidation of party B
 
     def _liquidate_party_b(self, event: LiquidatePartyB) -> None:
-        """End the bucket; its BalanceChange events stand before or after this event (LibLiquidation.sol:23-102)."""
+        """End the bucket; its BalanceChange events come before or after this event (LibLiquidation.sol:23-102)."""
         for quote in list(self._draft.quotes.values()):
             if quote.party_b == event.party_b and quote.status in _LOCKED_STATUSES:
                 self._draft.take_pending_party_a(quote)
@@ -477,7 +509,7 @@ class _Transaction:
 
 
 def _remainder(quote: Quote, filled_amount: int, locked: Locked) -> Quote:
-    """What a partial fill of ``filled_amount`` leaves of ``quote``; its id is not known yet."""
+    """Make the remainder that a partial fill of ``filled_amount`` leaves of ``quote``; its id is not known yet."""
     return _replace(
         quote,
         quote_id=0,

@@ -1,4 +1,4 @@
-"""What longs and shorts pay or get for funding in the next epoch of a market, from the rate of an exchange.
+"""Funding rates of longs and shorts for the next epoch of a market, computed from the rate of an exchange.
 
 A rate is a fraction of a position's value per epoch, 1e18-scaled. It is signed as the REST and websocket interfaces
 sign it: positive where party B pays party A. The contract signs it the other way round.
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHARE_E18 = E18 * 3 // 4
-"""What a side that gets funding gets of what the other one pays; the rest is the solver's."""
+"""The share that the side that gets funding is given of what the other side pays; the solver keeps the rest."""
 
 MAX_RATE_E18 = E18 // 100
-"""A rate of 1 % an epoch is beyond what exchanges charge: one that is larger is taken for a fault of the source."""
+"""The greatest rate: 1 % an epoch. Exchanges charge less, so a greater one is taken for a fault of the source."""
 
-# As the live service writes them; more decimals only where there are more.
+# The live service writes nine, and more only where a rate has more.
 _DECIMALS = 9
 
 
 class FundingRates(NamedTuple):
-    """Rates of the next epoch, from party A's side: negative where it pays."""
+    """Rates of the next epoch, as party A sees them: negative where it pays."""
 
     long_e18: int
     short_e18: int
@@ -40,18 +40,18 @@ def funding_rates(
     share_e18: int = SHARE_E18,
     max_rate_e18: int = MAX_RATE_E18,
 ) -> FundingRates:
-    """The rates that follow from an exchange's.
+    """Compute the rates of an epoch from an exchange's rate.
 
-    The side that pays pays the exchange's whole rate, the other one gets a share of it. Each is scaled from the
-    exchange's interval to the epoch, rounded toward zero once, at the end, and then capped.
+    One side pays the exchange's whole rate, the other gets a share of it. Each is scaled from the exchange's interval
+    to the epoch, rounded toward zero once, at the end, and then capped.
 
     Args:
         rate_e18: The exchange's rate for one of its intervals, signed; longs pay it where it is positive.
-        epoch_s: The market's funding epoch on chain, positive.
-        interval_s: The exchange's funding interval of the symbol, positive; None where it is unknown or rates are not
-            to be scaled: the exchange's rate is taken for that of an epoch then.
-        share_e18: What the side that gets is given of the rate, 0 to 1e18.
-        max_rate_e18: No rate is further from zero.
+        epoch_s: The market's funding epoch on chain in s, positive.
+        interval_s: The exchange's funding interval of the symbol in s, positive. None where it is unknown or rates are
+            not to be scaled: the exchange's rate is then taken for that of an epoch.
+        share_e18: The share of the rate that the side that gets funding is given, 0 to 1e18.
+        max_rate_e18: The greatest rate, positive; no rate is further from zero.
 
     Returns:
         The rates; their signs are opposite, unless one is zero.
@@ -63,13 +63,19 @@ def funding_rates(
 
 
 def next_epoch_ms(now_ms: int, epoch_s: int) -> int:
-    """When the next funding epoch begins, in ms since 1970; one that begins now is not the next."""
+    """Compute when the next funding epoch begins, in Unix ms; an epoch that begins now is not the next one."""
     epoch_ms = epoch_s * 1000
     return (now_ms // epoch_ms + 1) * epoch_ms
 
 
 def funding_view(rates: FundingRates, *, epoch_s: int, now_ms: int) -> dict[str, Any]:
-    """A market's entry in ``get_funding_info`` and ``funding-rate-ws``."""
+    """Make a market's entry in ``get_funding_info`` and ``funding-rate-ws``.
+
+    Args:
+        rates: The rates of the next epoch.
+        epoch_s: The market's funding epoch in s, positive.
+        now_ms: The time now, in Unix ms.
+    """
     return {
         "next_funding_time": next_epoch_ms(now_ms, epoch_s),
         "next_funding_rate_short": rate_text(rates.short_e18),
@@ -79,7 +85,7 @@ def funding_view(rates: FundingRates, *, epoch_s: int, now_ms: int) -> dict[str,
 
 
 def rate_text(rate_e18: int) -> str:
-    """A rate as exact decimal text of nine decimals or more, ``"0"`` for zero."""
+    """Write a rate as exact decimal text of nine decimals or more, ``"0"`` for zero."""
     text = format_e18(rate_e18)
     if not rate_e18:
         return text
@@ -88,11 +94,11 @@ def rate_text(rate_e18: int) -> str:
 
 
 def next_funding_view(key: str, view: Mapping[str, Any]) -> dict[str, Any]:
-    """A market's funding as users of our own protocol see it.
+    """Make the view of a market's funding for our own protocol.
 
     Args:
         key: ``<deployment>:<symbol>``.
-        view: What ``funding_view`` says of it.
+        view: The market's ``funding_view``.
     """
     deployment, symbol = split_key(key.encode())
     at_ms = view["next_funding_time"]

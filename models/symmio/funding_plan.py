@@ -1,8 +1,8 @@
-"""What to charge for funding on chain, when, and who is to blame where a batch of charges reverts.
+"""Funding on chain: what to charge, when, and which quotes make a batch of charges revert.
 
 The contract (FundingRateFacet) takes a 1e18-scaled rate relative to a quote's opened price, for one funding epoch of
-its market, and signs it the other way round than the interfaces do: where it is positive, party A pays party B. It
-takes it near the beginning of an epoch only: from ``window`` seconds before it to as many after it.
+its market. It signs the rate the other way round than the interfaces do: where it is positive, party A pays party B. It
+takes a charge only near the beginning of an epoch, from ``window`` seconds before to ``window`` seconds after it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class When(StrEnum):
 
 
 class ChargeOn(StrEnum):
-    """The price that a rate is taken of: an exchange takes it of the mark, the contract of the opened price."""
+    """The price that a rate is a fraction of: an exchange takes the mark, the contract the opened price."""
 
     MARK = "mark"
     OPENED = "opened"
@@ -49,12 +49,12 @@ class Window(NamedTuple):
 
 
 def paid_epoch(now_s: int, epoch_s: int, window_s: int) -> int | None:
-    """The beginning of the epoch that a charge pays in a block of time ``now_s``; None where it reverts.
+    """Find the epoch that the contract would take a charge for; return its beginning in Unix s, None where it reverts.
 
     Args:
         now_s: Time of the block, Unix s.
         epoch_s: The market's funding epoch in s, positive.
-        window_s: The market's window in s.
+        window_s: The market's window in s, 0 or more.
     """
     latest_s = now_s // epoch_s * epoch_s
     if now_s <= latest_s + window_s:
@@ -64,9 +64,16 @@ def paid_epoch(now_s: int, epoch_s: int, window_s: int) -> int | None:
 
 
 def window_of(pays_s: int, epoch_s: int, window_s: int, when: When) -> Window:
-    """When we charge the epoch that begins at ``pays_s``.
+    """Find the window in which we charge the epoch that begins at ``pays_s``.
 
-    Where windows are so long that they meet, a charge pays the earlier epoch for as long as it may.
+    Where windows are so long that they overlap, the contract takes a charge for the earlier epoch as long as it can:
+    ours begins after that.
+
+    Args:
+        pays_s: When the epoch begins, Unix s.
+        epoch_s: The market's funding epoch in s, positive.
+        window_s: The market's window in s, 0 or more.
+        when: On which side of the epoch's beginning we charge.
     """
     if when is When.AFTER:
         return Window(epoch_s, pays_s, pays_s, pays_s + min(window_s, epoch_s - 1))
@@ -74,14 +81,28 @@ def window_of(pays_s: int, epoch_s: int, window_s: int, when: When) -> Window:
 
 
 def window_at(now_s: int, epoch_s: int, window_s: int, when: When) -> Window | None:
-    """The window in which a block of time ``now_s`` is, None where it is in none."""
+    """Find the window that is open, None where none is.
+
+    Args:
+        now_s: Time of the block, Unix s.
+        epoch_s: The market's funding epoch in s, positive.
+        window_s: The market's window in s, 0 or more.
+        when: On which side of an epoch's beginning we charge.
+    """
     latest_s = now_s // epoch_s * epoch_s
     window = window_of(latest_s if when is When.AFTER else latest_s + epoch_s, epoch_s, window_s, when)
     return window if window.is_open(now_s) else None
 
 
 def next_window(now_s: int, epoch_s: int, window_s: int, when: When) -> Window:
-    """The window that is open, or else the next one to open."""
+    """Find the window that is open, or else the next one to open.
+
+    Args:
+        now_s: Time of the block, Unix s.
+        epoch_s: The market's funding epoch in s, positive.
+        window_s: The market's window in s, 0 or more.
+        when: On which side of an epoch's beginning we charge.
+    """
     latest_s = now_s // epoch_s * epoch_s
     for pays_s in (latest_s, latest_s + epoch_s):
         window = window_of(pays_s, epoch_s, window_s, when)
@@ -91,7 +112,15 @@ def next_window(now_s: int, epoch_s: int, window_s: int, when: When) -> Window:
 
 
 def missed_windows(last_pays_s: int, now_s: int, epoch_s: int, window_s: int, when: When) -> list[Window]:
-    """The windows of one epoch duration after that of ``last_pays_s`` that have closed by ``now_s``, oldest first."""
+    """List the windows that have opened and closed since the last one that was charged, oldest first.
+
+    Args:
+        last_pays_s: When the epoch that was charged last begins, Unix s.
+        now_s: Time of the newest block, Unix s.
+        epoch_s: The funding epoch in s, positive.
+        window_s: The window in s, 0 or more.
+        when: On which side of an epoch's beginning we charge.
+    """
     windows = []
     pays_s = last_pays_s + epoch_s
     while (window := window_of(pays_s, epoch_s, window_s, when)).closes_s < now_s:
@@ -101,7 +130,7 @@ def missed_windows(last_pays_s: int, now_s: int, epoch_s: int, window_s: int, wh
 
 
 class ChainQuote(NamedTuple):
-    """What the contract says of a quote. ``paid_s`` is the epoch paid last; prices, amount and rate are 1e18-scaled."""
+    """A quote as the contract has it. ``paid_s`` is the epoch charged last; prices, amount and rate are 1e18-scaled."""
 
     quote_id: int
     symbol_id: int
@@ -116,14 +145,14 @@ class ChainQuote(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """A market's mark and rates for one epoch; rates are positive where party B pays, as the interfaces sign them."""
+    """A market's mark and rates for one epoch. Rates are positive where party B pays, as the interfaces sign them."""
 
     mark_e18: int
     rates: FundingRates
 
 
 class Charge(NamedTuple):
-    """What a quote is charged, as the contract takes it: ``rate_e18`` is ``wanted_e18`` within the quote's maximum."""
+    """A charge of a quote, signed as the contract does; ``rate_e18`` is ``wanted_e18`` within the quote's maximum."""
 
     quote_id: int
     rate_e18: int
@@ -136,13 +165,13 @@ class Charge(NamedTuple):
 
 
 def contract_rate(rate_e18: int, *, mark_e18: int, opened_e18: int, charge_on: ChargeOn) -> int:
-    """The rate to hand to the contract, truncated toward zero.
+    """Convert a rate to the one that the contract takes, truncated toward zero.
 
     Args:
-        rate_e18: Fraction of the position's value at the mark, positive where party B pays party A.
+        rate_e18: Fraction of the position's value, positive where party B pays party A.
         mark_e18: The mark, positive.
-        opened_e18: The quote's opened price as it stands, positive.
-        charge_on: What ``rate_e18`` is taken of.
+        opened_e18: The quote's opened price now, positive.
+        charge_on: The price that ``rate_e18`` is a fraction of.
     """
     if charge_on is ChargeOn.OPENED:
         return -rate_e18
@@ -150,15 +179,21 @@ def contract_rate(rate_e18: int, *, mark_e18: int, opened_e18: int, charge_on: C
 
 
 def charge_of(quote: ChainQuote, terms: Terms, charge_on: ChargeOn) -> Charge:
-    """What to charge a quote, whose opened price is positive."""
+    """Find what to charge a quote.
+
+    Args:
+        quote: The quote; its opened price is positive.
+        terms: Its market's mark and rates for the epoch.
+        charge_on: The price that the rates are taken of.
+    """
     rate_e18 = terms.rates.long_e18 if quote.position_type is PositionType.LONG else terms.rates.short_e18
     wanted = contract_rate(rate_e18, mark_e18=terms.mark_e18, opened_e18=quote.opened_price, charge_on=charge_on)
     most = quote.max_funding_rate
     return Charge(quote.quote_id, max(-most, min(most, wanted)), wanted)
 
 
-class Standing(StrEnum):
-    """Why a quote is not to be charged for an epoch, or that it is."""
+class Eligibility(StrEnum):
+    """Whether a quote may be charged for an epoch: ``DUE``, or why it may not."""
 
     DUE = "due"
     PAID = "paid"
@@ -167,21 +202,28 @@ class Standing(StrEnum):
     NO_PRICE = "its opened price is zero"
 
 
-def standing_of(quote: ChainQuote, *, party_a: str, party_b: str, pays_s: int) -> Standing:
-    """Whether the contract lets a quote be charged for the epoch that begins at ``pays_s``."""
+def eligibility_of(quote: ChainQuote, *, party_a: str, party_b: str, pays_s: int) -> Eligibility:
+    """Find out whether the contract lets a quote be charged for an epoch.
+
+    Args:
+        quote: The quote as the contract has it.
+        party_a: Address of the account that is charged.
+        party_b: Address of the party that charges.
+        pays_s: When the epoch begins, Unix s.
+    """
     if quote.party_a != party_a or quote.party_b != party_b:
-        return Standing.NOT_OURS
+        return Eligibility.NOT_OURS
     if quote.status not in OPEN_STATUSES:
-        return Standing.NOT_OPEN
+        return Eligibility.NOT_OPEN
     if quote.paid_s >= pays_s:
-        return Standing.PAID
+        return Eligibility.PAID
     if quote.opened_price <= 0:
-        return Standing.NO_PRICE
-    return Standing.DUE
+        return Eligibility.NO_PRICE
+    return Eligibility.DUE
 
 
 def price_after(quote: ChainQuote, rate_e18: int) -> int:
-    """The quote's opened price once it is charged."""
+    """Compute the quote's opened price after a charge."""
     difference = quote.opened_price * abs(rate_e18) // E18
     party_a_pays = rate_e18 >= 0
     is_long = quote.position_type is PositionType.LONG
@@ -189,7 +231,7 @@ def price_after(quote: ChainQuote, rate_e18: int) -> int:
 
 
 def moved_to_party_b(charged: Sequence[tuple[ChainQuote, Charge]]) -> int:
-    """What the charges move from party A's uPnL to party B's, each floored as the contract does; signed."""
+    """Sum what the charges move from party A's uPnL to party B's, signed; each is floored as the contract does."""
     moved = 0
     for quote, charge in charged:
         difference = quote.opened_price * abs(charge.rate_e18) // E18
@@ -199,15 +241,15 @@ def moved_to_party_b(charged: Sequence[tuple[ChainQuote, Charge]]) -> int:
 
 
 def batches(charges: Sequence[T], size: int) -> list[Sequence[T]]:
-    """Cut into batches of at most ``size``, in order."""
+    """Cut charges into batches of at most ``size``, in order."""
     return [charges[start : start + size] for start in range(0, len(charges), size)]
 
 
 class Search(Generic[T]):
     """Finds the members that make a batch revert, by trying halves of it.
 
-    A group that passes is good, one that fails is halved until a single one is left, which is a culprit. With k
-    culprits among n that takes at most 1 + 2 k log2(n) trials, rounded up.
+    All members of a group that passes are good. A group that fails is halved until a single member is left, which is a
+    culprit. With k culprits among n members that takes at most 1 + 2 k log2(n) trials, rounded up.
     """
 
     def __init__(self, batch: Sequence[T]) -> None:
@@ -217,15 +259,15 @@ class Search(Generic[T]):
 
     @property
     def group(self) -> Sequence[T] | None:
-        """What to try next, None where nothing is left to try."""
+        """The group to try next, None where nothing is left to try."""
         return self._groups[-1] if self._groups else None
 
     def passed(self) -> None:
-        """The group did not revert."""
+        """Note that the group did not revert."""
         self.good += self._groups.pop()
 
     def failed(self, reason: str) -> None:
-        """The group reverted."""
+        """Note that the group reverted, for ``reason``."""
         group = self._groups.pop()
         if len(group) == 1:
             self.culprits.append((group[0], reason))

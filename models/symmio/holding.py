@@ -1,7 +1,6 @@
-"""What an account's worth depends on: its balances, its buckets with parties B, its open and pending quotes.
+"""The part of an account's row that a valuation needs: balances, buckets with parties B, open and pending quotes.
 
-It is a view of the account's row. The fold needs the whole state; a valuation needs this, and reads it straight out of
-the encoded row for a quarter of what decoding the state costs.
+A valuation reads it straight out of the encoded row, which costs a quarter of decoding the whole state for the fold.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class OpenPosition(NamedTuple):
-    """A quote of status 4, 5 or 6, as far as it is worth something; ``open_amount`` is what is not closed of it."""
+    """A position: what a valuation needs of a quote of status 4, 5 or 6.
+
+    ``open_amount`` is what is not closed of it.
+    """
 
     quote_id: int
     symbol_id: int
@@ -33,7 +35,11 @@ class OpenPosition(NamedTuple):
 
 
 class PendingQuote(NamedTuple):
-    """A quote of status 0, 1 or 2; ``party_b`` is None before a lock, ``whitelist`` who may lock it, empty for all."""
+    """A quote of status 0, 1 or 2.
+
+    ``party_b`` is None before a lock. ``whitelist`` names the parties B that may lock the quote; where it is empty, all
+    may.
+    """
 
     quote_id: int
     symbol_id: int
@@ -45,16 +51,16 @@ class PendingQuote(NamedTuple):
 
 
 BucketCells = tuple[str, tuple[str, str, str, str], tuple[str, str, str, str]]
-"""A party B's bucket with an account as rows hold it, decimal texts: allocated, locked values, pending values."""
+"""A party B's bucket with an account, as decimal texts of a row: allocated, locked values, pending values."""
 
 
 class Holding(NamedTuple):
-    """An account as of ``applied``, in what it holds. Amounts and prices are 1e18-scaled.
+    """What an account holds as of ``applied``. Amounts and prices are 1e18-scaled.
 
-    ``owner``, ``multi_account`` and ``name`` are those of its AddAccount event. ``buckets`` are each party B's with the
-    account, in order of their addresses, and ``allocated_by`` what is allocated to them; ``positions`` and
-    ``pending_quotes`` are in order of their quote ids; ``unsettled`` says whether a rollback could change the row, or
-    finality finish one of its quotes.
+    ``owner``, ``multi_account`` and ``name`` are those of its AddAccount event. ``buckets`` has the bucket of each
+    party B with the account, in order of the parties' addresses, and ``allocated_by`` what is allocated in each.
+    ``positions`` and ``pending_quotes`` are in order of their quote ids. ``unsettled`` says whether a rollback can
+    still change the row, or a watermark still remove one of its finished quotes.
     """
 
     applied: LogPosition
@@ -122,7 +128,7 @@ def decode_holding(value: bytes, version: int) -> Holding:
         version: The row's version.
 
     Raises:
-        BadRow: It is no row of an account.
+        BadRow: ``value`` is not a row of an account.
     """
     body = memoryview(value)[ORDER_BYTES:]
     try:
@@ -134,7 +140,7 @@ def decode_holding(value: bytes, version: int) -> Holding:
             block=cells.block,
             time_s=cells.time_s,
             is_suspect=bytes(cells.suspect) != _NONE,
-            # Equal states encode to equal cells, so that nobody is found without decoding everybody.
+            # Equal states encode to equal cells, so an empty state is found without decoding every state.
             is_nobody=cells.block == -1 and orjson.loads(body)["state"] == _NOBODY_STATE,
             unsettled=bool(cells.undo) or any(quote.terminal_block is not None for quote in state.quotes),
             owner=state.owner,

@@ -1,6 +1,6 @@
-"""What an account can still use, and when it can be liquidated: the contract's own formulae (LibAccount.sol).
+"""The contract's own formulae (LibAccount.sol) for what an account can still use and when it can be liquidated.
 
-All amounts are 1e18-scaled ints; uPnL is signed and seen from the party itself: party B's is minus party A's. Results
+All amounts are 1e18-scaled ints. uPnL is signed and is that of the party itself: party B's is minus party A's. Results
 are signed.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def position_upnl(position: OpenPosition, price: int) -> int:
-    """Party A's uPnL of what is open of a quote, truncated toward zero (LibQuote.sol:128).
+    """Compute party A's uPnL of a position, truncated toward zero (LibQuote.sol:128).
 
     ``price`` is 1e18-scaled and positive; the result is positive where party A gains.
     """
@@ -30,34 +30,34 @@ def position_upnl(position: OpenPosition, price: int) -> int:
 
 
 def position_notional(position: OpenPosition, price: int) -> int:
-    """Value of what is open of a quote at a price, floored; never negative."""
+    """Compute the value of a position at a price, floored; it is never negative."""
     return position.open_amount * price // E18
 
 
 def party_a_available_for_quote(balances: Balances, upnl: int) -> int:
-    """What party A may lock for new quotes (LibAccount.sol:42)."""
+    """Compute what party A may lock for new quotes (LibAccount.sol:42)."""
     return party_a_available_balance(balances, upnl) - balances.pending.total_for_party_a
 
 
 def party_a_available_balance(balances: Balances, upnl: int) -> int:
-    """What party A has beyond its locked values, pending ones left out (LibAccount.sol:71)."""
+    """Compute what party A has beyond its locked values; pending ones do not count (LibAccount.sol:71)."""
     return _available(balances, upnl, balances.locked.party_amm)
 
 
 def party_b_available_for_quote(balances: Balances, upnl: int) -> int:
-    """What party B may lock for new quotes of this party A (LibAccount.sol:107)."""
+    """Compute what party B may lock for new quotes of this party A (LibAccount.sol:107)."""
     return party_b_available_balance(balances, upnl) - balances.pending.total_for_party_b
 
 
 def party_b_available_balance(balances: Balances, upnl: int) -> int:
-    """What party B has in this bucket beyond its locked values (LibAccount.sol:140)."""
+    """Compute what party B has in this bucket beyond its locked values (LibAccount.sol:140)."""
     return _available(balances, upnl, balances.locked.party_bmm)
 
 
 def available_for_liquidation(balances: Balances, upnl: int) -> int:
-    """What is left before liquidation, of party A or of party B's bucket (LibAccount.sol:94 and 166).
+    """Compute what is left before liquidation of party A, or of party B's bucket (LibAccount.sol:94 and 166).
 
-    Below zero it can be liquidated (LiquidationFacetImpl.sol:33).
+    Where the result is below zero, the party can be liquidated (LiquidationFacetImpl.sol:33).
     """
     return balances.allocated - (balances.locked.cva + balances.locked.lf) + upnl
 
@@ -78,7 +78,7 @@ class LiquidationType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Liquidation:
-    """A liquidation's class; ``fee`` goes to liquidators, ``deficit`` is missing to parties B. Neither is negative."""
+    """A liquidation: ``fee`` goes to the liquidators, ``deficit`` is what parties B lose. Neither is negative."""
 
     liquidation_type: LiquidationType
     fee: int

@@ -1,4 +1,4 @@
-"""A deployment's market as its chain tells it."""
+"""A market of a deployment, with its settings on chain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Market(msgspec.Struct, frozen=True):
-    """A market, or what one event says of it: None is not said.
+    """A market, or the settings of it that one event carries; the others are None then.
 
     Quote values, fees (fractions) and leverage are 1e18-scaled; funding epoch and window are in seconds.
     """
@@ -31,16 +31,16 @@ class Market(msgspec.Struct, frozen=True):
     funding_rate_window_s: int | None = None
 
     def over(self, older: Market) -> Market:
-        """The market with everything this says, and what ``older`` says where this says nothing."""
-        said = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
-        return msgspec.structs.replace(older, **said)
+        """Merge the settings: those that are None here are taken from ``older``."""
+        known = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
+        return msgspec.structs.replace(older, **known)
 
 
 _MONEY = ("min_acceptable_quote_value", "min_acceptable_portion_lf", "trading_fee", "max_leverage")
 
 
 def market_of_view(view: SymbolView) -> Market:
-    """The market as ``getSymbols`` answered."""
+    """Make a market of an answer of ``getSymbols``."""
     return Market(
         symbol_id=view.symbol_id,
         name=view.name,
@@ -55,7 +55,7 @@ def market_of_view(view: SymbolView) -> Market:
 
 
 def encode_market(market: Market) -> dict[str, Any]:
-    """Body of a row of the ``markets`` table; a name not known yet is empty, so that no price is looked for."""
+    """Make the body of a row of the ``markets`` table; a name that is not known is empty, so that it has no price."""
     body = msgspec.structs.asdict(market)
     del body["symbol_id"]
     for name in _MONEY:
@@ -68,7 +68,7 @@ def decode_market(symbol_id: int, body: Mapping[str, Any]) -> Market:
     """Read the body of a row of the ``markets`` table.
 
     Raises:
-        BadRow: It is none.
+        BadRow: ``body`` is not the body of such a row.
     """
     fields = dict(body)
     try:

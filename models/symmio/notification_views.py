@@ -1,7 +1,7 @@
 """Position states as legacy clients read them: bare objects on the socket, and a list over REST.
 
-An address is written with EIP-55's capitals, times are Unix seconds. ``quote_id`` is the temporary one as long as the
-chain has not given another. ``version`` and ``failure_message`` stand only where the engine said them.
+An address is written with EIP-55's capitals, times are Unix seconds. ``quote_id`` is the temporary one until the chain
+has given the quote its own. ``version`` and ``failure_message`` are present only where the engine sent them.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _AMOUNTS = ("filled_amount_open", "filled_amount_close", "avg_price_open", "avg_
 
 
 def notification_frame(key: str, state: Mapping[str, Any]) -> View:
-    """A state as ``position-state-ws3`` sends it: an amount that there is none of is the number 0.
+    """Make a state as ``position-state-ws3`` sends it: an amount that is absent or zero is the number 0.
 
     Args:
         key: ``<deployment>:<address>``.
         state: One of ``states`` in the body of a ``position-states`` row.
 
     Raises:
-        BadRow: It lacks what it must have.
+        BadRow: The state lacks what it must have.
     """
     return _view(key, state, nothing=0)
 
 
 def notification_item(key: str, state: Mapping[str, Any]) -> View:
-    """A state as ``position-state`` answers it: an amount that there is none of is the text "0"; the rest is alike."""
+    """Make a state as ``position-state`` answers it: as above, but an amount that is absent or zero is the text "0"."""
     return _view(key, state, nothing="0")
 
 

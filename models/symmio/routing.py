@@ -1,8 +1,8 @@
 """The pure core of the router: which accounts a block's logs concern, transaction by transaction.
 
-Most events name only a quote, so whose a quote is must be known: a block sets it when a quote is sent, and events of
-later blocks look it up. What cannot be pinned on one account makes the whole deployment unsupported from its
-transaction on: nothing of that transaction, nor of a later one of the block, is routed.
+Most events name only a quote, so the router has to know each quote's account: it notes it when a quote is sent, and
+looks it up for events of later blocks. A log for which no single account is found makes the whole deployment
+unsupported from its transaction on: neither that transaction nor a later one of the block is routed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _ALLOCATIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """From the transaction with this index in its block on, the deployment's logs cannot be trusted to this version."""
+    """This version cannot fold the deployment's logs from the transaction with this index in its block on."""
 
     tx_index: int
     reason: str
@@ -78,11 +78,11 @@ class Unsupported:
 
 @dataclass(frozen=True, slots=True)
 class RoutedBlock:
-    """What one block comes to.
+    """A block's logs, grouped.
 
-    ``transactions`` are (account, transaction) in chain order, one for each account that a transaction concerns;
-    ``quotes`` are (quote id, account, symbol id) of quotes sent in the block; ``markets`` what it says of markets, in
-    order. ``begun``: an account event of the Diamond stands in this or an earlier block.
+    ``transactions`` are (account, transaction) in chain order, one for each account that a transaction concerns.
+    ``quotes`` are (quote id, account, symbol id) of quotes sent in the block. ``markets`` are the settings of markets
+    that changed in it, in order. ``begun`` says whether this or an earlier block has an account event of the Diamond.
     """
 
     transactions: tuple[tuple[str, Transaction], ...]
@@ -93,7 +93,7 @@ class RoutedBlock:
 
 
 class _Unroutable(BadRecord):
-    """A log cannot be pinned on an account; the message lacks where it stands."""
+    """No single account was found for a log; the message does not say in which transaction and block it is."""
 
 
 def route_block(
@@ -108,13 +108,13 @@ def route_block(
     """Group a block's logs by transaction and account.
 
     Args:
-        block: The block; logs of contracts other than these are left out.
-        offset: Of the block's record in ``chain-blocks``.
+        block: The block; logs of other contracts are left out.
+        offset: Offset of the block's record in ``chain-blocks``.
         diamond: Address of the Diamond, in any case.
         multi_accounts: Addresses of the MultiAccount contracts, in any case.
-        account_of: Whose a quote is that was sent in an earlier block, None where no account is known for it.
-        begun: Whether an account event of the Diamond stands in an earlier block. A DiamondCut before the first one is
-            the construction of the Diamond.
+        account_of: Finds the account of a quote that was sent in an earlier block, None where none is known.
+        begun: Whether an earlier block has an account event of the Diamond. A DiamondCut before the first one belongs
+            to the construction of the Diamond.
     """
     router = _BlockRouter(block, diamond.lower(), frozenset(map(str.lower, multi_accounts)), account_of, begun=begun)
     return router.route(offset)
@@ -230,10 +230,10 @@ class _TransactionRouter:
             self.logs.setdefault(event.account, []).append(log)
 
     def expect_balances(self) -> None:
-        """Refuse a transaction that moves balances and does not say so.
+        """Refuse a transaction that moves balances without a BalanceChange event.
 
         Raises:
-            _Unroutable: There is no BalanceChange event in it.
+            _Unroutable: The transaction is such a one.
         """
         if self._balance_moved_by is not None and not self._balance_said:
             msg = (
@@ -245,7 +245,7 @@ class _TransactionRouter:
     def _moves_balance(self, event: Event) -> bool:
         match event:
             case SendQuote():
-                # What a partial fill leaves is sent right after it, and pays no fee again.
+                # The remainder of a partial fill is sent right after it, and pays no fee again.
                 return not isinstance(self._last, OpenPosition)
             case RequestToCancelQuote():
                 return event.status is QuoteStatus.CANCELED
@@ -299,8 +299,8 @@ class _TransactionRouter:
                 assert_never(event)
 
     def _canceller(self, event: CancelQuote) -> str:
-        # An accepted cancellation gives a fee back, by a BalanceChange event right before it. Right after OpenPosition
-        # it is the rest of a partly filled quote, under an id that no log has named before.
+        # An accepted cancellation gives a fee back, by a BalanceChange event right before it. One right after
+        # OpenPosition is of the remainder of a partial fill, under an id that no log has named before.
         if isinstance(self._last, OpenPosition) and not event.forced:
             return self._last.party_a
         return self._holder(event.quote_id)

@@ -1,7 +1,7 @@
 """One account (a party A) of a SYMMIO deployment: its balances, its buckets with each party B, its quotes.
 
 Amounts and prices are 1e18-scaled ints, addresses lower-case ``0x`` hex. Nothing here is ever changed in place: a fold
-copies the mappings it changes, and an old state stays what it was.
+copies the mappings that it changes, and an old state stays as it was.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from models.chain_records import Checkpoint, QuoteView
 
 NOBODY = "0x" + "0" * 40
-"""The zero address: the party B of a quote that none has locked."""
+"""The zero address, which the contract gives as the party B of a quote that nobody has locked."""
 
 
 class PositionType(IntEnum):
@@ -36,7 +36,7 @@ class OrderType(IntEnum):
 
 
 class QuoteStatus(IntEnum):
-    """Status of a quote (QuoteStorage.sol); the last exists from contracts 0.8.3 on."""
+    """Status of a quote (QuoteStorage.sol); the last one exists from contracts 0.8.3 on."""
 
     PENDING = 0
     LOCKED = 1
@@ -56,7 +56,7 @@ OPEN_STATUSES = frozenset({QuoteStatus.OPENED, QuoteStatus.CLOSE_PENDING, QuoteS
 
 
 class Locked(NamedTuple):
-    """Locked values of a quote or sums of them: cva, liquidation fee, maintenance margins of party A and party B."""
+    """Locked values of a quote, or sums of them: cva, liquidation fee, maintenance margins of party A and party B."""
 
     cva: int
     lf: int
@@ -64,7 +64,7 @@ class Locked(NamedTuple):
     party_bmm: int
 
     def plus(self, other: Locked) -> Locked:
-        """The sum, value by value."""
+        """Add, value by value."""
         return Locked(
             self.cva + other.cva,
             self.lf + other.lf,
@@ -73,7 +73,7 @@ class Locked(NamedTuple):
         )
 
     def minus(self, other: Locked) -> Locked:
-        """The difference, value by value; a value may come out negative."""
+        """Subtract, value by value; a result may be negative."""
         return Locked(
             self.cva - other.cva,
             self.lf - other.lf,
@@ -82,7 +82,7 @@ class Locked(NamedTuple):
         )
 
     def scaled(self, numerator: int, denominator: int) -> Locked:
-        """Each value times ``numerator`` ÷ ``denominator``, floored as LibLockedValues does. Both are positive."""
+        """Scale each value by ``numerator`` ÷ ``denominator``, floored as LibLockedValues does. Both are positive."""
         return Locked(
             self.cva * numerator // denominator,
             self.lf * numerator // denominator,
@@ -92,12 +92,12 @@ class Locked(NamedTuple):
 
     @property
     def total_for_party_a(self) -> int:
-        """What of it party A holds: cva + its maintenance margin + liquidation fee."""
+        """The sum of the values that party A locks: cva + its maintenance margin + liquidation fee."""
         return self.cva + self.party_amm + self.lf
 
     @property
     def total_for_party_b(self) -> int:
-        """What of it party B holds: cva + its maintenance margin + liquidation fee."""
+        """The sum of the values that party B locks: cva + its maintenance margin + liquidation fee."""
         return self.cva + self.party_bmm + self.lf
 
 
@@ -105,7 +105,7 @@ NOTHING = Locked(0, 0, 0, 0)
 
 
 class Balances(msgspec.Struct, frozen=True):
-    """What ``balanceInfoOfPartyA`` or ``balanceInfoOfPartyB`` answers: allocated, locked and pending locked values."""
+    """An answer of ``balanceInfoOfPartyA`` or ``balanceInfoOfPartyB``: allocated, locked and pending locked values."""
 
     allocated: int = 0
     locked: Locked = NOTHING
@@ -115,9 +115,9 @@ class Balances(msgspec.Struct, frozen=True):
 class Quote(msgspec.Struct, frozen=True):
     """One quote, named as the contract's struct names it.
 
-    ``avg_closed_known`` is False where the average closed price is not in the logs: a liquidation of party B does not
-    say its prices. ``max_funding_rate`` is None where only logs are known. ``terminal_block`` is the block in which the
-    quote got a status that it cannot leave, None before.
+    ``avg_closed_known`` is False where the average closed price is not in the logs: those of a liquidation of party B
+    have no prices. ``max_funding_rate`` is None where the quote is known by logs only. ``terminal_block`` is the block
+    in which the quote got a status that it cannot leave, None before.
     """
 
     quote_id: int
@@ -158,7 +158,7 @@ class Quote(msgspec.Struct, frozen=True):
 
 
 class AccountState(msgspec.Struct, frozen=True):
-    """Everything the logs say about one account.
+    """The state of one account, as far as logs and checkpoints tell it.
 
     ``owner``, ``multi_account`` and ``name`` are None where no configured MultiAccount named the account.
     ``reimbursement`` is what goes back to the account when its liquidation is over. ``party_b`` maps a party B to its
@@ -196,10 +196,10 @@ EMPTY = AccountState()
 
 
 def state_of_checkpoint(checkpoint: Checkpoint) -> AccountState:
-    """The state that the contract's own views tell.
+    """Make the state of an account from a checkpoint.
 
     Raises:
-        ValueError: A text is no number, or a number is out of its range.
+        ValueError: A text is not a number, or a number is out of its range.
     """
     return AccountState(
         owner=checkpoint.owner,

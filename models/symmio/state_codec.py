@@ -1,6 +1,6 @@
 """States, quotes and undo as JSON bodies of rows. Integers that may pass 53 bits are decimal texts; keys are sorted.
 
-Equal states encode to equal bytes, whatever way they came about.
+Equal states encode to equal bytes, whatever events led to them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 
-# Chosen by contracts and far from 53 bits; a deadline is chosen by a sender and may be any uint256.
+# Contracts choose these, far below 53 bits. A sender chooses a deadline, which may be any uint256.
 _SMALL = frozenset({"quote_id", "symbol_id", "parent_id", "terminal_block"})
 
 
 def encode_balances(balances: Balances) -> list[Any]:
-    """Allocated, locked values, pending values."""
+    """Encode balances as a list: allocated, locked values, pending values."""
     return [str(balances.allocated), [*map(str, balances.locked)], [*map(str, balances.pending)]]
 
 
@@ -32,7 +32,7 @@ def decode_balances(body: list[Any]) -> Balances:
 
 
 def encode_quote(quote: Quote) -> Body:
-    """A quote by field name."""
+    """Encode a quote by field name."""
     return {name: _cell(name, getattr(quote, name)) for name in Quote.__struct_fields__}
 
 
@@ -42,7 +42,7 @@ def decode_quote(body: Mapping[str, Any]) -> Quote:
 
 
 def encode_state(state: AccountState) -> Body:
-    """A state by field name; buckets and quotes are sorted by their keys."""
+    """Encode a state by field name; buckets and quotes are sorted by their keys."""
     return {
         **{name: _cell(name, getattr(state, name)) for name in _ACCOUNT_CELLS},
         "party_b": {party_b: encode_balances(state.party_b[party_b]) for party_b in sorted(state.party_b)},
@@ -61,7 +61,7 @@ def decode_state(body: Mapping[str, Any]) -> AccountState:
 
 
 def encode_undo(undo: Undo) -> Body:
-    """An undo without its empty parts."""
+    """Encode an undo without its empty parts."""
     body: Body = {}
     if undo.account:
         body["account"] = {name: _cell(name, value) for name, value in undo.account.items()}

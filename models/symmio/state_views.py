@@ -1,4 +1,4 @@
-"""Position states as users of our own protocol see them: by id, with exact amounts, instants twice, nothing null."""
+"""Position states as users of our own protocol see them: by id, amounts exact, instants twice, no field null."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PARTS = (
 
 
 def position_states_view(key: str, body: Mapping[str, Any]) -> View:
-    """An account's newest position states by id.
+    """Make the view of an account's newest position states by id.
 
     Args:
         key: ``<deployment>:<address>``.
@@ -55,7 +55,7 @@ def position_states_view(key: str, body: Mapping[str, Any]) -> View:
 
 
 def position_state_view(state: Mapping[str, Any]) -> View:
-    """One state; ``state`` is one of those that a row's body shows."""
+    """Make the view of one state; ``state`` is one of those that ``shown`` returns."""
     return {
         "id": state["id"],
         **{name: state[name] for name in _PARTS if state.get(name) is not None},

@@ -1,7 +1,7 @@
-"""A deployment's sums over all partitions: each hedger's, each symbol's, and that of the accounts.
+"""A deployment's sums over all partitions: one for each hedger, one for each symbol, and one of all accounts.
 
-They add up bodies of ``subtotals`` rows. Money that is unknown in one of them is unknown in the sum, and absent from
-the view: never a partial sum.
+They add up bodies of ``subtotals`` rows. An amount that is unknown in one of them is unknown in the sum and absent from
+the view: a partial sum is never shown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AMOUNTS: Mapping[str, tuple[str, ...]] = {
     HEDGER: ("upnl", "notional"),
     SYMBOL: ("long_quantity", "short_quantity", "long_notional", "short_notional"),
 }
-"""The 1e18-scaled amounts in a body, by kind of sum."""
+"""The names of the 1e18-scaled amounts in a body, by kind of sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Sum:
     as_of_ms: int | None
 
     def view(self) -> View:
-        """The sum as users see it; what is unknown is absent."""
+        """Make the view of the sum; an unknown amount is absent."""
         money = {name: format_e18(value) for name, value in self.amounts_e18.items() if value is not None}
         view: View = {"positions": self.positions, "unpriced": self.unpriced, **money}
         if self.as_of_ms is not None:
@@ -66,7 +66,7 @@ def decode_sum(kind: str, body: Mapping[str, Any]) -> Sum:
 
 
 def add_up(kind: str, sums: Collection[Sum]) -> Sum:
-    """The sum of ``sums``, all of one kind, as of the oldest addend."""
+    """Add up sums of one kind; the result is as of the oldest addend."""
     return Sum(
         positions=sum(one.positions for one in sums),
         unpriced=sum(one.unpriced for one in sums),
@@ -76,7 +76,7 @@ def add_up(kind: str, sums: Collection[Sum]) -> Sum:
 
 
 def accounts_sum(hedgers: Collection[Sum]) -> Sum:
-    """What all accounts have together: every position has one hedger, whose uPnL is minus the account's."""
+    """Compute the sum of all accounts: every position has one hedger, whose uPnL is minus the account's."""
     total = add_up(HEDGER, hedgers)
     upnl_e18 = total.amounts_e18["upnl"]
     amounts = {**total.amounts_e18, "upnl": None if upnl_e18 is None else -upnl_e18}

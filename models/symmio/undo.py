@@ -1,4 +1,4 @@
-"""What it takes to go back: the former values of the cells that a block changed, and nothing else."""
+"""Undo of a block: the former values of the cells that it changed, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Cells = Mapping[str, object]
 
 
 class Undo(msgspec.Struct, frozen=True):
-    """The way from a later state back to an earlier one.
+    """The difference from a later state back to an earlier one.
 
-    ``account`` are former fields of the account other than its mappings. ``party_b`` holds former buckets, None where
-    there was none. Of the quotes, ``quotes`` holds the former cells of those that changed, ``removed`` whole quotes
-    that are gone since, ``added`` those that are new since.
+    ``account`` holds the former fields of the account, other than its mappings. ``party_b`` holds former buckets, None
+    where there was none. ``quotes`` holds the former cells of quotes that changed, ``removed`` whole quotes that are
+    gone since, ``added`` the ids of quotes that are new since.
     """
 
     account: Cells = {}
@@ -39,7 +39,7 @@ _ACCOUNT_CELLS = tuple(name for name in AccountState.__struct_fields__ if name n
 def diff(before: AccountState, after: AccountState) -> Undo:
     """Find what leads from ``after`` back to ``before``.
 
-    What a fold did not touch is the same object in both states, so this costs little where little changed.
+    A part that a fold did not touch is the same object in both states, so this costs little where little changed.
     """
     return Undo(
         account=_changed(before, after, _ACCOUNT_CELLS),

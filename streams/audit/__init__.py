@@ -1,1 +1,1 @@
-"""The audit, which holds an account's row against what the contract itself says."""
+"""The audit, which compares accounts' rows with the answers of the contract's own views."""

@@ -1,4 +1,4 @@
-"""Holding the accounts rows against what the contracts' own views answer at one final block."""
+"""The audit: it compares the rows of accounts with the answers of the contract's own views at one final block."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _ACCOUNTS_AT_ONCE = 50
 
 
 class NothingToAudit(TidemarkError):
-    """The tables or the node do not reach to the block asked for. Let them catch up, or name another block."""
+    """The tables or the node have not reached the block to audit. Let them catch up, or name another block."""
 
 
 @dataclass(slots=True)
 class Report:
     """What an audit found at ``block``.
 
-    ``unsupported`` says from where and why the whole deployment is unknown, ``suspects`` why single accounts are.
-    ``skipped`` says of each account that could not be brought back to the block why. ``repaired`` are the accounts for
-    which a checkpoint was written, ``unrepaired`` says why one was not.
+    ``unsupported`` says since when and why the whole deployment is unknown, ``suspects`` why single accounts are.
+    ``skipped`` has the accounts that could not be brought back to the block, each with the reason. ``repaired`` are the
+    accounts for which a checkpoint was written, ``unrepaired`` has those for which none was, each with the reason.
     """
 
     block: int
@@ -68,23 +68,23 @@ class Report:
 async def audit(
     settings: Settings, name: str, clock: Clock, *, block: int | None = None, is_repairing: bool = False
 ) -> Report:
-    """Compare every account of the deployment ``name`` with the node's views, and name what differs.
+    """Compare every account of a deployment with the contract's views, and report what differs.
 
     Args:
         settings: Name Kafka and the deployment's endpoints.
         name: The deployment.
-        clock: As for the feeds by which the tables are read.
-        block: A block that is final in the tables; their newest final one where None.
-        is_repairing: Write a checkpoint record for every account that differs or is suspect, unless it was touched
+        clock: The clock of the feeds by which the tables are read.
+        block: A block that is final in the tables; None for their newest final one.
+        is_repairing: Whether to write a checkpoint for every account that differs or is suspect, unless it was touched
             after the block.
 
     Raises:
-        NothingToAudit: The tables or the node do not reach to that block.
+        NothingToAudit: The tables or the node have not reached the block.
         BadSettings: The deployment, its endpoints or Kafka are not configured.
         Refused: The node does not answer; its state of the block may be gone.
     """
     deployment = deployment_of(settings, name)
-    # Watermarks first: rows read later hold at least every block up to them.
+    # Watermarks are read first, so that the rows read later hold at least every block up to them.
     watermarks = await _watermarks(settings, name, clock)
     final = min((watermark.final for watermark in watermarks), default=-1)
     report = Report(block=final if block is None else block)
@@ -110,28 +110,28 @@ async def _compare(
     node: Node, deployment: DeploymentSettings, header: Header, rows: Mapping[str, AccountRow], report: Report
 ) -> list[Checkpoint]:
     views = ContractViews(deployment.diamond, header.number)
-    standing: dict[str, AccountRow] = {}
+    at_block: dict[str, AccountRow] = {}
     for account, row in rows.items():
         if row.suspect is not None:
             report.suspects[account] = row.suspect[0]
         try:
-            standing[account] = back_to(row, header.number)
+            at_block[account] = back_to(row, header.number)
         except BadFold as error:
             report.skipped[account] = str(error)
-    owners = await find_owners(node, views, deployment, sorted(standing))
+    owners = await find_owners(node, views, deployment, sorted(at_block))
     hedgers = set(deployment.hedgers).union(*(row.state.party_b for row in rows.values()))
     differing: list[Checkpoint] = []
-    for some in _chunks(sorted(standing)):
+    for some in _chunks(sorted(at_block)):
         checkpoints = await read_checkpoints(
             node, views, header, {account: owners.get(account) for account in some}, sorted(hedgers)
         )
         for checkpoint in checkpoints:
             account = checkpoint.account
-            found = differences(account, standing[account].state, state_of_checkpoint(checkpoint))
+            found = differences(account, at_block[account].state, state_of_checkpoint(checkpoint))
             report.differences += found
             if found or account in report.suspects:
                 differing.append(checkpoint)
-    report.accounts = len(standing)
+    report.accounts = len(at_block)
     return differing
 
 

@@ -1,4 +1,4 @@
-"""What differs between an account as its row has it and as the contract's views answer."""
+"""The differences between an account's row and the answers of the contract's views."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _LIVE = OPEN_STATUSES | PENDING_STATUSES
 _ACCOUNT_CELLS = ("liquidating", "reimbursement")
-# Left out: what logs do not tell (maximum funding rate, parent), and the whitelist, which nothing is computed from.
+# Left out are cells that are not in logs (maximum funding rate, parent), and the whitelist, which no figure depends on.
 _QUOTE_CELLS = (
     "symbol_id",
     "position_type",
@@ -36,7 +36,10 @@ _QUOTE_CELLS = (
 
 
 class Difference(NamedTuple):
-    """One value that is not what the contract says; amounts are 1e18-scaled integers, as texts."""
+    """One value that differs: ``ours`` in the row, ``node`` in the contract.
+
+    Amounts are texts of 1e18-scaled integers.
+    """
 
     account: str
     name: str
@@ -45,7 +48,16 @@ class Difference(NamedTuple):
 
 
 def differences(account: str, ours: AccountState, node: AccountState) -> list[Difference]:
-    """Compare balances, buckets with every party B, and every live quote; return what differs, by name."""
+    """Compare balances, buckets with every party B, and every live quote.
+
+    Args:
+        account: The account's address.
+        ours: The state in our row.
+        node: The state that the contract's views answered.
+
+    Returns:
+        What differs, value by value.
+    """
     found: list[Difference] = []
 
     def compare(name: str, our: object, nodes: object) -> None:

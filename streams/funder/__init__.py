@@ -1,1 +1,1 @@
-"""Charging funding on chain: the executor behind ``tidemark funder``."""
+"""The executor behind ``tidemark funder``, which charges funding on chain."""

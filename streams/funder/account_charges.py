@@ -1,4 +1,4 @@
-"""One account's charges: batch after batch, each with a signature that was fetched after the one before was mined."""
+"""The charges of one account, batch after batch; each has a signature fetched after the batch before was mined."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from models.errors import TidemarkError
 from models.symmio.funding_plan import (
     Charge,
     ChargeOn,
+    Eligibility,
     Search,
-    Standing,
     Terms,
     Window,
     batches,
     charge_of,
+    eligibility_of,
     moved_to_party_b,
-    standing_of,
 )
 from streams.funder.chain_view import Reverted
 from streams.funder.diamond_calls import PairSignature, charge_data, forward_data
@@ -33,17 +33,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Others act for the pair while we do: a signature that was overtaken is fetched again. More often than this in a row
-# is a fault of the gateway, and the account's turn comes again with the next pass.
+# Others may act for the pair at the same time, and a signature that was overtaken is fetched again. If that happens
+# more often than this in a row, it is a fault of the gateway; the account is tried again with the next pass.
 _TRIES = 6
-# The estimate is of the state before what others send in the same block.
+# The estimate does not know the transactions that others send in the same block, so there is a margin.
 _GAS_NUMERATOR, _GAS_DENOMINATOR = 5, 4
-# Of a pair, its signature or the whole deployment, in the words of the contract's reasons: no quote is to blame.
+# A revert reason with one of these words is about the pair, its signature or the whole deployment: no quote is to
+# blame.
 _NOT_A_QUOTES = ("paus", "liquidat", "solven", "muon", "signature", "expired", "nonce", "suspend", "emergency")
 
 
 class AccountFault(TidemarkError):
-    """The account cannot be charged now, for no single quote's sake. It is tried again while its window is open."""
+    """The account cannot be charged now, and no single quote is the cause.
+
+    It is tried again while its window is open.
+    """
 
 
 class Due(NamedTuple):
@@ -56,7 +60,7 @@ class Due(NamedTuple):
 
 
 class Charged(NamedTuple):
-    """A quote, as the contract has it, with what it is to be charged."""
+    """A quote as the contract has it, with its charge."""
 
     due: Due
     quote: ChainQuote
@@ -64,9 +68,10 @@ class Charged(NamedTuple):
 
 
 class Progress:
-    """What became of an account's quotes so far.
+    """What has become of an account's quotes so far.
 
-    ``free`` ones had nothing to pay, ``late`` ones were met after their window had closed.
+    ``paid`` quotes are charged, ``free`` ones have nothing to pay, ``culprits`` make a batch revert, and ``late`` ones
+    came up after their window had closed. ``clipped`` has (rate, wanted rate) of quotes whose maximum made it smaller.
     """
 
     def __init__(self) -> None:
@@ -81,20 +86,20 @@ class Progress:
         return any(quote_id in found for found in (self.paid, self.free, self.culprits, self.late))
 
     def note_clip(self, charge: Charge) -> None:
-        """Keep what a quote's own maximum left of its rate."""
+        """Remember a charge that the quote's own maximum made smaller."""
         if charge.is_clipped:
             self.clipped[charge.quote_id] = str(charge.rate_e18), str(charge.wanted_e18)
 
 
 class Route(NamedTuple):
-    """How a call gets to the Diamond as party B's: sent by party B itself, or through its contract."""
+    """How a call reaches the Diamond as one of party B: sent by party B itself, or through its contract."""
 
     signer: str
     party_b: str
     diamond: str
 
     def wrap(self, data: bytes) -> tuple[str, bytes]:
-        """Receiver and data of the transaction that makes the call."""
+        """Find the receiver and the data of the transaction that makes the call."""
         return (self.diamond, data) if self.signer == self.party_b else (self.party_b, forward_data(data))
 
 
@@ -103,10 +108,14 @@ class AccountCharges:
 
     Args:
         party_a: The account.
-        progress: By epoch, what is done already; it is carried on.
-        charge_on: What rates are taken of.
-        batch: Quotes in a transaction.
-        valid_s: How long the contract takes a signature for.
+        progress: What is done already, by epoch; it is brought up to date.
+        route: How a call gets to the Diamond.
+        chain: The node.
+        muon: Signs the uPnL of both parties.
+        sender: Sends the transactions.
+        charge_on: The price that rates are taken of.
+        batch: How many quotes go into a transaction at most.
+        valid_s: For how long the contract takes a signature, in s.
     """
 
     def __init__(
@@ -133,14 +142,14 @@ class AccountCharges:
         self._valid_s = valid_s
 
     async def run(self, dues: Sequence[Due]) -> None:
-        """Charge what is due, in order; returns when everything has come to something.
+        """Charge the quotes that are due, in order; return when each is settled.
 
         Raises:
             AccountFault: The account cannot be charged now.
             NoSignature: Muon does not sign.
             NodeDown: The node does not answer.
         """
-        # What is on its way moves the pair's nonces when it is mined.
+        # Transactions that are under way move the pair's nonces when they are mined.
         await self._sender.settle(self._party_a)
         left = [due for due in dues if not self._progress[due.epoch].settled(due.quote_id)]
         for batch in batches(left, self._batch):
@@ -174,11 +183,12 @@ class AccountCharges:
         charged = []
         for due in batch:
             progress, quote = self._progress[due.epoch], pair.quotes[due.quote_id]
-            standing = standing_of(quote, party_a=self._party_a, party_b=self._route.party_b, pays_s=due.epoch.pays_s)
-            if standing is Standing.PAID:
+            party_b, pays_s = self._route.party_b, due.epoch.pays_s
+            eligibility = eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s)
+            if eligibility is Eligibility.PAID:
                 progress.paid.add(due.quote_id)
-            elif standing is not Standing.DUE:
-                progress.culprits[due.quote_id] = standing.value
+            elif eligibility is not Eligibility.DUE:
+                progress.culprits[due.quote_id] = eligibility.value
             elif not due.window.is_open(now_s):
                 progress.late.add(due.quote_id)
             else:
@@ -208,27 +218,27 @@ class AccountCharges:
                 raise AccountFault(msg)
 
     async def _blame(self, charged: Sequence[Charged], pair: Pair, signature: PairSignature, reason: str) -> None:
-        """Find the quotes for whose sake the batch reverts; nobody is blamed where something else moved meanwhile."""
+        """Find the quotes that make the batch revert; none is blamed where somebody else's transaction came between."""
         if await self._is_overtaken(pair):
             return
         if _is_no_quotes(reason):
             raise AccountFault(reason)
         search = Search(charged)
         while (group := search.group) is not None:
-            said = await self._refusal(self._data(group, signature))
-            if said is None:
+            refusal = await self._refusal(self._data(group, signature))
+            if refusal is None:
                 search.passed()
             else:
-                search.failed(said)
+                search.failed(refusal)
         if await self._is_overtaken(pair):
             return
-        reasons = {said for _, said in search.culprits}
+        reasons = {refusal for _, refusal in search.culprits}
         unanimous = len(charged) > 1 and not search.good and len(reasons) == 1
         if unanimous or any(map(_is_no_quotes, reasons)):
             raise AccountFault(reason)
-        for one, said in search.culprits:
-            _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, said)
-            self._progress[one.due.epoch].culprits[one.due.quote_id] = said
+        for one, refusal in search.culprits:
+            _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, refusal)
+            self._progress[one.due.epoch].culprits[one.due.quote_id] = refusal
 
     async def _is_overtaken(self, pair: Pair) -> bool:
         return await self._chain.nonces(self._party_a, self._route.party_b) != pair.nonces
@@ -250,7 +260,7 @@ class AccountCharges:
         return await self._sender.send(to, wrapped, gas * _GAS_NUMERATOR // _GAS_DENOMINATOR, purpose)
 
     async def _refusal(self, data: bytes) -> str | None:
-        """Why the Diamond would refuse the call, None where it would not."""
+        """Find out why the Diamond would refuse a call; None where it would not."""
         try:
             await self._chain.simulate(self._route.party_b, data)
         except Reverted as error:

@@ -1,6 +1,6 @@
-"""What the executor asks and tells a SYMMIO Diamond of contracts 0.8.2 and later, and the contract that may be party B.
+"""Encoding of the executor's calls to a SYMMIO Diamond (0.8.2 and later) and to party B's contract, and of the answers.
 
-Facts are from protocol-core's facets/FundingRate, facets/ViewFacet/ViewFacet.sol and storages/.
+The layouts are from protocol-core's facets/FundingRate, facets/ViewFacet/ViewFacet.sol and storages/.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WORD = 32
 _SIGNATURE = "(bytes,uint256,int256,int256,bytes,(uint256,address,address))"
 _CHARGE = ("address", "uint256[]", "int256[]", _SIGNATURE)
-# Members of Quote, in words from its beginning; later versions only append to it.
+# The members of Quote, as words from its beginning; later versions only append to it.
 _SYMBOL_ID, _POSITION_TYPE, _OPENED_PRICE, _QUANTITY, _CLOSED_AMOUNT = 2, 3, 5, 9, 10
 _MAX_FUNDING_RATE, _PARTY_A, _PARTY_B, _STATUS, _PAID = 19, 20, 21, 22, 29
 _WORDS_OF_QUOTE = 32
@@ -31,7 +31,7 @@ _PANIC = keccak(b"Panic(uint256)")[:4]
 
 
 class PairSignature(NamedTuple):
-    """Muon's word on both parties' uPnL (1e18-scaled, signed) at ``timestamp_s``, as the contract takes it."""
+    """Muon's signature of both parties' uPnL (1e18-scaled, signed) at ``timestamp_s``, as the contract takes it."""
 
     req_id: bytes
     timestamp_s: int
@@ -44,7 +44,7 @@ class PairSignature(NamedTuple):
 
     @property
     def cells(self) -> tuple[object, ...]:
-        """The members of ``PairUpnlSig``."""
+        """The members of the contract's ``PairUpnlSig``."""
         return (
             self.req_id,
             self.timestamp_s,
@@ -56,12 +56,24 @@ class PairSignature(NamedTuple):
 
 
 def call_data(name: str, kinds: Sequence[str], values: Sequence[object]) -> bytes:
-    """Encode a call of the function ``name``."""
+    """Encode a call of a function.
+
+    Args:
+        name: The function's name.
+        kinds: The ABI types of its parameters.
+        values: Its arguments, one for each type.
+    """
     return keccak(f"{name}({','.join(kinds)})".encode())[:4] + encode(kinds, values)
 
 
 def charge_data(party_a: str, charges: Sequence[Charge], signature: PairSignature) -> bytes:
-    """Encode ``chargeFundingRate``."""
+    """Encode a call of ``chargeFundingRate``.
+
+    Args:
+        party_a: Address of the account that is charged.
+        charges: What its quotes are charged.
+        signature: Muon's signature of both parties' uPnL.
+    """
     ids, rates = [charge.quote_id for charge in charges], [charge.rate_e18 for charge in charges]
     return call_data("chargeFundingRate", _CHARGE, (party_a, ids, rates, signature.cells))
 
@@ -72,7 +84,7 @@ def forward_data(data: bytes) -> bytes:
 
 
 def read_numbers(answer: bytes, count: int) -> tuple[int, ...]:
-    """The first ``count`` words of an answer.
+    """Read the first ``count`` words of an answer.
 
     Raises:
         ValueError: The answer is shorter.
@@ -84,20 +96,20 @@ def read_numbers(answer: bytes, count: int) -> tuple[int, ...]:
 
 
 def read_balances(answer: bytes) -> Balances:
-    """Read ``balanceInfoOfPartyA`` or ``balanceInfoOfPartyB``.
+    """Read an answer of ``balanceInfoOfPartyA`` or ``balanceInfoOfPartyB``.
 
     Raises:
-        ValueError: The answer is none.
+        ValueError: The answer is too short.
     """
     allocated, *rest = read_numbers(answer, 9)
     return Balances(allocated, Locked(*rest[:4]), Locked(*rest[4:]))
 
 
 def read_quote(answer: bytes) -> ChainQuote:
-    """Read ``getQuote``.
+    """Read an answer of ``getQuote``.
 
     Raises:
-        ValueError: The answer is none.
+        ValueError: The answer is too short, or a number is out of its range.
     """
     words = read_numbers(answer[_WORD:], _WORDS_OF_QUOTE)
     return ChainQuote(
@@ -115,7 +127,7 @@ def read_quote(answer: bytes) -> ChainQuote:
 
 
 def revert_reason(data: bytes) -> str:
-    """What a contract said when it reverted."""
+    """Read why a contract reverted."""
     kind, rest = data[:4], data[4:]
     try:
         if kind == _ERROR:

@@ -1,4 +1,4 @@
-"""Charges what is due in every window: freezes an epoch's terms, goes through its accounts, says what came of it."""
+"""The executor: in every window it freezes the epoch's terms, charges the accounts, and writes what became of each."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _FAULTS = Counter(
 )
 _MISSED = Counter("tidemark_funding_missed_windows_total", "Windows without any charge.", ("deployment",))
 
-# An account that cannot be charged is looked at again after so long, and then after twice as long, up to the bound.
+# An account that cannot be charged is tried again after so long, then after twice as long each time, up to the bound.
 _RETRY_S, _RETRY_MOST_S = 1.0, 20.0
-# A block that leaves the chain within that time after a window has closed is still noticed.
+# A transaction whose block leaves the chain within this time after its window has closed is still noticed.
 _REMEMBERED_S = 3_600
-# Of the window, what tables that are behind may take: the rest is for charging what they know.
+# Tables that are behind may take a quarter of the window; the rest is for charging the quotes that they know.
 _PATIENCE = 4
 _NOT_REACHED = "its turn did not come before the window closed"
 
 
 class Round:
-    """One epoch: its terms, its accounts, and what came of each."""
+    """One epoch: its terms, its accounts, and what became of each."""
 
     def __init__(self, frozen: Frozen) -> None:
         self.frozen = frozen
@@ -52,7 +52,7 @@ class Round:
         self.clipped: dict[int, tuple[str, str]] = {}
 
     def progress_of(self, party_a: str) -> Progress:
-        """What is done of an account; what is on record of clipped rates is in it."""
+        """Find an account's progress, which begins with the clipped rates that are on record."""
         if party_a not in self.progress:
             progress = self.progress[party_a] = Progress()
             for quote_id, _ in self.plans[party_a].quotes:
@@ -71,16 +71,19 @@ def freeze(
     at_s: int,
     tables_s: int,
 ) -> tuple[Frozen, list[Plan]]:
-    """The terms of an epoch, and the quotes that it is charged to.
+    """Fix the terms of an epoch, and the quotes that are charged for it.
 
     Args:
-        epoch: Which.
+        epoch: The epoch.
         window: When it is charged.
-        symbols: The markets that have it.
-        positions: Every account's.
-        terms_of: A market's terms, or why it has none.
-        at_s: The chain's time.
-        tables_s: The chain's time up to which positions are known.
+        symbols: Ids of the markets that have this epoch.
+        positions: Every account's open positions, by its address.
+        terms_of: Finds a market's terms, or why it has none.
+        at_s: The chain's time, Unix s.
+        tables_s: The chain's time up to which positions are known, Unix s.
+
+    Returns:
+        The terms, and a plan for each account that has quotes to charge.
     """
     used = {one.symbol_id for held in positions.values() for one in held if one.symbol_id in symbols}
     terms = {symbol_id: terms_of(symbol_id, window) for symbol_id in sorted(used)}
@@ -98,13 +101,13 @@ class Executor:
     """The executor of one deployment.
 
     Args:
-        name: The deployment.
-        party_b: Whose quotes.
+        name: The deployment's name.
+        party_b: Address of the party whose quotes are charged.
         chain: The node.
-        journal: Where everything is on record first.
-        tables: Who holds what, and terms.
-        charges_of: Makes what charges one account, given what is done of it already.
-        concurrency: How many accounts are charged side by side.
+        journal: Where everything is recorded before it is done.
+        tables: Tell the open positions and the markets' terms.
+        charges_of: Makes the charges of an account, given its address and its progress by epoch.
+        concurrency: How many accounts are charged at the same time.
     """
 
     def __init__(
@@ -133,7 +136,7 @@ class Executor:
         self._clock_s = asyncio.get_running_loop().time
 
     def restore(self, records: Iterable[Record]) -> None:
-        """Take up what is on record."""
+        """Take over the state that is on record."""
         records = list(records)
         for record in records:
             if isinstance(record, Frozen):
@@ -152,13 +155,13 @@ class Executor:
                         self._rounds[cells.epoch].clipped[cells.quote_id] = cells.rate, cells.wanted
 
     def unmined(self, party_a: str) -> None:
-        """A transaction of the account has left the chain: look again at what is paid."""
+        """Look again at an account's quotes, since a transaction of it has left the chain."""
         for one in self._rounds.values():
             one.outcomes.pop(party_a, None)
             one.progress.pop(party_a, None)
 
     async def run(self, every_s: float) -> None:
-        """Charge until cancelled."""
+        """Charge until cancelled, with a pass every ``every_s`` seconds."""
         try:
             while True:
                 try:
@@ -196,7 +199,7 @@ class Executor:
                 self._seen(one.epoch)
 
     def _is_time(self, window: Window, now_s: int) -> bool:
-        """Whether the tables know what is open at the window's beginning, or it is too late to wait for them."""
+        """Whether the tables have reached the window's beginning, or it is too late to wait for them."""
         is_late = now_s - window.opens_s >= (window.closes_s - window.opens_s) // _PATIENCE
         return is_late or self._tables.time_s >= window.opens_s
 
@@ -225,9 +228,10 @@ class Executor:
         self._last[kind] = max(self._last.get(kind, 0), epoch.pays_s)
 
     def _start(self) -> None:
-        """Begin with the accounts of which something is not known yet, and that nobody is at.
+        """Start the accounts that have no outcome yet and are not running.
 
-        Also once the window is closed: then what was paid is read from the chain, and the rest was missed.
+        They are also started once the window has closed: the chain then tells which quotes were paid, and the others
+        were missed.
         """
         for party_a in {party_a for one in self._rounds.values() for party_a in one.plans.keys() - one.outcomes.keys()}:
             due_s, _ = self._retries.get(party_a, (0.0, 0.0))
@@ -236,7 +240,7 @@ class Executor:
 
     async def _charge(self, party_a: str) -> None:
         async with self._room:
-            # A quote that is late for one epoch is found to be so before the next one is paid.
+            # Epochs go in order, so that a quote that is late for one is seen as late before the next is paid.
             rounds = sorted(
                 (one for one in self._rounds.values() if party_a in one.plans and party_a not in one.outcomes),
                 key=lambda one: one.frozen.epoch.pays_s,
@@ -255,7 +259,7 @@ class Executor:
         self._retries.pop(party_a, None)
         reason = self._faults.pop(party_a, _NOT_REACHED)
         for one in rounds:
-            # Something of the account may have left the chain meanwhile: then this is not what became of it.
+            # A transaction of the account may have left the chain meanwhile: this progress is no longer true then.
             if one.progress.get(party_a) is progress[one.frozen.epoch]:
                 await self._finish(one, party_a, reason)
 

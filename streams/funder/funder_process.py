@@ -1,4 +1,4 @@
-"""``tidemark funder``: one executor a deployment at a time; another one that is started waits for its turn."""
+"""The process of ``tidemark funder``: one executor a deployment charges, and another one that is started waits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import aiohttp
 
 from models.errors import TidemarkError
 from models.leases import LEASE_TTL_MS, Limit
-from models.symmio.funding_plan import Standing, charge_of, standing_of
+from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
 from streams.funder.account_charges import AccountCharges, Route
 from streams.funder.chain_view import PATIENCE, Chain
 from streams.funder.executor import Executor, freeze
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ASK_AGAIN_S = 0.25
-# Three times as often as what is asked for ends.
+# A lease is held on three times while it lasts.
 _HOLDS_PER_TTL = 3
 
 
 class Superseded(TidemarkError):
-    """Another executor took over, since this one could not say for a while that it was there. Nothing is to do."""
+    """Another executor took over, since this one could not hold its lease. Nothing needs to be done."""
 
 
 async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int = LEASE_TTL_MS) -> None:
@@ -60,7 +60,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
         lease_ttl_ms: How long after an executor was killed another one takes its place, in ms.
 
     Raises:
-        BadSettings: What is needed is not configured.
+        BadSettings: A setting that is needed is missing.
         BadTopic: The topic is missing.
         WrongChain: Every endpoint is of another chain.
         Fenced, Superseded: Another executor took over.
@@ -78,7 +78,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
         tasks.create_task(_raise(failed))
         tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
         try:
-            # Who waits for its turn has read the tables when it comes.
+            # An executor that waits for its turn reads the tables meanwhile.
             await tables.start()
             # Once the journal is open nobody else writes, so what is read then is all there is.
             async with (
@@ -157,14 +157,19 @@ async def _work(
 
 
 class Planned(NamedTuple):
-    """What would be charged for an epoch: its terms, and of each account the charges, or why there is none."""
+    """The plan for an epoch: its terms, and each account's quotes with their charges, or why there is none."""
 
     frozen: Frozen
-    charges: dict[str, list[tuple[int, Charge | Standing]]]
+    charges: dict[str, list[tuple[int, Charge | Eligibility]]]
 
 
 async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
-    """What would be charged in the windows that are open, or open next, as of now; nothing is sent or written.
+    """Find what would be charged in the windows that are open, or open next; send and write nothing.
+
+    Args:
+        settings: The configuration.
+        name: The deployment.
+        clock: Tells which marks are stale.
 
     Raises:
         BadSettings: What is needed is not configured.
@@ -191,7 +196,7 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
                     at_s=now_s,
                     tables_s=tables.time_s,
                 )
-                charges: dict[str, list[tuple[int, Charge | Standing]]] = {}
+                charges: dict[str, list[tuple[int, Charge | Eligibility]]] = {}
                 for one in plans:
                     quotes = await chain.quotes([quote_id for quote_id, _ in one.quotes])
                     charges[one.party_a] = [
@@ -206,11 +211,11 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
 
 def _planned(
     quote: ChainQuote, frozen: Frozen, symbol_id: int, parties: tuple[str, str], funding: FundingSettings
-) -> Charge | Standing:
+) -> Charge | Eligibility:
     party_a, party_b = parties
-    standing = standing_of(quote, party_a=party_a, party_b=party_b, pays_s=frozen.epoch.pays_s)
-    if standing is not Standing.DUE:
-        return standing
+    eligibility = eligibility_of(quote, party_a=party_a, party_b=party_b, pays_s=frozen.epoch.pays_s)
+    if eligibility is not Eligibility.DUE:
+        return eligibility
     return charge_of(quote, frozen.markets[symbol_id].terms, funding.charge_on)
 
 
@@ -257,7 +262,7 @@ async def _route(chain: Chain, name: str, deployment: DeploymentSettings, signer
 async def _alone(
     settings: Settings, name: str, clock: Clock, ttl_ms: int, failed: asyncio.Future[NoReturn]
 ) -> AsyncIterator[None]:
-    """Wait until no other executor of the deployment is there, and be the one."""
+    """Wait until there is no other executor of the deployment, and be the only one from then on."""
     leases = Leases(settings, clock, every_s=ttl_ms / 1_000 / _HOLDS_PER_TTL)
     leases.start()
     try:

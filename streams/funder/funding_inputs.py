@@ -1,4 +1,4 @@
-"""What the executor takes from the tables: who holds what, and each market's terms for an epoch."""
+"""The executor's inputs from the tables: open positions, and each market's terms for an epoch."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
     from streams.settings import Settings
 
-# The last mark before an epoch began is its own, also where the executor comes some minutes later.
+# An epoch is charged at the last mark before it begins, also by an executor that comes some minutes later.
 _SAMPLE_MS = 10_000
 _SAMPLES = 60
 
 
 class Samples:
-    """The last mark of every ten seconds, for ten minutes: what an exchange charged at the end of an interval.
+    """The last mark of every ten seconds, for ten minutes.
 
-    After it, the exchange already says the rate of the next one.
+    They keep the funding rate that an exchange charged at the end of an interval: right after it, marks carry the rate
+    of the next interval.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class Samples:
             marks.append(mark)
 
     def before(self, key: bytes, end_ms: int) -> Mark | None:
-        """The last mark before ``end_ms``; the newest one where none is known from before; None where there is none."""
+        """Find the last mark before ``end_ms``, else the newest one; None where there is none at all."""
         marks = self._marks.get(key)
         if not marks:
             return None
@@ -64,11 +65,11 @@ class Samples:
 
 
 class Tables:
-    """The tables of one deployment.
+    """The tables of one deployment, as far as the executor reads them.
 
     Args:
         settings: Name the changelogs.
-        name: The deployment.
+        name: The deployment's name.
         clock: Tells which marks are stale.
         fatal: Called with the error of a feed that ended.
     """
@@ -100,7 +101,7 @@ class Tables:
         self._watching = [supervised(feed.closed(), feed.topic, self._fatal) for feed in feeds]
 
     async def stop(self) -> None:
-        """Disconnect."""
+        """Stop following."""
         for task in self._watching:
             task.cancel()
         await self._markets.stop()
@@ -110,12 +111,12 @@ class Tables:
 
     @property
     def time_s(self) -> int:
-        """The chain's time up to which every partition of the accounts is folded, Unix s; 0 where one is not at all."""
+        """The chain's time up to which every partition of the accounts is folded, Unix s; 0 where one is not yet."""
         rows = (self._watermarks.rows.get(f"{self._name}:{number}".encode()) for number in range(self._partitions))
         return min(0 if row is None else decode_watermark(decode_row(row).body).head_time_s for row in rows)
 
     def positions(self, party_b: str) -> dict[str, list[OpenPosition]]:
-        """Every account's open positions with ``party_b``; a suspect account's are those of its last good row."""
+        """Find every account's open positions with ``party_b``; a suspect account's are those of its last good row."""
         found: dict[str, list[OpenPosition]] = {}
         prefix = account_key(self._name, "")
         for key, row in self._accounts.rows.items():
@@ -128,7 +129,7 @@ class Tables:
         return found
 
     def open_windows(self, now_s: int) -> dict[Epoch, Window]:
-        """The windows that are open at the chain's time ``now_s``, by the epoch that is charged in them."""
+        """Find the windows that are open at the chain's time ``now_s``, by the epoch that is charged in them."""
         found: dict[Epoch, Window] = {}
         for epoch_s, window_s in self.kinds:
             window = window_at(now_s, epoch_s, window_s, self.when)
@@ -137,7 +138,7 @@ class Tables:
         return found
 
     def next_windows(self, now_s: int) -> dict[Epoch, Window]:
-        """The windows that are open, or open next."""
+        """Find the windows that are open at the chain's time ``now_s``, or open next, by their epoch."""
         found: dict[Epoch, Window] = {}
         for epoch_s, window_s in self.kinds:
             window = next_window(now_s, epoch_s, window_s, self.when)
@@ -146,16 +147,16 @@ class Tables:
 
     @property
     def kinds(self) -> set[tuple[int, int]]:
-        """Epoch and window, in s, that any market has."""
+        """The pairs of funding epoch and window, in s, that markets have."""
         return set(self._funded().values())
 
     def markets(self, epoch: Epoch) -> set[int]:
-        """The markets that an epoch is one of."""
+        """Find the ids of the markets that have an epoch."""
         kind = epoch.epoch_s, epoch.window_s
         return {symbol_id for symbol_id, found in self._funded().items() if found == kind}
 
     def freeze(self, symbol_id: int, window: Window) -> FrozenMarket | str:
-        """A market's terms for the epoch of ``window``, or why it has none."""
+        """Find a market's terms for the epoch of ``window``, or why it has none."""
         market = self._market(symbol_id)
         if market is None or market.name is None:
             return "the tables do not know it"
@@ -186,7 +187,7 @@ class Tables:
         )
 
     def _rated(self, name: str, pays_s: int) -> tuple[bytes, int] | None:
-        """The first of a market's sources that says a funding rate, and the rate before ``pays_s``."""
+        """Find the first of a market's sources that has a funding rate, and its rate before ``pays_s``."""
         for ref in self._deployment.prices_of(name):
             key = mark_key(ref.source, ref.symbol)
             mark = self._samples.before(key, pays_s * 1_000)
@@ -200,7 +201,7 @@ class Tables:
         return None if funding is None else funding.interval_s
 
     def _funded(self) -> dict[int, tuple[int, int]]:
-        """Epoch and window in s of every valid market that has an epoch."""
+        """Find funding epoch and window, in s, of every valid market that has an epoch."""
         found: dict[int, tuple[int, int]] = {}
         prefix = market_key(self._name, 0).removesuffix(b"0")
         for key in self._markets.names.rows:

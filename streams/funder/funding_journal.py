@@ -1,8 +1,8 @@
-"""The topic ``funding`` of one deployment: read once at the start, then written by one executor at a time.
+"""The journal of one deployment in the topic ``funding``: read once at the start, then written by a single executor.
 
-The producer is transactional under a name of its own for each deployment. Whoever starts it fences every other one: a
-process that was paused, and wakes up behind its successor, cannot write any more, and what it cannot write it does not
-send.
+The producer is transactional, and its transactional id names the deployment. An executor that starts it fences every
+earlier one: a process that was paused, and wakes up after its successor has started, cannot write any more, and it
+sends nothing that it has not written.
 """
 
 from __future__ import annotations
@@ -22,30 +22,35 @@ from streams.kafka.producer import Fence, start_producer
 from streams.kafka.topics import FUNDING, topic_name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from aiokafka import AIOKafkaProducer
 
     from streams.process.clock import Clock
     from streams.settings import Settings
 
-# Epochs are hours long; what is older than days concerns no window that can still be open.
+# Epochs are hours long, so a record that is days old concerns no window that can still be open.
 _LOOK_BACK_MS = 3 * 86_400_000
-# One transaction of Kafka takes some ms, whatever is in it: what is written meanwhile goes into the next.
+# A transaction of Kafka takes some ms, whatever is in it; records that are written meanwhile go into the next one.
 _BATCH_RECORDS = 2_000
 # A transaction that its executor left open holds up its successor's reading for so long at most.
 _TRANSACTION_TIMEOUT_MS = 10_000
 
 
 class Fenced(TidemarkError):
-    """Another executor of this deployment has started. This one must not send anything any more; nothing is to do."""
+    """Another executor of this deployment has started, so this one sends nothing any more. Nothing needs to be done."""
 
 
 async def read_journal(settings: Settings, deployment: str, clock: Clock) -> AsyncIterator[Record]:
-    """A deployment's records of the last days, oldest first within a key.
+    """Read a deployment's records of the last days, oldest first within a key.
+
+    Args:
+        settings: Names the topic and the broker.
+        deployment: Its name.
+        clock: Tells how far back to read.
 
     Raises:
-        BadRecord: One cannot be read.
+        BadRecord: A record cannot be read.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap,
@@ -59,25 +64,30 @@ async def read_journal(settings: Settings, deployment: str, clock: Clock) -> Asy
         partitions = [TopicPartition(topic, number) for number in range(settings.topics.partitions)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        begins = await consumer.offsets_for_times(dict.fromkeys(partitions, max(0, clock.now_ms() - _LOOK_BACK_MS)))
-        left = set()
-        for tp in partitions:
-            begin = begins[tp]
-            if begin is not None and begin.offset < ends[tp]:
-                consumer.seek(tp, begin.offset)
-                left.add(tp)
-            else:
-                consumer.seek(tp, ends[tp])
+        left = await _seek(consumer, ends, max(0, clock.now_ms() - _LOOK_BACK_MS))
         while left:
             fetched = await consumer.getmany(timeout_ms=200)
-            for records in fetched.values():
-                for record in records:
-                    if split_key(record.key)[0] == deployment:
-                        yield decode_record(record.value)
-            # By position: what was aborted, and the marks of transactions, are offsets without a record.
+            values = [one.value for some in fetched.values() for one in some if split_key(one.key)[0] == deployment]
+            for value in values:
+                yield decode_record(value)
+            # The consumer's position counts: aborted records and transaction markers are offsets without a record.
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
         await consumer.stop()
+
+
+async def _seek(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], since_ms: int) -> set[TopicPartition]:
+    """Begin each partition at its first record since ``since_ms``; return the partitions that have one."""
+    begins = await consumer.offsets_for_times(dict.fromkeys(ends, since_ms))
+    found = set()
+    for tp, end in ends.items():
+        begin = begins[tp]
+        if begin is not None and begin.offset < end:
+            consumer.seek(tp, begin.offset)
+            found.add(tp)
+        else:
+            consumer.seek(tp, end)
+    return found
 
 
 class Journal:
@@ -97,7 +107,7 @@ class Journal:
         self._changed = asyncio.Event()
 
     async def write(self, records: Iterable[Record]) -> None:
-        """Write records, all of them or none; returns when they are on record.
+        """Write records, all of them or none; return when they are on record.
 
         Raises:
             Fenced: Another executor has started.
@@ -108,7 +118,7 @@ class Journal:
         await written
 
     async def run(self) -> None:
-        """Write what is to be written, until cancelled.
+        """Send the records that ``write`` was called with, until cancelled.
 
         Raises:
             Fenced: Another executor has started.
@@ -133,7 +143,7 @@ class Journal:
                     for records, _ in taken
                     for one in records
                 ]
-                # A commit is not told of every record that the broker refused.
+                # A commit does not fail for every record that the broker refused, so each is awaited.
                 await asyncio.gather(*sent)
         except ProducerFenced as error:
             msg = f"expected to be the only executor of {self._deployment}, found that another one has started"

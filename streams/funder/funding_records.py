@@ -1,8 +1,8 @@
-"""Records of the topic ``funding``: what an epoch is charged with, what was sent, and what came of it.
+"""Records of the topic ``funding``: the terms of an epoch, the transactions that were sent, and what became of quotes.
 
-The newest record of a key is what holds, so the topic is a table of itself. ``Frozen`` is written before the first
-transaction of its epoch, a ``Transaction`` before it goes to a node: whoever reads the topic knows of everything that
-may have reached the chain. Rates and prices are decimal texts of 1e18-scaled ints.
+The newest record of a key holds, so the topic is its own table. ``Frozen`` is written before the first transaction of
+its epoch, and a ``Transaction`` before it goes to a node, so a reader of the topic knows everything that may have
+reached the chain. Rates and prices are decimal texts of 1e18-scaled ints.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from models.symmio.funding_plan import Charge, Terms, Window
 
 
 class Epoch(NamedTuple):
-    """Which funding epoch of which markets: those of this duration and window; it begins at ``pays_s``, Unix s."""
+    """A funding epoch of the markets with this duration and window, in s; it begins at ``pays_s``, Unix s."""
 
     epoch_s: int
     window_s: int
@@ -28,7 +28,7 @@ class Epoch(NamedTuple):
 
 
 class FrozenMarket(msgspec.Struct, frozen=True):
-    """A market's terms for one epoch: the mark, where it is from, the exchange's rate, and ours for both sides."""
+    """A market's terms for one epoch: the mark, its key, the exchange's rate, and our rates for longs and shorts."""
 
     mark: str
     mark_key: str
@@ -45,9 +45,9 @@ class FrozenMarket(msgspec.Struct, frozen=True):
 class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
     """The terms of an epoch, as of the chain's time ``at_s``; it is charged from ``opens_s`` to ``closes_s``.
 
-    ``tables_s`` is the chain's time up to which the accounts were folded: a quote opened after it is not charged.
-    ``left_out`` says of markets with open quotes why they are not charged. ``accounts`` is the number of ``Plan``
-    records that go with it.
+    ``tables_s`` is the chain's time up to which the accounts were folded: a quote that was opened later is not charged.
+    ``left_out`` has the markets with open quotes that are not charged, each with the reason. ``accounts`` is the number
+    of ``Plan`` records of the epoch.
     """
 
     epoch: Epoch
@@ -74,7 +74,7 @@ class Plan(msgspec.Struct, tag="plan", tag_field="kind", frozen=True):
 
 
 class ChargeCells(NamedTuple):
-    """A charge of a transaction: of which epoch, the rate, and what it would be without the quote's own maximum."""
+    """A charge in a transaction: the quote, the epoch, the rate, and the rate without the quote's own maximum."""
 
     quote_id: int
     epoch: Epoch
@@ -83,11 +83,12 @@ class ChargeCells(NamedTuple):
 
 
 class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=True):
-    """What was signed under one nonce of the signer; a replacement has the same nonce and is added to ``hashes``.
+    """The transactions that were signed under one nonce of the signer: the first one and its replacements.
 
-    ``state`` is ``sent`` from before it goes to a node, then ``mined``, ``reverted``, ``cancelled`` (a transfer of
-    nothing took the nonce) or ``lost`` (a transaction of somebody else did). ``raw`` is the last one signed.
-    ``closes_s`` is when it is of no more use.
+    ``state`` is ``sent`` from before the first one goes to a node, then ``mined``, ``reverted``, ``cancelled`` where a
+    transfer of nothing took the nonce, or ``lost`` where somebody else's transaction did. ``raw`` is the one that was
+    signed last. ``hashes`` are those of the charges, ``cancels`` those of transfers of nothing. After ``closes_s``, in
+    the chain's time, the charges are of no use.
     """
 
     signer: str
@@ -109,9 +110,9 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
 class Outcome(msgspec.Struct, tag="outcome", tag_field="kind", frozen=True):
     """What became of one account's quotes in an epoch.
 
-    ``free`` are quotes with nothing to pay, ``culprits`` those for whose own sake a batch would revert, with the
-    reason; ``clipped`` those whose own maximum made the rate smaller, (rate, wanted) each; ``missed`` those that could
-    not be charged before the window closed, and never will be, with what stood in the way.
+    ``free`` are quotes with nothing to pay. ``culprits`` are quotes that make a batch revert, each with the reason.
+    ``clipped`` has (rate, wanted rate) of quotes whose own maximum made the rate smaller. ``missed`` are quotes that
+    could not be charged before the window closed, and never will be, each with the reason.
     """
 
     epoch: Epoch
@@ -146,7 +147,7 @@ def decode_record(value: bytes | None) -> Record:
     """Decode a record of ``funding``.
 
     Raises:
-        BadRecord: It is none.
+        BadRecord: ``value`` is not such a record.
     """
     try:
         return _decoder.decode(value or b"")
@@ -156,7 +157,7 @@ def decode_record(value: bytes | None) -> Record:
 
 
 def record_key(deployment: str, record: Record) -> bytes:
-    """Key of a record: the deployment, then what it is of."""
+    """Make the key of a record: the deployment, the kind, and what the record is of."""
     match record:
         case Frozen(epoch=epoch):
             rest = f"epoch:{epoch}"
@@ -174,5 +175,5 @@ def record_key(deployment: str, record: Record) -> bytes:
 
 
 def cells_of(charge: Charge, epoch: Epoch) -> ChargeCells:
-    """The charge as a record holds it."""
+    """Make the cells of a charge that a record holds."""
     return ChargeCells(charge.quote_id, epoch, str(charge.rate_e18), str(charge.wanted_e18))

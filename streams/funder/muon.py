@@ -1,4 +1,4 @@
-"""The gateway of the Muon network: signed uPnLs of a pair of parties, over HTTP."""
+"""A client of the Muon network's gateway, which signs the uPnL of a pair of parties, over HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streams.funder.diamond_calls import PairSignature
 if TYPE_CHECKING:
     from streams.settings import DeploymentSettings
 
-# The network asks several of its nodes; a signature that takes longer is about to be out of date.
+# The network asks several of its nodes. A signature that takes longer would soon be out of date.
 _ANSWER_WITHIN_S = 15.0
 
 
@@ -61,8 +61,8 @@ class Muon:
 
     Args:
         session: HTTP client.
-        url: The gateway's.
-        deployment: Its chain and Diamond are part of what is signed.
+        url: The gateway's URL.
+        deployment: Names the chain and the Diamond, which are part of what is signed.
     """
 
     def __init__(self, session: aiohttp.ClientSession, url: str, deployment: DeploymentSettings) -> None:
@@ -72,7 +72,7 @@ class Muon:
         self._diamond = deployment.diamond
 
     async def sign(self, party_a: str, party_b: str) -> PairSignature:
-        """Have both parties' uPnL signed as it stands now.
+        """Have both parties' uPnL of now signed.
 
         Raises:
             NoSignature: The gateway does not answer, or not with a signature.
@@ -91,7 +91,7 @@ class Muon:
                 answer = _decoder.decode(await response.read())
             return _signature(answer)
         except (aiohttp.ClientError, TimeoutError) as error:
-            # Its text may hold the URL, and that a key.
+            # The error's text may hold the URL, and the URL may hold a key.
             msg = f"expected a signature of {party_a}'s uPnL, found {type(error).__name__}"
             raise NoSignature(msg) from None
         except (msgspec.DecodeError, ValueError, IndexError) as error:

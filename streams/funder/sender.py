@@ -1,13 +1,17 @@
-"""Transactions of the signer's one key, from before they are signed until no block can take them back.
+"""The sender of the signer's transactions, from before they are signed until they are final in the chain.
 
 Rules:
 
-* A transaction has a nonce of its own and is on record, as it was signed, before it goes to a node. What is on record
-  and not in the chain is sent again as it is, by whoever reads it; the same bytes sent twice are one transaction.
-* One that is not in the chain after ``replace_after_s`` is replaced under its nonce with fees an eighth higher, or
-  those of now if they are more; again after as long. Once its window is closed it is replaced by a transfer of nothing.
-* A nonce that the chain has used without any of its hashes being there went to somebody else's transaction: it is lost.
-* A nonce below others of ours that no record knows is filled with a transfer of nothing: else the others wait for ever.
+* A transaction has a nonce of its own and is on record, as it was signed, before it goes to a node. One that is on
+  record and not in the chain is sent again as it is, by any executor that reads it: the same bytes sent twice are one
+  transaction.
+* A transaction that is not in the chain after ``replace_after_s`` is replaced under its nonce, with fees an eighth
+  higher, or those of now if they are higher still, and again after as long. Once its window has closed it is replaced
+  by a transfer of nothing.
+* If the chain has used a nonce, and has none of its hashes, the nonce went to somebody else's transaction. Ours is
+lost. * A nonce below others of ours that is in no record is filled with a transfer of nothing, since the others would
+wait for
+  ever.
 * A transaction that leaves the chain with its block is sent again as it is.
 """
 
@@ -37,11 +41,11 @@ _log = logging.getLogger(__name__)
 
 _SENT = Counter("tidemark_funding_transactions_total", "Transactions by what became of them.", ("deployment", "state"))
 
-# A node that has just lost a transaction gets it again soon; one that has it says so.
+# A node that has lost a transaction gets it again soon; one that has it answers so.
 _RESEND_S = 3.0
-# Another endpoint may know of a nonce and not yet of its receipt, or the other way round.
+# Endpoints differ: one may know that a nonce is used and not have its receipt yet, so this many looks have to agree.
 _LOOKS_TO_BE_SURE = 3
-# What is in the chain may leave it; a node is not asked for hundreds of receipts every second for that.
+# A transaction may leave the chain, but a node must not be asked for hundreds of receipts every second for that.
 _LOOK_AGAIN_S = 3.0
 _replace = msgspec.structs.replace
 
@@ -57,7 +61,7 @@ class State(StrEnum):
 
 
 class Purpose(NamedTuple):
-    """What a transaction is for; it is of no use after ``closes_s``, in the chain's time."""
+    """The charges of a transaction; after ``closes_s``, in the chain's time, they are of no use."""
 
     party_a: str
     charges: tuple[ChargeCells, ...]
@@ -65,7 +69,7 @@ class Purpose(NamedTuple):
 
 
 class _Flight:
-    """A transaction that the chain may still take, or take back."""
+    """A transaction that may still get into the chain, or leave it."""
 
     def __init__(self, record: Transaction) -> None:
         self.record = record
@@ -91,11 +95,11 @@ class Sender:
     Args:
         deployment: Name of the deployment, for logs and metrics.
         chain: The node.
-        signer: The key.
-        journal: Where everything is on record first.
-        depth: Blocks after which a transaction stays in the chain.
-        replace_after_s: See the rules.
-        on_unmined: Called with an account when a transaction of it has left the chain.
+        signer: Signs with the key.
+        journal: Where every transaction is recorded before it is sent.
+        depth: After how many blocks a transaction is taken as final.
+        replace_after_s: After how long a transaction that is not in the chain is replaced, in s.
+        on_unmined: Called with an account's address when a transaction of it has left the chain.
     """
 
     def __init__(
@@ -122,7 +126,7 @@ class Sender:
         self._clock_s = asyncio.get_running_loop().time
 
     async def start(self, records: Iterable[Transaction]) -> None:
-        """Take over what is on record of this key, and see how far the chain is."""
+        """Take over the transactions of this key that are on record, and find the next nonce."""
         head = await self._chain.head(self._signer.address)
         self._next = head.nonce
         for record in records:
@@ -138,7 +142,14 @@ class Sender:
                 flight.done.set_result(State(record.state))
 
     async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
-        """Send a call and wait for what becomes of it; that may take for ever, while the node is down."""
+        """Send a call and wait for what becomes of it; that takes for ever while the node is down.
+
+        Args:
+            to: Address of the contract that is called.
+            data: The encoded call.
+            gas: The transaction's gas limit.
+            purpose: What the transaction is for, and until when it is of use.
+        """
         fees = fees_of(*await self._chain.fees())
         nonce = self._next
         self._next += 1
@@ -149,13 +160,13 @@ class Sender:
         return await asyncio.shield(flight.done)
 
     async def settle(self, party_a: str) -> None:
-        """Wait until nothing of an account is on its way."""
+        """Wait until no transaction of an account is under way."""
         waiting = [f.done for f in self._flights.values() if f.record.party_a == party_a and not f.done.done()]
         if waiting:
             await asyncio.wait(waiting)
 
     async def run(self, every_s: float) -> None:
-        """Look after everything on its way, until cancelled."""
+        """Look after the transactions that are under way, every ``every_s`` seconds, until cancelled."""
         while True:
             try:
                 await self._look()
@@ -227,7 +238,7 @@ class Sender:
         self._on_unmined(record.party_a)
 
     async def _push(self) -> None:
-        """Send again what a node may have lost, and replace what waits too long."""
+        """Send transactions again that a node may have lost, and replace those that wait too long."""
         now_s = self._clock_s()
         patience_s = min(_RESEND_S, self._replace_after_s)
         due = [f for f in self._flights.values() if f.is_stored and f.is_pending and now_s - f.sent_s >= patience_s]
@@ -265,7 +276,7 @@ class Sender:
         )
 
     async def _fill_gap(self, nonce: int) -> None:
-        """Take the chain's next nonce where we have none under it, but some above it."""
+        """Fill the chain's next nonce where no transaction of ours has it, but some have later ones."""
         if nonce in self._flights or not any(f.record.nonce > nonce and f.is_pending for f in self._flights.values()):
             self._gap = (-1, 0)
             return
@@ -296,7 +307,7 @@ class Sender:
         )
         flight = _Flight(record)
         flight.signed_s = self._clock_s()
-        # Known from here on, so that its nonce is no gap, and not looked after before it is on record.
+        # It is among the flights from here on, so that its nonce is no gap, but it is not sent before it is on record.
         flight.is_stored = False
         self._flights[nonce] = flight
         return flight
@@ -309,11 +320,11 @@ class Sender:
 
     async def _hand_over(self, flight: _Flight) -> None:
         flight.sent_s = self._clock_s()
-        said = await self._chain.send(flight.record.raw)
-        if said is not None:
-            # It may be there all the same; what it comes to is seen in the chain.
-            level = logging.INFO if "already" in said else logging.WARNING
-            _log.log(level, "transaction not taken nonce=%d error=%s", flight.record.nonce, said)
+        refusal = await self._chain.send(flight.record.raw)
+        if refusal is not None:
+            # The node may have it all the same; the chain will show what becomes of it.
+            level = logging.INFO if "already" in refusal else logging.WARNING
+            _log.log(level, "transaction not taken nonce=%d error=%s", flight.record.nonce, refusal)
 
 
 def _mined(record: Transaction, receipt: Receipt) -> Transaction:

@@ -1,4 +1,4 @@
-"""The key that signs: transactions of a fixed nonce, their fees, and their replacements."""
+"""The signer: it signs transactions under given nonces with the deployment's key, and their replacements."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from streams.settings import FundingSettings
 
 # A node takes a replacement whose fees are both a tenth higher than those of what it replaces; rounding must not make
-# it less. Six of them double the fees.
+# it less. Six replacements double the fees.
 _RAISE_NUMERATOR, _RAISE_DENOMINATOR = 9, 8
-# The base fee rises by an eighth a block at most: twice of it stays enough for six full blocks.
+# The base fee rises by at most an eighth a block, so twice the base fee stays enough for some six full blocks.
 _BASE_FEE_FACTOR = 2
 _TRANSFER_GAS = 21_000
 
 
 class Fees(NamedTuple):
-    """What a unit of gas may cost in all, and what of it the block's maker gets, in wei."""
+    """The most that a unit of gas may cost in all, and the part of it that the block's maker gets, in wei."""
 
     max_wei: int
     tip_wei: int
 
     def raised_over(self, former: Fees) -> Fees:
-        """These fees, or the former ones raised as much as a node asks of a replacement, whichever is more."""
+        """Choose the higher of these fees and the former ones raised as much as a node requires of a replacement."""
         return Fees(
             max(self.max_wei, _raised(former.max_wei)),
             max(self.tip_wei, _raised(former.tip_wei)),
@@ -38,7 +38,7 @@ class Fees(NamedTuple):
 
 
 def fees_of(base_wei: int, tip_wei: int) -> Fees:
-    """Fees at which a transaction stays acceptable while the base fee rises."""
+    """Compute fees at which a transaction stays acceptable while the base fee rises."""
     return Fees(_BASE_FEE_FACTOR * base_wei + tip_wei, tip_wei)
 
 
@@ -47,7 +47,7 @@ def _raised(fee_wei: int) -> int:
 
 
 class Signed(NamedTuple):
-    """A signed transaction as nodes take it, and its hash; ``0x`` hex both."""
+    """A signed transaction as nodes take it, and its hash; both are ``0x`` hex."""
 
     raw: str
     hash: str
@@ -57,8 +57,8 @@ class Signer:
     """Signs for one chain.
 
     Args:
-        account: The key.
-        chain_id: The chain's.
+        account: Holds the key.
+        chain_id: Id of the chain that the transactions are for.
     """
 
     def __init__(self, account: LocalAccount, chain_id: int) -> None:
@@ -67,7 +67,15 @@ class Signer:
         self._chain_id = chain_id
 
     def sign(self, *, nonce: int, to: str, data: bytes, gas: int, fees: Fees) -> Signed:
-        """Sign a call."""
+        """Sign a call.
+
+        Args:
+            nonce: The transaction's nonce, 0 or more.
+            to: Address of the contract that is called.
+            data: The encoded call.
+            gas: The gas limit.
+            fees: What a unit of gas may cost.
+        """
         return self._sign(
             {
                 "type": 2,
@@ -83,11 +91,11 @@ class Signer:
         )
 
     def sign_nothing(self, nonce: int, fees: Fees) -> Signed:
-        """Sign a transfer of nothing to ourselves, which only takes the nonce."""
+        """Sign a transfer of nothing to ourselves, whose only effect is to use the nonce."""
         return self.sign(nonce=nonce, to=self.address, data=b"", gas=_TRANSFER_GAS, fees=fees)
 
     def sign_again(self, raw: str, fees: Fees) -> Signed:
-        """Sign what ``raw`` says at other fees."""
+        """Sign the transaction ``raw`` again, at other fees."""
         fields: dict[str, Any] = dict(TypedTransaction.from_bytes(HexBytes(raw)).as_dict())
         for name in ("v", "r", "s"):
             del fields[name]
@@ -101,8 +109,13 @@ class Signer:
 def load_signer(deployment: str, settings: FundingSettings, chain_id: int) -> Signer:
     """Read the key that the settings name.
 
+    Args:
+        deployment: The deployment's name, for messages.
+        settings: Hold the key, or name its file.
+        chain_id: The chain for which the key signs.
+
     Raises:
-        BadSettings: There is none, or it is no key; the message does not hold it.
+        BadSettings: There is no key, or the text is not a key; the message does not hold it.
     """
     where = f"deployments.{deployment}.funding"
     if settings.key is not None:

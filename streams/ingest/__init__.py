@@ -1,1 +1,1 @@
-"""What the outside world says, written to the raw topics as it was said."""
+"""Ingest: records of nodes and venues, written to the raw topics as they were sent."""

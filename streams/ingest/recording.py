@@ -1,4 +1,4 @@
-"""A recording played into the same topics: a node's logs and headers, and a venue's frames, from a directory.
+"""Playback of a recording into the raw topics: a node's logs and headers, and a venue's frames, from a directory.
 
 ``symmio/logs.json.gz`` is one JSON object: ``blocks`` (number → hash, parentHash, timestamp) and ``logs``, rows of
 ``eth_getLogs``. Each line of ``prices/*.jsonl.gz`` is ``{"received": Unix seconds, "frame": as sent}``.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Some twenty watermarks in a recording of a few thousand blocks: enough to see accounts settle on the way.
+# A recording of a few thousand blocks gets some twenty watermarks: enough to see accounts settle on the way.
 _BLOCKS_PER_WATERMARK = 100
 
 
@@ -51,17 +51,17 @@ _line = msgspec.json.Decoder(_Line)
 
 
 async def run(settings: Settings, directory: Path, deployment: str, clock: Clock, *, is_paced: bool = True) -> None:
-    """Play ``directory`` once: its logs as ``deployment``, its frames as the source ``recorded``.
+    """Play a recording once: its logs as those of a deployment, its frames as those of the source ``recorded``.
 
     Args:
-        settings: Names Kafka.
+        settings: Name Kafka.
         directory: Holds ``symmio/`` or ``prices/`` or both.
-        deployment: Key of the blocks. Blocks its topic already covers are not written again.
+        deployment: The deployment's name. Blocks that its topic already covers are not written again.
         clock: Tells when a frame was played.
-        is_paced: Play frames as far apart as they were received, otherwise as fast as the broker takes them.
+        is_paced: Whether to play frames as far apart as they were received, or else as fast as the broker takes them.
 
     Raises:
-        BadRecording: There is nothing to play, or a file is not what it should be.
+        BadRecording: There is nothing to play, or a file is not of its format.
         BadSettings: Kafka is not configured.
     """
     bootstrap = settings.bootstrap
@@ -99,19 +99,6 @@ def read_recorded_blocks(path: Path) -> list[Block]:
         raise BadRecording(msg) from error
 
 
-def read_recorded_diamond(path: Path) -> str:
-    """Read which Diamond a recorded ``logs.json.gz`` is of, in lower case.
-
-    Raises:
-        BadRecording: The file is not of that format.
-    """
-    try:
-        return str(orjson.loads(gzip.decompress(path.read_bytes()))["diamond"]).lower()
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        msg = f"expected recorded logs with their diamond in {path}, found {type(error).__name__}: {error}"
-        raise BadRecording(msg) from error
-
-
 def _header(number: str, header: dict[str, Any]) -> Header:
     return read_header(
         {
@@ -128,7 +115,7 @@ async def _play_chain(path: Path, journal: Journal) -> None:
     for start in range(0, len(blocks), _BLOCKS_PER_WATERMARK):
         some = blocks[start : start + _BLOCKS_PER_WATERMARK]
         last = some[-1]
-        # The recording is of a chain long past: what is in it will not be rolled back.
+        # The recording is of blocks long past, which will not be rolled back.
         await journal.write([*some, Watermark(head=last.number, head_time_s=last.time_s, final=last.number)])
         _log.info("played deployment=%s block=%d", journal.deployment, last.number)
 

@@ -1,1 +1,1 @@
-"""The registry of topics, the consumer that fetches in sessions, the Feed that follows a topic, and dead letters."""
+"""Topics and records: the registry, a consumer that fetches in sessions, readers that follow a topic, dead letters."""

@@ -1,4 +1,4 @@
-"""A consumer that reads what it is told to, without a group."""
+"""A consumer without a group, whose partitions and offsets are set by its user."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from streams.kafka.record import hand_out_plain_records
 async def start_consumer(
     bootstrap: str, *topics: str, wait_ms: int, min_bytes: int = 1, most_records: int
 ) -> AIOKafkaConsumer:
-    """A started consumer of all partitions of the topics, or of those it is assigned afterwards; it commits nothing.
+    """Start a consumer of all partitions of the topics, or of those that it is assigned afterwards; it commits nothing.
 
-    It begins at the oldest record where it is not told to seek.
+    It begins at the oldest record of a partition, unless it is sought elsewhere.
 
     Args:
         bootstrap: Kafka's bootstrap servers.
-        topics: Full names of topics that exist.
-        wait_ms: How long the broker may keep a fetch for which there are fewer than ``min_bytes``.
-        min_bytes: What a fetch is worth being answered for at once.
-        most_records: How many records it hands out at a time.
+        *topics: Full names of topics that exist; none where partitions are assigned afterwards.
+        wait_ms: How long the broker may wait before it answers a fetch for which it has fewer than ``min_bytes``.
+        min_bytes: With how many bytes the broker answers a fetch at once.
+        most_records: How many records the consumer hands out at a time at most.
 
     Raises:
         KafkaError: The broker cannot be reached; nothing is left open.

@@ -1,6 +1,6 @@
-"""Records of the ``dead-letters`` topic: what could not be read, why, and where from. Key: that of the refused record.
+"""Records of the ``dead-letters`` topic: copies of records that could not be read. Key: that of the refused record.
 
-A dead letter is counted where it is made: ``tidemark_dead_letters_total{source,cause}``.
+A dead letter is counted when it is made, in ``tidemark_dead_letters_total{source,cause}``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _DEAD_LETTERS = Counter(
 class DeadLetter(msgspec.Struct, tag="dead-letter", tag_field="kind", frozen=True):
     """One refused record or frame.
 
-    ``source`` is the topic it was read from, or the venue that sent it; then ``partition`` and ``offset`` are null.
-    ``key`` and ``value`` are base64; ``value`` holds the first ``MAX_VALUE_BYTES`` of ``value_bytes`` (null where
-    the length is not known). ``cause`` names the kind of fault, ``reason`` tells it.
+    ``source`` is the topic that it was read from, or the venue that sent it, where ``partition`` and ``offset`` are
+    null. ``key`` and ``value`` are base64. ``value`` holds the first ``MAX_VALUE_BYTES`` of ``value_bytes``, which is
+    null where the length is not known. ``cause`` names the kind of fault, ``reason`` describes it.
     """
 
     source: str
@@ -61,13 +61,13 @@ def dead_letter(
     """Make a dead letter and count it.
 
     Args:
-        source: Topic or venue.
-        value: What was refused; only its beginning is kept.
-        error: Why; its class is the cause, its message the reason.
-        at_ms: Now.
-        key: The record's key.
-        position: Partition and offset of a record.
-        value_bytes: The full length where ``value`` is not the whole.
+        source: The topic, or the venue.
+        value: The value that was refused; only its beginning is kept.
+        error: Why it was refused; its class is the cause, its message the reason.
+        at_ms: The time now, in Unix ms.
+        key: The record's key, None for a venue's frame.
+        position: Partition and offset of the record, None for a venue's frame.
+        value_bytes: The full length in bytes where ``value`` is only the beginning.
     """
     cause = type(error).__name__
     _DEAD_LETTERS.labels(source=source, cause=cause).inc()
@@ -94,7 +94,7 @@ def decode_dead_letter(value: bytes) -> DeadLetter:
     """Decode a record of ``dead-letters``.
 
     Raises:
-        BadRecord: ``value`` is no dead letter.
+        BadRecord: ``value`` is not a dead letter.
     """
     try:
         return _decoder.decode(value)

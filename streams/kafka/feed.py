@@ -1,4 +1,4 @@
-"""A table as its readers see it: all partitions of its changelog, followed into memory without a consumer group."""
+"""A table as its readers see it: all partitions of its changelog, read into memory without a consumer group."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 
 
 class Feed(TopicReader):
-    """The newest row of every key of one changelog.
+    """The current row of every key of one changelog.
 
-    Rows are ordered by (term, version); a row below the one that stands is ignored, so a paused owner that wakes up
-    cannot be heard.
+    Rows are ordered by (term, version). A row below the current one is ignored, so a fenced owner's late row has no
+    effect.
 
     Args:
         bootstrap: Kafka's bootstrap servers.
         topic: The changelog's full name.
-        clock: As for ``TopicReader``.
-        wait_ms: As for ``TopicReader``.
+        clock: Tells when the broker last answered.
+        wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
+
+    Attributes:
+        newest_ms: The greatest timestamp of a record that was read, in Unix ms; 0 before the first.
     """
 
     def __init__(self, bootstrap: str, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
@@ -37,11 +40,11 @@ class Feed(TopicReader):
 
     @property
     def rows(self) -> Mapping[bytes, bytes]:
-        """Key → row, as ``models.codec`` encodes it."""
+        """The current rows by key, as ``models.codec`` encodes them."""
         return self._rows
 
     def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
-        """Call ``on_rows`` in the loop with the keys that changed, from now on, after ``rows`` holds their new rows."""
+        """Call ``on_rows`` in the loop with the keys that changed, whenever ``rows`` holds new rows for them."""
         self._listeners.append(on_rows)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
@@ -61,8 +64,8 @@ class Feed(TopicReader):
                 if rows.pop(key, None) is not None:
                     changed.append(key)
                 continue
-            standing = rows.get(key)
-            if standing is not None and row_order(value) < row_order(standing):
+            current = rows.get(key)
+            if current is not None and row_order(value) < row_order(current):
                 continue
             rows[key] = value
             changed.append(key)

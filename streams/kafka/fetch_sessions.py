@@ -1,4 +1,4 @@
-"""Fetch sessions (KIP-227): a fetch names what has changed since the one before it, and so does its answer."""
+"""Fetch sessions (KIP-227): a fetch and its answer name only the partitions that have changed since the one before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _Part = TypeVar("_Part")
 
-# aiokafka's structs of the versions before it have no session.
+# Earlier versions of the request have no session.
 _FIRST_VERSION = 7
 _NO_SESSION = 0
 _NEW_SESSION = 0
@@ -26,8 +26,8 @@ _LAST_EPOCH = 2**31 - 1
 def fetch_in_sessions(consumer: AIOKafkaConsumer) -> None:
     """Let a consumer's fetches name only the partitions whose next offset the broker does not know already.
 
-    Stock aiokafka names every partition in every fetch and is answered for each, and most have nothing: 2.3 of the
-    12.7 ms from a tick to its frame, where a worker reads 40 partitions.
+    Stock aiokafka names every partition in every fetch and gets an answer for each, though most have nothing new. Where
+    a worker reads 40 partitions, that took 2.3 of the 12.7 ms from a tick to its frame.
     """
     client = consumer._client
     send = client.send
@@ -45,34 +45,35 @@ def fetch_in_sessions(consumer: AIOKafkaConsumer) -> None:
 
 
 class FetchSession:
-    """What one broker remembers of a consumer's fetches, of which one at a time is on its way.
+    """The session of a consumer with one broker, to which one fetch at a time is under way.
 
-    A fetch that was not answered, for whatever reason, is followed by one that begins a new session: the broker may
-    have seen it or not.
+    A fetch without an answer, for whatever reason, is followed by one that begins a new session, since the broker may
+    or may not have seen it.
     """
 
     def __init__(self) -> None:
         self._id = _NO_SESSION
         self._epoch = _NEW_SESSION
         self._sent_epoch = _NEW_SESSION
-        self._told: dict[tuple[str, int], tuple[int, int, int]] = {}
+        # The partitions that the broker remembers, as the last request left them.
+        self._known: dict[tuple[str, int], tuple[int, int, int]] = {}
 
     def next_fetch(self, whole: FetchRequest) -> SessionFetch:
-        """The request upon which the broker fetches what ``whole`` names and nothing else."""
+        """Make the request that lets the broker fetch what ``whole`` names and nothing else."""
         asked = {(topic, partition[0]): partition for topic, partitions in whole.topics for partition in partitions}
-        told = {} if self._epoch == _NEW_SESSION else self._told
+        known = {} if self._epoch == _NEW_SESSION else self._known
         fetch = SessionFetch(
             whole,
             session=(self._id, self._epoch),
-            changed=_by_topic((tp[0], partition) for tp, partition in asked.items() if told.get(tp) != partition),
-            forgotten=_by_topic(told.keys() - asked.keys()),
+            changed=_by_topic((tp[0], partition) for tp, partition in asked.items() if known.get(tp) != partition),
+            forgotten=_by_topic(known.keys() - asked.keys()),
         )
         self._sent_epoch, self._epoch = self._epoch, _NEW_SESSION
-        self._told = asked
+        self._known = asked
         return fetch
 
     def answered(self, answer: Any) -> None:
-        """Take from the answer to the last request whether, and as which, the broker keeps the session."""
+        """Note the session's id, if the broker keeps one, from the answer to the last request."""
         if answer.API_VERSION < _FIRST_VERSION:
             return
         if answer.error_code == 0:
@@ -84,7 +85,15 @@ class FetchSession:
 
 
 class SessionFetch(FetchRequest):  # type: ignore[misc]
-    """A fetch of what a session remembers, with changes to it."""
+    """A fetch of what the broker remembers of a session, with what has changed.
+
+    Args:
+        whole: The request as it would be without a session.
+        session: The session's id and the epoch of this request.
+        changed: By topic, the partitions that the broker does not know or knows with another offset: number, next
+            offset, greatest size of the answer in bytes.
+        forgotten: By topic, the partitions that are no longer fetched.
+    """
 
     def __init__(
         self,
@@ -101,7 +110,7 @@ class SessionFetch(FetchRequest):  # type: ignore[misc]
         self._forgotten = forgotten
 
     def build(self, request_struct_class: type[FetchRequestStruct]) -> FetchRequestStruct:
-        """The request in the version that the broker knows; one of before there were sessions names everything."""
+        """Build the request in the version that the broker knows; a version without sessions names every partition."""
         if request_struct_class.API_VERSION < _FIRST_VERSION:
             return self._whole.build(request_struct_class)
         request = super().build(request_struct_class)

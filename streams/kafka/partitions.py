@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: murmur2, as Java's default partitioner and every producer of ours."""
+"""Which partition a key belongs to: by murmur2, as in Java's default partitioner and in all our producers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from models.errors import BadRecord
 # murmur2 in Python takes 10 µs for an account's key. 65,536 keys take 15 MB.
 @lru_cache(maxsize=65_536)
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of ``key`` among ``partitions``, 0 ≤ result < partitions."""
+    """Compute the partition of ``key`` among ``partitions``, 0 ≤ result < partitions."""
     return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def expect_in_place(key: bytes, partition: int, partitions: int) -> None:
     """Refuse a record that its producer did not put where its key belongs.
 
+    Args:
+        key: The record's key.
+        partition: The partition that the record was found in.
+        partitions: How many partitions the topic has.
+
     Raises:
-        BadRecord: It is in another partition than murmur2 says.
+        BadRecord: The record is in another partition.
     """
     expected = partition_of(key, partitions)
     if expected != partition:

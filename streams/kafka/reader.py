@@ -1,4 +1,4 @@
-"""All partitions of a topic, read without a consumer group: up to where they ended at start, and then on."""
+"""A reader of all partitions of a topic, without a consumer group: first up to their ends at start, then it follows."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
 
 
-# One idle partition's long poll delays the busy ones of the same node: 50 ms is half of the p50 it costs at 100 ms.
+# One idle partition's long poll delays the busy ones of the same node; 50 ms cost half as much at p50 as 100 ms.
 FETCH_MAX_WAIT_MS = 50
-# A handler of records must give the loop back: 5,000 rows are applied in about 5 ms.
+# Applying records blocks the loop: 5,000 rows take about 5 ms.
 _MAX_POLL_RECORDS = 5_000
-# How long a wait for records may take: what is done between records is done at least this often.
+# A wait for records ends after so long, since work that does not depend on records is done between two waits.
 _LONGEST_WAIT_MS = 1_000
-# A broker that is gone is noticed within five seconds, for one small request every two.
+# One small request every two seconds, so that a broker that is gone is noticed within five.
 _CHECK_EVERY_S = 2.0
 _ANSWER_WITHIN_S = 3.0
 
@@ -37,16 +37,20 @@ class TopicMissing(TidemarkError):
 
 
 class TopicReader:
-    """Reads every partition of one topic into memory; what the records mean is told by those who derive from it.
+    """Reads every partition of one topic; subclasses say what to do with the records.
 
-    It is ready when it has read to the end offsets it saw at start; then it follows.
+    It is ready when it has read to the end offsets that it saw at start; then it follows the topic.
 
     Args:
         bootstrap: Kafka's bootstrap servers.
         topic: The topic's full name.
         clock: Tells when the broker last answered.
-        wait_ms: How long the broker may wait for records before it answers that there are none; by default as short as
-            suits a topic in some of whose partitions there always are.
+        wait_ms: How long the broker may wait for records before it answers that there are none, in ms. The default is
+            short, for topics in which some partition always has new records.
+
+    Attributes:
+        topic: The topic's full name.
+        answered_ms: When the broker last answered, in Unix ms.
     """
 
     def __init__(self, bootstrap: str, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
@@ -64,16 +68,19 @@ class TopicReader:
         self.answered_ms = 0
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
-        """Take records in; called in the loop, also without any, at least every ``_LONGEST_WAIT_MS``."""
+        """Take records in.
+
+        Called in the loop at least every ``_LONGEST_WAIT_MS``, without records where there are none.
+        """
         raise NotImplementedError
 
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """Set where to begin, and say so; by default at the oldest records there are."""
+        """Seek where to begin, and return these offsets; by default at the oldest record of each partition."""
         begin: dict[TopicPartition, int] = await consumer.beginning_offsets(list(end))
         return begin
 
     async def start(self) -> None:
-        """Connect and begin to read. After an error nothing is open, and it may be called again.
+        """Connect and begin to read. After an error nothing stays open, and ``start`` may be called again.
 
         Raises:
             TopicMissing: The topic does not exist.
@@ -100,7 +107,7 @@ class TopicReader:
         self._checking = asyncio.create_task(self._check_ends(consumer), name=f"ends of {self.topic}")
 
     async def _require_topic(self) -> None:
-        # A consumer waits 40 s for a topic that does not exist, and makes one where the cluster makes topics by itself.
+        # A consumer waits 40 s for a topic that does not exist, and a cluster that creates topics by itself creates it.
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
         try:
             await admin.start()
@@ -115,7 +122,7 @@ class TopicReader:
             raise TopicMissing(msg)
 
     async def stop(self) -> None:
-        """Disconnect; what was read stays as it is."""
+        """Disconnect; what was read is kept."""
         tasks = [task for task in (self._following, self._checking) if task is not None]
         for task in tasks:
             task.cancel()
@@ -126,14 +133,14 @@ class TopicReader:
 
     @property
     def is_ready(self) -> bool:
-        """Whether everything that stood in the topic at start has been read."""
+        """Whether everything that was in the topic at start has been read."""
         return self._ready.is_set()
 
     async def wait_ready(self) -> None:
         """Wait until the reader is ready.
 
         Raises:
-            Exception: What ended it, if it ended.
+            Exception: The error that ended the reader before.
         """
         if self._following is None:
             await self._ready.wait()
@@ -147,20 +154,21 @@ class TopicReader:
             self._following.result()
 
     async def closed(self) -> None:
-        """Wait for the reader to end, which it only does by an error, and raise that."""
+        """Wait until the reader ends, which it does only by an error, and raise that error."""
         if self._following is not None:
             await asyncio.shield(self._following)
 
     @property
     def lag_records(self) -> int:
-        """Records known to be in the topic and not read yet; 0 when caught up."""
+        """How many records are known to be in the topic and are not read yet; 0 when the reader has caught up."""
         lag = 0
         for tp, position in self._positions.items():
             lag += max(0, self._ends.get(tp, 0) - position)
         return lag
 
     async def _check_ends(self, consumer: AIOKafkaConsumer) -> None:
-        # A consumer whose broker is gone fetches nothing and says nothing: only an answered question shows it lives.
+        # A consumer whose broker is gone fetches nothing and raises nothing: only an answer shows that the broker
+        # lives.
         while True:
             with suppress(KafkaError, TimeoutError):
                 async with asyncio.timeout(_ANSWER_WITHIN_S):
@@ -175,7 +183,8 @@ class TopicReader:
                 self._positions[tp] = records[-1].offset + 1
             self._take(fetched)
             for tp in list(self._left):
-                # By position, not by the last record seen: the last record may have been compacted away.
+                # The consumer's position counts, and not the last record read: the last record may have been compacted
+                # away.
                 if await consumer.position(tp) >= self._left[tp]:
                     del self._left[tp]
             if not self._left:

@@ -1,4 +1,4 @@
-"""Records as aiokafka's parser makes them, instead of a ``ConsumerRecord`` made of each."""
+"""Records as aiokafka's parser makes them, without the ``ConsumerRecord`` that aiokafka makes of each."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ K_co = TypeVar("K_co", covariant=True)
 
 
 class Record(Protocol[K_co]):
-    """A record of a topic, without what all records of its partition have in common; a ``ConsumerRecord`` is one too.
+    """A record of a topic, without the fields that all records of its partition share; a ``ConsumerRecord`` is one too.
 
-    ``Record[bytes]`` where every record has a key, as in changelogs; ``Record[bytes | None]`` where that is to be seen.
+    In a ``Record[bytes]`` there is always a key, as in changelogs; in a ``Record[bytes | None]`` it may be absent.
     """
 
     @property
     def offset(self) -> int:
-        """Where in its partition it stands."""
+        """Its offset in its partition."""
 
     @property
     def timestamp(self) -> int:
-        """When it was made or appended, as its topic says, in ms."""
+        """When it was made, or appended where its topic is so configured, in Unix ms."""
 
     @property
     def key(self) -> K_co:
@@ -37,9 +37,9 @@ class Record(Protocol[K_co]):
 
 
 def hand_out_plain_records(consumer: AIOKafkaConsumer) -> None:
-    """Let a consumer that was started hand out ``Record``.
+    """Let a consumer that was started hand out records as they were parsed.
 
-    A ``ConsumerRecord`` takes 0.5 µs to make, as long as it takes to decode a tick.
+    A ``ConsumerRecord`` takes 0.5 µs to make, as long as a tick takes to decode.
     """
     fetcher = consumer._fetcher
     receive = fetcher._proc_fetch_request

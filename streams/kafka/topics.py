@@ -1,4 +1,4 @@
-"""Every topic there is: its name, key, partitions, retention and compaction, in one registry they are created from."""
+"""The registry of topics, from which they are created: name, key, partitions, retention and compaction of each."""
 
 from __future__ import annotations
 
@@ -47,16 +47,17 @@ FUNDING = "funding"
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
 _FOREVER_MS = -1
-# Only the last 15 s are ever read. Brokers look for old segments every 5 minutes and keep the one they write to, so ten
-# minutes become 25: 10,000 watched accounts, said again every 5 s in 50 bytes each, are then 150 MB.
+# Only the last 15 s are ever read. Brokers look for old segments every 5 minutes and keep the one that they write to,
+# so ten minutes become 25: watches of 10,000 accounts, repeated every 5 s in 50 bytes each, then take 150 MB.
 _INTEREST_MS = 10 * _MINUTE_MS
 # Who asks waits for two seconds.
 _OWNER_REQUESTS_MS = 10 * _MINUTE_MS
 # Only the last six minutes are ever read; an owner's leases are said again every 5 s by each replica, in 150 bytes.
 _LEASES_MS = 15 * _MINUTE_MS
-# A stranger's late row must not outlive the owner's: the cleaner waits until the owner has surely repaired it (rule 2).
+# A fenced owner's late row must not outlive the current owner's: the cleaner waits until that one has surely written
+# its row again (rule 2).
 _COMPACTION_LAG_MS = 3_600_000
-# One account with 150 quotes and an undo of 64 blocks stays under 1 MB; the broker's own limit is the same.
+# An account with 150 quotes and an undo of 64 blocks stays under 1 MB, which is also the broker's own limit.
 MAX_RECORD_BYTES = 1_000_000
 # A cluster answers that a topic was created before all of its brokers know of it.
 _VISIBLE_TIMEOUT_S = 30.0
@@ -64,12 +65,12 @@ _VISIBLE_POLL_S = 0.05
 
 
 class BadTopic(TidemarkError):
-    """A topic on the cluster is not as the registry says. Change ``topics.partitions`` back, or start a new epoch."""
+    """A topic on the cluster differs from the registry. Change ``topics.partitions`` back, or start a new epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as it is to be created; ``name`` is without the prefix, ``key`` says what a record's key is."""
+    """A topic as it is to be created; ``name`` is its full name, ``key`` describes a record's key in words."""
 
     name: str
     key: str
@@ -90,33 +91,36 @@ class Topic:
 
 
 def topic_name(settings: Settings, topic: str) -> str:
-    """A topic's full name on the cluster."""
+    """Make a topic's full name on the cluster."""
     return f"{settings.topics.prefix}{topic}"
 
 
 def account_events_name(settings: Settings) -> str:
-    """The full name of ``account-events``: derived from chain-blocks, so every epoch has its own."""
+    """Make the full name of ``account-events``.
+
+    The topic is derived from ``chain-blocks``, so every epoch has its own.
+    """
     return topic_name(settings, f"{ACCOUNT_EVENTS}-{settings.epoch}")
 
 
 def changelog_name(settings: Settings, table: str) -> str:
-    """The full name of a table's changelog, which is what the table serves; Faust names it so."""
+    """Make the full name of a table's changelog, as Faust names it."""
     return f"{settings.app_id}-{table}-changelog"
 
 
 def registry(settings: Settings) -> tuple[Topic, ...]:
-    """Every topic of this configuration, under its full name."""
+    """List every topic of this configuration, under its full name."""
 
     def kept(name: str, key: str, retention_ms: int) -> Topic:
         return make(name, key, {"cleanup.policy": "delete", "retention.ms": str(retention_ms)})
 
     def passing(name: str, key: str, retention_ms: int, config: dict[str, str] | None = None) -> Topic:
-        # A segment is only deleted when it is no longer written to; by default that takes a week.
+        # A segment is deleted only when the broker no longer writes to it; by default that takes a week.
         kept_ms = {"retention.ms": str(retention_ms), "segment.ms": str(retention_ms)}
         return make(name, key, {"cleanup.policy": "delete", **kept_ms, **(config or {})})
 
     def compacted(name: str, key: str) -> Topic:
-        # The lag counts a record's own time: a late row, sent by a process that slept, would carry an old one.
+        # The lag counts from a record's timestamp. One set by a process that slept would be old, so the broker sets it.
         config = {"min.compaction.lag.ms": str(_COMPACTION_LAG_MS), "message.timestamp.type": "LogAppendTime"}
         return make(name, key, {"cleanup.policy": "compact", **config})
 
@@ -140,11 +144,11 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
     }
     return (
         kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),
-        # All of it is said again within the hour; a month of every ticker would be 40 GB.
+        # Every fact is repeated within the hour; a month of every ticker would take 40 GB.
         kept(topic_name(settings, INSTRUMENT_FACTS), "source:symbol", 7 * _DAY_MS),
         kept(topic_name(settings, CHAIN_BLOCKS), "deployment", _FOREVER_MS),
         kept(topic_name(settings, POSITION_STATES_IN), "deployment:account", 90 * _DAY_MS),
-        # A table of itself: the newest record of a key holds. Nothing is asked for of an epoch that is long over.
+        # This topic is its own table: the newest record of a key holds. Epochs that are long over are not read.
         passing(
             topic_name(settings, FUNDING), "deployment:kind:of what", 90 * _DAY_MS, {"cleanup.policy": "compact,delete"}
         ),
@@ -165,7 +169,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
 
 
 async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
-    """Create what is missing, wait until all can be used, and check what was there.
+    """Create the missing topics, wait until all can be used, and check those that were there.
 
     Returns:
         The names of the topics that were created.
@@ -195,10 +199,10 @@ async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
 
 
 async def check_topics(bootstrap: str, topics: tuple[Topic, ...]) -> None:
-    """Check that every topic is there as the registry says.
+    """Check that every topic is there as the registry has it.
 
     Raises:
-        BadTopic: One is missing, or has another number of partitions.
+        BadTopic: A topic is missing, or has another number of partitions.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     try:
@@ -232,7 +236,7 @@ def _expect(topics: tuple[Topic, ...], existing: dict[str, int]) -> None:
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    """Partitions of every topic whose partitions all have a leader."""
+    """Count the partitions of every topic whose partitions all have a leader."""
     return {
         topic["topic"]: len(topic["partitions"])
         for topic in await admin.describe_topics()

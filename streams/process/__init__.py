@@ -1,1 +1,1 @@
-"""What every process is made of: its clock, its supervised tasks, its memory and the bodies that it reads over HTTP."""
+"""Things that every process needs: a clock, supervised tasks, memory given back, bodies read over HTTP."""

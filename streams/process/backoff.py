@@ -9,8 +9,8 @@ class Backoff:
     """Draws each wait from (0, min(highest, lowest * 2**n)], so that many clients of one server do not return together.
 
     Args:
-        lowest_s: Bound of the first wait in seconds.
-        highest_s: Bound of every later one.
+        lowest_s: The first wait is at most so long, in s.
+        highest_s: Every later wait is at most so long, in s.
     """
 
     def __init__(self, lowest_s: float, highest_s: float) -> None:

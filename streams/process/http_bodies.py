@@ -1,4 +1,4 @@
-"""Bodies of HTTP answers, which may be of any size."""
+"""Reading the body of an HTTP answer, which may be of any size, up to a bound."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ if TYPE_CHECKING:
 
 
 async def read_at_most(size_max: int, response: aiohttp.ClientResponse, too_large: type[TidemarkError]) -> bytes:
-    """Read an answer to its end: one read gives no more than what has arrived, some 64 kB.
+    """Read an answer to its end, piece by piece; a piece is what has arrived, some 64 kB.
+
+    Args:
+        size_max: How many bytes the answer may have.
+        response: The answer.
+        too_large: The error to raise where it has more.
 
     Raises:
-        TidemarkError: ``too_large``: it has more than ``size_max`` bytes; the rest is not read.
+        TidemarkError: The answer has more than ``size_max`` bytes; the rest is not read. It is a ``too_large``.
     """
     chunks, size = [], 0
     async for chunk in response.content.iter_any():

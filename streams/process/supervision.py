@@ -1,4 +1,4 @@
-"""Tasks that a process cannot do without."""
+"""Tasks without which a process cannot go on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 def supervised(
     work: Coroutine[Any, Any, None], name: str, fatal: Callable[[BaseException], None]
 ) -> asyncio.Task[None]:
-    """Run ``work`` as a task whose error ends the process through ``fatal``: a standstill must not go unnoticed."""
+    """Run a coroutine as a task whose error ends the process, since a task that has stopped would not be noticed.
+
+    Args:
+        work: What is to run.
+        name: The task's name, for logs.
+        fatal: Called with the error; it ends the process.
+    """
 
     async def run() -> None:
         try:

@@ -1,4 +1,4 @@
-"""Which accounts are served to anybody: what the api's replicas say of it, followed by every worker."""
+"""The accounts that the api's replicas serve to somebody; every worker reads them from the ``interest`` topic."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ _REFUSED = Counter("tidemark_interest_refused_records_total", "Records of intere
 _UNREADABLE = _REFUSED.labels("unreadable")
 _NO_ROOM = _REFUSED.labels("no_room")
 
-# What has expired is noticed within a second, of fifteen.
+# A watch lasts fifteen seconds, and its end is noticed within one more.
 _EXPIRE_EVERY_MS = 1_000
-# A replica that writes what cannot be read does so with every record.
+# A replica that writes records that cannot be read writes many of them.
 _LOG_EVERY_MS = 60_000
 
 
 class Interest(TopicReader):
-    """The accounts that are watched, on any partition, whoever owns it.
+    """The accounts that are watched, in all partitions.
 
-    It is a hint: a record that cannot be read, or finds no room, is counted and has no effect but that its account is
-    published later. The clocks of the api's hosts and ours are compared; they should not differ by more than seconds.
+    Interest is a hint: a record that cannot be read, or for which there is no room, is counted, and its account is only
+    published later. Watches expire by our clock and are dated by that of the api's host: the two should not differ by
+    more than seconds.
 
     Args:
         settings: Name the topic and the broker.
         clock: Tells which watches have expired.
-        on_watched: Called in the loop with the accounts' keys when they are watched and were not, at start included.
-        on_unwatched: Called in the loop with the accounts' keys when nobody watches them any more.
+        on_watched: Called in the loop with the keys of accounts that have begun to be watched, also at the start.
+        on_unwatched: Called in the loop with the keys of accounts that nobody watches any more.
     """
 
     def __init__(
@@ -62,11 +63,11 @@ class Interest(TopicReader):
         self._logged_ms = 0
 
     def watched(self) -> Collection[bytes]:
-        """The keys of the accounts that are watched now; it changes with them."""
+        """Return the keys of the accounts that are watched now; the collection changes with them."""
         return self._watches.replicas.keys()
 
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        # What was said before has expired.
+        # Older watches have expired.
         since_ms = max(0, self._clock.now_ms() - INTEREST_TTL_MS)
         found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
         begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}

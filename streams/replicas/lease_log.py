@@ -1,4 +1,4 @@
-"""The log of leases, folded as it is read."""
+"""A reader that folds the ``leases`` topic into ledgers, one a partition."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Where to begin to read is found by our clock, and compared with the broker's.
+# We compute where to begin by our clock, and the broker's stamps may differ by so much.
 _CLOCKS_DIFFER_MS = 60_000
-# A replica that writes what cannot be read does so with every record.
+# A replica that writes records that cannot be read writes many of them.
 _LOG_EVERY_MS = 60_000
 
 
 class LedgerReader(TopicReader):
-    """Folds the log from as far back as a lease may last, and says what became of one holder's records.
+    """Folds the log from as far back as a lease may last, and reports what became of one holder's claims and holds.
 
     Args:
         settings: Name the topic and the broker.
-        clock: Tells from when on leases are read that may still hold.
-        holder: Whose records.
-        on_verdict: Called in the loop with the key and the verdict of each claim.
-        on_ended: Called in the loop with the key and the numbers of leases that a hold named and that had ended.
+        clock: Tells how far back to begin.
+        holder: The holder whose claims and holds are reported.
+        on_verdict: Called in the loop with the key, the claim and the verdict of each of its claims.
+        on_ended: Called in the loop with the key and the numbers of leases that one of its holds named and that had
+            already ended.
     """
 
     def __init__(
@@ -55,12 +56,12 @@ class LedgerReader(TopicReader):
         self._on_verdict = on_verdict
         self._on_ended = on_ended
         self._ledgers: list[Ledger] = []
-        # Of each partition: how far its time is ahead of the loop's.
+        # How far each partition's time is ahead of the loop's.
         self._ahead_ms = [0] * self._partitions
         self._logged_ms = 0
 
     def units(self, key: bytes, but_of: str) -> int:
-        """How many units of a key are leased now, at most, without those of one holder."""
+        """Count the units of a key that may be leased now; those of the holder ``but_of`` do not count."""
         partition = partition_of(key, self._partitions)
         return self._ledgers[partition].units(key, _clock_ms() + self._ahead_ms[partition], but_of)
 

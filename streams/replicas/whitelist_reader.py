@@ -1,4 +1,4 @@
-"""Accounts that somebody put on a deployment's whitelist: a compacted topic, read by every replica."""
+"""The accounts that were put on a deployment's whitelist; every replica reads them from a compacted topic."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 
 class WhitelistReader(TopicReader):
-    """The accounts, by key; one that is taken off, by a record without a value, is gone at once.
+    """The whitelisted accounts.
 
     Args:
         settings: Name the broker and the topic.
-        clock: As for ``TopicReader``.
+        clock: Tells when the broker last answered.
+
+    Attributes:
+        accounts: The keys of the accounts; one is taken off by a record without a value.
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:

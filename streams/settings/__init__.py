@@ -1,7 +1,7 @@
-"""Everything that can be set: one TOML file, then ``TIDEMARK_*`` variables. The only reader of the environment.
+"""The configuration: a TOML file, then ``TIDEMARK_*`` variables. Nothing else reads the environment.
 
-``TIDEMARK_CONFIG`` names the file; ``TIDEMARK_KAFKA`` is ``kafka``; nested names join with two underscores, such as
-``TIDEMARK_TOPICS__PARTITIONS``. Unknown keys are errors. Values that may hold a key of a node provider are secrets.
+``TIDEMARK_CONFIG`` names the file. ``TIDEMARK_KAFKA`` sets ``kafka``; nested names are joined by two underscores, such
+as ``TIDEMARK_TOPICS__PARTITIONS``. Unknown keys are errors. A value that may hold a node provider's key is a secret.
 """
 
 from streams.settings.api import ApiLimitSettings, ApiSettings, AuthSettings, TokenKeySettings

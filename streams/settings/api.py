@@ -1,4 +1,4 @@
-"""What the api serves, to whom, and how much to one client."""
+"""Settings of the api: where it listens, who may read, and how much one client may ask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.settings.values import Name, Network, Origin, Port, Section
 
 
 class TokenKeySettings(Section):
-    """A key that tokens are checked with: HS256's secret or EdDSA's public key (PEM), as text or in a file."""
+    """A key by which tokens are checked: HS256's secret or EdDSA's public key (PEM), as text or in a file."""
 
     algorithm: Literal["HS256", "EdDSA"]
     key: SecretStr | None = None
@@ -26,10 +26,10 @@ class TokenKeySettings(Section):
 
 
 class AuthSettings(Section):
-    """Who may read. ``open``: everybody reads everything. ``tokens``: nobody without a token signed by one of ``keys``.
+    """Who may read: everybody in mode ``open``, in mode ``tokens`` whoever has a token signed by one of ``keys``.
 
-    ``keys`` go by the ``kid`` of a token's header; two stand side by side while one takes over from the other. A token
-    must name ``audience`` where it is set, which keeps out what the same keys signed for another service.
+    The ``kid`` in a token's header names its key; there are two keys while one takes over from the other. Where
+    ``audience`` is set, a token must name it, so that tokens signed by the same keys for another service are refused.
     """
 
     mode: Literal["open", "tokens"] = "open"
@@ -45,11 +45,11 @@ class AuthSettings(Section):
 
 
 class ApiLimitSettings(Section):
-    """What one client may ask of the api, so that no client can take it from the others.
+    """How much one client may ask of the api, so that no client can take it from the others.
 
-    An address is one of IPv4 or the first 64 bits of one of IPv6. ``messages_per_s`` and ``messages_burst`` are each
-    connection's; ``connections_per_address`` and ``connection_attempts_per_s`` each replica's; ``connections_per_user``
-    holds for a token's subject over all replicas. Which of them a client meets depends on the protocol it speaks.
+    An address is one of IPv4, or the first 64 bits of one of IPv6. ``messages_per_s`` and ``messages_burst`` limit a
+    connection, ``connections_per_address`` and ``connection_attempts_per_s`` a replica, and ``connections_per_user`` a
+    token's subject over all replicas. Which of them apply depends on the protocol that a client speaks.
     """
 
     messages_per_s: PositiveInt = 10
@@ -61,11 +61,11 @@ class ApiLimitSettings(Section):
 
 
 class ApiSettings(Section):
-    """The aiohttp layer. ``upnl_as_number``: ``/partyA_upnl`` answers a JSON number instead of a decimal string.
+    """The HTTP server. With ``upnl_as_number``, ``/partyA_upnl`` answers a JSON number instead of a decimal string.
 
-    ``trusted_proxies`` are networks whose ``X-Forwarded-For`` is believed. ``allowed_origins`` are those whose pages
-    may open websockets; what does not come from a browser has none. ``drain_s`` is the window over which open sockets
-    are closed when the server goes away: long enough that other replicas are not overrun by those who come back.
+    ``trusted_proxies`` are networks whose ``X-Forwarded-For`` is believed. ``allowed_origins`` are the origins whose
+    pages may open websockets; a client that is not a browser has none. ``drain_s`` is the time over which open sockets
+    are closed when the server stops: long enough that other replicas are not overrun by clients that come back.
     """
 
     host: str = "127.0.0.1"

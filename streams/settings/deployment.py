@@ -1,4 +1,4 @@
-"""One SYMMIO Diamond, where its prices come from, and who may see what of it."""
+"""Settings of a deployment: a SYMMIO Diamond, where its prices come from, and whom its solver serves."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class PriceRef(Section):
 class DeploymentSettings(Section):
     """One SYMMIO Diamond. ``rpc`` endpoints are tried in order; http(s) ones are polled, ws(s) ones subscribed to.
 
-    ``finality_depth`` is in blocks: a reorganisation deeper than that stops ingest. ``start_block`` is where backfill
-    begins. ``markets`` maps a symbol's name on chain to its prices in order of preference; a name not listed is looked
-    for under the same name at each of ``default_sources``. ``position_states`` says of which of its logs states of
-    positions are made: of none, of those of which the solver's engine says nothing, or of all. ``hosts`` are the names
-    under which frontends that know no path prefix find this deployment, at the root. Who sends ``ingest_key`` may say
-    states of positions, and change the whitelist.
+    ``finality_depth`` is in blocks; a deeper reorganisation stops ingest. Backfill begins at ``start_block``.
+    ``markets`` maps a symbol's name on chain to its prices in order of preference; a name that is not listed is looked
+    up under the same name at each of ``default_sources``. ``position_states`` says for which logs position states are
+    made: ``off`` for none, ``gaps`` for those of which the solver's engine says nothing, ``on`` for all. ``hosts`` are
+    the host names under which frontends that use no path prefix find this deployment. A client that sends
+    ``ingest_key`` may write position states and change the whitelist.
     """
 
     chain_id: PositiveInt
@@ -62,7 +62,7 @@ class DeploymentSettings(Section):
         return tuple(PriceSource(mark_key(ref.source, ref.symbol), ref.max_age_ms) for ref in self.prices_of(name))
 
     def prices_of(self, name: str) -> tuple[PriceRef, ...]:
-        """Where the price of the market ``name`` comes from, in order of preference."""
+        """List where the price of the market ``name`` comes from, in order of preference."""
         if name in self.markets:
             return self.markets[name]
         return tuple(

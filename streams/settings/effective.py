@@ -1,4 +1,4 @@
-"""The effective configuration, and how it is read."""
+"""The effective configuration, and the function that reads it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "TIDEMARK_CONFIG"
 _PREFIX = "TIDEMARK_"
-# What the frames of a recording are written as: never the name of a venue, whose marks they would be taken for.
+# The source of a recording's frames. Under a venue's name they would be taken for the venue's own marks.
 RECORDED_SOURCE = "recorded"
 
 
@@ -61,7 +61,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order of precedence: arguments, environment, file."""
+        """Put the sources of settings in their order of precedence: arguments, environment, file.
+
+        Args:
+            settings_cls: The class of the settings.
+            init_settings: Arguments of the constructor.
+            env_settings: Variables of the environment.
+            dotenv_settings: Not used.
+            file_secret_settings: Not used.
+        """
         path = os.environ.get(CONFIG_VARIABLE)
         file = (TomlConfigSettingsSource(settings_cls, Path(path)),) if path else ()
         return (init_settings, env_settings, *file)
@@ -79,13 +87,13 @@ class Settings(BaseSettings):
         return self.kafka
 
     def fresh_ms_of(self, source: str) -> int:
-        """How old the newest mark of a source may be, in ms; a source's books are as its marks."""
+        """How old the newest mark of a source may be, in ms; the same holds for the middles of its book."""
         known = self.sources.get(source.removesuffix("-book"))
         return SourceSettings().silent_after_ms if known is None else known.silent_after_ms
 
     @property
     def app_id(self) -> str:
-        """Name of the Faust app and its consumer group; part of every changelog's name."""
+        """The name of the Faust app and of its consumer group, which is part of every changelog's name."""
         return f"{self.topics.prefix}tidemark-{self.epoch}"
 
 
@@ -93,8 +101,8 @@ def load_settings(**overrides: object) -> Settings:
     """Read the configuration.
 
     Raises:
-        BadSettings: A key or variable is unknown, a value is not what it should be, a deployment names a source that is
-            not configured, or the file is missing.
+        BadSettings: A key or variable is unknown, a value is wrong, a deployment names a source that is not configured,
+            or the file is missing.
     """
     path = os.environ.get(CONFIG_VARIABLE)
     if path and not Path(path).is_file():
@@ -116,7 +124,7 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def _refuse_unknown_variables() -> None:
-    """Pydantic passes over a variable whose first part is no field; a misspelt one would be without effect."""
+    """Refuse a variable that names no setting: Pydantic ignores it, so a misspelt one would have no effect."""
     fields = set(Settings.model_fields)
     for name in sorted(os.environ):
         if name.startswith(_PREFIX) and name != CONFIG_VARIABLE:
@@ -127,7 +135,10 @@ def _refuse_unknown_variables() -> None:
 
 
 def _refuse_unknown_sources(settings: Settings) -> None:
-    """A misspelt source never gets a price. Where none is configured at all, ``tidemark up`` adds what is needed."""
+    """Refuse a source that is not configured, which would never get a price.
+
+    Where no source is configured at all, ``tidemark up`` adds what is needed.
+    """
     if not settings.sources:
         return
     known = {form for name in (*settings.sources, RECORDED_SOURCE) for form in (name, f"{name}-book")}
@@ -147,9 +158,9 @@ def _refuse_unknown_sources(settings: Settings) -> None:
 def _said(error: ErrorDetails) -> str:
     key = ".".join(map(str, error["loc"]))
     if error["type"] == "value_error":
-        # A validator of ours: it has said what it found.
+        # Our own validators put into the message what they found.
         return f"{key}: {error['msg'].removeprefix('Value error, ')}"
-    # Endpoints carry the keys of node providers, and a misspelt name may stand before a token key; a table that holds a
-    # misplaced one is not shown either.
+    # An endpoint holds a node provider's key, and a misspelt name may be followed by a token key. A table that may hold
+    # a misplaced key is not shown either.
     hidden = not {"rpc", "keys", "funding"}.isdisjoint(error["loc"]) or isinstance(error["input"], dict)
     return f"{key}: {error['msg']}" if hidden else f"{key}: {error['msg']}, found {error['input']!r}"

@@ -1,4 +1,4 @@
-"""How a deployment's funding is charged on chain."""
+"""Settings of a deployment's funding, which is charged on chain."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from streams.settings.values import Address, Section
 
 
 class FundingSettings(Section):
-    """What is charged for funding, and by whom; ``tidemark funder`` needs ``party_b``, ``muon`` and a key.
+    """How much is charged for funding, and by whom; ``tidemark funder`` needs ``party_b``, ``muon`` and a key.
 
-    A side that gets funding gets ``share`` of what the other one pays; no rate is above ``max_rate``, a fraction an
-    epoch. ``scale`` takes the exchange's rate times the epoch over the exchange's interval. ``party_b`` is charged for:
-    the signer's own address, or a contract that forwards the signer's calls. ``muon`` is the URL of a gateway.
-    ``batch`` quotes go into a transaction, and up to ``concurrency`` accounts are charged side by side. A transaction
-    that is not mined ``replace_after_s`` after it was signed is replaced by one with higher fees.
+    The side that gets funding gets ``share`` of what the other one pays. No rate is above ``max_rate``, a fraction an
+    epoch. With ``scale``, the exchange's rate is multiplied by the epoch and divided by the exchange's interval.
+    ``party_b`` is the party whose quotes are charged: the signer's own address, or a contract that forwards the
+    signer's calls. ``muon`` is the URL of a gateway. At most ``batch`` quotes go into a transaction, and up to
+    ``concurrency`` accounts are charged at the same time. A transaction that is not mined ``replace_after_s`` after it
+    was signed is replaced by one with higher fees.
     """
 
     party_b: Address | None = None

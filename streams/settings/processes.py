@@ -1,4 +1,4 @@
-"""What the processes beside the api are told: topics, venues, worker, ingest, the embedded broker."""
+"""Settings of the topics, the venues, the worker, the ingest processes and the embedded broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.settings.values import Port, Section
 
 
 class TopicSettings(Section):
-    """How topics are created. ``partitions`` holds for every topic, and so for every table, alike."""
+    """How topics are created. Every topic, and so every table, has the same number of ``partitions``."""
 
     prefix: str = ""
     partitions: PositiveInt = 8
@@ -21,7 +21,7 @@ class TopicSettings(Section):
 class SourceSettings(Section):
     """One price venue.
 
-    A source called NAME writes marks as ``NAME:SYMBOL`` and middles of the book as ``NAME-book:SYMBOL``.
+    The marks of a source called NAME get the key ``NAME:SYMBOL``, the middles of its book ``NAME-book:SYMBOL``.
     """
 
     kind: Literal["binance-futures"] = "binance-futures"
@@ -34,11 +34,11 @@ class SourceSettings(Section):
 class WorkerSettings(Section):
     """The Faust worker. ``flush_ms`` is the shortest time between two flushes of a partition's valuations.
 
-    A row that nobody watches is written when its uPnL moved by ``deadband_bps`` of its notional, and when it is out of
-    date for longer than a fifth of the worker's time needs for all rows, but ``unwatched_max_age_s`` at most as long as
-    the worker can keep that.
-    ``slice_records`` bounds the records that an agent is handed at once. ``standby_replicas`` other workers keep the
-    rows of each partition, so that a takeover does not read whole changelogs; every worker needs the same number.
+    A row that nobody watches is written when its uPnL has moved by ``deadband_bps`` of its notional, or when it has
+    been out of date for too long: longer than the worker needs to value all rows in a fifth of its time, and at most
+    ``unwatched_max_age_s`` if the worker can keep up. ``slice_records`` bounds how many records an agent gets at once.
+    ``standby_replicas`` is how many other workers keep the rows of each partition, so that a takeover need not read
+    whole changelogs; it has to be the same for every worker.
     """
 
     store: Literal["memory", "rocksdb"] = "memory"
@@ -60,7 +60,7 @@ class IngestSettings(Section):
 
 
 class BrokerSettings(Section):
-    """The embedded broker, used where ``kafka`` is not set; ``jars`` is the directory its jars are fetched into."""
+    """The embedded broker, used where ``kafka`` is not set; its jars are fetched into the directory ``jars``."""
 
     port: Port = 9_092
     jars: Path = Path(".kafka/libs")

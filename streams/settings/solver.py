@@ -1,4 +1,4 @@
-"""What a solver offers to the frontends of its interface."""
+"""Settings of what a solver offers to the frontends of its interface."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from streams.settings.values import Amount, Band, HttpUrl, Leverage, Percent, Se
 
 
 class LockedParams(Section):
-    """What is locked of a margin at leverages up to ``leverage``, in percent of it.
+    """The shares of a margin that are locked at leverages up to ``leverage``, in percent.
 
-    ``cva`` and ``lf`` are the credit valuation adjustment and the liquidation fee; party A's maintenance margin is the
-    rest, so that the three are 100. ``party_b_mm`` is what party B locks as its own.
+    ``cva`` is the credit valuation adjustment, ``lf`` the liquidation fee. Party A's maintenance margin is the rest, so
+    that the three add up to 100. ``party_b_mm`` is party B's own maintenance margin.
     """
 
     leverage: Leverage
@@ -32,7 +32,8 @@ class LockedParams(Section):
 
 LockedTable = Annotated[tuple[LockedParams, ...], Field(min_length=1)]
 
-# A margin of 1/L of the notional locks 2/3 % of the notional as cva and 1/3 % as the liquidation fee, whatever L is.
+# At leverage L the margin is 1/L of the notional. With these shares cva is 2/3 % of the notional and the liquidation
+# fee 1/3 %, whatever L is.
 _LOCKED = tuple(
     LockedParams(leverage=Decimal(leverage), cva=Decimal(2 * leverage // 3), lf=Decimal(leverage // 3))
     for leverage in (3, 6, 9, 12, 15, 21, 30, 45, 60, 75, 90)
@@ -40,12 +41,12 @@ _LOCKED = tuple(
 
 
 class SymbolSettings(Section):
-    """What a solver offers in a symbol. Amounts are in the collateral, fees and bands are fractions.
+    """A solver's terms for a symbol. Amounts are in the collateral, fees and bands are fractions.
 
-    ``cap`` bounds what may be open of the symbol in all, ``max_notional_value`` one quote. Limit orders are taken
-    within ``price_band`` of the mark. ``max_leverage`` is the chain's where it is not set. ``max_funding_rate`` is what
-    frontends put into quotes as the most that they may be charged. ``locked`` says what is locked at which leverage:
-    the row of the nearest leverage at or above holds.
+    ``cap`` bounds the symbol's open interest, ``max_notional_value`` a single quote. Limit orders are taken within
+    ``price_band`` of the mark. Where ``max_leverage`` is not set, the chain's holds. Frontends put ``max_funding_rate``
+    into quotes as the most that these may be charged. ``locked`` has a row for some leverages: the row of the nearest
+    one at or above a quote's leverage holds.
     """
 
     cap: Amount = Decimal(2_100_000)
@@ -60,7 +61,7 @@ class SymbolSettings(Section):
 
 
 class SymbolOverrides(Section):
-    """The same of one symbol, as far as it is not as the others'."""
+    """The terms of one symbol that differ from those of the others; None where they do not."""
 
     cap: Amount | None = None
     max_notional_value: Amount | None = None
@@ -74,13 +75,12 @@ class SymbolOverrides(Section):
 
 
 class SolverSettings(Section):
-    """What a solver says of itself to frontends.
+    """What a solver's interface tells frontends.
 
-    ``open_interest_cap`` bounds what may be open of all symbols together. ``count_pending``: what is used of caps
-    counts quotes that are not opened yet too. ``balance_list``: ``get_balance_info`` answers a list. ``upstream`` is
-    the solver's own engine, to which what concerns trading is forwarded. ``error_codes`` are added to the known ones,
-    or say them in other words. ``defaults`` hold for every symbol, by its name on chain, that ``symbols`` says nothing
-    else of.
+    ``open_interest_cap`` bounds the open interest of all symbols together. With ``count_pending``, quotes that are not
+    opened yet count as well. With ``balance_list``, ``get_balance_info`` answers a list. Requests that concern trading
+    are forwarded to ``upstream``, the solver's own engine. ``error_codes`` adds codes to the known ones, or replaces
+    their texts. ``defaults`` holds for every symbol; ``symbols`` has what differs for one, by its name on chain.
     """
 
     open_interest_cap: Amount = Decimal(10_000_000)
@@ -92,6 +92,6 @@ class SolverSettings(Section):
     symbols: dict[str, SymbolOverrides] = Field(default_factory=dict)
 
     def of(self, symbol: str) -> SymbolSettings:
-        """What holds for a symbol."""
+        """Find the terms of a symbol."""
         own = self.symbols.get(symbol, SymbolOverrides())
         return self.defaults.model_copy(update={name: value for name, value in own if value is not None})

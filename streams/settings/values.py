@@ -1,4 +1,4 @@
-"""What single settings may be: addresses, names, amounts, URLs."""
+"""The types of single settings: addresses, names, amounts, URLs."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ Band = Annotated[Decimal, Field(gt=0, lt=1, decimal_places=18)]
 Network = Annotated[str, AfterValidator(_network)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-Port = Annotated[int, Field(ge=0, le=65_535)]  # 0: any free one
+Port = Annotated[int, Field(ge=0, le=65_535)]  # 0 stands for any free port
 
 
 class Section(BaseModel):
-    """A section of the file, or a table in one: unknown keys are errors, and nothing changes it."""
+    """A section of the file, or a table in one. Unknown keys are errors, and it cannot be changed once it is read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

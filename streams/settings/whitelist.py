@@ -1,4 +1,4 @@
-"""Whom the legacy protocols serve."""
+"""Settings of the accounts that the legacy protocols serve."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ class WhitelistMode(StrEnum):
 class WhitelistSettings(Section):
     """Which accounts the legacy protocols serve.
 
-    ``open``: all. ``multiaccount``: those that the deployment's MultiAccounts made; it is the default where there are
-    such contracts, else ``open`` is. ``list``: those of ``file``, an address a line, and those that were put onto it.
+    In mode ``open`` they serve all accounts, in mode ``multiaccount`` those that the deployment's MultiAccounts made,
+    and in mode ``list`` those in ``file``, one address a line, and those that were put onto the list. The default is
+    ``multiaccount`` where the deployment has such contracts, else ``open``.
     """
 
     mode: WhitelistMode | None = None
     file: Path | None = None
 
     def mode_of(self, multi_accounts: tuple[Address, ...]) -> WhitelistMode:
-        """What holds for a deployment with these MultiAccounts."""
+        """Find the mode of a deployment with these MultiAccounts."""
         if self.mode is not None:
             return self.mode
         return WhitelistMode.MULTIACCOUNT if multi_accounts else WhitelistMode.OPEN

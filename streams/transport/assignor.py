@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class SliceAssignor(PartitionAssignor):  # type: ignore[misc]
-    """Co-partitions topics and changelogs; only topics reach the group's assignment.
+    """Assigns partition p of all topics and changelogs to the same worker; only topics reach the group's assignment.
 
-    Recovery reads changelogs with a consumer of its own. Were they assigned, aiokafka would fetch them into buffers
-    that nobody drains, and skip their whole node.
+    Recovery reads changelogs with a consumer of its own. If they were assigned, aiokafka would fetch them into buffers
+    that nobody empties, and then skip their whole node.
     """
 
     def _protocol_assignments(self, *args: Any) -> Mapping[str, ConsumerProtocolMemberAssignment]:
@@ -30,7 +30,7 @@ class SliceAssignor(PartitionAssignor):  # type: ignore[misc]
         }  # fmt: skip
 
     def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:
-        """Take the whole plan from the metadata, where changelogs still are."""
+        """Take the whole plan from the metadata, which still has the changelogs."""
         plan = ClientMetadata.loads(self._decompress(assignment.user_data)).assignment
         whole = sorted(plan.kafka_protocol_assignment(self._table_manager))
         super().on_assignment(ConsumerProtocolMemberAssignment(assignment.version, whole, assignment.user_data))

@@ -1,4 +1,4 @@
-"""The transport as Faust finds it: by the scheme of a broker's address (entry point ``faust.transports``)."""
+"""The transport class that Faust finds by the scheme of a broker's address (entry point ``faust.transports``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading on in the changelogs of a worker's partitions, after their recovery."""
+"""A reader that follows the changelogs of a worker's partitions after their recovery."""
 
 from __future__ import annotations
 
@@ -20,31 +20,35 @@ if TYPE_CHECKING:
     from streams.transport.tables import Rows
 
 _log = logging.getLogger(__name__)
-# Nobody waits for what is read here: whole batches cost a fraction of what a fetch for each flush of 5 ms would. The
-# wait bounds how far a standby is behind, and how long a stranger's row stands; the cleaner waits an hour.
+# Nobody waits for these records, and whole batches cost a fraction of a fetch for each flush of 5 ms. The wait bounds
+# how far a standby is behind, and how long a fenced owner's late row is the last of its key; the cleaner waits an hour.
 _FETCH_MIN_BYTES = 256 * 1024
 _FETCH_MAX_WAIT_MS = 500
-# Applied, or compared, in about 5 ms; then the loop is given back.
+# So many are applied or compared in about 5 ms; then other tasks get the loop.
 _MAX_POLL_RECORDS = 2_000
 _REWRITTEN = prometheus_client.Counter(
-    "tidemark_rows_rewritten_total", "Rows of owned partitions published again because a stranger wrote over them."
+    "tidemark_rows_rewritten_total", "Rows of owned partitions published again because a fenced owner wrote over them."
 )
 
 
 class ChangelogFollower:
-    """Follows changelogs, of two kinds of partitions.
+    """Follows the changelogs of two kinds of partitions.
 
-    Those that are owned, to hear a stranger: a paused owner that wakes up writes rows that every reader ignores, but a
-    log cleaner would keep them as the last of their keys. They are written again. And those this worker stands by for,
-    to have their rows when it takes them over: they are applied to the stores in order, each batch with its offset in
-    one write, so a standby that is interrupted goes on where it was.
+    In partitions that this worker owns it looks for rows of fenced owners. A paused owner that wakes up writes rows
+    that every reader ignores, but a log cleaner would keep them as the last of their keys. So our rows are written
+    again.
 
-    ``standbys`` are the partitions this worker stands by for now, ``standby_lag_records`` what is not applied of them.
+    In partitions for which this worker is a standby it applies the rows to the stores, in order, so that a takeover
+    finds them there. Each batch and its offset are one write, so a standby that is interrupted goes on where it was.
 
     Args:
         bootstrap: Kafka's bootstrap servers.
         rows: The rows of this worker.
         fatal: Ends the process without a commit.
+
+    Attributes:
+        standbys: The partitions for which this worker is a standby now.
+        standby_lag_records: How many records of their changelogs are not applied yet.
     """
 
     def __init__(self, bootstrap: str, rows: Rows, fatal: Callable[[BaseException], None]) -> None:
@@ -59,8 +63,8 @@ class ChangelogFollower:
         """Follow from now on.
 
         Args:
-            owned: Changelog partitions that are owned, each with the offset up to which it was restored.
-            standbys: Changelog partitions to stand by for; each goes on where its store is.
+            owned: Changelog partitions that are owned, each with the offset up to which, exclusive, it was restored.
+            standbys: Changelog partitions for which this worker is a standby; each goes on where its store is.
         """
         self.standbys = frozenset(tp.partition for tp in standbys)
         if owned or standbys:
@@ -105,4 +109,4 @@ class ChangelogFollower:
         rewritten = self._rows.heard(tp.topic, tp.partition, records)
         if rewritten:
             _REWRITTEN.inc(rewritten)
-            _log.warning("rows written again behind a stranger topic=%s partition=%d rows=%d", *tp, rewritten)
+            _log.warning("rows written again behind a fenced owner topic=%s partition=%d rows=%d", *tp, rewritten)

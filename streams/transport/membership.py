@@ -1,4 +1,4 @@
-"""A worker's membership of its consumer group: aiokafka's consumer, run in the worker's own loop."""
+"""A worker's membership of its consumer group: aiokafka's consumer, which runs in the worker's own loop."""
 
 from __future__ import annotations
 
@@ -19,22 +19,28 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
-# Faust hard-codes 1,500: one idle partition's long poll then delays the busy ones of the same node (p50 795 ms).
+# Faust hard-codes 1,500 ms, and one idle partition's long poll then delays the busy ones of the same node (p50 795 ms).
 _FETCH_MAX_WAIT_MS = 50
 
 
 class RecordsLost(TidemarkError):
-    """Records that were not folded yet have left their topic: retention was shorter than the worker's absence."""
+    """Records have left their topic before they were folded: retention was shorter than the worker's absence."""
 
 
 class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """What Faust runs in a thread, without the thread.
+    """Aiokafka's consumer, which Faust runs in a thread of its own, in the worker's loop.
 
-    Each fetch had to wake that thread and be woken by it, with the interpreter's lock to be passed each time: 3.5 of
-    17 ms from a tick to the frame that shows it. A worker whose loop is stuck sends no heartbeats either, so that its
-    partitions go to others when its session is over, instead of standing still for good.
+    With a thread, each fetch wakes it and is woken by it, and the interpreter's lock is passed each time: that took 3.5
+    of the 17 ms from a tick to its frame. Without one, a worker whose loop is stuck sends no heartbeats, so its
+    partitions go to others when its session is over; with one, they would be stuck for good.
 
-    ``generation`` is that of the assignment that is worked on.
+    Args:
+        consumer: Faust's consumer.
+        loop: The worker's loop.
+        **kwargs: What else Faust hands to the consumer's thread.
+
+    Attributes:
+        generation: The generation in which the partitions that are worked on were assigned; -1 before the first.
     """
 
     generation = -1
@@ -44,10 +50,10 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Serve in this loop.
+        """Join the group and serve it in this loop.
 
         Raises:
-            Exception: What kept the consumer from starting.
+            Exception: The error that kept the consumer from starting.
         """
         self._thread_started.set()
         self._thread_running = self.parent_loop.create_future()
@@ -55,17 +61,23 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         await self._thread_running
 
     async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
-        """Call it: it is in the same loop."""
+        """Call a function of aiokafka's consumer, which runs in this loop.
+
+        Args:
+            fun: The function.
+            *args: Its arguments.
+            **kwargs: Its keyword arguments.
+        """
         return await maybe_async(fun(*args, **kwargs))
 
     async def on_thread_started(self) -> None:
-        """Nothing waits for calls of another thread."""
+        """Does nothing: there is no other thread whose calls would be served."""
 
     async def _gather_remaining_tasks(self) -> None:
-        """Stock cancels every task of the thread's loop, which would be the worker's."""
+        """Does nothing: Faust's own cancels every task of the thread's loop, and this loop is the worker's."""
 
     async def on_start(self) -> None:
-        """Connect."""
+        """Connect, and let the consumer fetch in sessions and hand out plain records."""
         await super().on_start()
         consumer = self._ensure_consumer()
         hand_out_plain_records(consumer)
@@ -73,9 +85,9 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self.guard_commits()
 
     def guard_commits(self) -> None:
-        """Let a commit through only in the generation in which what it commits was assigned."""
-        # aiokafka reads its generation when it makes the request, anew at each retry. A member whose session is over
-        # has -1, and Kafka takes a commit of -1 from anybody while the group is empty.
+        """Let a commit through only in the generation in which its partitions were assigned."""
+        # aiokafka puts its current generation into each request, also into a retried one. A member whose session is
+        # over has generation -1, and while the group is empty Kafka takes a commit of generation -1 from anybody.
         coordinator = self.coordinator
         commit = coordinator._do_commit_offsets
 
@@ -90,7 +102,7 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
-        # Stock reads what a transactional producer aborted, unless it is exactly_once itself.
+        # Faust's own consumer reads aborted transactions, unless the app is exactly_once itself.
         consumer._isolation_level = "read_committed"
         return consumer
 
@@ -101,25 +113,29 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     @property
     def is_member(self) -> bool:
-        """Whether the group still stands as it did when what is worked on was assigned."""
+        """Whether the group is still in the generation in which our partitions were assigned."""
         coordinator = self.coordinator
         return coordinator is not None and 0 < coordinator.generation == self.generation
 
     def position(self, tp: TP) -> int | None:
-        """Where the next fetch of a partition begins: beyond the last record where transaction markers follow it."""
+        """Find where the next fetch of a partition begins: behind the last record and any transaction markers."""
         assignment = None if self._consumer is None else self._consumer._subscription.subscription.assignment
         state = None if assignment is None else assignment.state_value(driver.ensure_aiokafka_TP(tp))
         return state.position if state is not None and state.has_valid_position else None
 
     async def start_offsets(self, tps: list[TP]) -> dict[TP, int]:
-        """Where each partition goes on: what the group committed, else the first offset there is."""
+        """Find where each partition goes on: at the committed offset, else at the first one.
+
+        Raises:
+            RecordsLost: The committed offset is no longer in a topic whose records are not repeated.
+        """
         consumer = self._ensure_consumer()
         keys = [driver.ensure_aiokafka_TP(tp) for tp in tps]
         first = await consumer.beginning_offsets(keys)
         committed = await asyncio.gather(*(consumer.committed(key) for key in keys))
-        said_again = {topic_name(self.app.settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS)}
+        repeated = {topic_name(self.app.settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS)}
         for key, offset in zip(keys, committed, strict=True):
-            if offset is not None and offset < first[key] and key.topic not in said_again:
+            if offset is not None and offset < first[key] and key.topic not in repeated:
                 msg = f"expected {key} to hold offset {offset}, found it begins at {first[key]}: start a new epoch"
                 raise RecordsLost(msg)
         return {tp: max(first[key], offset or 0) for tp, key, offset in zip(tps, keys, committed, strict=True)}

@@ -1,4 +1,4 @@
-"""Which partitions this worker owns, and under which term."""
+"""The partitions that this worker owns: claimed, taken, and given up."""
 
 from __future__ import annotations
 
@@ -24,21 +24,27 @@ _log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
-    """What writes rows of an owned partition outside slices, and so must end before the partition goes."""
+    """Writes rows of owned partitions outside slices, and so has to stop before a partition is given up."""
 
     async def start(self, partition: int) -> None:
-        """The partition is recovered and ours."""
+        """Begin to write in a partition, which is recovered and owned."""
 
     async def stop(self) -> None:
         """Write nothing more, in any partition."""
 
 
 class Ownership:
-    """Claims partitions, hands them to their writers, gives them up.
+    """Claims partitions, hands them to their writers, and gives them up.
 
-    A claim is a record in the partition of the ``ownership`` topic; its offset is the term under which this worker
-    writes there. Terms are unique and only rise, so whatever a paused owner writes when it wakes is below the rows of
-    the owner that came after it.
+    A claim is a record in the same partition of the ``ownership`` topic. Its offset is the term under which this worker
+    writes there. Terms are unique and only rise, so whatever a paused owner writes when it wakes up is ordered below
+    the rows of the owner that came after it.
+
+    Args:
+        settings: Name the topic and this worker.
+        terms: The terms under which this worker writes; set and cleared here.
+        rows: The rows of this worker.
+        writers: What writes rows of an owned partition outside slices; started and stopped in this order.
     """
 
     def __init__(self, settings: Settings, terms: Terms, rows: Rows, writers: Sequence[Writer]) -> None:
@@ -53,11 +59,11 @@ class Ownership:
         self._producer: AIOKafkaProducer | None = None
 
     def start(self, producer: AIOKafkaProducer) -> None:
-        """Claim through ``producer``."""
+        """Write claims through ``producer`` from now on."""
         self._producer = producer
 
     async def claim(self, partitions: Sequence[int]) -> None:
-        """Claim the terms of partitions that were assigned; they are not ours before ``take``."""
+        """Claim terms for partitions that were assigned; this worker does not own them before ``take``."""
         self._claimed_at = self._given_up
         claim, producer = orjson.dumps({"instance": self._instance}), self._producer
         if producer is None:
@@ -71,10 +77,10 @@ class Ownership:
         self._claimed = {each.partition: each.offset for each in metadata}
 
     def expect_latest(self, partition: int, term: int) -> None:
-        """Refuse to recover a partition in which rows stand under a later term than the one claimed.
+        """Refuse to recover a partition that has rows of a later term than the one claimed.
 
         Raises:
-            Superseded: This process slept between its claim and its recovery.
+            Superseded: There is such a row: this process slept between its claim and its recovery.
         """
         claimed = self._claimed[partition]
         if term > claimed:
@@ -82,17 +88,21 @@ class Ownership:
             raise Superseded(msg)
 
     async def take(self, partitions: Sequence[int], standbys: Collection[int]) -> bool:
-        """Own the claimed partitions, recovered as they now are, and start their writers; keep rows of the standbys.
+        """Own the claimed partitions, which are recovered, and start their writers.
+
+        Args:
+            partitions: The partitions to own.
+            standbys: The partitions for which this worker is a standby; their rows are kept, those of others dropped.
 
         Returns:
-            False where they were given up again meanwhile.
+            False where the partitions were given up again meanwhile.
         """
         if self._claimed_at != self._given_up:
             return False
         terms = {partition: self._claimed[partition] for partition in partitions}
         self._terms.hold(terms)
         self._rows.keep_only({*partitions, *standbys})
-        # The last record of a key must be its highest row: compaction would keep the wrong one.
+        # The last record of a key has to be its current row, since compaction keeps the last record.
         rewritten = sum(map(self._rows.rewrite_overwritten, partitions))
         self._rows.flush()
         _log.info("owner of terms=%s rewritten=%d standby for=%s", terms, rewritten, sorted(standbys))
@@ -104,16 +114,17 @@ class Ownership:
         return self._claimed_at == self._given_up
 
     async def stop_writers(self) -> None:
-        """End what writes outside slices; slices may still finish. What was claimed and not taken yet is given up."""
+        """Stop the writers, and give up claims that were not taken yet; slices may still finish."""
         self._given_up += 1
         for writer in self._writers:
             await writer.stop()
 
     async def release(self, within_s: float) -> bool:
-        """Give all partitions up, once what was written is acknowledged or ``within_s`` is over.
+        """Give all partitions up, once every row is acknowledged or ``within_s`` seconds are over.
 
         Returns:
-            Whether all was acknowledged. What was not may still arrive: this process must not own anything again.
+            Whether every row was acknowledged. One that was not may still arrive, so where this is False the process
+            must not own anything again.
         """
         released = sorted(self._terms.partitions)
         if not released:

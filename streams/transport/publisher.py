@@ -1,4 +1,4 @@
-"""Rows and outputs on their way to the broker, in batches, each charged to what must wait for its acknowledgement."""
+"""The way of rows and outputs to the broker, in batches; each is charged to what waits for its acknowledgement."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from aiokafka.structs import RecordMetadata
 
-# Kafka's record header, batch header and varints around key and value come to under 100 bytes.
+# Kafka's record header, batch header and varints around key and value take under 100 bytes.
 _RECORD_OVERHEAD_BYTES = 100
-# A request costs worker and broker half a millisecond between them, whatever is in it. At 500 ticks/s on two cores p50
-# is least with 2 to 4 ms between requests: without, they queue; with more, each of three hops waits for longer.
+# A request costs worker and broker half a millisecond together, whatever is in it. At 500 ticks/s on two cores p50 is
+# least with 2 to 4 ms between requests: with less they queue, with more each of three hops waits longer.
 _LINGER_S = 0.003
 
 
 class RecordTooLarge(TidemarkError):
-    """A row or output is over the broker's limit. It was refused before the store was written; nothing is committed."""
+    """A row or output is over the broker's limit.
+
+    It is refused before the store is written, and nothing is committed.
+    """
 
 
 class Charge(Protocol):
-    """What a record is charged to: it is not complete before the record is acknowledged."""
+    """What records are charged to: it is not complete before all of them are acknowledged."""
 
     def opened(self) -> None:
-        """One more record."""
+        """Count one more record."""
 
     def acked(self, count: int) -> None:
-        """``count`` of its records are acknowledged."""
+        """Count ``count`` records as acknowledged."""
 
 
 class Receipt:
-    """A charge that can be waited for."""
+    """A charge whose records can be waited for."""
 
     def __init__(self) -> None:
         self._pending = 0
@@ -46,23 +49,28 @@ class Receipt:
         self._settled.set()
 
     def opened(self) -> None:
-        """One more record."""
+        """Count one more record."""
         self._pending += 1
         self._settled.clear()
 
     def acked(self, count: int) -> None:
-        """``count`` of its records are acknowledged."""
+        """Count ``count`` records as acknowledged."""
         self._pending -= count
         if not self._pending:
             self._settled.set()
 
     async def acknowledged(self) -> None:
-        """Wait until every record charged so far is acknowledged."""
+        """Wait until every record that is charged so far is acknowledged."""
         await self._settled.wait()
 
 
 def check_size(topic: str, key: bytes, value: bytes) -> None:
     """Refuse a record that the broker would refuse.
+
+    Args:
+        topic: The topic's full name, for the message.
+        key: The record's key.
+        value: The record's value.
 
     Raises:
         RecordTooLarge: It is over ``MAX_RECORD_BYTES``.
@@ -76,11 +84,11 @@ def check_size(topic: str, key: bytes, value: bytes) -> None:
 class Publisher:
     """Collects records per topic and partition and sends whole batches, in order within a partition.
 
-    Each partition has a sender of its own while it has something to send: one whose last batch is still on its way
-    keeps no other waiting.
+    Each partition has a task of its own while it has something to send, so a partition whose last batch is still on its
+    way does not delay the others.
 
     Args:
-        fatal: Ends the process without a commit; called when the broker did not take a record.
+        fatal: Ends the process without a commit; called where the broker did not take a record.
         on_acked: Called with each acknowledged batch: topic, partition, keys and values, offset of the first record.
     """
 
@@ -107,16 +115,23 @@ class Publisher:
 
     @property
     def unsent(self) -> int:
-        """Records appended that have not left the groups yet."""
+        """How many records were appended and not sent yet."""
         return self._unsent
 
     @property
     def unacked(self) -> int:
-        """Records appended and not acknowledged yet."""
+        """How many records were appended and not acknowledged yet."""
         return self._unacked
 
     def append(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
         """Add a record; it leaves with the next ``flush``.
+
+        Args:
+            topic: The topic's full name.
+            partition: The partition that the key belongs to.
+            key: The record's key.
+            value: The record's value.
+            charge: What is not complete before the record is acknowledged.
 
         Raises:
             RecordTooLarge: The broker would refuse it.
@@ -129,7 +144,7 @@ class Publisher:
         self._idle.clear()
 
     def flush(self) -> None:
-        """Send what was appended: at once, or ``_LINGER_S`` after what left before."""
+        """Send what was appended, but not sooner than ``_LINGER_S`` after the last time."""
         if self._producer is not None and self._leaving is None:
             loop = asyncio.get_running_loop()
             self._leaving = loop.call_at(self._left_s + _LINGER_S, self._leave, self._producer)
@@ -140,12 +155,12 @@ class Publisher:
             self._sending[where] = asyncio.create_task(self._send_all(producer, where))
 
     async def drain(self) -> None:
-        """Wait until everything appended is acknowledged."""
+        """Send, and wait until every record is acknowledged."""
         self.flush()
         await self._idle.wait()
 
     async def stop(self) -> None:
-        """Send nothing more; what is not sent stays unsent."""
+        """Send nothing more."""
         self._producer = None
         if self._leaving is not None:
             self._leaving.cancel()

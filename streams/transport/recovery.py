@@ -1,4 +1,4 @@
-"""Recovery of the tables of the partitions that were assigned: claim, fence, read the changelogs, then own."""
+"""Recovery of the tables after an assignment: claim the partitions, fence, read the changelogs, then own."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 class SliceRecovery(Recovery):  # type: ignore[misc]
     """Reads changelogs straight into the stores.
 
-    Stock recovery sends every changelog record through the app's own consumer, one Faust event each (9,000 rows/s), can
-    jump over records when its queue fills while the flow is cut, and compares nothing.
+    Faust's own recovery sends every changelog record through the app's consumer as an event of its own (9,000 rows/s).
+    It can skip records when its queue fills while the flow is stopped, and it does not compare rows.
     """
 
     @Service.task  # type: ignore[untyped-decorator]
@@ -54,18 +54,18 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _slurp_changelogs(self) -> None:
-        """Changelogs do not pass through the app's consumer."""
+        """Does nothing: changelogs do not pass through the app's consumer."""
 
     async def _recover(self, generation: int) -> None:
         self._set_recovery_started()
         started_s = time.monotonic()
         actives, standbys = set(self.active_tps), set(self.standby_tps)
         partitions = sorted({tp.partition for tp in actives})
-        # A standby that becomes active must not be restored by two at once.
+        # The follower must not restore a standby's partition at the same time as this recovery.
         await self.app.follower.stop()
         await self._wait(self.app.ownership.claim(partitions))
-        # The claim's offset is the term. A process that slept since its assignment would claim above the owner that
-        # came after it; the coordinator tells whether that has happened.
+        # The claim's offset is the term. A process that slept since its assignment would claim a higher term than the
+        # owner that came after it; the fence asks the coordinator whether that has happened.
         if partitions and not await self.app.consumer.fence():
             _log.warning("assignment is no longer ours generation=%s", generation)
             if self.app.consumer.membership.crashed:
@@ -108,7 +108,7 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
                     self._rows.restore(tp.topic, tp.partition, records)
                     read += len(records)
                     await asyncio.sleep(0)
-                # By position: the last record before the end may have been compacted away.
+                # The consumer's position counts: the last record before the end may have been compacted away.
                 left = {tp for tp in left if await consumer.position(tp) < end[tp]}
             for tp in tps:
                 self._rows.restored(tp.topic, tp.partition, end[tp])
@@ -122,7 +122,7 @@ class SliceRecovery(Recovery):  # type: ignore[misc]
 
 
 class SliceTableManager(TableManager):  # type: ignore[misc]
-    """The manager with our recovery."""
+    """Faust's table manager with our recovery."""
 
     @property
     def recovery(self) -> SliceRecovery:

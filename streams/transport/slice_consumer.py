@@ -1,4 +1,4 @@
-"""Faust's consumer, handing out slices and committing only what is complete."""
+"""Faust's consumer, changed to hand out slices and to commit only complete ones."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
     from streams.kafka.record import Record
 
 
-# Of what is handed out and not complete. 8 MiB are 40,000 records of 200 B, some 100 ms of work: enough to keep agents
-# busy while acknowledgements are on their way. More would only lengthen a stop, a revocation and what a kill repeats.
+# Bounds the slices that are handed out and not complete. 8 MiB are 40,000 records of 200 B, some 100 ms of work: enough
+# to keep agents busy while acknowledgements are on their way. More would only lengthen a stop, a revocation and the
+# repetition after a kill.
 _OPEN_BYTES_MAX = 8 << 20
-# A worker asked to stop has 3 s in all; a revocation has the session timeout, of which this is what agents may take.
+# A worker that is asked to stop has 3 s in all. A revocation has the session timeout, of which agents may take so much.
 _STOP_WAIT_S = 1.0
 _REVOKE_WAIT_S = 4.0
-# A seek waits for the fetch before it, and so does a takeover.
+# A seek, and with it a takeover, waits for a fetch that is under way.
 _POLL_S = 0.1
 
 
 class SliceConsumer(driver.Consumer):  # type: ignore[misc]
-    """Delivers slices, knows which are complete, commits those.
+    """Delivers slices, and commits those that are complete.
 
-    Every topic an agent reads is delivered in slices. Changelogs never pass through here: they are not in the group's
-    assignment (``SliceAssignor``) and are read by recovery's own consumer.
+    Every topic that an agent reads is delivered in slices. Changelogs are not: they are not in the group's assignment
+    (``SliceAssignor``), and recovery reads them with a consumer of its own.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -60,13 +61,13 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
 
     @property
     def membership(self) -> Membership:
-        """Aiokafka's consumer, which Faust calls a thread."""
+        """Our membership of the group, which Faust calls a thread."""
         return self._thread  # type: ignore[no-any-return]
 
     # -- delivering
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        # Stock waits for four tasks per record here.
+        # Faust's own consumer awaits four tasks for each record here.
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
                 await self._deliver_next()
@@ -85,7 +86,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         if self._is_full:
-            # On all partitions together: leaving one out of getmany() makes aiokafka skip its whole node.
+            # The bound is on all partitions together: aiokafka skips the whole node of one that getmany() leaves out.
             self._room.clear()
             await self.wait(self._room, timeout=_POLL_S)
             return
@@ -93,8 +94,8 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         if not active:
             await self.wait(self.suspend_flow, timeout=0.05)
             return
-        # A fetch outlives a rebalance in aiokafka. Were one on its way across a seek, it could take what the seek is
-        # for; thrown away as of before, that would never be fetched again.
+        # In aiokafka a fetch outlives a rebalance. One that is under way during a seek could take the records that are
+        # sought; they would be dropped as records of the last generation, and never be fetched again.
         async with self._fetching:
             epoch = self._epoch
             fetched = await self._getmany(active, _POLL_S) or {}
@@ -105,7 +106,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         generation = self.app.consumer_generation_id
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
         for start in range(0, len(records), self.slice_records):
-            # The partition is being given up, or was: whoever has it next seeks, be it this worker.
+            # The partition is being given up, or was. Its next owner, which may be this worker, seeks.
             if not self.flow_active or epoch != self._epoch:
                 return
             taken = records[start : start + self.slice_records]
@@ -123,14 +124,14 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     # -- slices
 
     def begin(self, part: Slice) -> bool:
-        """Take a slice up, or say that it is no longer ours (see ``Slice.begin``)."""
+        """Begin a slice; return False where it is no longer ours (see ``Slice.begin``)."""
         if self.dead is not None or part not in self._open or not self.app.terms.owns(part.partition):
             return False
         earlier = self._latest.get(part.tp)
         if earlier is not None and not earlier.closed:
             msg = f"expected {earlier} to be done before {part} is begun"
             raise SliceMisused(msg)
-        # Where nothing is begun yet, nothing was committed since the seek either.
+        # Where no slice is begun yet, none was committed since the seek either.
         expected = self._committed[part.tp] if earlier is None else earlier.last_offset + 1
         if part.follows != expected:
             msg = f"expected what follows offset {expected} to be begun before {part}, which follows {part.follows}"
@@ -140,14 +141,14 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     def slice_done(self, part: Slice) -> None:
-        """Send what the slice wrote; it is complete when that is acknowledged."""
+        """Send the slice's rows and outputs; it is complete when they are acknowledged."""
         if part.pending:
             self.app.publisher.flush()
         else:
             self.slice_complete(part)
 
     def slice_complete(self, part: Slice) -> None:
-        """Make room for another."""
+        """Make room for another slice."""
         if part in self._open:
             self._open.remove(part)
             self._open_bytes -= part.size
@@ -159,7 +160,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is half done: a stop now loses nothing and repeats nothing but unbegun slices."""
+        """Whether no slice is half done, so that a stop now repeats only slices that are not begun."""
         return self.dead is None and not self._begun()
 
     def _drop(self) -> None:
@@ -175,8 +176,8 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     # -- seeking
 
     async def perform_seek(self) -> None:
-        """Go on where the group committed; a partition without a commit from its first record."""
-        # Stock leaves partitions without a commit wherever the fetcher was before the rebalance.
+        """Seek each partition to the committed offset, or to its first record where there is none."""
+        # Faust's own leaves a partition without a commit wherever the fetcher was before the rebalance.
         async with self._fetching:
             self._drop()
             epoch = self._epoch
@@ -188,13 +189,13 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
                 self._committed.update(wanted)
 
     def resume_flow(self) -> None:
-        """Fetch what was sought, unless it was revoked meanwhile."""
-        # Stock's recovery resumes also where the next rebalance has begun since.
+        """Fetch again, unless the partitions that were sought have been revoked meanwhile."""
+        # Faust's own recovery also resumes where the next rebalance has already begun.
         if self._sought == self._epoch:
             super().resume_flow()
 
     async def fence(self) -> bool:
-        """Ask the coordinator whether this generation still stands, by a commit that changes nothing.
+        """Find out whether this is still the group's generation, by a commit that changes nothing.
 
         Returns:
             False where the group has rebalanced meanwhile.
@@ -205,20 +206,20 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
     # -- rebalancing
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Finish what agents have begun, commit it, drop the rest."""
+        """Let agents finish the slices that they have begun, commit these, and drop the others."""
         self._epoch += 1
         await super().on_partitions_revoked(revoked)
         self._drop()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Forget the last generation; recovery seeks and resumes."""
+        """Forget the last generation's slices; recovery seeks and resumes."""
         self._drop()
         self.membership.generation = generation_id
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def wait_empty(self) -> None:
-        """End all writing: flush tasks, slices that agents have begun, sends; commit what is complete."""
-        # Stock waits without a bound, and for Faust's own acks.
+        """Stop flush tasks, let begun slices and sends finish, and commit what is complete; all within a bound."""
+        # Faust's own waits without a bound, and for acks that say nothing of our rows.
         if not self.app.connected:
             return
         stopping = self.app.should_stop
@@ -237,7 +238,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             crash(self, SliceMisused(f"expected every slice to be done {_REVOKE_WAIT_S} s after revocation: {left}"))
         is_clean = await self.app.ownership.release(max(0.0, deadline - time.monotonic()))
         if not (is_clean or stopping):
-            # Under a later term of ours they would stand beside rows that were made without them.
+            # Such rows may still arrive, and rows under a later term of ours would then have been made without them.
             crash(self, SliceMisused("expected every row to be acknowledged before its partition is given up"))
 
     async def _within(self, work: Any, deadline: float) -> None:
@@ -257,7 +258,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002
         """Commit up to the last complete slice of each partition."""
-        # Stock commits what Faust acked, whatever happened to it, and records a failed commit as done.
+        # Faust's own commits what was acked, whatever became of its rows, and takes a failed commit for a done one.
         del topics, start_new_transaction
         offsets = {} if self.dead is not None else self._committable()
         if not offsets:
@@ -281,7 +282,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         return iter(())
 
     def ack(self, message: Any) -> bool:
-        """Faust's own ack, which says nothing about our rows; only an agent that left a slice undone is noticed."""
+        """Take Faust's ack of a slice, which says nothing of our rows; that of a slice that is not done is a fault."""
         message.acked = True
         self._unacked_messages.discard(message)
         part = message.value
@@ -290,8 +291,8 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     async def on_task_error(self, exc: BaseException) -> None:
-        """An agent raised: end the process."""
-        # Stock commits here, and the supervisor restarts the agent on the next slice.
+        """End the process, because an agent raised an error."""
+        # Faust's own commits here, and its supervisor restarts the agent on the next slice.
         crash(self, exc)
         await asyncio.Event().wait()
 
@@ -302,20 +303,20 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
 
     @property
     def next_offsets(self) -> dict[TP, int] | None:
-        """Where each assigned partition goes on; None while nothing is to be fetched, so that none moves."""
+        """The next offset of each assigned partition; None while nothing is to be fetched."""
         is_held = not self.flow_active or self.app.rebalancing or self._is_full
-        return None if is_held else self._standing()
+        return None if is_held else self._offsets()
 
     @property
     def lag_records(self) -> Mapping[TP, int]:
-        """Records in each assigned partition that no agent has been handed yet."""
-        return {tp: max(0, (self.highwater(tp) or 0) - offset) for tp, offset in self._standing().items()}
+        """How many records of each assigned partition were not handed to an agent yet."""
+        return {tp: max(0, (self.highwater(tp) or 0) - offset) for tp, offset in self._offsets().items()}
 
     @property
     def _is_full(self) -> bool:
         return self._open_bytes >= _OPEN_BYTES_MAX
 
-    def _standing(self) -> dict[TP, int]:
-        # What follows the last record may be markers of transactions, or what compaction left of a batch: no record
-        # will ever come of it.
+    def _offsets(self) -> dict[TP, int]:
+        # Behind the last record there may be transaction markers, or the rest of a compacted batch: offsets without a
+        # record.
         return {tp: max(offset, self.membership.position(tp) or 0) for tp, offset in self._next.items()}

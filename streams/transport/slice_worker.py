@@ -1,4 +1,4 @@
-"""How a worker process ends: crash-only on a fault, within a bound on a signal."""
+"""How a worker process ends: at once and without a commit on a fault, in order but within a bound on a signal."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ import faust
 
 EXIT_FATAL = 70
 EXIT_DEADLINE = 75
-# Leaving the group spares the others the session timeout; a broker that does not answer must not keep us.
+# Other workers need not wait for the session timeout if we leave the group; a broker that does not answer must not keep
+# the process from ending.
 _LEAVE_GROUP_S = 1.0
-# Kubernetes and the local stack wait longer; within 3 s a restart is not felt.
+# Kubernetes and the local stack wait longer; users do not notice a restart within 3 s.
 _STOP_DEADLINE_S = 2.8
 
 _log = logging.getLogger(__name__)
 
 
 class GroupMember(Protocol):
-    """The consumer whose process is to end; ``dead`` is why, None while it lives."""
+    """The consumer whose process is to end; ``dead`` is the error that ends it, None before."""
 
     dead: BaseException | None
 
     @property
     def membership(self) -> Any:
-        """Aiokafka's consumer and its coordinator."""
+        """The membership of the group, which holds aiokafka's consumer and its coordinator."""
 
 
 def crash(consumer: GroupMember | None, error: BaseException) -> None:
-    """End the process without committing anything more: leave the group, then exit 70. Safe to call again."""
+    """End the process without committing anything more: leave the group, then exit 70. A second call does nothing."""
     if consumer is not None:
         if consumer.dead is not None:
             return
@@ -56,10 +57,10 @@ def crash(consumer: GroupMember | None, error: BaseException) -> None:
 
 
 class SliceWorker(faust.Worker):  # type: ignore[misc]
-    """Faust's worker, with a thread that ends the process in time even where the loop is blocked."""
+    """Faust's worker, with a thread that ends the process in time even if the loop is blocked."""
 
     def _install_signal_handlers_unix(self) -> None:
-        # Stock handlers run in the loop only: an agent that blocks it would keep the process for ever.
+        # Faust's own handlers run in the loop only: an agent that blocks it would keep the process running for ever.
         super()._install_signal_handlers_unix()
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.remove_signal_handler(number)

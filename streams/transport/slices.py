@@ -1,4 +1,4 @@
-"""A slice: records of one partition that an agent handles as one event."""
+"""A slice: some records of one partition, which an agent handles as one event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from streams.kafka.record import Record
 
-# A record with its key, next to its value.
+# What a record takes besides its value: the object and its key.
 _RECORD_BYTES = 300
 
 
@@ -24,24 +24,37 @@ class SliceMisused(TidemarkError):
 
 
 class SliceKeeper(Protocol):
-    """Who handed a slice out, and commits it when it is complete."""
+    """Hands slices out, and commits them when they are complete; ``SliceConsumer`` does."""
 
     def begin(self, part: Slice) -> bool:
-        """Take a slice up, or say that it is no longer ours."""
+        """Note that a slice is begun; return False where its partition is no longer ours."""
 
     def slice_done(self, part: Slice) -> None:
-        """Its agent is done with it."""
+        """Note that an agent is done with a slice."""
 
     def slice_complete(self, part: Slice) -> None:
-        """It is done, and all of it is acknowledged."""
+        """Note that a slice is done, and that all its rows and outputs are acknowledged."""
 
 
 class Slice:
     """Records of one partition, in offset order.
 
-    The agent calls ``begin`` first and leaves the slice alone where that says False; it calls ``done`` after the last
-    row and output. ``last_offset`` is that of the last record, ``size`` about what it takes in memory, in bytes.
-    ``follows`` is the offset up to, and without, which the partition was handed out before.
+    The agent calls ``begin`` first, and leaves the slice alone where that returns False. It calls ``done`` after the
+    last row and output.
+
+    Args:
+        records: At least one record, in offset order.
+        tp: The topic and partition that they are of.
+        keeper: Gets to know when the slice is begun, done and complete.
+        follows: The offset up to which, exclusive, the partition was handed out before.
+
+    Attributes:
+        first_offset: Offset of the first record.
+        last_offset: Offset of the last record.
+        size: About what the slice takes in memory, in bytes.
+        begun: Whether an agent has begun it.
+        closed: Whether its agent is done with it.
+        pending: How many of its rows and outputs are not acknowledged.
     """
 
     def __init__(self, records: Sequence[Record[bytes | None]], tp: TP, keeper: SliceKeeper, follows: int) -> None:
@@ -60,7 +73,10 @@ class Slice:
         return iter(self._records)
 
     def begin(self) -> bool:
-        """Take the slice up; False where its partition is no longer ours and it must be left alone.
+        """Begin the slice.
+
+        Returns:
+            False where its partition is no longer ours, and the slice must be left alone.
 
         Raises:
             SliceMisused: An earlier slice of the partition was begun and never done: going on would lose its records.
@@ -68,31 +84,31 @@ class Slice:
         return self._keeper.begin(self)
 
     def done(self) -> None:
-        """Say that every record is folded and every row and output is written."""
+        """End the slice: every record is folded, and every row and output is written."""
         if self.closed or not self.begun:
             msg = f"expected one begin() and one done() for {self}, found done() {'twice' if self.closed else 'first'}"
             raise SliceMisused(msg)
         self.closed = True
-        # It waits for the next commit, half a second; at full speed its records would be 100 MB by then.
+        # A slice waits half a second for the next commit; at full speed, records of that time would take 100 MB.
         self._records = ()
         self._keeper.slice_done(self)
 
     def opened(self) -> None:
-        """A row or output was charged to this slice."""
+        """Count a row or output that is charged to this slice."""
         if self.closed or not self.begun:
             msg = f"expected writes between begin() and done() of {self}"
             raise SliceMisused(msg)
         self.pending += 1
 
     def acked(self, count: int) -> None:
-        """The broker acknowledged ``count`` rows and outputs of this slice."""
+        """Count ``count`` rows and outputs of this slice as acknowledged."""
         self.pending -= count
         if self.complete:
             self._keeper.slice_complete(self)
 
     @property
     def partition(self) -> int:
-        """The partition all records are of."""
+        """The partition of the records."""
         return int(self.tp.partition)
 
     @property
@@ -105,12 +121,24 @@ class Slice:
 
 
 class SliceSchema(faust.Schema):  # type: ignore[misc]
-    """Hands a slice through as an event's value; nothing is decoded by Faust."""
+    """Hands a slice through as an event's value; Faust decodes nothing."""
 
     def loads_key(self, app: Any, message: Any, **kwargs: Any) -> None:
-        """A slice has no key."""
+        """Does nothing: a slice has no key.
+
+        Args:
+            app: Faust's app.
+            message: The event's message.
+            **kwargs: What else Faust passes.
+        """
 
     def loads_value(self, app: Any, message: Any, **kwargs: Any) -> Any:
-        """The slice itself."""
+        """Hand the slice through.
+
+        Args:
+            app: Faust's app.
+            message: The event's message, whose value is the slice.
+            **kwargs: What else Faust passes.
+        """
         del app, kwargs
         return message.value

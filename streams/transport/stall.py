@@ -1,4 +1,4 @@
-"""Noticing a consumer that has stopped to fetch while there is something to fetch."""
+"""A watch that notices when the consumer has stopped fetching although there are records to fetch."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 3.0
 _ANSWER_WITHIN_S = 3.0
-# A fetch takes 0.5 s at most, a rebalance is not counted: after ten of these looks nothing will come by itself.
+# A fetch takes 0.5 s at most, and a rebalance does not count: after ten such looks no record will come by itself.
 _STALLED_AFTER_S = 30.0
 
 
 class Stalled(TidemarkError):
-    """Records wait in a partition of ours, the broker answers, and nothing is fetched. A restart fetches again."""
+    """Records wait in our partitions, the broker answers, and nothing is fetched. A restarted process fetches again."""
 
 
 class StallWatch:
-    """Asks the broker, through a client of its own, for the ends of our partitions, and compares.
+    """Asks the broker for the ends of our partitions, through a client of its own, and compares them with our offsets.
 
-    After a broker was killed, aiokafka's fetcher has been seen to stay silent for good while everything else went on.
+    After a broker was killed, aiokafka's fetcher has been seen to stop for good while everything else went on.
 
     Args:
         bootstrap: Kafka's bootstrap servers.
-        next_offsets: Where each partition goes on, None while the consumer is held.
+        next_offsets: Returns the next offset of each partition, or None while nothing is to be fetched.
         fatal: Ends the process without a commit.
     """
 
@@ -71,24 +71,24 @@ class StallWatch:
         moved_s = time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            standing = self._next_offsets()
-            waiting = await self._waiting(client, standing) if standing else {}
-            if standing != before or not waiting:
+            offsets = self._next_offsets()
+            waiting = await self._waiting(client, offsets) if offsets else {}
+            if offsets != before or not waiting:
                 moved_s = time.monotonic()
-            before = standing
+            before = offsets
             if time.monotonic() - moved_s > _STALLED_AFTER_S:
                 self._fatal(
                     Stalled(f"expected records to be fetched, found none fetched for {_STALLED_AFTER_S} s: {waiting}")
                 )
                 return
 
-    async def _waiting(self, client: AIOKafkaConsumer, standing: Mapping[TP, int]) -> dict[str, int]:
+    async def _waiting(self, client: AIOKafkaConsumer, offsets: Mapping[TP, int]) -> dict[str, int]:
         with suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(_ANSWER_WITHIN_S):
-                ends = await client.end_offsets([TopicPartition(*tp) for tp in standing])
+                ends = await client.end_offsets([TopicPartition(*tp) for tp in offsets])
             return {
                 f"{tp.topic}[{tp.partition}]": ends[TopicPartition(*tp)] - offset
-                for tp, offset in standing.items()
+                for tp, offset in offsets.items()
                 if ends[TopicPartition(*tp)] > offset
             }
         return {}

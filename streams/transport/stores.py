@@ -1,4 +1,4 @@
-"""Where a worker keeps the rows of the partitions it owns: in memory, or in RocksDB."""
+"""The stores in which a worker keeps the rows of its partitions: in memory, or in RocksDB."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from streams.kafka.record import Record
 
-# One cache for all tables and partitions of the process; stock takes 2 GiB for each partition of each table.
+# One cache for all tables and partitions of the process; Faust's own store takes 2 GiB for each of them.
 _BLOCK_CACHE_BYTES = 64 << 20
-# A memtable, of which each partition of each table has one, and all of them together: those of valuations and accounts
-# fill, in a recovery above all, the others stay nearly empty.
+# Each partition of each table has a memtable: the first bound is for one, the second for all together. Those of
+# valuations and accounts fill, above all in a recovery; the others stay nearly empty.
 _WRITE_BUFFER_BYTES = 16 << 20
 _WRITE_BUFFERS_BYTES = 256 << 20
-# Most keys of a changelog's first read are new: a filter says so without a look into the files.
+# Most keys of a changelog are new when it is read first; a filter tells so without a look into the files.
 _BLOOM_BITS = 10
-# Keys of our own begin with a byte that no row's key begins with.
+# The store's own keys begin with a byte that no row's key begins with.
 _OWN = b"\x00"
 _OFFSET_KEY = b"\x00offset"
 _OVERWRITTEN_KEY = b"\x00overwritten:"
@@ -36,18 +36,18 @@ _REPLACED = "expected rows to be restored by SliceRecovery from the changelog, f
 
 
 def newest_rows(
-    records: Sequence[Record[bytes]], standing: Mapping[bytes, bytes | None]
+    records: Sequence[Record[bytes]], current: Mapping[bytes, bytes | None]
 ) -> tuple[dict[bytes, bytes | None], set[bytes]]:
-    """Fold changelog records over the rows that stand.
+    """Fold changelog records over the current rows.
 
     Returns:
-        The rows to write (None for a tombstone) and the keys whose last record is below the row that stands.
+        The rows to write (None for a tombstone), and the keys whose last record is below the current row.
     """
     written: dict[bytes, bytes | None] = {}
     overwritten: set[bytes] = set()
     for record in records:
         key, value = record.key, record.value
-        row = written[key] if key in written else standing.get(key)
+        row = written[key] if key in written else current.get(key)
         if value is not None and row is not None and row_order(value) < row_order(row):
             overwritten.add(key)
             continue
@@ -57,15 +57,15 @@ def newest_rows(
 
 
 class RowStore(base.Store):  # type: ignore[misc]
-    """Rows by partition and key; what is durable here is exactly what the broker acknowledged.
+    """Rows by partition and key; a row is durable here only once the broker has acknowledged it.
 
-    A row that was written waits in front of the durable rows until its changelog batch is acknowledged. So a store that
-    outlives its process is never ahead of the changelog, and a rebalance drops what was never acknowledged. The
-    partition is always the caller's word, never guessed from a current event.
+    A row that was written is kept in memory, before the durable rows, until its changelog batch is acknowledged. So a
+    store that outlives its process is never ahead of the changelog, and a rebalance drops rows that were never
+    acknowledged. The caller always names the partition; it is never taken from Faust's current event.
 
-    A key is *overwritten* while its last record in the changelog is below the row held: a paused owner woke up and
-    wrote late. Compaction would keep the wrong one. That is remembered beside the offset, in the same write: a worker
-    that restored past such a record and died before it could write its row again would not read it a second time.
+    A key is *overwritten* while its last record in the changelog is below the current row, because a fenced owner wrote
+    late: compaction would keep the wrong row. Overwritten keys are stored beside the offset, in the same write, since a
+    worker that restored past such a record and died before it wrote its row again would not read the record twice.
     """
 
     def __post_init__(self) -> None:
@@ -73,16 +73,28 @@ class RowStore(base.Store):  # type: ignore[misc]
         self._overwritten: dict[int, frozenset[bytes]] = {}
 
     def put(self, partition: int, key: bytes, row: bytes) -> None:
-        """Write a row."""
+        """Write a row; it is not durable before its changelog batch is acknowledged.
+
+        Args:
+            partition: The partition that the key belongs to.
+            key: The row's key.
+            row: The row, as ``models.codec`` encodes it.
+        """
         self._unacked[partition][key] = row
 
     def get(self, partition: int, key: bytes) -> bytes | None:
-        """Read the newest row, None where there is none."""
+        """Read the current row, None where there is none."""
         row = self._unacked[partition].get(key)
         return self._read(partition, key) if row is None else row
 
     def acknowledged(self, partition: int, rows: Sequence[tuple[bytes, bytes]], first_offset: int) -> None:
-        """Make rows durable: the changelog holds them, one after the other from ``first_offset`` on."""
+        """Make rows durable once the changelog holds them.
+
+        Args:
+            partition: The partition.
+            rows: Keys and rows of one acknowledged batch, in the changelog's order.
+            first_offset: Offset of the first one; the others follow without a gap.
+        """
         held = self.restored_to(partition)
         last_offset = first_offset + len(rows) - 1
         if held is None or last_offset <= held:
@@ -94,67 +106,77 @@ class RowStore(base.Store):  # type: ignore[misc]
             if unacked.get(key) is row:
                 del unacked[key]
             else:
-                standing = self._read(partition, key)
-                if standing is not None and row_order(row) < row_order(standing):
+                current = self._read(partition, key)
+                if current is not None and row_order(row) < row_order(current):
                     overwritten.add(key)
                     continue
             durable[key] = row
             overwritten.discard(key)
-        # A gap before our batch is what somebody else wrote: the store does not have it, and must say so.
+        # Offsets missing before our batch are records of another worker, which the store does not have: its offset must
+        # not pass them.
         self._commit(partition, durable, last_offset if first_offset == held + 1 else held, frozenset(overwritten))
 
     def restore(self, partition: int, records: Sequence[Record[bytes]]) -> None:
-        """Apply changelog records, in their order."""
+        """Apply changelog records of a partition, in their order."""
         keys = {record.key for record in records}
         written, overwritten = newest_rows(records, self._read_many(partition, keys))
         self._commit(partition, written, records[-1].offset, (self.overwritten(partition) - keys) | overwritten)
 
     def restored(self, partition: int, end: int) -> None:
-        """The changelog has been read up to, and without, offset ``end``."""
+        """Note that the changelog has been read up to offset ``end``, exclusive."""
         self._commit(partition, {}, end - 1, self.overwritten(partition))
 
     def overwritten(self, partition: int) -> frozenset[bytes]:
-        """Keys whose last record in the changelog, as far as it was restored, is below the row held."""
+        """Find the keys whose last record in the changelog, as far as it was restored, is below the current row."""
         known = self._overwritten.get(partition)
         if known is None:
             known = self._overwritten[partition] = self._read_overwritten(partition)
         return known
 
     def forget_unacked(self) -> None:
-        """Drop what was not acknowledged; recovery reads it again if the changelog has it all the same."""
+        """Drop rows that were not acknowledged; if the changelog has one all the same, recovery reads it."""
         self._unacked.clear()
 
     def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Every key and durable row of a partition; not to be written to meanwhile."""
+        """Iterate over every key and durable row of a partition, which must not be written to meanwhile."""
         raise NotImplementedError
 
     def restored_to(self, partition: int) -> int | None:
-        """Offset up to which the changelog is in the store, None where nothing is."""
+        """Find the offset of the last changelog record in the store, None where there is none."""
         raise NotImplementedError
 
     def forget(self, partition: int) -> None:
-        """The partition went to another worker."""
+        """Let go of a partition that went to another worker."""
         raise NotImplementedError
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """Faust's name for ``restored_to``."""
+        """Find the offset of the last changelog record in the store, as Faust asks for it."""
         return self.restored_to(tp.partition)
 
     def reset_state(self) -> None:
-        """Faust's ``reset`` command."""
+        """Does nothing: for Faust's ``reset`` command, rows in memory are gone already."""
 
     def apply_changelog_batch(self, batch: Any, to_key: Any, to_value: Any) -> None:
-        """Faust's recovery, which ours replaces."""
+        """Refuse Faust's way of recovery, which ``SliceRecovery`` replaces.
+
+        Args:
+            batch: Events of a changelog.
+            to_key: Decodes a key.
+            to_value: Decodes a value.
+
+        Raises:
+            UnsupportedOperation: Always.
+        """
         del batch, to_key, to_value
         raise UnsupportedOperation(_REPLACED)
 
     async def backup_partition(self, *args: Any, **kwargs: Any) -> None:
-        """Faust's backups: the changelog is ours."""
+        """Refuse Faust's backups, since the changelog is the backup."""
         del args, kwargs
         raise UnsupportedOperation(_REPLACED)
 
     def restore_backup(self, *args: Any, **kwargs: Any) -> None:
-        """Faust's backups: the changelog is ours."""
+        """Refuse Faust's backups, since the changelog is the backup."""
         del args, kwargs
         raise UnsupportedOperation(_REPLACED)
 
@@ -170,7 +192,7 @@ class RowStore(base.Store):  # type: ignore[misc]
     def _commit(
         self, partition: int, rows: Mapping[bytes, bytes | None], offset: int, overwritten: frozenset[bytes]
     ) -> None:
-        """Write rows (None for a tombstone), the offset and what is overwritten, all or nothing."""
+        """Write rows (None for a tombstone), the offset and the overwritten keys, all or nothing."""
         raise NotImplementedError
 
 
@@ -183,11 +205,11 @@ class MemoryStore(RowStore):
         self._offsets: dict[int, int] = {}
 
     def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """The durable rows of a partition."""
+        """Iterate over every key and durable row of a partition."""
         return iter(self._rows[partition].items())
 
     def restored_to(self, partition: int) -> int | None:
-        """Offset the dict is restored to."""
+        """Find the offset of the last changelog record in the dict."""
         return self._offsets.get(partition)
 
     def forget(self, partition: int) -> None:
@@ -231,17 +253,17 @@ class RocksStore(RowStore):
         self._dbs: dict[int, rocksdict.Rdict] = {}
 
     def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """The durable rows of a partition."""
+        """Iterate over every key and durable row of a partition."""
         items: Iterator[tuple[Any, Any]] = self._db(partition).items()
         return ((key, row) for key, row in items if not key.startswith(_OWN))
 
     def restored_to(self, partition: int) -> int | None:
-        """Offset the dict is restored to."""
+        """Find the offset of the last changelog record in the database."""
         text = self._db(partition).get(_OFFSET_KEY)
         return None if text is None else int(text)
 
     def forget(self, partition: int) -> None:
-        """Close the partition's database; it goes on from there when the partition comes back."""
+        """Close the partition's database; if the partition comes back, recovery goes on from its offset."""
         self._overwritten.pop(partition, None)
         db = self._dbs.pop(partition, None)
         if db is not None:

@@ -1,4 +1,4 @@
-"""Under which term this worker writes to each partition that it owns."""
+"""The terms under which this worker writes to the partitions that it owns."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ if TYPE_CHECKING:
 
 
 class NotOwner(TidemarkError):
-    """A row was to be written in a partition that is not, or no longer, this worker's. A fault of the writer."""
+    """A row was to be written in a partition that this worker does not own, or no longer.
+
+    It is a fault of the writer.
+    """
 
 
 class Superseded(TidemarkError):
-    """A later owner writes in a partition held for ours. This process slept; its restart joins the group anew."""
+    """A later owner writes in a partition that this worker took for its own. The process slept.
+
+    A restart joins anew.
+    """
 
 
 class Terms:
-    """Partition → term, for the partitions that are owned now; set and cleared by ``Ownership`` alone."""
+    """The terms of the partitions that are owned now; only ``Ownership`` sets and clears them."""
 
     def __init__(self) -> None:
         self._terms: Mapping[int, int] = {}
@@ -30,14 +36,14 @@ class Terms:
         return self._terms.keys()
 
     def owns(self, partition: int) -> bool:
-        """Whether rows of ``partition`` may be written."""
+        """Whether this worker may write rows of ``partition``."""
         return partition in self._terms
 
     def term(self, partition: int) -> int:
-        """The term under which rows of ``partition`` are written.
+        """Find the term under which rows of ``partition`` are written.
 
         Raises:
-            NotOwner: It is not ours.
+            NotOwner: This worker does not own the partition.
         """
         term = self._terms.get(partition)
         if term is None:
@@ -48,7 +54,3 @@ class Terms:
     def hold(self, terms: Mapping[int, int]) -> None:
         """Own these partitions and no others."""
         self._terms = terms
-
-    def are(self, terms: Mapping[int, int]) -> bool:
-        """Whether what ``hold`` was given still stands, not replaced or cleared since."""
-        return self._terms is terms

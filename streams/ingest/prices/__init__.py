@@ -1,1 +1,1 @@
-"""The prices and market facts of an exchange, written to price-ticks and instrument-facts."""
+"""Ingest of an exchange: its prices go to ``price-ticks``, the facts of its markets to ``instrument-facts``."""

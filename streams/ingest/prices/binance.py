@@ -1,4 +1,4 @@
-"""Frames of Binance's USD-margined futures, read into ticks whose numbers are the very texts that were sent."""
+"""Frames of Binance's USD-margined futures, read into ticks that keep numbers as the texts that were sent."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
     from models.prices import PriceTick
 
-# No price, rate or symbol is longer; a longer text is a fault, and must not be kept in every table.
+# No price, rate or symbol is longer. A longer text is a fault, and must not get into every table.
 _MAX_TEXT = 64
 
 
 class BadFrame(BadRecord):
-    """A whole frame is not JSON, or not of a shape this venue sends."""
+    """A whole frame is not JSON, or not of a shape that this venue sends."""
 
 
 class BadTick(BadRecord):
-    """One element of a frame is not the price update it should be; the others stand."""
+    """One element of a frame is not a price update as the venue sends them; the other elements are used."""
 
 
 class Refused(NamedTuple):
-    """What could not be read, and why."""
+    """A value that could not be read, and why."""
 
     value: bytes
     error: TidemarkError
 
 
 class Frame(NamedTuple):
-    """What a frame holds. ``ignored`` counts events of kinds nobody asked for."""
+    """The content of a frame; ``ignored`` counts its events of other kinds."""
 
     ticks: list[PriceTick]
     refused: list[Refused]
@@ -72,7 +72,7 @@ class _PremiumIndex(msgspec.Struct, rename="camel"):
     next_funding_time: int | None = None
 
 
-# JSON nested beyond the interpreter's depth is as unreadable as JSON cut short.
+# JSON that is nested too deeply for the interpreter is refused like JSON that is cut short.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
@@ -86,8 +86,12 @@ _text = msgspec.json.Decoder(str)
 def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
     """Read a websocket frame: an array of updates, one update, or either inside a combined stream's envelope.
 
-    Marks get the source ``source``, best bids and asks ``source-book``. Fields nobody knows are passed over, and so
-    are events of other kinds and the answers to subscriptions.
+    Fields that are not known are passed over, and so are events of other kinds and the answers to subscriptions.
+
+    Args:
+        frame: The frame as it was sent.
+        source: The source's name; marks carry it, best bids and asks carry it with ``-book`` at its end.
+        received_ms: When the frame came, in Unix ms.
 
     Raises:
         BadFrame: The frame is no JSON, or its beginning is of no known shape.
@@ -106,6 +110,11 @@ def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
 
 def read_premium_index(body: bytes, source: str, received_ms: int) -> Frame:
     """Read the answer of ``/fapi/v1/premiumIndex``, an array with every symbol's mark.
+
+    Args:
+        body: The answer as it was sent.
+        source: The source's name.
+        received_ms: When the answer came, in Unix ms.
 
     Raises:
         BadFrame: The answer is no array in JSON.
@@ -197,7 +206,7 @@ def _optional(name: str, raw: msgspec.Raw) -> str | None:
 
 
 def _number(name: str, raw: msgspec.Raw) -> str:
-    """Return the text of a JSON string, or a JSON number's own literal: a float would not give it back unchanged."""
+    """Return the text of a JSON string or the literal of a JSON number, which a float would not give back unchanged."""
     literal = bytes(raw)
     match literal[:1]:
         case b'"':

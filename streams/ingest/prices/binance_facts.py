@@ -1,4 +1,4 @@
-"""What Binance's USD-margined futures say of their symbols over REST, read into facts that hold the texts as sent."""
+"""REST answers of Binance's USD-margined futures about symbols, read into facts that keep texts as they were sent."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
     from models.instruments import InstrumentFact
 
-# No number, status, asset or symbol is longer; a longer text is a fault, and must not be kept in every table.
+# No number, status, asset or symbol is longer. A longer text is a fault, and must not get into every table.
 _MAX_TEXT = 64
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BadFact(BadRecord):
-    """One symbol of an answer is not as the venue documents it; the others stand."""
+    """One symbol of an answer is not as the venue documents it; the other symbols are used."""
 
 
 class Facts(NamedTuple):
-    """What an answer says, and what of it could not be read."""
+    """The facts in an answer, and the elements that could not be read."""
 
     facts: list[InstrumentFact]
     refused: list[Refused]
@@ -78,6 +78,11 @@ _funding_info = msgspec.json.Decoder(_FundingInfo)
 def read_exchange_info(body: bytes, source: str, received_ms: int) -> Facts:
     """Read the answer of ``/fapi/v1/exchangeInfo``.
 
+    Args:
+        body: The answer as it was sent.
+        source: The source's name.
+        received_ms: When the answer came, in Unix ms.
+
     Raises:
         BadFrame: The answer is no JSON object with symbols.
     """
@@ -111,6 +116,11 @@ def read_exchange_info(body: bytes, source: str, received_ms: int) -> Facts:
 def read_tickers(body: bytes, source: str, received_ms: int) -> Facts:
     """Read the answer of ``/fapi/v1/ticker/24hr``, an array with every symbol.
 
+    Args:
+        body: The answer as it was sent.
+        source: The source's name.
+        received_ms: When the answer came, in Unix ms.
+
     Raises:
         BadFrame: The answer is no array in JSON.
     """
@@ -125,10 +135,10 @@ def read_funding_info(body: bytes, source: str, received_ms: int, symbols: Colle
     """Read the answer of ``/fapi/v1/fundingInfo``, an array with the symbols that differ from the default.
 
     Args:
-        body: The answer.
-        source: What the venue is called.
-        received_ms: When it came.
-        symbols: Every symbol there is, as far as it is known: what the answer does not list has the default terms.
+        body: The answer as it was sent.
+        source: The source's name.
+        received_ms: When the answer came, in Unix ms.
+        symbols: Every symbol that is known; one that the answer does not list has the default terms.
 
     Raises:
         BadFrame: The answer is no array in JSON.
@@ -146,7 +156,7 @@ def read_funding_info(body: bytes, source: str, received_ms: int, symbols: Colle
 
     listed = _collect(_array("fundingInfo", source, body), _funding_info, fact)
     if not listed.refused:
-        # With one that cannot be read, it is not known which symbols are not listed.
+        # If one element cannot be read, it is not known which symbols are not listed.
         unlisted = sorted(set(symbols) - {one.symbol for one in listed.facts})
         listed.facts.extend(FundingTermsFact(source, symbol, received_ms, None, None, None) for symbol in unlisted)
     return listed

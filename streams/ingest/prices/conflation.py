@@ -1,4 +1,4 @@
-"""Thinning out book tickers: a busy market changes its best prices hundreds of times a second."""
+"""Conflation of book tickers, since a busy market changes its best prices hundreds of times a second."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ INTERVAL_MS = 100
 
 
 class BookConflation:
-    """Lets through at most one tick of a symbol per ``INTERVAL_MS``; of those held back the newest follows later."""
+    """Lets at most one tick of a symbol through per ``INTERVAL_MS``; it holds the newest of the others for later."""
 
     def __init__(self) -> None:
         self._let_through_ms: dict[str, int] = {}
         self._held: dict[str, BookTick] = {}
 
     def offer(self, tick: BookTick, now_ms: int) -> BookTick | None:
-        """Return ``tick`` if it may go at once, else hold it in place of an earlier one."""
+        """Return ``tick`` if it may go at once, else None: it is then held back, in place of an earlier one."""
         if now_ms - self._let_through_ms.get(tick.symbol, 0) < INTERVAL_MS:
             self._held[tick.symbol] = tick
             return None
@@ -27,7 +27,7 @@ class BookConflation:
         return tick
 
     def due(self, now_ms: int) -> list[BookTick]:
-        """Return the held ticks whose time has come."""
+        """Return the ticks that were held back and may go now."""
         symbols = [s for s in self._held if now_ms - self._let_through_ms[s] >= INTERVAL_MS]
         for symbol in symbols:
             self._let_through_ms[symbol] = now_ms

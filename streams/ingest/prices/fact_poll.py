@@ -1,4 +1,4 @@
-"""What a venue says of its symbols, asked for again and again, to ``instrument-facts``."""
+"""Polls of a venue's REST interface for facts of its symbols, which go to ``instrument-facts``."""
 
 from __future__ import annotations
 
@@ -37,18 +37,20 @@ _POLLS = Counter("tidemark_instrument_polls_total", "REST polls of what a venue 
 _FACTS = Counter("tidemark_instrument_facts_total", "Facts written to instrument-facts.", ("source",))
 
 EXCHANGE_INFO_EVERY_S = 3_600.0
-"""Ticks and lots change some times a month, and are announced; the answer is the venue's largest, of 1 MB."""
+"""Ticks and lots change some times a month, and changes are announced. The answer is the venue's largest, 1 MB."""
 
 TICKER_EVERY_S = 10.0
-"""All symbols weigh 40 of the 2,400 that the venue grants a minute: every 10 s is a tenth of it."""
+"""A request for all symbols has a weight of 40, and the venue grants 2,400 a minute: one every 10 s is a tenth of
+that."""
 
 FUNDING_INFO_EVERY_S = 600.0
-"""An interval changes from one funding to the next, an hour later at the soonest: ten minutes see it in time."""
+"""A funding interval changes only at a funding, and the next one is an hour away or more: ten minutes are soon
+enough."""
 
-# A venue that is away is asked once a minute; one that failed once, within seconds.
+# A venue that failed once is asked again within seconds, one that keeps failing once a minute.
 _RETRY_S = (1.0, 60.0)
-# What fundingInfo does not list has the default terms, so it says more when all symbols are known; where exchangeInfo
-# fails for so long, it is asked of those that it lists.
+# A symbol that fundingInfo does not list has the default terms, so its poll waits until exchangeInfo has listed
+# them all. If that fails for so long, fundingInfo is used for the symbols that it lists.
 _SYMBOLS_WAIT_S = 30.0
 
 
@@ -60,12 +62,12 @@ class _Endpoint(NamedTuple):
 
 
 class InstrumentPolls:
-    """Asks for each of the three answers at its own pace; one that fails holds no other up.
+    """Polls each of three endpoints at its own pace; one that fails does not delay the others.
 
     Args:
         settings: Name the topics.
-        source: What the venue is called.
-        rest: Where its REST interface is.
+        source: The source's name.
+        rest: The URL of its REST interface.
         session: HTTP client.
         outlet: The way to Kafka.
         clock: Tells when an answer was received.
@@ -92,7 +94,10 @@ class InstrumentPolls:
         self._symbols_known = asyncio.Event()
 
     def polls(self) -> list[Coroutine[None, None, None]]:
-        """What is to be run side by side until it is cancelled; each raises NotAcknowledged where the broker does."""
+        """Make the coroutines to run at the same time until cancelled.
+
+        Each raises NotAcknowledged where the broker does not take a record.
+        """
         rules = _Endpoint("exchangeInfo", "/fapi/v1/exchangeInfo", EXCHANGE_INFO_EVERY_S, read_exchange_info)
         tickers = _Endpoint("ticker/24hr", "/fapi/v1/ticker/24hr", TICKER_EVERY_S, read_tickers)
         return [self._poll(rules), self._poll(tickers), self._poll_funding()]

@@ -1,4 +1,4 @@
-"""Where a venue's frames go: ticks to ``price-ticks``, what cannot be read to ``dead-letters``."""
+"""The way of a venue's frames to Kafka: ticks go to ``price-ticks``, values that cannot be read to ``dead-letters``."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class PriceSink:
 
     Args:
         settings: Name the topics.
-        source: What the venue is called.
+        source: The source's name.
         outlet: The way to Kafka.
         clock: Tells when a frame was received.
-        is_conflated: Thin out book tickers; not so for a recording, which is to be played whole.
+        is_conflated: Whether to conflate book tickers; those of a recording are not, so that it is played whole.
     """
 
     def __init__(
@@ -58,12 +58,18 @@ class PriceSink:
         return await self._take(body, read_premium_index)
 
     async def flush_books(self) -> None:
-        """Write the book tickers that were held back and whose time has come."""
+        """Write the book tickers that were held back and may go now."""
         if self._books is not None:
             await self._write(self._books.due(self._clock.now_ms()))
 
     async def refuse(self, value: bytes, error: TidemarkError, value_bytes: int | None = None) -> None:
-        """Put what cannot be read on dead-letters; ``value_bytes`` is its full length where ``value`` is not all."""
+        """Put what cannot be read on ``dead-letters``.
+
+        Args:
+            value: What was sent, or its beginning.
+            error: Why it cannot be read.
+            value_bytes: The full length in bytes where ``value`` is only the beginning.
+        """
         letter = dead_letter(self.source, value, error, at_ms=self._clock.now_ms(), value_bytes=value_bytes)
         await self._outlet.put(self._letters_topic, self.source.encode(), encode_dead_letter(letter))
 

@@ -1,6 +1,6 @@
-"""A futures venue's prices, from its websocket, or its REST answers while that is silent, to ``price-ticks``.
+"""Ingest of a futures venue's prices, from its websocket, or from its REST interface while the websocket is silent.
 
-What it says of its symbols beside their prices goes to ``instrument-facts``.
+They go to ``price-ticks``, and other facts of its symbols to ``instrument-facts``.
 """
 
 from __future__ import annotations
@@ -31,12 +31,17 @@ _POLLS = Counter("tidemark_price_polls_total", "REST polls made while a socket w
 
 _RECONNECT_S = (0.5, 30.0)
 _LONGEST_POLL_WAIT_S = 60.0
-# A quiet market's best prices may stand for a minute; marks come every second.
+# A quiet market's best prices may not change for a minute, so this many times the silence of marks is normal for them.
 _BOOK_SILENCE = 12
 
 
 async def run(settings: Settings, name: str, clock: Clock) -> None:
-    """Write the source ``name``'s prices to Kafka until cancelled.
+    """Write the prices of one source to Kafka until cancelled.
+
+    Args:
+        settings: The configuration.
+        name: The source's name.
+        clock: Tells when a frame or an answer was received.
 
     Raises:
         BadSettings: The source or Kafka is not configured.
@@ -65,12 +70,12 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
 
 
 def marks_url(source: SourceSettings) -> str:
-    """Where all marks come from; the raw stream is the one that was seen to push."""
+    """Make the URL of the stream of all marks; of the venue's streams, the raw one was seen to send them."""
     return f"{source.websocket}/ws/!markPrice@arr@1s"
 
 
 def books_url(source: SourceSettings) -> str:
-    """Where the best bids and asks come from: the venue serves them under /public, marks under /market."""
+    """Make the URL of the stream of best bids and asks; the venue serves it under /public, and marks under /market."""
     streams = "/".join(f"{symbol.lower()}@bookTicker" for symbol in source.book_symbols)
     base = source.websocket.removesuffix("/market")
     return f"{base}{'' if base == source.websocket else '/public'}/stream?streams={streams}"

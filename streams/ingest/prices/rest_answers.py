@@ -1,4 +1,4 @@
-"""Answers of a venue's REST interface, read whole and bounded."""
+"""Reading whole answers of a venue's REST interface, up to a bound."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError, FrameTooLarge)
-"""What ``fetch`` raises where there is no answer worth reading."""
+"""The errors that ``fetch`` raises where there is no answer, or none worth reading."""
 
 
 async def fetch(session: aiohttp.ClientSession, url: str | URL) -> bytes:
     """Read an answer to its end.
 
     Raises:
-        FrameTooLarge: It is larger than any that a venue sends.
-        ClientError: There is none, or its status is an error; likewise OSError and TimeoutError.
+        FrameTooLarge: The answer is larger than any that a venue sends.
+        ClientError: There is no answer, or its status is an error.
+        OSError: There is no connection.
+        TimeoutError: There is no answer in time.
     """
     async with session.get(url, timeout=_TIMEOUT) as response:
         response.raise_for_status()

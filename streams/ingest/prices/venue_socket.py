@@ -1,4 +1,4 @@
-"""A venue's websocket, kept open: made anew on silence, on faults, and before the venue's own limit of 24 hours."""
+"""A venue's websocket, opened again after silence or a fault, and before the venue's own limit of 24 hours."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _log = logging.getLogger(__name__)
 
 _RECONNECTS = Counter("tidemark_price_reconnects_total", "Connections that ended.", ("source", "cause"))
 
-# All marks are some 100 kB a frame; a frame above this is a fault of the sender.
+# A frame with all marks has some 100 kB; a frame above this bound is a fault of the sender.
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 _CONNECT_TIMEOUT_S = 15.0
-# The venue closes every connection after 24 hours: leave before, at a moment of our own.
+# The venue closes every connection after 24 hours: we close it before, at a time of our own.
 _LONGEST_SESSION_S = 23.5 * 3_600
 
 
 class FrameTooLarge(TidemarkError):
-    """A frame was larger than any this venue sends; the connection was left."""
+    """A frame was larger than any that this venue sends; the connection was closed."""
 
 
 class VenueSocket:
@@ -35,10 +35,10 @@ class VenueSocket:
 
     Args:
         session: HTTP client.
-        url: With its streams.
+        url: The websocket's URL, which names the streams.
         sink: Takes the frames.
-        silent_after_s: A connection without a tick for so long is left and made anew.
-        backoff: Between connections.
+        silent_after_s: A connection without a tick for so long, in s, is closed and opened again.
+        backoff: Tells how long to wait between two connections.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""The logs of a Symmio contract: followed at the chain's head, filled in behind it, and written to chain-blocks."""
+"""Ingest of a SYMMIO deployment: its logs go to ``chain-blocks``, from backfill or a join, and then from the head."""

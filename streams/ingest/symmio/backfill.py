@@ -1,4 +1,4 @@
-"""Reading final history: ``eth_getLogs`` over ranges as wide as the node takes them."""
+"""Backfill: final history is read by ``eth_getLogs``, in ranges as wide as the node takes them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,19 @@ _ATTEMPTS = 5
 
 
 class Disagreement(TidemarkError):
-    """Logs and headers of final blocks keep naming different hashes. Check that all endpoints serve one chain."""
+    """Logs and headers of final blocks keep naming different hashes. Check that all endpoints serve the same chain."""
 
 
 async def backfill(node: Node, journal: Journal, addresses: Sequence[str], last: int) -> None:
-    """Write the blocks that hold logs of ``addresses``, after what the topic covers and up to ``last``, a final block.
+    """Write the blocks that hold logs, from the first one that the topic does not cover to ``last``.
 
-    After each range a Watermark says how far the topic reaches; a stop at any moment is made good by the next start.
+    After each range a Watermark says how far the topic reaches. A stop loses nothing: the next start goes on there.
+
+    Args:
+        node: Where the chain is read.
+        journal: Where the records go.
+        addresses: The contracts whose logs are kept, in lower case.
+        last: Number of the last block to write; it is final.
 
     Raises:
         BlockTooLarge: The logs of one block are more than any endpoint gives.
@@ -78,7 +84,13 @@ async def _read_range(node: Node, addresses: Sequence[str], first: int, end: int
 
 
 async def logs_between(node: Node, first: int, end: int, wanted: dict[str, object]) -> list[FoundLog]:
-    """Return the logs of a range in chain order; ``wanted`` is the query's ``address`` and ``topics``.
+    """Read the logs of a range of blocks, in chain order.
+
+    Args:
+        node: Where the chain is read.
+        first: Number of the first block.
+        end: Number of the last block, not below ``first``.
+        wanted: The query's ``address`` and ``topics``.
 
     Raises:
         TooMuch: The range is to be halved.

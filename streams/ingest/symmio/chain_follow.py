@@ -39,7 +39,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
     """Keep the deployment ``name`` in step with its chain until cancelled.
 
     Args:
-        settings: Names Kafka, and the deployment with its endpoints.
+        settings: Name Kafka, and the deployment with its endpoints.
         name: The deployment.
         clock: Tells which questions of the api's replicas still wait for an answer.
         from_state: Join at this block, by checkpoints, unless the topic's final blocks are already beyond it.
@@ -48,8 +48,8 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
         BadSettings: The deployment, its endpoints or Kafka are not configured.
         BadTopic, TopicMissing: A topic is missing: run ``tidemark topics create``.
         NoContract: There is no contract at the Diamond's address or a MultiAccount's.
-        TidemarkError: What cannot go on without somebody's doing: another chain, a reorganisation deeper than
-            finality, a broker that does not take records.
+        TidemarkError: A fault that an operator has to mend: another chain, a reorganisation deeper than finality, a
+            broker that does not take records.
     """
     deployment = deployment_of(settings, name)
     bootstrap = settings.bootstrap
@@ -88,7 +88,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
 
 
 async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
-    """See that there is code at each of ``addresses``: logs of an address without any are waited for in vain.
+    """Check that there is code at each address, since an address without code never emits a log.
 
     Raises:
         NoContract: There is none; the message names the address.

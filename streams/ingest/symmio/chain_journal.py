@@ -1,4 +1,4 @@
-"""The way into ``chain-blocks`` for one deployment: records in order, acknowledged before anything builds on them."""
+"""The journal of a deployment: it writes records to ``chain-blocks`` in order, and waits for their acknowledgement."""
 
 from __future__ import annotations
 
@@ -23,7 +23,14 @@ _FINAL = Gauge("tidemark_chain_final_block", "Highest block that will not be rol
 
 
 class Journal:
-    """Writes a deployment's records and keeps its ``tail`` in step with what the broker has acknowledged."""
+    """Writes a deployment's records, and applies them to its ``tail`` once the broker has acknowledged them.
+
+    Args:
+        settings: Name the topic.
+        deployment: The deployment's name, which is the records' key.
+        outlet: The way to Kafka.
+        tail: What the topic already holds.
+    """
 
     def __init__(self, settings: Settings, deployment: str, outlet: Outlet, tail: Tail) -> None:
         self.deployment = deployment

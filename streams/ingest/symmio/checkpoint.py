@@ -1,4 +1,4 @@
-"""Joining a running deployment: one checkpoint record for every account, from view calls at one final block."""
+"""A join of a running deployment: it writes a checkpoint of every account, from view calls at one final block."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Few enough that a kill loses seconds of reading, many enough to fill batches.
+# Few enough that a kill loses only seconds of reading, many enough to fill batches.
 _ACCOUNTS_AT_ONCE = 50
 # A quote is some 1 kB of answer.
 _POSITIONS_PAGE = 50
@@ -35,13 +35,20 @@ class NotFinal(TidemarkError):
 
 
 async def join(node: Node, journal: Journal, settings: DeploymentSettings, block: int, final: int) -> None:
-    """Write the state of every account after ``block`` to the topic, and go on from there.
+    """Write a checkpoint of every account after ``block`` to the topic.
 
-    Blocks above ``block`` that the topic already holds are rolled back first, and follow again.
+    Blocks above ``block`` that the topic already holds are rolled back first; they are written again later.
+
+    Args:
+        node: Where the chain is read.
+        journal: Where the records go.
+        settings: The deployment's.
+        block: Number of the block to join at.
+        final: Number of the newest final block.
 
     Raises:
         NotFinal: ``block`` is above ``final``.
-        NoContract: The contracts, or their state at that block, are not there.
+        NoContract: There is no contract, or the node does not have its state at that block.
         Refused: No endpoint in order answers.
     """
     header = await node.header(block) if block <= final else None
@@ -89,11 +96,11 @@ async def read_checkpoints(
     """Read each account's state after the block of ``header``.
 
     Args:
-        node: Where to ask.
+        node: Where the chain is read.
         views: The contracts at that block.
-        header: That block.
-        owners: The accounts to read, with the owner where one is known.
-        party_bs: The hedgers with whom an account may have a balance.
+        header: That block's header.
+        owners: The accounts to read, each with its owner where one is known.
+        party_bs: Addresses of the hedgers with which an account may have a balance.
     """
     accounts = list(owners)
     stats = dict(zip(accounts, await node.ask_many([views.stats(account) for account in accounts]), strict=True))

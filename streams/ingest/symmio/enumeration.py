@@ -1,4 +1,4 @@
-"""Which accounts a deployment has at a block, and who owns them: by its quotes, its MultiAccounts and its logs."""
+"""The enumeration of a deployment's accounts and their owners at a block, by its quotes, MultiAccounts and logs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eth_hash.auto import keccak
 
+from models.symmio.state import NOBODY
 from streams.ingest.symmio.backfill import logs_between
 from streams.ingest.symmio.ranges import LogRange
 from streams.node.rpc import TooMuch
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _QUOTES_AT_ONCE = 1_000
 _ACCOUNTS_PAGE = 100
-_NOBODY = "0x" + "0" * 40
+
 _ADD_ACCOUNT = "0x" + keccak(b"AddAccount(address,address,string)").hex()
 _BALANCE_CHANGE = "0x" + keccak(b"BalanceChangePartyA(address,uint256,uint8)").hex()
 _ALLOCATE = "0x" + keccak(b"AllocatePartyA(address,uint256)").hex()
@@ -33,7 +34,7 @@ _REGISTER_PARTY_B = "0x" + keccak(b"RegisterPartyB(address)").hex()
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a sub-account is: the wallet, the MultiAccount that made it, and the name given to it."""
+    """The owner of a sub-account: the wallet, the MultiAccount that made it, and the name that the wallet gave it."""
 
     owner: str
     multi_account: str
@@ -42,19 +43,25 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """Every account known at a block, with its owner where a MultiAccount names one; and every hedger (partyB)."""
+    """Every account found at a block, with its owner where a MultiAccount names one, and every hedger (party B)."""
 
     accounts: dict[str, Owner | None]
     party_bs: tuple[str, ...]
 
 
 async def take_census(node: Node, views: ContractViews, settings: DeploymentSettings, block: int) -> Census:
-    """Find every account that holds anything after ``block``.
+    """Find every account that holds anything after a block.
 
-    The accounts are those that ever sent a quote, their owners' other sub-accounts, and, where ``start_block`` says
-    from where on logs can be searched, all that were ever created or allocated to. Without ``start_block`` an account
-    that never quoted, of an owner who never did, is not found: it is suspect from its first event until audit repairs
-    it.
+    These are the accounts that ever sent a quote, their owners' other sub-accounts, and, where ``start_block`` tells
+    from where logs can be searched, all accounts that were ever created or allocated to. Without ``start_block`` an
+    account that never quoted, and whose owner never did, is not found: it is suspect from its first event until an
+    audit repairs it.
+
+    Args:
+        node: Where the chain is read.
+        views: The contracts at that block.
+        settings: The deployment's.
+        block: Number of the block.
     """
     accounts, party_bs = await _quoting(node, views)
     if settings.start_block is not None:
@@ -71,7 +78,17 @@ async def take_census(node: Node, views: ContractViews, settings: DeploymentSett
 async def find_owners(
     node: Node, views: ContractViews, settings: DeploymentSettings, accounts: Sequence[str]
 ) -> dict[str, Owner]:
-    """Return who owns each of ``accounts``, and the other sub-accounts of these owners, by the MultiAccounts' views."""
+    """Ask the MultiAccounts who owns each account, and which other sub-accounts these owners have.
+
+    Args:
+        node: Where the chain is read.
+        views: The contracts at one block.
+        settings: The deployment's; they name the MultiAccounts.
+        accounts: Addresses of accounts.
+
+    Returns:
+        The owner of each account that a MultiAccount made, by the account's address.
+    """
     found: dict[str, Owner] = {}
     for multi_account in settings.multi_accounts:
         owners = await node.ask_many([views.owner_of(multi_account, account) for account in accounts])
@@ -100,7 +117,7 @@ async def _quoting(node: Node, views: ContractViews) -> tuple[set[str], set[str]
         accounts |= {quote.account for quote in quotes}
         party_bs |= {quote.view.party_b for quote in quotes}
         _log.info("quotes read deployment=%s quotes=%d of=%d", node.deployment, ids[-1], last)
-    return accounts - {_NOBODY}, party_bs - {_NOBODY}
+    return accounts - {NOBODY}, party_bs - {NOBODY}
 
 
 async def _in_logs(node: Node, settings: DeploymentSettings, first: int, last: int) -> tuple[set[str], set[str]]:
@@ -127,7 +144,7 @@ async def _in_logs(node: Node, settings: DeploymentSettings, first: int, last: i
 
 def _account_in(log: RawLog) -> str:
     topic, *indexed = log.topics
-    # AddAccount(owner, account, name) carries it as its second word, the others as their first.
+    # The account is the second word of AddAccount(owner, account, name), and the first of the others.
     word = 1 if topic == _ADD_ACCOUNT else 0
     text = indexed[0] if topic == _BALANCE_CHANGE and indexed else log.data[2 + 64 * word :][:64]
     return "0x" + text[-40:]

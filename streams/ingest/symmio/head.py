@@ -1,4 +1,4 @@
-"""Following the head: every block above the final one is written, and rolled back when the chain turns away from it."""
+"""The follower of the chain's head: it writes every block above the final one, and rolls back those the chain left."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _log = logging.getLogger(__name__)
 _REORGANISATIONS = Counter("tidemark_chain_reorganisations_total", "Branches that were left.", ("deployment",))
 _ROLLED_BACK = Counter("tidemark_chain_rolled_back_blocks_total", "Blocks of branches that were left.", ("deployment",))
 
-# Few enough that a batch is answered in one go, many enough to catch up with a finality depth in a few of them.
+# Few enough that a node answers them at once, many enough that a few batches cover a finality depth.
 _BATCH_BLOCKS = 16
 
 
 class DeepReorganisation(TidemarkError):
-    """The chain turned away from a block that was taken as final. Raise ``finality_depth``, and start a new epoch."""
+    """The chain has left a block that was taken as final. Raise ``finality_depth``, and start a new epoch."""
 
 
 class Follower:
-    """Keeps a deployment's topic in step with its chain.
+    """Keeps a deployment's topic up to date with its chain.
 
     Args:
         node: Where the chain is read.
-        journal: Where its records go.
-        addresses: The contracts whose logs are kept.
-        finality_depth: Blocks below the head at which a block is taken as final.
+        journal: Where the records go.
+        addresses: Addresses of the contracts whose logs are kept.
+        finality_depth: How many blocks below the head a block is taken as final.
     """
 
     def __init__(self, node: Node, journal: Journal, addresses: Sequence[str], finality_depth: int) -> None:
@@ -72,7 +72,7 @@ class Follower:
                 await wait_for_head()
 
     async def advance(self) -> None:
-        """Bring the topic to the node's head, over whatever reorganisations are met on the way.
+        """Bring the topic to the node's head, through reorganisations on the way.
 
         Raises:
             DeepReorganisation: The chain left a block that was taken as final.
@@ -81,7 +81,8 @@ class Follower:
         while True:
             head = await self._node.head()
             if head.number < self._tail.covered:
-                # An older head says nothing about ours; a shorter branch is met when it has grown to our height.
+                # An older head says nothing of our blocks; if it is of a shorter branch, that is seen once it is as
+                # long.
                 return
             if await self._has_left(head):
                 await self._roll_back()
@@ -95,7 +96,7 @@ class Follower:
             await asyncio.sleep(self._backoff.next_s())
 
     async def final_below(self, head: Header) -> int:
-        """Return the highest final block at ``head``: by depth, or the node's ``finalized`` where that is higher."""
+        """Find the highest final block at ``head``: by depth, or the node's ``finalized`` one where that is higher."""
         finalized = await self._node.finalized()
         by_depth = head.number - self._finality_depth
         return min(head.number, max(by_depth, self._tail.final, -1 if finalized is None else finalized))

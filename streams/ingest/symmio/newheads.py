@@ -1,4 +1,4 @@
-"""When to look at the head again: at once after a ``newHeads`` notification, else after the poll interval."""
+"""The wait for the next look at the head: until a ``newHeads`` notification, or for the poll interval."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CONNECT_TIMEOUT_S = 15.0
-# While a subscription lives, polling only guards against one that has gone silent.
+# While there is a subscription, polling only guards against one that has gone silent.
 _SUBSCRIBED_INTERVALS = 10
 
 
 class NewHeads:
-    """Wakes its waiter for every new head that any subscription tells of.
+    """Wakes its waiter for every new head of which any subscription notifies us.
 
     Args:
-        poll_interval_ms: Longest wait while no subscription lives.
+        poll_interval_ms: The longest wait while there is no subscription, in ms.
     """
 
     def __init__(self, poll_interval_ms: int) -> None:

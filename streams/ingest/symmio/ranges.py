@@ -1,4 +1,4 @@
-"""How many blocks to ask for in one ``eth_getLogs``: halved where a node finds it too much, widened again after."""
+"""The width of ``eth_getLogs`` ranges: it is halved where a node finds a range too much, and widened again later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 _RANGE = Gauge("tidemark_chain_log_range_blocks", "Blocks asked for in one eth_getLogs.", ("deployment",))
 
-# Most providers take 2,000 blocks; those that take more are soon asked for more.
+# Most providers take 2,000 blocks; ranges soon grow at those that take more.
 _FIRST_WIDTH_BLOCKS = 2_000
 _WIDEST_BLOCKS = 50_000
 # A range's records are held in memory until they are written: about 20 MB.
@@ -42,7 +42,12 @@ class LogRange:
         return end
 
     def narrow(self, first: int, end: int, error: TooMuch) -> None:
-        """Ask for half as much: ``first`` to ``end`` was too much.
+        """Ask for half as much next time.
+
+        Args:
+            first: Number of the first block of the range that was too much.
+            end: Number of its last block.
+            error: What the node answered.
 
         Raises:
             BlockTooLarge: It was a single block.
@@ -55,7 +60,7 @@ class LogRange:
         _log.info("log range halved deployment=%s blocks=%d reason=%s", self._deployment, self._width, error)
 
     def widen(self, logs: int) -> None:
-        """Ask for more next time if this range held few logs: twice as much, a quarter more once that was too much."""
+        """Ask for more next time if this range held few logs: twice as much, or a quarter more after a refusal."""
         if logs < _MANY_LOGS // 2:
             step = max(1, self._width // 4) if self._was_refused else self._width
             self._width = min(_WIDEST_BLOCKS, self._width + step)

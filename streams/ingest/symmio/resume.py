@@ -1,4 +1,4 @@
-"""Finding out, after a start, how far a deployment's topic already reaches."""
+"""Reading, after a start, how far a deployment's topic already reaches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from models.chain_records import ChainRecord
     from streams.settings import Settings
 
-# A finality depth of blocks, and what other deployments wrote between them.
+# Enough for a finality depth of blocks and for the records of other deployments between them.
 _FIRST_WINDOW_RECORDS = 500
 
 
@@ -27,11 +27,16 @@ class TopicMissing(TidemarkError):
 
 
 async def read_tail(settings: Settings, bootstrap: str, deployment: str) -> Tail:
-    """Read the deployment's partition of chain-blocks from its end, as far back as needed.
+    """Read the deployment's partition of ``chain-blocks`` from its end, as far back as needed.
+
+    Args:
+        settings: Name the topic.
+        bootstrap: Kafka's bootstrap servers.
+        deployment: The deployment's name, which is the key of its records.
 
     Raises:
         TopicMissing: There is no such topic.
-        BadRecord: The partition holds something else than chain-blocks records under the deployment's key.
+        BadRecord: A record under the deployment's key is not one of ``chain-blocks``.
     """
     topic = topic_name(settings, CHAIN_BLOCKS)
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
@@ -70,9 +75,9 @@ async def _read(
 
 
 def _is_enough(records: Sequence[ChainRecord]) -> bool:
-    """Whether what is before ``records`` cannot matter: they reach back below their own last final block."""
+    """Whether earlier records cannot matter, because these reach back to the last final block that they name."""
     final = max((record.final for record in records if isinstance(record, Watermark)), default=None)
-    # A repair's checkpoint may stand anywhere: it says nothing about how far back the records reach.
+    # A repair's checkpoint may be anywhere in the topic: it does not tell how far back the records reach.
     heights = [_height(record) for record in records if not isinstance(record, Checkpoint)]
     return final is not None and min(heights) <= final
 

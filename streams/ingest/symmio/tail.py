@@ -1,4 +1,4 @@
-"""What a deployment's topic holds near its end: how far it reaches, and the blocks that may still be rolled back."""
+"""The end of a deployment's topic: how far it reaches, and the blocks that may still be rolled back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """A block's number and hash as the topic knows them."""
+    """A block's number and hash, as the topic has them."""
 
     number: int
     hash: str
@@ -22,9 +22,9 @@ class Known(NamedTuple):
 class Tail:
     """Folds the records of one deployment, in topic order, into where to go on.
 
-    ``covered`` is the highest block up to which every log is in the topic, ``final`` the one below which nothing is
-    rolled back; both are -1 and ``is_empty`` holds while the topic has nothing of the deployment. ``joining`` is the
-    block of a join that has a beginning and no end yet.
+    ``covered`` is the highest block up to which every log is in the topic, ``final`` the highest that will not be
+    rolled back. While the topic has no record of the deployment, both are -1 and ``is_empty`` is True. ``joining`` is
+    the block of a join that has begun and not ended.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Tail:
         self._parents: dict[int, str] = {}
 
     def begin_at(self, block: int) -> None:
-        """Take what is before ``block`` as covered and final: the deployment's history begins there."""
+        """Take the blocks before ``block`` as covered and final: the deployment's history begins there."""
         self.covered = self.final = block - 1
 
     def apply(self, record: ChainRecord) -> None:
@@ -68,11 +68,11 @@ class Tail:
                 assert_never(record)
 
     def hash_of(self, number: int) -> str | None:
-        """The hash of a block that is not below ``final``, where a record or its child's parent field tells it."""
+        """Find the hash of a block not below ``final``, in its record or as the parent hash of the next one."""
         return self._hashes.get(number) or self._parents.get(number + 1)
 
     def known(self) -> Iterator[Known]:
-        """Blocks whose hash is known, highest first, down to ``final``."""
+        """Yield the blocks whose hash is known, highest first, down to ``final``."""
         numbers = self._hashes.keys() | {number - 1 for number in self._parents}
         for number in sorted(numbers, reverse=True):
             known_hash = self.hash_of(number)

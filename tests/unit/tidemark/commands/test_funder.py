@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.money import E18
-from models.symmio.funding_plan import Charge, Standing
+from models.symmio.funding_plan import Charge, Eligibility
 from streams.funder.funder_process import Planned
 from streams.funder.funding_records import Epoch, Frozen, FrozenMarket
 from streams.settings import BadSettings, DeploymentSettings, FundingSettings, Settings
@@ -27,10 +27,10 @@ def test_the_plan_says_every_rate_and_why_a_quote_has_none(capsys: pytest.Captur
         left_out={2: "its mark is stale"},
         accounts=1,
     )
-    charges: list[tuple[int, Charge | Standing]] = [
+    charges: list[tuple[int, Charge | Eligibility]] = [
         (1, Charge(1, E18 // 5_000, E18 // 5_000)),
         (2, Charge(2, -10, -20)),
-        (3, Standing.PAID),
+        (3, Eligibility.PAID),
     ]
     _print(Planned(frozen, {"0xa": charges}))
     assert capsys.readouterr().out.splitlines() == [
