@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
-from models.chain_records import Checkpoint, Position, RawLog  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.chain_records import Checkpoint, LogOffset, RawLog  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.errors import BadRecord
 
 
 class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=True):
     """All logs of one transaction that touch one account, in log order, without legacy duplicates."""
 
-    position: Position
+    position: LogOffset
     block: int
     time_s: int
     tx: str
@@ -26,14 +26,14 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
 class AccountCheckpoint(msgspec.Struct, tag="checkpoint", tag_field="kind", frozen=True):
     """The account's state as the contract's views answered it at ``checkpoint.block``."""
 
-    position: Position
+    position: LogOffset
     checkpoint: Checkpoint
 
 
 class Final(msgspec.Struct, tag="final", tag_field="kind", frozen=True):
     """The deployment is known up to ``head``; nothing at or below ``final`` will be rolled back."""
 
-    position: Position
+    position: LogOffset
     head: int
     head_time_s: int
     final: int
@@ -45,7 +45,7 @@ class RolledBack(msgspec.Struct, tag="rollback", tag_field="kind", frozen=True):
     ``supported`` is True where one of them had made the deployment unsupported.
     """
 
-    position: Position
+    position: LogOffset
     ancestor: int
     supported: bool = False
 
@@ -53,7 +53,7 @@ class RolledBack(msgspec.Struct, tag="rollback", tag_field="kind", frozen=True):
 class Unsupported(msgspec.Struct, tag="unsupported", tag_field="kind", frozen=True):
     """This version cannot fold the deployment's logs from ``block`` on; its accounts are unknown from there."""
 
-    position: Position
+    position: LogOffset
     block: int
     reason: str
 
@@ -65,7 +65,7 @@ class Supported(msgspec.Struct, tag="supported", tag_field="kind", frozen=True):
     some account may have none.
     """
 
-    position: Position
+    position: LogOffset
     block: int
     enumerated: bool
 
@@ -73,7 +73,7 @@ class Supported(msgspec.Struct, tag="supported", tag_field="kind", frozen=True):
 class Unfoldable(msgspec.Struct, tag="unfoldable", tag_field="kind", frozen=True):
     """A transaction of the account could not be sent to it; the account is unknown from there on."""
 
-    position: Position
+    position: LogOffset
     cause: str
 
 

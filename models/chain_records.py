@@ -160,6 +160,6 @@ def decode_chain_record(value: bytes) -> ChainRecord:
         raise BadRecord(msg) from error
 
 
-Position = tuple[int, int]
+LogOffset = tuple[int, int]
 """A log offset: where in ``chain-blocks`` something was read, as (offset of the record, index of the transaction in its
 block). The index is -1 for a whole record."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadRow
 
 if TYPE_CHECKING:
-    from models.chain_records import Position
+    from models.chain_records import LogOffset
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,10 @@ class Gap:
     None while the gap is open.
     """
 
-    since: Position
+    since: LogOffset
     block: int
     reason: str
-    until: Position | None = None
+    until: LogOffset | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class DeploymentState:
     account event, None before there is one: a DiamondCut before it belongs to the construction of the Diamond.
     """
 
-    position: Position = (-1, -1)
+    position: LogOffset = (-1, -1)
     head: int = -1
     head_time_s: int = 0
     final: int = -1
@@ -45,7 +45,7 @@ class DeploymentState:
         """The gap that has not ended, if there is one."""
         return next((gap for gap in self.gaps if gap.until is None), None)
 
-    def supported_at(self, position: Position) -> bool:
+    def supported_at(self, position: LogOffset) -> bool:
         """Whether the logs at a log offset are routed."""
         return not any(gap.since < position and (gap.until is None or position < gap.until) for gap in self.gaps)
 
@@ -53,7 +53,7 @@ class DeploymentState:
         """Whether there is an account event before the record at ``offset``."""
         return self.begun_at is not None and self.begun_at < offset
 
-    def at(self, position: Position) -> DeploymentState:
+    def at(self, position: LogOffset) -> DeploymentState:
         """Note that everything up to a log offset is routed."""
         return replace(self, position=position)
 
@@ -71,7 +71,7 @@ class DeploymentState:
         """
         return replace(self, head=head, head_time_s=head_time_s, final=max(final, self.final))
 
-    def unsupported(self, since: Position, block: int, reason: str) -> DeploymentState:
+    def unsupported(self, since: LogOffset, block: int, reason: str) -> DeploymentState:
         """Begin a gap, unless one is open or this one is known.
 
         Args:
@@ -83,22 +83,22 @@ class DeploymentState:
             return self
         return replace(self, gaps=(*self.gaps, Gap(since, block, reason)))
 
-    def gap_above(self, ancestor: int, position: Position) -> bool:
+    def gap_above(self, ancestor: int, position: LogOffset) -> bool:
         """Whether there is a gap at a log offset that began in a block above ``ancestor``."""
         return any(
             gap.block > ancestor and gap.since < position and (gap.until is None or gap.until >= position)
             for gap in self.gaps
         )
 
-    def rolled_back(self, ancestor: int, position: Position) -> DeploymentState:
+    def rolled_back(self, ancestor: int, position: LogOffset) -> DeploymentState:
         """End the gap where it began in a block above ``ancestor``, which has left the chain."""
         return self._closed(position) if self.gap_above(ancestor, position) else self
 
-    def joined(self, position: Position) -> DeploymentState:
+    def joined(self, position: LogOffset) -> DeploymentState:
         """End the gap at a join: every account gets a checkpoint, so what was missed before no longer matters."""
         return replace(self._closed(position), begun_at=position[0] if self.begun_at is None else self.begun_at)
 
-    def _closed(self, position: Position) -> DeploymentState:
+    def _closed(self, position: LogOffset) -> DeploymentState:
         return replace(
             self, gaps=tuple(replace(gap, until=position) if gap.until is None else gap for gap in self.gaps)
         )
@@ -125,7 +125,7 @@ def decode_deployment(body: dict[str, Any]) -> DeploymentState:
         BadRow: ``body`` is not the body of such a row.
     """
 
-    def position(pair: list[int]) -> Position:
+    def position(pair: list[int]) -> LogOffset:
         return pair[0], pair[1]
 
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.chain_records import Position
+    from models.chain_records import LogOffset
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class DeploymentWatermark:
     ``enumerated`` is False where an account without a row may have a past that is in no record.
     """
 
-    applied: Position = (-1, -1)
+    applied: LogOffset = (-1, -1)
     head: int = -1
     head_time_s: int = 0
     final: int = -1

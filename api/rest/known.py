@@ -14,7 +14,7 @@ from models.codec import decode_order, decode_row
 from models.engine.tables import DEPLOYMENTS
 from models.errors import BadRow
 from models.ids import account_key, split_key
-from models.symmio.valuation import NOBODY
+from models.symmio.valuation import NO_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -91,7 +91,7 @@ def known_account(request: web.Request, account: AccountId) -> KnownAccount:
             body = decode_row(said.row).body
         except BadRow as error:
             raise unreadable_account(account.key) from error
-        if body.get("status") != NOBODY:
+        if body.get("status") != NO_ACCOUNT:
             return KnownAccount(account.key, said.row, body)
         said = standings.missing(account.deployment)
     match said:

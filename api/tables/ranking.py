@@ -13,7 +13,7 @@ import msgspec
 from api.tables.backlog import Backlog
 from models.codec import ORDER_BYTES
 from models.ids import split_key
-from models.symmio.valuation import NOBODY
+from models.symmio.valuation import NO_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -223,7 +223,7 @@ def _line(key: bytes, row: bytes) -> Line | None:
         upnl_e18, notional_e18 = (None if text is None else int(text) for text in (body.upnl, body.notional))
     except (msgspec.DecodeError, ValueError):
         return Line(deployment, number, UNREADABLE)
-    if body.status == NOBODY:
+    if body.status == NO_ACCOUNT:
         return None
     return Line(
         deployment=deployment,

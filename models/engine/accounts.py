@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from models.account_events import AccountRecord
-    from models.chain_records import Position
+    from models.chain_records import LogOffset
     from models.engine.due_states import Change, DueStates
     from models.engine.tables import ReadRow
     from models.symmio.account import AccountRow
@@ -184,7 +184,7 @@ class Accounts:
         """Forget that an account's row of the last step is still to be written, and return it."""
         return self._unwritten.pop(key)
 
-    def _rests_on_restored(self, deployment: str, position: Position) -> tuple[RowId, ...]:
+    def _rests_on_restored(self, deployment: str, position: LogOffset) -> tuple[RowId, ...]:
         """Before the first record of a deployment in this ownership: what passes it over rests on rows of our term."""
         restored = self._restored.pop(deployment, None)
         if restored is None:
@@ -253,7 +253,7 @@ class Accounts:
         if change is not None:
             self._changes.setdefault(key, []).append(change)
 
-    def _control(self, deployment: str, position: Position, **changes: object) -> None:
+    def _control(self, deployment: str, position: LogOffset, **changes: object) -> None:
         watermark = self.watermark(deployment)
         if position <= watermark.applied:
             return
@@ -276,11 +276,11 @@ class _Restored:
         self._accounts: list[bytes] = []
         self._offsets = array("q")
 
-    def add(self, key: bytes, applied: Position) -> None:
+    def add(self, key: bytes, applied: LogOffset) -> None:
         self._accounts.append(key)
         self._offsets.append(applied[0])
 
-    def applied_since(self, position: Position) -> Iterator[bytes]:
+    def applied_since(self, position: LogOffset) -> Iterator[bytes]:
         """The accounts into which any record was folded of the block of ``position``, or of a later one."""
         offset = position[0]
         return (key for key, applied in zip(self._accounts, self._offsets, strict=True) if applied >= offset)

@@ -19,14 +19,14 @@ from models.symmio.draft import BadFold
 from models.symmio.events import AddAccount, MarketSettings, OtherEvent
 from models.symmio.fold import fold
 from models.symmio.holding import BucketCells, Holding, OpenPosition, PendingQuote
-from models.symmio.state import EMPTY, NOBODY, AccountState, Balances, Quote, state_of_checkpoint
+from models.symmio.state import EMPTY, ZERO_ADDRESS, AccountState, Balances, Quote, state_of_checkpoint
 from models.symmio.state_codec import decode_quote, decode_state, decode_undo, encode_quote, encode_state, encode_undo
 from models.symmio.undo import Undo, diff, revert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.chain_records import Checkpoint, Position, RawLog
+    from models.chain_records import Checkpoint, LogOffset, RawLog
     from models.symmio.events import AccountEvent
 
 QUOTES_MAX = 400
@@ -55,7 +55,7 @@ _SIZE_OF_CELLS = 1_400
 _SIZE_OF_ENTRY = 300
 _SIZE_OF_HEAD = _SIZE_OF_ENTRY + _SIZE_OF_CELLS + _SIZE_OF_CHARACTER * CAUSE_CHARACTERS_MAX
 
-Suspect = tuple[str, "Position"]
+Suspect = tuple[str, "LogOffset"]
 """Why an account is frozen, and the log offset of the record that could not be folded."""
 
 _replace = msgspec.structs.replace
@@ -79,7 +79,7 @@ class AccountRow(msgspec.Struct, frozen=True):
     ``state`` is the last good one.
     """
 
-    applied: Position = (-1, -1)
+    applied: LogOffset = (-1, -1)
     version: int = 0
     block: int = -1
     time_s: int = 0
@@ -93,7 +93,7 @@ class AccountRow(msgspec.Struct, frozen=True):
         return self.suspect is not None and self.suspect[1] == self.applied
 
     @property
-    def is_nobody(self) -> bool:
+    def is_no_account(self) -> bool:
         """Whether there is no such account: every block that touched it was rolled back."""
         return self.block == -1 and self.state == EMPTY
 
@@ -107,7 +107,7 @@ class AccountRow(msgspec.Struct, frozen=True):
             block=self.block,
             time_s=self.time_s,
             is_suspect=self.suspect is not None,
-            is_nobody=self.is_nobody,
+            is_no_account=self.is_no_account,
             unsettled=self.unsettled,
             owner=state.owner,
             multi_account=state.multi_account,
@@ -132,7 +132,7 @@ class AccountRow(msgspec.Struct, frozen=True):
                     quote.quote_id,
                     quote.symbol_id,
                     quote.position_type,
-                    None if quote.party_b == NOBODY else quote.party_b,
+                    None if quote.party_b == ZERO_ADDRESS else quote.party_b,
                     quote.whitelist,
                     quote.requested_open_price,
                     quote.quantity,
@@ -183,7 +183,7 @@ def advance(
         return row
     match record:
         case Transaction():
-            return _transaction(current, record, final, is_stranger=row is None and not enumerated)
+            return _transaction(current, record, final, is_unintroduced=row is None and not enumerated)
         case AccountCheckpoint():
             return _checkpoint(current, record)
         case RolledBack():
@@ -192,7 +192,7 @@ def advance(
             assert_never(record)
 
 
-def settle(row: AccountRow, final: int, position: Position) -> tuple[AccountRow, tuple[Quote, ...]]:
+def settle(row: AccountRow, final: int, position: LogOffset) -> tuple[AccountRow, tuple[Quote, ...]]:
     """Take the quotes out of the row that are finished for good.
 
     Args:
@@ -225,7 +225,7 @@ def settle(row: AccountRow, final: int, position: Position) -> tuple[AccountRow,
     return settled, tuple(quotes[quote_id] for quote_id in sorted(finished))
 
 
-def doubt(row: AccountRow | None, position: Position, cause: str) -> AccountRow:
+def doubt(row: AccountRow | None, position: LogOffset, cause: str) -> AccountRow:
     """Freeze an account whose state can no longer be relied on.
 
     Args:
@@ -271,12 +271,12 @@ def back_to(row: AccountRow, ancestor: int) -> AccountRow:
     return row
 
 
-def _transaction(row: AccountRow, record: Transaction, final: int, *, is_stranger: bool) -> AccountRow:
+def _transaction(row: AccountRow, record: Transaction, final: int, *, is_unintroduced: bool) -> AccountRow:
     state, suspect = row.state, row.suspect
     if suspect is None:
         try:
             events = [_event(log) for log in record.logs]
-            if is_stranger and not any(isinstance(event, AddAccount) for event in events):
+            if is_unintroduced and not any(isinstance(event, AddAccount) for event in events):
                 msg = "expected a checkpoint of the account, found none in the join: run tidemark audit --repair"
                 raise BadFold(msg)
             state = fold(state, events, record.block)
@@ -340,7 +340,7 @@ def _state_of(checkpoint: Checkpoint) -> AccountState:
         raise BadFold(msg) from error
 
 
-def _suspicion(cause: str, position: Position) -> Suspect:
+def _suspicion(cause: str, position: LogOffset) -> Suspect:
     return cause[:CAUSE_CHARACTERS_MAX], position
 
 
@@ -494,7 +494,7 @@ def decode_finished(body: Mapping[str, Any]) -> Quote:
         raise BadRow(msg) from error
 
 
-def _position(body: list[int]) -> Position:
+def _position(body: list[int]) -> LogOffset:
     offset, index = body
     return offset, index
 

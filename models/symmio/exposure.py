@@ -30,7 +30,7 @@ class Exposure(NamedTuple):
 
 def exposure_of(deployment: str, holding: Holding) -> Exposure:
     """Compute an account's exposure; it is empty where the figures are unknown whatever prices do."""
-    if holding.is_suspect or holding.is_nobody:
+    if holding.is_suspect or holding.is_no_account:
         return Exposure({}, 0.0, 0.0)
     signed: dict[Market, float] = {}
     cost = 0

@@ -43,10 +43,10 @@ from models.symmio.events import (
     UnlockQuote,
 )
 from models.symmio.state import (
-    NOBODY,
     NOTHING,
     OPEN_STATUSES,
     PENDING_STATUSES,
+    ZERO_ADDRESS,
     AccountState,
     Locked,
     PositionType,
@@ -250,7 +250,7 @@ class _Transaction:
             position_type=event.position_type,
             order_type=event.order_type,
             status=QuoteStatus.PENDING,
-            party_b=NOBODY,
+            party_b=ZERO_ADDRESS,
             whitelist=event.whitelist,
             requested_open_price=event.price,
             market_price=event.market_price,
@@ -280,7 +280,7 @@ class _Transaction:
     def _unlock(self, event: UnlockQuote) -> None:
         quote = self._draft.quote(event.quote_id, "UnlockQuote", {QuoteStatus.LOCKED})
         self._draft.take_pending_party_b(quote)
-        self._draft.put(quote, status=QuoteStatus.PENDING, party_b=NOBODY)
+        self._draft.put(quote, status=QuoteStatus.PENDING, party_b=ZERO_ADDRESS)
 
     def _request_to_cancel(self, event: RequestToCancelQuote) -> None:
         match event.status:
@@ -515,7 +515,7 @@ def _remainder(quote: Quote, filled_amount: int, locked: Locked) -> Quote:
         quote_id=0,
         parent_id=quote.quote_id,
         status=QuoteStatus.CANCELED if quote.status is QuoteStatus.CANCEL_PENDING else QuoteStatus.PENDING,
-        party_b=NOBODY,
+        party_b=ZERO_ADDRESS,
         quantity=quote.quantity - filled_amount,
         locked=locked,
         initial_locked=locked,

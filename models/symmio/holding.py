@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import orjson
 
-from models.chain_records import Position as LogPosition  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.codec import ORDER_BYTES
 from models.errors import BadRow
-from models.symmio.state import EMPTY, NOBODY, OPEN_STATUSES, PENDING_STATUSES, Balances, Locked, PositionType
+from models.symmio.state import EMPTY, OPEN_STATUSES, PENDING_STATUSES, ZERO_ADDRESS, Balances, Locked, PositionType
 from models.symmio.state_codec import encode_state
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ class Holding(NamedTuple):
     still change the row, or a watermark still remove one of its finished quotes.
     """
 
-    applied: LogPosition
+    applied: LogOffset
     version: int
     block: int
     time_s: int
     is_suspect: bool
-    is_nobody: bool
+    is_no_account: bool
     unsettled: bool
     owner: str | None
     multi_account: str | None
@@ -117,7 +117,7 @@ class _RowCells(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_RowCells)
 _NONE = b"null"
 _SIDES = tuple(PositionType)
-_NOBODY_STATE = orjson.loads(orjson.dumps(encode_state(EMPTY)))
+_EMPTY_STATE = orjson.loads(orjson.dumps(encode_state(EMPTY)))
 
 
 def decode_holding(value: bytes, version: int) -> Holding:
@@ -141,7 +141,7 @@ def decode_holding(value: bytes, version: int) -> Holding:
             time_s=cells.time_s,
             is_suspect=bytes(cells.suspect) != _NONE,
             # Equal states encode to equal cells, so an empty state is found without decoding every state.
-            is_nobody=cells.block == -1 and orjson.loads(body)["state"] == _NOBODY_STATE,
+            is_no_account=cells.block == -1 and orjson.loads(body)["state"] == _EMPTY_STATE,
             unsettled=bool(cells.undo) or any(quote.terminal_block is not None for quote in state.quotes),
             owner=state.owner,
             multi_account=state.multi_account,
@@ -183,7 +183,7 @@ def _pending(quote: _QuoteCells) -> PendingQuote:
         quote.quote_id,
         quote.symbol_id,
         _SIDES[quote.position_type],
-        None if quote.party_b == NOBODY else quote.party_b,
+        None if quote.party_b == ZERO_ADDRESS else quote.party_b,
         quote.whitelist,
         int(quote.requested_open_price),
         int(quote.quantity),

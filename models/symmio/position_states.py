@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from models.chain_records import Position
+    from models.chain_records import LogOffset
     from models.symmio.engine_states import EngineState
 
 Body = dict[str, Any]
@@ -97,7 +97,7 @@ def with_chain_states(
     return _changed(body, states, gaps=gaps, count=numbered[-1]["seq"], applied=new[-1]["at"])
 
 
-def without_blocks_above(body: Mapping[str, Any], ancestor: int, position: Position) -> Mapping[str, Any]:
+def without_blocks_above(body: Mapping[str, Any], ancestor: int, position: LogOffset) -> Mapping[str, Any]:
     """Withdraw the states made of blocks above ``ancestor``, as the record at ``position`` rolls them back.
 
     Returns:

@@ -49,7 +49,7 @@ from models.symmio.state import QuoteStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from models.chain_records import Block, Position, RawLog
+    from models.chain_records import Block, LogOffset, RawLog
     from models.symmio.events import Event
     from models.symmio.markets import Market
 
@@ -156,7 +156,7 @@ class _BlockRouter:
             begun=self._begun,
         )
 
-    def _route(self, position: Position, logs: list[RawLog]) -> None:
+    def _route(self, position: LogOffset, logs: list[RawLog]) -> None:
         transaction = _TransactionRouter(self._whose, begun=self._begun)
         topics = {log.topics[0] for log in logs if log.topics and log.address == self._diamond}
         for log in logs:

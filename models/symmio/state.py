@@ -17,7 +17,7 @@ from models.codec import NUMBER_MAX
 if TYPE_CHECKING:
     from models.chain_records import Checkpoint, QuoteView
 
-NOBODY = "0x" + "0" * 40
+ZERO_ADDRESS = "0x" + "0" * 40
 """The zero address, which the contract gives as the party B of a quote that nobody has locked."""
 
 

@@ -30,7 +30,7 @@ VALUED = "valued"
 UNPRICED = "unpriced"
 SUSPECT = "suspect"
 UNSUPPORTED = "unsupported"
-NOBODY = "nobody"
+NO_ACCOUNT = "nobody"
 
 _BPS = 10_000
 
@@ -116,7 +116,7 @@ class Valuation(msgspec.Struct, frozen=True):
     def body(self) -> Body:
         """Body of a row of the ``valuations`` table."""
         holding, figures = self.holding, self.figures
-        balances = None if self.status == NOBODY else holding.balances
+        balances = None if self.status == NO_ACCOUNT else holding.balances
         return {
             "account_order": [self.term, holding.version],
             "position": list(holding.applied),
@@ -162,8 +162,8 @@ def value_account(
         mark_of: The mark of a symbol id, None where it has none.
         unsupported: Whether the account's deployment is unsupported; its accounts are unknown then.
     """
-    if unsupported or holding.is_suspect or holding.is_nobody:
-        status = UNSUPPORTED if unsupported else SUSPECT if holding.is_suspect else NOBODY
+    if unsupported or holding.is_suspect or holding.is_no_account:
+        status = UNSUPPORTED if unsupported else SUSPECT if holding.is_suspect else NO_ACCOUNT
         unvalued = tuple(PositionValue(position, None, None, None) for position in holding.positions)
         return Valuation(holding, term, status, unvalued, None)
     positions = tuple(_valued(position, mark_of(position.symbol_id)) for position in holding.positions)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streams.node.endpoints import Question
     from streams.node.rpc import Call
 
-_NOBODY = "0x" + "0" * 40
+_ZERO_ADDRESS = "0x" + "0" * 40
 _WORD = 32
 _LOCKED = "(uint256,uint256,uint256,uint256)"
 _QUOTE_0_8_3 = (
@@ -141,7 +141,7 @@ class ContractViews:
 
         def read(answer: object) -> str | None:
             owner = str(_decode(["address"], answer)[0])
-            return None if owner == _NOBODY else owner
+            return None if owner == _ZERO_ADDRESS else owner
 
         return self._call("owners(address)", (account,), multi_account), read
 

@@ -198,7 +198,7 @@ class Rows:
         self._on_restated(table, partition, key)
 
     def rewrite_overwritten(self, partition: int) -> int:
-        """Write the rows of a partition again, under our term, whose last record, as it was restored, is a stranger's.
+        """Write the rows of a partition again, under our term, whose last restored record is a fenced owner's.
 
         Returns:
             How many there are.
@@ -211,7 +211,7 @@ class Rows:
         return rewritten
 
     def heard(self, changelog: str, partition: int, records: Sequence[Record[bytes]]) -> int:
-        """Look at what stands in a changelog of an owned partition; write rows again behind which a stranger's stands.
+        """Look through records of an owned changelog, and write our row again behind each of a fenced owner.
 
         Whatever its order: a reader may have it already, and our own row must be the one that it keeps.
 
@@ -292,7 +292,7 @@ class Rows:
     def acknowledged(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
         """The broker acknowledged a batch; if it was of a changelog, its rows are durable.
 
-        Rows from before this ownership are a stranger's, though they are our own: recovery or the follower hears them.
+        Rows from before this ownership count as a fenced owner's, even our own: recovery or the follower reads them.
         """
         table = self._tables_of.get(topic)
         if table is None or not self._terms.owns(partition):

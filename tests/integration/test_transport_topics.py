@@ -1,4 +1,4 @@
-"""What the transport does with topics as Kafka may hold them: transactions, tombstones, rows of strangers."""
+"""What the transport does with topics as Kafka may hold them: transactions, tombstones, rows of fenced owners."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def write_row(settings: Settings, key: bytes, row: bytes | None) -> None:
         )
 
 
-async def test_an_owner_writes_its_row_again_behind_what_a_stranger_writes_late(
+async def test_an_owner_writes_its_row_again_behind_what_a_fenced_owner_writes_late(
     settings: Callable[..., Settings],
 ) -> None:
     mine = settings(deployments=golden_deployment())
@@ -118,7 +118,7 @@ async def test_an_owner_writes_its_row_again_behind_what_a_stranger_writes_late(
         await all_committed(mine)
         held = await process.rows(ACCOUNTS)
         late, erased = sorted(held)[:2]
-        await write_row(mine, late, encode_row(0, held[late].version + 7, {"of": "a stranger"}))
+        await write_row(mine, late, encode_row(0, held[late].version + 7, {"of": "a fenced owner"}))
         await write_row(mine, erased, None)
 
         async def mended() -> bool:

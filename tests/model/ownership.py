@@ -11,7 +11,7 @@ Where the model differs from the code, on purpose:
   would have done next: claim, recover, fold on, send what it had on its way.
 * Time is left out. Compaction lag is an hour and a repair takes seconds, so with the lag the cleaner runs only where
   the live owner has heard the changelog to its end and all it sent is acknowledged (``_is_settled``). That leaves out
-  an hour without any owner after a stranger's row.
+  an hour without any owner after a fenced owner's row.
 * The cleaner keeps the last record of the key in whatever head of the log it looks at, so what is left is a tail.
 * Restoring is one step. A standby that dies half way is one that did so when the changelog was shorter.
 * A rebalance asks nobody: it can pass while its members sleep, and give the partition to whom it had.
@@ -46,13 +46,13 @@ class Rules(NamedTuple):
             unless it stands there so, and the commit waits for it.
         end_at_later_term: Who recovers or hears a row of a later term ends.
         rewrite_on_takeover: A new owner sends the row again where the last record is not its own.
-        owner_tails_and_rewrites: An owner does so too, when it hears a stranger.
-        rewrite_under_own_term: What is sent again is sent under the owner's term, and over whatever a stranger wrote;
-            else as it stands, and only over what is lower.
+        owner_tails_and_rewrites: An owner does so too, when it reads a fenced owner's row.
+        rewrite_under_own_term: What is sent again is sent under the owner's term, and over whatever a fenced
+            owner wrote; else as it is, and only over what is lower.
         persist_overwritten_markers: That the last record is not the row held is kept on disk, beside the offset.
         offset_stops_at_gap: An acknowledgement moves the disk's offset only where it follows it without a gap.
         old_acks_left_to_tail: An acknowledgement of an earlier ownership's row puts nothing on the disk.
-        compaction_lag: The cleaner waits until the owner has repaired what a stranger wrote.
+        compaction_lag: The cleaner waits until the owner has repaired what a fenced owner wrote.
     """
 
     claim_terms: bool = True
@@ -411,7 +411,7 @@ def _hear(state: State, at: int, worker: Worker, rules: Rules) -> tuple[Step, Wo
     is_worse = strange[:2] < held[:2] or rules.rewrite_under_own_term
     if strange.version and held.version and is_worse:
         heard, again = _send_again(heard, rules)
-        return Step("{0} hears a stranger's {1} and sends {2}", at, (strange, again)), heard
+        return Step("{0} hears a fenced owner's {1} and sends {2}", at, (strange, again)), heard
     return Step("{0} hears its changelog to the end", at), heard
 
 
@@ -474,7 +474,7 @@ def a_term_and_version_name_one_row(case: Case, _: State, state: State) -> bool:
 
 
 def what_settles_is_the_owners_row(case: Case, _: State, state: State) -> bool:
-    """Once no stranger is left, the last record of the key, the highest and what readers show are the owner's row."""
+    """Once no fenced owner is left, the key's last record, its highest and what readers show are the owner's row."""
     if state.owner is None or not _is_settled(state, case.rules):
         return True
     owner, other = state.workers[state.owner], state.workers[1 - state.owner]

@@ -124,7 +124,7 @@ def test_a_hole_is_told_in_sentences() -> None:
     ) == found.trace
 
 
-def test_a_reader_goes_back_where_a_newer_term_begins_below_what_a_stranger_wrote_late() -> None:
+def test_a_reader_goes_back_where_a_newer_term_begins_below_what_a_fenced_owner_wrote_late() -> None:
     found = search(Case(Rules(), Bounds()), (a_reader_never_goes_back,))
 
     assert "a_reader_never_goes_back" == found.invariant

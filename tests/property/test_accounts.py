@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.tables.ranking import Accounts, Entry, Line, Order, Sort
-from tests.support.feed import FakeTables, e18, nobody_body, unpriced_body, valuation_body
+from tests.support.feed import FakeTables, e18, no_account_body, unpriced_body, valuation_body
 from tests.support.rest import account_key
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_a_walk_finds_every_account_that_stands_in_its_order(looks: list[Any]) -
                     tables.valuations.put(account_key(number), 1, owned_body(number, upnl))
                     standing[number] = upnl
                 elif change == "nobody":
-                    tables.valuations.put(account_key(number), 1, nobody_body())
+                    tables.valuations.put(account_key(number), 1, no_account_body())
                     standing.pop(number, None)
                 elif account_key(number).encode() in tables.valuations.rows:
                     tables.valuations.remove(account_key(number))

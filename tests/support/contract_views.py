@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NOBODY = "0x" + "0" * 40
+ZERO_ADDRESS = "0x" + "0" * 40
 LOCKED = "(uint256,uint256,uint256,uint256)"
 QUOTE = (
     f"(uint256,address[],uint256,uint8,uint8,uint256,uint256,uint256,uint256,uint256,uint256,{LOCKED},{LOCKED},uint256,"
@@ -68,7 +68,7 @@ class RecordedViews:
             )[:13]
             if quote_id not in quotes and quote_id >= self._first:
                 quotes[quote_id] = [
-                    0, quantity, 0, 0, 0, locked, NOBODY, party_a, 0, 0, 0, order, symbol, side, locked,
+                    0, quantity, 0, 0, 0, locked, ZERO_ADDRESS, party_a, 0, 0, 0, order, symbol, side, locked,
                 ]  # fmt: skip
         return quotes
 
@@ -110,7 +110,7 @@ class RecordedViews:
         held = self.quotes(block).get(quote_id)
         if held is None:
             zeros = (0, 0, 0, 0)
-            return (quote_id, [], *[0] * 9, zeros, zeros, 0, NOBODY, NOBODY, *[0] * 10, NOBODY)
+            return (quote_id, [], *[0] * 9, zeros, zeros, 0, ZERO_ADDRESS, ZERO_ADDRESS, *[0] * 10, ZERO_ADDRESS)
         (status, quantity, closed, opened, initial_opened, locked, party_b, party_a, avg_closed, to_close,
          requested_close, order_type, symbol, position_type, initial_locked) = held  # fmt: skip
         sent = self._sent(block, quote_id)
@@ -118,7 +118,7 @@ class RecordedViews:
         return (
             quote_id, whitelist, symbol, position_type, order_type, opened, initial_opened, requested_open, market,
             quantity, closed, tuple(initial_locked), tuple(locked), 0, party_a, party_b, status, avg_closed,
-            requested_close, to_close, self._parent(block, quote_id), 0, 0, 0, deadline, fee, NOBODY,
+            requested_close, to_close, self._parent(block, quote_id), 0, 0, 0, deadline, fee, ZERO_ADDRESS,
         )  # fmt: skip
 
     def _sent(self, block: int, quote_id: int) -> tuple[list[str], int, int, int, int] | None:

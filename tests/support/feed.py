@@ -193,7 +193,7 @@ def empty_account_body(**changes: object) -> dict[str, Any]:
     )
 
 
-def nobody_body() -> dict[str, Any]:
+def no_account_body() -> dict[str, Any]:
     """An account whose only blocks were rolled back."""
     return valuation_body(
         status="nobody",

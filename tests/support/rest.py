@@ -9,7 +9,7 @@ import orjson
 
 from models.symmio.subtotals import Subtotals
 from tests.support.contract import validate_problem, validate_rest
-from tests.support.feed import FakeTables, e18, last_complete, nobody_body, unpriced_body, valuation_body
+from tests.support.feed import FakeTables, e18, last_complete, no_account_body, unpriced_body, valuation_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +90,7 @@ def filled_tables() -> FakeTables:
         valuation_body(positions=[position_body(quote=7, symbol=2, side="short"), position_body(quote=9)]),
         unpriced_body(last_complete=last_complete()),
         valuation_body(status="suspect", upnl=None, notional=None, liquidatable=None, distance_bps=None),
-        nobody_body(),
+        no_account_body(),
     ]
     sums = Subtotals()
     for number, body in enumerate(bodies):

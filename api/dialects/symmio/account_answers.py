@@ -12,7 +12,7 @@ from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import decode_row
 from models.errors import BadRow
 from models.ids import account_key
-from models.symmio.valuation import NOBODY
+from models.symmio.valuation import NO_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -113,7 +113,7 @@ class Answers:
 def _of_row(row: bytes) -> Answer:
     try:
         body = decode_row(row).body
-        if body.get("status") == NOBODY:
+        if body.get("status") == NO_ACCOUNT:
             return NoSuchAccount()
         figures = upnl_object(body)
     except BadRow as error:

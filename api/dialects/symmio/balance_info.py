@@ -19,7 +19,7 @@ from models.codec import decode_row
 from models.errors import BadRow
 from models.money import format_e18
 from models.symmio.notification_views import checksummed
-from models.symmio.valuation import NOBODY, UNPRICED, VALUED
+from models.symmio.valuation import NO_ACCOUNT, UNPRICED, VALUED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -136,7 +136,7 @@ def _body(request: web.Request, deployment: str, address: str) -> Mapping[str, A
     match request.app[STANDINGS].of(deployment, address):
         case CurrentRow(row=row) | Unsupported(row=row):
             body = decode_row(row).body
-            return None if body["status"] == NOBODY else body
+            return None if body["status"] == NO_ACCOUNT else body
         case NoSuchAccount() | NotKnown():
             return None
         case answer:

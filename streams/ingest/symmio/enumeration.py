@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from eth_hash.auto import keccak
 
-from models.symmio.state import NOBODY
+from models.symmio.state import ZERO_ADDRESS
 from streams.ingest.symmio.backfill import logs_between
 from streams.ingest.symmio.ranges import LogRange
 from streams.node.rpc import TooMuch
@@ -117,7 +117,7 @@ async def _quoting(node: Node, views: ContractViews) -> tuple[set[str], set[str]
         accounts |= {quote.account for quote in quotes}
         party_bs |= {quote.view.party_b for quote in quotes}
         _log.info("quotes read deployment=%s quotes=%d of=%d", node.deployment, ids[-1], last)
-    return accounts - {NOBODY}, party_bs - {NOBODY}
+    return accounts - {ZERO_ADDRESS}, party_bs - {ZERO_ADDRESS}
 
 
 async def _in_logs(node: Node, settings: DeploymentSettings, first: int, last: int) -> tuple[set[str], set[str]]:

@@ -14,7 +14,7 @@ from tests.support.feed import (
     deployment_body,
     e18,
     last_complete,
-    nobody_body,
+    no_account_body,
     unpriced_body,
     unsupported_body,
     valuation_body,
@@ -123,12 +123,12 @@ async def test_an_unknown_address_is_unavailable_while_the_newest_block_known_is
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_an_account_whose_blocks_were_rolled_back_is_not_found(path: str) -> None:
-    async with serving(warm(nobody_body())) as client, client.get(path) as response:
+    async with serving(warm(no_account_body())) as client, client.get(path) as response:
         assert 404 == response.status
 
 
 async def test_an_account_whose_blocks_were_rolled_back_may_be_in_what_is_not_folded_yet() -> None:
-    made = warm(nobody_body())
+    made = warm(no_account_body())
     made.fold("main", 5, head=119)
     async with serving(made) as client, client.get(f"/upnl-a?address={ADDRESS}") as response:
         assert 503 == response.status

@@ -19,7 +19,7 @@ from models.views import (
     unsupported_account,
 )
 from tests.support.contract import validate_rest
-from tests.support.feed import e18, empty_account_body, last_complete, nobody_body, unpriced_body, valuation_body
+from tests.support.feed import e18, empty_account_body, last_complete, no_account_body, unpriced_body, valuation_body
 from tests.support.rest import MARK, account_key, mark_body, market_body, position_body
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_an_account_says_every_figure_of_its_row() -> None:
         unpriced_body(last_complete=None),
         unpriced_body(last_complete=last_complete()),
         valuation_body(status="suspect", upnl=None, notional=None, distance_bps=None, liquidatable=None),
-        {**nobody_body(), "as_of_ms": 1_745_970_600_000},
+        {**no_account_body(), "as_of_ms": 1_745_970_600_000},
     ],
 )
 @pytest.mark.parametrize("view_of", [account_view, figures_view, positions_view])

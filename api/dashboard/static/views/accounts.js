@@ -12,7 +12,7 @@ const SEARCH_PAGE = 1000;
 const SEARCH_MOST = 2000;
 const SEARCHED_MOST = 50_000;
 const LOOK_UP_MS = 3000;
-const NOBODY = new Set(["absent", "nobody"]);
+const NO_ACCOUNT = new Set(["absent", "nobody"]);
 const ADDRESS = /^0x[0-9a-f]{40}$/;
 const INTERVAL_MS = 500;
 const SETTLED_MS = 160;
@@ -232,7 +232,7 @@ export function accounts(main, scope) {
       };
       const patience = setTimeout(() => finish(null), LOOK_UP_MS);
       const stop = live.client.subscribe("valuations", key, ({ data, error }) =>
-        finish(error || NOBODY.has(data.status) ? null : data),
+        finish(error || NO_ACCOUNT.has(data.status) ? null : data),
       );
     });
   }

@@ -12,7 +12,7 @@ from tests.support.feed import (
     FakeTables,
     deployment_body,
     e18,
-    nobody_body,
+    no_account_body,
     unpriced_body,
     unsupported_body,
     valuation_body,
@@ -112,7 +112,7 @@ async def test_what_names_no_account_is_refused_and_the_problem_says_what_was_ex
 
 
 @pytest.mark.parametrize("suffix", ["", "/positions"])
-@pytest.mark.parametrize("body", [None, nobody_body()])
+@pytest.mark.parametrize("body", [None, no_account_body()])
 async def test_an_account_that_does_not_exist_is_not_found_once_the_head_is_folded(
     suffix: str, body: dict[str, Any] | None
 ) -> None:
@@ -276,7 +276,7 @@ async def test_filters_leave_out_what_is_not_so_or_not_known(query: dict[str, st
         valuation_body(notional=e18("999.5"), owner="0x" + "ab" * 20, liquidatable=True),
         unpriced_body(last_complete=None),
         valuation_body(status="suspect", upnl=None, notional=None, liquidatable=None, distance_bps=None),
-        nobody_body(),
+        no_account_body(),
     )
     async with serving(tables, api_settings("main", "other")) as client:
         assert expected == await listed(client, sort="address", **query)

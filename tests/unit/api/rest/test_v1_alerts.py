@@ -10,7 +10,7 @@ from models.symmio.alert_views import alerts_view
 from models.symmio.alerts import LIQUIDATABLE, QUIET, STALE, UNKNOWN
 from tests.support.account_rows import alerts_body
 from tests.support.api import api_settings, serving
-from tests.support.feed import FakeFeed, FakeTables, nobody_body, unsupported_body, valuation_body
+from tests.support.feed import FakeFeed, FakeTables, no_account_body, unsupported_body, valuation_body
 from tests.support.rest import account_key, get
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ async def test_an_account_that_never_had_an_alarm_has_none() -> None:
 @pytest.mark.parametrize("path", ["/v1/accounts/{}/alerts", "/v1/alerts?account={}"])
 async def test_an_account_that_does_not_exist_has_no_alerts_once_the_head_is_folded(path: str) -> None:
     tables = filled()
-    tables.valuations.put(account_key(7), 1, nobody_body())
+    tables.valuations.put(account_key(7), 1, no_account_body())
     async with serving(tables, SETTINGS) as client:
         answers = [await get(client, path.format(account_key(number))) for number in (7, 8)]
         tables.fold("main", 5, head=119)

@@ -7,7 +7,7 @@ import pytest
 
 from models.views import positions_view
 from tests.support.api import api_settings, serving
-from tests.support.feed import FakeTables, empty_account_body, nobody_body, unsupported_body, valuation_body
+from tests.support.feed import FakeTables, empty_account_body, no_account_body, unsupported_body, valuation_body
 from tests.support.rest import account_key, get, position_body
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def test_a_page_begins_after_the_last_position_whatever_came_and_went() ->
 async def test_what_is_unknown_is_left_out_of_the_list_and_not_answered_by_name() -> None:
     tables = filled()
     tables.deployments.put("main", 2, unsupported_body())
-    tables.valuations.put(account_key(3, "other"), 1, nobody_body())
+    tables.valuations.put(account_key(3, "other"), 1, no_account_body())
     tables.valuations.rows[account_key(4, "other").encode()] = b"no row"
     async with serving(tables, SETTINGS) as client:
         rest = await listed(client)

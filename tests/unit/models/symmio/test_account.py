@@ -76,15 +76,15 @@ def test_a_transaction_makes_a_row_of_the_next_version() -> None:
     assert 100 * E18 - 1 == row.state.balances.allocated
 
 
-def test_a_stranger_to_a_join_that_could_not_name_everyone_is_suspect_until_its_checkpoint() -> None:
-    stranger = advance(None, _ALLOCATED, enumerated=False)
+def test_an_account_that_no_record_introduced_is_suspect_until_its_checkpoint() -> None:
+    unintroduced = advance(None, _ALLOCATED, enumerated=False)
 
-    assert stranger.suspect is not None
-    assert "tidemark audit --repair" in stranger.suspect[0]
-    assert 0 == stranger.state.balances.allocated
+    assert unintroduced.suspect is not None
+    assert "tidemark audit --repair" in unintroduced.suspect[0]
+    assert 0 == unintroduced.state.balances.allocated
 
 
-def test_an_account_that_a_multi_account_has_just_made_is_no_stranger() -> None:
+def test_an_account_that_a_multi_account_has_just_made_is_introduced() -> None:
     made = _transaction(10, log("AddAccount", BOB, ALICE, "first"), allocate(100 * E18))
 
     assert advance(None, made, enumerated=False).suspect is None
@@ -342,8 +342,8 @@ def test_an_account_whose_every_block_was_rolled_back_is_nobody() -> None:
 
     gone = advance(row, RolledBack((12, -1), 9))
 
-    assert (False, True) == (row.is_nobody, gone.is_nobody)
-    assert not advance(gone, _transaction(13, allocate(1))).is_nobody
+    assert (False, True) == (row.is_no_account, gone.is_no_account)
+    assert not advance(gone, _transaction(13, allocate(1))).is_no_account
 
 
 def test_finished_quotes_leave_once_their_end_is_final() -> None:

@@ -22,11 +22,11 @@ from models.symmio.alerts import (
     alarms_of_row,
     with_transitions,
 )
-from tests.support.feed import nobody_body, unpriced_body, valuation_body
+from tests.support.feed import no_account_body, unpriced_body, valuation_body
 
 KEY = b"main:0xa"
 LIQUIDATABLE_BODY = valuation_body(liquidatable=True, available_balance="-3")
-SUSPECT_BODY = {**nobody_body(), "status": "suspect"}
+SUSPECT_BODY = {**no_account_body(), "status": "suspect"}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ SUSPECT_BODY = {**nobody_body(), "status": "suspect"}
         (unpriced_body(last_complete=None), QUIET, UNPRICED),
         (SUSPECT_BODY, QUIET, UNKNOWN),
         ({**SUSPECT_BODY, "status": "unsupported"}, QUIET, UNKNOWN),
-        (nobody_body(), LIQUIDATABLE | UNKNOWN, QUIET),
+        (no_account_body(), LIQUIDATABLE | UNKNOWN, QUIET),
     ],
 )
 def test_alarms_are_what_a_valuation_shows(body: dict[str, Any], standing: int, expected: int) -> None:

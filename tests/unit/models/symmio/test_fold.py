@@ -10,7 +10,7 @@ from models.symmio.abi import decode_log
 from models.symmio.draft import BadFold
 from models.symmio.events import MarketSettings, OtherEvent
 from models.symmio.fold import NAME_CHARACTERS_MAX, fold
-from models.symmio.state import EMPTY, NOBODY, NOTHING, AccountState, Locked, QuoteStatus
+from models.symmio.state import EMPTY, NOTHING, ZERO_ADDRESS, AccountState, Locked, QuoteStatus
 from tests.support.symmio import (
     ALICE,
     BOB,
@@ -92,7 +92,7 @@ def test_a_partial_fill_keeps_its_share_and_leaves_the_rest_pending_as_a_child()
 
     held = Locked(*(part * 90 * E18 // (100 * E18) for part in parts))
     assert (filled, held) == (state.quotes[1].quantity, state.quotes[1].locked)
-    assert (1, QuoteStatus.PENDING, NOBODY) == (
+    assert (1, QuoteStatus.PENDING, ZERO_ADDRESS) == (
         state.quotes[2].parent_id, state.quotes[2].status, state.quotes[2].party_b,
     )  # fmt: skip
     assert Locked(*left) == state.quotes[2].initial_locked == state.balances.pending
@@ -112,7 +112,7 @@ def test_what_a_partial_fill_leaves_of_a_quote_to_be_cancelled_is_cancelled_unde
     )
 
     rest = state.quotes[2]
-    assert (QuoteStatus.CANCELED, 6 * E18, _of(30, 12, 78, 24), NOBODY, 1, _BLOCK) == (
+    assert (QuoteStatus.CANCELED, 6 * E18, _of(30, 12, 78, 24), ZERO_ADDRESS, 1, _BLOCK) == (
         rest.status, rest.quantity, rest.locked, rest.party_b, rest.parent_id, rest.terminal_block,
     )  # fmt: skip
     assert (NOTHING, NOTHING) == (state.balances.pending, state.party_b[HEDGER].pending)

@@ -89,7 +89,7 @@ def test_a_batch_behind_somebody_elses_records_does_not_hide_them_from_recovery(
     assert 6 == store.restored_to(0)
 
 
-def test_recovery_keeps_the_highest_row_and_names_what_a_stranger_wrote_over(store: RowStore) -> None:
+def test_recovery_keeps_the_highest_row_and_names_what_a_fenced_owner_wrote_over(store: RowStore) -> None:
     overwritten = restore(
         store,
         Fetched(b"mine", row(2, 3), 1),
@@ -105,7 +105,7 @@ def test_recovery_keeps_the_highest_row_and_names_what_a_stranger_wrote_over(sto
     assert 6 == store.restored_to(0)
 
 
-def test_a_row_stays_overwritten_until_its_own_record_is_acknowledged_behind_the_strangers(store: RowStore) -> None:
+def test_a_row_stays_overwritten_until_its_own_record_is_acknowledged_behind_the_fenced_owners(store: RowStore) -> None:
     mine, late = row(2, 3), row(1, 9)
     restore(store, Fetched(b"k", mine, 0), Fetched(b"k", late, 1))
     store.acknowledged(0, [(b"other", row(2, 1))], 2)
@@ -115,7 +115,7 @@ def test_a_row_stays_overwritten_until_its_own_record_is_acknowledged_behind_the
     assert set() == store.overwritten(0)
 
 
-def test_a_rocksdb_that_is_opened_again_still_knows_what_a_stranger_wrote_over(tmp_path: Path) -> None:
+def test_a_rocksdb_that_is_opened_again_still_knows_what_a_fenced_owner_wrote_over(tmp_path: Path) -> None:
     app, table = App(Conf(tmp_path)), Table("rows")
     before = RocksStore("store://", app, table, table_name="rows")
     restore(
@@ -147,7 +147,7 @@ def test_a_forgotten_memory_partition_is_empty_and_others_stay() -> None:
     assert row(1, 1) == store.get(1, b"k")
 
 
-def test_a_stranger_behind_a_repair_is_no_longer_named() -> None:
+def test_a_fenced_owner_behind_a_repair_is_no_longer_named() -> None:
     written, overwritten = newest_rows(
         [Fetched(b"k", row(1, 1)), Fetched(b"k", row(2, 1))],
         {b"k": row(2, 1)},

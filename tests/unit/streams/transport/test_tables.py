@@ -114,18 +114,20 @@ def test_a_row_of_our_own_term_or_none_is_not_written_again(world: World) -> Non
 
 
 @pytest.mark.parametrize("late", [(1, 9), (2, 6), (2, 7), (4, 1), None])
-def test_our_row_is_written_again_behind_whatever_a_stranger_wrote(world: World, late: tuple[int, int] | None) -> None:
+def test_our_row_is_written_again_behind_whatever_a_fenced_owner_wrote(
+    world: World, late: tuple[int, int] | None
+) -> None:
     """Also behind a higher one: a reader has it already."""
     world.hold(2, 7)
-    value = None if late is None else encode_row(*late, {"of": "a stranger"})
+    value = None if late is None else encode_row(*late, {"of": "a fenced owner"})
 
     assert 1 == world.rows.heard(CHANGELOG, 3, [Fetched(KEY, value)])
     assert [encode_row(5, 7, {"of": [2, 7]})] == [row for *_, row in world.publisher.sent]
 
 
-def test_a_stranger_that_our_own_row_stands_behind_already_is_passed_over(world: World) -> None:
+def test_a_fenced_owner_that_our_own_row_stands_behind_already_is_passed_over(world: World) -> None:
     own = world.hold(5, 7)
-    late = encode_row(4, 9, {"of": "a stranger"})
+    late = encode_row(4, 9, {"of": "a fenced owner"})
 
     assert 0 == world.rows.heard(CHANGELOG, 3, [Fetched(KEY, late, 1), Fetched(KEY, own, 2)])
     assert [] == world.publisher.sent

@@ -7,7 +7,7 @@ import pytest
 
 from models.symmio.notification_views import checksummed
 from tests.support.api import ADDRESS, OTHER_ADDRESS, serving
-from tests.support.feed import FakeTables, e18, last_complete, nobody_body, unpriced_body, unsupported_body
+from tests.support.feed import FakeTables, e18, last_complete, no_account_body, unpriced_body, unsupported_body
 from tests.support.solver import (
     HEDGER,
     MULTI_ACCOUNT,
@@ -116,7 +116,7 @@ async def test_an_account_that_no_multi_account_made_is_answered_by_its_own_addr
 
 async def test_an_account_whose_blocks_were_rolled_back_is_nobodys() -> None:
     tables = FakeTables("main")
-    tables.valuations.put(f"main:{ADDRESS.lower()}", 1, nobody_body())
+    tables.valuations.put(f"main:{ADDRESS.lower()}", 1, no_account_body())
 
     assert {} == await entries(ADDRESS, tables)
 

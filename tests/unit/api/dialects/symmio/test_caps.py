@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.api import ADDRESS, OTHER_ADDRESS, metric, serving, serving_admin
-from tests.support.feed import FakeTables, nobody_body, unsupported_body
+from tests.support.feed import FakeTables, no_account_body, unsupported_body
 from tests.support.solver import (
     HEDGER,
     NOW_MS,
@@ -111,7 +111,7 @@ async def test_sums_follow_accounts_as_they_change() -> None:
         found.append(await _used(client))
         put_mark(tables, "BTCUSDT", "1000")
         found.append(await _used(client))
-        tables.valuations.put(f"main:{ADDRESS.lower()}", 3, {**nobody_body(), "account_order": [1, 3]})
+        tables.valuations.put(f"main:{ADDRESS.lower()}", 3, {**no_account_body(), "account_order": [1, 3]})
         found.append(await _used(client))
         tables.valuations.remove(f"main:{OTHER_ADDRESS.lower()}")
         found.append(await _used(client))
