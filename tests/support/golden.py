@@ -112,11 +112,14 @@ class Oracle:
 
 
 def comparable(table: str, rows: Mapping[bytes, Row]) -> dict[bytes, tuple[int, dict[str, Any]]]:
-    """Rows without their terms, which tell only who wrote them, and without what depends on when they were folded."""
+    """Rows without their terms, which tell only who wrote them, and without what depends on when they were folded.
+
+    A row of position-states is written once a slice, and its version counts that.
+    """
     if table != POSITION_STATES:
         return {key: (row.version, row.body) for key, row in rows.items()}
     return {
-        key: (row.version, {**row.body, "states": [{**state, "push": None} for state in row.body["states"]]})
+        key: (0, {**row.body, "states": [{**state, "push": None} for state in row.body["states"]]})
         for key, row in rows.items()
     }
 
