@@ -105,9 +105,6 @@ class ExposureBook:
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._row_of
-
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._row_of)
 
@@ -123,10 +120,6 @@ class ExposureBook:
     def mark(self, market: Market) -> float:
         """The mark of a market as it was given last, 0 where it was not."""
         return self._marks[self._index_of.get(market, 0)]
-
-    def holders(self, market: Market) -> list[bytes]:
-        """The accounts with an exposure in a market, in no order."""
-        return [self._keys[row] for row in self._rows_holding(self._index_of.get(market, 0)).tolist()]
 
     def put(self, key: bytes, signed: Mapping[Market, float], cost: float, margin: float) -> None:
         """Set or replace an account, at the marks that stand; it has moved, and is due at its markets' next move.
@@ -151,16 +144,6 @@ class ExposureBook:
         self._state[at + _FLOOR] = cost - margin
         self._moved_s[row] = -inf
         self._flags[row] = self._flags[row] & _PUBLISHED | (_MOVED | _WATCHED if key in self._watched else _MOVED)
-
-    def remove(self, key: bytes) -> None:
-        """Forget an account, though not that it is watched.
-
-        Raises:
-            KeyError: The account is not in the book.
-        """
-        row = self._row_of.pop(key)
-        self._clear(row)
-        self._give_back(row)
 
     def watch(self, key: bytes) -> bool:
         """Let every move of an account make it due from now on; it need not be in the book yet.
@@ -439,7 +422,7 @@ class ExposureBook:
                 self._leave(slot)
         for further in self._further_rows.pop(row, ()):
             self._first_row[further] = 0
-            self._give_back(further)
+            self._free_rows.append(further)
 
     def _leave(self, slot: int) -> None:
         index, place = self._slot_market[slot], self._slot_place[slot]
@@ -467,11 +450,6 @@ class ExposureBook:
         if not self._free_rows:
             self._grow()
         return self._free_rows.pop()
-
-    def _give_back(self, row: int) -> None:
-        self._flags[row] = 0
-        self._keys[row] = b""
-        self._free_rows.append(row)
 
     def _grow(self) -> None:
         first, rows = len(self._flags), _GROWTH_ROWS

@@ -154,6 +154,7 @@ class Accounts:
                 touched = True
             case _:
                 assert_never(record)
+        self._restored.pop(deployment, None)
         return Folded(self._suspicion(key), rests_on, touched)
 
     def take(self) -> Step:
@@ -186,7 +187,7 @@ class Accounts:
 
     def _rests_on_restored(self, deployment: str, position: LogOffset) -> tuple[RowId, ...]:
         """Before the first record of a deployment in this ownership: what passes it over rests on rows of our term."""
-        restored = self._restored.pop(deployment, None)
+        restored = self._restored.get(deployment)
         if restored is None:
             return ()
         found = [RowId(table, key) for key in restored.applied_since(position) for table in (POSITION_STATES, ACCOUNTS)]

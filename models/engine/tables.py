@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from models.codec import ORDER_BYTES, join_row
+from models.codec import join_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,8 +73,3 @@ class MemoryTables:
         for stage in step.stages:
             for write in stage.writes:
                 self.put(write)
-
-
-def is_same_body(row: bytes | None, body: bytes) -> bool:
-    """Whether a row, which may be missing, has this encoded body."""
-    return row is not None and row[ORDER_BYTES:] == body

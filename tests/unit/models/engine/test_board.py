@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from models.engine.board import PriceSource, choose_mark
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.engine.board import InputBoard, PriceSource, choose_mark
 from models.prices import Mark, UsedMark
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.engine.board import MarketId
+
+BTC, ETH, SOL = ("main", 1), ("main", 2), ("other", 1)
+A, B, C = PriceSource(b"a:X", 50), PriceSource(b"b:X", 100), PriceSource(b"c:X", 50)
 
 
 def _newest(event_ms: int, received_ms: int) -> Mark:
@@ -30,3 +44,181 @@ def test_the_newest_mark_is_used_as_stale_where_none_is_fresh() -> None:
 
     assert UsedMark("c:X", 100, 2_000, 9, stale=True) == choose_mark(candidates, 99_000)
     assert choose_mark([(PriceSource(b"a:X", 5), None)], 1) is None
+
+
+@pytest.mark.parametrize(("now_ms", "stale"), [(999, False), (1_050, False), (1_051, True)])
+def test_a_mark_is_fresh_up_to_its_greatest_age_and_where_our_clock_went_back(now_ms: int, *, stale: bool) -> None:
+    assert UsedMark("a:X", 100, 3, 9, stale=stale) == choose_mark([(A, _newest(3, 1_000))], now_ms)
+
+
+def test_of_stale_marks_of_one_event_time_the_first_is_used() -> None:
+    used = choose_mark([(B, _newest(7, 1)), (A, _newest(7, 2))], 9_000)
+
+    assert used is not None
+    assert "b:X" == used.key
+
+
+class World:
+    """A board, and the newest marks of its sources."""
+
+    def __init__(self) -> None:
+        self.marks: dict[bytes, Mark] = {}
+        self.board = InputBoard(self.marks.get)
+
+    def tick(self, source: PriceSource, at_ms: int, price: int = 100) -> None:
+        self.marks[source.key] = Mark(price, None, None, None, at_ms, at_ms, at_ms)
+
+    def key(self, market: MarketId = BTC) -> str | None:
+        """The key of the mark in use."""
+        used = self.board.used(*market)
+        return None if used is None else used.key
+
+
+@pytest.fixture
+def world() -> World:
+    """BTC is priced by A, then B; ETH by B; there is a mark of A and one of B at 1,000."""
+    made = World()
+    made.board.put_market(BTC, [A, B])
+    made.board.put_market(ETH, [B])
+    made.tick(A, 1_000)
+    made.tick(B, 1_000)
+    assert [BTC, ETH] == made.board.choose_all(1_000)
+    return made
+
+
+def test_a_market_without_sources_has_no_mark_and_never_moves() -> None:
+    board = InputBoard({A.key: _newest(1, 1)}.get)
+    board.put_market(BTC, [])
+
+    assert [] == board.choose([BTC, SOL], 1)
+    assert (None, None, None) == (board.used(*BTC), board.chosen(BTC, 1), board.used(*SOL))
+    assert [] == list(board.in_use)
+
+
+def test_markets_are_found_by_any_mark_that_may_price_them(world: World) -> None:
+    assert {BTC} == world.board.priced_by([A.key])
+    assert {BTC, ETH} == world.board.priced_by([B.key]) == world.board.priced_by([A.key, B.key])
+    assert set() == world.board.priced_by([C.key])
+
+
+def test_a_market_whose_sources_are_replaced_is_found_and_priced_by_the_new_ones_only(world: World) -> None:
+    world.tick(C, 1_000)
+    world.board.put_market(BTC, [C, B])
+    assert "a:X" == world.key()
+    assert (set(), {BTC}) == (world.board.priced_by([A.key]), world.board.priced_by([C.key]))
+    assert {BTC, ETH} == world.board.priced_by([B.key])
+
+    assert [BTC] == world.board.choose([BTC], 1_000)
+    assert "c:X" == world.key()
+    world.board.put_market(BTC, [])
+    assert [BTC] == world.board.choose_all(1_000)
+    assert [world.board.used(*ETH)] == list(world.board.in_use)
+    assert [] == world.board.choose_all(1_000)
+
+
+def test_only_markets_whose_mark_is_another_have_moved(world: World) -> None:
+    assert [] == world.board.choose_all(1_000)
+    world.tick(A, 1_001)
+    assert [BTC] == world.board.choose_all(1_001)
+    # A later tick of the same price is another mark; one of a source that is not preferred is not in use.
+    world.tick(B, 1_002, price=200)
+    assert [ETH] == world.board.choose(world.board.priced_by([B.key]), 1_002)
+
+
+def test_a_market_that_is_not_chosen_anew_keeps_its_mark(world: World) -> None:
+    world.tick(B, 1_002, price=200)
+    world.tick(A, 1_002, price=300)
+    assert [BTC] == world.board.choose([BTC], 1_002)
+
+    used, other = world.board.used(*BTC), world.board.used(*ETH)
+    assert used is not None
+    assert other is not None
+    assert (300, 100) == (used.mark_e18, other.mark_e18)
+
+
+def test_a_market_moves_when_a_mark_grows_stale_and_when_a_fresh_one_comes(world: World) -> None:
+    assert ([BTC], "b:X") == (world.board.choose_all(1_051), world.key())
+    # Both of BTC are stale, and of one event time: the first of them is used.
+    assert ([BTC, ETH], "a:X") == (world.board.choose_all(1_101), world.key())
+    assert [True, True] == [used.stale for used in world.board.in_use]
+    assert [] == world.board.choose_all(9_000)
+    world.tick(A, 9_000)
+    assert [BTC] == world.board.choose_all(9_000)
+    assert [False, True] == [used.stale for used in world.board.in_use]
+
+
+def test_what_would_be_chosen_can_be_asked_without_a_change_of_what_is_in_use(world: World) -> None:
+    before = world.board.used(*BTC)
+    later = world.board.chosen(BTC, 1_051)
+
+    assert later is not None
+    assert ("b:X", before) == (later.key, world.board.used(*BTC))
+
+
+sources = st.lists(st.sampled_from((A, B, C)), unique=True, max_size=3)
+markets = st.sampled_from((BTC, ETH, SOL))
+steps = st.one_of(
+    st.tuples(st.just("tick"), st.sampled_from((A, B, C)), st.integers(1, 3)),
+    st.tuples(st.just("market"), markets, sources),
+    st.tuples(st.just("wait"), st.integers(0, 60)),
+    st.tuples(st.just("choose"), st.lists(markets, unique=True)),
+    st.tuples(st.just("choose all")),
+)
+
+
+@given(st.lists(steps, max_size=40))
+def test_what_is_in_use_after_a_choice_is_what_is_chosen_at_its_instant(history: Sequence[tuple[object, ...]]) -> None:
+    """A replica asks for the latter, a worker values at the former."""
+    world, now_ms = World(), 1_000
+    put: dict[MarketId, None] = {}
+    for step in history:
+        match step:
+            case ("tick", PriceSource() as source, int(price)):
+                world.tick(source, now_ms, price)
+            case ("market", tuple((str(deployment), int(symbol_id))), list(its)):
+                world.board.put_market((deployment, symbol_id), its)
+                put[deployment, symbol_id] = None
+            case ("wait", int(passed_ms)):
+                now_ms += passed_ms
+            case ("choose", list(chosen)):
+                _choose(world, chosen, now_ms)
+            case ("choose all",):
+                _choose(world, list(put), now_ms)
+            case _:
+                pytest.fail(f"no such step: {step}")
+    assert [market for market in put if world.board.used(*market) != world.board.chosen(market, now_ms)] == (
+        world.board.choose_all(now_ms)
+    )
+
+
+def _choose(world: World, chosen: list[MarketId], now_ms: int) -> None:
+    before = {market: world.board.used(*market) for market in (BTC, ETH, SOL)}
+    expected = {market: world.board.chosen(market, now_ms) for market in chosen}
+    moved = world.board.choose(chosen, now_ms)
+    after = {market: world.board.used(*market) for market in (BTC, ETH, SOL)}
+
+    assert [market for market in chosen if before[market] != expected[market]] == moved
+    assert {**before, **expected} == after
+    assert [used for used in after.values() if used is not None] == sorted(
+        world.board.in_use, key=list(after.values()).index
+    )
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), st.tuples(st.integers(1, 5), st.integers(0, 9))))))
+def test_a_choice_is_the_first_fresh_mark_or_the_first_of_the_newest(
+    drawn: list[tuple[int, tuple[int, int] | None]],
+) -> None:
+    candidates = [
+        (PriceSource(b"%d" % at, age), None if times is None else _newest(*times))
+        for at, (age, times) in enumerate(drawn)
+    ]
+    known = [(source, mark) for source, mark in candidates if mark is not None]
+    fresh = [source.key for source, mark in known if 9 - mark.received_ms <= source.max_age_ms]
+    newest = max((mark.event_ms for _, mark in known), default=None)
+    stale = [source.key for source, mark in known if mark.event_ms == newest]
+    used = choose_mark(candidates, 9)
+
+    if used is None:
+        assert [] == known
+    else:
+        assert ([*fresh, *stale][0].decode(), not fresh) == (used.key, used.stale)
