@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
+pytest_plugins = ["tests.support.hangs"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slice-records", type=int, help="records in a slice, where a test does not say itself")
