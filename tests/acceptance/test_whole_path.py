@@ -89,7 +89,7 @@ async def test_upnl_on_the_wire_is_what_the_contracts_state_and_the_marks_say(
 
                 async def shows_the_mark(socket: Any = socket, account: str = account) -> bool:  # noqa: ANN401
                     await socket.send_str(account)
-                    found[account] = json.loads(await socket.receive_str(timeout=5))
+                    found[account] = json.loads(await socket.receive_str(timeout=20))
                     return account not in open_accounts or found[account]["timestamp"] == MARK_MS // 1000
 
                 await eventually(shows_the_mark, 20)
