@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import pytest
 
 from models.chain import Block
 from models.prices import MarkTick
@@ -32,8 +31,6 @@ OPEN = (4, 5, 6)
 E18 = 10**18
 MARK = "97.123456789012345678"
 MARK_MS = 1_795_500_000_123
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def busiest_snapshot() -> dict[str, Any]:
