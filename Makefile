@@ -43,6 +43,10 @@ lint: $(DEV) ## Check style, formatting, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: digests
+digests: $(DEV) ## Print a digest of every table after each script of tests/data/scripts
+	@$(BIN)/python -m tests.support.scripted
+
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim
 	@set -e; for claim in bench/[a-z]*.py; do echo "== $$claim"; $(BIN)/python "$$claim"; done

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ from api.health import healthz, readyz
 from api.keys import (
     ACCOUNTS,
     ANSWERS,
-    CLOCK_MS,
+    CLOCK,
     CONNECTIONS,
     FEEDS,
     HUB,
@@ -52,7 +51,6 @@ from api.sources import Sources
 from api.standing import Standings
 from api.tokens import authenticator_of
 from api.totals import Totals
-from streams.clock import now_ms
 from streams.leases import Leases
 from streams.records import Records
 from streams.settings import BadSettings
@@ -62,6 +60,7 @@ if TYPE_CHECKING:
 
     from api.feeds import Feeds
     from api.interest import InterestSink
+    from streams.clock import Clock
     from streams.records import RecordSink
     from streams.settings import Settings
 
@@ -90,12 +89,12 @@ def create_app(
     feeds: Feeds,
     interest: InterestSink,
     *,
+    clock: Clock,
     leases: Leases | None = None,
     records: RecordSink | None = None,
     whitelisted: Collection[bytes] = frozenset(),
     is_whitelist_read: Callable[[], bool] = lambda: True,
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
-    clock_ms: Callable[[], int] = now_ms,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
 
@@ -103,21 +102,22 @@ def create_app(
         settings: What is served, and to whom.
         feeds: The tables.
         interest: Is told which accounts are watched.
+        clock: Tells how old things are, and paces what limits count.
         leases: Without them, limits that hold over all replicas hold on this one alone.
         records: Where clients' own records go; by default to the cluster, when the first one comes.
         whitelisted: Keys of the accounts that were put onto a whitelist, as they are now.
         is_whitelist_read: Whether these are all that there were at start.
         upnl_interval_s: From one frame of ``upnl-ws`` to the next.
-        clock_ms: Our own time, in Unix ms.
 
     Raises:
         BadSettings: No deployment is configured, or one has the name of a path of ours.
     """
     _check_deployments(settings)
+    clock_ms = clock.now_ms
     limits = settings.api.limits
     addresses = ClientAddresses(settings.api.trusted_proxies)
     failures = TokenBuckets(limits.failed_authentications_per_minute / 60, limits.failed_authentications_per_minute)
-    guard = Guard(authenticator_of(settings.auth, lambda: clock_ms() / 1000), failures, time.monotonic)
+    guard = Guard(authenticator_of(settings.auth, lambda: clock_ms() / 1000), failures, clock.monotonic_s)
     keyed: set[str] = set()
     app = web.Application(
         middlewares=[
@@ -141,7 +141,7 @@ def create_app(
     app[CONNECTIONS] = Connections(hub, app[METRICS], settings.api.drain_s)
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
-    app[CLOCK_MS] = clock_ms
+    app[CLOCK] = clock
     live = Live(app, addresses, whitelisted, upnl_interval_s)
     directory = Directory(
         settings.epoch,
@@ -153,7 +153,7 @@ def create_app(
         interest=interest,
         is_unsupported=lambda name: app[STANDINGS].open_gap(name) is not None,
     )
-    leases = Leases(settings) if leases is None else leases
+    leases = Leases(settings, clock) if leases is None else leases
     for collector in leases.collectors:
         app[METRICS].registry.register(collector)
     native = NativeEndpoint(
@@ -191,7 +191,7 @@ def create_admin_app(public: web.Application) -> web.Application:
     app[FEEDS] = public[FEEDS]
     app[METRICS] = public[METRICS]
     app[CONNECTIONS] = public[CONNECTIONS]
-    app[CLOCK_MS] = public[CLOCK_MS]
+    app[CLOCK] = public[CLOCK]
     app[IS_WHITELIST_READ] = public[IS_WHITELIST_READ]
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics)])
     return app

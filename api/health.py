@@ -10,7 +10,7 @@ from aiohttp import web
 
 from api.deployments import deployment_progress
 from api.feeds import behind_ms
-from api.keys import CLOCK_MS, CONNECTIONS, FEEDS, IS_WHITELIST_READ, SETTINGS
+from api.keys import CLOCK, CONNECTIONS, FEEDS, IS_WHITELIST_READ, SETTINGS
 
 if TYPE_CHECKING:
     from api.feeds import Feeds
@@ -46,7 +46,7 @@ async def healthz(_request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """Answer 200 when this replica should get traffic, else 503; the body says why."""
     settings, feeds = request.app[SETTINGS], request.app[FEEDS]
-    now_ms, draining = request.app[CLOCK_MS](), request.app[CONNECTIONS].draining
+    now_ms, draining = request.app[CLOCK].now_ms(), request.app[CONNECTIONS].draining
     reasons = not_ready_reasons(feeds, settings.api.max_lag_ms, now_ms, draining=draining)
     if not request.app[IS_WHITELIST_READ]():
         reasons.append("the whitelist has not been read to its end yet")

@@ -20,6 +20,7 @@ from streams.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streams.clock import Clock
     from streams.records import RecordSink
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -35,4 +36,4 @@ TOTALS = web.AppKey("totals", Totals)
 RECORDS: web.AppKey[RecordSink] = web.AppKey("records")
 STANDINGS = web.AppKey("standings", Standings)
 IS_WHITELIST_READ: web.AppKey[Callable[[], bool]] = web.AppKey("is_whitelist_read")
-CLOCK_MS: web.AppKey[Callable[[], int]] = web.AppKey("clock_ms")
+CLOCK: web.AppKey[Clock] = web.AppKey("clock")

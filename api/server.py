@@ -15,7 +15,6 @@ from api.app import create_admin_app, create_app
 from api.feeds import Feeds
 from api.interest import InterestSender, kafka_outlet
 from models.errors import TidemarkError
-from streams.clock import now_ms
 from streams.feed import Feed
 from streams.garbage import collect_rarely
 from streams.leases import Leases
@@ -39,6 +38,7 @@ from streams.whitelist import WhitelistReader
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from streams.clock import Clock
     from streams.reader import TopicReader
     from streams.settings import Settings
 
@@ -64,7 +64,7 @@ class FeedEnded(TidemarkError):
     """A feed failed while following its changelog. The process is to be started again; it then reads anew."""
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, clock: Clock) -> None:
     """Serve until cancelled; then feeds stop, websockets are closed, and requests finish.
 
     Sockets are accepted at once, also while Kafka cannot be reached or a table is still being read. The workers are
@@ -83,18 +83,20 @@ async def run(settings: Settings) -> None:
         Feed(
             settings.kafka,
             changelog_name(settings, table),
+            clock,
             wait_ms=FETCH_MAX_WAIT_MS if table in _BUSY_TABLES else _QUIET_WAIT_MS,
         )
         for table in _TABLES
     ]
-    interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), now_ms)
-    leases = Leases(settings)
-    whitelist = WhitelistReader(settings)
+    interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), clock.now_ms)
+    leases = Leases(settings, clock)
+    whitelist = WhitelistReader(settings, clock)
     records = Records(settings)
     app = create_app(
         settings,
         Feeds(*followed),
         interest,
+        clock=clock,
         leases=leases,
         records=records,
         whitelisted=whitelist.accounts,

@@ -21,6 +21,7 @@ from api.app import create_app
 from api.delivery.connection import text_frame
 from api.keys import CONNECTIONS
 from bench.load.crowd import Crowd, subscribe
+from streams.clock import SystemClock
 from streams.settings import ApiLimitSettings, ApiSettings
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables, e18, valuation_body
@@ -37,7 +38,9 @@ async def serve(port: int) -> None:
     body = valuation_body()
     tables.valuations.put(KEY, 1, body)
     limits = ApiLimitSettings(connections_per_address=100_000, connection_attempts_per_s=100_000)
-    app = create_app(api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest())
+    app = create_app(
+        api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest(), clock=SystemClock()
+    )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1_000).start()

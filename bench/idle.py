@@ -19,6 +19,7 @@ from aiohttp import web
 from api.app import create_app
 from bench.growth import resident_mib
 from bench.load.crowd import Crowd, subscribe
+from streams.clock import SystemClock
 from streams.settings import ApiLimitSettings, ApiSettings
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables, valuation_body
@@ -49,7 +50,9 @@ async def serve(port: int, accounts: int) -> None:
     for number in range(accounts):
         tables.valuations.put(key(number), 1, valuation_body())
     limits = ApiLimitSettings(connections_per_address=100_000, connection_attempts_per_s=100_000)
-    app = create_app(api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest())
+    app = create_app(
+        api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest(), clock=SystemClock()
+    )
     app.add_routes([web.get("/bare", _bare)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

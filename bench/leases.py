@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from models.leases import LEASE_EVERY_S, Limit
+from streams.clock import SystemClock
 from streams.leases import Leases
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
@@ -45,7 +46,7 @@ def _nothing() -> None:
 
 @asynccontextmanager
 async def _replica(settings: Settings) -> AsyncIterator[Leases]:
-    leases = Leases(settings)
+    leases = Leases(settings, SystemClock())
     leases.start()
     await eventually(lambda: leases.is_up)
     try:

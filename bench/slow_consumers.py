@@ -22,6 +22,7 @@ from aiohttp import web
 from api.app import create_app
 from bench.growth import resident_mib
 from bench.load.crowd import Crowd, subscribe
+from streams.clock import SystemClock
 from streams.settings import ApiLimitSettings, ApiSettings
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables, e18, valuation_body
@@ -39,7 +40,9 @@ async def serve(port: int) -> None:
     """Serve; the account changes for ever, and says when in its equity, in µs."""
     tables = FakeTables("main")
     limits = ApiLimitSettings(connections_per_address=100_000, connection_attempts_per_s=100_000)
-    app = create_app(api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest())
+    app = create_app(
+        api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest(), clock=SystemClock()
+    )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1_000).start()

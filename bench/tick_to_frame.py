@@ -25,6 +25,7 @@ from bench.load.crowd import Crowd, subscribe
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
 from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares, through_the_broker
 from models.money import parse_e18
+from streams.clock import SystemClock
 from streams.feed import Feed
 from streams.garbage import collect_rarely
 from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings
@@ -76,7 +77,7 @@ async def measure(
     delays = Delays()
     async with worker(settings) as process, api_process(settings) as api:
         await process.ready(60)
-        feed = Feed(bootstrap, changelog_name(settings, VALUATIONS))
+        feed = Feed(bootstrap, changelog_name(settings, VALUATIONS), SystemClock())
         await feed.start()
         await eventually(lambda: priced(feed) == sockets, 120)
         await feed.stop()

@@ -27,7 +27,7 @@ from models.codec import decode_row
 from models.ids import account_key
 from models.money import E18
 from models.symmio.valuation import VALUED
-from streams.clock import now_ms
+from streams.clock import SystemClock
 from streams.feed import Feed
 from streams.settings import TopicSettings
 from streams.topics import PRICE_TICKS, VALUATIONS, changelog_name, create_topics, registry, topic_name
@@ -112,9 +112,9 @@ async def measure(
         for key in keys:
             delays.shown(key, decode_row(feed.rows[key]).body["positions"])
 
-    feed = Feed(bootstrap, changelog_name(settings, VALUATIONS))
+    feed = Feed(bootstrap, changelog_name(settings, VALUATIONS), SystemClock())
     feed.listen(on_rows)
-    interest = InterestSender(PARTITIONS, lambda: kafka_outlet(settings), now_ms)
+    interest = InterestSender(PARTITIONS, lambda: kafka_outlet(settings), SystemClock().now_ms)
     async with worker(settings) as process:
         await process.ready(60)
         await feed.start()
@@ -149,7 +149,7 @@ async def send(settings: Settings, delays: Delays, rate: int, seconds: int) -> N
     for at in range(rate * seconds):
         await asyncio.sleep(max(0.0, started_s + at / rate - time.perf_counter()))
         number = delays.sent()
-        key, value = tick(number % SYMBOLS + 1, 100 * E18 + (number + 1) * _STEP_E18, now_ms())
+        key, value = tick(number % SYMBOLS + 1, 100 * E18 + (number + 1) * _STEP_E18, SystemClock().now_ms())
         await sender.send(topic, value, key=key)
     await asyncio.sleep(1)
     await sender.stop()

@@ -15,7 +15,7 @@ from streams.agents.marks import MarksAgent
 from streams.agents.position_states import PositionStatesAgent
 from streams.agents.router import RouterAgent
 from streams.books import Books
-from streams.clock import now_ms
+from streams.clock import SystemClock
 from streams.flush import Flush
 from streams.health import AdminServer
 from streams.interest import Interest
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
+    from streams.clock import Clock
     from streams.settings import Settings
     from streams.transport.slices import Slice
 
@@ -95,19 +96,19 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     admin: AdminServer
     connected = False
 
-    def compose(self, settings: Settings) -> None:
+    def compose(self, settings: Settings, clock: Clock) -> None:
         """Make the parts, each from those it uses; none is connected yet."""
         self.settings = settings
         self.terms = Terms()
         self.publisher = Publisher(self.crash_now, self._acked)
         stores = {name: self.tables[name].data for name in TABLES}
-        self.rows = Rows(settings, stores, self.publisher, self.terms)
-        self.books = Books(settings, self.rows, self.terms)
-        self.markets = Markets(settings, self.crash_now)
+        self.rows = Rows(settings, stores, self.publisher, self.terms, clock)
+        self.books = Books(settings, self.rows, self.terms, clock)
+        self.markets = Markets(settings, clock, self.crash_now)
         self.pace = Pace(settings.worker.unwatched_max_age_s)
-        flush = Flush(settings, self.rows, self.markets, self.books, pace=self.pace, fatal=self.crash_now)
-        self.interest = Interest(settings, now_ms, self.books.watch, self.books.unwatch)
-        self.position_states = PositionStates(settings, self.rows, now_ms, self.crash_now)
+        flush = Flush(settings, self.rows, self.markets, self.books, pace=self.pace, clock=clock, fatal=self.crash_now)
+        self.interest = Interest(settings, clock, self.books.watch, self.books.unwatch)
+        self.position_states = PositionStates(settings, self.rows, clock, self.crash_now)
         writers = self.books, flush, self.position_states
         self.ownership = Ownership(settings, self.terms, self.rows, writers)
         self.follower = ChangelogFollower(settings.bootstrap, self.rows, self.crash_now)
@@ -233,7 +234,7 @@ def create_app(
     )
     for name in TABLES:
         app.Table(name, partitions=settings.topics.partitions, key_type=bytes, value_type=bytes)
-    app.compose(settings)
+    app.compose(settings, SystemClock())
     for agent, topic in agents(settings, app):
         source = app.topic(topic, schema=SliceSchema(key_type=bytes, value_type=bytes))
         app.agent(source, name=type(agent).__name__)(_handler(agent))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from array import array
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from models.book import Market
     from models.chain import Position
+    from streams.clock import Clock
     from streams.settings import Settings
     from streams.tables import Rows
     from streams.transport.terms import Terms
@@ -63,7 +63,7 @@ class Book:
     ``moved`` are markets whose mark is another than the exposures know. ``touched`` wakes the flush task.
     """
 
-    def __init__(self, partition: int, rows: Rows, deadband: float) -> None:
+    def __init__(self, partition: int, rows: Rows, clock: Clock, deadband: float) -> None:
         self.partition = partition
         self.exposures = ExposureBook(deadband)
         self.unsettled: defaultdict[str, set[bytes]] = defaultdict(set)
@@ -73,6 +73,7 @@ class Book:
         self.moved: set[Market] = set()
         self.touched = asyncio.Event()
         self._rows = rows
+        self._clock = clock
         self._decoded: dict[bytes, AccountRow] = {}
         self._holdings: dict[bytes, tuple[Holding, int]] = {}
         self._unwritten: dict[bytes, AccountRow] = {}
@@ -164,7 +165,7 @@ class Book:
 
         Args:
             marks: In whole units, 0 where unknown.
-            at_s: By ``time.monotonic``.
+            at_s: By the clock's ``monotonic_s``.
         """
         # A mark may be another without a price that moved: a later tick, another source, one that has become stale.
         touched = [market for market, mark in marks.items() if self.exposures.mark(market) == mark]
@@ -185,7 +186,7 @@ class Book:
     def oldest_s(self) -> float:
         """For how long the row is out of date that has been so for longest, 0 where none is."""
         moved_s = self.exposures.oldest_s()
-        return 0.0 if moved_s is None else time.monotonic() - moved_s
+        return 0.0 if moved_s is None else self._clock.monotonic_s() - moved_s
 
     def touch_deployment(self, deployment: str) -> None:
         """Have every account of a deployment valued."""
@@ -214,10 +215,11 @@ def _keep(cache: dict[bytes, T], key: bytes, value: T) -> None:
 class Books:
     """The books of the owned partitions."""
 
-    def __init__(self, settings: Settings, rows: Rows, terms: Terms) -> None:
+    def __init__(self, settings: Settings, rows: Rows, terms: Terms, clock: Clock) -> None:
         self._deadband = settings.worker.deadband_bps / _BPS
         self._rows = rows
         self._terms = terms
+        self._clock = clock
         self._books: dict[int, Book] = {}
         self._watched: defaultdict[int, set[bytes]] = defaultdict(set)
         rows.on_restated = self._restated
@@ -259,7 +261,7 @@ class Books:
     async def start(self, partition: int) -> None:
         """Read the recovered rows of a partition that is ours from now on; drop the books of those that are not."""
         self._books = {owned: book for owned, book in self._books.items() if self._terms.owns(owned)}
-        book = Book(partition, self._rows, self._deadband)
+        book = Book(partition, self._rows, self._clock, self._deadband)
         for at, (key, value) in enumerate(self._rows.items(ACCOUNTS, partition)):
             book.restore(key, value)
             if at % _YIELD_EVERY == 0:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
+    from streams.clock import Clock
     from streams.fetch.record import Record
 
 
@@ -24,11 +25,12 @@ class Feed(TopicReader):
     Args:
         bootstrap: Kafka's bootstrap servers.
         topic: The changelog's full name.
+        clock: As for ``TopicReader``.
         wait_ms: As for ``TopicReader``.
     """
 
-    def __init__(self, bootstrap: str, topic: str, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
-        super().__init__(bootstrap, topic, wait_ms)
+    def __init__(self, bootstrap: str, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+        super().__init__(bootstrap, topic, clock, wait_ms)
         self._rows: dict[bytes, bytes] = {}
         self._listeners: list[Callable[[Sequence[bytes]], None]] = []
         self.newest_ms = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from models.symmio.holding import Holding
     from models.symmio.valuation import Figures
     from streams.books import Book, Books
+    from streams.clock import Clock
     from streams.markets import Markets
     from streams.pace import Pace
     from streams.settings import Settings
@@ -72,6 +72,7 @@ class Flush:
         books: Books,
         *,
         pace: Pace,
+        clock: Clock,
         fatal: Callable[[BaseException], None],
     ) -> None:
         self._flush_s = settings.worker.flush_ms / 1000
@@ -79,6 +80,7 @@ class Flush:
         self._markets = markets
         self._books = books
         self._pace = pace
+        self._clock = clock
         self._fatal = fatal
         self._tasks: dict[int, asyncio.Task[None]] = {}
         markets.on_moved = self._markets_moved
@@ -112,7 +114,7 @@ class Flush:
             self._books[partition].move(markets)
 
     async def _run(self, book: Book) -> None:
-        sums = Sums(book.partition, self._rows)
+        sums = Sums(book.partition, self._rows, self._clock)
         alarms = Alarms(book.partition, self._rows)
         await alarms.restore()
         book.move(book.exposures.markets)
@@ -120,7 +122,7 @@ class Flush:
         while True:
             if self._rows.unacked > _UNACKED_MAX:
                 await self._rows.drain()
-            now_s = time.monotonic()
+            now_s = self._clock.monotonic_s()
             age_s = self._pace.age_s(self._books.accounts)
             look_every_s = max(_LOOK_EVERY_LEAST_S, age_s / _LOOKS)
             if now_s >= looked_s + look_every_s:
@@ -141,22 +143,22 @@ class Flush:
                 sums.turn(_DEFERRED_TURN_S)
                 await asyncio.sleep(0)
             if book.deferred:
-                await self._value_deferred(book, alarms, sums, (time.monotonic() - now_s) * _DEFERRED_SHARE)
+                await self._value_deferred(book, alarms, sums, (self._clock.monotonic_s() - now_s) * _DEFERRED_SHARE)
             elif sums.is_due(now_s):
                 continue
             elif book.touched.is_set():
-                await asyncio.sleep(max(0.0, flushed_s + self._flush_s - time.monotonic()))
+                await asyncio.sleep(max(0.0, flushed_s + self._flush_s - self._clock.monotonic_s()))
             else:
                 look_s = looked_s + look_every_s
                 until_s = min(look_s, sums.due_s) if sums.is_waiting else look_s
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, until_s - time.monotonic())):
+                    async with asyncio.timeout(max(0.0, until_s - self._clock.monotonic_s())):
                         await book.touched.wait()
 
     async def _value_urgent(self, book: Book, alarms: Alarms, sums: Sums) -> None:
         book.touched.clear()
         moved, book.moved = book.moved, set()
-        book.reprice({market: self._price(market) for market in moved}, time.monotonic())
+        book.reprice({market: self._price(market) for market in moved}, self._clock.monotonic_s())
         keys, book.urgent = book.urgent, set()
         for at, key in enumerate(keys):
             self._value(book, key, book.holding(key), alarms, sums, urgent=True)
@@ -166,20 +168,20 @@ class Flush:
 
     async def _value_deferred(self, book: Book, alarms: Alarms, sums: Sums, share_s: float) -> None:
         """Value what can wait, for one turn, and for its share beside what was urgent just now."""
-        began_s = ended_s = time.perf_counter()
+        began_s = ended_s = self._clock.monotonic_s()
         until_s = began_s + max(_DEFERRED_TURN_S, share_s)
         while book.deferred and ended_s < until_s:
-            valued, turn_s, worked_s = 0, ended_s, time.thread_time()
+            valued, turn_s, worked_s = 0, ended_s, self._clock.worked_s()
             while book.deferred and ended_s < turn_s + _DEFERRED_TURN_S:
                 key = book.deferred.popleft()
                 self._value(book, key, book.read_holding(key), alarms, sums, urgent=False)
                 valued += 1
-                ended_s = time.perf_counter()
-            self._pace.valued(valued, time.thread_time() - worked_s, ended_s, do_more_wait=self._books.are_waiting)
+                ended_s = self._clock.monotonic_s()
+            self._pace.valued(valued, self._clock.worked_s() - worked_s, ended_s, do_more_wait=self._books.are_waiting)
             if not book.deferred or self._rows.unsent >= _DEFERRED_BATCH:
                 self._rows.flush()
             await asyncio.sleep(0)
-            ended_s = time.perf_counter()
+            ended_s = self._clock.monotonic_s()
 
     def _price(self, market: Market) -> float:
         used = self._markets.used_mark(*market)

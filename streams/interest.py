@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
+    from streams.clock import Clock
     from streams.fetch.record import Record
     from streams.settings import Settings
 
@@ -41,7 +42,7 @@ class Interest(TopicReader):
 
     Args:
         settings: Name the topic and the broker.
-        clock_ms: Our own time, in Unix ms.
+        clock: Tells which watches have expired.
         on_watched: Called in the loop with the accounts' keys when they are watched and were not, at start included.
         on_unwatched: Called in the loop with the accounts' keys when nobody watches them any more.
     """
@@ -49,12 +50,11 @@ class Interest(TopicReader):
     def __init__(
         self,
         settings: Settings,
-        clock_ms: Callable[[], int],
+        clock: Clock,
         on_watched: Callable[[Collection[bytes]], None],
         on_unwatched: Callable[[Collection[bytes]], None],
     ) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, INTEREST))
-        self._clock_ms = clock_ms
+        super().__init__(settings.bootstrap, topic_name(settings, INTEREST), clock)
         self._on_watched = on_watched
         self._on_unwatched = on_unwatched
         self._watches = Watches()
@@ -67,7 +67,7 @@ class Interest(TopicReader):
 
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         # What was said before has expired.
-        since_ms = max(0, self._clock_ms() - INTEREST_TTL_MS)
+        since_ms = max(0, self._clock.now_ms() - INTEREST_TTL_MS)
         found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
         begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}
         for tp, offset in begin.items():
@@ -75,7 +75,7 @@ class Interest(TopicReader):
         return begin
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
-        now_ms = self._clock_ms()
+        now_ms = self._clock.now_ms()
         for tp, records in fetched.items():
             for record in records:
                 self._apply(tp, record, now_ms)

@@ -29,7 +29,6 @@ from models.leases import (
     encode_lease,
     lease_key,
 )
-from streams.clock import now_ms
 from streams.ledgers import LedgerReader
 from streams.partitions import partition_of
 from streams.reader import TopicMissing
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from models.leases import Limit
+    from streams.clock import Clock
     from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -83,15 +83,21 @@ class Leases:
 
     Args:
         settings: Name the topic and the broker.
+        clock: Tells when the log last failed.
         every_s: How long until what is held has been said again, in s.
         decide_within_s: How long a claim may take, in s.
     """
 
     def __init__(
-        self, settings: Settings, every_s: float = LEASE_EVERY_S, decide_within_s: float = DECIDE_WITHIN_S
+        self,
+        settings: Settings,
+        clock: Clock,
+        every_s: float = LEASE_EVERY_S,
+        decide_within_s: float = DECIDE_WITHIN_S,
     ) -> None:
         self.holder = uuid.uuid4().hex
         self._settings = settings
+        self._clock = clock
         self._partitions = settings.topics.partitions
         self._every_s = every_s
         self._decide_within_s = decide_within_s
@@ -294,7 +300,7 @@ class Leases:
     def _fail(self, error: BaseException) -> None:
         if self.is_up:
             _log.warning("leases are not decided by the log error=%r", error)
-        self._failed_ms = now_ms()
+        self._failed_ms = self._clock.now_ms()
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
@@ -321,7 +327,7 @@ class Leases:
             linger_ms=0,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
-        reader = LedgerReader(self._settings, self.holder, self._on_verdict, self._on_ended)
+        reader = LedgerReader(self._settings, self._clock, self.holder, self._on_verdict, self._on_ended)
         try:
             await producer.start()
             await reader.start()

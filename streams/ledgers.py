@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from models.errors import BadRecord
 from models.leases import LEASE_TTL_MAX_MS, Claim, Hold, Ledger, Release, Verdict, decode_lease
-from streams.clock import now_ms
 from streams.partitions import partition_of
 from streams.reader import TopicReader
 from streams.topics import LEASES, topic_name
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from models.leases import LeaseRecord
+    from streams.clock import Clock
     from streams.fetch.record import Record
     from streams.settings import Settings
 
@@ -35,6 +35,7 @@ class LedgerReader(TopicReader):
 
     Args:
         settings: Name the topic and the broker.
+        clock: Tells from when on leases are read that may still hold.
         holder: Whose records.
         on_verdict: Called in the loop with the key and the verdict of each claim.
         on_ended: Called in the loop with the key and the numbers of leases that a hold named and that had ended.
@@ -43,11 +44,12 @@ class LedgerReader(TopicReader):
     def __init__(
         self,
         settings: Settings,
+        clock: Clock,
         holder: str,
         on_verdict: Callable[[bytes, Claim, Verdict], None],
         on_ended: Callable[[bytes, Sequence[int]], None],
     ) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, LEASES))
+        super().__init__(settings.bootstrap, topic_name(settings, LEASES), clock)
         self._partitions = settings.topics.partitions
         self._holder = holder
         self._on_verdict = on_verdict
@@ -63,7 +65,7 @@ class LedgerReader(TopicReader):
         return self._ledgers[partition].units(key, _clock_ms() + self._ahead_ms[partition], but_of)
 
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        since_ms = max(1, now_ms() - LEASE_TTL_MAX_MS - _CLOCKS_DIFFER_MS)
+        since_ms = max(1, self._clock.now_ms() - LEASE_TTL_MAX_MS - _CLOCKS_DIFFER_MS)
         self._ledgers = [Ledger(since_ms) for _ in range(self._partitions)]
         found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
         begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}

@@ -10,7 +10,6 @@ from models.codec import decode_row
 from models.ids import mark_key, split_key
 from models.prices import decode_mark
 from models.symmio.valuation import choose_mark
-from streams.clock import now_ms
 from streams.feed import Feed
 from streams.supervision import supervised
 from streams.topics import MARKETS, MARKS, changelog_name
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from models.prices import Mark
     from models.symmio.valuation import UsedMark
+    from streams.clock import Clock
     from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -35,8 +35,9 @@ class Markets:
     ``on_moved`` is called with the markets whose mark, or whose staleness, is another than before.
     """
 
-    def __init__(self, settings: Settings, fatal: Callable[[BaseException], None]) -> None:
+    def __init__(self, settings: Settings, clock: Clock, fatal: Callable[[BaseException], None]) -> None:
         self._settings = settings
+        self._clock = clock
         self._fatal = fatal
         self.on_moved: Callable[[Iterable[MarketId]], None] | None = None
         self._marks: dict[bytes, Mark] = {}
@@ -44,9 +45,9 @@ class Markets:
         self._markets_of: dict[bytes, set[MarketId]] = {}
         self._used: dict[MarketId, UsedMark] = {}
         kafka = settings.bootstrap
-        self.marks = Feed(kafka, changelog_name(settings, MARKS))
+        self.marks = Feed(kafka, changelog_name(settings, MARKS), clock)
         self.marks.listen(self._marks_moved)
-        self.names = Feed(kafka, changelog_name(settings, MARKETS))
+        self.names = Feed(kafka, changelog_name(settings, MARKETS), clock)
         self.names.listen(self._names_changed)
         self._watching: list[asyncio.Task[None]] = []
 
@@ -75,7 +76,8 @@ class Markets:
 
     def oldest_mark_age_ms(self) -> int | None:
         """Age of the oldest mark in use, None where none is."""
-        ages = [now_ms() - self._marks[used.key.encode()].received_ms for used in self._used.values()]
+        now_ms = self._clock.now_ms()
+        ages = [now_ms - self._marks[used.key.encode()].received_ms for used in self._used.values()]
         return max(ages, default=None)
 
     async def _watch_ages(self) -> None:
@@ -114,7 +116,7 @@ class Markets:
         self._choose(changed)
 
     def _choose(self, markets: Iterable[MarketId]) -> None:
-        now = now_ms()
+        now = self._clock.now_ms()
         moved = []
         for market in markets:
             candidates = [(key.decode(), self._marks.get(key), age_ms) for key, age_ms in self._sources[market]]

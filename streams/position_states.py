@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from models.account_events import RolledBack, Transaction
     from models.symmio.engine_states import EngineState
     from models.symmio.state import Quote
+    from streams.clock import Clock
     from streams.settings import Settings
     from streams.tables import Rows
     from streams.transport.publisher import Charge
@@ -48,16 +49,14 @@ class PositionStates:
     Args:
         settings: Say of each deployment which states are made of its chain.
         rows: The tables.
-        clock_ms: Our own time, in Unix ms.
+        clock: Tells what is news, and which states have waited long enough.
         fatal: Ends the process without a commit.
     """
 
-    def __init__(
-        self, settings: Settings, rows: Rows, clock_ms: Callable[[], int], fatal: Callable[[BaseException], None]
-    ) -> None:
+    def __init__(self, settings: Settings, rows: Rows, clock: Clock, fatal: Callable[[BaseException], None]) -> None:
         self._modes = {name: deployment.position_states for name, deployment in settings.deployments.items()}
         self._rows = rows
-        self._clock_ms = clock_ms
+        self._clock = clock
         self._fatal = fatal
         self._owned: set[int] = set()
         self._waiting: list[tuple[int, int, bytes]] = []
@@ -75,7 +74,7 @@ class PositionStates:
         made = () if mode == _OFF else states_of(deployment, transaction, quotes)
         if not made:
             return None
-        now_ms = self._clock_ms()
+        now_ms = self._clock.now_ms()
         fresh = now_ms - transaction.time_s * 1000 <= YOUNG_MS
         return partial(with_chain_states, made=made, fresh=fresh, gaps=mode == _GAPS, now_ms=now_ms)
 
@@ -86,7 +85,7 @@ class PositionStates:
     def of_engine(self, key: bytes, state: EngineState, sent_ms: int) -> Step:
         """What an engine's record changes; ``sent_ms`` is the record's own time."""
         gaps = self._modes.get(split_key(key)[0]) == _GAPS
-        fresh = self._clock_ms() - sent_ms <= YOUNG_MS
+        fresh = self._clock.now_ms() - sent_ms <= YOUNG_MS
         return partial(with_engine_state, state=state, fresh=fresh, gaps=gaps)
 
     def change(self, partition: int, key: bytes, steps: Iterable[Step], charge: Charge) -> None:
@@ -134,7 +133,7 @@ class PositionStates:
     async def _release(self) -> None:
         while True:
             self._waited.clear()
-            now_ms = self._clock_ms()
+            now_ms = self._clock.now_ms()
             while self._waiting and self._waiting[0][0] <= now_ms:
                 _, partition, key = heappop(self._waiting)
                 self.change(partition, key, (partial(released, now_ms=now_ms),), Uncharged())

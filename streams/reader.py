@@ -10,7 +10,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from models.errors import TidemarkError
-from streams.clock import now_ms
 from streams.fetch.consumer import start_consumer
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
+    from streams.clock import Clock
     from streams.fetch.record import Record
 
 
@@ -44,12 +44,14 @@ class TopicReader:
     Args:
         bootstrap: Kafka's bootstrap servers.
         topic: The topic's full name.
+        clock: Tells when the broker last answered.
         wait_ms: How long the broker may wait for records before it answers that there are none; by default as short as
             suits a topic in some of whose partitions there always are.
     """
 
-    def __init__(self, bootstrap: str, topic: str, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+    def __init__(self, bootstrap: str, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
         self.topic = topic
+        self._clock = clock
         self._wait_ms = wait_ms
         self._bootstrap = bootstrap
         self._positions: dict[TopicPartition, int] = {}
@@ -93,7 +95,7 @@ class TopicReader:
         self._left = {tp: end[tp] for tp in end if end[tp] > begin[tp]}
         if not self._left:
             self._ready.set()
-        self.answered_ms = now_ms()
+        self.answered_ms = self._clock.now_ms()
         self._following = asyncio.create_task(self._follow(consumer), name=f"reader of {self.topic}")
         self._checking = asyncio.create_task(self._check_ends(consumer), name=f"ends of {self.topic}")
 
@@ -163,7 +165,7 @@ class TopicReader:
             with suppress(KafkaError, TimeoutError):
                 async with asyncio.timeout(_ANSWER_WITHIN_S):
                     self._ends = await consumer.end_offsets(list(consumer.assignment()))
-                self.answered_ms = now_ms()
+                self.answered_ms = self._clock.now_ms()
             await asyncio.sleep(_CHECK_EVERY_S)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:

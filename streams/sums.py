@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from streams.topics import SUBTOTALS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streams.clock import Clock
     from streams.tables import Rows
 
 _EVERY_S = 1.0
@@ -34,11 +34,13 @@ class Sums:
     Args:
         partition: The partition that is owned.
         rows: Its rows.
+        clock: Tells when a round is due, and what turns have taken.
     """
 
-    def __init__(self, partition: int, rows: Rows) -> None:
+    def __init__(self, partition: int, rows: Rows, clock: Clock) -> None:
         self._partition = partition
         self._rows = rows
+        self._clock = clock
         self._subtotals = Subtotals()
         self._noted: _Noted = {}
         self._counting: _Noted = {}
@@ -47,7 +49,7 @@ class Sums:
         self._is_first = True
         self._writing: Iterator[tuple[bytes, dict[str, Any]]] | None = None
         self._spent_s = 0.0
-        self.due_s = time.monotonic() + _EVERY_S
+        self.due_s = self._clock.monotonic_s() + _EVERY_S
 
     @property
     def is_waiting(self) -> bool:
@@ -76,9 +78,9 @@ class Sums:
 
     def turn(self, for_s: float) -> None:
         """Go on with the round for so long at the most; ``due_s`` is in the future when the sums are written."""
-        began_s = time.monotonic()
+        began_s = self._clock.monotonic_s()
         is_over = self._round(began_s, began_s + for_s)
-        self._spent_s += time.monotonic() - began_s
+        self._spent_s += self._clock.monotonic_s() - began_s
         self._rows.flush()
         if is_over:
             self.due_s = began_s + max(_EVERY_S, self._spent_s / _SHARE)
@@ -89,7 +91,7 @@ class Sums:
             if not self._counting:
                 self._counting, self._noted = self._noted, {}
             while self._counting:
-                if time.monotonic() >= until_s:
+                if self._clock.monotonic_s() >= until_s:
                     return False
                 key, (before, body) = self._counting.popitem()
                 self._subtotals.put(split_key(key)[0], None if before is None else decode_row(before).body, body)
@@ -99,7 +101,7 @@ class Sums:
         for key, body in self._writing:
             standing = self._rows.get(SUBTOTALS, self._partition, key)
             self._rows.write_if_changed(SUBTOTALS, self._partition, key, standing, encode_body(body))
-            if time.monotonic() >= until_s:
+            if self._clock.monotonic_s() >= until_s:
                 return False
         self._writing, self._standing, self._is_first = None, set(), False
         return True

@@ -8,7 +8,6 @@ import faust
 from yarl import URL
 
 from models.codec import ORDER_BYTES, decode_order, encode_row, join_row, order_of_term
-from streams.clock import now_ms
 from streams.deadletter import dead_letter, encode_dead_letter
 from streams.partitions import partition_of
 from streams.topics import DEAD_LETTERS, TABLES, changelog_name, topic_name
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from models.errors import TidemarkError
+    from streams.clock import Clock
     from streams.fetch.record import Record
     from streams.settings import Settings
     from streams.transport.publisher import Charge, Publisher
@@ -55,10 +55,13 @@ class Rows:
     ``on_restated`` is called with table, partition and key of a row that was written again under another term.
     """
 
-    def __init__(self, settings: Settings, stores: Mapping[str, RowStore], publisher: Publisher, terms: Terms) -> None:
+    def __init__(
+        self, settings: Settings, stores: Mapping[str, RowStore], publisher: Publisher, terms: Terms, clock: Clock
+    ) -> None:
         self._stores = stores
         self._publisher = publisher
         self._terms = terms
+        self._clock = clock
         self.partitions = settings.topics.partitions
         self.on_restated: Callable[[str, int, bytes], None] | None = None
         self._dead_letters = topic_name(settings, DEAD_LETTERS)
@@ -199,7 +202,7 @@ class Rows:
             part.tp.topic,
             record.value or b"",
             error,
-            at_ms=now_ms(),
+            at_ms=self._clock.now_ms(),
             key=key,
             position=(part.partition, record.offset),
         )

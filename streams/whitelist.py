@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from aiokafka import TopicPartition
 
+    from streams.clock import Clock
     from streams.fetch.record import Record
     from streams.settings import Settings
 
@@ -21,10 +22,11 @@ class WhitelistReader(TopicReader):
 
     Args:
         settings: Name the broker and the topic.
+        clock: As for ``TopicReader``.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, WHITELIST))
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        super().__init__(settings.bootstrap, topic_name(settings, WHITELIST), clock)
         self.accounts: set[bytes] = set()
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:

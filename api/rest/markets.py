@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from api.keys import CLOCK_MS, FEEDS, SETTINGS
+from api.keys import CLOCK, FEEDS, SETTINGS
 from api.problems import NO_SUCH_MARK, NOT_KNOWN, Problem
 from api.rest.bodies import json_answer, tagged_json_answer
 from api.rest.known import etag_of, expect_read
@@ -61,7 +61,7 @@ async def markets(request: web.Request) -> web.Response:
     expect_read(feed, MARKETS)
     known = [key.decode() for key in feed.rows if (name := split_key(key)[0]) in settings and wanted in {None, name}]
     keys, next_cursor = keys_of_page(query, MARKETS, known, _market_place)
-    now_ms, mark_rows = request.app[CLOCK_MS](), _marks(request)
+    now_ms, mark_rows = request.app[CLOCK].now_ms(), _marks(request)
     views = []
     for number, key in enumerate(keys, start=1):
         row = feed.rows.get(key.encode())

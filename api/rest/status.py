@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from api.deployments import deployment_progress
 from api.feeds import behind_ms
 from api.health import not_ready_reasons
-from api.keys import CLOCK_MS, CONNECTIONS, FEEDS, REPLICA, SETTINGS, SOURCES
+from api.keys import CLOCK, CONNECTIONS, FEEDS, REPLICA, SETTINGS, SOURCES
 from api.rest.bodies import json_answer
 from api.rest.query import Query
 from models.errors import BadRow
@@ -28,7 +28,7 @@ async def status(request: web.Request) -> web.Response:
     """Answer how things are now."""
     Query(request)
     app = request.app
-    settings, feeds, now_ms = app[SETTINGS], app[FEEDS], app[CLOCK_MS]()
+    settings, feeds, now_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms()
     reasons = not_ready_reasons(feeds, settings.api.max_lag_ms, now_ms, draining=app[CONNECTIONS].draining)
     ages_ms, states = app[SOURCES].ages_ms(), app[SOURCES].states()
     partitions = settings.topics.partitions

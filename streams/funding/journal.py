@@ -16,13 +16,13 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 from models.errors import TidemarkError
 from models.ids import split_key
-from streams.clock import now_ms
 from streams.funding.records import Record, decode_record, encode_record, record_key
 from streams.topics import FUNDING, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from streams.clock import Clock
     from streams.settings import Settings
 
 # Epochs are hours long; what is older than days concerns no window that can still be open.
@@ -35,7 +35,7 @@ class Fenced(TidemarkError):
     """Another executor of this deployment has started. This one must not send anything any more; nothing is to do."""
 
 
-async def read_journal(settings: Settings, deployment: str) -> AsyncIterator[Record]:
+async def read_journal(settings: Settings, deployment: str, clock: Clock) -> AsyncIterator[Record]:
     """A deployment's records of the last days, oldest first within a key.
 
     Raises:
@@ -53,7 +53,7 @@ async def read_journal(settings: Settings, deployment: str) -> AsyncIterator[Rec
         partitions = [TopicPartition(topic, number) for number in range(settings.topics.partitions)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
-        begins = await consumer.offsets_for_times(dict.fromkeys(partitions, max(0, now_ms() - _LOOK_BACK_MS)))
+        begins = await consumer.offsets_for_times(dict.fromkeys(partitions, max(0, clock.now_ms() - _LOOK_BACK_MS)))
         left = set()
         for tp in partitions:
             begin = begins[tp]

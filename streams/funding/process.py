@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from models.symmio.funding_plan import ChainQuote, Charge
+    from streams.clock import Clock
     from streams.funding.account import Progress
     from streams.funding.records import Epoch, Frozen, Record
     from streams.funding.signer import Signer
@@ -50,12 +51,13 @@ class WrongChain(TidemarkError):
     """The node is of another chain than the deployment. Check ``rpc`` and ``chain_id``."""
 
 
-async def run(settings: Settings, name: str, *, lease_ttl_ms: int = LEASE_TTL_MS) -> None:
+async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int = LEASE_TTL_MS) -> None:
     """Charge the funding of deployment ``name`` until cancelled.
 
     Args:
         settings: The configuration.
         name: The deployment.
+        clock: Tells which marks are stale, and how far back the journal is read.
         lease_ttl_ms: How long after an executor was killed another one takes its place, in ms.
 
     Raises:
@@ -76,15 +78,15 @@ async def run(settings: Settings, name: str, *, lease_ttl_ms: int = LEASE_TTL_MS
         muon = Muon(session, funding.muon.get_secret_value(), deployment)
         failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         tasks.create_task(_raise(failed))
-        tables = Tables(settings, name, lambda error: _fail(failed, error))
+        tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
         journal = Journal(settings, name)
         try:
             # Who waits for its turn has read the tables when it comes.
             await tables.start()
-            async with _alone(settings, name, lease_ttl_ms, failed):
+            async with _alone(settings, name, clock, lease_ttl_ms, failed):
                 # From here on nobody else writes, so what is read then is all there is.
                 await journal.start()
-                records = [record async for record in read_journal(settings, name)]
+                records = [record async for record in read_journal(settings, name, clock)]
                 await _work(
                     name,
                     deployment,
@@ -163,7 +165,7 @@ class Planned(NamedTuple):
     charges: dict[str, list[tuple[int, Charge | Standing]]]
 
 
-async def plan(settings: Settings, name: str) -> list[Planned]:
+async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
     """What would be charged in the windows that are open, or open next, as of now; nothing is sent or written.
 
     Raises:
@@ -173,7 +175,7 @@ async def plan(settings: Settings, name: str) -> list[Planned]:
     """
     deployment, funding, party_b = _configured(settings, name)
     failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
-    tables = Tables(settings, name, lambda error: _fail(failed, error))
+    tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
     planned = []
     async with _connected(deployment, name) as chain:
         try:
@@ -253,9 +255,11 @@ async def _route(chain: Chain, name: str, deployment: DeploymentSettings, signer
 
 
 @asynccontextmanager
-async def _alone(settings: Settings, name: str, ttl_ms: int, failed: asyncio.Future[NoReturn]) -> AsyncIterator[None]:
+async def _alone(
+    settings: Settings, name: str, clock: Clock, ttl_ms: int, failed: asyncio.Future[NoReturn]
+) -> AsyncIterator[None]:
     """Wait until no other executor of the deployment is there, and be the one."""
-    leases = Leases(settings, every_s=ttl_ms / 1_000 / _HOLDS_PER_TTL)
+    leases = Leases(settings, clock, every_s=ttl_ms / 1_000 / _HOLDS_PER_TTL)
     leases.start()
     try:
         lease = await _lease(leases, name, ttl_ms, failed)

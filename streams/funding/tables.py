@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from models.symmio.funding_plan import Window
     from models.symmio.holding import OpenPosition
     from models.symmio.markets import Market
+    from streams.clock import Clock
     from streams.settings import Settings
 
 # The last mark before an epoch began is its own, also where the executor comes some minutes later.
@@ -67,19 +68,20 @@ class Tables:
     Args:
         settings: Name the changelogs.
         name: The deployment.
+        clock: Tells which marks are stale.
         fatal: Called with the error of a feed that ended.
     """
 
-    def __init__(self, settings: Settings, name: str, fatal: Callable[[BaseException], None]) -> None:
+    def __init__(self, settings: Settings, name: str, clock: Clock, fatal: Callable[[BaseException], None]) -> None:
         self._name = name
         self._deployment = settings.deployments[name]
         self._funding = self._deployment.funding
         self.when = self._funding.when
         self._fatal = fatal
-        self._markets = Markets(settings, fatal)
-        self._accounts = Feed(settings.bootstrap, changelog_name(settings, ACCOUNTS))
-        self._instruments = Feed(settings.bootstrap, changelog_name(settings, INSTRUMENTS))
-        self._watermarks = Feed(settings.bootstrap, changelog_name(settings, WATERMARKS))
+        self._markets = Markets(settings, clock, fatal)
+        self._accounts = Feed(settings.bootstrap, changelog_name(settings, ACCOUNTS), clock)
+        self._instruments = Feed(settings.bootstrap, changelog_name(settings, INSTRUMENTS), clock)
+        self._watermarks = Feed(settings.bootstrap, changelog_name(settings, WATERMARKS), clock)
         self._partitions = settings.topics.partitions
         self._samples = Samples()
         self._markets.marks.listen(self._sample)

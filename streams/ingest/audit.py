@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from models.chain import Checkpoint
     from models.symmio.account import AccountRow
     from models.watermarks import DeploymentWatermark
+    from streams.clock import Clock
     from streams.node.blocks import Header
     from streams.node.endpoints import Node
     from streams.settings import DeploymentSettings, Settings
@@ -63,12 +64,15 @@ class Report:
         return not self.differences and not self.suspects and self.unsupported is None
 
 
-async def audit(settings: Settings, name: str, *, block: int | None = None, is_repairing: bool = False) -> Report:
+async def audit(
+    settings: Settings, name: str, clock: Clock, *, block: int | None = None, is_repairing: bool = False
+) -> Report:
     """Compare every account of the deployment ``name`` with the node's views, and name what differs.
 
     Args:
         settings: Name Kafka and the deployment's endpoints.
         name: The deployment.
+        clock: As for the feeds by which the tables are read.
         block: A block that is final in the tables; their newest final one where None.
         is_repairing: Write a checkpoint record for every account that differs or is suspect, unless it was touched
             after the block.
@@ -80,7 +84,7 @@ async def audit(settings: Settings, name: str, *, block: int | None = None, is_r
     """
     deployment = deployment_of(settings, name)
     # Watermarks first: rows read later hold at least every block up to them.
-    watermarks = await _watermarks(settings, name)
+    watermarks = await _watermarks(settings, name, clock)
     final = min((watermark.final for watermark in watermarks), default=-1)
     report = Report(block=final if block is None else block)
     if not 0 <= report.block <= final:
@@ -89,7 +93,7 @@ async def audit(settings: Settings, name: str, *, block: int | None = None, is_r
     report.unsupported = next(
         (f"since block {w.unsupported_since}: {w.reason}" for w in watermarks if w.unsupported_since is not None), None
     )
-    rows = await _accounts(settings, name)
+    rows = await _accounts(settings, name, clock)
     async with connected(name, deployment) as node:
         header = await node.header(report.block)
         if header is None:
@@ -144,8 +148,8 @@ async def _repair(
         await outlet.flush()
 
 
-async def _watermarks(settings: Settings, name: str) -> list[DeploymentWatermark]:
-    rows = await _rows(settings, WATERMARKS)
+async def _watermarks(settings: Settings, name: str, clock: Clock) -> list[DeploymentWatermark]:
+    rows = await _rows(settings, WATERMARKS, clock)
     return [
         decode_watermark(decode_row(value).body)
         for key, value in rows.items()
@@ -153,9 +157,9 @@ async def _watermarks(settings: Settings, name: str) -> list[DeploymentWatermark
     ]
 
 
-async def _accounts(settings: Settings, name: str) -> dict[str, AccountRow]:
+async def _accounts(settings: Settings, name: str, clock: Clock) -> dict[str, AccountRow]:
     accounts = {}
-    for key, value in (await _rows(settings, ACCOUNTS)).items():
+    for key, value in (await _rows(settings, ACCOUNTS, clock)).items():
         deployment, address = split_key(key)
         if deployment == name:
             row = decode_row(value)
@@ -163,8 +167,8 @@ async def _accounts(settings: Settings, name: str) -> dict[str, AccountRow]:
     return accounts
 
 
-async def _rows(settings: Settings, table: str) -> dict[bytes, bytes]:
-    feed = Feed(settings.bootstrap, changelog_name(settings, table))
+async def _rows(settings: Settings, table: str, clock: Clock) -> dict[bytes, bytes]:
+    feed = Feed(settings.bootstrap, changelog_name(settings, table), clock)
     await feed.start()
     try:
         await feed.wait_ready()

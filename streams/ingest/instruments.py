@@ -12,7 +12,6 @@ from prometheus_client import Counter
 from models.ids import mark_key
 from models.instruments import RulesFact, encode_fact
 from streams.backoff import Backoff
-from streams.clock import now_ms
 from streams.deadletter import dead_letter, encode_dead_letter
 from streams.ingest.answers import FAILURES, fetch
 from streams.ingest.binance import BadFrame
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from models.errors import TidemarkError
     from models.instruments import InstrumentFact
+    from streams.clock import Clock
     from streams.ingest.binance_facts import Facts
     from streams.ingest.outlet import Outlet
     from streams.settings import Settings
@@ -68,15 +68,24 @@ class InstrumentPolls:
         rest: Where its REST interface is.
         session: HTTP client.
         outlet: The way to Kafka.
+        clock: Tells when an answer was received.
     """
 
     def __init__(
-        self, settings: Settings, source: str, rest: str, session: aiohttp.ClientSession, outlet: Outlet
+        self,
+        settings: Settings,
+        source: str,
+        rest: str,
+        session: aiohttp.ClientSession,
+        outlet: Outlet,
+        *,
+        clock: Clock,
     ) -> None:
         self._source = source
         self._rest = rest
         self._session = session
         self._outlet = outlet
+        self._clock = clock
         self._facts_topic = topic_name(settings, INSTRUMENT_FACTS)
         self._letters_topic = topic_name(settings, DEAD_LETTERS)
         self._symbols: set[str] = set()
@@ -116,7 +125,7 @@ class InstrumentPolls:
         except FAILURES as error:
             return self._failed(endpoint, error)
         try:
-            facts = endpoint.read(body, self._source, now_ms())
+            facts = endpoint.read(body, self._source, self._clock.now_ms())
         except BadFrame as error:
             await self._refuse(body, error)
             return self._failed(endpoint, error)
@@ -142,5 +151,5 @@ class InstrumentPolls:
         _FACTS.labels(self._source).inc()
 
     async def _refuse(self, value: bytes, error: TidemarkError) -> None:
-        letter = dead_letter(self._source, value, error, at_ms=now_ms())
+        letter = dead_letter(self._source, value, error, at_ms=self._clock.now_ms())
         await self._outlet.put(self._letters_topic, self._source.encode(), encode_dead_letter(letter))

@@ -22,6 +22,7 @@ from streams.ingest.venue import VenueSocket
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
+    from streams.clock import Clock
     from streams.settings import Settings, SourceSettings
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ _LONGEST_POLL_WAIT_S = 60.0
 _BOOK_SILENCE = 12
 
 
-async def run(settings: Settings, name: str) -> None:
+async def run(settings: Settings, name: str, clock: Clock) -> None:
     """Write the source ``name``'s prices to Kafka until cancelled.
 
     Raises:
@@ -46,10 +47,10 @@ async def run(settings: Settings, name: str) -> None:
         msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
         raise BadSettings(msg)
     async with aiohttp.ClientSession() as session, Outlet(settings.bootstrap) as outlet:
-        sink = PriceSink(settings, name, outlet)
+        sink = PriceSink(settings, name, outlet, clock)
         silent_after_s = source.silent_after_ms / 1_000
         marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
-        instruments = InstrumentPolls(settings, name, source.rest, session, outlet)
+        instruments = InstrumentPolls(settings, name, source.rest, session, outlet, clock=clock)
         tasks = [marks.run(), _poll_while_silent(session, source, sink, marks), *instruments.polls()]
         if source.book_symbols:
             silent_after_s *= _BOOK_SILENCE

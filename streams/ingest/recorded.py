@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models.chain import Block
+    from streams.clock import Clock
     from streams.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -49,13 +50,14 @@ class _Line(msgspec.Struct):
 _line = msgspec.json.Decoder(_Line)
 
 
-async def run(settings: Settings, directory: Path, deployment: str, *, is_paced: bool = True) -> None:
+async def run(settings: Settings, directory: Path, deployment: str, clock: Clock, *, is_paced: bool = True) -> None:
     """Play ``directory`` once: its logs as ``deployment``, its frames as the source ``recorded``.
 
     Args:
         settings: Names Kafka.
         directory: Holds ``symmio/`` or ``prices/`` or both.
         deployment: Key of the blocks. Blocks its topic already covers are not written again.
+        clock: Tells when a frame was played.
         is_paced: Play frames as far apart as they were received, otherwise as fast as the broker takes them.
 
     Raises:
@@ -68,7 +70,7 @@ async def run(settings: Settings, directory: Path, deployment: str, *, is_paced:
         for path in logs:
             tail = await read_tail(settings, bootstrap, deployment)
             await _play_chain(path, Journal(settings, deployment, outlet, tail))
-        sink = PriceSink(settings, RECORDED_SOURCE, outlet, is_conflated=False)
+        sink = PriceSink(settings, RECORDED_SOURCE, outlet, clock, is_conflated=False)
         for path in prices:
             await _play_prices(path, sink, is_paced=is_paced)
         await outlet.flush()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from prometheus_client import Counter, Gauge
 
 from models.prices import BookTick, encode_tick
-from streams.clock import now_ms
 from streams.deadletter import dead_letter, encode_dead_letter
 from streams.ingest.binance import BadFrame, read_frame, read_premium_index, tick_key
 from streams.ingest.conflation import BookConflation
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from models.errors import TidemarkError
     from models.prices import PriceTick
+    from streams.clock import Clock
     from streams.ingest.binance import Frame
     from streams.ingest.outlet import Outlet
     from streams.settings import Settings
@@ -35,11 +35,15 @@ class PriceSink:
         settings: Name the topics.
         source: What the venue is called.
         outlet: The way to Kafka.
+        clock: Tells when a frame was received.
         is_conflated: Thin out book tickers; not so for a recording, which is to be played whole.
     """
 
-    def __init__(self, settings: Settings, source: str, outlet: Outlet, *, is_conflated: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, source: str, outlet: Outlet, clock: Clock, *, is_conflated: bool = True
+    ) -> None:
         self.source = source
+        self._clock = clock
         self._outlet = outlet
         self._ticks_topic = topic_name(settings, PRICE_TICKS)
         self._letters_topic = topic_name(settings, DEAD_LETTERS)
@@ -56,15 +60,15 @@ class PriceSink:
     async def flush_books(self) -> None:
         """Write the book tickers that were held back and whose time has come."""
         if self._books is not None:
-            await self._write(self._books.due(now_ms()))
+            await self._write(self._books.due(self._clock.now_ms()))
 
     async def refuse(self, value: bytes, error: TidemarkError, value_bytes: int | None = None) -> None:
         """Put what cannot be read on dead-letters; ``value_bytes`` is its full length where ``value`` is not all."""
-        letter = dead_letter(self.source, value, error, at_ms=now_ms(), value_bytes=value_bytes)
+        letter = dead_letter(self.source, value, error, at_ms=self._clock.now_ms(), value_bytes=value_bytes)
         await self._outlet.put(self._letters_topic, self.source.encode(), encode_dead_letter(letter))
 
     async def _take(self, body: bytes, read: Callable[[bytes, str, int], Frame]) -> int:
-        received_ms = now_ms()
+        received_ms = self._clock.now_ms()
         _FRAMES.labels(self.source).inc()
         try:
             frame = read(body, self.source, received_ms)

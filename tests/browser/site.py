@@ -13,6 +13,7 @@ from playwright.async_api import async_playwright, expect
 from api.app import create_app
 from tests.browser.scene import Scene, now_ms, scene_settings
 from tests.support.api import FakeInterest
+from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,7 +41,7 @@ class Site:
 
     async def start(self) -> None:
         self.interest = FakeInterest()
-        app = create_app(self._settings, self.scene.tables.feeds, self.interest, clock_ms=now_ms)
+        app = create_app(self._settings, self.scene.tables.feeds, self.interest, clock=WallClock(now_ms))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)

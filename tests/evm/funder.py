@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streams.clock import SystemClock
 from streams.funding.process import run
 from streams.settings import load_settings
 from tidemark.running import log_to_stderr, run_until_stopped
@@ -78,4 +79,4 @@ async def start_funder(settings: Settings, name: str, directory: Path) -> Funder
 
 if __name__ == "__main__":
     log_to_stderr()
-    run_until_stopped(run(load_settings(), sys.argv[1], lease_ttl_ms=LEASE_TTL_MS))
+    run_until_stopped(run(load_settings(), sys.argv[1], SystemClock(), lease_ttl_ms=LEASE_TTL_MS))

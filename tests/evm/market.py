@@ -19,7 +19,7 @@ from models.symmio.abi import CATALOGUE
 from models.symmio.account import AccountRow, advance, encode_account
 from models.symmio.markets import Market, encode_market
 from models.watermarks import DeploymentWatermark, encode_watermark
-from streams.clock import now_ms
+from streams.clock import SystemClock
 from streams.funding.journal import read_journal
 from streams.funding.records import Frozen, Missed, Outcome
 from streams.funding.records import Transaction as Sent
@@ -118,11 +118,12 @@ class Scene:
         rows: dict[tuple[str, bytes], Mapping[str, Any]] = {
             (ACCOUNTS, account_key(NAME, party_a)): encode_account(row) for party_a, row in self._rows.items()
         }
+        at_ms = SystemClock().now_ms()
         for symbol_id, symbol in SYMBOLS.items():
             key = mark_key("venue", symbol)
-            mark = Mark(MARKS_E18[symbol_id], None, VENUE_RATES_E18[symbol_id], None, now_ms(), now_ms(), symbol_id)
+            mark = Mark(MARKS_E18[symbol_id], None, VENUE_RATES_E18[symbol_id], None, at_ms, at_ms, symbol_id)
             rows[MARKS, key] = encode_mark(mark)
-            rows[INSTRUMENTS, key] = encode_instrument(Instrument(funding=FundingTerms(28_800, None, None, now_ms())))
+            rows[INSTRUMENTS, key] = encode_instrument(Instrument(funding=FundingTerms(28_800, None, None, at_ms)))
             market = Market(
                 symbol_id,
                 name=symbol,
@@ -148,7 +149,7 @@ class Scene:
 
     async def records(self) -> list[Record]:
         """What is on record; the newest of each key, and older ones."""
-        return [record async for record in read_journal(self.settings, NAME)]
+        return [record async for record in read_journal(self.settings, NAME, SystemClock())]
 
     async def outcomes(self) -> dict[str, Outcome]:
         """The newest outcome of each account."""

@@ -12,7 +12,7 @@ from models.instruments import FundingTermsFact, encode_fact
 from models.money import format_e18
 from models.prices import MarkTick
 from models.symmio.account import decode_account
-from streams.clock import now_ms
+from streams.clock import SystemClock
 from streams.feed import Feed
 from streams.ingest import chain as chain_ingest
 from streams.settings import FundingSettings
@@ -58,7 +58,7 @@ async def pipeline(one: Scene) -> AsyncIterator[Accounts]:
     ingest = asyncio.create_task(
         chain_ingest.run(_of_deployment(one.settings, rpc=(one.chain.url,)), NAME, from_state=joined)
     )
-    feed = Feed(one.settings.bootstrap, changelog_name(one.settings, ACCOUNTS))
+    feed = Feed(one.settings.bootstrap, changelog_name(one.settings, ACCOUNTS), SystemClock())
     try:
         await worker.ready()
         await feed.start()
@@ -81,7 +81,7 @@ def _of_deployment(settings: Settings, *, rpc: tuple[str, ...]) -> Settings:
 
 
 async def _say_prices(settings: Settings) -> None:
-    at_ms = now_ms()
+    at_ms = SystemClock().now_ms()
     await write_ticks(
         settings,
         [

@@ -11,6 +11,7 @@ import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
+from streams.clock import SystemClock
 from streams.funding.journal import Fenced, Journal, read_journal
 from streams.funding.process import plan, run
 from streams.funding.records import Epoch, Missed
@@ -37,7 +38,7 @@ def quote(number: int, side: int = LONG, *, opened: int = 100 * E18, most: int =
 @asynccontextmanager
 async def funder(one: Scene) -> AsyncIterator[asyncio.Task[None]]:
     """An executor, for as long as the block lasts."""
-    task = asyncio.create_task(run(one.settings, NAME, lease_ttl_ms=1_000))
+    task = asyncio.create_task(run(one.settings, NAME, SystemClock(), lease_ttl_ms=1_000))
     try:
         yield task
     finally:
@@ -177,7 +178,7 @@ async def test_before_the_epoch_where_that_is_set_and_as_the_plan_said(settings:
     async with scene(settings, party_b="key", when="before", charge_on="opened", batch=1) as one:
         await one.open([quote(0), quote(0, SHORT, most=10)])
         pays_s = await next_window_s(one.chain)
-        (planned,) = await plan(one.settings, NAME)
+        (planned,) = await plan(one.settings, NAME, SystemClock())
         # The chain's time goes on with the clock: whatever the machine, there is time to charge until the epoch begins.
         await one.chain.go_to(pays_s - WINDOW_S + 10)
 
@@ -209,7 +210,7 @@ async def test_a_journal_takes_nothing_more_once_another_one_has_begun(settings:
             await journals[0].write([missed[0]])
         with pytest.raises(Fenced):
             await writing[0]
-        found = [record async for record in read_journal(one, NAME)]
+        found = [record async for record in read_journal(one, NAME, SystemClock())]
         assert set(missed) == set(found)
     finally:
         for task in writing:

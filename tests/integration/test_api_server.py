@@ -10,7 +10,7 @@ import pytest
 from aiohttp import WSCloseCode, WSMsgType
 
 from api.server import PortTaken, run
-from streams.clock import now_ms
+from streams.clock import SystemClock
 from streams.interest import Interest
 from streams.settings import ApiSettings, BadSettings, DeploymentSettings, Settings
 from streams.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
@@ -41,7 +41,7 @@ class Served(NamedTuple):
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Served]:
     """The api as ``tidemark api`` runs it, and a client of its public port."""
-    server = asyncio.create_task(run(settings))
+    server = asyncio.create_task(run(settings, SystemClock()))
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{settings.api.port}") as client:
 
@@ -99,7 +99,7 @@ async def test_what_a_socket_watches_is_known_to_the_workers_until_the_server_en
     assert own.kafka is not None
     await create_topics(own.kafka, registry(own))
     unwatched: list[bytes] = []
-    interest = Interest(own, now_ms, lambda _: None, unwatched.extend)
+    interest = Interest(own, SystemClock(), lambda _: None, unwatched.extend)
     await interest.start()
     try:
         async with running(own) as (client, server):
@@ -163,12 +163,12 @@ async def test_a_port_that_is_taken_is_a_clear_error(settings: Callable[..., Set
         holder.bind(("127.0.0.1", own.api.port))
         holder.listen()
         with pytest.raises(PortTaken, match=f"127.0.0.1:{own.api.port}.*another api.port"):
-            await run(own)
+            await run(own, SystemClock())
 
 
 async def test_without_a_cluster_the_message_says_what_to_set() -> None:
     with pytest.raises(BadSettings, match="TIDEMARK_KAFKA"):
-        await run(api_settings("main"))
+        await run(api_settings("main"), SystemClock())
 
 
 async def _is(client: aiohttp.ClientSession, path: str, expected: int) -> bool:

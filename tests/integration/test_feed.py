@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from streams.clock import SystemClock
 from streams.feed import Feed
 from streams.reader import TopicMissing
 from streams.topics import VALUATIONS, changelog_name
@@ -29,7 +30,7 @@ async def test_a_missing_changelog_is_told_at_once_and_read_once_it_is_there(
 ) -> None:
     own = settings()
     assert own.kafka is not None
-    feed = Feed(own.kafka, changelog_name(own, VALUATIONS))
+    feed = Feed(own.kafka, changelog_name(own, VALUATIONS), SystemClock())
     began_s = time.monotonic()
     for _ in range(3):
         with pytest.raises(TopicMissing, match=feed.topic):
@@ -54,7 +55,7 @@ async def test_a_start_that_failed_leaves_nothing_open(settings: Callable[..., S
         warnings.simplefilter("always")
         for bootstrap, error in ((own.kafka, TopicMissing), ("127.0.0.1:1", KafkaConnectionError)):
             with pytest.raises(error):
-                await Feed(bootstrap, changelog_name(own, VALUATIONS)).start()
+                await Feed(bootstrap, changelog_name(own, VALUATIONS), SystemClock()).start()
         gc.collect()
 
     assert [] == [str(warning.message) for warning in warned]

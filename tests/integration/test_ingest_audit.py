@@ -14,6 +14,7 @@ from models.symmio.account import BlockUndo, encode_account
 from models.symmio.replay import Replay
 from models.symmio.undo import Undo
 from models.watermarks import DeploymentWatermark, encode_watermark
+from streams.clock import SystemClock
 from streams.ingest.audit import NothingToAudit, audit
 from streams.ingest.outlet import Outlet
 from streams.ingest.recorded import read_recorded_blocks
@@ -86,7 +87,7 @@ async def world(settings: Callable[..., Settings]) -> AsyncIterator[World]:
 async def test_rows_that_agree_with_the_contract_are_clean(world: World) -> None:
     await world.put_tables(world.rows)
 
-    report = await audit(world.settings, "d")
+    report = await audit(world.settings, "d", SystemClock())
 
     assert (BLOCK, len(world.rows), [], {}, True) == (
         report.block,
@@ -100,7 +101,7 @@ async def test_rows_that_agree_with_the_contract_are_clean(world: World) -> None
 async def test_every_value_that_differs_is_named_with_ours_and_the_nodes(world: World) -> None:
     await world.put_tables(world.corrupted())
 
-    report = await audit(world.settings, "d")
+    report = await audit(world.settings, "d", SystemClock())
 
     allocated = world.rows[world.account].state.balances.allocated
     quote = world.rows[world.account].state.open_quotes[0]
@@ -115,7 +116,7 @@ async def test_every_value_that_differs_is_named_with_ours_and_the_nodes(world: 
 async def test_repair_writes_the_contracts_state_as_a_checkpoint(world: World) -> None:
     await world.put_tables(world.corrupted())
 
-    report = await audit(world.settings, "d", is_repairing=True)
+    report = await audit(world.settings, "d", SystemClock(), is_repairing=True)
 
     (checkpoint,) = await world.checkpoints()
     assert [world.account] == report.repaired
@@ -130,7 +131,7 @@ async def test_an_account_touched_after_the_block_is_compared_as_it_was_and_not_
     rows[world.account] = _replace(row, block=BLOCK + 1, undo=(*row.undo, undo))
     await world.put_tables(rows)
 
-    report = await audit(world.settings, "d", is_repairing=True)
+    report = await audit(world.settings, "d", SystemClock(), is_repairing=True)
 
     assert 2 == len(report.differences)
     assert {world.account: f"touched in block {BLOCK + 1}; run again when that is final"} == report.unrepaired
@@ -140,7 +141,7 @@ async def test_an_account_touched_after_the_block_is_compared_as_it_was_and_not_
 async def test_an_account_whose_undo_is_gone_is_not_compared(world: World) -> None:
     await world.put_tables({**world.rows, world.account: _replace(world.rows[world.account], block=BLOCK + 1, undo=())})
 
-    report = await audit(world.settings, "d")
+    report = await audit(world.settings, "d", SystemClock())
 
     assert [world.account] == list(report.skipped)
     assert report.is_clean
@@ -150,7 +151,7 @@ async def test_a_suspect_account_is_not_clean_and_is_repaired(world: World) -> N
     suspect = _replace(world.rows[world.account], suspect=("block 5: odd", (1, 1)))
     await world.put_tables({**world.rows, world.account: suspect})
 
-    report = await audit(world.settings, "d", is_repairing=True)
+    report = await audit(world.settings, "d", SystemClock(), is_repairing=True)
 
     assert {world.account: "block 5: odd"} == report.suspects
     assert [world.account] == report.repaired
@@ -161,7 +162,7 @@ async def test_a_block_above_the_final_one_is_refused(world: World) -> None:
     await world.put_tables(world.rows)
 
     with pytest.raises(NothingToAudit, match="final up to 540"):
-        await audit(world.settings, "d", block=BLOCK + 1)
+        await audit(world.settings, "d", SystemClock(), block=BLOCK + 1)
 
 
 def test_the_command_without_a_deployment_says_so() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from models.instruments import decode_instrument
+from streams.clock import SystemClock
 from streams.deadletter import decode_dead_letter
 from streams.ingest import prices as price_ingest
 from streams.settings import SourceSettings
@@ -32,7 +33,9 @@ TICKERS = b'[{"symbol":"BTCUSDT","priceChangePercent":"-1.230","quoteVolume":"12
 @asynccontextmanager
 async def ingesting(settings: Settings, venue: FakeVenue) -> AsyncIterator[None]:
     source = SourceSettings(websocket=venue.url.replace("http", "ws") + "/market", rest=venue.url)
-    task = asyncio.create_task(price_ingest.run(settings.model_copy(update={"sources": {"v": source}}), "v"))
+    task = asyncio.create_task(
+        price_ingest.run(settings.model_copy(update={"sources": {"v": source}}), "v", SystemClock())
+    )
     try:
         yield
     finally:

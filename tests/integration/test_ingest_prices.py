@@ -9,6 +9,7 @@ import orjson
 import pytest_asyncio
 
 from models.prices import BookTick, MarkTick, decode_tick
+from streams.clock import SystemClock
 from streams.deadletter import MAX_VALUE_BYTES, decode_dead_letter
 from streams.ingest import prices as price_ingest
 from streams.ingest.venue import MAX_FRAME_BYTES
@@ -48,7 +49,7 @@ class World:
             book_symbols=self.book_symbols,
         )
         settings = self.settings.model_copy(update={"sources": {"v": source}})
-        task = asyncio.create_task(price_ingest.run(settings, "v"))
+        task = asyncio.create_task(price_ingest.run(settings, "v", SystemClock()))
         try:
             await eventually(lambda: task.done() or bool(self.venue.marks))
             yield

@@ -10,6 +10,7 @@ import pytest
 
 from models.chain import Block, Watermark
 from models.prices import BookTick, decode_tick
+from streams.clock import SystemClock
 from streams.ingest.recorded import BadRecording, read_recorded_blocks, run
 from streams.topics import PRICE_TICKS
 from tests.support.records import chain_records, create_all, read_topic
@@ -26,7 +27,7 @@ async def test_a_recording_is_played_whole(settings: Callable[..., Settings]) ->
     own = settings()
     await create_all(own)
 
-    await run(own, DATA, "d", is_paced=False)
+    await run(own, DATA, "d", SystemClock(), is_paced=False)
 
     records = await chain_records(own, "d")
     recording = orjson.loads(gzip.decompress((DATA / "symmio" / "logs.json.gz").read_bytes()))
@@ -47,17 +48,17 @@ async def test_playing_again_repeats_no_block(settings: Callable[..., Settings],
     own = settings()
     await create_all(own)
     shutil.copytree(DATA / "symmio", tmp_path / "symmio")
-    await run(own, tmp_path, "d")
+    await run(own, tmp_path, "d", SystemClock())
     before = await chain_records(own, "d")
 
-    await run(own, tmp_path, "d")
+    await run(own, tmp_path, "d", SystemClock())
 
     assert before == await chain_records(own, "d")
 
 
 async def test_an_empty_directory_is_an_error(settings: Callable[..., Settings], tmp_path: Path) -> None:
     with pytest.raises(BadRecording, match="found neither"):
-        await run(settings(), tmp_path, "d")
+        await run(settings(), tmp_path, "d", SystemClock())
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[", b'{"blocks":{"x":1},"logs":[]}'])

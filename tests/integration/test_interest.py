@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 import warnings
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -15,6 +14,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from api.interest import InterestSender, kafka_outlet
 from models.interest import INTEREST_TTL_MS
+from streams.clock import SystemClock
 from streams.interest import Interest
 from streams.reader import TopicMissing
 from streams.topics import BadTopic
@@ -32,14 +32,14 @@ BOTH, FIRST, SECOND = b"main:0xbb", b"main:0x11", b"main:0x22"
 OFTEN_S = 0.2
 
 
-class Clock:
+class Clock(SystemClock):
     """The wall clock, and what a test puts it forward by."""
 
     def __init__(self) -> None:
         self.forward_ms = 0
 
-    def __call__(self) -> int:
-        return time.time_ns() // 1_000_000 + self.forward_ms
+    def now_ms(self) -> int:
+        return super().now_ms() + self.forward_ms
 
 
 class Heard:
@@ -61,7 +61,7 @@ async def replica(
     settings: Settings, clock: Clock, *accounts: bytes, every_s: float = OFTEN_S
 ) -> AsyncIterator[InterestSender]:
     """A replica of the api that serves accounts to somebody."""
-    sender = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), clock, every_s)
+    sender = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), clock.now_ms, every_s)
     sender.start()
     for account in accounts:
         sender.watch(account)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models.leases import Limit
+from streams.clock import SystemClock
 from streams.leases import Lease, Leases, Undecided
 from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.eventually import eventually
@@ -42,7 +43,7 @@ class Lost:
 @asynccontextmanager
 async def replica(settings: Settings, every_s: float = OFTEN_S, decide_within_s: float = 5.0) -> AsyncIterator[Leases]:
     """A replica whose claims are decided by the log."""
-    leases = Leases(settings, every_s, decide_within_s)
+    leases = Leases(settings, SystemClock(), every_s, decide_within_s)
     leases.start()
     try:
         await eventually(lambda: leases.is_up)
@@ -229,7 +230,7 @@ async def test_without_a_broker_connections_are_let_in_up_to_the_limit_of_a_repl
 
 async def test_before_the_broker_was_ever_there_the_same_holds(tmp_path: Path) -> None:
     own, lost = settings_of_a_test("127.0.0.1:1", tmp_path), Lost()
-    leases = Leases(own)
+    leases = Leases(own, SystemClock())
     leases.start()
     got = await held(leases, SHORT, "desk-1", 5, lost)
     assert [True] * SHORT.capacity == [lease.is_local for lease in got]

@@ -12,6 +12,7 @@ from api.app import create_admin_app, create_app
 from streams.records import NotWritten
 from streams.settings import ApiSettings, DeploymentSettings, Settings
 from streams.topics import WHITELIST
+from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -94,7 +95,7 @@ async def serving(
         records=taking,
         whitelisted=taking.whitelisted,
         upnl_interval_s=upnl_interval_s,
-        clock_ms=clock_ms,
+        clock=WallClock(clock_ms),
     )
     async with TestClient(TestServer(app)) as client:
         yield client

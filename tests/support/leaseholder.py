@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.leases import Limit
+from streams.clock import SystemClock
 from streams.leases import Leases
 from streams.settings import load_settings
 from tests.support.eventually import eventually
@@ -80,7 +81,7 @@ async def leaseholder(settings: Settings, limit: Limit, every_s: float) -> Async
 
 
 async def _run(limit: Limit, every_s: float) -> None:
-    leases = Leases(load_settings(), every_s)
+    leases = Leases(load_settings(), SystemClock(), every_s)
     leases.start()
     await eventually(lambda: leases.is_up)
     loop = asyncio.get_running_loop()

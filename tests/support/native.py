@@ -26,6 +26,7 @@ from api.sources import Sources
 from api.standing import Standings
 from api.tokens import authenticator_of
 from api.totals import Totals
+from streams.clock import SystemClock
 from streams.leases import Leases
 from tests.support.api import FakeInterest
 from tests.support.contract import validate_server_message
@@ -126,7 +127,7 @@ class NativeServer:
         standings = Standings(feeds, settings.topics.partitions, clock_ms)
         self._endpoint = NativeEndpoint(
             settings,
-            leases=Leases(settings),
+            leases=Leases(settings, SystemClock()),
             connections=self._lines,
             hub=self.hub,
             directory=Directory(

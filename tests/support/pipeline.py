@@ -22,6 +22,7 @@ from models.chain import encode_chain_record
 from models.codec import decode_row
 from models.ids import mark_key
 from models.prices import encode_tick
+from streams.clock import SystemClock
 from streams.feed import Feed
 from streams.topics import CHAIN_BLOCKS, PRICE_TICKS, account_events_name, changelog_name, topic_name
 from tests.support.eventually import eventually
@@ -223,7 +224,7 @@ async def end_offset(settings: Settings, topic: str) -> int:
 
 async def feed_rows(settings: Settings, table: str) -> dict[bytes, Row]:
     """A table's rows as a replica of the api sees them."""
-    feed = Feed(settings.bootstrap, changelog_name(settings, table))
+    feed = Feed(settings.bootstrap, changelog_name(settings, table), SystemClock())
     await feed.start()
     try:
         await feed.wait_ready()

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+# A timer that is due within the clock's resolution runs at once: what waits for a moment that differs from now by a
+# rounding error would wait for ever on a clock that stands still.
+_LEAST_STEP_S = 1e-6
+
+
 class _JumpingSelector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
@@ -20,7 +25,7 @@ class _JumpingSelector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready and timeout is not None:
-            self.now_s += timeout
+            self.now_s += max(timeout, _LEAST_STEP_S)
         return ready
 
 

@@ -12,6 +12,7 @@ from aiohttp import WSCloseCode, WSMsgType
 
 from api.app import create_app
 from api.dialects.symmio.funding_rate_ws import INTERVAL_S, parse_symbols
+from streams.clock import SystemClock
 from tests.support.api import TICK_S, FakeInterest, FakeRecords, metric, serving, serving_admin
 from tests.support.feed import FakeTables
 from tests.support.legacy import frame, is_silent_for, stop_reading
@@ -222,7 +223,9 @@ async def test_a_client_that_does_not_read_gets_no_backlog_and_others_do_not_wai
 
 
 async def test_when_the_server_goes_away_sockets_close_with_1012_and_nothing_is_said_before() -> None:
-    app = create_app(solver_settings(main={}), markets().feeds, FakeInterest(), records=FakeRecords())
+    app = create_app(
+        solver_settings(main={}), markets().feeds, FakeInterest(), clock=SystemClock(), records=FakeRecords()
+    )
     runner = aiohttp.web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()

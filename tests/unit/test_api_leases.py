@@ -6,6 +6,7 @@ import asyncio
 
 from api.leases import USER_CONNECTIONS, UserPlace
 from models.leases import Limit
+from streams.clock import SystemClock
 from streams.leases import Leases
 from streams.settings import Settings
 from tests.support.eventually import eventually
@@ -25,7 +26,7 @@ class Connection:
 
 
 async def test_a_user_has_so_many_places_and_those_that_are_left_are_free_again() -> None:
-    leases = Leases(Settings(kafka="127.0.0.1:1"))
+    leases = Leases(Settings(kafka="127.0.0.1:1"), SystemClock())
     first, second, third, other = (Connection(leases) for _ in range(4))
     for connection in (first, second, third):
         connection.place.take("desk-1")
@@ -44,7 +45,7 @@ async def test_a_user_has_so_many_places_and_those_that_are_left_are_free_again(
 
 
 async def test_a_place_that_is_left_before_it_was_taken_is_not_taken() -> None:
-    leases = Leases(Settings(kafka="127.0.0.1:1"))
+    leases = Leases(Settings(kafka="127.0.0.1:1"), SystemClock())
     for _ in range(5):
         connection = Connection(leases)
         connection.place.take("desk-1")
@@ -59,7 +60,7 @@ async def test_a_place_that_is_left_before_it_was_taken_is_not_taken() -> None:
 
 
 async def test_who_has_no_name_is_not_counted() -> None:
-    leases = Leases(Settings(kafka="127.0.0.1:1"))
+    leases = Leases(Settings(kafka="127.0.0.1:1"), SystemClock())
     connections = [Connection(leases) for _ in range(5)]
     for connection in connections:
         connection.place.take("")

@@ -15,6 +15,7 @@ from api.app import create_app
 from api.dialects.symmio.position_state_ws import parse_addresses
 from models.symmio.notification_views import checksummed
 from models.symmio.position_states import STATES_MAX
+from streams.clock import SystemClock
 from tests.support.api import (
     ADDRESS,
     OTHER_ADDRESS,
@@ -428,7 +429,7 @@ async def test_a_thousand_addresses_are_heard() -> None:
 
 async def test_when_the_server_goes_away_sockets_close_with_1012_and_nothing_is_said_before() -> None:
     tables, _ = made()
-    app = create_app(api_settings("main"), tables.feeds, FakeInterest(), records=FakeRecords())
+    app = create_app(api_settings("main"), tables.feeds, FakeInterest(), clock=SystemClock(), records=FakeRecords())
     runner = aiohttp.web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)

@@ -12,6 +12,7 @@ from aiohttp import WSCloseCode, WSMsgType, WSServerHandshakeError
 from api.app import create_app
 from api.dialects.symmio.upnl_ws import INTERVAL_S, next_due_s
 from api.keys import ANSWERS, CONNECTIONS
+from streams.clock import SystemClock
 from tests.support.api import (
     ADDRESS,
     OTHER_ADDRESS,
@@ -436,7 +437,7 @@ async def test_metrics_tell_connections_frames_and_the_time_to_the_first_frame()
 
 
 async def test_clients_are_told_when_the_server_goes_away() -> None:
-    app = create_app(api_settings("main"), tables(account=valuation_body()).feeds, FakeInterest())
+    app = create_app(api_settings("main"), tables(account=valuation_body()).feeds, FakeInterest(), clock=SystemClock())
     runner = aiohttp.web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)

@@ -13,6 +13,7 @@ from eth_hash.auto import keccak
 
 from api.app import create_app
 from api.dialects.symmio.keys import WHITELIST
+from streams.clock import SystemClock
 from streams.settings import BadSettings
 from tests.support.api import ADDRESS, OTHER_ADDRESS, TICK_S, FakeInterest, FakeRecords, serving
 from tests.support.chain import Chain
@@ -172,13 +173,13 @@ async def test_a_line_of_the_file_that_is_no_address_is_an_error_that_names_it(t
     file.write_text(f"{ADDRESS}\n{text}\n")
     wrong = settings(whitelist={"mode": "list", "file": str(file)})
     with pytest.raises(BadSettings, match=r"deployments\.main\.whitelist\.file: .* line 2 of "):
-        create_app(wrong, FakeTables("main").feeds, FakeInterest(), records=FakeRecords())
+        create_app(wrong, FakeTables("main").feeds, FakeInterest(), clock=SystemClock(), records=FakeRecords())
 
 
 async def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     wrong = settings(whitelist={"mode": "list", "file": str(tmp_path / "none")})
     with pytest.raises(BadSettings, match="expected a file of addresses"):
-        create_app(wrong, FakeTables("main").feeds, FakeInterest(), records=FakeRecords())
+        create_app(wrong, FakeTables("main").feeds, FakeInterest(), clock=SystemClock(), records=FakeRecords())
 
 
 async def test_an_operator_puts_accounts_on_and_takes_them_off_for_every_socket_and_endpoint() -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.tokens import NotAuthenticated, authenticator_of
 from models.errors import TidemarkError
-from streams.clock import now_ms
+from streams.clock import SystemClock
 from streams.settings import load_settings
 from tidemark.cli import cli
 from tidemark.commands.token import CannotIssue
@@ -62,12 +62,12 @@ def test_a_token_that_is_issued_is_accepted_by_the_api(keys: Path, kid: str) -> 
     private = ("--private-key", str(keys / "private.pem")) if kid == "ed" else ()
     text = issue("--account", "Other:*", "--key", kid, *private)
 
-    authenticator = authenticator_of(load_settings().auth, lambda: now_ms() / 1_000)
+    authenticator = authenticator_of(load_settings().auth, lambda: SystemClock().now_ms() / 1_000)
     assert authenticator is not None
     principal = authenticator.authenticate(text)
     assert ("desk-1", frozenset({ACCOUNT.lower(), "other:*"})) == (principal.subject, principal.scopes)
     assert principal.expires_s is not None
-    assert 86_390 < principal.expires_s - now_ms() / 1_000 <= 86_400
+    assert 86_390 < principal.expires_s - SystemClock().now_ms() / 1_000 <= 86_400
     assert kid == jwt.get_unverified_header(text)["kid"]
 
 

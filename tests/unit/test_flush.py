@@ -14,6 +14,7 @@ from models.money import E18
 from models.symmio.account import encode_account
 from models.symmio.valuation import UsedMark
 from streams.books import Books
+from streams.clock import SystemClock
 from streams.flush import Flush
 from streams.partitions import partition_of
 from streams.settings import Settings, WorkerSettings
@@ -149,13 +150,14 @@ class World:
         }
         self.markets = FakeMarkets()
         self.fatal: list[BaseException] = []
-        self.books = Books(settings, self.rows, terms)  # type: ignore[arg-type]
+        self.books = Books(settings, self.rows, terms, SystemClock())  # type: ignore[arg-type]
         self.flush = Flush(
             settings,
             self.rows,  # type: ignore[arg-type]
             self.markets,  # type: ignore[arg-type]
             self.books,
             pace=FixedPace(age_s),  # type: ignore[arg-type]
+            clock=SystemClock(),
             fatal=self.fatal.append,
         )
 

@@ -12,6 +12,7 @@ from models.errors import BadRecord
 from models.interest import INTEREST_EVERY_S, INTEREST_TTL_MS, Watch, Watches, decode_watch, encode_watch
 from streams.interest import Interest
 from streams.settings import Settings
+from tests.support.clocks import WallClock
 from tests.support.fetched import Fetched
 
 KEY, OTHER = b"main:0xaa", b"main:0xbb"
@@ -144,7 +145,7 @@ class Reader:
         self.told: list[tuple[str, set[bytes]]] = []
         self.interest = Interest(
             Settings(kafka="127.0.0.1:1"),
-            lambda: self.now_ms,
+            WallClock(lambda: self.now_ms),
             lambda keys: self.told.append(("watched", set(keys))),
             lambda keys: self.told.append(("unwatched", set(keys))),
         )

@@ -15,6 +15,7 @@ from models.symmio.position_states import GAP_S, pushed_since, shown
 from streams.position_states import PositionStates
 from streams.settings import DeploymentSettings, Settings
 from streams.topics import POSITION_STATES
+from tests.support.clocks import WallClock
 from tests.support.eventually import eventually
 from tests.support.positions import KEY, engine_state
 from tests.support.symmio import ALICE, E18, allocate, block, fee_out, send_quote
@@ -75,7 +76,7 @@ class World:
         self.rows = rows or FakeRows()
         self.clock = Clock()
         self.fatal: list[BaseException] = []
-        self.positions = PositionStates(settings, self.rows, self.clock, self.fatal.append)  # type: ignore[arg-type]
+        self.positions = PositionStates(settings, self.rows, WallClock(self.clock), self.fatal.append)  # type: ignore[arg-type]
 
     def sent(self) -> None:
         logs = tuple(block(100, [allocate(5_000 * E18), fee_out(0), send_quote(131_388)]).logs)

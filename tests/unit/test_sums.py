@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from models.codec import decode_row, encode_body, encode_row, join_row
+from streams.clock import SystemClock
 from streams.sums import Sums
 from streams.topics import SUBTOTALS
 
@@ -64,7 +65,7 @@ def valuation(notional: int) -> dict[str, Any]:
 
 def made(standing: dict[bytes, bytes] | None = None) -> tuple[Sums, FakeRows, Accounts]:
     rows = FakeRows(standing or {})
-    sums = Sums(3, rows)  # type: ignore[arg-type]
+    sums = Sums(3, rows, SystemClock())  # type: ignore[arg-type]
     return sums, rows, Accounts(sums)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 import pytest
 
 from api.app import create_app
+from streams.clock import SystemClock
 from streams.settings import BadSettings
 from tests.support.api import ADDRESS, FakeInterest, serving
 from tests.support.feed import FakeTables, e18
@@ -138,4 +139,6 @@ async def test_a_deployment_cannot_have_the_name_of_an_endpoint(name: str) -> No
     settings = solver_settings(main={}).deployments["main"]
     served: dict[str, Any] = {"deployments": {name: settings}}
     with pytest.raises(BadSettings, match=name):
-        create_app(solver_settings(main={}).model_copy(update=served), FakeTables().feeds, FakeInterest())
+        create_app(
+            solver_settings(main={}).model_copy(update=served), FakeTables().feeds, FakeInterest(), clock=SystemClock()
+        )

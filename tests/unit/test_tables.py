@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from models.codec import decode_order, encode_row
+from streams.clock import SystemClock
 from streams.settings import Settings
 from streams.tables import Rows
 from streams.topics import ACCOUNTS, MARKS, TABLES, changelog_name
@@ -64,7 +65,7 @@ class World:
         self.publisher = FakePublisher()
         self.terms = Terms()
         self.terms.hold({3: 5})
-        self.rows = Rows(SETTINGS, self.stores, self.publisher, self.terms)  # type: ignore[arg-type]
+        self.rows = Rows(SETTINGS, self.stores, self.publisher, self.terms, SystemClock())  # type: ignore[arg-type]
         self.restated: list[tuple[str, int, bytes]] = []
         self.rows.on_restated = lambda *row: self.restated.append(row)
 

@@ -11,10 +11,11 @@ from streams.settings import load_settings
 def api() -> None:
     """Serve the tables: websockets (/upnl-ws), REST, health and metrics. Any number of replicas, each serves all."""
     from api.server import run
+    from streams.clock import SystemClock
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped
 
     log_to_stderr()
     settings = load_settings()
     with naming_the_broker(require_broker(settings.bootstrap)):
-        run_until_stopped(run(settings))
+        run_until_stopped(run(settings, SystemClock()))

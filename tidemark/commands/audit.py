@@ -50,9 +50,10 @@ def audit(deployment: str | None, repair: bool, block: int | None) -> None:
 
 
 async def _audit(settings: Settings, names: list[str], block: int | None, *, repair: bool) -> list[Report]:
+    from streams.clock import SystemClock
     from streams.ingest.audit import audit as audit_one
 
-    return [await audit_one(settings, name, block=block, is_repairing=repair) for name in names]
+    return [await audit_one(settings, name, SystemClock(), block=block, is_repairing=repair) for name in names]
 
 
 def _print(name: str, report: Report) -> None:

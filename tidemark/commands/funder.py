@@ -24,6 +24,7 @@ def funder(deployment: str | None, dry_run: bool) -> None:
     works and the others wait. It may be killed at any moment: what it sent is on record before, and the next one goes
     on from there.
     """
+    from streams.clock import SystemClock
     from streams.funding.process import plan, run
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
@@ -32,7 +33,7 @@ def funder(deployment: str | None, dry_run: bool) -> None:
     name = deployment or _only_one(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
         if dry_run:
-            planned = asyncio.run(plan(settings, name))
+            planned = asyncio.run(plan(settings, name, SystemClock()))
             for one in planned:
                 _print(one)
             if not planned:
@@ -40,7 +41,7 @@ def funder(deployment: str | None, dry_run: bool) -> None:
             return
         log_to_stderr()
         serve_metrics(settings.ingest)
-        run_until_stopped(run(settings, name))
+        run_until_stopped(run(settings, name, SystemClock()))
 
 
 def _only_one(settings: Settings) -> str:

@@ -18,6 +18,7 @@ def ingest() -> None:
 @click.argument("name")
 def prices(name: str) -> None:
     """Follow the price source NAME of the configuration, one process a source."""
+    from streams.clock import SystemClock
     from streams.ingest.prices import run
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
@@ -26,7 +27,7 @@ def prices(name: str) -> None:
     settings = load_settings()
     with naming_the_broker(require_broker(settings.bootstrap)):
         serve_metrics(settings.ingest)
-        run_until_stopped(run(settings, name))
+        run_until_stopped(run(settings, name, SystemClock()))
 
 
 @ingest.command
@@ -62,6 +63,7 @@ def recorded(directory: Path, deployment: str) -> None:
     Prices are written as the source "recorded" and its books as "recorded-book": name these in the deployment's
     default_sources or markets. `tidemark up --recorded` does so by itself.
     """
+    from streams.clock import SystemClock
     from streams.ingest.recorded import run
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
@@ -70,4 +72,4 @@ def recorded(directory: Path, deployment: str) -> None:
     settings = load_settings()
     with naming_the_broker(require_broker(settings.bootstrap)):
         serve_metrics(settings.ingest)
-        run_until_stopped(run(settings, directory, deployment))
+        run_until_stopped(run(settings, directory, deployment, SystemClock()))

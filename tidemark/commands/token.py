@@ -66,12 +66,12 @@ def issue(subject: str, accounts: tuple[str, ...], expires_s: int, kid: str | No
     import jwt
 
     from api.tokens import Authenticator, parse_scope, read_key
-    from streams.clock import now_ms
+    from streams.clock import SystemClock
 
     auth = load_settings().auth
     kid = _kid(auth, kid)
     key = read_key(kid, auth.keys[kid])
-    now_s = now_ms() // 1_000
+    now_s = SystemClock().now_ms() // 1_000
     scopes = sorted(set(map(parse_scope, accounts)))
     claims = {"sub": subject, "accounts": scopes, "iat": now_s, "exp": now_s + expires_s}
     if auth.audience is not None:
@@ -92,7 +92,7 @@ def show(text: str | None) -> None:
     import jwt
 
     from api.tokens import Authenticator, NotAuthenticated, read_key
-    from streams.clock import now_ms
+    from streams.clock import SystemClock
 
     encoded = (text or click.get_text_stream("stdin").read()).strip()
     auth = load_settings().auth
@@ -104,7 +104,7 @@ def show(text: str | None) -> None:
     click.echo(json.dumps({"header": decoded["header"], "claims": decoded["payload"]}, indent=2))
     keys = {kid: read_key(kid, key) for kid, key in auth.keys.items()}
     try:
-        Authenticator(keys, auth.audience, lambda: now_ms() / 1_000).authenticate(encoded)
+        Authenticator(keys, auth.audience, lambda: SystemClock().now_ms() / 1_000).authenticate(encoded)
     except NotAuthenticated as error:
         click.echo(f"refused: {error}")
     else:

@@ -35,10 +35,10 @@ def watch(*, keys: tuple[str, ...], channel: str, url: str, interval_ms: int, as
     """  # noqa: D301 - click wants its \b as it is
     from rich.console import Console
 
-    from streams.clock import now_ms
+    from streams.clock import SystemClock
     from tidemark.running import run_until_stopped
     from tidemark.watch import JsonLines, PlainLines
     from tidemark.watch import watch as follow
 
-    output = JsonLines(click.echo) if as_json else PlainLines(Console(highlight=False), now_ms)
+    output = JsonLines(click.echo) if as_json else PlainLines(Console(highlight=False), SystemClock().now_ms)
     run_until_stopped(follow(url, channel, keys, interval_ms=interval_ms, token=token, output=output))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from api.dialects.symmio.markets import listed
 from api.dialects.symmio.replies import reply
 from api.funding_board import funding_views
-from api.keys import CLOCK_MS, SETTINGS
+from api.keys import CLOCK, SETTINGS
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -18,4 +18,4 @@ async def get_funding_info(request: web.Request, deployment: str) -> web.Respons
     asked = request.query.getall("symbols", None)
     funding = request.app[SETTINGS].deployments[deployment].funding
     markets = listed(request, deployment)
-    return reply(funding_views(markets, funding, now_ms=request.app[CLOCK_MS](), asked=asked))
+    return reply(funding_views(markets, funding, now_ms=request.app[CLOCK].now_ms(), asked=asked))

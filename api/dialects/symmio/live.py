@@ -16,7 +16,7 @@ from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
 from api.funding_board import FundingBoard
-from api.keys import ANSWERS, CLOCK_MS, CONNECTIONS, FEEDS, HUB, METRICS, SETTINGS
+from api.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, SETTINGS
 from api.listing import Listings
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ class Live:
     ) -> None:
         settings, feeds, metrics = app[SETTINGS], app[FEEDS], app[METRICS]
         connections, hub = app[CONNECTIONS], app[HUB]
-        listings = app[LISTINGS] = Listings(settings, feeds, app[CLOCK_MS])
+        listings = app[LISTINGS] = Listings(settings, feeds, app[CLOCK].now_ms)
         app[HOLDINGS] = Holdings(settings.deployments, feeds, metrics.registry)
         whitelist = app[WHITELIST] = Whitelist(settings.deployments, feeds, whitelisted)
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
-        self.board = app[FUNDING] = FundingBoard(settings, listings, app[CLOCK_MS])
+        self.board = app[FUNDING] = FundingBoard(settings, listings, app[CLOCK].now_ms)
         owners = Owners(settings.deployments)
         app.cleanup_ctx.append(owners.opened)
         self.whitelisting = Whitelisting(addresses, owners)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from api.deployments import deployment_progress
 from api.dialects.symmio.keys import LISTINGS
 from api.dialects.symmio.replies import Refusal
-from api.keys import FEEDS, SETTINGS, STANDINGS
+from api.keys import CLOCK, FEEDS, SETTINGS, STANDINGS
 from api.standing import NotKnown
 
 if TYPE_CHECKING:
@@ -78,8 +77,8 @@ async def expect_nobody(request: web.Request, deployment: str) -> None:
     Raises:
         Refusal: The deployment is not folded to a recent head.
     """
-    deadline_s = time.monotonic() + _FOLDED_WITHIN_S
+    deadline_s = request.app[CLOCK].monotonic_s() + _FOLDED_WITHIN_S
     while isinstance(answer := request.app[STANDINGS].missing(deployment), NotKnown):
-        if time.monotonic() > deadline_s:
+        if request.app[CLOCK].monotonic_s() > deadline_s:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, answer.reason)
         await asyncio.sleep(_LOOK_EVERY_S)

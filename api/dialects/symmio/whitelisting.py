@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import orjson
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.keys import HOLDINGS, WHITELIST
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
-from api.keys import RECORDS, SETTINGS, STANDINGS
+from api.keys import CLOCK, RECORDS, SETTINGS, STANDINGS
 from api.limits import TokenBuckets
 from models.ids import account_key
 from streams.records import NotWritten
@@ -76,7 +75,7 @@ class Whitelisting:
         whitelist = request.app[WHITELIST]
         if whitelist.allows(deployment, address):
             return reply(_ADDED)
-        if self._adding.take(self._addresses.limit_key_of(request), time.monotonic()):
+        if self._adding.take(self._addresses.limit_key_of(request), request.app[CLOCK].monotonic_s()):
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "expected fewer sub-accounts at a time")
         called = None
         if not whitelist.is_sub_account(deployment, address):
