@@ -82,5 +82,5 @@ $(JARS): tidemark/broker/pom.xml | $(RUNTIME)
 	@touch $@
 
 $(WEBJARS): api/assets/pom.xml | $(RUNTIME)
-	$(BIN)/python -m tidemark.webjars
+	$(BIN)/python -m tidemark.fetch_webjars
 	@touch $@

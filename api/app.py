@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api import responses
-from api.accounts import Accounts
-from api.addresses import ClientAddresses
+from api.access.addresses import ClientAddresses
+from api.access.auth import Guard, authentication
+from api.access.limits import TokenBuckets
+from api.access.tokens import authenticator_of
 from api.assets.webjars import DIRECTORY, Webjars
-from api.auth import Guard, authentication
-from api.dashboard.routes import routes as dashboard_routes
+from api.dashboard.dashboard_routes import routes as dashboard_routes
 from api.delivery.connections import Connections
 from api.delivery.hub import Hub
 from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
 from api.dialects.symmio import upnl_ws
-from api.dialects.symmio.answers import Answers
+from api.dialects.symmio.account_answers import Answers
+from api.dialects.symmio.legacy_routes import add_to as add_symmio_to
 from api.dialects.symmio.live import Live
-from api.dialects.symmio.routes import add_to as add_symmio_to
-from api.documents.routes import PATHS as DOCUMENTS
-from api.documents.routes import routes as documents_routes
-from api.health import healthz, readyz
-from api.keys import (
+from api.documents.document_routes import PATHS as DOCUMENTS
+from api.documents.document_routes import routes as documents_routes
+from api.http import responses
+from api.http.health import healthz, readyz
+from api.http.keys import (
     ACCOUNTS,
     ANSWERS,
     CLOCK,
@@ -43,25 +44,24 @@ from api.keys import (
     STANDINGS,
     TOTALS,
 )
-from api.limits import TokenBuckets
-from api.metrics import ApiMetrics
-from api.problems import errors_as_problems
-from api.rest.routes import routes as rest_routes
-from api.sources import Sources
-from api.standing import Standings
-from api.tokens import authenticator_of
-from api.totals import Totals
-from streams.leases import Leases
-from streams.records import Records
+from api.http.metrics import ApiMetrics
+from api.http.problems import errors_as_problems
+from api.rest.v1_routes import routes as rest_routes
+from api.tables.deployment_totals import Totals
+from api.tables.price_sources import Sources
+from api.tables.ranking import Accounts
+from api.tables.standing import Standings
+from streams.kafka.single_records import Records
+from streams.replicas.lease_holder import Leases
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
-    from api.feeds import Feeds
-    from api.interest import InterestSink
-    from streams.clock import Clock
-    from streams.records import RecordSink
+    from api.delivery.interest_writer import InterestSink
+    from api.tables.feeds import Feeds
+    from streams.kafka.single_records import RecordSink
+    from streams.process.clock import Clock
     from streams.settings import Settings
 
 # What needs no token: what says nothing of accounts, and the websocket that is told in its first message.

@@ -12,16 +12,13 @@ from aiohttp import web
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from api.app import create_admin_app, create_app
-from api.feeds import Feeds
-from api.interest import InterestSender, kafka_outlet
+from api.delivery.interest_writer import InterestSender, kafka_outlet
+from api.tables.feeds import Feeds
 from models.errors import TidemarkError
-from streams.feed import Feed
-from streams.garbage import collect_rarely
-from streams.leases import Leases
-from streams.reader import FETCH_MAX_WAIT_MS, TopicMissing
-from streams.records import Records
-from streams.settings import BadSettings
-from streams.topics import (
+from streams.kafka.feed import Feed
+from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicMissing
+from streams.kafka.single_records import Records
+from streams.kafka.topics import (
     ALERTS,
     DEPLOYMENTS,
     INSTRUMENTS,
@@ -33,13 +30,16 @@ from streams.topics import (
     WATERMARKS,
     changelog_name,
 )
-from streams.whitelist import WhitelistReader
+from streams.process.garbage import collect_rarely
+from streams.replicas.lease_holder import Leases
+from streams.replicas.whitelist_reader import WhitelistReader
+from streams.settings import BadSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from streams.clock import Clock
-    from streams.reader import TopicReader
+    from streams.kafka.reader import TopicReader
+    from streams.process.clock import Clock
     from streams.settings import Settings
 
 logger = logging.getLogger(__name__)

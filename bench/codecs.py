@@ -24,8 +24,8 @@ from models.codec import encode_row
 from models.ids import account_key, mark_key
 from models.money import E18
 from models.symmio.valuation import UsedMark, value_account
+from streams.kafka.topics import VALUATIONS, changelog_name, create_topics, registry
 from streams.settings import TopicSettings
-from streams.topics import VALUATIONS, changelog_name, create_topics, registry
 from tests.support.broker import new_broker, settings_of_a_test
 
 if TYPE_CHECKING:

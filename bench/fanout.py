@@ -19,9 +19,9 @@ from aiohttp import web
 
 from api.app import create_app
 from api.delivery.connection import text_frame
-from api.keys import CONNECTIONS
+from api.http.keys import CONNECTIONS
 from bench.load.crowd import Crowd, subscribe
-from streams.clock import SystemClock
+from streams.process.clock import SystemClock
 from streams.settings import ApiLimitSettings, ApiSettings
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables, e18, valuation_body

@@ -19,8 +19,8 @@ import click
 
 from bench.load.rows import DEPLOYMENT, bench_deployment, lay_out, tick
 from models.money import E18
+from streams.kafka.topics import PRICE_TICKS, VALUATIONS, changelog_name, create_topics, registry, topic_name
 from streams.settings import TopicSettings, WorkerSettings
-from streams.topics import PRICE_TICKS, VALUATIONS, changelog_name, create_topics, registry, topic_name
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.pipeline import end_offset, producer, worker

@@ -19,7 +19,7 @@ from aiohttp import web
 from api.app import create_app
 from bench.growth import resident_mib
 from bench.load.crowd import Crowd, subscribe
-from streams.clock import SystemClock
+from streams.process.clock import SystemClock
 from streams.settings import ApiLimitSettings, ApiSettings
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables, valuation_body

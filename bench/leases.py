@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import click
 
 from models.leases import LEASE_EVERY_S, Limit
-from streams.clock import SystemClock
-from streams.leases import Leases
+from streams.process.clock import SystemClock
+from streams.replicas.lease_holder import Leases
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.leaseholder import leaseholder

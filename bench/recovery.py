@@ -32,7 +32,7 @@ from bench.peers.launch import (
     run,
 )
 from models.codec import encode_row
-from streams.topics import VALUATIONS
+from streams.kafka.topics import VALUATIONS
 from tests.support.broker import running_kafka
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ import click
 
 from bench.growth import processor_s, resident_mib, send_ticks
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
+from streams.kafka.topics import VALUATIONS, changelog_name, create_topics, registry
 from streams.settings import ApiSettings, TopicSettings
-from streams.topics import VALUATIONS, changelog_name, create_topics, registry
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.pipeline import end_offset, free_port, worker

@@ -25,11 +25,11 @@ from bench.load.crowd import Crowd, subscribe
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
 from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares, through_the_broker
 from models.money import parse_e18
-from streams.clock import SystemClock
-from streams.feed import Feed
-from streams.garbage import collect_rarely
+from streams.kafka.feed import Feed
+from streams.kafka.topics import VALUATIONS, changelog_name, create_topics, registry
+from streams.process.clock import SystemClock
+from streams.process.garbage import collect_rarely
 from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings
-from streams.topics import VALUATIONS, changelog_name, create_topics, registry
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.pipeline import free_port, worker

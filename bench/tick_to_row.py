@@ -21,16 +21,16 @@ import click
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from api.interest import InterestSender, kafka_outlet
+from api.delivery.interest_writer import InterestSender, kafka_outlet
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out, tick
 from models.codec import decode_row
 from models.ids import account_key
 from models.money import E18
 from models.symmio.valuation import VALUED
-from streams.clock import SystemClock
-from streams.feed import Feed
+from streams.kafka.feed import Feed
+from streams.kafka.topics import PRICE_TICKS, VALUATIONS, changelog_name, create_topics, registry, topic_name
+from streams.process.clock import SystemClock
 from streams.settings import TopicSettings
-from streams.topics import PRICE_TICKS, VALUATIONS, changelog_name, create_topics, registry, topic_name
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.pipeline import worker

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from models.chain import Checkpoint, Position, RawLog  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.chain_records import Checkpoint, Position, RawLog  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.errors import BadRecord
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadRow
 
 if TYPE_CHECKING:
-    from models.chain import Position
+    from models.chain_records import Position
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.chain import Position
+    from models.chain_records import Position
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tidemark.processes import tied_to_us
+from tidemark.child_processes import tied_to_us
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,12 +13,12 @@ import aiohttp
 from rich.console import Console
 
 from models.errors import TidemarkError
-from streams.topics import create_topics, registry
+from streams.kafka.topics import create_topics, registry
 from tidemark.broker import Broker, BrokerFailed
 from tidemark.broker.jars import has_jars
 from tidemark.child import Child, started_again
+from tidemark.config_text import effective_toml
 from tidemark.display import Display, LiveDisplay, PlainDisplay, live_if_terminal, urls_of
-from tidemark.effective import effective_toml
 from tidemark.kafka import naming_the_broker, require_broker
 from tidemark.plan import (
     RECORDED,

@@ -58,7 +58,7 @@ class Webjars:
         # Only what a jar lists is ever found, so no path leads out of it.
         if (library, path) not in self._members:
             if library not in self._libraries:
-                raise web.HTTPNotFound(reason="no such library here, fetch it with: python -m tidemark.webjars")
+                raise web.HTTPNotFound(reason="no such library here, fetch it with: python -m tidemark.fetch_webjars")
             raise web.HTTPNotFound(reason="the library has no such file")
         file = self._files.get((library, path))
         if file is None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from api.delivery.dialect import Dialect
     from api.delivery.hub import Hub
-    from api.metrics import ApiMetrics
+    from api.http.metrics import ApiMetrics
 
 # All clients of a replica that come back at once cost another one some 1 ms each.
 _RECONNECT_WITHIN_MS = 5_000

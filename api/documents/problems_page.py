@@ -10,7 +10,7 @@ from api.documents.page import html_page, markdown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from api.problems import Kind
+    from api.http.problems import Kind
 
 _INTRODUCTION = (
     "Errors of `/v1` are problems of RFC 9457 (`application/problem+json`): `type`, `title`, `status` and `detail`. "

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from api.keys import FEEDS
-from api.rest.bodies import json_answer
+from api.http.keys import FEEDS
+from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read, readable, row_of, unreadable_row
 from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
 from api.rest.timeline import START, Timeline, chosen
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from api.feeds import RowFeed
     from api.rest.known import AccountId
     from api.rest.query import Query
     from api.rest.timeline import Event, Place, Tags
+    from api.tables.feeds import RowFeed
     from models.views import View
 
 # Some 200 µs each, where they are full.

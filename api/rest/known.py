@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
-from api.auth import principal_of
-from api.keys import FEEDS, SETTINGS, STANDINGS
-from api.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
+from api.access.auth import principal_of
+from api.http.keys import FEEDS, SETTINGS, STANDINGS
+from api.http.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
 from api.rest.query import Parameter, bad_parameter
-from api.standing import NoSuchAccount, NotKnown, Standing, Unsupported
+from api.tables.standing import NoSuchAccount, NotKnown, Standing, Unsupported
 from models.codec import decode_order, decode_row
 from models.errors import BadRow
 from models.ids import account_key
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from api.feeds import RowFeed
+    from api.tables.feeds import RowFeed
 
 _ACCOUNT_NAME = "account"
 _ACCOUNT = re.compile(r"([a-z0-9][a-z0-9-]*):(0x[0-9a-f]{40})", re.IGNORECASE)

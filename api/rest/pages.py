@@ -18,7 +18,7 @@ from api.rest.query import Parameter, bad_parameter, whole
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from api.problems import Problem
+    from api.http.problems import Problem
     from api.rest.query import Query
 
 LIMIT = whole("limit", 1, 1_000)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from api.problems import BAD_PARAMETER, Problem
+from api.http.problems import BAD_PARAMETER, Problem
 from models.errors import BadNumber
 from models.money import parse_e18
 

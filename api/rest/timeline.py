@@ -7,13 +7,13 @@ from bisect import bisect_left, insort
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from api.backlog import Backlog
+from api.tables.backlog import Backlog
 from models.errors import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from api.feeds import RowFeed
+    from api.tables.feeds import RowFeed
 
 # Some 30 µs each, read and put in order; a full row of states takes 300 µs: a few ms between two chances for others.
 _ROWS_BETWEEN_YIELDS = 20

@@ -16,9 +16,9 @@ from models.symmio.account import AccountRow, encode_account
 from models.symmio.markets import Market, encode_market
 from models.symmio.state import AccountState, Balances, Locked, OrderType, PositionType, Quote, QuoteStatus
 from models.watermarks import DeploymentWatermark, encode_watermark
-from streams.partitions import partition_of
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import ACCOUNTS, MARKETS, PRICE_TICKS, WATERMARKS, changelog_name, topic_name
 from streams.settings import DeploymentSettings
-from streams.topics import ACCOUNTS, MARKETS, PRICE_TICKS, WATERMARKS, changelog_name, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

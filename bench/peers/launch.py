@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 
-from streams.partitions import partition_of
-from streams.topics import Topic, create_topics
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import Topic, create_topics
 
 if TYPE_CHECKING:
     import asyncio

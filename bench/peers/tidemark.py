@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from bench.peers.job import Clock, Job, Row, folder
-from streams.app import TidemarkApp, create_app
+from streams.kafka.topics import VALUATIONS, changelog_name, create_topics, registry
 from streams.settings import Settings, TopicSettings, WorkerSettings
-from streams.topics import VALUATIONS, changelog_name, create_topics, registry
 from streams.transport.recovery import SliceRecovery
-from streams.worker import run_app
+from streams.worker.faust_app import TidemarkApp, create_app
+from streams.worker.run import run_app
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streams.app import SliceAgent
     from streams.transport.slices import Slice
+    from streams.worker.faust_app import SliceAgent
 
 
 class DecodeAgent:

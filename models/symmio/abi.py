@@ -18,7 +18,7 @@ from models.symmio.events import OtherEvent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.chain import RawLog
+    from models.chain_records import RawLog
     from models.symmio.events import Event
 
 _WORD = 32

@@ -26,7 +26,7 @@ from models.symmio.undo import Undo, diff, revert
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.chain import Checkpoint, Position, RawLog
+    from models.chain_records import Checkpoint, Position, RawLog
     from models.symmio.events import AccountEvent
 
 QUOTES_MAX = 400

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from models.account_events import Transaction
-    from models.chain import RawLog
+    from models.chain_records import RawLog
     from models.symmio.state import OrderType, Quote
 
 Body = dict[str, Any]

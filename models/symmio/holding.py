@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import orjson
 
-from models.chain import Position as LogPosition  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.chain_records import Position as LogPosition  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.codec import ORDER_BYTES
 from models.errors import BadRow
 from models.symmio.state import EMPTY, NOBODY, OPEN_STATUSES, PENDING_STATUSES, Balances, Locked, PositionType

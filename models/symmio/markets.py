@@ -11,7 +11,7 @@ from models.errors import BadRow
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.chain import SymbolView
+    from models.chain_records import SymbolView
 
 
 class Market(msgspec.Struct, frozen=True):

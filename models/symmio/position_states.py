@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from models.chain import Position
+    from models.chain_records import Position
     from models.symmio.engine_states import EngineState
 
 Body = dict[str, Any]

@@ -9,7 +9,7 @@ from models.symmio.account import AccountRow, advance, settle
 from models.symmio.routing import route_block
 
 if TYPE_CHECKING:
-    from models.chain import Block
+    from models.chain_records import Block
     from models.symmio.state import Balances, Quote
 
 

@@ -49,7 +49,7 @@ from models.symmio.state import QuoteStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from models.chain import Block, Position, RawLog
+    from models.chain_records import Block, Position, RawLog
     from models.symmio.events import Event
     from models.symmio.markets import Market
 

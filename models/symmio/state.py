@@ -15,7 +15,7 @@ import msgspec
 from models.codec import NUMBER_MAX
 
 if TYPE_CHECKING:
-    from models.chain import Checkpoint, QuoteView
+    from models.chain_records import Checkpoint, QuoteView
 
 NOBODY = "0x" + "0" * 40
 """The zero address: the party B of a quote that none has locked."""

@@ -25,19 +25,19 @@ from models.errors import BadRecord, BadRow
 from models.ids import finished_quote_key, split_key
 from models.symmio.account import AccountRow, advance, doubt, encode_account, encode_finished, settle
 from models.watermarks import DeploymentWatermark, encode_watermark
-from streams.partitions import expect_in_place
-from streams.topics import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, WATERMARKS
+from streams.kafka.partitions import expect_in_place
+from streams.kafka.topics import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, WATERMARKS
 from streams.transport.publisher import Receipt
 
 if TYPE_CHECKING:
     from models.account_events import AccountRecord
-    from models.chain import Position
+    from models.chain_records import Position
     from models.symmio.state import Quote
-    from streams.books import Book, Books
-    from streams.fetch.record import Record
-    from streams.position_states import PositionStates, Step
-    from streams.tables import Rows
+    from streams.agents.due_states import PositionStates, Step
+    from streams.kafka.record import Record
     from streams.transport.slices import Slice
+    from streams.transport.tables import Rows
+    from streams.valuing.books import Book, Books
 
 _FOLDED = prometheus_client.Counter(
     "tidemark_account_records_total", "Account events, by what became of them.", ("outcome",)

@@ -10,15 +10,15 @@ from models.codec import decode_row
 from models.errors import BadRecord
 from models.ids import mark_key
 from models.instruments import Instrument, decode_fact, decode_instrument, encode_instrument, fold_fact
-from streams.partitions import expect_in_place
-from streams.topics import INSTRUMENTS
+from streams.kafka.partitions import expect_in_place
+from streams.kafka.topics import INSTRUMENTS
 
 if TYPE_CHECKING:
     from models.instruments import InstrumentFact
-    from streams.fetch.record import Record
+    from streams.kafka.record import Record
     from streams.settings import Settings
-    from streams.tables import Rows
     from streams.transport.slices import Slice
+    from streams.transport.tables import Rows
 
 _FACTS = prometheus_client.Counter(
     "tidemark_instrument_facts_folded_total", "Facts of instruments folded, by what became of them.", ("outcome",)

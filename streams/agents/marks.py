@@ -10,15 +10,15 @@ from models.codec import decode_row
 from models.errors import BadRecord
 from models.ids import mark_key
 from models.prices import decode_mark, decode_tick, encode_mark, later_mark, mark_of
-from streams.partitions import expect_in_place
-from streams.topics import MARKS
+from streams.kafka.partitions import expect_in_place
+from streams.kafka.topics import MARKS
 
 if TYPE_CHECKING:
     from models.prices import Mark
-    from streams.fetch.record import Record
+    from streams.kafka.record import Record
     from streams.settings import Settings
-    from streams.tables import Rows
     from streams.transport.slices import Slice
+    from streams.transport.tables import Rows
 
 _TICKS = prometheus_client.Counter(
     "tidemark_ticks_folded_total", "Ticks folded into marks, by what became of them.", ("outcome",)

@@ -18,24 +18,24 @@ from models.account_events import (
     Unsupported,
     encode_account_record,
 )
-from models.chain import Block, Checkpoint, Join, Joined, Rollback, Watermark, decode_chain_record
+from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark, decode_chain_record
 from models.codec import decode_row
 from models.deployments import DeploymentState, decode_deployment, encode_deployment
 from models.errors import BadRecord
 from models.ids import account_key, market_key, quote_key
 from models.symmio.markets import Market, decode_market, encode_market, market_of_view
 from models.symmio.routing import route_block
-from streams.partitions import expect_in_place, partition_of
+from streams.kafka.partitions import expect_in_place, partition_of
+from streams.kafka.topics import CHAIN_BLOCKS, DEPLOYMENTS, MARKETS, QUOTES, account_events_name, topic_name
 from streams.settings import BadSettings
-from streams.topics import CHAIN_BLOCKS, DEPLOYMENTS, MARKETS, QUOTES, account_events_name, topic_name
 from streams.transport.publisher import RecordTooLarge, check_size
 
 if TYPE_CHECKING:
-    from models.chain import ChainRecord
-    from streams.fetch.record import Record
+    from models.chain_records import ChainRecord
+    from streams.kafka.record import Record
     from streams.settings import Settings
-    from streams.tables import Rows
     from streams.transport.slices import Slice
+    from streams.transport.tables import Rows
 
 _BLOCKS = prometheus_client.Counter(
     "tidemark_routed_records_total", "Records of chain-blocks routed.", ("deployment", "kind")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from models.chain import Block, RawLog
+from models.chain_records import Block, RawLog
 from streams.node.rpc import BadAnswer
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prometheus_client import Counter
 
 from models.errors import TidemarkError
-from streams.backoff import Backoff
 from streams.node.blocks import Header, read_header, read_optional_header
 from streams.node.rpc import EndpointSlow, Refused, RpcError, TooMuch
+from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

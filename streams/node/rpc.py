@@ -20,7 +20,7 @@ import aiohttp
 import orjson
 
 from models.errors import TidemarkError
-from streams.bodies import read_at_most
+from streams.process.http_bodies import read_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from faust.transport.drivers import aiokafka as driver
 
-from streams.transport.consumer import SliceConsumer
+from streams.transport.slice_consumer import SliceConsumer
 
 SCHEME = "slices"
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import prometheus_client
 
-from streams.fetch.consumer import start_consumer
-from streams.supervision import supervised
+from streams.kafka.consumer import start_consumer
+from streams.process.supervision import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from aiokafka import TopicPartition
 
-    from streams.fetch.record import Record
-    from streams.tables import Rows
+    from streams.kafka.record import Record
+    from streams.transport.tables import Rows
 
 _log = logging.getLogger(__name__)
 # Nobody waits for what is read here: whole batches cost a fraction of what a fetch for each flush of 5 ms would. The

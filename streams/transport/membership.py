@@ -10,9 +10,9 @@ from faust.transport.drivers import aiokafka as driver
 from mode.utils.futures import maybe_async
 
 from models.errors import TidemarkError
-from streams.fetch.record import hand_out_plain_records
-from streams.fetch.session import fetch_in_sessions
-from streams.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
+from streams.kafka.fetch_sessions import fetch_in_sessions
+from streams.kafka.record import hand_out_plain_records
+from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from streams.topics import OWNERSHIP, topic_name
+from streams.kafka.topics import OWNERSHIP, topic_name
 from streams.transport.terms import NotOwner, Superseded
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
     from streams.settings import Settings
-    from streams.tables import Rows
+    from streams.transport.tables import Rows
     from streams.transport.terms import Terms
 
 _log = logging.getLogger(__name__)

@@ -12,15 +12,15 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
-from streams.fetch.consumer import start_consumer
-from streams.transport.process import crash
+from streams.kafka.consumer import start_consumer
+from streams.transport.slice_worker import crash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from faust.types import TP
 
-    from streams.tables import Rows
+    from streams.transport.tables import Rows
 
 _FETCH_MAX_WAIT_MS = 50
 _MAX_POLL_RECORDS = 5_000

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
-    from streams.fetch.record import Record
+    from streams.kafka.record import Record
 
 # A record with its key, next to its value.
 _RECORD_BYTES = 300

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
-    from streams.fetch.record import Record
+    from streams.kafka.record import Record
 
 # One cache for all tables and partitions of the process; stock takes 2 GiB for each partition of each table.
 _BLOCK_CACHE_BYTES = 64 << 20

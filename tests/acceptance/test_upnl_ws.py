@@ -22,8 +22,8 @@ from models.symmio.state import (
     QuoteStatus,
 )
 from models.symmio.valuation import UsedMark, value_account
+from streams.kafka.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
 from streams.settings import ApiSettings, DeploymentSettings, Settings
-from streams.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
 from tests.support.changelog import changelogs
 from tests.support.eventually import eventually
 from tests.support.feed import deployment_body

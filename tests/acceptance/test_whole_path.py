@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from models.chain import Block
+from models.chain_records import Block
 from models.prices import MarkTick
+from streams.kafka.topics import create_topics, registry
 from streams.settings import ApiSettings
-from streams.topics import create_topics, registry
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.pipeline import all_committed, free_port, worker, write_chain, write_ticks

@@ -13,8 +13,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streams.clock import SystemClock
-from streams.funding.process import run
+from streams.funder.funder_process import run
+from streams.process.clock import SystemClock
 from streams.settings import load_settings
 from tidemark.running import log_to_stderr, run_until_stopped
 

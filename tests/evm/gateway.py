@@ -9,7 +9,7 @@ from aiohttp import web
 from eth_account.messages import encode_defunct
 from eth_hash.auto import keccak
 
-from streams.funding.contract import PairSignature
+from streams.funder.diamond_calls import PairSignature
 from tests.evm.anvil import CHAIN_ID, key_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from models.account_events import AccountCheckpoint, Transaction
-from models.chain import Checkpoint, PartyBView, QuoteView, RawLog
+from models.chain_records import Checkpoint, PartyBView, QuoteView, RawLog
 from models.codec import encode_row
 from models.ids import account_key, mark_key, market_key
 from models.instruments import FundingTerms, Instrument, encode_instrument
@@ -19,11 +19,11 @@ from models.symmio.abi import CATALOGUE
 from models.symmio.account import AccountRow, advance, encode_account
 from models.symmio.markets import Market, encode_market
 from models.watermarks import DeploymentWatermark, encode_watermark
-from streams.clock import SystemClock
-from streams.funding.journal import read_journal
-from streams.funding.records import Frozen, Missed, Outcome
-from streams.funding.records import Transaction as Sent
-from streams.topics import ACCOUNTS, INSTRUMENTS, MARKETS, MARKS, WATERMARKS, changelog_name
+from streams.funder.funding_journal import read_journal
+from streams.funder.funding_records import Frozen, Missed, Outcome
+from streams.funder.funding_records import Transaction as Sent
+from streams.kafka.topics import ACCOUNTS, INSTRUMENTS, MARKETS, MARKS, WATERMARKS, changelog_name
+from streams.process.clock import SystemClock
 from tests.evm.anvil import CHAIN_ID, Anvil, Contract, key_of, running_anvil
 from tests.evm.flaky import Flaky, running_flaky
 from tests.evm.gateway import KEY, Gateway, running_gateway
@@ -32,7 +32,7 @@ from tests.support.records import create_all
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from streams.funding.records import Record
+    from streams.funder.funding_records import Record
     from streams.settings import Settings
 
 NAME = "main"

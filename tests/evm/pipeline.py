@@ -12,11 +12,11 @@ from models.instruments import FundingTermsFact, encode_fact
 from models.money import format_e18
 from models.prices import MarkTick
 from models.symmio.account import decode_account
-from streams.clock import SystemClock
-from streams.feed import Feed
-from streams.ingest import chain as chain_ingest
+from streams.ingest.symmio import chain_follow as chain_ingest
+from streams.kafka.feed import Feed
+from streams.kafka.topics import ACCOUNTS, INSTRUMENT_FACTS, changelog_name, topic_name
+from streams.process.clock import SystemClock
 from streams.settings import FundingSettings
-from streams.topics import ACCOUNTS, INSTRUMENT_FACTS, changelog_name, topic_name
 from tests.evm.market import MARKS_E18, NAME, SYMBOLS, VENUE_RATES_E18
 from tests.support.eventually import eventually
 from tests.support.pipeline import WorkerProcess, producer, write_ticks

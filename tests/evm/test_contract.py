@@ -8,8 +8,8 @@ import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
-from streams.funding.chain import Chain, Reverted
-from streams.funding.contract import charge_data
+from streams.funder.chain_view import Chain, Reverted
+from streams.funder.diamond_calls import charge_data
 from tests.evm.market import EPOCH_S, GENEROUS, WINDOW_S, Opened, account, next_window_s, scene
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from tests.support.symmio import Chain, Partition
 from tidemark.commands.fold import fold
 
 if TYPE_CHECKING:
-    from models.chain import Block
+    from models.chain_records import Block
 
 
 @cache

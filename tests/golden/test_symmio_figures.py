@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from api.totals import Totals
+from api.tables.deployment_totals import Totals
 from models.account_events import AccountCheckpoint
-from models.chain import Checkpoint, PartyBView, QuoteView
+from models.chain_records import Checkpoint, PartyBView, QuoteView
 from models.codec import encode_row
 from models.money import E18
 from models.prices import Mark, encode_mark

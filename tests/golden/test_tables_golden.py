@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from models.ids import split_key
 from models.symmio.account import AccountRow, decode_account, decode_finished
 from models.symmio.replay import Replay
+from streams.kafka.topics import ACCOUNTS, DEAD_LETTERS, QUOTE_HISTORY, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
-from streams.topics import ACCOUNTS, DEAD_LETTERS, QUOTE_HISTORY, create_topics, registry, topic_name
 from tests.support.golden import DEPLOYMENT, golden_chain, golden_deployment
 from tests.support.pipeline import all_committed, changelog, end_offset, worker, write_chain
 from tests.support.recording import GOLDEN_LOGS, GOLDEN_STATES, read_json

@@ -10,10 +10,10 @@ import pytest
 from aiohttp import WSCloseCode, WSMsgType
 
 from api.server import PortTaken, run
-from streams.clock import SystemClock
-from streams.interest import Interest
+from streams.kafka.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
+from streams.process.clock import SystemClock
+from streams.replicas.interest_reader import Interest
 from streams.settings import ApiSettings, BadSettings, DeploymentSettings, Settings
-from streams.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
 from tests.support.api import ADDRESS, api_settings
 from tests.support.changelog import changelogs
 from tests.support.eventually import eventually

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from models.account_events import decode_account_record
-from models.chain import Block, Checkpoint, Join, Joined, RawLog, Rollback, Watermark
+from models.chain_records import Block, Checkpoint, Join, Joined, RawLog, Rollback, Watermark
 from models.ids import mark_key
 from models.prices import MarkTick, encode_tick
-from streams.deadletter import DeadLetter, decode_dead_letter
-from streams.partitions import partition_of
-from streams.topics import (
+from streams.kafka.deadletter import DeadLetter, decode_dead_letter
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import (
     ACCOUNTS,
     CHAIN_BLOCKS,
     DEAD_LETTERS,
@@ -33,7 +33,7 @@ from tests.support.pipeline import all_committed, feed_rows, producer, records_o
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from models.chain import ChainRecord
+    from models.chain_records import ChainRecord
     from streams.settings import Settings
 
 SOURCE = "binance-futures"

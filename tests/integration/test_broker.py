@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from streams.topics import Topic, create_topics
+from streams.kafka.topics import Topic, create_topics
 from tests.support.broker import JARS, new_broker
 from tidemark.broker import Broker
 from tidemark.broker import broker as module
 from tidemark.broker.probe import cluster_id_at
+from tidemark.child_processes import wait_gone
 from tidemark.ports import free_port
-from tidemark.processes import wait_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from streams.topics import BadTopic, changelog_name, create_topics, registry
+from streams.kafka.topics import BadTopic, changelog_name, create_topics, registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

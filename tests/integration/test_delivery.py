@@ -20,11 +20,11 @@ from api.dialects.native import client as native_client
 from api.dialects.native.client import Model, follow
 from api.dialects.native.session import Session
 from api.dialects.native.socket import NATIVE
-from api.keys import CONNECTIONS, HUB
+from api.http.keys import CONNECTIONS, HUB
 from models.codec import decode_order, decode_row
 from models.views import account_view, figures_view
+from streams.kafka.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
 from streams.settings import ApiLimitSettings, ApiSettings, DeploymentSettings, Settings
-from streams.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
 from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
 from tests.support.changelog import changelogs
 from tests.support.contract import validate_server_message

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from eth_abi.abi import decode, encode
 
-from models.chain import RawLog
+from models.chain_records import RawLog
 from models.symmio.abi import abi_of, decode_log
 from models.symmio.fold import fold
 from models.symmio.state import EMPTY, NOTHING, AccountState, Balances, Quote

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from streams.clock import SystemClock
-from streams.feed import Feed
-from streams.reader import TopicMissing
-from streams.topics import VALUATIONS, changelog_name
+from streams.kafka.feed import Feed
+from streams.kafka.reader import TopicMissing
+from streams.kafka.topics import VALUATIONS, changelog_name
+from streams.process.clock import SystemClock
 from tests.support.changelog import changelogs
 from tests.support.eventually import eventually
 from tests.support.records import create_all

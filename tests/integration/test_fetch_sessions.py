@@ -9,9 +9,9 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 
-from streams.fetch.consumer import start_consumer
-from streams.fetch.session import SessionFetch
-from streams.topics import PRICE_TICKS, topic_name
+from streams.kafka.consumer import start_consumer
+from streams.kafka.fetch_sessions import SessionFetch
+from streams.kafka.topics import PRICE_TICKS, topic_name
 from tests.support.eventually import eventually
 from tests.support.records import create_all
 

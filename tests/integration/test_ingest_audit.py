@@ -7,19 +7,19 @@ import pytest
 import pytest_asyncio
 from click.testing import CliRunner
 
-from models.chain import Checkpoint
+from models.chain_records import Checkpoint
 from models.codec import encode_row
 from models.ids import account_key
 from models.symmio.account import BlockUndo, encode_account
 from models.symmio.replay import Replay
 from models.symmio.undo import Undo
 from models.watermarks import DeploymentWatermark, encode_watermark
-from streams.clock import SystemClock
-from streams.ingest.audit import NothingToAudit, audit
+from streams.audit.account_audit import NothingToAudit, audit
 from streams.ingest.outlet import Outlet
-from streams.ingest.recorded import read_recorded_blocks
+from streams.ingest.recording import read_recorded_blocks
+from streams.kafka.topics import ACCOUNTS, WATERMARKS, changelog_name
+from streams.process.clock import SystemClock
 from streams.settings import DeploymentSettings, Settings
-from streams.topics import ACCOUNTS, WATERMARKS, changelog_name
 from tests.support.chain import RECORDING, recorded_chain, recorded_diamond
 from tests.support.contract_views import RecordedViews
 from tests.support.node import FakeNode

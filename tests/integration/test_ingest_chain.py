@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from models.chain import Block, Rollback, Watermark
-from streams.ingest import chain as chain_ingest
-from streams.ingest.head import DeepReorganisation
-from streams.node.views import NoContract
+from models.chain_records import Block, Rollback, Watermark
+from streams.ingest.symmio import chain_follow as chain_ingest
+from streams.ingest.symmio.head import DeepReorganisation
+from streams.node.contract_views import NoContract
 from streams.settings import DeploymentSettings, Settings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.eventually import eventually

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from models.chain import Block, Checkpoint, Join, Joined, Rollback, Watermark, encode_chain_record
-from streams.ingest import chain as chain_ingest
-from streams.ingest.checkpoint import NotFinal
+from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark, encode_chain_record
 from streams.ingest.outlet import Outlet
+from streams.ingest.symmio import chain_follow as chain_ingest
+from streams.ingest.symmio.checkpoint import NotFinal
+from streams.kafka.topics import CHAIN_BLOCKS, topic_name
 from streams.settings import DeploymentSettings, Settings
-from streams.topics import CHAIN_BLOCKS, topic_name
 from tests.support.chain import recorded_chain, recorded_diamond
 from tests.support.contract_views import OPEN, PENDING, RecordedViews
 from tests.support.eventually import eventually
@@ -22,7 +22,7 @@ from tests.support.records import chain_records, create_all
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from models.chain import ChainRecord
+    from models.chain_records import ChainRecord
 
 END = 681
 HEDGERS = ("0x15d34aaf54267db7d7c367839aaf71a00a2c6a65", "0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import orjson
 
 from models.instruments import decode_instrument
-from streams.clock import SystemClock
-from streams.deadletter import decode_dead_letter
-from streams.ingest import prices as price_ingest
+from streams.ingest.prices import price_follow as price_ingest
+from streams.kafka.deadletter import decode_dead_letter
+from streams.kafka.topics import DEAD_LETTERS, INSTRUMENT_FACTS, INSTRUMENTS
+from streams.process.clock import SystemClock
 from streams.settings import SourceSettings
-from streams.topics import DEAD_LETTERS, INSTRUMENT_FACTS, INSTRUMENTS
 from tests.support.eventually import eventually
 from tests.support.pipeline import feed_rows, worker
 from tests.support.records import create_all, read_topic

@@ -8,12 +8,12 @@ import pytest
 from models.account_events import AccountCheckpoint
 from models.symmio.account import advance
 from models.symmio.replay import Replay
-from streams.ingest.checkpoint import read_checkpoints
-from streams.ingest.comparison import differences
-from streams.ingest.recorded import read_recorded_blocks
+from streams.audit.comparison import differences
+from streams.ingest.recording import read_recorded_blocks
+from streams.ingest.symmio.checkpoint import read_checkpoints
+from streams.node.contract_views import ContractViews
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
-from streams.node.views import ContractViews
 from tests.support.chain import RECORDING, recorded_chain, recorded_diamond
 from tests.support.contract_views import RecordedViews
 from tests.support.node import FakeNode

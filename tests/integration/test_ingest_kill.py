@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.chain import Watermark
+from models.chain_records import Watermark
 from tests.support.chain import DIAMOND, Chain
 from tests.support.eventually import eventually
 from tests.support.node import FakeNode
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 INGEST = (
-    "import asyncio; from streams.ingest.chain import run; from streams.settings import load_settings; "
+    "import asyncio; from streams.ingest.symmio.chain_follow import run; from streams.settings import load_settings; "
     "asyncio.run(run(load_settings(), 'd'))"
 )
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.ingest.outlet import BrokerUnreachable, NotAcknowledged, Outlet
-from streams.topics import CHAIN_BLOCKS, topic_name
+from streams.kafka.topics import CHAIN_BLOCKS, topic_name
 from tests.support.records import create_all, read_topic
 
 if TYPE_CHECKING:

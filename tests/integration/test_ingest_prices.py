@@ -9,12 +9,12 @@ import orjson
 import pytest_asyncio
 
 from models.prices import BookTick, MarkTick, decode_tick
-from streams.clock import SystemClock
-from streams.deadletter import MAX_VALUE_BYTES, decode_dead_letter
-from streams.ingest import prices as price_ingest
-from streams.ingest.venue import MAX_FRAME_BYTES
+from streams.ingest.prices import price_follow as price_ingest
+from streams.ingest.prices.venue_socket import MAX_FRAME_BYTES
+from streams.kafka.deadletter import MAX_VALUE_BYTES, decode_dead_letter
+from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS
+from streams.process.clock import SystemClock
 from streams.settings import Settings, SourceSettings
-from streams.topics import DEAD_LETTERS, PRICE_TICKS
 from tests.support.eventually import eventually
 from tests.support.records import create_all, read_topic
 from tests.support.venue import FakeVenue
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from models.prices import PriceTick
-    from streams.deadletter import DeadLetter
+    from streams.kafka.deadletter import DeadLetter
 
 
 def mark(symbol: str, price: str, event_ms: int = 1) -> bytes:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from models.chain import Block, Watermark
+from models.chain_records import Block, Watermark
 from models.prices import BookTick, decode_tick
-from streams.clock import SystemClock
-from streams.ingest.recorded import BadRecording, read_recorded_blocks, run
-from streams.topics import PRICE_TICKS
+from streams.ingest.recording import BadRecording, read_recorded_blocks, run
+from streams.kafka.topics import PRICE_TICKS
+from streams.process.clock import SystemClock
 from tests.support.records import chain_records, create_all, read_topic
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from api.interest import InterestSender, kafka_outlet
+from api.delivery.interest_writer import InterestSender, kafka_outlet
 from models.interest import INTEREST_TTL_MS
-from streams.clock import SystemClock
-from streams.interest import Interest
-from streams.reader import TopicMissing
-from streams.topics import BadTopic
+from streams.kafka.reader import TopicMissing
+from streams.kafka.topics import BadTopic
+from streams.process.clock import SystemClock
+from streams.replicas.interest_reader import Interest
 from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.records import create_all

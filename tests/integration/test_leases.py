@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models.leases import Limit
-from streams.clock import SystemClock
-from streams.leases import Lease, Leases, Undecided
+from streams.process.clock import SystemClock
+from streams.replicas.lease_holder import Lease, Leases, Undecided
 from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.leaseholder import leaseholder

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from streams.kafka.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
 from streams.settings import ApiSettings, Settings, TopicSettings
-from streams.topics import DEPLOYMENTS, VALUATIONS, create_topics, registry
 from tests.support.api import ADDRESS, OTHER_ADDRESS
 from tests.support.changelog import changelogs
 from tests.support.eventually import eventually

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models.chain import Block, Rollback, Watermark
+from models.chain_records import Block, Rollback, Watermark
 from models.symmio.account import decode_account
 from models.symmio.replay import Replay
 from models.symmio.state_codec import encode_state
+from streams.kafka.topics import ACCOUNTS, DEAD_LETTERS, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
-from streams.topics import ACCOUNTS, DEAD_LETTERS, create_topics, registry, topic_name
 from tests.support.golden import DEPLOYMENT, golden_deployment
 from tests.support.pipeline import all_committed, end_offset, feed_rows, worker, write_chain
 from tests.support.recording import GOLDEN_LOGS, read_json, recorded_blocks
@@ -20,7 +20,7 @@ from tests.support.recording import GOLDEN_LOGS, read_json, recorded_blocks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from models.chain import ChainRecord
+    from models.chain_records import ChainRecord
     from streams.settings import Settings
 
 DEPTH = 12

@@ -10,9 +10,8 @@ from aiokafka import AIOKafkaProducer
 from models.codec import decode_row, encode_row
 from models.ids import mark_key
 from models.prices import encode_tick
-from streams.partitions import partition_of
-from streams.settings import WorkerSettings
-from streams.topics import (
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import (
     ACCOUNTS,
     DEAD_LETTERS,
     MARKS,
@@ -22,6 +21,7 @@ from streams.topics import (
     registry,
     topic_name,
 )
+from streams.settings import WorkerSettings
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment, ticks
 from tests.support.pipeline import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.accounts import Accounts, Entry, Line, Order, Sort
+from api.tables.ranking import Accounts, Entry, Line, Order, Sort
 from tests.support.feed import FakeTables, e18, nobody_body, unpriced_body, valuation_body
 from tests.support.rest import account_key
 
@@ -134,7 +134,7 @@ async def test_who_gives_up_while_rows_are_read_leaves_them_to_be_read() -> None
 
 
 async def test_an_owner_of_very_many_accounts_finds_them_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.accounts._LINES_BETWEEN_YIELDS", 4)
+    monkeypatch.setattr("api.tables.ranking._LINES_BETWEEN_YIELDS", 4)
     tables = FakeTables("main")
     for number in range(12):
         tables.valuations.put(account_key(number), 1, owned_body(number, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.fetch.session import FetchSession
+from streams.kafka.fetch_sessions import FetchSession
 from tests.support.session_broker import Asked, SessionBroker, whole_fetch
 
 _asked = st.dictionaries(st.tuples(st.sampled_from(["ticks", "rows"]), st.integers(0, 2)), st.integers(0, 2))

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from api.dialects.native.protocol import MESSAGE_MAX_BYTES, Channel, Close
-from api.keys import CONNECTIONS
+from api.http.keys import CONNECTIONS
 from streams.settings import ApiLimitSettings, ApiSettings
 from tests.support.api import api_settings, serving
 from tests.support.eventually import eventually

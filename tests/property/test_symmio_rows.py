@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.account_events import AccountCheckpoint, Final, RolledBack, Transaction
-from models.chain import Block, RawLog
+from models.chain_records import Block, RawLog
 from models.codec import encode_row
 from models.errors import BadRecord
 from models.symmio.abi import CATALOGUE, decode_log

@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from models.prices import MarkTick
-from streams.topics import ALERTS, VALUATIONS, create_topics, registry
+from streams.kafka.topics import ALERTS, VALUATIONS, create_topics, registry
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.pipeline import all_committed, changelog, feed_rows, worker, write_chain, write_ticks

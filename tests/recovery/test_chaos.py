@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models.codec import decode_row, row_order
-from streams.settings import WorkerSettings
-from streams.topics import (
+from streams.kafka.topics import (
     ACCOUNTS,
     DEAD_LETTERS,
     QUOTE_HISTORY,
@@ -20,6 +19,7 @@ from streams.topics import (
     registry,
     topic_name,
 )
+from streams.settings import WorkerSettings
 from tests.support.broker import settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.golden import (

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from streams.kafka.topics import ACCOUNTS, DEAD_LETTERS, QUOTE_HISTORY, VALUATIONS, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
-from streams.topics import ACCOUNTS, DEAD_LETTERS, QUOTE_HISTORY, VALUATIONS, create_topics, registry, topic_name
 from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.golden import (

@@ -8,14 +8,14 @@ import msgspec
 import orjson
 
 from models.account_events import Transaction
-from models.chain import Block, Rollback
+from models.chain_records import Block, Rollback
 from models.ids import account_key
 from models.symmio.account import AccountRow, advance
 from models.symmio.chain_states import states_of
 from models.symmio.position_states import EMPTY, with_chain_states
 from models.symmio.routing import route_block
+from streams.kafka.topics import DEAD_LETTERS, POSITION_STATES, POSITION_STATES_IN, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
-from streams.topics import DEAD_LETTERS, POSITION_STATES, POSITION_STATES_IN, create_topics, registry, topic_name
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, golden_chain, golden_deployment
 from tests.support.pipeline import all_committed, end_offset, feed_rows, producer, worker, write_chain
@@ -24,7 +24,7 @@ from tests.support.positions import engine_record
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from models.chain import ChainRecord
+    from models.chain_records import ChainRecord
     from streams.settings import Settings
 
 

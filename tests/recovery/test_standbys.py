@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.kafka.topics import ACCOUNTS, QUOTE_HISTORY, create_topics, registry
 from streams.settings import WorkerSettings
-from streams.topics import ACCOUNTS, QUOTE_HISTORY, create_topics, registry
 from tests.support.broker import settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment, plain_fold, ticks, versioned

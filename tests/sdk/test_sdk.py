@@ -12,8 +12,8 @@ import pytest
 
 from models.codec import decode_row
 from models.symmio.position_states import EMPTY, with_engine_state
+from streams.kafka.topics import POSITION_STATES, VALUATIONS, create_topics, registry
 from streams.settings import ApiSettings, Settings, TopicSettings
-from streams.topics import POSITION_STATES, VALUATIONS, create_topics, registry
 from tests.sdk.browser import install, page
 from tests.support.changelog import Changelogs, changelogs
 from tests.support.eventually import eventually

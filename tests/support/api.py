@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_admin_app, create_app
-from streams.records import NotWritten
+from streams.kafka.single_records import NotWritten
+from streams.kafka.topics import WHITELIST
 from streams.settings import ApiSettings, DeploymentSettings, Settings
-from streams.topics import WHITELIST
 from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaProducer
 
 from models.codec import encode_row
-from streams.topics import changelog_name
+from streams.kafka.topics import changelog_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

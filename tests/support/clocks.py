@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from streams.clock import SystemClock
+from streams.process.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from streams.agents import accounts
-from streams.app import create_app
+from streams.kafka.topics import ACCOUNTS, ALERTS
 from streams.settings import load_settings
-from streams.tables import Rows
-from streams.topics import ACCOUNTS, ALERTS
-from streams.transport.consumer import SliceConsumer
-from streams.worker import run_app
+from streams.transport.slice_consumer import SliceConsumer
+from streams.transport.tables import Rows
+from streams.worker.faust_app import create_app
+from streams.worker.run import run_app
 
 if TYPE_CHECKING:
-    from streams.app import TidemarkApp
     from streams.transport.slices import Slice
+    from streams.worker.faust_app import TidemarkApp
 
 FAULTS = ("none", "slow", "exception", "too-large", "hang", "spin", "left-undone", "alert-unsent", "alert-unshown")
 FAULT_MARK = "now comes the fault"

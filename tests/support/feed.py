@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from api.feeds import Feeds
+from api.tables.feeds import Feeds
 from models.codec import encode_row
 from models.deployments import DeploymentState, Gap, encode_deployment
 from models.money import parse_e18

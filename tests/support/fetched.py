@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Fetched(NamedTuple):
-    """What ``streams.fetch.record.Record`` asks for."""
+    """What ``streams.kafka.record.Record`` asks for."""
 
     key: bytes
     value: bytes | None

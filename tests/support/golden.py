@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from models.chain import Block, Watermark
+from models.chain_records import Block, Watermark
 from models.ids import account_key, finished_quote_key, market_key, split_key
 from models.prices import MarkTick, decode_mark
 from models.symmio.account import AccountRow, advance, decode_account, encode_account, encode_finished, settle
 from models.symmio.routing import route_block
 from models.symmio.valuation import choose_mark, value_account
+from streams.kafka.topics import ACCOUNTS, MARKETS, MARKS, VALUATIONS
 from streams.settings import DeploymentSettings
-from streams.topics import ACCOUNTS, MARKETS, MARKS, VALUATIONS
 from tests.support.pipeline import changelog, feed_rows
 from tests.support.recording import GOLDEN_LOGS, read_json, recorded_chain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.chain import ChainRecord
+    from models.chain_records import ChainRecord
     from models.codec import Row
     from models.symmio.valuation import UsedMark
     from streams.settings import Settings

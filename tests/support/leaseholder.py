@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.leases import Limit
-from streams.clock import SystemClock
-from streams.leases import Leases
+from streams.process.clock import SystemClock
+from streams.replicas.lease_holder import Leases
 from streams.settings import load_settings
 from tests.support.eventually import eventually
 

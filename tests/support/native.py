@@ -10,24 +10,24 @@ import orjson
 from aiohttp import WSMessage, WSMsgType, web
 from aiohttp.test_utils import make_mocked_request
 
-from api.addresses import ClientAddresses
-from api.auth import Guard, authentication
+from api.access.addresses import ClientAddresses
+from api.access.auth import Guard, authentication
+from api.access.limits import TokenBuckets
+from api.access.tokens import authenticator_of
 from api.delivery.connections import Connections
 from api.delivery.hub import Hub
 from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
-from api.funding_board import FundingBoard
-from api.limits import TokenBuckets
-from api.listing import Listings
-from api.metrics import ApiMetrics
-from api.sources import Sources
-from api.standing import Standings
-from api.tokens import authenticator_of
-from api.totals import Totals
-from streams.clock import SystemClock
-from streams.leases import Leases
+from api.http.metrics import ApiMetrics
+from api.tables.deployment_totals import Totals
+from api.tables.funding_board import FundingBoard
+from api.tables.listing import Listings
+from api.tables.price_sources import Sources
+from api.tables.standing import Standings
+from streams.process.clock import SystemClock
+from streams.replicas.lease_holder import Leases
 from tests.support.api import FakeInterest
 from tests.support.contract import validate_server_message
 from tests.support.replica import Wire

@@ -18,20 +18,20 @@ import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from models.chain import encode_chain_record
+from models.chain_records import encode_chain_record
 from models.codec import decode_row
 from models.ids import mark_key
 from models.prices import encode_tick
-from streams.clock import SystemClock
-from streams.feed import Feed
-from streams.topics import CHAIN_BLOCKS, PRICE_TICKS, account_events_name, changelog_name, topic_name
+from streams.kafka.feed import Feed
+from streams.kafka.topics import CHAIN_BLOCKS, PRICE_TICKS, account_events_name, changelog_name, topic_name
+from streams.process.clock import SystemClock
 from tests.support.eventually import eventually
 from tests.support.faulty_worker import FAULT_MARK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from models.chain import ChainRecord
+    from models.chain_records import ChainRecord
     from models.codec import Row
     from models.prices import PriceTick
     from streams.settings import Settings

@@ -8,12 +8,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.chain import Block, RawLog, Watermark
+from models.chain_records import Block, RawLog, Watermark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from models.chain import ChainRecord
+    from models.chain_records import ChainRecord
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDEN_LOGS = DATA / "symmio" / "logs.json.gz"

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer
 
-from models.chain import Block, Rollback, decode_chain_record
-from streams.topics import CHAIN_BLOCKS, create_topics, registry, topic_name
+from models.chain_records import Block, Rollback, decode_chain_record
+from streams.kafka.topics import CHAIN_BLOCKS, create_topics, registry, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiokafka import TopicPartition
 
-    from models.chain import ChainRecord
+    from models.chain_records import ChainRecord
     from streams.settings import Settings
 
 

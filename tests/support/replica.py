@@ -6,18 +6,18 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from api.auth import Guard
+from api.access.auth import Guard
+from api.access.limits import TokenBucket, TokenBuckets
+from api.access.tokens import ANYONE
 from api.delivery.connection import Connection
 from api.delivery.hub import Hub
 from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
 from api.dialects.native.session import Session
 from api.dialects.native.socket import NATIVE
-from api.funding_board import FundingBoard
-from api.limits import TokenBucket, TokenBuckets
-from api.listing import Listings
-from api.tokens import ANYONE
-from api.totals import Totals
+from api.tables.deployment_totals import Totals
+from api.tables.funding_board import FundingBoard
+from api.tables.listing import Listings
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables
 

@@ -19,23 +19,15 @@ import orjson
 from aiokafka import TopicPartition
 
 from models.codec import decode_row
-from streams import markets as markets_module
 from streams.agents.accounts import AccountsAgent
+from streams.agents.due_states import PositionStates
+from streams.agents.engine_said import PositionStatesAgent
 from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
-from streams.agents.position_states import PositionStatesAgent
 from streams.agents.router import RouterAgent
-from streams.books import Books
-from streams.feed import Feed
-from streams.flush import Flush
-from streams.interest import Interest
-from streams.markets import Markets
-from streams.pace import Pace
-from streams.partitions import partition_of
-from streams.position_states import PositionStates
-from streams.settings import DeploymentSettings, Settings, TopicSettings
-from streams.tables import Rows
-from streams.topics import (
+from streams.kafka.feed import Feed
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import (
     CHAIN_BLOCKS,
     INSTRUMENT_FACTS,
     INTEREST,
@@ -45,10 +37,18 @@ from streams.topics import (
     account_events_name,
     changelog_name,
 )
+from streams.replicas.interest_reader import Interest
+from streams.settings import DeploymentSettings, Settings, TopicSettings
 from streams.transport.publisher import Publisher
 from streams.transport.slices import Slice
 from streams.transport.stores import MemoryStore
+from streams.transport.tables import Rows
 from streams.transport.terms import Terms
+from streams.valuing import market_marks as markets_module
+from streams.valuing.books import Books
+from streams.valuing.flush import Flush
+from streams.valuing.market_marks import Markets
+from streams.valuing.pace import Pace
 from tests.support.clocks import LoopClock
 from tests.support.fetched import Fetched
 from tests.support.virtual_loop import run_in_no_time
@@ -56,7 +56,7 @@ from tests.support.virtual_loop import run_in_no_time
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
-    from streams.app import SliceAgent
+    from streams.worker.faust_app import SliceAgent
 
 SCRIPTS = Path(__file__).parents[1] / "data" / "scripts"
 DIGESTS = SCRIPTS / "digests.json"

@@ -11,7 +11,7 @@ from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v11, FetchRespons
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.fetch.session import SessionFetch
+    from streams.kafka.fetch_sessions import SessionFetch
 
 # Where each partition is to be fetched from.
 Asked = dict[tuple[str, int], int]

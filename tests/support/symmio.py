@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from eth_abi.abi import encode
 
 from models.account_events import Final, RolledBack, Transaction
-from models.chain import Block, Checkpoint, PartyBView, QuoteView, RawLog
+from models.chain_records import Block, Checkpoint, PartyBView, QuoteView, RawLog
 from models.symmio.abi import CATALOGUE
 from models.symmio.account import AccountRow, advance, settle
 from models.symmio.routing import route_block

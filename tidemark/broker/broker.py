@@ -18,8 +18,8 @@ from tidemark.broker.jars import ensure_jars
 from tidemark.broker.java import find_java
 from tidemark.broker.probe import cluster_id_at
 from tidemark.broker.properties import HOST, server_properties
+from tidemark.child_processes import command_line, stop_process, tied_to_us, wait_gone
 from tidemark.ports import any_free_port, free_port
-from tidemark.processes import command_line, stop_process, tied_to_us, wait_gone
 
 if TYPE_CHECKING:
     from pathlib import Path

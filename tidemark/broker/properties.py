@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.topics import MAX_RECORD_BYTES
+from streams.kafka.topics import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from streams.settings import load_settings
 def api() -> None:
     """Serve the tables: websockets (/upnl-ws), REST, health and metrics. Any number of replicas, each serves all."""
     from api.server import run
-    from streams.clock import SystemClock
+    from streams.process.clock import SystemClock
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped
 

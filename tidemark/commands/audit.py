@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from streams.ingest.audit import Report
+    from streams.audit.account_audit import Report
     from streams.settings import Settings
 
 
@@ -50,8 +50,8 @@ def audit(deployment: str | None, repair: bool, block: int | None) -> None:
 
 
 async def _audit(settings: Settings, names: list[str], block: int | None, *, repair: bool) -> list[Report]:
-    from streams.clock import SystemClock
-    from streams.ingest.audit import audit as audit_one
+    from streams.audit.account_audit import audit as audit_one
+    from streams.process.clock import SystemClock
 
     return [await audit_one(settings, name, SystemClock(), block=block, is_repairing=repair) for name in names]
 

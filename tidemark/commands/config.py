@@ -15,6 +15,6 @@ def config() -> None:
 @config.command
 def show() -> None:
     """Print the configuration in effect as TOML: file, variables and defaults together, secrets hidden."""
-    from tidemark.effective import effective_toml
+    from tidemark.config_text import effective_toml
 
     click.echo(effective_toml(load_settings()), nl=False)

@@ -11,7 +11,7 @@ import click
 from streams.settings import BadSettings, Settings, load_settings
 
 if TYPE_CHECKING:
-    from streams.funding.process import Planned
+    from streams.funder.funder_process import Planned
 
 
 @click.command
@@ -24,8 +24,8 @@ def funder(deployment: str | None, dry_run: bool) -> None:
     works and the others wait. It may be killed at any moment: what it sent is on record before, and the next one goes
     on from there.
     """
-    from streams.clock import SystemClock
-    from streams.funding.process import plan, run
+    from streams.funder.funder_process import plan, run
+    from streams.process.clock import SystemClock
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 

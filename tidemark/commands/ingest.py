@@ -18,8 +18,8 @@ def ingest() -> None:
 @click.argument("name")
 def prices(name: str) -> None:
     """Follow the price source NAME of the configuration, one process a source."""
-    from streams.clock import SystemClock
-    from streams.ingest.prices import run
+    from streams.ingest.prices.price_follow import run
+    from streams.process.clock import SystemClock
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
@@ -43,7 +43,7 @@ def chain(deployment: str, from_state: int | None) -> None:
 
     It goes on from what its topic holds, so stopping and starting it loses and repeats nothing.
     """
-    from streams.ingest.chain import run
+    from streams.ingest.symmio.chain_follow import run
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
@@ -63,8 +63,8 @@ def recorded(directory: Path, deployment: str) -> None:
     Prices are written as the source "recorded" and its books as "recorded-book": name these in the deployment's
     default_sources or markets. `tidemark up --recorded` does so by itself.
     """
-    from streams.clock import SystemClock
-    from streams.ingest.recorded import run
+    from streams.ingest.recording import run
+    from streams.process.clock import SystemClock
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 

@@ -14,7 +14,7 @@ from streams.settings import load_settings
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from api.tokens import TokenKey
+    from api.access.tokens import TokenKey
     from streams.settings import AuthSettings
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -65,8 +65,8 @@ def issue(subject: str, accounts: tuple[str, ...], expires_s: int, kid: str | No
     """  # noqa: D301 - click wants its \b as it is
     import jwt
 
-    from api.tokens import Authenticator, parse_scope, read_key
-    from streams.clock import SystemClock
+    from api.access.tokens import Authenticator, parse_scope, read_key
+    from streams.process.clock import SystemClock
 
     auth = load_settings().auth
     kid = _kid(auth, kid)
@@ -91,8 +91,8 @@ def show(text: str | None) -> None:
     """
     import jwt
 
-    from api.tokens import Authenticator, NotAuthenticated, read_key
-    from streams.clock import SystemClock
+    from api.access.tokens import Authenticator, NotAuthenticated, read_key
+    from streams.process.clock import SystemClock
 
     encoded = (text or click.get_text_stream("stdin").read()).strip()
     auth = load_settings().auth

@@ -17,7 +17,7 @@ def topics() -> None:
 @topics.command
 def create() -> None:
     """Create every topic that is missing, and check the partitions of those that exist."""
-    from streams.topics import create_topics, registry
+    from streams.kafka.topics import create_topics, registry
     from tidemark.kafka import naming_the_broker, require_broker
 
     settings = load_settings()
@@ -32,7 +32,7 @@ def create() -> None:
 @topics.command(name="list")
 def list_() -> None:
     """Print every topic of the configuration: name, partitions, how long records are kept, what the key is."""
-    from streams.topics import registry
+    from streams.kafka.topics import registry
 
     wanted = registry(load_settings())
     width = max(len(topic.name) for topic in wanted)

@@ -35,7 +35,7 @@ def watch(*, keys: tuple[str, ...], channel: str, url: str, interval_ms: int, as
     """  # noqa: D301 - click wants its \b as it is
     from rich.console import Console
 
-    from streams.clock import SystemClock
+    from streams.process.clock import SystemClock
     from tidemark.running import run_until_stopped
     from tidemark.watch import JsonLines, PlainLines
     from tidemark.watch import watch as follow

@@ -17,7 +17,7 @@ def worker() -> None:
     """
     # Faust chooses its loop when it is imported. On asyncio's own a price takes half as long again to its row.
     os.environ.setdefault("FAUST_LOOP", "uvloop")
-    from streams.worker import run
+    from streams.worker.run import run
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr
 

@@ -14,18 +14,18 @@ from models.symmio.alert_views import alerts_view
 from models.symmio.funding import next_funding_view
 from models.symmio.state_views import position_states_view
 from models.views import absent_account, account_view, figures_view, mark_view, positions_view
-from streams.topics import ALERTS, INSTRUMENTS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
+from streams.kafka.topics import ALERTS, INSTRUMENTS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from api.delivery.hub import Hub
+    from api.delivery.interest_writer import InterestSink
     from api.delivery.subscription import Subscription
     from api.dialects.native.subjects import RowView
-    from api.feeds import Feeds
-    from api.funding_board import FundingBoard
-    from api.interest import InterestSink
-    from api.totals import Totals
+    from api.tables.deployment_totals import Totals
+    from api.tables.feeds import Feeds
+    from api.tables.funding_board import FundingBoard
     from models.views import View
 
 _ACCOUNT_KEY = re.compile(r"[a-z0-9][a-z0-9-]*:0x[0-9a-f]{40}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from api.delivery.subscription import Subscription
-from api.deployments import deployment_progress
 from api.dialects.native.protocol import heartbeat
-from api.feeds import behind_ms
+from api.tables.deployment_heads import deployment_progress
+from api.tables.feeds import behind_ms
 from models.errors import BadRow
 from models.instants import ns_text
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
-    from api.feeds import Feeds
-    from api.sources import Sources
+    from api.tables.feeds import Feeds
+    from api.tables.price_sources import Sources
     from streams.settings import Settings
 
 HEARTBEAT_S = 5.0

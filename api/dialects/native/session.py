@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
-from api.auth import TooManyFailures
+from api.access.auth import TooManyFailures
+from api.access.limits import TokenBucket
+from api.access.tokens import NotAuthenticated
 from api.delivery.subscription import Subscription
 from api.dialects.native.protocol import (
     SUBSCRIPTIONS_MAX,
@@ -23,19 +25,17 @@ from api.dialects.native.protocol import (
     error,
     snapshot_head,
 )
-from api.limits import TokenBucket
-from api.tokens import NotAuthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from api.auth import Guard
+    from api.access.auth import Guard
+    from api.access.tokens import Principal
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
     from api.dialects.native.directory import Directory
     from api.dialects.native.protocol import Seq
     from api.dialects.native.subjects import State, Subject
-    from api.tokens import Principal
 
 # A client that is being written makes mistakes; one that goes on does not read the answers.
 _BAD_MESSAGES_MAX = 10

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
-from api.auth import known_principal_of
+from api.access.auth import known_principal_of
+from api.access.connection_leases import USER_CONNECTIONS, UserPlace
+from api.access.limits import Slots, TokenBucket
+from api.access.origins import is_origin_allowed
 from api.delivery.dialect import Dialect
 from api.dialects.native.protocol import (
     MESSAGE_MAX_BYTES,
@@ -23,23 +26,20 @@ from api.dialects.native.protocol import (
 )
 from api.dialects.native.pulse import HEARTBEAT_S, Heartbeat
 from api.dialects.native.session import Session
-from api.leases import USER_CONNECTIONS, UserPlace
-from api.limits import Slots, TokenBucket
-from api.origins import is_origin_allowed
 from models.instants import ns_text
 from models.leases import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from api.addresses import ClientAddresses
-    from api.auth import Guard
+    from api.access.addresses import ClientAddresses
+    from api.access.auth import Guard
     from api.delivery.connections import Connections
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
     from api.dialects.native.directory import Directory
     from api.dialects.native.pulse import Pulse
-    from streams.leases import Leases
+    from streams.replicas.lease_holder import Leases
     from streams.settings import Settings
 
 NATIVE = Dialect(

@@ -18,7 +18,7 @@ from models.views import View, absent_account, unsupported_account
 if TYPE_CHECKING:
     from api.delivery.subscription import Subscription
     from api.dialects.native.protocol import Seq
-    from api.feeds import RowFeed
+    from api.tables.feeds import RowFeed
 
 RowView = Callable[[str, Mapping[str, Any]], View]
 

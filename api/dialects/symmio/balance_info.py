@@ -9,12 +9,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, assert_never
 
+from api.dialects.symmio.app_keys import HOLDINGS
 from api.dialects.symmio.frames import parse_address, upnl_object
-from api.dialects.symmio.keys import HOLDINGS
-from api.dialects.symmio.markets import expect_known, expect_nobody
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
-from api.keys import SETTINGS, STANDINGS
-from api.standing import NoSuchAccount, NotKnown, Standing, Unsupported
+from api.dialects.symmio.requested_market import expect_known, expect_nobody
+from api.http.keys import SETTINGS, STANDINGS
+from api.tables.standing import NoSuchAccount, NotKnown, Standing, Unsupported
 from models.codec import decode_row
 from models.errors import BadRow
 from models.money import format_e18

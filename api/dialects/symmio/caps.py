@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.dialects.symmio.keys import HOLDINGS
-from api.dialects.symmio.markets import expect_known, listed, named
+from api.dialects.symmio.app_keys import HOLDINGS
 from api.dialects.symmio.replies import plain, reply
-from api.keys import SETTINGS
+from api.dialects.symmio.requested_market import expect_known, listed, named
+from api.http.keys import SETTINGS
 from models.money import E18, format_e18
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from api.dialects.symmio.replies import Refusal, reply
-from api.keys import SETTINGS
+from api.http.keys import SETTINGS
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -11,7 +11,7 @@ from aiohttp import web
 from yarl import URL
 
 from api.dialects.symmio.replies import Refusal, error_response, reply
-from api.keys import SETTINGS
+from api.http.keys import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.dialects.symmio.markets import listed
 from api.dialects.symmio.replies import reply
-from api.funding_board import funding_views
-from api.keys import CLOCK, SETTINGS
+from api.dialects.symmio.requested_market import listed
+from api.http.keys import CLOCK, SETTINGS
+from api.tables.funding_board import funding_views
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -14,7 +14,7 @@ from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
 from api.dialects.symmio.listening import listen
 from api.dialects.symmio.upnl_ws import next_due_s
-from api.metrics import FUNDING_RATE_WS
+from api.http.metrics import FUNDING_RATE_WS
 from models.errors import BadRow
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from api.delivery.connections import Connections
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
-    from api.feeds import Feeds
-    from api.funding_board import FundingBoard
-    from api.metrics import ApiMetrics
+    from api.http.metrics import ApiMetrics
+    from api.tables.feeds import Feeds
+    from api.tables.funding_board import FundingBoard
 
 INTERVAL_S = 1.0
 _DIALECT = Dialect(

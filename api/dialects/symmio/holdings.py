@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from prometheus_client import Gauge
 
-from api.backlog import Backlog
+from api.tables.backlog import Backlog
 from models.codec import ORDER_BYTES
 from models.errors import BadRow
 from models.ids import split_key
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from api.feeds import Feeds
+    from api.tables.feeds import Feeds
     from streams.settings import DeploymentSettings
 
 # Some 15 µs each where an account changed: a few ms between two chances for others.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.delivery.connection import Connection
-    from api.metrics import ApiMetrics
+    from api.http.metrics import ApiMetrics
 
 
 async def listen(connection: Connection, metrics: ApiMetrics, take: Callable[[str], str | None]) -> None:

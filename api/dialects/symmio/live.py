@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from api.dialects.symmio.app_keys import FUNDING, HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
 from api.dialects.symmio.funding_rate_ws import FundingRateEndpoint
 from api.dialects.symmio.holdings import Holdings
-from api.dialects.symmio.keys import FUNDING, HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
 from api.dialects.symmio.owners import Owners
 from api.dialects.symmio.position_state_search import PositionStateSearch
 from api.dialects.symmio.position_state_ws import PositionStateEndpoint
@@ -15,16 +15,16 @@ from api.dialects.symmio.quote_symbols import QuoteSymbols
 from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
-from api.funding_board import FundingBoard
-from api.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, SETTINGS
-from api.listing import Listings
+from api.http.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, SETTINGS
+from api.tables.funding_board import FundingBoard
+from api.tables.listing import Listings
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from aiohttp import web
 
-    from api.addresses import ClientAddresses
+    from api.access.addresses import ClientAddresses
 
 
 class Live:

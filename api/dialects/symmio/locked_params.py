@@ -7,14 +7,14 @@ from decimal import ROUND_CEILING, Decimal
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from api.dialects.symmio.markets import named
 from api.dialects.symmio.replies import BadParameter, Refusal, plain, reply
+from api.dialects.symmio.requested_market import named
 from models.money import format_e18
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.listing import Listed
+    from api.tables.listing import Listed
 
 _WHERE = ("query", "leverage")
 _HUNDREDTH = Decimal("0.01")

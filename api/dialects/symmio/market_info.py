@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api.dialects.symmio.markets import listed
 from api.dialects.symmio.replies import number, plain, reply
+from api.dialects.symmio.requested_market import listed
 from models.money import format_e18
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.listing import Listed
+    from api.tables.listing import Listed
 
 
 async def get_market_info(request: web.Request, deployment: str) -> web.Response:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from models.errors import TidemarkError
 from streams.node.connect import connected
-from streams.node.views import ContractViews
+from streams.node.contract_views import ContractViews
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from api.backlog import Backlog
+from api.tables.backlog import Backlog
 from models.codec import decode_row
 from models.ids import account_key, split_key
 from models.symmio.position_states import shown
@@ -19,7 +19,7 @@ from models.symmio.position_states import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from api.feeds import RowFeed
+    from api.tables.feeds import RowFeed
 
 State = dict[str, Any]
 Newness = tuple[int, int, list[int], str]

@@ -15,7 +15,7 @@ from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.listening import listen
-from api.metrics import POSITION_STATE_WS
+from api.http.metrics import POSITION_STATE_WS
 from models.codec import ORDER_BYTES, decode_row
 from models.errors import BadRow
 from models.ids import account_key, split_key
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
     from api.dialects.symmio.whitelist import Whitelist
-    from api.feeds import RowFeed
-    from api.metrics import ApiMetrics
+    from api.http.metrics import ApiMetrics
+    from api.tables.feeds import RowFeed
 
 _DIALECT = Dialect(
     name=POSITION_STATE_WS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from api.dialects.symmio.markets import named
 from api.dialects.symmio.replies import Refusal, plain, reply
+from api.dialects.symmio.requested_market import named
 from models.money import E18, parse_e18
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, assert_never
 
 from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
-from api.dialects.symmio.answers import Account, Known
+from api.dialects.symmio.account_answers import Account, Known
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.listening import listen
-from api.metrics import UPNL_WS
-from api.standing import NoSuchAccount, NotKnown
+from api.http.metrics import UPNL_WS
+from api.tables.standing import NoSuchAccount, NotKnown
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from api.delivery.connections import Connections
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
-    from api.dialects.symmio.answers import Answers
+    from api.dialects.symmio.account_answers import Answers
     from api.dialects.symmio.whitelist import Whitelist
-    from api.metrics import ApiMetrics
+    from api.http.metrics import ApiMetrics
 
 # Clients were written against a server that sends every 2 s; faster only costs, slower looks stale to them.
 INTERVAL_S = 2.0

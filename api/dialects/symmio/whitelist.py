@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from api.feeds import Feeds
+    from api.tables.feeds import Feeds
     from streams.settings import DeploymentSettings
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from api.access.limits import TokenBuckets
+from api.dialects.symmio.app_keys import HOLDINGS, WHITELIST
 from api.dialects.symmio.frames import parse_address
-from api.dialects.symmio.keys import HOLDINGS, WHITELIST
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
-from api.keys import CLOCK, RECORDS, SETTINGS, STANDINGS
-from api.limits import TokenBuckets
+from api.http.keys import CLOCK, RECORDS, SETTINGS, STANDINGS
 from models.ids import account_key
-from streams.records import NotWritten
+from streams.kafka.single_records import NotWritten
+from streams.kafka.topics import WHITELIST as WHITELIST_TOPIC
 from streams.settings import WhitelistMode
-from streams.topics import WHITELIST as WHITELIST_TOPIC
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.addresses import ClientAddresses
+    from api.access.addresses import ClientAddresses
     from api.dialects.symmio.owners import Owners
 
 # A frontend asks once for each sub-account that a person makes.

@@ -1,0 +1,123 @@
+"""What may be said about an account now: its figures, that it does not exist, or nothing because it is not known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+import orjson
+
+from api.dialects.symmio.frames import upnl_object
+from api.tables.standing import NoSuchAccount, NotKnown, Standing, Unsupported, unsupported
+from models.codec import decode_row
+from models.errors import BadRow
+from models.ids import account_key
+from models.symmio.valuation import NOBODY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from api.delivery.interest_writer import InterestSink
+    from api.tables.standing import Standings
+
+
+class Account(NamedTuple):
+    """One account of one deployment; ``address`` is in lower case."""
+
+    deployment: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The account's figures: ``frame`` is the whole JSON object, ``upnl`` its exact decimal text."""
+
+    frame: bytes
+    upnl: str
+
+
+Answer = Known | NoSuchAccount | NotKnown
+
+
+@dataclass(slots=True)
+class _Watched:
+    watchers: int
+    row: bytes | None = None
+    answer: Answer | None = None
+
+
+class Answers:
+    """Answers from the feeds. An account that is watched is encoded once per row, for all its watchers.
+
+    Args:
+        standings: Tell whether an account's row may be shown.
+        interest: Is told of an account's first watcher, and when its last one is gone.
+    """
+
+    def __init__(self, standings: Standings, interest: InterestSink) -> None:
+        self._standings = standings
+        self._interest = interest
+        self._watched: dict[Account, _Watched] = {}
+
+    @property
+    def watched_accounts(self) -> Collection[str]:
+        """Keys of the accounts with at least one watcher; they bound the cache."""
+        return {f"{account.deployment}:{account.address}" for account in self._watched}
+
+    def watch(self, account: Account) -> None:
+        """Keep the account's encoded answer; to be paired with ``unwatch``."""
+        watched = self._watched.setdefault(account, _Watched(watchers=0))
+        watched.watchers += 1
+        if watched.watchers == 1:
+            self._interest.watch(account_key(account.deployment, account.address))
+
+    def unwatch(self, account: Account) -> None:
+        """Give up one watch of the account."""
+        watched = self._watched[account]
+        watched.watchers -= 1
+        if not watched.watchers:
+            del self._watched[account]
+            self._interest.unwatch(account_key(account.deployment, account.address))
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether an account that is not in the tables is known not to exist."""
+        return self._standings.is_warm
+
+    async def wait_warm(self) -> None:
+        """Wait until ``is_warm``."""
+        await self._standings.wait_warm()
+
+    def of(self, account: Account) -> Answer:
+        """What may be said about the account now."""
+        match self._standings.of(account.deployment, account.address):
+            case Standing(row):
+                answer = self._of_row(account, row)
+                return self._standings.missing(account.deployment) if isinstance(answer, NoSuchAccount) else answer
+            case Unsupported(gap=gap):
+                return unsupported(account.deployment, gap.block)
+            case (NoSuchAccount() | NotKnown()) as answer:
+                return answer
+            case answer:
+                assert_never(answer)
+
+    def _of_row(self, account: Account, row: bytes) -> Answer:
+        watched = self._watched.get(account)
+        if watched is None:
+            return _of_row(row)
+        if watched.answer is None or watched.row is not row:
+            watched.row, watched.answer = row, _of_row(row)
+        return watched.answer
+
+
+def _of_row(row: bytes) -> Answer:
+    try:
+        body = decode_row(row).body
+        if body.get("status") == NOBODY:
+            return NoSuchAccount()
+        figures = upnl_object(body)
+    except BadRow as error:
+        return NotKnown(str(error))
+    if figures is None:
+        return NotKnown(f"the account's figures are unknown ({body.get('status')})")
+    return Known(orjson.dumps(figures), str(figures["upnl"]))

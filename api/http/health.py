@@ -1,0 +1,60 @@
+"""Whether this replica lives and whether it should get traffic."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from api.http.keys import CLOCK, CONNECTIONS, FEEDS, IS_WHITELIST_READ, SETTINGS
+from api.tables.deployment_heads import deployment_progress
+from api.tables.feeds import behind_ms
+
+if TYPE_CHECKING:
+    from api.tables.feeds import Feeds
+    from streams.settings import Settings
+
+
+def not_ready_reasons(feeds: Feeds, max_lag_ms: int, now_ms: int, *, draining: bool) -> list[str]:
+    """Why this replica should get no traffic; empty when it should."""
+    reasons = ["the server is going away"] if draining else []
+    for table, feed in feeds.by_table().items():
+        if not feed.is_ready:
+            reasons.append(f"feed of {table} has not been read to its end yet")
+        elif (late_ms := behind_ms(feed, now_ms)) > max_lag_ms:
+            reasons.append(f"feed of {table} is {late_ms} ms behind, expected at most {max_lag_ms} ms")
+    return reasons
+
+
+def unsupported_deployments(settings: Settings, feeds: Feeds) -> dict[str, dict[str, Any]]:
+    """Deployment → since which block, and why, its figures are unknown. The replica still serves the other ones."""
+    all_progress = {name: deployment_progress(feeds, name, settings.topics.partitions) for name in settings.deployments}
+    return {
+        name: {"since_block": progress.unsupported_since, "reason": progress.unsupported_reason}
+        for name, progress in all_progress.items()
+        if progress is not None and progress.unsupported_since is not None
+    }
+
+
+async def healthz(_request: web.Request) -> web.Response:
+    """Answer, which only a living event loop does."""
+    return web.json_response({"status": "alive"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Answer 200 when this replica should get traffic, else 503; the body says why."""
+    settings, feeds = request.app[SETTINGS], request.app[FEEDS]
+    now_ms, draining = request.app[CLOCK].now_ms(), request.app[CONNECTIONS].draining
+    reasons = not_ready_reasons(feeds, settings.api.max_lag_ms, now_ms, draining=draining)
+    if not request.app[IS_WHITELIST_READ]():
+        reasons.append("the whitelist has not been read to its end yet")
+    body = {
+        "isReady": not reasons,
+        "reasons": reasons,
+        "unsupported_deployments": unsupported_deployments(settings, feeds),
+        "lag_records": {table: feed.lag_records for table, feed in feeds.by_table().items()},
+    }
+    status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")

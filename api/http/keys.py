@@ -1,0 +1,39 @@
+"""What the application's handlers find in it, by typed key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from api.delivery.connections import Connections
+from api.delivery.hub import Hub
+from api.dialects.symmio.account_answers import Answers
+from api.http.metrics import ApiMetrics
+from api.tables.deployment_totals import Totals
+from api.tables.feeds import Feeds
+from api.tables.price_sources import Sources
+from api.tables.ranking import Accounts
+from api.tables.standing import Standings
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.kafka.single_records import RecordSink
+    from streams.process.clock import Clock
+
+SETTINGS = web.AppKey("settings", Settings)
+FEEDS = web.AppKey("feeds", Feeds)
+ANSWERS = web.AppKey("answers", Answers)
+METRICS = web.AppKey("metrics", ApiMetrics)
+HUB = web.AppKey("hub", Hub)
+CONNECTIONS = web.AppKey("connections", Connections)
+ACCOUNTS = web.AppKey("accounts", Accounts)
+REPLICA = web.AppKey("replica", str)
+SOURCES = web.AppKey("sources", Sources)
+TOTALS = web.AppKey("totals", Totals)
+RECORDS: web.AppKey[RecordSink] = web.AppKey("records")
+STANDINGS = web.AppKey("standings", Standings)
+IS_WHITELIST_READ: web.AppKey[Callable[[], bool]] = web.AppKey("is_whitelist_read")
+CLOCK: web.AppKey[Clock] = web.AppKey("clock")

@@ -1,0 +1,156 @@
+"""``/v1/accounts``: all accounts in an order, one of them, and the positions of one."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from api.http.keys import ACCOUNTS, FEEDS, SETTINGS
+from api.rest.gzip_bodies import json_answer, tagged_json_answer
+from api.rest.known import (
+    account_of_path,
+    etag_of,
+    expect_read,
+    known_account,
+    readable,
+    unreadable_account,
+    unsupported_deployments,
+)
+from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
+from api.rest.query import Query, address, amount, choice, flag
+from api.tables.ranking import UNREADABLE, Entry, Order, Sort
+from models.codec import decode_row
+from models.errors import BadRow
+from models.symmio.valuation import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
+from models.views import View, absent_account, account_view, figures_view, positions_view, unsupported_account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from aiohttp import web
+
+    from api.tables.ranking import Line
+
+_LIST = "accounts"
+_OWNER = address("owner")
+_STATUS = choice("status", (VALUED, UNPRICED, SUSPECT, UNSUPPORTED, UNREADABLE))
+_LIQUIDATABLE = flag("liquidatable")
+_MIN_NOTIONAL = amount("min_notional")
+_SORT = choice("sort", [sort for sort in Sort if sort is not Sort.OWNER])
+_DIRECTION = choice("direction", ("asc", "desc"))
+
+# Those nearest to liquidation first, and the largest: what somebody who names no direction wants to see.
+_DESCENDING_BY_DEFAULT = {Sort.UPNL: True, Sort.NOTIONAL: True, Sort.DISTANCE: False, Sort.ADDRESS: False}
+# A view takes some 30 µs.
+_VIEWS_BETWEEN_YIELDS = 50
+
+
+async def accounts(request: web.Request) -> web.Response:
+    """Answer a page of accounts without their positions."""
+    deployment = choice("deployment", request.app[SETTINGS].deployments)
+    query = Query(request, deployment, _OWNER, _STATUS, _LIQUIDATABLE, _MIN_NOTIONAL, _SORT, _DIRECTION, LIMIT, CURSOR)
+    order = _order(query)
+    start = _start(query, order)
+    limit = query.get(LIMIT) or LIMIT_DEFAULT
+    expect_read(request.app[FEEDS].valuations, "valuations")
+    hidden = unsupported_deployments(request)
+    is_wanted = _filter(query, query.get(deployment), hidden, readable(request))
+    entries: list[Entry] = []
+    async for entry, _ in request.app[ACCOUNTS].walk(order, start, is_wanted, query.get(_OWNER)):
+        entries.append(entry)
+        if len(entries) > limit:
+            break
+    items = []
+    for number, (_, _, key) in enumerate(islice(entries, limit), start=1):
+        row = request.app[FEEDS].valuations.rows.get(key)
+        if row is not None:
+            items.append(_item(key.decode(), row, hidden))
+        if number % _VIEWS_BETWEEN_YIELDS == 0:
+            await asyncio.sleep(0)
+    has_more = len(entries) > limit
+    return await json_answer(request, page(items, _cursor(order, entries[limit - 1]) if has_more else None))
+
+
+async def account(request: web.Request) -> web.Response:
+    """Answer one account with its positions."""
+    return await _one(request, account_view)
+
+
+async def account_positions(request: web.Request) -> web.Response:
+    """Answer the positions of one account."""
+    return await _one(request, positions_view)
+
+
+async def _one(request: web.Request, view: Callable[[str, dict[str, Any]], View]) -> web.Response:
+    Query(request)
+    known = known_account(request, account_of_path(request))
+    etag = etag_of(request, known.row)
+    if known.body is None:
+        return await tagged_json_answer(request, f"{etag}.{UNSUPPORTED}", unsupported_account(known.key))
+    try:
+        shown = view(known.key, known.body)
+    except BadRow as error:
+        raise unreadable_account(known.key) from error
+    return await tagged_json_answer(request, etag, shown)
+
+
+def _order(query: Query) -> Order:
+    sort = Sort(query.get(_SORT) or Sort.NOTIONAL)
+    direction = query.get(_DIRECTION)
+    return Order(sort, _DESCENDING_BY_DEFAULT[sort] if direction is None else direction == "desc")
+
+
+def _filter(
+    query: Query, deployment: str | None, hidden: Collection[str], may_read: Callable[[bytes, str], bool]
+) -> Callable[[bytes, Line], bool]:
+    owner, status, liquidatable = query.get(_OWNER), query.get(_STATUS), query.get(_LIQUIDATABLE)
+    least_e18 = query.get(_MIN_NOTIONAL)
+
+    def is_wanted(key: bytes, line: Line) -> bool:
+        is_hidden = line.deployment in hidden
+        return (
+            (deployment is None or line.deployment == deployment)
+            and (owner is None or (line.owner == owner and not is_hidden))
+            and (status is None or (UNSUPPORTED if is_hidden else line.status) == status)
+            and (liquidatable is None or (line.liquidatable is liquidatable and not is_hidden))
+            and (
+                least_e18 is None
+                or (line.notional_e18 is not None and line.notional_e18 >= least_e18 and not is_hidden)
+            )
+            and may_read(key, line.deployment)
+        )
+
+    return is_wanted
+
+
+def _item(key: str, row: bytes, hidden: Collection[str]) -> View:
+    if key.partition(":")[0] in hidden:
+        return unsupported_account(key)
+    try:
+        return figures_view(key, decode_row(row).body)
+    except BadRow:
+        return {**absent_account(key), "status": UNREADABLE}
+
+
+def _cursor(order: Order, entry: Entry) -> str:
+    is_unknown, value, key = entry
+    return cursor_after([_LIST, order.sort, order.is_descending, is_unknown, str(value), key.decode()])
+
+
+def _start(query: Query, order: Order) -> Entry | None:
+    match query.get(CURSOR):
+        case None:
+            return None
+        case [str(name), order.sort, order.is_descending, bool(is_unknown), str(value), str(key)] if (
+            name == _LIST and _is_number(value)
+        ):
+            # The smallest entry after the one that the cursor names.
+            return is_unknown, int(value), key.encode() + b"\0"
+        case _:
+            raise bad_cursor()
+
+
+def _is_number(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit()

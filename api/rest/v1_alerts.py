@@ -1,0 +1,108 @@
+"""``/v1/alerts``: by what transitions alarms came on and went off, of all accounts and of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from api.http.keys import FEEDS, SETTINGS
+from api.rest.event_list import EventList
+from api.rest.gzip_bodies import tagged_json_answer
+from api.rest.known import account_of_path, account_parameter, etag_of, row_of, unreadable_row
+from api.rest.pages import CURSOR, LIMIT
+from api.rest.query import Query, choice, flag
+from models.codec import ORDER_BYTES, decode_row
+from models.errors import BadRow
+from models.symmio.alert_views import alerts_view
+from models.symmio.alerts import KINDS
+from streams.kafka.topics import ALERTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+
+    from api.rest.timeline import Event, Tags
+    from models.views import View
+
+_NEVER: dict[str, Any] = {"alarms": (), "transitions": ()}
+"""The body of an account of which no alarm was ever on."""
+
+_ALARM_OF = {kind: on for on, off in KINDS.values() for kind in (on, off)}
+_KIND = choice("kind", tuple(_ALARM_OF))
+_ON = flag("on")
+# All events share these: the kind, and whether the alarm is on since then.
+_TAGS = {(kind, is_on): (kind, is_on) for kind in _ALARM_OF for is_on in (True, False)}
+
+
+class _Transition(msgspec.Struct, gc=False):
+    id: str
+    kind: str
+    as_of_ms: int
+
+
+class _Body(msgspec.Struct, gc=False):
+    alarms: set[str]
+    transitions: list[_Transition]
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+
+
+class AlertEndpoints:
+    """What is asked about alerts."""
+
+    def __init__(self) -> None:
+        self._list = EventList(ALERTS, _events, _views)
+
+    async def every(self, request: web.Request) -> web.Response:
+        """Answer a page of transitions, newest first."""
+        deployments = request.app[SETTINGS].deployments
+        account, deployment = account_parameter(deployments), choice("deployment", deployments)
+        query = Query(request, account, deployment, _KIND, _ON, LIMIT, CURSOR)
+        kind, on = query.get(_KIND), query.get(_ON)
+
+        def is_wanted(tags: Tags) -> bool:
+            of_kind, is_on = tags
+            return kind in {None, of_kind} and on in {None, is_on}
+
+        return await self._list.answer(
+            request, query, one=query.get(account), deployment=query.get(deployment), is_wanted=is_wanted
+        )
+
+    async def of_account(self, request: web.Request) -> web.Response:
+        """Answer which alarms of an account are on, and its newest transitions."""
+        Query(request)
+        account = account_of_path(request)
+        row = row_of(request, account, request.app[FEEDS].alerts, ALERTS)
+        try:
+            view = alerts_view(account.key, _NEVER if row is None else decode_row(row).body)
+        except BadRow as error:
+            raise unreadable_row(ALERTS, account.key) from error
+        return await tagged_json_answer(request, etag_of(request, row), view)
+
+
+def _events(key: bytes, row: bytes) -> Iterator[Event]:
+    try:
+        body = _decode_body(memoryview(row)[ORDER_BYTES:])
+        for one in body.transitions:
+            alarm = _ALARM_OF[one.kind]
+            # The newest of an alarm that is on is the one by which it came on.
+            is_on = alarm in body.alarms
+            body.alarms.discard(alarm)
+            yield -one.as_of_ms, key, -_count(one.id), _TAGS[one.kind, is_on]
+    except (msgspec.DecodeError, KeyError, ValueError) as error:
+        msg = f"expected a row of alerts, found {row!r:.200} ({error!r})"
+        raise BadRow(msg) from error
+
+
+def _views(key: str, row: bytes, numbers: set[int]) -> dict[int, View]:
+    body = decode_row(row).body
+    views = alerts_view(key, {**body, "alarms": ()})["transitions"]
+    return {number: view for view in views if (number := -_count(view["id"])) in numbers}
+
+
+def _count(transition_id: str) -> int:
+    """How many transitions of its account there were with this one, which its id ends with."""
+    return int(transition_id.rpartition(":")[2])

@@ -1,0 +1,117 @@
+"""``/v1/marks`` and ``/v1/markets``: prices as sources say them, and chains' markets with the price in use."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from api.http.keys import CLOCK, FEEDS, SETTINGS
+from api.http.problems import NO_SUCH_MARK, NOT_KNOWN, Problem
+from api.rest.gzip_bodies import json_answer, tagged_json_answer
+from api.rest.known import etag_of, expect_read
+from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
+from api.rest.query import Parameter, Query, choice
+from models.codec import decode_row
+from models.errors import BadRow
+from models.ids import mark_key, split_key
+from models.prices import decode_mark
+from models.symmio.valuation import choose_mark
+from models.views import View, mark_view, market_view
+from streams.kafka.topics import MARKETS, MARKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from models.prices import Mark
+    from streams.settings import DeploymentSettings
+
+# Some 40 µs each, with the marks of two sources.
+_MARKETS_BETWEEN_YIELDS = 100
+
+_SOURCE: Parameter[str] = Parameter("source", "the name of a source", lambda text: text or None)
+
+
+async def marks(request: web.Request) -> web.Response:
+    """Answer a page of marks, by source and symbol."""
+    query = Query(request, _SOURCE, LIMIT, CURSOR)
+    source, rows = query.get(_SOURCE), _marks(request)
+    known = [key.decode() for key in rows if source in {None, split_key(key)[0]}]
+    keys, next_cursor = keys_of_page(query, MARKS, known, _mark_place)
+    return await json_answer(request, page([_mark_view(key, rows[key.encode()]) for key in keys], next_cursor))
+
+
+async def mark(request: web.Request) -> web.Response:
+    """Answer one mark."""
+    Query(request)
+    key = request.match_info["market"]
+    row = _marks(request).get(key.encode(errors="replace"))
+    if row is None:
+        raise Problem(NO_SUCH_MARK, f"expected <source>:<SYMBOL> of a mark that came in, found {key[:80]!r}")
+    return await tagged_json_answer(request, etag_of(request, row), _mark_view(key, row))
+
+
+async def markets(request: web.Request) -> web.Response:
+    """Answer a page of markets, by deployment and symbol's number."""
+    settings = request.app[SETTINGS].deployments
+    deployment = choice("deployment", settings)
+    query = Query(request, deployment, LIMIT, CURSOR)
+    wanted, feed = query.get(deployment), request.app[FEEDS].markets
+    expect_read(feed, MARKETS)
+    known = [key.decode() for key in feed.rows if (name := split_key(key)[0]) in settings and wanted in {None, name}]
+    keys, next_cursor = keys_of_page(query, MARKETS, known, _market_place)
+    now_ms, mark_rows = request.app[CLOCK].now_ms(), _marks(request)
+    views = []
+    for number, key in enumerate(keys, start=1):
+        row = feed.rows.get(key.encode())
+        if row is not None:
+            views.append(_market_view(key, row, settings, mark_rows, now_ms))
+        if number % _MARKETS_BETWEEN_YIELDS == 0:
+            await asyncio.sleep(0)
+    return await json_answer(request, page(views, next_cursor))
+
+
+def _marks(request: web.Request) -> Mapping[bytes, bytes]:
+    feed = request.app[FEEDS].marks
+    expect_read(feed, MARKS)
+    return feed.rows
+
+
+def _mark_place(key: str) -> str:
+    return key
+
+
+def _market_place(key: str) -> tuple[str, int]:
+    deployment, symbol_id = split_key(key.encode())
+    return deployment, int(symbol_id)
+
+
+def _mark_view(key: str, row: bytes) -> View:
+    try:
+        return mark_view(key, decode_row(row).body)
+    except BadRow as error:
+        raise Problem(NOT_KNOWN, f"the row of mark {key} cannot be read") from error
+
+
+def _market_view(
+    key: str, row: bytes, settings: Mapping[str, DeploymentSettings], mark_rows: Mapping[bytes, bytes], now_ms: int
+) -> View:
+    try:
+        view = market_view(key, decode_row(row).body)
+        # A name that is not known yet is empty, and has no price.
+        refs = settings[view["deployment"]].prices_of(view["symbol"]) if view["symbol"] else ()
+        keys = [mark_key(ref.source, ref.symbol) for ref in refs]
+        bodies = {name: decode_row(mark_rows[name]).body for name in keys if name in mark_rows}
+        candidates: list[tuple[str, Mark | None, int]] = [
+            (name.decode(), decode_mark(bodies[name]) if name in bodies else None, ref.max_age_ms)
+            for name, ref in zip(keys, refs, strict=True)
+        ]
+        used = choose_mark(candidates, now_ms)
+        if used is not None:
+            body: dict[str, Any] = bodies[used.key.encode()]
+            age_ms = max(0, now_ms - body["received_ms"])
+            view["mark"] = {**mark_view(used.key, body), "stale": used.stale, "age_ms": age_ms}
+    except (BadRow, KeyError) as error:
+        raise Problem(NOT_KNOWN, f"the rows of market {key} cannot be read") from error
+    return view

@@ -1,0 +1,127 @@
+"""``/v1/positions``: open positions of all accounts, by address and quote id."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from api.http.keys import ACCOUNTS, FEEDS, SETTINGS
+from api.http.problems import NOT_KNOWN, Problem
+from api.rest.gzip_bodies import json_answer
+from api.rest.known import (
+    account_parameter,
+    expect_read,
+    known_account,
+    readable,
+    unsupported_deployments,
+)
+from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
+from api.rest.query import Query, choice, whole
+from api.tables.ranking import Entry, Order, Sort, entry_by_address
+from models.codec import NUMBER_MAX, decode_row
+from models.errors import BadRow
+from models.ids import split_key
+from models.views import View, positions_view
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import web
+
+    from api.rest.known import AccountId
+    from api.tables.ranking import Line
+
+_LIST = "positions"
+_SYMBOL_ID = whole("symbol_id", 0, NUMBER_MAX)
+_BY_ADDRESS = Order(Sort.ADDRESS, is_descending=False)
+# An account of 150 positions takes some 2 ms; most have few.
+_ACCOUNTS_BETWEEN_YIELDS = 5
+
+_Place = tuple[Entry, int]
+"""Where a position stands in the list: its account's place, and its quote id."""
+
+
+async def positions(request: web.Request) -> web.Response:
+    """Answer a page of positions."""
+    deployments = request.app[SETTINGS].deployments
+    account, deployment = account_parameter(deployments), choice("deployment", deployments)
+    query = Query(request, account, deployment, _SYMBOL_ID, LIMIT, CURSOR)
+    after, limit, symbol_id = _after(query), query.get(LIMIT) or LIMIT_DEFAULT, query.get(_SYMBOL_ID)
+    one, of_deployment = query.get(account), query.get(deployment)
+    if one is None:
+        rows = _rows_of_all(request, after, of_deployment, symbol_id)
+    else:
+        rows = _row_of(request, one, of_deployment)
+    items: list[View] = []
+    async for key, row in rows:
+        items += [
+            position
+            for position in _positions(key, row)
+            if (symbol_id is None or position["symbol_id"] == symbol_id) and (after is None or _place(position) > after)
+        ]
+        if len(items) > limit:
+            break
+    next_cursor = None if len(items) <= limit else _cursor(items[limit - 1])
+    return await json_answer(request, page(items[:limit], next_cursor))
+
+
+async def _row_of(request: web.Request, one: AccountId, deployment: str | None) -> AsyncIterator[tuple[str, bytes]]:
+    known = known_account(request, one)
+    if known.body is None:
+        raise Problem(NOT_KNOWN, f"deployment {one.deployment} is unsupported, and so its positions are unknown")
+    if deployment in {None, one.deployment}:
+        yield known.key, known.row
+
+
+async def _rows_of_all(
+    request: web.Request, after: _Place | None, deployment: str | None, symbol_id: int | None
+) -> AsyncIterator[tuple[str, bytes]]:
+    feed = request.app[FEEDS].valuations
+    expect_read(feed, "valuations")
+    hidden, may_read = unsupported_deployments(request), readable(request)
+
+    def is_wanted(key: bytes, line: Line) -> bool:
+        return (
+            bool(line.symbols)
+            and line.deployment not in hidden
+            and deployment in {None, line.deployment}
+            and (symbol_id is None or symbol_id in line.symbols)
+            and may_read(key, line.deployment)
+        )
+
+    found = 0
+    async for (_, _, key), _ in request.app[ACCOUNTS].walk(_BY_ADDRESS, after and after[0], is_wanted):
+        row = feed.rows.get(key)
+        if row is None:
+            continue
+        yield key.decode(), row
+        found += 1
+        if found % _ACCOUNTS_BETWEEN_YIELDS == 0:
+            await asyncio.sleep(0)
+
+
+def _positions(key: str, row: bytes) -> list[View]:
+    try:
+        shown = positions_view(key, decode_row(row).body)["positions"]
+    except BadRow:
+        return []
+    place = {"account": key, "deployment": split_key(key.encode())[0]}
+    return [{**place, **position} for _, position in sorted(shown.items(), key=lambda item: int(item[0]))]
+
+
+def _place(position: View) -> _Place:
+    return entry_by_address(position["account"].encode()), position["quote_id"]
+
+
+def _cursor(position: View) -> str:
+    return cursor_after([_LIST, position["account"], position["quote_id"]])
+
+
+def _after(query: Query) -> _Place | None:
+    match query.get(CURSOR):
+        case None:
+            return None
+        case [str(name), str(key), int(quote_id)] if name == _LIST:
+            return entry_by_address(key.encode()), quote_id
+        case _:
+            raise bad_cursor()

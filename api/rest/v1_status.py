@@ -1,0 +1,82 @@
+"""``/v1/status``: how far this replica is, how far each deployment, and which sources of prices speak."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from api.http.health import not_ready_reasons
+from api.http.keys import CLOCK, CONNECTIONS, FEEDS, REPLICA, SETTINGS, SOURCES
+from api.rest.gzip_bodies import json_answer
+from api.rest.query import Query
+from api.tables.deployment_heads import deployment_progress
+from api.tables.feeds import behind_ms
+from models.errors import BadRow
+from models.instants import ns_text, rfc3339
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from api.tables.feeds import Feeds, RowFeed
+
+View = dict[str, Any]
+
+_VERSION = version("tidemark")
+
+
+async def status(request: web.Request) -> web.Response:
+    """Answer how things are now."""
+    Query(request)
+    app = request.app
+    settings, feeds, now_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms()
+    reasons = not_ready_reasons(feeds, settings.api.max_lag_ms, now_ms, draining=app[CONNECTIONS].draining)
+    ages_ms, states = app[SOURCES].ages_ms(), app[SOURCES].states()
+    partitions = settings.topics.partitions
+    view: View = {
+        "server_time": rfc3339(now_ms),
+        "server_time_ns": ns_text(now_ms),
+        "epoch": settings.epoch,
+        "replica": app[REPLICA],
+        "version": _VERSION,
+        "is_ready": not reasons,
+        "reasons": reasons,
+        "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
+        "deployments": {name: _deployment(feeds, name, partitions) for name in settings.deployments},
+        "sources": {name: {"state": states[name], "age_ms": age_ms} for name, age_ms in ages_ms.items()},
+    }
+    return await json_answer(request, view)
+
+
+def _feed(feed: RowFeed, now_ms: int) -> View:
+    return {
+        "is_ready": feed.is_ready,
+        "rows": len(feed.rows),
+        "lag_records": feed.lag_records,
+        "behind_ms": behind_ms(feed, now_ms),
+    }
+
+
+def _deployment(feeds: Feeds, name: str, partitions: int) -> View:
+    try:
+        progress = deployment_progress(feeds, name, partitions)
+    except BadRow:
+        progress = None
+    if progress is None:
+        return {"status": "unknown"}
+    head_time_ms = progress.head_time_s * 1000
+    view: View = {
+        "status": "followed",
+        "head": progress.head,
+        "head_time": rfc3339(head_time_ms),
+        "head_time_ns": ns_text(head_time_ms),
+        "final": progress.final,
+    }
+    if progress.folded_head is not None:
+        view["folded_head"] = progress.folded_head
+    if progress.unsupported_since is not None:
+        view |= {
+            "status": "unsupported",
+            "unsupported_since": progress.unsupported_since,
+            "unsupported_reason": progress.unsupported_reason,
+        }
+    return view

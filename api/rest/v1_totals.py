@@ -1,0 +1,32 @@
+"""``/v1/totals``: sums over all accounts of a deployment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from api.access.auth import principal_of
+from api.http.keys import FEEDS, SETTINGS, TOTALS
+from api.http.problems import NOT_KNOWN, Problem
+from api.rest.gzip_bodies import json_answer
+from api.rest.known import expect_read
+from api.rest.pages import page
+from api.rest.query import Query, choice
+from models.errors import BadRow
+from streams.kafka.topics import SUBTOTALS
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+async def totals(request: web.Request) -> web.Response:
+    """Answer the sums of one deployment or of each, where the client may read all of its accounts."""
+    principal = principal_of(request)
+    names = [name for name in request.app[SETTINGS].deployments if principal.may_read_all_of(name)]
+    deployment = choice("deployment", names)
+    wanted = Query(request, deployment).get(deployment)
+    expect_read(request.app[FEEDS].subtotals, SUBTOTALS)
+    try:
+        views = [request.app[TOTALS].of(name) for name in names if wanted in {None, name}]
+    except BadRow as error:
+        raise Problem(NOT_KNOWN, "a row of the sums cannot be read") from error
+    return await json_answer(request, page(views, None))

@@ -1,0 +1,1 @@
+"""The tables that a replica follows, and what it reads out of them for every dialect."""

@@ -1,0 +1,63 @@
+"""How far each deployment is folded, and from which block on its figures are unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.codec import decode_row
+from models.deployments import decode_deployment
+from models.watermarks import decode_watermark
+
+if TYPE_CHECKING:
+    from api.tables.feeds import Feeds
+
+
+def watermark_key(deployment: str, partition: int) -> bytes:
+    """Key of what an account partition says of a deployment: ``<deployment>:<partition>``."""
+    return f"{deployment}:{partition}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentProgress:
+    """A deployment as the router and the accounts agents left it.
+
+    ``head`` is the newest block routed and ``head_time_s`` its time; nothing at or below ``final`` is rolled back.
+    ``folded_head`` is the newest block that every partition has folded, None until each said so.
+    ``unsupported_since`` is the block from which on the deployment's figures are unknown, None while they are known.
+    """
+
+    head: int
+    head_time_s: int
+    final: int
+    folded_head: int | None
+    unsupported_since: int | None
+    unsupported_reason: str | None
+
+
+def deployment_progress(feeds: Feeds, deployment: str, partitions: int) -> DeploymentProgress | None:
+    """Read how far a deployment is, or None where no head of it has been routed yet.
+
+    Args:
+        feeds: The tables.
+        deployment: Its name.
+        partitions: How many partitions the accounts have (``topics.partitions``).
+
+    Raises:
+        BadRow: A row of ``deployments`` or ``watermarks`` does not decode.
+    """
+    row = feeds.deployments.rows.get(deployment.encode())
+    state = None if row is None else decode_deployment(decode_row(row).body)
+    if state is None or state.head < 0:
+        return None
+    gap = state.open_gap
+    rows = (feeds.watermarks.rows.get(watermark_key(deployment, number)) for number in range(partitions))
+    folded_head = min((-1 if row is None else decode_watermark(decode_row(row).body).head for row in rows), default=-1)
+    return DeploymentProgress(
+        head=state.head,
+        head_time_s=state.head_time_s,
+        final=state.final,
+        folded_head=folded_head if folded_head >= 0 else None,
+        unsupported_since=None if gap is None else gap.block,
+        unsupported_reason=None if gap is None else gap.reason,
+    )

@@ -1,0 +1,78 @@
+"""The funding of every market of a deployment, made once a second for whoever shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.money import parse_e18
+from models.symmio.funding import funding_rates, funding_view
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from api.tables.listing import Listed, Listings
+    from streams.settings import FundingSettings, Settings
+
+
+class FundingBoard:
+    """Funding of valid markets by name.
+
+    Args:
+        settings: How rates come about.
+        listings: The markets.
+        clock_ms: Our own time, in Unix ms.
+    """
+
+    def __init__(self, settings: Settings, listings: Listings, clock_ms: Callable[[], int]) -> None:
+        self._settings = settings
+        self._listings = listings
+        self._clock_ms = clock_ms
+        self._made: dict[str, tuple[int, Mapping[str, Any]]] = {}
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a market that is not there is known not to be."""
+        return self._listings.is_warm
+
+    def of(self, deployment: str) -> Mapping[str, Any]:
+        """The markets' funding as of this second; the same object within it."""
+        now_ms = self._clock_ms()
+        made_s, views = self._made.get(deployment, (-1, {}))
+        if now_ms // 1000 != made_s:
+            funding = self._settings.deployments[deployment].funding
+            views = funding_views(self._listings.of(deployment), funding, now_ms=now_ms, asked=None)
+            self._made[deployment] = now_ms // 1000, views
+        return views
+
+
+def funding_views(
+    markets: Iterable[Listed], funding: FundingSettings, *, now_ms: int, asked: Collection[str] | None
+) -> dict[str, Any]:
+    """Funding of valid markets by name, where the chain charges any and the venue says a rate.
+
+    Args:
+        markets: All of a deployment's.
+        funding: How rates come about.
+        now_ms: Unix ms.
+        asked: Names of those wanted, None for all.
+    """
+    views = {one.name: _view(one, funding, now_ms) for one in markets if asked is None or one.name in asked}
+    return {name: view for name, view in views.items() if view is not None}
+
+
+def _view(one: Listed, funding: FundingSettings, now_ms: int) -> dict[str, Any] | None:
+    epoch_s = one.market.funding_rate_epoch_duration_s
+    if not one.is_valid or not epoch_s or one.funding is None or one.funding.funding_rate_e18 is None:
+        return None
+    terms = one.instrument.funding
+    if funding.scale and terms is None:
+        # What is not scaled would be taken for the rate that will be charged.
+        return None
+    rates = funding_rates(
+        one.funding.funding_rate_e18,
+        epoch_s=epoch_s,
+        interval_s=terms.interval_s if funding.scale and terms is not None else None,
+        share_e18=parse_e18(f"{funding.share:f}"),
+        max_rate_e18=parse_e18(f"{funding.max_rate:f}"),
+    )
+    return funding_view(rates, epoch_s=epoch_s, now_ms=now_ms)

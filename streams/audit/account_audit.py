@@ -1,0 +1,181 @@
+"""Holding the accounts rows against what the contracts' own views answer at one final block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from models.chain_records import encode_chain_record
+from models.codec import decode_row
+from models.errors import TidemarkError
+from models.ids import split_key
+from models.symmio.account import back_to, decode_account
+from models.symmio.fold import BadFold
+from models.symmio.state import state_of_checkpoint
+from models.watermarks import decode_watermark
+from streams.audit.comparison import Difference, differences
+from streams.ingest.outlet import Outlet
+from streams.ingest.symmio.checkpoint import read_checkpoints
+from streams.ingest.symmio.enumeration import find_owners
+from streams.kafka.feed import Feed
+from streams.kafka.topics import ACCOUNTS, CHAIN_BLOCKS, WATERMARKS, changelog_name, topic_name
+from streams.node.connect import connected, deployment_of
+from streams.node.contract_views import ContractViews
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.chain_records import Checkpoint
+    from models.symmio.account import AccountRow
+    from models.watermarks import DeploymentWatermark
+    from streams.node.blocks import Header
+    from streams.node.endpoints import Node
+    from streams.process.clock import Clock
+    from streams.settings import DeploymentSettings, Settings
+
+_ACCOUNTS_AT_ONCE = 50
+
+
+class NothingToAudit(TidemarkError):
+    """The tables or the node do not reach to the block asked for. Let them catch up, or name another block."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What an audit found at ``block``.
+
+    ``unsupported`` says from where and why the whole deployment is unknown, ``suspects`` why single accounts are.
+    ``skipped`` says of each account that could not be brought back to the block why. ``repaired`` are the accounts for
+    which a checkpoint was written, ``unrepaired`` says why one was not.
+    """
+
+    block: int
+    accounts: int = 0
+    unsupported: str | None = None
+    suspects: dict[str, str] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    repaired: list[str] = field(default_factory=list)
+    unrepaired: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything is known, and all that was compared agrees."""
+        return not self.differences and not self.suspects and self.unsupported is None
+
+
+async def audit(
+    settings: Settings, name: str, clock: Clock, *, block: int | None = None, is_repairing: bool = False
+) -> Report:
+    """Compare every account of the deployment ``name`` with the node's views, and name what differs.
+
+    Args:
+        settings: Name Kafka and the deployment's endpoints.
+        name: The deployment.
+        clock: As for the feeds by which the tables are read.
+        block: A block that is final in the tables; their newest final one where None.
+        is_repairing: Write a checkpoint record for every account that differs or is suspect, unless it was touched
+            after the block.
+
+    Raises:
+        NothingToAudit: The tables or the node do not reach to that block.
+        BadSettings: The deployment, its endpoints or Kafka are not configured.
+        Refused: The node does not answer; its state of the block may be gone.
+    """
+    deployment = deployment_of(settings, name)
+    # Watermarks first: rows read later hold at least every block up to them.
+    watermarks = await _watermarks(settings, name, clock)
+    final = min((watermark.final for watermark in watermarks), default=-1)
+    report = Report(block=final if block is None else block)
+    if not 0 <= report.block <= final:
+        msg = f"expected {name}'s tables to be final at block {report.block}, found them final up to {final}"
+        raise NothingToAudit(msg)
+    report.unsupported = next(
+        (f"since block {w.unsupported_since}: {w.reason}" for w in watermarks if w.unsupported_since is not None), None
+    )
+    rows = await _accounts(settings, name, clock)
+    async with connected(name, deployment) as node:
+        header = await node.header(report.block)
+        if header is None:
+            msg = f"expected the node to have block {report.block}, found it behind"
+            raise NothingToAudit(msg)
+        checkpoints = await _compare(node, deployment, header, rows, report)
+        if is_repairing:
+            await _repair(settings, name, checkpoints, rows, report)
+    return report
+
+
+async def _compare(
+    node: Node, deployment: DeploymentSettings, header: Header, rows: Mapping[str, AccountRow], report: Report
+) -> list[Checkpoint]:
+    views = ContractViews(deployment.diamond, header.number)
+    standing: dict[str, AccountRow] = {}
+    for account, row in rows.items():
+        if row.suspect is not None:
+            report.suspects[account] = row.suspect[0]
+        try:
+            standing[account] = back_to(row, header.number)
+        except BadFold as error:
+            report.skipped[account] = str(error)
+    owners = await find_owners(node, views, deployment, sorted(standing))
+    hedgers = set(deployment.hedgers).union(*(row.state.party_b for row in rows.values()))
+    differing: list[Checkpoint] = []
+    for some in _chunks(sorted(standing)):
+        checkpoints = await read_checkpoints(
+            node, views, header, {account: owners.get(account) for account in some}, sorted(hedgers)
+        )
+        for checkpoint in checkpoints:
+            account = checkpoint.account
+            found = differences(account, standing[account].state, state_of_checkpoint(checkpoint))
+            report.differences += found
+            if found or account in report.suspects:
+                differing.append(checkpoint)
+    report.accounts = len(standing)
+    return differing
+
+
+async def _repair(
+    settings: Settings, name: str, checkpoints: Sequence[Checkpoint], rows: Mapping[str, AccountRow], report: Report
+) -> None:
+    async with Outlet(settings.bootstrap) as outlet:
+        for checkpoint in checkpoints:
+            touched = rows[checkpoint.account].block
+            if touched > checkpoint.block:
+                report.unrepaired[checkpoint.account] = f"touched in block {touched}; run again when that is final"
+                continue
+            await outlet.put(topic_name(settings, CHAIN_BLOCKS), name.encode(), encode_chain_record(checkpoint))
+            report.repaired.append(checkpoint.account)
+        await outlet.flush()
+
+
+async def _watermarks(settings: Settings, name: str, clock: Clock) -> list[DeploymentWatermark]:
+    rows = await _rows(settings, WATERMARKS, clock)
+    return [
+        decode_watermark(decode_row(value).body)
+        for key, value in rows.items()
+        if key.decode().rpartition(":")[0] == name
+    ]
+
+
+async def _accounts(settings: Settings, name: str, clock: Clock) -> dict[str, AccountRow]:
+    accounts = {}
+    for key, value in (await _rows(settings, ACCOUNTS, clock)).items():
+        deployment, address = split_key(key)
+        if deployment == name:
+            row = decode_row(value)
+            accounts[address] = decode_account(row.body, row.version)
+    return accounts
+
+
+async def _rows(settings: Settings, table: str, clock: Clock) -> dict[bytes, bytes]:
+    feed = Feed(settings.bootstrap, changelog_name(settings, table), clock)
+    await feed.start()
+    try:
+        await feed.wait_ready()
+        return dict(feed.rows)
+    finally:
+        await feed.stop()
+
+
+def _chunks(accounts: Sequence[str]) -> list[Sequence[str]]:
+    return [accounts[start : start + _ACCOUNTS_AT_ONCE] for start in range(0, len(accounts), _ACCOUNTS_AT_ONCE)]

@@ -1,0 +1,265 @@
+"""One account's charges: batch after batch, each with a signature that was fetched after the one before was mined."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.errors import TidemarkError
+from models.symmio.funding_plan import (
+    Charge,
+    ChargeOn,
+    Search,
+    Standing,
+    Terms,
+    Window,
+    batches,
+    charge_of,
+    moved_to_party_b,
+    standing_of,
+)
+from streams.funder.chain_view import Reverted
+from streams.funder.diamond_calls import PairSignature, charge_data, forward_data
+from streams.funder.funding_records import Epoch, cells_of
+from streams.funder.sender import Purpose, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.symmio.funding_plan import ChainQuote
+    from streams.funder.chain_view import Chain, Pair
+    from streams.funder.muon import Muon
+    from streams.funder.sender import Sender
+
+_log = logging.getLogger(__name__)
+
+# Others act for the pair while we do: a signature that was overtaken is fetched again. More often than this in a row
+# is a fault of the gateway, and the account's turn comes again with the next pass.
+_TRIES = 6
+# The estimate is of the state before what others send in the same block.
+_GAS_NUMERATOR, _GAS_DENOMINATOR = 5, 4
+# Of a pair, its signature or the whole deployment, in the words of the contract's reasons: no quote is to blame.
+_NOT_A_QUOTES = ("paus", "liquidat", "solven", "muon", "signature", "expired", "nonce", "suspend", "emergency")
+
+
+class AccountFault(TidemarkError):
+    """The account cannot be charged now, for no single quote's sake. It is tried again while its window is open."""
+
+
+class Due(NamedTuple):
+    """A quote to be charged for an epoch, within its window, at the market's frozen terms."""
+
+    quote_id: int
+    epoch: Epoch
+    window: Window
+    terms: Terms
+
+
+class Charged(NamedTuple):
+    """A quote, as the contract has it, with what it is to be charged."""
+
+    due: Due
+    quote: ChainQuote
+    charge: Charge
+
+
+class Progress:
+    """What became of an account's quotes so far.
+
+    ``free`` ones had nothing to pay, ``late`` ones were met after their window had closed.
+    """
+
+    def __init__(self) -> None:
+        self.paid: set[int] = set()
+        self.free: set[int] = set()
+        self.clipped: dict[int, tuple[str, str]] = {}
+        self.culprits: dict[int, str] = {}
+        self.late: set[int] = set()
+
+    def settled(self, quote_id: int) -> bool:
+        """Whether nothing is left to do for the quote."""
+        return any(quote_id in found for found in (self.paid, self.free, self.culprits, self.late))
+
+    def note_clip(self, charge: Charge) -> None:
+        """Keep what a quote's own maximum left of its rate."""
+        if charge.is_clipped:
+            self.clipped[charge.quote_id] = str(charge.rate_e18), str(charge.wanted_e18)
+
+
+class Route(NamedTuple):
+    """How a call gets to the Diamond as party B's: sent by party B itself, or through its contract."""
+
+    signer: str
+    party_b: str
+    diamond: str
+
+    def wrap(self, data: bytes) -> tuple[str, bytes]:
+        """Receiver and data of the transaction that makes the call."""
+        return (self.diamond, data) if self.signer == self.party_b else (self.party_b, forward_data(data))
+
+
+class AccountCharges:
+    """Charges one account.
+
+    Args:
+        party_a: The account.
+        progress: By epoch, what is done already; it is carried on.
+        charge_on: What rates are taken of.
+        batch: Quotes in a transaction.
+        valid_s: How long the contract takes a signature for.
+    """
+
+    def __init__(
+        self,
+        party_a: str,
+        progress: dict[Epoch, Progress],
+        *,
+        route: Route,
+        chain: Chain,
+        muon: Muon,
+        sender: Sender,
+        charge_on: ChargeOn,
+        batch: int,
+        valid_s: int,
+    ) -> None:
+        self._party_a = party_a
+        self._progress = progress
+        self._route = route
+        self._chain = chain
+        self._muon = muon
+        self._sender = sender
+        self._charge_on = charge_on
+        self._batch = batch
+        self._valid_s = valid_s
+
+    async def run(self, dues: Sequence[Due]) -> None:
+        """Charge what is due, in order; returns when everything has come to something.
+
+        Raises:
+            AccountFault: The account cannot be charged now.
+            NoSignature: Muon does not sign.
+            NodeDown: The node does not answer.
+        """
+        # What is on its way moves the pair's nonces when it is mined.
+        await self._sender.settle(self._party_a)
+        left = [due for due in dues if not self._progress[due.epoch].settled(due.quote_id)]
+        for batch in batches(left, self._batch):
+            await self._charge(batch)
+
+    async def _charge(self, batch: Sequence[Due]) -> None:
+        for _ in range(_TRIES):
+            batch = [due for due in batch if not self._progress[due.epoch].settled(due.quote_id)]
+            pair = await self._chain.pair(self._party_a, self._route.party_b, [due.quote_id for due in batch])
+            charged = self._decide(batch, pair, await self._chain.pending_time_s())
+            if not charged:
+                return
+            if pair.liquidating:
+                msg = "the account is under liquidation"
+                raise AccountFault(msg)
+            signature = await self._signature()
+            self._expect_solvent(charged, pair, signature)
+            data = self._data(charged, signature)
+            reason = await self._refusal(data)
+            if reason is not None:
+                await self._blame(charged, pair, signature, reason)
+                continue
+            if await self._send(charged, data, pair) is State.MINED:
+                for one in charged:
+                    self._progress[one.due.epoch].paid.add(one.due.quote_id)
+                return
+        msg = f"expected a batch to be mined within {_TRIES} tries, found it overtaken each time"
+        raise AccountFault(msg)
+
+    def _decide(self, batch: Sequence[Due], pair: Pair, now_s: int) -> list[Charged]:
+        charged = []
+        for due in batch:
+            progress, quote = self._progress[due.epoch], pair.quotes[due.quote_id]
+            standing = standing_of(quote, party_a=self._party_a, party_b=self._route.party_b, pays_s=due.epoch.pays_s)
+            if standing is Standing.PAID:
+                progress.paid.add(due.quote_id)
+            elif standing is not Standing.DUE:
+                progress.culprits[due.quote_id] = standing.value
+            elif not due.window.is_open(now_s):
+                progress.late.add(due.quote_id)
+            else:
+                charge = charge_of(quote, due.terms, self._charge_on)
+                progress.note_clip(charge)
+                if charge.rate_e18:
+                    charged.append(Charged(due, quote, charge))
+                else:
+                    progress.free.add(due.quote_id)
+        return charged
+
+    async def _signature(self) -> PairSignature:
+        signature = await self._muon.sign(self._party_a, self._route.party_b)
+        now_s = await self._chain.pending_time_s()
+        if now_s > signature.timestamp_s + self._valid_s:
+            age_s = now_s - signature.timestamp_s
+            msg = f"expected a signature of the last {self._valid_s} s, found one of {age_s} s ago"
+            raise AccountFault(msg)
+        return signature
+
+    def _expect_solvent(self, charged: Sequence[Charged], pair: Pair, signature: PairSignature) -> None:
+        available_a, available_b = pair.available(signature)
+        moved = moved_to_party_b([(one.quote, one.charge) for one in charged])
+        for name, left in (("party A", available_a - moved), ("party B", available_b + moved)):
+            if left < 0:
+                msg = f"{name} would be insolvent, by {-left} e-18"
+                raise AccountFault(msg)
+
+    async def _blame(self, charged: Sequence[Charged], pair: Pair, signature: PairSignature, reason: str) -> None:
+        """Find the quotes for whose sake the batch reverts; nobody is blamed where something else moved meanwhile."""
+        if await self._is_overtaken(pair):
+            return
+        if _is_no_quotes(reason):
+            raise AccountFault(reason)
+        search = Search(charged)
+        while (group := search.group) is not None:
+            said = await self._refusal(self._data(group, signature))
+            if said is None:
+                search.passed()
+            else:
+                search.failed(said)
+        if await self._is_overtaken(pair):
+            return
+        reasons = {said for _, said in search.culprits}
+        unanimous = len(charged) > 1 and not search.good and len(reasons) == 1
+        if unanimous or any(map(_is_no_quotes, reasons)):
+            raise AccountFault(reason)
+        for one, said in search.culprits:
+            _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, said)
+            self._progress[one.due.epoch].culprits[one.due.quote_id] = said
+
+    async def _is_overtaken(self, pair: Pair) -> bool:
+        return await self._chain.nonces(self._party_a, self._route.party_b) != pair.nonces
+
+    async def _send(self, charged: Sequence[Charged], data: bytes, pair: Pair) -> State | None:
+        to, wrapped = self._route.wrap(data)
+        try:
+            gas = await self._chain.estimate_gas(self._route.signer, to, wrapped)
+        except Reverted as error:
+            if await self._is_overtaken(pair):
+                return None
+            msg = f"expected {to} to take the signer's call, which the Diamond would, found: {error}"
+            raise AccountFault(msg) from error
+        purpose = Purpose(
+            self._party_a,
+            tuple(cells_of(one.charge, one.due.epoch) for one in charged),
+            min(one.due.window.closes_s for one in charged),
+        )
+        return await self._sender.send(to, wrapped, gas * _GAS_NUMERATOR // _GAS_DENOMINATOR, purpose)
+
+    async def _refusal(self, data: bytes) -> str | None:
+        """Why the Diamond would refuse the call, None where it would not."""
+        try:
+            await self._chain.simulate(self._route.party_b, data)
+        except Reverted as error:
+            return str(error)
+        return None
+
+    def _data(self, charged: Sequence[Charged], signature: PairSignature) -> bytes:
+        return charge_data(self._party_a, [one.charge for one in charged], signature)
+
+
+def _is_no_quotes(reason: str) -> bool:
+    return any(word in reason.lower() for word in _NOT_A_QUOTES)

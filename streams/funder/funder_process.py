@@ -1,0 +1,299 @@
+"""``tidemark funder``: one executor a deployment at a time; another one that is started waits for its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+import aiohttp
+
+from models.errors import TidemarkError
+from models.leases import LEASE_TTL_MS, Limit
+from models.symmio.funding_plan import Standing, charge_of, standing_of
+from streams.funder.account_charges import AccountCharges, Route
+from streams.funder.chain_view import Chain
+from streams.funder.executor import Executor, freeze
+from streams.funder.funding_inputs import Tables
+from streams.funder.funding_journal import Journal, read_journal
+from streams.funder.funding_records import Transaction
+from streams.funder.muon import Muon
+from streams.funder.sender import Sender
+from streams.funder.signer import load_signer
+from streams.kafka.topics import FUNDING, check_topics, registry, topic_name
+from streams.replicas.lease_holder import Leases
+from streams.settings import BadSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from models.symmio.funding_plan import ChainQuote, Charge
+    from streams.funder.account_charges import Progress
+    from streams.funder.funding_records import Epoch, Frozen, Record
+    from streams.funder.signer import Signer
+    from streams.process.clock import Clock
+    from streams.replicas.lease_holder import Lease
+    from streams.settings import DeploymentSettings, FundingSettings, Settings
+
+_log = logging.getLogger(__name__)
+
+_ASK_AGAIN_S = 0.25
+# Three times as often as what is asked for ends.
+_HOLDS_PER_TTL = 3
+
+
+class Superseded(TidemarkError):
+    """Another executor took over, since this one could not say for a while that it was there. Nothing is to do."""
+
+
+class WrongChain(TidemarkError):
+    """The node is of another chain than the deployment. Check ``rpc`` and ``chain_id``."""
+
+
+async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int = LEASE_TTL_MS) -> None:
+    """Charge the funding of deployment ``name`` until cancelled.
+
+    Args:
+        settings: The configuration.
+        name: The deployment.
+        clock: Tells which marks are stale, and how far back the journal is read.
+        lease_ttl_ms: How long after an executor was killed another one takes its place, in ms.
+
+    Raises:
+        BadSettings: What is needed is not configured.
+        BadTopic: The topic is missing.
+        WrongChain: The node is of another chain.
+        Fenced, Superseded: Another executor took over.
+    """
+    deployment, funding, party_b = _configured(settings, name)
+    if funding.muon is None:
+        msg = f"deployments.{name}.funding.muon: expected the URL of a Muon gateway, found nothing"
+        raise BadSettings(msg)
+    signer = load_signer(name, funding, deployment.chain_id)
+    wanted = topic_name(settings, FUNDING)
+    await check_topics(settings.bootstrap, tuple(topic for topic in registry(settings) if topic.name == wanted))
+    async with _connected(deployment, name) as chain, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+        route = await _route(chain, name, deployment, signer, party_b)
+        muon = Muon(session, funding.muon.get_secret_value(), deployment)
+        failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+        tasks.create_task(_raise(failed))
+        tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
+        journal = Journal(settings, name)
+        try:
+            # Who waits for its turn has read the tables when it comes.
+            await tables.start()
+            async with _alone(settings, name, clock, lease_ttl_ms, failed):
+                # From here on nobody else writes, so what is read then is all there is.
+                await journal.start()
+                records = [record async for record in read_journal(settings, name, clock)]
+                await _work(
+                    name,
+                    deployment,
+                    signer=signer,
+                    route=route,
+                    records=records,
+                    chain=chain,
+                    muon=muon,
+                    journal=journal,
+                    tables=tables,
+                )
+        finally:
+            await journal.stop()
+            await tables.stop()
+
+
+async def _work(
+    name: str,
+    deployment: DeploymentSettings,
+    *,
+    signer: Signer,
+    route: Route,
+    records: Sequence[Record],
+    chain: Chain,
+    muon: Muon,
+    journal: Journal,
+    tables: Tables,
+) -> None:
+    funding, every_s = deployment.funding, deployment.poll_interval_ms / 1_000
+    valid_s = await chain.signature_valid_s()
+
+    def charges_of(party_a: str, progress: dict[Epoch, Progress]) -> AccountCharges:
+        return AccountCharges(
+            party_a,
+            progress,
+            route=route,
+            chain=chain,
+            muon=muon,
+            sender=sender,
+            charge_on=funding.charge_on,
+            batch=funding.batch,
+            valid_s=valid_s,
+        )
+
+    executor = Executor(
+        name,
+        route.party_b,
+        chain=chain,
+        journal=journal,
+        tables=tables,
+        charges_of=charges_of,
+        concurrency=funding.concurrency,
+    )
+    sender = Sender(
+        name,
+        chain,
+        signer,
+        journal,
+        depth=deployment.finality_depth,
+        replace_after_s=funding.replace_after_s,
+        on_unmined=executor.unmined,
+    )
+    executor.restore(records)
+    await sender.start(record for record in records if isinstance(record, Transaction))
+    _log.info("funder ready deployment=%s party_b=%s signer=%s", name, route.party_b, signer.address)
+    async with asyncio.TaskGroup() as work:
+        work.create_task(journal.run())
+        work.create_task(sender.run(every_s))
+        work.create_task(executor.run(every_s))
+
+
+class Planned(NamedTuple):
+    """What would be charged for an epoch: its terms, and of each account the charges, or why there is none."""
+
+    frozen: Frozen
+    charges: dict[str, list[tuple[int, Charge | Standing]]]
+
+
+async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
+    """What would be charged in the windows that are open, or open next, as of now; nothing is sent or written.
+
+    Raises:
+        BadSettings: What is needed is not configured.
+        WrongChain: The node is of another chain.
+        NodeDown: The node does not answer.
+    """
+    deployment, funding, party_b = _configured(settings, name)
+    failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+    tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
+    planned = []
+    async with _connected(deployment, name) as chain:
+        try:
+            await tables.start()
+            now_s = await chain.pending_time_s()
+            positions = tables.positions(party_b)
+            for epoch, window in sorted(tables.next_windows(now_s).items()):
+                symbols = tables.markets(epoch)
+                frozen, plans = freeze(
+                    epoch,
+                    window,
+                    symbols=symbols,
+                    positions=positions,
+                    terms_of=tables.freeze,
+                    at_s=now_s,
+                    tables_s=tables.time_s,
+                )
+                charges: dict[str, list[tuple[int, Charge | Standing]]] = {}
+                for one in plans:
+                    quotes = await chain.quotes([quote_id for quote_id, _ in one.quotes])
+                    charges[one.party_a] = [
+                        (quote_id, _planned(quotes[quote_id], frozen, symbol_id, (one.party_a, party_b), funding))
+                        for quote_id, symbol_id in one.quotes
+                    ]
+                planned.append(Planned(frozen, charges))
+        finally:
+            await tables.stop()
+    return planned
+
+
+def _planned(
+    quote: ChainQuote, frozen: Frozen, symbol_id: int, parties: tuple[str, str], funding: FundingSettings
+) -> Charge | Standing:
+    party_a, party_b = parties
+    standing = standing_of(quote, party_a=party_a, party_b=party_b, pays_s=frozen.epoch.pays_s)
+    if standing is not Standing.DUE:
+        return standing
+    return charge_of(quote, frozen.markets[symbol_id].terms, funding.charge_on)
+
+
+def _configured(settings: Settings, name: str) -> tuple[DeploymentSettings, FundingSettings, str]:
+    deployment = settings.deployments.get(name)
+    if deployment is None:
+        msg = f"expected one of the deployments {', '.join(sorted(settings.deployments))}, found {name!r}"
+        raise BadSettings(msg)
+    if deployment.funding.party_b is None:
+        msg = f"deployments.{name}.funding.party_b: expected an address, found nothing"
+        raise BadSettings(msg)
+    return deployment, deployment.funding, deployment.funding.party_b
+
+
+@asynccontextmanager
+async def _connected(deployment: DeploymentSettings, name: str) -> AsyncIterator[Chain]:
+    urls = [url for secret in deployment.rpc if (url := secret.get_secret_value()).startswith("http")]
+    if not urls:
+        msg = f"deployments.{name}.rpc: expected an http or https endpoint, found none"
+        raise BadSettings(msg)
+    chain = Chain(urls, deployment.diamond)
+    try:
+        found = await chain.chain_id()
+        if found != deployment.chain_id:
+            msg = f"expected chain {deployment.chain_id} at the endpoints of {name}, found chain {found}"
+            raise WrongChain(msg)
+        yield chain
+    finally:
+        await chain.close()
+
+
+async def _route(chain: Chain, name: str, deployment: DeploymentSettings, signer: Signer, party_b: str) -> Route:
+    if signer.address != party_b and not await chain.has_code(party_b):
+        msg = (
+            f"deployments.{name}.funding.party_b: expected the signer's address {signer.address} or a contract that "
+            f"forwards its calls, found {party_b} without code"
+        )
+        raise BadSettings(msg)
+    return Route(signer.address, party_b, deployment.diamond)
+
+
+@asynccontextmanager
+async def _alone(
+    settings: Settings, name: str, clock: Clock, ttl_ms: int, failed: asyncio.Future[NoReturn]
+) -> AsyncIterator[None]:
+    """Wait until no other executor of the deployment is there, and be the one."""
+    leases = Leases(settings, clock, every_s=ttl_ms / 1_000 / _HOLDS_PER_TTL)
+    leases.start()
+    try:
+        lease = await _lease(leases, name, ttl_ms, failed)
+        try:
+            yield
+        finally:
+            lease.release()
+    finally:
+        await leases.stop()
+
+
+async def _lease(leases: Leases, name: str, ttl_ms: int, failed: asyncio.Future[NoReturn]) -> Lease:
+    limit = Limit("funder", 1, ttl_ms)
+
+    def on_lost() -> None:
+        _fail(failed, Superseded(f"expected to be the only executor of {name}, found that another one took over"))
+
+    is_waiting = False
+    while True:
+        lease = await leases.hold(limit, name, on_lost) if leases.is_up else None
+        if lease is not None and not lease.is_local:
+            return lease
+        if lease is not None:
+            lease.release()
+        if not is_waiting:
+            _log.info("waiting for another executor to end deployment=%s", name)
+            is_waiting = True
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
+def _fail(failed: asyncio.Future[NoReturn], error: BaseException) -> None:
+    if not failed.done():
+        failed.set_exception(error)
+
+
+async def _raise(failed: asyncio.Future[NoReturn]) -> None:
+    await failed

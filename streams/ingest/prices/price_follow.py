@@ -1,0 +1,111 @@
+"""A futures venue's prices, from its websocket, or its REST answers while that is silent, to ``price-ticks``.
+
+What it says of its symbols beside their prices goes to ``instrument-facts``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import aiohttp
+from prometheus_client import Counter
+
+from streams.ingest.outlet import Outlet
+from streams.ingest.prices.conflation import INTERVAL_MS
+from streams.ingest.prices.fact_poll import InstrumentPolls
+from streams.ingest.prices.frame_sink import PriceSink
+from streams.ingest.prices.rest_answers import FAILURES, fetch
+from streams.ingest.prices.venue_socket import VenueSocket
+from streams.process.backoff import Backoff
+from streams.settings import BadSettings
+
+if TYPE_CHECKING:
+    from streams.process.clock import Clock
+    from streams.settings import Settings, SourceSettings
+
+_log = logging.getLogger(__name__)
+
+_POLLS = Counter("tidemark_price_polls_total", "REST polls made while a socket was silent.", ("source", "outcome"))
+
+_RECONNECT_S = (0.5, 30.0)
+_LONGEST_POLL_WAIT_S = 60.0
+# A quiet market's best prices may stand for a minute; marks come every second.
+_BOOK_SILENCE = 12
+
+
+async def run(settings: Settings, name: str, clock: Clock) -> None:
+    """Write the source ``name``'s prices to Kafka until cancelled.
+
+    Raises:
+        BadSettings: The source or Kafka is not configured.
+        NotAcknowledged: The broker did not take a record.
+    """
+    source = settings.sources.get(name)
+    if source is None:
+        msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
+        raise BadSettings(msg)
+    async with aiohttp.ClientSession() as session, Outlet(settings.bootstrap) as outlet:
+        sink = PriceSink(settings, name, outlet, clock)
+        silent_after_s = source.silent_after_ms / 1_000
+        marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
+        instruments = InstrumentPolls(settings, name, source.rest, session, outlet, clock=clock)
+        tasks = [marks.run(), _poll_while_silent(session, source, sink, marks), *instruments.polls()]
+        if source.book_symbols:
+            silent_after_s *= _BOOK_SILENCE
+            books = VenueSocket(session, books_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
+            tasks += [books.run(), _flush_books(sink)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for task in tasks:
+                    group.create_task(task)
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+
+def marks_url(source: SourceSettings) -> str:
+    """Where all marks come from; the raw stream is the one that was seen to push."""
+    return f"{source.websocket}/ws/!markPrice@arr@1s"
+
+
+def books_url(source: SourceSettings) -> str:
+    """Where the best bids and asks come from: the venue serves them under /public, marks under /market."""
+    streams = "/".join(f"{symbol.lower()}@bookTicker" for symbol in source.book_symbols)
+    base = source.websocket.removesuffix("/market")
+    return f"{base}{'' if base == source.websocket else '/public'}/stream?streams={streams}"
+
+
+async def _poll_while_silent(
+    session: aiohttp.ClientSession, source: SourceSettings, sink: PriceSink, socket: VenueSocket
+) -> None:
+    silent_after_s = source.silent_after_ms / 1_000
+    backoff = Backoff(silent_after_s, _LONGEST_POLL_WAIT_S)
+    while True:
+        if (left_s := silent_after_s - socket.silent_s) > 0:
+            await asyncio.sleep(left_s)
+        elif await _poll(session, source, sink):
+            backoff.reset()
+            await asyncio.sleep(silent_after_s)
+        else:
+            await asyncio.sleep(backoff.next_s())
+
+
+async def _poll(session: aiohttp.ClientSession, source: SourceSettings, sink: PriceSink) -> bool:
+    url = f"{source.rest}/fapi/v1/premiumIndex"
+    try:
+        body = await fetch(session, url)
+    except FAILURES as error:
+        _POLLS.labels(sink.source, type(error).__name__).inc()
+        _log.warning("price poll failed source=%s cause=%s", sink.source, type(error).__name__)
+        return False
+    ticks = await sink.take_premium_index(body)
+    _POLLS.labels(sink.source, "answered").inc()
+    _log.info("price poll source=%s ticks=%d", sink.source, ticks)
+    return ticks > 0
+
+
+async def _flush_books(sink: PriceSink) -> None:
+    while True:
+        await asyncio.sleep(INTERVAL_MS / 1_000)
+        await sink.flush_books()

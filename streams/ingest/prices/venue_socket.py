@@ -1,0 +1,105 @@
+"""A venue's websocket, kept open: made anew on silence, on faults, and before the venue's own limit of 24 hours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import aiohttp
+from prometheus_client import Counter
+
+from models.errors import TidemarkError
+
+if TYPE_CHECKING:
+    from streams.ingest.prices.frame_sink import PriceSink
+    from streams.process.backoff import Backoff
+
+_log = logging.getLogger(__name__)
+
+_RECONNECTS = Counter("tidemark_price_reconnects_total", "Connections that ended.", ("source", "cause"))
+
+# All marks are some 100 kB a frame; a frame above this is a fault of the sender.
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+_CONNECT_TIMEOUT_S = 15.0
+# The venue closes every connection after 24 hours: leave before, at a moment of our own.
+_LONGEST_SESSION_S = 23.5 * 3_600
+
+
+class FrameTooLarge(TidemarkError):
+    """A frame was larger than any this venue sends; the connection was left."""
+
+
+class VenueSocket:
+    """Hands every frame of one websocket to the sink.
+
+    Args:
+        session: HTTP client.
+        url: With its streams.
+        sink: Takes the frames.
+        silent_after_s: A connection without a tick for so long is left and made anew.
+        backoff: Between connections.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, sink: PriceSink, silent_after_s: float, backoff: Backoff
+    ) -> None:
+        self._session = session
+        self._url = url
+        self._sink = sink
+        self._silent_after_s = silent_after_s
+        self._backoff = backoff
+        self.last_tick_s = asyncio.get_running_loop().time()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last frame with a tick in it, or since the start."""
+        return asyncio.get_running_loop().time() - self.last_tick_s
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        while True:
+            cause = await self._session_of_frames()
+            _RECONNECTS.labels(self._sink.source, cause).inc()
+            wait_s = self._backoff.next_s()
+            _log.warning("price socket ended source=%s cause=%s wait_s=%.1f", self._sink.source, cause, wait_s)
+            await asyncio.sleep(wait_s)
+
+    async def _session_of_frames(self) -> str:
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                socket = await self._session.ws_connect(self._url, max_msg_size=MAX_FRAME_BYTES)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return type(error).__name__
+        try:
+            return await self._receive(socket)
+        finally:
+            await socket.close()
+
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> str:
+        loop = asyncio.get_running_loop()
+        leave_s = loop.time() + _LONGEST_SESSION_S
+        silent_from_s = loop.time()
+        while True:
+            wait_s = min(silent_from_s + self._silent_after_s, leave_s) - loop.time()
+            try:
+                message = await socket.receive(timeout=max(0.001, wait_s))
+            except TimeoutError:
+                return "silent" if loop.time() < leave_s else "24 hours"
+            match message.type:
+                case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
+                    data = message.data
+                    if await self._sink.take_frame(data.encode() if isinstance(data, str) else data):
+                        silent_from_s = self.last_tick_s = loop.time()
+                        self._backoff.reset()
+                case aiohttp.WSMsgType.ERROR:
+                    return await self._failed(message.data)
+                case _:
+                    return "closed"
+
+    async def _failed(self, error: object) -> str:
+        if not (isinstance(error, aiohttp.WebSocketError) and error.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG):
+            return type(error).__name__
+        msg = f"expected frames of at most {MAX_FRAME_BYTES} bytes, found a larger one: {error}"
+        await self._sink.refuse(b"", FrameTooLarge(msg))
+        return "frame too large"

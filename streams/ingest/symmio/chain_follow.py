@@ -1,0 +1,124 @@
+"""A SYMMIO deployment's logs, from its node to ``chain-blocks``: joined or backfilled, then followed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from streams.ingest.outlet import Outlet
+from streams.ingest.symmio.chain_journal import Journal
+from streams.ingest.symmio.checkpoint import join
+from streams.ingest.symmio.head import Follower
+from streams.ingest.symmio.newheads import NewHeads
+from streams.ingest.symmio.resume import read_tail
+from streams.node.connect import deployment_of, endpoints_of
+from streams.node.contract_views import NoContract
+from streams.node.endpoints import Node
+from streams.node.rpc import Refused, WebsocketEndpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.ingest.symmio.tail import Tail
+    from streams.settings import DeploymentSettings, Settings
+
+_log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, name: str, *, from_state: int | None = None) -> None:
+    """Keep the deployment ``name`` in step with its chain until cancelled.
+
+    Args:
+        settings: Names Kafka, and the deployment with its endpoints.
+        name: The deployment.
+        from_state: Join at this block, by checkpoints, unless the topic's final blocks are already beyond it.
+
+    Raises:
+        BadSettings: The deployment, its endpoints or Kafka are not configured.
+        NoContract: There is no contract at the Diamond's address or a MultiAccount's.
+        TidemarkError: What cannot go on without somebody's doing: another chain, a reorganisation deeper than
+            finality, a broker that does not take records.
+    """
+    deployment = deployment_of(settings, name)
+    bootstrap = settings.bootstrap
+    heads = NewHeads(deployment.poll_interval_ms)
+    async with aiohttp.ClientSession() as session, Outlet(bootstrap) as outlet:
+        endpoints = endpoints_of(session, deployment, heads.notify)
+        node = Node(name, endpoints, deployment.chain_id)
+        journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
+        addresses = [deployment.diamond, *deployment.multi_accounts]
+        follower = Follower(node, journal, addresses, deployment.finality_depth)
+        listening = [
+            asyncio.create_task(heads.listen(endpoint), name=f"newHeads {endpoint.label}")
+            for endpoint in endpoints
+            if isinstance(endpoint, WebsocketEndpoint)
+        ]
+        try:
+            await _require_contracts(node, addresses)
+            await _begin(node, journal, follower, deployment, from_state)
+            await follower.follow(heads.wait)
+        finally:
+            for task in listening:
+                task.cancel()
+            for endpoint in endpoints:
+                await endpoint.close()
+
+
+async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
+    """See that there is code at each of ``addresses``: logs of an address without any are waited for in vain.
+
+    Raises:
+        NoContract: There is none; the message names the address.
+    """
+
+    def read(address: str, answer: object) -> None:
+        if answer == "0x":
+            msg = f"expected a contract at {address} of deployment {node.deployment}, found none; correct the address"
+            raise NoContract(msg)
+
+    try:
+        await node.ask_many([(("eth_getCode", [address, "latest"]), partial(read, address)) for address in addresses])
+    except Refused as error:
+        _log.warning("contracts not checked deployment=%s reason=%s", node.deployment, error)
+
+
+async def _begin(
+    node: Node, journal: Journal, follower: Follower, deployment: DeploymentSettings, from_state: int | None
+) -> None:
+    tail = journal.tail
+    node.expect_head(tail.covered)
+    reason = _reason_to_join(tail, deployment, from_state)
+    if reason is not None:
+        final = await follower.final_below(await node.head())
+        block = final if from_state is None else from_state
+        _log.info("joining deployment=%s block=%d reason=%s", journal.deployment, block, reason)
+        await join(node, journal, deployment, block, final)
+        return
+    if tail.is_empty and deployment.start_block is not None:
+        tail.begin_at(deployment.start_block)
+    if from_state is not None:
+        _log.info(
+            "not joining deployment=%s from_state=%d reason=the topic's final blocks reach to %d already",
+            journal.deployment,
+            from_state,
+            tail.final,
+        )
+    _log.info("going on deployment=%s after_block=%d final=%d", journal.deployment, tail.covered, tail.final)
+
+
+def _reason_to_join(tail: Tail, deployment: DeploymentSettings, from_state: int | None) -> str | None:
+    if tail.joining is not None:
+        return f"the join at block {tail.joining} was not finished"
+    if from_state is not None and from_state > tail.final:
+        return "asked for by --from-state"
+    if tail.is_empty and deployment.start_block is None:
+        return (
+            "no start_block is configured and the topic is empty; the history may be long, or older than the "
+            "contracts' BalanceChange events, before which balances are not in the logs. Set start_block to fold the "
+            "logs from there, or name another block with --from-state"
+        )
+    return None

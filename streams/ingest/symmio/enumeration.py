@@ -1,0 +1,133 @@
+"""Which accounts a deployment has at a block, and who owns them: by its quotes, its MultiAccounts and its logs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eth_hash.auto import keccak
+
+from streams.ingest.symmio.backfill import logs_between
+from streams.ingest.symmio.ranges import LogRange
+from streams.node.rpc import TooMuch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.chain_records import RawLog
+    from streams.node.contract_views import ContractViews
+    from streams.node.endpoints import Node
+    from streams.settings import DeploymentSettings
+
+_log = logging.getLogger(__name__)
+
+_QUOTES_AT_ONCE = 1_000
+_ACCOUNTS_PAGE = 100
+_NOBODY = "0x" + "0" * 40
+_ADD_ACCOUNT = "0x" + keccak(b"AddAccount(address,address,string)").hex()
+_BALANCE_CHANGE = "0x" + keccak(b"BalanceChangePartyA(address,uint256,uint8)").hex()
+_ALLOCATE = "0x" + keccak(b"AllocatePartyA(address,uint256)").hex()
+_REGISTER_PARTY_B = "0x" + keccak(b"RegisterPartyB(address)").hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a sub-account is: the wallet, the MultiAccount that made it, and the name given to it."""
+
+    owner: str
+    multi_account: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Every account known at a block, with its owner where a MultiAccount names one; and every hedger (partyB)."""
+
+    accounts: dict[str, Owner | None]
+    party_bs: tuple[str, ...]
+
+
+async def take_census(node: Node, views: ContractViews, settings: DeploymentSettings, block: int) -> Census:
+    """Find every account that holds anything after ``block``.
+
+    The accounts are those that ever sent a quote, their owners' other sub-accounts, and, where ``start_block`` says
+    from where on logs can be searched, all that were ever created or allocated to. Without ``start_block`` an account
+    that never quoted, of an owner who never did, is not found: it is suspect from its first event until audit repairs
+    it.
+    """
+    accounts, party_bs = await _quoting(node, views)
+    if settings.start_block is not None:
+        named, registered = await _in_logs(node, settings, settings.start_block, block)
+        accounts |= named
+        party_bs |= registered
+    owners = await find_owners(node, views, settings, sorted(accounts))
+    return Census(
+        accounts={account: owners.get(account) for account in sorted(accounts | owners.keys())},
+        party_bs=tuple(sorted(party_bs | set(settings.hedgers))),
+    )
+
+
+async def find_owners(
+    node: Node, views: ContractViews, settings: DeploymentSettings, accounts: Sequence[str]
+) -> dict[str, Owner]:
+    """Return who owns each of ``accounts``, and the other sub-accounts of these owners, by the MultiAccounts' views."""
+    found: dict[str, Owner] = {}
+    for multi_account in settings.multi_accounts:
+        owners = await node.ask_many([views.owner_of(multi_account, account) for account in accounts])
+        distinct = sorted({owner for owner in owners if owner is not None})
+        lengths = await node.ask_many([views.accounts_length(multi_account, owner) for owner in distinct])
+        pages = [
+            (owner, start)
+            for owner, length in zip(distinct, lengths, strict=True)
+            for start in range(0, length, _ACCOUNTS_PAGE)
+        ]
+        answers = await node.ask_many(
+            [views.accounts(multi_account, owner, start, _ACCOUNTS_PAGE) for owner, start in pages]
+        )
+        for (owner, _), page in zip(pages, answers, strict=True):
+            found |= {named.account: Owner(owner, multi_account, named.name) for named in page}
+    return found
+
+
+async def _quoting(node: Node, views: ContractViews) -> tuple[set[str], set[str]]:
+    last = (await node.ask_many([views.last_quote_id()]))[0]
+    accounts: set[str] = set()
+    party_bs: set[str] = set()
+    for first in range(1, last + 1, _QUOTES_AT_ONCE):
+        ids = range(first, min(last + 1, first + _QUOTES_AT_ONCE))
+        quotes = await node.ask_many([views.quote(quote_id) for quote_id in ids])
+        accounts |= {quote.account for quote in quotes}
+        party_bs |= {quote.view.party_b for quote in quotes}
+        _log.info("quotes read deployment=%s quotes=%d of=%d", node.deployment, ids[-1], last)
+    return accounts - {_NOBODY}, party_bs - {_NOBODY}
+
+
+async def _in_logs(node: Node, settings: DeploymentSettings, first: int, last: int) -> tuple[set[str], set[str]]:
+    wanted: dict[str, object] = {
+        "address": [settings.diamond, *settings.multi_accounts],
+        "topics": [[_ADD_ACCOUNT, _BALANCE_CHANGE, _ALLOCATE, _REGISTER_PARTY_B]],
+    }
+    accounts: set[str] = set()
+    party_bs: set[str] = set()
+    width = LogRange(node.deployment)
+    while first <= last:
+        end = width.end(first, last)
+        try:
+            found = await logs_between(node, first, end, wanted)
+        except TooMuch as error:
+            width.narrow(first, end, error)
+            continue
+        for log in found:
+            (party_bs if log.log.topics[0] == _REGISTER_PARTY_B else accounts).add(_account_in(log.log))
+        width.widen(len(found))
+        first = end + 1
+    return accounts, party_bs
+
+
+def _account_in(log: RawLog) -> str:
+    topic, *indexed = log.topics
+    # AddAccount(owner, account, name) carries it as its second word, the others as their first.
+    word = 1 if topic == _ADD_ACCOUNT else 0
+    text = indexed[0] if topic == _BALANCE_CHANGE and indexed else log.data[2 + 64 * word :][:64]
+    return "0x" + text[-40:]

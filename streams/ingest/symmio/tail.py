@@ -1,0 +1,88 @@
+"""What a deployment's topic holds near its end: how far it reaches, and the blocks that may still be rolled back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, assert_never
+
+from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from models.chain_records import ChainRecord
+
+
+class Known(NamedTuple):
+    """A block's number and hash as the topic knows them."""
+
+    number: int
+    hash: str
+
+
+class Tail:
+    """Folds the records of one deployment, in topic order, into where to go on.
+
+    ``covered`` is the highest block up to which every log is in the topic, ``final`` the one below which nothing is
+    rolled back; both are -1 and ``is_empty`` holds while the topic has nothing of the deployment. ``joining`` is the
+    block of a join that has a beginning and no end yet.
+    """
+
+    def __init__(self) -> None:
+        self.is_empty = True
+        self.covered = -1
+        self.final = -1
+        self.joining: int | None = None
+        self._hashes: dict[int, str] = {}
+        self._parents: dict[int, str] = {}
+
+    def begin_at(self, block: int) -> None:
+        """Take what is before ``block`` as covered and final: the deployment's history begins there."""
+        self.covered = self.final = block - 1
+
+    def apply(self, record: ChainRecord) -> None:
+        """Move on by one record."""
+        self.is_empty = False
+        match record:
+            case Block():
+                self.covered, self.joining = record.number, None
+                self._hashes[record.number] = record.hash
+                self._parents[record.number] = record.parent
+            case Watermark():
+                self.covered = max(record.head, self.covered)
+                self._settle(max(record.final, self.final))
+            case Rollback():
+                self.covered = record.ancestor
+                self._keep(lambda number: number <= record.ancestor)
+                self._hashes[record.ancestor] = record.hash
+            case Join():
+                self.joining = record.block
+                self._keep(lambda _: False)
+                self._hashes[record.block] = record.hash
+            case Joined():
+                self.joining = None
+                self.covered = record.block
+                self._settle(record.block)
+            case Checkpoint():
+                pass
+            case _:
+                assert_never(record)
+
+    def hash_of(self, number: int) -> str | None:
+        """The hash of a block that is not below ``final``, where a record or its child's parent field tells it."""
+        return self._hashes.get(number) or self._parents.get(number + 1)
+
+    def known(self) -> Iterator[Known]:
+        """Blocks whose hash is known, highest first, down to ``final``."""
+        numbers = self._hashes.keys() | {number - 1 for number in self._parents}
+        for number in sorted(numbers, reverse=True):
+            known_hash = self.hash_of(number)
+            if known_hash is not None and number >= self.final:
+                yield Known(number, known_hash)
+
+    def _settle(self, final: int) -> None:
+        self.final = final
+        self._keep(lambda number: number >= final)
+
+    def _keep(self, is_kept: Callable[[int], bool]) -> None:
+        self._hashes = {number: text for number, text in self._hashes.items() if is_kept(number)}
+        self._parents = {number: text for number, text in self._parents.items() if is_kept(number)}

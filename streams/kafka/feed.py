@@ -1,0 +1,70 @@
+"""A table as its readers see it: all partitions of its changelog, followed into memory without a consumer group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.codec import row_order
+from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from aiokafka import TopicPartition
+
+    from streams.kafka.record import Record
+    from streams.process.clock import Clock
+
+
+class Feed(TopicReader):
+    """The newest row of every key of one changelog.
+
+    Rows are ordered by (term, version); a row below the one that stands is ignored, so a paused owner that wakes up
+    cannot be heard.
+
+    Args:
+        bootstrap: Kafka's bootstrap servers.
+        topic: The changelog's full name.
+        clock: As for ``TopicReader``.
+        wait_ms: As for ``TopicReader``.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+        super().__init__(bootstrap, topic, clock, wait_ms)
+        self._rows: dict[bytes, bytes] = {}
+        self._listeners: list[Callable[[Sequence[bytes]], None]] = []
+        self.newest_ms = 0
+
+    @property
+    def rows(self) -> Mapping[bytes, bytes]:
+        """Key → row, as ``models.codec`` encodes it."""
+        return self._rows
+
+    def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
+        """Call ``on_rows`` in the loop with the keys that changed, from now on, after ``rows`` holds their new rows."""
+        self._listeners.append(on_rows)
+
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        changed: list[bytes] = []
+        for records in fetched.values():
+            changed += self._apply(records)
+        if changed:
+            for on_rows in self._listeners:
+                on_rows(changed)
+
+    def _apply(self, records: Sequence[Record[bytes]]) -> list[bytes]:
+        rows = self._rows
+        changed = []
+        for record in records:
+            key, value = record.key, record.value
+            if value is None:
+                if rows.pop(key, None) is not None:
+                    changed.append(key)
+                continue
+            standing = rows.get(key)
+            if standing is not None and row_order(value) < row_order(standing):
+                continue
+            rows[key] = value
+            changed.append(key)
+        self.newest_ms = max(self.newest_ms, records[-1].timestamp)
+        return changed

@@ -1,0 +1,184 @@
+"""All partitions of a topic, read without a consumer group: up to where they ended at start, and then on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from models.errors import TidemarkError
+from streams.kafka.consumer import start_consumer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from streams.kafka.record import Record
+    from streams.process.clock import Clock
+
+
+# One idle partition's long poll delays the busy ones of the same node: 50 ms is half of the p50 it costs at 100 ms.
+FETCH_MAX_WAIT_MS = 50
+# A handler of records must give the loop back: 5,000 rows are applied in about 5 ms.
+_MAX_POLL_RECORDS = 5_000
+# How long a wait for records may take: what is done between records is done at least this often.
+_LONGEST_WAIT_MS = 1_000
+# A broker that is gone is noticed within five seconds, for one small request every two.
+_CHECK_EVERY_S = 2.0
+_ANSWER_WITHIN_S = 3.0
+
+
+class TopicMissing(TidemarkError):
+    """The topic does not exist. Create the topics (``tidemark topics create``) and check epoch and prefix."""
+
+
+class TopicReader:
+    """Reads every partition of one topic into memory; what the records mean is told by those who derive from it.
+
+    It is ready when it has read to the end offsets it saw at start; then it follows.
+
+    Args:
+        bootstrap: Kafka's bootstrap servers.
+        topic: The topic's full name.
+        clock: Tells when the broker last answered.
+        wait_ms: How long the broker may wait for records before it answers that there are none; by default as short as
+            suits a topic in some of whose partitions there always are.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+        self.topic = topic
+        self._clock = clock
+        self._wait_ms = wait_ms
+        self._bootstrap = bootstrap
+        self._positions: dict[TopicPartition, int] = {}
+        self._ready = asyncio.Event()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
+        self._left: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
+        self.answered_ms = 0
+
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        """Take records in; called in the loop, also without any, at least every ``_LONGEST_WAIT_MS``."""
+        raise NotImplementedError
+
+    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Set where to begin, and say so; by default at the oldest records there are."""
+        begin: dict[TopicPartition, int] = await consumer.beginning_offsets(list(end))
+        return begin
+
+    async def start(self) -> None:
+        """Connect and begin to read. After an error nothing is open, and it may be called again.
+
+        Raises:
+            TopicMissing: The topic does not exist.
+            KafkaError: The broker cannot be reached.
+        """
+        await self._require_topic()
+        consumer = await start_consumer(
+            self._bootstrap, self.topic, wait_ms=self._wait_ms, most_records=_MAX_POLL_RECORDS
+        )
+        is_started = False
+        try:
+            end = await consumer.end_offsets(list(consumer.assignment()))
+            begin = await self._seek(consumer, end)
+            is_started = True
+        finally:
+            if not is_started:
+                await consumer.stop()
+        self._consumer = consumer
+        self._left = {tp: end[tp] for tp in end if end[tp] > begin[tp]}
+        if not self._left:
+            self._ready.set()
+        self.answered_ms = self._clock.now_ms()
+        self._following = asyncio.create_task(self._follow(consumer), name=f"reader of {self.topic}")
+        self._checking = asyncio.create_task(self._check_ends(consumer), name=f"ends of {self.topic}")
+
+    async def _require_topic(self) -> None:
+        # A consumer waits 40 s for a topic that does not exist, and makes one where the cluster makes topics by itself.
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        try:
+            await admin.start()
+            topics = await admin.list_topics()
+        except TimeoutError as error:
+            msg = f"expected Kafka at {self._bootstrap} to list its topics, found no answer"
+            raise KafkaConnectionError(msg) from error
+        finally:
+            await admin.close()
+        if self.topic not in topics:
+            msg = f"expected topic {self.topic}, found no such topic on {self._bootstrap}"
+            raise TopicMissing(msg)
+
+    async def stop(self) -> None:
+        """Disconnect; what was read stays as it is."""
+        tasks = [task for task in (self._following, self._checking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether everything that stood in the topic at start has been read."""
+        return self._ready.is_set()
+
+    async def wait_ready(self) -> None:
+        """Wait until the reader is ready.
+
+        Raises:
+            Exception: What ended it, if it ended.
+        """
+        if self._following is None:
+            await self._ready.wait()
+            return
+        ready = asyncio.ensure_future(self._ready.wait())
+        try:
+            await asyncio.wait([ready, self._following], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if not self._ready.is_set():
+            self._following.result()
+
+    async def closed(self) -> None:
+        """Wait for the reader to end, which it only does by an error, and raise that."""
+        if self._following is not None:
+            await asyncio.shield(self._following)
+
+    @property
+    def lag_records(self) -> int:
+        """Records known to be in the topic and not read yet; 0 when caught up."""
+        lag = 0
+        for tp, position in self._positions.items():
+            lag += max(0, self._ends.get(tp, 0) - position)
+        return lag
+
+    async def _check_ends(self, consumer: AIOKafkaConsumer) -> None:
+        # A consumer whose broker is gone fetches nothing and says nothing: only an answered question shows it lives.
+        while True:
+            with suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_ANSWER_WITHIN_S):
+                    self._ends = await consumer.end_offsets(list(consumer.assignment()))
+                self.answered_ms = self._clock.now_ms()
+            await asyncio.sleep(_CHECK_EVERY_S)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            fetched = await consumer.getmany(timeout_ms=200 if self._left else _LONGEST_WAIT_MS)
+            for tp, records in fetched.items():
+                self._positions[tp] = records[-1].offset + 1
+            self._take(fetched)
+            for tp in list(self._left):
+                # By position, not by the last record seen: the last record may have been compacted away.
+                if await consumer.position(tp) >= self._left[tp]:
+                    del self._left[tp]
+            if not self._left:
+                self._ready.set()
+            if sum(map(len, fetched.values())) >= _MAX_POLL_RECORDS:
+                await asyncio.sleep(0)

@@ -1,0 +1,107 @@
+"""Which accounts are served to anybody: what the api's replicas say of it, followed by every worker."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Gauge
+
+from models.errors import BadRecord
+from models.interest import INTEREST_TTL_MS, Watches, decode_watch
+from streams.kafka.reader import TopicReader
+from streams.kafka.topics import INTEREST, topic_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from streams.kafka.record import Record
+    from streams.process.clock import Clock
+    from streams.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_ACCOUNTS = Gauge("tidemark_interest_accounts", "Accounts that are watched at any replica of the api.")
+_REFUSED = Counter("tidemark_interest_refused_records_total", "Records of interest without effect.", ("cause",))
+_UNREADABLE = _REFUSED.labels("unreadable")
+_NO_ROOM = _REFUSED.labels("no_room")
+
+# What has expired is noticed within a second, of fifteen.
+_EXPIRE_EVERY_MS = 1_000
+# A replica that writes what cannot be read does so with every record.
+_LOG_EVERY_MS = 60_000
+
+
+class Interest(TopicReader):
+    """The accounts that are watched, on any partition, whoever owns it.
+
+    It is a hint: a record that cannot be read, or finds no room, is counted and has no effect but that its account is
+    published later. The clocks of the api's hosts and ours are compared; they should not differ by more than seconds.
+
+    Args:
+        settings: Name the topic and the broker.
+        clock: Tells which watches have expired.
+        on_watched: Called in the loop with the accounts' keys when they are watched and were not, at start included.
+        on_unwatched: Called in the loop with the accounts' keys when nobody watches them any more.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        on_watched: Callable[[Collection[bytes]], None],
+        on_unwatched: Callable[[Collection[bytes]], None],
+    ) -> None:
+        super().__init__(settings.bootstrap, topic_name(settings, INTEREST), clock)
+        self._on_watched = on_watched
+        self._on_unwatched = on_unwatched
+        self._watches = Watches()
+        self._expired_ms = 0
+        self._logged_ms = 0
+
+    def watched(self) -> Collection[bytes]:
+        """The keys of the accounts that are watched now; it changes with them."""
+        return self._watches.replicas.keys()
+
+    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        # What was said before has expired.
+        since_ms = max(0, self._clock.now_ms() - INTEREST_TTL_MS)
+        found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
+        begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}
+        for tp, offset in begin.items():
+            consumer.seek(tp, offset)
+        return begin
+
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        now_ms = self._clock.now_ms()
+        for tp, records in fetched.items():
+            for record in records:
+                self._apply(tp, record, now_ms)
+        if now_ms - self._expired_ms >= _EXPIRE_EVERY_MS:
+            self._watches.expire(now_ms)
+            self._expired_ms = now_ms
+        begun, ended = self._watches.take_changes()
+        _ACCOUNTS.set(len(self._watches.replicas))
+        if begun:
+            self._on_watched(begun)
+        if ended:
+            self._on_unwatched(ended)
+
+    def _apply(self, tp: TopicPartition, record: Record[bytes], now_ms: int) -> None:
+        try:
+            watch = decode_watch(record.key, record.value)
+        except BadRecord as error:
+            _UNREADABLE.inc()
+            if now_ms - self._logged_ms >= _LOG_EVERY_MS:
+                self._logged_ms = now_ms
+                _log.warning(
+                    "interest record refused topic=%s partition=%d offset=%d error=%s",
+                    *tp,
+                    record.offset,
+                    error,
+                )
+            return
+        if not self._watches.apply(record.key, watch, now_ms):
+            _NO_ROOM.inc()

@@ -1,0 +1,251 @@
+"""The Faust app: agents, tables and what they share, wired once."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+
+import faust
+from aiokafka import AIOKafkaProducer
+from yarl import URL
+
+from streams.agents.accounts import AccountsAgent
+from streams.agents.due_states import PositionStates
+from streams.agents.engine_said import PositionStatesAgent
+from streams.agents.instruments import InstrumentsAgent
+from streams.agents.marks import MarksAgent
+from streams.agents.router import RouterAgent
+from streams.kafka.topics import (
+    CHAIN_BLOCKS,
+    INSTRUMENT_FACTS,
+    POSITION_STATES_IN,
+    PRICE_TICKS,
+    TABLES,
+    account_events_name,
+    topic_name,
+)
+from streams.process.clock import SystemClock
+from streams.process.memory import give_back_freed
+from streams.process.supervision import supervised
+from streams.replicas.interest_reader import Interest
+from streams.transport.assignor import SliceAssignor
+from streams.transport.driver import SCHEME
+from streams.transport.follower import ChangelogFollower
+from streams.transport.ownership import Ownership
+from streams.transport.publisher import Publisher
+from streams.transport.recovery import SliceTableManager
+from streams.transport.slice_worker import SliceWorker, crash
+from streams.transport.slices import SliceSchema
+from streams.transport.stall import StallWatch
+from streams.transport.tables import Rows, RowTable
+from streams.transport.terms import Terms
+from streams.valuing.books import Books
+from streams.valuing.flush import Flush
+from streams.valuing.market_marks import Markets
+from streams.valuing.pace import Pace
+from streams.worker.admin import AdminServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+
+    from faust.types import TP
+
+    from streams.process.clock import Clock
+    from streams.settings import Settings
+    from streams.transport.slices import Slice
+
+# Ten heartbeats; a killed worker's partitions are taken over when this is over, a restarted one's at once.
+_SESSION_TIMEOUT_S = 6.0
+_HEARTBEAT_S = 0.6
+_COMMIT_INTERVAL_S = 0.5
+# Rows leave in batches of our own making; 256 KiB holds a slice's rows of one partition in one or two of them.
+_BATCH_BYTES = 256 * 1024
+
+
+class Resource(Protocol):
+    """What a worker starts with itself and stops after its consumer."""
+
+    async def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""
+
+
+class SliceAgent(Protocol):
+    """What handles the slices of a topic."""
+
+    async def handle(self, part: Slice) -> None:
+        """Fold a slice that was begun; every row and output of it is written when this returns."""
+
+
+class TidemarkApp(faust.App):  # type: ignore[misc]
+    """Faust's app, and what its agents write through."""
+
+    settings: Settings
+    terms: Terms
+    publisher: Publisher
+    rows: Rows
+    books: Books
+    markets: Markets
+    pace: Pace
+    position_states: PositionStates
+    interest: Interest
+    ownership: Ownership
+    follower: ChangelogFollower
+    admin: AdminServer
+    connected = False
+
+    def compose(self, settings: Settings, clock: Clock) -> None:
+        """Make the parts, each from those it uses; none is connected yet."""
+        self.settings = settings
+        self.terms = Terms()
+        self.publisher = Publisher(self.crash_now, self._acked)
+        stores = {name: self.tables[name].data for name in TABLES}
+        self.rows = Rows(settings, stores, self.publisher, self.terms, clock)
+        self.books = Books(settings, self.rows, self.terms, clock)
+        self.markets = Markets(settings, clock, self.crash_now)
+        self.pace = Pace(settings.worker.unwatched_max_age_s)
+        flush = Flush(settings, self.rows, self.markets, self.books, pace=self.pace, clock=clock, fatal=self.crash_now)
+        self.interest = Interest(settings, clock, self.books.watch, self.books.unwatch)
+        self.position_states = PositionStates(settings, self.rows, clock, self.crash_now)
+        writers = self.books, flush, self.position_states
+        self.ownership = Ownership(settings, self.terms, self.rows, writers)
+        self.follower = ChangelogFollower(settings.bootstrap, self.rows, self.crash_now)
+        self.admin = AdminServer(settings.worker, self.status)
+
+    async def on_start(self) -> None:
+        """Connect the parts before the consumer joins the group."""
+        await super().on_start()
+        self._resources = AsyncExitStack()
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.settings.bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            # Takes the worker least time; lz4 5 µs a row more (bench/BENCHMARKS.md, 7).
+            compression_type="snappy",
+            linger_ms=0,
+            max_batch_size=_BATCH_BYTES,
+        )
+        await self._start_resource(producer)
+        self.publisher.start(producer)
+        self._resources.push_async_callback(self.publisher.stop)
+        self.ownership.start(producer)
+        self._resources.push_async_callback(self.follower.stop)
+        self.connected = True
+        await self._start_resource(self.markets)
+        await self._start_resource(self.interest)
+        self._watching = [
+            supervised(self.interest.closed(), "interest", self.crash_now),
+            supervised(give_back_freed(), "freed memory", self.crash_now),
+        ]
+        await self._start_resource(StallWatch(self.settings.bootstrap, self._next_offsets, self.crash_now))
+        await self._start_resource(self.admin)
+
+    async def on_stop(self) -> None:
+        """Stop the consumer within its bound, then the rest."""
+        await super().on_stop()
+        for task in self._watching:
+            task.cancel()
+        await self._resources.aclose()
+
+    def crash_now(self, error: BaseException) -> None:
+        """End the process without a commit."""
+        crash(self._consumer, error)
+
+    def status(self) -> dict[str, Any]:
+        """What this worker says of itself."""
+        lag: dict[str, int] = {}
+        for tp, records in self.consumer.lag_records.items():
+            lag[tp.topic] = lag.get(tp.topic, 0) + records
+        books = [self.books[partition] for partition in self.terms.partitions if partition in self.books]
+        return {
+            "ready": bool(self.tables.actives_ready and not self.rebalancing),
+            "partitions": sorted(self.terms.partitions),
+            "standbys": sorted(self.follower.standbys),
+            "standby_lag_records": self.follower.standby_lag_records,
+            "accounts": self.books.accounts,
+            "unwatched": {
+                "max_age_s": self.pace.age_s(self.books.accounts),
+                "oldest_s": max((book.oldest_s() for book in books), default=0.0),
+                "waiting": sum(len(book.deferred) for book in books),
+            },
+            "lag_records": lag,
+            "unacked_records": self.rows.unacked,
+            "oldest_mark_age_ms": self.markets.oldest_mark_age_ms(),
+            "deployments": {
+                deployment: {"head": mark.head, "unsupported_since": mark.unsupported_since, "reason": mark.reason}
+                for book in books
+                for deployment, mark in book.watermarks.items()
+            },
+        }
+
+    def _next_offsets(self) -> Mapping[TP, int] | None:
+        return None if self._consumer is None else self._consumer.next_offsets
+
+    async def _start_resource(self, resource: Resource) -> None:
+        self._resources.push_async_callback(resource.stop)
+        await resource.start()
+
+    def _acked(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
+        self.rows.acknowledged(topic, partition, rows, first_offset)
+
+
+def tidemark_agents(settings: Settings, app: TidemarkApp) -> Sequence[tuple[SliceAgent, str]]:
+    """The agents of a worker, each with the full name of its topic."""
+    return (
+        (MarksAgent(settings, app.rows), topic_name(settings, PRICE_TICKS)),
+        (InstrumentsAgent(settings, app.rows), topic_name(settings, INSTRUMENT_FACTS)),
+        (RouterAgent(settings, app.rows), topic_name(settings, CHAIN_BLOCKS)),
+        (AccountsAgent(app.rows, app.books, app.position_states), account_events_name(settings)),
+        (PositionStatesAgent(app.rows, app.position_states), topic_name(settings, POSITION_STATES_IN)),
+    )
+
+
+def create_app(
+    settings: Settings, agents: Callable[[Settings, TidemarkApp], Sequence[tuple[SliceAgent, str]]] = tidemark_agents
+) -> TidemarkApp:
+    """Build the app; nothing is connected before its worker starts."""
+    data_dir = settings.data_dir / "worker" / (settings.worker.instance_id or "0")
+    data_dir.mkdir(parents=True, exist_ok=True)
+    app = TidemarkApp(
+        settings.app_id,
+        broker=[URL(f"{SCHEME}://{server}") for server in settings.bootstrap.split(",")],
+        store=URL(f"{settings.worker.store}://"),
+        datadir=data_dir,
+        autodiscover=False,
+        Table=RowTable,
+        TableManager=SliceTableManager,
+        PartitionAssignor=SliceAssignor,
+        Worker=SliceWorker,
+        topic_partitions=settings.topics.partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=settings.worker.standby_replicas,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.worker.instance_id,
+        broker_session_timeout=_SESSION_TIMEOUT_S,
+        broker_heartbeat_interval=_HEARTBEAT_S,
+        broker_commit_interval=_COMMIT_INTERVAL_S,
+        stream_wait_empty=True,
+        stream_recovery_delay=0.0,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+    )
+    for name in TABLES:
+        app.Table(name, partitions=settings.topics.partitions, key_type=bytes, value_type=bytes)
+    app.compose(settings, SystemClock())
+    for agent, topic in agents(settings, app):
+        source = app.topic(topic, schema=SliceSchema(key_type=bytes, value_type=bytes))
+        app.agent(source, name=type(agent).__name__)(_handler(agent))
+    return app
+
+
+def _handler(agent: SliceAgent) -> Callable[[AsyncIterable[Slice]], Awaitable[None]]:
+    async def handle(stream: AsyncIterable[Slice]) -> None:
+        async for part in stream:
+            if part.begin():
+                await agent.handle(part)
+                part.done()
+
+    return handle

@@ -1,0 +1,33 @@
+"""A worker process: the Faust app under a worker that ends in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from streams.kafka.topics import check_topics, registry
+from streams.process.garbage import collect_rarely
+from streams.transport.slice_worker import SliceWorker
+from streams.worker.faust_app import create_app
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+    from streams.worker.faust_app import TidemarkApp
+
+
+def run(settings: Settings) -> None:
+    """Run a worker until it is told to stop (exit 0) or meets a fault (exit 70, nothing committed).
+
+    Raises:
+        BadTopic: Topics are missing or not as the configuration says; keys would go to other partitions.
+    """
+    asyncio.run(check_topics(settings.bootstrap, registry(settings)))
+    run_app(create_app(settings))
+
+
+def run_app(app: TidemarkApp) -> None:
+    """Run a worker of this app, as ``run`` does."""
+    collect_rarely()
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    SliceWorker(app, loglevel="INFO", redirect_stdouts=False).execute_from_commandline()

@@ -1,0 +1,237 @@
+"""One account's charges, over a pair of parties that the test holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from eth_abi.abi import decode
+
+from models.money import E18
+from models.symmio.funding import FundingRates
+from models.symmio.funding_plan import ChainQuote, ChargeOn, Terms, Window
+from models.symmio.state import Balances, Locked, PositionType, QuoteStatus
+from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress, Route
+from streams.funder.chain_view import Chain, Pair, Reverted
+from streams.funder.diamond_calls import PairSignature
+from streams.funder.funding_records import Epoch
+from streams.funder.muon import Muon
+from streams.funder.sender import Purpose, Sender, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PARTY_A, PARTY_B, DIAMOND = "0x" + "0a" * 20, "0x" + "0b" * 20, "0x" + "d1" * 20
+EPOCH = Epoch(14_400, 420, 14_400)
+WINDOW = Window(14_400, 14_400, 14_400, 14_820)
+TERMS = Terms(100 * E18, FundingRates(-E18 // 1_000, E18 // 2_000))
+SIGNATURE = ["bytes", "uint256", "int256", "int256", "bytes", "(uint256,address,address)"]
+
+
+def quote(quote_id: int, *, paid_s: int = 0, status: QuoteStatus = QuoteStatus.OPENED) -> ChainQuote:
+    return ChainQuote(quote_id, 1, PositionType.LONG, PARTY_A, PARTY_B, status, 100 * E18, E18, E18 // 100, paid_s)
+
+
+class HeldPair(Chain):
+    """The contract's answers: ``cursed`` maps a quote to the reason for which a batch with it reverts."""
+
+    def __init__(self, quotes: Sequence[ChainQuote]) -> None:
+        super().__init__((), DIAMOND)
+        self.now_s = 14_500
+        self.known = {one.quote_id: one for one in quotes}
+        self.allocated = 10 * E18
+        self.liquidating = False
+        self.moves = 0
+        self.cursed: dict[int, str] = {}
+        self.nonce = 0
+        self.untrusted = ""
+
+    async def pending_time_s(self) -> int:
+        return self.now_s
+
+    async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
+        assert (PARTY_A, PARTY_B) == (party_a, party_b)
+        balances = Balances(self.allocated, Locked(0, 0, 0, 0))
+        quotes = {quote_id: self.known[quote_id] for quote_id in quote_ids}
+        return Pair((self.nonce, self.nonce), self.liquidating, balances, balances, quotes)
+
+    async def nonces(self, party_a: str, party_b: str) -> tuple[int, int]:
+        assert (PARTY_A, PARTY_B) == (party_a, party_b)
+        if self.moves:
+            self.moves -= 1
+            self.nonce += 1
+            self.cursed.pop(-1, None)
+        return self.nonce, self.nonce
+
+    async def simulate(self, sender: str, data: bytes) -> None:
+        assert PARTY_B == sender
+        reasons = [self.cursed[one] for one in (-1, *quote_ids(data)) if one in self.cursed]
+        if reasons:
+            raise Reverted(reasons[0])
+
+    async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
+        assert (PARTY_B, DIAMOND) == (sender, to)
+        await self.simulate(sender, data)
+        if self.untrusted:
+            raise Reverted(self.untrusted)
+        return 100_000
+
+
+def quote_ids(data: bytes) -> tuple[int, ...]:
+    _, ids, *_ = decode(["address", "uint256[]", "int256[]", f"({','.join(SIGNATURE)})"], data[4:])
+    found: tuple[int, ...] = ids
+    return found
+
+
+class Signing(Muon):
+    """Signs at once; ``upnl`` is party A's and party B's."""
+
+    def __init__(self, chain: HeldPair) -> None:
+        self._held = chain
+        self.signed = 0
+        self.upnl = (0, 0)
+        self.age_s = 0
+
+    async def sign(self, party_a: str, party_b: str) -> PairSignature:
+        assert (PARTY_A, PARTY_B) == (party_a, party_b)
+        self.signed += 1
+        timestamp_s = self._held.now_s - self.age_s
+        return PairSignature(b"", timestamp_s, *self.upnl, b"", 1, "0x" + "11" * 20, "0x" + "22" * 20)
+
+
+class Sending(Sender):
+    """Every transaction becomes what the test says next, and is mined where it says nothing."""
+
+    def __init__(self) -> None:
+        self.ends: list[State] = []
+        self.sent: list[tuple[int, ...]] = []
+
+    async def settle(self, party_a: str) -> None:
+        assert PARTY_A == party_a
+
+    async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
+        assert (DIAMOND, 125_000, WINDOW.closes_s) == (to, gas, purpose.closes_s)
+        self.sent.append(quote_ids(data))
+        return self.ends.pop(0) if self.ends else State.MINED
+
+
+class Bench:
+    def __init__(self, *quotes: ChainQuote) -> None:
+        self.chain = HeldPair(quotes)
+        self.muon = Signing(self.chain)
+        self.sender = Sending()
+        self.progress = Progress()
+
+    async def run(self, batch: int = 30) -> Progress:
+        progress: Mapping[Epoch, Progress] = {EPOCH: self.progress}
+        charges = AccountCharges(
+            PARTY_A,
+            dict(progress),
+            route=Route(PARTY_B, PARTY_B, DIAMOND),
+            chain=self.chain,
+            muon=self.muon,
+            sender=self.sender,
+            charge_on=ChargeOn.MARK,
+            batch=batch,
+            valid_s=60,
+        )
+        await charges.run([Due(quote_id, EPOCH, WINDOW, TERMS) for quote_id in self.chain.known])
+        return self.progress
+
+
+async def test_each_batch_has_a_signature_of_its_own() -> None:
+    bench = Bench(*map(quote, range(1, 8)))
+    progress = await bench.run(batch=3)
+    assert [(1, 2, 3), (4, 5, 6), (7,)] == bench.sender.sent
+    assert 3 == bench.muon.signed
+    assert set(range(1, 8)) == progress.paid
+
+
+async def test_what_is_paid_or_closed_is_not_sent() -> None:
+    bench = Bench(quote(1, paid_s=14_400), quote(2, status=QuoteStatus.CLOSED), quote(3))
+    progress = await bench.run()
+    assert [(3,)] == bench.sender.sent
+    assert ({1, 3}, {2: "it is not open"}) == (progress.paid, progress.culprits)
+
+
+async def test_nothing_is_sent_once_the_window_is_closed() -> None:
+    bench = Bench(quote(1), quote(2, paid_s=14_400))
+    bench.chain.now_s = 14_821
+    progress = await bench.run()
+    assert ([], {1}, {2}) == (bench.sender.sent, progress.late, progress.paid)
+
+
+async def test_culprits_are_left_out_with_the_contracts_reason_and_the_others_are_charged() -> None:
+    bench = Bench(*map(quote, range(1, 9)))
+    bench.chain.cursed = {2: "cursed", 7: "frozen"}
+    progress = await bench.run()
+    assert {2: "cursed", 7: "frozen"} == progress.culprits
+    assert [(1, 3, 4, 5, 6, 8)] == bench.sender.sent
+
+
+async def test_a_signature_that_was_overtaken_is_fetched_again_and_no_quote_is_blamed() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.chain.cursed = {-1: "cursed"}
+    bench.chain.moves = 1
+    bench.sender.ends = [State.REVERTED, State.LOST]
+    progress = await bench.run()
+    assert ({}, {1, 2}) == (progress.culprits, progress.paid)
+    assert (4, 3) == (bench.muon.signed, len(bench.sender.sent))
+
+
+@pytest.mark.parametrize("reason", ["cursed", "LibMuon: expired", "Pausable: paused"])
+async def test_where_every_quote_would_revert_for_one_reason_none_is_blamed(reason: str) -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.chain.cursed = {-1: reason}
+    with pytest.raises(AccountFault, match=reason):
+        await bench.run()
+    assert ({}, []) == (bench.progress.culprits, bench.sender.sent)
+
+
+async def test_a_single_quote_is_blamed_only_for_a_reason_that_is_its_own() -> None:
+    bench = Bench(quote(1))
+    bench.chain.cursed = {-1: "PartyA is insolvent"}
+    with pytest.raises(AccountFault, match="insolvent"):
+        await bench.run()
+    bench.chain.cursed = {1: "cursed"}
+    assert {1: "cursed"} == (await bench.run()).culprits
+
+
+@pytest.mark.parametrize(
+    ("upnl", "reason"),
+    [((-10 * E18, 0), "party A would be insolvent"), ((0, -11 * E18), "party B would be insolvent")],
+)
+async def test_who_would_be_insolvent_is_not_charged(upnl: tuple[int, int], reason: str) -> None:
+    bench = Bench(quote(1))
+    bench.muon.upnl = upnl
+    with pytest.raises(AccountFault, match=reason):
+        await bench.run()
+    assert [] == bench.sender.sent
+
+
+async def test_nobody_is_charged_under_liquidation_or_on_an_old_signature() -> None:
+    bench = Bench(quote(1))
+    bench.chain.liquidating = True
+    with pytest.raises(AccountFault, match="under liquidation"):
+        await bench.run()
+    bench.chain.liquidating = False
+    bench.muon.age_s = 61
+    with pytest.raises(AccountFault, match="signature of the last 60 s"):
+        await bench.run()
+    assert [] == bench.sender.sent
+
+
+async def test_an_account_whose_batches_are_always_overtaken_is_left_for_later() -> None:
+    bench = Bench(quote(1))
+    bench.sender.ends = [State.REVERTED] * 6
+    with pytest.raises(AccountFault, match="overtaken"):
+        await bench.run()
+    assert {} == bench.progress.culprits
+
+
+async def test_a_party_b_that_refuses_the_signer_is_the_fault_of_no_quote() -> None:
+    bench = Bench(quote(1))
+    bench.chain.untrusted = "not trusted"
+    with pytest.raises(AccountFault, match="take the signer's call, which the Diamond would, found: not trusted"):
+        await bench.run()
+    assert ({}, 1) == (bench.progress.culprits, bench.muon.signed)

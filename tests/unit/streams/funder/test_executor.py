@@ -1,0 +1,236 @@
+"""Windows, accounts and what is on record of them, over tables and charges that the test holds."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from models.symmio.funding_plan import When, Window, window_at
+from models.symmio.holding import OpenPosition
+from models.symmio.state import PositionType
+from streams.funder import executor as executor_module
+from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
+from streams.funder.chain_view import Chain
+from streams.funder.executor import Executor, freeze
+from streams.funder.funding_inputs import Tables
+from streams.funder.funding_journal import Journal
+from streams.funder.funding_records import Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Record
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+PARTY_B = "0x" + "0b" * 20
+ALICE, BOB = "0x" + "a1" * 20, "0x" + "b1" * 20
+EPOCH_S, WINDOW_S = 1_000, 100
+MARKET = FrozenMarket(mark="110", mark_key="venue:AAA", venue_rate="-5", long="4", short="-5")
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor_module, "_RETRY_MOST_S", 0.0)
+
+
+def position(quote_id: int, symbol_id: int = 1) -> OpenPosition:
+    return OpenPosition(quote_id, symbol_id, PositionType.LONG, PARTY_B, 100, 1)
+
+
+class HeldTables(Tables):
+    def __init__(self) -> None:
+        self.when = When.AFTER
+        self.folded_s = 10**9
+        self.asked = asyncio.Event()
+        self.held = {ALICE: [position(1), position(2)], BOB: [position(3), position(4, 2)]}
+
+    @property
+    def kinds(self) -> set[tuple[int, int]]:
+        return {(EPOCH_S, WINDOW_S)}
+
+    @property
+    def time_s(self) -> int:
+        self.asked.set()
+        return self.folded_s
+
+    def positions(self, party_b: str) -> dict[str, list[OpenPosition]]:
+        assert PARTY_B == party_b
+        return self.held
+
+    def open_windows(self, now_s: int) -> dict[Epoch, Window]:
+        window = window_at(now_s, EPOCH_S, WINDOW_S, self.when)
+        return {} if window is None else {Epoch(EPOCH_S, WINDOW_S, window.pays_s): window}
+
+    def markets(self, epoch: Epoch) -> set[int]:
+        return {1, 2} if epoch[:2] == (EPOCH_S, WINDOW_S) else set()
+
+    def freeze(self, symbol_id: int, window: Window) -> FrozenMarket | str:
+        assert EPOCH_S == window.epoch_s
+        return MARKET if symbol_id == 1 else "its mark is stale"
+
+
+class HeldTime(Chain):
+    def __init__(self) -> None:
+        super().__init__((), PARTY_B)
+        self.now_s = 5_000
+
+    async def pending_time_s(self) -> int:
+        return self.now_s
+
+
+class HeldJournal(Journal):
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    async def write(self, records: Iterable[Record]) -> None:
+        self.records += records
+
+    def outcome(self, party_a: str) -> Outcome | None:
+        found = [one for one in self.records if isinstance(one, Outcome) and one.party_a == party_a]
+        return found[-1] if found else None
+
+
+class Charging(AccountCharges):
+    """Pays everything while the window is open, or fails as the test says."""
+
+    def __init__(self, bench: Bench, party_a: str, progress: dict[Epoch, Progress]) -> None:
+        self._bench = bench
+        self._account = party_a
+        self._done = progress
+
+    async def run(self, dues: Sequence[Due]) -> None:
+        bench = self._bench
+        assert any(isinstance(one, Frozen) for one in bench.journal.records)
+        bench.runs.append(self._account)
+        for due in dues:
+            if not due.window.is_open(bench.chain.now_s):
+                self._done[due.epoch].late.add(due.quote_id)
+            elif self._account in bench.faults:
+                raise AccountFault(bench.faults[self._account])
+            else:
+                self._done[due.epoch].paid.add(due.quote_id)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.chain, self.tables, self.journal = HeldTime(), HeldTables(), HeldJournal()
+        self.faults: dict[str, str] = {}
+        self.runs: list[str] = []
+        self.executor = self.new()
+
+    def new(self) -> Executor:
+        return Executor(
+            "main",
+            PARTY_B,
+            chain=self.chain,
+            journal=self.journal,
+            tables=self.tables,
+            charges_of=lambda party_a, progress: Charging(self, party_a, progress),
+            concurrency=2,
+        )
+
+    def told(self, *accounts: str) -> bool:
+        return all(self.journal.outcome(one) is not None for one in accounts)
+
+
+@asynccontextmanager
+async def running(bench: Bench) -> AsyncIterator[None]:
+    task = asyncio.create_task(bench.executor.run(0.001))
+    yield
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def test_terms_are_frozen_with_the_quotes_that_they_hold_for() -> None:
+    epoch, window = Epoch(EPOCH_S, WINDOW_S, 5_000), Window(EPOCH_S, 5_000, 5_000, 5_100)
+    tables = HeldTables()
+    frozen, plans = freeze(
+        epoch,
+        window,
+        symbols={1, 2, 3},
+        positions=tables.held,
+        terms_of=tables.freeze,
+        at_s=5_001,
+        tables_s=4_999,
+    )
+    assert Frozen(epoch, 5_000, 5_100, 5_001, 4_999, {1: MARKET}, {2: "its mark is stale"}, 2) == frozen
+    assert [Plan(epoch, ALICE, ((1, 1), (2, 1))), Plan(epoch, BOB, ((3, 1),))] == plans
+
+
+async def test_every_account_is_charged_once_in_a_window() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+    assert [ALICE, BOB] == sorted(bench.runs)
+    alice = bench.journal.outcome(ALICE)
+    assert alice is not None
+    assert ((1, 2), {}, {}) == (alice.paid, alice.culprits, alice.missed)
+
+
+async def test_who_comes_later_goes_on_from_what_is_on_record() -> None:
+    bench = Bench()
+    bench.faults = {BOB: "insolvent"}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and BOB in bench.runs)
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    bench.tables.held = {}
+    bench.faults = {}
+    bench.runs = []
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+    assert [BOB] == bench.runs
+    assert 1 == len([one for one in bench.journal.records if isinstance(one, Frozen)])
+
+
+async def test_what_an_account_could_not_bear_is_missed_with_the_reason() -> None:
+    bench = Bench()
+    bench.faults = {BOB: "party A would be insolvent"}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) >= 2)
+        bench.chain.now_s = 5_101
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert ((), {3: "party A would be insolvent"}) == (bob.paid, bob.missed)
+
+
+async def test_windows_without_an_executor_are_missed_and_told_once() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    bench.chain.now_s = 7_500
+
+    def missed() -> list[int]:
+        return [one.epoch.pays_s for one in bench.journal.records if isinstance(one, Missed)]
+
+    async with running(bench):
+        await eventually(lambda: [6_000, 7_000] == missed())
+        bench.chain.now_s = 8_050
+        await eventually(lambda: len([one for one in bench.journal.records if isinstance(one, Frozen)]) == 2)
+    assert [6_000, 7_000] == missed()
+
+
+async def test_what_left_the_chain_is_looked_at_again() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.executor.unmined(ALICE)
+        await eventually(lambda: bench.runs.count(ALICE) == 2)
+        await eventually(lambda: len([one for one in bench.journal.records if isinstance(one, Outcome)]) == 3)
+    assert 1 == bench.runs.count(BOB)
+
+
+async def test_tables_that_are_behind_are_waited_for_but_not_for_long() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.chain.now_s = 5_024
+    async with running(bench):
+        await bench.tables.asked.wait()
+        assert [] == bench.journal.records
+        bench.chain.now_s = 5_025
+        await eventually(lambda: bench.told(ALICE, BOB))
+    assert [4_999] == [one.tables_s for one in bench.journal.records if isinstance(one, Frozen)]

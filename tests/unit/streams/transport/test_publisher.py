@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+import pytest
+
+from streams.kafka.topics import MAX_RECORD_BYTES
+from streams.transport.publisher import Publisher, Receipt, RecordTooLarge
+
+
+class Written(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+
+
+class FakeBatch:
+    def __init__(self, room: int) -> None:
+        self.records: list[tuple[bytes, bytes]] = []
+        self._room = room
+
+    def append(self, *, key: bytes, value: bytes, timestamp: None) -> object | None:
+        assert timestamp is None
+        if len(self.records) == self._room:
+            return None
+        self.records.append((key, value))
+        return self.records
+
+    def close(self) -> None:
+        pass
+
+
+class FakeProducer:
+    """Keeps batches until the test acknowledges them."""
+
+    def __init__(self, room: int = 100) -> None:
+        self._room = room
+        self.sent: list[tuple[str, int, list[tuple[bytes, bytes]], asyncio.Future[Written]]] = []
+
+    def create_batch(self) -> FakeBatch:
+        return FakeBatch(self._room)
+
+    async def send_batch(self, batch: FakeBatch, topic: str, *, partition: int) -> asyncio.Future[Written]:
+        future: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        self.sent.append((topic, partition, batch.records, future))
+        return future
+
+    def acknowledge(self, at: int, offset: int) -> None:
+        topic, partition, _, future = self.sent[at]
+        future.set_result(Written(topic, partition, offset))
+
+
+class Made(NamedTuple):
+    publisher: Publisher
+    producer: FakeProducer
+    acked: list[tuple[str, int, list[tuple[bytes, bytes]], int]]
+    fatal: list[BaseException]
+
+
+def made(room: int = 100) -> Made:
+    producer = FakeProducer(room)
+    acked: list[Any] = []
+    fatal: list[BaseException] = []
+    publisher = Publisher(fatal.append, lambda *batch: acked.append(batch))
+    publisher.start(producer)
+    return Made(publisher, producer, acked, fatal)
+
+
+async def pumped() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_nothing_leaves_before_a_flush_and_then_one_batch_a_topic_and_partition() -> None:
+    publisher, producer, _, _ = made()
+    receipt = Receipt()
+    for partition, key in ((0, b"a"), (1, b"b"), (0, b"c")):
+        publisher.append("rows", partition, key, b"v", receipt)
+    await pumped()
+    assert [] == producer.sent
+
+    publisher.flush()
+    await pumped()
+
+    assert [("rows", 0, [(b"a", b"v"), (b"c", b"v")]), ("rows", 1, [(b"b", b"v")])] == [
+        batch[:3] for batch in producer.sent
+    ]
+    await publisher.stop()
+
+
+async def test_a_charge_is_settled_only_when_every_one_of_its_records_is_acknowledged() -> None:
+    publisher, producer, acked, _ = made(room=2)
+    receipt = Receipt()
+    for key in (b"a", b"b", b"c"):
+        publisher.append("rows", 0, key, b"v", receipt)
+    publisher.flush()
+    await pumped()
+    waiting = asyncio.ensure_future(receipt.acknowledged())
+
+    producer.acknowledge(0, offset=10)
+    await pumped()
+    assert not waiting.done()
+    producer.acknowledge(1, offset=12)
+    await pumped()
+
+    assert waiting.done()
+    assert 0 == publisher.unacked
+    assert [10, 12] == [offset for *_, offset in acked]
+    await publisher.stop()
+
+
+async def test_a_record_over_the_brokers_limit_is_refused_and_charged_to_nobody() -> None:
+    publisher, _, _, fatal = made()
+    receipt = Receipt()
+
+    with pytest.raises(RecordTooLarge, match="expected a record of rows of at most"):
+        publisher.append("rows", 0, b"key", b"x" * MAX_RECORD_BYTES, receipt)
+
+    await receipt.acknowledged()
+    assert [] == fatal
+    await publisher.stop()
+
+
+async def test_a_batch_the_broker_does_not_take_is_fatal_and_settles_nothing() -> None:
+    publisher, producer, acked, fatal = made()
+    receipt = Receipt()
+    publisher.append("rows", 0, b"a", b"v", receipt)
+    publisher.flush()
+    await pumped()
+    fault = ConnectionError("broker is gone")
+
+    producer.sent[0][3].set_exception(fault)
+    await pumped()
+
+    assert [fault] == fatal
+    assert [] == acked
+    assert 1 == publisher.unacked
+    await publisher.stop()

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from models.errors import BadRow
+from streams.kafka.topics import registry
+from streams.settings import BadSettings, Settings
+from tidemark import cli as cli_module
+from tidemark.cli import cli, main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def runner() -> CliRunner:
+    return CliRunner()
+
+
+def test_help_names_every_command_and_shows_how_to_begin(runner: CliRunner) -> None:
+    result = runner.invoke(cli, ["--help"])
+    assert 0 == result.exit_code, result.output
+    for said in (
+        "up",
+        "worker",
+        "ingest",
+        "api",
+        "topics",
+        "token",
+        "top",
+        "watch",
+        "fold",
+        "audit",
+        "config",
+        "tidemark --config tidemark.toml up",
+    ):
+        assert said in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["up"],
+        ["worker"],
+        ["api"],
+        ["ingest"],
+        ["ingest", "prices"],
+        ["ingest", "chain"],
+        ["topics"],
+        ["token", "issue"],
+        ["config", "show"],
+    ],
+)
+def test_help_of_a_command_says_what_it_does(runner: CliRunner, command: list[str]) -> None:
+    result = runner.invoke(cli, [*command, "--help"])
+    assert 0 == result.exit_code, result.output
+    assert len(result.output) > 150
+
+
+def test_an_unknown_command_is_refused(runner: CliRunner) -> None:
+    result = runner.invoke(cli, ["upp"])
+    assert 2 == result.exit_code
+    assert "No such command 'upp'" in result.output
+
+
+def test_the_file_given_is_in_effect_and_shown(runner: CliRunner, tmp_path: Path) -> None:
+    path = tmp_path / "tidemark.toml"
+    path.write_text("epoch = 7\n[api]\nport = 8181\n")
+    result = runner.invoke(cli, ["--config", str(path), "config", "show"])
+    shown = tomllib.loads(result.output)
+    assert (7, 8181, 8) == (shown["epoch"], shown["api"]["port"], shown["topics"]["partitions"])
+
+
+def test_every_topic_is_listed_with_its_partitions_retention_and_key(runner: CliRunner) -> None:
+    lines = runner.invoke(cli, ["topics", "list"]).output.splitlines()
+    assert len(registry(Settings())) == len(lines)
+    assert ["price-ticks", "8", "partitions", "for", "7", "days", "key", "source:symbol"] == lines[0].split()
+    assert "newest of each key" in next(line for line in lines if "accounts-changelog" in line)
+
+
+def test_what_needs_a_cluster_says_so_without_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tidemark", "topics", "create"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert 2 == ended.value.code
+    said = capsys.readouterr().err
+    assert "TIDEMARK_KAFKA" in said
+    assert "Traceback" not in said
+
+
+def test_a_directory_without_a_recording_is_refused_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIDEMARK_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr("sys.argv", ["tidemark", "up", "--recorded", str(tmp_path)])
+    monkeypatch.setattr("tidemark.up.Broker", _never)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert 2 == ended.value.code
+    assert "logs.json.gz" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def _never(*_: object) -> None:
+    pytest.fail("a broker was made")
+
+
+def test_several_refusals_at_once_are_each_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        msg = "tasks"
+        raise ExceptionGroup(msg, [BadRow("one"), ExceptionGroup(msg, [BadSettings("two")])])
+
+    monkeypatch.setattr(cli_module, "cli", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert 2 == ended.value.code
+    assert "tidemark: one\ntidemark: two\n" == capsys.readouterr().err
+
+
+def test_a_fault_among_refusals_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        msg = "tasks"
+        raise ExceptionGroup(msg, [BadRow("one"), RuntimeError("a fault")])
+
+    monkeypatch.setattr(cli_module, "cli", fail)
+    with pytest.raises(ExceptionGroup):
+        main()

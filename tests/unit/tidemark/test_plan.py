@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.settings import ApiSettings, DeploymentSettings, PriceRef, Settings, SourceSettings, load_settings
+from tidemark.config_text import effective_toml
+from tidemark.display import urls_of
+from tidemark.plan import (
+    BadRecording,
+    child_environment,
+    commands,
+    with_demo,
+    with_local_defaults,
+    with_recording,
+)
+from tidemark.ports import NoSuchHost, any_free_port, free_port, is_free
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIAMOND = "0x" + "ab" * 20
+DEPLOYMENT = DeploymentSettings(chain_id=31337, diamond=DIAMOND)
+SAID = json.dumps(
+    {
+        "rpc": ["http://127.0.0.1:1", "ws://127.0.0.1:1"],
+        "websocket": "ws://127.0.0.1:2",
+        "rest": "http://127.0.0.1:2",
+        "deployment": {
+            "chain_id": 31337,
+            "diamond": DIAMOND,
+            "multi_accounts": [],
+            "hedgers": [DIAMOND],
+            "start_block": 1,
+            "finality_depth": 5,
+        },
+    }
+)
+
+
+def test_the_demo_is_one_deployment_and_one_source_at_the_addresses_it_said() -> None:
+    settings = with_demo(Settings(), SAID)
+    deployment = settings.deployments["demo"]
+    assert ["http://127.0.0.1:1", "ws://127.0.0.1:1"] == [url.get_secret_value() for url in deployment.rpc]
+    assert (31337, DIAMOND, 5) == (deployment.chain_id, deployment.diamond, deployment.finality_depth)
+    assert {"demo": "ws://127.0.0.1:2"} == {name: source.websocket for name, source in settings.sources.items()}
+    assert ("demo", "demo-book") == deployment.default_sources
+
+
+def test_what_the_demo_and_a_recording_make_of_the_settings_can_be_read_by_their_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _record(tmp_path, {"chainId": 31337, "diamond": DIAMOND})
+    config = tmp_path / "effective.toml"
+    monkeypatch.setenv("TIDEMARK_CONFIG", str(config))
+    config.write_text("")
+    local = with_local_defaults(Settings(data_dir=tmp_path), "127.0.0.1:9092")
+    for made in (with_demo(local, SAID), with_recording(local, tmp_path)[0]):
+        config.write_text(effective_toml(made, reveal_secrets=True))
+        assert made == load_settings()
+
+
+def test_each_deployment_and_each_source_is_a_process_beside_one_worker_and_one_api() -> None:
+    settings = Settings(deployments={"a": DEPLOYMENT, "b": DEPLOYMENT}, sources={"venue": SourceSettings()})
+    planned = {name: command[3:] for name, command in commands(settings, None, None).items()}
+    assert {
+        "api": ["api"],
+        "worker": ["worker"],
+        "chain-a": ["ingest", "chain", "a"],
+        "chain-b": ["ingest", "chain", "b"],
+        "prices-venue": ["ingest", "prices", "venue"],
+    } == planned
+
+
+def test_a_recording_takes_the_place_of_the_connectors(tmp_path: Path) -> None:
+    _record(tmp_path, {"chainId": 31337, "diamond": DIAMOND.upper().replace("X", "x")})
+    settings, name = with_recording(Settings(), tmp_path)
+    assert (31337, DIAMOND) == (settings.deployments[name].chain_id, settings.deployments[name].diamond)
+    planned = commands(settings, tmp_path, name)
+    assert ["api", "worker", "recorded"] == list(planned)
+    assert ["ingest", "recorded", str(tmp_path), "--deployment", name] == planned["recorded"][3:]
+
+
+def test_a_recording_of_a_configured_deployment_is_played_as_that_one(tmp_path: Path) -> None:
+    _record(tmp_path, {"chainId": 31337, "diamond": DIAMOND})
+    settings = Settings(deployments={"mine": DEPLOYMENT, "other": DeploymentSettings(chain_id=1, diamond=DIAMOND)})
+    recorded, name = with_recording(settings, tmp_path)
+    assert "mine" == name
+    assert settings.deployments["other"] == recorded.deployments["other"]
+
+
+def test_a_recording_is_priced_by_its_own_frames_and_never_by_a_venue(tmp_path: Path) -> None:
+    _record(tmp_path, {"chainId": 31337, "diamond": DIAMOND})
+    refs = (PriceRef(source="venue", symbol="BTC"), PriceRef(source="venue-book", symbol="BTCUSDT", max_age_ms=7))
+    mine = DEPLOYMENT.model_copy(update={"markets": {"BTC/USD": refs}})
+    alone, name = with_recording(Settings(), tmp_path)
+    assert ("recorded", "recorded-book") == alone.deployments[name].default_sources
+    recorded, _ = with_recording(Settings(deployments={"mine": mine}), tmp_path)
+    assert ("recorded", "recorded-book") == recorded.deployments["mine"].default_sources
+    assert (
+        PriceRef(source="recorded", symbol="BTC"),
+        PriceRef(source="recorded-book", symbol="BTCUSDT", max_age_ms=7),
+    ) == recorded.deployments["mine"].prices_of("BTC/USD")
+
+
+@pytest.mark.parametrize("content", [None, {"chainId": 1}, {"diamond": DIAMOND, "chainId": "x"}])
+def test_a_directory_without_a_recording_is_refused(tmp_path: Path, content: dict[str, object] | None) -> None:
+    if content is not None:
+        _record(tmp_path, content)
+    with pytest.raises(BadRecording, match=r"logs\.json\.gz"):
+        with_recording(Settings(), tmp_path)
+
+
+def test_a_taken_port_is_exchanged_for_a_free_one_and_a_free_one_is_kept(tmp_path: Path) -> None:
+    free = any_free_port("127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(data_dir=tmp_path, api=ApiSettings(port=port, admin_port=free))
+        local = with_local_defaults(settings, "127.0.0.1:9092")
+    assert port != local.api.port
+    assert is_free("127.0.0.1", local.api.port)
+    assert free == local.api.admin_port
+    assert "127.0.0.1:9092" == local.kafka
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0", "::", ""])
+def test_ports_are_found_for_any_kind_of_address(host: str) -> None:
+    port = any_free_port(host)
+    assert is_free(host, port)
+    assert port == free_port(host, port)
+
+
+def test_a_port_that_is_taken_at_an_ipv6_address_is_not_free() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        assert not is_free("::1", port)
+        assert port != free_port("::1", port)
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
+    with pytest.raises(NoSuchHost, match=host):
+        any_free_port(host)
+
+
+def test_an_ipv6_address_stands_in_brackets_in_a_url(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, api=ApiSettings(host="::1"))
+    assert "http://[::1]:8080/" == urls_of(settings)["page"]
+
+
+def test_a_child_takes_its_settings_from_the_file_alone(tmp_path: Path) -> None:
+    environment = child_environment({"PATH": "/bin", "TIDEMARK_API__PORT": "1"}, tmp_path / "effective.toml")
+    assert {
+        "PATH": "/bin",
+        "TIDEMARK_CONFIG": str(tmp_path / "effective.toml"),
+        "PYTHONUNBUFFERED": "1",
+    } == environment
+
+
+def _record(directory: Path, content: dict[str, object]) -> None:
+    (directory / "symmio").mkdir()
+    with gzip.open(directory / "symmio" / "logs.json.gz", "wt") as stream:
+        json.dump(content, stream)
