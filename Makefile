@@ -28,8 +28,9 @@ test: $(DEV) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run every te
 	@sh .ci/browser
 ifeq ($(strip $(ARGS)),)
 	@failed=0; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(ALONE)) || failed=1; \
-	$(BIN)/python -m pytest $(ALONE) || failed=1; \
+	$(BIN)/python -m pytest --durations=25 -n 2 --max-worker-restart=2 --dist loadfile \
+		$(addprefix --ignore=,$(ALONE)) || failed=1; \
+	$(BIN)/python -m pytest --durations=25 $(ALONE) || failed=1; \
 	exit $$failed
 else
 	$(BIN)/python -m pytest $(ARGS)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
+pytest_plugins = ["tests.support.hangs"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slice-records", type=int, help="records in a slice, where a test does not say itself")
@@ -23,6 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     Slices.records = config.getoption("--slice-records")
+    # Brokers of tests live for seconds: optimising their code would cost a third of what they need to start.
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 @pytest.fixture(scope="session")

@@ -190,6 +190,6 @@ async def frames_of(
         for address in accounts:
             asked_s = clock_s()
             await socket.send_str(address)
-            frames[address] = await socket.receive_json(timeout=10)
+            frames[address] = await socket.receive_json(timeout=20)
             waited_s.append(clock_s() - asked_s)
     return frames, waited_s

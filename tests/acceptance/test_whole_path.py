@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import pytest
 
 from models.chain_records import Block
 from models.prices import MarkTick
@@ -32,8 +31,6 @@ OPEN = (4, 5, 6)
 E18 = 10**18
 MARK = "97.123456789012345678"
 MARK_MS = 1_795_500_000_123
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def busiest_snapshot() -> dict[str, Any]:
@@ -89,7 +86,7 @@ async def test_upnl_on_the_wire_is_what_the_contracts_state_and_the_marks_say(
 
                 async def shows_the_mark(socket: Any = socket, account: str = account) -> bool:  # noqa: ANN401
                     await socket.send_str(account)
-                    found[account] = json.loads(await socket.receive_str(timeout=5))
+                    found[account] = json.loads(await socket.receive_str(timeout=20))
                     return account not in open_accounts or found[account]["timestamp"] == MARK_MS // 1000
 
                 await eventually(shows_the_mark, 20)

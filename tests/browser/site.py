@@ -78,7 +78,7 @@ async def browser() -> AsyncIterator[Browser]:
     found = next(filter(None, map(shutil.which, _BROWSERS)), None)
     assert found is not None, f"expected one of {', '.join(_BROWSERS)} on PATH: run sh .ci/browser, which installs it"
     # Machines that run everything at once are slow: waiting longer costs nothing where nothing is wrong.
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=60_000)
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         try:

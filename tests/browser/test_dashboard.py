@@ -160,7 +160,7 @@ async def test_a_restart_of_the_server_is_survived(chromium: Browser, site: Site
     site.scene.tick(0, "91000")
     site.scene.tick(1, "3100.5")
     await site.start()
-    await expect(page.locator("#connection")).to_have_text("live", timeout=10_000)
+    await expect(page.locator("#connection")).to_have_text("live")
     after = (await site.rest(f"/v1/accounts/{account}"))["upnl"]
     assert before != after
     await expect(page.locator(".figure")).to_have_attribute("data-exact", after)

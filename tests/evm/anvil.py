@@ -39,14 +39,14 @@ def install() -> None:
         return
     npm = shutil.which("npm")
     assert npm is not None, "expected Node 20 or newer with npm, which tests/evm runs anvil and solc with, found no npm"
-    subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, capture_output=True, timeout=100)
+    subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, capture_output=True, timeout=240)
 
 
 @lru_cache(maxsize=1)
 def contracts() -> dict[str, dict[str, Any]]:
     """ABI and bytecode of every contract in ``contracts``."""
     install()
-    compiled = subprocess.run(["node", "compile.cjs"], cwd=HERE, check=True, capture_output=True, timeout=60)
+    compiled = subprocess.run(["node", "compile.cjs"], cwd=HERE, check=True, capture_output=True, timeout=240)
     found: dict[str, dict[str, Any]] = json.loads(compiled.stdout)
     return found
 

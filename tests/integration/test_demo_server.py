@@ -144,12 +144,12 @@ async def test_views_answer_at_a_block(client: _Client) -> None:
 async def test_new_heads_follow_one_another_by_parent_hash(client: _Client) -> None:
     async with client.session.ws_connect(client.description["rpc"][1]) as socket:
         await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]})
-        subscription = (await socket.receive_json(timeout=5))["result"]
-        heads = [(await socket.receive_json(timeout=5))["params"] for _ in range(3)]
+        subscription = (await socket.receive_json(timeout=20))["result"]
+        heads = [(await socket.receive_json(timeout=20))["params"] for _ in range(3)]
         await socket.send_json({"jsonrpc": "2.0", "id": 2, "method": "eth_unsubscribe", "params": [subscription]})
-        answers = [await socket.receive_json(timeout=5)]
+        answers = [await socket.receive_json(timeout=20)]
         if "method" in answers[-1]:
-            answers.append(await socket.receive_json(timeout=5))
+            answers.append(await socket.receive_json(timeout=20))
 
     assert {subscription} == {head["subscription"] for head in heads}
     assert answers[-1]["result"] is True
@@ -171,10 +171,10 @@ async def test_a_reorganisation_shows_both_branches(tmp_path: Path) -> None:
     ):
         client = _Client(session, server.description)
         await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]})
-        await socket.receive_json(timeout=5)
+        await socket.receive_json(timeout=20)
         heads: list[Json] = []
         while not heads or int(heads[-1]["number"], 16) < 31:
-            heads.append((await socket.receive_json(timeout=10))["params"]["result"])
+            heads.append((await socket.receive_json(timeout=20))["params"]["result"])
         lost, kept, after = heads[-3:]
 
         assert ["0x1e", "0x1e", "0x1f"] == [head["number"] for head in (lost, kept, after)]
@@ -195,8 +195,8 @@ async def test_mark_frames_come_bare_or_wrapped_as_the_path_says(client: _Client
         client.session.ws_connect(f"{base}/ws/{stream}") as bare,
         client.session.ws_connect(f"{base}/stream?streams={quote(stream)}/ethusdt@bookTicker") as combined,
     ):
-        frame = await bare.receive_json(timeout=5)
-        envelopes = [await combined.receive_json(timeout=5) for _ in range(2)]
+        frame = await bare.receive_json(timeout=20)
+        envelopes = [await combined.receive_json(timeout=20) for _ in range(2)]
 
     wrapped = {envelope["stream"]: envelope["data"] for envelope in envelopes}
     assert 12 == len(frame)
@@ -222,15 +222,15 @@ async def test_streams_can_be_asked_for_later(client: _Client) -> None:
     async with client.session.ws_connect(f"{client.description['websocket']}/ws") as socket:
         await socket.send_json({"method": "SUBSCRIBE", "params": ["btcusdt@bookTicker"], "id": 4})
 
-        assert {"result": None, "id": 4} == await socket.receive_json(timeout=5)
-        assert "BTCUSDT" == (await socket.receive_json(timeout=5))["s"]
+        assert {"result": None, "id": 4} == await socket.receive_json(timeout=20)
+        assert "BTCUSDT" == (await socket.receive_json(timeout=20))["s"]
 
 
 async def test_the_chain_and_the_venue_tell_the_same_price(state: DemoState) -> None:
     async with _serving(state) as server, aiohttp.ClientSession() as session:
         url = f"{server.description['websocket']}/ws/!markPrice@arr@1s"
         async with session.ws_connect(url) as socket:
-            frame = await socket.receive_json(timeout=5)
+            frame = await socket.receive_json(timeout=20)
         at_venue = [Decimal(element["p"]) for element in frame]
         at_contract = [Decimal(mark).scaleb(-18) for _, mark in sorted(server.chain.contract.marks.items())]
 
@@ -262,7 +262,7 @@ async def _start(data_dir: Path) -> tuple[Process, dict[str, Any]]:
         stdout=PIPE,
     )
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    line = await asyncio.wait_for(process.stdout.readline(), 120)
     return process, orjson.loads(line)
 
 
@@ -286,7 +286,7 @@ async def test_a_killed_simulator_continues_the_same_chain_at_the_same_address(t
 
     assert before == after
     assert hashes == again
-    assert 0 == await asyncio.wait_for(second.wait(), 10)
+    assert 0 == await asyncio.wait_for(second.wait(), 40)
 
 
 def test_another_seed_than_the_state_files_is_refused(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ async def test_an_address_without_a_contract_is_an_error_that_names_it(world: Wo
     deployment = world.settings.deployments["d"].model_copy(update={"multi_accounts": (MULTI_ACCOUNT,)})
     settings = world.settings.model_copy(update={"deployments": {"d": deployment}})
     with pytest.raises(NoContract, match=missing):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await chain_ingest.run(settings, "d", SystemClock())
 
 
@@ -173,7 +173,7 @@ async def test_a_deeper_reorganisation_stops_with_a_clear_error(world: World) ->
         world.chain.reorganise(FINALITY + 1, FINALITY + 2)
 
         with pytest.raises(DeepReorganisation, match="finality_depth 6"):
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 40)
     assert before == await chain_records(world.settings, "d")
 
 

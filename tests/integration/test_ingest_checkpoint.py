@@ -141,7 +141,7 @@ async def test_without_a_start_block_the_final_block_is_joined(world: World) -> 
 async def test_a_block_that_is_not_final_is_not_joined(world: World) -> None:
     async with world.ingesting(END) as task:
         with pytest.raises(NotFinal, match="the newest final one is 680"):
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 40)
 
 
 async def test_a_join_that_was_not_finished_is_made_anew(world: World) -> None:

@@ -242,7 +242,7 @@ async def talk(client: TestClient[web.Request, web.Application], sent: bytes, *,
         writer.write(sent)
         if ends:
             writer.write_eof()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             return await _read(reader)
     finally:
         writer.close()

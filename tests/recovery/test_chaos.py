@@ -45,7 +45,7 @@ KILLS, REBALANCES, SLEEPS = 30, 30, 5
 # Small slices, so that most of what happens lands inside one.
 SLICE_RECORDS = 12
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1_800)
 
 
 class Fleet:

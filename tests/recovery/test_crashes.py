@@ -45,7 +45,7 @@ TICKS = 400
 # Small slices, so that a kill lands inside the run and not after it.
 SLICE_RECORDS = 12
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RUNS = 20
 SLICE_RECORDS = 12
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1_800)
 
 
 @pytest.mark.parametrize("store", ["memory", "rocksdb"])

@@ -30,7 +30,7 @@ def install() -> None:
     assert int(version.removeprefix("v").partition(".")[0]) >= _OLDEST_NODE, f"{_NEEDED}, found {version}"
     installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, capture_output=True, timeout=100)
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=HERE, check=True, capture_output=True, timeout=240)
 
 
 class Page:
@@ -54,10 +54,19 @@ class Page:
         """Events of one kind with these fields, from the ``since``-th on."""
         return [event for event in self.events[since:] if event["saw"] == what and fields.items() <= event.items()]
 
-    async def sees(self, what: str, since: int = 0, timeout_s: float = 10, **fields: object) -> dict[str, Any]:
+    async def sees(self, what: str, since: int = 0, **fields: object) -> dict[str, Any]:
         """Wait for such an event."""
-        await eventually(lambda: bool(self.saw(what, since, **fields)), timeout_s)
+        await eventually(lambda: bool(self.saw(what, since, **fields)))
         return self.saw(what, since, **fields)[0]
+
+    async def sees_within(self, seconds: float, what: str, since: int = 0, **fields: object) -> dict[str, Any]:
+        """Wait for such an event, which is to come within that time."""
+        clock_s = asyncio.get_running_loop().time
+        begun_s = clock_s()
+        event = await self.sees(what, since, **fields)
+        took_s = clock_s() - begun_s
+        assert took_s < seconds
+        return event
 
     async def shows(self, what: str, is_it: Callable[[Any], bool], since: int = 0, timeout_s: float = 10) -> int:
         """Wait until something of a kind is shown that is as wanted, and tell after how many events."""

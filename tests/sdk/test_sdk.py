@@ -171,7 +171,7 @@ async def it_shows_the_account_that_is_chosen(shown: Page) -> None:
         assert clock_s() - chosen_s < 1
         # Sent again, the account is shown again.
         for visible in (False, True):
-            await shown.sees("frame", await shown.is_looked_at(visible=visible), timeout_s=1, name="upnl")
+            await shown.sees_within(1, "frame", await shown.is_looked_at(visible=visible), name="upnl")
         assert {upnl} == {event["shown"]["upnl"] for event in shown.saw("upnl", at)}
 
 
@@ -203,14 +203,14 @@ async def it_is_told_of_positions(shown: Page, engine: Engine) -> None:
 
 async def it_rests_while_nobody_looks(shown: Page) -> None:
     await shown.sees("funding", len(shown.events), market="BTCUSDT")
-    await shown.sees("frame", await shown.is_looked_at(visible=False), timeout_s=1, name="upnl")
+    await shown.sees_within(1, "frame", await shown.is_looked_at(visible=False), name="upnl")
     # By now what was on its way of funding has come; figures of the account go on every 2 s.
     await shown.asks("error_codes")
     since = len(shown.events)
     await shown.sees("frame", since, name="upnl")
     assert [] == shown.saw("frame", since, name="funding")
     since = await shown.is_looked_at(visible=True)
-    await shown.sees("frame", since, timeout_s=0.5, name="funding")
+    await shown.sees_within(0.5, "frame", since, name="funding")
     funding = await shown.sees("funding", since)
     assert ("-0.000053940", 14_400) == (
         funding["shown"]["next_funding_rate_long"], funding["shown"]["funding_rate_epoch_duration"],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.feed import FakeTables
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 
 
 async def frame(socket: ClientWebSocketResponse) -> Any:  # noqa: ANN401 - whatever JSON came

@@ -78,7 +78,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it as the kernel would: -9."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
     def pause(self) -> None:
         """Let it sleep: SIGSTOP."""
@@ -138,7 +138,7 @@ class WorkerProcess:
     async def _get(self, path: str) -> tuple[int, Any]:
         try:
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
                 session.get(f"http://127.0.0.1:{self.admin_port}{path}") as answer,
             ):
                 return answer.status, await answer.json()

@@ -89,7 +89,7 @@ class Heard:
 
     async def _next(self) -> dict[str, Any]:
         if not self._waiting:
-            frame = json.loads(await self.socket.receive_str(timeout=5))
+            frame = json.loads(await self.socket.receive_str(timeout=20))
             assert isinstance(frame, list)
             self._waiting = frame
         message = self._waiting.pop(0)

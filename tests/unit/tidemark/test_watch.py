@@ -212,4 +212,4 @@ async def test_the_command_prints_until_it_is_interrupted_and_ends_well() -> Non
         while json.loads(await process.stdout.readline())["type"] != "state":
             pass
         process.send_signal(signal.SIGINT)
-        assert 0 == await asyncio.wait_for(process.wait(), 10)
+        assert 0 == await asyncio.wait_for(process.wait(), 40)

@@ -114,7 +114,7 @@ async def test_all_endpoints_down_is_waited_out(servers: Servers) -> None:
     servers.second.status = 200
 
     assert set() == done
-    assert 19 == (await asyncio.wait_for(asking, 5)).number
+    assert 19 == (await asyncio.wait_for(asking, 20)).number
 
 
 async def test_a_malformed_answer_is_asked_for_at_the_next_endpoint(servers: Servers) -> None:
@@ -163,7 +163,7 @@ async def test_a_websocket_endpoint_answers_and_tells_of_heads(servers: Servers)
     try:
         assert 19 == (await servers.node(endpoint).head()).number
         await servers.first.announce()
-        await asyncio.wait_for(heads.wait(), 5)
+        await asyncio.wait_for(heads.wait(), 20)
     finally:
         await endpoint.close()
 
@@ -176,7 +176,7 @@ async def test_a_websocket_that_closes_is_an_error_and_is_opened_again(servers: 
         for socket in list(servers.first.sockets):
             await socket.close()
 
-        assert 19 == (await asyncio.wait_for(node.head(), 5)).number
+        assert 19 == (await asyncio.wait_for(node.head(), 20)).number
     finally:
         await endpoint.close()
 

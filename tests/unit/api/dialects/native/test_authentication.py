@@ -353,7 +353,7 @@ async def test_a_handshake_may_bear_a_token_in_its_header_and_none_in_its_url() 
     async with serving(tables(), tokens_settings()) as client:
         for headers, auth in (({"Authorization": f"Bearer {token()}"}, "done"), ({}, "required")):
             async with client.ws_connect("/v1/ws", protocols=(SUBPROTOCOL,), headers=headers) as socket:
-                (hello,) = await socket.receive_json(timeout=5)
+                (hello,) = await socket.receive_json(timeout=20)
             assert auth == hello["auth"]
         with pytest.raises(WSServerHandshakeError) as refused:
             await client.ws_connect("/v1/ws", headers={"Authorization": "Bearer x"})
@@ -370,7 +370,7 @@ async def test_a_page_of_another_origin_is_refused_before_it_is_asked_for_a_toke
         with pytest.raises(WSServerHandshakeError) as refused:
             await client.ws_connect("/v1/ws", headers={"Origin": "https://evil.example"})
         async with client.ws_connect("/v1/ws", headers={"Origin": "https://app.example"}) as socket:
-            (hello,) = await socket.receive_json(timeout=5)
+            (hello,) = await socket.receive_json(timeout=20)
 
     assert 403 == refused.value.status
     assert "required" == hello["auth"]

@@ -97,7 +97,7 @@ async def served(serve: Serve) -> AsyncIterator[str]:
 async def first(url: str, count: int, made: Model | None = None) -> list[dict[str, Any]]:
     """The first messages that following yields."""
     messages: list[dict[str, Any]] = []
-    async with aiohttp.ClientSession() as session, asyncio.timeout(10):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(40):
         async for message in follow(session, url, made or Model(), {"account": [KEY]}):
             messages.append(message)
             if len(messages) == count:

@@ -61,7 +61,7 @@ class Talk:
         await self.socket.send_json(message)
         return self._last_id
 
-    async def message(self, timeout_s: float = 5) -> dict[str, Any]:
+    async def message(self, timeout_s: float = 20) -> dict[str, Any]:
         while not self._waiting:
             frame = await self.socket.receive(timeout=timeout_s)
             assert WSMsgType.TEXT == frame.type, frame
@@ -327,7 +327,7 @@ async def test_a_client_of_many_mistakes_is_closed() -> None:
     async with serving(tables()) as client, talking(client) as talk:
         for _ in range(11):
             await talk.socket.send_str("x")
-        while (frame := await talk.socket.receive(timeout=5)).type is WSMsgType.TEXT:
+        while (frame := await talk.socket.receive(timeout=20)).type is WSMsgType.TEXT:
             pass
 
     assert (WSMsgType.CLOSE, 4400) == (frame.type, frame.data)
@@ -340,7 +340,7 @@ async def test_messages_beyond_the_rate_are_refused_with_how_long_to_wait_and_th
         refused = await talk.next_of("error")
         for _ in range(60):
             await talk.ask("ping")
-        while (frame := await talk.socket.receive(timeout=5)).type is WSMsgType.TEXT:
+        while (frame := await talk.socket.receive(timeout=20)).type is WSMsgType.TEXT:
             pass
 
     assert ("too_many_messages", True) == (refused["code"], refused["temporary"])
@@ -369,7 +369,7 @@ async def test_plain_requests_and_drained_replicas_are_told_so() -> None:
             await talk.next_of("snapshot")
             draining = asyncio.create_task(client.app[CONNECTIONS].drain())
             goodbye = await talk.next_of("goodbye")
-            frame = await talk.socket.receive(timeout=5)
+            frame = await talk.socket.receive(timeout=20)
             await draining
             async with client.get("/v1/ws", headers=HANDSHAKE) as response:
                 assert (503, "1") == (response.status, response.headers["Retry-After"])

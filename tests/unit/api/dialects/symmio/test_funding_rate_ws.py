@@ -236,7 +236,7 @@ async def test_when_the_server_goes_away_sockets_close_with_1012_and_nothing_is_
     ):
         await socket.send_json({"symbols": []})
         stopping = asyncio.create_task(runner.cleanup())
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=20)
         await stopping
 
     assert (WSMsgType.CLOSE, WSCloseCode.SERVICE_RESTART) == (message.type, message.data)

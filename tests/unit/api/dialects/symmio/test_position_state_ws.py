@@ -64,7 +64,7 @@ async def ask(socket: ClientWebSocketResponse, *addresses: str) -> None:
 
 async def read_by_server(socket: ClientWebSocketResponse) -> None:
     await socket.ping(b"read")
-    message = await socket.receive(timeout=5)
+    message = await socket.receive(timeout=20)
     assert (WSMsgType.PONG, b"read") == (message.type, message.data)
 
 
@@ -441,7 +441,7 @@ async def test_when_the_server_goes_away_sockets_close_with_1012_and_nothing_is_
     ):
         await socket.send_json({"address": [ADDRESS]})
         stopping = asyncio.create_task(runner.cleanup())
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=20)
         await stopping
 
     assert (WSMsgType.CLOSE, WSCloseCode.SERVICE_RESTART) == (message.type, message.data)

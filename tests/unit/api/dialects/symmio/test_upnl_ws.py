@@ -52,7 +52,7 @@ def tables(**bodies: dict[str, Any]) -> FakeTables:
 
 
 async def frame(socket: ClientWebSocketResponse) -> Any:  # noqa: ANN401 - whatever JSON came
-    message = await socket.receive(timeout=5)
+    message = await socket.receive(timeout=20)
     assert WSMsgType.TEXT == message.type
     return message.json()
 
@@ -178,7 +178,7 @@ async def test_a_message_beyond_the_limit_closes_the_socket_and_is_counted() -> 
         await other.send_str(ADDRESS)
         async with client.ws_connect("/upnl-ws") as socket:
             await socket.send_str("0" * 100_000)
-            message = await socket.receive(timeout=5)
+            message = await socket.receive(timeout=20)
         async with client.ws_connect("/upnl-ws") as socket:
             with suppress(ConnectionError):
                 await socket.send_str("0" * 10_000_000)
@@ -447,7 +447,7 @@ async def test_clients_are_told_when_the_server_goes_away() -> None:
         await socket.send_str(ADDRESS)
         await frame(socket)
         stopping = asyncio.create_task(runner.cleanup())
-        message = await socket.receive(timeout=5)
+        message = await socket.receive(timeout=20)
         await stopping
 
     assert (WSMsgType.CLOSE, WSCloseCode.SERVICE_RESTART) == (message.type, message.data)
