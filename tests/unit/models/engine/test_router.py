@@ -12,7 +12,8 @@ from models.account_events import AccountCheckpoint, Final, RolledBack, Supporte
 from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, SymbolView, Watermark
 from models.codec import decode_row
 from models.deployments import DeploymentState, decode_deployment
-from models.engine.router import Contracts, NotConfigured, Router
+from models.engine.deployment import EngineDeployment
+from models.engine.router import NotConfigured, Router
 from models.engine.step import Output, RowId, Stage, Step
 from models.engine.tables import DEPLOYMENTS, MARKETS, QUOTES, TABLES, MemoryTables
 from models.ids import account_key
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from models.chain_records import ChainRecord, RawLog
 
 KEY, BOB_KEY = account_key("main", ALICE), account_key("main", BOB)
-CONTRACTS = {"main": Contracts(DIAMOND.upper().replace("0X", "0x"), frozenset({MULTI_ACCOUNT}))}
+DEPLOYMENTS_BY_NAME = {"main": EngineDeployment(DIAMOND.upper().replace("0X", "0x"), frozenset({MULTI_ACCOUNT}))}
 UNKNOWN_LOG = log("LockQuotes", HEDGER, [5])
 BTC = SymbolView(3, "BTCUSDT", True, "1", "2", "3", "4", 14_400, 420)  # noqa: FBT003 - as getSymbols answers
 
@@ -49,12 +50,12 @@ class World:
 
     def __init__(self) -> None:
         self.tables = MemoryTables()
-        self.router = Router(CONTRACTS, self.tables.read)
+        self.router = Router(DEPLOYMENTS_BY_NAME, self.tables.read)
         self.offset = 0
 
     def take_over(self) -> None:
         """Another worker goes on from the rows."""
-        self.router = Router(CONTRACTS, self.tables.read)
+        self.router = Router(DEPLOYMENTS_BY_NAME, self.tables.read)
 
     def route(self, *records: ChainRecord, name: str = "main") -> Stage:
         """Route records that follow; what the last one came to."""
