@@ -118,7 +118,7 @@ async def measure(
             "resident_mib": round(resident),
             "resident_kib_an_account": round(resident * 1024 / accounts, 2),
             "ticks_per_s": round(rate * seconds / took_s),
-            "processor_share": round((processor_s(process.process.pid) - processor) / took_s, 2),
+            "processor_share": round((processor_s(process.process.pid) - processor) / took_s, 3),
             "rows_per_s": round((await end_offset(settings, valuations) - rows) / took_s),
             "oldest_row_s": round(max(oldest_s), 1),
             "bound_s": round((await process.status())["unwatched"]["max_age_s"], 1),

@@ -94,7 +94,7 @@ async def measure(
         used_s = processor_s(api.pid), processor_s(process.process.pid)
         await send(settings, delays, rate, seconds)
         shared = [
-            round((processor_s(pid) - before) / (seconds + 1), 2)
+            round((processor_s(pid) - before) / (seconds + 1), 3)
             for pid, before in zip((api.pid, process.process.pid), used_s, strict=True)
         ]
         crowd.close()

@@ -22,6 +22,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from api.delivery.interest_writer import InterestSender, kafka_outlet
+from bench.growth import processor_s
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out, tick
 from models.codec import decode_row
 from models.engine.tables import VALUATIONS
@@ -125,7 +126,9 @@ async def measure(
         interest.start()
         await send(settings, delays, rate, WARM_UP_S)
         delays.forget()
+        used_s = processor_s(process.process.pid)
         await send(settings, delays, rate, seconds)
+        share = (processor_s(process.process.pid) - used_s) / (seconds + 1)
         await feed.stop()
         await interest.stop()
     await through_the_broker(settings, delays, rate, seconds)
@@ -135,6 +138,7 @@ async def measure(
         "positions": positions,
         "ticks_per_s": rate,
         "rows_per_s": delays.rows // seconds,
+        "worker_processor_share": round(share, 3),
         "ticks_shown_share": round(len(delays.rows_ms) / moved, 3),
         **{f"row_{name}_ms": value for name, value in shares(delays.rows_ms).items()},
         **{f"broker_{name}_ms": value for name, value in shares(delays.broker_ms).items()},
