@@ -1,8 +1,8 @@
 """What a tick, a row and a frame cost in processor time, by two checkouts in turn.
 
 ``python bench/in_turn.py --before DIR``. Rounds alternate, so that whatever else the machine does meets both alike.
-Each figure is the median of its rounds, in µs of one process; a ratio below 1 is cheaper than before. The checkout of before
-needs a ``.venv`` and jars of its own, and a ``bench/tick_to_row.py`` that prints ``worker_processor_share``.
+Each figure is the median of its rounds, in µs of one process; a ratio below 1 is cheaper than before. The checkout of
+before needs a ``.venv`` and jars of its own, and a ``bench/tick_to_row.py`` that prints ``worker_processor_share``.
 """
 
 from __future__ import annotations
