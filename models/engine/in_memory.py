@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from models.codec import decode_row
@@ -55,10 +56,9 @@ class Engine:
 
     Args:
         deployments: By name.
-        deadband: As for ``Valuing``; by default each move of a mark is seen.
     """
 
-    def __init__(self, deployments: Mapping[str, EngineDeployment], deadband: float = 0.0) -> None:
+    def __init__(self, deployments: Mapping[str, EngineDeployment]) -> None:
         self._deployments = deployments
         self.tables = MemoryTables()
         self.refused: list[str] = []
@@ -70,9 +70,7 @@ class Engine:
         self.states = DueStates({name: one.states for name, one in deployments.items()}, read)
         self.accounts = Accounts(PARTITION, read, lambda: self.tables.keys(ACCOUNTS), self.states)
         self.board = InputBoard(self._mark)
-        self.valuing = Valuing(
-            PARTITION, read, board=self.board, watermark_of=self.accounts.watermark, deadband=deadband
-        )
+        self.valuing = Valuing(PARTITION, read, board=self.board, watermark_of=self.accounts.watermark, deadband=0.0)
 
     def chain(self, name: str, record: ChainRecord, offset: int, now_ms: int = 0) -> None:
         """Fold a record of ``chain-blocks``.
@@ -145,13 +143,20 @@ class Engine:
             name = decode_row(row).body["name"]
             self.board.put_market((deployment, int(symbol_id)), self._deployments[deployment].prices_of(name or ""))
         self.valuing.move(self.board.choose_all(now_ms))
-        while keys := self.valuing.take_urgent(now_ms / 1_000) | set(self.valuing.deferred):
-            self.valuing.deferred.clear()
+        while keys := self._take_outdated(now_ms):
             for key in sorted(keys):
                 self._value(key)
         for write in self.valuing.totals.round(is_due=True):
             if write is not None:
                 self.tables.put(write)
+
+    def _take_outdated(self, now_ms: int) -> set[bytes]:
+        """The accounts whose rows are out of date by anything, also by a mark of the same price: nobody waits here."""
+        keys = self.valuing.take_urgent(now_ms / 1_000)
+        self.valuing.look(inf)
+        keys.update(self.valuing.deferred)
+        self.valuing.deferred.clear()
+        return keys
 
     def _value(self, key: bytes) -> None:
         write = self.valuing.value(key, is_urgent=True)
