@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from models.codec import decode_row
@@ -37,13 +38,10 @@ class Engine:
 
     Args:
         deployments: By name.
-        deadband: As for ``Valuing``; by default each move of a mark is seen.
         tables: What an engine before made; by default nothing.
     """
 
-    def __init__(
-        self, deployments: Mapping[str, EngineDeployment], deadband: float = 0.0, tables: MemoryTables | None = None
-    ) -> None:
+    def __init__(self, deployments: Mapping[str, EngineDeployment], tables: MemoryTables | None = None) -> None:
         self._deployments = deployments
         self.tables = tables or MemoryTables()
         self.refused: list[str] = []
@@ -60,7 +58,8 @@ class Engine:
             read,
             board=self.board,
             watermark_of=self.accounts.watermark,
-            deadband=deadband,
+            # Nobody waits here, so each move of a mark is seen.
+            deadband=0.0,
             sums=self.tables.keys(SUBTOTALS),
         )
         self._recover()
@@ -136,13 +135,20 @@ class Engine:
             name = decode_row(row).body["name"]
             self.board.put_market((deployment, int(symbol_id)), self._deployments[deployment].prices_of(name or ""))
         self.valuing.move(self.board.choose_all(now_ms))
-        while keys := self.valuing.take_urgent(now_ms / 1_000) | set(self.valuing.deferred):
-            self.valuing.deferred.clear()
+        while keys := self._take_outdated(now_ms):
             for key in sorted(keys):
                 self._value(key)
         for write in self.valuing.totals.round(is_due=True):
             if write is not None:
                 self.tables.put(write)
+
+    def _take_outdated(self, now_ms: int) -> set[bytes]:
+        """The accounts whose rows are out of date by anything, also by a mark of the same price: nobody waits here."""
+        keys = self.valuing.take_urgent(now_ms / 1_000)
+        self.valuing.look(inf)
+        keys.update(self.valuing.deferred)
+        self.valuing.deferred.clear()
+        return keys
 
     def _recover(self) -> None:
         for key, row in self.tables.items(ACCOUNTS):

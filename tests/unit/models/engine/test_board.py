@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.engine.board import InputBoard, PriceSource, choose_mark
@@ -166,6 +166,7 @@ steps = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(steps, max_size=40))
 def test_what_is_in_use_after_a_choice_is_what_is_chosen_at_its_instant(history: Sequence[tuple[object, ...]]) -> None:
     """A replica asks for the latter, a worker values at the former."""
@@ -204,6 +205,7 @@ def _choose(world: World, chosen: list[MarketId], now_ms: int) -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.one_of(st.none(), st.tuples(st.integers(1, 5), st.integers(0, 9))))))
 def test_a_choice_is_the_first_fresh_mark_or_the_first_of_the_newest(
     drawn: list[tuple[int, tuple[int, int] | None]],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.codec import decode_row
@@ -107,6 +107,7 @@ def test_a_fact_that_contradicts_itself_is_refused_and_changes_nothing() -> None
     assert [(BTC, 1)] == written(instruments.take())
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from((BTC, ETH)), st.integers(1, 6)), max_size=20), st.data())
 def test_wherever_ticks_are_cut_and_delivered_again_the_rows_are_those_of_one_delivery(
     ticks: Sequence[tuple[bytes, int]], data: st.DataObject

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.account_events import AccountCheckpoint, Final, RolledBack, Supported, Transaction, Unsupported
@@ -323,6 +323,7 @@ HISTORY: Sequence[ChainRecord] = (
 )
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_whatever_is_delivered_again_outputs_and_rows_are_those_of_one_delivery(data: st.DataObject) -> None:
     once = World()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.engine.schedule import Schedule, Task, Wait
@@ -154,6 +154,7 @@ works = st.builds(
 ages = st.sampled_from((0.1, 1.0, 60.0))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(seconds, works), max_size=60), ages)
 def test_whatever_the_clock_and_the_work_cycles_are_in_order_and_never_go_round_for_nothing(
     steps: Sequence[tuple[float, Waiting]], age_s: float
@@ -185,6 +186,7 @@ def test_whatever_the_clock_and_the_work_cycles_are_in_order_and_never_go_round_
     assert len(flushed) == len(set(flushed))
 
 
+@settings(deadline=None)
 @given(seconds, works, ages)
 def test_no_wait_lasts_beyond_what_will_be_due(passed_s: float, work: Waiting, age_s: float) -> None:
     schedule, now_s = Schedule(FLUSH_S), 100.0 + passed_s

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from models.codec import decode_order, encode_row
-from models.engine.tables import ACCOUNTS, MARKS, TABLES
+from models.codec import decode_order, encode_body, encode_row
+from models.engine.step import RowId, Stage, Step, Write
+from models.engine.tables import ACCOUNTS, MARKS, QUOTE_HISTORY, TABLES, WATERMARKS
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from streams.settings import Settings
+from streams.transport.publisher import RecordTooLarge
 from streams.transport.stores import MemoryStore
 from streams.transport.tables import Rows
 from streams.transport.terms import NotOwner, Superseded, Terms
+from tests.support.eventually import eventually
 from tests.support.fetched import Fetched
 
 if TYPE_CHECKING:
@@ -36,10 +40,18 @@ class FakePublisher:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, int, bytes, bytes]] = []
+        self.charges: list[Charge] = []
 
     def append(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
         charge.opened()
         self.sent.append((topic, partition, key, value))
+        self.charges.append(charge)
+
+    def acknowledge(self) -> None:
+        """The broker has all that was sent."""
+        charges, self.charges = self.charges, []
+        for charge in charges:
+            charge.acked(1)
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -161,3 +173,80 @@ def test_an_acknowledgement_from_before_this_ownership_does_not_enter_the_store(
     assert 0 == world.stores[ACCOUNTS].restored_to(3)
     world.rows.acknowledged(CHANGELOG, 3, [(KEY, encode_row(5, 8, {}))], 1)
     assert (5, 8) == world.held()
+
+
+def row(table: str, version: int = 1) -> Write:
+    return Write(table, KEY, version, encode_body({"of": table}))
+
+
+def tables_sent(world: World) -> list[str]:
+    """Of which tables anything was sent, in order."""
+    names = {changelog_name(SETTINGS, name): name for name in TABLES}
+    return [names[topic] for topic, *_ in world.publisher.sent]
+
+
+def test_a_row_is_in_the_store_under_our_term_and_on_its_way_when_it_is_put(world: World) -> None:
+    charge = Counted()
+    world.rows.put(3, row(ACCOUNTS, 7), charge)
+
+    assert encode_row(5, 7, {"of": ACCOUNTS}) == world.rows.reader(3)(ACCOUNTS, KEY)
+    assert ([(CHANGELOG, 3, KEY, encode_row(5, 7, {"of": ACCOUNTS}))], 1) == (world.publisher.sent, charge.open)
+    assert world.rows.reader(3)(MARKS, KEY) is None
+
+
+def test_a_row_that_the_broker_would_refuse_is_refused_before_the_store(world: World) -> None:
+    with pytest.raises(RecordTooLarge):
+        world.rows.put(3, Write(ACCOUNTS, KEY, 1, encode_body({"pad": "x" * 1_100_000})))
+
+    assert (None, []) == (world.rows.reader(3)(ACCOUNTS, KEY), world.publisher.sent)
+
+
+async def test_a_stage_is_written_when_the_broker_has_the_one_before_and_the_last_one_is_charged(world: World) -> None:
+    """A crash in between leaves what is acknowledged, and nothing of what follows."""
+    charge = Counted()
+    written: list[list[str]] = []
+    step = Step(tuple(Stage([row(table)]) for table in (QUOTE_HISTORY, ACCOUNTS, WATERMARKS)))
+    putting = asyncio.create_task(
+        world.rows.put_step(3, step, charge, lambda stage: written.append([write.table for write in stage.writes]))
+    )
+
+    for table in (QUOTE_HISTORY, ACCOUNTS):
+        await eventually(lambda table=table: [table] in written)  # type: ignore[misc]
+        assert [table] == tables_sent(world)[-1:]
+        assert not putting.done()
+        assert 0 == charge.open
+        world.publisher.acknowledge()
+    await putting
+
+    assert [[QUOTE_HISTORY], [ACCOUNTS], [WATERMARKS]] == written
+    assert ([QUOTE_HISTORY, ACCOUNTS, WATERMARKS], 1) == (tables_sent(world), charge.open)
+    world.publisher.acknowledge()
+    assert 0 == charge.open
+
+
+async def test_rows_that_a_stage_rests_on_are_acknowledged_before_the_next_one_where_they_were_anothers(
+    world: World,
+) -> None:
+    world.hold(2, 7)
+    step = Step((Stage((), [RowId(ACCOUNTS, KEY), RowId(MARKS, KEY)]), Stage([row(WATERMARKS)])))
+    putting = asyncio.create_task(world.rows.put_step(3, step, Counted()))
+    await eventually(lambda: [ACCOUNTS] == tables_sent(world))
+    assert not putting.done()
+    world.publisher.acknowledge()
+    await putting
+
+    assert [ACCOUNTS, WATERMARKS] == tables_sent(world)
+
+
+async def test_a_stage_that_rests_on_our_own_rows_waits_for_nothing(world: World) -> None:
+    world.hold(5, 7)
+    await world.rows.put_step(3, Step((Stage((), [RowId(ACCOUNTS, KEY)]), Stage([row(WATERMARKS)]))), Counted())
+
+    assert [WATERMARKS] == tables_sent(world)
+
+
+async def test_a_step_without_a_stage_is_nothing_to_wait_for(world: World) -> None:
+    charge = Counted()
+    await world.rows.put_step(3, Step(), charge)
+
+    assert ([], 0) == (world.publisher.sent, charge.open)
