@@ -82,7 +82,13 @@ class Engine:
         self._fold()
 
     def account_event(self, key: bytes, record: AccountRecord, now_ms: int = 0) -> None:
-        """Fold a record of ``account-events``; its rows are written with those of the next call of ``chain``."""
+        """Fold a record of ``account-events``; its rows are written with those of the next call of ``chain``.
+
+        Args:
+            key: The account's, or the deployment's name of a record that every partition gets.
+            record: The record.
+            now_ms: The instant, Unix ms.
+        """
         try:
             folded = self.accounts.apply(key, record, now_ms)
         except BadRecord as error:

@@ -42,7 +42,14 @@ class Pace:
         self.cost_s = _COST_S
 
     def valued(self, accounts: int, worked_s: float, now_s: float, *, do_more_wait: bool) -> None:
-        """So many accounts took so much processor time, until now by a clock that is always the same."""
+        """Learn from a turn what valuing an account costs, and how long accounts wait for each other.
+
+        Args:
+            accounts: How many were valued, >= 0.
+            worked_s: The processor time that they took, in s.
+            now_s: The instant, in s, by a clock that is always the same.
+            do_more_wait: Whether any account still waits.
+        """
         if accounts:
             self.cost_s += _WEIGHT * (worked_s / accounts - self.cost_s)
         if self._waiting_since_s is not None:

@@ -98,7 +98,12 @@ def with_chain_states(
 
 
 def without_blocks_above(body: Mapping[str, Any], ancestor: int, position: LogOffset) -> Mapping[str, Any]:
-    """Withdraw the states made of blocks above ``ancestor``, as the record at ``position`` rolls them back.
+    """Withdraw the states that were made of blocks which left the chain.
+
+    Args:
+        body: Body of the account's row.
+        ancestor: The newest block that stays.
+        position: Log offset of the record that rolls the others back.
 
     Returns:
         The new body; ``body`` itself where none of them stands.

@@ -111,9 +111,12 @@ class Subtotals:
         return bool(self._changed)
 
     def put(self, deployment: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> None:
-        """Take in the body of an account's ``valuations`` row, and off the one in whose place it stands.
+        """Add an account's valuation to the sums, and take off the one that it replaces.
 
-        ``before`` is None where no row of the account is in the sums yet.
+        Args:
+            deployment: The account's deployment.
+            before: Body of the ``valuations`` row that is in the sums; None where none of the account is.
+            after: Body of the new row.
         """
         if before is not None and self._move(deployment, before, after):
             return

@@ -130,7 +130,13 @@ class Chain:
         )
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
-        """A pair of parties, and some of its quotes, as the next transaction would find them."""
+        """Read a pair of parties, and some of its quotes, as the next transaction would find them.
+
+        Args:
+            party_a: Address of the account.
+            party_b: Address of the hedger.
+            quote_ids: Which quotes.
+        """
         answers = await self._views(
             [
                 ("nonceOfPartyA", ("address",), (party_a,)),
@@ -171,7 +177,12 @@ class Chain:
         await self._ask("eth_call", [{"from": sender, "to": self._diamond, "data": _hex(data)}, "pending"])
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
-        """Gas that a transaction would take in the state that the next one would find.
+        """Estimate the gas that a transaction would take in the state that the next one would find.
+
+        Args:
+            sender: Address that signs it.
+            to: Address that it calls.
+            data: The call.
 
         Raises:
             Reverted: It would revert.

@@ -28,10 +28,15 @@ class RecordSink(Protocol):
     """Takes records; ``Records`` does."""
 
     async def send(self, topic: str, key: bytes, value: bytes | None) -> None:
-        """Write a record of a topic of the registry, and wait until the broker has it.
+        """Write a record, and wait until the broker has it.
+
+        Args:
+            topic: Name of a topic of the registry, without the prefix.
+            key: Decides the partition.
+            value: The record; None takes the current one off a compacted topic.
 
         Raises:
-            NotWritten: It has not said so in time.
+            NotWritten: The broker has not acknowledged it in time.
         """
 
 

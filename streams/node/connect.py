@@ -37,7 +37,16 @@ def deployment_of(settings: Settings, name: str) -> DeploymentSettings:
 def endpoints_of(
     session: aiohttp.ClientSession, deployment: DeploymentSettings, on_head: Callable[[], None]
 ) -> list[Endpoint]:
-    """Return the deployment's endpoints in their order; ws(s) ones call ``on_head`` for every new head."""
+    """Make the endpoints of a deployment.
+
+    Args:
+        session: HTTP client.
+        deployment: Says where they are.
+        on_head: Called by ws(s) endpoints for every new head.
+
+    Returns:
+        The endpoints in the order of the configuration, labelled by their place in it.
+    """
     endpoints: list[Endpoint] = []
     for number, secret in enumerate(deployment.rpc, start=1):
         url, label = secret.get_secret_value(), f"#{number}"

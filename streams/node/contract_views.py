@@ -79,7 +79,13 @@ class ContractViews:
         return self._call("getQuote(uint256)", (quote_id,)), _read_quote
 
     def open_positions(self, account: str, start: int, size: int) -> Question[list[OwnedQuote]]:
-        """``getPartyAOpenPositions``; ``start`` is at most the number of positions."""
+        """Ask for a page of an account's open positions, by ``getPartyAOpenPositions``.
+
+        Args:
+            account: The account's address.
+            start: Number of the first position, from 0 up to how many there are.
+            size: How many at most.
+        """
         return self._call("getPartyAOpenPositions(address,uint256,uint256)", (account, start, size)), _read_quotes
 
     def pending_quote_ids(self, account: str) -> Question[list[int]]:
@@ -152,7 +158,14 @@ class ContractViews:
         )
 
     def accounts(self, multi_account: str, owner: str, start: int, size: int) -> Question[list[NamedAccount]]:
-        """A page of an owner's sub-accounts; ``start`` is at most their number."""
+        """Ask for a page of an owner's sub-accounts.
+
+        Args:
+            multi_account: Address of the MultiAccount that made them.
+            owner: Address of the wallet that owns them.
+            start: Number of the first one, from 0 up to how many there are.
+            size: How many at most.
+        """
         call = self._call("getAccounts(address,uint256,uint256)", (owner, start, size), multi_account)
         return call, lambda answer: [
             NamedAccount(account, name) for account, name in _decode(["(address,string)[]"], answer)[0]

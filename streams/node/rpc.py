@@ -123,7 +123,13 @@ class Endpoint(Protocol):
 
 
 class HttpEndpoint:
-    """An http(s) endpoint; several calls travel as one JSON-RPC batch."""
+    """An http(s) endpoint; several calls travel as one JSON-RPC batch.
+
+    Args:
+        session: HTTP client; its owner closes it.
+        url: Where the endpoint is; it may hold a key, and is never logged.
+        label: Names it in logs and metrics.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, url: str, label: str) -> None:
         self.label = label
@@ -153,11 +159,18 @@ class HttpEndpoint:
         return _results(calls, requests, _answers(status, answer, self.label), self.label)
 
     async def close(self) -> None:
-        """Nothing to do: the session is its owner's."""
+        """Does nothing: the session is its owner's to close."""
 
 
 class WebsocketEndpoint:
-    """A ws(s) endpoint; subscribes to ``newHeads`` and calls ``on_head`` for each, connecting anew when asked again."""
+    """A ws(s) endpoint, subscribed to ``newHeads``; after a fault it connects anew when it is asked again.
+
+    Args:
+        session: HTTP client; its owner closes it.
+        url: Where the endpoint is; it may hold a key, and is never logged.
+        label: Names it in logs and metrics.
+        on_head: Called for every new head.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, url: str, label: str, on_head: Callable[[], None]) -> None:
         self.label = label

@@ -68,7 +68,15 @@ class Outlet(Protocol):
         """Records appended and not acknowledged yet."""
 
     def append(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
-        """Send a record, charged to ``charge``."""
+        """Send a record with the next flush.
+
+        Args:
+            topic: Its topic's full name.
+            partition: The partition.
+            key: The record's key.
+            value: The record's value.
+            charge: What is not complete before the broker has it.
+        """
 
     def flush(self) -> None:
         """Let what was appended leave."""
@@ -171,11 +179,23 @@ class Rows:
         return self._store_of(changelog).restored_to(partition)
 
     def restore(self, changelog: str, partition: int, records: Sequence[Record[bytes]]) -> None:
-        """Apply records of a changelog to its store, in their order."""
+        """Apply records of a changelog to its store.
+
+        Args:
+            changelog: The changelog's full name.
+            partition: The partition that they are of.
+            records: The records, by offset.
+        """
         self._store_of(changelog).restore(partition, records)
 
     def restored(self, changelog: str, partition: int, end: int) -> None:
-        """A changelog has been read up to, and without, offset ``end``."""
+        """Take note that a changelog has been read to an end.
+
+        Args:
+            changelog: The changelog's full name.
+            partition: The partition that was read.
+            end: Offset up to, and without, which it was read.
+        """
         self._store_of(changelog).restored(partition, end)
 
     def newest_term(self, records: Sequence[Record[bytes]]) -> int:
@@ -183,10 +203,16 @@ class Rows:
         return max((decode_order(record.value)[0] for record in records if record.value is not None), default=-1)
 
     def restate(self, table: str, partition: int, key: bytes, charge: Charge = UNCHARGED) -> None:
-        """Write the row that stands again, under our term, where it is under another.
+        """Write the current row of a key again under our term, where it is under another.
 
-        What was delivered again and changes nothing rests on that row, and is about to be committed. Under its old term
-        a late row of the owner between could hide it.
+        A record that was delivered again and changed nothing rests on that row, and is about to be committed. Under its
+        old term a late row of a fenced owner could hide it.
+
+        Args:
+            table: The table.
+            partition: The key's partition.
+            key: The key; where it has no row, nothing is written.
+            charge: What is not complete before the broker has the row.
         """
         row, head = self._stores[table].get(partition, key), order_of_term(self._terms.term(partition))
         if row is not None and not row.startswith(head):
@@ -213,10 +239,15 @@ class Rows:
     def heard(self, changelog: str, partition: int, records: Sequence[Record[bytes]]) -> int:
         """Look through records of an owned changelog, and write our row again behind each of a fenced owner.
 
-        Whatever its order: a reader may have it already, and our own row must be the one that it keeps.
+        Its order does not matter: a reader may have the fenced owner's row already, and must end with ours.
+
+        Args:
+            changelog: The changelog's full name.
+            partition: The partition that the records are of.
+            records: The records, by offset.
 
         Returns:
-            How many were written again.
+            How many rows were written again.
 
         Raises:
             Superseded: A later owner writes there.
@@ -250,11 +281,25 @@ class Rows:
         return self._stores[self._tables_of[changelog]]
 
     def send(self, topic: str, partition: int, key: bytes, value: bytes, charge: Charge) -> None:
-        """Send an output record that is no row."""
+        """Send an output record that is no row.
+
+        Args:
+            topic: Its topic's full name.
+            partition: The partition.
+            key: The record's key.
+            value: The record's value.
+            charge: What is not complete before the broker has it.
+        """
         self._publisher.append(topic, partition, key, value, charge)
 
     def refuse(self, part: Slice, record: Record[bytes | None], error: TidemarkError) -> None:
-        """Put a record of a slice that cannot be read or folded on dead-letters, with its cause and position."""
+        """Put a record that cannot be read or folded on dead-letters, with its cause and offset.
+
+        Args:
+            part: The slice that the record is of; the dead letter is charged to it.
+            record: The record.
+            error: Why it is refused.
+        """
         key = record.key or b""
         letter = dead_letter(
             part.tp.topic,
@@ -293,6 +338,12 @@ class Rows:
         """The broker acknowledged a batch; if it was of a changelog, its rows are durable.
 
         Rows from before this ownership count as a fenced owner's, even our own: recovery or the follower reads them.
+
+        Args:
+            topic: The full name of the batch's topic.
+            partition: The partition.
+            rows: Key and value of each record.
+            first_offset: Offset of the first one; the others follow it.
         """
         table = self._tables_of.get(topic)
         if table is None or not self._terms.owns(partition):

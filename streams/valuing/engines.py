@@ -105,7 +105,13 @@ class Engines:
             engine.valuing.move(markets)
 
     def restated(self, table: str, partition: int, key: bytes) -> None:
-        """A row was written again under another term."""
+        """Take note that a row was written again under another term: valuations name the terms of accounts' rows.
+
+        Args:
+            table: The row's table.
+            partition: The key's partition.
+            key: The key.
+        """
         if table == ACCOUNTS and partition in self._engines:
             self._engines[partition].valuing.restated(key)
 

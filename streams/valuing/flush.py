@@ -61,7 +61,13 @@ class ValuedRows(Protocol):
         """Every key and row of a partition."""
 
     def put(self, partition: int, write: Write, charge: Charge = ..., /) -> None:
-        """Write a row; ``charge`` is not complete before the broker has it."""
+        """Write a row.
+
+        Args:
+            partition: The key's partition.
+            write: The row.
+            charge: What is not complete before the broker has it.
+        """
 
     def flush(self) -> None:
         """Let what was written leave."""
