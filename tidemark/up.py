@@ -27,6 +27,7 @@ from tidemark.plan import (
     demo_command,
     with_demo,
     with_local_defaults,
+    with_local_ports,
     with_recording,
 )
 from tidemark.status import StatusReader
@@ -71,11 +72,17 @@ def run(settings: Settings, recording: Path | None) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     console = Console()
     with _alone_in(data_dir):
+        settings = with_local_ports(settings)
         broker = None
         if settings.kafka is None:
             fetches = "" if has_jars(settings.broker.jars) else ", after fetching 44 MB of jars with Maven"
             console.print(f"starting the broker{fetches} …", highlight=False)
-            broker = Broker(data_dir / "broker", settings.broker.jars, settings.broker.port)
+            broker = Broker(
+                data_dir / "broker",
+                settings.broker.jars,
+                settings.broker.port,
+                is_port_required="port" in settings.broker.model_fields_set,
+            )
         try:
             # It is started here and not in the loop, since the kernel ends it together with the thread that started it.
             bootstrap = broker.start() if broker is not None else require_broker(settings.bootstrap)

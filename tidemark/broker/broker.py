@@ -19,7 +19,7 @@ from tidemark.broker.java import find_java
 from tidemark.broker.probe import cluster_id_at
 from tidemark.broker.properties import HOST, server_properties
 from tidemark.child_processes import command_line, stop_process, tied_to_us, wait_gone
-from tidemark.ports import any_free_port, free_port
+from tidemark.ports import any_free_port, free_port, required_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,12 +46,16 @@ class Broker:
         directory: Where its data and its log are; made where it is missing.
         jars: Where Kafka's jars are; the first start of all fetches them into it.
         port: Where clients are served; another free port where this one is in use, any free port where it is None.
+        is_port_required: Whether a port that is in use is an error instead.
     """
 
-    def __init__(self, directory: Path, jars: Path, port: int | None = 9_092) -> None:
+    def __init__(
+        self, directory: Path, jars: Path, port: int | None = 9_092, *, is_port_required: bool = False
+    ) -> None:
         self._directory = directory.resolve()
         self._jars = jars.resolve()
         self._wanted_port = port
+        self._is_port_required = is_port_required and bool(port)
         self._port: int | None = None
         self._controller_port: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -83,9 +87,10 @@ class Broker:
 
         Raises:
             BrokerFailed: Java or the jars are missing, or the broker did not come up.
+            PortInUse: The required port is taken.
         """
         while True:
-            chooses_port = self._port is None
+            chooses_port = self._port is None and not self._is_port_required
             self.spawn()
             try:
                 self.wait_ready()
@@ -105,6 +110,7 @@ class Broker:
 
         Raises:
             BrokerFailed: Java or the jars are missing, or the storage cannot be formatted.
+            PortInUse: The required port is taken.
         """
         if self.pid is not None or self._take_over():
             return
@@ -113,7 +119,7 @@ class Broker:
         ensure_jars(self._jars)
         self._directory.mkdir(parents=True, exist_ok=True)
         if self._port is None or self._controller_port is None:
-            self._port = free_port(HOST, self._wanted_port)
+            self._port = self._chosen_port()
             self._controller_port = any_free_port(HOST)
         properties = self._directory / "server.properties"
         properties.write_text(server_properties(self._directory / "log", self._port, self._controller_port))
@@ -173,6 +179,11 @@ class Broker:
         self._process = self._adopted_pid = None
         self._state_file.unlink(missing_ok=True)
 
+    def _chosen_port(self) -> int:
+        if self._is_port_required and self._wanted_port is not None:
+            return required_port(HOST, self._wanted_port, "broker.port")
+        return free_port(HOST, self._wanted_port)
+
     def _take_over(self) -> bool:
         try:
             state: dict[str, Any] = json.loads(self._state_file.read_text())
@@ -182,7 +193,8 @@ class Broker:
         # The kernel gives a process id to others in time: only a process whose arguments name our file is the broker.
         if str(self._directory / "server.properties") not in command_line(pid):
             return False
-        if self._port not in (None, port) or cluster_id_at(HOST, port) != self._cluster_id():
+        wanted = self._wanted_port if self._is_port_required else self._port
+        if wanted not in (None, port) or cluster_id_at(HOST, port) != self._cluster_id():
             stop_process(pid, timeout_s=3.0)
             return False
         self._adopted_pid, self._port, self._controller_port = pid, port, controller_port
