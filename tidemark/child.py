@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tidemark.presence import Presence
+
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
 # A process that ran for this long was well, so the pause after its end is the first one again.
@@ -36,10 +38,18 @@ class Child:
         log_file: The file to which everything that it prints is appended.
         environment: The process's whole environment.
         finishes: Whether an end with exit code 0 is its proper end, after which it is not started again.
+        broker: Tells whether the broker answers that the process needs; None where it needs none.
     """
 
     def __init__(
-        self, name: str, command: list[str], log_file: Path, environment: Mapping[str, str], *, finishes: bool = False
+        self,
+        name: str,
+        command: list[str],
+        log_file: Path,
+        environment: Mapping[str, str],
+        *,
+        finishes: bool = False,
+        broker: Presence | None = None,
     ) -> None:
         self.name = name
         self.log_file = log_file
@@ -49,8 +59,10 @@ class Child:
         self._finishes = finishes
         self._environment = dict(environment)
         self._process: asyncio.subprocess.Process | None = None
+        self._broker = broker
         self._backoff_s = _FIRST_BACKOFF_S
         self._next_start_s = 0.0
+        self._not_started = ""
 
     @property
     def pid(self) -> int | None:
@@ -62,12 +74,16 @@ class Child:
         """How the process is, in a few words: ``running``, or how it ended, its last line and when it starts again."""
         if self.pid is not None:
             return "running" if not self.restarts else f"running, {started_again(self.restarts)}"
-        if self.exit_code is None:
-            return "starting"
+        is_waiting = self._broker is not None and not self._broker.is_here
+        if self.exit_code is None and not self._not_started:
+            return "waiting for the broker" if is_waiting else "starting"
         if self._is_finished:
             return "finished"
-        wait_s = max(0.0, self._next_start_s - time.monotonic())
-        return f"ended (exit {self.exit_code}), again in {wait_s:.0f} s: {self.last_line()}"
+        ended = self._not_started or f"ended (exit {self.exit_code})"
+        again = (
+            "when the broker is back" if is_waiting else f"in {max(0.0, self._next_start_s - time.monotonic()):.0f} s"
+        )
+        return f"{ended}, again {again}: {self.last_line()}"
 
     @property
     def _is_finished(self) -> bool:
@@ -84,20 +100,38 @@ class Child:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     async def keep_running(self) -> None:
-        """Start the process, and again each time it ends, after growing pauses, until cancelled or finished."""
+        """Start the process, and again each time it ends, after growing pauses, until cancelled or finished.
+
+        A process that needs the broker is started only while that answers. When the broker is back, the process is
+        started at once: that it failed while the broker was away says nothing about it.
+        """
         while True:
+            if self._broker is not None:
+                await self._broker.wait()
             started_s = time.monotonic()
-            await self._start()
-            assert self._process is not None  # noqa: S101 - for the type checker
-            self.exit_code = await self._process.wait()
+            try:
+                await self._start()
+            except OSError as error:
+                self._not_started = f"not started ({error})"
+            else:
+                self._not_started = ""
+                assert self._process is not None  # noqa: S101 - for the type checker
+                self.exit_code = await self._process.wait()
             if self._is_finished:
                 return
             if time.monotonic() - started_s > _SETTLED_S:
                 self._backoff_s = _FIRST_BACKOFF_S
-            self._next_start_s = time.monotonic() + self._backoff_s
-            await asyncio.sleep(self._backoff_s)
-            self._backoff_s = min(2 * self._backoff_s, _LONGEST_BACKOFF_S)
+            await self._pause()
             self.restarts += 1
+
+    async def _pause(self) -> None:
+        self._next_start_s = time.monotonic() + self._backoff_s
+        if self._broker is None:
+            await asyncio.sleep(self._backoff_s)
+        elif await _returned_during(self._broker, self._backoff_s):
+            self._backoff_s = _FIRST_BACKOFF_S
+            return
+        self._backoff_s = min(2 * self._backoff_s, _LONGEST_BACKOFF_S)
 
     def signal(self, sign: signal.Signals) -> None:
         """Send a signal to the process and whatever it started."""
@@ -127,3 +161,14 @@ class Child:
                 env=self._environment,
                 start_new_session=True,
             )
+
+
+async def _returned_during(broker: Presence, pause_s: float) -> bool:
+    """Wait for ``pause_s``, or until the broker is back if it is away; return whether it came back meanwhile."""
+    try:
+        await asyncio.wait_for(broker.returned(), pause_s)
+    except TimeoutError:
+        if broker.is_here:
+            return False
+        await broker.wait()
+    return True

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from models.errors import TidemarkError
+from streams.process.faults import EXIT_FAULT, print_last_line, print_traceback
 from streams.settings import CONFIG_VARIABLE
 
 # A wrong configuration, a missing tool or a port in use end with this code: starting again would not help.
@@ -80,26 +83,36 @@ def cli(config: Path | None) -> None:
 
 
 def main() -> None:
-    """Run the command line. An error of ours is shown as one message without a traceback, and the exit code is 2."""
+    """Run the command line.
+
+    An error of ours is shown as one message without a traceback, and the exit code is 2. Whatever else ends a process
+    is a fault: its traceback is shown, the last line names the cause, and the exit code is 70.
+    """
     try:
         cli()
     except TidemarkError as error:
         _refuse([error])
-    except BaseExceptionGroup as group:
-        ours, others = group.split(TidemarkError)
-        if others is not None or ours is None:
-            raise
-        _refuse(_leaves(ours))
+    except Exception as error:  # noqa: BLE001 - this is the process's supervisor
+        leaves = _leaves(error)
+        if all(isinstance(leaf, TidemarkError) for leaf in leaves):
+            _refuse(leaves)
+        print_traceback(error)
+        print_last_line(error)
+        sys.exit(EXIT_FAULT)
 
 
-def _refuse(errors: list[BaseException]) -> None:
-    for error in errors:
-        click.secho(f"tidemark: {error}", fg="red", err=True)
+def _refuse(errors: list[BaseException]) -> NoReturn:
+    # On a full disk stderr may fail; the exit code still tells.
+    with suppress(OSError):
+        for error in errors:
+            click.secho(f"tidemark: {error}", fg="red", err=True)
     sys.exit(EXIT_REFUSED)
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    return [leaf for e in group.exceptions for leaf in (_leaves(e) if isinstance(e, BaseExceptionGroup) else [e])]
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for one in error.exceptions for leaf in _leaves(one)]
 
 
 if __name__ == "__main__":

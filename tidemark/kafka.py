@@ -38,9 +38,14 @@ def require_broker(bootstrap: str) -> str:
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(_RETRY_S)
-        if any(cluster_id_at(*_host_and_port(server), _ANSWER_WITHIN_S) is not None for server in bootstrap.split(",")):
+        if does_answer(bootstrap, _ANSWER_WITHIN_S):
             return bootstrap
     raise _no_broker(bootstrap)
+
+
+def does_answer(bootstrap: str, timeout_s: float) -> bool:
+    """Ask each address in turn whether a broker is there, for ``timeout_s`` each; return whether one is."""
+    return any(cluster_id_at(*_host_and_port(server), timeout_s) is not None for server in bootstrap.split(","))
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import TidemarkError
 from streams.settings import RECORDED_SOURCE, DeploymentSettings, Settings, SourceSettings
-from tidemark.ports import free_port
+from tidemark.ports import free_port, required_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from streams.settings.values import Section
 
 DEFAULT_SOURCE = "binance-futures"
 DEMO = "demo"
@@ -90,24 +92,44 @@ def _both_forms(source: str) -> tuple[str, str]:
     return source, f"{source}-book"
 
 
-def with_local_defaults(settings: Settings, bootstrap: str) -> Settings:
-    """Fill in what a local stack needs: the cluster, a price source, free ports, and the full path of its data."""
+def with_local_ports(settings: Settings) -> Settings:
+    """Choose the ports of worker and api: the ones that were set, else the default ones, or free ones instead of them.
+
+    Raises:
+        PortInUse: A port that was set is taken.
+        NoSuchHost: A host is no name or address of this machine.
+    """
     worker, api = settings.worker, settings.api
+    return settings.model_copy(
+        update={
+            # There are several ingests, and each serves its own metrics.
+            "ingest": settings.ingest.model_copy(update={"admin_port": 0}),
+            "worker": worker.model_copy(update={"admin_port": _port(worker, "worker.admin_port", worker.admin_host)}),
+            "api": api.model_copy(
+                update={
+                    "port": _port(api, "api.port", api.host),
+                    "admin_port": _port(api, "api.admin_port", api.admin_host),
+                }
+            ),
+        }
+    )
+
+
+def with_local_defaults(settings: Settings, bootstrap: str) -> Settings:
+    """Fill in what else a local stack needs: the cluster, a price source, and the full path of its data."""
     return settings.model_copy(
         update={
             "kafka": bootstrap,
             "data_dir": settings.data_dir.resolve(),
             "sources": settings.sources or {DEFAULT_SOURCE: SourceSettings()},
-            "ingest": settings.ingest.model_copy(update={"admin_port": 0}),
-            "worker": worker.model_copy(update={"admin_port": free_port(worker.admin_host, worker.admin_port)}),
-            "api": api.model_copy(
-                update={
-                    "port": free_port(api.host, api.port),
-                    "admin_port": free_port(api.admin_host, api.admin_port),
-                }
-            ),
         }
     )
+
+
+def _port(section: Section, setting: str, host: str) -> int:
+    field = setting.rpartition(".")[2]
+    wanted: int = getattr(section, field)
+    return required_port(host, wanted, setting) if field in section.model_fields_set else free_port(host, wanted)
 
 
 def commands(settings: Settings, recording: Path | None, recorded_deployment: str | None) -> dict[str, list[str]]:

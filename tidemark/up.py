@@ -6,19 +6,25 @@ import asyncio
 import fcntl
 import os
 import signal
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import time
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 import aiohttp
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from models.errors import TidemarkError
 from streams.kafka.topics import create_topics, registry
-from tidemark.broker import Broker, BrokerFailed
+from streams.process.faults import cause_of
+from tidemark.broker import Broker, DiskFull
 from tidemark.broker.jars import has_jars
-from tidemark.child import Child, started_again
+from tidemark.broker_keeper import BrokerKeeper
+from tidemark.child import Child
 from tidemark.config_text import effective_toml
 from tidemark.display import Display, LiveDisplay, PlainDisplay, live_if_terminal, urls_of
+from tidemark.full_disk import is_full
 from tidemark.kafka import naming_the_broker, require_broker
 from tidemark.plan import (
     RECORDED,
@@ -27,13 +33,16 @@ from tidemark.plan import (
     demo_command,
     with_demo,
     with_local_defaults,
+    with_local_ports,
     with_recording,
 )
+from tidemark.presence import Presence
 from tidemark.status import StatusReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
 
     from streams.settings import Settings
 
@@ -42,7 +51,8 @@ _CHILD_STOP_S = 3.2
 _BROKER_STOP_S = 1.5
 _DEMO_START_S = 30.0
 _LOOK_EVERY_S = 1.0
-_BROKER_AGAIN_S = 1.0
+_ROOM_AGAIN_S = 3.0
+_TOPICS_AGAIN_S = 1.0
 
 
 class AlreadyUp(TidemarkError):
@@ -70,15 +80,22 @@ def run(settings: Settings, recording: Path | None) -> None:
     logs = data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     console = Console()
-    with _alone_in(data_dir):
+    with _alone_in(data_dir), _ended_by_signals():
+        settings = with_local_ports(settings)
         broker = None
         if settings.kafka is None:
             fetches = "" if has_jars(settings.broker.jars) else ", after fetching 44 MB of jars with Maven"
             console.print(f"starting the broker{fetches} …", highlight=False)
-            broker = Broker(data_dir / "broker", settings.broker.jars, settings.broker.port)
+            broker = Broker(
+                data_dir / "broker",
+                settings.broker.jars,
+                settings.broker.port,
+                is_port_required="port" in settings.broker.model_fields_set,
+                say=partial(_say, console, "broker: "),
+            )
         try:
             # It is started here and not in the loop, since the kernel ends it together with the thread that started it.
-            bootstrap = broker.start() if broker is not None else require_broker(settings.bootstrap)
+            bootstrap = _started(broker, console) if broker is not None else require_broker(settings.bootstrap)
             stack = _Stack(settings, bootstrap, broker, console)
             if recording is not None and deployment is not None:
                 stack.play(recording, deployment)
@@ -89,11 +106,32 @@ def run(settings: Settings, recording: Path | None) -> None:
                 broker.stop(_BROKER_STOP_S)
 
 
+def _started(broker: Broker, console: Console) -> str:
+    """Start the broker when there is room for it, and return where it is."""
+    said = ""
+    while True:
+        try:
+            return broker.start()
+        except DiskFull as error:
+            headline = str(error).partition("\n")[0]
+            if headline != said:
+                said = headline
+                _say(console, "broker: ", f"{error}\nThe broker is started when there is room.")
+            time.sleep(_ROOM_AGAIN_S)
+
+
+def _say(console: Console, prefix: str, text: str) -> None:
+    """Print a line of our own."""
+    with _dropped_where_full():
+        console.print(f"{prefix}{text}", soft_wrap=True, markup=False, highlight=False)
+
+
 class _Stack:
     def __init__(self, settings: Settings, bootstrap: str, broker: Broker | None, console: Console) -> None:
         self._settings = with_local_defaults(settings, bootstrap)
-        self._broker = broker
-        self._broker_restarts = 0
+        self._presence = Presence(is_here=True)
+        self._is_local = broker is not None
+        self._keeper = BrokerKeeper(broker, bootstrap, self._presence, partial(_say, console, ""))
         self._recording: Path | None = None
         self._recorded_deployment: str | None = None
         self._console = console
@@ -125,30 +163,28 @@ class _Stack:
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keeper.keep())
             if not self._settings.deployments:
                 self._settings = with_demo(self._settings, await self._start_demo(tasks))
-            self._write_config()
-            await create_topics(self._settings.bootstrap, registry(self._settings))
+            await self._write_config()
+            await self._create_topics()
             for name, command in commands(self._settings, self._recording, self._recorded_deployment).items():
-                self._start(tasks, name, command)
-            if self._broker is not None:
-                tasks.create_task(self._keep_broker(self._broker))
+                self._start(tasks, name, command, self._presence)
             tasks.create_task(self._watch())
 
-    def _start(self, tasks: asyncio.TaskGroup, name: str, command: list[str]) -> Child:
+    def _start(self, tasks: asyncio.TaskGroup, name: str, command: list[str], broker: Presence | None) -> None:
         environment = child_environment(os.environ, self._config)
         log = self._logs / f"{name}.log"
-        child = Child(name, command, log, environment, finishes=name == RECORDED)
+        child = Child(name, command, log, environment, finishes=name == RECORDED, broker=broker)
         self._children.append(child)
         tasks.create_task(child.keep_running())
-        return child
 
     async def _start_demo(self, tasks: asyncio.TaskGroup) -> str:
         """Start the simulator and return the line of JSON in which it says its addresses."""
         log = self._logs / "demo.log"
         # Only what this start printed is read, not what an earlier one did.
         log.unlink(missing_ok=True)
-        self._start(tasks, "demo", demo_command(self._settings.data_dir))
+        self._start(tasks, "demo", demo_command(self._settings.data_dir), None)
         try:
             async with asyncio.timeout(_DEMO_START_S):
                 while True:
@@ -161,22 +197,37 @@ class _Stack:
             msg = f"expected the simulator to say its addresses within {_DEMO_START_S:.0f} s, found nothing: see {log}"
             raise DemoFailed(msg) from error
 
-    def _write_config(self) -> None:
-        # The file holds endpoints with their keys, so only this user may read it.
-        self._config.touch(mode=0o600)
-        self._config.write_text(effective_toml(self._settings, reveal_secrets=True))
-
-    async def _keep_broker(self, broker: Broker) -> None:
-        """Start the broker again, on the same port and data, when it is gone."""
+    async def _write_config(self) -> None:
+        text = effective_toml(self._settings, reveal_secrets=True)
+        is_told = False
         while True:
-            await asyncio.sleep(_BROKER_AGAIN_S)
-            if broker.pid is None:
-                broker.spawn()
-                self._broker_restarts += 1
-                try:
-                    await asyncio.to_thread(broker.wait_ready)
-                except BrokerFailed as error:
-                    self._console.print(str(error), markup=False)
+            try:
+                # The file holds endpoints with their keys, so only this user may read it.
+                self._config.touch(mode=0o600)
+                self._config.write_text(text)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                if not is_told:
+                    _say(self._console, "", f"waiting for room to write {self._config}: {error.strerror}")
+                    is_told = True
+                await asyncio.sleep(_ROOM_AGAIN_S)
+            else:
+                return
+
+    async def _create_topics(self) -> None:
+        while True:
+            await self._presence.wait()
+            try:
+                await create_topics(self._settings.bootstrap, registry(self._settings))
+            except KafkaError as error:
+                # A local broker that went away is started again; a cluster that refuses does so again.
+                if not self._is_local:
+                    raise
+                _say(self._console, "", f"topics are not created yet: {cause_of(error)}")
+                await asyncio.sleep(_TOPICS_AGAIN_S)
+            else:
+                return
 
     async def _watch(self) -> None:
         reader = StatusReader(self._settings)
@@ -185,16 +236,36 @@ class _Stack:
             display: Display = LiveDisplay(live, urls) if live is not None else PlainDisplay(self._console, urls)
             async with aiohttp.ClientSession() as session:
                 while True:
-                    display.show(await reader.read(session), self._children, self._broker_state())
+                    status = await reader.read(session)
+                    with _dropped_where_full():
+                        display.show(status, self._children, self._keeper.state)
                     await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _broker_state(self) -> str:
-        if self._broker is None:
-            return f"{self._settings.bootstrap} (given)"
-        if self._broker.pid is None:
-            return "ended, starting again"
-        bootstrap = self._broker.bootstrap
-        return f"{bootstrap}, {started_again(self._broker_restarts)}" if self._broker_restarts else bootstrap
+
+@contextmanager
+def _dropped_where_full() -> Iterator[None]:
+    """Drop what is written to an output that is on a full disk: that must not end what is running."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGINT end what is done before the loop runs, such as a broker's long start."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        del number, frame
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

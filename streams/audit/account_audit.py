@@ -22,6 +22,7 @@ from streams.kafka.feed import Feed
 from streams.kafka.topics import CHAIN_BLOCKS, changelog_name, topic_name
 from streams.node.connect import connected, deployment_of
 from streams.node.contract_views import ContractViews
+from streams.node.rpc import CallReverted, RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from models.chain_records import Checkpoint
     from models.symmio.account import AccountRow
     from models.watermarks import DeploymentWatermark
+    from streams.ingest.symmio.enumeration import Owner
     from streams.node.blocks import Header
     from streams.node.endpoints import Node
     from streams.process.clock import Clock
@@ -45,9 +47,10 @@ class NothingToAudit(TidemarkError):
 class Report:
     """What an audit found at ``block``.
 
-    ``unsupported`` says since when and why the whole deployment is unknown, ``suspects`` why single accounts are.
-    ``skipped`` has the accounts that could not be brought back to the block, each with the reason. ``repaired`` are the
-    accounts for which a checkpoint was written, ``unrepaired`` has those for which none was, each with the reason.
+    ``unsupported`` says from where and why the whole deployment is unknown, ``suspects`` why single accounts are.
+    ``skipped`` says of each account that was not compared why: its row could not be brought back to the block, or the
+    node did not answer for it. ``repaired`` are the accounts for which a checkpoint was written, ``unrepaired`` says
+    why one was not.
     """
 
     block: int
@@ -63,6 +66,11 @@ class Report:
     def is_clean(self) -> bool:
         """Whether everything is known, and all that was compared agrees."""
         return not self.differences and not self.suspects and self.unsupported is None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every account was compared."""
+        return not self.skipped
 
 
 async def audit(
@@ -81,7 +89,7 @@ async def audit(
     Raises:
         NothingToAudit: The tables or the node have not reached the block.
         BadSettings: The deployment, its endpoints or Kafka are not configured.
-        Refused: The node does not answer; its state of the block may be gone.
+        RpcError: The node gives neither the block's header nor the accounts' owners.
     """
     deployment = deployment_of(settings, name)
     # Watermarks are read first, so that the rows read later hold at least every block up to them.
@@ -122,17 +130,42 @@ async def _compare(
     hedgers = set(deployment.hedgers).union(*(row.state.party_b for row in rows.values()))
     differing: list[Checkpoint] = []
     for some in _chunks(sorted(at_block)):
-        checkpoints = await read_checkpoints(
-            node, views, header, {account: owners.get(account) for account in some}, sorted(hedgers)
-        )
-        for checkpoint in checkpoints:
+        asked = {account: owners.get(account) for account in some}
+        for checkpoint in await _answered(node, views, header, owners=asked, party_bs=sorted(hedgers), report=report):
             account = checkpoint.account
             found = differences(account, at_block[account].state, state_of_checkpoint(checkpoint))
+            report.accounts += 1
             report.differences += found
             if found or account in report.suspects:
                 differing.append(checkpoint)
-    report.accounts = len(at_block)
     return differing
+
+
+async def _answered(
+    node: Node,
+    views: ContractViews,
+    header: Header,
+    *,
+    owners: Mapping[str, Owner | None],
+    party_bs: Sequence[str],
+    report: Report,
+) -> list[Checkpoint]:
+    """Read the accounts for which the node answers; the report says why the others were not compared."""
+    try:
+        return await read_checkpoints(node, views, header, owners, party_bs)
+    except CallReverted as error:
+        if len(owners) > 1:
+            # The contract refused one account, and the others have an answer.
+            singly = [
+                await _answered(node, views, header, owners={account: owner}, party_bs=party_bs, report=report)
+                for account, owner in owners.items()
+            ]
+            return [checkpoint for answered in singly for checkpoint in answered]
+        cause: RpcError = error
+    except RpcError as error:
+        cause = error
+    report.skipped |= dict.fromkeys(owners, f"expected the node to answer, found: {cause}")
+    return []
 
 
 async def _repair(

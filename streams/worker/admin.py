@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import prometheus_client
 from aiohttp import web
 
+from streams.settings import BadSettings
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -62,9 +64,18 @@ class AdminServer:
         self._runner = web.AppRunner(self.server, access_log=None)
 
     async def start(self) -> None:
-        """Listen on loopback, or wherever the settings say."""
+        """Listen on loopback, or wherever the settings say.
+
+        Raises:
+            BadSettings: The port is taken, or the host is none of this machine.
+        """
+        host, port = self._settings.admin_host, self._settings.admin_port
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._settings.admin_host, self._settings.admin_port).start()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            msg = f"worker.admin_port: expected to listen on {host}:{port}, found: {error.strerror}; set another port"
+            raise BadSettings(msg) from error
 
     async def stop(self) -> None:
         """Close the port."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING
 
+from aiokafka.errors import KafkaError
+
+from models.errors import TidemarkError
 from streams.kafka.topics import check_topics, registry
+from streams.process.faults import EXIT_FAULT, print_last_line, print_traceback
 from streams.process.garbage import collect_rarely
 from streams.transport.slice_worker import SliceWorker
 from streams.worker.faust_app import create_app
@@ -21,6 +26,8 @@ def run(settings: Settings) -> None:
 
     Raises:
         BadTopic: Topics are missing or not as the configuration says; keys would go to other partitions.
+        BadSettings: The admin port is taken.
+        KafkaError: The broker was gone or refused something while the worker started.
     """
     asyncio.run(check_topics(settings.bootstrap, registry(settings)))
     run_app(create_app(settings))
@@ -30,4 +37,11 @@ def run_app(app: TidemarkApp) -> None:
     """Run a worker of this app, as ``run`` does."""
     collect_rarely()
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    SliceWorker(app, loglevel="INFO", redirect_stdouts=False).execute_from_commandline()
+    try:
+        SliceWorker(app, loglevel="INFO", redirect_stdouts=False).run()
+    except (TidemarkError, KafkaError):
+        raise
+    except Exception as fault:  # noqa: BLE001 - this is the process's supervisor
+        print_traceback(fault)
+        print_last_line(fault)
+        sys.exit(EXIT_FAULT)

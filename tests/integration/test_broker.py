@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,11 +17,10 @@ from tidemark.broker import Broker
 from tidemark.broker import broker as module
 from tidemark.broker.probe import cluster_id_at
 from tidemark.child_processes import wait_gone
-from tidemark.ports import free_port
+from tidemark.ports import PortInUse, client_ports, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 TOPIC = Topic("kept", "anything", 1, 1, {})
 
@@ -116,6 +116,27 @@ def test_another_port_is_taken_when_the_wanted_one_is_in_use(tmp_path: Path) -> 
             assert f"127.0.0.1:{port}" != broker.start()
         finally:
             broker.stop()
+
+
+def test_a_required_port_that_is_in_use_is_an_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        broker = Broker(tmp_path / "broker", JARS, port=port, is_port_required=True)
+        with pytest.raises(PortInUse, match=r"broker\.port: .*TIDEMARK_BROKER__PORT"):
+            broker.start()
+    assert broker.pid is None
+
+
+def test_the_brokers_ports_are_none_that_a_client_of_this_machine_may_be_given(broker: Broker) -> None:
+    pid = broker.pid
+    inodes = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    listening = [
+        int(line.split()[1].rpartition(":")[2], 16)
+        for line in _tcp_table()
+        if line.split()[3] == "0A" and f"socket:[{line.split()[9]}]" in inodes
+    ]
+    assert 2 == len(listening)
+    assert not set(listening) & set(client_ports())
 
 
 def test_nothing_answers_where_no_broker_is() -> None:

@@ -23,7 +23,7 @@ from streams.process.clock import SystemClock
 from streams.settings import DeploymentSettings, Settings
 from tests.support.chain import RECORDING, recorded_chain, recorded_diamond
 from tests.support.contract_views import RecordedViews
-from tests.support.node import FakeNode
+from tests.support.node import FakeNode, RpcFault
 from tests.support.records import chain_records, create_all
 from tidemark.commands.audit import audit as command
 
@@ -39,8 +39,9 @@ _replace = msgspec.structs.replace
 class World:
     """Tables as of ``BLOCK``, the deployment final there, and a node that answers what the contract did."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, node: FakeNode) -> None:
         self.settings = settings
+        self.node = node
         replay = Replay(recorded_diamond())
         for block in read_recorded_blocks(RECORDING / "logs.json.gz"):
             if block.number <= BLOCK:
@@ -80,7 +81,7 @@ async def world(settings: Callable[..., Settings]) -> AsyncIterator[World]:
     async with FakeNode(recorded_chain()) as node:
         node.eth_call, node.storage = views.call, views.storage
         deployment = DeploymentSettings(chain_id=31337, diamond=recorded_diamond(), rpc=(node.url,))  # type: ignore[arg-type]
-        world = World(settings(deployments={"d": deployment}))
+        world = World(settings(deployments={"d": deployment}), node)
         await create_all(world.settings)
         yield world
 
@@ -146,6 +147,33 @@ async def test_an_account_whose_undo_is_gone_is_not_compared(world: World) -> No
 
     assert [world.account] == list(report.skipped)
     assert report.is_clean
+    assert not report.is_complete
+
+
+async def test_an_account_that_the_contract_refuses_is_named_with_the_reason_and_the_others_are_compared(
+    world: World,
+) -> None:
+    await world.put_tables(world.rows)
+    answered = world.node.eth_call
+
+    def refusing(to: str, data: bytes, block: int) -> bytes:
+        # A view takes the account as its first argument, behind the selector and twelve bytes of padding.
+        if data[16:36].hex() == world.account.removeprefix("0x"):
+            raise RpcFault(3, "execution reverted")
+        return answered(to, data, block)
+
+    world.node.eth_call = refusing
+
+    report = await audit(world.settings, "d", SystemClock())
+
+    assert [world.account] == list(report.skipped)
+    assert "execution reverted" in report.skipped[world.account]
+    assert (len(world.rows) - 1, [], True, False) == (
+        report.accounts,
+        report.differences,
+        report.is_clean,
+        report.is_complete,
+    )
 
 
 async def test_a_suspect_account_is_not_clean_and_is_repaired(world: World) -> None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tidemark.broker.broker import Broker
-from tidemark.broker.errors import BrokerFailed
+from tidemark.broker.errors import BrokerFailed, DiskFull
 
-__all__ = ["Broker", "BrokerFailed"]
+__all__ = ["Broker", "BrokerFailed", "DiskFull"]

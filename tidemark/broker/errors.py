@@ -14,3 +14,7 @@ class BrokerFailed(TidemarkError):
 
 class PortTaken(BrokerFailed):
     """Another process took the port after it was found free and before the broker listened on it."""
+
+
+class DiskFull(BrokerFailed):
+    """There is no room for the broker's data. Make room: it can be started again then."""

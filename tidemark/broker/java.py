@@ -22,7 +22,8 @@ def find_java(name: str = "java") -> str:
     if path is None:
         msg = f"expected Java for the embedded broker, found no {name} on PATH: {_INSTALL}"
         raise BrokerFailed(msg)
-    answer = subprocess.run([path, "-version"], capture_output=True, text=True, check=False, timeout=60)
+    # A busy machine may take long for this; where it never ends, Ctrl-C does.
+    answer = subprocess.run([path, "-version"], capture_output=True, text=True, check=False)
     said = (answer.stderr or answer.stdout).strip()
     version = java_major(said)
     if version is None or version < OLDEST_JAVA:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from streams.audit.account_audit import Report
     from streams.settings import Settings
 
+_EXIT_DIFFERS = 1
+_EXIT_INCOMPLETE = 3
+
 
 @click.command
 @click.argument("deployment", required=False)
@@ -24,9 +27,16 @@ if TYPE_CHECKING:
 def audit(deployment: str | None, repair: bool, block: int | None) -> None:
     """Compare every account of DEPLOYMENT, or of all of them, with what its contracts answer at a final block.
 
-    Each value that differs is printed with ours and the node's; the exit code is then 1. With --repair such an account
-    gets a checkpoint record, which replaces its row, unless it was touched after that block.
+    Each value that differs is printed with ours and the node's. With --repair such an account gets a checkpoint record,
+    which replaces its row, unless it was touched after that block. An account that was not compared is printed with the
+    reason.
 
+    \b
+    Exit codes:
+        0  every account was compared, and all agree
+        1  an account differs or is suspect, or a deployment is unsupported
+        2  nothing could be audited: the configuration, Kafka, the node or the block is not as it should be
+        3  all that was compared agrees, and some accounts were not compared
     \b
     Everything at the newest final block:
         tidemark audit
@@ -46,7 +56,9 @@ def audit(deployment: str | None, repair: bool, block: int | None) -> None:
     for name, report in zip(names, reports, strict=True):
         _print(name, report)
     if not all(report.is_clean for report in reports):
-        raise SystemExit(1)
+        raise SystemExit(_EXIT_DIFFERS)
+    if not all(report.is_complete for report in reports):
+        raise SystemExit(_EXIT_INCOMPLETE)
 
 
 async def _audit(settings: Settings, names: list[str], block: int | None, *, repair: bool) -> list[Report]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from tidemark.demo.chain import FINALITY_DEPTH, START_BLOCK, Chain
 from tidemark.demo.market import Market
 from tidemark.demo.node import CHAIN_ID, Node
 from tidemark.demo.venue import Venue
+from tidemark.ports import any_free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def load_state(path: Path, seed: int | None, now_s: int) -> DemoState:
         DemoError: The file is no state file, or belongs to another seed.
     """
     if not path.exists():
-        ports = _free_ports()
+        ports = any_free_port(_HOST), any_free_port(_HOST)
         state = DemoState(_DEFAULT_SEED if seed is None else seed, now_s - _HISTORY_BLOCKS, *ports)
         _write(path, state)
         return state
@@ -71,13 +71,6 @@ def _write(path: Path, state: DemoState) -> None:
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.encode(state))
     partial.replace(path)
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind((_HOST, 0))
-        second.bind((_HOST, 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 class DemoServer:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
+import os
 import tomllib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -12,8 +14,7 @@ from streams.settings import BadSettings, Settings
 from tidemark import cli as cli_module
 from tidemark.cli import cli, main
 
-if TYPE_CHECKING:
-    from pathlib import Path
+DEPLOYMENT = f'{{"d": {{"chain_id": 1, "diamond": "0x{"ab" * 20}", "funding": {{"party_b": "0x{"cd" * 20}"}}}}}}'
 
 
 @pytest.fixture
@@ -125,11 +126,52 @@ def test_several_refusals_at_once_are_each_printed(
     assert "tidemark: one\ntidemark: two\n" == capsys.readouterr().err
 
 
-def test_a_fault_among_refusals_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_among_refusals_keeps_its_traceback_and_ends_with_70(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail() -> None:
         msg = "tasks"
         raise ExceptionGroup(msg, [BadRow("one"), RuntimeError("a fault")])
 
     monkeypatch.setattr(cli_module, "cli", fail)
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(SystemExit) as ended:
         main()
+    said = capsys.readouterr().err
+    assert 70 == ended.value.code
+    assert "Traceback" in said
+    assert said.endswith("\ntidemark: a fault ended the process: BadRow: one; RuntimeError: a fault\n")
+
+
+@pytest.mark.parametrize("command", ["worker", "api", "funder", "ingest chain d", "ingest prices v"])
+def test_whatever_ends_a_process_its_last_line_names_the_cause_and_the_code_is_70(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    def full(_: str) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device", "store")
+
+    monkeypatch.setenv("TIDEMARK_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("TIDEMARK_DEPLOYMENTS", DEPLOYMENT)
+    monkeypatch.setattr("tidemark.kafka.require_broker", full)
+    monkeypatch.setattr("sys.argv", ["tidemark", *command.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert (70, "tidemark: a fault ended the process: OSError: [Errno 28] No space left on device: 'store'") == (
+        ended.value.code,
+        last,
+    )
+
+
+def test_a_fault_on_a_disk_that_is_full_for_the_log_too_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        monkeypatch.setattr(cli_module, "cli", fail)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        # What could not be written is dropped, or closing the file would try again.
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+    assert 70 == ended.value.code

@@ -16,9 +16,10 @@ from tidemark.plan import (
     commands,
     with_demo,
     with_local_defaults,
+    with_local_ports,
     with_recording,
 )
-from tidemark.ports import NoSuchHost, any_free_port, free_port, is_free
+from tidemark.ports import NoSuchHost, PortInUse, any_free_port, client_ports, free_port, is_free
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,7 @@ def test_what_the_demo_and_a_recording_make_of_the_settings_can_be_read_by_their
     monkeypatch.setenv("TIDEMARK_CONFIG", str(config))
     config.write_text("")
     local = with_local_defaults(Settings(data_dir=tmp_path), "127.0.0.1:9092")
+    assert "127.0.0.1:9092" == local.kafka
     for made in (with_demo(local, SAID), with_recording(local, tmp_path)[0]):
         config.write_text(effective_toml(made, reveal_secrets=True))
         assert made == load_settings()
@@ -115,16 +117,57 @@ def test_a_directory_without_a_recording_is_refused(tmp_path: Path, content: dic
         with_recording(Settings(), tmp_path)
 
 
-def test_a_taken_port_is_exchanged_for_a_free_one_and_a_free_one_is_kept(tmp_path: Path) -> None:
+def test_a_default_port_that_is_taken_is_exchanged_for_a_free_one_and_a_free_one_is_kept() -> None:
     free = any_free_port("127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        settings = Settings(data_dir=tmp_path, api=ApiSettings(port=port, admin_port=free))
-        local = with_local_defaults(settings, "127.0.0.1:9092")
+        by_default = ApiSettings.model_construct(_fields_set=set(), port=port, admin_port=free)
+        local = with_local_ports(Settings(api=by_default))
     assert port != local.api.port
     assert is_free("127.0.0.1", local.api.port)
     assert free == local.api.admin_port
-    assert "127.0.0.1:9092" == local.kafka
+
+
+@pytest.mark.parametrize("setting", ["api.port", "api.admin_port", "worker.admin_port"])
+def test_a_port_that_was_set_and_is_taken_is_an_error_that_says_what_to_do(setting: str) -> None:
+    section, _, field = setting.partition(".")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings.model_validate({section: {field: port}})
+        variable = f"TIDEMARK_{section.upper()}__{field.upper()}"
+        with pytest.raises(PortInUse, match=rf"{setting}: expected 127\.0\.0\.1:{port} to be free.*{variable}"):
+            with_local_ports(settings)
+
+
+def test_a_port_set_to_0_stands_for_any_free_one() -> None:
+    settings = Settings(api=ApiSettings(port=0, admin_port=0))
+    local = with_local_ports(settings)
+    assert is_free("127.0.0.1", local.api.port)
+
+
+def test_a_free_port_is_none_that_a_client_of_this_machine_may_be_given() -> None:
+    assert any_free_port("127.0.0.1") not in client_ports()
+
+
+@pytest.mark.parametrize(
+    ("clients", "expected"),
+    [
+        ("32768\t60999\n", range(10_000, 32_768)),
+        ("2048 65535", range(1_024, 2_048)),
+        ("1024 60999", range(61_000, 65_536)),
+        # There are no ports for clients and others for servers, so any will do.
+        ("1024 65535", range(1_024, 65_536)),
+        (None, range(10_000, 49_152)),
+    ],
+)
+def test_free_ports_are_beside_the_range_of_clients_whatever_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clients: str | None, expected: range
+) -> None:
+    said = tmp_path / "ip_local_port_range"
+    if clients is not None:
+        said.write_text(clients)
+    monkeypatch.setattr("tidemark.ports._CLIENT_RANGE_FILE", said)
+    assert any_free_port("127.0.0.1") in expected
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "0.0.0.0", "::", ""])

@@ -71,6 +71,8 @@ SHAPES = {
     (App, "_stop_consumer"): ["self"],
     (Worker, "_install_signal_handlers_unix"): ["self"],
     (Worker, "_on_sigterm"): ["self"],
+    (Worker, "on_worker_shutdown"): ["self"],
+    (Worker, "stop_and_shutdown"): ["self"],
 }
 
 
