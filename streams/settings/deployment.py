@@ -31,7 +31,8 @@ class DeploymentSettings(Section):
     for under the same name at each of ``default_sources``. ``position_states`` says of which of its logs states of
     positions are made: of none, of those of which the solver's engine says nothing, or of all. ``hosts`` are the names
     under which frontends that know no path prefix find this deployment, at the root. Who sends ``ingest_key`` may say
-    states of positions, and change the whitelist.
+    states of positions, and change the whitelist. ``open_paths`` name endpoints, such as ``upnl-ws``, that show the
+    accounts on the whitelist to everybody, also where ``auth.mode`` is ``tokens``.
     """
 
     chain_id: PositiveInt
@@ -50,6 +51,7 @@ class DeploymentSettings(Section):
     hosts: tuple[Host, ...] = ()
     whitelist: WhitelistSettings = WhitelistSettings()
     ingest_key: SecretStr | None = None
+    open_paths: tuple[str, ...] = ()
     solver: SolverSettings = SolverSettings()
 
     @property
