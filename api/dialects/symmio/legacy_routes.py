@@ -1,7 +1,7 @@
 """The legacy endpoints' paths: at the root, under the name of each deployment, and under ``/api`` of both.
 
-Those that take a reader's token stand under ``/ticket/{ticket}`` too, for clients that can send no header; there without
-the ``/api``, since who hands out such an address can leave it out.
+Those that take a reader's token stand under ``/ticket/{ticket}`` too, for clients that can send no header. There they
+have no ``/api``, since whoever hands out such an address can leave it out.
 """
 
 from __future__ import annotations
@@ -243,7 +243,8 @@ def _handler(endpoint: Endpoint, where: Where, mount: str) -> Handler:
         except BadParameter as error:
             return invalid_response(error)
         except BadRow:
-            logger.exception("row cannot be read path=%s", request.path)
+            # The path as it came may hold a ticket.
+            logger.exception("row cannot be read path=%s", endpoint.path)
             return error_response(HTTPStatus.SERVICE_UNAVAILABLE, "a row that this needs cannot be read")
 
     return handle
