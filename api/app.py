@@ -10,7 +10,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.access.addresses import ClientAddresses
-from api.access.auth import Guard, authentication
+from api.access.auth import Guard
+from api.access.gate import AdminPort, Door, Gate, InProtocol, Public
 from api.access.limits import TokenBuckets
 from api.access.tokens import authenticator_of
 from api.assets.webjars import DIRECTORY, Webjars
@@ -24,7 +25,6 @@ from api.dialects.symmio import upnl_ws
 from api.dialects.symmio.account_answers import Answers
 from api.dialects.symmio.legacy_routes import add_to as add_symmio_to
 from api.dialects.symmio.live import Live
-from api.documents.document_routes import PATHS as DOCUMENTS
 from api.documents.document_routes import routes as documents_routes
 from api.http import responses
 from api.http.health import healthz, readyz
@@ -34,6 +34,7 @@ from api.http.keys import (
     CLOCK,
     CONNECTIONS,
     FEEDS,
+    GATE,
     HUB,
     IS_WHITELIST_READ,
     METRICS,
@@ -47,7 +48,7 @@ from api.http.keys import (
 )
 from api.http.metrics import ApiMetrics
 from api.http.problems import errors_as_problems
-from api.rest.v1_routes import routes as rest_routes
+from api.rest.v1_routes import doors as rest_doors
 from api.tables.deployment_totals import Totals
 from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
@@ -67,9 +68,6 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
     from streams.settings import Settings
 
-# Paths that need no token: they say nothing of accounts, or, as the websocket, take a token in the first message.
-_PUBLIC = {"/", "/dashboard", "/assets/{library}/{path}", "/healthz", "/readyz", "/v1/ws", *DOCUMENTS}
-
 # First parts of root paths: a deployment of that name would be shadowed by them.
 _RESERVED_NAMES = {
     "ws",
@@ -78,6 +76,7 @@ _RESERVED_NAMES = {
     "upnl-a",
     "assets",
     "docs",
+    "ticket",
     "v1",
     "dashboard",
     "status",
@@ -120,17 +119,17 @@ def create_app(
     _check_deployments(settings)
     addresses = ClientAddresses(settings.api.trusted_proxies)
     guard = _guard(settings, clock)
-    keyed: set[str] = set()
+    gate = Gate(guard, addresses)
     app = web.Application(
         middlewares=[
             responses.count_requests,
             responses.errors_as_json,
             errors_as_problems,
             responses.answer_preflight,
-            authentication(guard, addresses, _PUBLIC, keyed),
+            gate.middleware,
         ]
     )
-    app[SETTINGS], app[FEEDS], app[CLOCK] = settings, feeds, clock
+    app[SETTINGS], app[FEEDS], app[CLOCK], app[GATE] = settings, feeds, clock, gate
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
     _provide(app, interest)
@@ -140,25 +139,32 @@ def create_app(
     _report(app, leases, directory)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
     app.on_response_prepare.append(responses.set_headers)
+    app.on_startup.append(gate.expect_declared)
     app.on_shutdown.append(_drain)
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    app.add_routes([web.get("/v1/ws", native.serve, allow_head=False)])
-    app.add_routes([*dashboard_routes(), *Webjars(DIRECTORY).routes(), *rest_routes(), *documents_routes()])
-    add_symmio_to(app, live, keyed)
+    gate.mount(app, (Door(route, Public()) for route in (web.get("/healthz", healthz), web.get("/readyz", readyz))))
+    gate.mount(app, [Door(web.get("/v1/ws", native.serve, allow_head=False), InProtocol())])
+    gate.mount(app, (Door(route, Public()) for route in (*dashboard_routes(), *Webjars(DIRECTORY).routes())))
+    gate.mount(app, (Door(route, Public()) for route in documents_routes()))
+    gate.mount(app, rest_doors(settings.deployments))
+    add_symmio_to(app, live)
     app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready))
     return app
 
 
 def create_admin_app(public: web.Application) -> web.Application:
     """Make the application of the admin port, which reports on ``public``."""
-    app = web.Application()
-    app[SETTINGS] = public[SETTINGS]
+    settings = public[SETTINGS]
+    gate = Gate(_guard(settings, public[CLOCK]), ClientAddresses(settings.api.trusted_proxies), is_admin=True)
+    app = web.Application(middlewares=[gate.middleware])
+    app[SETTINGS] = settings
     app[FEEDS] = public[FEEDS]
     app[METRICS] = public[METRICS]
     app[CONNECTIONS] = public[CONNECTIONS]
     app[CLOCK] = public[CLOCK]
     app[IS_WHITELIST_READ] = public[IS_WHITELIST_READ]
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics)])
+    routes = (web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics))
+    gate.mount(app, (Door(route, AdminPort()) for route in routes))
+    app.on_startup.append(gate.expect_declared)
     return app
 
 
@@ -180,7 +186,7 @@ def _provide(app: web.Application, interest: InterestSink) -> None:
     app[REPLICA] = uuid.uuid4().hex
     app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
     app[HUB] = Hub()
-    app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s)
+    app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s, clock_ms)
 
 
 def _directory(app: web.Application, live: Live, interest: InterestSink) -> Directory:

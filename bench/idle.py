@@ -16,7 +16,9 @@ import click
 import uvloop
 from aiohttp import web
 
+from api.access.gate import Door, Public
 from api.app import create_app
+from api.http.keys import GATE
 from bench.growth import resident_mib
 from bench.load.crowd import Crowd, subscribe
 from streams.process.clock import SystemClock
@@ -53,7 +55,7 @@ async def serve(port: int, accounts: int) -> None:
     app = create_app(
         api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest(), clock=SystemClock()
     )
-    app.add_routes([web.get("/bare", _bare)])
+    app[GATE].mount(app, [Door(web.get("/bare", _bare), Public())])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1_000).start()

@@ -1,30 +1,17 @@
-"""The tokens of requests: read from the ``Authorization`` header only, checked, and counted where they are refused."""
+"""The check of tokens, and the count of those that were refused."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
-from api.access.tokens import ANYONE, NotAuthenticated, Principal
+from api.access.tokens import ANYONE, TOKEN, NotAuthenticated
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
-    from aiohttp.typedefs import Handler, Middleware
-
-    from api.access.addresses import ClientAddresses
     from api.access.limits import TokenBuckets
-    from api.access.tokens import Authenticator
-
-# URLs stay in logs, histories and referrers, and a token in one would too: it is refused before it becomes a habit.
-_NAMES_OF_TOKENS = {"token", "access_token", "accesstoken", "auth_token", "id_token", "jwt", "bearer", "authorization"}
-_NOTHING = "expected a token as Authorization: Bearer …, found none"
-_ANOTHER_FORM = "expected one header Authorization: Bearer …, found another form"
-
-_PRINCIPAL = web.RequestKey("principal", Principal)
+    from api.access.tokens import Authenticator, Principal
 
 
 class TooManyFailures(TidemarkError):
@@ -58,12 +45,13 @@ class Guard:
         """Whether no token is needed."""
         return self._authenticator is None
 
-    def authenticate(self, token: str, client: str) -> Principal:
+    def authenticate(self, token: str, client: str, use: str = TOKEN) -> Principal:
         """Find out whose token it is.
 
         Args:
             token: The token.
             client: The key of the client's address in limits.
+            use: What it must have been issued for.
 
         Raises:
             NotAuthenticated: The token is refused.
@@ -72,88 +60,9 @@ class Guard:
         if self._authenticator is None:
             return ANYONE
         try:
-            return self._authenticator.authenticate(token)
+            return self._authenticator.authenticate(token, use)
         except NotAuthenticated as error:
             wait_s = self._failures.take(client, self._clock_s())
             if wait_s:
                 raise TooManyFailures(wait_s) from error
             raise
-
-
-def authentication(
-    guard: Guard, addresses: ClientAddresses, public: Collection[str], keyed: Collection[str] = frozenset()
-) -> Middleware:
-    """Make the middleware that finds out who sends a request, and refuses a request that has no good token.
-
-    It answers 400 to a token in a URL, 401 to a missing or refused one, and 429 to too many refused ones. A token that
-    comes to a public path is checked too.
-
-    Args:
-        guard: Checks tokens.
-        addresses: Tell where a request comes from.
-        public: Paths of routes as they were added, such as ``/v1/ws``, that need no token.
-        keyed: Paths whose ``Authorization`` is not a reader's token: they check a key of their own, or the solver's
-            engine does.
-    """
-
-    @web.middleware
-    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-        _refuse_token_in_url(request)
-        if guard.is_open or _is_one_of(request, keyed):
-            request[_PRINCIPAL] = ANYONE
-            return await handler(request)
-        token = _bearer_token(request)
-        if token is not None:
-            request[_PRINCIPAL] = _principal(guard, token, addresses.limit_key_of(request))
-        elif not _is_one_of(request, public):
-            raise _unauthorized(_NOTHING, "")
-        return await handler(request)
-
-    return authenticate
-
-
-def principal_of(request: web.Request) -> Principal:
-    """Return who a request is from, on a path where that is known."""
-    return request[_PRINCIPAL]
-
-
-def known_principal_of(request: web.Request) -> Principal | None:
-    """Return who a request is from; None where it came without a token to a public path and reading is not open."""
-    return request.get(_PRINCIPAL)
-
-
-def _refuse_token_in_url(request: web.Request) -> None:
-    if not _NAMES_OF_TOKENS.isdisjoint(name.lower() for name in request.query):
-        text = "expected no token in the URL, found one: revoke it, and send the next in the Authorization header"
-        raise web.HTTPBadRequest(text=text)
-
-
-def _bearer_token(request: web.Request) -> str | None:
-    values = request.headers.getall("Authorization", ())
-    if not values:
-        return None
-    scheme, _, token = values[0].partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer" or not token.strip():
-        raise _unauthorized(_ANOTHER_FORM, "invalid_request")
-    return token.strip()
-
-
-def _principal(guard: Guard, token: str, client: str) -> Principal:
-    try:
-        return guard.authenticate(token, client)
-    except NotAuthenticated as error:
-        raise _unauthorized(str(error), "invalid_token") from error
-    except TooManyFailures as error:
-        headers = {"Retry-After": str(math.ceil(error.retry_after_s))}
-        raise web.HTTPTooManyRequests(text=str(error), headers=headers) from error
-
-
-def _unauthorized(text: str, code: str) -> web.HTTPUnauthorized:
-    # RFC 6750, section 3: an error code is given only where there was a token.
-    challenge = f'Bearer realm="tidemark", error="{code}"' if code else 'Bearer realm="tidemark"'
-    return web.HTTPUnauthorized(text=text, headers={"WWW-Authenticate": challenge})
-
-
-def _is_one_of(request: web.Request, paths: Collection[str]) -> bool:
-    resource = request.match_info.route.resource
-    return resource is not None and resource.canonical in paths

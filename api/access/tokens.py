@@ -14,7 +14,7 @@ from models.errors import TidemarkError
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from streams.settings import AuthSettings, TokenKeySettings
 
@@ -29,6 +29,10 @@ _SECRET_MIN_BYTES = 32
 # A number beyond the year 9999 is not a time.
 _TIME_MAX_S = 253_402_300_800
 _ALL = "*"
+# A path stays in logs and histories, so what stands in one is worth little by the time somebody reads those.
+TICKET_MAX_S = 3_600
+TOKEN, TICKET = "token", "path"
+"""What a token may be issued for: to be sent in a header, or to stand in a path."""
 _SCOPE = re.compile(r"\*|[a-z0-9][a-z0-9-]*:(\*|0x[0-9a-f]{40})")
 
 
@@ -55,11 +59,20 @@ class Principal:
 
     def may_read_all_of(self, deployment: str) -> bool:
         """Whether all accounts of a deployment are in scope, and with them the sums over all of them."""
-        return _ALL in self.scopes or f"{deployment.lower()}:{_ALL}" in self.scopes
+        return _ALL in self.scopes or whole(deployment.lower()) in self.scopes
+
+    def limited_to(self, scopes: Iterable[str]) -> Principal:
+        """Return the same principal with other scopes, which must be within its own."""
+        return Principal(self.subject, frozenset(scopes), self.expires_s)
 
 
 ANYONE = Principal("", frozenset({_ALL}), None)
 """The principal of every client where reading is open."""
+
+
+def whole(deployment: str) -> str:
+    """Return the scope of all accounts of a deployment."""
+    return f"{deployment}:{_ALL}"
 
 
 def parse_scope(text: str) -> str:
@@ -151,14 +164,20 @@ class Authenticator:
         self._audience = audience
         self._clock_s = clock_s
 
-    def authenticate(self, token: str) -> Principal:
+    def authenticate(self, token: str, use: str = TOKEN) -> Principal:
         """Return whose token it is.
 
+        Args:
+            token: The token.
+            use: What it must have been issued for, ``TOKEN`` or ``TICKET``.
+
         Raises:
-            NotAuthenticated: It is not a token, is not signed by us, is not valid now, or lacks a claim.
+            NotAuthenticated: It is not a token, is not signed by us, is not valid now, lacks a claim, or was issued
+                for another use.
         """
         claims = self._verified(token)
         now_s = self._clock_s()
+        _expect_use(claims, use, now_s)
         expires_s = _time(claims, "exp")
         if expires_s is None:
             msg = "expected the claim exp, found none"
@@ -231,6 +250,20 @@ def authenticator_of(settings: AuthSettings, clock_s: Callable[[], float]) -> Au
         return None
     keys = {kid: read_key(kid, key) for kid, key in settings.keys.items()}
     return Authenticator(keys, settings.audience, clock_s)
+
+
+def _expect_use(claims: Mapping[str, Any], use: str, now_s: float) -> None:
+    """Refuse a token in a path, a ticket in a header, and a ticket that holds for longer than tickets may."""
+    is_ticket = claims.get("use") == TICKET
+    if is_ticket != (use == TICKET):
+        msg = "the token is a ticket, which stands in a path alone" if is_ticket else "the token is no ticket"
+        raise NotAuthenticated(msg)
+    if not is_ticket:
+        return
+    issued_s, expires_s = _time(claims, "iat"), _time(claims, "exp")
+    if issued_s is None or expires_s is None or issued_s - LEEWAY_S > now_s or expires_s - issued_s > TICKET_MAX_S:
+        msg = f"expected iat to be past and exp at most {TICKET_MAX_S} s after it, as tickets have"
+        raise NotAuthenticated(msg)
 
 
 def _time(claims: Mapping[str, Any], name: str) -> int | None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from api.access.credentials import SUBPROTOCOL
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -58,7 +60,7 @@ class Connection:
             timeout=CLOSE_TIMEOUT_S,
             max_msg_size=dialect.max_message_bytes,
             compress=False,
-            protocols=dialect.subprotocols,
+            protocols=(*dialect.subprotocols, SUBPROTOCOL),
         )
 
     async def accept(self) -> None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSCloseCode
 
+from api.access.gate import known_principal_of
 from api.delivery.connection import Connection
+from api.delivery.dialect import TOKEN_EXPIRED
 from api.delivery.outbox import Outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from aiohttp import web
@@ -24,24 +27,40 @@ if TYPE_CHECKING:
 _RECONNECT_WITHIN_MS = 5_000
 # Connections are closed in so many steps a second. Each close is a system call, and a client's answer two more.
 _STEPS_A_S = 20
+# The wall clock may be set while a token holds, so it is looked at again at least this often.
+_LOOK_AT_CLOCK_AFTER_S = 60.0
 
 
 class _Accepted:
     """Holds a connection from the handshake to the end. A generator would take 1 KiB more for each connection."""
 
-    __slots__ = ("_connection", "_connections", "_outbox")
+    __slots__ = ("_connection", "_connections", "_ending", "_expires_s", "_outbox")
 
-    def __init__(self, connections: Connections, connection: Connection) -> None:
+    def __init__(self, connections: Connections, connection: Connection, expires_s: int | None) -> None:
         self._connections = connections
         self._connection = connection
         self._outbox = Outbox(connection)
+        self._expires_s = expires_s
+        self._ending: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Outbox:
         await self._connection.accept()
         self._connections.enter(self._outbox)
+        if self._expires_s is not None:
+            self._end_when_expired(self._expires_s)
         return self._outbox
 
+    def _end_when_expired(self, expires_s: int) -> None:
+        left_s = self._connections.left_s(expires_s)
+        if left_s <= 0:
+            self._connections.expire(self._outbox)
+            return
+        wait_s = min(left_s, _LOOK_AT_CLOCK_AFTER_S)
+        self._ending = asyncio.get_running_loop().call_later(wait_s, self._end_when_expired, expires_s)
+
     async def __aexit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
         if failed is not None:
             # Without this, aiohttp would answer the failed request in HTTP, on a websocket.
             self._connection.close(WSCloseCode.INTERNAL_ERROR)
@@ -55,22 +74,37 @@ class Connections:
         hub: Writes to them.
         metrics: Counts them.
         drain_s: The time over which they are closed when the server goes away, in s.
+        clock_ms: Our own time, in Unix ms; tokens end by it.
     """
 
-    def __init__(self, hub: Hub, metrics: ApiMetrics, drain_s: float) -> None:
+    def __init__(self, hub: Hub, metrics: ApiMetrics, drain_s: float, clock_ms: Callable[[], int]) -> None:
         self._hub = hub
         self._metrics = metrics
         self._drain_s = drain_s
+        self._clock_ms = clock_ms
         self._open: set[Outbox] = set()
         self.draining = False
 
     def accepted(self, request: web.Request, dialect: Dialect) -> AbstractAsyncContextManager[Outbox]:
-        """Accept a websocket and hold it among the open ones until the block ends.
+        """Accept a websocket and hold it among the open ones until the block ends, or its client's token does.
 
         Raises:
             aiohttp.web.HTTPBadRequest: The request is no handshake.
         """
-        return _Accepted(self, Connection(request, dialect))
+        principal = known_principal_of(request) if dialect.ends_with_token else None
+        return _Accepted(self, Connection(request, dialect), None if principal is None else principal.expires_s)
+
+    def left_s(self, expires_s: int) -> float:
+        """Return for how long a token still holds, in s; 0 or less where it has ended.
+
+        Args:
+            expires_s: When it ends, in Unix s.
+        """
+        return expires_s - self._clock_ms() / 1000
+
+    def expire(self, outbox: Outbox) -> None:
+        """Close a connection whose client's token has ended."""
+        self._hub.close(outbox, TOKEN_EXPIRED, b"token expired")
 
     def enter(self, outbox: Outbox) -> None:
         """Add a connection to the open ones."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # aiohttp notices a client that vanished without a close after 1.5 of these.
 _PING_S = 20.0
+TOKEN_EXPIRED = 4401
+"""The close code of a connection whose token has ended; clients that come back with the same token get 401."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Dialect:
         slow_code: The close code for a client that does not read.
         goodbye: Encodes the last message, from the reason and the ms to come back after; None where there is none.
         subprotocols: What the handshake may agree on.
+        ends_with_token: Whether a connection is closed when its client's token ends; an endpoint whose clients may send
+            another token sees to that itself.
         ping_s: Time between protocol pings, in s.
     """
 
@@ -45,4 +49,5 @@ class Dialect:
     slow_code: int = WSCloseCode.POLICY_VIOLATION
     goodbye: Callable[[str, int], bytes] | None = None
     subprotocols: tuple[str, ...] = ()
+    ends_with_token: bool = True
     ping_s: float = _PING_S

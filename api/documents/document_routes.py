@@ -44,8 +44,6 @@ _DOCUMENTS: dict[str, tuple[str, Callable[[], bytes]]] = {
     PROBLEMS: (_HTML, lambda: problems_page(PROBLEMS, KINDS)),
 }
 
-PATHS = tuple(_DOCUMENTS)
-
 
 def routes() -> list[web.RouteDef]:
     """The routes of the documents, and of the pages that show them."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from api.access.gate import Gate
 from api.delivery.connections import Connections
 from api.delivery.hub import Hub
 from api.dialects.symmio.account_answers import Answers
@@ -39,3 +40,4 @@ STANDINGS = web.AppKey("standings", Standings)
 IS_WHITELIST_READ: web.AppKey[Callable[[], bool]] = web.AppKey("is_whitelist_read")
 CLOCK: web.AppKey[Clock] = web.AppKey("clock")
 PRICES = web.AppKey("prices", MarketPrices)
+GATE = web.AppKey("gate", Gate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
-from api.access.auth import principal_of
+from api.access.gate import principal_of
 from api.dialects.native.channel_keys import canonical_account_key
 from api.http.keys import FEEDS, SETTINGS, STANDINGS
 from api.http.problems import NO_SUCH_ACCOUNT, NOT_KNOWN, Problem
@@ -73,6 +73,12 @@ def account_of_path(request: web.Request) -> AccountId:
     if account is None:
         raise bad_parameter(_ACCOUNT_NAME, account_expected(deployments), text)
     return account
+
+
+def account_key_of_path(request: web.Request, deployments: Collection[str]) -> str | None:
+    """Return the key of the account that the path names; None where it names none of these deployments."""
+    account = parse_account(request.match_info[_ACCOUNT_NAME], deployments)
+    return None if account is None else account.key
 
 
 def known_account(request: web.Request, account: AccountId) -> KnownAccount:

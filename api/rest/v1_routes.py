@@ -1,9 +1,13 @@
-"""The paths of ``/v1`` but for the websocket's and the documents'."""
+"""The paths of ``/v1`` but for the websocket's and the documents', each with what it reads."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiohttp import web
 
+from api.access.gate import Door, Filtered, Markets, OneAccount
+from api.rest.known import account_key_of_path
 from api.rest.v1_accounts import account, account_positions, accounts
 from api.rest.v1_alerts import AlertEndpoints
 from api.rest.v1_funding import funding
@@ -13,23 +17,31 @@ from api.rest.v1_positions import positions
 from api.rest.v1_status import status
 from api.rest.v1_totals import totals
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
-def routes() -> list[web.AbstractRouteDef]:
-    """The routes of these paths; each answers HEAD as well as GET."""
+
+def doors(deployments: Collection[str]) -> list[Door]:
+    """The doors of these paths; each answers HEAD as well as GET.
+
+    Args:
+        deployments: Those that are served.
+    """
     alerts, states = AlertEndpoints(), PositionStateEndpoints()
+    one_account = OneAccount(lambda request: account_key_of_path(request, deployments))
     return [
-        web.get("/v1/accounts", accounts),
-        web.get("/v1/accounts/{account}", account),
-        web.get("/v1/accounts/{account}/positions", account_positions),
-        web.get("/v1/accounts/{account}/alerts", alerts.of_account),
-        web.get("/v1/accounts/{account}/position-states", states.of_account),
-        web.get("/v1/positions", positions),
-        web.get("/v1/alerts", alerts.every),
-        web.get("/v1/position-states", states.every),
-        web.get("/v1/marks", marks),
-        web.get("/v1/marks/{market}", mark),
-        web.get("/v1/markets", markets),
-        web.get("/v1/funding", funding),
-        web.get("/v1/totals", totals),
-        web.get("/v1/status", status),
+        Door(web.get("/v1/accounts", accounts), Filtered()),
+        Door(web.get("/v1/accounts/{account}", account), one_account),
+        Door(web.get("/v1/accounts/{account}/positions", account_positions), one_account),
+        Door(web.get("/v1/accounts/{account}/alerts", alerts.of_account), one_account),
+        Door(web.get("/v1/accounts/{account}/position-states", states.of_account), one_account),
+        Door(web.get("/v1/positions", positions), Filtered()),
+        Door(web.get("/v1/alerts", alerts.every), Filtered()),
+        Door(web.get("/v1/position-states", states.every), Filtered()),
+        Door(web.get("/v1/marks", marks), Markets()),
+        Door(web.get("/v1/marks/{market}", mark), Markets()),
+        Door(web.get("/v1/markets", markets), Markets()),
+        Door(web.get("/v1/funding", funding), Markets()),
+        Door(web.get("/v1/totals", totals), Filtered()),
+        Door(web.get("/v1/status", status), Markets()),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.access.auth import principal_of
+from api.access.gate import principal_of
 from api.dialects.native.channels import CHANNELS
 from api.dialects.native.protocol import Channel
 from api.http.keys import FEEDS, SETTINGS, TOTALS

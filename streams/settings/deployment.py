@@ -31,7 +31,8 @@ class DeploymentSettings(Section):
     up under the same name at each of ``default_sources``. ``position_states`` says for which logs position states are
     made: ``off`` for none, ``gaps`` for those of which the solver's engine says nothing, ``on`` for all. ``hosts`` are
     the host names under which frontends that use no path prefix find this deployment. A client that sends
-    ``ingest_key`` may write position states and change the whitelist.
+    ``ingest_key`` may write position states and change the whitelist. ``open_paths`` name endpoints, such as
+    ``upnl-ws``, that show the accounts on the whitelist to everybody, also where ``auth.mode`` is ``tokens``.
     """
 
     chain_id: PositiveInt
@@ -50,6 +51,7 @@ class DeploymentSettings(Section):
     hosts: tuple[Host, ...] = ()
     whitelist: WhitelistSettings = WhitelistSettings()
     ingest_key: SecretStr | None = None
+    open_paths: tuple[str, ...] = ()
     solver: SolverSettings = SolverSettings()
 
     @property

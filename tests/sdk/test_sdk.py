@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import jwt
 import pytest
 
 from models.codec import decode_row
 from models.engine.tables import POSITION_STATES, VALUATIONS
 from models.symmio.position_states import EMPTY, with_engine_state
 from streams.kafka.topics import create_topics, registry
-from streams.settings import ApiSettings, Settings, TopicSettings
+from streams.process.clock import SystemClock
+from streams.settings import ApiSettings, AuthSettings, Settings, TokenKeySettings, TopicSettings
 from tests.sdk.browser import install, page
 from tests.support.changelog import Changelogs, changelogs
 from tests.support.eventually import eventually
@@ -37,6 +39,7 @@ TWO = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
 NEW = "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"
 # What stands in the data of one of two chains alone, or in a path that only one of them has an answer to.
 OF_ONE_CHAIN = {"first": ("BTCUSDT", '"first"', '"upnl": "1"'), "second": ("ETHUSDT", '"second"', '"upnl": "2"')}
+SECRET = "a secret of more than 32 bytes, as it should be"
 LISTED = f"# wallets\n{WALLET}\n"
 
 
@@ -262,6 +265,54 @@ async def it_comes_back(shown: Page, settings: Settings, engine: Engine) -> None
         await shown.shows("one of many", lambda one: one["id"] == "after", at)
         for what in ("notification", "one of many"):
             assert ["after"] == [event["shown"]["id"] for event in shown.saw(what, since)]
+
+
+async def test_a_frontend_that_can_send_no_header_works_unchanged_with_a_ticket_in_its_base_address(
+    settings: Callable[..., Settings],
+) -> None:
+    """Paths that it begins with a slash lose the ticket in a browser: the operator opens those."""
+    keys = {"main": TokenKeySettings.model_validate({"algorithm": "HS256", "key": SECRET})}
+    opened = ["check_in-whitelist", "add-sub-address-in-whitelist", "get_balance_info"]
+    own = settings(
+        deployments={"main": deployment(open_paths=opened)},
+        topics=TopicSettings(partitions=2),
+        api=ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.05),
+        auth=AuthSettings(mode="tokens", keys=keys),
+    )
+    tables = FakeTables("main")
+    put_markets(tables, "main", "BTCUSDT")
+    for address, upnl in ((ONE, "1.5"), (TWO, "-2.5")):
+        tables.valuations.put(f"main:{address.lower()}", 1, sub_account(upnl))
+    host = f"solver.example:{own.api.port}"
+    async with written(own, tables), serving(own), page() as shown:
+        path = f"ticket/{ticket(f'main:{ONE}', holds_s=600)}"
+        properties = {"wallet": WALLET, "multiAccount": MULTI_ACCOUNT, "account": ONE, "market": "BTCUSDT"}
+        await shown.do("show", base=f"http://{host}/{path}/", sockets=f"ws://{host}/{path}/ws/", **properties)
+        await shown.shows("upnl", upnl_is("1.5"))
+        await shown.sees("funding", market="BTCUSDT")
+        for asked in ("contract-symbols", "get_funding_info"):
+            assert 200 == (await shown.asks(asked))["status"]
+            assert 401 == (await shown.asks(asked, base=f"http://{host}/"))["status"]
+        # The tables' newest block is an old one, so nothing is said of accounts that do not exist, nor of others' ones.
+        said = [(await shown.asks(f"partyA_upnl/{address}"))["status"] for address in (ONE, TWO, NEW)]
+        assert [200, 503, 503] == said
+        since = len(shown.events)
+        await shown.do("show", account=TWO)
+        await shown.sees("answer", since, path="position-state/0/10", status=200)
+        assert [] == [one for one in shown.saw("upnl") if one["shown"]["upnl"] == "-2.5"]
+        ending = f"ws://{host}/ticket/{ticket(f'main:{ONE}', holds_s=5)}/ws/"
+        since = len(shown.events)
+        await shown.do("show", sockets=ending, account=ONE)
+        await shown.shows("upnl", upnl_is("1.5"), since)
+
+        await shown.sees("closed", since, name="upnl", code=4401)
+        await shown.sees("failed", since, name="upnl")
+
+
+def ticket(*accounts: str, holds_s: int) -> str:
+    now_s = SystemClock().now_ms() // 1_000
+    claims = {"sub": "page-1", "accounts": list(accounts), "iat": now_s, "exp": now_s + holds_s, "use": "path"}
+    return jwt.encode(claims, SECRET)
 
 
 async def test_two_chains_on_two_hosts_are_never_taken_for_one_another(settings: Callable[..., Settings]) -> None:

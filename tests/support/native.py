@@ -11,7 +11,8 @@ from aiohttp import WSMessage, WSMsgType, web
 from aiohttp.test_utils import make_mocked_request
 
 from api.access.addresses import ClientAddresses
-from api.access.auth import Guard, authentication
+from api.access.auth import Guard
+from api.access.gate import Gate, InProtocol
 from api.access.limits import TokenBuckets
 from api.access.tokens import authenticator_of
 from api.delivery.connections import Connections
@@ -94,7 +95,7 @@ class Line(Wire):
 
 class _Lines(Connections):
     def __init__(self, hub: Hub, metrics: ApiMetrics) -> None:
-        super().__init__(hub, metrics, drain_s=1.0)
+        super().__init__(hub, metrics, drain_s=1.0, clock_ms=lambda: START_MS)
         self._own_hub = hub
         self.accepting = Line()
 
@@ -162,9 +163,8 @@ class NativeServer:
             await serving
 
     async def _serve(self, token: str | None) -> web.StreamResponse:
-        if token is None and not self._guard.is_open:
-            # What the middleware does on a path that is public.
-            return await self._endpoint.serve(make_mocked_request("GET", "/v1/ws", headers=_HANDSHAKE))
         headers = _HANDSHAKE if token is None else {**_HANDSHAKE, "Authorization": f"Bearer {token}"}
         request = make_mocked_request("GET", "/v1/ws", headers=headers)
-        return await authentication(self._guard, self._addresses, ())(request, self._endpoint.serve)
+        # What the gate's middleware does on this path.
+        Gate(self._guard, self._addresses).admit(request, InProtocol())
+        return await self._endpoint.serve(request)

@@ -57,15 +57,25 @@ def token() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The private key in PEM, for an EdDSA key, of which the configuration has only the public one.",
 )
-def issue(subject: str, accounts: tuple[str, ...], expires_s: int, kid: str | None, private_key: Path | None) -> None:
+@click.option("--ticket", "is_ticket", is_flag=True, help="Make a ticket for a path; it holds for an hour at most.")
+def issue(
+    subject: str,
+    accounts: tuple[str, ...],
+    expires_s: int,
+    kid: str | None,
+    private_key: Path | None,
+    *,
+    is_ticket: bool,
+) -> None:
     """Print a token, signed with a key of the configuration.
 
     \b
         tidemark token issue --subject desk-1 --account 'main:*' --expires 24h
+        tidemark token issue --subject page-1 --account main:0x… --expires 30m --ticket
     """  # noqa: D301 - click wants its \b as it is
     import jwt
 
-    from api.access.tokens import Authenticator, parse_scope, read_key
+    from api.access.tokens import TICKET, TOKEN, Authenticator, parse_scope, read_key
     from streams.process.clock import SystemClock
 
     auth = load_settings().auth
@@ -76,9 +86,11 @@ def issue(subject: str, accounts: tuple[str, ...], expires_s: int, kid: str | No
     claims = {"sub": subject, "accounts": scopes, "iat": now_s, "exp": now_s + expires_s}
     if auth.audience is not None:
         claims["aud"] = auth.audience
+    if is_ticket:
+        claims["use"] = TICKET
     signed = jwt.encode(claims, _signing_key(kid, key, private_key), key.algorithm, {"kid": kid})
     # A token that the api would refuse is not printed.
-    Authenticator({kid: key}, auth.audience, lambda: now_s).authenticate(signed)
+    Authenticator({kid: key}, auth.audience, lambda: now_s).authenticate(signed, TICKET if is_ticket else TOKEN)
     click.echo(signed)
 
 
@@ -91,7 +103,7 @@ def show(text: str | None) -> None:
     """
     import jwt
 
-    from api.access.tokens import Authenticator, NotAuthenticated, read_key
+    from api.access.tokens import TICKET, TOKEN, Authenticator, NotAuthenticated, read_key
     from streams.process.clock import SystemClock
 
     encoded = (text or click.get_text_stream("stdin").read()).strip()
@@ -103,8 +115,9 @@ def show(text: str | None) -> None:
         raise NotAuthenticated(msg) from error
     click.echo(json.dumps({"header": decoded["header"], "claims": decoded["payload"]}, indent=2))
     keys = {kid: read_key(kid, key) for kid, key in auth.keys.items()}
+    use = TICKET if decoded["payload"].get("use") == TICKET else TOKEN
     try:
-        Authenticator(keys, auth.audience, lambda: SystemClock().now_ms() / 1_000).authenticate(encoded)
+        Authenticator(keys, auth.audience, lambda: SystemClock().now_ms() / 1_000).authenticate(encoded, use)
     except NotAuthenticated as error:
         click.echo(f"refused: {error}")
     else:

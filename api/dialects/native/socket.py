@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
-from api.access.auth import known_principal_of
 from api.access.connection_leases import USER_CONNECTIONS, UserPlace
+from api.access.gate import known_principal_of
 from api.access.limits import Slots, TokenBucket
 from api.access.origins import is_origin_allowed
 from api.delivery.dialect import Dialect
@@ -54,6 +54,7 @@ NATIVE = Dialect(
     slow_code=Close.SLOW,
     goodbye=goodbye,
     subprotocols=(SUBPROTOCOL,),
+    ends_with_token=False,
 )
 # Long enough for a person's network, and short enough that sockets without a user do not add up.
 _AUTHENTICATE_WITHIN_S = 10.0

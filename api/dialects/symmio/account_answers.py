@@ -88,6 +88,10 @@ class Answers:
         """Wait until ``is_warm``."""
         await self._standings.wait_warm()
 
+    def missing(self, deployment: str) -> Answer:
+        """Answer as about an account that is not there, which is what a client is told that may not read one."""
+        return self._standings.missing(deployment)
+
     def of(self, account: Account) -> Answer:
         """Answer about the account as it is now."""
         match self._standings.of(account.deployment, account.address):

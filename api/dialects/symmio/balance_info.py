@@ -9,6 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, assert_never
 
+from api.access.gate import principal_of
 from api.dialects.symmio.app_keys import HOLDINGS
 from api.dialects.symmio.frames import parse_address, upnl_object
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
@@ -17,6 +18,7 @@ from api.http.keys import SETTINGS, STANDINGS
 from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import decode_row
 from models.errors import BadRow
+from models.ids import account_key
 from models.money import format_e18
 from models.symmio.notification_views import checksummed
 from models.symmio.valuation import NO_ACCOUNT, UNPRICED, VALUED
@@ -132,7 +134,9 @@ def _added(amounts: Collection[Collection[str]]) -> list[str]:
 
 
 def _body(request: web.Request, deployment: str, address: str) -> Mapping[str, Any] | None:
-    """Return the body of an account's row, None where it has none."""
+    """Return the body of an account's row, None where it has none or the client may not read it."""
+    if not principal_of(request).may_read(account_key(deployment, address).decode()):
+        return None
     match request.app[STANDINGS].of(deployment, address):
         case CurrentRow(row=row) | Unsupported(row=row):
             body = decode_row(row).body

@@ -1,4 +1,8 @@
-"""The legacy endpoints' paths: at the root, under the name of each deployment, and under ``/api`` of both."""
+"""The legacy endpoints' paths: at the root, under the name of each deployment, and under ``/api`` of both.
+
+Those that take a reader's token stand under ``/ticket/{ticket}`` too, for clients that can send no header. There they
+have no ``/api``, since whoever hands out such an address can leave it out.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
+from api.access.credentials import TICKET_MOUNT
+from api.access.gate import AllAccounts, Door, Filtered, Markets, OneAccount, OwnKey, Public
 from api.dialects.symmio import upnl_rest
+from api.dialects.symmio.app_keys import WHITELIST
 from api.dialects.symmio.balance_info import get_balance_info
 from api.dialects.symmio.caps import notional_cap, open_interest
 from api.dialects.symmio.contract_symbols import contract_symbols
@@ -20,12 +27,14 @@ from api.dialects.symmio.funding_info import get_funding_info
 from api.dialects.symmio.locked_params import get_locked_params
 from api.dialects.symmio.market_info import get_market_info
 from api.dialects.symmio.notifications import notifications, position_state
+from api.dialects.symmio.open_paths import OpenPaths
 from api.dialects.symmio.price_range import price_range
 from api.dialects.symmio.replies import BadParameter, Refusal, encoded, error_response, invalid_response
 from api.dialects.symmio.sites import Sites
 from api.http.health import readyz
-from api.http.keys import SETTINGS
+from api.http.keys import GATE, SETTINGS
 from models.errors import BadRow
+from models.ids import account_key
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
@@ -33,9 +42,12 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
+    from api.access.gate import Reads
+    from api.access.tokens import Principal
     from api.dialects.symmio.live import Live
 
     Serve = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
+    Where = Callable[[web.Request], str | None]
 
 logger = logging.getLogger(__name__)
 
@@ -47,47 +59,82 @@ class Endpoint(NamedTuple):
         method: The HTTP method, ``*`` for any.
         path: Its path at the root. A ``{multi_account}`` in it says which deployment is meant.
         serve: Answers a request for a deployment.
+        reads: Makes the declaration of what it reads, given how the deployment of a request is found.
         unknown: The answer where the MultiAccount in the path is no deployment's.
-        is_keyed: Whether its ``Authorization`` is not a reader's token, but a key that it checks, or the engine's.
+        asks_whitelist: Whether it asks the whitelist itself before it shows an account.
     """
 
     method: str
     path: str
     serve: Serve
+    reads: Callable[[Where], Reads]
     unknown: bytes = b"{}"
-    is_keyed: bool = False
+    asks_whitelist: bool = False
+
+    @property
+    def name(self) -> str:
+        """What ``open_paths`` calls it: the first part of its path, without the ``/ws`` that sockets may have."""
+        return self.path.removeprefix("/ws").split("/")[1]
+
+
+def _markets(_where: Where) -> Reads:
+    return Markets()
+
+
+def _filtered(_where: Where) -> Reads:
+    return Filtered()
+
+
+def _own_key(_where: Where) -> Reads:
+    return OwnKey()
+
+
+def _account_of(where: Where, text: str | None, request: web.Request) -> str | None:
+    deployment, address = where(request), None if text is None else parse_address(text)
+    return None if deployment is None or address is None else account_key(deployment, address).decode()
+
+
+def _account_in_query(where: Where) -> Reads:
+    return OneAccount(lambda request: _account_of(where, request.query.get("address"), request))
+
+
+def _account_in_path(where: Where) -> Reads:
+    return OneAccount(lambda request: _account_of(where, request.match_info["address"], request))
 
 
 def endpoints(live: Live) -> tuple[Endpoint, ...]:
     """List every endpoint, by its path at the root of a deployment."""
+    check, add = live.whitelisting.check, live.whitelisting.add
     return (
         *_sockets(live),
-        Endpoint("GET", "/upnl-a", upnl_rest.upnl_a),
-        Endpoint("GET", "/partyA_upnl/{address}", upnl_rest.party_a_upnl),
-        Endpoint("GET", "/contract-symbols", contract_symbols),
-        Endpoint("GET", "/open-interest", open_interest),
-        Endpoint("GET", "/notional_cap/{symbol}", notional_cap),
-        Endpoint("GET", "/price-range/{symbol}", price_range),
-        Endpoint("GET", "/error_codes", error_codes),
-        Endpoint("GET", "/error_codes/{code}", error_code),
-        Endpoint("GET", "/get_locked_params/{symbol}", get_locked_params),
-        Endpoint("GET", "/get_market_info", get_market_info),
-        Endpoint("GET", "/get_market_info/{multi_account}", get_market_info),
-        Endpoint("GET", "/get_balance_info/{address}/{multi_account}", get_balance_info),
-        Endpoint("GET", "/get_funding_info", get_funding_info),
-        Endpoint("POST", "/position-state/{start}/{size}", position_state),
-        Endpoint("POST", "/position_state/{start}/{size}", position_state),
-        Endpoint("POST", "/notifications/{start}/{size}", notifications),
-        Endpoint("GET", "/check_in-whitelist/{address}/{multi_account}", live.whitelisting.check, b"false"),
-        Endpoint("GET", "/add-sub-address-in-whitelist/{address}/{multi_account}", live.whitelisting.add, _NOT_ADDED),
-        Endpoint("POST", "/ingest/whitelist", live.whitelisting.put, is_keyed=True),
-        Endpoint("POST", "/ingest/position-states", take_position_states, is_keyed=True),
+        Endpoint("GET", "/upnl-a", upnl_rest.upnl_a, _account_in_query),
+        Endpoint("GET", "/partyA_upnl/{address}", upnl_rest.party_a_upnl, _account_in_path),
+        Endpoint("GET", "/contract-symbols", contract_symbols, _markets),
+        Endpoint("GET", "/open-interest", open_interest, AllAccounts),
+        Endpoint("GET", "/notional_cap/{symbol}", notional_cap, AllAccounts),
+        Endpoint("GET", "/price-range/{symbol}", price_range, _markets),
+        Endpoint("GET", "/error_codes", error_codes, _markets),
+        Endpoint("GET", "/error_codes/{code}", error_code, _markets),
+        Endpoint("GET", "/get_locked_params/{symbol}", get_locked_params, _markets),
+        Endpoint("GET", "/get_market_info", get_market_info, _markets),
+        Endpoint("GET", "/get_market_info/{multi_account}", get_market_info, _markets),
+        # The address may be an owner's, whose accounts have addresses of their own.
+        Endpoint("GET", "/get_balance_info/{address}/{multi_account}", get_balance_info, _filtered),
+        Endpoint("GET", "/get_funding_info", get_funding_info, _markets),
+        *_position_states(),
+        Endpoint("GET", f"/check_in-whitelist{_ADDRESSES}", check, _filtered, b"false", asks_whitelist=True),
+        Endpoint("GET", f"/add-sub-address-in-whitelist{_ADDRESSES}", add, _filtered, _NOT_ADDED, asks_whitelist=True),
+        Endpoint("POST", "/ingest/whitelist", live.whitelisting.put, _own_key),
+        Endpoint("POST", "/ingest/position-states", take_position_states, _own_key),
         *_trading(),
     )
 
 
 # Clients do not follow redirects on a websocket: each path is served with a slash at its end and without.
 _SLASHES = ("", "/")
+_ANY_SLASH = "{slash:/?}"
+_ALIAS = "/api"
+_ADDRESSES = "/{address}/{multi_account}"
 _NOT_ADDED = b'{"successful":false,"message":"no such MultiAccount is served here"}'
 # Paths that the deployment's engine serves. The engine knows their methods, and what may follow in the path.
 _TRADING = ("login", "nonce", "instant_open", "instant_close", "conditional-order", "conditional-orders")
@@ -96,28 +143,33 @@ _LISTS = ("instant_open", "instant_close", "conditional-order", "conditional-ord
 
 def _sockets(live: Live) -> Iterator[Endpoint]:
     for mount in ("", "/ws"):
-        yield Endpoint("GET", f"{mount}/upnl-ws", live.upnl.serve)
-        yield Endpoint("GET", f"{mount}/position-state-ws", live.states.serve)
-        yield Endpoint("GET", f"{mount}/position-state-ws3", live.states.serve)
-        yield Endpoint("GET", f"{mount}/funding-rate-ws", live.rates.serve)
+        yield Endpoint("GET", f"{mount}/upnl-ws", live.upnl.serve, _filtered, asks_whitelist=True)
+        yield Endpoint("GET", f"{mount}/position-state-ws", live.states.serve, _filtered, asks_whitelist=True)
+        yield Endpoint("GET", f"{mount}/position-state-ws3", live.states.serve, _filtered, asks_whitelist=True)
+        yield Endpoint("GET", f"{mount}/funding-rate-ws", live.rates.serve, _markets)
+
+
+def _position_states() -> Iterator[Endpoint]:
+    for path in ("/position-state/{start}/{size}", "/position_state/{start}/{size}"):
+        yield Endpoint("POST", path, position_state, _filtered, asks_whitelist=True)
+    yield Endpoint("POST", "/notifications/{start}/{size}", notifications, _filtered, asks_whitelist=True)
 
 
 def _trading() -> Iterator[Endpoint]:
     for path in ("/{name}", "/{name}/{{rest:.+}}"):
-        yield from (Endpoint("GET", path.format(name=name), trading_list, is_keyed=True) for name in _LISTS)
-        yield from (Endpoint("*", path.format(name=name), trading, is_keyed=True) for name in _TRADING)
+        yield from (Endpoint("GET", path.format(name=name), trading_list, _own_key) for name in _LISTS)
+        yield from (Endpoint("*", path.format(name=name), trading, _own_key) for name in _TRADING)
 
 
-def add_to(app: web.Application, live: Live, keyed: set[str]) -> None:
+def add_to(app: web.Application, live: Live) -> None:
     """Serve the endpoints in an application, and put into it what they look things up in.
 
     Args:
-        app: Has its settings already.
+        app: Has its settings and its gate already.
         live: The endpoints' own state.
-        keyed: Receives the paths whose ``Authorization`` is not a reader's token.
 
     Raises:
-        BadSettings: Two deployments claim one host, or one has the name of an endpoint.
+        BadSettings: Two deployments claim one host, one has the name of an endpoint, or opens a path that is none.
     """
     settings, served = app[SETTINGS], endpoints(live)
     shadowed = {endpoint.path.split("/")[1] for endpoint in served} & settings.deployments.keys()
@@ -126,47 +178,73 @@ def add_to(app: web.Application, live: Live, keyed: set[str]) -> None:
         raise BadSettings(msg)
     engines = app[ENGINES] = Engines()
     app.cleanup_ctx.append(engines.opened)
-    sites = Sites(settings)
+    opened = OpenPaths(settings, {one.name for one in served if one.reads is not _own_key}, app[WHITELIST])
+    sites, gate = Sites(settings), app[GATE]
     for prefix, mount in _mounts(settings.deployments):
         # The application serves the root's own ``/readyz`` itself.
-        app.add_routes([web.get(f"{mount}/readyz{slash}", readyz) for slash in _SLASHES if mount or slash])
+        readiness = (web.get(f"{mount}/readyz{slash}", readyz) for slash in _SLASHES if mount or slash)
+        gate.mount(app, (Door(route, Public()) for route in readiness))
         for endpoint in served:
-            handler = _handler(endpoint, sites, prefix, mount)
-            for slash in _SLASHES:
-                route = app.router.add_route(endpoint.method, f"{mount}{endpoint.path}{slash}", handler)
-                if endpoint.is_keyed and route.resource is not None:
-                    keyed.add(route.resource.canonical)
+            gate.mount(app, _doors(endpoint, sites, opened, prefix, mount))
+
+
+def _doors(endpoint: Endpoint, sites: Sites, opened: OpenPaths, prefix: str | None, mount: str) -> Iterator[Door]:
+    where = _deployment_finder(endpoint, sites, prefix)
+    handler = _handler(endpoint, where, mount)
+    reads = endpoint.reads(where)
+
+    def stranger(request: web.Request) -> Principal | None:
+        deployment = where(request)
+        if deployment is None:
+            return None
+        return opened.stranger(deployment, endpoint.name, asks_whitelist=endpoint.asks_whitelist)
+
+    for slash in _SLASHES:
+        yield Door(_route(endpoint.method, f"{mount}{endpoint.path}{slash}", handler), reads, stranger)
+    # A key of one's own is sent in a header, so no ticket is of use there.
+    if not isinstance(reads, OwnKey) and not mount.endswith(_ALIAS):
+        yield Door(_route(endpoint.method, f"{TICKET_MOUNT}{mount}{endpoint.path}{_ANY_SLASH}", handler), reads)
+
+
+def _route(method: str, path: str, handler: Handler) -> web.RouteDef:
+    return web.get(path, handler, allow_head=False) if method == "GET" else web.route(method, path, handler)
 
 
 def _mounts(deployments: Iterable[str]) -> Iterator[tuple[str | None, str]]:
     """Yield the beginnings of paths that endpoints are served under, each with the deployment that it names, if any."""
-    yield from ((None, ""), (None, "/api"))
+    yield from ((None, ""), (None, _ALIAS))
     for name in deployments:
-        yield from ((name, f"/{name}"), (name, f"/{name}/api"))
+        yield from ((name, f"/{name}"), (name, f"/{name}{_ALIAS}"))
 
 
-def _handler(endpoint: Endpoint, sites: Sites, prefix: str | None, mount: str) -> Handler:
+def _deployment_finder(endpoint: Endpoint, sites: Sites, prefix: str | None) -> Where:
+    """Make the function that finds the deployment that a request to an endpoint is for."""
+
+    def of_multi_account(request: web.Request) -> str | None:
+        address = parse_address(request.match_info["multi_account"])
+        return None if address is None else sites.of_multi_account(request.host, prefix, address)
+
+    return of_multi_account if "{multi_account}" in endpoint.path else lambda request: sites.of(request.host, prefix)
+
+
+def _handler(endpoint: Endpoint, where: Where, mount: str) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         request[LOCAL_PATH] = request.rel_url.raw_path_qs.removeprefix(mount)
         try:
-            deployment = _deployment(request)
-            return encoded(endpoint.unknown) if deployment is None else await endpoint.serve(request, deployment)
+            deployment = where(request)
+            if deployment is not None:
+                return await endpoint.serve(request, deployment)
+            if "{multi_account}" in endpoint.path:
+                return encoded(endpoint.unknown)
+            msg = f"no deployment is served here: {request.host[:200]!r} is not its host, or say it by a prefix"
+            return error_response(HTTPStatus.NOT_FOUND, msg)
         except Refusal as error:
             return error_response(error.status, str(error))
         except BadParameter as error:
             return invalid_response(error)
         except BadRow:
-            logger.exception("row cannot be read path=%s", request.path)
+            # The path as it came may hold a ticket.
+            logger.exception("row cannot be read path=%s", endpoint.path)
             return error_response(HTTPStatus.SERVICE_UNAVAILABLE, "a row that this needs cannot be read")
-
-    def _deployment(request: web.Request) -> str | None:
-        if "{multi_account}" in endpoint.path:
-            address = parse_address(request.match_info["multi_account"])
-            return None if address is None else sites.of_multi_account(request.host, prefix, address)
-        deployment = sites.of(request.host, prefix)
-        if deployment is None:
-            msg = f"no deployment is served here: {request.host[:200]!r} is not its host, or say it by a prefix"
-            raise Refusal(HTTPStatus.NOT_FOUND, msg)
-        return deployment
 
     return handle

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from api.access.gate import principal_of
 from api.dialects.symmio.app_keys import POSITION_STATES
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.position_state_search import Wanted
@@ -60,7 +61,8 @@ async def _find(request: web.Request, deployment: str, wanted: Wanted) -> tuple[
     # The whitelist looks accounts up in their rows, which must have been read.
     if not (request.app[FEEDS].position_states.is_ready and request.app[STANDINGS].is_warm):
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the tables are still being read, try again in some seconds")
-    return await request.app[POSITION_STATES].find(deployment, wanted, start, size)
+    may_read = principal_of(request).may_read
+    return await request.app[POSITION_STATES].find(deployment, wanted, start, size, may_read)
 
 
 def _symbols(request: web.Request, deployment: str, names: frozenset[str]) -> frozenset[int] | None:

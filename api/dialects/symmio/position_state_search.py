@@ -79,7 +79,9 @@ class PositionStateSearch:
         self._backlog = Backlog(feed, _ROWS_BETWEEN_YIELDS)
         self._scanning = asyncio.Lock()
 
-    async def find(self, deployment: str, wanted: Wanted, start: int, size: int) -> tuple[int, list[Found]]:
+    async def find(
+        self, deployment: str, wanted: Wanted, start: int, size: int, may_read: Callable[[str], bool]
+    ) -> tuple[int, list[Found]]:
         """Count the states that are wanted, and return some of them, newest first.
 
         Args:
@@ -87,6 +89,7 @@ class PositionStateSearch:
             wanted: Which states are meant.
             start: How many of the newest are left out, at least 0.
             size: How many are returned at most, at least 0.
+            may_read: Whether the client may read an account, by its key; others are passed over.
 
         Returns:
             The count of all that are wanted, and the states from ``start`` on.
@@ -96,17 +99,20 @@ class PositionStateSearch:
         """
         end = start + size
         if wanted.address is not None:
-            keys = [account_key(deployment, wanted.address)] if self._allows(deployment, wanted.address) else []
+            key = account_key(deployment, wanted.address)
+            keys = [key] if may_read(key.decode()) and self._allows(deployment, wanted.address) else []
             count, newest = await self._of(keys, wanted, end)
             return count, newest[start:]
         # Searches take turns: one alone may take all the time that other work leaves.
         async with self._scanning:
             await self._backlog.catch_up(self._read_all)
-            count, keys = await self._candidates(deployment, wanted, end)
+            count, keys = await self._candidates(deployment, wanted, end, may_read)
             found, newest = await self._of(keys, wanted, end)
         return (count if wanted == ANYTHING else found), newest[start:]
 
-    async def _candidates(self, deployment: str, wanted: Wanted, end: int) -> tuple[int, list[bytes]]:
+    async def _candidates(
+        self, deployment: str, wanted: Wanted, end: int, may_read: Callable[[str], bool]
+    ) -> tuple[int, list[bytes]]:
         """Return the accounts whose rows are to be read, and how many states they have.
 
         The newest ``end`` states of all are in the ``end`` accounts whose newest states are newest, so a search for any
@@ -115,7 +121,12 @@ class PositionStateSearch:
         prefix, states = f"{deployment}:".encode(), 0
         keys: list[bytes] = []
         for at, (key, account) in enumerate(self._accounts.items(), start=1):
-            if key.startswith(prefix) and _may(account, wanted) and self._allows(*split_key(key)):
+            if (
+                key.startswith(prefix)
+                and may_read(key.decode())
+                and _may(account, wanted)
+                and self._allows(*split_key(key))
+            ):
                 states += account.states
                 keys.append(key)
             if at % _ACCOUNTS_BETWEEN_YIELDS == 0:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
+from api.access.gate import principal_of
 from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
 from api.dialects.symmio.frames import parse_address
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from api.access.tokens import Principal
     from api.delivery.connections import Connections
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
@@ -84,7 +86,11 @@ class PositionStateEndpoint:
         async with self._connections.accepted(request, _DIALECT) as outbox:
             asked: dict[bytes, _News] = {}
             try:
-                await listen(outbox.connection, self._metrics, partial(self._ask, outbox, deployment, asked))
+                await listen(
+                    outbox.connection,
+                    self._metrics,
+                    partial(self._ask, outbox, deployment, principal_of(request), asked),
+                )
             finally:
                 self._leave(asked, list(asked))
             return outbox.connection.response
@@ -113,12 +119,18 @@ class PositionStateEndpoint:
         self._metrics.frames.labels(POSITION_STATE_WS, "state").inc()
         return frame
 
-    def _ask(self, outbox: Outbox, deployment: str, asked: dict[bytes, _News], text: str) -> str | None:
-        """Replace the client's list of accounts; of an account that is in both lists no state is lost."""
+    def _ask(
+        self, outbox: Outbox, deployment: str, principal: Principal, asked: dict[bytes, _News], text: str
+    ) -> str | None:
+        """Replace the client's list of accounts; of an account that is in both lists no state is lost.
+
+        An account that the client may not read is left out: it looks like one of which there is no news.
+        """
         addresses = parse_addresses(text)
         if addresses is None:
             return "not_addresses"
         keys = {account_key(deployment, address) for address in addresses}
+        keys = {key for key in keys if principal.may_read(key.decode())}
         self._leave(asked, [key for key in asked if key not in keys])
         for key in keys - asked.keys():
             news = asked[key] = _News(outbox, self, key, self._count(key))

@@ -7,11 +7,13 @@ from typing import assert_never
 
 from aiohttp import web
 
+from api.access.gate import principal_of
 from api.dialects.symmio.account_answers import Account, Known
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.replies import BadParameter, encoded, error_response
 from api.http.keys import ANSWERS, SETTINGS
 from api.tables.standing import NoSuchAccount, NotKnown
+from models.ids import account_key
 
 
 async def upnl_a(request: web.Request, deployment: str) -> web.Response:
@@ -35,7 +37,9 @@ def _answer(request: web.Request, deployment: str, text: str | None, where: tupl
         found = "nothing" if text is None else repr(text[:80])
         msg = f"expected 0x and 40 hex digits, found {found}"
         raise BadParameter(where, msg, "value_error.address")
-    match request.app[ANSWERS].of(Account(deployment, address)):
+    answers, account = request.app[ANSWERS], Account(deployment, address)
+    is_open = principal_of(request).may_read(account_key(deployment, address).decode())
+    match answers.of(account) if is_open else answers.missing(deployment):
         case Known() as known:
             return known
         case NoSuchAccount():

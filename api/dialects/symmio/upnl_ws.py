@@ -11,6 +11,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
+from api.access.gate import principal_of
 from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
 from api.dialects.symmio.account_answers import Account, Known
@@ -18,10 +19,12 @@ from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.listening import listen
 from api.http.metrics import UPNL_WS
 from api.tables.standing import NoSuchAccount, NotKnown
+from models.ids import account_key
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from api.access.tokens import Principal
     from api.delivery.connections import Connections
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
@@ -101,6 +104,7 @@ class UpnlEndpoint:
             upnl = _Upnl(
                 outbox,
                 self._hub,
+                principal=principal_of(request),
                 answers=self._answers,
                 whitelist=self._whitelist,
                 metrics=self._metrics,
@@ -128,13 +132,24 @@ class UpnlEndpoint:
 class _Upnl(Subscription):
     """The account that a client asked for last, and the schedule of its frames."""
 
-    __slots__ = ("_account", "_answers", "_asked_s", "_hub", "_interval_s", "_metrics", "_whitelist")
+    __slots__ = (
+        "_account",
+        "_answers",
+        "_asked_s",
+        "_hub",
+        "_interval_s",
+        "_is_hidden",
+        "_metrics",
+        "_principal",
+        "_whitelist",
+    )
 
     def __init__(
         self,
         outbox: Outbox,
         hub: Hub,
         *,
+        principal: Principal,
         answers: Answers,
         whitelist: Whitelist,
         metrics: ApiMetrics,
@@ -142,17 +157,22 @@ class _Upnl(Subscription):
     ) -> None:
         super().__init__(outbox)
         self._hub = hub
+        self._principal = principal
         self._answers = answers
         self._whitelist = whitelist
         self._metrics = metrics
         self._interval_s = interval_s
         self._account: Account | None = None
+        self._is_hidden = False
         self._asked_s: float | None = None
 
     def ask(self, account: Account) -> None:
         """Show another account, or the same one anew; a frame that was due of the account before is not sent."""
         self.end()
-        self._answers.watch(account)
+        self._is_hidden = not self._principal.may_read(account_key(*account).decode())
+        # Nobody is served an account that is hidden, so the workers are not told that somebody is.
+        if not self._is_hidden:
+            self._answers.watch(account)
         self._account = account
         self._asked_s = self._hub.now_s()
 
@@ -163,16 +183,16 @@ class _Upnl(Subscription):
     def end(self) -> None:
         """Send nothing more, and let the account's answer go."""
         self._hub.forget(self)
-        if self._account is not None:
+        if self._account is not None and not self._is_hidden:
             self._answers.unwatch(self._account)
-            self._account = None
+        self._account = None
 
     def take(self, now_s: float) -> bytes | None:
         """Return the account's object of now, None where it is not known, and set the next frame an interval later."""
         self._hub.at(self, next_due_s(self.due_s, now_s, self._interval_s))
         if self._account is None:
             return None
-        match self._answers.of(self._account):
+        match self._answers.missing(self._account.deployment) if self._is_hidden else self._answers.of(self._account):
             case Known(frame=frame):
                 # The whitelist is asked each time: an account may come onto it seconds after it was made.
                 if not self._whitelist.allows(*self._account):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from api.access.gate import principal_of
 from api.access.limits import TokenBuckets
 from api.dialects.symmio.app_keys import HOLDINGS, WHITELIST
 from api.dialects.symmio.frames import parse_address
@@ -32,6 +33,7 @@ _MADE_WITHIN_S = 5.0
 # Answered within some seconds where each record takes the broker some ms; longer lists are for a file.
 _RECORDS_MAX = 1_000
 _ADDED = {"successful": True, "message": None}
+_NOT_IN_SCOPE = "the token does not open this account"
 
 
 class Whitelisting:
@@ -54,15 +56,20 @@ class Whitelisting:
         sub-account is served, one that is not known yet is too: it may have its first sub-account made in a minute.
         """
         address = _address(request, "address")
-        whitelist = request.app[WHITELIST]
-        if whitelist.allows(deployment, address):
+        whitelist, principal = request.app[WHITELIST], principal_of(request)
+
+        def is_shown(account: str) -> bool:
+            return principal.may_read(account_key(deployment, account).decode())
+
+        if is_shown(address) and whitelist.allows(deployment, address):
             return reply(body=True)
         await _warm(request)
-        if whitelist.mode_of(deployment) is WhitelistMode.MULTIACCOUNT and not whitelist.is_known(deployment, address):
+        is_known = is_shown(address) and whitelist.is_known(deployment, address)
+        if whitelist.mode_of(deployment) is WhitelistMode.MULTIACCOUNT and not is_known:
             return reply(body=True)
         book = await request.app[HOLDINGS].of(deployment)
         owned = book.sub_accounts.get((_address(request, "multi_account"), address), ())
-        return reply(body=any(whitelist.allows(deployment, one) for one in [address, *owned]))
+        return reply(body=any(is_shown(one) and whitelist.allows(deployment, one) for one in [address, *owned]))
 
     async def add(self, request: web.Request, deployment: str) -> web.Response:
         """Put a sub-account that the chain has confirmed onto the list; again is as good as once.
@@ -73,6 +80,8 @@ class Whitelisting:
         """
         address = _address(request, "address")
         whitelist = request.app[WHITELIST]
+        if not principal_of(request).may_read(account_key(deployment, address).decode()):
+            return _not_added(_NOT_IN_SCOPE)
         if whitelist.allows(deployment, address):
             return reply(_ADDED)
         if self._adding.take(self._addresses.limit_key_of(request), request.app[CLOCK].monotonic_s()):

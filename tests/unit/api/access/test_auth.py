@@ -11,7 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.access.addresses import ClientAddresses
-from api.access.auth import Guard, TooManyFailures, authentication, known_principal_of, principal_of
+from api.access.auth import Guard, TooManyFailures
+from api.access.gate import Door, Gate, OneAccount, Public, known_principal_of, principal_of
 from api.access.limits import TokenBuckets
 from api.access.tokens import ANYONE, Authenticator, NotAuthenticated, TokenKey
 
@@ -50,8 +51,12 @@ async def _public(request: web.Request) -> web.Response:
 
 @asynccontextmanager
 async def serving(by: Guard, trusted: Iterable[str] = ()) -> AsyncIterator[Client]:
-    app = web.Application(middlewares=[authentication(by, ClientAddresses(trusted), {"/public/{any}"})])
-    app.add_routes([web.get("/accounts/{key}", _account), web.get("/public/{any}", _public)])
+    gate = Gate(by, ClientAddresses(trusted))
+    app = web.Application(middlewares=[gate.middleware])
+    named = OneAccount(lambda request: request.match_info["key"])
+    gate.mount(
+        app, [Door(web.get("/accounts/{key}", _account), named), Door(web.get("/public/{any}", _public), Public())]
+    )
     async with TestClient(TestServer(app)) as client:
         yield client
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.access.tokens import NotAuthenticated, authenticator_of
+from api.access.tokens import TICKET, NotAuthenticated, authenticator_of
 from models.errors import TidemarkError
 from streams.process.clock import SystemClock
 from streams.settings import load_settings
@@ -69,6 +69,20 @@ def test_a_token_that_is_issued_is_accepted_by_the_api(keys: Path, kid: str) -> 
     assert principal.expires_s is not None
     assert 86_390 < principal.expires_s - SystemClock().now_ms() / 1_000 <= 86_400
     assert kid == jwt.get_unverified_header(text)["kid"]
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_ticket_is_issued_for_an_hour_at_most_and_is_no_token() -> None:
+    text = issue("--key", "main", "--expires", "1h", "--ticket")
+
+    authenticator = authenticator_of(load_settings().auth, lambda: SystemClock().now_ms() / 1_000)
+    assert authenticator is not None
+    assert "desk-1" == authenticator.authenticate(text, TICKET).subject
+    with pytest.raises(NotAuthenticated, match="the token is a ticket"):
+        authenticator.authenticate(text)
+    with pytest.raises(NotAuthenticated, match="at most 3600 s"):
+        issue("--key", "main", "--expires", "61m", "--ticket")
+    assert run("show", text).endswith("accepted\n")
 
 
 @pytest.mark.usefixtures("keys")

@@ -1,0 +1,163 @@
+"""Every route of an application as requests, and tables in which the figures of one account cannot be another's."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import jwt
+from pydantic import SecretStr
+
+from api.http.keys import GATE
+from models.symmio.subtotals import Subtotals
+from streams.settings import AuthSettings, TokenKeySettings
+from tests.support.account_rows import alerts_body
+from tests.support.api import FakeRecords
+from tests.support.feed import FakeTables, e18, valuation_body
+from tests.support.legacy import PositionStates
+from tests.support.solver import (
+    HEDGER,
+    MULTI_ACCOUNT,
+    NOW_MS,
+    OTHER_MULTI_ACCOUNT,
+    position,
+    put_instrument,
+    put_mark,
+    put_market,
+    solver_settings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from aiohttp import web
+
+    from api.access.gate import Reads
+    from streams.settings import Settings
+
+SECRET = "a secret of more than 32 bytes, as it should be"
+NOW_S = NOW_MS // 1_000
+MINE, THEIRS, GHOST = ("0x" + digits * 20 for digits in ("ab", "cd", "ef"))
+MY_OWNER, THEIR_OWNER, GHOST_OWNER = ("0x" + digits * 20 for digits in ("1a", "1c", "1e"))
+THEIR_QUOTE, GHOST_QUOTE = 131_388, 131_389
+# What nobody learns who may not read THEIRS: its addresses, figures, quote and states, and what sums with it come to.
+OF_THEIRS = (THEIRS[2:], THEIR_OWNER[2:], "77.125", "77125", str(THEIR_QUOTE), "their-state", "their-name")
+OF_SUMS = ("31337", "31347")
+
+
+class Ask(NamedTuple):
+    """One request of a walk."""
+
+    method: str
+    canonical: str
+    path: str
+    body: Mapping[str, object] | None
+    reads: Reads
+    headers: Mapping[str, str]
+
+
+def walked_settings(**changes: object) -> Settings:
+    """Two deployments and tokens; the host of a test's client is that of ``main``."""
+    auth = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr(SECRET))})
+    main = {"hosts": ["127.0.0.1"], "ingest_key": "an operator's", **changes}
+    both = solver_settings(main=main, other={"multi_accounts": [OTHER_MULTI_ACCOUNT]})
+    return both.model_copy(update={"auth": auth})
+
+
+def token(*accounts: str, expires_s: int = NOW_S + 600, **claims: object) -> str:
+    return jwt.encode({"sub": "desk-1", "exp": expires_s, "accounts": list(accounts), **claims}, SECRET)
+
+
+def walked_tables() -> FakeTables:
+    """Something of ``MINE`` and of ``THEIRS``, both of ``main``, in every table."""
+    tables = FakeTables("main", "other")
+    for name in ("main", "other"):
+        put_market(tables, 1, "BTCUSDT", of=name)
+    put_mark(tables, "BTCUSDT", "100", rate="0.0001")
+    put_instrument(tables, "BTCUSDT")
+    states, sums = PositionStates(tables), Subtotals()
+    for address, owner, quote, quantity, upnl, said in (
+        (MINE, MY_OWNER, 1, "10", "-12.5", "my"),
+        (THEIRS, THEIR_OWNER, THEIR_QUOTE, "31337", "77.125", "their"),
+    ):
+        key = f"main:{address}"
+        body = valuation_body(
+            positions=[position(quantity, "100", "100", quote=quote)],
+            upnl=e18(upnl),
+            notional=e18(quantity),
+            owner=owner,
+            multi_account=MULTI_ACCOUNT,
+            name=f"{said}-name",
+            party_b={HEDGER: [e18("5"), [e18("1")] * 4, ["0"] * 4]},
+        )
+        tables.valuations.put(key, 1, body)
+        tables.alerts.put(key, 1, alerts_body(key, (1, NOW_MS - quote)))
+        states.say(key, {"id": f"{said}-state", "quote_id": quote})
+        sums.put("main", None, body)
+    for key_bytes, body in sums.take_changed(0, set()):
+        tables.subtotals.put(key_bytes.decode(), 1, body)
+    return tables
+
+
+def records() -> FakeRecords:
+    """What clients write; nobody owns an account that the blocks do not know."""
+    taking = FakeRecords()
+    taking.made = {f"main:{address}".encode(): None for address in (MINE, THEIRS, GHOST)}
+    return taking
+
+
+def asks(app: web.Application, account: str, owner: str, quote: int, ticket: str = "none") -> list[Ask]:
+    """Requests to every route of an application, each for an account by all the ways there are to name it.
+
+    A route with a parameter that is not known here fails: say below what to put there.
+    """
+    return list(_asks(app, account, owner, quote, ticket))
+
+
+def _asks(app: web.Application, account: str, owner: str, quote: int, ticket: str) -> Iterator[Ask]:
+    values = {
+        "account": f"main:{account}",
+        "multi_account": MULTI_ACCOUNT,
+        "symbol": "BTCUSDT",
+        "start": "0",
+        "size": "10",
+        "code": "4000",
+        "market": "binance-futures:BTCUSDT",
+        "library": "uplot",
+        "path": "x.js",
+        "rest": "x",
+        "slash": "",
+        "ticket": ticket,
+    }
+    for route in app.router.routes():
+        assert route.resource is not None
+        canonical = route.resource.canonical
+        reads = app[GATE].declaration_of(route)
+        headers = {"Host": "localhost"} if "/other" in canonical else {}
+        method = "DELETE" if route.method == "*" else route.method
+        named = dict.fromkeys((account, owner)) if "{address}" in canonical else {"": None}
+        for address in named:
+            path = re.sub(r"\{(\w+)\}", lambda one, at=address: {**values, "address": at}[one[1]], canonical)  # type: ignore[misc]
+            for query in _queries(canonical, account):
+                for body in _bodies(canonical, account, quote):
+                    yield Ask(method, canonical, f"{path}{query}", body, reads, headers)
+
+
+def _queries(canonical: str, account: str) -> tuple[str, ...]:
+    if "/upnl-a" in canonical:
+        return (f"?address={account}",)
+    if canonical in {"/v1/positions", "/v1/alerts", "/v1/position-states"}:
+        return ("", f"?account=main:{account}")
+    if canonical == "/v1/accounts":
+        return ("", "?limit=1&sort=upnl&direction=desc")
+    if canonical == "/v1/totals":
+        return ("", "?deployment=main")
+    return ("?leverage=9",) if "/get_locked_params" in canonical else ("",)
+
+
+def _bodies(canonical: str, account: str, quote: int) -> tuple[Mapping[str, object] | None, ...]:
+    if "/position-state/" in canonical or "/position_state/" in canonical:
+        return ({}, {"address": account}, {"quote_id": quote}, {"states": ["alert"]})
+    if "/notifications/" in canonical:
+        return ({}, {"counterparty_address": account}, {"quote_id": quote})
+    return (None,)
