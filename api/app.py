@@ -15,7 +15,7 @@ from api.access.limits import TokenBuckets
 from api.access.tokens import authenticator_of
 from api.assets.webjars import DIRECTORY, Webjars
 from api.dashboard.dashboard_routes import routes as dashboard_routes
-from api.delivery.connections import Connections
+from api.delivery.connections import Connections, SocketLimits
 from api.delivery.hub import Hub
 from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
@@ -27,6 +27,7 @@ from api.dialects.symmio.live import Live
 from api.documents.document_routes import PATHS as DOCUMENTS
 from api.documents.document_routes import routes as documents_routes
 from api.http import responses
+from api.http.descriptors import affordable_connections
 from api.http.health import healthz, readyz
 from api.http.keys import (
     ACCOUNTS,
@@ -133,7 +134,7 @@ def create_app(
     app[SETTINGS], app[FEEDS], app[CLOCK] = settings, feeds, clock
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
-    _provide(app, interest)
+    _provide(app, interest, addresses)
     live = Live(app, addresses, whitelisted, owners or OwnerAnswers(), upnl_interval_s)
     directory = _directory(app, live, interest)
     leases = Leases(settings, clock) if leases is None else leases
@@ -168,7 +169,7 @@ def _guard(settings: Settings, clock: Clock) -> Guard:
     return Guard(authenticator_of(settings.auth, lambda: clock.now_ms() / 1000), failures, clock.monotonic_s)
 
 
-def _provide(app: web.Application, interest: InterestSink) -> None:
+def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddresses) -> None:
     """Put into the application what the handlers of several parts look things up in."""
     settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms
     app[STANDINGS] = Standings(feeds, settings.topics.partitions, clock_ms)
@@ -180,7 +181,11 @@ def _provide(app: web.Application, interest: InterestSink) -> None:
     app[REPLICA] = uuid.uuid4().hex
     app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
     app[HUB] = Hub()
-    app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s)
+    limits = settings.api.limits
+    # An eighth of all connections is left for requests, health among them, which sockets cannot take.
+    most = max(1, affordable_connections(limits.connections) * 7 // 8)
+    sockets = SocketLimits(most, limits.connections_per_address, addresses)
+    app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s, sockets)
 
 
 def _directory(app: web.Application, live: Live, interest: InterestSink) -> Directory:

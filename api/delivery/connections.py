@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from aiohttp import WSCloseCode
+from aiohttp import WSCloseCode, web
 
+from api.access.limits import Slots
 from api.delivery.connection import Connection
 from api.delivery.outbox import Outbox
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from aiohttp import web
-
+    from api.access.addresses import ClientAddresses
     from api.delivery.dialect import Dialect
     from api.delivery.hub import Hub
     from api.http.metrics import ApiMetrics
@@ -24,20 +24,41 @@ if TYPE_CHECKING:
 _RECONNECT_WITHIN_MS = 5_000
 # Connections are closed in so many steps a second. Each close is a system call, and a client's answer two more.
 _STEPS_A_S = 20
+_RETRY_AFTER_S = 1
+
+
+class SocketLimits(NamedTuple):
+    """How many websockets of every endpoint together may be open at once.
+
+    Attributes:
+        most: Those of all clients.
+        most_of_address: Those of a client's address, seen through trusted proxies.
+        addresses: Tell where a request comes from.
+    """
+
+    most: int
+    most_of_address: int
+    addresses: ClientAddresses
 
 
 class _Accepted:
     """Holds a connection from the handshake to the end. A generator would take 1 KiB more for each connection."""
 
-    __slots__ = ("_connection", "_connections", "_outbox")
+    __slots__ = ("_client", "_connection", "_connections", "_outbox")
 
-    def __init__(self, connections: Connections, connection: Connection) -> None:
+    def __init__(self, connections: Connections, connection: Connection, client: str) -> None:
         self._connections = connections
         self._connection = connection
         self._outbox = Outbox(connection)
+        self._client = client
 
     async def __aenter__(self) -> Outbox:
-        await self._connection.accept()
+        self._connections.take_place(self._client)
+        try:
+            await self._connection.accept()
+        except BaseException:
+            self._connections.leave_place(self._client)
+            raise
         self._connections.enter(self._outbox)
         return self._outbox
 
@@ -45,7 +66,10 @@ class _Accepted:
         if failed is not None:
             # Without this, aiohttp would answer the failed request in HTTP, on a websocket.
             self._connection.close(WSCloseCode.INTERNAL_ERROR)
-        await self._connections.leave(self._outbox)
+        try:
+            await self._connections.leave(self._outbox)
+        finally:
+            self._connections.leave_place(self._client)
 
 
 class Connections:
@@ -55,12 +79,16 @@ class Connections:
         hub: Writes to them.
         metrics: Counts them.
         drain_s: The time over which they are closed when the server goes away, in s.
+        limits: How many may be open at once.
     """
 
-    def __init__(self, hub: Hub, metrics: ApiMetrics, drain_s: float) -> None:
+    def __init__(self, hub: Hub, metrics: ApiMetrics, drain_s: float, limits: SocketLimits) -> None:
         self._hub = hub
         self._metrics = metrics
         self._drain_s = drain_s
+        self._limits = limits
+        self._of_address = Slots(limits.most_of_address)
+        self._places_taken = 0
         self._open: set[Outbox] = set()
         self.draining = False
 
@@ -69,8 +97,31 @@ class Connections:
 
         Raises:
             aiohttp.web.HTTPBadRequest: The request is no handshake.
+            aiohttp.web.HTTPTooManyRequests: The client's address has too many open.
+            aiohttp.web.HTTPServiceUnavailable: Too many are open.
         """
-        return _Accepted(self, Connection(request, dialect))
+        return _Accepted(self, Connection(request, dialect), self._limits.addresses.limit_key_of(request))
+
+    def take_place(self, client: str) -> None:
+        """Take a place for a client, which ``leave_place`` gives back.
+
+        Raises:
+            aiohttp.web.HTTPTooManyRequests: The client's address has no place left.
+            aiohttp.web.HTTPServiceUnavailable: Nobody has.
+        """
+        retry = {"Retry-After": str(_RETRY_AFTER_S)}
+        if self._places_taken >= self._limits.most:
+            self._metrics.refused_sockets.labels("no_room").inc()
+            raise web.HTTPServiceUnavailable(headers=retry, text="expected fewer open websockets")
+        if not self._of_address.enter(client):
+            self._metrics.refused_sockets.labels("address").inc()
+            raise web.HTTPTooManyRequests(headers=retry, text="expected fewer open websockets from one address")
+        self._places_taken += 1
+
+    def leave_place(self, client: str) -> None:
+        """Give a client's place back."""
+        self._places_taken -= 1
+        self._of_address.leave(client)
 
     def enter(self, outbox: Outbox) -> None:
         """Add a connection to the open ones."""

@@ -48,16 +48,24 @@ class ApiLimitSettings(Section):
     """What one client may ask of the api, so that no client can take it from the others.
 
     An address is one of IPv4 or the first 64 bits of one of IPv6. ``messages_per_s`` and ``messages_burst`` are each
-    connection's; ``connections_per_address`` and ``connection_attempts_per_s`` each replica's; ``connections_per_user``
-    holds for a token's subject over all replicas. Which of them a client meets depends on the protocol it speaks.
+    connection's; ``connections_per_user`` holds for a token's subject over all replicas. All others are each
+    replica's. ``connections`` are those of all clients together; where the process may open fewer files, it is fewer.
+    ``head_s`` is the time in which the head of a request must have come, ``request_s`` the time in which the whole
+    request must have come and its answer been taken, and ``idle_s`` for how long a connection may rest between two.
     """
 
     messages_per_s: PositiveInt = 10
     messages_burst: PositiveInt = 20
+    requests_per_s: PositiveInt = 50
+    requests_burst: PositiveInt = 200
+    connections: PositiveInt = 20_000
     connections_per_address: PositiveInt = 100
     connections_per_user: PositiveInt = 20
     connection_attempts_per_s: PositiveInt = 200
     failed_authentications_per_minute: PositiveInt = 10
+    head_s: PositiveFloat = 10.0
+    request_s: PositiveFloat = 60.0
+    idle_s: PositiveFloat = 75.0
 
 
 class ApiSettings(Section):

@@ -14,7 +14,7 @@ from api.access.addresses import ClientAddresses
 from api.access.auth import Guard, authentication
 from api.access.limits import TokenBuckets
 from api.access.tokens import authenticator_of
-from api.delivery.connections import Connections
+from api.delivery.connections import Connections, SocketLimits
 from api.delivery.hub import Hub
 from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
@@ -94,7 +94,7 @@ class Line(Wire):
 
 class _Lines(Connections):
     def __init__(self, hub: Hub, metrics: ApiMetrics) -> None:
-        super().__init__(hub, metrics, drain_s=1.0)
+        super().__init__(hub, metrics, 1.0, SocketLimits(10_000, 10_000, ClientAddresses(())))
         self._own_hub = hub
         self.accepting = Line()
 
