@@ -184,7 +184,9 @@ def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddr
     limits = settings.api.limits
     # An eighth of all connections is left for requests, health among them, which sockets cannot take.
     most = max(1, affordable_connections(limits.connections) * 7 // 8)
-    sockets = SocketLimits(most, limits.connections_per_address, addresses)
+    sockets = SocketLimits(
+        most, limits.connections_per_address, limits.messages_per_s, limits.messages_burst, addresses
+    )
     app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s, sockets)
 
 

@@ -39,6 +39,20 @@ class TokenBucket:
             self._left -= 1
         return wait_s
 
+    def spend(self, amount: float, now_s: float) -> float:
+        """Count what has passed already, such as bytes that have come.
+
+        Args:
+            amount: How much has passed, at least 0; it may be more than is left.
+            now_s: The time now, in s.
+
+        Returns:
+            The time in s until what passed too early is made up for, 0 where nothing did.
+        """
+        self.wait_s(now_s)
+        self._left -= amount
+        return max(0.0, -self._left / self._per_s)
+
     def wait_s(self, now_s: float) -> float:
         """Return the time in s after which one would be let through, 0 for at once; it takes nothing."""
         if self._since_s is not None:

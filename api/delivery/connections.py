@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import WSCloseCode, web
 
-from api.access.limits import Slots
+from api.access.limits import Slots, TokenBucket
 from api.delivery.connection import Connection
 from api.delivery.outbox import Outbox
 
@@ -28,16 +28,20 @@ _RETRY_AFTER_S = 1
 
 
 class SocketLimits(NamedTuple):
-    """How many websockets of every endpoint together may be open at once.
+    """How many websockets of every endpoint together may be open at once, and what each may send.
 
     Attributes:
         most: Those of all clients.
         most_of_address: Those of a client's address, seen through trusted proxies.
+        messages_per_s: How many messages a client may send in a second; as many pings may come beside them.
+        messages_burst: How many at once after a rest.
         addresses: Tell where a request comes from.
     """
 
     most: int
     most_of_address: int
+    messages_per_s: int
+    messages_burst: int
     addresses: ClientAddresses
 
 
@@ -100,7 +104,9 @@ class Connections:
             aiohttp.web.HTTPTooManyRequests: The client's address has too many open.
             aiohttp.web.HTTPServiceUnavailable: Too many are open.
         """
-        return _Accepted(self, Connection(request, dialect), self._limits.addresses.limit_key_of(request))
+        limits = self._limits
+        messages, pings = (TokenBucket(limits.messages_per_s, limits.messages_burst) for _ in range(2))
+        return _Accepted(self, Connection(request, dialect, messages, pings), limits.addresses.limit_key_of(request))
 
     def take_place(self, client: str) -> None:
         """Take a place for a client, which ``leave_place`` gives back.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from aiohttp import web
 
 from api.access.addresses import ClientAddresses
-from api.access.limits import Slots
+from api.access.limits import Slots, TokenBucket
 from api.dialects.symmio.replies import error_response
 from api.http.descriptors import affordable_connections
 from api.http.keys import METRICS, SETTINGS
@@ -38,6 +38,9 @@ _LOOKS_A_LIMIT = 4
 _LOOK_EVERY_MAX_S = 1.0
 # After an answer, what is left of a request's body is read for so long, so that the client gets to read the answer.
 _LINGER_S = 1.0
+# What a websocket may send, in a second and at once: the largest message, a list of 1,000 accounts, is smaller. All
+# that comes is parsed, also frames that are no messages, and those that come while a websocket is being closed.
+_SOCKET_BYTES_PER_S = 65_536
 # One refusal in a flood says as much as all: the others are only counted.
 _LOG_REFUSALS_EVERY_S = 10.0
 
@@ -178,7 +181,7 @@ class BoundedConnection(web.RequestHandler):
         stage: What it would be late with: ``head``, ``request`` or ``idle``.
     """
 
-    __slots__ = ("_begins", "_door", "_own_transport", "late_s", "stage")
+    __slots__ = ("_door", "_own_transport", "_socket_bytes", "late_s", "stage")
 
     def __init__(self, server: web.Server, door: Door) -> None:
         super().__init__(
@@ -191,6 +194,7 @@ class BoundedConnection(web.RequestHandler):
         )
         self._door = door
         self._own_transport: asyncio.Transport | None = None
+        self._socket_bytes: TokenBucket | None = None
         self.late_s: float | None = None
         self.stage = "head"
 
@@ -212,8 +216,12 @@ class BoundedConnection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Give the head of a request its time from its first byte on."""
-        if self.stage == "idle" and data:
+        """Give a request's head its time from its first byte on, and read a websocket no faster than it may send."""
+        if self._socket_bytes is not None:
+            wait_s = self._socket_bytes.spend(len(data), self._loop.time())
+            if wait_s:
+                self._read_later(wait_s)
+        elif self.stage == "idle" and data:
             self._expect("head", self._door.times.head_s)
         super().data_received(data)
 
@@ -225,6 +233,7 @@ class BoundedConnection(web.RequestHandler):
     def set_parser(self, *args: Any, **named: Any) -> None:  # noqa: ANN401 - what aiohttp hands over, unchanged
         """Become a websocket, whose dialect bounds it from now on."""
         self.late_s = None
+        self._socket_bytes = TokenBucket(_SOCKET_BYTES_PER_S, _SOCKET_BYTES_PER_S)
         super().set_parser(*args, **named)
 
     async def finish_response(self, *args: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - unchanged
@@ -262,6 +271,17 @@ class BoundedConnection(web.RequestHandler):
         """End the connection at once, without waiting for the client."""
         if self._own_transport is not None:
             self._own_transport.abort()
+
+    def _read_later(self, wait_s: float) -> None:
+        transport = self._own_transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            self._loop.call_later(wait_s, self._read_on)
+
+    def _read_on(self) -> None:
+        transport = self._own_transport
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
 
     def _expect(self, stage: str, within_s: float) -> None:
         self.stage = stage

@@ -94,7 +94,7 @@ class Line(Wire):
 
 class _Lines(Connections):
     def __init__(self, hub: Hub, metrics: ApiMetrics) -> None:
-        super().__init__(hub, metrics, 1.0, SocketLimits(10_000, 10_000, ClientAddresses(())))
+        super().__init__(hub, metrics, 1.0, SocketLimits(10_000, 10_000, 1, 1, ClientAddresses(())))
         self._own_hub = hub
         self.accepting = Line()
 
