@@ -14,6 +14,7 @@ from api.access.auth import Guard, authentication
 from api.access.limits import TokenBuckets
 from api.access.tokens import authenticator_of
 from api.assets.webjars import DIRECTORY, Webjars
+from api.dashboard.dashboard_routes import PATH as DASHBOARD
 from api.dashboard.dashboard_routes import routes as dashboard_routes
 from api.delivery.connections import Connections, SocketLimits
 from api.delivery.hub import Hub
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 # Paths that need no token: they say nothing of accounts, or, as the websocket, take a token in the first message.
-_PUBLIC = {"/", "/dashboard", "/assets/{library}/{path}", "/healthz", "/readyz", "/v1/ws", *DOCUMENTS}
+_PUBLIC = {"/", DASHBOARD, "/assets/{library}/{path}", "/healthz", "/readyz", "/v1/ws", *DOCUMENTS}
 
 # First parts of root paths: a deployment of that name would be shadowed by them.
 _RESERVED_NAMES = {

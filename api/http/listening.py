@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from api.access.addresses import ClientAddresses
 from api.access.limits import Slots, TokenBucket
@@ -266,6 +267,14 @@ class BoundedConnection(web.RequestHandler):
             raise ConnectionError
         answer.force_close()
         return answer
+
+    def log_exception(self, *args: Any, **named: Any) -> None:  # noqa: ANN401 - what aiohttp hands over, unchanged
+        """Note a fault that aiohttp found beside the handlers: one line where it is the client's."""
+        fault = named.get("exc_info")
+        if isinstance(fault, HttpProcessingError | web.RequestPayloadError | ConnectionError):
+            logger.info("request refused peer=%s cause=%s", self.peername, shown(repr(fault)))
+        else:
+            super().log_exception(*args, **named)
 
     def cut(self) -> None:
         """End the connection at once, without waiting for the client."""
