@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
+from api.access.addresses import ClientAddresses
 from api.dialects.symmio import upnl_rest
 from api.dialects.symmio.balance_info import get_balance_info
 from api.dialects.symmio.caps import notional_cap, open_interest
@@ -89,7 +90,7 @@ def endpoints(live: Live) -> tuple[Endpoint, ...]:
 # Clients do not follow redirects on a websocket: each path is served with a slash at its end and without.
 _SLASHES = ("", "/")
 _NOT_ADDED = b'{"successful":false,"message":"no such MultiAccount is served here"}'
-# Paths that the deployment's engine serves. The engine knows their methods, and what may follow in the path.
+# Paths that the deployment's engine serves. Which methods they have and what may follow is said in engine_paths.
 _TRADING = ("login", "nonce", "instant_open", "instant_close", "conditional-order", "conditional-orders")
 _LISTS = ("instant_open", "instant_close", "conditional-order", "conditional-orders")
 
@@ -124,7 +125,7 @@ def add_to(app: web.Application, live: Live, keyed: set[str]) -> None:
     if shadowed:
         msg = f"deployments: expected names that are no endpoint's, found {', '.join(sorted(shadowed))}; choose others"
         raise BadSettings(msg)
-    engines = app[ENGINES] = Engines()
+    engines = app[ENGINES] = Engines(ClientAddresses(settings.api.trusted_proxies))
     app.cleanup_ctx.append(engines.opened)
     sites = Sites(settings)
     for prefix, mount in _mounts(settings.deployments):
