@@ -49,6 +49,7 @@ from api.http.keys import (
 )
 from api.http.metrics import ApiMetrics
 from api.http.problems import errors_as_problems
+from api.http.request_limits import RequestLimits
 from api.rest.v1_routes import routes as rest_routes
 from api.tables.deployment_totals import Totals
 from api.tables.market_prices import MarketPrices
@@ -123,16 +124,19 @@ def create_app(
     addresses = ClientAddresses(settings.api.trusted_proxies)
     guard = _guard(settings, clock)
     keyed: set[str] = set()
+    metrics = ApiMetrics(settings, feeds, clock.now_ms)
+    requests = RequestLimits(settings.api.limits, addresses, clock.monotonic_s, metrics.limited_requests)
     app = web.Application(
         middlewares=[
             responses.count_requests,
             responses.errors_as_json,
             errors_as_problems,
+            requests.middleware(),
             responses.answer_preflight,
             authentication(guard, addresses, _PUBLIC, keyed),
         ]
     )
-    app[SETTINGS], app[FEEDS], app[CLOCK] = settings, feeds, clock
+    app[SETTINGS], app[FEEDS], app[CLOCK], app[METRICS] = settings, feeds, clock, metrics
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
     _provide(app, interest, addresses)
@@ -141,7 +145,7 @@ def create_app(
     leases = Leases(settings, clock) if leases is None else leases
     _report(app, leases, directory)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
-    app.on_response_prepare.append(responses.set_headers)
+    app.on_response_prepare.extend((responses.set_headers, requests.tell))
     app.on_shutdown.append(_drain)
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     app.add_routes([web.get("/v1/ws", native.serve, allow_head=False)])
@@ -180,7 +184,6 @@ def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddr
     app[PRICES] = MarketPrices(settings, feeds)
     app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
     app[REPLICA] = uuid.uuid4().hex
-    app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
     app[HUB] = Hub()
     limits = settings.api.limits
     # An eighth of all connections is left for requests, health among them, which sockets cannot take.

@@ -60,6 +60,11 @@ class TokenBucket:
         self._since_s = now_s
         return max(0.0, (1 - self._left) / self._per_s)
 
+    def left(self, now_s: float) -> float:
+        """Return how many would be let through at once."""
+        self.wait_s(now_s)
+        return max(0.0, self._left)
+
     def is_full(self, now_s: float) -> bool:
         """Whether it lets through as many as a new one would."""
         self.wait_s(now_s)
@@ -96,6 +101,11 @@ class TokenBuckets:
         """Return the time in s after which one of ``key`` would be let through, 0 for at once; it takes nothing."""
         bucket = self._buckets.get(key)
         return bucket.wait_s(now_s) if bucket else 0.0
+
+    def left(self, key: str, now_s: float) -> float:
+        """Return how many of ``key`` would be let through at once."""
+        bucket = self._buckets.get(key)
+        return bucket.left(now_s) if bucket else self._burst
 
     def _forget(self, now_s: float) -> None:
         # Two may go for each one that comes: so the number shrinks, and no call takes long.

@@ -102,6 +102,11 @@ class ApiMetrics:
             ["port", "reason"],
             registry=self.registry,
         )
+        self.limited_requests = Counter(
+            "tidemark_api_limited_requests",
+            "Requests that were refused because their address sent too many",
+            registry=self.registry,
+        )
         self.refused_sockets = Counter(
             "tidemark_api_refused_sockets",
             "Websockets that were not let in",

@@ -48,9 +48,11 @@ class ApiLimitSettings(Section):
     """What one client may ask of the api, so that no client can take it from the others.
 
     An address is one of IPv4 or the first 64 bits of one of IPv6. ``messages_per_s`` and ``messages_burst`` are each
-    connection's; ``connections_per_user`` holds for a token's subject over all replicas. All others are each
-    replica's. ``connections`` are those of all clients together; where the process may open fewer files, it is fewer.
-    ``head_s`` is the time in which the head of a request must have come, ``request_s`` the time in which the whole
+    connection's; ``requests_per_s``, ``requests_burst`` and ``connections_per_address`` each address's;
+    ``connections_per_user`` holds for a token's subject over all replicas. All others are each replica's.
+
+    ``connections`` are those of all clients together; where the process may open fewer files, they are fewer. Requests
+    are of any path, handshakes of websockets among them. ``head_s`` is the time in which the head of a request must have come, ``request_s`` the time in which the whole
     request must have come and its answer been taken, and ``idle_s`` for how long a connection may rest between two.
     """
 
