@@ -16,7 +16,7 @@ from api.access.limits import TokenBuckets
 from api.access.tokens import authenticator_of
 from api.assets.webjars import DIRECTORY, Webjars
 from api.dashboard.dashboard_routes import routes as dashboard_routes
-from api.delivery.connections import Connections
+from api.delivery.connections import Connections, SocketLimits
 from api.delivery.hub import Hub
 from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
@@ -27,6 +27,7 @@ from api.dialects.symmio.legacy_routes import add_to as add_symmio_to
 from api.dialects.symmio.live import Live
 from api.documents.document_routes import routes as documents_routes
 from api.http import responses
+from api.http.descriptors import affordable_connections
 from api.http.health import healthz, readyz
 from api.http.keys import (
     ACCOUNTS,
@@ -48,6 +49,7 @@ from api.http.keys import (
 )
 from api.http.metrics import ApiMetrics
 from api.http.problems import errors_as_problems
+from api.http.request_limits import RequestLimits
 from api.rest.v1_routes import doors as rest_doors
 from api.tables.deployment_totals import Totals
 from api.tables.market_prices import MarketPrices
@@ -120,25 +122,29 @@ def create_app(
     addresses = ClientAddresses(settings.api.trusted_proxies)
     guard = _guard(settings, clock)
     gate = Gate(guard, addresses)
+    metrics = ApiMetrics(settings, feeds, clock.now_ms)
+    requests = RequestLimits(settings.api.limits, addresses, clock.monotonic_s, metrics.limited_requests)
     app = web.Application(
         middlewares=[
             responses.count_requests,
             responses.errors_as_json,
             errors_as_problems,
+            requests.middleware(),
             responses.answer_preflight,
             gate.middleware,
         ]
     )
-    app[SETTINGS], app[FEEDS], app[CLOCK], app[GATE] = settings, feeds, clock, gate
+    app[SETTINGS], app[FEEDS], app[CLOCK] = settings, feeds, clock
+    app[METRICS], app[GATE] = metrics, gate
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
-    _provide(app, interest)
+    _provide(app, interest, addresses)
     live = Live(app, addresses, whitelisted, owners or OwnerAnswers(), upnl_interval_s)
     directory = _directory(app, live, interest)
     leases = Leases(settings, clock) if leases is None else leases
     _report(app, leases, directory)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
-    app.on_response_prepare.append(responses.set_headers)
+    app.on_response_prepare.extend((responses.set_headers, requests.tell))
     app.on_startup.append(gate.expect_declared)
     app.on_shutdown.append(_drain)
     gate.mount(app, (Door(route, Public()) for route in (web.get("/healthz", healthz), web.get("/readyz", readyz))))
@@ -174,7 +180,7 @@ def _guard(settings: Settings, clock: Clock) -> Guard:
     return Guard(authenticator_of(settings.auth, lambda: clock.now_ms() / 1000), failures, clock.monotonic_s)
 
 
-def _provide(app: web.Application, interest: InterestSink) -> None:
+def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddresses) -> None:
     """Put into the application what the handlers of several parts look things up in."""
     settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms
     app[STANDINGS] = Standings(feeds, settings.topics.partitions, clock_ms)
@@ -184,9 +190,14 @@ def _provide(app: web.Application, interest: InterestSink) -> None:
     app[PRICES] = MarketPrices(settings, feeds)
     app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
     app[REPLICA] = uuid.uuid4().hex
-    app[METRICS] = ApiMetrics(settings, feeds, clock_ms)
     app[HUB] = Hub()
-    app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s, clock_ms)
+    limits = settings.api.limits
+    # An eighth of all connections is left for requests, health among them, which sockets cannot take.
+    most = max(1, affordable_connections(limits.connections) * 7 // 8)
+    sockets = SocketLimits(
+        most, limits.connections_per_address, limits.messages_per_s, limits.messages_burst, addresses
+    )
+    app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s, sockets, clock_ms)
 
 
 def _directory(app: web.Application, live: Live, interest: InterestSink) -> Directory:

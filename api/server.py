@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from api.app import create_admin_app, create_app
 from api.delivery.interest_writer import InterestSender, kafka_outlet
+from api.http.descriptors import affordable_connections
+from api.http.listening import BoundedRunner, admin_door, public_door
 from api.tables.feeds import Feeds
 from models.engine.tables import (
     ALERTS,
@@ -39,6 +41,7 @@ from streams.settings import BadSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from api.http.listening import Door
     from streams.kafka.reader import TopicReader
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -105,9 +108,11 @@ async def run(settings: Settings, clock: Clock) -> None:
         is_whitelist_read=lambda: whitelist.is_ready,
         owners=owners,
     )
+    admin = create_admin_app(app)
+    _say_if_bounded(settings.api.limits.connections)
     async with (
-        _listening(create_admin_app(app), "admin_port", settings.api.admin_host, settings.api.admin_port),
-        _listening(app, "port", settings.api.host, settings.api.port),
+        _listening(admin, admin_door(admin), "admin_port", settings.api.admin_host, settings.api.admin_port),
+        _listening(app, public_door(app), "port", settings.api.host, settings.api.port),
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -120,6 +125,16 @@ async def run(settings: Settings, clock: Clock) -> None:
             raise group.exceptions[0] from None
         finally:
             await records.stop()
+
+
+def _say_if_bounded(asked: int) -> None:
+    most = affordable_connections(asked)
+    if most < asked:
+        logger.warning(
+            "api.limits.connections: expected files for %d connections, found %d; raise the limit on open files",
+            asked,
+            most,
+        )
 
 
 async def _follow(feed: TopicReader) -> None:
@@ -157,8 +172,8 @@ async def _tell(interest: InterestSender) -> None:
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, setting: str, host: str, port: int) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
+async def _listening(app: web.Application, door: Door, setting: str, host: str, port: int) -> AsyncIterator[None]:
+    runner = BoundedRunner(app, door, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     try:
         try:

@@ -52,6 +52,31 @@ class ClientAddresses:
         """Find the key that limits on the request's client are counted by."""
         return limit_key(self.of(request.remote, request.headers.getall("X-Forwarded-For", ())))
 
+    def key_of_peer(self, peer: str | None) -> str | None:
+        """Find the key that limits on connections are counted by, from the address of their other end.
+
+        Returns:
+            None for a trusted proxy, through which many clients come.
+        """
+        return None if self.is_trusted_peer(peer) else limit_key(_parse(peer or ""))
+
+    def forwarded_for(self, peer: str | None, forwarded_for: Sequence[str]) -> str:
+        """Make the ``X-Forwarded-For`` of a request that is passed on: what a trusted proxy said, and the peer.
+
+        Args:
+            peer: The address the connection comes from.
+            forwarded_for: Values of ``X-Forwarded-For``, in the order of the headers. Only those of a trusted proxy are
+                passed on.
+        """
+        address = _parse(peer or "")
+        said = [hop.strip() for hop in ",".join(forwarded_for).split(",")] if self.is_trusted_peer(peer) else []
+        return ", ".join([*filter(_parse, said), "unknown" if address is None else str(address)])
+
+    def is_trusted_peer(self, peer: str | None) -> bool:
+        """Whether a connection comes from a trusted proxy."""
+        address = _parse(peer or "")
+        return address is not None and self._is_trusted(address)
+
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
 

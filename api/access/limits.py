@@ -39,12 +39,31 @@ class TokenBucket:
             self._left -= 1
         return wait_s
 
+    def spend(self, amount: float, now_s: float) -> float:
+        """Count what has passed already, such as bytes that have come.
+
+        Args:
+            amount: How much has passed, at least 0; it may be more than is left.
+            now_s: The time now, in s.
+
+        Returns:
+            The time in s until what passed too early is made up for, 0 where nothing did.
+        """
+        self.wait_s(now_s)
+        self._left -= amount
+        return max(0.0, -self._left / self._per_s)
+
     def wait_s(self, now_s: float) -> float:
         """Return the time in s after which one would be let through, 0 for at once; it takes nothing."""
         if self._since_s is not None:
             self._left = min(self._burst, self._left + max(0.0, now_s - self._since_s) * self._per_s)
         self._since_s = now_s
         return max(0.0, (1 - self._left) / self._per_s)
+
+    def left(self, now_s: float) -> float:
+        """Return how many would be let through at once."""
+        self.wait_s(now_s)
+        return max(0.0, self._left)
 
     def is_full(self, now_s: float) -> bool:
         """Whether it lets through as many as a new one would."""
@@ -82,6 +101,11 @@ class TokenBuckets:
         """Return the time in s after which one of ``key`` would be let through, 0 for at once; it takes nothing."""
         bucket = self._buckets.get(key)
         return bucket.wait_s(now_s) if bucket else 0.0
+
+    def left(self, key: str, now_s: float) -> float:
+        """Return how many of ``key`` would be let through at once."""
+        bucket = self._buckets.get(key)
+        return bucket.left(now_s) if bucket else self._burst
 
     def _forget(self, now_s: float) -> None:
         # Two may go for each one that comes: so the number shrinks, and no call takes long.

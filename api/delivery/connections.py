@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from aiohttp import WSCloseCode
+from aiohttp import WSCloseCode, web
 
 from api.access.gate import known_principal_of
+from api.access.limits import Slots, TokenBucket
 from api.delivery.connection import Connection
 from api.delivery.dialect import TOKEN_EXPIRED
 from api.delivery.outbox import Outbox
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from aiohttp import web
-
+    from api.access.addresses import ClientAddresses
     from api.delivery.dialect import Dialect
     from api.delivery.hub import Hub
     from api.http.metrics import ApiMetrics
@@ -29,22 +29,47 @@ _RECONNECT_WITHIN_MS = 5_000
 _STEPS_A_S = 20
 # The wall clock may be set while a token holds, so it is looked at again at least this often.
 _LOOK_AT_CLOCK_AFTER_S = 60.0
+_RETRY_AFTER_S = 1
+
+
+class SocketLimits(NamedTuple):
+    """How many websockets of every endpoint together may be open at once, and what each may send.
+
+    Attributes:
+        most: Those of all clients.
+        most_of_address: Those of a client's address, seen through trusted proxies.
+        messages_per_s: How many messages a client may send in a second; as many pings may come beside them.
+        messages_burst: How many at once after a rest.
+        addresses: Tell where a request comes from.
+    """
+
+    most: int
+    most_of_address: int
+    messages_per_s: int
+    messages_burst: int
+    addresses: ClientAddresses
 
 
 class _Accepted:
     """Holds a connection from the handshake to the end. A generator would take 1 KiB more for each connection."""
 
-    __slots__ = ("_connection", "_connections", "_ending", "_expires_s", "_outbox")
+    __slots__ = ("_client", "_connection", "_connections", "_ending", "_expires_s", "_outbox")
 
-    def __init__(self, connections: Connections, connection: Connection, expires_s: int | None) -> None:
+    def __init__(self, connections: Connections, connection: Connection, client: str, expires_s: int | None) -> None:
         self._connections = connections
         self._connection = connection
         self._outbox = Outbox(connection)
+        self._client = client
         self._expires_s = expires_s
         self._ending: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Outbox:
-        await self._connection.accept()
+        self._connections.take_place(self._client)
+        try:
+            await self._connection.accept()
+        except BaseException:
+            self._connections.leave_place(self._client)
+            raise
         self._connections.enter(self._outbox)
         if self._expires_s is not None:
             self._end_when_expired(self._expires_s)
@@ -64,7 +89,10 @@ class _Accepted:
         if failed is not None:
             # Without this, aiohttp would answer the failed request in HTTP, on a websocket.
             self._connection.close(WSCloseCode.INTERNAL_ERROR)
-        await self._connections.leave(self._outbox)
+        try:
+            await self._connections.leave(self._outbox)
+        finally:
+            self._connections.leave_place(self._client)
 
 
 class Connections:
@@ -74,14 +102,20 @@ class Connections:
         hub: Writes to them.
         metrics: Counts them.
         drain_s: The time over which they are closed when the server goes away, in s.
+        limits: How many may be open at once.
         clock_ms: Our own time, in Unix ms; tokens end by it.
     """
 
-    def __init__(self, hub: Hub, metrics: ApiMetrics, drain_s: float, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, hub: Hub, metrics: ApiMetrics, drain_s: float, limits: SocketLimits, clock_ms: Callable[[], int]
+    ) -> None:
         self._hub = hub
         self._metrics = metrics
         self._drain_s = drain_s
+        self._limits = limits
         self._clock_ms = clock_ms
+        self._of_address = Slots(limits.most_of_address)
+        self._places_taken = 0
         self._open: set[Outbox] = set()
         self.draining = False
 
@@ -90,9 +124,18 @@ class Connections:
 
         Raises:
             aiohttp.web.HTTPBadRequest: The request is no handshake.
+            aiohttp.web.HTTPTooManyRequests: The client's address has too many open.
+            aiohttp.web.HTTPServiceUnavailable: Too many are open.
         """
+        limits = self._limits
+        messages, pings = (TokenBucket(limits.messages_per_s, limits.messages_burst) for _ in range(2))
         principal = known_principal_of(request) if dialect.ends_with_token else None
-        return _Accepted(self, Connection(request, dialect), None if principal is None else principal.expires_s)
+        return _Accepted(
+            self,
+            Connection(request, dialect, messages, pings),
+            limits.addresses.limit_key_of(request),
+            None if principal is None else principal.expires_s,
+        )
 
     def left_s(self, expires_s: int) -> float:
         """Return for how long a token still holds, in s; 0 or less where it has ended.
@@ -105,6 +148,27 @@ class Connections:
     def expire(self, outbox: Outbox) -> None:
         """Close a connection whose client's token has ended."""
         self._hub.close(outbox, TOKEN_EXPIRED, b"token expired")
+
+    def take_place(self, client: str) -> None:
+        """Take a place for a client, which ``leave_place`` gives back.
+
+        Raises:
+            aiohttp.web.HTTPTooManyRequests: The client's address has no place left.
+            aiohttp.web.HTTPServiceUnavailable: Nobody has.
+        """
+        retry = {"Retry-After": str(_RETRY_AFTER_S)}
+        if self._places_taken >= self._limits.most:
+            self._metrics.refused_sockets.labels("no_room").inc()
+            raise web.HTTPServiceUnavailable(headers=retry, text="expected fewer open websockets")
+        if not self._of_address.enter(client):
+            self._metrics.refused_sockets.labels("address").inc()
+            raise web.HTTPTooManyRequests(headers=retry, text="expected fewer open websockets from one address")
+        self._places_taken += 1
+
+    def leave_place(self, client: str) -> None:
+        """Give a client's place back."""
+        self._places_taken -= 1
+        self._of_address.leave(client)
 
     def enter(self, outbox: Outbox) -> None:
         """Add a connection to the open ones."""

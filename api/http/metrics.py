@@ -90,6 +90,35 @@ class ApiMetrics:
             ["endpoint", "code"],
             registry=self.registry,
         )
+        self.open_connections = Gauge(
+            "tidemark_api_open_connections",
+            "Connections of any kind",
+            ["port"],
+            registry=self.registry,
+        )
+        self.refused_connections = Counter(
+            "tidemark_api_refused_connections",
+            "Connections that were not let in",
+            ["port", "reason"],
+            registry=self.registry,
+        )
+        self.limited_requests = Counter(
+            "tidemark_api_limited_requests",
+            "Requests that were refused because their address sent too many",
+            registry=self.registry,
+        )
+        self.refused_sockets = Counter(
+            "tidemark_api_refused_sockets",
+            "Websockets that were not let in",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.cut_connections = Counter(
+            "tidemark_api_cut_connections",
+            "Connections that were ended because they were late, or to make room",
+            ["port", "reason"],
+            registry=self.registry,
+        )
         # A reason that has not occurred yet is reported as 0 and not left out.
         self.connections.labels(UPNL_WS)
         self.first_frame_seconds.labels(UPNL_WS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import web
 
+from api.http.log_lines import shown
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
@@ -113,15 +114,18 @@ async def errors_as_problems(request: web.Request, handler: Handler) -> web.Stre
         if request.writer.output_size:
             # The answer, or a websocket, has begun, so no other answer can be sent.
             raise
-        logger.exception("request failed method=%s path=%s", request.method, request.path)
+        logger.exception("request failed method=%s path=%s", request.method, shown(request.path))
         return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed at this request, and has noted why", {})
+
+
+def said_by(error: web.HTTPException) -> str | None:
+    """Return what whoever raised an error has said of it; None where it is only what aiohttp says of its status."""
+    return None if error.text == f"{error.status}: {error.reason}" else error.text
 
 
 def _of_http(request: web.Request, error: web.HTTPException) -> web.Response:
     status = HTTPStatus(error.status)
-    is_said = error.text is not None and error.text != f"{error.status}: {error.reason}"
-    found = f"{request.method} {request.path[:200]!r}"
-    detail = error.text if is_said and error.text is not None else f"{error.reason.lower()}: {found}"
+    detail = said_by(error) or f"{error.reason.lower()}: {request.method} {request.path[:200]!r}"
     headers = {name: value for name, value in error.headers.items() if not name.lower().startswith("content-")}
     return _plain(status, detail, headers)
 

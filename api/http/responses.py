@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,20 @@ from aiohttp import web
 
 from api.dialects.symmio.replies import error_response
 from api.http.keys import METRICS
+from api.http.log_lines import shown
+from api.http.problems import said_by
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
+
+logger = logging.getLogger(__name__)
 
 # Frontends on other hosts send App-Name with almost every request, so browsers send a preflight first.
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "App-Name, Content-Type, Authorization",
-    "Access-Control-Expose-Headers": "ETag, Retry-After",
+    "Access-Control-Expose-Headers": "ETag, RateLimit, RateLimit-Policy, Retry-After",
     "Access-Control-Max-Age": "86400",
 }
 _CONTENT_POLICY = (
@@ -30,7 +35,7 @@ _SECURITY = {
     "Referrer-Policy": "no-referrer",
 }
 # Headers of an error that tell a client how to do better.
-_KEPT_HEADERS = {"Allow", "Retry-After", "Upgrade", "WWW-Authenticate"}
+_KEPT_HEADERS = {"Accept-Encoding", "Allow", "Connection", "Retry-After", "Upgrade", "WWW-Authenticate"}
 # Figures change every second: a browser may keep a copy, and must ask each time whether it is still the newest.
 _CACHE = "no-cache"
 
@@ -53,14 +58,23 @@ async def answer_preflight(request: web.Request, handler: Handler) -> web.Stream
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give routing errors (404, 405 and the like) the body that legacy clients know."""
+    """Give every error the body that legacy clients know, which says nothing of the server's insides."""
     try:
         return await handler(request)
-    except web.HTTPClientError as error:
-        response = error_response(HTTPStatus(error.status), f"{error.reason}: {request.method} {request.path}")
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        detail = said_by(error) or f"{error.reason}: {request.method} {request.path[:200]}"
+        response = error_response(HTTPStatus(error.status), detail)
         for name in _KEPT_HEADERS & error.headers.keys():
             response.headers[name] = error.headers[name]
         return response
+    except Exception as error:  # no code above this can answer: without it the client gets aiohttp's text
+        is_gone = request.transport is None and isinstance(error, ConnectionError)
+        if request.writer.output_size or is_gone:
+            raise
+        logger.exception("request failed method=%s path=%s", request.method, shown(request.path))
+        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed at this request, and has noted why")
 
 
 @web.middleware

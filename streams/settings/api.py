@@ -48,16 +48,27 @@ class ApiLimitSettings(Section):
     """How much one client may ask of the api, so that no client can take it from the others.
 
     An address is one of IPv4, or the first 64 bits of one of IPv6. ``messages_per_s`` and ``messages_burst`` limit a
-    connection, ``connections_per_address`` and ``connection_attempts_per_s`` a replica, and ``connections_per_user`` a
-    token's subject over all replicas. Which of them apply depends on the protocol that a client speaks.
+    connection; ``requests_per_s``, ``requests_burst`` and ``connections_per_address`` an address;
+    ``connections_per_user`` a token's subject over all replicas. All others limit a replica.
+
+    ``connections`` are those of all clients together; where the process may open fewer files, they are fewer. Requests
+    are of any path, handshakes of websockets among them. ``head_s`` is the time in which the head of a request must
+    have come, ``request_s`` the time in which the whole request must have come and its answer been taken, and
+    ``idle_s`` for how long a connection may rest between two.
     """
 
     messages_per_s: PositiveInt = 10
     messages_burst: PositiveInt = 20
+    requests_per_s: PositiveInt = 50
+    requests_burst: PositiveInt = 200
+    connections: PositiveInt = 20_000
     connections_per_address: PositiveInt = 100
     connections_per_user: PositiveInt = 20
     connection_attempts_per_s: PositiveInt = 200
     failed_authentications_per_minute: PositiveInt = 10
+    head_s: PositiveFloat = 10.0
+    request_s: PositiveFloat = 60.0
+    idle_s: PositiveFloat = 75.0
 
 
 class ApiSettings(Section):

@@ -54,6 +54,8 @@ PLENTY = ApiLimitSettings(
     messages_burst=1_000_000,
     connections_per_address=10_000,
     connection_attempts_per_s=1_000_000,
+    requests_per_s=1_000_000,
+    requests_burst=1_000_000,
 )
 
 

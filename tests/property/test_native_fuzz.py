@@ -35,7 +35,13 @@ KEY = "main:0x" + "ab" * 20
 MARK = "binance-futures:BTCUSDT"
 PLENTY = ApiSettings(
     drain_s=0.05,
-    limits=ApiLimitSettings(messages_per_s=1_000_000, messages_burst=1_000_000, connection_attempts_per_s=1_000_000),
+    limits=ApiLimitSettings(
+        messages_per_s=1_000_000,
+        messages_burst=1_000_000,
+        connection_attempts_per_s=1_000_000,
+        requests_per_s=1_000_000,
+        requests_burst=1_000_000,
+    ),
 )
 
 # JSON that is at the edge of what a number, a text or a nest of anything may be, or beyond.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_admin_app, create_app
+from api.http.listening import BoundedRunner, admin_door, public_door
 from streams.kafka.single_records import NotWritten
 from streams.kafka.topics import OWNER_REQUESTS, WHITELIST
 from streams.replicas.owner_answers import OwnerAnswers
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from api.http.listening import Door
     from models.owners import SubAccountOwner
     from tests.support.feed import FakeTables
 
@@ -85,6 +87,17 @@ class FakeRecords:
             (self.whitelisted.discard if value is None else self.whitelisted.add)(key)
 
 
+class BoundedTestServer(TestServer):
+    """Listens through a door, as the api's process does."""
+
+    def __init__(self, app: web.Application, door: Door) -> None:
+        super().__init__(app)
+        self._door = door
+
+    async def _make_runner(self, **_: object) -> BoundedRunner:
+        return BoundedRunner(self.app, self._door, shutdown_timeout=1.0)
+
+
 def _now_ms() -> int:
     return 1_745_970_800_000
 
@@ -111,14 +124,15 @@ async def serving(
         upnl_interval_s=upnl_interval_s,
         clock=WallClock(clock_ms),
     )
-    async with TestClient(TestServer(app)) as client:
+    async with TestClient(BoundedTestServer(app, public_door(app))) as client:
         yield client
 
 
 @asynccontextmanager
 async def serving_admin(public: web.Application) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     """A client of the admin application of ``public``."""
-    async with TestClient(TestServer(create_admin_app(public))) as client:
+    app = create_admin_app(public)
+    async with TestClient(BoundedTestServer(app, admin_door(app))) as client:
         yield client
 
 

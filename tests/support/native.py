@@ -15,7 +15,7 @@ from api.access.auth import Guard
 from api.access.gate import Gate, InProtocol
 from api.access.limits import TokenBuckets
 from api.access.tokens import authenticator_of
-from api.delivery.connections import Connections
+from api.delivery.connections import Connections, SocketLimits
 from api.delivery.hub import Hub
 from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
@@ -95,7 +95,8 @@ class Line(Wire):
 
 class _Lines(Connections):
     def __init__(self, hub: Hub, metrics: ApiMetrics) -> None:
-        super().__init__(hub, metrics, drain_s=1.0, clock_ms=lambda: START_MS)
+        limits = SocketLimits(10_000, 10_000, 1, 1, ClientAddresses(()))
+        super().__init__(hub, metrics, 1.0, limits, lambda: START_MS)
         self._own_hub = hub
         self.accepting = Line()
 

@@ -11,7 +11,7 @@ from aiohttp import WSMsgType, web
 
 from api.access.connection_leases import USER_CONNECTIONS, UserPlace
 from api.access.gate import known_principal_of
-from api.access.limits import Slots, TokenBucket
+from api.access.limits import TokenBucket
 from api.access.origins import is_origin_allowed
 from api.delivery.dialect import Dialect
 from api.dialects.native.protocol import (
@@ -107,23 +107,14 @@ class NativeEndpoint:
         self._guard = guard
         self._addresses = addresses
         self._clock_ms = clock_ms
-        self._of_address = Slots(limits.connections_per_address)
         self._attempts = TokenBucket(limits.connection_attempts_per_s, limits.connection_attempts_per_s)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Serve one socket until the client or the server goes away."""
         self._expect_welcome(request)
-        client = self._addresses.limit_key_of(request)
-        if not self._of_address.enter(client):
-            raise web.HTTPTooManyRequests(
-                headers={"Retry-After": str(_RETRY_AFTER_S)}, text="expected fewer open connections from one address"
-            )
-        try:
-            async with self._connections.accepted(request, NATIVE) as outbox:
-                await self._talk(request, outbox, client)
-                return outbox.connection.response
-        finally:
-            self._of_address.leave(client)
+        async with self._connections.accepted(request, NATIVE) as outbox:
+            await self._talk(request, outbox, self._addresses.limit_key_of(request))
+            return outbox.connection.response
 
     def _expect_welcome(self, request: web.Request) -> None:
         if request.headers.get("Upgrade", "").lower() != "websocket":

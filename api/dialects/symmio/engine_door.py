@@ -9,6 +9,7 @@ import orjson
 
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
 from api.dialects.symmio.whitelisting import expect_operator
+from api.http.bodies import read_plain
 from api.http.keys import RECORDS
 from models.errors import BadRecord
 from models.ids import account_key
@@ -31,7 +32,7 @@ async def take_position_states(request: web.Request, deployment: str) -> web.Res
     The engine may send states again where no answer came: an id and version that are known already change nothing.
     """
     expect_operator(request, deployment)
-    states = _states(await request.read())
+    states = _states(await read_plain(request))
     try:
         for state in states:
             key = account_key(deployment, state.counterparty_address)

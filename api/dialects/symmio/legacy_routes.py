@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
+from api.access.addresses import ClientAddresses
 from api.access.credentials import TICKET_MOUNT
 from api.access.gate import AllAccounts, Door, Filtered, Markets, OneAccount, OwnKey, Public
 from api.dialects.symmio import upnl_rest
@@ -136,7 +137,7 @@ _ANY_SLASH = "{slash:/?}"
 _ALIAS = "/api"
 _ADDRESSES = "/{address}/{multi_account}"
 _NOT_ADDED = b'{"successful":false,"message":"no such MultiAccount is served here"}'
-# Paths that the deployment's engine serves. The engine knows their methods, and what may follow in the path.
+# Paths that the deployment's engine serves. Which methods they have and what may follow is said in engine_paths.
 _TRADING = ("login", "nonce", "instant_open", "instant_close", "conditional-order", "conditional-orders")
 _LISTS = ("instant_open", "instant_close", "conditional-order", "conditional-orders")
 
@@ -176,7 +177,7 @@ def add_to(app: web.Application, live: Live) -> None:
     if shadowed:
         msg = f"deployments: expected names that are no endpoint's, found {', '.join(sorted(shadowed))}; choose others"
         raise BadSettings(msg)
-    engines = app[ENGINES] = Engines()
+    engines = app[ENGINES] = Engines(ClientAddresses(settings.api.trusted_proxies))
     app.cleanup_ctx.append(engines.opened)
     opened = OpenPaths(settings, {one.name for one in served if one.reads is not _own_key}, app[WHITELIST])
     sites, gate = Sites(settings), app[GATE]

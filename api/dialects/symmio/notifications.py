@@ -13,6 +13,7 @@ from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.position_state_search import Wanted
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
 from api.dialects.symmio.requested_market import listed
+from api.http.bodies import read_plain
 from api.http.keys import FEEDS, STANDINGS
 from models.symmio.notification_views import notification_item
 
@@ -77,7 +78,7 @@ def _items(found: list[Found]) -> list[dict[str, Any]]:
 
 
 async def _body(request: web.Request) -> Mapping[str, Any]:
-    raw = await request.read()
+    raw = await read_plain(request)
     if not raw.strip():
         return {}
     try:

@@ -14,6 +14,7 @@ from api.access.limits import TokenBuckets
 from api.dialects.symmio.app_keys import HOLDINGS, WHITELIST
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
+from api.http.bodies import read_plain
 from api.http.keys import CLOCK, RECORDS, SETTINGS, STANDINGS
 from models.ids import account_key
 from streams.kafka.single_records import NotWritten
@@ -106,7 +107,7 @@ class Whitelisting:
         """Put accounts onto the list, or take them off, for who has the operator's key."""
         expect_operator(request, deployment)
         try:
-            said = orjson.loads(await request.read())
+            said = orjson.loads(await read_plain(request))
             add, remove = said.get("add", []), said.get("remove", [])
             addresses = [parse_address(one) for one in [*add, *remove]]
         except (orjson.JSONDecodeError, AttributeError, TypeError) as error:

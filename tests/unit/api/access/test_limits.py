@@ -80,3 +80,11 @@ def test_slots_are_taken_up_to_so_many_and_given_back() -> None:
     for key in "aab":
         slots.leave(key)
     assert 0 == len(slots)
+
+
+def test_what_has_passed_already_is_waited_for_until_it_is_made_up_for() -> None:
+    bucket = TokenBucket(10, 20)
+
+    assert 0 == bucket.spend(20, 0.0)
+    assert 3.0 == bucket.spend(30, 0.0)
+    assert 0 == bucket.spend(0, 3.0)

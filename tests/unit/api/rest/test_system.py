@@ -216,7 +216,7 @@ async def test_a_large_body_is_gzipped_too_and_a_small_one_is_not() -> None:
 @pytest.mark.parametrize("path", [*PATHS, "/v1/none", "/v1/openapi.yaml"])
 async def test_pages_of_other_hosts_may_read_answers_and_their_etags(path: str) -> None:
     async with serving(filled_tables()) as client, client.get(path) as response:
-        assert ("*", "ETag, Retry-After") == (
+        assert ("*", "ETag, RateLimit, RateLimit-Policy, Retry-After") == (
             response.headers["Access-Control-Allow-Origin"],
             response.headers["Access-Control-Expose-Headers"],
         )
