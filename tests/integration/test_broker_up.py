@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -14,9 +16,10 @@ import pytest
 
 from tests.support.broker import JARS
 from tests.support.eventually import eventually
+from tidemark.broker.probe import cluster_id_at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 CONFIG = f"""
@@ -49,7 +52,7 @@ class Up:
         self.data_dir = data_dir
         self.process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> asyncio.subprocess.Process:
+    async def start(self, more: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
         config = self.data_dir / "given.toml"
         config.write_text(CONFIG)
         environment = {
@@ -58,6 +61,7 @@ class Up:
             "PYTHONPATH": str(ROOT),
             "TIDEMARK_CONFIG": str(config),
             "TIDEMARK_DATA_DIR": str(self.data_dir),
+            **(more or {}),
         }
         with (self.data_dir / "up.out").open("wb") as out:
             self.process = await asyncio.create_subprocess_exec(
@@ -118,6 +122,34 @@ async def test_a_kill_leaves_no_process_and_the_next_run_goes_on_with_the_same_d
     await up.start()
     await eventually(up.has_started_everything, timeout_s=60)
     assert before == meta.read_text()
+
+
+async def test_a_killed_broker_is_back_at_its_port_and_what_needs_it_goes_on(up: Up) -> None:
+    await up.start()
+    await eventually(up.has_started_everything, timeout_s=60)
+    state_file = up.data_dir / "broker" / "broker.json"
+    killed = json.loads(state_file.read_text())
+
+    os.kill(killed["pid"], signal.SIGKILL)
+
+    def is_back() -> bool:
+        found = json.loads(state_file.read_text())
+        return found["pid"] != killed["pid"] and cluster_id_at("127.0.0.1", found["port"]) is not None
+
+    await eventually(is_back, timeout_s=60)
+    assert killed["port"] == json.loads(state_file.read_text())["port"]
+    said = f"broker: 127.0.0.1:{killed['port']}, started again"
+    await eventually(lambda: said in (up.data_dir / "up.out").read_text(), timeout_s=10)
+
+
+async def test_a_port_that_is_set_and_taken_is_refused_before_anything_is_started(up: Up) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = await up.start({"TIDEMARK_API__PORT": str(port)})
+        assert 2 == await process.wait()
+    said = (up.data_dir / "up.out").read_text()
+    assert f"api.port: expected 127.0.0.1:{port} to be free" in said
+    assert not (up.data_dir / "broker").exists()
 
 
 async def test_a_second_one_in_the_same_data_directory_is_refused(up: Up) -> None:

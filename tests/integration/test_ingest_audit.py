@@ -155,6 +155,7 @@ async def test_an_account_that_the_contract_refuses_is_named_with_the_reason_and
 ) -> None:
     await world.put_tables(world.rows)
     answered = world.node.eth_call
+    assert answered is not None
 
     def refusing(to: str, data: bytes, block: int) -> bytes:
         # A view takes the account as its first argument, behind the selector and twelve bytes of padding.
