@@ -41,7 +41,16 @@ MINE, THEIRS, GHOST = ("0x" + digits * 20 for digits in ("ab", "cd", "ef"))
 MY_OWNER, THEIR_OWNER, GHOST_OWNER = ("0x" + digits * 20 for digits in ("1a", "1c", "1e"))
 THEIR_QUOTE, GHOST_QUOTE = 131_388, 131_389
 # What nobody learns who may not read THEIRS: its addresses, figures, quote and states, and what sums with it come to.
-OF_THEIRS = (THEIRS[2:], THEIR_OWNER[2:], "77.125", "77125", str(THEIR_QUOTE), "their-state", "their-name")
+OF_THEIRS = (
+    THEIRS[2:],
+    THEIR_OWNER[2:],
+    "77.125",
+    "77125",
+    str(THEIR_QUOTE),
+    "their-state",
+    "their-name",
+    str(NOW_MS - THEIR_QUOTE),
+)
 OF_SUMS = ("31337", "31347")
 
 
