@@ -75,7 +75,9 @@ class Accounts:
         self._unsettled: defaultdict[str, set[bytes]] = defaultdict(set)
         self._restored: dict[str, _Restored] = {}
         self._recent: Recent[AccountRow] = Recent(_ROWS_KEPT)
+        # Changed since the last step, and in the last step but not written yet.
         self._unwritten: dict[bytes, AccountRow] = {}
+        self._writing: dict[bytes, AccountRow] = {}
         self._finished: dict[bytes, Write] = {}
         self._changes: dict[bytes, list[Change]] = {}
         self._controlled: dict[str, None] = {}
@@ -106,7 +108,7 @@ class Accounts:
 
     def row(self, key: bytes) -> AccountRow | None:
         """The newest row of an account, None where there is none."""
-        row = self._unwritten.get(key) or self._recent.get(key)
+        row = self._unwritten.get(key) or self._writing.get(key) or self._recent.get(key)
         if row is not None:
             return row
         value = self._read(ACCOUNTS, key)
@@ -130,7 +132,7 @@ class Accounts:
         """
         deployment, _ = split_key(key)
         rests_on = self._rests_on_restored(deployment, record.position)
-        touched = False
+        touched, standing = False, self._unwritten.get(key)
         match record:
             case Transaction() | AccountCheckpoint():
                 known, before = self.watermark(deployment), self.row(key)
@@ -155,7 +157,8 @@ class Accounts:
             case _:
                 assert_never(record)
         self._restored.pop(deployment, None)
-        return Folded(self._suspicion(key), rests_on, touched)
+        row = self._unwritten.get(key)
+        return Folded(None if row is standing else _suspicion(row), rests_on, touched)
 
     def take(self) -> Step:
         """What the records since the last call come to; each account's row is in it once.
@@ -169,21 +172,19 @@ class Accounts:
             [*self._finished.values(), *(state for state in states if isinstance(state, Write))],
             [state for state in states if isinstance(state, RowId)],
         )
+        self._writing, self._unwritten = self._unwritten, {}
         rows = Stage(
-            [
-                Write(ACCOUNTS, key, row.version, encode_body(encode_account(row)))
-                for key, row in self._unwritten.items()
-            ]
+            [Write(ACCOUNTS, key, row.version, encode_body(encode_account(row))) for key, row in self._writing.items()]
         )
         after = Stage([self._watermark_row(deployment) for deployment in self._controlled])
-        for key, row in self._unwritten.items():
+        for key, row in self._writing.items():
             self._recent.put(key, row)
         self._finished, self._changes, self._controlled = {}, {}, {}
         return step_of((before, rows, after))
 
     def written(self, key: bytes) -> AccountRow:
         """Forget that an account's row of the last step is still to be written, and return it."""
-        return self._unwritten.pop(key)
+        return self._writing.pop(key)
 
     def _rests_on_restored(self, deployment: str, position: LogOffset) -> tuple[RowId, ...]:
         """Before the first record of a deployment in this ownership: what passes it over rests on rows of our term."""
@@ -194,10 +195,6 @@ class Accounts:
         if self.watermark(deployment).applied >= position:
             found.append(RowId(WATERMARKS, self._watermark_key(deployment)))
         return tuple(found)
-
-    def _suspicion(self, key: bytes) -> str | None:
-        row = self._unwritten.get(key)
-        return row.suspect[0] if row is not None and row.suspect is not None and row.suspect_since_applied else None
 
     def _final(self, deployment: str, record: Final) -> None:
         for key in sorted(self._unsettled[deployment]):
@@ -226,7 +223,7 @@ class Accounts:
         # What was folded before says nothing of the logs that a join passes over.
         cause = f"no checkpoint of the join at block {record.block}: run tidemark audit --repair"
         prefix = f"{deployment}:".encode()
-        for key in sorted(key for key in {*self._keys(), *self._unwritten} if key.startswith(prefix)):
+        for key in sorted(key for key in {*self._keys(), *self._writing, *self._unwritten} if key.startswith(prefix)):
             before = self._known(key)
             self._put(key, before, doubt(before, record.position, cause))
         self._control(deployment, record.position, unsupported_since=None, reason="", enumerated=record.enumerated)
@@ -268,6 +265,10 @@ class Accounts:
         watermark = self._watermarks[deployment]
         body = encode_body(encode_watermark(watermark))
         return Write(WATERMARKS, self._watermark_key(deployment), watermark.applied[0] + 1, body)
+
+
+def _suspicion(row: AccountRow | None) -> str | None:
+    return row.suspect[0] if row is not None and row.suspect is not None and row.suspect_since_applied else None
 
 
 class _Restored:

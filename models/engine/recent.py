@@ -1,4 +1,4 @@
-"""Values that were needed last, up to a number of them."""
+"""The values that were put in last, up to a number of them."""
 
 from __future__ import annotations
 

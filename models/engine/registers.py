@@ -27,7 +27,7 @@ class Registers(Generic[T, N]):
     Args:
         table: The table.
         read: Reads the table that the steps are written to.
-        fold: What a key's value, or None, becomes by news; None where they are none.
+        fold: Makes of a value, or None, and news the new value; None where the news change nothing.
         decode: Reads a row's body.
         encode: Makes a row's body.
     """

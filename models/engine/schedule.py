@@ -47,7 +47,7 @@ class Work(Protocol):
 
     @property
     def is_behind(self) -> bool:
-        """Whether any account waits until nothing is urgent."""
+        """Whether any account waits for a turn beside what is urgent."""
 
     @property
     def sums_due_s(self) -> float | None:

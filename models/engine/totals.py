@@ -29,8 +29,8 @@ class Totals:
     Args:
         partition: Its number; part of the keys of ``subtotals``.
         read: Reads the table that the sums are written to.
-        current: Keys of the sums that the partition has. The first round also zeroes those that are of positions that
-            are no more: no account would bring it about.
+        current: Keys of the sums that the partition has. The first round also zeroes those that have no position left:
+            no account's change would bring that about.
     """
 
     def __init__(self, partition: int, read: ReadRow, current: Iterable[bytes]) -> None:

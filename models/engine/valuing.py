@@ -35,7 +35,7 @@ _HOLDINGS_KEPT = 2_000
 class Valuing:
     """Finds the accounts that should be shown and values them exactly; of all others only exposures are in memory.
 
-    ``urgent`` are accounts to be valued at the next flush, ``deferred`` those whose turn comes when nothing is urgent.
+    ``urgent`` are accounts to be valued at the next flush, ``deferred`` those that are valued in turns beside it.
 
     Args:
         partition: Its number.

@@ -206,9 +206,14 @@ class Publisher:
             return
         written = sent.result()
         rows = [(key, value) for key, value, _ in records]
-        self._on_acked(written.topic, written.partition, rows, written.offset)
-        for charge, count in Counter(charge for _, _, charge in records).items():
-            charge.acked(count)
+        try:
+            self._on_acked(written.topic, written.partition, rows, written.offset)
+            for charge, count in Counter(charge for _, _, charge in records).items():
+                charge.acked(count)
+        except BaseException as fault:
+            # The loop only logs what a callback raises, and whoever waits for these records would wait for ever.
+            self._fatal(fault)
+            raise
         self._unacked -= len(records)
         if not self._unacked:
             self._idle.set()

@@ -79,9 +79,9 @@ class ValuedRows(Protocol):
 class Flush:
     """Values the accounts that should be shown, and writes the rows that changed.
 
-    At the next flush, ``worker.flush_ms`` after the last one at the latest: accounts that were folded, watched accounts
-    whose markets moved, and accounts that may have become liquidatable or have recovered. After them: accounts whose
-    uPnL moved by more than the deadband, and those whose row is older than ``Pace`` allows.
+    At the next flush, ``worker.flush_ms`` after the last one at the earliest: accounts that were folded, watched ones
+    whose markets moved, and those that may have become liquidatable or have recovered. In turns beside them: accounts
+    whose uPnL moved by more than the deadband, and those whose row is older than ``Pace`` allows.
 
     Args:
         settings: Say how often partitions are flushed.

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from api.http.keys import GATE
 from models.symmio.subtotals import Subtotals
-from streams.settings import AuthSettings, TokenKeySettings
+from streams.settings import ApiLimitSettings, ApiSettings, AuthSettings, TokenKeySettings
 from tests.support.account_rows import alerts_body
 from tests.support.api import FakeRecords
 from tests.support.feed import FakeTables, e18, valuation_body
@@ -70,7 +70,9 @@ def walked_settings(**changes: object) -> Settings:
     auth = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr(SECRET))})
     main = {"hosts": ["127.0.0.1"], "ingest_key": "an operator's", **changes}
     both = solver_settings(main=main, other={"multi_accounts": [OTHER_MULTI_ACCOUNT]})
-    return both.model_copy(update={"auth": auth})
+    # A walk asks several hundred times, from one address.
+    limits = ApiLimitSettings(requests_per_s=1_000_000, requests_burst=1_000_000)
+    return both.model_copy(update={"auth": auth, "api": ApiSettings(limits=limits)})
 
 
 def token(*accounts: str, expires_s: int = NOW_S + 600, **claims: object) -> str:

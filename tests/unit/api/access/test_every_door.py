@@ -55,6 +55,10 @@ SAY_YES_OR_NO = ("/check_in-whitelist", "/add-sub-address-in-whitelist")
 FOREIGN, NARROW, WIDE = ("other:*",), (f"main:{MINE}", "other:*"), ("main:*",)
 
 
+# When it was, and how many requests the client has left: each answer has others.
+_OF_THE_MOMENT = {"Date", "RateLimit"}
+
+
 class Answer(NamedTuple):
     status: int
     headers: frozenset[tuple[str, str]]
@@ -68,7 +72,7 @@ def walked() -> AbstractAsyncContextManager[Client]:
 async def answer(client: Client, ask: Ask, bearer: str | None) -> Answer:
     headers = dict(ask.headers) if bearer is None else {**ask.headers, "Authorization": f"Bearer {bearer}"}
     async with client.request(ask.method, ask.path, json=ask.body, headers=headers, allow_redirects=False) as response:
-        kept = frozenset((name, value) for name, value in response.headers.items() if name != "Date")
+        kept = frozenset((name, value) for name, value in response.headers.items() if name not in _OF_THE_MOMENT)
         # Of a socket that was asked for without a handshake, and of a file, only the status is of interest.
         return Answer(response.status, kept, (await response.text()).lower())
 
