@@ -182,7 +182,7 @@ class BoundedConnection(web.RequestHandler):
         stage: What it would be late with: ``head``, ``request`` or ``idle``.
     """
 
-    __slots__ = ("_door", "_own_transport", "_socket_bytes", "late_s", "stage")
+    __slots__ = ("_door", "_is_full", "_is_held", "_own_transport", "_socket_bytes", "late_s", "stage")
 
     def __init__(self, server: web.Server, door: Door) -> None:
         super().__init__(
@@ -196,6 +196,8 @@ class BoundedConnection(web.RequestHandler):
         self._door = door
         self._own_transport: asyncio.Transport | None = None
         self._socket_bytes: TokenBucket | None = None
+        # Why nothing is read: aiohttp has enough messages, or the client has sent too much.
+        self._is_full = self._is_held = False
         self.late_s: float | None = None
         self.stage = "head"
 
@@ -281,15 +283,33 @@ class BoundedConnection(web.RequestHandler):
         if self._own_transport is not None:
             self._own_transport.abort()
 
+    def pause_reading(self) -> None:
+        """Read nothing while aiohttp has enough messages that nobody has taken."""
+        self._is_full = True
+        super().pause_reading()
+
+    def resume_reading(self, *args: Any, **named: Any) -> None:  # noqa: ANN401 - what aiohttp hands over, unchanged
+        """Read on when these have been taken, unless the client has sent too much."""
+        self._is_full = False
+        super().resume_reading(*args, **named)
+        if self._is_held:
+            self._hold()
+
     def _read_later(self, wait_s: float) -> None:
+        if not self._is_held:
+            self._is_held = True
+            self._loop.call_later(wait_s, self._read_on)
+        self._hold()
+
+    def _hold(self) -> None:
         transport = self._own_transport
         if transport is not None and not transport.is_closing():
             transport.pause_reading()
-            self._loop.call_later(wait_s, self._read_on)
 
     def _read_on(self) -> None:
+        self._is_held = False
         transport = self._own_transport
-        if transport is not None and not transport.is_closing():
+        if transport is not None and not transport.is_closing() and not self._is_full:
             transport.resume_reading()
 
     def _expect(self, stage: str, within_s: float) -> None:

@@ -52,8 +52,9 @@ class ApiLimitSettings(Section):
     ``connections_per_user`` holds for a token's subject over all replicas. All others are each replica's.
 
     ``connections`` are those of all clients together; where the process may open fewer files, they are fewer. Requests
-    are of any path, handshakes of websockets among them. ``head_s`` is the time in which the head of a request must have come, ``request_s`` the time in which the whole
-    request must have come and its answer been taken, and ``idle_s`` for how long a connection may rest between two.
+    are of any path, handshakes of websockets among them. ``head_s`` is the time in which the head of a request must
+    have come, ``request_s`` the time in which the whole request must have come and its answer been taken, and
+    ``idle_s`` for how long a connection may rest between two.
     """
 
     messages_per_s: PositiveInt = 10
