@@ -1,8 +1,9 @@
 """How a port is listened on: connections are bounded in number and in time, and bodies are handed on as they came.
 
 aiohttp bounds neither the number of connections nor the time that a request takes to come. Its protocol is therefore
-extended here, in what it shows to everybody: its constructor, the callbacks of its transport, ``set_parser``,
-``finish_response`` and ``handle_error``.
+extended here, mostly in what it shows to everybody: its constructor, the callbacks of its transport, ``set_parser``,
+``pause_reading``, ``resume_reading``, ``finish_response``, ``handle_error`` and ``log_exception``, and the runner's
+``_make_server``, which each runner has to have.
 """
 
 from __future__ import annotations
