@@ -41,7 +41,7 @@ from streams.settings import BadSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from api.http.listening import Door
+    from api.http.door import Door
     from streams.kafka.reader import TopicReader
     from streams.process.clock import Clock
     from streams.settings import Settings

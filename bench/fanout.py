@@ -37,7 +37,13 @@ async def serve(port: int) -> None:
     tables = FakeTables("main")
     body = valuation_body()
     tables.valuations.put(KEY, 1, body)
-    limits = ApiLimitSettings(connections=100_000, connections_per_address=100_000, connection_attempts_per_s=100_000)
+    limits = ApiLimitSettings(
+        connections=100_000,
+        connections_per_address=100_000,
+        connection_attempts_per_s=100_000,
+        requests_per_s=100_000,
+        requests_burst=100_000,
+    )
     app = create_app(
         api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest(), clock=SystemClock()
     )

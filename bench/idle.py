@@ -51,7 +51,13 @@ async def serve(port: int, accounts: int) -> None:
     tables = FakeTables("main")
     for number in range(accounts):
         tables.valuations.put(key(number), 1, valuation_body())
-    limits = ApiLimitSettings(connections=100_000, connections_per_address=100_000, connection_attempts_per_s=100_000)
+    limits = ApiLimitSettings(
+        connections=100_000,
+        connections_per_address=100_000,
+        connection_attempts_per_s=100_000,
+        requests_per_s=100_000,
+        requests_burst=100_000,
+    )
     app = create_app(
         api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest(), clock=SystemClock()
     )

@@ -39,7 +39,13 @@ _FULL_AFTER_S = 6
 async def serve(port: int) -> None:
     """Serve; the account changes for ever, and says when in its equity, in µs."""
     tables = FakeTables("main")
-    limits = ApiLimitSettings(connections=100_000, connections_per_address=100_000, connection_attempts_per_s=100_000)
+    limits = ApiLimitSettings(
+        connections=100_000,
+        connections_per_address=100_000,
+        connection_attempts_per_s=100_000,
+        requests_per_s=100_000,
+        requests_burst=100_000,
+    )
     app = create_app(
         api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest(), clock=SystemClock()
     )

@@ -65,7 +65,13 @@ async def measure(
     bootstrap: str, directory: Path, *, sockets: int, positions: int, rate: int, seconds: int
 ) -> dict[str, Any]:
     """One size."""
-    limits = ApiLimitSettings(connections=100_000, connections_per_address=100_000, connection_attempts_per_s=100_000)
+    limits = ApiLimitSettings(
+        connections=100_000,
+        connections_per_address=100_000,
+        connection_attempts_per_s=100_000,
+        requests_per_s=100_000,
+        requests_burst=100_000,
+    )
     settings = settings_of_a_test(
         bootstrap,
         directory,

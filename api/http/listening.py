@@ -1,25 +1,26 @@
 """How a port is listened on: connections are bounded in number and in time, and bodies are handed on as they came.
 
 aiohttp bounds neither the number of connections nor the time that a request takes to come. Its protocol is therefore
-extended here, in what it shows to everybody: its constructor, the callbacks of its transport, ``set_parser``,
-``finish_response`` and ``handle_error``.
+extended here, mostly in what it shows to everybody: its constructor, the callbacks of its transport, ``set_parser``,
+``pause_reading``, ``resume_reading``, ``finish_response``, ``handle_error`` and ``log_exception``, and the runner's
+``_make_server``, which each runner has to have.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from api.access.addresses import ClientAddresses
-from api.access.limits import Slots, TokenBucket
+from api.access.limits import TokenBucket
 from api.dialects.symmio.replies import error_response
 from api.http.descriptors import affordable_connections
+from api.http.door import ConnectionMetrics, Door, TimeLimits
 from api.http.keys import METRICS, SETTINGS
 from api.http.log_lines import shown
 
@@ -27,147 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiohttp.web_protocol import RequestHandler
-    from prometheus_client import Counter, Gauge
 
 
 logger = logging.getLogger(__name__)
 
 # Connections of the admin port, which are among the descriptors that are kept.
 ADMIN_CONNECTIONS = 32
-# What is late is found when all connections are looked at, which takes 1 ms for 20,000 of them.
-_LOOKS_A_LIMIT = 4
-_LOOK_EVERY_MAX_S = 1.0
 # After an answer, what is left of a request's body is read for so long, so that the client gets to read the answer.
 _LINGER_S = 1.0
 # What a websocket may send, in a second and at once: the largest message, a list of 1,000 accounts, is smaller. All
 # that comes is parsed, also frames that are no messages, and those that come while a websocket is being closed.
 _SOCKET_BYTES_PER_S = 65_536
-# One refusal in a flood says as much as all: the others are only counted.
-_LOG_REFUSALS_EVERY_S = 10.0
-
-
-class TimeLimits(NamedTuple):
-    """How long a connection may take, in s: settings under ``api.limits`` say for what."""
-
-    head_s: float
-    request_s: float
-    idle_s: float
-
-
-class ConnectionMetrics(NamedTuple):
-    """What is counted of connections, by port and, of those that were refused or cut, by reason."""
-
-    open: Gauge
-    refused: Counter
-    cut: Counter
-
-
-class Door:
-    """Lets connections in and cuts late ones.
-
-    Where all places are taken, the connection that has rested for longest makes room: one on which no request is being
-    answered, and which is no websocket. So nobody shuts the others out by connections that ask nothing.
-
-    Args:
-        port: The port's name in metrics and logs.
-        most: How many connections may be open at once.
-        most_of_address: How many of them one address may have.
-        times: How long they may take.
-        addresses: Tell which peers are trusted proxies, which have no limit of their own.
-        metrics: Count those that are refused and cut.
-    """
-
-    def __init__(
-        self,
-        port: str,
-        *,
-        most: int,
-        most_of_address: int,
-        times: TimeLimits,
-        addresses: ClientAddresses,
-        metrics: ConnectionMetrics,
-    ) -> None:
-        self.times = times
-        self._port = port
-        self._most = most
-        self._of_address = Slots(most_of_address)
-        self._addresses = addresses
-        self._metrics = metrics
-        self._open: dict[BoundedConnection, str | None] = {}
-        self._resting: OrderedDict[BoundedConnection, None] = OrderedDict()
-        self._look_every_s = min(_LOOK_EVERY_MAX_S, min(times) / _LOOKS_A_LIMIT)
-        self._next_look: asyncio.TimerHandle | None = None
-        self._logged_s: float | None = None
-        metrics.open.labels(port).set_function(lambda: len(self._open))
-
-    def open(self) -> None:
-        """Begin to look for late connections."""
-        self._next_look = asyncio.get_running_loop().call_later(self._look_every_s, self._look)
-
-    def close(self) -> None:
-        """Look no longer."""
-        if self._next_look is not None:
-            self._next_look.cancel()
-
-    def enter(self, connection: BoundedConnection, peer: str | None) -> bool:
-        """Let a connection in, or say that there is no place for it."""
-        key = self._addresses.key_of_peer(peer)
-        if key is not None and not self._of_address.enter(key):
-            self._refuse("address", peer)
-            return False
-        if len(self._open) >= self._most and not self._make_room():
-            if key is not None:
-                self._of_address.leave(key)
-            self._refuse("no_room", peer)
-            return False
-        self._open[connection] = key
-        self._resting[connection] = None
-        return True
-
-    def leave(self, connection: BoundedConnection) -> None:
-        """Give a connection's place back, where it has one."""
-        if connection not in self._open:
-            return
-        self._resting.pop(connection, None)
-        key = self._open.pop(connection)
-        if key is not None:
-            self._of_address.leave(key)
-
-    def wake(self, connection: BoundedConnection) -> None:
-        """Take a connection out of those that rest, as it is being answered."""
-        self._resting.pop(connection, None)
-
-    def rest(self, connection: BoundedConnection) -> None:
-        """Put a connection among those that rest, which may be cut to make room."""
-        if connection in self._open:
-            self._resting[connection] = None
-
-    def _make_room(self) -> bool:
-        if not self._resting:
-            return False
-        oldest, _ = self._resting.popitem(last=False)
-        self.leave(oldest)
-        self._cut(oldest, "made_room")
-        return True
-
-    def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        for connection in [one for one in self._open if one.late_s is not None and one.late_s <= now_s]:
-            self._cut(connection, connection.stage)
-        self._next_look = loop.call_later(self._look_every_s, self._look)
-
-    def _cut(self, connection: BoundedConnection, reason: str) -> None:
-        self._metrics.cut.labels(self._port, reason).inc()
-        connection.cut()
-
-    def _refuse(self, reason: str, peer: str | None) -> None:
-        self._metrics.refused.labels(self._port, reason).inc()
-        now_s = asyncio.get_running_loop().time()
-        if self._logged_s is None or now_s - self._logged_s >= _LOG_REFUSALS_EVERY_S:
-            self._logged_s = now_s
-            found = self._port, reason, peer, len(self._open)
-            logger.warning("connection refused port=%s reason=%s peer=%s open=%d", *found)
 
 
 class BoundedConnection(web.RequestHandler):
@@ -182,7 +53,7 @@ class BoundedConnection(web.RequestHandler):
         stage: What it would be late with: ``head``, ``request`` or ``idle``.
     """
 
-    __slots__ = ("_door", "_own_transport", "_socket_bytes", "late_s", "stage")
+    __slots__ = ("_door", "_is_full", "_is_held", "_own_transport", "_socket_bytes", "late_s", "stage")
 
     def __init__(self, server: web.Server, door: Door) -> None:
         super().__init__(
@@ -196,6 +67,8 @@ class BoundedConnection(web.RequestHandler):
         self._door = door
         self._own_transport: asyncio.Transport | None = None
         self._socket_bytes: TokenBucket | None = None
+        # Why nothing is read: aiohttp has enough messages, or the client has sent too much.
+        self._is_full = self._is_held = False
         self.late_s: float | None = None
         self.stage = "head"
 
@@ -281,15 +154,33 @@ class BoundedConnection(web.RequestHandler):
         if self._own_transport is not None:
             self._own_transport.abort()
 
+    def pause_reading(self) -> None:
+        """Read nothing while aiohttp has enough messages that nobody has taken."""
+        self._is_full = True
+        super().pause_reading()
+
+    def resume_reading(self, *args: Any, **named: Any) -> None:  # noqa: ANN401 - what aiohttp hands over, unchanged
+        """Read on when these have been taken, unless the client has sent too much."""
+        self._is_full = False
+        super().resume_reading(*args, **named)
+        if self._is_held:
+            self._hold()
+
     def _read_later(self, wait_s: float) -> None:
+        if not self._is_held:
+            self._is_held = True
+            self._loop.call_later(wait_s, self._read_on)
+        self._hold()
+
+    def _hold(self) -> None:
         transport = self._own_transport
         if transport is not None and not transport.is_closing():
             transport.pause_reading()
-            self._loop.call_later(wait_s, self._read_on)
 
     def _read_on(self) -> None:
+        self._is_held = False
         transport = self._own_transport
-        if transport is not None and not transport.is_closing():
+        if transport is not None and not transport.is_closing() and not self._is_full:
             transport.resume_reading()
 
     def _expect(self, stage: str, within_s: float) -> None:

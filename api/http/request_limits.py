@@ -62,13 +62,17 @@ class RequestLimits:
         return limit
 
     async def tell(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Add the headers that tell what is left; a signal handler for ``on_response_prepare``."""
+        """Say what is left, and close after a refusal; a signal handler for ``on_response_prepare``."""
         left = request.get(_LEFT)
         if left is None or response.status == HTTPStatus.SWITCHING_PROTOCOLS:
             return
         window_s, full_s = math.ceil(self._burst / self._per_s), math.ceil((self._burst - left) / self._per_s)
         response.headers["RateLimit-Policy"] = f'"{_POLICY}";q={self._burst};w={window_s}'
         response.headers["RateLimit"] = f'"{_POLICY}";r={math.floor(left)};t={full_s}'
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+            # Requests that are sent without waiting for answers would each cost a refusal.
+            response.headers["Connection"] = "close"
+            response.force_close()
 
     def _count(self, request: web.Request) -> None:
         client, now_s = self._addresses.limit_key_of(request), self._clock_s()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from api.http.listening import Door
+    from api.http.door import Door
     from models.owners import SubAccountOwner
     from tests.support.feed import FakeTables
 

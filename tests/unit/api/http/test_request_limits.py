@@ -81,3 +81,13 @@ async def test_handshakes_of_sockets_are_limited_too() -> None:
             await client.ws_connect("/upnl-ws")
 
     assert 429 == refused.value.status
+
+
+async def test_requests_sent_without_waiting_for_answers_end_with_the_first_refusal() -> None:
+    async with serving(FakeTables("main"), bounded(1, 3)) as client:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        answers = await reader.read()
+        writer.close()
+
+    assert (3, 1) == (answers.count(b"HTTP/1.1 404"), answers.count(b"HTTP/1.1 429"))

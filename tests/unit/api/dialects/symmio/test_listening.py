@@ -97,6 +97,19 @@ async def test_who_asks_faster_than_the_limit_waits_and_is_shown_what_was_asked_
         assert "2" == frame.json()["upnl"]
 
 
+@pytest.mark.parametrize("sends", ["messages", "pings"])
+async def test_a_client_that_does_not_slow_down_is_told_so_by_the_close_code(sends: str) -> None:
+    limits = ApiLimitSettings(messages_per_s=20, messages_burst=5)
+    settings = api_settings("main", api=ApiSettings(drain_s=0.05, limits=limits))
+    async with serving(FakeTables("main"), settings) as client, client.ws_connect("/upnl-ws") as socket:
+        for _ in range(60):
+            await (socket.send_str(ADDRESS) if sends == "messages" else socket.ping())
+        while (await socket.receive(timeout=5)).type is not WSMsgType.CLOSE:
+            pass
+
+    assert 1008 == socket.close_code
+
+
 def test_a_socket_that_asks_nothing_is_closed_after_a_while() -> None:
     async def run() -> None:
         loop, line = asyncio.get_running_loop(), Line()
