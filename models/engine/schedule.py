@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import NamedTuple, Protocol, assert_never
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Rows that are out of date are looked for so often within their greatest age, and are found late by as much.
 _LOOKS = 20
@@ -69,7 +72,7 @@ class Schedule:
         self._flushed_s = 0.0
         self._looked_s = 0.0
         self._pressed_s = 0.0
-        self._next = 0
+        self._cycle: Iterator[Task] | None = None
         self._has_caught_up = False
         self.cycle_s = 0.0
         self.look_every_s = _LOOK_EVERY_LEAST_S
@@ -82,36 +85,36 @@ class Schedule:
             age_s: How old the rows of unwatched accounts may grow, in s.
             work: What there is to do.
         """
-        if self._next == 0:
-            self.cycle_s, self._has_caught_up = now_s, False
+        if self._cycle is None:
+            self.cycle_s = now_s
             self.look_every_s = max(_LOOK_EVERY_LEAST_S, age_s / _LOOKS)
-        while self._next < len(_ORDER):
-            task = _ORDER[self._next]
-            self._next += 1
-            if self._take(task, now_s, work):
-                return task
-        self._next = 0
+            self._cycle = self._tasks(now_s, work)
+        task = next(self._cycle, None)
+        if task is not None:
+            return task
+        self._cycle = None
         return self._wait(now_s, work)
 
-    def _take(self, task: Task, now_s: float, work: Work) -> bool:
-        match task:
-            case Task.LOOK:
-                is_due = now_s >= self._looked_s + self.look_every_s
-                self._looked_s = now_s if is_due else self._looked_s
-            case Task.PRESS:
-                every_s = max(_LOOK_EVERY_LEAST_S, work.accounts * _PRESSING_EVERY_S_AN_ACCOUNT)
-                is_due = work.is_behind and now_s >= self._pressed_s + every_s
-                self._pressed_s = now_s if is_due else self._pressed_s
-            case Task.FLUSH:
-                is_due = work.is_touched and now_s >= self._flushed_s + self._flush_s
-                self._flushed_s = now_s - now_s % self._flush_s if is_due else self._flushed_s
-            case Task.SUM:
-                is_due = work.sums_due_s is not None and now_s >= work.sums_due_s
-            case Task.CATCH_UP:
-                is_due = self._has_caught_up = work.is_behind
-            case _:
-                assert_never(task)
-        return is_due
+    def _tasks(self, now_s: float, work: Work) -> Iterator[Task]:
+        """Yield what is due in a cycle that begins at ``now_s``; a task is looked for when those before it are done."""
+        if now_s >= self._looked_s + self.look_every_s:
+            self._looked_s = now_s
+            yield Task.LOOK
+        if work.is_behind and now_s >= self._pressed_s + self._press_every_s(work):
+            self._pressed_s = now_s
+            yield Task.PRESS
+        if work.is_touched and now_s >= self._flushed_s + self._flush_s:
+            self._flushed_s = now_s - now_s % self._flush_s
+            yield Task.FLUSH
+        sums_due_s = work.sums_due_s
+        if sums_due_s is not None and now_s >= sums_due_s:
+            yield Task.SUM
+        self._has_caught_up = work.is_behind
+        if self._has_caught_up:
+            yield Task.CATCH_UP
+
+    def _press_every_s(self, work: Work) -> float:
+        return max(_LOOK_EVERY_LEAST_S, work.accounts * _PRESSING_EVERY_S_AN_ACCOUNT)
 
     def _wait(self, now_s: float, work: Work) -> Wait:
         sums_due_s = work.sums_due_s
@@ -121,6 +124,3 @@ class Schedule:
             return Wait(self._flushed_s + self._flush_s, or_touched=False)
         look_s = self._looked_s + self.look_every_s
         return Wait(look_s if sums_due_s is None else min(look_s, sums_due_s), or_touched=True)
-
-
-_ORDER = tuple(Task)
