@@ -147,12 +147,7 @@ def create_app(
     app.on_response_prepare.extend((responses.set_headers, requests.tell))
     app.on_startup.append(gate.expect_declared)
     app.on_shutdown.append(_drain)
-    gate.mount(app, (Door(route, Public()) for route in (web.get("/healthz", healthz), web.get("/readyz", readyz))))
-    gate.mount(app, [Door(web.get("/v1/ws", native.serve, allow_head=False), InProtocol())])
-    gate.mount(app, (Door(route, Public()) for route in (*dashboard_routes(), *Webjars(DIRECTORY).routes())))
-    gate.mount(app, (Door(route, Public()) for route in documents_routes()))
-    gate.mount(app, rest_doors(settings.deployments))
-    add_symmio_to(app, live)
+    _mount(app, native, live)
     app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready))
     return app
 
@@ -229,6 +224,17 @@ def _native_endpoint(
         addresses=addresses,
         clock_ms=clock_ms,
     )
+
+
+def _mount(app: web.Application, native: NativeEndpoint, live: Live) -> None:
+    """Serve every route, each with what it says it reads."""
+    gate = app[GATE]
+    gate.mount(app, (Door(route, Public()) for route in (web.get("/healthz", healthz), web.get("/readyz", readyz))))
+    gate.mount(app, [Door(web.get("/v1/ws", native.serve, allow_head=False), InProtocol())])
+    gate.mount(app, (Door(route, Public()) for route in (*dashboard_routes(), *Webjars(DIRECTORY).routes())))
+    gate.mount(app, (Door(route, Public()) for route in documents_routes()))
+    gate.mount(app, rest_doors(app[SETTINGS].deployments))
+    add_symmio_to(app, live)
 
 
 def _report(app: web.Application, leases: Leases, directory: Directory) -> None:

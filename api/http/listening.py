@@ -124,7 +124,17 @@ class BoundedConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what cannot be understood as a request in JSON, with one line in the log."""
+        """Answer what cannot be understood as a request in JSON, with one line in the log.
+
+        Args:
+            request: What came, as far as it was understood.
+            status: The status of the answer.
+            exc: What failed; None where nothing was raised.
+            message: What was wrong with the request, by aiohttp's own words.
+
+        Raises:
+            ConnectionError: The client has gone.
+        """
         if isinstance(exc, ConnectionError) and self.transport is None:
             # The client went in the middle of its request, and nobody is there to be answered.
             raise exc
@@ -207,7 +217,13 @@ class _BoundedServer(web.Server):
 
 
 class BoundedRunner(web.AppRunner):
-    """Runs an application whose connections come through a door."""
+    """Runs an application whose connections come through a door.
+
+    Args:
+        app: The application.
+        door: Lets connections in, and ends those that take too long.
+        shutdown_timeout: For how long open requests are waited for at the end, in s.
+    """
 
     def __init__(self, app: web.Application, door: Door, *, shutdown_timeout: float) -> None:
         super().__init__(app, shutdown_timeout=shutdown_timeout)

@@ -90,6 +90,14 @@ class ApiMetrics:
             ["endpoint", "code"],
             registry=self.registry,
         )
+        self._count_at_the_door()
+        # A reason that has not occurred yet is reported as 0 and not left out.
+        self.connections.labels(UPNL_WS)
+        self.first_frame_seconds.labels(UPNL_WS)
+        self.frames.labels(UPNL_WS, "figures")
+
+    def _count_at_the_door(self) -> None:
+        """Count what is let in, and what is not."""
         self.open_connections = Gauge(
             "tidemark_api_open_connections",
             "Connections of any kind",
@@ -119,10 +127,6 @@ class ApiMetrics:
             ["port", "reason"],
             registry=self.registry,
         )
-        # A reason that has not occurred yet is reported as 0 and not left out.
-        self.connections.labels(UPNL_WS)
-        self.first_frame_seconds.labels(UPNL_WS)
-        self.frames.labels(UPNL_WS, "figures")
 
     def deliver(self, hub: Hub, directory: Directory) -> None:
         """Report what is delivered by ``hub`` to the subscriptions of ``directory``."""
