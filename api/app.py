@@ -134,8 +134,7 @@ def create_app(
             gate.middleware,
         ]
     )
-    app[SETTINGS], app[FEEDS], app[CLOCK] = settings, feeds, clock
-    app[METRICS], app[GATE] = metrics, gate
+    app[SETTINGS], app[FEEDS], app[CLOCK], app[METRICS], app[GATE] = settings, feeds, clock, metrics, gate
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
     _provide(app, interest, addresses)
@@ -145,7 +144,6 @@ def create_app(
     _report(app, leases, directory)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
     app.on_response_prepare.extend((responses.set_headers, requests.tell))
-    app.on_startup.append(gate.expect_declared)
     app.on_shutdown.append(_drain)
     _mount(app, native, live)
     app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready))
@@ -229,6 +227,7 @@ def _native_endpoint(
 def _mount(app: web.Application, native: NativeEndpoint, live: Live) -> None:
     """Serve every route, each with what it says it reads."""
     gate = app[GATE]
+    app.on_startup.append(gate.expect_declared)
     gate.mount(app, (Door(route, Public()) for route in (web.get("/healthz", healthz), web.get("/readyz", readyz))))
     gate.mount(app, [Door(web.get("/v1/ws", native.serve, allow_head=False), InProtocol())])
     gate.mount(app, (Door(route, Public()) for route in (*dashboard_routes(), *Webjars(DIRECTORY).routes())))
