@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS ?=
+# One file a claim; in_turn.py runs some of them in two checkouts.
+CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
 # Where processes are killed, or delays are counted, nothing else runs; other tests run two at a time, with a broker each.
 ALONE := tests/acceptance tests/recovery
 
@@ -49,7 +51,11 @@ digests: $(DEV) ## Print a digest of every table after each script of tests/data
 
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim
-	@set -e; for claim in bench/[a-z]*.py; do echo "== $$claim"; $(BIN)/python "$$claim"; done
+	@set -e; for claim in $(CLAIMS); do echo "== $$claim"; $(BIN)/python "$$claim"; done
+
+.PHONY: in-turn
+in-turn: $(DEV) $(JARS) ## Measure this checkout and another in turn (BEFORE=its directory)
+	$(BIN)/python bench/in_turn.py --before "$(BEFORE)"
 
 .PHONY: install
 install: $(RUNTIME) ## Make .venv with the tidemark command, nothing else
