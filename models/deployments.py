@@ -31,6 +31,7 @@ class DeploymentState:
 
     ``position`` is the log offset of the last record routed. ``begun_at`` is the offset of the record with the first
     account event, None before there is one: a DiamondCut before it belongs to the construction of the Diamond.
+    ``begun_block`` is the number of that block as long as it may be rolled back, else None.
     """
 
     position: LogOffset = (-1, -1)
@@ -38,6 +39,7 @@ class DeploymentState:
     head_time_s: int = 0
     final: int = -1
     begun_at: int | None = None
+    begun_block: int | None = None
     gaps: tuple[Gap, ...] = ()
 
     @property
@@ -57,9 +59,9 @@ class DeploymentState:
         """Note that everything up to a log offset is routed."""
         return replace(self, position=position)
 
-    def begin(self, offset: int) -> DeploymentState:
-        """Note that the record at ``offset`` holds an account event; only the first one counts."""
-        return self if self.begun_at is not None else replace(self, begun_at=offset)
+    def begin(self, offset: int, block: int) -> DeploymentState:
+        """Note that the record at ``offset``, which is of this block, holds an account event; only the first counts."""
+        return self if self.begun_at is not None else replace(self, begun_at=offset, begun_block=block)
 
     def watermark(self, head: int, head_time_s: int, final: int) -> DeploymentState:
         """Take in how far the chain is known.
@@ -69,7 +71,9 @@ class DeploymentState:
             head_time_s: That block's time, Unix s.
             final: Nothing at or below this block is rolled back. A lower one than is known changes nothing.
         """
-        return replace(self, head=head, head_time_s=head_time_s, final=max(final, self.final))
+        final = max(final, self.final)
+        begun_block = self.begun_block if self.begun_block is not None and self.begun_block > final else None
+        return replace(self, head=head, head_time_s=head_time_s, final=final, begun_block=begun_block)
 
     def unsupported(self, since: LogOffset, block: int, reason: str) -> DeploymentState:
         """Begin a gap, unless one is open or this one is known.
@@ -91,8 +95,19 @@ class DeploymentState:
         )
 
     def rolled_back(self, ancestor: int, position: LogOffset) -> DeploymentState:
-        """End the gap where it began in a block above ``ancestor``, which has left the chain."""
-        return self._closed(position) if self.gap_above(ancestor, position) else self
+        """Take back what blocks above ``ancestor`` said, which have left the chain.
+
+        Args:
+            ancestor: The newest block that stays.
+            position: Log offset of the record that rolls the others back.
+
+        Returns:
+            The state without a gap, and without a beginning, that such a block made.
+        """
+        state = self._closed(position) if self.gap_above(ancestor, position) else self
+        if state.begun_block is not None and state.begun_block > ancestor:
+            state = replace(state, begun_at=None, begun_block=None)
+        return state
 
     def joined(self, position: LogOffset) -> DeploymentState:
         """End the gap at a join: every account gets a checkpoint, so what was missed before no longer matters."""
@@ -112,6 +127,7 @@ def encode_deployment(state: DeploymentState) -> dict[str, Any]:
         "head_time_s": state.head_time_s,
         "final": state.final,
         "begun_at": state.begun_at,
+        **({} if state.begun_block is None else {"begun_block": state.begun_block}),
         "gaps": [
             {"since": gap.since, "block": gap.block, "reason": gap.reason, "until": gap.until} for gap in state.gaps
         ],
@@ -135,6 +151,7 @@ def decode_deployment(body: dict[str, Any]) -> DeploymentState:
             head_time_s=body["head_time_s"],
             final=body["final"],
             begun_at=body["begun_at"],
+            begun_block=body.get("begun_block"),
             gaps=tuple(
                 Gap(position(gap["since"]), gap["block"], gap["reason"], gap["until"] and position(gap["until"]))
                 for gap in body["gaps"]

@@ -151,7 +151,7 @@ class Router:
         )
         routing.block(routed)
         if routed.begun:
-            state = state.begin(routing.offset)
+            state = state.begin(routing.offset, block.number)
         if routed.unsupported is not None:
             tx_index, reason = routed.unsupported.tx_index, routed.unsupported.reason
             return _unsupported(routing, state, tx_index, block.number, reason)

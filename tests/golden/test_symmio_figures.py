@@ -21,6 +21,7 @@ from models.symmio.account import AccountRow, advance, encode_account
 from models.symmio.holding import decode_holding
 from models.symmio.subtotals import Subtotals
 from models.symmio.valuation import value_account, with_last_complete
+from streams.settings import ApiLimitSettings, ApiSettings
 from tests.support.api import serving
 from tests.support.contract_views import RecordedViews
 from tests.support.eth_figures import PENDING, ZERO, EthQuote, EthWorld
@@ -162,7 +163,10 @@ async def _check(
 def _settings(hedgers: list[str], *, count_pending: bool = False) -> Settings:
     multi_accounts = [MULTI_ACCOUNT, OTHER_MULTI_ACCOUNT]
     solver = {"count_pending": count_pending}
-    return solver_settings(main={"hedgers": hedgers, "multi_accounts": multi_accounts, "solver": solver})
+    # Every figure of every account is asked for, from one address.
+    api = ApiSettings(limits=ApiLimitSettings(requests_per_s=1_000_000, requests_burst=1_000_000))
+    settings = solver_settings(main={"hedgers": hedgers, "multi_accounts": multi_accounts, "solver": solver})
+    return settings.model_copy(update={"api": api})
 
 
 def _same(expected: dict[str, str | None], found: dict[str, Any]) -> int:

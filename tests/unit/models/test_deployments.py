@@ -8,7 +8,7 @@ AT_THE_CUT = (10, 3)
 
 
 def with_gap() -> DeploymentState:
-    return DeploymentState().begin(2).unsupported(AT_THE_CUT, 500, "DiamondCut")
+    return DeploymentState().begin(2, 400).unsupported(AT_THE_CUT, 500, "DiamondCut")
 
 
 def test_what_stands_behind_the_unsupported_log_is_not_routed_and_its_own_block_is() -> None:
@@ -54,3 +54,21 @@ def test_a_state_survives_its_row() -> None:
     state = with_gap().watermark(510, 1_700, 446).rolled_back(499, (12, -1)).at((13, -1))
 
     assert state == decode_deployment(orjson.loads(orjson.dumps(encode_deployment(state))))
+
+
+def test_a_deployment_that_began_in_a_block_which_left_the_chain_has_not_begun() -> None:
+    """Else the DiamondCut that the surviving branch is constructed with would be one that is not supported."""
+    begun = DeploymentState().begin(2, 400)
+
+    assert begun == begun.rolled_back(400, (3, -1))
+    assert DeploymentState() == begun.rolled_back(399, (3, -1))
+    assert 5 == begun.rolled_back(399, (3, -1)).begin(5, 401).begun_at
+
+
+def test_a_beginning_that_is_final_is_kept_and_its_block_forgotten() -> None:
+    begun = DeploymentState().begin(2, 400).watermark(410, 1, 399)
+    final = begun.watermark(411, 2, 400)
+
+    assert (400, None) == (begun.begun_block, final.begun_block)
+    assert final == final.rolled_back(399, (9, -1))
+    assert [begun, final] == [decode_deployment(encode_deployment(state)) for state in (begun, final)]
