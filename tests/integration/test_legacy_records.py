@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,8 @@ async def test_what_is_written_through_one_replica_is_served_by_all(settings: Ca
         await eventually(lambda: answers(first, "/readyz", 200), timeout_s=30)
         await eventually(lambda: answers(second, "/readyz", 200), timeout_s=30)
         await process.ready()
-        # A worker that finds rows of others as it starts takes itself to be superseded.
-        await rows.put(DEPLOYMENTS, "main", 1, deployment_body())
+        # Under its own term: a worker that hears a row of a later one takes itself to be superseded, and ends.
+        await rows.put(DEPLOYMENTS, "main", 1, deployment_body(), term=0)
 
         await owners_and_their_sub_accounts_come_onto_the_list(first, second, rows)
         await what_an_engine_says_reaches_every_socket_once(first, second)
@@ -79,10 +80,22 @@ async def owners_and_their_sub_accounts_come_onto_the_list(
     await post(first, "/ingest/whitelist", {"add": [OWNER]})
     await eventually(lambda: is_listed(OWNER), timeout_s=2)
     body = valuation_body(owner=OWNER.lower(), multi_account=MULTI_ACCOUNT)
-    await rows.put(VALUATIONS, f"main:{ADDRESS.lower()}", 1, body)
+    await rows.put(VALUATIONS, f"main:{ADDRESS.lower()}", 1, body, term=0)
     added = await answer(first, f"/add-sub-address-in-whitelist/{ADDRESS}/{MULTI_ACCOUNT}")
     assert {"successful": True, "message": None} == added
     await eventually(lambda: is_listed(ADDRESS), timeout_s=2)
+
+
+async def is_listened_to(client: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Wait until a socket's list has been taken, which nothing answers: what is said before is not pushed to it."""
+    number = itertools.count()
+
+    async def hears() -> bool:
+        record = engine_record(id=f"{id(socket)}-{next(number)}", counterparty_address=ADDRESS, quote_id=7, version=1)
+        await post(client, "/ingest/position-states", [record])
+        return not await is_silent_for(socket, 0.5)
+
+    await eventually(hears)
 
 
 async def what_an_engine_says_reaches_every_socket_once(
@@ -94,6 +107,10 @@ async def what_an_engine_says_reaches_every_socket_once(
     ):
         for socket in (one, two):
             await socket.send_json({"address": [ADDRESS, OTHER_ADDRESS]})
+            await is_listened_to(second, socket)
+        for socket in (one, two):
+            while not await is_silent_for(socket, 0.5):
+                pass
         said = [engine_record(id=name, counterparty_address=ADDRESS, version=1) for name in ("a", "b")]
         for _ in range(2):
             assert {"taken": 3} == await post(
