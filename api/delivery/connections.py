@@ -67,7 +67,7 @@ class _Accepted:
         self._connections.take_place(self._client)
         try:
             await self._connection.accept()
-        except BaseException:
+        except BaseException:  # a place must not stay taken, also where the client leaves and this is cancelled
             self._connections.leave_place(self._client)
             raise
         self._connections.enter(self._outbox)

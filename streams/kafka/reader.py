@@ -79,6 +79,17 @@ class TopicReader:
         begin: dict[TopicPartition, int] = await consumer.beginning_offsets(list(end))
         return begin
 
+    @staticmethod
+    async def _seek_time(
+        consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int], since_ms: int
+    ) -> dict[TopicPartition, int]:
+        """Seek the first record of each partition at or after ``since_ms``, its end where there is none yet."""
+        found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
+        begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}
+        for tp, offset in begin.items():
+            consumer.seek(tp, offset)
+        return begin
+
     async def start(self) -> None:
         """Connect and begin to read. After an error nothing stays open, and ``start`` may be called again.
 

@@ -69,11 +69,7 @@ class Interest(TopicReader):
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         # Older watches have expired.
         since_ms = max(0, self._clock.now_ms() - INTEREST_TTL_MS)
-        found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
-        begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}
-        for tp, offset in begin.items():
-            consumer.seek(tp, offset)
-        return begin
+        return await self._seek_time(consumer, end, since_ms)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         now_ms = self._clock.now_ms()

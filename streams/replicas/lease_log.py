@@ -68,11 +68,7 @@ class LedgerReader(TopicReader):
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         since_ms = max(1, self._clock.now_ms() - LEASE_TTL_MAX_MS - _CLOCKS_DIFFER_MS)
         self._ledgers = [Ledger(since_ms) for _ in range(self._partitions)]
-        found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
-        begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}
-        for tp, offset in begin.items():
-            consumer.seek(tp, offset)
-        return begin
+        return await self._seek_time(consumer, end, since_ms)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         clock_ms = _clock_ms()

@@ -85,11 +85,7 @@ class OwnerRequests(TopicReader):
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         # Who asked before that does not wait any more.
         since_ms = max(0, self._clock.now_ms() - int(OWNER_WAITED_FOR_S * 1_000))
-        found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
-        begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}
-        for tp, offset in begin.items():
-            consumer.seek(tp, offset)
-        return begin
+        return await self._seek_time(consumer, end, since_ms)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         for tp, records in fetched.items():
