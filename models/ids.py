@@ -23,6 +23,12 @@ def market_key(deployment: str, symbol_id: int) -> bytes:
     return f"{deployment}:{symbol_id}".encode()
 
 
+def market_of_key(key: bytes) -> tuple[str, int | str]:
+    """Split the key of a market's row into (deployment, the market's id there); an id of digits is a number."""
+    deployment, text = split_key(key)
+    return deployment, int(text) if text.isdecimal() else text
+
+
 def mark_key(source: str, symbol: str) -> bytes:
     """Key of a mark price: ``<source>:<SYMBOL as the source spells it>``."""
     return f"{source}:{symbol}".encode()
