@@ -86,6 +86,7 @@ class InputBoard:
         self._sources: dict[MarketId, tuple[PriceSource, ...]] = {}
         self._markets_of: dict[bytes, set[MarketId]] = {}
         self._used: dict[MarketId, UsedMark] = {}
+        self._chosen_ms = 0
 
     def put_row(self, key: bytes, row: bytes, deployments: Mapping[str, Priced]) -> MarketId | None:
         """Take in a row of ``markets``; call ``choose`` for its market afterwards.
@@ -110,6 +111,17 @@ class InputBoard:
         self.put_market(market, deployment.price_sources(name) if name else ())
         return market
 
+    def add_named(self, market: MarketId, deployment: Priced) -> None:
+        """Take in a market that has no row, since its id is its name, and choose its mark as of the last instant.
+
+        Args:
+            market: The market; one that is known already stays as it is.
+            deployment: Says where its price comes from.
+        """
+        if market not in self._sources:
+            self.put_market(market, deployment.price_sources(str(market[1])))
+            self.choose((market,), self._chosen_ms)
+
     def put_market(self, market: MarketId, sources: Sequence[PriceSource]) -> None:
         """Say where a market's price comes from, in order of preference; call ``choose`` for it afterwards."""
         for source in self._sources.get(market, ()):
@@ -129,6 +141,7 @@ class InputBoard:
             Those whose mark, or whose staleness, is another than before.
         """
         moved = []
+        self._chosen_ms = now_ms
         for market in markets:
             used = self.chosen(market, now_ms)
             if used == self._used.get(market):

@@ -47,6 +47,7 @@ class Venues:
     """
 
     def __init__(self, deployments: Mapping[str, EngineDeployment], fallback: Venue[Any, Any, Any] | None) -> None:
+        self._deployments = deployments
         self._venues = {name: deployment.venue for name, deployment in deployments.items()}
         self._fallback = fallback
         venues = {venue.kind: venue for venue in (*self._venues.values(), fallback) if venue is not None}
@@ -56,6 +57,10 @@ class Venues:
             )
             for venue in venues.values()
         ]
+
+    def priced(self, deployment: str) -> EngineDeployment | None:
+        """What says where a deployment's prices come from, None where it is not configured."""
+        return self._deployments.get(deployment)
 
     @property
     def installed(self) -> Sequence[InstalledVenue]:

@@ -88,7 +88,13 @@ class Valuing:
     def restore(self, key: bytes, held: Held) -> None:
         """Take in an account that was recovered, whose venue is installed."""
         deployment, _ = split_key(key)
-        self.exposures.put(key, *self._venue(deployment).exposure(deployment, held))
+        exposure = self._venue(deployment).exposure(deployment, held)
+        priced = self._venues.priced(deployment)
+        for market in exposure.signed:
+            if isinstance(market[1], str) and priced is not None:
+                self._board.add_named(market, priced)
+                self._moved.add(market)
+        self.exposures.put(key, *exposure)
 
     def put(self, key: bytes, held: Held) -> None:
         """Take in an account whose row has just been written; its valuation is to be looked at."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import prometheus_client
 
 from models.account_events import Final, RolledBack, Supported, Unsupported
 from models.errors import BadRecord
-from models.ids import split_key
+from models.ids import is_account_id, split_key
 from streams.kafka.partitions import expect_in_place
 
 if TYPE_CHECKING:
+    from models.engine.deployment import InstalledVenue
     from models.engine.partition import PartitionEngine
-    from models.venue import Positioned, Venue
+    from models.venue import Positioned
     from streams.agents.state_releases import StateReleases
     from streams.kafka.record import Record
     from streams.process.clock import Clock
@@ -38,7 +39,7 @@ class AccountsAgent:
     """Keeps ``accounts``, ``watermarks`` and ``quote-history``, and says what happened to ``position-states``.
 
     Args:
-        venue: Whose records they are.
+        installed: The venue whose records they are, with its deployments.
         rows: The tables.
         engines: Fold the records of each owned partition.
         releases: Wait for the states that are to stand later.
@@ -46,9 +47,9 @@ class AccountsAgent:
     """
 
     def __init__(
-        self, venue: Venue[Any, Any, Any], rows: Rows, engines: Engines, releases: StateReleases, clock: Clock
+        self, installed: InstalledVenue, rows: Rows, engines: Engines, releases: StateReleases, clock: Clock
     ) -> None:
-        self._venue = venue
+        self._venue, self._deployments = installed
         self._rows = rows
         self._engines = engines
         self._releases = releases
@@ -93,5 +94,18 @@ class AccountsAgent:
     def _decode(self, record: Record[bytes | None], part: Slice) -> Positioned:
         decoded = self._venue.decode(record.value or b"", (record.offset, -1))
         if not isinstance(decoded, (Final, RolledBack, Unsupported, Supported)):
-            expect_in_place(record.key or b"", part.partition, self._rows.partitions)
+            key = record.key or b""
+            expect_in_place(key, part.partition, self._rows.partitions)
+            # What was routed has a key of the router's; of what comes from outside, a key may be anything.
+            if self._venue.routed is None:
+                self._expect_account(key)
         return decoded
+
+    def _expect_account(self, key: bytes) -> None:
+        deployment, _, account = key.decode(errors="replace").partition(":")
+        if deployment not in self._deployments:
+            msg = f"expected a key of a configured deployment, found {key!r:.200}; add [deployments.{deployment:.60}]"
+            raise BadRecord(msg)
+        if not is_account_id(account) or self._venue.account_id(account) != account:
+            msg = f"expected the key <deployment>:<account> of a {self._venue.kind} account, found {key!r:.200}"
+            raise BadRecord(msg)

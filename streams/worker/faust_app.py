@@ -221,7 +221,7 @@ def venue_agents(settings: Settings, parts: AgentParts, installed: InstalledVenu
     """
     venue = installed.venue
     raw = topic_name(settings, venue.raw.name)
-    accounts = AccountsAgent(venue, parts.rows, parts.engines, parts.state_releases, parts.clock)
+    accounts = AccountsAgent(installed, parts.rows, parts.engines, parts.state_releases, parts.clock)
     if venue.routed is None:
         yield accounts, raw
     else:
