@@ -197,7 +197,7 @@ def _directory(app: web.Application, live: Live, interest: InterestSink) -> Dire
     settings = app[SETTINGS]
     return Directory(
         settings.epoch,
-        tuple(settings.deployments),
+        settings.deployments,
         app[FEEDS],
         totals=app[TOTALS],
         funding=live.board,

@@ -135,7 +135,7 @@ class NativeServer:
             hub=self.hub,
             directory=Directory(
                 settings.epoch,
-                tuple(settings.deployments),
+                settings.deployments,
                 feeds,
                 totals=Totals(feeds),
                 funding=FundingBoard(

@@ -68,7 +68,7 @@ class Replica:
         settings = api_settings("main")
         self.directory = Directory(
             epoch,
-            ("main",),
+            settings.deployments,
             self.tables.feeds,
             totals=Totals(self.tables.feeds),
             funding=FundingBoard(

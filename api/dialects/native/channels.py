@@ -26,13 +26,14 @@ from models.symmio.state_views import position_states_view
 from models.views import absent_account, account_view, figures_view, mark_view, positions_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from api.dialects.native.subjects import RowView, Subject
     from api.tables.deployment_totals import Totals
     from api.tables.feeds import RowFeed
     from api.tables.funding_board import FundingBoard
     from models.views import View
+    from streams.settings import DeploymentSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class ChannelDescription:
     name: Channel
     tables: tuple[str, ...]
     wakes: Wakes
-    canonical_key: Callable[[str, Collection[str]], str | None]
+    canonical_key: Callable[[str, Mapping[str, DeploymentSettings]], str | None]
     may_read: Callable[[Principal, str], bool]
     absent: Callable[[str], View]
     make: Callable[[Inputs, str], Subject]

@@ -14,7 +14,7 @@ from models.engine.tables import VALUATIONS
 from models.errors import BadRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from api.delivery.hub import Hub
     from api.delivery.interest_writer import InterestSink
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from api.tables.deployment_totals import Totals
     from api.tables.feeds import Feeds
     from api.tables.funding_board import FundingBoard
+    from streams.settings import DeploymentSettings
 
 _Tables = tuple[str, ...]
 
@@ -47,7 +48,7 @@ class Directory:
     def __init__(
         self,
         epoch: int,
-        deployments: Collection[str],
+        deployments: Mapping[str, DeploymentSettings],
         feeds: Feeds,
         *,
         totals: Totals,

@@ -12,6 +12,7 @@ from api.tables.listing import Listings
 from api.tables.market_prices import MarketPrices
 from tests.support.api import api_settings
 from tests.support.feed import FakeTables
+from tests.support.served import served
 
 ADDRESS = "0x00000000000000000000000000000000000000aB"
 OTHER = "0x00000000000000000000000000000000000000cd"
@@ -30,7 +31,7 @@ PUBLIC = {Channel.MARKS, Channel.FUNDING}
 
 
 def canonical(channel: Channel) -> str:
-    key = CHANNELS[channel].canonical_key(WRITTEN[channel], ("main",))
+    key = CHANNELS[channel].canonical_key(WRITTEN[channel], served("main"))
     assert key is not None
     return key
 
@@ -52,13 +53,13 @@ def test_channels_made_of_the_same_tables_are_woken_alike() -> None:
 def test_a_canonical_key_is_its_own_canonical_key(channel: Channel) -> None:
     key = canonical(channel)
 
-    assert CHANNELS[channel].canonical_key(key, ("main",)) == key
-    assert CHANNELS[channel].canonical_key("", ("main",)) is None
+    assert CHANNELS[channel].canonical_key(key, served("main")) == key
+    assert CHANNELS[channel].canonical_key("", served("main")) is None
 
 
 @pytest.mark.parametrize("channel", Channel)
 def test_only_marks_have_keys_outside_the_deployments_that_are_served(channel: Channel) -> None:
-    key = CHANNELS[channel].canonical_key(WRITTEN[channel], ("other",))
+    key = CHANNELS[channel].canonical_key(WRITTEN[channel], served("other"))
 
     assert (key is not None) == (channel is Channel.MARKS)
 
