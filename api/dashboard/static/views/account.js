@@ -111,8 +111,7 @@ export function account(main, scope, key) {
     const said = reading(shown);
     const quiet = shown.status === "valued" ? ["good", "valued"] : null;
     setChildren(tags, JSON.stringify(said.tags), () => tagElements(said.tags, quiet));
-    const named = shown.name ? `“${shown.name}” of ` : "";
-    setText(owner, shown.owner && !/^0x0+$/.test(shown.owner) ? `${named}owner ${shown.owner}` : "");
+    showOwner(shown);
     main.classList.toggle("old", said.isOld);
     setMoney(upnl, said.figures.upnl, { signed: true });
     setMoney(notional, said.figures.notional);
@@ -132,6 +131,13 @@ export function account(main, scope, key) {
     showLocked(said.figures);
     showPositions();
   });
+
+  function showOwner({ name, owner: wallet }) {
+    const isKnown = wallet && !/^0x0+$/.test(wallet);
+    // The owner chose the name: in a bdi its characters cannot turn around, or hide among, what stands beside it.
+    const named = () => (name ? ["“", h("bdi", name), "” of "] : []);
+    setChildren(owner, JSON.stringify([name, wallet]), () => (isKnown ? [...named(), `owner ${wallet}`] : []));
+  }
 
   function showLocked({ locked, pending }) {
     if (!lockedTable.rows.length) {
