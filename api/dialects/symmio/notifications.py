@@ -38,7 +38,7 @@ STATE_ID_MAX = 200
 
 async def position_state(request: web.Request, deployment: str) -> web.Response:
     """Answer the states that a client asks for; an empty body asks for all."""
-    wanted = _wanted(request, deployment, await _body(request))
+    wanted = await _wanted(request, deployment, await _body(request))
     return await _page_of_states(request, deployment, wanted, *_page(request))
 
 
@@ -48,7 +48,7 @@ async def one_position_state(request: web.Request, deployment: str) -> web.Respo
     if len(state_id) > STATE_ID_MAX:
         msg = f"expected state_id of {STATE_ID_MAX} characters at most, found {len(state_id)}"
         raise BadParameter(("path", "state_id"), msg, "value_error.any_str.max_length")
-    wanted = replace(_wanted(request, deployment, await _body(request)), state_id=state_id)
+    wanted = replace(await _wanted(request, deployment, await _body(request)), state_id=state_id)
     return await _page_of_states(request, deployment, wanted, 0, SIZE_MAX)
 
 
@@ -69,14 +69,14 @@ async def notifications(request: web.Request, deployment: str) -> web.Response:
     return reply({"count": count, "notification_data": _items(found)})
 
 
-def _wanted(request: web.Request, deployment: str, said: Mapping[str, Any]) -> Wanted:
+async def _wanted(request: web.Request, deployment: str, said: Mapping[str, Any]) -> Wanted:
     return Wanted(
         address=_address(said, "address"),
         quote_id=_integer(said, "quote_id"),
         created_since_s=_seconds(said, "create_time_gte"),
         modified_since_s=_seconds(said, "modify_time_gte"),
         states=_texts(said, "states"),
-        symbols=_symbols(request, deployment, _texts(said, "symbols")),
+        symbols=await _symbols(request, deployment, _texts(said, "symbols")),
     )
 
 
@@ -94,11 +94,12 @@ async def _find(
     return await request.app[POSITION_STATES].find(deployment, wanted, start, size, may_read)
 
 
-def _symbols(request: web.Request, deployment: str, names: frozenset[str]) -> frozenset[int] | None:
+async def _symbols(request: web.Request, deployment: str, names: frozenset[str]) -> frozenset[int] | None:
     if not names:
         return None
     markets = listed(request, deployment)
-    return frozenset(one.market.symbol_id for one in markets if not names.isdisjoint((one.name, one.market.name)))
+    found = [one.market.symbol_id async for one in markets if not names.isdisjoint((one.name, one.market.name))]
+    return frozenset(found)
 
 
 def _items(found: list[Found]) -> list[dict[str, Any]]:
