@@ -14,7 +14,7 @@ from api.tables.backlog import Backlog
 from api.tables.turns import next_turn
 from models.codec import ORDER_BYTES
 from models.ids import split_key
-from models.symmio.valuation import NO_ACCOUNT
+from models.valuations import NO_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable

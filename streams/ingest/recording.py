@@ -16,11 +16,12 @@ import orjson
 
 from models.chain_records import Watermark
 from models.errors import TidemarkError
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.prices.frame_sink import PriceSink
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.resume import read_tail
-from streams.kafka.topics import CHAIN_BLOCKS, PRICE_TICKS, require_topic
+from streams.kafka.topics import PRICE_TICKS, require_topic
 from streams.node.blocks import Header, make_blocks, read_header, read_logs
 from streams.node.rpc import BadAnswer
 from streams.settings import RECORDED_SOURCE

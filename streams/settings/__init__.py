@@ -18,6 +18,7 @@ from streams.settings.effective import (
 from streams.settings.funding import FundingSettings
 from streams.settings.processes import IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.solver import LockedParams, SolverSettings, SymbolSettings
+from streams.settings.symmio import SymmioSettings, symmio_deployments
 from streams.settings.whitelist import WhitelistMode, WhitelistSettings
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "SolverSettings",
     "SourceSettings",
     "SymbolSettings",
+    "SymmioSettings",
     "TokenKeySettings",
     "TopicSettings",
     "WhitelistMode",
@@ -44,4 +46,5 @@ __all__ = [
     "WorkerSettings",
     "load_settings",
     "settings_of_file",
+    "symmio_deployments",
 ]

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest import recording
 from streams.ingest.outlet import BrokerUnreachable, NotAcknowledged, opened_outlet
 from streams.ingest.prices import price_follow
 from streams.ingest.symmio import chain_follow
-from streams.kafka.topics import CHAIN_BLOCKS, BadTopic, topic_name
+from streams.kafka.topics import BadTopic, topic_name
 from streams.process.clock import SystemClock
-from streams.settings import DeploymentSettings, SourceSettings
+from streams.settings import SourceSettings, SymmioSettings
 from tests.support.records import create_all, read_topic
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def test_a_record_too_large_for_the_broker_is_an_error_and_nothing_follows
 async def test_an_ingest_that_is_started_before_its_topics_exist_ends_and_says_so_once(
     settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
-    deployment = DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40, rpc=("http://127.0.0.1:1",))  # type: ignore[arg-type]
+    deployment = SymmioSettings(chain_id=1, diamond="0x" + "d" * 40, rpc=("http://127.0.0.1:1",))  # type: ignore[arg-type]
     source = SourceSettings(websocket="ws://127.0.0.1:1", rest="http://127.0.0.1:1")
     own, clock = settings(deployments={"d": deployment}, sources={"v": source}), SystemClock()
     for ingest in (

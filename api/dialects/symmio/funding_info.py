@@ -8,6 +8,7 @@ from api.dialects.symmio.replies import reply
 from api.dialects.symmio.requested_market import listed
 from api.http.keys import CLOCK, SETTINGS
 from api.tables.funding_board import funding_views
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 async def get_funding_info(request: web.Request, deployment: str) -> web.Response:
     """Answer the funding of all valid markets by name, or of those that are asked for."""
     asked = request.query.getall("symbols", None)
-    funding = request.app[SETTINGS].deployments[deployment].funding
+    funding = symmio_deployments(request.app[SETTINGS])[deployment].funding
     now_ms, views = request.app[CLOCK].now_ms(), dict[str, Any]()
     async for one in listed(request, deployment):
         views |= funding_views((one,), funding, now_ms=now_ms, asked=asked)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.checkpoint import join
@@ -19,7 +20,7 @@ from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.newheads import NewHeads
 from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_requests
 from streams.ingest.symmio.resume import read_tail
-from streams.kafka.topics import CHAIN_BLOCKS, OWNER_REQUESTS, OWNERS, require_topic
+from streams.kafka.topics import OWNER_REQUESTS, OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
 from streams.node.contract_views import NoContract
 from streams.node.endpoints import Node
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from streams.ingest.symmio.tail import Tail
     from streams.process.clock import Clock
-    from streams.settings import DeploymentSettings, Settings
+    from streams.settings import Settings, SymmioSettings
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
 
 
 async def _begin(
-    node: Node, journal: Journal, follower: Follower, deployment: DeploymentSettings, from_state: int | None
+    node: Node, journal: Journal, follower: Follower, deployment: SymmioSettings, from_state: int | None
 ) -> None:
     tail = journal.tail
     node.expect_head(tail.covered)
@@ -129,7 +130,7 @@ async def _begin(
     _log.info("going on deployment=%s after_block=%d final=%d", journal.deployment, tail.covered, tail.final)
 
 
-def _reason_to_join(tail: Tail, deployment: DeploymentSettings, from_state: int | None) -> str | None:
+def _reason_to_join(tail: Tail, deployment: SymmioSettings, from_state: int | None) -> str | None:
     if tail.joining is not None:
         return f"the join at block {tail.joining} was not finished"
     if from_state is not None and from_state > tail.final:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from streams.settings import ApiSettings, BadSettings, DeploymentSettings, Settings
+from streams.settings import ApiSettings, BadSettings, Settings, SymmioSettings
 from tidemark import local_stack as module
 from tidemark.cli import cli
 from tidemark.config_text import effective_toml
@@ -16,7 +16,7 @@ from tidemark.local_stack import AlreadyUp, StillStarting, alone_in, api_url, co
 if TYPE_CHECKING:
     from pathlib import Path
 
-DEMO = DeploymentSettings(chain_id=31_337, diamond="0x" + "ab" * 20)
+DEMO = SymmioSettings(chain_id=31_337, diamond="0x" + "ab" * 20)
 STACK = Settings(kafka="127.0.0.1:23456", deployments={"demo": DEMO}, api=ApiSettings(host="127.0.0.1", port=23_457))
 
 
