@@ -143,7 +143,7 @@ def create_app(
     leases = Leases(settings, clock) if leases is None else leases
     _report(app, leases, directory)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
-    app.on_response_prepare.extend((responses.set_headers, requests.tell))
+    app.on_response_prepare.extend((responses.name_server, responses.set_headers, requests.tell))
     app.on_shutdown.append(_drain)
     _mount(app, native, live)
     app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready))
@@ -163,6 +163,7 @@ def create_admin_app(public: web.Application) -> web.Application:
     app[IS_WHITELIST_READ] = public[IS_WHITELIST_READ]
     routes = (web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics))
     gate.mount(app, (Door(route, AdminPort()) for route in routes))
+    app.on_response_prepare.append(responses.name_server)
     app.on_startup.append(gate.expect_declared)
     return app
 

@@ -138,12 +138,16 @@ def _say_if_bounded(asked: int) -> None:
 
 
 async def _follow(feed: TopicReader) -> None:
+    said = ""
     try:
         while True:
             try:
                 await feed.start()
             except (KafkaConnectionError, TopicMissing) as error:
-                logger.warning("feed waits topic=%s error=%s", feed.topic, error)
+                # A line a second for each table would say no more.
+                if str(error) != said:
+                    said = str(error)
+                    logger.warning("feed waits topic=%s error=%s", feed.topic, said)
                 await asyncio.sleep(_RETRY_S)
             else:
                 break

@@ -31,6 +31,8 @@ _SHOWN = {
     "funding": ("long_rate", "short_rate", "next"),
 }
 _LATE_MS = 5_000
+_HOW_TO_READ = "; give a reader's token with --token or as TIDEMARK_TOKEN (`tidemark token show` says what is in one)"
+_NOBODY_YET = "; is an api there? Start `tidemark up`, or give another --url"
 
 
 class WatchRefused(TidemarkError):
@@ -84,7 +86,8 @@ async def watch(
             else:
                 output.message(message)
             if message["type"] == "error" and not message["temporary"]:
-                msg = f"the api refused with {message['code']}: {message['message']}"
+                hint = _HOW_TO_READ if message["code"] == "not_authenticated" else ""
+                msg = f"the api refused with {message['code']}: {message['message']}{hint}"
                 raise WatchRefused(msg)
 
 
@@ -128,6 +131,7 @@ class PlainLines:
         self._console = console
         self._now_ms = now_ms
         self._warnings: list[str] | None = None
+        self._was_connected = False
 
     def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
         """Print the figures that a line has room for, in bold where they are new.
@@ -153,6 +157,7 @@ class PlainLines:
             case "hello":
                 # A warning that still holds is printed again on a new connection.
                 self._warnings = None
+                self._was_connected = True
                 self._print(Text(f"connected, epoch {message['epoch']}", style="dim"))
             case "heartbeat":
                 self._heartbeat(message)
@@ -164,7 +169,8 @@ class PlainLines:
                 wait_s = message["reconnect_in_ms"] / 1000
                 self._print(Text(f"goodbye: {message['reason']}, connecting again in {wait_s:.1f} s", "yellow"))
             case "disconnected":
-                self._print(Text(f"disconnected: {message['reason']}; connecting again", "yellow"))
+                hint = "" if self._was_connected else _NOBODY_YET
+                self._print(Text(f"disconnected: {message['reason']}; connecting again{hint}", "yellow"))
             case "error":
                 self._print(Text(f"{message['code']}: {message['message']}", "red"))
             case _:

@@ -214,16 +214,17 @@ async def check_topics(bootstrap: str, topics: tuple[Topic, ...]) -> None:
         await admin.close()
 
 
-async def require_topic(settings: Settings, topic: str) -> None:
-    """Check that one topic of the registry is there before it is written to.
+async def require_topic(settings: Settings, *topics: str) -> None:
+    """Check that topics of the registry are there before they are written to.
 
-    A producer would make a missing topic, of any number of partitions, where the cluster makes topics by itself.
+    A producer would make a missing topic, of any number of partitions, where the cluster makes topics by itself; where
+    it does not, the producer would ask for it again and again, and say so each time.
 
     Raises:
-        BadTopic: It is missing, or has another number of partitions.
+        BadTopic: One is missing, or has another number of partitions.
     """
-    name = topic_name(settings, topic)
-    await check_topics(settings.bootstrap, tuple(one for one in registry(settings) if one.name == name))
+    names = {topic_name(settings, topic) for topic in topics}
+    await check_topics(settings.bootstrap, tuple(one for one in registry(settings) if one.name in names))
 
 
 def _expect(topics: tuple[Topic, ...], existing: dict[str, int]) -> None:

@@ -37,19 +37,25 @@ def audit(deployment: str | None, repair: bool, block: int | None) -> None:
         1  an account differs or is suspect, or a deployment is unsupported
         2  nothing could be audited: the configuration, Kafka, the node or the block is not as it should be
         3  all that was compared agrees, and some accounts were not compared
+    Where the configuration names no Kafka, that of the `tidemark up` which runs in the same data directory is audited.
+
     \b
     Everything at the newest final block:
         tidemark audit
     One deployment at a block of your choice, repaired where needed:
         tidemark audit NAME --block 17000000 --repair
     """  # noqa: D301 - click wants its \b as it is
-    from streams.settings import BadSettings, load_settings
+    from streams.settings import BadSettings
     from tidemark.kafka import naming_the_broker, require_broker
+    from tidemark.local_stack import settings_here
 
-    settings = load_settings()
+    settings = settings_here()
     names = [deployment] if deployment else sorted(settings.deployments)
     if not names:
-        msg = "expected a deployment in the configuration, found none"
+        msg = (
+            "expected a deployment in the configuration, found none; add one, or say this where `tidemark up` runs, "
+            f"with its data in {settings.data_dir}"
+        )
         raise BadSettings(msg)
     with naming_the_broker(require_broker(settings.bootstrap)):
         reports = asyncio.run(_audit(settings, names, block, repair=repair))

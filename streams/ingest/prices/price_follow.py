@@ -18,6 +18,7 @@ from streams.ingest.prices.fact_poll import InstrumentPolls
 from streams.ingest.prices.frame_sink import PriceSink
 from streams.ingest.prices.rest_answers import FAILURES, fetch
 from streams.ingest.prices.venue_socket import VenueSocket
+from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, require_topic
 from streams.process.backoff import Backoff
 from streams.settings import BadSettings
 
@@ -45,6 +46,7 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
 
     Raises:
         BadSettings: The source or Kafka is not configured.
+        BadTopic: A topic is missing: run ``tidemark topics create``.
         NotAcknowledged: The broker did not take a record.
     """
     source = settings.sources.get(name)
@@ -52,6 +54,7 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
         msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
         raise BadSettings(msg)
     async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
+        await require_topic(settings, PRICE_TICKS, INSTRUMENT_FACTS)
         sink = PriceSink(settings, name, outlet, clock)
         silent_after_s = source.silent_after_ms / 1_000
         marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.checkpoint import join
@@ -19,7 +20,7 @@ from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.newheads import NewHeads
 from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_requests
 from streams.ingest.symmio.resume import read_tail
-from streams.kafka.topics import OWNERS, require_topic
+from streams.kafka.topics import OWNER_REQUESTS, OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
 from streams.node.contract_views import NoContract
 from streams.node.endpoints import Node
@@ -46,7 +47,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
 
     Raises:
         BadSettings: The deployment, its endpoints or Kafka are not configured.
-        BadTopic, TopicMissing: A topic is missing: run ``tidemark topics create``.
+        BadTopic: A topic is missing: run ``tidemark topics create``.
         NoContract: There is no contract at the Diamond's address or a MultiAccount's.
         TidemarkError: A fault that an operator has to mend: another chain, a reorganisation deeper than finality, a
             broker that does not take records.
@@ -57,6 +58,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
     async with aiohttp.ClientSession() as session, opened_outlet(bootstrap) as outlet:
         endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
+        await require_topic(settings, CHAIN_BLOCKS, OWNER_REQUESTS, OWNERS)
         journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
         addresses = [deployment.diamond, *deployment.multi_accounts]
         follower = Follower(node, journal, addresses, deployment.finality_depth)
@@ -68,7 +70,6 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
         ]
         try:
             await _require_contracts(node, addresses)
-            await require_topic(settings, OWNERS)
             await requests.start()
             async with asyncio.TaskGroup() as tasks:
                 answering = answer_owner_requests(requests, settings, deployment, node, outlet)

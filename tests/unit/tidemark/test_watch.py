@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
+from pydantic import SecretStr
 from rich.console import Console
 
 from api.dialects.native.protocol import Channel
 from api.http.keys import CONNECTIONS
 from models.views import account_view
-from tests.support.api import serving
+from streams.settings import AuthSettings, TokenKeySettings
+from tests.support.api import api_settings, serving
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, unsupported_body, valuation_body
 from tidemark.commands.watch import watch as watch_command
@@ -199,6 +201,26 @@ async def test_a_key_that_is_refused_ends_it_with_what_is_expected() -> None:
             await watch(
                 str(client.make_url("/")), "account", ["main:0x12"], interval_ms=0, token=None, output=Screen().output
             )
+
+
+async def test_where_a_token_is_wanted_it_says_how_to_give_one() -> None:
+    auth = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr("s" * 40))})
+    async with serving(tables(), api_settings("main").model_copy(update={"auth": auth})) as client:
+        for token in (None, "no token"):
+            with pytest.raises(WatchRefused, match=r"not_authenticated: .*--token or as TIDEMARK_TOKEN"):
+                await watch(
+                    str(client.make_url("/")), "account", [KEY], interval_ms=0, token=token, output=Screen().output
+                )
+
+
+async def test_where_nobody_answers_it_says_what_to_do_until_somebody_did() -> None:
+    screen = Screen()
+    watching_nobody = watch("http://127.0.0.1:1", "account", [KEY], interval_ms=0, token=None, output=screen.output)
+    task = asyncio.create_task(watching_nobody)
+    await screen.shows("connecting again; is an api there? Start `tidemark up`, or give another --url")
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_the_command_prints_until_it_is_interrupted_and_ends_well() -> None:
