@@ -41,12 +41,13 @@ steps = st.lists(
         st.tuples(st.just("read"), a_client),
         st.tuples(st.just("stop reading"), a_client),
         st.tuples(st.just("lose a frame"), a_client),
+        st.tuples(st.just("lose news"), a_client, a_key, st.sampled_from(PARTS), st.integers(1, 4)),
         st.tuples(st.just("disconnect"), a_client),
         st.tuples(st.just("connect"), a_client, a_replica),
         st.tuples(st.just("kill"), a_replica),
         st.tuples(st.just("wait"), st.sampled_from([0.001, 0.05, 0.2, 16.0])),
     ),
-    min_size=5,
+    min_size=12,
     max_size=60,
 )
 
@@ -171,6 +172,8 @@ class World:
                 self.readers[number].pause(reads=False)
             case ("lose a frame", number):
                 self.readers[number].lose_a_frame()
+            case ("lose news", number, key, part, value):
+                await self.lose_news(self.readers[number], KEYS[key], part, value)
             case ("disconnect", number):
                 self.readers[number].disconnect()
             case ("connect", number, replica):
@@ -185,6 +188,19 @@ class World:
         for reader in self.readers:
             reader.tick()
         await self.run()
+
+    async def lose_news(self, reader: Reader, key: str, part: str, value: int) -> None:
+        """Let a client take in all there is, and lose the one frame that says what changed then."""
+        reader.pause(reads=True)
+        for replica in self.replicas:
+            replica.catch_up()
+        await asyncio.sleep(0.2)
+        reader.read()
+        self.update(key, part, value)
+        for replica in self.replicas:
+            replica.catch_up()
+        await asyncio.sleep(0.2)
+        reader.lose_a_frame()
 
     def kill(self, number: int) -> None:
         """End a replica with its connections; another process takes its place."""
