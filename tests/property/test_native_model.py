@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from models.codec import decode_order, decode_row
 from models.views import account_view, figures_view
 from tests.support.feed import e18, valuation_body
-from tests.support.python_client import PythonCore
+from tests.support.published_cores import LANGUAGES, published_cores
 from tests.support.replica import Replica, Wire
-from tests.support.typescript_client import build, node_cores
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from api.dialects.native.session import Session
+    from tests.support.published_cores import PublishedCore
 
 KEYS = [f"main:0x{number:040x}" for number in range(2)]
 VIEWS = {"account": account_view, "valuations": figures_view}
@@ -52,29 +52,12 @@ steps = st.lists(
 )
 
 
-class Client(Protocol):
-    """A published client's core; what it wants done comes back as objects of JSON."""
-
-    @property
-    def is_settled(self) -> bool: ...
-    def subscribe(self, now_s: float, channel: str, keys: list[str], interval_ms: int) -> None: ...
-    def start(self, now_s: float) -> list[dict[str, Any]]: ...
-    def retry(self, now_s: float) -> list[dict[str, Any]]: ...
-    def receive(self, now_s: float, text: str) -> list[dict[str, Any]]: ...
-    def lost(self, now_s: float) -> list[dict[str, Any]]: ...
-    def tick(self, now_s: float) -> list[dict[str, Any]]: ...
-    def held(self, channel: str, key: str) -> tuple[int, list[int], dict[str, Any]] | None: ...
-
-
-@pytest.fixture(scope="module", params=["python", "typescript"])
+@pytest.fixture(scope="module", params=LANGUAGES)
 def new_client(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Client]]:
-    if request.param == "python":
-        yield PythonCore
-        return
-    with node_cores(build(tmp_path_factory.mktemp("client"))) as cores:
-        yield cores.make
+) -> Iterator[Callable[[], PublishedCore]]:
+    with published_cores(request.param, tmp_path_factory.mktemp("client")) as make:
+        yield make
 
 
 def now_s() -> float:
@@ -84,7 +67,7 @@ def now_s() -> float:
 class Reader:
     """What holds a client's socket: it connects to the replica that it is sent to whenever the client wants to."""
 
-    def __init__(self, client: Client, replicas: list[Replica], number: int, interval_ms: int) -> None:
+    def __init__(self, client: PublishedCore, replicas: list[Replica], number: int, interval_ms: int) -> None:
         self.client = client
         self.replicas = replicas
         self.number = number
@@ -119,7 +102,7 @@ class Reader:
     def disconnect(self) -> None:
         if self.connected is not None:
             self.hang_up()
-            self.do(self.client.lost(now_s()))
+            self.do(self.client.lost(now_s(), "killed"))
 
     def connect(self, number: int) -> None:
         self.number = number
@@ -150,7 +133,7 @@ class Reader:
 class World:
     """Two replicas that hear the same rows at different times, and two clients."""
 
-    def __init__(self, new_client: Callable[[], Client], intervals_ms: tuple[int, int]) -> None:
+    def __init__(self, new_client: Callable[[], PublishedCore], intervals_ms: tuple[int, int]) -> None:
         self.replicas = [Replica(), Replica()]
         self.readers = [
             Reader(new_client(), self.replicas, number, interval_ms) for number, interval_ms in enumerate(intervals_ms)
@@ -242,7 +225,7 @@ class World:
 @given(steps=steps, intervals_ms=st.tuples(st.sampled_from([0, 100]), st.sampled_from([0, 100])), last=a_replica)
 @settings(max_examples=300, deadline=None)
 def test_the_clients_model_ends_as_the_servers_rows_and_no_gap_goes_unnoticed(
-    new_client: Callable[[], Client], steps: list[tuple[Any, ...]], intervals_ms: tuple[int, int], last: int
+    new_client: Callable[[], PublishedCore], steps: list[tuple[Any, ...]], intervals_ms: tuple[int, int], last: int
 ) -> None:
     async def run() -> None:
         world = World(new_client, intervals_ms)
@@ -275,7 +258,7 @@ def test_the_clients_model_ends_as_the_servers_rows_and_no_gap_goes_unnoticed(
 
 @pytest.mark.parametrize("delay_s", [0, 0.001, 0.05])
 def test_rows_that_come_between_subscribing_and_the_snapshot_are_in_it_or_follow_it(
-    new_client: Callable[[], Client], delay_s: float
+    new_client: Callable[[], PublishedCore], delay_s: float
 ) -> None:
     async def run() -> None:
         world = World(new_client, (0, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import math
 import shutil
 import subprocess
 from contextlib import asynccontextmanager, contextmanager
@@ -78,24 +79,34 @@ class NodeCore:
         self._cores = cores
         self._number = number
         self.is_settled = False
+        self.wake_s = math.inf
+
+    def use_token(self, token: str) -> None:
+        self._call("useToken", token)
 
     def subscribe(self, now_s: float, channel: str, keys: list[str], interval_ms: int) -> None:
-        self._call("subscribe", now_s * 1000, channel, keys, interval_ms)
+        self._call("subscribe", _ms(now_s), channel, keys, interval_ms)
+
+    def unsubscribe(self, now_s: float, channel: str, keys: list[str]) -> None:
+        self._call("unsubscribe", _ms(now_s), channel, keys)
 
     def start(self, now_s: float) -> list[dict[str, Any]]:
-        return self._call("start", now_s * 1000)
+        return self._call("start", _ms(now_s))
+
+    def stop(self) -> list[dict[str, Any]]:
+        return self._call("stop")
 
     def retry(self, now_s: float) -> list[dict[str, Any]]:
-        return self._call("retry", now_s * 1000)
+        return self._call("retry", _ms(now_s))
 
     def receive(self, now_s: float, text: str) -> list[dict[str, Any]]:
-        return self._call("receive", now_s * 1000, text)
+        return self._call("receive", _ms(now_s), text)
 
-    def lost(self, now_s: float) -> list[dict[str, Any]]:
-        return self._call("lost", now_s * 1000, "killed")
+    def lost(self, now_s: float, reason: str, code: int | None = None) -> list[dict[str, Any]]:
+        return self._call("lost", _ms(now_s), reason, code)
 
     def tick(self, now_s: float) -> list[dict[str, Any]]:
-        return self._call("tick", now_s * 1000)
+        return self._call("tick", _ms(now_s))
 
     def held(self, channel: str, key: str) -> tuple[int, list[int], dict[str, Any]] | None:
         held = self._cores.call(self._number, "held", channel, key)["result"]
@@ -104,7 +115,14 @@ class NodeCore:
     def _call(self, name: str, *arguments: object) -> list[dict[str, Any]]:
         answer = self._cores.call(self._number, name, *arguments)
         self.is_settled = answer["isSettled"]
+        # JSON has no infinity.
+        self.wake_s = math.inf if answer["wakeMs"] is None else answer["wakeMs"] / 1000
         return answer["result"] or []
+
+
+def _ms(now_s: float) -> float:
+    """Milliseconds, without the rounding errors of sums of seconds."""
+    return round(now_s * 1000, 6)
 
 
 @contextmanager

@@ -1,97 +1,107 @@
-"""The published client's protocol, fed with frames and with times."""
+"""The published clients' protocol, in both languages, fed with frames and with times."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.published_cores import LANGUAGES, published_cores
 from tests.unit.tidemark_client.messages import HELLO, KEY, ack, delta, error, frame, snapshot
-from tidemark_client import Changed, Core, Gap, Refused, Status
-from tidemark_client.actions import Connect, Disconnect, Send
+from tidemark_client import Core
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from tidemark_client.actions import Action
+    from tests.support.published_cores import PublishedCore
 
+Begin = Callable[..., "Talk"]
 NS_A_S = 1_000_000_000
 
 
 class Talk:
     """A core, what the test says to it, and what it did, at a time that the test sets."""
 
-    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - what Core takes
-        self.core = Core(spread=lambda: 1.0, **more)
+    def __init__(self, core: PublishedCore, token: str | None) -> None:
+        self.core = core
         self.now_s = 100.0
-        self.actions: list[Action] = []
+        self.actions: list[dict[str, Any]] = []
+        if token is not None:
+            core.use_token(token)
         self.did(self.core.start(self.now_s))
 
-    def did(self, actions: Iterable[Action]) -> None:
+    def did(self, actions: Iterable[dict[str, Any]]) -> None:
         self.actions += actions
 
     def hear(self, *messages: dict[str, Any]) -> None:
         self.did(self.core.receive(self.now_s, frame(*messages)))
 
-    def lose(self, code: int | None = None, retry_after_s: float | None = None) -> None:
-        self.did(self.core.lost(self.now_s, "gone", code=code, retry_after_s=retry_after_s))
+    def lose(self, code: int | None = None) -> None:
+        self.did(self.core.lost(self.now_s, "gone", code))
 
     def after(self, seconds: float) -> None:
         self.now_s += seconds
         self.did(self.core.tick(self.now_s))
 
     def until_wake(self) -> float:
-        waited_s = self.core.wake_s - self.now_s
-        self.after(waited_s)
-        return waited_s
+        """Let what is due next happen, and return how long that took, in s."""
+        before_s, self.now_s = self.now_s, self.core.wake_s
+        self.did(self.core.tick(self.now_s))
+        return self.now_s - before_s
 
     def subscribe(self, *keys: str, channel: str = "account", interval_ms: int = 100) -> None:
-        self.core.subscribe(self.now_s, channel, keys, interval_ms)
+        self.core.subscribe(self.now_s, channel, [*keys], interval_ms)
+
+    def follow(self, *messages: dict[str, Any]) -> Talk:
+        """Follow ``KEY``, of which these messages come."""
+        self.subscribe(KEY)
+        self.hear(HELLO)
+        self.hear(ack(self.last["id"]), *messages)
+        return self
 
     @property
     def sent(self) -> list[dict[str, Any]]:
-        return [json.loads(action.text) for action in self.actions if isinstance(action, Send)]
+        return [json.loads(action["text"]) for action in self.all("send")]
 
     @property
     def last(self) -> dict[str, Any]:
         return self.sent[-1]
 
-    def all(self, kind: type[Action]) -> list[Action]:
-        return [action for action in self.actions if isinstance(action, kind)]
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        return [action for action in self.actions if action["do"] == kind]
 
     @property
-    def status(self) -> Status:
-        return [action for action in self.actions if isinstance(action, Status)][-1]
+    def status(self) -> dict[str, Any]:
+        return self.all("status")[-1]
 
     @property
     def held(self) -> object:
         return self.core.held("account", KEY)
 
 
-def following(*messages: dict[str, Any], **more: Any) -> Talk:  # noqa: ANN401 - what Core takes
-    """A core that follows ``KEY``."""
-    talk = Talk(**more)
-    talk.subscribe(KEY)
-    talk.hear(HELLO)
-    talk.hear(ack(talk.last["id"]), *messages)
-    return talk
+@pytest.fixture(scope="module", params=LANGUAGES)
+def begin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Begin]:
+    with published_cores(request.param, tmp_path_factory.mktemp("client")) as make:
+        yield lambda token=None: Talk(make(), token)
 
 
-def test_deltas_that_follow_what_is_held_are_applied() -> None:
-    talk = following(snapshot(1, upnl="1", owner="x"), delta(1, 4, upnl="2"), delta(4, 5, owner=None, status="valued"))
+def test_deltas_that_follow_what_is_held_are_applied(begin: Begin) -> None:
+    talk = begin().follow(
+        snapshot(1, upnl="1", owner="x"), delta(1, 4, upnl="2"), delta(4, 5, owner=None, status="valued")
+    )
 
     assert (1, [1, 5], {"upnl": "2", "status": "valued"}) == talk.held
-    assert [None, {"upnl": "2"}, {"owner": None, "status": "valued"}] == [
-        action.patch for action in talk.actions if isinstance(action, Changed)
-    ]
-    assert [] == talk.all(Gap)
+    patches = [action["patch"] for action in talk.all("changed")]
+    assert [None, {"upnl": "2"}, {"owner": None, "status": "valued"}] == patches
+    assert [] == talk.all("gap")
 
 
-def test_a_gap_is_told_and_asked_for_once_and_ends_with_the_snapshot() -> None:
-    talk = following(snapshot(1, upnl="1"), delta(2, 3, upnl="3"), delta(3, 4, upnl="4"))
+def test_a_gap_is_told_and_asked_for_once_and_ends_with_the_snapshot(begin: Begin) -> None:
+    talk = begin().follow(snapshot(1, upnl="1"), delta(2, 3, upnl="3"), delta(3, 4, upnl="4"))
     assert (1, [1, 1], {"upnl": "1"}) == talk.held
     resync = talk.last
     talk.hear({"type": "ack", "op": "resync", "id": resync["id"]}, delta(4, 6, upnl="6"))
@@ -100,21 +110,21 @@ def test_a_gap_is_told_and_asked_for_once_and_ends_with_the_snapshot() -> None:
     assert ["subscribe", "resync"] == [request["op"] for request in talk.sent]
     assert 7 == resync["sub"]
     assert (1, [1, 7], {"upnl": "7"}) == talk.held
-    assert [Gap("account", KEY)] == talk.all(Gap)
+    assert [{"do": "gap", "channel": "account", "key": KEY}] == talk.all("gap")
 
 
-def test_a_delta_after_the_epoch_changed_is_a_gap() -> None:
-    talk = following(snapshot(1, upnl="1"))
+def test_a_delta_after_the_epoch_changed_is_a_gap(begin: Begin) -> None:
+    talk = begin().follow(snapshot(1, upnl="1"))
     talk.lose()
     talk.until_wake()
     talk.hear({**HELLO, "epoch": 2})
     talk.hear(ack(talk.last["id"], resumed=True), delta(1, 2, upnl="2"))
 
-    assert [Gap("account", KEY)] == talk.all(Gap)
+    assert [{"do": "gap", "channel": "account", "key": KEY}] == talk.all("gap")
 
 
-def test_what_is_held_is_offered_when_it_comes_back() -> None:
-    talk = following(snapshot(3, upnl="1"))
+def test_what_is_held_is_offered_when_it_comes_back(begin: Begin) -> None:
+    talk = begin().follow(snapshot(3, upnl="1"))
     talk.subscribe("main:0x0")
     talk.subscribe(KEY, channel="valuations")
     talk.lose(1006)
@@ -126,26 +136,26 @@ def test_what_is_held_is_offered_when_it_comes_back() -> None:
     assert {} == of_valuations["resume"]
 
 
-def test_a_key_is_one_subscription_in_whatever_spelling() -> None:
-    talk = Talk()
+def test_a_key_is_one_subscription_in_whatever_spelling(begin: Begin) -> None:
+    talk = begin()
     talk.subscribe(KEY.replace("ab", "aB"), KEY.replace("ab", "AB"))
     talk.hear(HELLO)
     talk.hear(ack(talk.last["id"]), snapshot(1, upnl="1"))
 
     assert [[KEY.replace("ab", "aB")]] == [request["keys"] for request in talk.sent]
     assert (1, [1, 1], {"upnl": "1"}) == talk.held == talk.core.held("account", KEY.upper())
-    assert [KEY] == [action.key for action in talk.actions if isinstance(action, Changed)]
+    assert [KEY] == [action["key"] for action in talk.all("changed")]
 
 
-def test_what_is_not_known_is_passed_over() -> None:
-    talk = following({"type": "news", "sub": 99}, {"type": "heartbeat"}, {"type": "ack", "op": "ping", "id": 3})
+def test_what_is_not_known_is_passed_over(begin: Begin) -> None:
+    talk = begin().follow({"type": "news", "sub": 99}, {"type": "heartbeat"}, {"type": "ack", "op": "ping", "id": 3})
 
     assert talk.held is None
-    assert "live" == talk.status.name
+    assert "live" == talk.status["name"]
 
 
-def test_what_is_wanted_at_the_same_time_is_asked_for_together() -> None:
-    talk = following()
+def test_what_is_wanted_at_the_same_time_is_asked_for_together(begin: Begin) -> None:
+    talk = begin().follow()
     for number in range(300):
         talk.subscribe(f"main:0x{number}")
     talk.subscribe(KEY, interval_ms=0)
@@ -155,8 +165,8 @@ def test_what_is_wanted_at_the_same_time_is_asked_for_together() -> None:
     assert [(250, 100), (50, 100), (1, 0)] == [(len(sent["keys"]), sent["interval_ms"]) for sent in talk.sent[1:]]
 
 
-def test_it_asks_no_faster_than_the_server_reads() -> None:
-    talk = following()
+def test_it_asks_no_faster_than_the_server_reads(begin: Begin) -> None:
+    talk = begin().follow()
     for number in range(50):
         talk.subscribe(f"main:0x{number}", interval_ms=number)
     began_s = talk.now_s
@@ -168,8 +178,8 @@ def test_it_asks_no_faster_than_the_server_reads() -> None:
     assert 4 < talk.now_s - began_s < 5
 
 
-def test_what_the_server_did_not_read_is_asked_again_when_it_said() -> None:
-    talk = following()
+def test_what_the_server_did_not_read_is_asked_again_when_it_said(begin: Begin) -> None:
+    talk = begin().follow()
     for key in ("main:0x1", "main:0x2"):
         talk.subscribe(key, interval_ms=int(key[-1]))
     talk.after(0.1)
@@ -183,8 +193,8 @@ def test_what_the_server_did_not_read_is_asked_again_when_it_said() -> None:
     assert 4 == len(talk.sent)
 
 
-def test_a_bad_key_costs_no_other_key_its_place() -> None:
-    talk = Talk()
+def test_a_bad_key_costs_no_other_key_its_place(begin: Begin) -> None:
+    talk = begin()
     keys = [f"main:0x{number:040x}" for number in range(5)]
     talk.subscribe(*keys)
     talk.hear(HELLO)
@@ -199,12 +209,12 @@ def test_a_bad_key_costs_no_other_key_its_place() -> None:
         subs = [{"sub": sub, "channel": "account", "key": key, "interval_ms": 100} for key in request["keys"]]
         talk.hear({"type": "ack", "op": "subscribe", "id": request["id"], "subs": subs})
 
-    assert [[keys[3]]] == [action.keys for action in talk.actions if isinstance(action, Refused)]
+    assert [[keys[3]]] == [action["keys"] for action in talk.all("refused")]
     assert talk.core.is_settled
 
 
-def test_what_is_no_longer_wanted_is_given_up_and_what_still_comes_of_it_is_nobodys() -> None:
-    talk = following(snapshot(1, upnl="1"))
+def test_what_is_no_longer_wanted_is_given_up_and_what_still_comes_of_it_is_nobodys(begin: Begin) -> None:
+    talk = begin().follow(snapshot(1, upnl="1"))
     talk.core.unsubscribe(talk.now_s, "account", [KEY])
     talk.after(0.1)
     unsubscribe = talk.last
@@ -212,12 +222,12 @@ def test_what_is_no_longer_wanted_is_given_up_and_what_still_comes_of_it_is_nobo
 
     assert ("unsubscribe", [7]) == (unsubscribe["op"], unsubscribe["subs"])
     assert talk.held is None
-    assert "live" == talk.status.name
+    assert "live" == talk.status["name"]
     assert talk.core.is_settled
 
 
-def test_what_is_given_up_before_it_was_acknowledged_is_given_up_then() -> None:
-    talk = Talk()
+def test_what_is_given_up_before_it_was_acknowledged_is_given_up_then(begin: Begin) -> None:
+    talk = begin()
     talk.subscribe(KEY)
     talk.hear(HELLO)
     talk.core.unsubscribe(talk.now_s, "account", [KEY])
@@ -227,48 +237,48 @@ def test_what_is_given_up_before_it_was_acknowledged_is_given_up_then() -> None:
     talk.after(0.1)
 
     assert ["subscribe", "unsubscribe"] == [request["op"] for request in talk.sent]
-    assert [] == talk.all(Changed)
+    assert [] == talk.all("changed")
 
 
-def test_a_state_that_belongs_to_nothing_ends_the_connection_and_not_the_client() -> None:
-    talk = following(snapshot(1, upnl="1"), snapshot(1, sub=99))
+def test_a_state_that_belongs_to_nothing_ends_the_connection_and_not_the_client(begin: Begin) -> None:
+    talk = begin().follow(snapshot(1, upnl="1"), snapshot(1, sub=99))
 
-    assert ("waiting", 1) == (talk.status.name, len(talk.all(Disconnect)))
+    assert ("waiting", 1) == (talk.status["name"], len(talk.all("disconnect")))
 
 
-def test_a_request_that_is_not_answered_ends_the_connection() -> None:
-    talk = Talk()
+def test_a_request_that_is_not_answered_ends_the_connection(begin: Begin) -> None:
+    talk = begin()
     talk.subscribe(KEY)
     talk.hear(HELLO)
     for _ in range(3):
         talk.after(4.9)
         talk.hear({"type": "heartbeat"})
-    assert "live" == talk.status.name
+    assert "live" == talk.status["name"]
     talk.after(0.4)
 
-    assert "a request was not answered within 15 s" == talk.status.reason
+    assert "a request was not answered within 15 s" == talk.status["reason"]
 
 
 @pytest.mark.parametrize(("heard", "silence_s"), [([], 10), ([HELLO], 15), ([{**HELLO, "heartbeat_ms": 1_000}], 3)])
-def test_a_server_that_falls_silent_is_left(heard: list[dict[str, Any]], silence_s: float) -> None:
-    talk = Talk()
+def test_a_server_that_falls_silent_is_left(begin: Begin, heard: list[dict[str, Any]], silence_s: float) -> None:
+    talk = begin()
     if heard:
         talk.hear(*heard)
 
     assert silence_s == talk.until_wake()
-    assert [Disconnect()] == talk.all(Disconnect)
-    assert ("waiting", "no word from the server") == (talk.status.name, talk.status.reason)
+    assert 1 == len(talk.all("disconnect"))
+    assert ("waiting", "no word from the server") == (talk.status["name"], talk.status["reason"])
 
 
-def test_a_server_that_is_not_there_is_tried_less_and_less_often() -> None:
-    talk, waited_s = Talk(), []
+def test_a_server_that_is_not_there_is_tried_less_and_less_often(begin: Begin) -> None:
+    talk, waited_s = begin(), list[float]()
     for _ in range(12):
         talk.lose()
         waited_s.append(talk.until_wake())
 
     assert waited_s[0] == pytest.approx(0.25)
     assert all(later == pytest.approx(min(15, 2 * sooner)) for sooner, later in pairwise(waited_s))
-    assert 13 == len(talk.all(Connect))
+    assert 13 == len(talk.all("connect"))
 
 
 def test_waits_are_spread_over_half_of_their_length() -> None:
@@ -281,8 +291,8 @@ def test_waits_are_spread_over_half_of_their_length() -> None:
     assert (0.125, 0.25) == (wait_s(0), wait_s(1))
 
 
-def test_the_wait_is_short_again_only_after_a_hello_that_let_it_in() -> None:
-    talk = Talk(token=lambda: "t")
+def test_the_wait_is_short_again_only_after_a_hello_that_let_it_in(begin: Begin) -> None:
+    talk = begin("t")
     for _ in range(3):
         talk.lose()
         talk.until_wake()
@@ -295,52 +305,53 @@ def test_the_wait_is_short_again_only_after_a_hello_that_let_it_in() -> None:
     assert 0.25 == pytest.approx(talk.until_wake())
 
 
-def test_it_comes_back_after_a_goodbye_when_it_was_told_to() -> None:
-    talk = following()
+def test_it_comes_back_after_a_goodbye_when_it_was_told_to(begin: Begin) -> None:
+    talk = begin().follow()
     talk.hear({"type": "goodbye", "reason": "restart", "reconnect_in_ms": 3_000})
     talk.after(1)
     talk.lose(1012)
 
     assert 2 == pytest.approx(talk.until_wake())
-    assert 2 == len(talk.all(Connect))
+    assert 2 == len(talk.all("connect"))
 
 
-def test_a_goodbye_that_is_not_followed_by_a_close_is_followed_all_the_same() -> None:
-    talk = following()
+def test_a_goodbye_that_is_not_followed_by_a_close_is_followed_all_the_same(begin: Begin) -> None:
+    talk = begin().follow()
     talk.hear({"type": "goodbye", "reason": "rebalance", "reconnect_in_ms": 3_000})
 
     assert 3 == pytest.approx(talk.until_wake())
-    assert [Disconnect(), Status("connecting"), Connect()] == talk.actions[-3:]
+    assert ["disconnect", "status", "connect"] == [action["do"] for action in talk.actions[-3:]]
 
 
 @pytest.mark.parametrize("code", [4409, 4429])
-def test_a_crowded_server_is_given_the_longest_time(code: int) -> None:
-    talk = following()
+def test_a_crowded_server_is_given_the_longest_time(begin: Begin, code: int) -> None:
+    talk = begin().follow()
     talk.lose(code)
 
     assert 15 == pytest.approx(talk.until_wake())
 
 
 def test_it_waits_at_least_as_long_as_a_refused_handshake_said() -> None:
-    talk = Talk()
-    talk.lose(retry_after_s=7)
+    core = Core(spread=lambda: 1.0)
+    core.start(0.0)
+    core.lost(0.0, "the server answered 503", retry_after_s=7)
 
-    assert 7 == pytest.approx(talk.until_wake())
+    assert 7 == pytest.approx(core.wake_s)
 
 
 @pytest.mark.parametrize("code", [1002, 1007, 1008, 1009, 4400, 4401, 4403])
-def test_it_does_not_come_back_where_that_would_end_the_same(code: int) -> None:
-    talk = following()
+def test_it_does_not_come_back_where_that_would_end_the_same(begin: Begin, code: int) -> None:
+    talk = begin().follow()
     talk.lose(code)
 
-    assert ("ended", code) == (talk.status.name, talk.status.code)
+    assert ("ended", code) == (talk.status["name"], talk.status["code"])
     assert math.inf == talk.core.wake_s
     talk.did(talk.core.start(talk.now_s))
-    assert 2 == len(talk.all(Connect))
+    assert 2 == len(talk.all("connect"))
 
 
-def test_a_token_is_sent_first_where_one_is_required_and_nowhere_else() -> None:
-    required, is_open = Talk(token=lambda: "t"), Talk(token=lambda: "t")
+def test_a_token_is_sent_first_where_one_is_required_and_nowhere_else(begin: Begin) -> None:
+    required, is_open = begin("t"), begin("t")
     for talk, auth in ((required, "required"), (is_open, "open")):
         talk.subscribe(KEY)
         talk.hear({**HELLO, "auth": auth})
@@ -351,79 +362,80 @@ def test_a_token_is_sent_first_where_one_is_required_and_nowhere_else() -> None:
     assert "subscribe" == required.last["op"]
 
 
-def test_without_a_token_it_ends_where_one_is_required() -> None:
-    talk = Talk()
+def test_without_a_token_it_ends_where_one_is_required(begin: Begin) -> None:
+    talk = begin()
     talk.hear({**HELLO, "auth": "required"})
 
-    assert Status("ended", "the server wants a token", 4401) == talk.status
-    assert Disconnect() in talk.actions
+    assert ("the server wants a token", 4401) == (talk.status["reason"], talk.status["code"])
+    assert "ended" == talk.status["name"]
+    assert 1 == len(talk.all("disconnect"))
 
 
-def test_a_token_that_is_refused_ends_it_and_another_one_does_not() -> None:
-    tokens = ["bad"]
-    talk = Talk(token=lambda: tokens[-1])
+def test_a_token_that_is_refused_ends_it_and_another_one_does_not(begin: Begin) -> None:
+    talk = begin("bad")
     talk.hear({**HELLO, "auth": "required"})
     talk.hear(error("not_authenticated", id=talk.last["id"]))
-    assert ("ended", 4401) == (talk.status.name, talk.status.code)
+    assert ("ended", 4401) == (talk.status["name"], talk.status["code"])
 
     talk.did(talk.core.start(talk.now_s))
     talk.hear({**HELLO, "auth": "required"})
-    tokens.append("better")
+    talk.core.use_token("better")
     talk.hear(error("not_authenticated", id=talk.last["id"]))
-    assert "waiting" == talk.status.name
+    assert "waiting" == talk.status["name"]
     talk.until_wake()
     talk.hear({**HELLO, "auth": "required"})
     assert "better" == talk.last["token"]
 
 
-def test_it_comes_back_later_where_it_may_not_authenticate_yet() -> None:
-    talk = Talk(token=lambda: "t")
+def test_it_comes_back_later_where_it_may_not_authenticate_yet(begin: Begin) -> None:
+    talk = begin("t")
     talk.hear({**HELLO, "auth": "required"})
     talk.hear(error("not_authenticated", id=talk.last["id"], temporary=True, retry_after_ms=20_000))
 
-    assert "waiting" == talk.status.name
+    assert "waiting" == talk.status["name"]
     assert 20 == pytest.approx(talk.until_wake())
 
 
-def test_another_token_is_sent_before_the_one_in_use_expires_as_soon_as_there_is_one() -> None:
-    tokens = ["first"]
-    talk = Talk(token=lambda: tokens[-1])
+def test_another_token_is_sent_before_the_one_in_use_expires_as_soon_as_there_is_one(
+    begin: Begin,
+) -> None:
+    talk = begin("first")
     talk.hear({**HELLO, "auth": "required"})
     talk.hear({"type": "ack", "op": "auth", "id": talk.last["id"], "expires_ns": str((1 + 120) * NS_A_S)})
     for _ in range(18):
         talk.after(5)
         talk.hear({"type": "heartbeat"})
     assert 1 == len(talk.sent)
-    tokens.append("second")
+    talk.core.use_token("second")
     talk.after(5)
 
     assert ["first", "second"] == [request["token"] for request in talk.sent]
 
 
-def test_after_its_token_expired_it_comes_back_with_another_one() -> None:
-    tokens = ["first"]
-    talk = Talk(token=lambda: tokens[-1])
+def test_after_its_token_expired_it_comes_back_with_another_one(begin: Begin) -> None:
+    talk = begin("first")
     talk.hear({**HELLO, "auth": "required"})
     talk.hear({"type": "ack", "op": "auth", "id": talk.last["id"]})
-    tokens.append("second")
+    talk.core.use_token("second")
     talk.lose(4401)
 
-    assert "waiting" == talk.status.name
+    assert "waiting" == talk.status["name"]
 
 
-def test_stopping_disconnects_for_good() -> None:
-    talk = following(snapshot(1))
+def test_stopping_disconnects_for_good(begin: Begin) -> None:
+    talk = begin().follow(snapshot(1))
     talk.did(talk.core.stop())
 
-    assert [Disconnect(), Status("ended", "stopped")] == talk.actions[-2:]
+    assert ["disconnect", "status"] == [action["do"] for action in talk.actions[-2:]]
+    assert ("ended", "stopped") == (talk.status["name"], talk.status["reason"])
     assert math.inf == talk.core.wake_s
 
 
-def test_what_is_waited_for_can_be_tried_at_once() -> None:
-    talk = Talk()
+def test_what_is_waited_for_can_be_tried_at_once(begin: Begin) -> None:
+    talk = begin()
     talk.did(talk.core.retry(talk.now_s))
-    assert 1 == len(talk.all(Connect))
+    assert 1 == len(talk.all("connect"))
     talk.lose()
     talk.did(talk.core.retry(talk.now_s))
 
-    assert 2 == len(talk.all(Connect))
+    assert 2 == len(talk.all("connect"))
