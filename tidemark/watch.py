@@ -9,7 +9,7 @@ import orjson
 from rich.text import Text
 
 from models.errors import TidemarkError
-from tidemark_client import Changed, Client, Gap, Heard, Refused, Status
+from tidemark_client import NOT_AUTHENTICATED, Changed, Client, Gap, Heard, Refused, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -85,8 +85,9 @@ def _show(event: Event, output: Output) -> None:
         case Refused(error=error):
             msg = f"the api refused with {error['code']}: {error['message']}"
             raise WatchRefused(msg)
-        case Status("ended", reason):
-            msg = f"the api refused: {reason}"
+        case Status("ended", reason, code):
+            found = "not_authenticated" if code == NOT_AUTHENTICATED else f"close code {code}"
+            msg = f"the api refused with {found}: {reason}"
             raise WatchRefused(msg)
         case _:
             pass

@@ -28,6 +28,9 @@ SUBPROTOCOL = "tidemark.v1.json"
 INTERVAL_MS = 100
 """The shortest time between two messages of a key, where nothing else is said."""
 
+NOT_AUTHENTICATED = 4401
+"""The close code for a token that is missing, refused or expired."""
+
 OPENING_S = 10.0
 """How long a socket may take to open, and the server to say hello."""
 
@@ -42,9 +45,8 @@ _KEYS_A_MESSAGE = 250
 # A token is replaced this long before it expires, or half of its time where that is less.
 _RENEW_S = 30.0
 _RENEW_AGAIN_S = 5.0
-_NOT_AUTHENTICATED = 4401
 # These say what to change: coming back with the same messages or the same token would end the same.
-_FINAL_CODES = frozenset({1002, 1007, 1008, 1009, 4400, _NOT_AUTHENTICATED, 4403})
+_FINAL_CODES = frozenset({1002, 1007, 1008, 1009, 4400, NOT_AUTHENTICATED, 4403})
 _CROWDED_CODES = frozenset({4409, 4429})
 _NS_A_S = 1_000_000_000
 
@@ -231,7 +233,7 @@ class Core:
     def _lose(self, now_s: float, reason: str, code: int | None = None, retry_after_s: float | None = None) -> None:
         reconnect_in_s = self._reconnect_s - now_s
         self._leave()
-        is_token_new = code == _NOT_AUTHENTICATED and self._token() not in {None, self._token_sent}
+        is_token_new = code == NOT_AUTHENTICATED and self._token() not in {None, self._token_sent}
         if code in _FINAL_CODES and not is_token_new:
             self._actions.append(Status("ended", reason, code))
             return
@@ -272,7 +274,7 @@ class Core:
         if hello["auth"] != "required":
             self._live(now_s)
         elif not self._authenticate(now_s):
-            self._lose(now_s, "the server wants a token", _NOT_AUTHENTICATED)
+            self._lose(now_s, "the server wants a token", NOT_AUTHENTICATED)
 
     def _authenticate(self, now_s: float) -> bool:
         token = self._token()
@@ -324,7 +326,7 @@ class Core:
         if request is None or ("id" not in error and not error["temporary"]):
             return
         if request.op == "auth" and not self._is_live:
-            self._lose(now_s, error["message"], None if error["temporary"] else _NOT_AUTHENTICATED, retry_s)
+            self._lose(now_s, error["message"], None if error["temporary"] else NOT_AUTHENTICATED, retry_s)
             return
         del self._requests[request.id]
         if error["temporary"]:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
+from pydantic import SecretStr
 from rich.console import Console
 
 from api.dialects.native.protocol import Channel
 from api.http.keys import CONNECTIONS
 from models.views import account_view
-from tests.support.api import serving
+from streams.settings import AuthSettings, TokenKeySettings
+from tests.support.api import api_settings, serving
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, unsupported_body, valuation_body
 from tidemark.commands.watch import watch as watch_command
@@ -199,6 +201,15 @@ async def test_a_key_that_is_refused_ends_it_with_what_is_expected() -> None:
             await watch(
                 str(client.make_url("/")), "account", ["main:0x12"], interval_ms=0, token=None, output=Screen().output
             )
+
+
+async def test_a_token_that_is_missing_or_refused_ends_it() -> None:
+    auth = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr("s" * 40))})
+    async with serving(tables(), api_settings("main").model_copy(update={"auth": auth})) as client:
+        url = str(client.make_url("/"))
+        for token in (None, "no token"):
+            with pytest.raises(WatchRefused, match="refused with not_authenticated: "):
+                await watch(url, "account", [KEY], interval_ms=0, token=token, output=Screen().output)
 
 
 async def test_the_command_prints_until_it_is_interrupted_and_ends_well() -> None:
