@@ -162,8 +162,15 @@ class Core:
         self._gather(now_s)
 
     def receive(self, now_s: float, text: str) -> list[Action]:
-        """Take in a text frame."""
-        for message in json.loads(text):
+        """Take in a text frame; one that is not of the protocol ends the connection, and not the client."""
+        try:
+            messages = json.loads(text)
+        except ValueError:
+            messages = None
+        if not isinstance(messages, list):
+            self._lose(now_s, f"expected a frame that is an array of messages, found {text[:40]!r}")
+            return self._taken()
+        for message in messages:
             if not self._is_connected:
                 break
             self._expect_word(now_s)

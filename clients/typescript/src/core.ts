@@ -123,9 +123,11 @@ export class Core {
     this.#gather(nowMs);
   }
 
-  /** Take in a text frame. */
+  /** Take in a text frame; one that is not of the protocol ends the connection, and not the client. */
   receive(nowMs: number, text: string): Action[] {
-    for (const message of JSON.parse(text) as ServerMessage[]) {
+    const messages = messagesOf(text);
+    if (!messages) this.#lose(nowMs, `expected a frame that is an array of messages, found ${String(text).slice(0, 40)}`);
+    for (const message of messages ?? []) {
       if (!this.#isConnected) break;
       this.#expectWord(nowMs);
       this.#take(nowMs, message);
@@ -395,6 +397,15 @@ export class Core {
       request.sentMs = nowMs;
       this.#actions.push({ do: "send", text: request.text });
     }
+  }
+}
+
+function messagesOf(text: string): ServerMessage[] | null {
+  try {
+    const messages: unknown = JSON.parse(text);
+    return Array.isArray(messages) ? (messages as ServerMessage[]) : null;
+  } catch {
+    return null;
   }
 }
 

@@ -246,6 +246,17 @@ def test_a_state_that_belongs_to_nothing_ends_the_connection_and_not_the_client(
     assert ("waiting", 1) == (talk.status["name"], len(talk.all("disconnect")))
 
 
+@pytest.mark.parametrize("text", ["<html>", '{"type":"hello"}', "[1", ""])
+def test_a_frame_that_is_not_of_the_protocol_ends_the_connection_and_not_the_client(begin: Begin, text: str) -> None:
+    talk = begin().follow(snapshot(1, upnl="1"))
+    talk.did(talk.core.receive(talk.now_s, text))
+
+    assert "waiting" == talk.status["name"]
+    assert talk.status["reason"].startswith("expected a frame that is an array of messages, found")
+    assert 1 == len(talk.all("disconnect"))
+    assert (1, [1, 1], {"upnl": "1"}) == talk.held
+
+
 def test_a_request_that_is_not_answered_ends_the_connection(begin: Begin) -> None:
     talk = begin()
     talk.subscribe(KEY)

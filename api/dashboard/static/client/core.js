@@ -90,9 +90,12 @@ export class Core {
             this.#subscriptions.unwant(channel, key);
         this.#gather(nowMs);
     }
-    /** Take in a text frame. */
+    /** Take in a text frame; one that is not of the protocol ends the connection, and not the client. */
     receive(nowMs, text) {
-        for (const message of JSON.parse(text)) {
+        const messages = messagesOf(text);
+        if (!messages)
+            this.#lose(nowMs, `expected a frame that is an array of messages, found ${String(text).slice(0, 40)}`);
+        for (const message of messages ?? []) {
             if (!this.#isConnected)
                 break;
             this.#expectWord(nowMs);
@@ -366,6 +369,15 @@ export class Core {
             request.sentMs = nowMs;
             this.#actions.push({ do: "send", text: request.text });
         }
+    }
+}
+function messagesOf(text) {
+    try {
+        const messages = JSON.parse(text);
+        return Array.isArray(messages) ? messages : null;
+    }
+    catch {
+        return null;
     }
 }
 function isSame(a, b) {
