@@ -15,8 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from api.dialects.native.client import Model, follow
 from models.errors import TidemarkError
+from tidemark_client import Changed, Client, Heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -246,17 +246,16 @@ async def _poll(session: aiohttp.ClientSession, seen: Seen, console: Console) ->
 
 async def _listen(session: aiohttp.ClientSession, seen: Seen, token: str | None) -> None:
     """Follow the heartbeats, and the totals, which change more often than REST is asked."""
-    model = Model()
-    wanted = {"totals": list(seen.status["deployments"])}
-    url = f"{seen.url.replace('http', 'ws', 1)}/v1/ws"
-    async for message in follow(session, url, model, wanted, interval_ms=_TOTALS_INTERVAL_MS, token=token):
-        match message["type"]:
-            case "heartbeat":
-                seen.lag_ms, seen.heard_s = message["lag_ms"], time.monotonic()
-            case "snapshot" | "delta":
-                seen.totals |= {key: held.data for (_, key), held in model.held.items()}
-            case _:
-                pass
+    async with Client(f"{seen.url.replace('http', 'ws', 1)}/v1/ws", token=token, session=session) as client:
+        client.subscribe("totals", seen.status["deployments"], _TOTALS_INTERVAL_MS)
+        async for event in client.events():
+            match event:
+                case Heard({"type": "heartbeat", "lag_ms": lag_ms}):
+                    seen.lag_ms, seen.heard_s = lag_ms, time.monotonic()
+                case Changed(key=deployment, held=held):
+                    seen.totals[deployment] = held.data
+                case _:
+                    pass
 
 
 def _headline(seen: Seen) -> Text:

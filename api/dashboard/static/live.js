@@ -1,6 +1,6 @@
 // What all views share: the one connection, the server's clock, and what was seen in the last minutes.
 
-import { Client } from "./client.js";
+import { Client } from "./client/index.js";
 import { duration, milliseconds } from "./words.js";
 
 const TOKEN = "tidemark.token";
@@ -49,10 +49,8 @@ class Live extends EventTarget {
       },
       onHello: ({ server_time_ns: ns }) => this.#hear(ns),
       onHeartbeat: (heartbeat) => this.#beat(heartbeat),
-      onFrame: (messages, characters) => {
-        this.received.messages += messages.length;
-        this.received.characters += characters;
-      },
+      onFrame: (text) => (this.received.characters += text.length),
+      onMessage: () => (this.received.messages += 1),
     });
   }
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 
 import pytest
@@ -8,8 +9,10 @@ from rich.console import Console
 
 from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.api import api_settings, serving
+from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, last_complete, unpriced_body, valuation_body
-from tidemark.top import NoAnswer, money, show_once
+from tidemark.keyboard import Keyboard
+from tidemark.top import NoAnswer, money, show, show_once
 
 ACCOUNTS = ["0x" + digit * 40 for digit in "abc"]
 
@@ -72,6 +75,33 @@ async def test_tables_that_are_behind_are_said_to_be() -> None:
 async def test_where_nobody_answers_the_message_says_what_to_do() -> None:
     with pytest.raises(NoAnswer, match=r"expected an api to answer http://127\.0\.0\.1:1/v1/status, .*give --url"):
         await show_once(Console(file=io.StringIO()), "http://127.0.0.1:1", "notional", None)
+
+
+class LooksUntil(Keyboard):
+    """Presses q as soon as a text is on the screen."""
+
+    def __init__(self, screen: io.StringIO, text: str) -> None:
+        self._screen = screen
+        self._text = text
+
+    def pressed(self) -> str:
+        return "q" if self._text in self._screen.getvalue() else ""
+
+
+async def test_totals_follow_the_websocket_between_two_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidemark.top._POLL_S", 3_600.0)
+    made, screen = tables(), io.StringIO()
+    sums = {"positions": 1, "unpriced": 0, "as_of_ms": 1_745_970_777_999, "upnl": e18("1"), "notional": e18("10")}
+    key = f"hedger:main:0x{'b' * 40}:0"
+    made.subtotals.put(key, 1, sums)
+    async with serving(made) as client:
+        console = Console(file=screen, width=120, height=40, force_terminal=True)
+        showing = asyncio.create_task(
+            show(console, str(client.make_url("/")), "notional", None, LooksUntil(screen, "4,321.00"))
+        )
+        await eventually(lambda: "10.00" in screen.getvalue())
+        made.subtotals.put(key, 2, {**sums, "notional": e18("4321")})
+        await asyncio.wait_for(showing, 40)
 
 
 @pytest.mark.parametrize(
