@@ -21,12 +21,13 @@ _BYTES = re.compile(r"0x(?:[0-9a-f]{2})*")
 
 
 class Header(NamedTuple):
-    """A block's header; ``time_s`` is seconds since the Unix epoch."""
+    """A block's header; ``time_s`` is seconds since the Unix epoch, ``bloom`` is empty where the node tells none."""
 
     number: int
     hash: str
     parent: str
     time_s: int
+    bloom: bytes = b""
 
 
 class FoundLog(NamedTuple):
@@ -49,6 +50,7 @@ class _WireHeader(msgspec.Struct, rename="camel"):
     hash: str
     parent_hash: str
     timestamp: str
+    logs_bloom: str | None = None
 
 
 class _WireLog(msgspec.Struct, rename="camel"):
@@ -71,7 +73,11 @@ def read_header(answer: object) -> Header:
     """
     wire = _convert(answer, _WireHeader)
     return Header(
-        _quantity(wire.number), _hex(_HASH, wire.hash), _hex(_HASH, wire.parent_hash), _quantity(wire.timestamp)
+        _quantity(wire.number),
+        _hex(_HASH, wire.hash),
+        _hex(_HASH, wire.parent_hash),
+        _quantity(wire.timestamp),
+        _bloom(wire.logs_bloom),
     )
 
 
@@ -84,7 +90,7 @@ def read_logs(answer: object) -> FoundLogs:
     """Read an ``eth_getLogs`` answer; removed logs are left out, repeated ones too, the rest is put in chain order.
 
     Raises:
-        BadAnswer: A log lacks a field, or a field is not the hex text it should be.
+        BadAnswer: A log lacks a field, a field is not the hex text it should be, or two logs claim one place.
     """
     found: dict[tuple[int, int, str], FoundLog] = {}
     removed = 0
@@ -101,7 +107,10 @@ def read_logs(answer: object) -> FoundLogs:
             log_index=_quantity(wire.log_index),
         )
         number, block_hash = _quantity(wire.block_number), _hex(_HASH, wire.block_hash)
-        found[number, log.log_index, block_hash] = FoundLog(number, block_hash, log)
+        one = FoundLog(number, block_hash, log)
+        if found.setdefault((number, log.log_index, block_hash), one) != one:
+            msg = f"expected one log at index {log.log_index} of block {number}, found two that differ"
+            raise BadAnswer(msg)
     return FoundLogs([found[place] for place in sorted(found)], removed)
 
 
@@ -131,6 +140,11 @@ def _convert(answer: object, shape: type[_T]) -> _T:
     except msgspec.ValidationError as error:
         msg = f"expected a block or logs as Ethereum's JSON-RPC describes them, found {str(answer)[:80]}: {error}"
         raise BadAnswer(msg) from error
+
+
+def _bloom(text: str | None) -> bytes:
+    # A bloom only hints: one that cannot be read is none.
+    return bytes.fromhex(text[2:]) if text is not None and _BYTES.fullmatch(text.lower()) else b""
 
 
 def _quantity(text: str) -> int:

@@ -15,7 +15,7 @@ from streams.node.rpc import CallReverted, EndpointSlow, RateLimited, Refused, R
 from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from streams.node.rpc import Call, Endpoint
 
@@ -35,6 +35,10 @@ class WrongChain(TidemarkError):
 
 class OtherChain(RpcError):
     """The endpoint serves another chain than the one configured."""
+
+
+class NoOther(RpcError):
+    """No other endpoint is in order than those that were asked already."""
 
 
 class OlderHead(RpcError):
@@ -111,6 +115,48 @@ class Node:
         """
         answer, _ = await self._ask(calls, read, is_divisible=is_divisible)
         return answer
+
+    async def ask_elsewhere(
+        self,
+        calls: Sequence[Call],
+        read: Callable[[list[Any]], _T],
+        *,
+        than: Collection[str],
+        is_divisible: bool = False,
+    ) -> tuple[_T, str]:
+        """Ask as ``ask`` does, but none of the endpoints ``than``, and tell who answered.
+
+        Args:
+            calls: Asked as one batch.
+            read: Raises BadAnswer where the results are not what they should be; then another endpoint is asked.
+            than: Labels of the endpoints that are not to be asked. Where there are some, no endpoint is waited for.
+            is_divisible: The caller would rather ask for less than wait for another endpoint when one is slow.
+
+        Returns:
+            What ``read`` makes of the results, and the label of the endpoint that answered.
+
+        Raises:
+            NoOther: No other endpoint is in order.
+            TooMuch, CallReverted, Refused, WrongChain: As of ``ask``.
+        """
+        answer, standing = await self._ask(calls, read, is_divisible=is_divisible, but=than)
+        return answer, standing.endpoint.label
+
+    @property
+    def endpoints(self) -> int:
+        """How many endpoints there are, in order or not."""
+        return len(self._standings)
+
+    def distrust(self, label: str, reason: str) -> None:
+        """Put an endpoint aside that contradicts what others say.
+
+        Args:
+            label: The endpoint's.
+            reason: What it said, for the log.
+        """
+        for standing in self._standings:
+            if standing.endpoint.label == label:
+                self._put_aside(standing, OlderHead(reason))
 
     async def ask_many(self, questions: Sequence[Question[_T]]) -> list[_T]:
         """Ask any number of questions in bounded batches and return what each makes of its result, in order.
@@ -189,13 +235,20 @@ class Node:
         return None if header is None else header.number
 
     async def _ask(
-        self, calls: Sequence[Call], read: Callable[[list[Any]], _T], *, is_divisible: bool = False
+        self,
+        calls: Sequence[Call],
+        read: Callable[[list[Any]], _T],
+        *,
+        is_divisible: bool = False,
+        but: Collection[str] = (),
     ) -> tuple[_T, _Standing]:
-        refused: dict[str, Refused] = {}
+        refused: dict[str, RpcError] = {
+            label: NoOther(f"expected another endpoint than {', '.join(but)} in order, found none") for label in but
+        }
         while True:
             standing = await self._next(refused)
             if standing is None:
-                raise next(iter(refused.values()))
+                raise list(refused.values())[-1]
             try:
                 answer = read(await self._try(standing, calls))
             except TooMuch:
@@ -275,7 +328,7 @@ class Node:
         now_s = asyncio.get_running_loop().time()
         return [standing for standing in self._standings if standing.aside_until_s <= now_s]
 
-    async def _next(self, refused: Mapping[str, Refused]) -> _Standing | None:
+    async def _next(self, refused: Mapping[str, RpcError]) -> _Standing | None:
         while True:
             for standing in self._in_order():
                 if standing.endpoint.label not in refused:

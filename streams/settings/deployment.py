@@ -27,6 +27,8 @@ class DeploymentSettings(Section):
     """One SYMMIO Diamond. ``rpc`` endpoints are tried in order; http(s) ones are polled, ws(s) ones subscribed to.
 
     ``finality_depth`` is in blocks; a deeper reorganisation stops ingest. Backfill begins at ``start_block``.
+    ``witness`` says for which final blocks the logs of two endpoints are compared, where there are two: ``all``, a
+    ``share`` of them, or ``off`` for none.
     ``markets`` maps a symbol's name on chain to its prices in order of preference; a name that is not listed is looked
     up under the same name at each of ``default_sources``. ``position_states`` says for which logs position states are
     made: ``off`` for none, ``gaps`` for those of which the solver's engine says nothing, ``on`` for all. ``hosts`` are
@@ -43,6 +45,7 @@ class DeploymentSettings(Section):
     start_block: int | None = None
     finality_depth: PositiveInt = 64
     poll_interval_ms: PositiveInt = 1_000
+    witness: Literal["off", "share", "all"] = "share"
     default_sources: tuple[Name, ...] = ("binance-futures", "binance-futures-book")
     default_max_age_ms: PositiveInt = 5_000
     markets: dict[str, tuple[PriceRef, ...]] = Field(default_factory=dict)

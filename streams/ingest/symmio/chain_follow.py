@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.checkpoint import join
+from streams.ingest.symmio.doubts import Doubts
 from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.newheads import NewHeads
 from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_requests
@@ -23,7 +23,8 @@ from streams.kafka.topics import OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
 from streams.node.contract_views import NoContract
 from streams.node.endpoints import Node
-from streams.node.rpc import Refused, WebsocketEndpoint
+from streams.node.rpc import RpcError, WebsocketEndpoint
+from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings, Settings
 
 _log = logging.getLogger(__name__)
+
+# An endpoint that is syncing may not have the contract yet; five looks take some seconds.
+_LOOKS_AT_CODE = 5
 
 
 async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | None = None) -> None:
@@ -58,8 +62,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
         endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
         journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
-        addresses = [deployment.diamond, *deployment.multi_accounts]
-        follower = Follower(node, journal, addresses, deployment.finality_depth)
+        follower = Follower(node, journal, deployment, Doubts(name))
         requests = OwnerRequests(settings, name, clock)
         listening = [
             asyncio.create_task(heads.listen(endpoint), name=f"newHeads {endpoint.label}")
@@ -67,7 +70,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
             if isinstance(endpoint, WebsocketEndpoint)
         ]
         try:
-            await _require_contracts(node, addresses)
+            await _require_contracts(node, [deployment.diamond, *deployment.multi_accounts])
             await require_topic(settings, OWNERS)
             await requests.start()
             async with asyncio.TaskGroup() as tasks:
@@ -90,19 +93,40 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
 async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
     """Check that there is code at each address, since an address without code never emits a log.
 
+    An endpoint that is still syncing has no code there yet: that there is none is believed where every endpoint in
+    order says it, and goes on saying it.
+
     Raises:
         NoContract: There is none; the message names the address.
     """
-
-    def read(address: str, answer: object) -> None:
-        if answer == "0x":
+    backoff = Backoff(0.5, 4.0)
+    for address in addresses:
+        for _ in range(_LOOKS_AT_CODE):
+            if await _may_be_contract(node, address):
+                break
+            await asyncio.sleep(backoff.next_s())
+        else:
             msg = f"expected a contract at {address} of deployment {node.deployment}, found none; correct the address"
             raise NoContract(msg)
 
-    try:
-        await node.ask_many([(("eth_getCode", [address, "latest"]), partial(read, address)) for address in addresses])
-    except Refused as error:
-        _log.warning("contracts not checked deployment=%s reason=%s", node.deployment, error)
+
+async def _may_be_contract(node: Node, address: str) -> bool:
+    asked: list[str] = []
+    while True:
+        try:
+            has_code, label = await node.ask_elsewhere([("eth_getCode", [address, "latest"])], _has_code, than=asked)
+        except RpcError as error:
+            if asked:
+                return False
+            _log.warning("contract not checked deployment=%s address=%s reason=%s", node.deployment, address, error)
+            return True
+        if has_code:
+            return True
+        asked.append(label)
+
+
+def _has_code(results: list[Any]) -> bool:
+    return str(results[0]) not in {"0x", "0x0", "None"}
 
 
 async def _begin(
@@ -112,7 +136,7 @@ async def _begin(
     node.expect_head(tail.covered)
     reason = _reason_to_join(tail, deployment, from_state)
     if reason is not None:
-        final = await follower.final_below(await node.head())
+        final = await _newest_final(node, follower)
         block = final if from_state is None else from_state
         _log.info("joining deployment=%s block=%d reason=%s", journal.deployment, block, reason)
         await join(node, journal, deployment, block, final)
@@ -127,6 +151,16 @@ async def _begin(
             tail.final,
         )
     _log.info("going on deployment=%s after_block=%d final=%d", journal.deployment, tail.covered, tail.final)
+
+
+async def _newest_final(node: Node, follower: Follower) -> int:
+    backoff = Backoff(0.5, 10.0)
+    while True:
+        try:
+            return await follower.final_below(await node.head())
+        except RpcError as error:
+            _log.warning("no head to join at yet deployment=%s reason=%s", node.deployment, error)
+            await asyncio.sleep(backoff.next_s())
 
 
 def _reason_to_join(tail: Tail, deployment: DeploymentSettings, from_state: int | None) -> str | None:

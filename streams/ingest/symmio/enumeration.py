@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING
 from eth_hash.auto import keccak
 
 from models.symmio.state import ZERO_ADDRESS
-from streams.ingest.symmio.backfill import logs_between
+from streams.ingest.symmio.doubts import Doubts
+from streams.ingest.symmio.range_reader import NoWitness, RangeReader, Wanted
 from streams.ingest.symmio.ranges import LogRange
 from streams.node.rpc import TooMuch
+from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,19 +124,25 @@ async def _quoting(node: Node, views: ContractViews) -> tuple[set[str], set[str]
 
 
 async def _in_logs(node: Node, settings: DeploymentSettings, first: int, last: int) -> tuple[set[str], set[str]]:
-    wanted: dict[str, object] = {
-        "address": [settings.diamond, *settings.multi_accounts],
-        "topics": [[_ADD_ACCOUNT, _BALANCE_CHANGE, _ALLOCATE, _REGISTER_PARTY_B]],
-    }
+    wanted = Wanted(
+        addresses=(settings.diamond, *settings.multi_accounts),
+        topics=(_ADD_ACCOUNT, _BALANCE_CHANGE, _ALLOCATE, _REGISTER_PARTY_B),
+    )
+    reader = RangeReader(node, wanted, settings.witness, Doubts(node.deployment))
+    backoff = Backoff(0.5, 5.0)
     accounts: set[str] = set()
     party_bs: set[str] = set()
     width = LogRange(node.deployment)
     while first <= last:
         end = width.end(first, last)
         try:
-            found = await logs_between(node, first, end, wanted)
+            found = (await reader.read(first, end)).logs
         except TooMuch as error:
             width.narrow(first, end, error)
+            continue
+        except NoWitness as error:
+            _log.warning("census waits deployment=%s first=%d reason=%s", node.deployment, first, error)
+            await asyncio.sleep(backoff.next_s())
             continue
         for log in found:
             (party_bs if log.log.topics[0] == _REGISTER_PARTY_B else accounts).add(_account_in(log.log))

@@ -1,0 +1,144 @@
+"""The receipts of a block, held against the root in its header: what its logs are for sure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from models.chain_records import RawLog
+from models.errors import TidemarkError
+from models.receipts import Receipt, ReceiptLog, receipts_root
+from streams.node.blocks import FoundLog, read_header
+from streams.node.rpc import RpcError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streams.ingest.symmio.claims import Claim
+    from streams.node.endpoints import Node
+    from streams.node.rpc import Call
+
+# Each endpoint may be asked twice, since an answer may be lost on the way.
+_TRIES = 4
+_OPTIMISM_DEPOSIT = 0x7E
+
+
+class Undecided(TidemarkError):
+    """A block's receipts do not say what its logs are: no endpoint gives them, or they do not come to the root."""
+
+
+class _Told(NamedTuple):
+    header: Any
+    receipts: Any
+
+
+async def proven_logs(node: Node, number: int, is_wanted: Callable[[RawLog], bool]) -> Claim:
+    """Read a block's logs out of receipts that its header vouches for.
+
+    Args:
+        node: Where the chain is read.
+        number: Number of the block; it is no longer going to leave the chain.
+        is_wanted: Which of its logs are kept.
+
+    Raises:
+        Undecided: No endpoint gives receipts that come to the root in the header; the message says why.
+    """
+    reason = "no endpoint was asked"
+    asked: set[str] = set()
+    for _ in range(_TRIES):
+        try:
+            told, label = await _told(node, number, asked)
+        except RpcError as error:
+            reason = str(error)
+            if not asked:
+                break
+            asked.clear()
+            continue
+        asked.add(label)
+        try:
+            return _logs(told, is_wanted)
+        except (_BadReceipts, RpcError) as error:
+            reason = str(error)
+    msg = f"expected the receipts of block {number} to come to the root in its header: {reason}"
+    raise Undecided(msg)
+
+
+class _BadReceipts(TidemarkError):
+    """Receipts that cannot be read, or do not come to the root."""
+
+
+async def _told(node: Node, number: int, asked: set[str]) -> tuple[_Told, str]:
+    header: Call = ("eth_getBlockByNumber", [hex(number), False])
+    try:
+        both = [header, ("eth_getBlockReceipts", [hex(number)])]
+        return await node.ask_elsewhere(both, lambda results: _Told(*results), than=asked)
+    except RpcError:
+        # Older nodes tell receipts one by one.
+        block, label = await node.ask_elsewhere([header], lambda results: results[0], than=asked)
+    hashes = block.get("transactions") if isinstance(block, dict) else None
+    calls: list[Call] = [("eth_getTransactionReceipt", [tx]) for tx in hashes or () if isinstance(tx, str)]
+    return _Told(block, await node.ask(calls, list) if calls else None), label
+
+
+def _logs(told: _Told, is_wanted: Callable[[RawLog], bool]) -> Claim:
+    header = read_header(told.header)
+    if not isinstance(told.receipts, list) or not all(isinstance(one, dict) for one in told.receipts):
+        msg = f"expected a list of receipts, found {str(told.receipts)[:80]}"
+        raise _BadReceipts(msg)
+    try:
+        answers = sorted(told.receipts, key=lambda one: _integer(one["transactionIndex"]))
+        receipts = [_receipt(one) for one in answers]
+        hashes = [str(one["transactionHash"]).lower() for one in answers]
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        msg = f"expected receipts as Ethereum's JSON-RPC describes them, found {type(error).__name__}: {error}"
+        raise _BadReceipts(msg) from error
+    _check_root(receipts, told.header.get("receiptsRoot"))
+    found, log_index = set(), 0
+    for tx_index, (tx, receipt) in enumerate(zip(hashes, receipts, strict=True)):
+        for log in receipt.logs:
+            raw = RawLog(_hex(log.address), tuple(map(_hex, log.topics)), _hex(log.data), tx, tx_index, log_index)
+            log_index += 1
+            if is_wanted(raw):
+                found.add(FoundLog(header.number, header.hash, raw))
+    return frozenset(found)
+
+
+def _check_root(receipts: Sequence[Receipt], expected: object) -> None:
+    # Before Optimism's Canyon the root left out what deposits append.
+    plain = [receipt._replace(more=()) for receipt in receipts]
+    roots = {receipts_root(receipts), receipts_root(plain)}
+    if not isinstance(expected, str) or expected.lower() not in roots:
+        found = " or ".join(sorted(roots))
+        msg = f"expected the root {expected}, found {found}; this chain may encode receipts otherwise"
+        raise _BadReceipts(msg)
+
+
+def _receipt(answer: dict[str, Any]) -> Receipt:
+    kind = _integer(answer.get("type") or 0)
+    more = [answer.get("depositNonce"), answer.get("depositReceiptVersion")] if kind == _OPTIMISM_DEPOSIT else []
+    return Receipt(
+        kind=kind,
+        outcome=_bytes(answer["root"]) if answer.get("status") is None else _shortest(_integer(answer["status"])),
+        gas=_integer(answer["cumulativeGasUsed"]),
+        bloom=_bytes(answer["logsBloom"]),
+        logs=tuple(
+            ReceiptLog(_bytes(log["address"]), tuple(map(_bytes, log["topics"])), _bytes(log["data"]))
+            for log in answer["logs"]
+        ),
+        more=tuple(_integer(value) for value in more if value is not None),
+    )
+
+
+def _integer(value: object) -> int:
+    return value if isinstance(value, int) else int(str(value), 0)
+
+
+def _shortest(value: int) -> bytes:
+    return value.to_bytes((value.bit_length() + 7) // 8)
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text[2:])
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
