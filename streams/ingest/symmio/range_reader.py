@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client import Counter
 
 from models.errors import TidemarkError
-from streams.ingest.symmio.claims import disputed, lacking, union
 from streams.ingest.symmio.receipts import Undecided, proven_logs
+from streams.ingest.symmio.told_logs import disputed, lacking, union
 from streams.node.blocks import FoundLog, Header, read_logs, read_optional_header
 from streams.node.rpc import BadAnswer, RpcError, TooMuch
 from streams.process.backoff import Backoff
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from models.chain_records import RawLog
-    from streams.ingest.symmio.claims import Claim
     from streams.ingest.symmio.doubts import Doubts
+    from streams.ingest.symmio.told_logs import ToldLogs
     from streams.node.endpoints import Node
     from streams.node.rpc import Call
 
@@ -71,7 +71,7 @@ class LogsOfRange(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    claim: Claim
+    logs: ToldLogs
     edge: Header
     label: str
 
@@ -94,7 +94,7 @@ class RangeReader:
         self._ranges = 0
         self._alone_since_s: float | None = None
 
-    async def read(self, first: int, last: int, written: Claim = frozenset()) -> LogsOfRange:
+    async def read(self, first: int, last: int, written: ToldLogs = frozenset()) -> LogsOfRange:
         """Read the logs of a range.
 
         Args:
@@ -110,9 +110,9 @@ class RangeReader:
         self._ranges += 1
         answer, witness = await self._answers(first, last)
         answers = [answer] if witness is None else [answer, witness]
-        claims = await self._looked_again(first, last, answers, written)
-        taken = union([*claims, written])
-        for number in disputed(claims, written):
+        told = await self._looked_again(answers, written)
+        taken = union([*told, written])
+        for number in disputed(told, written):
             try:
                 proven = await proven_logs(self._node, number, self._wanted.has)
             except Undecided as error:
@@ -163,24 +163,24 @@ class RangeReader:
             raise NoWitness(msg)
         self._doubts.unwitnessed(first, last, reason)
 
-    async def _looked_again(self, first: int, last: int, answers: Sequence[_Answer], written: Claim) -> list[Claim]:
-        """Ask again whoever lacks a log that another one has; what an endpoint told once, it goes on claiming."""
-        claims = [answer.claim for answer in answers]
+    async def _looked_again(self, answers: Sequence[_Answer], written: ToldLogs) -> list[ToldLogs]:
+        """Ask again whoever lacks a log that another one has; what was told once counts on."""
+        told = [answer.logs for answer in answers]
         backoff = Backoff(0.25, 1.0)
         for _ in range(_LOOKS):
-            if not (places := lacking(claims, written)):
+            if not (places := lacking(told, written)):
                 break
             await asyncio.sleep(backoff.next_s())
-            numbers = disputed(claims, written)
+            numbers = disputed(told, written)
             for place in places:
                 own = answers[place].label
                 others = [answer.label for answer in answers if answer.label != own]
                 try:
-                    again = await self._divided(max(first, numbers[0]), min(last, numbers[-1]), than=others)
+                    again = await self._divided(numbers[0], numbers[-1], than=others)
                 except RpcError:
                     continue
-                claims[place] |= again.claim
-        return claims
+                told[place] |= again.logs
+        return told
 
     async def _divided(self, first: int, last: int, than: Collection[str]) -> _Answer:
         try:
@@ -190,7 +190,7 @@ class RangeReader:
                 raise
         middle = (first + last) // 2
         lower, upper = await self._divided(first, middle, than), await self._divided(middle + 1, last, than)
-        return upper._replace(claim=lower.claim | upper.claim)
+        return upper._replace(logs=lower.logs | upper.logs)
 
     async def _ask(self, first: int, last: int, than: Collection[str]) -> _Answer:
         query = {"fromBlock": hex(first), "toBlock": hex(last), **self._wanted.query()}
@@ -200,7 +200,7 @@ class RangeReader:
         )
         return _Answer(logs, edge, label)
 
-    def _read(self, first: int, last: int, results: Sequence[object]) -> tuple[Claim, Header]:
+    def _read(self, first: int, last: int, results: Sequence[object]) -> tuple[ToldLogs, Header]:
         edge = read_optional_header(results[1])
         if edge is None or edge.number != last:
             msg = f"expected block {last} where its logs are, found no such block: this backend is behind"

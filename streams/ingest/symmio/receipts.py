@@ -13,7 +13,7 @@ from streams.node.rpc import RpcError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from streams.ingest.symmio.claims import Claim
+    from streams.ingest.symmio.told_logs import ToldLogs
     from streams.node.endpoints import Node
     from streams.node.rpc import Call
 
@@ -31,7 +31,7 @@ class _Told(NamedTuple):
     receipts: Any
 
 
-async def proven_logs(node: Node, number: int, is_wanted: Callable[[RawLog], bool]) -> Claim:
+async def proven_logs(node: Node, number: int, is_wanted: Callable[[RawLog], bool]) -> ToldLogs:
     """Read a block's logs out of receipts that its header vouches for.
 
     Args:
@@ -79,7 +79,7 @@ async def _told(node: Node, number: int, asked: set[str]) -> tuple[_Told, str]:
     return _Told(block, await node.ask(calls, list) if calls else None), label
 
 
-def _logs(told: _Told, is_wanted: Callable[[RawLog], bool]) -> Claim:
+def _logs(told: _Told, is_wanted: Callable[[RawLog], bool]) -> ToldLogs:
     header = read_header(told.header)
     if not isinstance(told.receipts, list) or not all(isinstance(one, dict) for one in told.receipts):
         msg = f"expected a list of receipts, found {str(told.receipts)[:80]}"
