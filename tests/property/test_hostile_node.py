@@ -8,7 +8,6 @@ import pytest
 
 from tests.support.hostile_runs import (
     Outcome,
-    chain_blocks,
     differing,
     draw_script,
     play,
@@ -24,12 +23,11 @@ _GROUPS = 12
 
 def fault_of(outcome: Outcome) -> str | None:
     """What is wrong with a run's end, None where nothing is."""
-    chain = outcome.script.seed % 5
     if outcome.failure is not None:
         return f"ended: {outcome.failure!r}"
     if outcome.is_settled:
-        return None if rows_of(outcome.records) == undisturbed_rows(chain) else "the rows differ"
-    lost = differing(chain_blocks(chain), outcome.records)
+        return None if rows_of(outcome.records) == undisturbed_rows(outcome.script.chain) else "the rows differ"
+    lost = differing(outcome.script.chain, outcome.records)
     if lost - outcome.doubted:
         return f"blocks {sorted(lost - outcome.doubted)} differ in silence after {outcome.took_s:.0f} s"
     return None if lost else f"nothing differs, and it is not final after {outcome.took_s:.0f} s"

@@ -95,10 +95,11 @@ class Traits:
 
 
 class View(NamedTuple):
-    """A chain as an instant has it: its blocks by number, and for how long the newest ones have been there, in s."""
+    """A chain as an instant has it: its blocks by number, and when the newest ones came, by their hashes, in s."""
 
     blocks: Sequence[ChainBlock]
-    ages_s: Mapping[str, float]
+    came_s: Mapping[str, float]
+    now_s: float = 0.0
 
 
 class Exchange(NamedTuple):
@@ -230,7 +231,7 @@ class HostileNode:
         return view.blocks[first : last + 1]
 
     def _is_unindexed(self, view: View, block: ChainBlock) -> bool:
-        age_s = view.ages_s.get(block.hash, float("inf"))
+        age_s = view.now_s - view.came_s.get(block.hash, float("-inf"))
         return age_s < self.traits.lag_s and _share(self._seed, block.hash.encode()) < self.traits.lags
 
 

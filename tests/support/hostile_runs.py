@@ -50,13 +50,24 @@ _E18 = 10**18
 
 @dataclass(frozen=True)
 class Script:
-    """What happens in a run, drawn by its seed."""
+    """What happens in a run: at a chain of ``blocks``, of which ``history`` are there at the start.
+
+    ``forks`` is the chance of a branch before each block. Where ``is_measured``, the chain grows only when its history
+    has been read, so that calls can be counted apart.
+    """
 
     seed: int
     endpoints: tuple[Traits, ...]
     history: int
     forks: float
-    witness: str
+    witness: str = "all"
+    blocks: int = BLOCKS
+    finality: int = FINALITY
+    is_measured: bool = False
+
+    @property
+    def chain(self) -> tuple[ChainBlock, ...]:
+        return chain_blocks(self.seed % _CHAINS, self.blocks)
 
 
 def draw_script(seed: int) -> Script:
@@ -82,7 +93,6 @@ def draw_script(seed: int) -> Script:
         endpoints=tuple(endpoints),
         history=chance.choice((1, 12, 25, 40)),
         forks=_one_of(chance, 0.0, 0.1, 0.3),
-        witness="all",
     )
 
 
@@ -107,13 +117,14 @@ def _nuisances(chance: random.Random) -> Traits:
 
 
 @lru_cache(maxsize=_CHAINS)
-def chain_blocks(number: int) -> tuple[ChainBlock, ...]:
-    """An undisturbed chain: deposits and quotes of a few accounts, such that every log changes a figure."""
+def chain_blocks(number: int, count: int = BLOCKS) -> tuple[ChainBlock, ...]:
+    """An undisturbed chain: deposits of a few accounts, such that every log changes a figure; long ones are quiet."""
+    transactions_of = (0,) * (40 if count > BLOCKS else 0) + (0, 0, 1, 1, 2, 3)
     chance = random.Random(number)
     blocks: list[ChainBlock] = []
     parent = _hash(f"genesis {number}")
-    for height in range(BLOCKS):
-        transactions = [_transaction(chance) for _ in range(chance.choice((0, 0, 1, 1, 2, 3)) if height else 0)]
+    for height in range(count):
+        transactions = [_transaction(chance) for _ in range(chance.choice(transactions_of) if height else 0)]
         block_hash = _hash(f"{parent} {number}")
         blocks.append(_block(height, block_hash, parent, transactions))
         parent = block_hash
@@ -158,27 +169,22 @@ class World:
     """A chain that comes into being a block a second, with branches that it leaves again for the undisturbed one."""
 
     def __init__(self, script: Script) -> None:
-        self._main = chain_blocks(script.seed % _CHAINS)
+        self._main = script.chain
         self._chance = random.Random(script.seed + 1)
         self._forks = script.forks
         self._blocks: list[ChainBlock] = list(self._main[: script.history])
         self._came_s: dict[str, float] = {}
 
-    @property
-    def main(self) -> tuple[ChainBlock, ...]:
-        return self._main
-
     def view(self) -> View:
-        now_s = asyncio.get_running_loop().time()
-        return View(self._blocks, {block_hash: now_s - at_s for block_hash, at_s in self._came_s.items()})
+        return View(self._blocks, self._came_s, asyncio.get_running_loop().time())
 
     async def grow(self) -> None:
         while self._blocks[-1] is not self._main[-1]:
             await asyncio.sleep(1.0)
             height = len(self._blocks)
-            if height < BLOCKS - 1 and self._chance.random() < self._forks:
+            if height < len(self._main) - 1 and self._chance.random() < self._forks:
                 await self._fork(height)
-            self._show([*self._main[: len(self._blocks)], self._main[min(len(self._blocks), BLOCKS - 1)]][:BLOCKS])
+            self._show(self._main[: len(self._blocks) + 1])
 
     async def _fork(self, height: int) -> None:
         depth = min(height - 1, self._chance.randint(1, FINALITY - 2))
@@ -245,6 +251,7 @@ class Outcome:
     records: list[ChainRecord] = field(default_factory=list)
     doubted: set[int] = field(default_factory=set)
     mended: int = 0
+    history_calls: int = 0
     calls: int = 0
     failure: BaseException | None = None
     is_settled: bool = False
@@ -276,7 +283,7 @@ async def _play(script: Script) -> Outcome:
         chain_id=CHAIN_ID,
         diamond=DIAMOND,
         start_block=1,
-        finality_depth=FINALITY,
+        finality_depth=script.finality,
         witness=script.witness,  # type: ignore[arg-type] - drawn
     )
     outlet, doubts = MemoryOutlet(), HeardDoubts()
@@ -285,15 +292,22 @@ async def _play(script: Script) -> Outcome:
     tail.begin_at(1)
     journal = Journal(Settings(), NAME, memory, tail)
     follower = Follower(Node(NAME, endpoints, CHAIN_ID), journal, deployment, doubts)
-    growing = asyncio.create_task(world.grow())
-    following = asyncio.create_task(follower.follow(_second))
     outcome = Outcome(script, outlet.records, doubts.blocks)
+
+    async def grow() -> None:
+        while script.is_measured and tail.covered < script.history - 1:
+            await asyncio.sleep(1.0)
+        outcome.history_calls = sum(node.calls for node in nodes.values())
+        await world.grow()
+
+    growing = asyncio.create_task(grow())
+    following = asyncio.create_task(follower.follow(_second))
     try:
         await asyncio.wait([growing, following], return_when=asyncio.FIRST_COMPLETED)
         began_s = asyncio.get_running_loop().time()
         while not following.done() and not outcome.is_settled and outcome.took_s < PATIENCE_S:
             await asyncio.sleep(1.0)
-            outcome.is_settled = is_settled(world.main, outlet.records)
+            outcome.is_settled = is_settled(script, outlet.records)
             outcome.took_s = asyncio.get_running_loop().time() - began_s
         if following.done():
             outcome.failure = following.exception()
@@ -321,13 +335,13 @@ def _silent() -> Iterator[None]:
         logging.disable(before)
 
 
-def is_settled(main: Sequence[ChainBlock], records: Sequence[ChainRecord]) -> bool:
+def is_settled(script: Script, records: Sequence[ChainRecord]) -> bool:
     """Whether the topic holds the undisturbed chain up to its head, with every log, and says what is final."""
     mark = next((record for record in reversed(records) if isinstance(record, Watermark)), None)
-    last = main[-1].number
-    if mark is None or (mark.head, mark.final) != (last, last - FINALITY) or records[-1] is not mark:
+    last = script.blocks - 1
+    if mark is None or (mark.head, mark.final) != (last, last - script.finality) or records[-1] is not mark:
         return False
-    return not differing(main, records)
+    return not differing(script.chain, records)
 
 
 def differing(main: Sequence[ChainBlock], records: Sequence[ChainRecord]) -> set[int]:
@@ -360,10 +374,10 @@ def rows_of(records: Sequence[ChainRecord]) -> dict[str, object]:
 
 
 @lru_cache(maxsize=_CHAINS)
-def undisturbed_rows(number: int) -> dict[str, object]:
+def undisturbed_rows(chain: tuple[ChainBlock, ...]) -> dict[str, object]:
     """Every account's state after the undisturbed chain."""
     records: list[ChainRecord] = []
-    for block in chain_blocks(number):
+    for block in chain:
         logs = tuple(found.log for found in read_logs(list(block.logs)).logs)
         records.append(Block(block.number, block.hash, block.parent, block.time_s, logs))
         records.append(Watermark(block.number, block.time_s, block.number - FINALITY))
