@@ -294,14 +294,21 @@ async def _play(script: Script) -> Outcome:
     follower = Follower(Node(NAME, endpoints, CHAIN_ID), journal, deployment, doubts)
     outcome = Outcome(script, outlet.records, doubts.blocks)
 
+    is_read = asyncio.Event()
+
+    async def wait_for_head() -> None:
+        if tail.covered >= script.history - 1:
+            is_read.set()
+        await asyncio.sleep(1.0)
+
     async def grow() -> None:
-        while script.is_measured and tail.covered < script.history - 1:
-            await asyncio.sleep(1.0)
+        if script.is_measured:
+            await is_read.wait()
         outcome.history_calls = sum(node.calls for node in nodes.values())
         await world.grow()
 
     growing = asyncio.create_task(grow())
-    following = asyncio.create_task(follower.follow(_second))
+    following = asyncio.create_task(follower.follow(wait_for_head))
     try:
         await asyncio.wait([growing, following], return_when=asyncio.FIRST_COMPLETED)
         began_s = asyncio.get_running_loop().time()
@@ -318,10 +325,6 @@ async def _play(script: Script) -> Outcome:
     outcome.mended = doubts.mended_blocks
     outcome.calls = sum(node.calls for node in nodes.values())
     return outcome
-
-
-async def _second() -> None:
-    await asyncio.sleep(1.0)
 
 
 @contextmanager
