@@ -9,7 +9,7 @@ import random
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.chain_records import Block, Watermark, decode_chain_record
 from models.codec import decode_row
@@ -60,7 +60,7 @@ class Script:
     endpoints: tuple[Traits, ...]
     history: int
     forks: float
-    witness: str = "all"
+    witness: Literal["off", "share", "all"] = "all"
     blocks: int = BLOCKS
     finality: int = FINALITY
     is_measured: bool = False
@@ -284,7 +284,7 @@ async def _play(script: Script) -> Outcome:
         diamond=DIAMOND,
         start_block=1,
         finality_depth=script.finality,
-        witness=script.witness,  # type: ignore[arg-type] - drawn
+        witness=script.witness,
     )
     outlet, doubts = MemoryOutlet(), HeardDoubts()
     memory: Any = outlet
@@ -367,7 +367,7 @@ def rows_of(records: Sequence[ChainRecord]) -> dict[str, object]:
     for offset, record in enumerate(records):
         engine.chain(NAME, record, offset)
     assert not engine.refused
-    rows = {}
+    rows: dict[str, object] = {}
     for key, value in engine.tables.items(ACCOUNTS):
         row = decode_row(value)
         account = decode_account(row.body, row.version)
