@@ -93,6 +93,8 @@ def draw_script(seed: int) -> Script:
         endpoints=tuple(endpoints),
         history=chance.choice((1, 12, 25, 40)),
         forks=_one_of(chance, 0.0, 0.1, 0.3),
+        # One endpoint's lags and backends are to be seen through without a second reading as well.
+        witness="all" if count > 1 else chance.choice(("off", "share", "all")),
     )
 
 
@@ -173,7 +175,8 @@ class World:
         self._chance = random.Random(script.seed + 1)
         self._forks = script.forks
         self._blocks: list[ChainBlock] = list(self._main[: script.history])
-        self._came_s: dict[str, float] = {}
+        # What is there at the start has been there for long.
+        self._came_s = {block.hash: float("-inf") for block in self._blocks}
 
     def view(self) -> View:
         return View(self._blocks, self._came_s, asyncio.get_running_loop().time())

@@ -108,6 +108,10 @@ class Follower:
                 continue
             final = await self.final_below(head)
             if final > self._tail.covered:
+                # Backfill says of all that it passes that it is final, so also of what was read at the head before.
+                if not await self._rereading.agrees(self._tail.covered):
+                    await asyncio.sleep(self._backoff.next_s())
+                    continue
                 await backfill(self._node, self._reader, self._journal, self._doubts, final)
             covered = self._tail.covered
             if await self._append(head):

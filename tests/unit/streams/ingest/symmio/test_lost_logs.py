@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from streams.node.rpc import Endpoint
 
 DEPTH = 8
+Witness = Literal["off", "share", "all"]
 
 
 class EditedNode(HostileNode):
@@ -48,7 +49,7 @@ class Setup:
     """A chain, ingest that follows it through edited endpoints, and what it wrote."""
 
     def __init__(
-        self, chain: Chain, *edits: Callable[[str, Any, Any], Any], witness: Any = "all", depth: int = DEPTH
+        self, chain: Chain, *edits: Callable[[str, Any, Any], Any], witness: Witness = "all", depth: int = DEPTH
     ) -> None:
         self.chain = chain
         self.nodes = [EditedNode(chain, edit) for edit in edits]
