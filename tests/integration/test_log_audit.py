@@ -101,7 +101,7 @@ async def test_blocks_that_a_join_stands_for_or_that_are_not_final_are_said(
     settings: Callable[..., Settings], chain: Chain
 ) -> None:
     block = chain.blocks[20]
-    joined = [Join(20, block.hash, block.time_s, ()), Joined(20, 0), Watermark(20, block.time_s, 20)]
+    joined: list[ChainRecord] = [Join(20, block.hash, block.time_s, ()), Joined(20, 0), Watermark(20, block.time_s, 20)]
     async with FakeNode(chain) as node:
         own = await setup(settings, node, [*recorded(chain, 1, 10), *joined, *recorded(chain, 21, 30)])
         report = await audit_logs(own, "d", 1, 35)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from tests.support.hostile_node import Traits
 from tests.support.hostile_runs import Outcome, Script, differing, play
@@ -14,7 +15,7 @@ _AT_HEAD_AT_MOST, _IN_HISTORY_AT_MOST = 1.3, 2.2
 _LIES = Traits(lags=0.1, lag_s=10_000.0, cuts=0.3, drops=0.1, reorders=0.5, repeats=0.1)
 
 
-def played(*endpoints: Traits, witness: str) -> Outcome:
+def played(*endpoints: Traits, witness: Literal["off", "all"]) -> Outcome:
     return play(
         Script(
             seed=3,

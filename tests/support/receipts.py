@@ -26,9 +26,9 @@ def receipts_of(block: ChainBlock) -> tuple[dict[str, Any], ...]:
         hashes[int(log["transactionIndex"], 16)] = log["transactionHash"]
     at = 0
     for index in range(1 + max(by_index, default=-1)):
-        log = by_index.get(index)
-        at = at if log is None else int(log["transactionIndex"], 16)
-        logs[at].append(log or {"address": _OTHER_CONTRACT, "topics": [], "data": "0x"})
+        if index in by_index:
+            at = int(by_index[index]["transactionIndex"], 16)
+        logs[at].append(by_index.get(index, {"address": _OTHER_CONTRACT, "topics": [], "data": "0x"}))
     return tuple(
         {
             "transactionHash": hashes[index],

@@ -32,6 +32,8 @@ _BATCH_BLOCKS = 16
 # Blocks are compared before they are final in groups of a share of finality_depth: a comparison costs as many calls for
 # many blocks as for one, and final stays behind by less than a group.
 _GROUPS_OF_DEPTH = 4
+# A node without the finalized tag is not asked for it at every head.
+_HEADS_WITHOUT_TAG = 30
 # A chain that stands still for so many of its blocks' times is looked at as if it were final, and again each time after
 # twice as long: what a lagging index left out is not to wait for the next block.
 _STILL_BLOCKS = 4
@@ -62,6 +64,7 @@ class Follower:
         self._branches = Branches(node, journal, settings.finality_depth)
         self._head_logs = HeadLogs(node, addresses)
         self._backoff = Backoff(0.2, 10.0)
+        self._heads_without_tag = 0
         self._moved_s = 0.0
         self._still_s = _STILL_S[0]
         self._compare_backoff = Backoff(1.0, 30.0)
@@ -105,6 +108,10 @@ class Follower:
                 continue
             final = await self.final_below(head)
             if final > self._tail.covered:
+                # Backfill says of all that it passes that it is final, so also of what was read at the head before.
+                if not await self._rereading.agrees(self._tail.covered):
+                    await asyncio.sleep(self._backoff.next_s())
+                    continue
                 await backfill(self._node, self._reader, self._journal, self._doubts, final)
             covered = self._tail.covered
             if await self._append(head):
@@ -115,9 +122,18 @@ class Follower:
 
     async def final_below(self, head: Header) -> int:
         """Find the highest final block at ``head``: by depth, or the node's ``finalized`` one where that is higher."""
-        finalized = await self._node.finalized()
+        finalized = await self._finalized()
         by_depth = head.number - self._finality_depth
         return min(head.number, max(by_depth, self._tail.final, -1 if finalized is None else finalized))
+
+    async def _finalized(self) -> int | None:
+        if self._heads_without_tag > 0:
+            self._heads_without_tag -= 1
+            return None
+        finalized = await self._node.finalized()
+        if finalized is None:
+            self._heads_without_tag = _HEADS_WITHOUT_TAG
+        return finalized
 
     async def _append(self, head: Header) -> bool:
         while self._tail.covered < head.number:

@@ -125,7 +125,8 @@ class RangeReader:
     async def _answers(self, first: int, last: int) -> tuple[_Answer, _Answer | None]:
         is_anothers = self._node.endpoints > 1 and (self._witness == "all" or self._ranges % _SHARE == 1)
         backoff = Backoff(0.5, 5.0)
-        for _ in range(_READINGS):
+        readings = 0
+        while True:
             answer = await self._ask(first, last, than=())
             if self._witness == "off":
                 return answer, None
@@ -134,24 +135,26 @@ class RangeReader:
                 return answer, witness
             reason = f"block {last} is {answer.edge.hash} at {answer.label}, {witness.edge.hash} at {witness.label}"
             self._doubts.apart(first, last, reason)
+            readings += 1
+            if readings == _READINGS:
+                self._without_witness(first, last, reason)
+                return answer, None
             await asyncio.sleep(backoff.next_s())
-        self._without_witness(first, last, reason)
-        return answer, None
 
     async def _ask_witness(self, first: int, last: int, asked: str, *, is_anothers: bool) -> _Answer | None:
         backoff = Backoff(0.25, 1.0)
-        for _ in range(_WITNESS_TRIES):
+        for tries_left in reversed(range(_WITNESS_TRIES)):
             try:
                 witness = await self._divided(first, last, than=(asked,) if is_anothers else ())
             except RpcError as error:
-                reason = str(error)
+                if not tries_left:
+                    self._without_witness(first, last, str(error))
             else:
                 if is_anothers:
                     self._alone_since_s = None
                     self._doubts.witnessed(first, last)
                 return witness
             await asyncio.sleep(backoff.next_s())
-        self._without_witness(first, last, reason)
         return None
 
     def _without_witness(self, first: int, last: int, reason: str) -> None:

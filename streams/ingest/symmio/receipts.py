@@ -70,10 +70,13 @@ async def _told(node: Node, number: int, asked: set[str]) -> tuple[_Told, str]:
     header: Call = ("eth_getBlockByNumber", [hex(number), False])
     try:
         both = [header, ("eth_getBlockReceipts", [hex(number)])]
-        return await node.ask_elsewhere(both, lambda results: _Told(*results), than=asked)
+        told, label = await node.ask_elsewhere(both, lambda results: _Told(*results), than=asked)
+        if told.receipts is not None:
+            return told, label
+        block = told.header
     except RpcError:
-        # Older nodes tell receipts one by one.
         block, label = await node.ask_elsewhere([header], lambda results: results[0], than=asked)
+    # Older nodes tell receipts one by one.
     hashes = block.get("transactions") if isinstance(block, dict) else None
     calls: list[Call] = [("eth_getTransactionReceipt", [tx]) for tx in hashes or () if isinstance(tx, str)]
     return _Told(block, await node.ask(calls, list) if calls else None), label

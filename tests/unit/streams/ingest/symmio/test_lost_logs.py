@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from streams.node.rpc import Endpoint
 
 DEPTH = 8
+Witness = Literal["off", "share", "all"]
 
 
 class EditedNode(HostileNode):
@@ -47,25 +48,28 @@ class EditedNode(HostileNode):
 class Setup:
     """A chain, ingest that follows it through edited endpoints, and what it wrote."""
 
-    def __init__(self, chain: Chain, *edits: Callable[[str, Any, Any], Any], witness: str = "all") -> None:
+    def __init__(
+        self, chain: Chain, *edits: Callable[[str, Any, Any], Any], witness: Witness = "all", depth: int = DEPTH
+    ) -> None:
         self.chain = chain
         self.nodes = [EditedNode(chain, edit) for edit in edits]
         session: Any = HostileSession({f"#{at}": node for at, node in enumerate(self.nodes)})
         endpoints: list[Endpoint] = [HttpEndpoint(session, f"#{at}", f"#{at}") for at in range(len(edits))]
         self.node = Node("main", endpoints, CHAIN_ID)
         self.doubts = HeardDoubts()
-        self.outlet: Any = MemoryOutlet()
+        self.outlet = MemoryOutlet()
+        outlet: Any = self.outlet
         tail = Tail()
         tail.begin_at(1)
         deployment = DeploymentSettings(
-            chain_id=CHAIN_ID, diamond=DIAMOND, start_block=1, finality_depth=DEPTH, witness=witness  # type: ignore[arg-type] - a parameter
+            chain_id=CHAIN_ID, diamond=DIAMOND, start_block=1, finality_depth=depth, witness=witness
         )  # fmt: skip
-        self.follower = Follower(self.node, Journal(Settings(), "main", self.outlet, tail), deployment, self.doubts)
+        journal = Journal(Settings(), "main", outlet, tail)
+        self.follower = Follower(self.node, journal, deployment, self.doubts)
 
     @property
     def records(self) -> list[ChainRecord]:
-        records: list[ChainRecord] = self.outlet.records
-        return records
+        return self.outlet.records
 
     def lost(self) -> list[int]:
         blocks = surviving_blocks(self.records)
@@ -94,8 +98,7 @@ def without(*numbers: int, by: str = "any", times: int = 1_000_000) -> Callable[
     left = {"times": times}
 
     def edit(method: str, params: Any, result: Any) -> Any:  # noqa: ANN401 - JSON
-        is_asked_so = by == "any" or (by == "hash") == ("blockHash" in params[0])
-        if method != "eth_getLogs" or not is_asked_so:
+        if method != "eth_getLogs" or (by != "any" and (by == "hash") != ("blockHash" in params[0])):
             return result
         kept = [log for log in result if int(log["blockNumber"], 16) not in numbers]
         if len(kept) == len(result) or left["times"] == 0:
@@ -180,8 +183,8 @@ def test_blocks_are_compared_in_groups_so_that_it_costs_few_calls() -> None:
             node.asked.clear()
         await followed(setup, 40)
 
-    plain = played(Setup(mined(20), honest, witness="off"), followed_long)
-    witnessed = played(Setup(mined(20), honest, honest, witness="all"), followed_long)
+    plain = played(Setup(mined(20), honest, witness="off", depth=16), followed_long)
+    witnessed = played(Setup(mined(20), honest, honest, witness="all", depth=16), followed_long)
 
     calls = [sum(len(node.asked) for node in setup.nodes) for setup in (plain, witnessed)]
     assert calls[1] <= 1.3 * calls[0], calls
@@ -204,7 +207,7 @@ def test_a_backend_that_lacks_the_last_block_of_a_range_is_not_believed() -> Non
 
 @pytest.mark.parametrize("at", [0, 1])
 def test_what_one_of_two_endpoints_leaves_out_of_history_is_found_at_the_other(at: int) -> None:
-    edits = [honest, honest]
+    edits: list[Callable[[str, Any, Any], Any]] = [honest, honest]
     edits[at] = without(4, 7)
     setup = played(Setup(mined(30), *edits), followed)
 
