@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -22,6 +22,7 @@ from streams.ingest.symmio.resume import read_tail
 from streams.kafka.topics import OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
 from streams.node.contract_views import NoContract
+from streams.node.contracts import is_contract
 from streams.node.endpoints import Node
 from streams.node.rpc import RpcError, WebsocketEndpoint
 from streams.process.backoff import Backoff
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings, Settings
 
 _log = logging.getLogger(__name__)
-
-# An endpoint that is syncing may not have the contract yet; five looks take some seconds.
-_LOOKS_AT_CODE = 5
 
 
 async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | None = None) -> None:
@@ -57,7 +55,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
     """
     deployment = deployment_of(settings, name)
     bootstrap = settings.bootstrap
-    heads = NewHeads(deployment.poll_interval_ms)
+    heads = NewHeads(name, deployment.poll_interval_ms)
     async with aiohttp.ClientSession() as session, opened_outlet(bootstrap) as outlet:
         endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
@@ -65,7 +63,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
         follower = Follower(node, journal, deployment, Doubts(name))
         requests = OwnerRequests(settings, name, clock)
         listening = [
-            asyncio.create_task(heads.listen(endpoint), name=f"newHeads {endpoint.label}")
+            asyncio.create_task(heads.listen(endpoint, lambda: node.highest), name=f"newHeads {endpoint.label}")
             for endpoint in endpoints
             if isinstance(endpoint, WebsocketEndpoint)
         ]
@@ -93,40 +91,18 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
 async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
     """Check that there is code at each address, since an address without code never emits a log.
 
-    An endpoint that is still syncing has no code there yet: that there is none is believed where every endpoint in
-    order says it, and goes on saying it.
-
     Raises:
         NoContract: There is none; the message names the address.
     """
-    backoff = Backoff(0.5, 4.0)
     for address in addresses:
-        for _ in range(_LOOKS_AT_CODE):
-            if await _may_be_contract(node, address):
-                break
-            await asyncio.sleep(backoff.next_s())
-        else:
+        try:
+            has_code = await is_contract(node, address)
+        except RpcError as error:
+            _log.warning("contract not checked deployment=%s address=%s reason=%s", node.deployment, address, error)
+            continue
+        if not has_code:
             msg = f"expected a contract at {address} of deployment {node.deployment}, found none; correct the address"
             raise NoContract(msg)
-
-
-async def _may_be_contract(node: Node, address: str) -> bool:
-    asked: list[str] = []
-    while True:
-        try:
-            has_code, label = await node.ask_elsewhere([("eth_getCode", [address, "latest"])], _has_code, than=asked)
-        except RpcError as error:
-            if asked:
-                return False
-            _log.warning("contract not checked deployment=%s address=%s reason=%s", node.deployment, address, error)
-            return True
-        if has_code:
-            return True
-        asked.append(label)
-
-
-def _has_code(results: list[Any]) -> bool:
-    return str(results[0]) not in {"0x", "0x0", "None"}
 
 
 async def _begin(
@@ -136,10 +112,8 @@ async def _begin(
     node.expect_head(tail.covered)
     reason = _reason_to_join(tail, deployment, from_state)
     if reason is not None:
-        final = await _newest_final(node, follower)
-        block = final if from_state is None else from_state
-        _log.info("joining deployment=%s block=%d reason=%s", journal.deployment, block, reason)
-        await join(node, journal, deployment, block, final)
+        _log.info("joining deployment=%s reason=%s", journal.deployment, reason)
+        await _join(node, journal, follower, deployment, from_state)
         return
     if tail.is_empty and deployment.start_block is not None:
         tail.begin_at(deployment.start_block)
@@ -153,14 +127,20 @@ async def _begin(
     _log.info("going on deployment=%s after_block=%d final=%d", journal.deployment, tail.covered, tail.final)
 
 
-async def _newest_final(node: Node, follower: Follower) -> int:
-    backoff = Backoff(0.5, 10.0)
+async def _join(
+    node: Node, journal: Journal, follower: Follower, deployment: DeploymentSettings, from_state: int | None
+) -> None:
+    """Join, and begin anew, at a newer final block unless one was named, where the node does not give its state."""
+    backoff = Backoff(1.0, 60.0)
     while True:
         try:
-            return await follower.final_below(await node.head())
+            final = await follower.final_below(await node.head())
+            await join(node.insisting(), journal, deployment, final if from_state is None else from_state, final)
         except RpcError as error:
-            _log.warning("no head to join at yet deployment=%s reason=%s", node.deployment, error)
+            _log.error("join begins anew deployment=%s reason=%s", node.deployment, error)
             await asyncio.sleep(backoff.next_s())
+        else:
+            return
 
 
 def _reason_to_join(tail: Tail, deployment: DeploymentSettings, from_state: int | None) -> str | None:
