@@ -62,7 +62,7 @@ def as_drawn(seed: int) -> Script:
 def far_behind(seed: int) -> Script:
     """One endpoint, whose backends are so far behind that they lack final blocks; each range is read once."""
     traits = Traits(behind=0.5, behind_blocks=20)
-    return replace(draw_script(seed), endpoints=(traits,), witness="off", history=40)
+    return replace(draw_script(seed), endpoints=(traits,), witness="off", history=26)
 
 
 @pytest.mark.parametrize(
