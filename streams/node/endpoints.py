@@ -61,6 +61,8 @@ _BATCHES_IN_FLIGHT = 4
 # What is asked for very often, as in a join, is to survive a node that refuses a quarter of its calls.
 _INSISTING_ROUNDS = 12
 _INSISTING_AGAIN_S = (0.1, 10.0)
+_ELSEWHERE_ROUNDS = 3
+_MOMENT_S = 1.0
 _SHOWN_CHARACTERS = 200
 
 
@@ -90,7 +92,7 @@ class _Turn:
 
     Args:
         patience: Says how many rounds there are.
-        but: Labels of endpoints that are not to be asked; where there are some, there is one round.
+        but: Labels of endpoints that are not to be asked.
     """
 
     def __init__(self, patience: Patience, but: Collection[str] = ()) -> None:
@@ -107,6 +109,10 @@ class _Turn:
         """Tell whether an endpoint is not to be asked in this round."""
         return standing.label in self._failed or standing.label in self.but
 
+    def is_first(self, standing: Standing) -> bool:
+        """Tell whether an endpoint has not failed any part of the request that is left."""
+        return not any(failure.standing is standing for failure in self._failures)
+
     def fail(self, standing: Standing, fault: RpcError, kind: str) -> None:
         """Note that an endpoint does not answer in this round.
 
@@ -119,9 +125,16 @@ class _Turn:
         self._failed.add(standing.label)
         self._last = fault
 
+    def moment_s(self, standings: Sequence[Standing]) -> float | None:
+        """Return how long to wait for an endpoint that is back in a moment where some are not to be asked, in s."""
+        if not self.but:
+            return None
+        backs_s = [s.aside_until_s - _now_s() for s in standings if not s.is_in_order and not self.is_over_for(s)]
+        return next((back_s for back_s in sorted(backs_s) if back_s <= _MOMENT_S), None)
+
     def progressed(self) -> None:
         """Note that a part was answered: what is left has as many rounds as at first."""
-        self._rounds = 1 if self.but else self._patience.rounds
+        self._rounds = min(_ELSEWHERE_ROUNDS, self._patience.rounds) if self.but else self._patience.rounds
         self._backoff.reset()
 
     def answered_by(self, standing: Standing) -> None:
@@ -142,7 +155,7 @@ class _Turn:
             RpcError: There is none; it is the last failure, or NoOther.
         """
         self._rounds -= 1
-        if self._rounds <= 0:
+        if self._rounds <= 0 or not self._failed:
             raise self._last or NoOther(f"expected another endpoint than {', '.join(self.but)} in order, found none")
         self._failed.clear()
         await asyncio.sleep(self._backoff.next_s())
@@ -217,7 +230,8 @@ class Node:
         Args:
             calls: Asked as one batch, unless the endpoint takes none of that size.
             read: Raises BadAnswer where the results are not what they should be; then another endpoint is asked.
-            than: Labels of the endpoints that are not to be asked. Where there are some, no endpoint is waited for.
+            than: Labels of the endpoints that are not to be asked. Where there are some, no endpoint is waited for that
+                is not back within a second.
             is_divisible: The caller would rather ask for less than wait for another endpoint.
 
         Returns:
@@ -303,12 +317,11 @@ class Node:
             if now_s - self._advanced_s > self._patience.stuck_s:
                 self._advanced_s = now_s
                 await self._ask_the_others(standing)
-            if header.number + _OLDER_HEAD_BLOCKS >= self.highest:
+            is_alone = self._in_order() == [standing]
+            if header.number + _OLDER_HEAD_BLOCKS >= self.highest or is_alone:
                 return header
             msg = f"expected a head near {self.highest} at endpoint {standing.label}, found {header.number}"
             standing.put_aside(OlderHead(msg))
-            if not self._in_order():
-                return header
 
     def expect_head(self, number: int) -> None:
         """Make known that the chain has reached ``number``: a head well below it is an older one."""
@@ -384,6 +397,10 @@ class Node:
             for standing in in_order:
                 if not turn.is_over_for(standing):
                     return standing
+            moment_s = turn.moment_s(self._standings)
+            if moment_s is not None:
+                await asyncio.sleep(moment_s)
+                continue
             if turn.has_failed:
                 await turn.next_round()
                 continue
@@ -462,7 +479,9 @@ def _judge(standing: Standing, fault: RpcError, turn: _Turn, request: _Request) 
             raise fault
         case Refused() | TooMuch():
             standing.count("refused" if isinstance(fault, Refused) else "too much")
-            is_too_much = request.is_divisible
+            # What was taken before is asked once more first, elsewhere or later: a refusal may be for a moment.
+            is_proven = request.span is not None and standing.width.is_proven(request.span)
+            is_too_much = request.is_divisible and not (is_proven and turn.is_first(standing))
         case BadAnswer():
             standing.count("bad")
             is_too_much = False
