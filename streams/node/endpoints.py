@@ -473,6 +473,7 @@ def _judge(standing: Standing, fault: RpcError, turn: _Turn, request: _Request) 
         TooMuch: Less is to be asked for.
         CallReverted: A contract refused a call.
     """
+    is_aside = is_too_much = False
     match fault:
         case CallReverted():
             standing.count("reverted")
@@ -484,22 +485,21 @@ def _judge(standing: Standing, fault: RpcError, turn: _Turn, request: _Request) 
             is_too_much = request.is_divisible and not (is_proven and turn.is_first(standing))
         case BadAnswer():
             standing.count("bad")
-            is_too_much = False
         case EndpointSlow():
-            if standing.is_slow or not request.is_divisible:
-                standing.put_aside(fault)
             is_too_much = request.is_divisible
+            is_aside = standing.is_slow or not request.is_divisible
         case RateLimited() | EndpointDown(has_answered=True):
             # Words may be wrong about the cause: what comes again and again is also tried with less.
             is_too_much = request.is_divisible and standing.limited > 0
             standing.limited += 1
-            standing.put_aside(fault)
+            is_aside = True
         case _:
-            standing.put_aside(fault)
-            is_too_much = False
+            is_aside = True
+    if is_aside:
+        standing.put_aside(fault)
     if is_too_much:
         _expect_less(standing, fault, request.span)
-    if standing.is_in_order:
+    if not is_aside:
         turn.fail(standing, fault, request.kind)
 
 
