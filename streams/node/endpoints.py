@@ -26,6 +26,7 @@ from streams.node.rpc import (
     CallReverted,
     EndpointDown,
     EndpointSlow,
+    NoContract,
     RateLimited,
     Refused,
     RpcError,
@@ -255,33 +256,19 @@ class Node:
             RpcError: Every endpoint in order refuses a call, or answers what it should not, several times.
             WrongChain: Every endpoint serves another chain.
         """
-        results = await self.ask_each(questions)
-        for result in results:
-            if isinstance(result, BadAnswer):
-                raise result
-        return [result for result in results if not isinstance(result, BadAnswer)]
+        answers: list[_T] = await self._in_batches(questions, keeps_bad=False)
+        return answers
 
     async def ask_each(self, questions: Sequence[Question[_T]]) -> list[_T | BadAnswer]:
         """Ask as ``ask_many`` does, and return in place of an answer the fault that every endpoint's answer has.
 
+        Each of these is counted and said in the log; a view that answers nothing anywhere is none of them.
+
         Raises:
             CallReverted, RpcError, WrongChain: As of ``ask_many``.
         """
-        room = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
-
-        async def ask(some: Sequence[Question[_T]]) -> list[_T | BadAnswer]:
-            async with room:
-                asked = [_Asked([call], _only(read)) for call, read in some]
-                found = await self._answers(asked, _Turn(self._patience), keeps_bad=True)
-                return [answer for answer, _ in found]
-
-        batches = [questions[start : start + _BATCH_CALLS] for start in range(0, len(questions), _BATCH_CALLS)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(ask(batch)) for batch in batches]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [result for task in tasks for result in task.result()]
+        answers: list[_T | BadAnswer] = await self._in_batches(questions, keeps_bad=True)
+        return answers
 
     async def tell_each(self, call: Call, tries: int) -> list[RpcError | None]:
         """Tell every endpoint the same thing, one after the other, also those that are put aside.
@@ -350,6 +337,23 @@ class Node:
             return None
         return None if header is None else header.number
 
+    async def _in_batches(self, questions: Sequence[Question[Any]], *, keeps_bad: bool) -> list[Any]:
+        room = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
+
+        async def ask(some: Sequence[Question[Any]]) -> list[Any]:
+            async with room:
+                asked = [_Asked([call], _only(read)) for call, read in some]
+                found = await self._answers(asked, _Turn(self._patience), keeps_bad=keeps_bad)
+                return [answer for answer, _ in found]
+
+        batches = [questions[start : start + _BATCH_CALLS] for start in range(0, len(questions), _BATCH_CALLS)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask(batch)) for batch in batches]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [result for task in tasks for result in task.result()]
+
     async def _newest(self) -> tuple[Header, Standing]:
         asked = _Asked([("eth_getBlockByNumber", ["latest", False])], lambda results: read_header(results[0]))
         (found,) = await self._answers([asked], _Turn(self._patience))
@@ -367,7 +371,7 @@ class Node:
             try:
                 standing = await self._next(turn, calls)
             except BadAnswer as error:
-                if not keeps_bad:
+                if not keeps_bad or isinstance(error, NoContract):
                     raise
                 # The first of those that are left is the one that every endpoint failed.
                 self._name(left.pop(first).calls[0], error)
