@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 class _ReplacingStringDecoder(StringDecoder):
     def __init__(self) -> None:
-        super().__init__(handle_string_errors="replace")  # type: ignore[no-untyped-call] - eth_abi has no types here
+        super().__init__(handle_string_errors="replace")  # type: ignore[no-untyped-call]
 
 
 def _decoder() -> ABIDecoder:
-    lenient = registry.copy()  # type: ignore[no-untyped-call] - eth_abi has no types here
+    lenient = registry.copy()  # type: ignore[no-untyped-call]
     lenient.unregister_decoder("string")
     lenient.register_decoder("string", _ReplacingStringDecoder, label="string")
     return ABIDecoder(lenient)

@@ -14,7 +14,7 @@ from eth_hash.auto import keccak
 from models.chain_records import PartyBView, QuoteView, SymbolView
 from streams.node.abi import decode_answer
 from streams.node.answers import read_bytes
-from streams.node.rpc import BadAnswer
+from streams.node.rpc import BadAnswer, NoContract
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +37,6 @@ _SYMBOL = "(uint256,string,bool,uint256,uint256,uint256,uint256,uint256,uint256)
 _BALANCES = ["uint256"] * 9
 # partyAReimbursement has no view: member 14 of AccountStorage, which only ever grew at its end.
 _REIMBURSEMENT_SLOT = int.from_bytes(keccak(b"diamond.standard.storage.account")) + 14
-
-
-class NoContract(BadAnswer):
-    """There is no contract, or a view answered nothing. Check its address, and that the node has that block's state."""
 
 
 class PartyAStats(NamedTuple):

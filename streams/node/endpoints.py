@@ -26,6 +26,7 @@ from streams.node.rpc import (
     CallReverted,
     EndpointDown,
     EndpointSlow,
+    NoContract,
     RateLimited,
     Refused,
     RpcError,
@@ -61,6 +62,8 @@ _BATCHES_IN_FLIGHT = 4
 # What is asked for very often, as in a join, is to survive a node that refuses a quarter of its calls.
 _INSISTING_ROUNDS = 12
 _INSISTING_AGAIN_S = (0.1, 10.0)
+_ELSEWHERE_ROUNDS = 3
+_MOMENT_S = 1.0
 _SHOWN_CHARACTERS = 200
 
 
@@ -90,7 +93,7 @@ class _Turn:
 
     Args:
         patience: Says how many rounds there are.
-        but: Labels of endpoints that are not to be asked; where there are some, there is one round.
+        but: Labels of endpoints that are not to be asked.
     """
 
     def __init__(self, patience: Patience, but: Collection[str] = ()) -> None:
@@ -107,6 +110,10 @@ class _Turn:
         """Tell whether an endpoint is not to be asked in this round."""
         return standing.label in self._failed or standing.label in self.but
 
+    def is_first(self, standing: Standing) -> bool:
+        """Tell whether an endpoint has not failed any part of the request that is left."""
+        return not any(failure.standing is standing for failure in self._failures)
+
     def fail(self, standing: Standing, fault: RpcError, kind: str) -> None:
         """Note that an endpoint does not answer in this round.
 
@@ -119,9 +126,16 @@ class _Turn:
         self._failed.add(standing.label)
         self._last = fault
 
+    def moment_s(self, standings: Sequence[Standing]) -> float | None:
+        """Return how long to wait for an endpoint that is back in a moment where some are not to be asked, in s."""
+        if not self.but:
+            return None
+        backs_s = [s.aside_until_s - _now_s() for s in standings if not s.is_in_order and not self.is_over_for(s)]
+        return next((back_s for back_s in sorted(backs_s) if back_s <= _MOMENT_S), None)
+
     def progressed(self) -> None:
         """Note that a part was answered: what is left has as many rounds as at first."""
-        self._rounds = 1 if self.but else self._patience.rounds
+        self._rounds = min(_ELSEWHERE_ROUNDS, self._patience.rounds) if self.but else self._patience.rounds
         self._backoff.reset()
 
     def answered_by(self, standing: Standing) -> None:
@@ -142,7 +156,7 @@ class _Turn:
             RpcError: There is none; it is the last failure, or NoOther.
         """
         self._rounds -= 1
-        if self._rounds <= 0:
+        if self._rounds <= 0 or not self._failed:
             raise self._last or NoOther(f"expected another endpoint than {', '.join(self.but)} in order, found none")
         self._failed.clear()
         await asyncio.sleep(self._backoff.next_s())
@@ -217,7 +231,8 @@ class Node:
         Args:
             calls: Asked as one batch, unless the endpoint takes none of that size.
             read: Raises BadAnswer where the results are not what they should be; then another endpoint is asked.
-            than: Labels of the endpoints that are not to be asked. Where there are some, no endpoint is waited for.
+            than: Labels of the endpoints that are not to be asked. Where there are some, no endpoint is waited for that
+                is not back within a second.
             is_divisible: The caller would rather ask for less than wait for another endpoint.
 
         Returns:
@@ -241,33 +256,19 @@ class Node:
             RpcError: Every endpoint in order refuses a call, or answers what it should not, several times.
             WrongChain: Every endpoint serves another chain.
         """
-        results = await self.ask_each(questions)
-        for result in results:
-            if isinstance(result, BadAnswer):
-                raise result
-        return [result for result in results if not isinstance(result, BadAnswer)]
+        answers: list[_T] = await self._in_batches(questions, keeps_bad=False)
+        return answers
 
     async def ask_each(self, questions: Sequence[Question[_T]]) -> list[_T | BadAnswer]:
         """Ask as ``ask_many`` does, and return in place of an answer the fault that every endpoint's answer has.
 
+        Each of these is counted and said in the log; a view that answers nothing anywhere is none of them.
+
         Raises:
             CallReverted, RpcError, WrongChain: As of ``ask_many``.
         """
-        room = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
-
-        async def ask(some: Sequence[Question[_T]]) -> list[_T | BadAnswer]:
-            async with room:
-                asked = [_Asked([call], _only(read)) for call, read in some]
-                found = await self._answers(asked, _Turn(self._patience), keeps_bad=True)
-                return [answer for answer, _ in found]
-
-        batches = [questions[start : start + _BATCH_CALLS] for start in range(0, len(questions), _BATCH_CALLS)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(ask(batch)) for batch in batches]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [result for task in tasks for result in task.result()]
+        answers: list[_T | BadAnswer] = await self._in_batches(questions, keeps_bad=True)
+        return answers
 
     async def tell_each(self, call: Call, tries: int) -> list[RpcError | None]:
         """Tell every endpoint the same thing, one after the other, also those that are put aside.
@@ -303,12 +304,11 @@ class Node:
             if now_s - self._advanced_s > self._patience.stuck_s:
                 self._advanced_s = now_s
                 await self._ask_the_others(standing)
-            if header.number + _OLDER_HEAD_BLOCKS >= self.highest:
+            is_alone = self._in_order() == [standing]
+            if header.number + _OLDER_HEAD_BLOCKS >= self.highest or is_alone:
                 return header
             msg = f"expected a head near {self.highest} at endpoint {standing.label}, found {header.number}"
             standing.put_aside(OlderHead(msg))
-            if not self._in_order():
-                return header
 
     def expect_head(self, number: int) -> None:
         """Make known that the chain has reached ``number``: a head well below it is an older one."""
@@ -337,6 +337,23 @@ class Node:
             return None
         return None if header is None else header.number
 
+    async def _in_batches(self, questions: Sequence[Question[Any]], *, keeps_bad: bool) -> list[Any]:
+        room = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
+
+        async def ask(some: Sequence[Question[Any]]) -> list[Any]:
+            async with room:
+                asked = [_Asked([call], _only(read)) for call, read in some]
+                found = await self._answers(asked, _Turn(self._patience), keeps_bad=keeps_bad)
+                return [answer for answer, _ in found]
+
+        batches = [questions[start : start + _BATCH_CALLS] for start in range(0, len(questions), _BATCH_CALLS)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask(batch)) for batch in batches]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [result for task in tasks for result in task.result()]
+
     async def _newest(self) -> tuple[Header, Standing]:
         asked = _Asked([("eth_getBlockByNumber", ["latest", False])], lambda results: read_header(results[0]))
         (found,) = await self._answers([asked], _Turn(self._patience))
@@ -354,7 +371,7 @@ class Node:
             try:
                 standing = await self._next(turn, calls)
             except BadAnswer as error:
-                if not keeps_bad:
+                if not keeps_bad or isinstance(error, NoContract):
                     raise
                 # The first of those that are left is the one that every endpoint failed.
                 self._name(left.pop(first).calls[0], error)
@@ -384,6 +401,10 @@ class Node:
             for standing in in_order:
                 if not turn.is_over_for(standing):
                     return standing
+            moment_s = turn.moment_s(self._standings)
+            if moment_s is not None:
+                await asyncio.sleep(moment_s)
+                continue
             if turn.has_failed:
                 await turn.next_round()
                 continue
@@ -456,31 +477,33 @@ def _judge(standing: Standing, fault: RpcError, turn: _Turn, request: _Request) 
         TooMuch: Less is to be asked for.
         CallReverted: A contract refused a call.
     """
+    is_aside = is_too_much = False
     match fault:
         case CallReverted():
             standing.count("reverted")
             raise fault
         case Refused() | TooMuch():
             standing.count("refused" if isinstance(fault, Refused) else "too much")
-            is_too_much = request.is_divisible
+            # What was taken before is asked once more first, elsewhere or later: a refusal may be for a moment.
+            is_proven = request.span is not None and standing.width.is_proven(request.span)
+            is_too_much = request.is_divisible and not (is_proven and turn.is_first(standing))
         case BadAnswer():
             standing.count("bad")
-            is_too_much = False
         case EndpointSlow():
-            if standing.is_slow or not request.is_divisible:
-                standing.put_aside(fault)
             is_too_much = request.is_divisible
+            is_aside = standing.is_slow or not request.is_divisible
         case RateLimited() | EndpointDown(has_answered=True):
             # Words may be wrong about the cause: what comes again and again is also tried with less.
             is_too_much = request.is_divisible and standing.limited > 0
             standing.limited += 1
-            standing.put_aside(fault)
+            is_aside = True
         case _:
-            standing.put_aside(fault)
-            is_too_much = False
+            is_aside = True
+    if is_aside:
+        standing.put_aside(fault)
     if is_too_much:
         _expect_less(standing, fault, request.span)
-    if standing.is_in_order:
+    if not is_aside:
         turn.fail(standing, fault, request.kind)
 
 

@@ -8,6 +8,7 @@
     * ``Refused``: any other error the node answered with.
         * ``CallReverted``: a contract refused the call, and not the node.
     * ``BadAnswer``: an answer that is not what the method's description says.
+        * ``NoContract``: a contract's view answered nothing.
 
 Nobody can list the words of all providers, so words only choose what is tried first: ``endpoints.py`` decides what a
 refusal means by what was asked.
@@ -38,6 +39,7 @@ __all__ = [
     "EndpointDown",
     "EndpointSlow",
     "HttpEndpoint",
+    "NoContract",
     "Outcome",
     "RateLimited",
     "Refused",
@@ -132,6 +134,10 @@ class CallReverted(Refused):
 
 class BadAnswer(RpcError):
     """The node's answer is not of the shape its method promises."""
+
+
+class NoContract(BadAnswer):
+    """There is no contract, or a view answered nothing. Check its address, and that the node has that block's state."""
 
 
 class Endpoint(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,7 +39,9 @@ _MOST_CALLS = 100
 _MOST_BLOCKS = 50_000
 # One slow answer may be a large one; several in a row are a slow endpoint.
 _SLOW_ANSWERS = 2
-_MISSES = 2
+# Enough for an endpoint that refuses a quarter of its calls.
+_TRIES = 4
+_AGAIN_S = (0.1, 1.0)
 # What an endpoint does not answer though another one does, it is asked last for so long, then for twice as long.
 _UNABLE_S = (5.0, 300.0)
 
@@ -160,8 +163,9 @@ class Standing:
                 wait_s = self._patience.older_head_s
             case _:
                 wait_s = self._backoff.next_s()
-        # What answers there after a pause may be another node.
-        self._is_checked = False
+        if isinstance(error, EndpointDown | OtherChain):
+            # What answers there after a pause may be another node.
+            self._is_checked = False
         self.aside_until_s = self._clock_s() + wait_s
         cause = type(error).__name__
         self.count(cause)
@@ -183,7 +187,7 @@ class Standing:
 
         Args:
             calls: At least one.
-            is_separable: Whether to ask for less also where the answer to all of them is slow.
+            is_separable: Whether an answer to some of them is of use without the others'.
 
         Returns:
             What became of each call, in order.
@@ -191,32 +195,31 @@ class Standing:
         if (unfit := await self._chain_fault()) is not None:
             return [unfit] * len(calls)
         outcomes: list[Outcome] = []
-        size, is_searching, is_repeated, missed = self._batch.size, False, False, 0
+        sending = _Sending(self._batch.size)
         while len(outcomes) < len(calls):
-            some = calls[len(outcomes) : len(outcomes) + size]
+            some = calls[len(outcomes) : len(outcomes) + sending.size]
             told = await self._exchange(some)
             fault = _fault_of_all(told)
             if fault is None:
-                self._note_batch(len(some), has_shrunk=is_searching)
-                is_searching = is_repeated = False
+                self._note_batch(len(some), has_shrunk=sending.has_shrunk)
+                sending = _Sending(sending.size)
             elif len(some) > 1 and self._may_be_too_many(fault, is_separable=is_separable):
-                # What was taken before is asked once more first: a refusal may be for a moment.
-                if is_repeated or not self._batch.is_proven(len(some)) or isinstance(fault, EndpointSlow):
-                    size, is_searching = self._batch.smaller(len(some)), True
-                is_repeated = True
+                self._shrink(sending, len(some), fault)
                 continue
-            elif (
-                is_separable
-                and len(told) == 1
-                and missed < _MISSES
-                and isinstance(fault, Refused | TooMuch | BadAnswer)
-            ):
-                # It may be this call alone that spoils every batch with it.
-                missed += 1
-            else:
+            elif not is_separable and len(some) < len(calls) and sending.may_ask_again(fault):
+                # What was answered so far would be asked anew otherwise.
+                await asyncio.sleep(sending.backoff.next_s())
+                continue
+            elif not (is_separable and len(some) == 1 and sending.may_skip(fault)):
                 return outcomes + [fault] * (len(calls) - len(outcomes))
             outcomes += told
         return outcomes
+
+    def _shrink(self, sending: _Sending, size: int, fault: RpcError) -> None:
+        # What was taken before is asked once more first: a refusal may be for a moment.
+        if sending.is_repeated or not self._batch.is_proven(size) or isinstance(fault, EndpointSlow):
+            sending.size, sending.has_shrunk = self._batch.smaller(size), True
+        sending.is_repeated = True
 
     async def _exchange(self, calls: Sequence[Call]) -> list[Outcome]:
         try:
@@ -256,11 +259,32 @@ class Standing:
 
     def _note_batch(self, size: int, *, has_shrunk: bool) -> None:
         if has_shrunk:
-            self._batch.settle(size)
+            self._batch.settle(size, is_trial=size >= self._batch.taken)
             _log.info("batch shrunk deployment=%s endpoint=%s calls=%d", self._deployment, self.label, size)
         else:
             self._batch.took(size)
         self.show()
+
+
+class _Sending:
+    """How far the sending of some calls is: how many are asked at a time, and what was tried with the next ones."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.has_shrunk = False
+        self.is_repeated = False
+        self.backoff = Backoff(*_AGAIN_S)
+        self._tries = 0
+
+    def may_ask_again(self, fault: RpcError) -> bool:
+        """Tell whether to ask the next calls once more after a fault."""
+        self._tries += 1
+        return self._tries < _TRIES and isinstance(fault, Refused | TooMuch | BadAnswer | RateLimited)
+
+    def may_skip(self, fault: RpcError) -> bool:
+        """Tell whether the next call alone may be at fault: it would spoil every batch that it is in."""
+        self._tries += 1
+        return self._tries < _TRIES and isinstance(fault, Refused | TooMuch | BadAnswer)
 
 
 def _fault_of_all(outcomes: Sequence[Outcome]) -> RpcError | None:

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from models.chain_records import Block, Rollback, Watermark
 from streams.ingest.symmio import chain_follow as chain_ingest
 from streams.ingest.symmio.branches import DeepReorganisation
-from streams.node.contract_views import NoContract
+from streams.node.rpc import NoContract
 from streams.process.clock import SystemClock
 from streams.settings import DeploymentSettings, Settings
 from tests.support.chain import DIAMOND, Chain

@@ -21,10 +21,9 @@ from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_req
 from streams.ingest.symmio.resume import read_tail
 from streams.kafka.topics import OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
-from streams.node.contract_views import NoContract
 from streams.node.contracts import is_contract
 from streams.node.endpoints import Node
-from streams.node.rpc import RpcError, WebsocketEndpoint
+from streams.node.rpc import NoContract, RpcError, WebsocketEndpoint
 from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
-from streams.funder.chain_view import Chain, Head, NodeDown, Receipt
+from streams.funder.chain_view import Chain, Head, NodeDown
 from streams.funder.funding_journal import Journal
 from streams.funder.funding_records import Record, Transaction
 from streams.funder.sender import Purpose, Sender, State
 from streams.funder.signer import Fees, Signer
+from streams.node.answers import Receipt
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 
@@ -38,7 +39,7 @@ class HeldChain(Chain):
         self.taken: list[str] = []
         self.mined: dict[str, Receipt] = {}
 
-    def mine(self, sent: str, *, succeeded: bool = True) -> None:
+    def mine(self, sent: str, *, succeeded: bool | None = True) -> None:
         self.block += 1
         self.nonce += 1
         self.mined[sent] = Receipt(sent, self.block, f"block {self.block}", succeeded, 21_000)
