@@ -25,10 +25,10 @@ _SCRIPTS = 60
 
 
 def without_comparison(patch: pytest.MonkeyPatch) -> None:
-    async def agrees(_self: Rereading, _last: int) -> bool:
+    async def settle(_self: Rereading, _last: int) -> bool:
         return True
 
-    patch.setattr(Rereading, "agrees", agrees)
+    patch.setattr(Rereading, "settle", settle)
 
 
 def without_witness(patch: pytest.MonkeyPatch) -> None:
@@ -50,13 +50,13 @@ def without_the_last_header(patch: pytest.MonkeyPatch) -> None:
 
 
 def without_comparison_of_all(patch: pytest.MonkeyPatch) -> None:
-    agrees = Rereading.agrees
+    settle = Rereading.settle
 
     # Neither where the chain stands still, nor before backfill says of it that it is final.
     async def only_of_final(self: Rereading, last: int) -> bool:
-        return True if last == self._tail.covered else await agrees(self, last)
+        return True if last == self._tail.covered else await settle(self, last)
 
-    patch.setattr(Rereading, "agrees", only_of_final)
+    patch.setattr(Rereading, "settle", only_of_final)
 
 
 def without_dividing_batches(patch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ class Follower:
             final = await self.final_below(head)
             if final > self._tail.covered:
                 # Backfill says of all that it passes that it is final, so also of what was read at the head before.
-                if not await self._rereading.agrees(self._tail.covered):
+                if not await self._rereading.settle(self._tail.covered):
                     await asyncio.sleep(self._backoff.next_s())
                     continue
                 await backfill(self._node, self._reader, self._journal, self._doubts, final)
@@ -178,7 +178,7 @@ class Follower:
         if now_s < self._compare_after_s or not (is_still or is_group):
             return self._tail.final
         last = self._tail.covered if is_still else final
-        if not await self._agrees(last):
+        if not await self._settle(last):
             self._compare_after_s = now_s + self._compare_backoff.next_s()
             return self._tail.final
         self._compare_backoff.reset()
@@ -187,9 +187,9 @@ class Follower:
             self._moved_s = now_s
         return min(final, last)
 
-    async def _agrees(self, last: int) -> bool:
+    async def _settle(self, last: int) -> bool:
         try:
-            return await self._rereading.agrees(last)
+            return await self._rereading.settle(last)
         except RpcError as error:
             # The head does not wait for what is to be final.
             _log.warning("blocks not compared deployment=%s reason=%s", self._journal.deployment, error)
