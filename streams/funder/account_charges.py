@@ -237,6 +237,10 @@ class AccountCharges:
         if unanimous or any(map(_is_no_quotes, reasons)):
             raise AccountFault(reason)
         for one, refusal in search.culprits:
+            if not await self._chain.is_refused_by_all(self._route.party_b, self._data([one], signature)):
+                # Another endpoint would take it: the one that refused has an old state. It is tried again.
+                _log.warning("quote refused by an old state party_a=%s quote=%d", self._party_a, one.due.quote_id)
+                continue
             _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, refusal)
             self._progress[one.due.epoch].culprits[one.due.quote_id] = refusal
 

@@ -186,8 +186,28 @@ class Chain:
         Raises:
             Reverted: It would revert.
         """
-        call: Call = ("eth_call", [{"from": sender, "to": self._diamond, "data": _hex(data)}, "pending"])
-        await self._ask([call], each(read_bytes))
+        await self._ask([self._call_as(sender, data)], each(read_bytes))
+
+    async def is_refused_by_all(self, sender: str, data: bytes) -> bool:
+        """Find out whether the Diamond would refuse a call in every endpoint's state, since one may have an old one.
+
+        Args:
+            sender: Address that calls.
+            data: The call.
+
+        Returns:
+            False where an endpoint in order would take it, or none answers.
+        """
+        refusing: list[str] = []
+        while True:
+            try:
+                await self._node.ask_elsewhere([self._call_as(sender, data)], each(read_bytes), than=refusing)
+            except CallReverted as error:
+                refusing.append(error.label)
+            except RpcError:
+                return bool(refusing)
+            else:
+                return False
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
         """Estimate the gas that a transaction would take in the state that the next one would find.
@@ -248,6 +268,9 @@ class Chain:
             return None
         last = failures[-1]
         return last.said if isinstance(last, Refused) else str(last)
+
+    def _call_as(self, sender: str, data: bytes) -> Call:
+        return "eth_call", [{"from": sender, "to": self._diamond, "data": _hex(data)}, "pending"]
 
     async def _views(self, views: Sequence[_View], read: Callable[[Sequence[bytes]], T]) -> T:
         """Ask views of the Diamond, all of one endpoint.
