@@ -323,6 +323,10 @@ class Node:
         """Return a block that the chain is known to have reached: an endpoint without it is behind."""
         return await self.ask([_header_call(number)], lambda results: read_header(results[0]))
 
+    async def headers_of_past(self, numbers: Sequence[int]) -> list[Header]:
+        """Return blocks that the chain is known to have reached: one that is null is asked for elsewhere, and again."""
+        return await self.ask_many([(_header_call(number), read_header) for number in numbers])
+
     async def headers(self, numbers: Sequence[int]) -> list[Header | None]:
         """Return the blocks of these numbers, None for those the node does not have yet."""
         return await self.ask_many([(_header_call(number), read_optional_header) for number in numbers])

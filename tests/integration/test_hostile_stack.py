@@ -30,17 +30,18 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
-HISTORY, BLOCKS_A_SECOND = 500, 15
+HISTORY, BLOCKS_A_SECOND = 500, 8
+# Logs come later than their headers by less than the depth of finality lasts: 32 blocks, 4 s.
 RIGHT_WITHIN_S = 60.0
 TRAITS = {
-    "lags behind its own headers": Traits(lags=0.5, lag_s=4.0),
+    "lags behind its own headers": Traits(lags=0.5, lag_s=2.5),
     "cuts ranges": Traits(cuts=0.4),
     "refuses calls": Traits(refuses=0.25),
     "refuses batches": Traits(batch_max=3),
     "spells otherwise": Traits(spells=1.0),
     "answers null and is behind": Traits(nulls=0.05, behind=0.3, behind_blocks=20),
 }
-EVERYTHING = Traits(lags=0.5, lag_s=4.0, refuses=0.1, batch_max=3, spells=1.0, nulls=0.02, behind=0.1, behind_blocks=5)
+EVERYTHING = Traits(lags=0.5, lag_s=2.5, refuses=0.1, batch_max=3, spells=1.0, nulls=0.02, behind=0.1, behind_blocks=5)
 # Each alone takes as long as all at once: `make hostile` plays them all.
 PLAYED = {"all at once": EVERYTHING} | (TRAITS if os.environ.get("TIDEMARK_TEST_HOSTILE") == "all" else {})
 

@@ -117,7 +117,7 @@ class HostileNode:
         view: What the chain is at the moment.
         traits: How it is wrong.
         seed: By which what is drawn is drawn.
-        may_lie: Tells of a question whether logs may be lost from its answer; the rest is no lie but a nuisance.
+        may_lie: Tells of a block by its hash whether its logs may be lost; the rest is no lie but a nuisance.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class HostileNode:
         view: Callable[[], View],
         traits: Traits,
         seed: int,
-        may_lie: Callable[[bytes], bool] = lambda _: True,
+        may_lie: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._view = view
         self.traits = traits
@@ -199,18 +199,18 @@ class HostileNode:
 
     def _logs(self, view: View, query: dict[str, Any]) -> list[dict[str, Any]]:
         blocks = self._queried(view, query)
-        is_lying = self._may_lie(orjson.dumps(query, option=orjson.OPT_SORT_KEYS))
-        if is_lying and "blockHash" not in query and self._is(self.traits.cuts):
-            blocks = blocks[: self._chance.randint(0, len(blocks))]
-        found = [
-            log
-            for block in blocks
-            if not (is_lying and self._is_unindexed(view, block))
-            for log in block.logs
-            if log["address"] in query["address"]
-        ]
-        if is_lying and found and self._is(self.traits.drops):
-            found = [log for log in found if self._chance.random() < 0.7]
+        is_cut = "blockHash" not in query and self._is(self.traits.cuts)
+        cut_at = self._chance.randint(0, len(blocks)) if is_cut else len(blocks)
+        is_dropping = self._is(self.traits.drops)
+        found: list[dict[str, Any]] = []
+        for at, block in enumerate(blocks):
+            logs = [log for log in block.logs if log["address"] in query["address"]]
+            if logs and self._may_lie(block.hash):
+                if at >= cut_at or self._is_unindexed(view, block):
+                    continue
+                if is_dropping:
+                    logs = [log for log in logs if self._chance.random() < 0.7]
+            found += logs
         if found and self._is(self.traits.repeats):
             found += self._chance.choices(found, k=2)
         if self._is(self.traits.reorders):
@@ -241,9 +241,9 @@ def _refusal(refusal: tuple[int, int, str], call_id: object, takes_s: float) -> 
     return Exchange(status, orjson.dumps(answer) if code else message.encode(), takes_s)
 
 
-def one_liar_a_question(seed: int, number: int, count: int) -> Callable[[bytes], bool]:
-    """What lets endpoint ``number`` of ``count`` lie about a question, such that no other one does."""
-    return lambda question: int(_share(seed, question) * count) == number
+def one_liar_a_block(seed: int, number: int, count: int) -> Callable[[str], bool]:
+    """What lets endpoint ``number`` of ``count`` lie about a block, such that no other one does."""
+    return lambda block_hash: int(_share(seed, block_hash.encode()) * count) == number
 
 
 def spelled(value: object) -> object:

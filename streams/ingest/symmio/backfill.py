@@ -61,9 +61,9 @@ async def _read_range(
     while True:
         try:
             found = await reader.read(first, end)
-            headers = await node.headers(sorted({log.number for log in found.logs} - {end}))
-            known = [*(header for header in headers if header is not None), found.edge]
-            return [block for block in make_blocks(known, found.logs) if block.logs], found.edge
+            headers = await node.headers_of_past(sorted({log.number for log in found.logs} - {end}))
+            blocks = make_blocks([*headers, found.edge], found.logs)
+            return [block for block in blocks if block.logs], found.edge
         except BadAnswer as error:
             doubts.apart(first, end, str(error))
         except NoWitness as error:

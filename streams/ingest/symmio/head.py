@@ -38,6 +38,8 @@ _HEADS_WITHOUT_TAG = 30
 # twice as long: what a lagging index left out is not to wait for the next block.
 _STILL_BLOCKS = 4
 _STILL_S = (3.0, 30.0)
+# How much of the mean time between blocks the newest ones make up.
+_NEW_BLOCKS_SHARE = 0.2
 _LONGEST_STILL_S = 300.0
 
 
@@ -65,6 +67,8 @@ class Follower:
         self._head_logs = HeadLogs(node, addresses)
         self._backoff = Backoff(0.2, 10.0)
         self._heads_without_tag = 0
+        self._block_s = 0.0
+        self._came_s: float | None = None
         self._moved_s = 0.0
         self._still_s = _STILL_S[0]
         self._compare_backoff = Backoff(1.0, 30.0)
@@ -109,13 +113,13 @@ class Follower:
             final = await self.final_below(head)
             if final > self._tail.covered:
                 # Backfill says of all that it passes that it is final, so also of what was read at the head before.
-                if not await self._rereading.agrees(self._tail.covered):
+                if not await self._rereading.settle(self._tail.covered):
                     await asyncio.sleep(self._backoff.next_s())
                     continue
                 await backfill(self._node, self._reader, self._journal, self._doubts, final)
             covered = self._tail.covered
             if await self._append(head):
-                self._look_at_movement(head, has_moved=covered < self._tail.covered)
+                self._note_movement(self._tail.covered - covered)
                 await self._mark(head, final)
                 return
             await asyncio.sleep(self._backoff.next_s())
@@ -156,14 +160,15 @@ class Follower:
             parent = header.hash
         return line
 
-    def _look_at_movement(self, head: Header, *, has_moved: bool) -> None:
-        if not has_moved:
+    def _note_movement(self, blocks: int) -> None:
+        if blocks <= 0:
             return
-        self._moved_s = asyncio.get_running_loop().time()
-        blocks = self._tail.blocks(0)
-        block_s = (head.time_s - blocks[0].time_s) / max(1, head.number - blocks[0].number) if blocks else 0.0
+        now_s = asyncio.get_running_loop().time()
+        if self._came_s is not None:
+            self._block_s += ((now_s - self._came_s) / blocks - self._block_s) * _NEW_BLOCKS_SHARE
+        self._came_s = self._moved_s = now_s
         shortest_s, longest_s = _STILL_S
-        self._still_s = min(longest_s, max(shortest_s, _STILL_BLOCKS * block_s))
+        self._still_s = min(longest_s, max(shortest_s, _STILL_BLOCKS * self._block_s))
 
     async def _mark(self, head: Header, final: int) -> None:
         mark = Watermark(head=head.number, head_time_s=head.time_s, final=await self._compared(final))
@@ -178,7 +183,7 @@ class Follower:
         if now_s < self._compare_after_s or not (is_still or is_group):
             return self._tail.final
         last = self._tail.covered if is_still else final
-        if not await self._agrees(last):
+        if not await self._settle(last):
             self._compare_after_s = now_s + self._compare_backoff.next_s()
             return self._tail.final
         self._compare_backoff.reset()
@@ -187,9 +192,9 @@ class Follower:
             self._moved_s = now_s
         return min(final, last)
 
-    async def _agrees(self, last: int) -> bool:
+    async def _settle(self, last: int) -> bool:
         try:
-            return await self._rereading.agrees(last)
+            return await self._rereading.settle(last)
         except RpcError as error:
             # The head does not wait for what is to be final.
             _log.warning("blocks not compared deployment=%s reason=%s", self._journal.deployment, error)

@@ -38,7 +38,8 @@ _SHARE = 8
 # An index that lags has caught up within a few looks; what differs after these is another kind of fault.
 _LOOKS = 4
 _READINGS = 5
-_WITNESS_TRIES = 3
+# One that refuses half of what it is asked answers each part of a range in so many tries.
+_WITNESS_TRIES = 8
 # With witness = "all", blocks become final without a second endpoint only after it has been away for so long.
 _WITNESS_PATIENCE_S = 60.0
 
@@ -142,29 +143,27 @@ class RangeReader:
             await asyncio.sleep(backoff.next_s())
 
     async def _ask_witness(self, first: int, last: int, asked: str, *, is_anothers: bool) -> _Answer | None:
-        backoff = Backoff(0.25, 1.0)
-        for tries_left in reversed(range(_WITNESS_TRIES)):
-            try:
-                witness = await self._divided(first, last, than=(asked,) if is_anothers else ())
-            except RpcError as error:
-                if not tries_left:
-                    self._without_witness(first, last, str(error))
-            else:
-                if is_anothers:
-                    self._alone_since_s = None
-                    self._doubts.witnessed(first, last)
-                return witness
-            await asyncio.sleep(backoff.next_s())
-        return None
+        try:
+            witness = await self._divided(first, last, than=(asked,) if is_anothers else ())
+        except RpcError as error:
+            self._without_witness(first, last, str(error))
+            return None
+        if is_anothers:
+            self._alone_since_s = None
+            self._doubts.witnessed(first, last)
+        return witness
 
     def _without_witness(self, first: int, last: int, reason: str) -> None:
-        now_s = asyncio.get_running_loop().time()
         if self._alone_since_s is None:
-            self._alone_since_s = now_s
-        if self._witness == "all" and now_s - self._alone_since_s < _WITNESS_PATIENCE_S:
+            self._alone_since_s = asyncio.get_running_loop().time()
+        if self._witness == "all" and not self._is_patience_over():
             msg = f"expected a second endpoint to tell the logs of blocks {first} to {last}, found none: {reason}"
             raise NoWitness(msg)
         self._doubts.unwitnessed(first, last, reason)
+
+    def _is_patience_over(self) -> bool:
+        since_s = self._alone_since_s
+        return since_s is not None and asyncio.get_running_loop().time() - since_s >= _WITNESS_PATIENCE_S
 
     async def _looked_again(self, answers: Sequence[_Answer], written: ToldLogs) -> list[ToldLogs]:
         """Ask again whoever lacks a log that another one has; what was told once counts on."""
@@ -187,13 +186,28 @@ class RangeReader:
 
     async def _divided(self, first: int, last: int, than: Collection[str]) -> _Answer:
         try:
-            return await self._ask(first, last, than)
+            return await self._insisted(first, last, than)
         except TooMuch:
             if first == last:
                 raise
         middle = (first + last) // 2
         lower, upper = await self._divided(first, middle, than), await self._divided(middle + 1, last, than)
         return upper._replace(logs=lower.logs | upper.logs)
+
+    async def _insisted(self, first: int, last: int, than: Collection[str]) -> _Answer:
+        """Ask several times, but once where a witness has been away for long."""
+        backoff = Backoff(0.25, 2.0)
+        tries_left = 1 if self._is_patience_over() else _WITNESS_TRIES
+        while True:
+            tries_left -= 1
+            try:
+                return await self._ask(first, last, than)
+            except TooMuch:
+                raise
+            except RpcError:
+                if not tries_left:
+                    raise
+            await asyncio.sleep(backoff.next_s())
 
     async def _ask(self, first: int, last: int, than: Collection[str]) -> _Answer:
         query = {"fromBlock": hex(first), "toBlock": hex(last), **self._wanted.query()}

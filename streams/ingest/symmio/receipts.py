@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from models.chain_records import RawLog
 from models.errors import TidemarkError
 from models.receipts import Receipt, ReceiptLog, receipts_root
+from streams.node.answers import read_bytes, read_hash, read_number
 from streams.node.blocks import FoundLog, read_header
 from streams.node.rpc import RpcError
 
@@ -88,10 +89,10 @@ def _logs(told: _Told, is_wanted: Callable[[RawLog], bool]) -> ToldLogs:
         msg = f"expected a list of receipts, found {str(told.receipts)[:80]}"
         raise _BadReceipts(msg)
     try:
-        answers = sorted(told.receipts, key=lambda one: _integer(one["transactionIndex"]))
+        answers = sorted(told.receipts, key=lambda one: read_number(one["transactionIndex"]))
         receipts = [_receipt(one) for one in answers]
-        hashes = [str(one["transactionHash"]).lower() for one in answers]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        hashes = [read_hash(one["transactionHash"]) for one in answers]
+    except (KeyError, TypeError, AttributeError) as error:
         msg = f"expected receipts as Ethereum's JSON-RPC describes them, found {type(error).__name__}: {error}"
         raise _BadReceipts(msg) from error
     _check_root(receipts, told.header.get("receiptsRoot"))
@@ -109,38 +110,32 @@ def _check_root(receipts: Sequence[Receipt], expected: object) -> None:
     # Before Optimism's Canyon the root left out what deposits append.
     plain = [receipt._replace(more=()) for receipt in receipts]
     roots = {receipts_root(receipts), receipts_root(plain)}
-    if not isinstance(expected, str) or expected.lower() not in roots:
+    if read_hash(expected) not in roots:
         found = " or ".join(sorted(roots))
         msg = f"expected the root {expected}, found {found}; this chain may encode receipts otherwise"
         raise _BadReceipts(msg)
 
 
 def _receipt(answer: dict[str, Any]) -> Receipt:
-    kind = _integer(answer.get("type") or 0)
+    kind = read_number(answer.get("type") or 0)
     more = [answer.get("depositNonce"), answer.get("depositReceiptVersion")] if kind == _OPTIMISM_DEPOSIT else []
     return Receipt(
         kind=kind,
-        outcome=_bytes(answer["root"]) if answer.get("status") is None else _shortest(_integer(answer["status"])),
-        gas=_integer(answer["cumulativeGasUsed"]),
-        bloom=_bytes(answer["logsBloom"]),
+        outcome=read_bytes(answer["root"])
+        if answer.get("status") is None
+        else _shortest(read_number(answer["status"])),
+        gas=read_number(answer["cumulativeGasUsed"]),
+        bloom=read_bytes(answer["logsBloom"]),
         logs=tuple(
-            ReceiptLog(_bytes(log["address"]), tuple(map(_bytes, log["topics"])), _bytes(log["data"]))
+            ReceiptLog(read_bytes(log["address"]), tuple(map(read_bytes, log["topics"])), read_bytes(log["data"]))
             for log in answer["logs"]
         ),
-        more=tuple(_integer(value) for value in more if value is not None),
+        more=tuple(read_number(value) for value in more if value is not None),
     )
-
-
-def _integer(value: object) -> int:
-    return value if isinstance(value, int) else int(str(value), 0)
 
 
 def _shortest(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 7) // 8)
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text[2:])
 
 
 def _hex(value: bytes) -> str:

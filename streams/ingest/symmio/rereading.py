@@ -46,7 +46,7 @@ class Rereading:
         self._tail = journal.tail
         self._doubts = doubts
 
-    async def agrees(self, last: int) -> bool:
+    async def settle(self, last: int) -> bool:
         """Compare every block above the final one up to ``last``, and write anew what differs.
 
         Args:
@@ -64,7 +64,7 @@ class Rereading:
         while first <= last:
             end = min(last, first + width - 1)
             try:
-                if not await self._range_agrees(first, end):
+                if not await self._settle_range(first, end):
                     return False
             except TooMuch:
                 if first == end:
@@ -77,7 +77,7 @@ class Rereading:
             first = end + 1
         return True
 
-    async def _range_agrees(self, first: int, last: int) -> bool:
+    async def _settle_range(self, first: int, last: int) -> bool:
         written = {block.number: block for block in self._tail.blocks(first)}
         ours = frozenset(
             FoundLog(block.number, block.hash, log)
