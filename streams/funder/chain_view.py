@@ -143,6 +143,21 @@ class Chain:
             found |= zip(some, await self._views(calls, lambda answers: list(map(read_quote, answers))), strict=True)
         return found
 
+    async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
+        """Quotes as each endpoint in order has them, since one may have an old state."""
+        calls: list[_View] = [("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids]
+        told: dict[str, dict[int, ChainQuote]] = {}
+        while True:
+            try:
+                quotes, label = await self._node.ask_elsewhere(
+                    self._calls_of(calls),
+                    _decoded(lambda answers: dict(zip(quote_ids, map(read_quote, answers), strict=True))),
+                    than=tuple(told),
+                )
+            except RpcError:
+                return list(told.values())
+            told[label] = quotes
+
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         """Read a pair of parties, and some of its quotes, as the next transaction would find them.
 
@@ -186,8 +201,28 @@ class Chain:
         Raises:
             Reverted: It would revert.
         """
-        call: Call = ("eth_call", [{"from": sender, "to": self._diamond, "data": _hex(data)}, "pending"])
-        await self._ask([call], each(read_bytes))
+        await self._ask([self._call_as(sender, data)], each(read_bytes))
+
+    async def is_refused_by_all(self, sender: str, data: bytes) -> bool:
+        """Find out whether the Diamond would refuse a call in every endpoint's state, since one may have an old one.
+
+        Args:
+            sender: Address that calls.
+            data: The call.
+
+        Returns:
+            False where an endpoint in order would take it, or none answers.
+        """
+        refusing: list[str] = []
+        while True:
+            try:
+                await self._node.ask_elsewhere([self._call_as(sender, data)], each(read_bytes), than=refusing)
+            except CallReverted as error:
+                refusing.append(error.label)
+            except RpcError:
+                return bool(refusing)
+            else:
+                return False
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
         """Estimate the gas that a transaction would take in the state that the next one would find.
@@ -249,6 +284,9 @@ class Chain:
         last = failures[-1]
         return last.said if isinstance(last, Refused) else str(last)
 
+    def _call_as(self, sender: str, data: bytes) -> Call:
+        return "eth_call", [{"from": sender, "to": self._diamond, "data": _hex(data)}, "pending"]
+
     async def _views(self, views: Sequence[_View], read: Callable[[Sequence[bytes]], T]) -> T:
         """Ask views of the Diamond, all of one endpoint.
 
@@ -256,22 +294,13 @@ class Chain:
             NodeDown: No endpoint answers as the Diamond does: none has the state, or another contract is there.
             Reverted: A contract refuses one of the calls.
         """
+        return await self._ask(self._calls_of(views), _decoded(read))
 
-        def decoded(results: list[Any]) -> T:
-            answers = [read_bytes(result) for result in results]
-            try:
-                return read(answers)
-            except ValueError as error:
-                msg = f"expected the Diamond's answer, found another: {error}"
-                raise BadAnswer(msg) from error
-
-        return await self._ask(
-            [
-                ("eth_call", [{"to": self._diamond, "data": _hex(call_data(name, kinds, values))}, "pending"])
-                for name, kinds, values in views
-            ],
-            decoded,
-        )
+    def _calls_of(self, views: Sequence[_View]) -> list[Call]:
+        return [
+            ("eth_call", [{"to": self._diamond, "data": _hex(call_data(name, kinds, values))}, "pending"])
+            for name, kinds, values in views
+        ]
 
     async def _ask(self, calls: Sequence[Call], read: Callable[[list[Any]], T]) -> T:
         """Ask until one endpoint answers all of a request.
@@ -289,6 +318,18 @@ class Chain:
             raise _down(calls[0][0], _said(error)) from error
         except TimeoutError as error:
             raise _down(calls[0][0], f"no answer in {_ANSWERED_WITHIN_S} s") from error
+
+
+def _decoded(read: Callable[[Sequence[bytes]], T]) -> Callable[[list[Any]], T]:
+    def decoded(results: list[Any]) -> T:
+        answers = [read_bytes(result) for result in results]
+        try:
+            return read(answers)
+        except ValueError as error:
+            msg = f"expected the Diamond's answer, found another: {error}"
+            raise BadAnswer(msg) from error
+
+    return decoded
 
 
 def _nonces_of(party_a: str, party_b: str) -> list[_View]:

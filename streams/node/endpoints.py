@@ -124,7 +124,8 @@ class _Turn:
         """
         self._failures.append(_Failure(standing, fault, kind))
         self._failed.add(standing.label)
-        self._last = fault
+        # TooMuch tells who asks to divide what it asks: it is for what can be divided.
+        self._last = Refused(str(fault), str(fault)) if isinstance(fault, TooMuch) else fault
 
     def moment_s(self, standings: Sequence[Standing]) -> float | None:
         """Return how long to wait for an endpoint that is back in a moment where some are not to be asked, in s."""

@@ -125,11 +125,13 @@ class CallReverted(Refused):
         msg: The whole message, with the endpoint's label.
         said: The node's own text.
         data: What the contract returned as its reason, empty where it or the node gives none.
+        label: Names the endpoint, whose state may be an old one.
     """
 
-    def __init__(self, msg: str, said: str, data: bytes) -> None:
+    def __init__(self, msg: str, said: str, data: bytes, label: str) -> None:
         super().__init__(msg, said)
         self.data = data
+        self.label = label
 
 
 class BadAnswer(RpcError):
@@ -425,7 +427,7 @@ def _of_error(method: str, error: object, label: str) -> RpcError:
         data = _revert_data(fields.get("data"))
         # A contract may use any words in its reason, those of a provider's limits too.
         if data or code == _EXECUTION_REVERTED or "revert" in lower:
-            return CallReverted(msg, said, data)
+            return CallReverted(msg, said, data, label)
     return RateLimited(msg) if any(word in lower for word in _RATE_WORDS) else Refused(msg, said)
 
 

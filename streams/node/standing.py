@@ -202,7 +202,7 @@ class Standing:
             fault = _fault_of_all(told)
             if fault is None:
                 self._note_batch(len(some), has_shrunk=sending.has_shrunk)
-                sending = _Sending(sending.size)
+                sending = _Sending(self._batch.size)
             elif len(some) > 1 and self._may_be_too_many(fault, is_separable=is_separable):
                 self._shrink(sending, len(some), fault)
                 continue

@@ -28,6 +28,8 @@ _CONNECT_TIMEOUT_S = 15.0
 _SUBSCRIBED_INTERVALS = 10
 # A look at the head falls into every such while, so a head that moves is known to have moved.
 _WATCHED_INTERVALS = 2 * _SUBSCRIBED_INTERVALS
+# A look may be a moment ahead of the announcement, once.
+_SILENT_WATCHES = 2
 
 
 class Subscription(Protocol):
@@ -112,14 +114,20 @@ class NewHeads:
     async def _is_silent(self, endpoint: Subscription, highest: Callable[[], int]) -> bool:
         """Wait until the connection ends or the head has moved unannounced, and tell whether it is the latter."""
         closing = asyncio.ensure_future(endpoint.closed())
+        silent_for = 0
         try:
-            while True:
+            while silent_for < _SILENT_WATCHES:
                 heads, before = endpoint.heads, highest()
                 await asyncio.wait([closing], timeout=self._poll_s * _WATCHED_INTERVALS)
                 if closing.done():
                     return False
-                if endpoint.heads == heads and highest() > before:
-                    return True
+                # The first head that is known at all has not moved.
+                has_moved = 0 <= before < highest()
+                if endpoint.heads != heads:
+                    silent_for = 0
+                elif has_moved:
+                    silent_for += 1
+            return True
         finally:
             closing.cancel()
 
