@@ -56,6 +56,15 @@ client: $(DEV) ## Write what is made of others: the client's types, and the clie
 	rm -rf api/dashboard/static/client
 	cd clients/typescript && npm run page
 
+.PHONY: hostile
+hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the whole stack with each trait (SCRIPTS=, SEED=)
+	TIDEMARK_TEST_SCRIPTS=$(SCRIPTS) TIDEMARK_TEST_SEED=$(SEED) TIDEMARK_TEST_HOSTILE=all \
+		$(BIN)/python -m pytest tests/property/test_hostile_node.py \
+		tests/property/test_hostile_calls.py tests/integration/test_hostile_stack.py $(ARGS)
+
+SCRIPTS ?= 6000
+SEED ?= 0
+
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim
 	@set -e; for claim in $(CLAIMS); do echo "== $$claim"; $(BIN)/python "$$claim"; done

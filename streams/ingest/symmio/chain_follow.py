@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -16,15 +15,17 @@ from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.checkpoint import join
+from streams.ingest.symmio.doubts import Doubts
 from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.newheads import NewHeads
 from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_requests
 from streams.ingest.symmio.resume import read_tail
 from streams.kafka.topics import OWNER_REQUESTS, OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
-from streams.node.contract_views import NoContract
+from streams.node.contracts import is_contract
 from streams.node.endpoints import Node
-from streams.node.rpc import Refused, WebsocketEndpoint
+from streams.node.rpc import NoContract, RpcError, WebsocketEndpoint
+from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,22 +55,21 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
     """
     deployment = deployment_of(settings, name)
     bootstrap = settings.bootstrap
-    heads = NewHeads(deployment.poll_interval_ms)
+    heads = NewHeads(name, deployment.poll_interval_ms)
     async with aiohttp.ClientSession() as session, opened_outlet(bootstrap) as outlet:
         endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
         await require_topic(settings, CHAIN_BLOCKS, OWNER_REQUESTS, OWNERS)
         journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
-        addresses = [deployment.diamond, *deployment.multi_accounts]
-        follower = Follower(node, journal, addresses, deployment.finality_depth)
+        follower = Follower(node, journal, deployment, Doubts(name))
         requests = OwnerRequests(settings, name, clock)
         listening = [
-            asyncio.create_task(heads.listen(endpoint), name=f"newHeads {endpoint.label}")
+            asyncio.create_task(heads.listen(endpoint, lambda: node.highest), name=f"newHeads {endpoint.label}")
             for endpoint in endpoints
             if isinstance(endpoint, WebsocketEndpoint)
         ]
         try:
-            await _require_contracts(node, addresses)
+            await _require_contracts(node, [deployment.diamond, *deployment.multi_accounts])
             await requests.start()
             async with asyncio.TaskGroup() as tasks:
                 answering = answer_owner_requests(requests, settings, deployment, node, outlet)
@@ -94,16 +94,15 @@ async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
     Raises:
         NoContract: There is none; the message names the address.
     """
-
-    def read(address: str, answer: object) -> None:
-        if answer == "0x":
+    for address in addresses:
+        try:
+            has_code = await is_contract(node, address)
+        except RpcError as error:
+            _log.warning("contract not checked deployment=%s address=%s reason=%s", node.deployment, address, error)
+            continue
+        if not has_code:
             msg = f"expected a contract at {address} of deployment {node.deployment}, found none; correct the address"
             raise NoContract(msg)
-
-    try:
-        await node.ask_many([(("eth_getCode", [address, "latest"]), partial(read, address)) for address in addresses])
-    except Refused as error:
-        _log.warning("contracts not checked deployment=%s reason=%s", node.deployment, error)
 
 
 async def _begin(
@@ -113,10 +112,8 @@ async def _begin(
     node.expect_head(tail.covered)
     reason = _reason_to_join(tail, deployment, from_state)
     if reason is not None:
-        final = await follower.final_below(await node.head())
-        block = final if from_state is None else from_state
-        _log.info("joining deployment=%s block=%d reason=%s", journal.deployment, block, reason)
-        await join(node, journal, deployment, block, final)
+        _log.info("joining deployment=%s reason=%s", journal.deployment, reason)
+        await _join(node, journal, follower, deployment, from_state)
         return
     if tail.is_empty and deployment.start_block is not None:
         tail.begin_at(deployment.start_block)
@@ -128,6 +125,22 @@ async def _begin(
             tail.final,
         )
     _log.info("going on deployment=%s after_block=%d final=%d", journal.deployment, tail.covered, tail.final)
+
+
+async def _join(
+    node: Node, journal: Journal, follower: Follower, deployment: SymmioSettings, from_state: int | None
+) -> None:
+    """Join, and begin anew, at a newer final block unless one was named, where the node does not give its state."""
+    backoff = Backoff(1.0, 60.0)
+    while True:
+        try:
+            final = await follower.final_below(await node.head())
+            await join(node.insisting(), journal, deployment, final if from_state is None else from_state, final)
+        except RpcError as error:
+            _log.error("join begins anew deployment=%s reason=%s", node.deployment, error)
+            await asyncio.sleep(backoff.next_s())
+        else:
+            return
 
 
 def _reason_to_join(tail: Tail, deployment: SymmioSettings, from_state: int | None) -> str | None:
