@@ -17,7 +17,7 @@ from models.engine.tables import MARKETS, MARKS
 from models.ids import mark_key, market_key
 from models.prices import MarkTick, encode_mark, mark_of
 from models.symmio.markets import Market, encode_market
-from streams.settings import DeploymentSettings, PriceRef, Settings
+from streams.settings import DeploymentSettings, PriceRef, Settings, SourceSettings
 from streams.valuing.market_marks import MarketMarks
 from tests.support.clocks import WallClock
 from tests.support.feed import FakeTables
@@ -34,15 +34,23 @@ _START_MS = 1_000_000
 
 
 class Told(NamedTuple):
-    """A source says a price, so many ms after the one before, of an event so many ms ago."""
+    """A source says a price, so many ms after the one before, of an event so many ms ago; clocks may differ."""
 
     source: str
     after_ms: int
     late_ms: int
     price: int
+    ahead_ms: int | None
 
 
-_told = st.builds(Told, st.sampled_from(_SOURCES), st.integers(0, 4_000), st.integers(0, 3_000), st.integers(1, 10**6))
+_told = st.builds(
+    Told,
+    st.sampled_from(_SOURCES),
+    st.integers(0, 4_000),
+    st.integers(0, 9_000),
+    st.integers(1, 10**6),
+    st.one_of(st.none(), st.integers(-9_000, 9_000)),
+)
 _refs = st.lists(st.tuples(st.sampled_from(_SOURCES), st.integers(1, 6_000)), unique_by=lambda one: one[0], max_size=3)
 
 
@@ -53,9 +61,14 @@ async def test_whoever_asks_gets_the_same_mark_at_every_instant(
 ) -> None:
     sources = tuple(PriceRef(source=source, symbol=_MARKET, max_age_ms=age_ms) for source, age_ms in refs)
     deployment = DeploymentSettings(chain_id=1, diamond="0x" + "d1" * 20, markets={_MARKET: sources})
-    own = Settings(kafka="nowhere:1", data_dir=Path("unused"), deployments={_NAME: deployment})
+    own = Settings(
+        kafka="nowhere:1",
+        data_dir=Path("unused"),
+        deployments={_NAME: deployment},
+        sources={"second": SourceSettings(max_late_ms=1_000)},
+    )
     now_ms = _START_MS
-    tables, engine = FakeTables(), Engine({_NAME: deployment.engine})
+    tables, engine = FakeTables(), Engine({_NAME: own.engine_of(_NAME)})
     worker = MarketMarks(own, WallClock(lambda: now_ms), lambda _: None, lambda _: None)
     replica = MarketPrices(own, tables.feeds)
     market = encode_market(Market(_SYMBOL_ID, name=_MARKET, is_valid=True))
@@ -77,7 +90,8 @@ async def test_whoever_asks_gets_the_same_mark_at_every_instant(
     newest: dict[str, int] = {}
     for offset, one in enumerate(told):
         now_ms += one.after_ms
-        tick = MarkTick(one.source, _MARKET, now_ms - one.late_ms, now_ms, str(one.price), None, None, None)
+        event_ms = now_ms - one.late_ms
+        tick = MarkTick(one.source, _MARKET, event_ms, now_ms, str(one.price), None, None, None, one.ahead_ms)
         engine.tick(tick, offset)
         # The marks agent lets no mark go backward; that it is the engine's own is tested elsewhere.
         if tick.event_ms > newest.get(one.source, 0):

@@ -28,10 +28,11 @@ class BadTick(BadRecord):
 
 
 class Refused(NamedTuple):
-    """A value that could not be read, and why."""
+    """A value that could not be read, and why; ``symbol`` is what it is about, empty where it does not say."""
 
     value: bytes
     error: TidemarkError
+    symbol: str
 
 
 class Frame(NamedTuple):
@@ -45,6 +46,11 @@ class Frame(NamedTuple):
 class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"")
     e: str = ""
+
+
+class _About(msgspec.Struct):
+    s: str = ""
+    symbol: str = ""
 
 
 class _MarkUpdate(msgspec.Struct):
@@ -72,18 +78,19 @@ class _PremiumIndex(msgspec.Struct, rename="camel"):
     next_funding_time: int | None = None
 
 
-# JSON that is nested too deeply for the interpreter is refused like JSON that is cut short.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What bytes raise that are no JSON of the shape that is expected, or are nested too deeply for the interpreter."""
 
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope = msgspec.json.Decoder(_Envelope)
 _mark_update = msgspec.json.Decoder(_MarkUpdate)
 _book_update = msgspec.json.Decoder(_BookUpdate)
 _premium_index = msgspec.json.Decoder(_PremiumIndex)
+_about = msgspec.json.Decoder(_About)
 _text = msgspec.json.Decoder(str)
 
 
-def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
+def read_frame(frame: bytes, source: str, received_ms: int, clock_ahead_ms: int | None = None) -> Frame:
     """Read a websocket frame: an array of updates, one update, or either inside a combined stream's envelope.
 
     Fields that are not known are passed over, and so are events of other kinds and the answers to subscriptions.
@@ -92,6 +99,7 @@ def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
         frame: The frame as it was sent.
         source: The source's name; marks carry it, best bids and asks carry it with ``-book`` at its end.
         received_ms: When the frame came, in Unix ms.
+        clock_ahead_ms: By how much the venue's clock is ahead of ours, in ms; None where that is not asked.
 
     Raises:
         BadFrame: The frame is no JSON, or its beginning is of no known shape.
@@ -102,29 +110,39 @@ def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
             data = bytes(_envelope.decode(body).data)
             body = data or body
         elements = _elements.decode(body) if body.startswith(b"[") else [msgspec.Raw(body)]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         msg = f"expected a frame of {source} as JSON, found {frame[:80]!r} of {len(frame)} bytes: {error}"
         raise BadFrame(msg) from error
-    return _collect(elements, lambda element: _tick(element, source, received_ms))
+    return _collect(elements, lambda element: _tick(element, source, received_ms, clock_ahead_ms))
 
 
-def read_premium_index(body: bytes, source: str, received_ms: int) -> Frame:
+def read_premium_index(body: bytes, source: str, received_ms: int, clock_ahead_ms: int | None = None) -> Frame:
     """Read the answer of ``/fapi/v1/premiumIndex``, an array with every symbol's mark.
 
     Args:
         body: The answer as it was sent.
         source: The source's name.
         received_ms: When the answer came, in Unix ms.
+        clock_ahead_ms: By how much the venue's clock is ahead of ours, in ms; None where that is not asked.
 
     Raises:
         BadFrame: The answer is no array in JSON.
     """
     try:
         elements = _elements.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         msg = f"expected premiumIndex of {source} as a JSON array, found {body[:80]!r}: {error}"
         raise BadFrame(msg) from error
-    return _collect(elements, lambda element: _premium(element, source, received_ms))
+    return _collect(elements, lambda element: _premium(element, source, received_ms, clock_ahead_ms))
+
+
+def symbol_of(element: bytes) -> str:
+    """Find the symbol that an element is about, whatever else is wrong with it; empty where it names none."""
+    try:
+        about = _about.decode(element)
+    except UNREADABLE:
+        return ""
+    return (about.s or about.symbol)[:_MAX_TEXT]
 
 
 def tick_key(tick: PriceTick) -> bytes:
@@ -139,11 +157,10 @@ def _collect(elements: list[msgspec.Raw], read: Callable[[bytes], PriceTick | No
     for element in map(bytes, elements):
         try:
             tick = read(element)
-        except _UNREADABLE as error:
-            msg = f"expected a price update, found {element[:80]!r}: {error}"
-            refused.append(Refused(element, BadTick(msg)))
+        except UNREADABLE as error:
+            refused.append(Refused(element, BadTick(f"expected a price update, found: {error}"), symbol_of(element)))
         except BadTick as error:
-            refused.append(Refused(element, error))
+            refused.append(Refused(element, error, symbol_of(element)))
         else:
             if tick is None:
                 ignored += 1
@@ -152,7 +169,7 @@ def _collect(elements: list[msgspec.Raw], read: Callable[[bytes], PriceTick | No
     return Frame(ticks, refused, ignored)
 
 
-def _tick(element: bytes, source: str, received_ms: int) -> PriceTick | None:
+def _tick(element: bytes, source: str, received_ms: int, clock_ahead_ms: int | None) -> PriceTick | None:
     match _envelope.decode(element).e:
         case "markPriceUpdate":
             mark = _mark_update.decode(element)
@@ -165,6 +182,7 @@ def _tick(element: bytes, source: str, received_ms: int) -> PriceTick | None:
                 index=_optional("index", mark.i),
                 funding_rate=_optional("funding rate", mark.r),
                 next_funding_ms=mark.T,
+                clock_ahead_ms=clock_ahead_ms,
             )
         case "bookTicker":
             book = _book_update.decode(element)
@@ -175,12 +193,13 @@ def _tick(element: bytes, source: str, received_ms: int) -> PriceTick | None:
                 received_ms=received_ms,
                 bid=_number("bid", book.b),
                 ask=_number("ask", book.a),
+                clock_ahead_ms=clock_ahead_ms,
             )
         case _:
             return None
 
 
-def _premium(element: bytes, source: str, received_ms: int) -> PriceTick:
+def _premium(element: bytes, source: str, received_ms: int, clock_ahead_ms: int | None) -> PriceTick:
     premium = _premium_index.decode(element)
     return MarkTick(
         source=source,
@@ -191,6 +210,7 @@ def _premium(element: bytes, source: str, received_ms: int) -> PriceTick:
         index=_optional("index", premium.index_price),
         funding_rate=_optional("funding rate", premium.last_funding_rate),
         next_funding_ms=premium.next_funding_time,
+        clock_ahead_ms=clock_ahead_ms,
     )
 
 
