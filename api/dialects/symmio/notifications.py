@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from api.access.gate import principal_of
-from api.dialects.symmio.app_keys import POSITION_STATES
+from api.dialects.symmio.app_keys import POSITION_STATES, WHITELIST
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.position_state_search import Wanted
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
@@ -59,11 +59,12 @@ async def notifications(request: web.Request, deployment: str) -> web.Response:
 async def _find(request: web.Request, deployment: str, wanted: Wanted) -> tuple[int, list[Found]]:
     start = _path_number(request, "start", 0, _START_MAX)
     size = _path_number(request, "size", 1, SIZE_MAX)
-    # The whitelist looks accounts up in their rows, which must have been read.
-    if not (request.app[FEEDS].position_states.is_ready and request.app[STANDINGS].is_warm):
+    app = request.app
+    # The whitelist looks accounts up in their rows and on its list, which must have been read.
+    if not (app[FEEDS].position_states.is_ready and app[STANDINGS].is_warm and app[WHITELIST].is_warm):
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the tables are still being read, try again in some seconds")
     may_read = principal_of(request).may_read
-    return await request.app[POSITION_STATES].find(deployment, wanted, start, size, may_read)
+    return await app[POSITION_STATES].find(deployment, wanted, start, size, may_read)
 
 
 def _symbols(request: web.Request, deployment: str, names: frozenset[str]) -> frozenset[int] | None:
