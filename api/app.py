@@ -181,7 +181,7 @@ def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddr
     app[ACCOUNTS] = Accounts(feeds)
     app[TOTALS] = Totals(feeds)
     app[PRICES] = MarketPrices(settings, feeds)
-    app[SOURCES] = Sources(feeds.marks, settings.source_of, clock_ms)
+    app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
     app[REPLICA] = uuid.uuid4().hex
     app[HUB] = Hub()
     limits = settings.api.limits

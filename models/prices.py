@@ -21,7 +21,8 @@ class MarkTick(msgspec.Struct, tag="mark", tag_field="kind", frozen=True):
     """One element of a mark price frame, its numbers as sent. Times are the venue's, ``received_ms`` is ours.
 
     ``clock_ahead_ms`` is by how much the venue's clock was ahead of ours then, as ingest had measured it, or 0 while it
-    had not; None in ticks of before it was measured at all.
+    had not, and ``max_late_ms`` how late its setting allowed a tick to be; so whoever reads the tick again judges it
+    alike. Both are None in ticks of before clocks were compared.
     """
 
     source: str
@@ -33,6 +34,7 @@ class MarkTick(msgspec.Struct, tag="mark", tag_field="kind", frozen=True):
     funding_rate: str | None
     next_funding_ms: int | None
     clock_ahead_ms: int | None = None
+    max_late_ms: int | None = None
 
 
 class BookTick(msgspec.Struct, tag="book", tag_field="kind", frozen=True):
@@ -45,6 +47,7 @@ class BookTick(msgspec.Struct, tag="book", tag_field="kind", frozen=True):
     bid: str
     ask: str
     clock_ahead_ms: int | None = None
+    max_late_ms: int | None = None
 
 
 PriceTick = MarkTick | BookTick
@@ -58,7 +61,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     ``mark_e18`` is positive; ``index_e18`` and ``funding_rate_e18`` (signed, a fraction per funding interval) are None
     where the source does not say. ``event_ms`` orders marks; ``received_ms`` tells their age. ``offset`` is that of the
-    tick in its partition of ``price-ticks``. ``clock_ahead_ms`` is as in ``MarkTick``.
+    tick in its partition of ``price-ticks``. ``clock_ahead_ms`` and ``max_late_ms`` are as in ``MarkTick``.
     """
 
     mark_e18: int
@@ -69,11 +72,18 @@ class Mark(msgspec.Struct, frozen=True):
     received_ms: int
     offset: int
     clock_ahead_ms: int | None = None
+    max_late_ms: int | None = None
 
     @property
     def late_ms(self) -> int | None:
         """How long the event took to reach us, by our clock; None where the venue's clock was not compared with it."""
         return None if self.clock_ahead_ms is None else self.received_ms - (self.event_ms - self.clock_ahead_ms)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it took longer than its source's setting allows, so that it was stale from the beginning."""
+        late_ms = self.late_ms
+        return late_ms is not None and self.max_late_ms is not None and late_ms > self.max_late_ms
 
 
 class UsedMark(msgspec.Struct, frozen=True):
@@ -130,14 +140,24 @@ def mark_of(tick: PriceTick, offset: int) -> Mark:
                 received_ms=tick.received_ms,
                 offset=offset,
                 clock_ahead_ms=tick.clock_ahead_ms,
+                max_late_ms=tick.max_late_ms,
             )
         case BookTick():
             bid, ask = _price(tick, "bid", tick.bid), _price(tick, "ask", tick.ask)
             if bid > ask:
                 msg = f"expected bid <= ask of {tick.source}:{tick.symbol}, found {tick.bid} > {tick.ask}"
                 raise BadRecord(msg)
-            middle_e18 = (bid + ask) // 2
-            return Mark(middle_e18, None, None, None, tick.event_ms, tick.received_ms, offset, tick.clock_ahead_ms)
+            return Mark(
+                mark_e18=(bid + ask) // 2,
+                index_e18=None,
+                funding_rate_e18=None,
+                next_funding_ms=None,
+                event_ms=tick.event_ms,
+                received_ms=tick.received_ms,
+                offset=offset,
+                clock_ahead_ms=tick.clock_ahead_ms,
+                max_late_ms=tick.max_late_ms,
+            )
         case _:
             assert_never(tick)
 
@@ -160,6 +180,7 @@ def encode_mark(mark: Mark) -> dict[str, Any]:
         "received_ms": mark.received_ms,
         "offset": mark.offset,
         **({} if mark.clock_ahead_ms is None else {"clock_ahead_ms": mark.clock_ahead_ms}),
+        **({} if mark.max_late_ms is None else {"max_late_ms": mark.max_late_ms}),
     }
 
 
@@ -180,6 +201,7 @@ def decode_mark(body: dict[str, Any]) -> Mark:
             received_ms=body["received_ms"],
             offset=body["offset"],
             clock_ahead_ms=body.get("clock_ahead_ms"),
+            max_late_ms=body.get("max_late_ms"),
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"expected the body of a marks row, found {body!r:.200} ({error!r})"
@@ -193,6 +215,8 @@ def _expect_times(tick: PriceTick) -> None:
     if abs(ahead_ms) > NUMBER_MAX:
         msg = f"expected clock_ahead_ms of {tick.source}:{tick.symbol} within 63 bits, found {ahead_ms}"
         raise BadRecord(msg)
+    if tick.max_late_ms is not None:
+        _expect_time(tick, "max_late_ms", tick.max_late_ms, 0)
     if tick.event_ms - ahead_ms - tick.received_ms > FUTURE_MAX_MS:
         msg = (
             f"expected event_ms of {tick.source}:{tick.symbol} at most {FUTURE_MAX_MS} ms after it was received at "

@@ -61,7 +61,7 @@ class MarketPrices:
     """
 
     def __init__(self, settings: Settings, feeds: Feeds) -> None:
-        self._settings = settings
+        self._deployments = settings.deployments
         self._rows = feeds.markets.rows
         self.marks: DecodedRows[Mark] = DecodedRows(feeds.marks.rows, decode_mark)
         self._board = InputBoard(self.marks.get)
@@ -87,13 +87,12 @@ class MarketPrices:
     def _heard(self, keys: Sequence[bytes]) -> None:
         for key in keys:
             deployment, symbol = split_key(key)
-            row = self._rows.get(key)
-            if deployment not in self._settings.deployments or row is None:
+            settings, row = self._deployments.get(deployment), self._rows.get(key)
+            if settings is None or row is None:
                 continue
             try:
                 name = decode_market(int(symbol), decode_row(row).body).name
             except (BadRow, ValueError):
                 # Who asks for this market is told so; the others have their prices.
                 name = None
-            sources = self._settings.price_sources(deployment, name) if name else ()
-            self._board.put_market((deployment, int(symbol)), sources)
+            self._board.put_market((deployment, int(symbol)), settings.price_sources(name) if name else ())

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from api.tables.feeds import RowFeed
-    from streams.settings import SourceSettings
 
 # A venue that is silent for this long is away; for less it may have paused.
 _SILENT_AFTER_MS = 60_000
@@ -40,6 +39,7 @@ class Newest(NamedTuple):
     received_ms: int
     late_ms: int | None
     clock_ahead_ms: int | None
+    is_late: bool
 
 
 class Sources:
@@ -47,15 +47,13 @@ class Sources:
 
     Args:
         marks: The table.
-        settings_of: Returns the settings of a source by its name: how old and how late its marks may be.
+        fresh_ms: Returns how old the newest mark of a source may be, in ms, by the source's name.
         clock_ms: Our own time, in Unix ms.
     """
 
-    def __init__(
-        self, marks: RowFeed, settings_of: Callable[[str], SourceSettings], clock_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, marks: RowFeed, fresh_ms: Callable[[str], int], clock_ms: Callable[[], int]) -> None:
         self._marks = marks
-        self._settings_of = settings_of
+        self._fresh_ms = fresh_ms
         self._clock_ms = clock_ms
         self._newest: dict[str, Newest] = {}
         self._note(marks.rows)
@@ -75,8 +73,7 @@ class Sources:
         return {source: self._state(source, age_ms) for source, age_ms in self.ages_ms().items()}
 
     def _state(self, source: str, age_ms: int) -> SourceState:
-        settings, late_ms = self._settings_of(source), self._newest[source].late_ms
-        if age_ms <= settings.silent_after_ms and (late_ms is None or late_ms <= settings.max_late_ms):
+        if age_ms <= self._fresh_ms(source) and not self._newest[source].is_late:
             return SourceState.LIVE
         return SourceState.STALE if age_ms <= _SILENT_AFTER_MS else SourceState.SILENT
 
@@ -92,6 +89,7 @@ class Sources:
                 late_ms = None if ahead_ms is None else received_ms - body["event_ms"] + ahead_ms
             except (BadRow, KeyError):
                 continue
+            is_late = late_ms is not None and late_ms > body.get("max_late_ms", late_ms)
             known = self._newest.get(source)
             if known is None or received_ms >= known.received_ms:
-                self._newest[source] = Newest(received_ms, late_ms, ahead_ms)
+                self._newest[source] = Newest(received_ms, late_ms, ahead_ms, is_late)

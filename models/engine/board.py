@@ -16,22 +16,10 @@ MarketId = tuple[str, int]
 
 
 class PriceSource(NamedTuple):
-    """Where a market's price may come from.
-
-    ``key`` is that of a mark. It may be ``max_age_ms`` old since it was received, and its event may have happened
-    ``max_late_ms`` before that; None where any time is right. So the event of a fresh mark is no older than both.
-    """
+    """Where a market's price may come from: the key of a mark, and how old it may be, in ms since it was received."""
 
     key: bytes
     max_age_ms: int
-    max_late_ms: int | None = None
-
-    def takes(self, mark: Mark, now_ms: int) -> bool:
-        """Whether a mark is fresh at an instant, Unix ms."""
-        if now_ms - mark.received_ms > self.max_age_ms:
-            return False
-        late_ms = mark.late_ms
-        return self.max_late_ms is None or late_ms is None or late_ms <= self.max_late_ms
 
 
 def choose_mark(candidates: Iterable[tuple[PriceSource, Mark | None]], now_ms: int) -> UsedMark | None:
@@ -42,14 +30,14 @@ def choose_mark(candidates: Iterable[tuple[PriceSource, Mark | None]], now_ms: i
         now_ms: The instant, Unix ms; a mark's age is counted from when it was received.
 
     Returns:
-        The first that is no older, and came no later, than its source allows; else the one with the newest event time,
-        as stale; None where there is no mark at all.
+        The first that is not older than its source allows, and did not come late; else the one with the newest event
+        time, as stale; None where there is no mark at all.
     """
     newest: tuple[bytes, Mark] | None = None
     for source, mark in candidates:
         if mark is None:
             continue
-        if source.takes(mark, now_ms):
+        if now_ms - mark.received_ms <= source.max_age_ms and not mark.is_late:
             return UsedMark(source.key.decode(), mark.mark_e18, mark.event_ms, mark.offset, stale=False)
         if newest is None or mark.event_ms > newest[1].event_ms:
             newest = source.key, mark

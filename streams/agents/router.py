@@ -38,7 +38,7 @@ class RouterAgent:
     def __init__(self, settings: Settings, rows: Rows) -> None:
         self._rows = rows
         self._events = account_events_name(settings)
-        self._deployments = {name: settings.engine_of(name) for name in settings.deployments}
+        self._deployments = {name: deployment.engine for name, deployment in settings.deployments.items()}
 
     async def handle(self, part: Slice) -> None:
         """Route a slice, record by record; each deployment's row is written once, after all its outputs."""

@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import Field, PositiveInt, SecretStr
 
+from models.engine.board import PriceSource
+from models.engine.deployment import EngineDeployment
+from models.ids import mark_key
 from streams.settings.funding import FundingSettings
 from streams.settings.solver import SolverSettings
 from streams.settings.values import Address, Host, Name, Section
@@ -50,6 +53,15 @@ class DeploymentSettings(Section):
     ingest_key: SecretStr | None = None
     open_paths: tuple[str, ...] = ()
     solver: SolverSettings = SolverSettings()
+
+    @property
+    def engine(self) -> EngineDeployment:
+        """What the engine is told of it."""
+        return EngineDeployment(self.diamond, frozenset(self.multi_accounts), self.position_states, self.price_sources)
+
+    def price_sources(self, name: str) -> tuple[PriceSource, ...]:
+        """The same as ``prices_of``, as the engine's input board is told."""
+        return tuple(PriceSource(mark_key(ref.source, ref.symbol), ref.max_age_ms) for ref in self.prices_of(name))
 
     def prices_of(self, name: str) -> tuple[PriceRef, ...]:
         """List where the price of the market ``name`` comes from, in order of preference."""

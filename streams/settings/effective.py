@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from models.engine.board import PriceSource
-from models.engine.deployment import EngineDeployment
 from models.errors import TidemarkError
-from models.ids import mark_key
 from streams.settings.api import ApiSettings, AuthSettings
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.processes import BrokerSettings, IngestSettings, SourceSettings, TopicSettings, WorkerSettings
@@ -90,22 +86,10 @@ class Settings(BaseSettings):
             raise BadSettings(msg)
         return self.kafka
 
-    def source_of(self, name: str) -> SourceSettings:
-        """The settings of a price source, or of whose book it is the middles; defaults where it is not configured."""
-        return self.sources.get(name.removesuffix("-book"), SourceSettings())
-
-    def price_sources(self, deployment: str, name: str) -> tuple[PriceSource, ...]:
-        """List where the price of a deployment's market ``name`` comes from, as the engine's input board is told."""
-        return tuple(
-            PriceSource(mark_key(ref.source, ref.symbol), ref.max_age_ms, self.source_of(ref.source).max_late_ms)
-            for ref in self.deployments[deployment].prices_of(name)
-        )
-
-    def engine_of(self, deployment: str) -> EngineDeployment:
-        """What the engine is told of a deployment."""
-        own = self.deployments[deployment]
-        prices_of = partial(self.price_sources, deployment)
-        return EngineDeployment(own.diamond, frozenset(own.multi_accounts), own.position_states, prices_of)
+    def fresh_ms_of(self, source: str) -> int:
+        """How old the newest mark of a source may be, in ms; the same holds for the middles of its book."""
+        known = self.sources.get(source.removesuffix("-book"))
+        return SourceSettings().silent_after_ms if known is None else known.silent_after_ms
 
     @property
     def app_id(self) -> str:

@@ -22,7 +22,8 @@ class SourceSettings(Section):
     """One price venue.
 
     The marks of a source called NAME get the key ``NAME:SYMBOL``, the middles of its book ``NAME-book:SYMBOL``. A mark
-    whose event happened more than ``max_late_ms`` before it was received is stale from the beginning.
+    whose event happened more than ``max_late_ms`` before it was received is stale from the beginning; ingest writes the
+    bound into its ticks, so it is the one that reads it.
     """
 
     kind: Literal["binance-futures"] = "binance-futures"

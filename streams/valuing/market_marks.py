@@ -99,10 +99,11 @@ class MarketMarks:
         for key in keys:
             row = self.names.rows.get(key)
             deployment, symbol = split_key(key)
-            if row is None or deployment not in self._settings.deployments:
+            configured = self._settings.deployments.get(deployment)
+            if row is None or configured is None:
                 continue
             market = (deployment, int(symbol))
-            self.board.put_market(market, self._settings.price_sources(deployment, decode_row(row).body["name"]))
+            self.board.put_market(market, configured.price_sources(decode_row(row).body["name"]))
             changed.append(market)
         self._say(self.board.choose(changed, self._clock.now_ms()))
 

@@ -75,7 +75,7 @@ class Deployment:
         self.letters: list[DeadLetter] = []
         self.refused: Counter[bytes] = Counter()
         self._worker_letters = DeadLetters(self.clock)
-        self._sources = {name: self.settings.price_sources(DEPLOYMENT, name) for name in NAMES}
+        self._sources = {name: self.settings.deployments[DEPLOYMENT].price_sources(name) for name in NAMES}
         self._offset = 0
         self._marks = mark_registers(self.tables.read)
         self._instruments = instrument_registers(self.tables.read)

@@ -12,7 +12,6 @@ from models.codec import decode_row, encode_body
 from models.engine.in_memory import Engine
 from models.engine.tables import ALERTS, MARKS, QUOTE_HISTORY, VALUATIONS
 from models.prices import MarkTick
-from streams.settings import Settings
 from tests.support.golden import CHAIN_TABLES, FORKS, FORKS_SYMBOL, forked_chain, forked_deployment
 
 if TYPE_CHECKING:
@@ -39,8 +38,7 @@ class _Fed:
     """An engine that is fed record by record, valued on the way, and restarted on its tables."""
 
     def __init__(self) -> None:
-        own = Settings(deployments=forked_deployment())
-        self._deployments = {name: own.engine_of(name) for name in own.deployments}
+        self._deployments = {name: one.engine for name, one in forked_deployment().items()}
         self.engine = Engine(self._deployments)
         self._records = 0
         self._ticks = 0

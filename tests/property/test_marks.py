@@ -17,7 +17,7 @@ from models.engine.tables import MARKETS, MARKS
 from models.ids import mark_key, market_key
 from models.prices import MarkTick, encode_mark, mark_of
 from models.symmio.markets import Market, encode_market
-from streams.settings import DeploymentSettings, PriceRef, Settings, SourceSettings
+from streams.settings import DeploymentSettings, PriceRef, Settings
 from streams.valuing.market_marks import MarketMarks
 from tests.support.clocks import WallClock
 from tests.support.feed import FakeTables
@@ -61,14 +61,9 @@ async def test_whoever_asks_gets_the_same_mark_at_every_instant(
 ) -> None:
     sources = tuple(PriceRef(source=source, symbol=_MARKET, max_age_ms=age_ms) for source, age_ms in refs)
     deployment = DeploymentSettings(chain_id=1, diamond="0x" + "d1" * 20, markets={_MARKET: sources})
-    own = Settings(
-        kafka="nowhere:1",
-        data_dir=Path("unused"),
-        deployments={_NAME: deployment},
-        sources={"second": SourceSettings(max_late_ms=1_000)},
-    )
+    own = Settings(kafka="nowhere:1", data_dir=Path("unused"), deployments={_NAME: deployment})
     now_ms = _START_MS
-    tables, engine = FakeTables(), Engine({_NAME: own.engine_of(_NAME)})
+    tables, engine = FakeTables(), Engine({_NAME: deployment.engine})
     worker = MarketMarks(own, WallClock(lambda: now_ms), lambda _: None, lambda _: None)
     replica = MarketPrices(own, tables.feeds)
     market = encode_market(Market(_SYMBOL_ID, name=_MARKET, is_valid=True))
@@ -91,7 +86,7 @@ async def test_whoever_asks_gets_the_same_mark_at_every_instant(
     for offset, one in enumerate(told):
         now_ms += one.after_ms
         event_ms = now_ms - one.late_ms
-        tick = MarkTick(one.source, _MARKET, event_ms, now_ms, str(one.price), None, None, None, one.ahead_ms)
+        tick = MarkTick(one.source, _MARKET, event_ms, now_ms, str(one.price), None, None, None, one.ahead_ms, 3_000)
         engine.tick(tick, offset)
         # The marks agent lets no mark go backward; that it is the engine's own is tested elsewhere.
         if tick.event_ms > newest.get(one.source, 0):

@@ -152,7 +152,7 @@ async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]
     board = InputBoard(marks.get)
     for key, row in markets.items():
         deployment, symbol_id = split_key(key)
-        sources = settings.price_sources(deployment, row.body["name"])
+        sources = settings.deployments[deployment].price_sources(row.body["name"])
         board.put_market((deployment, int(symbol_id)), sources)
     board.choose_all(SystemClock().now_ms())
 

@@ -145,7 +145,7 @@ class NativeServer:
                 interest=self.interest,
                 is_unsupported=lambda name: standings.open_gap(name) is not None,
             ),
-            pulse=Pulse(settings, feeds, Sources(feeds.marks, settings.source_of, clock_ms), clock_ms),
+            pulse=Pulse(settings, feeds, Sources(feeds.marks, settings.fresh_ms_of, clock_ms), clock_ms),
             guard=self._guard,
             addresses=self._addresses,
             clock_ms=clock_ms,

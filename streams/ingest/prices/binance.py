@@ -90,7 +90,7 @@ _about = msgspec.json.Decoder(_About)
 _text = msgspec.json.Decoder(str)
 
 
-def read_frame(frame: bytes, source: str, received_ms: int, clock_ahead_ms: int | None = None) -> Frame:
+def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
     """Read a websocket frame: an array of updates, one update, or either inside a combined stream's envelope.
 
     Fields that are not known are passed over, and so are events of other kinds and the answers to subscriptions.
@@ -99,7 +99,6 @@ def read_frame(frame: bytes, source: str, received_ms: int, clock_ahead_ms: int 
         frame: The frame as it was sent.
         source: The source's name; marks carry it, best bids and asks carry it with ``-book`` at its end.
         received_ms: When the frame came, in Unix ms.
-        clock_ahead_ms: By how much the venue's clock is ahead of ours, in ms; None where that is not asked.
 
     Raises:
         BadFrame: The frame is no JSON, or its beginning is of no known shape.
@@ -113,17 +112,16 @@ def read_frame(frame: bytes, source: str, received_ms: int, clock_ahead_ms: int 
     except UNREADABLE as error:
         msg = f"expected a frame of {source} as JSON, found {frame[:80]!r} of {len(frame)} bytes: {error}"
         raise BadFrame(msg) from error
-    return _collect(elements, lambda element: _tick(element, source, received_ms, clock_ahead_ms))
+    return _collect(elements, lambda element: _tick(element, source, received_ms))
 
 
-def read_premium_index(body: bytes, source: str, received_ms: int, clock_ahead_ms: int | None = None) -> Frame:
+def read_premium_index(body: bytes, source: str, received_ms: int) -> Frame:
     """Read the answer of ``/fapi/v1/premiumIndex``, an array with every symbol's mark.
 
     Args:
         body: The answer as it was sent.
         source: The source's name.
         received_ms: When the answer came, in Unix ms.
-        clock_ahead_ms: By how much the venue's clock is ahead of ours, in ms; None where that is not asked.
 
     Raises:
         BadFrame: The answer is no array in JSON.
@@ -133,7 +131,7 @@ def read_premium_index(body: bytes, source: str, received_ms: int, clock_ahead_m
     except UNREADABLE as error:
         msg = f"expected premiumIndex of {source} as a JSON array, found {body[:80]!r}: {error}"
         raise BadFrame(msg) from error
-    return _collect(elements, lambda element: _premium(element, source, received_ms, clock_ahead_ms))
+    return _collect(elements, lambda element: _premium(element, source, received_ms))
 
 
 def symbol_of(element: bytes) -> str:
@@ -169,7 +167,7 @@ def _collect(elements: list[msgspec.Raw], read: Callable[[bytes], PriceTick | No
     return Frame(ticks, refused, ignored)
 
 
-def _tick(element: bytes, source: str, received_ms: int, clock_ahead_ms: int | None) -> PriceTick | None:
+def _tick(element: bytes, source: str, received_ms: int) -> PriceTick | None:
     match _envelope.decode(element).e:
         case "markPriceUpdate":
             mark = _mark_update.decode(element)
@@ -182,7 +180,6 @@ def _tick(element: bytes, source: str, received_ms: int, clock_ahead_ms: int | N
                 index=_optional("index", mark.i),
                 funding_rate=_optional("funding rate", mark.r),
                 next_funding_ms=mark.T,
-                clock_ahead_ms=clock_ahead_ms,
             )
         case "bookTicker":
             book = _book_update.decode(element)
@@ -193,13 +190,12 @@ def _tick(element: bytes, source: str, received_ms: int, clock_ahead_ms: int | N
                 received_ms=received_ms,
                 bid=_number("bid", book.b),
                 ask=_number("ask", book.a),
-                clock_ahead_ms=clock_ahead_ms,
             )
         case _:
             return None
 
 
-def _premium(element: bytes, source: str, received_ms: int, clock_ahead_ms: int | None) -> PriceTick:
+def _premium(element: bytes, source: str, received_ms: int) -> PriceTick:
     premium = _premium_index.decode(element)
     return MarkTick(
         source=source,
@@ -210,7 +206,6 @@ def _premium(element: bytes, source: str, received_ms: int, clock_ahead_ms: int 
         index=_optional("index", premium.index_price),
         funding_rate=_optional("funding rate", premium.last_funding_rate),
         next_funding_ms=premium.next_funding_time,
-        clock_ahead_ms=clock_ahead_ms,
     )
 
 

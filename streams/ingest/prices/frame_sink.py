@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from prometheus_client import Counter, Gauge
 
 from models.prices import BookTick, encode_tick
@@ -11,6 +12,7 @@ from streams.ingest.prices.binance import BadFrame, read_frame, read_premium_ind
 from streams.ingest.prices.conflation import BookConflation
 from streams.ingest.prices.refusals import Refusals
 from streams.kafka.topics import PRICE_TICKS, topic_name
+from streams.settings import SourceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,7 +37,7 @@ class PriceSink:
     """Takes a source's frames as they were sent.
 
     Args:
-        settings: Name the topics.
+        settings: Name the topics, and say how late the source's ticks may be.
         source: The source's name.
         outlet: The way to Kafka.
         clock: Tells when a frame was received.
@@ -56,6 +58,7 @@ class PriceSink:
         self.source = source
         self._clock = clock
         self._ahead_ms = ahead_ms
+        self._max_late_ms = settings.sources.get(source, SourceSettings()).max_late_ms
         self._outlet = outlet
         self._ticks_topic = topic_name(settings, PRICE_TICKS)
         self._refusals = Refusals(settings, source, outlet, clock)
@@ -78,18 +81,20 @@ class PriceSink:
         """Put a frame on ``dead-letters`` that was too large to be received."""
         await self._refusals.refuse("large frame", b"", error)
 
-    async def _take(self, body: bytes, read: Callable[[bytes, str, int, int], Frame]) -> int:
+    async def _take(self, body: bytes, read: Callable[[bytes, str, int], Frame]) -> int:
         received_ms = self._clock.now_ms()
         _FRAMES.labels(self.source).inc()
         try:
-            frame = read(body, self.source, received_ms, self._ahead_ms())
+            frame = read(body, self.source, received_ms)
         except BadFrame as error:
             await self._refusals.refuse("frame", body, error)
             return 0
         _IGNORED.labels(self.source).inc(frame.ignored)
         for refused in frame.refused:
             await self._refusals.refuse_element("frame", refused)
-        await self._write(tick for tick in frame.ticks if self._may_go(tick, received_ms))
+        ahead_ms, max_late_ms = self._ahead_ms(), self._max_late_ms
+        ticks = (replace(tick, clock_ahead_ms=ahead_ms, max_late_ms=max_late_ms) for tick in frame.ticks)
+        await self._write(tick for tick in ticks if self._may_go(tick, received_ms))
         return len(frame.ticks)
 
     def _may_go(self, tick: PriceTick, received_ms: int) -> bool:

@@ -66,20 +66,20 @@ def test_a_mark_may_be_of_the_past_or_of_a_clock_a_minute_fast(event_ms: int) ->
 def test_how_late_a_mark_came_is_told_by_our_clock(
     tick: MarkTick | BookTick, ahead_ms: int | None, event_ms: int, late_ms: int | None
 ) -> None:
-    sent = encode_tick(_replace(tick, event_ms=event_ms, clock_ahead_ms=ahead_ms))
+    sent = encode_tick(_replace(tick, event_ms=event_ms, clock_ahead_ms=ahead_ms, max_late_ms=5_000))
     mark = mark_of(decode_tick(sent), 1)
 
-    assert (late_ms, event_ms) == (mark.late_ms, mark.event_ms)
+    assert (late_ms, event_ms, late_ms == 15_000) == (mark.late_ms, mark.event_ms, mark.is_late)
     assert mark == decode_mark(orjson.loads(orjson.dumps(encode_mark(mark))))
 
 
 def test_a_tick_of_before_clocks_were_compared_is_read_and_its_row_is_as_it_was() -> None:
     sent = orjson.loads(encode_tick(_MARK))
-    del sent["clock_ahead_ms"]
+    del sent["clock_ahead_ms"], sent["max_late_ms"]
     mark = mark_of(decode_tick(orjson.dumps(sent)), 1)
 
     assert mark_of(_MARK, 1) == mark
-    assert "clock_ahead_ms" not in encode_mark(mark)
+    assert {"clock_ahead_ms", "max_late_ms"}.isdisjoint(encode_mark(mark))
 
 
 def test_the_future_is_that_of_a_clock_that_is_known_to_be_ahead() -> None:
@@ -90,3 +90,5 @@ def test_the_future_is_that_of_a_clock_that_is_known_to_be_ahead() -> None:
         mark_of(_replace(ahead, event_ms=_AT + 150_001), 1)
     with pytest.raises(BadRecord, match="expected clock_ahead_ms"):
         mark_of(_replace(_MARK, clock_ahead_ms=2**63), 1)
+    with pytest.raises(BadRecord, match="expected max_late_ms"):
+        mark_of(_replace(_MARK, max_late_ms=-1), 1)

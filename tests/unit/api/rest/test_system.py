@@ -94,7 +94,7 @@ async def test_status_tells_how_late_a_source_is_and_how_far_its_clock_is_off(
     changes: dict[str, int], state: str
 ) -> None:
     tables = FakeTables("main")
-    tables.marks.put(MARK, 1, mark_body(**changes))
+    tables.marks.put(MARK, 1, mark_body(**changes, max_late_ms=5_000))
     async with serving(tables) as client:
         body = (await get(client, "/v1/status")).body
 

@@ -82,14 +82,6 @@ def test_what_is_refused_says_of_which_symbol_it_is() -> None:
     assert ["X", "Y", "", "Z"] == [refused.symbol for refused in (*frame.refused, *index.refused)]
 
 
-def test_ticks_carry_by_how_much_the_venues_clock_is_ahead() -> None:
-    book = b'{"e":"bookTicker","u":1,"s":"X","b":"1.0","B":"2","a":"1.1","A":"3","T":5,"E":6}'
-    frame = read_frame(b"[" + MARK + b"," + book + b"]", "v", 7, -250)
-    index = read_premium_index(b'[{"symbol":"X","time":6,"markPrice":"1"}]', "v", 7, -250)
-
-    assert [-250] * 3 == [tick.clock_ahead_ms for tick in (*frame.ticks, *index.ticks)]
-
-
 @pytest.mark.parametrize("frame", [b"[" + MARK, b'{"stream":"a","data":[', b"", b"pong", b"[NaN]", b"\xff\xfe", b"3"])
 def test_a_frame_that_is_no_json_is_refused_whole(frame: bytes) -> None:
     with pytest.raises(BadFrame):
