@@ -74,6 +74,7 @@ class Deployment:
         self.tables = MemoryTables()
         self.letters: list[DeadLetter] = []
         self.refused: Counter[bytes] = Counter()
+        self.shown: dict[str, int] = {}
         self._worker_letters = DeadLetters(self.clock)
         self._sources = {name: self.settings.deployments[DEPLOYMENT].price_sources(name) for name in NAMES}
         self._offset = 0
@@ -129,6 +130,8 @@ def expect_what_counts_to_be_true(script: Script, venue: HostileVenue, deploymen
         used = deployment.used(name)
         if used is None:
             continue
+        assert used.event_ms >= deployment.shown.get(used.key, 0), f"{name} went back"
+        deployment.shown[used.key] = used.event_ms
         second, rest = divmod(used.event_ms - START_MS - script.clock_ahead_ms, 1_000)
         assert (0, parse_e18(price_of(name, second))) == (rest, used.mark_e18)
         age_s = now_s - second
