@@ -25,7 +25,7 @@ from models.prices import decode_mark, decode_tick, mark_of
 from streams.ingest.prices.price_follow import follow
 from streams.kafka import topics
 from streams.kafka.deadletter import DeadLetters, decode_dead_letter, form_of
-from streams.settings import DeploymentSettings, Settings, SourceSettings
+from streams.settings import Settings, SourceSettings, SymmioSettings
 from tests.support.clocks import LoopClock
 from tests.support.hostile_venue import (
     CALM_S,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from streams.ingest.outlet import Outlet
     from streams.kafka.deadletter import DeadLetter
 
-SOURCE, DEPLOYMENT = "v", "main"
+SOURCE = "v"
 # Together, how old the event of a price may be that counts: since its receipt, before it, and the error of the clock.
 MAX_AGE_S, MAX_LATE_S, CLOCK_ERROR_S = 5.0, 5.0, 1.1
 _CHUNKS = 10
@@ -64,19 +64,15 @@ class Deployment:
             kafka="nowhere:1",
             data_dir=Path("unused"),
             sources={SOURCE: source},
-            deployments={
-                DEPLOYMENT: DeploymentSettings(
-                    chain_id=1, diamond="0x" + "d" * 40, default_sources=(SOURCE, f"{SOURCE}-book")
-                )
-            },
         )
+        priced = SymmioSettings(chain_id=1, diamond="0x" + "d" * 40, default_sources=(SOURCE, f"{SOURCE}-book"))
         self.clock = LoopClock(START_MS)
         self.tables = MemoryTables()
         self.letters: list[DeadLetter] = []
         self.refused: Counter[bytes] = Counter()
         self.shown: dict[str, int] = {}
         self._worker_letters = DeadLetters(self.clock)
-        self._sources = {name: self.settings.deployments[DEPLOYMENT].price_sources(name) for name in NAMES}
+        self._sources = {name: priced.price_sources(name) for name in NAMES}
         self._offset = 0
         self._marks = mark_registers(self.tables.read)
         self._instruments = instrument_registers(self.tables.read)

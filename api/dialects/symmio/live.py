@@ -29,6 +29,7 @@ from api.http.keys import (
 )
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -64,8 +65,8 @@ class Live:
         settings, feeds, metrics = app[SETTINGS], app[FEEDS], app[METRICS]
         connections, hub = app[CONNECTIONS], app[HUB]
         listings = app[LISTINGS] = Listings(settings, feeds, app[PRICES], app[CLOCK].now_ms)
-        app[HOLDINGS] = Holdings(settings.deployments, feeds, metrics.registry)
-        whitelist = app[WHITELIST] = Whitelist(settings.deployments, feeds, whitelisted, app[IS_WHITELIST_READ])
+        app[HOLDINGS] = Holdings(symmio_deployments(settings), feeds, metrics.registry)
+        whitelist = app[WHITELIST] = Whitelist(symmio_deployments(settings), feeds, whitelisted, app[IS_WHITELIST_READ])
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
         self.board = app[FUNDING] = FundingBoard(settings, listings, app[CLOCK].now_ms)

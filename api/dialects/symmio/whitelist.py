@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from api.tables.feeds import Feeds
-    from streams.settings import DeploymentSettings
+    from streams.settings import SymmioSettings
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 # This text is in a row that names the MultiAccount which made the account; decoding the row takes twenty times longer.
@@ -37,7 +37,7 @@ class Whitelist:
 
     def __init__(
         self,
-        deployments: Mapping[str, DeploymentSettings],
+        deployments: Mapping[str, SymmioSettings],
         feeds: Feeds,
         added: Collection[bytes],
         is_read: Callable[[], bool],
