@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from api.tables.feeds import Feeds, RowFeed
+    from api.tables.price_sources import Newest, SourceState
 
 View = dict[str, Any]
 
@@ -30,7 +31,8 @@ async def status(request: web.Request) -> web.Response:
     app = request.app
     settings, feeds, now_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms()
     reasons = not_ready_reasons(feeds, settings.api.max_lag_ms, now_ms, draining=app[CONNECTIONS].draining)
-    ages_ms, states = app[SOURCES].ages_ms(), app[SOURCES].states()
+    sources = app[SOURCES]
+    states = sources.states()
     partitions = settings.topics.partitions
     view: View = {
         "server_time": rfc3339(now_ms),
@@ -42,9 +44,18 @@ async def status(request: web.Request) -> web.Response:
         "reasons": reasons,
         "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
         "deployments": {name: _deployment(feeds, name, partitions) for name in settings.deployments},
-        "sources": {name: {"state": states[name], "age_ms": age_ms} for name, age_ms in ages_ms.items()},
+        "sources": {
+            name: _source(states[name], age_ms, sources.newest(name)) for name, age_ms in sources.ages_ms().items()
+        },
     }
     return await json_answer(request, view)
+
+
+def _source(state: SourceState, age_ms: int, newest: Newest) -> View:
+    view: View = {"state": state, "age_ms": age_ms}
+    if newest.late_ms is not None:
+        view |= {"late_ms": newest.late_ms, "clock_ahead_ms": newest.clock_ahead_ms}
+    return view
 
 
 def _feed(feed: RowFeed, now_ms: int) -> View:

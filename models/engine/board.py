@@ -57,14 +57,14 @@ def choose_mark(candidates: Iterable[tuple[PriceSource, Mark | None]], now_ms: i
         now_ms: The instant, Unix ms; a mark's age is counted from when it was received.
 
     Returns:
-        The first that is not older than its source allows; else the one with the newest event time, as stale; None
-        where there is no mark at all.
+        The first that is not older than its source allows, and did not come late; else the one with the newest event
+        time, as stale; None where there is no mark at all.
     """
     newest: tuple[bytes, Mark] | None = None
     for source, mark in candidates:
         if mark is None:
             continue
-        if now_ms - mark.received_ms <= source.max_age_ms:
+        if now_ms - mark.received_ms <= source.max_age_ms and not mark.is_late:
             return UsedMark(source.key.decode(), mark.mark_e18, mark.event_ms, mark.offset, stale=False)
         if newest is None or mark.event_ms > newest[1].event_ms:
             newest = source.key, mark

@@ -111,6 +111,7 @@ async def serving(
     records: FakeRecords | None = None,
     upnl_interval_s: float = TICK_S,
     clock_ms: Callable[[], int] = _now_ms,
+    is_whitelist_read: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     """A client of the public application."""
     taking = records or FakeRecords()
@@ -120,6 +121,7 @@ async def serving(
         interest or FakeInterest(),
         records=taking,
         whitelisted=taking.whitelisted,
+        is_whitelist_read=is_whitelist_read,
         owners=taking.owners,
         upnl_interval_s=upnl_interval_s,
         clock=WallClock(clock_ms),

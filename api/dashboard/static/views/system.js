@@ -96,10 +96,10 @@ export function system(main, scope) {
       status?.sources ??
       Object.fromEntries(Object.entries(beat?.sources ?? {}).map(([name, word]) => [name, { state: word }]));
     sources.show(
-      Object.entries(speaking).map(([name, { state: word, age_ms: age }]) => [
+      Object.entries(speaking).map(([name, { state: word, age_ms: age, late_ms: late = 0 }]) => [
         name,
         [SOURCE_STATES[word] ?? "plain", word],
-        age === undefined ? "unknown" : `${duration(age)} ago`,
+        age === undefined ? "unknown" : `${duration(age)} ago${late < 1_000 ? "" : `, ${duration(late)} late`}`,
       ]),
     );
     feeds.show(

@@ -53,6 +53,40 @@ def test_a_mark_is_fresh_up_to_its_greatest_age_and_where_our_clock_went_back(no
     assert UsedMark("a:X", 100, 3, 9, stale=stale) == choose_mark([(A, _newest(3, 1_000))], now_ms)
 
 
+@pytest.mark.parametrize(
+    ("late_ms", "ahead_ms", "max_late_ms", "stale"),
+    [
+        (15_000, 0, 5_000, True),
+        (5_001, 0, 5_000, True),
+        (5_000, 0, 5_000, False),
+        (-30_000, 0, 5_000, False),
+        # A clock that is behind makes events look old, one that is ahead makes them look young.
+        (15_000, -15_000, 5_000, False),
+        (15_000, -9_000, 5_000, True),
+        (-15_000, 15_000, 5_000, False),
+        (-5_000, 20_000, 5_000, True),
+        (15_000, None, 5_000, False),
+        (15_000, 0, None, False),
+        (15_000, None, None, False),
+    ],
+)
+def test_a_mark_whose_event_came_too_late_is_stale_however_new_its_receipt(
+    late_ms: int, ahead_ms: int | None, max_late_ms: int | None, *, stale: bool
+) -> None:
+    mark = Mark(100, None, None, None, 90_000 - late_ms, 90_000, 9, ahead_ms, max_late_ms)
+    used = choose_mark([(PriceSource(b"a:X", 50), mark)], 90_000)
+
+    assert UsedMark("a:X", 100, 90_000 - late_ms, 9, stale=stale) == used
+
+
+def test_a_source_that_is_in_time_is_chosen_before_one_that_is_late() -> None:
+    late = Mark(1, None, None, None, 75_000, 90_000, 1, 0, 5_000)
+    in_time = Mark(2, None, None, None, 89_000, 89_500, 2, 0, 5_000)
+    first, second = PriceSource(b"a:X", 1_000), PriceSource(b"b:X", 1_000)
+
+    assert UsedMark("b:X", 2, 89_000, 2, stale=False) == choose_mark([(first, late), (second, in_time)], 90_000)
+
+
 def test_of_stale_marks_of_one_event_time_the_first_is_used() -> None:
     used = choose_mark([(B, _newest(7, 1)), (A, _newest(7, 2))], 9_000)
 
