@@ -94,6 +94,15 @@ class InputBoard:
         """The same for every market: marks grow stale without a word of anybody."""
         return self.choose(list(self._sources), now_ms)
 
+    @property
+    def markets(self) -> Iterable[MarketId]:
+        """Every market that was put."""
+        return self._sources.keys()
+
+    def stale_markets(self) -> frozenset[MarketId]:
+        """The markets whose mark in use is stale."""
+        return frozenset(market for market, used in self._used.items() if used.stale)
+
     def chosen(self, market: MarketId, now_ms: int) -> UsedMark | None:
         """The mark that a market has at an instant, Unix ms; what is in use stays as it is."""
         sources = self._sources.get(market, ())

@@ -7,6 +7,7 @@ as ``TIDEMARK_TOPICS__PARTITIONS``. Unknown keys are errors. A value that may ho
 from streams.settings.api import ApiLimitSettings, ApiSettings, AuthSettings, TokenKeySettings
 from streams.settings.deployment import DeploymentSettings, PriceRef
 from streams.settings.effective import CONFIG_VARIABLE, RECORDED_SOURCE, BadSettings, Settings, load_settings
+from streams.settings.freshness import FreshnessSettings
 from streams.settings.funding import FundingSettings
 from streams.settings.processes import IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.solver import LockedParams, SolverSettings, SymbolSettings
@@ -20,6 +21,7 @@ __all__ = [
     "AuthSettings",
     "BadSettings",
     "DeploymentSettings",
+    "FreshnessSettings",
     "FundingSettings",
     "IngestSettings",
     "LockedParams",

@@ -31,6 +31,8 @@ _LAST_TICK = Gauge("tidemark_price_last_tick_ms", "When the newest tick was rece
 class PriceSink:
     """Takes a source's frames as they were sent.
 
+    ``heard_ms`` is when its newest tick was received, in Unix ms; 0 before the first.
+
     Args:
         settings: Name the topics.
         source: The source's name.
@@ -43,6 +45,7 @@ class PriceSink:
         self, settings: Settings, source: str, outlet: Outlet, clock: Clock, *, is_conflated: bool = True
     ) -> None:
         self.source = source
+        self.heard_ms = 0
         self._clock = clock
         self._outlet = outlet
         self._ticks_topic = topic_name(settings, PRICE_TICKS)
@@ -97,3 +100,4 @@ class PriceSink:
             await self._outlet.put(self._ticks_topic, tick_key(tick), encode_tick(tick))
             _TICKS.labels(tick.source).inc()
             _LAST_TICK.labels(tick.source).set(tick.received_ms)
+            self.heard_ms = max(self.heard_ms, tick.received_ms)

@@ -39,6 +39,8 @@ class DeepReorganisation(TidemarkError):
 class Follower:
     """Keeps a deployment's topic up to date with its chain.
 
+    ``in_step`` is the node's head while the topic stands at it, None while there is more to read.
+
     Args:
         node: Where the chain is read.
         journal: Where the records go.
@@ -54,6 +56,7 @@ class Follower:
         self._finality_depth = finality_depth
         self._backoff = Backoff(0.2, 10.0)
         self._marked: tuple[str, int] | None = None
+        self.in_step: Header | None = None
 
     async def follow(self, wait_for_head: Callable[[], Awaitable[None]]) -> None:
         """Advance for ever, once after each ``wait_for_head``.
@@ -79,6 +82,7 @@ class Follower:
             Refused: No endpoint in order answers.
         """
         while True:
+            self.in_step = None
             head = await self._node.head()
             if head.number < self._tail.covered:
                 # An older head says nothing of our blocks; if it is of a shorter branch, that is seen once it is as
@@ -92,6 +96,7 @@ class Follower:
                 await backfill(self._node, self._journal, self._addresses, final)
             if await self._append(head):
                 await self._mark(head, final)
+                self.in_step = head
                 return
             await asyncio.sleep(self._backoff.next_s())
 
