@@ -73,7 +73,7 @@ class HeartbeatWriter:
                 await _stopped(producer)
 
     async def _whole_connection(self) -> AIOKafkaProducer:
-        """Connect; where this is cancelled meanwhile, what is half open is opened first, since it is not closed else."""
+        """Connect. Cancelled meanwhile, it opens what is half open, which would never be closed else, and closes it."""
         connecting = asyncio.create_task(self._connected(), name="connect heartbeats")
         try:
             return await asyncio.shield(connecting)
