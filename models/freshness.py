@@ -177,7 +177,7 @@ class Aging(NamedTuple):
     """
 
     because: tuple[str, ...] = ()
-    symbols: tuple[int, ...] = ()
+    symbols: tuple[int | str, ...] = ()
 
 
 AS_IT_SAYS = Aging()
@@ -187,7 +187,7 @@ ROW = "row"
 
 
 def aging_of(
-    causes: Collection[str], body: Mapping[str, Any], stale_symbols: AbstractSet[int], *, now_ms: int, row_ms: int
+    causes: Collection[str], body: Mapping[str, Any], stale_symbols: AbstractSet[int | str], *, now_ms: int, row_ms: int
 ) -> Aging:
     """Find why an account's row is older than it says.
 

@@ -25,7 +25,7 @@ from models.codec import decode_row
 from models.engine.tables import VALUATIONS
 from models.errors import BadRow
 from models.freshness import AS_IT_SAYS, aged
-from models.symmio.valuation import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
+from models.valuations import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
 from models.views import View, absent_account, account_view, figures_view, positions_view, unsupported_account
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from models.freshness import (
 from models.heartbeats import ChainBeat, chain_key, funder_key, prices_key, worker_key
 from models.ids import split_key
 from streams.kafka.partitions import partition_of
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -55,7 +56,7 @@ class Seen(NamedTuple):
 
     at_ms: int
     parts: Mapping[str, Part]
-    stale_symbols: Mapping[str, frozenset[int]]
+    stale_symbols: Mapping[str, frozenset[int | str]]
 
     def causes_of(self, deployment: str, worker: str) -> tuple[str, ...]:
         """Kinds of the stale parts that an account depends on.
@@ -97,13 +98,17 @@ class Freshness:
         self._partitions = settings.topics.partitions
         self._outside_ms = {
             chain_key(name): max(self._bounds.outside_ms, _POLLS_BETWEEN_LOOKS * deployment.poll_interval_ms)
-            for name, deployment in settings.deployments.items()
+            for name, deployment in symmio_deployments(settings).items()
         }
         self._names = (
             *(worker_key(partition) for partition in range(self._partitions)),
             *(chain_key(name) for name in settings.deployments),
             *(prices_key(name) for name in _sources(settings)),
-            *(funder_key(name) for name, one in settings.deployments.items() if one.funding.party_b is not None),
+            *(
+                funder_key(name)
+                for name, one in symmio_deployments(settings).items()
+                if one.funding.party_b is not None
+            ),
         )
         self._steady = {name: Steady() for name in (BROKER, *self._names)}
         self._feeds = feeds
@@ -232,12 +237,12 @@ def _makes_old(part: Part, seen: Seen) -> bool:
     return part.kind != _FUNDER and (part.kind != PRICES or bool(seen.stale_symbols))
 
 
-def _stale_in(seen: Seen) -> tuple[frozenset[str], Mapping[str, frozenset[int]]]:
+def _stale_in(seen: Seen) -> tuple[frozenset[str], Mapping[str, frozenset[int | str]]]:
     return frozenset(name for name, part in seen.parts.items() if part.state is State.STALE), seen.stale_symbols
 
 
-def _by_deployment(markets: Collection[MarketId]) -> dict[str, frozenset[int]]:
-    symbols: dict[str, set[int]] = {}
+def _by_deployment(markets: Collection[MarketId]) -> dict[str, frozenset[int | str]]:
+    symbols: dict[str, set[int | str]] = {}
     for deployment, symbol_id in markets:
         symbols.setdefault(deployment, set()).add(symbol_id)
     return {deployment: frozenset(its) for deployment, its in symbols.items()}

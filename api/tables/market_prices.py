@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from models.codec import decode_row
 from models.engine.board import InputBoard
 from models.errors import BadRow
-from models.ids import split_key
 from models.prices import decode_mark
-from models.symmio.markets import decode_market
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,12 +68,12 @@ class MarketPrices:
         self._heard(list(self._rows))
         feeds.markets.listen(self._heard)
 
-    def used(self, deployment: str, symbol_id: int, now_ms: int) -> UsedMark | None:
+    def used(self, deployment: str, market: int | str, now_ms: int) -> UsedMark | None:
         """The mark of a market at an instant.
 
         Args:
             deployment: The market's deployment.
-            symbol_id: Its number there.
+            market: Its id there.
             now_ms: The instant, Unix ms; marks grow stale by it.
 
         Returns:
@@ -84,8 +82,8 @@ class MarketPrices:
         Raises:
             BadRow: The row of one of its marks cannot be read.
         """
-        self._board.choose(((deployment, symbol_id),), now_ms)
-        return self._board.used(deployment, symbol_id)
+        self._board.choose(((deployment, market),), now_ms)
+        return self._board.used(deployment, market)
 
     def stale_markets(self, now_ms: int) -> frozenset[MarketId]:
         """The markets whose mark is stale at an instant, Unix ms; one whose marks cannot be read is as it was."""
@@ -96,13 +94,6 @@ class MarketPrices:
 
     def _heard(self, keys: Sequence[bytes]) -> None:
         for key in keys:
-            deployment, symbol = split_key(key)
-            settings, row = self._deployments.get(deployment), self._rows.get(key)
-            if settings is None or row is None:
-                continue
-            try:
-                name = decode_market(int(symbol), decode_row(row).body).name
-            except (BadRow, ValueError):
-                # Who asks for this market is told so; the others have their prices.
-                name = None
-            self._board.put_market((deployment, int(symbol)), settings.price_sources(name) if name else ())
+            row = self._rows.get(key)
+            if row is not None:
+                self._board.put_row(key, row, self._deployments)

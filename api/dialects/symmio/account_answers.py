@@ -13,7 +13,7 @@ from models.codec import decode_row
 from models.errors import BadRow
 from models.freshness import dated
 from models.ids import account_key
-from models.symmio.valuation import NO_ACCOUNT
+from models.valuations import NO_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

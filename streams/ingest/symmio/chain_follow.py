@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from models.heartbeats import Beat
     from streams.ingest.symmio.tail import Tail
     from streams.process.clock import Clock
-    from streams.settings import DeploymentSettings, Settings
+    from streams.settings import Settings, SymmioSettings
 
 _log = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
 
 
 async def _begin(
-    node: Node, journal: Journal, follower: Follower, deployment: DeploymentSettings, from_state: int | None
+    node: Node, journal: Journal, follower: Follower, deployment: SymmioSettings, from_state: int | None
 ) -> None:
     tail = journal.tail
     node.expect_head(tail.covered)
@@ -161,7 +161,7 @@ async def _begin(
     _log.info("going on deployment=%s after_block=%d final=%d", journal.deployment, tail.covered, tail.final)
 
 
-def _reason_to_join(tail: Tail, deployment: DeploymentSettings, from_state: int | None) -> str | None:
+def _reason_to_join(tail: Tail, deployment: SymmioSettings, from_state: int | None) -> str | None:
     if tail.joining is not None:
         return f"the join at block {tail.joining} was not finished"
     if from_state is not None and from_state > tail.final:

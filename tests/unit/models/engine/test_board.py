@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from models.engine.board import MarketId
 
-BTC, ETH, SOL = ("main", 1), ("main", 2), ("other", 1)
+BTC: MarketId = ("main", 1)
+ETH: MarketId = ("main", 2)
+SOL: MarketId = ("other", 1)
 A, B, C = PriceSource(b"a:X", 50), PriceSource(b"b:X", 100), PriceSource(b"c:X", 50)
 
 
@@ -149,7 +151,7 @@ def test_a_market_moves_when_a_mark_grows_stale_and_when_a_fresh_one_comes(world
 
 
 def test_a_market_that_was_stale_is_fresh_again_when_it_has_not_been_stale_for_a_while(world: World) -> None:
-    told = []
+    told: list[tuple[int, bool]] = []
     # The venue pauses three times in 11 s, and then speaks every 10 ms.
     ticks_ms = {
         *range(1_000, 3_000, 10),
