@@ -28,7 +28,7 @@ from models.codec import decode_row
 from models.engine.tables import VALUATIONS
 from models.ids import account_key
 from models.money import E18
-from models.symmio.valuation import VALUED
+from models.valuations import VALUED
 from streams.kafka.feed import Feed
 from streams.kafka.topics import PRICE_TICKS, changelog_name, create_topics, registry, topic_name
 from streams.process.clock import SystemClock

@@ -77,7 +77,13 @@ class Unfoldable(msgspec.Struct, tag="unfoldable", tag_field="kind", frozen=True
     cause: str
 
 
-AccountRecord = Transaction | AccountCheckpoint | Unfoldable | Final | RolledBack | Unsupported | Supported
+OwnRecord = Transaction | AccountCheckpoint | Unfoldable
+"""What is said of one account."""
+
+Progress = Final | RolledBack | Unsupported | Supported
+"""What is said of a whole deployment, in every partition."""
+
+AccountRecord = OwnRecord | Progress
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AccountRecord] = msgspec.json.Decoder(AccountRecord)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.intp]
 
-Market = tuple[str, int]
-"""(deployment, symbol id)."""
+Market = tuple[str, int | str]
+"""(deployment, the market's id there): a number, or a text that is none."""
 
 # A row has slots for as many markets as most accounts hold; one that holds more takes further rows. Wider rows would be
 # stored and swept half empty, narrower ones would part more accounts.

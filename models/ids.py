@@ -1,11 +1,23 @@
-"""Keys of topics and tables: raw UTF-8 bytes, lower case, ``:`` between parts."""
+"""Keys of topics and tables: raw UTF-8 bytes, ``:`` between parts."""
 
 from __future__ import annotations
 
+import re
+
+_ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
 
 def account_key(deployment: str, address: str) -> bytes:
-    """Key of an account: ``<deployment>:<0x address in lower case>``."""
+    """Key of an account whose id is an address: ``<deployment>:<0x address in lower case>``."""
     return f"{deployment}:{address.lower()}".encode()
+
+
+def is_account_id(text: str) -> bool:
+    """Whether a venue may call an account so: letters and digits of ASCII and ``._-``, at most 64 of them.
+
+    Ids are parts of keys, paths and messages, so no other character needs escaping anywhere.
+    """
+    return _ACCOUNT_ID.fullmatch(text) is not None
 
 
 def quote_key(deployment: str, quote_id: int) -> bytes:
@@ -21,6 +33,12 @@ def finished_quote_key(account: bytes, quote_id: int) -> bytes:
 def market_key(deployment: str, symbol_id: int) -> bytes:
     """Key of a deployment's market: ``<deployment>:<symbol id>``."""
     return f"{deployment}:{symbol_id}".encode()
+
+
+def market_of_key(key: bytes) -> tuple[str, int | str]:
+    """Split the key of a market's row into (deployment, the market's id there); an id of digits is a number."""
+    deployment, text = split_key(key)
+    return deployment, int(text) if text.isdecimal() else text
 
 
 def mark_key(source: str, symbol: str) -> bytes:

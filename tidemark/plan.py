@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from models.errors import TidemarkError
-from streams.settings import RECORDED_SOURCE, DeploymentSettings, Settings, SourceSettings
+from streams.settings import RECORDED_SOURCE, Settings, SourceSettings, SymmioSettings, symmio_deployments
 from tidemark.ports import free_port, required_port
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def with_demo(settings: Settings, said: str) -> Settings:
     """
     urls: dict[str, Any] = json.loads(said)
     rpc = urls["rpc"] if isinstance(urls["rpc"], list) else [urls["rpc"]]
-    deployment = DeploymentSettings.model_validate(
+    deployment = SymmioSettings.model_validate(
         # The simulator has no engine that says position states, so the chain's are published at once.
         {**urls["deployment"], "rpc": rpc, "default_sources": _both_forms(DEMO), "position_states": "on"}
     )
@@ -65,8 +65,8 @@ def with_recording(settings: Settings, directory: Path) -> tuple[Settings, str]:
     except (OSError, ValueError, KeyError) as error:
         msg = f"expected raw logs with a chainId and a diamond in {logs}, found none: {error}"
         raise BadRecording(msg) from error
-    configured = settings.deployments.items()
-    new = RECORDED, DeploymentSettings.model_validate({"chain_id": chain_id, "diamond": diamond})
+    configured = symmio_deployments(settings).items()
+    new = RECORDED, SymmioSettings.model_validate({"chain_id": chain_id, "diamond": diamond})
     name, deployment = next((it for it in configured if (it[1].chain_id, it[1].diamond) == (chain_id, diamond)), new)
     deployments = {**settings.deployments, name: _as_recorded(deployment)}
     return settings.model_copy(update={"deployments": deployments} | _topics_apart(settings, RECORDED)), name
@@ -77,7 +77,7 @@ def _topics_apart(settings: Settings, name: str) -> dict[str, Any]:
     return {"topics": settings.topics.model_copy(update={"prefix": f"{settings.topics.prefix}{name}-"})}
 
 
-def _as_recorded(deployment: DeploymentSettings) -> DeploymentSettings:
+def _as_recorded(deployment: SymmioSettings) -> SymmioSettings:
     """Have every price looked for under the same symbol among the recorded frames."""
     mark, book = _both_forms(RECORDED_SOURCE)
     markets = {

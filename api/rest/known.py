@@ -14,7 +14,7 @@ from models.codec import decode_order, decode_row
 from models.engine.tables import DEPLOYMENTS
 from models.errors import BadRow
 from models.ids import account_key, split_key
-from models.symmio.valuation import NO_ACCOUNT
+from models.valuations import NO_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -23,7 +23,7 @@ from api.tables.ranking import UNREADABLE, Entry, Order, Sort
 from models.codec import decode_row
 from models.engine.tables import VALUATIONS
 from models.errors import BadRow
-from models.symmio.valuation import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
+from models.valuations import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
 from models.views import View, absent_account, account_view, figures_view, positions_view, unsupported_account
 
 if TYPE_CHECKING:

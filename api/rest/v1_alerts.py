@@ -12,11 +12,11 @@ from api.rest.gzip_bodies import tagged_json_answer
 from api.rest.known import account_of_path, account_parameter, etag_of, row_of, unreadable_row
 from api.rest.pages import CURSOR, LIMIT
 from api.rest.query import Query, choice, flag
+from models.alert_views import alerts_view
+from models.alerts import KINDS
 from models.codec import ORDER_BYTES, decode_row
 from models.engine.tables import ALERTS
 from models.errors import BadRow
-from models.symmio.alert_views import alerts_view
-from models.symmio.alerts import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.codec import decode_row
-from models.symmio.subtotals import HEDGER, SYMBOL
-from models.symmio.totals import Sum, accounts_sum, add_up, decode_sum
+from models.codec import NUMBER_MAX, decode_row
+from models.deployment_sums import Sum, accounts_sum, add_up, decode_sum
+from models.subtotals import HEDGER, SYMBOL, UNHEDGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -87,7 +87,8 @@ class _Deployment:
         stale = set()
         # No key is forgotten until all are read: a sum without an unreadable row would be wrong.
         for key in self.changed:
-            kind, _, name, _ = key.decode().split(":")
+            kind, _, rest = key.decode().split(":", 2)
+            name = rest.rpartition(":")[0]
             addends = self._addends.setdefault((kind, name), {})
             row = row_of(key)
             if row is None:
@@ -106,12 +107,19 @@ class _Deployment:
                 self._views.pop(sum_id, None)
 
     def view(self) -> View:
-        hedgers = [total for (kind, _), total in self._sums.items() if kind == HEDGER]
+        hedgers, unhedged = (
+            [total for (kind, _), total in self._sums.items() if kind == wanted] for wanted in (HEDGER, UNHEDGED)
+        )
         return {
-            **accounts_sum(hedgers).view(),
+            **accounts_sum(hedgers, unhedged).view(),
             "hedgers": {name: self._views[HEDGER, name] for name in sorted(self._names(HEDGER))},
-            "symbols": {name: self._views[SYMBOL, name] for name in sorted(self._names(SYMBOL), key=int)},
+            "symbols": {name: self._views[SYMBOL, name] for name in sorted(self._names(SYMBOL), key=_by_number)},
         }
 
     def _names(self, wanted: str) -> Iterable[str]:
         return (name for kind, name in self._views if kind == wanted)
+
+
+def _by_number(symbol: str) -> tuple[int, str]:
+    """Sort numbers as such, before all other texts."""
+    return (int(symbol), "") if symbol.isdecimal() else (NUMBER_MAX, symbol)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.money import parse_e18
 from models.symmio.funding import funding_rates, funding_view
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -39,7 +40,7 @@ class FundingBoard:
         now_ms = self._clock_ms()
         made_s, views = self._made.get(deployment, (-1, {}))
         if now_ms // 1000 != made_s:
-            funding = self._settings.deployments[deployment].funding
+            funding = symmio_deployments(self._settings)[deployment].funding
             views = funding_views(self._listings.of(deployment), funding, now_ms=now_ms, asked=None)
             self._made[deployment] = now_ms // 1000, views
         return views

@@ -13,6 +13,7 @@ from models.ids import mark_key, split_key
 from models.instruments import TRADING, Instrument, decode_instrument
 from models.money import E18, format_e18
 from models.symmio.markets import decode_market
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from models.instruments import Rules
     from models.prices import Mark, UsedMark
     from models.symmio.markets import Market
-    from streams.settings import DeploymentSettings, LockedParams, PriceRef, Settings, SymbolSettings
+    from streams.settings import LockedParams, PriceRef, Settings, SymbolSettings, SymmioSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Listings:
     """
 
     def __init__(self, settings: Settings, feeds: Feeds, prices: MarketPrices, clock_ms: Callable[[], int]) -> None:
-        self._deployments = settings.deployments
+        self._deployments = symmio_deployments(settings)
         self._clock_ms = clock_ms
         self._rows = feeds.markets.rows
         self._directories: dict[str, _Directory] = {}
@@ -169,7 +170,7 @@ def _known(
     deployment: str,
     market: Market,
     *,
-    settings: DeploymentSettings,
+    settings: SymmioSettings,
     refs: Sequence[PriceRef],
     bearers: Mapping[str, int],
 ) -> _Market:

@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from models.codec import decode_row
 from models.engine.board import InputBoard
-from models.errors import BadRow
-from models.ids import split_key
 from models.prices import decode_mark
-from models.symmio.markets import decode_market
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,12 +65,12 @@ class MarketPrices:
         self._heard(list(self._rows))
         feeds.markets.listen(self._heard)
 
-    def used(self, deployment: str, symbol_id: int, now_ms: int) -> UsedMark | None:
+    def used(self, deployment: str, market: int | str, now_ms: int) -> UsedMark | None:
         """The mark of a market at an instant.
 
         Args:
             deployment: The market's deployment.
-            symbol_id: Its number there.
+            market: Its id there.
             now_ms: The instant, Unix ms; marks grow stale by it.
 
         Returns:
@@ -82,17 +79,10 @@ class MarketPrices:
         Raises:
             BadRow: The row of one of its marks cannot be read.
         """
-        return self._board.chosen((deployment, symbol_id), now_ms)
+        return self._board.chosen((deployment, market), now_ms)
 
     def _heard(self, keys: Sequence[bytes]) -> None:
         for key in keys:
-            deployment, symbol = split_key(key)
-            settings, row = self._deployments.get(deployment), self._rows.get(key)
-            if settings is None or row is None:
-                continue
-            try:
-                name = decode_market(int(symbol), decode_row(row).body).name
-            except (BadRow, ValueError):
-                # Who asks for this market is told so; the others have their prices.
-                name = None
-            self._board.put_market((deployment, int(symbol)), settings.price_sources(name) if name else ())
+            row = self._rows.get(key)
+            if row is not None:
+                self._board.put_row(key, row, self._deployments)

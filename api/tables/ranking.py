@@ -13,7 +13,7 @@ import msgspec
 from api.tables.backlog import Backlog
 from models.codec import ORDER_BYTES
 from models.ids import split_key
-from models.symmio.valuation import NO_ACCOUNT
+from models.valuations import NO_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable

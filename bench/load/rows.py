@@ -19,7 +19,7 @@ from models.symmio.state import AccountState, Balances, Locked, OrderType, Posit
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
-from streams.settings import DeploymentSettings
+from streams.settings import SymmioSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,9 +33,9 @@ _BATCH_BYTES = 256 * 1024
 _LOCKED = Locked(3 * E18, E18, 12 * E18, 0)
 
 
-def bench_deployment() -> DeploymentSettings:
+def bench_deployment() -> SymmioSettings:
     """A deployment whose marks never grow stale."""
-    return DeploymentSettings(
+    return SymmioSettings(
         chain_id=1, diamond="0x" + "d" * 40, hedgers=(HEDGER,), default_sources=(SOURCE,), default_max_age_ms=10**9
     )
 

@@ -1,40 +1,29 @@
-"""account-events → accounts, watermarks, quote-history: the second half of the fold, of one partition's accounts."""
+"""Records of accounts → accounts, watermarks, quote-history: the fold of one venue's accounts in one partition."""
 
 from __future__ import annotations
 
 from array import array
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Generic, NamedTuple, assert_never
 
-from models.account_events import (
-    AccountCheckpoint,
-    Final,
-    RolledBack,
-    Supported,
-    Transaction,
-    Unfoldable,
-    Unsupported,
-)
-from models.codec import decode_order, decode_row, encode_body
+from models.account_events import Final, RolledBack, Supported, Unsupported
+from models.codec import decode_row, encode_body
 from models.engine.recent import Recent
 from models.engine.step import RowId, Stage, Step, Write, step_of
 from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, WATERMARKS
-from models.errors import BadRow
-from models.ids import finished_quote_key, split_key
-from models.symmio.account import advance, decode_account, doubt, encode_account, encode_finished, settle
-from models.symmio.holding import decode_holding
+from models.errors import BadRecord, BadRow
+from models.ids import split_key
+from models.venue import A, H, R_contra
 from models.watermarks import DeploymentWatermark, decode_watermark, encode_watermark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from models.account_events import AccountRecord
+    from models.account_events import Progress
     from models.chain_records import LogOffset
-    from models.engine.due_states import Change, DueStates
     from models.engine.tables import ReadRow
-    from models.symmio.account import AccountRow
-    from models.symmio.holding import Holding
+    from models.venue import Change, Notices, Venue
 
 # A decoded row takes about 10 kB, so that those kept for an account's next transaction are some 20 MB a partition.
 _ROWS_KEPT = 2_000
@@ -53,8 +42,8 @@ class Folded(NamedTuple):
     is_deployment_touched: bool = False
 
 
-class Accounts:
-    """Folds the records of one partition of ``account-events``.
+class Accounts(Generic[A, H, R_contra]):
+    """Folds the records of one venue's accounts in one partition.
 
     The rows lie in the tables; here are only those that are not written yet, some that were needed last, and which
     accounts are ``unsettled``: a rollback could change them, or finality finish one of their quotes.
@@ -63,35 +52,48 @@ class Accounts:
         partition: Its number; part of the keys of ``watermarks``.
         read: Reads the tables that the steps are written to.
         keys: Says which accounts the partition has.
-        states: Makes position states of what the chain does.
+        venue: Says what records do to an account.
+        notices: Tell an account's holders of it; None where the venue has nothing to tell them.
     """
 
-    def __init__(self, partition: int, read: ReadRow, keys: Callable[[], Iterable[bytes]], states: DueStates) -> None:
+    def __init__(
+        self,
+        partition: int,
+        read: ReadRow,
+        keys: Callable[[], Iterable[bytes]],
+        venue: Venue[A, H, R_contra],
+        notices: Notices[A, R_contra] | None,
+    ) -> None:
         self._partition = partition
         self._read = read
         self._keys = keys
-        self._states = states
+        self._venue = venue
+        self._notices = notices
         self._watermarks: dict[str, DeploymentWatermark] = {}
         self._unsettled: defaultdict[str, set[bytes]] = defaultdict(set)
         self._restored: dict[str, _Restored] = {}
-        self._recent: Recent[AccountRow] = Recent(_ROWS_KEPT)
+        self._recent: Recent[A] = Recent(_ROWS_KEPT)
         # Changed since the last step, and in the last step but not written yet.
-        self._unwritten: dict[bytes, AccountRow] = {}
-        self._writing: dict[bytes, AccountRow] = {}
+        self._unwritten: dict[bytes, A] = {}
+        self._writing: dict[bytes, A] = {}
         self._finished: dict[bytes, Write] = {}
         self._changes: dict[bytes, list[Change]] = {}
         self._controlled: dict[str, None] = {}
         self.folded = 0
         self.repeated = 0
 
-    def restore(self, key: bytes, row: bytes) -> Holding:
-        """Take in a row of ``accounts`` that was recovered, and return what it holds."""
-        holding = decode_holding(row, decode_order(row)[1])
+    def restore(self, key: bytes, row: bytes) -> H:
+        """Take in a row of ``accounts`` that was recovered, and return what it holds.
+
+        Raises:
+            BadRow: It is no row of the venue's. Its account stays as it is, and records of it are refused.
+        """
+        held = self._venue.read_held(row)
         deployment, _ = split_key(key)
-        self._restored.setdefault(deployment, _Restored()).add(key, holding.applied)
-        if holding.unsettled:
+        self._restored.setdefault(deployment, _Restored()).add(key, held.applied)
+        if held.unsettled:
             self._unsettled[deployment].add(key)
-        return holding
+        return held
 
     def restore_watermark(self, key: bytes, row: bytes) -> None:
         """Take in a row of ``watermarks`` that was recovered."""
@@ -106,25 +108,31 @@ class Accounts:
         """How far a deployment is folded in this partition."""
         return self._watermarks.get(deployment) or DeploymentWatermark()
 
-    def row(self, key: bytes) -> AccountRow | None:
-        """The newest row of an account, None where there is none."""
+    def row(self, key: bytes) -> A | None:
+        """The newest row of an account, None where there is none.
+
+        Raises:
+            BadRecord: There is one that the venue cannot read, so no record can be folded into it.
+        """
         row = self._unwritten.get(key) or self._writing.get(key) or self._recent.get(key)
         if row is not None:
             return row
         value = self._read(ACCOUNTS, key)
         if value is None:
             return None
-        encoded = decode_row(value)
-        row = decode_account(encoded.body, encoded.version)
+        try:
+            row = self._venue.read(value)
+        except BadRow as error:
+            raise BadRecord(str(error)) from error
         self._recent.put(key, row)
         return row
 
-    def apply(self, key: bytes, record: AccountRecord, now_ms: int) -> Folded:
+    def apply(self, key: bytes, record: Progress | R_contra, now_ms: int) -> Folded:
         """Fold a record.
 
         Args:
             key: The account's, or the deployment's name of a record that every partition gets.
-            record: The record.
+            record: Says how far the deployment is known, or is one of the venue's own and has a ``position``.
             now_ms: The instant, Unix ms: position states of what happened long ago are not pushed.
 
         Raises:
@@ -132,33 +140,18 @@ class Accounts:
         """
         deployment, _ = split_key(key)
         rests_on = self._rests_on_restored(deployment, record.position)
-        touched, standing = False, self._unwritten.get(key)
-        match record:
-            case Transaction() | AccountCheckpoint():
-                known, before = self.watermark(deployment), self.row(key)
-                after = advance(before, record, final=known.final, enumerated=known.enumerated)
-                self._put(key, before, after)
-                if isinstance(record, Transaction) and after is not before and after.suspect is None:
-                    self._happens(key, self._states.of_chain(key, record, after.state.quotes, now_ms))
-            case Unfoldable():
-                before = self.row(key)
-                self._put(key, before, doubt(before, record.position, record.cause))
-            case Final():
-                self._final(deployment, record)
-            case RolledBack():
-                self._roll_back(deployment, record)
-                touched = record.supported
-            case Unsupported():
-                self._control(deployment, record.position, unsupported_since=record.block, reason=record.reason)
-                touched = True
-            case Supported():
-                self._join(deployment, record)
-                touched = True
-            case _:
-                assert_never(record)
+        touched, unwritten = False, self._unwritten.get(key)
+        if isinstance(record, (Final, RolledBack, Unsupported, Supported)):
+            touched = self._progress(deployment, record)
+        else:
+            before = self.row(key)
+            after = self._venue.fold(before, record, self.watermark(deployment))
+            self._put(key, before, after)
+            if self._notices is not None and after is not before:
+                self._happens(key, self._notices.of_record(key, record, after, now_ms))
         self._restored.pop(deployment, None)
         row = self._unwritten.get(key)
-        return Folded(None if row is standing else _suspicion(row), rests_on, touched)
+        return Folded(None if row is None or row is unwritten else row.suspicion, rests_on, touched)
 
     def take(self) -> Step:
         """What the records since the last call come to; each account's row is in it once.
@@ -167,24 +160,40 @@ class Accounts:
         the row that has what made them: what is delivered again says nothing of what its row has. Watermarks follow
         the rows: finality that is known too early would drop undo that a redelivered transaction keeps.
         """
-        states = [self._states.fold(key, changes) for key, changes in self._changes.items()]
+        states = [] if self._notices is None else [self._notices.fold(*changed) for changed in self._changes.items()]
         before = Stage(
             [*self._finished.values(), *(state for state in states if isinstance(state, Write))],
             [state for state in states if isinstance(state, RowId)],
         )
         self._writing, self._unwritten = self._unwritten, {}
-        rows = Stage(
-            [Write(ACCOUNTS, key, row.version, encode_body(encode_account(row))) for key, row in self._writing.items()]
-        )
+        rows = Stage([Write(ACCOUNTS, key, row.version, self._venue.write(row)) for key, row in self._writing.items()])
         after = Stage([self._watermark_row(deployment) for deployment in self._controlled])
         for key, row in self._writing.items():
             self._recent.put(key, row)
         self._finished, self._changes, self._controlled = {}, {}, {}
         return step_of((before, rows, after))
 
-    def written(self, key: bytes) -> AccountRow:
-        """Forget that an account's row of the last step is still to be written, and return it."""
-        return self._writing.pop(key)
+    def written(self, key: bytes) -> H:
+        """Forget that an account's row of the last step is still to be written, and return what it holds."""
+        return self._venue.held(self._writing.pop(key))
+
+    def _progress(self, deployment: str, record: Progress) -> bool:
+        """Fold what is said of a deployment; tell whether every account of it is to be valued anew."""
+        match record:
+            case Final():
+                self._final(deployment, record)
+                return False
+            case RolledBack():
+                self._roll_back(deployment, record)
+                return record.supported
+            case Unsupported():
+                self._control(deployment, record.position, unsupported_since=record.block, reason=record.reason)
+                return True
+            case Supported():
+                self._join(deployment, record)
+                return True
+            case _:
+                assert_never(record)
 
     def _rests_on_restored(self, deployment: str, position: LogOffset) -> tuple[RowId, ...]:
         """Before the first record of a deployment in this ownership: what passes it over rests on rows of our term."""
@@ -199,11 +208,9 @@ class Accounts:
     def _final(self, deployment: str, record: Final) -> None:
         for key in sorted(self._unsettled[deployment]):
             before = self._known(key)
-            row, finished = settle(before, record.final, record.position)
-            for quote in finished:
-                history_key = finished_quote_key(key, quote.quote_id)
-                body = encode_body(encode_finished(quote, row))
-                self._finished[history_key] = Write(QUOTE_HISTORY, history_key, row.version, body)
+            row, history = self._venue.settle(key, before, record.final, record.position)
+            for history_key, body in history:
+                self._finished[history_key] = Write(QUOTE_HISTORY, history_key, row.version, encode_body(body))
             self._put(key, before, row)
             if not row.unsettled_above(record.final):
                 self._unsettled[deployment].discard(key)
@@ -212,10 +219,10 @@ class Accounts:
     def _roll_back(self, deployment: str, record: RolledBack) -> None:
         for key in sorted(self._unsettled[deployment]):
             before = self._known(key)
-            after = advance(before, record)
+            after = self._venue.undo(before, record)
             self._put(key, before, after)
-            if after is not before:
-                self._happens(key, self._states.of_rollback(record))
+            if self._notices is not None and after is not before:
+                self._happens(key, self._notices.of_rollback(record))
         supported = {"unsupported_since": None, "reason": ""} if record.supported else {}
         self._control(deployment, record.position, **supported)
 
@@ -225,17 +232,17 @@ class Accounts:
         prefix = f"{deployment}:".encode()
         for key in sorted(key for key in {*self._keys(), *self._writing, *self._unwritten} if key.startswith(prefix)):
             before = self._known(key)
-            self._put(key, before, doubt(before, record.position, cause))
+            self._put(key, before, self._venue.doubt(before, record.position, cause))
         self._control(deployment, record.position, unsupported_since=None, reason="", enumerated=record.enumerated)
 
-    def _known(self, key: bytes) -> AccountRow:
+    def _known(self, key: bytes) -> A:
         row = self.row(key)
         if row is None:
             msg = f"expected a row of {key!r}, which the partition's accounts name, found none in the table"
             raise BadRow(msg)
         return row
 
-    def _put(self, key: bytes, before: AccountRow | None, row: AccountRow) -> None:
+    def _put(self, key: bytes, before: A | None, row: A) -> None:
         if row is before:
             self.repeated += 1
             return
@@ -265,10 +272,6 @@ class Accounts:
         watermark = self._watermarks[deployment]
         body = encode_body(encode_watermark(watermark))
         return Write(WATERMARKS, self._watermark_key(deployment), watermark.applied[0] + 1, body)
-
-
-def _suspicion(row: AccountRow | None) -> str | None:
-    return row.suspect[0] if row is not None and row.suspect is not None and row.suspect_since_applied else None
 
 
 class _Restored:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.alerts import QUIET, alarms_of, alarms_of_row, with_transitions
 from models.codec import decode_row, encode_body
 from models.engine.step import Write
 from models.engine.tables import ALERTS
-from models.symmio.alerts import QUIET, alarms_of, alarms_of_row, with_transitions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from models.codec import decode_row
+from models.errors import BadRow
+from models.ids import market_of_key
 from models.prices import UsedMark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from models.prices import Mark
 
-MarketId = tuple[str, int]
-"""(deployment, symbol id)."""
+MarketId = tuple[str, int | str]
+"""(deployment, the market's id there): a number, or a text that is none."""
+
+
+class Priced(Protocol):
+    """A deployment, as far as the prices of its markets go."""
+
+    def price_sources(self, name: str, /) -> Sequence[PriceSource]:
+        """Where the price of the market of this name comes from, in order of preference."""
+
+
+class DeploymentInputs:
+    """The marks in use of one deployment's markets, as venues are given them.
+
+    Args:
+        board: Has those of every deployment.
+        deployment: The deployment.
+    """
+
+    def __init__(self, board: InputBoard, deployment: str) -> None:
+        self._board = board
+        self._deployment = deployment
+
+    def mark(self, market: int | str) -> UsedMark | None:
+        """The mark in use of a market, None where there is none."""
+        return self._board.used(self._deployment, market)
 
 
 class PriceSource(NamedTuple):
@@ -59,6 +86,41 @@ class InputBoard:
         self._sources: dict[MarketId, tuple[PriceSource, ...]] = {}
         self._markets_of: dict[bytes, set[MarketId]] = {}
         self._used: dict[MarketId, UsedMark] = {}
+        self._chosen_ms = 0
+
+    def put_row(self, key: bytes, row: bytes, deployments: Mapping[str, Priced]) -> MarketId | None:
+        """Take in a row of ``markets``; call ``choose`` for its market afterwards.
+
+        Args:
+            key: The row's key.
+            row: The row; a market without a name, or whose row cannot be read, has no price.
+            deployments: Say where the prices of their markets come from, by the deployment's name.
+
+        Returns:
+            The market, None where its deployment is not configured.
+        """
+        market = market_of_key(key)
+        deployment = deployments.get(market[0])
+        if deployment is None:
+            return None
+        try:
+            name = decode_row(row).body["name"]
+        except (BadRow, KeyError):
+            # Who asks for this market is told so; the others have their prices.
+            name = ""
+        self.put_market(market, deployment.price_sources(name) if name else ())
+        return market
+
+    def add_named(self, market: MarketId, deployment: Priced) -> None:
+        """Take in a market that has no row, since its id is its name, and choose its mark as of the last instant.
+
+        Args:
+            market: The market; one that is known already stays as it is.
+            deployment: Says where its price comes from.
+        """
+        if market not in self._sources:
+            self.put_market(market, deployment.price_sources(str(market[1])))
+            self.choose((market,), self._chosen_ms)
 
     def put_market(self, market: MarketId, sources: Sequence[PriceSource]) -> None:
         """Say where a market's price comes from, in order of preference; call ``choose`` for it afterwards."""
@@ -79,6 +141,7 @@ class InputBoard:
             Those whose mark, or whose staleness, is another than before.
         """
         moved = []
+        self._chosen_ms = now_ms
         for market in markets:
             used = self.chosen(market, now_ms)
             if used == self._used.get(market):
@@ -99,9 +162,14 @@ class InputBoard:
         sources = self._sources.get(market, ())
         return choose_mark([(source, self._mark_of(source.key)) for source in sources], now_ms)
 
-    def used(self, deployment: str, symbol_id: int) -> UsedMark | None:
-        """The mark that a market is valued at, None where no source has ever had one."""
-        return self._used.get((deployment, symbol_id))
+    def used(self, deployment: str, market: int | str) -> UsedMark | None:
+        """The mark that a market is valued at, None where no source has ever had one.
+
+        Args:
+            deployment: The market's deployment.
+            market: Its id there.
+        """
+        return self._used.get((deployment, market))
 
     @property
     def in_use(self) -> Iterable[UsedMark]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from models.engine.board import PriceSource
+    from models.venue import Venue
 
 
-def _no_prices(_name: str) -> Sequence[PriceSource]:
+def no_prices(_name: str) -> Sequence[PriceSource]:
+    """Say that no market has a price."""
     return ()
 
 
@@ -19,12 +21,52 @@ def _no_prices(_name: str) -> Sequence[PriceSource]:
 class EngineDeployment:
     """What the engine is told of a deployment.
 
-    ``diamond`` and ``multi_accounts`` are the addresses whose logs make it up, in any case. ``states`` says of which of
-    its logs position states are made: ``off``, ``gaps`` or ``on``. ``prices_of`` says where the price of a market comes
-    from, by the market's name, in order of preference.
+    ``venue`` is of which kind it is, None where that kind is not installed: its accounts are left as they are then.
+    ``own`` is what the venue itself is told of it.
+    ``price_sources`` says where the price of a market comes from, by the market's name, in order of preference.
     """
 
-    diamond: str
-    multi_accounts: frozenset[str] = frozenset()
-    states: str = "off"
-    prices_of: Callable[[str], Sequence[PriceSource]] = _no_prices
+    venue: Venue[Any, Any, Any] | None
+    own: Any
+    price_sources: Callable[[str], Sequence[PriceSource]] = no_prices
+
+
+class InstalledVenue(NamedTuple):
+    """A venue, with what it is told of each of its deployments, by name."""
+
+    venue: Venue[Any, Any, Any]
+    deployments: Mapping[str, Any]
+
+
+class Venues:
+    """The venue of each account, by its deployment.
+
+    Args:
+        deployments: Those that are configured, by name.
+        fallback: The venue of deployments that are not configured any more, whose accounts are still in the tables.
+    """
+
+    def __init__(self, deployments: Mapping[str, EngineDeployment], fallback: Venue[Any, Any, Any] | None) -> None:
+        self._deployments = deployments
+        self._venues = {name: deployment.venue for name, deployment in deployments.items()}
+        self._fallback = fallback
+        venues = {venue.kind: venue for venue in (*self._venues.values(), fallback) if venue is not None}
+        self._installed = [
+            InstalledVenue(
+                venue, {name: deployment.own for name, deployment in deployments.items() if deployment.venue is venue}
+            )
+            for venue in venues.values()
+        ]
+
+    def priced(self, deployment: str) -> EngineDeployment | None:
+        """What says where a deployment's prices come from, None where it is not configured."""
+        return self._deployments.get(deployment)
+
+    @property
+    def installed(self) -> Sequence[InstalledVenue]:
+        """Every venue that is installed and configured, or that is the fallback."""
+        return self._installed
+
+    def of(self, deployment: str) -> Venue[Any, Any, Any] | None:
+        """The venue of a deployment, None where it is not installed."""
+        return self._venues.get(deployment, self._fallback)

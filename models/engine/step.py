@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from models.account_events import AccountRecord
 
 
 class RowId(NamedTuple):
@@ -28,10 +26,10 @@ class Write(NamedTuple):
 
 
 class Output(NamedTuple):
-    """A record of ``account-events`` to be sent to the partition of ``key``, or to every partition."""
+    """A record to be folded, which is sent to the partition of ``key``, or to every partition."""
 
     key: bytes
-    record: AccountRecord
+    record: Any
     is_for_all: bool
 
 

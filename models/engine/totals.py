@@ -9,7 +9,7 @@ from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
 from models.engine.step import Write
 from models.engine.tables import SUBTOTALS
 from models.ids import split_key
-from models.symmio.subtotals import Subtotals
+from models.subtotals import Subtotals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

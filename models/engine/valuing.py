@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from models.book import ExposureBook, Shown
+from models.book import ExposureBook
 from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
 from models.engine.alarms import Alarms
+from models.engine.board import DeploymentInputs
 from models.engine.recent import Recent
 from models.engine.step import Write
 from models.engine.tables import ACCOUNTS, VALUATIONS
 from models.engine.totals import Totals
+from models.errors import BadRow
 from models.ids import split_key
 from models.money import E18
-from models.symmio.exposure import exposure_of
-from models.symmio.holding import decode_holding
-from models.symmio.valuation import UNPRICED, value_account, with_last_complete
+from models.valuations import UNPRICED, with_last_complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from models.engine.board import InputBoard, MarketId
+    from models.engine.deployment import Venues
     from models.engine.tables import ReadRow
-    from models.symmio.holding import Holding
-    from models.symmio.valuation import Figures
+    from models.venue import Held, Venue
     from models.watermarks import DeploymentWatermark
 
-# A holding takes some 2 kB, so that those kept for an account's next valuation are 4 MB a partition.
-_HOLDINGS_KEPT = 2_000
+# What is held takes some 2 kB, so that those kept for an account's next valuation are 4 MB a partition.
+_HELD_KEPT = 2_000
 
 
 class Valuing:
@@ -40,6 +39,7 @@ class Valuing:
     Args:
         partition: Its number.
         read: Reads the tables that the rows are written to.
+        venues: Say what each account is worth.
         board: The marks in use.
         watermark_of: How far a deployment is folded in this partition.
         deadband: Share of its notional by which an unwatched account's uPnL may move unseen, >= 0.
@@ -51,16 +51,19 @@ class Valuing:
         partition: int,
         read: ReadRow,
         *,
+        venues: Venues,
         board: InputBoard,
         watermark_of: Callable[[str], DeploymentWatermark],
         deadband: float,
         sums: Iterable[bytes] = (),
     ) -> None:
         self._read = read
+        self._venues = venues
         self._board = board
+        self._inputs: dict[str, DeploymentInputs] = {}
         self._watermark_of = watermark_of
         self._moved: set[MarketId] = set()
-        self._holdings: Recent[tuple[Holding, int]] = Recent(_HOLDINGS_KEPT)
+        self._held: Recent[tuple[Held, int]] = Recent(_HELD_KEPT)
         self._on_touched: Callable[[], None] = _nothing
         self.exposures = ExposureBook(deadband)
         self.alarms = Alarms(read)
@@ -82,20 +85,29 @@ class Valuing:
         """Whether any account waits until nothing is urgent."""
         return bool(self.deferred)
 
-    def restore(self, key: bytes, holding: Holding) -> None:
-        """Take in an account that was recovered."""
-        self.exposures.put(key, *exposure_of(split_key(key)[0], holding))
+    def restore(self, key: bytes, held: Held) -> None:
+        """Take in an account that was recovered, whose venue is installed."""
+        deployment, _ = split_key(key)
+        exposure = self._venue(deployment).exposure(deployment, held)
+        priced = self._venues.priced(deployment)
+        for market in exposure.signed:
+            if isinstance(market[1], str) and priced is not None:
+                self._board.add_named(market, priced)
+                self._moved.add(market)
+        self.exposures.put(key, *exposure)
 
-    def put(self, key: bytes, holding: Holding) -> None:
+    def put(self, key: bytes, held: Held) -> None:
         """Take in an account whose row has just been written; its valuation is to be looked at."""
-        self._holdings.drop(key)
-        self.exposures.put(key, *exposure_of(split_key(key)[0], holding))
+        self._held.drop(key)
+        self.restore(key, held)
         self.touch((key,))
 
     def restated(self, key: bytes) -> None:
         """The account's row was written again under another term, which its valuation names."""
-        self._holdings.drop(key)
-        self.touch((key,))
+        self._held.drop(key)
+        # One that its venue cannot read is not in the book.
+        if key in self.exposures.keys():  # noqa: SIM118 - the book itself would be searched through
+            self.touch((key,))
 
     def touch(self, keys: Iterable[bytes]) -> None:
         """Have accounts valued at the next flush."""
@@ -158,36 +170,31 @@ class Valuing:
 
         Args:
             key: The account.
-            is_urgent: Whether it should be shown at once; its holding is kept for the next time then.
+            is_urgent: Whether it should be shown at once; what it holds is kept for the next time then.
 
         Returns:
             The valuations row, or None where it is as it was. Or a row of ``alerts`` that has to be durable before the
             valuation is written: call ``acknowledged`` when it is, and the account is valued again.
         """
-        held = self._holding(key) if is_urgent else self._read_holding(key)
-        if held is None or self.alarms.is_waiting(key):
+        found = self._hold(key) if is_urgent else self._read_held(key)
+        if found is None or self.alarms.is_waiting(key):
             return None
-        holding, term = held
+        held, term = found
         deployment, _ = split_key(key)
-        valuation = value_account(
-            holding,
-            term,
-            partial(self._board.used, deployment),
-            unsupported=self._watermark_of(deployment).unsupported_since is not None,
-        )
-        body = valuation.body()
+        is_unsupported = self._watermark_of(deployment).unsupported_since is not None
+        body, shown = self._venue(deployment).value(held, term, self._marks(deployment), unsupported=is_unsupported)
         transition = self.alarms.transition(key, body)
         if transition is not None:
             return transition
         row = self._read(VALUATIONS, key)
-        if valuation.status == UNPRICED and row is not None:
+        if body["status"] == UNPRICED and row is not None:
             body = with_last_complete(decode_row(row).body, body)
         is_counted = self.exposures.was_published(key)
         encoded = encode_body(body)
         is_changed = row is None or row[ORDER_BYTES:] != encoded
         if is_changed or not is_counted:
             self.totals.note(key, row if is_counted else None, body)
-        self.exposures.published(key, _shown(valuation.figures))
+        self.exposures.published(key, shown)
         if not is_changed:
             return None
         return Write(VALUATIONS, key, 1 if row is None else decode_order(row)[1] + 1, encoded)
@@ -217,26 +224,34 @@ class Valuing:
         used = self._board.used(*market)
         return 0.0 if used is None else used.mark_e18 / E18
 
-    def _holding(self, key: bytes) -> tuple[Holding, int] | None:
-        """What an account holds by the row that stands in the table, and that row's term; kept for the next time."""
-        held = self._holdings.get(key)
-        if held is None:
-            held = self._read_holding(key)
-            if held is not None:
-                self._holdings.put(key, held)
-        return held
+    def _venue(self, deployment: str) -> Venue[Any, Any, Any]:
+        venue = self._venues.of(deployment)
+        if venue is None:
+            msg = f"expected accounts of installed venues, found one of {deployment}: install its package"
+            raise BadRow(msg)
+        return venue
 
-    def _read_holding(self, key: bytes) -> tuple[Holding, int] | None:
+    def _marks(self, deployment: str) -> DeploymentInputs:
+        inputs = self._inputs.get(deployment)
+        if inputs is None:
+            inputs = self._inputs[deployment] = DeploymentInputs(self._board, deployment)
+        return inputs
+
+    def _hold(self, key: bytes) -> tuple[Held, int] | None:
+        """What an account holds by the row that stands in the table, and that row's term; kept for the next time."""
+        found = self._held.get(key)
+        if found is None:
+            found = self._read_held(key)
+            if found is not None:
+                self._held.put(key, found)
+        return found
+
+    def _read_held(self, key: bytes) -> tuple[Held, int] | None:
         row = self._read(ACCOUNTS, key)
         if row is None:
             return None
-        term, version = decode_order(row)
-        return decode_holding(row, version), term
+        return self._venue(split_key(key)[0]).read_held(row), decode_order(row)[0]
 
 
 def _nothing() -> None:
     """Does nothing: nobody listens yet."""
-
-
-def _shown(figures: Figures | None) -> Shown | None:
-    return None if figures is None else Shown(figures.available_balance / E18, figures.notional / E18)

@@ -88,9 +88,9 @@ class AccountRow(msgspec.Struct, frozen=True):
     suspect: Suspect | None = None
 
     @property
-    def suspect_since_applied(self) -> bool:
-        """Whether the record folded last is the one that made the account suspect."""
-        return self.suspect is not None and self.suspect[1] == self.applied
+    def suspicion(self) -> str | None:
+        """Why the record folded last made the account suspect, None where it did not."""
+        return self.suspect[0] if self.suspect is not None and self.suspect[1] == self.applied else None
 
     @property
     def is_no_account(self) -> bool:

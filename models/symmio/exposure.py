@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from models.money import E18
 from models.symmio.state import PositionType
+from models.venue import Exposure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from models.book import Market
     from models.symmio.holding import Holding
 
 _E36 = E18 * E18
-
-
-class Exposure(NamedTuple):
-    """An account's exposure.
-
-    ``signed`` is the open amount by market, longs less shorts. ``cost`` is the sum of open amount x opened price, longs
-    less shorts. ``margin`` is what is left before liquidation at a uPnL of 0; it may be negative.
-    """
-
-    signed: Mapping[Market, float]
-    cost: float
-    margin: float
 
 
 def exposure_of(deployment: str, holding: Holding) -> Exposure:

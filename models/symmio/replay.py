@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from models.chain_records import Watermark
 from models.codec import decode_row
 from models.deployments import decode_deployment
-from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS, DEPLOYMENTS, QUOTE_HISTORY
 from models.errors import BadRecord
 from models.ids import split_key
 from models.symmio.account import decode_account, decode_finished
+from models.symmio.deployment import SymmioDeployment
+from models.symmio.venue import engine_deployment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +38,7 @@ class Replay:
     """
 
     def __init__(self, diamond: str, multi_accounts: frozenset[str] = frozenset()) -> None:
-        self._engine = Engine({_NAME: EngineDeployment(diamond, multi_accounts)})
+        self._engine = Engine({_NAME: engine_deployment(SymmioDeployment(diamond, multi_accounts))})
         self._offset = 0
 
     def fold(self, block: Block) -> None:
@@ -47,7 +48,7 @@ class Replay:
             BadReplay: A log is not supported, or does not fit what was folded before.
         """
         for record in (block, Watermark(block.number, block.time_s, block.number)):
-            self._engine.chain(_NAME, record, self._offset)
+            self._engine.raw(_NAME, record, self._offset)
             self._offset += 1
         row = self._engine.tables.read(DEPLOYMENTS, _NAME.encode())
         gap = None if row is None else decode_deployment(decode_row(row).body).open_gap

@@ -5,7 +5,7 @@ Money is 1e18-scaled ints, signed where a sign makes sense; in a body it is deci
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,19 +18,12 @@ from models.symmio.margin import (
     position_upnl,
 )
 from models.symmio.state import PositionType
+from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from models.symmio.holding import Holding, OpenPosition, PendingQuote
-
-Body = dict[str, Any]
-
-VALUED = "valued"
-UNPRICED = "unpriced"
-SUSPECT = "suspect"
-UNSUPPORTED = "unsupported"
-NO_ACCOUNT = "nobody"
 
 _BPS = 10_000
 
@@ -169,26 +162,6 @@ def value_account(
     positions = tuple(_valued(position, mark_of(position.symbol_id)) for position in holding.positions)
     figures = _figures(holding, positions)
     return Valuation(holding, term, UNPRICED if figures is None else VALUED, positions, figures)
-
-
-def with_last_complete(previous: Mapping[str, Any] | None, body: Body) -> Body:
-    """Carry the last complete figures into the body of an account that has an unpriced position.
-
-    Args:
-        previous: Body of the row before, None where there is none.
-        body: Body of the new row.
-
-    Returns:
-        ``body``, with ``last_complete`` set where its status is unpriced and complete figures are known.
-    """
-    if previous is None or body["status"] != UNPRICED:
-        return body
-    if previous["status"] == VALUED:
-        return {**body, "last_complete": {name: previous[name] for name in _LAST_COMPLETE}}
-    return {**body, "last_complete": previous["last_complete"]}
-
-
-_LAST_COMPLETE = ("upnl", "notional", "available_balance", "allocated", "locked", "pending", "as_of_ms")
 
 
 def _valued(position: OpenPosition, mark: UsedMark | None) -> PositionValue:

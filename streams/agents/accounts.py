@@ -1,36 +1,28 @@
-"""account-events → accounts, watermarks, quote-history, and position-states, as far as these are made of the chain."""
+"""Records of a venue's accounts → accounts, watermarks, quote-history, position-states."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, assert_never
+from functools import partial
+from typing import TYPE_CHECKING
 
 import prometheus_client
 
-from models.account_events import (
-    AccountCheckpoint,
-    Final,
-    RolledBack,
-    Supported,
-    Transaction,
-    Unfoldable,
-    Unsupported,
-    decode_account_record,
-)
-from models.engine.tables import ACCOUNTS
+from models.account_events import Final, RolledBack, Supported, Unsupported
 from models.errors import BadRecord
-from models.ids import split_key
+from models.ids import is_account_id, split_key
 from streams.kafka.partitions import expect_in_place
 
 if TYPE_CHECKING:
-    from models.account_events import AccountRecord
-    from models.engine.step import Stage
+    from models.engine.deployment import InstalledVenue
+    from models.engine.partition import PartitionEngine
+    from models.venue import Positioned
     from streams.agents.state_releases import StateReleases
     from streams.kafka.record import Record
     from streams.process.clock import Clock
     from streams.transport.slices import Slice
     from streams.transport.tables import Rows
-    from streams.valuing.engines import Engines, PartitionEngine
+    from streams.valuing.engines import Engines
 
 _FOLDED = prometheus_client.Counter(
     "tidemark_account_records_total", "Account events, by what became of them.", ("outcome",)
@@ -47,13 +39,17 @@ class AccountsAgent:
     """Keeps ``accounts``, ``watermarks`` and ``quote-history``, and says what happened to ``position-states``.
 
     Args:
+        installed: The venue whose records they are, with its deployments.
         rows: The tables.
         engines: Fold the records of each owned partition.
         releases: Wait for the states that are to stand later.
         clock: Tells what is news.
     """
 
-    def __init__(self, rows: Rows, engines: Engines, releases: StateReleases, clock: Clock) -> None:
+    def __init__(
+        self, installed: InstalledVenue, rows: Rows, engines: Engines, releases: StateReleases, clock: Clock
+    ) -> None:
+        self._venue, self._deployments = installed
         self._rows = rows
         self._engines = engines
         self._releases = releases
@@ -70,20 +66,15 @@ class AccountsAgent:
 
     async def write(self, engine: PartitionEngine, part: Slice) -> None:
         """Write what the slice's records come to."""
-
-        def value_anew(stage: Stage) -> None:
-            for write in stage.writes:
-                if write.table == ACCOUNTS:
-                    engine.valuing.put(write.key, engine.accounts.written(write.key).holding)
-
-        await self._rows.put_step(part.partition, engine.accounts.take(), part, value_anew)
+        kind = self._venue.kind
+        await self._rows.put_step(part.partition, engine[kind].accounts.take(), part, partial(engine.written, kind))
         self._releases.look()
 
     def _apply(self, engine: PartitionEngine, record: Record[bytes | None], part: Slice) -> None:
-        key, accounts = record.key or b"", engine.accounts
+        key, accounts = record.key or b"", engine[self._venue.kind].accounts
         before = accounts.folded, accounts.repeated
         try:
-            folded = accounts.apply(key, self._decode(record, part.partition), self._clock.now_ms())
+            folded = accounts.apply(key, self._decode(record, part), self._clock.now_ms())
         except BadRecord as error:
             _refused.inc()
             self._rows.refuse(part, record, error)
@@ -100,13 +91,21 @@ class AccountsAgent:
             _SUSPECTS.labels(deployment).inc()
             self._rows.refuse(part, record, BadRecord(folded.suspicion))
 
-    def _decode(self, record: Record[bytes | None], partition: int) -> AccountRecord:
-        decoded = decode_account_record(record.value or b"")
-        match decoded:
-            case Transaction() | AccountCheckpoint() | Unfoldable():
-                expect_in_place(record.key or b"", partition, self._rows.partitions)
-            case Final() | RolledBack() | Unsupported() | Supported():
-                pass
-            case _:
-                assert_never(decoded)
+    def _decode(self, record: Record[bytes | None], part: Slice) -> Positioned:
+        decoded = self._venue.decode(record.value or b"", (record.offset, -1))
+        if not isinstance(decoded, (Final, RolledBack, Unsupported, Supported)):
+            key = record.key or b""
+            expect_in_place(key, part.partition, self._rows.partitions)
+            # What was routed has a key of the router's; of what comes from outside, a key may be anything.
+            if self._venue.routed is None:
+                self._expect_account(key)
         return decoded
+
+    def _expect_account(self, key: bytes) -> None:
+        deployment, _, account = key.decode(errors="replace").partition(":")
+        if deployment not in self._deployments:
+            msg = f"expected a key of a configured deployment, found {key!r:.200}; add [deployments.{deployment:.60}]"
+            raise BadRecord(msg)
+        if not is_account_id(account) or self._venue.account_id(account) != account:
+            msg = f"expected the key <deployment>:<account> of a {self._venue.kind} account, found {key!r:.200}"
+            raise BadRecord(msg)

@@ -1,30 +1,25 @@
-"""chain-blocks → account-events, quotes, markets, deployments: who is concerned by what happened on chain."""
+"""Raw records → records of accounts, quotes, markets, deployments: which accounts a raw record concerns."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 
-from models.account_events import AccountCheckpoint, Transaction, Unfoldable, encode_account_record
-from models.chain_records import decode_chain_record
-from models.engine.router import Router
 from models.errors import BadRecord
 from streams.kafka.partitions import expect_in_place, partition_of
-from streams.kafka.topics import account_events_name
 from streams.transport.publisher import RecordTooLarge, check_size
 
 if TYPE_CHECKING:
+    from models.engine.deployment import InstalledVenue
     from models.engine.step import Output, Step
+    from models.venue import Routes
     from streams.kafka.record import Record
-    from streams.settings import Settings
     from streams.transport.slices import Slice
     from streams.transport.tables import Rows
 
-_BLOCKS = prometheus_client.Counter(
-    "tidemark_routed_records_total", "Records of chain-blocks routed.", ("deployment", "kind")
-)
+_BLOCKS = prometheus_client.Counter("tidemark_routed_records_total", "Raw records routed.", ("deployment", "kind"))
 _SENT = prometheus_client.Counter(
     "tidemark_account_events_total", "Account events sent by the router.", ("deployment",)
 )
@@ -33,51 +28,56 @@ _YIELD_EVERY = 10
 
 
 class RouterAgent:
-    """Keeps ``quotes``, ``markets`` and ``deployments`` and sends ``account-events``."""
+    """Keeps ``quotes``, ``markets`` and ``deployments`` and sends what concerns accounts to their partitions.
 
-    def __init__(self, settings: Settings, rows: Rows) -> None:
+    Args:
+        installed: The venue, with its deployments.
+        routed: The full name of the topic that its records are routed to.
+        rows: The tables.
+    """
+
+    def __init__(self, installed: InstalledVenue, routed: str, rows: Rows) -> None:
+        self._installed = installed
         self._rows = rows
-        self._events = account_events_name(settings)
-        self._deployments = {name: deployment.engine for name, deployment in settings.deployments.items()}
+        self._routed = routed
 
     async def handle(self, part: Slice) -> None:
         """Route a slice, record by record; each deployment's row is written once, after all its outputs."""
-        router = Router(self._deployments, self._rows.reader(part.partition))
+        venue, deployments = self._installed
+        router = venue.routes(deployments, self._rows.reader(part.partition))
         for at, record in enumerate(part):
-            self._write(self._route(router, record, part), part)
+            self._write(self._route(router, record, part), router, part)
             if at % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-        self._write(router.take_deployments(), part)
+        self._write(router.take_deployments(), router, part)
 
-    def _route(self, router: Router, record: Record[bytes | None], part: Slice) -> Step:
+    def _route(self, router: Routes[Any, Any], record: Record[bytes | None], part: Slice) -> Step:
         name = (record.key or b"").decode(errors="replace")
         try:
             expect_in_place(record.key or b"", part.partition, self._rows.partitions)
-            chain_record = decode_chain_record(record.value or b"")
+            raw = router.decode(record.value or b"")
         except BadRecord as error:
             self._rows.refuse(part, record, error)
             return router.skip(name, record.offset, str(error))
-        _BLOCKS.labels(name, type(chain_record).__name__.lower()).inc()
-        return router.apply(name, chain_record, record.offset)
+        _BLOCKS.labels(name, type(raw).__name__.lower()).inc()
+        return router.apply(name, raw, record.offset)
 
-    def _write(self, step: Step, part: Slice) -> None:
+    def _write(self, step: Step, router: Routes[Any, Any], part: Slice) -> None:
         for stage in step.stages:
             self._rows.put_stage(part.partition, stage, part)
             for output in stage.outputs:
-                self._send(output, part)
+                self._send(output, router, part)
 
-    def _send(self, output: Output, part: Slice) -> None:
-        key, record = output.key, output.record
-        value = encode_account_record(record)
+    def _send(self, output: Output, router: Routes[Any, Any], part: Slice) -> None:
+        key, value = output.key, router.encode(output.record)
         partitions = self._rows.partitions
         if output.is_for_all:
             for partition in range(partitions):
-                self._rows.send(self._events, partition, key, value, part)
+                self._rows.send(self._routed, partition, key, value, part)
             return
-        if isinstance(record, Transaction | AccountCheckpoint):
-            try:
-                check_size(self._events, key, value)
-            except RecordTooLarge as error:
-                value = encode_account_record(Unfoldable(record.position, str(error)))
-        self._rows.send(self._events, partition_of(key, partitions), key, value, part)
+        try:
+            check_size(self._routed, key, value)
+        except RecordTooLarge as error:
+            value = router.encode(router.unsent(output.record, str(error)))
+        self._rows.send(self._routed, partition_of(key, partitions), key, value, part)
         _SENT.labels(key.decode().partition(":")[0]).inc()

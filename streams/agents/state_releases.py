@@ -73,11 +73,11 @@ class StateReleases:
             now_ms = self._clock.now_ms()
             due_ms: list[int] = []
             for partition in self._owned:
-                states = self._engines[partition].states
-                for stage in states.release(now_ms).stages:
-                    self._rows.put_stage(partition, stage)
-                if states.next_due_ms is not None:
-                    due_ms.append(states.next_due_ms)
+                for notices in self._engines[partition].notices:
+                    for stage in notices.release(now_ms).stages:
+                        self._rows.put_stage(partition, stage)
+                    if notices.next_due_ms is not None:
+                        due_ms.append(notices.next_due_ms)
             self._rows.flush()
             with suppress(TimeoutError):
                 async with asyncio.timeout((min(due_ms) - now_ms) / 1000 if due_ms else None):

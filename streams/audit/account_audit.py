@@ -13,13 +13,14 @@ from models.ids import split_key
 from models.symmio.account import back_to, decode_account
 from models.symmio.fold import BadFold
 from models.symmio.state import state_of_checkpoint
+from models.symmio.topics import CHAIN_BLOCKS
 from models.watermarks import decode_watermark
 from streams.audit.comparison import Difference, differences
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.checkpoint import read_checkpoints
 from streams.ingest.symmio.enumeration import find_owners
 from streams.kafka.feed import Feed
-from streams.kafka.topics import CHAIN_BLOCKS, changelog_name, topic_name
+from streams.kafka.topics import changelog_name, topic_name
 from streams.node.connect import connected, deployment_of
 from streams.node.contract_views import ContractViews
 from streams.node.rpc import CallReverted, RpcError
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from streams.node.blocks import Header
     from streams.node.endpoints import Node
     from streams.process.clock import Clock
-    from streams.settings import DeploymentSettings, Settings
+    from streams.settings import Settings, SymmioSettings
 
 _ACCOUNTS_AT_ONCE = 50
 
@@ -115,7 +116,7 @@ async def audit(
 
 
 async def _compare(
-    node: Node, deployment: DeploymentSettings, header: Header, rows: Mapping[str, AccountRow], report: Report
+    node: Node, deployment: SymmioSettings, header: Header, rows: Mapping[str, AccountRow], report: Report
 ) -> list[Checkpoint]:
     views = ContractViews(deployment.diamond, header.number)
     at_block: dict[str, AccountRow] = {}

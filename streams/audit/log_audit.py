@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from models.chain_records import ChainRecord
     from streams.ingest.symmio.told_logs import ToldLogs
-    from streams.settings import DeploymentSettings, Settings
+    from streams.settings import Settings, SymmioSettings
 
 
 class LogDifference(NamedTuple):
@@ -157,7 +157,7 @@ async def audit_logs(settings: Settings, name: str, first: int, last: int) -> Lo
     return report
 
 
-async def _compare(name: str, deployment: DeploymentSettings, recorded: _Recorded, report: LogReport) -> None:
+async def _compare(name: str, deployment: SymmioSettings, recorded: _Recorded, report: LogReport) -> None:
     wanted = Wanted((deployment.diamond, *deployment.multi_accounts))
     unrecorded = recorded.unrecorded()
     async with connected(name, deployment) as node:

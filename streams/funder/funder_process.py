@@ -27,7 +27,7 @@ from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
 from streams.process.backoff import Backoff
 from streams.replicas.lease_holder import Leases
-from streams.settings import BadSettings
+from streams.settings import BadSettings, symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from streams.funder.signer import Signer
     from streams.process.clock import Clock
     from streams.replicas.lease_holder import Lease
-    from streams.settings import DeploymentSettings, FundingSettings, Settings
+    from streams.settings import FundingSettings, Settings, SymmioSettings
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
 
 async def _work(
     name: str,
-    deployment: DeploymentSettings,
+    deployment: SymmioSettings,
     *,
     signer: Signer,
     route: Route,
@@ -226,10 +226,10 @@ def _planned(
     return charge_of(quote, frozen.markets[symbol_id].terms, funding.charge_on)
 
 
-def _configured(settings: Settings, name: str) -> tuple[DeploymentSettings, FundingSettings, str]:
-    deployment = settings.deployments.get(name)
+def _configured(settings: Settings, name: str) -> tuple[SymmioSettings, FundingSettings, str]:
+    deployment = symmio_deployments(settings).get(name)
     if deployment is None:
-        msg = f"expected one of the deployments {', '.join(sorted(settings.deployments))}, found {name!r}"
+        msg = f"expected one of the deployments {', '.join(sorted(symmio_deployments(settings)))}, found {name!r}"
         raise BadSettings(msg)
     if deployment.funding.party_b is None:
         msg = f"deployments.{name}.funding.party_b: expected an address, found nothing"
@@ -238,7 +238,7 @@ def _configured(settings: Settings, name: str) -> tuple[DeploymentSettings, Fund
 
 
 @asynccontextmanager
-async def _connected(deployment: DeploymentSettings, name: str) -> AsyncIterator[Chain]:
+async def _connected(deployment: SymmioSettings, name: str) -> AsyncIterator[Chain]:
     urls = [secret.get_secret_value() for secret in deployment.rpc]
     async with aiohttp.ClientSession() as session:
         endpoints = [
@@ -263,7 +263,7 @@ async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(backoff.next_s())
 
 
-async def _route(chain: Chain, name: str, deployment: DeploymentSettings, signer: Signer, party_b: str) -> Route:
+async def _route(chain: Chain, name: str, deployment: SymmioSettings, signer: Signer, party_b: str) -> Route:
     if signer.address != party_b and not await chain.has_code(party_b):
         msg = (
             f"deployments.{name}.funding.party_b: expected the signer's address {signer.address} or a contract that "

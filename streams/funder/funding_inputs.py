@@ -20,6 +20,7 @@ from streams.funder.funding_records import Epoch, FrozenMarket
 from streams.kafka.feed import Feed
 from streams.kafka.topics import changelog_name
 from streams.process.supervision import supervised
+from streams.settings import symmio_deployments
 from streams.valuing.market_marks import MarketMarks
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Tables:
 
     def __init__(self, settings: Settings, name: str, clock: Clock, fatal: Callable[[BaseException], None]) -> None:
         self._name = name
-        self._deployment = settings.deployments[name]
+        self._deployment = symmio_deployments(settings)[name]
         self._funding = self._deployment.funding
         self.when = self._funding.when
         self._fatal = fatal

@@ -11,7 +11,7 @@ from models.errors import TidemarkError
 from streams.funder.diamond_calls import PairSignature
 
 if TYPE_CHECKING:
-    from streams.settings import DeploymentSettings
+    from streams.settings import SymmioSettings
 
 # The network asks several of its nodes. A signature that takes longer would soon be out of date.
 _ANSWER_WITHIN_S = 15.0
@@ -65,7 +65,7 @@ class Muon:
         deployment: Names the chain and the Diamond, which are part of what is signed.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, deployment: DeploymentSettings) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, deployment: SymmioSettings) -> None:
         self._session = session
         self._url = url
         self._chain_id = deployment.chain_id

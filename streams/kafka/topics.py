@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -26,14 +26,16 @@ from models.engine.tables import (
     WATERMARKS,
 )
 from models.errors import TidemarkError
+from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from models.venue import TopicSpec, Venue
     from streams.settings import Settings
 
 PRICE_TICKS = "price-ticks"
 INSTRUMENT_FACTS = "instrument-facts"
-CHAIN_BLOCKS = "chain-blocks"
-ACCOUNT_EVENTS = "account-events"
 OWNERSHIP = "ownership"
 INTEREST = "interest"
 LEASES = "leases"
@@ -41,7 +43,6 @@ WHITELIST = "whitelist"
 OWNER_REQUESTS = "owner-requests"
 OWNERS = "owners"
 DEAD_LETTERS = "dead-letters"
-POSITION_STATES_IN = "position-states-in"
 FUNDING = "funding"
 
 _DAY_MS = 86_400_000
@@ -95,12 +96,12 @@ def topic_name(settings: Settings, topic: str) -> str:
     return f"{settings.topics.prefix}{topic}"
 
 
-def account_events_name(settings: Settings) -> str:
-    """Make the full name of ``account-events``.
+def routed_name(settings: Settings, routed: TopicSpec) -> str:
+    """Make the full name of the topic that a venue's raw records are routed to.
 
-    The topic is derived from ``chain-blocks``, so every epoch has its own.
+    It is derived from the raw topic, so every epoch has its own.
     """
-    return topic_name(settings, f"{ACCOUNT_EVENTS}-{settings.epoch}")
+    return topic_name(settings, f"{routed.name}-{settings.epoch}")
 
 
 def changelog_name(settings: Settings, table: str) -> str:
@@ -128,6 +129,13 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         limit = {"max.message.bytes": str(MAX_RECORD_BYTES)}
         return Topic(name, key, settings.topics.partitions, settings.topics.replication_factor, config | limit)
 
+    def of_venue(venue: Venue[Any, Any, Any]) -> Iterator[Topic]:
+        yield kept(topic_name(settings, venue.raw.name), venue.raw.key, venue.raw.kept_ms)
+        if venue.told is not None:
+            yield kept(topic_name(settings, venue.told.name), venue.told.key, venue.told.kept_ms)
+        if venue.routed is not None:
+            yield kept(routed_name(settings, venue.routed), venue.routed.key, venue.routed.kept_ms)
+
     row_keys = {
         MARKS: "source:symbol",
         INSTRUMENTS: "source:symbol",
@@ -146,16 +154,10 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),
         # Every fact is repeated within the hour; a month of every ticker would take 40 GB.
         kept(topic_name(settings, INSTRUMENT_FACTS), "source:symbol", 7 * _DAY_MS),
-        kept(topic_name(settings, CHAIN_BLOCKS), "deployment", _FOREVER_MS),
-        kept(topic_name(settings, POSITION_STATES_IN), "deployment:account", 90 * _DAY_MS),
+        *(topic for installed in venues_of(settings).installed for topic in of_venue(installed.venue)),
         # This topic is its own table: the newest record of a key holds. Epochs that are long over are not read.
         passing(
             topic_name(settings, FUNDING), "deployment:kind:of what", 90 * _DAY_MS, {"cleanup.policy": "compact,delete"}
-        ),
-        kept(
-            account_events_name(settings),
-            "deployment:account; deployment for what goes to every partition",
-            30 * _DAY_MS,
         ),
         compacted(topic_name(settings, OWNERSHIP), "partition"),
         passing(topic_name(settings, INTEREST), "deployment:account", _INTEREST_MS),

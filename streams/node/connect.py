@@ -9,24 +9,25 @@ import aiohttp
 
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint, WebsocketEndpoint
-from streams.settings import BadSettings
+from streams.settings import BadSettings, symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from streams.node.rpc import Endpoint
-    from streams.settings import DeploymentSettings, Settings
+    from streams.settings import Settings, SymmioSettings
 
 
-def deployment_of(settings: Settings, name: str) -> DeploymentSettings:
+def deployment_of(settings: Settings, name: str) -> SymmioSettings:
     """Return the settings of a deployment that has endpoints.
 
     Raises:
         BadSettings: It is not configured, or has no endpoint.
     """
-    deployment = settings.deployments.get(name)
+    deployments = symmio_deployments(settings)
+    deployment = deployments.get(name)
     if deployment is None:
-        msg = f"expected a deployment {name!r} in the configuration, found {sorted(settings.deployments) or 'none'}"
+        msg = f"expected a deployment {name!r} in the configuration, found {sorted(deployments) or 'none'}"
         raise BadSettings(msg)
     if not deployment.rpc:
         msg = f"expected at least one URL in deployments.{name}.rpc, found none"
@@ -35,7 +36,7 @@ def deployment_of(settings: Settings, name: str) -> DeploymentSettings:
 
 
 def endpoints_of(
-    session: aiohttp.ClientSession, deployment: DeploymentSettings, on_head: Callable[[], None]
+    session: aiohttp.ClientSession, deployment: SymmioSettings, on_head: Callable[[], None]
 ) -> list[Endpoint]:
     """Make the endpoints of a deployment.
 
@@ -58,7 +59,7 @@ def endpoints_of(
 
 
 @asynccontextmanager
-async def connected(name: str, deployment: DeploymentSettings) -> AsyncIterator[Node]:
+async def connected(name: str, deployment: SymmioSettings) -> AsyncIterator[Node]:
     """The node of a deployment, for who does not follow its heads; disconnected at the end."""
     async with aiohttp.ClientSession() as session:
         endpoints = endpoints_of(session, deployment, lambda: None)

@@ -10,6 +10,7 @@ from streams.settings.effective import CONFIG_VARIABLE, RECORDED_SOURCE, BadSett
 from streams.settings.funding import FundingSettings
 from streams.settings.processes import IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.solver import LockedParams, SolverSettings, SymbolSettings
+from streams.settings.symmio import SymmioSettings, symmio_deployments
 from streams.settings.whitelist import WhitelistMode, WhitelistSettings
 
 __all__ = [
@@ -28,10 +29,12 @@ __all__ = [
     "SolverSettings",
     "SourceSettings",
     "SymbolSettings",
+    "SymmioSettings",
     "TokenKeySettings",
     "TopicSettings",
     "WhitelistMode",
     "WhitelistSettings",
     "WorkerSettings",
     "load_settings",
+    "symmio_deployments",
 ]

@@ -1,18 +1,12 @@
-"""Settings of a deployment: a SYMMIO Diamond, where its prices come from, and whom its solver serves."""
+"""Settings that the deployment of every venue has: of which kind it is, and where its prices come from."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import Field, PositiveInt, SecretStr
+from pydantic import Field, PositiveInt
 
 from models.engine.board import PriceSource
-from models.engine.deployment import EngineDeployment
 from models.ids import mark_key
-from streams.settings.funding import FundingSettings
-from streams.settings.solver import SolverSettings
-from streams.settings.values import Address, Host, Name, Section
-from streams.settings.whitelist import WhitelistSettings
+from streams.settings.values import Name, Section
 
 
 class PriceRef(Section):
@@ -24,43 +18,21 @@ class PriceRef(Section):
 
 
 class DeploymentSettings(Section):
-    """One SYMMIO Diamond. ``rpc`` endpoints are tried in order; http(s) ones are polled, ws(s) ones subscribed to.
+    """One deployment of a venue; each venue has a class of its own that adds what it needs.
 
-    ``finality_depth`` is in blocks; a deeper reorganisation stops ingest. Backfill begins at ``start_block``.
-    ``witness`` says for which final blocks the logs of two endpoints are compared, where there are two: ``all``, a
-    ``share`` of them, or ``off`` for none.
-    ``markets`` maps a symbol's name on chain to its prices in order of preference; a name that is not listed is looked
-    up under the same name at each of ``default_sources``. ``position_states`` says for which logs position states are
-    made: ``off`` for none, ``gaps`` for those of which the solver's engine says nothing, ``on`` for all. ``hosts`` are
-    the host names under which frontends that use no path prefix find this deployment. A client that sends
-    ``ingest_key`` may write position states and change the whitelist. ``open_paths`` name endpoints, such as
-    ``upnl-ws``, that show the accounts on the whitelist to everybody, also where ``auth.mode`` is ``tokens``.
+    ``kind`` names the venue. ``markets`` maps the name of a market to its prices in order of preference; a name that is
+    not listed is looked up under the same name at each of ``default_sources``.
     """
 
-    chain_id: PositiveInt
-    diamond: Address
-    multi_accounts: tuple[Address, ...] = ()
-    hedgers: tuple[Address, ...] = ()
-    rpc: tuple[SecretStr, ...] = ()
-    start_block: int | None = None
-    finality_depth: PositiveInt = 64
-    poll_interval_ms: PositiveInt = 1_000
-    witness: Literal["off", "share", "all"] = "share"
-    default_sources: tuple[Name, ...] = ("binance-futures", "binance-futures-book")
+    kind: Name
+    default_sources: tuple[Name, ...] = ()
     default_max_age_ms: PositiveInt = 5_000
     markets: dict[str, tuple[PriceRef, ...]] = Field(default_factory=dict)
-    position_states: Literal["off", "gaps", "on"] = "gaps"
-    funding: FundingSettings = FundingSettings()
-    hosts: tuple[Host, ...] = ()
-    whitelist: WhitelistSettings = WhitelistSettings()
-    ingest_key: SecretStr | None = None
-    open_paths: tuple[str, ...] = ()
-    solver: SolverSettings = SolverSettings()
 
     @property
-    def engine(self) -> EngineDeployment:
-        """What the engine is told of it."""
-        return EngineDeployment(self.diamond, frozenset(self.multi_accounts), self.position_states, self.price_sources)
+    def own(self) -> object:
+        """What the venue's pure part is told of the deployment; by default all of its settings."""
+        return self
 
     def price_sources(self, name: str) -> tuple[PriceSource, ...]:
         """The same as ``prices_of``, as the engine's input board is told."""

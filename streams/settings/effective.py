@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import PositiveInt, ValidationError
+from pydantic import BeforeValidator, ConfigDict, PositiveInt, SerializeAsAny, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +21,7 @@ from streams.settings.api import ApiSettings, AuthSettings
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.processes import BrokerSettings, IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.values import Name
+from streams.settings.venues import DEFAULT_KIND, package_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -35,6 +36,21 @@ class BadSettings(TidemarkError):
     """The configuration is wrong; the message names each key, what was found and what was expected."""
 
 
+class UnavailableDeployment(DeploymentSettings):
+    """A deployment of a kind that is not installed here: nothing of it is checked, folded, valued or served."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def _by_kind(section: object) -> object:
+    """Read a deployment's section by the settings of its kind; a section without a kind is of the default one."""
+    if not isinstance(section, dict):
+        return section
+    kind = section.get("kind", DEFAULT_KIND)
+    package = package_of(kind) if isinstance(kind, str) else None
+    return (UnavailableDeployment if package is None else package.settings).model_validate(section)
+
+
 class Settings(BaseSettings):
     """The effective configuration. ``epoch`` names a rebuild of all tables; ``kafka`` are bootstrap servers."""
 
@@ -44,7 +60,7 @@ class Settings(BaseSettings):
     kafka: str | None = None
     data_dir: Path = Path(".tidemark")
     topics: TopicSettings = TopicSettings()
-    deployments: dict[Name, DeploymentSettings] = {}
+    deployments: dict[Name, SerializeAsAny[Annotated[DeploymentSettings, BeforeValidator(_by_kind)]]] = {}
     sources: dict[Name, SourceSettings] = {}
     ingest: IngestSettings = IngestSettings()
     worker: WorkerSettings = WorkerSettings()

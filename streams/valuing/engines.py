@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from models.engine.accounts import Accounts
-from models.engine.due_states import DueStates
+import prometheus_client
+
+from models.engine.partition import PartitionEngine
 from models.engine.tables import ACCOUNTS, POSITION_STATES, SUBTOTALS, WATERMARKS
-from models.engine.valuing import Valuing
+from models.ids import split_key
 from streams.kafka.partitions import partition_of
+from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.transport.terms import Terms
 
+_log = logging.getLogger(__name__)
+_UNREADABLE = prometheus_client.Counter(
+    "tidemark_unreadable_accounts_total", "Accounts left as they are, since their rows cannot be read.", ("deployment",)
+)
 # A row is read in about 13 µs; the loop is given back every 5 ms.
 _YIELD_EVERY = 400
 _BPS = 10_000
@@ -39,19 +46,11 @@ class RecoveredRows(Protocol):
         """Every key and row of a partition."""
 
 
-class PartitionEngine(NamedTuple):
-    """What folds and values the accounts of one partition."""
-
-    accounts: Accounts
-    valuing: Valuing
-    states: DueStates
-
-
 class Engines:
     """The engines of the owned partitions.
 
     Args:
-        settings: Say what the engine is told of each deployment.
+        settings: Say which venues there are, and by how much values may move unseen.
         rows: The tables.
         terms: Say which partitions are owned.
         board: The marks in use.
@@ -59,7 +58,7 @@ class Engines:
 
     def __init__(self, settings: Settings, rows: RecoveredRows, terms: Terms, board: InputBoard) -> None:
         self._deadband = settings.worker.deadband_bps / _BPS
-        self._modes = {name: deployment.position_states for name, deployment in settings.deployments.items()}
+        self._venues = venues_of(settings)
         self._rows = rows
         self._terms = terms
         self._board = board
@@ -120,15 +119,18 @@ class Engines:
         self._engines = {owned: engine for owned, engine in self._engines.items() if self._terms.owns(owned)}
         engine = self._new(partition)
         for at, (key, row) in enumerate(self._rows.items(ACCOUNTS, partition)):
-            engine.valuing.restore(key, engine.accounts.restore(key, row))
+            engine.restore_account(key, row)
             if at % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
         for key, row in self._rows.items(WATERMARKS, partition):
-            engine.accounts.restore_watermark(key, row)
+            engine.restore_watermark(key, row)
         for at, (key, row) in enumerate(self._rows.items(POSITION_STATES, partition)):
-            engine.states.restore(key, row)
+            engine.restore_notices(key, row)
             if at % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+        for key, cause in engine.unreadable.items():
+            _UNREADABLE.labels(split_key(key)[0]).inc()
+            _log.error("account left as it is, its row cannot be read account=%s cause=%s", key.decode(), cause)
         for key in self._watched[partition]:
             engine.valuing.watch(key)
         self._engines[partition] = engine
@@ -137,15 +139,11 @@ class Engines:
         """Does nothing: slices that are still finishing use the engines, and the next start replaces them."""
 
     def _new(self, partition: int) -> PartitionEngine:
-        read = self._rows.reader(partition)
-        states = DueStates(self._modes, read)
-        accounts = Accounts(partition, read, lambda: valuing.exposures, states)
-        valuing = Valuing(
+        return PartitionEngine(
             partition,
-            read,
+            self._rows.reader(partition),
+            self._venues,
             board=self._board,
-            watermark_of=accounts.watermark,
             deadband=self._deadband,
             sums=(key for key, _ in self._rows.items(SUBTOTALS, partition)),
         )
-        return PartitionEngine(accounts, valuing, states)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from models.codec import decode_row
 from models.engine.board import InputBoard
 from models.engine.tables import MARKETS, MARKS
-from models.ids import split_key
 from models.prices import decode_mark
 from streams.kafka.feed import Feed
 from streams.kafka.topics import changelog_name
@@ -98,13 +97,9 @@ class MarketMarks:
         changed: list[MarketId] = []
         for key in keys:
             row = self.names.rows.get(key)
-            deployment, symbol = split_key(key)
-            configured = self._settings.deployments.get(deployment)
-            if row is None or configured is None:
-                continue
-            market = (deployment, int(symbol))
-            self.board.put_market(market, configured.price_sources(decode_row(row).body["name"]))
-            changed.append(market)
+            market = None if row is None else self.board.put_row(key, row, self._settings.deployments)
+            if market is not None:
+                changed.append(market)
         self._say(self.board.choose(changed, self._clock.now_ms()))
 
     def _say(self, moved: Sequence[MarketId]) -> None:

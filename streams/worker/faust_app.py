@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import faust
@@ -11,24 +12,18 @@ from yarl import URL
 from models.engine.pace import Pace
 from models.engine.tables import TABLES
 from streams.agents.accounts import AccountsAgent
-from streams.agents.engine_said import PositionStatesAgent
 from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
 from streams.agents.router import RouterAgent
 from streams.agents.state_releases import StateReleases
+from streams.agents.told import ToldAgent
 from streams.kafka.producer import start_producer
-from streams.kafka.topics import (
-    CHAIN_BLOCKS,
-    INSTRUMENT_FACTS,
-    POSITION_STATES_IN,
-    PRICE_TICKS,
-    account_events_name,
-    topic_name,
-)
+from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, routed_name, topic_name
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
 from streams.process.supervision import supervised
 from streams.replicas.interest_reader import Interest
+from streams.settings.venues import venues_of
 from streams.transport.assignor import SliceAssignor
 from streams.transport.driver import SCHEME
 from streams.transport.follower import ChangelogFollower
@@ -46,11 +41,12 @@ from streams.valuing.market_marks import MarketMarks
 from streams.worker.admin import AdminServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from faust.types import TP
 
     from models.engine.board import MarketId
+    from models.engine.deployment import InstalledVenue
     from streams.process.clock import Clock
     from streams.settings import Settings
     from streams.transport.slices import Slice
@@ -175,7 +171,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
             "deployments": {
                 deployment: {"head": mark.head, "unsupported_since": mark.unsupported_since, "reason": mark.reason}
                 for engine in engines
-                for deployment, mark in engine.accounts.watermarks
+                for deployment, mark in engine.watermarks
             },
         }
 
@@ -202,13 +198,39 @@ def tidemark_agents(settings: Settings, app: TidemarkApp) -> Sequence[tuple[Slic
     return (
         (MarksAgent(app.rows), topic_name(settings, PRICE_TICKS)),
         (InstrumentsAgent(app.rows), topic_name(settings, INSTRUMENT_FACTS)),
-        (RouterAgent(settings, app.rows), topic_name(settings, CHAIN_BLOCKS)),
-        (AccountsAgent(app.rows, app.engines, app.state_releases, app.clock), account_events_name(settings)),
-        (
-            PositionStatesAgent(app.rows, app.engines, app.state_releases, app.clock),
-            topic_name(settings, POSITION_STATES_IN),
-        ),
+        *chain.from_iterable(venue_agents(settings, app, one) for one in venues_of(settings).installed),
     )
+
+
+class AgentParts(Protocol):
+    """What the agents of a venue write and fold through."""
+
+    rows: Rows
+    engines: Engines
+    state_releases: StateReleases
+    clock: Clock
+
+
+def venue_agents(settings: Settings, parts: AgentParts, installed: InstalledVenue) -> Iterator[tuple[SliceAgent, str]]:
+    """The agents of a venue, each with the full name of its topic.
+
+    Args:
+        settings: Say what its topics are called.
+        parts: What they write and fold through.
+        installed: The venue, with its deployments.
+    """
+    venue = installed.venue
+    raw = topic_name(settings, venue.raw.name)
+    accounts = AccountsAgent(installed, parts.rows, parts.engines, parts.state_releases, parts.clock)
+    if venue.routed is None:
+        yield accounts, raw
+    else:
+        routed = routed_name(settings, venue.routed)
+        yield RouterAgent(installed, routed, parts.rows), raw
+        yield accounts, routed
+    if venue.told is not None:
+        told = ToldAgent(venue.kind, parts.rows, parts.engines, parts.state_releases, parts.clock)
+        yield told, topic_name(settings, venue.told.name)
 
 
 def create_app(
@@ -246,7 +268,7 @@ def create_app(
     app.compose(settings, SystemClock())
     for agent, topic in agents(settings, app):
         source = app.topic(topic, schema=SliceSchema(key_type=bytes, value_type=bytes))
-        app.agent(source, name=type(agent).__name__)(_handler(agent))
+        app.agent(source, name=f"{type(agent).__name__}.{topic}")(_handler(agent))
     return app
 
 

@@ -25,7 +25,7 @@ from models.symmio.state import (
 )
 from models.symmio.valuation import value_account
 from streams.kafka.topics import create_topics, registry
-from streams.settings import ApiSettings, DeploymentSettings, Settings
+from streams.settings import ApiSettings, Settings, SymmioSettings
 from tests.support.changelog import changelogs
 from tests.support.eventually import eventually
 from tests.support.feed import deployment_body
@@ -151,7 +151,7 @@ async def test_the_wire_says_what_follows_from_positions_and_marks_and_survives_
     settings: Callable[..., Settings],
 ) -> None:
     own = settings(
-        deployments={"main": DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40)},
+        deployments={"main": SymmioSettings(chain_id=1, diamond="0x" + "d" * 40)},
         api=ApiSettings(port=free_port(), admin_port=free_port()),
     )
     chance = random.Random(7)

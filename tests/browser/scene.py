@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.money import E18, parse_e18
+from models.subtotals import Subtotals
 from models.symmio.markets import Market, encode_market
-from models.symmio.subtotals import Subtotals
-from streams.settings import ApiSettings, DeploymentSettings, PriceRef, Settings
+from streams.settings import ApiSettings, PriceRef, Settings, SymmioSettings
 from tests.support.feed import HEAD_TIME_S, FakeTables, valuation_body
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def scene_settings() -> Settings:
     markets: dict[str, tuple[PriceRef, ...]] = {
         symbol: (PriceRef(source=SOURCE, symbol=symbol, max_age_ms=60_000),) for symbol, _ in MARKETS
     }
-    deployment = DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40, markets=markets)
+    deployment = SymmioSettings(chain_id=1, diamond="0x" + "d" * 40, markets=markets)
     return Settings(deployments={DEPLOYMENT: deployment}, api=ApiSettings(drain_s=0.1))
 
 

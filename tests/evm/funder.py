@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from streams.funder.funder_process import run
 from streams.process.clock import SystemClock
-from streams.settings import load_settings
+from streams.settings import load_settings, symmio_deployments
 from tidemark.running import log_to_stderr, run_until_stopped
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Funder:
 async def start_funder(settings: Settings, name: str, directory: Path) -> Funder:
     environment = {name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")}
     plain = settings.model_dump(mode="json", exclude_none=True)
-    for deployment, secrets in settings.deployments.items():
+    for deployment, secrets in symmio_deployments(settings).items():
         cells = plain["deployments"][deployment]
         cells["rpc"] = [one.get_secret_value() for one in secrets.rpc]
         for field in ("key", "muon"):

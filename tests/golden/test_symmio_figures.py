@@ -17,10 +17,11 @@ from models.codec import encode_row
 from models.engine.board import PriceSource, choose_mark
 from models.money import E18
 from models.prices import Mark, encode_mark
+from models.subtotals import Subtotals
 from models.symmio.account import AccountRow, advance, encode_account
 from models.symmio.holding import decode_holding
-from models.symmio.subtotals import Subtotals
-from models.symmio.valuation import value_account, with_last_complete
+from models.symmio.valuation import value_account
+from models.valuations import with_last_complete
 from streams.settings import ApiLimitSettings, ApiSettings
 from tests.support.api import serving
 from tests.support.contract_views import RecordedViews

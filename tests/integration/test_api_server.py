@@ -14,7 +14,7 @@ from models.engine.tables import DEPLOYMENTS, VALUATIONS
 from streams.kafka.topics import create_topics, registry
 from streams.process.clock import SystemClock
 from streams.replicas.interest_reader import Interest
-from streams.settings import ApiSettings, BadSettings, DeploymentSettings, Settings
+from streams.settings import ApiSettings, BadSettings, Settings, SymmioSettings
 from tests.support.api import ADDRESS, api_settings
 from tests.support.changelog import changelogs
 from tests.support.eventually import eventually
@@ -29,7 +29,7 @@ KEY = f"main:{ADDRESS.lower()}"
 
 def served_settings(settings: Callable[..., Settings]) -> Settings:
     return settings(
-        deployments={"main": DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40)},
+        deployments={"main": SymmioSettings(chain_id=1, diamond="0x" + "d" * 40)},
         api=ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
     )
 

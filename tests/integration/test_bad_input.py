@@ -12,17 +12,11 @@ from models.chain_records import Block, Checkpoint, Join, Joined, RawLog, Rollba
 from models.engine.tables import ACCOUNTS, DEPLOYMENTS, MARKS, VALUATIONS
 from models.ids import mark_key
 from models.prices import MarkTick, encode_tick
+from models.symmio.topics import CHAIN_BLOCKS
+from models.symmio.venue import SYMMIO
 from streams.kafka.deadletter import DeadLetter, decode_dead_letter
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import (
-    CHAIN_BLOCKS,
-    DEAD_LETTERS,
-    PRICE_TICKS,
-    account_events_name,
-    create_topics,
-    registry,
-    topic_name,
-)
+from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS, create_topics, registry, routed_name, topic_name
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, golden_chain, golden_deployment
 from tests.support.pipeline import all_committed, feed_rows, producer, records_of, worker, write_chain
@@ -140,7 +134,7 @@ async def test_a_log_that_cannot_be_folded_makes_its_deployment_unknown_from_the
     assert [] == rows[OTHER.encode()].body["gaps"]
     assert number == status["deployments"][DEPLOYMENT]["unsupported_since"]
     assert status["deployments"][OTHER]["unsupported_since"] is None
-    for _, value in await records_of(mine, account_events_name(mine)):
+    for _, value in await records_of(mine, routed_name(mine, SYMMIO.routed)):
         decode_account_record(value)
 
 

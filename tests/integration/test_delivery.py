@@ -25,7 +25,7 @@ from models.codec import decode_order, decode_row
 from models.engine.tables import DEPLOYMENTS, VALUATIONS
 from models.views import account_view, figures_view
 from streams.kafka.topics import create_topics, registry
-from streams.settings import ApiLimitSettings, ApiSettings, DeploymentSettings, Settings
+from streams.settings import ApiLimitSettings, ApiSettings, Settings, SymmioSettings
 from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
 from tests.support.changelog import changelogs
 from tests.support.contract import validate_server_message
@@ -446,7 +446,7 @@ async def test_a_client_that_follows_misses_nothing_while_two_replicas_are_resta
 ) -> None:
     again_s = native_client._again_s
     monkeypatch.setattr(native_client, "_again_s", lambda message, before_s: min(0.2, again_s(message, before_s)))
-    deployment = DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40)
+    deployment = SymmioSettings(chain_id=1, diamond="0x" + "d" * 40)
     first, second = (
         ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
         ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),

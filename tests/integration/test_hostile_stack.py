@@ -98,7 +98,9 @@ async def test_rows_are_right_within_a_minute_of_the_chain_standing_still(
             ingesting.cancel()
             with suppress(asyncio.CancelledError):
                 await ingesting
-    assert 0 == await end_offset(own, topic_name(own, DEAD_LETTERS))
+    if not PLAYED[name].lags:
+        # Blocks without all their logs are folded, and refused, before they are written anew.
+        assert 0 == await end_offset(own, topic_name(own, DEAD_LETTERS))
 
 
 def _undisturbed() -> tuple[dict[bytes, dict[str, Any]], frozenset[str]]:

@@ -20,7 +20,7 @@ from streams.ingest.outlet import opened_outlet
 from streams.ingest.recording import read_recorded_blocks
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
-from streams.settings import DeploymentSettings, Settings
+from streams.settings import Settings, SymmioSettings
 from tests.support.chain import RECORDING, recorded_chain, recorded_diamond
 from tests.support.contract_views import RecordedViews
 from tests.support.node import FakeNode, RpcFault
@@ -80,7 +80,7 @@ async def world(settings: Callable[..., Settings]) -> AsyncIterator[World]:
     views = RecordedViews()
     async with FakeNode(recorded_chain()) as node:
         node.eth_call, node.storage = views.call, views.storage
-        deployment = DeploymentSettings(chain_id=31337, diamond=recorded_diamond(), rpc=(node.url,))  # type: ignore[arg-type]
+        deployment = SymmioSettings(chain_id=31337, diamond=recorded_diamond(), rpc=(node.url,))  # type: ignore[arg-type]
         world = World(settings(deployments={"d": deployment}), node)
         await create_all(world.settings)
         yield world

@@ -13,7 +13,7 @@ from streams.ingest.symmio import chain_follow as chain_ingest
 from streams.ingest.symmio.branches import DeepReorganisation
 from streams.node.rpc import NoContract
 from streams.process.clock import SystemClock
-from streams.settings import DeploymentSettings, Settings
+from streams.settings import Settings, SymmioSettings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.eventually import eventually
 from tests.support.node import FakeNode
@@ -37,7 +37,7 @@ class World:
         self.settings = self.configured()
 
     def configured(self, *, url: str | None = None) -> Settings:
-        deployment = DeploymentSettings(
+        deployment = SymmioSettings(
             chain_id=31337,
             diamond=DIAMOND,
             rpc=(url or self.node.url,),  # type: ignore[arg-type]

@@ -8,12 +8,13 @@ import pytest
 import pytest_asyncio
 
 from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark, encode_chain_record
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio import chain_follow as chain_ingest
 from streams.ingest.symmio.checkpoint import NotFinal
-from streams.kafka.topics import CHAIN_BLOCKS, topic_name
+from streams.kafka.topics import topic_name
 from streams.process.clock import SystemClock
-from streams.settings import DeploymentSettings, Settings
+from streams.settings import Settings, SymmioSettings
 from tests.support.chain import recorded_chain, recorded_diamond
 from tests.support.contract_views import OPEN, PENDING, RecordedViews
 from tests.support.eventually import eventually
@@ -37,7 +38,7 @@ class World:
         self.settings = self.configured(start_block=None)
 
     def configured(self, start_block: int | None) -> Settings:
-        deployment = DeploymentSettings(
+        deployment = SymmioSettings(
             chain_id=31337,
             diamond=recorded_diamond(),
             hedgers=HEDGERS,

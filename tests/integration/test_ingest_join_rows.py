@@ -8,12 +8,13 @@ import pytest
 
 from models.chain_records import Join, Joined
 from models.codec import decode_row
-from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS
 from models.ids import split_key
 from models.symmio.account import decode_account
+from models.symmio.deployment import SymmioDeployment
 from models.symmio.replay import Replay
+from models.symmio.venue import engine_deployment
 from streams.audit.comparison import differences
 from streams.ingest.recording import read_recorded_blocks
 from streams.ingest.symmio.checkpoint import read_checkpoints
@@ -45,7 +46,7 @@ async def test_a_join_at_any_block_and_the_later_logs_come_to_the_same_rows(bloc
         assert header is not None
         views = ContractViews(recorded_diamond(), block)
         checkpoints = await read_checkpoints(node, views, header, dict.fromkeys(accounts), HEDGERS)
-    engine = Engine({"d": EngineDeployment(recorded_diamond())})
+    engine = Engine({"d": engine_deployment(SymmioDeployment(recorded_diamond()))})
     records: list[ChainRecord] = [
         Join(block, header.hash, header.time_s, ()),
         *checkpoints,
@@ -53,7 +54,7 @@ async def test_a_join_at_any_block_and_the_later_logs_come_to_the_same_rows(bloc
         *(one for one in blocks if one.number > block),
     ]
     for offset, record in enumerate(records):
-        engine.chain("d", record, offset)
+        engine.raw("d", record, offset)
     rows = {split_key(key)[1]: decode_row(row) for key, row in engine.tables.items(ACCOUNTS)}
     joined = {address: decode_account(row.body, row.version) for address, row in rows.items()}
 

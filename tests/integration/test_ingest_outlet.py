@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import BrokerUnreachable, NotAcknowledged, opened_outlet
-from streams.kafka.topics import CHAIN_BLOCKS, topic_name
+from streams.kafka.topics import topic_name
 from tests.support.records import create_all, read_topic
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from streams.kafka.single_records import Records
 from streams.kafka.topics import OWNER_REQUESTS, OWNERS
 from streams.process.clock import SystemClock
 from streams.replicas.owner_answers import OwnerAnswers, OwnersReader
-from streams.settings import DeploymentSettings
+from streams.settings import SymmioSettings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.eventually import eventually
 from tests.support.node import FakeNode
@@ -52,7 +52,7 @@ async def test_replicas_ask_and_ingest_asks_its_node_once_and_all_hear_it(settin
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(FakeNode(chain))
         node.eth_call = owners_call
-        deployment = DeploymentSettings(
+        deployment = SymmioSettings(
             chain_id=31337,
             diamond=DIAMOND,
             multi_accounts=(MULTI_ACCOUNT, OTHER),

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from models.chain_records import Block, Join, Joined, Rollback, Watermark, encode_chain_record
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.audit.account_audit import NothingToAudit
 from streams.audit.log_audit import LogDifference, audit_logs
 from streams.ingest.outlet import opened_outlet
-from streams.kafka.topics import CHAIN_BLOCKS, topic_name
+from streams.kafka.topics import topic_name
 from streams.node.blocks import read_logs
-from streams.settings import DeploymentSettings, Settings
+from streams.settings import Settings, SymmioSettings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.node import FakeNode
 from tests.support.records import create_all
@@ -39,7 +40,7 @@ def recorded(chain: Chain, first: int, last: int, *, without: Sequence[int] = ()
 
 
 async def setup(settings: Callable[..., Settings], node: FakeNode, records: Sequence[ChainRecord]) -> Settings:
-    deployment: Any = DeploymentSettings(chain_id=31337, diamond=DIAMOND, rpc=(node.url,), start_block=1)  # type: ignore[arg-type]
+    deployment: Any = SymmioSettings(chain_id=31337, diamond=DIAMOND, rpc=(node.url,), start_block=1)  # type: ignore[arg-type]
     own = settings(deployments={"d": deployment})
     await create_all(own)
     async with opened_outlet(own.bootstrap) as outlet:

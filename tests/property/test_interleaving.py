@@ -12,6 +12,7 @@ from models.codec import decode_row, encode_body
 from models.engine.in_memory import Engine
 from models.engine.tables import ALERTS, MARKS, QUOTE_HISTORY, VALUATIONS
 from models.prices import MarkTick
+from streams.settings.venues import engine_deployments
 from tests.support.golden import CHAIN_TABLES, FORKS, FORKS_SYMBOL, forked_chain, forked_deployment
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Fed:
     """An engine that is fed record by record, valued on the way, and restarted on its tables."""
 
     def __init__(self) -> None:
-        self._deployments = {name: one.engine for name, one in forked_deployment().items()}
+        self._deployments = engine_deployments(forked_deployment())
         self.engine = Engine(self._deployments)
         self._records = 0
         self._ticks = 0
@@ -47,7 +48,7 @@ class _Fed:
         """Fold all up to the given counts, the last ``again`` of those already folded once more."""
         since = max(0, self._records - again_records)
         for offset, record in enumerate(_chain()[since:records], start=since):
-            self.engine.chain(FORKS, record, offset)
+            self.engine.raw(FORKS, record, offset)
         self._records = max(self._records, records)
         since = max(0, self._ticks - again_ticks)
         for offset, tick in enumerate(_ticks()[since:ticks], start=since):

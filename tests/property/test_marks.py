@@ -17,7 +17,8 @@ from models.engine.tables import MARKETS, MARKS
 from models.ids import mark_key, market_key
 from models.prices import MarkTick, encode_mark, mark_of
 from models.symmio.markets import Market, encode_market
-from streams.settings import DeploymentSettings, PriceRef, Settings
+from streams.settings import PriceRef, Settings, SymmioSettings
+from streams.settings.venues import engine_deployments
 from streams.valuing.market_marks import MarketMarks
 from tests.support.clocks import WallClock
 from tests.support.feed import FakeTables
@@ -52,17 +53,17 @@ async def test_whoever_asks_gets_the_same_mark_at_every_instant(
     refs: list[tuple[str, int]], told: Sequence[Told], waits_ms: list[int]
 ) -> None:
     sources = tuple(PriceRef(source=source, symbol=_MARKET, max_age_ms=age_ms) for source, age_ms in refs)
-    deployment = DeploymentSettings(chain_id=1, diamond="0x" + "d1" * 20, markets={_MARKET: sources})
+    deployment = SymmioSettings(chain_id=1, diamond="0x" + "d1" * 20, markets={_MARKET: sources})
     own = Settings(kafka="nowhere:1", data_dir=Path("unused"), deployments={_NAME: deployment})
     now_ms = _START_MS
-    tables, engine = FakeTables(), Engine({_NAME: deployment.engine})
+    tables, engine = FakeTables(), Engine(engine_deployments({_NAME: deployment}))
     worker = MarketMarks(own, WallClock(lambda: now_ms), lambda _: None, lambda _: None)
     replica = MarketPrices(own, tables.feeds)
     market = encode_market(Market(_SYMBOL_ID, name=_MARKET, is_valid=True))
     worker.names._take({TopicPartition(MARKETS, 0): [Fetched(market_key(_NAME, _SYMBOL_ID), encode_row(1, 1, market))]})
     tables.markets.put(f"{_NAME}:{_SYMBOL_ID}", 1, market)
     view = SymbolView(_SYMBOL_ID, _MARKET, True, "0", "0", "0", "0", 0, 0)  # noqa: FBT003 - as the contract answers
-    engine.chain(_NAME, Join(1, "0x01", 1, (view,)), 0)
+    engine.raw(_NAME, Join(1, "0x01", 1, (view,)), 0)
 
     def expect_agreement() -> None:
         worker._say(worker.board.choose_all(now_ms))

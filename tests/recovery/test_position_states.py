@@ -9,7 +9,8 @@ import orjson
 
 from models.chain_records import Block, Rollback
 from models.engine.tables import POSITION_STATES
-from streams.kafka.topics import DEAD_LETTERS, POSITION_STATES_IN, create_topics, registry, topic_name
+from models.symmio.topics import POSITION_STATES_IN
+from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, Oracle, golden_chain, golden_deployment

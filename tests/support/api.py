@@ -13,7 +13,7 @@ from api.http.listening import BoundedRunner, admin_door, public_door
 from streams.kafka.single_records import NotWritten
 from streams.kafka.topics import OWNER_REQUESTS, WHITELIST
 from streams.replicas.owner_answers import OwnerAnswers
-from streams.settings import ApiSettings, DeploymentSettings, Settings
+from streams.settings import ApiSettings, Settings, SymmioSettings
 from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ TICK_S = 0.2
 def api_settings(*deployments: str, api: ApiSettings | None = None) -> Settings:
     """Settings of an api that serves ``deployments``, without Kafka."""
     return Settings(
-        deployments={name: DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40) for name in deployments},
+        deployments={name: SymmioSettings(chain_id=1, diamond="0x" + "d" * 40) for name in deployments},
         api=api or ApiSettings(drain_s=0.05),
     )
 

@@ -28,9 +28,9 @@ from streams.worker.faust_app import create_app
 from streams.worker.run import run_app
 
 if TYPE_CHECKING:
+    from models.engine.partition import PartitionEngine
     from streams.transport.publisher import Charge
     from streams.transport.slices import Slice
-    from streams.valuing.engines import PartitionEngine
     from streams.worker.faust_app import TidemarkApp
 
 FAULTS = ("none", "slow", "exception", "too-large", "hang", "spin", "left-undone", "alert-unsent", "alert-unshown")

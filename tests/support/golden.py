@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from models.chain_records import decode_chain_record
-from models.codec import decode_row
+from models.codec import decode_row, encode_row
 from models.engine.board import InputBoard
 from models.engine.in_memory import Engine
 from models.engine.tables import (
@@ -23,11 +23,13 @@ from models.engine.tables import (
 from models.ids import split_key
 from models.prices import MarkTick, decode_mark
 from models.symmio.account import decode_account
+from models.symmio.topics import CHAIN_BLOCKS
 from models.symmio.valuation import value_account
 from streams.kafka.deadletter import decode_dead_letter
-from streams.kafka.topics import CHAIN_BLOCKS, DEAD_LETTERS, topic_name
+from streams.kafka.topics import DEAD_LETTERS, topic_name
 from streams.process.clock import SystemClock
-from streams.settings import DeploymentSettings
+from streams.settings import SymmioSettings, symmio_deployments
+from streams.settings.venues import engine_deployments
 from tests.support.pipeline import changelog, feed_rows, records_of
 from tests.support.recording import GOLDEN_LOGS, read_json, recorded_chain
 from tests.support.scripted import read_script
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from models.chain_records import ChainRecord
     from models.codec import Row
-    from streams.settings import Settings
+    from streams.settings import DeploymentSettings, Settings
 
 # What follows from the chain alone.
 CHAIN_TABLES = (QUOTES, MARKETS, DEPLOYMENTS, ACCOUNTS, WATERMARKS, QUOTE_HISTORY, POSITION_STATES)
@@ -48,10 +50,10 @@ SYMBOL = "BTCUSDT"
 _FOREVER_MS = 10**15
 
 
-def golden_deployment() -> dict[str, DeploymentSettings]:
+def golden_deployment() -> dict[str, SymmioSettings]:
     """The recorded Diamond; its marks never grow stale."""
     return {
-        DEPLOYMENT: DeploymentSettings(
+        DEPLOYMENT: SymmioSettings(
             chain_id=31337,
             diamond=read_json(GOLDEN_LOGS)["diamond"],
             default_sources=("binance-futures",),
@@ -65,9 +67,9 @@ def golden_chain() -> list[ChainRecord]:
     return list(recorded_chain(read_json(GOLDEN_LOGS)))
 
 
-def forked_deployment() -> dict[str, DeploymentSettings]:
+def forked_deployment() -> dict[str, SymmioSettings]:
     """The deployment of the script with forks; its marks never grow stale, its position states stand at once."""
-    one = read_script(FORKS).settings.deployments[FORKS]
+    one = symmio_deployments(read_script(FORKS).settings)[FORKS]
     kept = {"default_sources": ("binance-futures",), "default_max_age_ms": _FOREVER_MS, "position_states": "on"}
     return {FORKS: one.model_copy(update=kept)}
 
@@ -85,11 +87,11 @@ class Oracle:
     """
 
     def __init__(self, deployments: Mapping[str, DeploymentSettings], chain: Iterable[ChainRecord]) -> None:
-        ((self._name, deployment),) = deployments.items()
-        self.engine = Engine({self._name: deployment.engine})
+        (self._name,) = deployments
+        self.engine = Engine(engine_deployments(deployments))
         now_ms = SystemClock().now_ms()
         for offset, record in enumerate(chain):
-            self.engine.chain(self._name, record, offset, now_ms)
+            self.engine.raw(self._name, record, offset, now_ms)
 
     @property
     def refused(self) -> set[str]:
@@ -151,9 +153,7 @@ async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]
 
     board = InputBoard(marks.get)
     for key, row in markets.items():
-        deployment, symbol_id = split_key(key)
-        sources = settings.deployments[deployment].price_sources(row.body["name"])
-        board.put_market((deployment, int(symbol_id)), sources)
+        board.put_row(key, encode_row(row.term, row.version, row.body), settings.deployments)
     board.choose_all(SystemClock().now_ms())
 
     def expected(key: bytes) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from models.chain_records import Block, Watermark, decode_chain_record
 from models.codec import decode_row
-from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS
 from models.symmio.account import decode_account
+from models.symmio.deployment import SymmioDeployment
 from models.symmio.state_codec import encode_state
+from models.symmio.venue import engine_deployment
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.doubts import Doubts
 from streams.ingest.symmio.head import Follower
@@ -25,7 +26,7 @@ from streams.ingest.symmio.tail import Tail
 from streams.node.blocks import read_logs
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
-from streams.settings import DeploymentSettings, Settings
+from streams.settings import Settings, SymmioSettings
 from tests.support.chain import ChainBlock
 from tests.support.hostile_node import CHAIN_ID, HostileNode, HostileSession, Traits, View, one_liar_a_block
 from tests.support.records import surviving_blocks
@@ -288,7 +289,7 @@ async def _play(script: Script) -> Outcome:
     }
     session: Any = HostileSession(nodes)
     endpoints: list[Endpoint] = [HttpEndpoint(session, label, label) for label in nodes]
-    deployment = DeploymentSettings(
+    deployment = SymmioSettings(
         chain_id=CHAIN_ID,
         diamond=DIAMOND,
         start_block=1,
@@ -372,9 +373,9 @@ def _written(block: Block | None) -> list[tuple[str, str, str]]:
 
 def rows_of(records: Sequence[ChainRecord]) -> dict[str, object]:
     """Every account's state, folded from records."""
-    engine = Engine({NAME: EngineDeployment(DIAMOND, frozenset())})
+    engine = Engine({NAME: engine_deployment(SymmioDeployment(DIAMOND, frozenset()))})
     for offset, record in enumerate(records):
-        engine.chain(NAME, record, offset)
+        engine.raw(NAME, record, offset)
     assert not engine.refused
     rows: dict[str, object] = {}
     for key, value in engine.tables.items(ACCOUNTS):

@@ -22,8 +22,10 @@ from models.chain_records import encode_chain_record
 from models.codec import decode_row
 from models.ids import mark_key
 from models.prices import encode_tick
+from models.symmio.topics import CHAIN_BLOCKS
+from models.symmio.venue import SYMMIO
 from streams.kafka.feed import Feed
-from streams.kafka.topics import CHAIN_BLOCKS, PRICE_TICKS, account_events_name, changelog_name, topic_name
+from streams.kafka.topics import PRICE_TICKS, changelog_name, routed_name, topic_name
 from streams.process.clock import SystemClock
 from tests.support.eventually import eventually
 from tests.support.faulty_worker import FAULT_MARK
@@ -192,7 +194,11 @@ async def producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 async def all_committed(settings: Settings, timeout_s: float = 60) -> None:
     """Wait until the group has committed the end of every source topic, the router's output included."""
-    topics = [topic_name(settings, PRICE_TICKS), topic_name(settings, CHAIN_BLOCKS), account_events_name(settings)]
+    topics = [
+        topic_name(settings, PRICE_TICKS),
+        topic_name(settings, CHAIN_BLOCKS),
+        routed_name(settings, SYMMIO.routed),
+    ]
     tps = [TopicPartition(topic, partition) for topic in topics for partition in range(settings.topics.partitions)]
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     reader = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaConsumer
 
 from models.chain_records import Block, Rollback, decode_chain_record
-from streams.kafka.topics import CHAIN_BLOCKS, create_topics, registry, topic_name
+from models.symmio.topics import CHAIN_BLOCKS
+from streams.kafka.topics import create_topics, registry, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

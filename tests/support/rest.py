@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from models.symmio.subtotals import Subtotals
+from models.subtotals import Subtotals
 from tests.support.contract import validate_problem, validate_rest
 from tests.support.feed import FakeTables, e18, last_complete, no_account_body, unpriced_body, valuation_body
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from unittest.mock import patch
@@ -21,25 +22,15 @@ from aiokafka import TopicPartition
 from models.codec import decode_row
 from models.engine.pace import Pace
 from models.engine.tables import TABLES
-from streams.agents.accounts import AccountsAgent
-from streams.agents.engine_said import PositionStatesAgent
 from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
-from streams.agents.router import RouterAgent
 from streams.agents.state_releases import StateReleases
 from streams.kafka.feed import Feed
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import (
-    CHAIN_BLOCKS,
-    INSTRUMENT_FACTS,
-    INTEREST,
-    POSITION_STATES_IN,
-    PRICE_TICKS,
-    account_events_name,
-    changelog_name,
-)
+from streams.kafka.topics import INSTRUMENT_FACTS, INTEREST, PRICE_TICKS, changelog_name
 from streams.replicas.interest_reader import Interest
-from streams.settings import DeploymentSettings, Settings, TopicSettings
+from streams.settings import Settings, SymmioSettings, TopicSettings
+from streams.settings.venues import venues_of
 from streams.transport.publisher import Publisher
 from streams.transport.slices import Slice
 from streams.transport.stores import MemoryStore
@@ -49,6 +40,7 @@ from streams.valuing import market_marks as markets_module
 from streams.valuing.engines import Engines
 from streams.valuing.flush import Flush
 from streams.valuing.market_marks import MarketMarks
+from streams.worker.faust_app import venue_agents
 from tests.support.clocks import LoopClock
 from tests.support.fetched import Fetched
 from tests.support.virtual_loop import run_in_no_time
@@ -56,6 +48,7 @@ from tests.support.virtual_loop import run_in_no_time
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
+    from streams.process.clock import Clock
     from streams.worker.faust_app import SliceAgent
 
 SCRIPTS = Path(__file__).parents[1] / "data" / "scripts"
@@ -104,7 +97,7 @@ def read_script(name: str) -> Script:
         kafka="nowhere:1",
         data_dir=Path("unused"),
         topics=TopicSettings(partitions=PARTITIONS),
-        deployments={head["deployment"]: DeploymentSettings.model_validate(head["settings"])},
+        deployments={head["deployment"]: SymmioSettings.model_validate(head["settings"])},
     )
     steps = [
         Step(line["at_ms"], line.get("topic"), line.get("key", "").encode(), line.get("value", "").encode())
@@ -247,18 +240,17 @@ class Life:
             on_restated=lambda *row: engines.restated(*row),  # noqa: PLW0108 - made below
         )
         self.markets = MarketMarks(settings, clock, fail, lambda moved: engines.move(moved))  # noqa: PLW0108 - the same
-        engines = Engines(settings, self.rows, terms, self.markets.board)
+        engines = self.engines = Engines(settings, self.rows, terms, self.markets.board)
         pace = Pace(settings.worker.unwatched_max_age_s)
         flush = Flush(settings, self.rows, engines, pace=pace, clock=clock, fatal=fail)
         self.interest = Interest(settings, clock, engines.watch, engines.unwatch)
-        releases = StateReleases(self.rows, engines, clock, fail)
-        self.writers = engines, flush, releases
+        self.clock: Clock = clock
+        self.state_releases = StateReleases(self.rows, engines, clock, fail)
+        self.writers = engines, flush, self.state_releases
         self._agents: Sequence[tuple[SliceAgent, str]] = (
             (MarksAgent(self.rows), PRICE_TICKS),
             (InstrumentsAgent(self.rows), INSTRUMENT_FACTS),
-            (RouterAgent(settings, self.rows), CHAIN_BLOCKS),
-            (AccountsAgent(self.rows, engines, releases, clock), account_events_name(settings)),
-            (PositionStatesAgent(self.rows, engines, releases, clock), POSITION_STATES_IN),
+            *chain.from_iterable(venue_agents(settings, self, one) for one in venues_of(settings).installed),
         )
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -8,7 +8,7 @@ from models.instruments import FundingTerms, Instrument, Rules, Ticker, encode_i
 from models.money import E18, parse_e18
 from models.prices import Mark, encode_mark
 from models.symmio.markets import Market, encode_market
-from streams.settings import ApiSettings, DeploymentSettings, Settings
+from streams.settings import ApiSettings, Settings, SymmioSettings
 from tests.support.feed import valuation_body
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def solver_settings(**deployments: dict[str, Any]) -> Settings:
     )
 
 
-def deployment(**changes: Any) -> DeploymentSettings:  # noqa: ANN401 - what pydantic takes
+def deployment(**changes: Any) -> SymmioSettings:  # noqa: ANN401 - what pydantic takes
     fields = {
         "chain_id": 1,
         "diamond": "0x" + "d" * 40,
@@ -42,7 +42,7 @@ def deployment(**changes: Any) -> DeploymentSettings:  # noqa: ANN401 - what pyd
         "hedgers": [HEDGER],
         **changes,
     }
-    return DeploymentSettings.model_validate(fields)
+    return SymmioSettings.model_validate(fields)
 
 
 def put_market(tables: FakeTables, symbol_id: int, name: str, *, of: str = "main", **changes: Any) -> None:  # noqa: ANN401

@@ -10,14 +10,14 @@ from models.account_events import AccountRecord, Transaction, Unsupported
 from models.chain_records import Block, Checkpoint, PartyBView, QuoteView, RawLog, Rollback, Watermark
 from models.codec import decode_row
 from models.engine.accounts import Accounts
-from models.engine.deployment import EngineDeployment
-from models.engine.due_states import DueStates
-from models.engine.router import Router
 from models.engine.tables import ACCOUNTS, QUOTE_HISTORY, WATERMARKS, MemoryTables
 from models.ids import split_key
 from models.symmio.abi import CATALOGUE
 from models.symmio.account import AccountRow, advance, decode_account, decode_finished
+from models.symmio.deployment import SymmioDeployment
+from models.symmio.router import Router
 from models.symmio.state import OPEN_STATUSES, PENDING_STATUSES
+from models.symmio.venue import SYMMIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,7 +102,7 @@ class Chain:
         self.depth = depth
         self.records: list[Keyed] = []
         self._tables = MemoryTables()
-        self._router = Router({NAME: EngineDeployment(diamond, multi_accounts)}, self._tables.read)
+        self._router = Router({NAME: SymmioDeployment(diamond, multi_accounts)}, self._tables.read)
         self._offset = 0
 
     def add(self, one: Block) -> None:
@@ -133,8 +133,8 @@ class Partition:
 
     def __init__(self, tables: MemoryTables | None = None) -> None:
         self.tables = tables or MemoryTables()
-        states = DueStates({}, self.tables.read)
-        self._accounts = Accounts(0, self.tables.read, lambda: self.tables.keys(ACCOUNTS), states)
+        states = SYMMIO.notices({}, self.tables.read)
+        self._accounts = Accounts(0, self.tables.read, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states)
         for key, row in self.tables.items(ACCOUNTS):
             self._accounts.restore(key, row)
         for key, row in self.tables.items(WATERMARKS):

@@ -9,7 +9,7 @@ import jwt
 from pydantic import SecretStr
 
 from api.http.keys import GATE
-from models.symmio.subtotals import Subtotals
+from models.subtotals import Subtotals
 from streams.settings import ApiLimitSettings, ApiSettings, AuthSettings, TokenKeySettings
 from tests.support.account_rows import alerts_body
 from tests.support.api import FakeRecords

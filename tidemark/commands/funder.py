@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.settings import BadSettings, Settings, load_settings
+from streams.settings import BadSettings, Settings, load_settings, symmio_deployments
 
 if TYPE_CHECKING:
     from streams.funder.funder_process import Planned
@@ -45,7 +45,7 @@ def funder(deployment: str | None, dry_run: bool) -> None:
 
 
 def _only_one(settings: Settings) -> str:
-    names = [name for name, one in settings.deployments.items() if one.funding.party_b is not None]
+    names = [name for name, one in symmio_deployments(settings).items() if one.funding.party_b is not None]
     if len(names) != 1:
         found = ", ".join(sorted(names)) or "none"
         msg = f"expected one deployment with a funding.party_b, or its name as an argument, found {found}"

@@ -19,8 +19,8 @@ from api.dialects.native.channel_keys import (
 )
 from api.dialects.native.protocol import Channel
 from api.dialects.native.subjects import AccountSubject, MadeSubject, RowSubject
+from models.alert_views import alerts_view
 from models.engine.tables import ALERTS, INSTRUMENTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
-from models.symmio.alert_views import alerts_view
 from models.symmio.funding import next_funding_view
 from models.symmio.state_views import position_states_view
 from models.views import absent_account, account_view, figures_view, mark_view, positions_view

@@ -12,7 +12,7 @@ from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import decode_row
 from models.errors import BadRow
 from models.ids import account_key
-from models.symmio.valuation import NO_ACCOUNT
+from models.valuations import NO_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -21,7 +21,8 @@ from models.errors import BadRow
 from models.ids import account_key
 from models.money import format_e18
 from models.symmio.notification_views import checksummed
-from models.symmio.valuation import NO_ACCOUNT, UNPRICED, VALUED
+from models.valuations import NO_ACCOUNT, UNPRICED, VALUED
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -38,7 +39,7 @@ async def get_balance_info(request: web.Request, deployment: str) -> web.Respons
     address = _address(request, "address")
     multi_account = _address(request, "multi_account")
     expect_known(request, deployment)
-    settings = request.app[SETTINGS].deployments[deployment]
+    settings = symmio_deployments(request.app[SETTINGS])[deployment]
     bodies: dict[str, Mapping[str, Any]] = {}
     own = _body(request, deployment, address)
     if own is not None and own["multi_account"] in (None, multi_account):

@@ -9,6 +9,7 @@ from api.dialects.symmio.replies import plain, reply
 from api.dialects.symmio.requested_market import expect_known, listed, named
 from api.http.keys import SETTINGS
 from models.money import E18, format_e18
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -21,7 +22,7 @@ async def open_interest(request: web.Request, deployment: str) -> web.Response:
     """Answer the cap over all symbols, and how much of it is used."""
     expect_known(request, deployment)
     marks = {one.market.symbol_id: one.mark for one in listed(request, deployment)}
-    solver = request.app[SETTINGS].deployments[deployment].solver
+    solver = symmio_deployments(request.app[SETTINGS])[deployment].solver
     holdings = request.app[HOLDINGS]
     book = await holdings.of(deployment)
     unpriced = sum(tally.quotes for symbol_id, tally in book.open.items() if marks.get(symbol_id) is None)
@@ -35,7 +36,7 @@ async def notional_cap(request: web.Request, deployment: str) -> web.Response:
     """Answer a symbol's cap, and how much of it is used."""
     expect_known(request, deployment)
     one = named(request, deployment, request.match_info["symbol"])
-    solver = request.app[SETTINGS].deployments[deployment].solver
+    solver = symmio_deployments(request.app[SETTINGS])[deployment].solver
     book = await request.app[HOLDINGS].of(deployment)
     used_e36 = _used_e36(book, one.market.symbol_id, one.mark, count_pending=solver.count_pending)
     return reply({"total_cap": plain(one.offer.cap), "used": format_e18(used_e36 // E18)})

@@ -14,8 +14,8 @@ from api.http.keys import RECORDS
 from models.errors import BadRecord
 from models.ids import account_key
 from models.symmio.engine_states import decode_engine_state, encode_engine_state
+from models.symmio.topics import POSITION_STATES_IN
 from streams.kafka.single_records import NotWritten
-from streams.kafka.topics import POSITION_STATES_IN
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.dialects.symmio.replies import Refusal, reply
 from api.http.keys import SETTINGS
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -46,4 +47,4 @@ async def error_code(request: web.Request, deployment: str) -> web.Response:
 
 
 def _codes(request: web.Request, deployment: str) -> dict[str, str]:
-    return {**ERROR_CODES, **request.app[SETTINGS].deployments[deployment].solver.error_codes}
+    return {**ERROR_CODES, **symmio_deployments(request.app[SETTINGS])[deployment].solver.error_codes}

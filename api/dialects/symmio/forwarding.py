@@ -20,6 +20,7 @@ from api.dialects.symmio.replies import Refusal, error_response, reply
 from api.http.bodies import read_as_sent
 from api.http.keys import SETTINGS
 from api.http.log_lines import shown
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -217,7 +218,7 @@ async def _forwarded(request: web.Request, deployment: str) -> web.StreamRespons
         raise web.HTTPNotFound
     if request.method not in found.methods:
         raise web.HTTPMethodNotAllowed(request.method, found.methods)
-    upstream = request.app[SETTINGS].deployments[deployment].solver.upstream
+    upstream = symmio_deployments(request.app[SETTINGS])[deployment].solver.upstream
     if upstream is None:
         return None
     return await request.app[ENGINES].forward(request, upstream, f"{found.path}{mark}{query}")

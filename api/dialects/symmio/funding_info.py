@@ -8,6 +8,7 @@ from api.dialects.symmio.replies import reply
 from api.dialects.symmio.requested_market import listed
 from api.http.keys import CLOCK, SETTINGS
 from api.tables.funding_board import funding_views
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -16,6 +17,6 @@ if TYPE_CHECKING:
 async def get_funding_info(request: web.Request, deployment: str) -> web.Response:
     """Answer the funding of all valid markets by name, or of those that are asked for."""
     asked = request.query.getall("symbols", None)
-    funding = request.app[SETTINGS].deployments[deployment].funding
+    funding = symmio_deployments(request.app[SETTINGS])[deployment].funding
     markets = listed(request, deployment)
     return reply(funding_views(markets, funding, now_ms=request.app[CLOCK].now_ms(), asked=asked))

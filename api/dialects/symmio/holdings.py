@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from api.tables.feeds import Feeds
-    from streams.settings import DeploymentSettings
+    from streams.settings import SymmioSettings
 
 # Reading the row of an account that changed takes some 15 µs: the loop is given to others after a few ms.
 _ROWS_BETWEEN_YIELDS = 250
@@ -111,9 +111,7 @@ class Holdings:
         registry: Takes the metric of open quotes without a price, which is set where a cap's use is worked out.
     """
 
-    def __init__(
-        self, deployments: Mapping[str, DeploymentSettings], feeds: Feeds, registry: CollectorRegistry
-    ) -> None:
+    def __init__(self, deployments: Mapping[str, SymmioSettings], feeds: Feeds, registry: CollectorRegistry) -> None:
         self.unpriced = Gauge(
             "tidemark_api_unpriced_quotes",
             "Open quotes of the solver's hedgers that count at their opened price, for want of a mark",

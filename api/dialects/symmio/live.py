@@ -18,6 +18,7 @@ from api.dialects.symmio.whitelisting import Whitelisting
 from api.http.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, PRICES, RECORDS, SETTINGS
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
+from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -53,8 +54,8 @@ class Live:
         settings, feeds, metrics = app[SETTINGS], app[FEEDS], app[METRICS]
         connections, hub = app[CONNECTIONS], app[HUB]
         listings = app[LISTINGS] = Listings(settings, feeds, app[PRICES], app[CLOCK].now_ms)
-        app[HOLDINGS] = Holdings(settings.deployments, feeds, metrics.registry)
-        whitelist = app[WHITELIST] = Whitelist(settings.deployments, feeds, whitelisted)
+        app[HOLDINGS] = Holdings(symmio_deployments(settings), feeds, metrics.registry)
+        whitelist = app[WHITELIST] = Whitelist(symmio_deployments(settings), feeds, whitelisted)
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
         self.board = app[FUNDING] = FundingBoard(settings, listings, app[CLOCK].now_ms)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.access.tokens import Principal, whole
-from streams.settings import BadSettings
+from streams.settings import BadSettings, symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -43,7 +43,7 @@ class OpenPaths:
     """
 
     def __init__(self, settings: Settings, known: Collection[str], whitelist: Whitelist) -> None:
-        self._open = {name: frozenset(one.open_paths) for name, one in settings.deployments.items()}
+        self._open = {name: frozenset(one.open_paths) for name, one in symmio_deployments(settings).items()}
         self._whitelist = whitelist
         for name, paths in self._open.items():
             if unknown := sorted(paths - set(known)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.settings import BadSettings
+from streams.settings import BadSettings, symmio_deployments
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -29,13 +29,14 @@ class Sites:
 
     def __init__(self, settings: Settings) -> None:
         self._by_host: dict[str, str] = {}
-        self._multi_accounts = {name: set(one.multi_accounts) for name, one in settings.deployments.items()}
-        for name, deployment in settings.deployments.items():
+        self._multi_accounts = {name: set(one.multi_accounts) for name, one in symmio_deployments(settings).items()}
+        for name, deployment in symmio_deployments(settings).items():
             for host in deployment.hosts:
                 if self._by_host.setdefault(host, name) != name:
                     msg = f"deployments.{name}.hosts: expected a host of its own, found {self._by_host[host]}'s {host}"
                     raise BadSettings(msg)
-        only = next(iter(settings.deployments), None) if len(settings.deployments) == 1 else None
+        served = symmio_deployments(settings)
+        only = next(iter(served), None) if len(served) == 1 else None
         self._at_root = None if self._by_host else only
 
     def of(self, host: str, prefix: str | None) -> str | None:

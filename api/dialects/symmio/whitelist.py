@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from api.tables.feeds import Feeds
-    from streams.settings import DeploymentSettings
+    from streams.settings import SymmioSettings
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 # This text is in a row that names the MultiAccount which made the account; decoding the row takes twenty times longer.
@@ -34,7 +34,7 @@ class Whitelist:
         BadSettings: A file cannot be read, or a line of it is no address.
     """
 
-    def __init__(self, deployments: Mapping[str, DeploymentSettings], feeds: Feeds, added: Collection[bytes]) -> None:
+    def __init__(self, deployments: Mapping[str, SymmioSettings], feeds: Feeds, added: Collection[bytes]) -> None:
         self._modes = {name: one.whitelist.mode_of(one.multi_accounts) for name, one in deployments.items()}
         self._listed = {
             name: frozenset() if one.whitelist.file is None else _read(name, one.whitelist.file)

@@ -19,7 +19,7 @@ from api.http.keys import CLOCK, RECORDS, SETTINGS, STANDINGS
 from models.ids import account_key
 from streams.kafka.single_records import NotWritten
 from streams.kafka.topics import WHITELIST as WHITELIST_TOPIC
-from streams.settings import WhitelistMode
+from streams.settings import WhitelistMode, symmio_deployments
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -132,7 +132,7 @@ def expect_operator(request: web.Request, deployment: str) -> None:
     Raises:
         Refusal: The key is not sent as ``Authorization: Bearer …``, is another one, or none is configured.
     """
-    key = request.app[SETTINGS].deployments[deployment].ingest_key
+    key = symmio_deployments(request.app[SETTINGS])[deployment].ingest_key
     if key is None:
         raise Refusal(HTTPStatus.FORBIDDEN, f"deployments.{deployment}.ingest_key is not set: nothing is taken")
     scheme, _, said = request.headers.get("Authorization", "").partition(" ")

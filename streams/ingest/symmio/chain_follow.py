@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from streams.ingest.symmio.tail import Tail
     from streams.process.clock import Clock
-    from streams.settings import DeploymentSettings, Settings
+    from streams.settings import Settings, SymmioSettings
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
 
 
 async def _begin(
-    node: Node, journal: Journal, follower: Follower, deployment: DeploymentSettings, from_state: int | None
+    node: Node, journal: Journal, follower: Follower, deployment: SymmioSettings, from_state: int | None
 ) -> None:
     tail = journal.tail
     node.expect_head(tail.covered)
@@ -127,7 +127,7 @@ async def _begin(
 
 
 async def _join(
-    node: Node, journal: Journal, follower: Follower, deployment: DeploymentSettings, from_state: int | None
+    node: Node, journal: Journal, follower: Follower, deployment: SymmioSettings, from_state: int | None
 ) -> None:
     """Join, and begin anew, at a newer final block unless one was named, where the node does not give its state."""
     backoff = Backoff(1.0, 60.0)
@@ -142,7 +142,7 @@ async def _join(
             return
 
 
-def _reason_to_join(tail: Tail, deployment: DeploymentSettings, from_state: int | None) -> str | None:
+def _reason_to_join(tail: Tail, deployment: SymmioSettings, from_state: int | None) -> str | None:
     if tail.joining is not None:
         return f"the join at block {tail.joining} was not finished"
     if from_state is not None and from_state > tail.final:

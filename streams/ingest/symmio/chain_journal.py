@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import Counter, Gauge
 
 from models.chain_records import Watermark, encode_chain_record
-from streams.kafka.topics import CHAIN_BLOCKS, topic_name
+from models.symmio.topics import CHAIN_BLOCKS
+from streams.kafka.topics import topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streams.node.blocks import Header
     from streams.node.contract_views import OwnedQuote
     from streams.node.endpoints import Node
-    from streams.settings import DeploymentSettings
+    from streams.settings import SymmioSettings
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class NotFinal(TidemarkError):
     """The block to join at may still be rolled back, or does not exist yet. Name an older one."""
 
 
-async def join(node: Node, journal: Journal, settings: DeploymentSettings, block: int, final: int) -> None:
+async def join(node: Node, journal: Journal, settings: SymmioSettings, block: int, final: int) -> None:
     """Write a checkpoint of every account after ``block`` to the topic.
 
     Blocks above ``block`` that the topic already holds are rolled back first; they are written again later.

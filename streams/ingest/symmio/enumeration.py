@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.chain_records import RawLog
     from streams.node.contract_views import ContractViews, NamedAccount
     from streams.node.endpoints import Node
-    from streams.settings import DeploymentSettings
+    from streams.settings import SymmioSettings
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Census:
     party_bs: tuple[str, ...]
 
 
-async def take_census(node: Node, views: ContractViews, settings: DeploymentSettings, block: int) -> Census:
+async def take_census(node: Node, views: ContractViews, settings: SymmioSettings, block: int) -> Census:
     """Find every account that holds anything after a block.
 
     These are the accounts that ever sent a quote, their owners' other sub-accounts, and, where ``start_block`` tells
@@ -79,7 +79,7 @@ async def take_census(node: Node, views: ContractViews, settings: DeploymentSett
 
 
 async def find_owners(
-    node: Node, views: ContractViews, settings: DeploymentSettings, accounts: Sequence[str]
+    node: Node, views: ContractViews, settings: SymmioSettings, accounts: Sequence[str]
 ) -> dict[str, Owner]:
     """Ask the MultiAccounts who owns each account, and which other sub-accounts these owners have.
 
@@ -145,7 +145,7 @@ async def _quoting(node: Node, views: ContractViews) -> tuple[set[str], set[str]
     return accounts - {ZERO_ADDRESS}, party_bs - {ZERO_ADDRESS}
 
 
-async def _in_logs(node: Node, settings: DeploymentSettings, first: int, last: int) -> tuple[set[str], set[str]]:
+async def _in_logs(node: Node, settings: SymmioSettings, first: int, last: int) -> tuple[set[str], set[str]]:
     wanted = Wanted(
         addresses=(settings.diamond, *settings.multi_accounts),
         topics=(_ADD_ACCOUNT, _BALANCE_CHANGE, _ALLOCATE, _REGISTER_PARTY_B),

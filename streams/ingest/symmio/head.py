@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streams.ingest.symmio.doubts import Doubts
     from streams.node.blocks import Header
     from streams.node.endpoints import Node
-    from streams.settings import DeploymentSettings
+    from streams.settings import SymmioSettings
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Follower:
         doubts: Is told what was not proven.
     """
 
-    def __init__(self, node: Node, journal: Journal, settings: DeploymentSettings, doubts: Doubts) -> None:
+    def __init__(self, node: Node, journal: Journal, settings: SymmioSettings, doubts: Doubts) -> None:
         addresses = (settings.diamond, *settings.multi_accounts)
         self._node = node
         self._journal = journal

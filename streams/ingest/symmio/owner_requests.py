@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streams.kafka.record import Record
     from streams.node.endpoints import Node
     from streams.process.clock import Clock
-    from streams.settings import DeploymentSettings, Settings
+    from streams.settings import Settings, SymmioSettings
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class OwnerRequests(TopicReader):
 
 
 async def answer_owner_requests(
-    requests: OwnerRequests, settings: Settings, deployment: DeploymentSettings, node: Node, outlet: Outlet
+    requests: OwnerRequests, settings: Settings, deployment: SymmioSettings, node: Node, outlet: Outlet
 ) -> None:
     """Answer requests on ``owners``, until cancelled.
 
@@ -143,7 +143,7 @@ async def answer_owner_requests(
 
 
 async def find_sub_account_owners(
-    node: Node, deployment: DeploymentSettings, accounts: Sequence[str]
+    node: Node, deployment: SymmioSettings, accounts: Sequence[str]
 ) -> dict[str, SubAccountOwner | None]:
     """Ask the deployment's MultiAccounts who owns accounts, as of the newest block.
 

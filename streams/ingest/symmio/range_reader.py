@@ -143,15 +143,23 @@ class RangeReader:
             await asyncio.sleep(backoff.next_s())
 
     async def _ask_witness(self, first: int, last: int, asked: str, *, is_anothers: bool) -> _Answer | None:
+        if not is_anothers:
+            return await self._read_again(first, last)
         try:
-            witness = await self._divided(first, last, than=(asked,) if is_anothers else ())
+            witness = await self._divided(first, last, than=(asked,))
         except RpcError as error:
             self._without_witness(first, last, str(error))
-            return None
-        if is_anothers:
-            self._alone_since_s = None
-            self._doubts.witnessed(first, last)
+            return await self._read_again(first, last)
+        self._alone_since_s = None
+        self._doubts.witnessed(first, last)
         return witness
+
+    async def _read_again(self, first: int, last: int) -> _Answer | None:
+        try:
+            return await self._divided(first, last, than=())
+        except RpcError as error:
+            self._doubts.unwitnessed(first, last, str(error))
+            return None
 
     def _without_witness(self, first: int, last: int, reason: str) -> None:
         if self._alone_since_s is None:

@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from models.chain_records import decode_chain_record
 from models.errors import TidemarkError
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import CHAIN_BLOCKS, topic_name
+from streams.kafka.topics import topic_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -22,7 +22,7 @@ from api.dialects.native.protocol import (
     decode_request,
 )
 from api.tables.price_sources import SourceState
-from models.symmio.alerts import QUIET, STALE
+from models.alerts import QUIET, STALE
 from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.account_rows import alerts_body, engine_body, told_tables
 from tests.support.api import api_settings, serving

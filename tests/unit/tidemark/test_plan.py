@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.settings import ApiSettings, DeploymentSettings, PriceRef, Settings, SourceSettings, load_settings
+from streams.settings import (
+    ApiSettings,
+    PriceRef,
+    Settings,
+    SourceSettings,
+    SymmioSettings,
+    load_settings,
+    symmio_deployments,
+)
 from tidemark.config_text import effective_toml
 from tidemark.display import urls_of
 from tidemark.plan import (
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIAMOND = "0x" + "ab" * 20
-DEPLOYMENT = DeploymentSettings(chain_id=31337, diamond=DIAMOND)
+DEPLOYMENT = SymmioSettings(chain_id=31337, diamond=DIAMOND)
 SAID = json.dumps(
     {
         "rpc": ["http://127.0.0.1:1", "ws://127.0.0.1:1"],
@@ -45,7 +53,7 @@ SAID = json.dumps(
 
 def test_the_demo_is_one_deployment_and_one_source_at_the_addresses_it_said() -> None:
     settings = with_demo(Settings(), SAID)
-    deployment = settings.deployments["demo"]
+    deployment = symmio_deployments(settings)["demo"]
     assert ["http://127.0.0.1:1", "ws://127.0.0.1:1"] == [url.get_secret_value() for url in deployment.rpc]
     assert (31337, DIAMOND, 5) == (deployment.chain_id, deployment.diamond, deployment.finality_depth)
     assert {"demo": "ws://127.0.0.1:2"} == {name: source.websocket for name, source in settings.sources.items()}
@@ -81,7 +89,7 @@ def test_each_deployment_and_each_source_is_a_process_beside_one_worker_and_one_
 def test_a_recording_takes_the_place_of_the_connectors(tmp_path: Path) -> None:
     _record(tmp_path, {"chainId": 31337, "diamond": DIAMOND.upper().replace("X", "x")})
     settings, name = with_recording(Settings(), tmp_path)
-    assert (31337, DIAMOND) == (settings.deployments[name].chain_id, settings.deployments[name].diamond)
+    assert (31337, DIAMOND) == (symmio_deployments(settings)[name].chain_id, symmio_deployments(settings)[name].diamond)
     planned = commands(settings, tmp_path, name)
     assert ["api", "worker", "recorded"] == list(planned)
     assert ["ingest", "recorded", str(tmp_path), "--deployment", name] == planned["recorded"][3:]
@@ -89,10 +97,10 @@ def test_a_recording_takes_the_place_of_the_connectors(tmp_path: Path) -> None:
 
 def test_a_recording_of_a_configured_deployment_is_played_as_that_one(tmp_path: Path) -> None:
     _record(tmp_path, {"chainId": 31337, "diamond": DIAMOND})
-    settings = Settings(deployments={"mine": DEPLOYMENT, "other": DeploymentSettings(chain_id=1, diamond=DIAMOND)})
+    settings = Settings(deployments={"mine": DEPLOYMENT, "other": SymmioSettings(chain_id=1, diamond=DIAMOND)})
     recorded, name = with_recording(settings, tmp_path)
     assert "mine" == name
-    assert settings.deployments["other"] == recorded.deployments["other"]
+    assert symmio_deployments(settings)["other"] == symmio_deployments(recorded)["other"]
 
 
 def test_a_recording_is_priced_by_its_own_frames_and_never_by_a_venue(tmp_path: Path) -> None:
@@ -100,13 +108,13 @@ def test_a_recording_is_priced_by_its_own_frames_and_never_by_a_venue(tmp_path: 
     refs = (PriceRef(source="venue", symbol="BTC"), PriceRef(source="venue-book", symbol="BTCUSDT", max_age_ms=7))
     mine = DEPLOYMENT.model_copy(update={"markets": {"BTC/USD": refs}})
     alone, name = with_recording(Settings(), tmp_path)
-    assert ("recorded", "recorded-book") == alone.deployments[name].default_sources
+    assert ("recorded", "recorded-book") == symmio_deployments(alone)[name].default_sources
     recorded, _ = with_recording(Settings(deployments={"mine": mine}), tmp_path)
-    assert ("recorded", "recorded-book") == recorded.deployments["mine"].default_sources
+    assert ("recorded", "recorded-book") == symmio_deployments(recorded)["mine"].default_sources
     assert (
         PriceRef(source="recorded", symbol="BTC"),
         PriceRef(source="recorded-book", symbol="BTCUSDT", max_age_ms=7),
-    ) == recorded.deployments["mine"].prices_of("BTC/USD")
+    ) == symmio_deployments(recorded)["mine"].prices_of("BTC/USD")
 
 
 @pytest.mark.parametrize("content", [None, {"chainId": 1}, {"diamond": DIAMOND, "chainId": "x"}])

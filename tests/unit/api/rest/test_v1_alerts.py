@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 import pytest
 
 from api.rest.timeline import Timeline
-from models.symmio.alert_views import alerts_view
-from models.symmio.alerts import LIQUIDATABLE, QUIET, STALE, UNKNOWN
+from models.alert_views import alerts_view
+from models.alerts import LIQUIDATABLE, QUIET, STALE, UNKNOWN
 from tests.support.account_rows import alerts_body
 from tests.support.api import api_settings, serving
 from tests.support.feed import FakeFeed, FakeTables, no_account_body, unsupported_body, valuation_body

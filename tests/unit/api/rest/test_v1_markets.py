@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.views import mark_view, market_view
-from streams.settings import ApiSettings, DeploymentSettings, PriceRef, Settings
+from streams.settings import ApiSettings, PriceRef, Settings, SymmioSettings
 from tests.support.api import api_settings, serving
 from tests.support.feed import FakeTables, e18
 from tests.support.rest import MARK, NOW_MS, Answer, get, mark_body, market_body
@@ -98,7 +98,7 @@ async def test_the_mark_of_a_market_is_the_first_that_is_young_enough_else_the_n
 async def test_the_settings_name_the_prices_of_a_market() -> None:
     refs = (PriceRef(source="other", symbol="XBT", max_age_ms=500),)
     settings = Settings(
-        deployments={"main": DeploymentSettings(chain_id=1, diamond="0x" + "d" * 40, markets={"BTCUSDT": refs})},
+        deployments={"main": SymmioSettings(chain_id=1, diamond="0x" + "d" * 40, markets={"BTCUSDT": refs})},
         api=ApiSettings(drain_s=0.05),
     )
     tables = FakeTables("main")

@@ -6,9 +6,9 @@ import pytest
 
 from api.tables.deployment_totals import Totals
 from models.codec import Row, decode_row
+from models.deployment_sums import decode_sum
 from models.errors import BadRow
-from models.symmio.subtotals import Subtotals
-from models.symmio.totals import decode_sum
+from models.subtotals import Subtotals
 from tests.support.feed import FakeTables, e18, valuation_body
 
 if TYPE_CHECKING:

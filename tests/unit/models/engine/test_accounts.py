@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from models.account_events import (
     AccountCheckpoint,
     Final,
+    OwnRecord,
     RolledBack,
     Supported,
     Transaction,
@@ -19,13 +20,14 @@ from models.account_events import (
 )
 from models.codec import decode_row
 from models.engine.accounts import Accounts, Folded
-from models.engine.due_states import DueStates
 from models.engine.step import RowId, Step
 from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, TABLES, WATERMARKS, MemoryTables
 from models.errors import BadRecord, BadRow
 from models.ids import account_key
 from models.symmio.account import AccountRow, advance
-from models.symmio.holding import decode_holding
+from models.symmio.due_states import DueStates
+from models.symmio.holding import Holding, decode_holding
+from models.symmio.venue import SYMMIO
 from models.watermarks import DeploymentWatermark, decode_watermark
 from tests.support.symmio import (
     ALICE,
@@ -100,9 +102,9 @@ class World:
         row = self.tables.read(WATERMARKS, b"main:3")
         return None if row is None else decode_watermark(decode_row(row).body)
 
-    def _new(self) -> Accounts:
+    def _new(self) -> Accounts[AccountRow, Holding, OwnRecord]:
         states = DueStates(self._modes, self.tables.read)
-        return Accounts(PARTITION, self.tables.read, lambda: self.tables.keys(ACCOUNTS), states)
+        return Accounts(PARTITION, self.tables.read, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states)
 
 
 def transaction(offset: int, *logs: RawLog, index: int = 0) -> Transaction:
@@ -395,7 +397,7 @@ def test_an_account_is_called_suspect_by_the_record_that_made_it_so_and_by_no_ot
 
 def test_an_account_that_the_partition_names_and_the_table_lacks_is_an_error() -> None:
     tables = MemoryTables()
-    accounts = Accounts(PARTITION, tables.read, lambda: (KEY,), DueStates({}, tables.read))
+    accounts = Accounts(PARTITION, tables.read, lambda: (KEY,), SYMMIO, DueStates({}, tables.read))
 
     with pytest.raises(BadRow, match=r"expected a row of b'main:0x0a.*', which the partition's accounts name"):
         accounts.apply(MAIN, Supported((4, -1), 50, enumerated=True), NOW_MS)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from models.engine.board import MarketId
 
-BTC, ETH, SOL = ("main", 1), ("main", 2), ("other", 1)
+BTC: MarketId = ("main", 1)
+ETH: MarketId = ("main", 2)
+SOL: MarketId = ("other", 1)
 A, B, C = PriceSource(b"a:X", 50), PriceSource(b"b:X", 100), PriceSource(b"c:X", 50)
 
 

@@ -10,7 +10,6 @@ from models.account_events import Transaction
 from models.chain_records import Rollback, Watermark
 from models.codec import decode_row
 from models.engine.board import PriceSource
-from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import (
     ACCOUNTS,
@@ -31,7 +30,10 @@ from models.errors import BadRecord
 from models.ids import account_key
 from models.instruments import TickerFact
 from models.prices import BookTick, MarkTick
+from models.symmio.deployment import SymmioDeployment
+from models.symmio.engine_states import encode_engine_state
 from models.symmio.position_states import GAP_S, shown
+from models.symmio.venue import engine_deployment
 from tests.support.positions import engine_state
 from tests.support.symmio import (
     ALICE,
@@ -64,7 +66,7 @@ class World:
     """A deployment whose market 1 is BTC, and Alice, long 10 from 100."""
 
     def __init__(self, states: str = "off", allocated: int = 1_000 * E18) -> None:
-        deployment = EngineDeployment(DIAMOND, states=states, prices_of=sources)
+        deployment = engine_deployment(SymmioDeployment(DIAMOND, states=states), sources)
         self.engine = Engine({"main": deployment})
         self.offset = 0
         self.ticks = 0
@@ -76,7 +78,7 @@ class World:
 
     def chain(self, *records: ChainRecord, now_ms: int = NOW_MS) -> None:
         for record in records:
-            self.engine.chain("main", record, self.offset, now_ms)
+            self.engine.raw("main", record, self.offset, now_ms)
             self.offset += 1
 
     def tick(self, price: str, at_ms: int = NOW_MS) -> None:
@@ -204,7 +206,7 @@ def test_what_is_delivered_again_changes_no_row() -> None:
     world.tick("101.5")
     world.engine.value(NOW_MS)
     before = {table: dict(world.engine.tables.items(table)) for table in TABLES}
-    world.engine.chain("main", block(2, [fee_out(0), send_quote(7)]), 1, NOW_MS)
+    world.engine.raw("main", block(2, [fee_out(0), send_quote(7)]), 1, NOW_MS)
     world.engine.tick(MarkTick("venue", "BTC", NOW_MS, NOW_MS, "7", None, None, None), 0)
     world.engine.value(NOW_MS)
 
@@ -214,7 +216,7 @@ def test_what_is_delivered_again_changes_no_row() -> None:
 def test_records_that_are_refused_are_told_and_make_their_account_suspect() -> None:
     world = World()
     assert [] == world.engine.refused
-    world.engine.account_event(BOB_KEY, Transaction((9, 0), 9, 1_009, "0x09", (log("LockQuote", HEDGER, 99),)))
+    world.engine.account_record(BOB_KEY, Transaction((9, 0), 9, 1_009, "0x09", (log("LockQuote", HEDGER, 99),)))
     world.chain(Watermark(9, 1_009, 0))
 
     assert [True] == [reason.startswith("block 9, transaction 0x09: ") for reason in world.engine.refused]
@@ -237,7 +239,7 @@ def test_a_state_of_the_chain_waits_for_the_engine_and_stands_when_it_is_release
     world = World("gaps")
     sent_s = 1_700_000_002
     said = engine_state(quote_id=7, last_seen_action="SendQuote", modify_time=sent_s)
-    world.engine.engine_state(KEY, said, sent_ms=sent_s * 1000, now_ms=NOW_MS)
+    world.engine.told(KEY, encode_engine_state(said), sent_ms=sent_s * 1000, now_ms=NOW_MS)
     world.engine.release(NOW_MS + GAP_S * 1000 - 1)
     assert [("SendQuote", "engine")] == world.shown_states()
     world.engine.release(NOW_MS + GAP_S * 1000)

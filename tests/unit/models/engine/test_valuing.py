@@ -8,12 +8,14 @@ import msgspec
 
 from models.codec import decode_order, decode_row, encode_row, join_row
 from models.engine.board import InputBoard, PriceSource
+from models.engine.deployment import Venues
 from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from models.engine.valuing import Valuing
 from models.money import E18
 from models.prices import Mark
 from models.symmio.account import encode_account
 from models.symmio.holding import decode_holding
+from models.symmio.venue import SYMMIO
 from models.watermarks import DeploymentWatermark
 from tests.support.symmio import account_with_one_long
 
@@ -116,6 +118,7 @@ class World:
         valuing = Valuing(
             0,
             lambda table, key: self.rows.get((table, key)),
+            venues=Venues({}, SYMMIO),
             board=self.board,
             watermark_of=lambda deployment: self.watermarks.get(deployment, DeploymentWatermark()),
             deadband=self._deadband,

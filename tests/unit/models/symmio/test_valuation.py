@@ -8,9 +8,10 @@ import pytest
 
 from models.account_events import RolledBack, Transaction
 from models.prices import UsedMark
+from models.subtotals import Subtotals
 from models.symmio.account import AccountRow, advance
-from models.symmio.subtotals import Subtotals
-from models.symmio.valuation import value_account, with_last_complete
+from models.symmio.valuation import value_account
+from models.valuations import with_last_complete
 from tests.support.symmio import ALICE, E18, HEDGER, SECOND_HEDGER, allocate, allocate_b, fee_out, log, send_quote
 
 if TYPE_CHECKING:

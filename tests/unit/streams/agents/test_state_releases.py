@@ -14,9 +14,10 @@ from models.engine.board import InputBoard
 from models.engine.step import RowId, Write
 from models.engine.tables import POSITION_STATES, MemoryTables
 from models.symmio.account import advance
+from models.symmio.due_states import DueStates
 from models.symmio.position_states import GAP_S, pushed_since, shown
 from streams.agents.state_releases import StateReleases
-from streams.settings import DeploymentSettings, Settings, TopicSettings
+from streams.settings import Settings, SymmioSettings, TopicSettings
 from streams.transport.terms import Terms
 from streams.valuing.engines import Engines
 from tests.support.clocks import WallClock
@@ -27,9 +28,9 @@ from tests.support.symmio import E18, allocate, block, fee_out, send_quote
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from models.engine.due_states import Change
     from models.engine.step import Stage
     from models.engine.tables import ReadRow
+    from models.venue import Change
 
 NOW_MS = 1_700_000_100_000
 
@@ -78,7 +79,7 @@ class World:
     """One partition, and a chain in which Alice sent a quote in the second of ``NOW_MS``."""
 
     def __init__(self, mode: str, rows: FakeRows | None = None) -> None:
-        deployment = DeploymentSettings.model_validate(
+        deployment = SymmioSettings.model_validate(
             {"chain_id": 1, "diamond": "0x" + "d1" * 20, "position_states": mode}
         )
         settings = Settings(
@@ -95,20 +96,25 @@ class World:
         self.engines = Engines(settings, self.rows, terms, InputBoard(lambda _key: None))
         self.releases = StateReleases(self.rows, self.engines, WallClock(self.clock), self.fatal.append)
 
+    @property
+    def states(self) -> DueStates:
+        notices = self.engines[0]["symmio"].notices
+        assert isinstance(notices, DueStates)
+        return notices
+
     def sent(self) -> None:
         logs = tuple(block(100, [allocate(5_000 * E18), fee_out(0), send_quote(131_388)]).logs)
         transaction = Transaction((40, 0), 100, NOW_MS // 1000, logs[0].tx, logs)
-        quotes = advance(None, transaction).state.quotes
-        change = self.engines[0].states.of_chain(KEY, transaction, quotes, self.clock())
+        change = self.states.of_record(KEY, transaction, advance(None, transaction), self.clock())
         assert change is not None
         self._fold(change)
 
     def said(self, sent_ms: int = NOW_MS) -> None:
         state = engine_state(modify_time=NOW_MS // 1000)
-        self._fold(self.engines[0].states.of_engine(KEY, state, sent_ms, self.clock()))
+        self._fold(self.states.of_engine(KEY, state, sent_ms, self.clock()))
 
     def _fold(self, change: Change) -> None:
-        found = self.engines[0].states.fold(KEY, [change])
+        found = self.states.fold(KEY, [change])
         assert isinstance(found, Write)
         self.rows.tables.put(found)
         self.releases.look()

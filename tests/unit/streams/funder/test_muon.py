@@ -9,7 +9,7 @@ from aiohttp import web
 
 from streams.funder.diamond_calls import PairSignature
 from streams.funder.muon import Muon, NoSignature
-from streams.settings import DeploymentSettings
+from streams.settings import SymmioSettings
 
 if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Client = TestClient[web.Request, web.Application]
 
 PARTY_A, PARTY_B, DIAMOND = "0x" + "0a" * 20, "0x" + "0b" * 20, "0x" + "d1" * 20
-DEPLOYMENT = DeploymentSettings(chain_id=5, diamond=DIAMOND)
+DEPLOYMENT = SymmioSettings(chain_id=5, diamond=DIAMOND)
 GOOD: dict[str, Any] = {
     "success": True,
     "result": {

@@ -3,7 +3,8 @@ from __future__ import annotations
 from models.engine.tables import TABLES
 from models.interest import INTEREST_TTL_MS
 from models.leases import LEASE_TTL_MAX_MS
-from streams.kafka.topics import account_events_name, changelog_name, registry, topic_name
+from models.symmio.venue import SYMMIO
+from streams.kafka.topics import changelog_name, registry, routed_name, topic_name
 from streams.settings import Settings, TopicSettings
 
 SETTINGS = Settings(epoch=3, topics=TopicSettings(prefix="blue-", partitions=6, replication_factor=2))
@@ -16,7 +17,7 @@ def test_every_topic_has_the_one_number_of_partitions() -> None:
 
 def test_what_is_derived_is_named_by_its_epoch_and_what_was_said_is_not() -> None:
     assert "blue-chain-blocks" == topic_name(SETTINGS, "chain-blocks")
-    assert "blue-account-events-3" == account_events_name(SETTINGS)
+    assert "blue-account-events-3" == routed_name(SETTINGS, SYMMIO.routed)
     assert "blue-tidemark-3-accounts-changelog" == changelog_name(SETTINGS, "accounts")
     assert {"blue-chain-blocks", "blue-account-events-3", "blue-tidemark-3-accounts-changelog"} <= set(TOPICS)
 

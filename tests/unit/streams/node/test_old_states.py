@@ -13,7 +13,7 @@ from streams.ingest.symmio.enumeration import Owner, find_owners
 from streams.node.contract_views import ContractViews
 from streams.node.contracts import is_contract
 from streams.node.rpc import BadAnswer, NoContract, RpcError
-from streams.settings import DeploymentSettings
+from streams.settings import SymmioSettings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.scripted_node import Refusal, ScriptedNode, node_over
 from tests.support.virtual_loop import run_in_no_time
@@ -115,7 +115,7 @@ class Views(ScriptedNode):
 
 
 def owners(*nodes: ScriptedNode) -> dict[str, Owner]:
-    settings = DeploymentSettings(chain_id=31_337, diamond=DIAMOND, multi_accounts=(MULTI,))
+    settings = SymmioSettings(chain_id=31_337, diamond=DIAMOND, multi_accounts=(MULTI,))
     return run_in_no_time(find_owners(node_over(*nodes), ContractViews(DIAMOND, 5), settings, [FIRST]))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.settings import BadSettings, DeploymentSettings, load_settings
+from streams.settings import BadSettings, SymmioSettings, load_settings, symmio_deployments
 from tidemark.config_text import effective_toml
 
 ADDRESS = "0x" + "Ab" * 20
@@ -30,7 +30,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("config")
 def test_a_deployment_is_read_from_the_file_with_its_addresses_in_lower_case() -> None:
-    deployment = load_settings().deployments["arbitrum"]
+    deployment = symmio_deployments(load_settings())["arbitrum"]
     assert (42161, ADDRESS.lower()) == (deployment.chain_id, deployment.diamond)
     assert "https://node.example/a-key" == deployment.rpc[0].get_secret_value()
 
@@ -43,13 +43,13 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
     settings = load_settings()
     assert ("kafka-1:9092", 3) == (settings.kafka, settings.topics.partitions)
     assert (8453, ADDRESS.lower()) == (
-        settings.deployments["arbitrum"].chain_id,
-        settings.deployments["arbitrum"].diamond,
+        symmio_deployments(settings)["arbitrum"].chain_id,
+        symmio_deployments(settings)["arbitrum"].diamond,
     )
 
 
 def test_a_market_that_is_not_listed_is_priced_under_its_own_name_by_the_default_sources() -> None:
-    deployment = DeploymentSettings(chain_id=1, diamond=ADDRESS, default_max_age_ms=700)
+    deployment = SymmioSettings(chain_id=1, diamond=ADDRESS, default_max_age_ms=700)
     assert [
         ("binance-futures", "ETHUSDT", 700),
         ("binance-futures-book", "ETHUSDT", 700),
@@ -124,7 +124,7 @@ def test_sources_are_known_by_their_name_and_their_book_and_so_are_recorded_ones
     config.write_text(
         f"[sources.venue]\n[deployments.a]\nchain_id = 1\ndiamond = '{ADDRESS}'\ndefault_sources = {list(names)}"
     )
-    assert names == load_settings().deployments["a"].default_sources
+    assert names == symmio_deployments(load_settings())["a"].default_sources
 
 
 def test_an_address_error_says_once_what_was_found(config: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from streams.settings import Settings, SolverSettings
+from streams.settings import Settings, SolverSettings, symmio_deployments
 from tests.support.solver import deployment, solver_settings
 from tidemark.config_text import effective_toml
 
@@ -44,9 +44,9 @@ def test_the_effective_configuration_says_the_same_to_child_processes() -> None:
     again = Settings.model_validate(tomllib.loads(effective_toml(settings)))
 
     assert settings.deployments == again.deployments
-    assert ("hedger.example",) == again.deployments["main"].hosts
-    assert "http://engine:8000" == again.deployments["main"].solver.upstream
-    assert Decimal(7) == again.deployments["main"].solver.of("1000PEPEUSDT").cap
+    assert ("hedger.example",) == symmio_deployments(again)["main"].hosts
+    assert "http://engine:8000" == symmio_deployments(again)["main"].solver.upstream
+    assert Decimal(7) == symmio_deployments(again)["main"].solver.of("1000PEPEUSDT").cap
 
 
 def test_the_example_of_the_guide_is_a_configuration() -> None:
@@ -55,9 +55,9 @@ def test_the_example_of_the_guide_is_a_configuration() -> None:
     toml = "\n".join(line.strip() for line in lines).replace("0x…", "0x" + "a" * 40)
     settings = Settings.model_validate(tomllib.loads(toml))
 
-    assert ("base-hedger.example",) == settings.deployments["base"].hosts
-    assert Decimal(50) == settings.deployments["base"].solver.of("BTCUSDT").max_leverage
-    assert Decimal(400_000) == settings.deployments["base"].solver.of("ETHUSDT").cap
+    assert ("base-hedger.example",) == symmio_deployments(settings)["base"].hosts
+    assert Decimal(50) == symmio_deployments(settings)["base"].solver.of("BTCUSDT").max_leverage
+    assert Decimal(400_000) == symmio_deployments(settings)["base"].solver.of("ETHUSDT").cap
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from models.money import E18
 from models.symmio.funding_plan import Charge, Eligibility
 from streams.funder.funder_process import Planned
 from streams.funder.funding_records import Epoch, Frozen, FrozenMarket
-from streams.settings import BadSettings, DeploymentSettings, FundingSettings, Settings
+from streams.settings import BadSettings, FundingSettings, Settings, SymmioSettings
 from tidemark.commands.funder import _only_one, _print
 
-WITHOUT = DeploymentSettings(chain_id=1, diamond="0x" + "d1" * 20)
+WITHOUT = SymmioSettings(chain_id=1, diamond="0x" + "d1" * 20)
 WITH = WITHOUT.model_copy(update={"funding": FundingSettings(party_b="0x" + "0b" * 20)})
 
 

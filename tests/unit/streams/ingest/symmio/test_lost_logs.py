@@ -15,7 +15,7 @@ from streams.ingest.symmio.range_reader import NoWitness, RangeReader, Wanted
 from streams.ingest.symmio.tail import Tail
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
-from streams.settings import DeploymentSettings, Settings
+from streams.settings import Settings, SymmioSettings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.hostile_node import CHAIN_ID, HostileNode, HostileSession, Traits, View
 from tests.support.hostile_runs import HeardDoubts, MemoryOutlet
@@ -61,7 +61,7 @@ class Setup:
         outlet: Any = self.outlet
         tail = Tail()
         tail.begin_at(1)
-        deployment = DeploymentSettings(
+        deployment = SymmioSettings(
             chain_id=CHAIN_ID, diamond=DIAMOND, start_block=1, finality_depth=depth, witness=witness
         )  # fmt: skip
         journal = Journal(Settings(), "main", outlet, tail)

@@ -23,7 +23,7 @@ from streams.ingest.symmio.owner_requests import OwnerRequests, find_sub_account
 from streams.node.endpoints import Node, Patience
 from streams.node.rpc import HttpEndpoint
 from streams.process.clock import SystemClock
-from streams.settings import DeploymentSettings, Settings
+from streams.settings import Settings, SymmioSettings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.fetched import Fetched
 from tests.support.node import FakeNode, RpcFault
@@ -36,7 +36,7 @@ ONE, TWO = "0x" + "a1" * 20, "0x" + "a2" * 20
 ALICE, BOB, NOBODYS = "0x" + "0a" * 20, "0x" + "0b" * 20, "0x" + "0c" * 20
 WALLET = "0x" + "0e" * 20
 MADE = {(ONE, ALICE): WALLET, (TWO, BOB): WALLET}
-SETTINGS = DeploymentSettings(chain_id=1, diamond=DIAMOND, multi_accounts=(ONE, TWO))
+SETTINGS = SymmioSettings(chain_id=1, diamond=DIAMOND, multi_accounts=(ONE, TWO))
 QUICK = Patience(answer_s=0.1, down_s=(0.01, 0.02))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.alerts import KINDS
 from models.errors import BadRow
 from models.ids import split_key
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
-from models.symmio.alerts import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,10 +55,7 @@ def _transition(transition: Mapping[str, Any]) -> View:
         "kind": transition["kind"],
         "status": transition["status"],
         **_instant("as_of", transition["as_of_ms"]),
-        "block": transition["block"],
-        "stale": transition["stale"],
-        "unpriced": transition["unpriced"],
-        "liquidating": transition["liquidating"],
+        **{name: transition[name] for name in ("block", "stale", "unpriced", "liquidating") if name in transition},
         **{name: format_e18(int(transition[name])) for name in _MONEY if transition[name] is not None},
     }
     if transition["distance_bps"] is not None:

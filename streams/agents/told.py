@@ -1,19 +1,16 @@
-"""position-states-in → position-states: what solvers' engines say of the positions of their accounts."""
+"""What others than a venue tell of the positions of its accounts, such as a solver's engine → position-states."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.engine.step import Write
 from models.errors import BadRecord
-from models.ids import split_key
-from models.symmio.engine_states import decode_engine_state, expect_own_key
 from streams.kafka.partitions import expect_in_place
 
 if TYPE_CHECKING:
-    from models.engine.due_states import Change, DueStates
-    from models.symmio.engine_states import EngineState
+    from models.venue import Change, Notices
     from streams.agents.state_releases import StateReleases
     from streams.kafka.record import Record
     from streams.process.clock import Clock
@@ -25,17 +22,19 @@ if TYPE_CHECKING:
 _YIELD_EVERY = 1_000
 
 
-class PositionStatesAgent:
-    """Folds engines' records into ``position-states``.
+class ToldAgent:
+    """Folds what is told into ``position-states``.
 
     Args:
+        kind: The venue whose accounts it is told of; it has notices.
         rows: The tables.
         engines: Fold the records of each owned partition.
         releases: Wait for the states that are to stand later.
         clock: Tells what is news.
     """
 
-    def __init__(self, rows: Rows, engines: Engines, releases: StateReleases, clock: Clock) -> None:
+    def __init__(self, kind: str, rows: Rows, engines: Engines, releases: StateReleases, clock: Clock) -> None:
+        self._kind = kind
         self._rows = rows
         self._engines = engines
         self._releases = releases
@@ -43,33 +42,30 @@ class PositionStatesAgent:
 
     async def handle(self, part: Slice) -> None:
         """Fold a slice; each account's row is written once."""
-        states = self._engines[part.partition].states
+        notices = self._engines[part.partition][self._kind].notices
+        if notices is None:
+            msg = f"expected notices of a venue with a topic of what is told of it, found none of {self._kind}"
+            raise TypeError(msg)
         changes: dict[bytes, list[Change]] = {}
         for at, record in enumerate(part):
             try:
-                key, state = self._read(states, record, part.partition)
+                change = self._read(notices, record, part.partition)
             except BadRecord as error:
                 self._rows.refuse(part, record, error)
                 continue
-            change = states.of_engine(key, state, record.timestamp, self._clock.now_ms())
-            changes.setdefault(key, []).append(change)
+            changes.setdefault(record.key or b"", []).append(change)
             if at % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
         for key, own in changes.items():
-            found = states.fold(key, own)
+            found = notices.fold(key, own)
             if isinstance(found, Write):
                 self._rows.put(part.partition, found, part)
             else:
                 self._rows.restate(found.table, part.partition, key, part)
         self._releases.look()
 
-    def _read(self, states: DueStates, record: Record[bytes | None], partition: int) -> tuple[bytes, EngineState]:
-        state = decode_engine_state(record.value or b"")
+    def _read(self, notices: Notices[Any, Any], record: Record[bytes | None], partition: int) -> Change:
         key = record.key or b""
-        expect_own_key(key, state)
+        change = notices.read(key, record.value or b"", record.timestamp, self._clock.now_ms())
         expect_in_place(key, partition, self._rows.partitions)
-        deployment = split_key(key)[0]
-        if not states.knows(deployment):
-            msg = f"expected a key of a configured deployment, found {key!r}; add [deployments.{deployment}]"
-            raise BadRecord(msg)
-        return key, state
+        return change

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from models.account_events import RolledBack, Transaction
 from models.codec import decode_row
-from models.engine.due_states import DueStates
 from models.engine.step import RowId, Write
 from models.engine.tables import POSITION_STATES, MemoryTables
+from models.errors import BadRecord
+from models.ids import account_key
 from models.symmio.account import advance
+from models.symmio.due_states import DueStates
+from models.symmio.engine_states import encode_engine_state
 from models.symmio.position_states import GAP_S, pushed_since, shown
 from tests.support.positions import KEY, engine_state
 from tests.support.symmio import ALICE, E18, allocate, block, fee_out, send_quote
 
 if TYPE_CHECKING:
-    from models.engine.due_states import Change
     from models.engine.step import Step
+    from models.venue import Change
 
 NOW_MS = 1_700_000_100_000
 GAP_MS = GAP_S * 1000
@@ -41,7 +46,7 @@ class World:
     def sent(self, key: bytes = KEY) -> Write | RowId | None:
         logs = tuple(block(100, [allocate(5_000 * E18), fee_out(0), send_quote(131_388)]).logs)
         transaction = Transaction((40, 0), 100, NOW_MS // 1000, logs[0].tx, logs)
-        change = self.states.of_chain(key, transaction, advance(None, transaction).state.quotes, self.now_ms)
+        change = self.states.of_record(key, transaction, advance(None, transaction), self.now_ms)
         return None if change is None else self.fold(key, change)
 
     def said(self, sent_ms: int = NOW_MS) -> Write | RowId:
@@ -81,7 +86,8 @@ def test_a_deployment_that_is_not_configured_has_no_states_of_the_chain() -> Non
     world = World("on")
 
     assert world.sent(b"other:0xa") is None
-    assert (True, False) == (world.states.knows("main"), world.states.knows("other"))
+    with pytest.raises(BadRecord, match=r"add \[deployments.other\]"):
+        world.states.read(account_key("other", ALICE), encode_engine_state(engine_state()), NOW_MS, NOW_MS)
 
 
 def test_a_state_of_the_chain_stands_and_is_pushed_at_once_where_all_are_told() -> None:

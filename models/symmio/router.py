@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from models.account_events import AccountCheckpoint, Final, RolledBack, Supported, Unsupported
-from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark
+from models.account_events import (
+    AccountCheckpoint,
+    Final,
+    RolledBack,
+    Supported,
+    Unfoldable,
+    Unsupported,
+    encode_account_record,
+)
+from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark, decode_chain_record
 from models.codec import decode_row, encode_body
 from models.deployments import DeploymentState, decode_deployment, encode_deployment
 from models.engine.step import Output, RowId, Stage, Step, Write, step_of
@@ -20,8 +28,8 @@ if TYPE_CHECKING:
 
     from models.account_events import AccountRecord, Transaction
     from models.chain_records import ChainRecord
-    from models.engine.deployment import EngineDeployment
     from models.engine.tables import ReadRow
+    from models.symmio.deployment import SymmioDeployment
     from models.symmio.markets import Market
     from models.symmio.routing import RoutedBlock
 
@@ -44,10 +52,18 @@ class Router:
         read: Reads the tables that the steps are written to.
     """
 
-    def __init__(self, deployments: Mapping[str, EngineDeployment], read: ReadRow) -> None:
+    def __init__(self, deployments: Mapping[str, SymmioDeployment], read: ReadRow) -> None:
         self._deployments = deployments
         self._read = read
         self._states: dict[str, DeploymentState] = {}
+
+    def decode(self, value: bytes) -> ChainRecord:
+        """Decode a record of ``chain-blocks``.
+
+        Raises:
+            BadRecord: It cannot be read, and ``skip`` is to be called.
+        """
+        return decode_chain_record(value)
 
     def apply(self, name: str, record: ChainRecord, offset: int) -> Step:
         """Route a record of a deployment.
@@ -89,6 +105,14 @@ class Router:
                 rests_on.append(RowId(DEPLOYMENTS, key))
         self._states = {}
         return step_of((Stage(writes, rests_on),))
+
+    def encode(self, record: AccountRecord) -> bytes:
+        """Encode a record of ``account-events``."""
+        return encode_account_record(record)
+
+    def unsent(self, record: AccountRecord, cause: str) -> Unfoldable:
+        """What an account is told in place of a transaction or checkpoint that is too large to be sent to it."""
+        return Unfoldable(record.position, cause)
 
     def _state(self, name: str) -> DeploymentState:
         return self._states.get(name) or self._stored(name)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HEDGER = "hedger"
 SYMBOL = "symbol"
+UNHEDGED = "unhedged"
+"""The sum of a deployment's positions without a counterparty; its uPnL is the accounts' own."""
 
 _SumId = tuple[str, str, str]
 """Kind, deployment, and id: a hedger's address, or a symbol's number."""
@@ -83,9 +85,9 @@ class _Sum:
             "unpriced": self.unpriced,
             "as_of_ms": min(self.times_s) * 1000 if self.times_s else None,
         }
-        if kind == HEDGER:
-            notional = self.long_notional + self.short_notional
-            return {**head, "upnl": self._money(self.upnl), "notional": self._money(notional)}
+        if kind in {HEDGER, UNHEDGED}:
+            notional, upnl = self.long_notional + self.short_notional, self.upnl if kind == HEDGER else -self.upnl
+            return {**head, "upnl": self._money(upnl), "notional": self._money(notional)}
         return {
             **head,
             "long_quantity": str(self.long_quantity),
@@ -165,7 +167,9 @@ def _key(sum_id: _SumId, partition: int) -> bytes:
 
 
 def _sums_of(deployment: str, position: Mapping[str, Any]) -> tuple[_SumId, _SumId]:
-    return (HEDGER, deployment, position["party_b"]), (SYMBOL, deployment, str(position["symbol"]))
+    party_b, symbol = position.get("party_b"), str(position["symbol"])
+    hedger = (UNHEDGED, deployment, "") if party_b is None else (HEDGER, deployment, party_b)
+    return hedger, (SYMBOL, deployment, symbol)
 
 
 def _is_moved(pair: tuple[Mapping[str, Any], Mapping[str, Any]]) -> bool:

@@ -12,12 +12,12 @@ from models.account_events import AccountCheckpoint, Final, RolledBack, Supporte
 from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, SymbolView, Watermark
 from models.codec import decode_row
 from models.deployments import DeploymentState, decode_deployment
-from models.engine.deployment import EngineDeployment
-from models.engine.router import NotConfigured, Router
 from models.engine.step import Output, RowId, Stage, Step
 from models.engine.tables import DEPLOYMENTS, MARKETS, QUOTES, TABLES, MemoryTables
 from models.ids import account_key
 from models.symmio.account import advance
+from models.symmio.deployment import SymmioDeployment
+from models.symmio.router import NotConfigured, Router
 from tests.support.symmio import (
     ALICE,
     BOB,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from models.chain_records import ChainRecord, RawLog
 
 KEY, BOB_KEY = account_key("main", ALICE), account_key("main", BOB)
-DEPLOYMENTS_BY_NAME = {"main": EngineDeployment(DIAMOND.upper().replace("0X", "0x"), frozenset({MULTI_ACCOUNT}))}
+DEPLOYMENTS_BY_NAME = {"main": SymmioDeployment(DIAMOND.upper().replace("0X", "0x"), frozenset({MULTI_ACCOUNT}))}
 UNKNOWN_LOG = log("LockQuotes", HEDGER, [5])
 BTC = SymbolView(3, "BTCUSDT", True, "1", "2", "3", "4", 14_400, 420)  # noqa: FBT003 - as getSymbols answers
 
@@ -109,7 +109,8 @@ def concerned(stage: Stage) -> list[bytes]:
 
 def sole(stage: Stage) -> AccountRecord:
     (output,) = stage.outputs
-    return output.record
+    record: AccountRecord = output.record
+    return record
 
 
 def written(stage: Stage) -> list[tuple[str, bytes, int]]:

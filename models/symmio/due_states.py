@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from models.account_events import Transaction
 from models.codec import decode_row, encode_body
 from models.engine.step import RowId, Stage, Step, Write, step_of
 from models.engine.tables import POSITION_STATES
+from models.errors import BadRecord
 from models.ids import split_key
 from models.symmio.chain_states import states_of
+from models.symmio.engine_states import decode_engine_state, expect_own_key
 from models.symmio.position_states import (
     EMPTY,
     YOUNG_MS,
@@ -23,14 +26,13 @@ from models.symmio.position_states import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from models.account_events import RolledBack, Transaction
+    from models.account_events import OwnRecord, RolledBack
     from models.engine.tables import ReadRow
+    from models.symmio.account import AccountRow
     from models.symmio.engine_states import EngineState
-    from models.symmio.state import Quote
-
-    Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    from models.venue import Change
 
 _WAITS = re.compile(rb'"due_ms":\d')
 _OFF, _GAPS = "off", "gaps"
@@ -49,10 +51,6 @@ class DueStates:
         self._read = read
         self._waiting: list[tuple[int, bytes]] = []
 
-    def knows(self, deployment: str) -> bool:
-        """Whether a deployment is configured."""
-        return deployment in self._modes
-
     @property
     def next_due_ms(self) -> int | None:
         """When the first state that waits may be due, Unix ms; None where none waits."""
@@ -63,13 +61,13 @@ class DueStates:
         if _WAITS.search(row) and (until_ms := due_ms(decode_row(row).body)) is not None:
             heappush(self._waiting, (until_ms, key))
 
-    def of_chain(self, key: bytes, transaction: Transaction, quotes: Mapping[int, Quote], now_ms: int) -> Change | None:
-        """What a folded transaction changes.
+    def of_record(self, key: bytes, record: OwnRecord, account: AccountRow, now_ms: int) -> Change | None:
+        """What a record that was folded into an account changes.
 
         Args:
-            key: The account.
-            transaction: What was folded into it.
-            quotes: The account's quotes after it.
+            key: The account's key.
+            record: What was folded into it; only transactions make states.
+            account: The account after it.
             now_ms: The instant, Unix ms; what is ``YOUNG_MS`` older is news to nobody.
 
         Returns:
@@ -77,15 +75,37 @@ class DueStates:
         """
         deployment, _ = split_key(key)
         mode = self._modes.get(deployment, _OFF)
-        made = () if mode == _OFF else states_of(deployment, transaction, quotes)
+        if mode == _OFF or not isinstance(record, Transaction) or account.suspect is not None:
+            return None
+        made = states_of(deployment, record, account.state.quotes)
         if not made:
             return None
-        fresh = now_ms - transaction.time_s * 1000 <= YOUNG_MS
+        fresh = now_ms - record.time_s * 1000 <= YOUNG_MS
         return partial(with_chain_states, made=made, fresh=fresh, gaps=mode == _GAPS, now_ms=now_ms)
 
     def of_rollback(self, record: RolledBack) -> Change:
         """What a rollback changes in an account that it concerns."""
         return partial(without_blocks_above, ancestor=record.ancestor, position=record.position)
+
+    def read(self, key: bytes, value: bytes, sent_ms: int, now_ms: int) -> Change:
+        """What an engine's record changes in the row of the account that it is about.
+
+        Args:
+            key: The record's key.
+            value: The record.
+            sent_ms: The record's own time, Unix ms.
+            now_ms: The instant, Unix ms.
+
+        Raises:
+            BadRecord: It cannot be read, is another account's, or its deployment is not configured.
+        """
+        state = decode_engine_state(value)
+        expect_own_key(key, state)
+        deployment, _ = split_key(key)
+        if deployment not in self._modes:
+            msg = f"expected a key of a configured deployment, found {key!r}; add [deployments.{deployment}]"
+            raise BadRecord(msg)
+        return self.of_engine(key, state, sent_ms, now_ms)
 
     def of_engine(self, key: bytes, state: EngineState, sent_ms: int, now_ms: int) -> Change:
         """What an engine's record changes.

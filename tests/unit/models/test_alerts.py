@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.codec import encode_row
-from models.errors import BadRow
-from models.symmio.alert_views import alerts_view
-from models.symmio.alerts import (
+from models.alert_views import alerts_view
+from models.alerts import (
     KINDS,
     LIQUIDATABLE,
     QUIET,
@@ -22,6 +20,8 @@ from models.symmio.alerts import (
     alarms_of_row,
     with_transitions,
 )
+from models.codec import encode_row
+from models.errors import BadRow
 from tests.support.feed import no_account_body, unpriced_body, valuation_body
 
 KEY = b"main:0xa"

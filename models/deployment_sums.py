@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadRow
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
-from models.symmio.subtotals import HEDGER, SYMBOL
+from models.subtotals import HEDGER, SYMBOL, UNHEDGED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,6 +21,7 @@ View = dict[str, Any]
 
 AMOUNTS: Mapping[str, tuple[str, ...]] = {
     HEDGER: ("upnl", "notional"),
+    UNHEDGED: ("upnl", "notional"),
     SYMBOL: ("long_quantity", "short_quantity", "long_notional", "short_notional"),
 }
 """The names of the 1e18-scaled amounts in a body, by kind of sum."""
@@ -51,7 +52,7 @@ def decode_sum(kind: str, body: Mapping[str, Any]) -> Sum:
     """Read the body of a ``subtotals`` row.
 
     Args:
-        kind: ``HEDGER`` or ``SYMBOL``.
+        kind: ``HEDGER``, ``UNHEDGED`` or ``SYMBOL``.
         body: The body.
 
     Raises:
@@ -75,12 +76,20 @@ def add_up(kind: str, sums: Collection[Sum]) -> Sum:
     )
 
 
-def accounts_sum(hedgers: Collection[Sum]) -> Sum:
-    """Compute the sum of all accounts: every position has one hedger, whose uPnL is minus the account's."""
-    total = add_up(HEDGER, hedgers)
-    upnl_e18 = total.amounts_e18["upnl"]
-    amounts = {**total.amounts_e18, "upnl": None if upnl_e18 is None else -upnl_e18}
-    return Sum(total.positions, total.unpriced, amounts, total.as_of_ms)
+def accounts_sum(hedgers: Collection[Sum], unhedged: Collection[Sum]) -> Sum:
+    """Compute the sum of all accounts.
+
+    Args:
+        hedgers: The sums of all hedgers, whose uPnL is minus that of the accounts.
+        unhedged: The sum of the positions that have none; none or one.
+    """
+    return add_up(UNHEDGED, (_turned(add_up(HEDGER, hedgers)), *unhedged))
+
+
+def _turned(hedgers: Sum) -> Sum:
+    upnl_e18 = hedgers.amounts_e18["upnl"]
+    amounts = {**hedgers.amounts_e18, "upnl": None if upnl_e18 is None else -upnl_e18}
+    return Sum(hedgers.positions, hedgers.unpriced, amounts, hedgers.as_of_ms)
 
 
 def _added(amounts_e18: Collection[int | None]) -> int | None:

@@ -15,7 +15,7 @@ import msgspec
 
 from models.codec import ORDER_BYTES
 from models.errors import BadRow
-from models.symmio.valuation import SUSPECT, UNSUPPORTED
+from models.valuations import SUSPECT, UNSUPPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,8 @@ KINDS = {
 # 13 kB a row.
 _TRANSITIONS_OF_ONE_ALARM = 8
 _ALARM_OF = {kind: alarm for alarm, kinds in KINDS.items() for kind in kinds}
-_FIGURES = ("status", "stale", "unpriced", "upnl", "notional", "available_balance", "distance_bps", "liquidating")
+_COUNTS = ("block", "status", "stale", "unpriced")
+_FIGURES = (*_COUNTS, "upnl", "notional", "available_balance", "distance_bps", "liquidating")
 
 
 class _Cells(msgspec.Struct):
@@ -106,8 +107,7 @@ def _transition(transition_id: str, kind: str, valuation: Mapping[str, Any]) -> 
         "id": transition_id,
         "kind": kind,
         "as_of_ms": valuation["as_of_ms"],
-        "block": valuation["block"],
-        **{name: valuation[name] for name in _FIGURES},
+        **{name: valuation[name] for name in _FIGURES if name in valuation},
     }
 
 

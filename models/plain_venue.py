@@ -1,0 +1,331 @@
+"""A venue that says only what its accounts hold; core keeps their rows and values their positions.
+
+It suits every venue whose records are keyed by account and whose positions gain and lose in proportion to a mark. One
+whose values follow from anything else implements ``models.venue.Venue`` itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from models.book import Shown
+from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.codec import ORDER_BYTES, decode_order
+from models.errors import BadNumber, BadRecord, BadRow
+from models.money import E18, divide_toward_zero
+from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED
+from models.venue import Exposure, Settled, Valued
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.account_events import RolledBack
+    from models.engine.tables import ReadRow
+    from models.prices import UsedMark
+    from models.venue import Inputs, TopicSpec
+    from models.watermarks import DeploymentWatermark
+
+S = TypeVar("S")
+
+_E36 = E18 * E18
+_BPS = 10_000
+# As much as is kept of the cause that made an account suspect, which may quote a record of any length.
+_CAUSE_CHARACTERS_MAX = 500
+
+
+class Position(NamedTuple):
+    """An open position. ``quantity_e18`` is signed, negative where it is short, and not 0; prices are positive."""
+
+    id: str
+    market: str
+    quantity_e18: int
+    entry_e18: int
+
+
+class Holds(NamedTuple):
+    """What an account holds.
+
+    Attributes:
+        balance_e18: What the account is worth at a uPnL of 0, signed.
+        maintenance_e18: With less than this in it, balance and uPnL together, the account can be liquidated; >= 0.
+        positions: Its positions, by id.
+        time_ms: When what is newest of it happened, Unix ms.
+        owner: Who owns the account, None where that is not known.
+    """
+
+    balance_e18: int
+    maintenance_e18: int
+    positions: Sequence[Position]
+    time_ms: int
+    owner: str | None = None
+
+
+class Own(NamedTuple):
+    """A record of an account as it was read, and where it stands in the raw topic."""
+
+    position: LogOffset
+    value: bytes
+
+
+class PlainAccount(msgspec.Struct, Generic[S], frozen=True):
+    """An account as of the last record folded; ``state`` is the venue's, the last good one where it is suspect."""
+
+    applied: LogOffset
+    version: int
+    state: S | None
+    suspect: tuple[str, LogOffset] | None = None
+
+    @property
+    def suspicion(self) -> str | None:
+        """Why the record folded last made the account suspect, None where it did not."""
+        return self.suspect[0] if self.suspect is not None and self.suspect[1] == self.applied else None
+
+    @property
+    def unsettled(self) -> bool:
+        """Never: no record of the venue is taken back."""
+        return False
+
+    def unsettled_above(self, final: int) -> bool:  # noqa: ARG002 - it is never unsettled
+        """Never, either."""
+        return False
+
+
+class _Envelope(msgspec.Struct):
+    venue: str
+    schema: int
+    applied: LogOffset
+    suspect: tuple[str, LogOffset] | None
+    state: msgspec.Raw
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_encoder = msgspec.json.Encoder()
+
+
+class PlainVenue(Generic[S]):
+    """The base of a plain venue: a package subclasses it, and sets or overrides what is its own.
+
+    Attributes:
+        kind: What configurations call it.
+        raw: The topic of its records, keyed ``<deployment>:<account>``.
+        schema: The version of ``state``; it rises whenever rows of before can no longer be read as they are.
+        state: The type of an account's state, of which msgspec makes JSON.
+    """
+
+    kind: str
+    raw: TopicSpec
+    schema: int = 1
+    state: type[S]
+    routed = None
+    told = None
+
+    # What a package says.
+
+    def account_id(self, text: str) -> str | None:
+        """The one spelling of an account's id; by default every text that can be one is spelt as it is."""
+        return text
+
+    def apply(self, state: S | None, value: bytes) -> S:
+        """Fold a record into an account's state.
+
+        Args:
+            state: The state so far, None of a new account.
+            value: The record.
+
+        Returns:
+            The state after it; ``state`` itself where it changes nothing.
+
+        Raises:
+            BadRecord: It cannot be read, or does not fit the state. The account is suspect from then on, until a record
+                says its whole state.
+        """
+        raise NotImplementedError
+
+    def whole(self, value: bytes) -> S | None:
+        """The state that a record says as a whole, by which a suspect account is known again; by default none does.
+
+        Args:
+            value: The record.
+
+        Returns:
+            None where it says only a part of the state.
+
+        Raises:
+            BadRecord: It cannot be read.
+        """
+        del value
+        return None
+
+    def holds(self, state: S) -> Holds:
+        """What an account of a state holds."""
+        raise NotImplementedError
+
+    # What core makes of it.
+
+    def routes(self, deployments: Mapping[str, Any], read: ReadRow) -> Any:  # noqa: ANN401
+        """Nothing: records are folded directly.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError
+
+    def notices(self, deployments: Mapping[str, Any], read: ReadRow) -> None:
+        """Nothing is told to holders beside the account itself."""
+
+    def decode(self, value: bytes, position: LogOffset) -> Own:
+        """Keep the record as it is: what cannot be read makes its account suspect, which only the fold can say."""
+        return Own(position, value)
+
+    def read(self, row: bytes) -> PlainAccount[S]:
+        """Read an account out of a row of ``accounts``, its ``ORDER_BYTES`` included.
+
+        Raises:
+            BadRow: It is another venue's, of another schema, or no row.
+        """
+        try:
+            envelope = _decode_envelope(memoryview(row)[ORDER_BYTES:])
+            if (envelope.venue, envelope.schema) == (self.kind, self.schema):
+                state = msgspec.json.decode(envelope.state, type=self.state | None)
+                return PlainAccount(envelope.applied, decode_order(row)[1], state, envelope.suspect)
+        except msgspec.DecodeError as error:
+            msg = f"expected a row of a {self.kind} account, found {row!r:.200} ({error})"
+            raise BadRow(msg) from error
+        msg = f"expected schema {self.schema} of {self.kind}, found {envelope.schema} of {envelope.venue}"
+        raise BadRow(msg)
+
+    def write(self, account: PlainAccount[S]) -> bytes:
+        """Encode the body of an account's row."""
+        state = msgspec.Raw(_encoder.encode(account.state))
+        return _encoder.encode(_Envelope(self.kind, self.schema, account.applied, account.suspect, state))
+
+    def fold(self, before: PlainAccount[S] | None, record: Own, known: DeploymentWatermark) -> PlainAccount[S]:
+        """Fold a record; one at or below ``applied`` was folded before."""
+        del known  # No record waits for finality.
+        if before is not None and record.position <= before.applied:
+            return before
+        try:
+            if before is None or before.suspect is None:
+                after = self._sound(self.apply(None if before is None else before.state, record.value))
+            else:
+                whole = self.whole(record.value)
+                if whole is None:
+                    return before
+                after = self._sound(whole)
+        except (BadRecord, BadNumber) as error:
+            return self.doubt(before, record.position, str(error))
+        if before is not None and after is before.state:
+            return before
+        return PlainAccount(record.position, 1 if before is None else before.version + 1, after)
+
+    def _sound(self, state: S) -> S:
+        """The state, if it can be valued."""
+        for one in self.holds(state).positions:
+            if not one.quantity_e18 or one.entry_e18 <= 0:
+                msg = f"expected a quantity other than 0 at an entry price above 0, found {one}"
+                raise BadRecord(msg)
+        return state
+
+    def doubt(self, before: PlainAccount[S] | None, position: LogOffset, cause: str) -> PlainAccount[S]:
+        """Freeze the account at its last good state."""
+        if before is not None and position <= before.applied:
+            return before
+        suspect = cause[:_CAUSE_CHARACTERS_MAX], position
+        if before is None:
+            return PlainAccount(position, 1, None, suspect)
+        return PlainAccount(position, before.version + 1, before.state, before.suspect or suspect)
+
+    def undo(self, before: PlainAccount[S], record: RolledBack) -> PlainAccount[S]:  # noqa: ARG002
+        """No record of the venue is taken back."""
+        return before
+
+    def settle(self, key: bytes, before: PlainAccount[S], final: int, position: LogOffset) -> Settled:  # noqa: ARG002
+        """Nothing waits for finality."""
+        return Settled(before)
+
+    def held(self, account: PlainAccount[S]) -> PlainAccount[S]:
+        """The whole account."""
+        return account
+
+    def read_held(self, row: bytes) -> PlainAccount[S]:
+        """The whole account."""
+        return self.read(row)
+
+    def exposure(self, deployment: str, held: PlainAccount[S]) -> Exposure:
+        """Quantities by market, and what is left before liquidation."""
+        if held.suspect is not None or held.state is None:
+            return Exposure({}, 0.0, 0.0)
+        holds = self.holds(held.state)
+        signed: dict[tuple[str, int | str], float] = {}
+        cost = 0
+        for position in holds.positions:
+            market = deployment, position.market
+            signed[market] = signed.get(market, 0.0) + position.quantity_e18 / E18
+            cost += position.quantity_e18 * position.entry_e18
+        return Exposure(signed, cost / _E36, (holds.balance_e18 - holds.maintenance_e18) / E18)
+
+    def value(self, held: PlainAccount[S], term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the positions at the marks in use: quantity x (mark - entry), truncated toward zero, each.
+
+        The figures' meanings are those of ``models.valuations``; without positions, ``distance_bps`` is None.
+        """
+        holds = Holds(0, 0, (), 0) if held.state is None else self.holds(held.state)
+        is_unknown = unsupported or held.suspect is not None or held.state is None
+        marks = [None if is_unknown else inputs.mark(position.market) for position in holds.positions]
+        values = [_value(position, mark) for position, mark in zip(holds.positions, marks, strict=True)]
+        is_complete = not is_unknown and None not in values
+        upnl = sum(value[0] for value in values if value is not None)
+        notional = sum(value[1] for value in values if value is not None)
+        equity = holds.balance_e18 + upnl
+        available = equity - holds.maintenance_e18
+        status = (VALUED if is_complete else UNPRICED) if not is_unknown else _unknown(held, unsupported=unsupported)
+        used = [mark for mark in marks if mark is not None]
+        body = {
+            "account_order": [term, held.version],
+            "position": list(held.applied),
+            "status": status,
+            "stale": sum(mark.stale for mark in used),
+            "unpriced": 0 if is_unknown else values.count(None),
+            "upnl": str(upnl) if is_complete else None,
+            "notional": str(notional) if is_complete else None,
+            "equity": str(equity) if is_complete else None,
+            "available_balance": str(available) if is_complete else None,
+            "liquidatable": available < 0 if is_complete else None,
+            "distance_bps": available * _BPS // notional if is_complete and notional else None,
+            "as_of_ms": min((mark.event_ms for mark in used), default=holds.time_ms),
+            "positions": [_body(*one) for one in zip(holds.positions, marks, values, strict=True)],
+            "owner": holds.owner,
+            "last_complete": None,
+        }
+        return Valued(body, Shown(available / E18, notional / E18) if is_complete else None)
+
+
+def _unknown(held: PlainAccount[Any], *, unsupported: bool) -> str:
+    if unsupported:
+        return UNSUPPORTED
+    return SUSPECT if held.suspect is not None else NO_ACCOUNT
+
+
+def _value(position: Position, mark: UsedMark | None) -> tuple[int, int] | None:
+    if mark is None:
+        return None
+    upnl = divide_toward_zero(position.quantity_e18 * (mark.mark_e18 - position.entry_e18), E18)
+    return upnl, abs(position.quantity_e18) * mark.mark_e18 // E18
+
+
+def _body(position: Position, mark: UsedMark | None, value: tuple[int, int] | None) -> dict[str, Any]:
+    return {
+        "quote": position.id,
+        "symbol": position.market,
+        "side": "long" if position.quantity_e18 > 0 else "short",
+        "quantity": str(abs(position.quantity_e18)),
+        "opened_price": str(position.entry_e18),
+        "mark": None if mark is None else str(mark.mark_e18),
+        "mark_key": None if mark is None else mark.key,
+        "mark_offset": None if mark is None else mark.offset,
+        "upnl": None if value is None else str(value[0]),
+        "notional": None if value is None else str(value[1]),
+        "stale": mark is not None and mark.stale,
+    }

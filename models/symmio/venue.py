@@ -1,0 +1,128 @@
+"""SYMMIO as a venue: quotes of party A accounts, followed through the logs of a Diamond."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from models.account_events import AccountCheckpoint, Transaction, Unfoldable, decode_account_record
+from models.book import Shown
+from models.codec import decode_order, decode_row, encode_body
+from models.engine.deployment import EngineDeployment, no_prices
+from models.ids import finished_quote_key
+from models.money import E18
+from models.symmio.account import advance, decode_account, doubt, encode_account, encode_finished, settle
+from models.symmio.due_states import DueStates
+from models.symmio.exposure import exposure_of
+from models.symmio.holding import decode_holding
+from models.symmio.router import Router
+from models.symmio.topics import ACCOUNT_EVENTS, CHAIN_BLOCKS, POSITION_STATES_IN
+from models.symmio.valuation import value_account
+from models.venue import Settled, TopicSpec, Valued
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from models.account_events import AccountRecord, OwnRecord, RolledBack
+    from models.chain_records import LogOffset
+    from models.engine.board import PriceSource
+    from models.engine.tables import ReadRow
+    from models.symmio.account import AccountRow
+    from models.symmio.deployment import SymmioDeployment
+    from models.symmio.holding import Holding
+    from models.venue import Exposure, Inputs
+    from models.watermarks import DeploymentWatermark
+
+_DAY_MS = 86_400_000
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+
+
+class Symmio:
+    """What ``models.venue.Venue`` asks of a venue."""
+
+    kind = "symmio"
+    raw = TopicSpec(CHAIN_BLOCKS, "deployment")
+    routed = TopicSpec(ACCOUNT_EVENTS, "deployment:account; deployment for what goes to every partition", 30 * _DAY_MS)
+    told = TopicSpec(POSITION_STATES_IN, "deployment:account", 90 * _DAY_MS)
+
+    def account_id(self, text: str) -> str | None:
+        """An address in lower case."""
+        address = text.lower()
+        return address if _ADDRESS.fullmatch(address) else None
+
+    def routes(self, deployments: Mapping[str, SymmioDeployment], read: ReadRow) -> Router:
+        """The router of ``chain-blocks``."""
+        return Router(deployments, read)
+
+    def notices(self, deployments: Mapping[str, SymmioDeployment], read: ReadRow) -> DueStates:
+        """Position states, of the chain and of solvers' engines."""
+        return DueStates({name: deployment.states for name, deployment in deployments.items()}, read)
+
+    def decode(self, value: bytes, position: LogOffset) -> AccountRecord:  # noqa: ARG002 - the record carries its own
+        """Decode a record of ``account-events``."""
+        return decode_account_record(value)
+
+    def read(self, row: bytes) -> AccountRow:
+        """Read the whole account, with what undoes its last blocks."""
+        decoded = decode_row(row)
+        return decode_account(decoded.body, decoded.version)
+
+    def write(self, account: AccountRow) -> bytes:
+        """Encode the whole account."""
+        return encode_body(encode_account(account))
+
+    def fold(self, before: AccountRow | None, record: OwnRecord, known: DeploymentWatermark) -> AccountRow:
+        """Fold a transaction, a checkpoint, or the word that a transaction could not be sent."""
+        match record:
+            case Transaction() | AccountCheckpoint():
+                return advance(before, record, final=known.final, enumerated=known.enumerated)
+            case Unfoldable():
+                return doubt(before, record.position, record.cause)
+
+    def doubt(self, before: AccountRow | None, position: LogOffset, cause: str) -> AccountRow:
+        """Freeze the account at its last good state."""
+        return doubt(before, position, cause)
+
+    def undo(self, before: AccountRow, record: RolledBack) -> AccountRow:
+        """Go back to the newest block that stays."""
+        return advance(before, record)
+
+    def settle(self, key: bytes, before: AccountRow, final: int, position: LogOffset) -> Settled:
+        """Take out the quotes that are finished for good."""
+        account, finished = settle(before, final, position)
+        rows = [(finished_quote_key(key, quote.quote_id), encode_finished(quote, account)) for quote in finished]
+        return Settled(account, rows)
+
+    def held(self, account: AccountRow) -> Holding:
+        """Balances, positions and pending quotes."""
+        return account.holding
+
+    def read_held(self, row: bytes) -> Holding:
+        """The same, at a quarter of what decoding the whole account takes."""
+        return decode_holding(row, decode_order(row)[1])
+
+    def exposure(self, deployment: str, held: Holding) -> Exposure:
+        """Open amounts by symbol, and what is left before liquidation."""
+        return exposure_of(deployment, held)
+
+    def value(self, held: Holding, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the positions as the contract does."""
+        valuation = value_account(held, term, inputs.mark, unsupported=unsupported)
+        figures = valuation.figures
+        shown = None if figures is None else Shown(figures.available_balance / E18, figures.notional / E18)
+        return Valued(valuation.body(), shown)
+
+
+SYMMIO = Symmio()
+
+
+def engine_deployment(
+    own: SymmioDeployment, price_sources: Callable[[str], Sequence[PriceSource]] = no_prices
+) -> EngineDeployment:
+    """What the engine is told of a SYMMIO deployment.
+
+    Args:
+        own: What the fold is told of it.
+        price_sources: Where the price of a market comes from, by the market's name; by default nowhere.
+    """
+    return EngineDeployment(SYMMIO, own, price_sources)

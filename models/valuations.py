@@ -1,0 +1,59 @@
+"""What the valuations of every venue have in common: their status, their columns, and the last complete figures.
+
+Core reads these columns of a body, and passes all others on as they are. Money is decimal text of 1e18-scaled ints.
+
+| column | meaning |
+|---|---|
+| ``status`` | one of the statuses below |
+| ``stale``, ``unpriced`` | number of positions whose mark is stale, or that have none |
+| ``upnl``, ``notional`` | price-only uPnL at mark, before fees; sum of abs(size) x mark; None where unknown |
+| ``equity``, ``available_balance`` | worth of the account; what is left of it before liquidation; None where unknown |
+| ``liquidatable``, ``distance_bps`` | whether it can be liquidated; how many bps of notional uPnL may fall until then |
+| ``as_of_ms`` | event time of the oldest mark used, Unix ms; without marks, the time of the account's last record |
+| ``owner`` | who owns the account, None where that is not known |
+| ``positions`` | the positions, see below |
+| ``last_complete`` | the last figures that were complete, while the status is ``unpriced``; else None |
+
+| column of a position | meaning |
+|---|---|
+| ``quote``, ``symbol`` | the position's id, and its market's; each is a number or a text |
+| ``side``, ``quantity`` | ``long`` or ``short``; the open amount, >= 0 |
+| ``opened_price`` | its average entry price |
+| ``mark``, ``mark_key``, ``mark_offset``, ``stale`` | what it is valued at, and whether that is stale |
+| ``upnl``, ``notional`` | as of the account; None where there is no mark |
+| ``party_b`` | its one counterparty, absent where a venue has none |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Body = dict[str, Any]
+
+VALUED = "valued"
+UNPRICED = "unpriced"
+SUSPECT = "suspect"
+UNSUPPORTED = "unsupported"
+NO_ACCOUNT = "nobody"
+
+_LAST_COMPLETE = ("upnl", "notional", "available_balance", "allocated", "locked", "pending", "as_of_ms")
+
+
+def with_last_complete(previous: Mapping[str, Any] | None, body: Body) -> Body:
+    """Carry the last complete figures into the body of an account that has an unpriced position.
+
+    Args:
+        previous: Body of the row before, None where there is none.
+        body: Body of the new row.
+
+    Returns:
+        ``body``, with ``last_complete`` set where its status is unpriced and complete figures are known.
+    """
+    if previous is None or body["status"] != UNPRICED:
+        return body
+    if previous["status"] == VALUED:
+        return {**body, "last_complete": {name: previous[name] for name in _LAST_COMPLETE if name in previous}}
+    return {**body, "last_complete": previous["last_complete"]}

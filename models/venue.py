@@ -1,0 +1,336 @@
+"""What a venue brings: how its records become accounts, and what an account of it is worth.
+
+The engine folds and values the accounts of every venue by these functions alone, and knows none of the venues. All of
+them are pure: same arguments, same answer, whatever the process, the clock or the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from models.account_events import RolledBack
+    from models.book import Market, Shown
+    from models.chain_records import LogOffset
+    from models.engine.step import RowId, Step, Write
+    from models.engine.tables import ReadRow
+    from models.prices import UsedMark
+    from models.valuations import Body
+    from models.watermarks import DeploymentWatermark
+
+_FOREVER_MS = -1
+
+
+class Positioned(Protocol):
+    """A record that is folded: one of ``models.account_events.Progress``, or one of a venue's own."""
+
+    @property
+    def position(self) -> LogOffset:
+        """The log offset of the raw record that it was made of."""
+
+
+class Account(Protocol):
+    """An account as of the last record folded into it; all else about it is its venue's."""
+
+    @property
+    def applied(self) -> LogOffset:
+        """The log offset of the last record folded."""
+
+    @property
+    def version(self) -> int:
+        """How many records changed it."""
+
+    @property
+    def suspicion(self) -> str | None:
+        """Why the record folded last made the account suspect, None where it did not."""
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a rollback can still change it, or finality still finish a part of it."""
+
+    def unsettled_above(self, final: int) -> bool:
+        """Whether it is still ``unsettled`` once every block up to ``final`` is final."""
+
+
+class Held(Protocol):
+    """The part of an account that a valuation needs."""
+
+    @property
+    def applied(self) -> LogOffset:
+        """The log offset of the last record folded into the account."""
+
+    @property
+    def unsettled(self) -> bool:
+        """As of the account."""
+
+
+A = TypeVar("A", bound=Account)
+H = TypeVar("H", bound=Held)
+A_contra = TypeVar("A_contra", bound=Account, contravariant=True)
+R_contra = TypeVar("R_contra", bound=Positioned, contravariant=True)
+Sent_contra = TypeVar("Sent_contra", contravariant=True)
+
+
+class Settled(NamedTuple):
+    """What finality leaves of an account.
+
+    ``account`` is the account itself where nothing of it was finished. ``history`` are the keys and bodies of rows of
+    ``quote-history`` that have to be durable before the account's row is.
+    """
+
+    account: Any
+    history: Sequence[tuple[bytes, Body]] = ()
+
+
+class Exposure(NamedTuple):
+    """Floats in whole units, by which the book chooses whom to value; they never understate a loss.
+
+    ``signed`` is the open amount by market, longs less shorts. ``cost`` is the sum of open amount x opened price, longs
+    less shorts. ``margin`` is what is left before liquidation at a uPnL of 0; it may be negative.
+    """
+
+    signed: Mapping[Market, float]
+    cost: float
+    margin: float
+
+
+class Inputs(Protocol):
+    """What values depend on beside the account."""
+
+    def mark(self, market: int | str, /) -> UsedMark | None:
+        """The mark in use of a market of the account's deployment, None where there is none."""
+
+
+class Valued(NamedTuple):
+    """An account valued: the body of its row, as ``models.valuations`` says, and its figures as the book keeps them.
+
+    ``shown`` is None where figures are unknown.
+    """
+
+    body: Body
+    shown: Shown | None
+
+
+class TopicSpec(NamedTuple):
+    """A topic of a venue: its name, a record's key in words, and for how long records stay, in ms (-1: for ever)."""
+
+    name: str
+    key: str
+    kept_ms: int = _FOREVER_MS
+
+
+class Routes(Protocol[R_contra, Sent_contra]):
+    """Finds out which accounts a raw record concerns, in the order of the raw topic; it keeps no state between slices.
+
+    Each of its steps is to be written before the next record is routed.
+    """
+
+    def decode(self, value: bytes) -> object:
+        """Decode a raw record.
+
+        Raises:
+            BadRecord: It cannot be read, and ``skip`` is to be called.
+        """
+
+    def apply(self, name: str, record: R_contra, offset: int) -> Step:
+        """Route a record of a deployment.
+
+        Args:
+            name: The deployment.
+            record: The record.
+            offset: Where in its partition it stands.
+        """
+
+    def skip(self, name: str, offset: int, reason: str) -> Step:
+        """Pass over a record that cannot be read.
+
+        Args:
+            name: The deployment.
+            offset: Where the record stands.
+            reason: Why it cannot be read.
+        """
+
+    def take_deployments(self) -> Step:
+        """The rows of the deployments of which anything was routed since this was last called."""
+
+    def encode(self, record: Sent_contra) -> bytes:
+        """Encode one of the outputs of a step."""
+
+    def unsent(self, record: Sent_contra, cause: str) -> object:
+        """What an account is told in place of an output that is too large to be sent to it."""
+
+
+Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Makes the new body of a row of ``position-states`` out of the one before."""
+
+
+class Notices(Protocol[A_contra, R_contra]):
+    """Keeps what an account's holders are told of its positions: rows of ``position-states``, some due only later."""
+
+    @property
+    def next_due_ms(self) -> int | None:
+        """When the first notice that waits may be due, Unix ms; None where none waits."""
+
+    def restore(self, key: bytes, row: bytes) -> None:
+        """Take in a row that was recovered."""
+
+    def of_record(self, key: bytes, record: R_contra, account: A_contra, now_ms: int) -> Change | None:
+        """What a record that was folded into an account changes in the account's row, None for nothing.
+
+        Args:
+            key: The account's key.
+            record: What was folded.
+            account: The account after it.
+            now_ms: The instant, Unix ms.
+        """
+
+    def read(self, key: bytes, value: bytes, sent_ms: int, now_ms: int) -> Change:
+        """What a record of the topic ``told`` changes in an account's row.
+
+        Args:
+            key: The record's key.
+            value: The record.
+            sent_ms: The record's own time, Unix ms.
+            now_ms: The instant, Unix ms.
+
+        Raises:
+            BadRecord: It cannot be read, or is not of the account that its key names.
+        """
+
+    def of_rollback(self, record: RolledBack) -> Change:
+        """What a rollback changes in the row of an account that it concerns."""
+
+    def fold(self, key: bytes, changes: Iterable[Change]) -> Write | RowId:
+        """Fold changes into an account's row: the new row, or which row it is that stays as it is."""
+
+    def release(self, now_ms: int) -> Step:
+        """Let the notices stand that have waited until ``now_ms``, Unix ms."""
+
+
+class Venue(Protocol[A, H, R_contra]):
+    """A kind of venue.
+
+    Raw records that are keyed by account are folded directly. Others are first routed to the accounts they concern.
+    """
+
+    @property
+    def kind(self) -> str:
+        """What configurations call it."""
+
+    @property
+    def raw(self) -> TopicSpec:
+        """The topic of its records."""
+
+    @property
+    def routed(self) -> TopicSpec | None:
+        """The topic that raw records are routed to, one for each epoch; None where they are folded directly."""
+
+    @property
+    def told(self) -> TopicSpec | None:
+        """The topic of what others than the venue tell of positions, None where there is none."""
+
+    def account_id(self, text: str) -> str | None:
+        """The one spelling of an account's id, from any that users write; None where it can be none of this venue."""
+
+    def routes(self, deployments: Mapping[str, Any], read: ReadRow) -> Routes[Any, Any]:
+        """What routes the raw records of one slice; it is asked for only where there is a topic ``routed``.
+
+        Args:
+            deployments: What the venue is told of each of its deployments, by name.
+            read: Reads the tables of the slice's partition.
+        """
+
+    def notices(self, deployments: Mapping[str, Any], read: ReadRow) -> Notices[A, R_contra] | None:
+        """What tells the holders of one partition's accounts of their positions; None where nothing does.
+
+        Args:
+            deployments: What the venue is told of each of its deployments, by name.
+            read: Reads the tables of the partition.
+        """
+
+    def decode(self, value: bytes, position: LogOffset) -> Positioned:
+        """Decode a record that is to be folded: of the topic ``routed``, or of ``raw`` where that is folded directly.
+
+        Args:
+            value: The record.
+            position: Where it stands in its topic; a record that was routed carries that of its raw record instead.
+
+        Returns:
+            One of ``models.account_events.Progress``, or a record of the venue's own.
+
+        Raises:
+            BadRecord: It cannot be read.
+        """
+
+    def read(self, row: bytes) -> A:
+        """Read an account out of a row of ``accounts``, its ``ORDER_BYTES`` included.
+
+        Raises:
+            BadRow: It is no row of this venue's.
+        """
+
+    def write(self, account: A) -> bytes:
+        """Encode the body of an account's row of ``accounts``."""
+
+    def fold(self, before: A | None, record: R_contra, known: DeploymentWatermark) -> A:
+        """Fold a record into an account.
+
+        Args:
+            before: The account so far, None for a new one.
+            record: The next record, or one that was folded before.
+            known: How far the account's deployment is folded.
+
+        Returns:
+            The account after it; ``before`` itself where the record was folded before or changes nothing.
+
+        Raises:
+            BadRecord: The record cannot be folded, and changes nothing.
+        """
+
+    def doubt(self, before: A | None, position: LogOffset, cause: str) -> A:
+        """Freeze an account whose state can no longer be relied on.
+
+        Args:
+            before: The account, None where it has no row yet.
+            position: The log offset of what made it suspect.
+            cause: Why, in words.
+        """
+
+    def undo(self, before: A, record: RolledBack) -> A:
+        """Take back what blocks did that have left the chain; ``before`` itself where they did nothing to it."""
+
+    def settle(self, key: bytes, before: A, final: int, position: LogOffset) -> Settled:
+        """Take out of an account what is finished for good.
+
+        Args:
+            key: Its key.
+            before: The account.
+            final: Nothing at or below this block will be rolled back.
+            position: The log offset of the record that says so.
+        """
+
+    def held(self, account: A) -> H:
+        """The part of an account that its valuation needs; ``read_held`` reads the same out of its row."""
+
+    def read_held(self, row: bytes) -> H:
+        """Read what a valuation needs out of a row of ``accounts``, its ``ORDER_BYTES`` included.
+
+        Raises:
+            BadRow: It is no row of this venue's.
+        """
+
+    def exposure(self, deployment: str, held: H) -> Exposure:
+        """An account's exposure, by markets of its deployment."""
+
+    def value(self, held: H, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value an account.
+
+        Args:
+            held: What it holds.
+            term: The term of its row; with the version it names what was valued.
+            inputs: The marks in use.
+            unsupported: Whether its deployment is unsupported, so that its figures are unknown.
+        """

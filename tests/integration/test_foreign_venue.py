@@ -1,0 +1,140 @@
+"""A venue of an installed package beside SYMMIO: folded, valued, uninstalled while records come, installed again."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from models.engine.tables import ACCOUNTS, VALUATIONS
+from models.money import E18
+from models.prices import MarkTick
+from streams.kafka.deadletter import decode_dead_letter
+from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
+from streams.settings import BadSettings, load_settings
+from streams.settings.venues import installed_kinds, package_of
+from tests.support.eventually import eventually
+from tests.support.golden import DEPLOYMENT, Oracle, golden_chain, golden_deployment, versioned
+from tests.support.pipeline import all_committed, feed_rows, producer, records_of, worker, write_chain, write_ticks
+from tests.support.venues import EXAMPLES, install
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from models.codec import Row
+    from streams.settings import Settings
+
+ANN, BOB = b"game:Ann", b"game:ann"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The example's package, installed for this process and for those that it starts."""
+    directory = install(EXAMPLES / "paper", tmp_path / "site")
+    monkeypatch.setenv("PYTHONPATH", str(directory))
+    monkeypatch.syspath_prepend(str(directory))
+    importlib.invalidate_caches()
+    package_of.cache_clear()
+    yield directory
+    package_of.cache_clear()
+
+
+def cash(amount: str, at_ms: int = 1) -> dict[str, Any]:
+    return {"kind": "cash", "time_ms": at_ms, "amount": amount}
+
+
+def opened(size: str, entry: str, at_ms: int = 2) -> dict[str, Any]:
+    return {"kind": "position", "time_ms": at_ms, "market": "BTCUSDT", "size": size, "entry": entry}
+
+
+async def say(settings: Settings, *records: tuple[bytes, object]) -> None:
+    async with producer(settings) as sender:
+        for key, record in records:
+            await sender.send(topic_name(settings, "paper-records"), json.dumps(record).encode(), key=key)
+
+
+async def rows_of_symmio(settings: Settings) -> dict[bytes, tuple[int, dict[str, Any]]]:
+    rows = await feed_rows(settings, ACCOUNTS)
+    return versioned({key: row for key, row in rows.items() if key.startswith(f"{DEPLOYMENT}:".encode())})
+
+
+async def valued(settings: Settings, key: bytes, upnl: int) -> bool:
+    row: Row | None = (await feed_rows(settings, VALUATIONS)).get(key)
+    return row is not None and row.body["upnl"] == str(upnl * E18)
+
+
+async def causes(settings: Settings) -> Sequence[str]:
+    letters = await records_of(settings, topic_name(settings, DEAD_LETTERS))
+    return [decode_dead_letter(value).reason for _, value in letters]
+
+
+@pytest.mark.usefixtures("site")
+async def test_accounts_of_a_package_live_beside_symmio_s_and_outlive_its_absence(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = package_of("paper")
+    assert game is not None
+    deployments = {**golden_deployment(), "game": game.settings(kind="paper", default_sources=("binance-futures",))}
+    mine, chain = settings(deployments=deployments), golden_chain()
+    half = len(chain) // 2
+    await create_topics(mine.bootstrap, registry(mine))
+    await write_ticks(mine, [MarkTick("binance-futures", "BTCUSDT", 1, 1, "110", None, None, None)])
+    async with worker(mine) as process:
+        await process.ready()
+        await write_chain(mine, DEPLOYMENT, chain[:half])
+        wrong = [(b"game:a b", cash("1")), (b"elsewhere:Ann", cash("1")), (b"game:", cash("1"))]
+        await say(mine, (ANN, cash("1000")), (BOB, cash("5")), (ANN, opened("2", "100")), *wrong, (BOB, {"kind": "?"}))
+        await eventually(lambda: valued(mine, ANN, 20), 30)
+        await all_committed(mine)
+        process.kill()
+    assert "suspect" == (await feed_rows(mine, VALUATIONS))[BOB].body["status"]
+    assert 4 == len(await causes(mine))
+
+    monkeypatch.delenv("PYTHONPATH")
+    async with worker(mine) as process:
+        await process.ready()
+        await write_chain(mine, DEPLOYMENT, chain[half:])
+        await say(mine, (ANN, opened("3", "100", 3)))
+        await all_committed(mine)
+        status = await process.status()
+        process.kill()
+    oracle = Oracle(golden_deployment(), chain).rows(ACCOUNTS, mine.topics.partitions)
+    assert oracle == await rows_of_symmio(mine)
+    assert len(oracle) == status["accounts"]
+    assert await valued(mine, ANN, 20)
+
+    monkeypatch.setenv("PYTHONPATH", str(sys.path[0]))
+    async with worker(mine) as process:
+        await process.ready()
+        await eventually(lambda: valued(mine, ANN, 30), 30)
+        await say(mine, (BOB, {"kind": "snapshot", "time_ms": 4, "cash": "7", "positions": {}}))
+        await eventually(lambda: valued(mine, BOB, 0), 30)
+    assert oracle == await rows_of_symmio(mine)
+
+
+@pytest.mark.usefixtures("site")
+def test_a_section_is_read_by_the_settings_of_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "tidemark.toml"
+    monkeypatch.setenv("TIDEMARK_CONFIG", str(file))
+    file.write_text('[deployments.game]\nkind = "paper"\ndefault_max_age_ms = 700\n')
+    assert ["paper", "symmio"] == installed_kinds()
+    assert ("PaperSettings", 700) == (
+        type(load_settings().deployments["game"]).__name__,
+        load_settings().deployments["game"].default_max_age_ms,
+    )
+    file.write_text('[deployments.game]\nkind = "paper"\nrpc = ["http://node"]\n')
+    with pytest.raises(BadSettings, match=r"deployments\.game\.rpc: Extra inputs are not permitted"):
+        load_settings()
+
+
+def test_a_kind_that_is_not_installed_fails_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "tidemark.toml"
+    monkeypatch.setenv("TIDEMARK_CONFIG", str(file))
+    file.write_text('[deployments.later]\nkind = "not-installed"\nanything = 5\n')
+
+    assert "not-installed" == load_settings().deployments["later"].kind
+    assert {"paper-records"}.isdisjoint(topic.name for topic in registry(load_settings()))

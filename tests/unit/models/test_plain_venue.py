@@ -1,0 +1,163 @@
+"""Accounts of a venue that says only what they hold: fold, rows and values, of the example of such a venue."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidemark_paper import PACKAGE
+
+from models.codec import decode_row, encode_row
+from models.engine.board import PriceSource
+from models.engine.deployment import EngineDeployment
+from models.engine.in_memory import Engine
+from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
+from models.errors import BadRow
+from models.money import E18, parse_e18
+from models.plain_venue import Own
+from models.prices import MarkTick
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+KEY = b"game:Ann-7"
+NOW_MS = 1_700_000_000_000
+PAPER = PACKAGE.venue
+
+
+def cash(amount: str) -> dict[str, Any]:
+    return {"kind": "cash", "time_ms": NOW_MS, "amount": amount}
+
+
+def opened(market: str, size: str, entry: str) -> dict[str, Any]:
+    return {"kind": "position", "time_ms": NOW_MS, "market": market, "size": size, "entry": entry}
+
+
+def snapshot(cash: str, **positions: Sequence[str]) -> dict[str, Any]:
+    return {"kind": "snapshot", "time_ms": NOW_MS, "cash": cash, "positions": positions}
+
+
+class World:
+    """A deployment of paper trading, priced by one source."""
+
+    def __init__(self) -> None:
+        sources = lambda name: (PriceSource(f"venue:{name}".encode(), 5_000),)  # noqa: E731
+        self.engine = Engine({"game": EngineDeployment(PAPER, None, sources)})
+        self.offset = 0
+
+    def say(self, *records: object, key: bytes = KEY) -> None:
+        for record in records:
+            self.engine.account_record(key, Own((self.offset, -1), json.dumps(record).encode()), NOW_MS)
+            self.offset += 1
+        self.engine.fold("paper")
+
+    def tick(self, market: str, price: str, offset: int) -> None:
+        self.engine.tick(MarkTick("venue", market, NOW_MS, NOW_MS, price, None, None, None), offset)
+
+    def value(self) -> dict[str, Any]:
+        self.engine.value(NOW_MS)
+        return self.body(VALUATIONS, KEY)
+
+    def body(self, table: str, key: bytes) -> dict[str, Any]:
+        row = self.engine.tables.read(table, key)
+        assert row is not None
+        return decode_row(row).body
+
+
+def test_positions_are_valued_at_the_marks_of_the_markets_that_they_name() -> None:
+    world = World()
+    world.say(cash("1000"), opened("BTCUSDT", "-0.5", "60000"), opened("ETHUSDT", "2", "3000"))
+    assert ("unpriced", None, 2) == tuple(world.value()[name] for name in ("status", "upnl", "unpriced"))
+    world.tick("BTCUSDT", "59000", 0)
+    world.tick("ETHUSDT", "2900.5", 1)
+    body = world.value()
+
+    assert ("valued", parse_e18("301")) == (body["status"], int(body["upnl"]))
+    assert (parse_e18("35301"), parse_e18("1301")) == (int(body["notional"]), int(body["equity"]))
+    # 5 % of 36,000 are kept back.
+    assert (-499 * E18, True) == (int(body["available_balance"]), body["liquidatable"])
+    assert [("BTCUSDT", "short"), ("ETHUSDT", "long")] == [(one["symbol"], one["side"]) for one in body["positions"]]
+    assert ["liquidatable"] == world.body(ALERTS, KEY)["alarms"]
+    assert str(301 * E18) == world.body(SUBTOTALS, b"unhedged:game::0")["upnl"]
+    assert str(29_500 * E18) == world.body(SUBTOTALS, b"symbol:game:BTCUSDT:0")["short_notional"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "cause"),
+    [
+        ({"kind": "cash"}, "expected a record of paper trading"),
+        (opened("BTCUSDT", "0", "5"), "expected a quantity other than 0"),
+        (opened("BTCUSDT", "1", "-5"), "at an entry price above 0"),
+        (opened("BTCUSDT", "1e5", "5"), "expected a plain decimal number"),
+    ],
+)
+def test_a_record_that_cannot_be_folded_makes_its_account_unknown_until_a_snapshot(bad: object, cause: str) -> None:
+    world = World()
+    world.say(cash("1000"), bad, cash("2000"))
+    assert ("suspect", None) == (world.value()["status"], world.value()["equity"])
+    assert 1 == len(world.engine.refused)
+    assert cause in world.engine.refused[0]
+    world.say(snapshot("5", BTCUSDT=("1", "10")))
+    world.tick("BTCUSDT", "11", 0)
+
+    assert ("valued", str(6 * E18)) == (world.value()["status"], world.value()["equity"])
+
+
+def test_an_account_cannot_begin_with_a_position() -> None:
+    world = World()
+    world.say(opened("BTCUSDT", "1", "5"))
+
+    assert "suspect" == world.value()["status"]
+    assert "expected cash or a snapshot first" in world.engine.refused[0]
+
+
+_records = st.lists(
+    st.one_of(
+        st.integers(0, 99).map(lambda amount: cash(str(amount))),
+        st.builds(opened, st.sampled_from(("BTCUSDT", "ETHUSDT")), st.sampled_from(("-1", "0.5", "x")), st.just("100")),
+        st.integers(0, 99).map(lambda amount: snapshot(str(amount), ETHUSDT=("2", "50"))),
+    ),
+    max_size=12,
+)
+
+
+@given(_records, st.data())
+def test_records_that_are_delivered_again_change_nothing(records: list[dict[str, Any]], data: st.DataObject) -> None:
+    once, again = World(), World()
+    for world in (once, again):
+        world.tick("BTCUSDT", "99", 0)
+    once.say(*records)
+    at = 0
+    while at < len(records):
+        until = data.draw(st.integers(at + 1, len(records)))
+        again.offset = data.draw(st.integers(0, at))
+        again.say(*records[again.offset : until])
+        again.value() if until == len(records) else None
+        at = until
+    if records:
+        once.value()
+
+    assert dict(once.engine.tables.items(ACCOUNTS)) == dict(again.engine.tables.items(ACCOUNTS))
+    assert dict(once.engine.tables.items(VALUATIONS)) == dict(again.engine.tables.items(VALUATIONS))
+
+
+def test_a_row_of_another_venue_or_schema_is_refused_and_its_account_left_alone() -> None:
+    world = World()
+    world.say(cash("1000"))
+    row = world.body(ACCOUNTS, KEY)
+    for body in ({**row, "schema": 2}, {**row, "venue": "other"}, {"block": 1}, {**row, "state": 5}):
+        with pytest.raises(BadRow, match=r"expected (schema 1 of paper|a row of a paper account)"):
+            PAPER.read(encode_row(0, 1, body))
+    broken = World()
+    broken.engine.tables._rows[ACCOUNTS][KEY] = encode_row(0, 1, {**row, "schema": 2})
+    restarted = Engine({"game": EngineDeployment(PAPER, None)}, broken.engine.tables)
+    restarted.account_record(KEY, Own((5, -1), b"{}"), NOW_MS)
+    restarted.fold("paper")
+
+    assert [KEY] == list(restarted.partition.unreadable)
+    assert ["expected schema 1 of paper, found 2 of paper"] == restarted.refused
+    assert encode_row(0, 1, {**row, "schema": 2}) == restarted.tables.read(ACCOUNTS, KEY)
