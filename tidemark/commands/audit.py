@@ -47,6 +47,8 @@ def audit(deployment: str | None, repair: bool, block: int | None, logs: tuple[i
         1  an account differs or is suspect, a deployment is unsupported, or a log differs
         2  nothing could be audited: the configuration, Kafka, the node or the block is not as it should be
         3  all that was compared agrees, and some accounts or blocks were not compared, or are not proven
+    Where the configuration names no Kafka, that of the `tidemark up` which runs in the same data directory is audited.
+
     \b
     Everything at the newest final block:
         tidemark audit
@@ -57,16 +59,20 @@ def audit(deployment: str | None, repair: bool, block: int | None, logs: tuple[i
         tidemark audit NAME --logs 17000000 17100000
     """  # noqa: D301 - click wants its \b as it is
     from streams.audit.log_audit import LogReport
-    from streams.settings import BadSettings, load_settings
+    from streams.settings import BadSettings, symmio_deployments
     from tidemark.kafka import naming_the_broker, require_broker
+    from tidemark.local_stack import settings_here
 
     if logs is not None and (repair or block is not None or logs[0] > logs[1]):
         msg = "--logs takes the lower block first, and neither --repair nor --block"
         raise click.UsageError(msg)
-    settings = load_settings()
-    names = [deployment] if deployment else sorted(settings.deployments)
+    settings = settings_here()
+    names = [deployment] if deployment else sorted(symmio_deployments(settings))
     if not names:
-        msg = "expected a deployment in the configuration, found none"
+        msg = (
+            "expected a deployment in the configuration, found none; add one, or say this where `tidemark up` runs, "
+            f"with its data in {settings.data_dir}"
+        )
         raise BadSettings(msg)
     with naming_the_broker(require_broker(settings.bootstrap)):
         reports: Sequence[Report | LogReport] = asyncio.run(
