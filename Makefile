@@ -49,6 +49,22 @@ lint: $(DEV) ## Check style, formatting, types and the direction of imports
 digests: $(DEV) ## Print a digest of every table after each script of tests/data/scripts
 	@$(BIN)/python -m tests.support.scripted
 
+.PHONY: client
+client: $(DEV) ## Write what is made of others: the client's types, and the client as the page loads it
+	$(BIN)/python clients/typescript/generate_types.py
+	cd clients/typescript && npm ci --no-audit --no-fund && npm run build
+	rm -rf api/dashboard/static/client
+	cd clients/typescript && npm run page
+
+.PHONY: hostile
+hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the whole stack with each trait (SCRIPTS=, SEED=)
+	TIDEMARK_TEST_SCRIPTS=$(SCRIPTS) TIDEMARK_TEST_SEED=$(SEED) TIDEMARK_TEST_HOSTILE=all \
+		$(BIN)/python -m pytest tests/property/test_hostile_node.py \
+		tests/property/test_hostile_calls.py tests/integration/test_hostile_stack.py $(ARGS)
+
+SCRIPTS ?= 6000
+SEED ?= 0
+
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim
 	@set -e; for claim in $(CLAIMS); do echo "== $$claim"; $(BIN)/python "$$claim"; done

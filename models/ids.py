@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 
+_EVM_ADDRESS = re.compile(r"0[xX][0-9a-fA-F]{40}")
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
-def account_key(deployment: str, address: str) -> bytes:
-    """Key of an account whose id is an address: ``<deployment>:<0x address in lower case>``."""
-    return f"{deployment}:{address.lower()}".encode()
+def account_key(deployment: str, account: str) -> bytes:
+    """Key of an account: ``<deployment>:<account>``, an address in lower case."""
+    return f"{deployment}:{canonical_id(account)}".encode()
+
+
+def canonical_id(account: str) -> str:
+    """The one spelling of an account's id: EVM addresses are written in lower case, of all others case counts."""
+    return account.lower() if _EVM_ADDRESS.fullmatch(account) else account
 
 
 def is_account_id(text: str) -> bool:

@@ -26,17 +26,3 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> Json:
         else:
             patch[name] = value
     return patch
-
-
-def patched(before: Mapping[str, Any], patch: Mapping[str, Any]) -> Json:
-    """Apply a patch; neither ``before`` nor the patch is changed."""
-    after = dict(before)
-    for name, value in patch.items():
-        if value is None:
-            after.pop(name, None)
-        elif isinstance(value, dict):
-            former = after.get(name)
-            after[name] = patched(former if isinstance(former, dict) else {}, value)
-        else:
-            after[name] = value
-    return after

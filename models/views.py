@@ -80,6 +80,9 @@ def figures_view(key: str, body: Mapping[str, Any]) -> View:
             **_instant("block_time", body["time_s"] * 1000),
             **_instant("as_of", body["as_of_ms"]),
         }
+        # No row says it of itself: models.freshness.aged says it over one.
+        if "stale_because" in body:
+            view["stale_because"] = body["stale_because"]
         if body["liquidatable"]:
             view |= _liquidation(body)
         for name in ("liquidatable", "distance_bps", "owner", "multi_account", "name"):

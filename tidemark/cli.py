@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import os
+import os.path
 import sys
+
+from tidemark.early_stop import end_on_signal
+
+if __name__ == "__main__" or os.path.basename(sys.argv[0]) == "tidemark":  # noqa: PTH119 - pathlib takes its time
+    # Before anything is imported that takes time. Who only imports this module keeps its own handlers.
+    end_on_signal()
+
+import importlib
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn

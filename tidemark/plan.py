@@ -8,7 +8,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from models.errors import TidemarkError
-from streams.settings import RECORDED_SOURCE, Settings, SourceSettings, SymmioSettings, symmio_deployments
+from streams.settings import (
+    DEFAULT_SOURCE,
+    RECORDED_SOURCE,
+    Settings,
+    SourceSettings,
+    SymmioSettings,
+    symmio_deployments,
+)
 from tidemark.ports import free_port, required_port
 
 if TYPE_CHECKING:
@@ -17,7 +24,6 @@ if TYPE_CHECKING:
 
     from streams.settings.values import Section
 
-DEFAULT_SOURCE = "binance-futures"
 DEMO = "demo"
 RECORDED = "recorded"
 _TIDEMARK = (sys.executable, "-m", "tidemark.cli")

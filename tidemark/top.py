@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -14,11 +15,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from api.dialects.native.client import Model, follow
 from models.errors import TidemarkError
+from tidemark_client import Changed, Client, Heard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console, RenderableType
 
@@ -44,6 +45,11 @@ _PLAIN_LINES = 40
 _SILENT_S = 12.0
 _LATE_MS = 5_000
 _NEAR_BPS = 500
+# An account's whole key, and beside it uPnL, notional, distance and state.
+_WIDE = 128
+# Of the same figures below the key, in characters; 0 for what stands last, at the left.
+_NARROW_WIDTHS = (20, 20, 18, 0)
+_HOW_TO_READ = "; give a reader's token with --token or as TIDEMARK_TOKEN"
 
 _GAIN, _LOSS, _WARN, _FAINT = "bright_blue", "dark_orange", "yellow", "dim"
 
@@ -87,7 +93,7 @@ async def look(session: aiohttp.ClientSession, seen: Seen, accounts: int) -> Non
     )
     seen.status, seen.accounts, seen.markets = status, found["items"], markets["items"]
     seen.totals = {view["deployment"]: view for view in totals["items"]}
-    seen.lag_ms = max(feed["behind_ms"] for feed in status["feeds"].values())
+    seen.lag_ms = status["lag_ms"]
     seen.heard_s, seen.failure = time.monotonic(), None
 
 
@@ -106,7 +112,10 @@ async def show_once(console: Console, url: str, sort: str, token: str | None) ->
     seen = Seen(url.rstrip("/"), sort)
     async with _session(token) as session:
         await look(session, seen, _PLAIN_LINES)
-    console.print(screen(seen, _PLAIN_LINES))
+    if not console.is_terminal:
+        # What is piped has lines as long as they need be, so that an account is on one.
+        console.width = max(console.width, _WIDE)
+    console.print(screen(seen, _PLAIN_LINES, console.width))
 
 
 async def show(console: Console, url: str, sort: str, token: str | None, keyboard: Keyboard) -> None:
@@ -133,7 +142,7 @@ async def show(console: Console, url: str, sort: str, token: str | None, keyboar
             try:
                 while (key := keyboard.pressed()) != "q":
                     await _sort_by(key, session, seen, console)
-                    live.update(screen(seen, console.height), refresh=True)
+                    live.update(screen(seen, console.height, console.width), refresh=True)
                     _raise_failure_of(tasks)
                     await asyncio.sleep(_REDRAW_S)
             finally:
@@ -142,15 +151,24 @@ async def show(console: Console, url: str, sort: str, token: str | None, keyboar
                 await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def screen(seen: Seen, lines: int) -> RenderableType:
-    """Render everything, cut to so many lines."""
+def screen(seen: Seen, lines: int, width: int) -> RenderableType:
+    """Render everything, cut to so many lines.
+
+    Args:
+        seen: What is known.
+        lines: How many there are, at least 1.
+        width: Characters in each; where an account's key and figures have no room side by side they take two lines.
+    """
     markets = sorted(seen.markets, key=_staleness, reverse=True)
     shown = max(3, lines - _FRAME_LINES - len(seen.totals) - min(len(markets), _MARKETS_MAX))
+    is_wide = width >= _WIDE
     return Group(
         _headline(seen),
         "",
         _totals(seen.totals),
-        _accounts_table(seen.accounts[:shown], seen.sort),
+        _accounts_table(seen.accounts[:shown], seen.sort)
+        if is_wide
+        else _accounts_in_two_lines(seen.accounts[: max(2, shown // 2)], seen.sort),
         _markets_table(markets[:_MARKETS_MAX]),
         Text("n notional  u uPnL  d distance  q quit", style=_FAINT),
     )
@@ -189,7 +207,8 @@ async def _get(session: aiohttp.ClientSession, url: str, **parameters: str | int
         raise NoAnswer(msg) from error
     if not response.ok or not isinstance(said, dict):
         detail = said.get("detail") if isinstance(said, dict) else None
-        msg = f"expected an answer of {url}, found {response.status}: {detail or response.reason}"
+        hint = _HOW_TO_READ if response.status == HTTPStatus.UNAUTHORIZED else ""
+        msg = f"expected an answer of {url}, found {response.status}: {detail or response.reason}{hint}"
         raise NoAnswer(msg)
     return said
 
@@ -227,17 +246,16 @@ async def _poll(session: aiohttp.ClientSession, seen: Seen, console: Console) ->
 
 async def _listen(session: aiohttp.ClientSession, seen: Seen, token: str | None) -> None:
     """Follow the heartbeats, and the totals, which change more often than REST is asked."""
-    model = Model()
-    wanted = {"totals": list(seen.status["deployments"])}
-    url = f"{seen.url.replace('http', 'ws', 1)}/v1/ws"
-    async for message in follow(session, url, model, wanted, interval_ms=_TOTALS_INTERVAL_MS, token=token):
-        match message["type"]:
-            case "heartbeat":
-                seen.lag_ms, seen.heard_s = message["lag_ms"], time.monotonic()
-            case "snapshot" | "delta":
-                seen.totals |= {key: held.data for (_, key), held in model.held.items()}
-            case _:
-                pass
+    async with Client(f"{seen.url.replace('http', 'ws', 1)}/v1/ws", token=token, session=session) as client:
+        client.subscribe("totals", seen.status["deployments"], _TOTALS_INTERVAL_MS)
+        async for event in client.events():
+            match event:
+                case Heard({"type": "heartbeat", "lag_ms": lag_ms}):
+                    seen.lag_ms, seen.heard_s = lag_ms, time.monotonic()
+                case Changed(key=deployment, held=held):
+                    seen.totals[deployment] = held.data
+                case _:
+                    pass
 
 
 def _headline(seen: Seen) -> Text:
@@ -246,7 +264,10 @@ def _headline(seen: Seen) -> Text:
     if seen.failure is not None or silent_s > _SILENT_S:
         line.append(f"✕ no word for {silent_s:.0f} s, figures are old: {seen.failure or 'no heartbeat'}", style=_LOSS)
         return line
-    if not seen.status.get("is_ready"):
+    stale = seen.status.get("stale", {})
+    if stale:
+        line.append(f"◐ stale: no word of {', '.join(sorted(stale))}", style=_WARN)
+    elif not seen.status.get("is_ready"):
         line.append(f"◐ not ready: {'; '.join(seen.status.get('reasons', []))}", style=_WARN)
     elif seen.lag_ms is not None and seen.lag_ms > _LATE_MS:
         line.append("◐ late", style=_WARN)
@@ -272,22 +293,46 @@ def _totals(totals: Mapping[str, View]) -> Table:
     return table
 
 
-def _accounts_table(accounts: Iterable[View], sort: str) -> Table:
+def _accounts_table(accounts: Sequence[View], sort: str) -> Table:
+    table = _table("account", _heads(sort))
+    # It is for copying: what is cut off cannot be pasted into `tidemark watch`, or anywhere else.
+    table.columns[0].ratio, table.columns[0].width = None, max((len(one["account"]) for one in accounts), default=10)
+    for account in accounts:
+        table.add_row(account["account"], *_figures_of(account))
+    return table
+
+
+def _accounts_in_two_lines(accounts: Sequence[View], sort: str) -> Text:
+    """Show each account's key in a line of its own, and its figures in the next one."""
+    lines = [Text("account", style=_FAINT), _padded([Text(head, style=_FAINT) for head in _heads(sort)])]
+    for account in accounts:
+        lines += [Text(account["account"]), _padded(_figures_of(account))]
+    return Text("\n").join(lines)
+
+
+def _padded(figures: Sequence[Text]) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for figure, width in zip(figures, _NARROW_WIDTHS, strict=True):
+        figure.align("right" if width else "left", width or len(figure))
+        line.append_text(figure).append("  ")
+    return line
+
+
+def _heads(sort: str) -> list[str]:
     columns = {"upnl": "uPnL", "notional": "notional", "distance": "to liquidation"}
     arrow = "↓" if SORTS[sort] == "desc" else "↑"
-    heads = [f"{title} {arrow}" if name == sort else title for name, title in columns.items()]
-    table = _table("account", [*heads, "state"])
-    for account in accounts:
-        is_complete = account["status"] == "valued"
-        figures = account if is_complete else account.get("last_complete", {})
-        upnl, notional = money(figures.get("upnl"), signed=True), money(figures.get("notional"))
-        if not is_complete or account["stale"]:
-            upnl.stylize(_FAINT)
-            notional.stylize(_FAINT)
-        address = account["address"]
-        name = f"{account['deployment']} {address[:10]}…{address[-6:]}"
-        table.add_row(name, upnl, notional, _distance(account), _state(account))
-    return table
+    return [*(f"{title} {arrow}" if name == sort else title for name, title in columns.items()), "state"]
+
+
+def _figures_of(account: View) -> tuple[Text, Text, Text, Text]:
+    """Show what stands under each of ``_heads``."""
+    is_complete = account["status"] == "valued"
+    figures = account if is_complete else account.get("last_complete", {})
+    upnl, notional = money(figures.get("upnl"), signed=True), money(figures.get("notional"))
+    if not is_complete or account["stale"]:
+        upnl.stylize(_FAINT)
+        notional.stylize(_FAINT)
+    return upnl, notional, _distance(account), _state(account)
 
 
 def _distance(account: View) -> Text:

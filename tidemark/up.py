@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import time
@@ -26,6 +25,7 @@ from tidemark.config_text import effective_toml
 from tidemark.display import Display, LiveDisplay, PlainDisplay, live_if_terminal, urls_of
 from tidemark.full_disk import is_full
 from tidemark.kafka import naming_the_broker, require_broker
+from tidemark.local_stack import alone_in, config_of
 from tidemark.plan import (
     RECORDED,
     child_environment,
@@ -55,10 +55,6 @@ _ROOM_AGAIN_S = 3.0
 _TOPICS_AGAIN_S = 1.0
 
 
-class AlreadyUp(TidemarkError):
-    """Another ``tidemark up`` runs in this data directory. Stop that one, or set another ``data_dir``."""
-
-
 class DemoFailed(TidemarkError):
     """The simulator did not start; its log says why."""
 
@@ -80,7 +76,7 @@ def run(settings: Settings, recording: Path | None) -> None:
     logs = data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     console = Console()
-    with _alone_in(data_dir), _ended_by_signals():
+    with alone_in(data_dir), _ended_by_signals():
         settings = with_local_ports(settings)
         broker = None
         if settings.kafka is None:
@@ -136,7 +132,7 @@ class _Stack:
         self._recorded_deployment: str | None = None
         self._console = console
         self._children: list[Child] = []
-        self._config = self._settings.data_dir / "effective.toml"
+        self._config = config_of(self._settings.data_dir)
         self._logs = self._settings.data_dir / "logs"
 
     def play(self, recording: Path, deployment: str) -> None:
@@ -199,12 +195,14 @@ class _Stack:
 
     async def _write_config(self) -> None:
         text = effective_toml(self._settings, reveal_secrets=True)
+        new = self._config.with_suffix(".new")
         is_told = False
         while True:
             try:
-                # The file holds endpoints with their keys, so only this user may read it.
-                self._config.touch(mode=0o600)
-                self._config.write_text(text)
+                # The file holds endpoints with their keys, so only this user may read it. Readers see it whole.
+                new.touch(mode=0o600)
+                new.write_text(text)
+                new.replace(self._config)
             except OSError as error:
                 if not is_full(error):
                     raise
@@ -266,14 +264,3 @@ def _ended_by_signals() -> Iterator[None]:
             yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _alone_in(data_dir: Path) -> Iterator[None]:
-    with (data_dir / "up.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = f"another `tidemark up` works in {data_dir}: stop it, or give this one a TIDEMARK_DATA_DIR of its own"
-            raise AlreadyUp(msg) from error
-        yield

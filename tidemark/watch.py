@@ -5,19 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-import aiohttp
 import orjson
 from rich.text import Text
 
-from api.dialects.native.client import Model, follow
 from models.errors import TidemarkError
+from tidemark_client import NOT_AUTHENTICATED, Changed, Client, Gap, Heard, Refused, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from rich.console import Console
 
-    from api.dialects.native.client import Held, Message
+    from tidemark_client import Event, Message
 
 # The figures of each channel for which a line has room.
 _SHOWN = {
@@ -31,6 +30,8 @@ _SHOWN = {
     "funding": ("long_rate", "short_rate", "next"),
 }
 _LATE_MS = 5_000
+_HOW_TO_READ = "; give a reader's token with --token or as TIDEMARK_TOKEN (`tidemark token show` says what is in one)"
+_NOBODY_YET = "; is an api there? Start `tidemark up`, or give another --url"
 
 
 class WatchRefused(TidemarkError):
@@ -40,14 +41,8 @@ class WatchRefused(TidemarkError):
 class Output(Protocol):
     """Shows all that comes to the user."""
 
-    def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
-        """Show the newest state of a key.
-
-        Args:
-            message: The message that brought it.
-            watched: The channel and the key.
-            held: The state.
-        """
+    def state(self, changed: Changed) -> None:
+        """Show the newest state of a key."""
 
     def message(self, message: Message) -> None:
         """Show any other message."""
@@ -69,23 +64,37 @@ async def watch(
     Raises:
         WatchRefused: The api refuses a key or the token.
     """
-    model = Model()
     gaps = 0
-    async with aiohttp.ClientSession() as session:
-        subscriptions = {channel: list(keys)}
-        address = f"{url.rstrip('/')}/v1/ws"
-        async for message in follow(session, address, model, subscriptions, interval_ms=interval_ms, token=token):
-            if model.gaps > gaps:
-                gaps = model.gaps
-                output.message({"type": "gap", "sub": message["sub"], "gaps": gaps})
-            elif message["type"] in {"snapshot", "delta"}:
-                watched = model.watched(message["sub"])
-                output.state(message, watched, model.held[watched])
+    async with Client(f"{url.rstrip('/')}/v1/ws", token=token) as client:
+        client.subscribe(channel, keys, interval_ms)
+        async for event in client.events():
+            if isinstance(event, Gap):
+                gaps += 1
+                output.message({"type": "gap", "channel": event.channel, "key": event.key, "gaps": gaps})
             else:
-                output.message(message)
-            if message["type"] == "error" and not message["temporary"]:
-                msg = f"the api refused with {message['code']}: {message['message']}"
-                raise WatchRefused(msg)
+                _show(event, output)
+
+
+def _show(event: Event, output: Output) -> None:
+    match event:
+        case Changed():
+            output.state(event)
+        case Heard(message) if message["type"] not in {"snapshot", "delta"}:
+            output.message(message)
+        case Status("waiting", reason, code):
+            said = {"type": "disconnected", "reason": reason}
+            output.message(said if code is None else {**said, "code": code})
+        case Refused(error=error):
+            hint = _HOW_TO_READ if error["code"] == "not_authenticated" else ""
+            msg = f"the api refused with {error['code']}: {error['message']}{hint}"
+            raise WatchRefused(msg)
+        case Status("ended", reason, code):
+            found = "not_authenticated" if code == NOT_AUTHENTICATED else f"close code {code}"
+            hint = _HOW_TO_READ if code == NOT_AUTHENTICATED else ""
+            msg = f"the api refused with {found}: {reason}{hint}"
+            raise WatchRefused(msg)
+        case _:
+            pass
 
 
 class JsonLines:
@@ -98,17 +107,10 @@ class JsonLines:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
 
-    def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
-        """Write the whole state, however little of it is new.
-
-        Args:
-            message: The message that brought it.
-            watched: The channel and the key.
-            held: The state.
-        """
-        del message
-        channel, key = watched
-        said = {"type": "state", "channel": channel, "key": key, "epoch": held.epoch, "seq": held.seq}
+    def state(self, changed: Changed) -> None:
+        """Write the whole state, however little of it is new."""
+        held = changed.held
+        said = {"type": "state", "channel": changed.channel, "key": changed.key, "epoch": held.epoch, "seq": held.seq}
         self.message({**said, "data": held.data})
 
     def message(self, message: Message) -> None:
@@ -128,22 +130,16 @@ class PlainLines:
         self._console = console
         self._now_ms = now_ms
         self._warnings: list[str] | None = None
+        self._was_connected = False
 
-    def state(self, message: Message, watched: tuple[str, str], held: Held) -> None:
-        """Print the figures that a line has room for, in bold where they are new.
-
-        Args:
-            message: The message that brought the state.
-            watched: The channel and the key.
-            held: The state.
-        """
-        channel, key = watched
-        line = Text(key)
-        for name in _SHOWN[channel]:
-            if name in held.data:
-                is_new = message["type"] == "delta" and name in message["data"]
-                line.append(f"  {name} ", style="dim").append(_short(held.data[name]), style="bold" if is_new else "")
-        if message["type"] == "snapshot":
+    def state(self, changed: Changed) -> None:
+        """Print the figures that a line has room for, in bold where they are new."""
+        data, patch = changed.held.data, changed.patch or {}
+        line = Text(changed.key)
+        for name in _SHOWN[changed.channel]:
+            if name in data:
+                line.append(f"  {name} ", style="dim").append(_short(data[name]), style="bold" if name in patch else "")
+        if changed.patch is None:
             line.append("  snapshot", style="dim")
         self._print(line)
 
@@ -153,6 +149,7 @@ class PlainLines:
             case "hello":
                 # A warning that still holds is printed again on a new connection.
                 self._warnings = None
+                self._was_connected = True
                 self._print(Text(f"connected, epoch {message['epoch']}", style="dim"))
             case "heartbeat":
                 self._heartbeat(message)
@@ -164,7 +161,8 @@ class PlainLines:
                 wait_s = message["reconnect_in_ms"] / 1000
                 self._print(Text(f"goodbye: {message['reason']}, connecting again in {wait_s:.1f} s", "yellow"))
             case "disconnected":
-                self._print(Text(f"disconnected: {message['reason']}; connecting again", "yellow"))
+                hint = "" if self._was_connected else _NOBODY_YET
+                self._print(Text(f"disconnected: {message['reason']}; connecting again{hint}", "yellow"))
             case "error":
                 self._print(Text(f"{message['code']}: {message['message']}", "red"))
             case _:
@@ -187,6 +185,8 @@ def _warnings(heartbeat: Mapping[str, Any]) -> Iterable[str]:
     """Say why what is shown may be old, without numbers that change each time."""
     if not heartbeat["is_ready"]:
         yield "the tables are still being read"
+    elif heartbeat["stale"]:
+        yield f"no word of {', '.join(sorted(heartbeat['stale']))}"
     elif heartbeat["lag_ms"] > _LATE_MS:
         yield "the tables are behind"
     for name, deployment in heartbeat["deployments"].items():

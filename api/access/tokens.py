@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from models.errors import TidemarkError
+from models.ids import canonical_id
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ _ALL = "*"
 TICKET_MAX_S = 3_600
 TOKEN, TICKET = "token", "path"
 """What a token may be issued for: to be sent in a header, or to stand in a path."""
-_SCOPE = re.compile(r"\*|[a-z0-9][a-z0-9-]*:(\*|0x[0-9a-f]{40})")
+# What looks like an address has to be one: half an address would be a scope of nobody.
+_SCOPE = re.compile(r"\*|[a-z0-9][a-z0-9-]*:(\*|0x[0-9a-f]{40}|(?!0[xX])[A-Za-z0-9._-]{1,64})", re.ASCII)
 
 
 class NotAuthenticated(TidemarkError):
@@ -41,7 +43,7 @@ class NotAuthenticated(TidemarkError):
 
 
 class BadScope(TidemarkError):
-    """A text is not a scope. Write DEPLOYMENT:0x…, DEPLOYMENT:* or *."""
+    """A text is not a scope. Write DEPLOYMENT:ACCOUNT, DEPLOYMENT:* or *."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Principal:
     expires_s: int | None
 
     def may_read(self, key: str) -> bool:
-        """Whether an account, given by its key in any case, is in scope."""
-        account = key.lower()
+        """Whether an account, given by its key, is in scope; the case of an address does not matter."""
+        account = _canonical(key)
         return account in self.scopes or self.may_read_all_of(account.partition(":")[0])
 
     def may_read_all_of(self, deployment: str) -> bool:
@@ -70,20 +72,25 @@ ANYONE = Principal("", frozenset({_ALL}), None)
 """The principal of every client where reading is open."""
 
 
+def _canonical(key: str) -> str:
+    deployment, colon, account = key.partition(":")
+    return f"{deployment.lower()}{colon}{canonical_id(account)}"
+
+
 def whole(deployment: str) -> str:
     """Return the scope of all accounts of a deployment."""
     return f"{deployment}:{_ALL}"
 
 
 def parse_scope(text: str) -> str:
-    """Return a scope in lower case.
+    """Return a scope in its one spelling.
 
     Raises:
         BadScope: The text is not a scope.
     """
-    scope = text.lower()
+    scope = _canonical(text)
     if not _SCOPE.fullmatch(scope):
-        msg = f"expected DEPLOYMENT:0x and 40 hex digits, DEPLOYMENT:* or *, found {text[:80]!r}"
+        msg = f"expected DEPLOYMENT:ACCOUNT, DEPLOYMENT:* or *, found {text[:80]!r}"
         raise BadScope(msg)
     return scope
 
@@ -279,7 +286,7 @@ def _time(claims: Mapping[str, Any], name: str) -> int | None:
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     accounts = claims.get("accounts")
     if not isinstance(accounts, list) or not accounts or not all(isinstance(text, str) for text in accounts):
-        msg = "expected accounts to be a list of scopes: DEPLOYMENT:0x…, DEPLOYMENT:* or *"
+        msg = "expected accounts to be a list of scopes: DEPLOYMENT:ACCOUNT, DEPLOYMENT:* or *"
         raise NotAuthenticated(msg)
     try:
         return frozenset(map(parse_scope, accounts))

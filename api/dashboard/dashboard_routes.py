@@ -11,13 +11,24 @@ _STATIC = Path(__file__).parent / "static"
 # nor be longer than a name of a file may be.
 _FILES = {path.relative_to(_STATIC).as_posix(): path for path in _STATIC.rglob("*") if path.is_file()}
 
+_RELATIVE = "dashboard/"
 PATH = "/dashboard/{path}"
 """The path of the files as routes know it."""
 
 
 def routes() -> list[web.AbstractRouteDef]:
-    """The page at ``/``, and the files that it is made of below ``/dashboard``."""
-    return [web.get("/", _page), web.get("/dashboard/{path:.+}", _file)]
+    """The page at ``/`` and at ``/dashboard/``, below which are the files that it is made of."""
+    return [
+        web.get("/", _page),
+        web.get("/dashboard", _to_page),
+        web.get("/dashboard/", _page),
+        web.get("/dashboard/{path:.+}", _file),
+    ]
+
+
+async def _to_page(_request: web.Request) -> web.Response:
+    # A relative one holds also where a proxy serves all of this below a path of its own.
+    raise web.HTTPPermanentRedirect(location=_RELATIVE)
 
 
 async def _page(_request: web.Request) -> web.FileResponse:

@@ -13,6 +13,7 @@ from api.dialects.symmio.account_answers import Answers
 from api.http.metrics import ApiMetrics
 from api.tables.deployment_totals import Totals
 from api.tables.feeds import Feeds
+from api.tables.freshness import Freshness
 from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SETTINGS = web.AppKey("settings", Settings)
 FEEDS = web.AppKey("feeds", Feeds)
+FRESHNESS = web.AppKey("freshness", Freshness)
 ANSWERS = web.AppKey("answers", Answers)
 METRICS = web.AppKey("metrics", ApiMetrics)
 HUB = web.AppKey("hub", Hub)

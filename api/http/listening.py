@@ -23,6 +23,7 @@ from api.http.descriptors import affordable_connections
 from api.http.door import ConnectionMetrics, Door, TimeLimits
 from api.http.keys import METRICS, SETTINGS
 from api.http.log_lines import shown
+from api.http.responses import hide_versions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -149,6 +150,8 @@ class BoundedConnection(web.RequestHandler):
             # The answer has begun, so no other one can be sent; aiohttp closes the connection on this.
             raise ConnectionError
         answer.force_close()
+        # No application answers this, so none of its signal handlers is called.
+        hide_versions(answer)
         return answer
 
     def log_exception(self, *args: Any, **named: Any) -> None:  # noqa: ANN401 - what aiohttp hands over, unchanged

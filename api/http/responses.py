@@ -30,6 +30,7 @@ _CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_SERVER = "Tidemark"
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -38,6 +39,16 @@ _SECURITY = {
 _KEPT_HEADERS = {"Accept-Encoding", "Allow", "Connection", "Retry-After", "Upgrade", "WWW-Authenticate"}
 # Figures change every second: a browser may keep a copy, and must ask each time whether it is still the newest.
 _CACHE = "no-cache"
+
+
+async def name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    """Tell no version of the server; a signal handler for ``on_response_prepare``."""
+    hide_versions(response)
+
+
+def hide_versions(response: web.StreamResponse) -> None:
+    """Name the server alone: aiohttp would tell its version and Python's, and so which faults of theirs there are."""
+    response.headers["Server"] = _SERVER
 
 
 async def set_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from api.http.keys import FEEDS
@@ -10,6 +9,7 @@ from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read, readable, row_of, unreadable_row
 from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
 from api.rest.timeline import START, Timeline, chosen
+from api.tables.turns import next_turn
 from models.errors import BadRow
 from models.ids import split_key
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from models.views import View
 
 # Reading a full row takes some 200 µs.
-_ROWS_BETWEEN_YIELDS = 20
+_ROWS_BETWEEN_YIELDS = 3
 
 
 class EventList:
@@ -105,7 +105,7 @@ class EventList:
             except BadRow:
                 views[key] = {}
             if at % _ROWS_BETWEEN_YIELDS == 0:
-                await asyncio.sleep(0)
+                await next_turn()
         return [
             {"account": key.decode(), "deployment": split_key(key)[0], **views[key][number]}
             for _, key, number, _ in events

@@ -17,17 +17,18 @@ from models.ids import account_key, split_key
 from models.valuations import NO_ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from aiohttp import web
 
     from api.tables.feeds import RowFeed
+    from streams.settings import DeploymentSettings
 
 _ACCOUNT_NAME = "account"
 
 
 class AccountId(NamedTuple):
-    """An account of a deployment that is served; ``address`` is in lower case."""
+    """An account of a deployment that is served; ``address`` is its id there, in its one spelling."""
 
     deployment: str
     address: str
@@ -46,18 +47,18 @@ class KnownAccount(NamedTuple):
     body: dict[str, Any] | None
 
 
-def parse_account(text: str, deployments: Collection[str]) -> AccountId | None:
-    """Read ``<deployment>:<address>`` in any case; None where it is not an account of a deployment that is served."""
+def parse_account(text: str, deployments: Mapping[str, DeploymentSettings]) -> AccountId | None:
+    """Read ``<deployment>:<account>``; None where it is not an account of a deployment that is served."""
     key = canonical_account_key(text, deployments)
     return None if key is None else AccountId(*split_key(key.encode()))
 
 
 def account_expected(deployments: Iterable[str]) -> str:
     """Say what is expected where an account is named, as "expected …" goes on."""
-    return f"<deployment>:<0x address> with a deployment of {', '.join(deployments)}"
+    return f"<deployment>:<account> with a deployment of {', '.join(deployments)}"
 
 
-def account_parameter(deployments: Collection[str]) -> Parameter[AccountId]:
+def account_parameter(deployments: Mapping[str, DeploymentSettings]) -> Parameter[AccountId]:
     """Describe the query parameter that names an account."""
     return Parameter(_ACCOUNT_NAME, account_expected(deployments), lambda text: parse_account(text, deployments))
 
@@ -75,7 +76,7 @@ def account_of_path(request: web.Request) -> AccountId:
     return account
 
 
-def account_key_of_path(request: web.Request, deployments: Collection[str]) -> str | None:
+def account_key_of_path(request: web.Request, deployments: Mapping[str, DeploymentSettings]) -> str | None:
     """Return the key of the account that the path names; None where it names none of these deployments."""
     account = parse_account(request.match_info[_ACCOUNT_NAME], deployments)
     return None if account is None else account.key

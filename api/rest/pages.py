@@ -83,8 +83,8 @@ def keys_of_page(
     return ordered[at:until], cursor_after([name, ordered[until - 1]]) if until < len(ordered) else None
 
 
-def page(items: Iterable[dict[str, Any]], next_cursor: str | None) -> dict[str, Any]:
-    """Make a page's body; ``next_cursor`` is None on the last page."""
+def page(items: Iterable[dict[str, Any] | orjson.Fragment], next_cursor: str | None) -> dict[str, Any]:
+    """Make a page's body of its items, encoded or not; ``next_cursor`` is None on the last page."""
     whole_page: dict[str, Any] = {"items": list(items)}
     if next_cursor is not None:
         whole_page["next_cursor"] = next_cursor

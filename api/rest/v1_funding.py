@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from api.dialects.native.channels import CHANNELS
@@ -14,6 +13,7 @@ from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read
 from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
 from api.rest.query import Parameter, Query, choice
+from api.tables.turns import next_turn
 from models.errors import BadRow
 from models.symmio.funding import next_funding_view
 
@@ -40,7 +40,7 @@ async def funding(request: web.Request) -> web.Response:
         if of_deployment in {None, name}:
             views |= _views(app[FUNDING], name, symbol)
             # The first request in a second takes some 20 µs a market.
-            await asyncio.sleep(0)
+            await next_turn()
     keys, next_cursor = keys_of_page(query, _LIST, views, str)
     return await json_answer(request, page([views[key] for key in keys], next_cursor))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from api.http.keys import CLOCK, FEEDS, PRICES, SETTINGS
@@ -11,6 +10,7 @@ from api.rest.gzip_bodies import json_answer, tagged_json_answer
 from api.rest.known import etag_of, expect_read
 from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
 from api.rest.query import Parameter, Query, choice
+from api.tables.turns import next_turn
 from models.codec import decode_row
 from models.engine.tables import MARKETS, MARKS
 from models.errors import BadRow
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from api.tables.market_prices import MarketPrices
 
 # A market with the marks of two sources takes some 40 µs.
-_MARKETS_BETWEEN_YIELDS = 100
+_MARKETS_BETWEEN_YIELDS = 10
 
 _SOURCE: Parameter[str] = Parameter("source", "the name of a source", lambda text: text or None)
 
@@ -36,7 +36,14 @@ async def marks(request: web.Request) -> web.Response:
     source, rows = query.get(_SOURCE), _marks(request)
     known = [key.decode() for key in rows if source in {None, split_key(key)[0]}]
     keys, next_cursor = keys_of_page(query, MARKS, known, _mark_place)
-    return await json_answer(request, page([_mark_view(key, rows[key.encode()]) for key in keys], next_cursor))
+    views = []
+    for number, key in enumerate(keys, start=1):
+        row = rows.get(key.encode())
+        if row is not None:
+            views.append(_mark_view(key, row))
+        if number % _MARKETS_BETWEEN_YIELDS == 0:
+            await next_turn()
+    return await json_answer(request, page(views, next_cursor))
 
 
 async def mark(request: web.Request) -> web.Response:
@@ -65,7 +72,7 @@ async def markets(request: web.Request) -> web.Response:
         if row is not None:
             views.append(_market_view(key, row, request.app[PRICES], mark_rows, now_ms))
         if number % _MARKETS_BETWEEN_YIELDS == 0:
-            await asyncio.sleep(0)
+            await next_turn()
     return await json_answer(request, page(views, next_cursor))
 
 

@@ -18,10 +18,12 @@ from api.rest.v1_status import status
 from api.rest.v1_totals import totals
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
+
+    from streams.settings import DeploymentSettings
 
 
-def doors(deployments: Collection[str]) -> list[Door]:
+def doors(deployments: Mapping[str, DeploymentSettings]) -> list[Door]:
     """The doors of these paths; each answers HEAD as well as GET.
 
     Args:

@@ -1,4 +1,4 @@
-"""``/v1/status``: how late this replica is, how far each deployment is, and which sources of prices speak."""
+"""``/v1/status``: how late this replica is, how far each deployment is, which sources speak, and what is stale."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from api.http.health import not_ready_reasons
-from api.http.keys import CLOCK, CONNECTIONS, FEEDS, REPLICA, SETTINGS, SOURCES
+from api.http.keys import CLOCK, CONNECTIONS, FEEDS, FRESHNESS, REPLICA, SETTINGS, SOURCES
 from api.rest.gzip_bodies import json_answer
 from api.rest.query import Query
 from api.tables.deployment_heads import deployment_progress
 from api.tables.feeds import behind_ms
 from models.errors import BadRow
+from models.freshness import State
+from models.heartbeats import chain_key
 from models.instants import ns_text, rfc3339
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from api.tables.feeds import Feeds, RowFeed
     from api.tables.price_sources import Newest, SourceState
+    from models.freshness import Part
 
 View = dict[str, Any]
 
@@ -30,7 +33,9 @@ async def status(request: web.Request) -> web.Response:
     Query(request)
     app = request.app
     settings, feeds, now_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms()
-    reasons = not_ready_reasons(feeds, settings.api.max_lag_ms, now_ms, draining=app[CONNECTIONS].draining)
+    freshness, draining = app[FRESHNESS], app[CONNECTIONS].draining
+    reasons = not_ready_reasons(feeds, freshness, settings.api.max_lag_ms, now_ms, draining=draining)
+    parts = freshness.look().parts
     sources = app[SOURCES]
     states = sources.states()
     partitions = settings.topics.partitions
@@ -42,8 +47,13 @@ async def status(request: web.Request) -> web.Response:
         "version": _VERSION,
         "is_ready": not reasons,
         "reasons": reasons,
+        "lag_ms": freshness.lag_ms(),
+        "stale": {part.name: part.age_ms for part in freshness.stale()},
         "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
-        "deployments": {name: _deployment(feeds, name, partitions) for name in settings.deployments},
+        "parts": {name: _part(part) for name, part in parts.items()},
+        "deployments": {
+            name: _deployment(feeds, name, partitions, parts[chain_key(name)]) for name in settings.deployments
+        },
         "sources": {
             name: _source(states[name], age_ms, sources.newest(name)) for name, age_ms in sources.ages_ms().items()
         },
@@ -67,7 +77,16 @@ def _feed(feed: RowFeed, now_ms: int) -> View:
     }
 
 
-def _deployment(feeds: Feeds, name: str, partitions: int) -> View:
+def _part(part: Part) -> View:
+    view: View = {"state": part.state}
+    if part.age_ms is not None:
+        view |= {"age_ms": part.age_ms, "bound_ms": part.bound_ms}
+    if part.state is not State.FRESH:
+        view["reason"] = part.reason
+    return view
+
+
+def _deployment(feeds: Feeds, name: str, partitions: int, chain: Part) -> View:
     try:
         progress = deployment_progress(feeds, name, partitions)
     except BadRow:
@@ -76,7 +95,7 @@ def _deployment(feeds: Feeds, name: str, partitions: int) -> View:
         return {"status": "unknown"}
     head_time_ms = progress.head_time_s * 1000
     view: View = {
-        "status": "followed",
+        "status": "stale" if chain.state is State.STALE else "followed",
         "head": progress.head,
         "head_time": rfc3339(head_time_ms),
         "head_time_ns": ns_text(head_time_ms),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from api.tables.turns import next_turn
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -40,7 +42,7 @@ class Backlog:
                     turn = [keys.pop() for _ in range(min(len(keys), self._keys_a_turn))]
                     read(turn)
                     turn = ()
-                    await asyncio.sleep(0)
+                    await next_turn()
             finally:
                 self._keys |= keys
                 self._keys.update(turn)

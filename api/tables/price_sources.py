@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.codec import decode_row
 from models.errors import BadRow
+from models.freshness import Steady
 from models.ids import split_key
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ _SILENT_AFTER_MS = 60_000
 class SourceState(StrEnum):
     """What is to be said of a source.
 
-    ``live``; ``stale``: its newest mark is older than its marks may be, or came later than they may; ``silent``:
-    nothing came for a minute.
+    ``live``; ``stale``: its newest mark is older than its marks may be, or came later than they may, or did just now;
+    ``silent``: nothing came for a minute.
     """
 
     LIVE = "live"
@@ -56,6 +58,7 @@ class Sources:
         self._fresh_ms = fresh_ms
         self._clock_ms = clock_ms
         self._newest: dict[str, Newest] = {}
+        self._steady: defaultdict[str, Steady] = defaultdict(Steady)
         self._note(marks.rows)
         marks.listen(self._note)
 
@@ -73,7 +76,8 @@ class Sources:
         return {source: self._state(source, age_ms) for source, age_ms in self.ages_ms().items()}
 
     def _state(self, source: str, age_ms: int) -> SourceState:
-        if age_ms <= self._fresh_ms(source) and not self._newest[source].is_late:
+        seen_stale = age_ms > self._fresh_ms(source) or self._newest[source].is_late
+        if not self._steady[source].is_stale(seen_stale=seen_stale, now_ms=self._clock_ms()):
             return SourceState.LIVE
         return SourceState.STALE if age_ms <= _SILENT_AFTER_MS else SourceState.SILENT
 

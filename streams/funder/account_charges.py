@@ -24,7 +24,7 @@ from streams.funder.funding_records import Epoch, cells_of
 from streams.funder.sender import Purpose, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from models.symmio.funding_plan import ChainQuote
     from streams.funder.chain_view import Chain, Pair
@@ -159,8 +159,10 @@ class AccountCharges:
         for _ in range(_TRIES):
             batch = [due for due in batch if not self._progress[due.epoch].settled(due.quote_id)]
             pair = await self._chain.pair(self._party_a, self._route.party_b, [due.quote_id for due in batch])
-            charged = self._decide(batch, pair, await self._chain.pending_time_s())
+            contradicted = await self._contradicted(batch, pair)
+            charged = self._decide(batch, pair, await self._chain.pending_time_s(), contradicted)
             if not charged:
+                _expect_agreement(contradicted)
                 return
             if pair.liquidating:
                 msg = "the account is under liquidation"
@@ -175,13 +177,30 @@ class AccountCharges:
             if await self._send(charged, data, pair) is State.MINED:
                 for one in charged:
                     self._progress[one.due.epoch].paid.add(one.due.quote_id)
+                _expect_agreement(contradicted)
                 return
         msg = f"expected a batch to be mined within {_TRIES} tries, found it overtaken each time"
         raise AccountFault(msg)
 
-    def _decide(self, batch: Sequence[Due], pair: Pair, now_s: int) -> list[Charged]:
+    async def _contradicted(self, batch: Sequence[Due], pair: Pair) -> set[int]:
+        """Find the quotes that one endpoint's state says are not to be charged, while another's says otherwise."""
+
+        def is_for_sure(due: Due, quote: ChainQuote) -> bool:
+            party_b, pays_s = self._route.party_b, due.epoch.pays_s
+            eligibility = eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s)
+            return eligibility in (Eligibility.DUE, Eligibility.PAID)
+
+        doubtful = [due for due in batch if not is_for_sure(due, pair.quotes[due.quote_id])]
+        if not doubtful:
+            return set()
+        told = await self._chain.quotes_by_each([due.quote_id for due in doubtful])
+        return {due.quote_id for due in doubtful for quotes in told if is_for_sure(due, quotes[due.quote_id])}
+
+    def _decide(self, batch: Sequence[Due], pair: Pair, now_s: int, contradicted: Collection[int]) -> list[Charged]:
         charged = []
         for due in batch:
+            if due.quote_id in contradicted:
+                continue
             progress, quote = self._progress[due.epoch], pair.quotes[due.quote_id]
             party_b, pays_s = self._route.party_b, due.epoch.pays_s
             eligibility = eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s)
@@ -237,6 +256,10 @@ class AccountCharges:
         if unanimous or any(map(_is_no_quotes, reasons)):
             raise AccountFault(reason)
         for one, refusal in search.culprits:
+            if not await self._chain.is_refused_by_all(self._route.party_b, self._data([one], signature)):
+                # Another endpoint would take it: the one that refused has an old state. It is tried again.
+                _log.warning("quote refused by an old state party_a=%s quote=%d", self._party_a, one.due.quote_id)
+                continue
             _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, refusal)
             self._progress[one.due.epoch].culprits[one.due.quote_id] = refusal
 
@@ -269,6 +292,12 @@ class AccountCharges:
 
     def _data(self, charged: Sequence[Charged], signature: PairSignature) -> bytes:
         return charge_data(self._party_a, [one.charge for one in charged], signature)
+
+
+def _expect_agreement(contradicted: Collection[int]) -> None:
+    if contradicted:
+        msg = f"expected the endpoints to agree about quotes {sorted(contradicted)}, found that some have an old state"
+        raise AccountFault(msg)
 
 
 def _is_no_quotes(reason: str) -> bool:

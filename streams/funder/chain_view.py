@@ -8,14 +8,26 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.errors import TidemarkError
 from models.symmio.margin import available_for_liquidation
 from streams.funder.diamond_calls import call_data, read_balances, read_numbers, read_quote, revert_reason
+from streams.node.answers import (
+    Receipt,
+    each,
+    read_base_fee_wei,
+    read_bytes,
+    read_code,
+    read_number,
+    read_quantity,
+    read_receipt,
+    read_time_s,
+)
+from streams.node.contracts import is_contract
 from streams.node.endpoints import Patience
-from streams.node.rpc import CallReverted, Refused, TooMuch
-from streams.process.backoff import Backoff
+from streams.node.rpc import BadAnswer, CallReverted, Refused, RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +38,9 @@ if TYPE_CHECKING:
     from streams.node.endpoints import Node
     from streams.node.rpc import Call
 
-__all__ = ["PATIENCE", "Chain", "ChainError", "Head", "NodeDown", "Pair", "Receipt", "Reverted"]
+    _View = tuple[str, Sequence[str], Sequence[object]]
+
+__all__ = ["PATIENCE", "Chain", "ChainError", "Head", "NodeDown", "Pair", "Reverted"]
 
 # A failing endpoint is asked again after up to 0.2 s, 0.4 s … 2 s.
 _WAITS_S = (0.2, 2.0)
@@ -34,8 +48,7 @@ PATIENCE = Patience(answer_s=5.0, down_s=_WAITS_S)
 """How long the executor waits for an endpoint: a window is minutes long, and a batch asks some ten times."""
 # Time for two answers that do not come, and for a third that does: a node that fails for less is not noticed.
 _ANSWERED_WITHIN_S = 3 * PATIENCE.answer_s
-# A node that has just lost its newest block, and says so, has another within a second or two.
-_REFUSALS = 5
+_GET_CODE = "eth_getCode"
 # The same bytes twice are one transaction.
 _SENDS = 2
 # Providers bound what one request may hold; a view of a quote answers 1 kB.
@@ -61,16 +74,6 @@ class Head(NamedTuple):
 
     block: int
     nonce: int
-
-
-class Receipt(NamedTuple):
-    """Where a transaction is, and whether it did what it was for."""
-
-    hash: str
-    block: int
-    block_hash: str
-    succeeded: bool
-    gas_used: int
 
 
 class Pair(NamedTuple):
@@ -103,31 +106,57 @@ class Chain:
         self._diamond = diamond
 
     async def has_code(self, address: str) -> bool:
-        """Whether a contract is at the address."""
-        return len(await self._ask("eth_getCode", [address, "latest"])) > len("0x")
+        """Whether a contract is at the address; that none is, is not believed of one endpoint.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        if await self._ask([(_GET_CODE, [address, "latest"])], lambda results: read_code(results[0])):
+            return True
+        try:
+            return await is_contract(self._node, address)
+        except RpcError as error:
+            raise _down(_GET_CODE, _said(error)) from error
 
     async def pending_time_s(self) -> int:
         """The time that the next block would have, Unix s."""
-        block = await self._ask("eth_getBlockByNumber", ["pending", False])
-        if block is None:
-            block = await self._ask("eth_getBlockByNumber", ["latest", False])
-        return int(block["timestamp"], 16)
+        (block,) = await self._ask([("eth_getBlockByNumber", ["pending", False])], list)
+        if block is not None:
+            with suppress(BadAnswer):
+                return read_time_s(block)
+        return await self._ask([("eth_getBlockByNumber", ["latest", False])], lambda results: read_time_s(results[0]))
 
     async def signature_valid_s(self) -> int:
         """How long the contract takes a signature for, in s."""
         try:
-            (answer,) = await self._views([("getMuonConfig", (), ())])
+            return await self._views([("getMuonConfig", (), ())], lambda answers: read_numbers(answers[0], 1)[0])
         except Reverted as error:
             msg = f"expected the Diamond at {self._diamond} to know getMuonConfig, found: {error}"
             raise ChainError(msg) from error
-        return _read(lambda: read_numbers(answer, 1)[0])
 
     async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:
         """Quotes as the next transaction would find them."""
-        answers = await self._views([("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids])
-        return _read(
-            lambda: {quote_id: read_quote(answer) for quote_id, answer in zip(quote_ids, answers, strict=True)}
-        )
+        found: dict[int, ChainQuote] = {}
+        for start in range(0, len(quote_ids), _CALLS_A_REQUEST):
+            some = quote_ids[start : start + _CALLS_A_REQUEST]
+            calls: list[_View] = [("getQuote", ("uint256",), (quote_id,)) for quote_id in some]
+            found |= zip(some, await self._views(calls, lambda answers: list(map(read_quote, answers))), strict=True)
+        return found
+
+    async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
+        """Quotes as each endpoint in order has them, since one may have an old state."""
+        calls: list[_View] = [("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids]
+        told: dict[str, dict[int, ChainQuote]] = {}
+        while True:
+            try:
+                quotes, label = await self._node.ask_elsewhere(
+                    self._calls_of(calls),
+                    _decoded(lambda answers: dict(zip(quote_ids, map(read_quote, answers), strict=True))),
+                    than=tuple(told),
+                )
+            except RpcError:
+                return list(told.values())
+            told[label] = quotes
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         """Read a pair of parties, and some of its quotes, as the next transaction would find them.
@@ -137,36 +166,34 @@ class Chain:
             party_b: Address of the hedger.
             quote_ids: Which quotes.
         """
-        answers = await self._views(
-            [
-                ("nonceOfPartyA", ("address",), (party_a,)),
-                ("nonceOfPartyB", ("address", "address"), (party_b, party_a)),
-                ("partyAStats", ("address",), (party_a,)),
-                ("balanceInfoOfPartyA", ("address",), (party_a,)),
-                ("balanceInfoOfPartyB", ("address", "address"), (party_b, party_a)),
-                *(("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids),
-            ]
-        )
-        nonce_a, nonce_b, stats, balances_a, balances_b, *quotes = answers
-        return _read(
-            lambda: Pair(
+
+        def read(answers: Sequence[bytes]) -> Pair:
+            nonce_a, nonce_b, stats, balances_a, balances_b, *quotes = answers
+            return Pair(
                 nonces=(read_numbers(nonce_a, 1)[0], read_numbers(nonce_b, 1)[0]),
                 liquidating=bool(read_numbers(stats, 1)[0]),
                 balances_a=read_balances(balances_a),
                 balances_b=read_balances(balances_b),
                 quotes={quote_id: read_quote(quote) for quote_id, quote in zip(quote_ids, quotes, strict=True)},
             )
+
+        return await self._views(
+            [
+                *_nonces_of(party_a, party_b),
+                ("partyAStats", ("address",), (party_a,)),
+                ("balanceInfoOfPartyA", ("address",), (party_a,)),
+                ("balanceInfoOfPartyB", ("address", "address"), (party_b, party_a)),
+                *(("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids),
+            ],
+            read,
         )
 
     async def nonces(self, party_a: str, party_b: str) -> tuple[int, int]:
         """The contract's own nonces of a pair."""
-        answers = await self._views(
-            [
-                ("nonceOfPartyA", ("address",), (party_a,)),
-                ("nonceOfPartyB", ("address", "address"), (party_b, party_a)),
-            ]
+        return await self._views(
+            _nonces_of(party_a, party_b),
+            lambda answers: (read_numbers(answers[0], 1)[0], read_numbers(answers[1], 1)[0]),
         )
-        return _read(lambda: (read_numbers(answers[0], 1)[0], read_numbers(answers[1], 1)[0]))
 
     async def simulate(self, sender: str, data: bytes) -> None:
         """Call the Diamond as ``sender`` would, in the state that the next transaction would find.
@@ -174,7 +201,28 @@ class Chain:
         Raises:
             Reverted: It would revert.
         """
-        await self._ask("eth_call", [{"from": sender, "to": self._diamond, "data": _hex(data)}, "pending"])
+        await self._ask([self._call_as(sender, data)], each(read_bytes))
+
+    async def is_refused_by_all(self, sender: str, data: bytes) -> bool:
+        """Find out whether the Diamond would refuse a call in every endpoint's state, since one may have an old one.
+
+        Args:
+            sender: Address that calls.
+            data: The call.
+
+        Returns:
+            False where an endpoint in order would take it, or none answers.
+        """
+        refusing: list[str] = []
+        while True:
+            try:
+                await self._node.ask_elsewhere([self._call_as(sender, data)], each(read_bytes), than=refusing)
+            except CallReverted as error:
+                refusing.append(error.label)
+            except RpcError:
+                return bool(refusing)
+            else:
+                return False
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
         """Estimate the gas that a transaction would take in the state that the next one would find.
@@ -187,33 +235,42 @@ class Chain:
         Raises:
             Reverted: It would revert.
         """
-        return int(await self._ask("eth_estimateGas", [{"from": sender, "to": to, "data": _hex(data)}, "pending"]), 16)
+        call: Call = ("eth_estimateGas", [{"from": sender, "to": to, "data": _hex(data)}, "pending"])
+        return await self._ask([call], lambda results: read_quantity(results[0]))
 
     async def fees(self) -> tuple[int, int]:
         """The base fee of the newest block, and the tip that the node suggests beyond it, wei of gas."""
-        block, price = await self._ask_all([("eth_getBlockByNumber", ["latest", False]), ("eth_gasPrice", [])])
-        base_wei = int(block.get("baseFeePerGas") or "0x0", 16)
-        return base_wei, max(0, int(price, 16) - base_wei)
+        base_wei, price_wei = await self._ask(
+            [("eth_getBlockByNumber", ["latest", False]), ("eth_gasPrice", [])],
+            lambda results: (read_base_fee_wei(results[0]), read_quantity(results[1])),
+        )
+        return base_wei, max(0, price_wei - base_wei)
 
     async def head(self, signer: str) -> Head:
         """The newest block, and the signer's nonce in it."""
-        block, nonce = await self._ask_all([("eth_blockNumber", []), ("eth_getTransactionCount", [signer, "latest"])])
-        return Head(int(block, 16), int(nonce, 16))
+        return await self._ask(
+            [("eth_blockNumber", []), ("eth_getTransactionCount", [signer, "latest"])],
+            lambda results: Head(read_number(results[0]), read_number(results[1])),
+        )
 
     async def receipts(self, hashes: Sequence[str]) -> dict[str, Receipt]:
-        """Receipts of those of the transactions that are in the chain."""
-        answers = await self._ask_all([("eth_getTransactionReceipt", [one]) for one in hashes])
-        return {
-            one: Receipt(
-                one,
-                int(answer["blockNumber"], 16),
-                answer["blockHash"],
-                answer["status"] == "0x1",
-                int(answer["gasUsed"], 16),
-            )
-            for one, answer in zip(hashes, answers, strict=True)
-            if answer is not None
-        }
+        """Receipts of those of the transactions that are in the chain.
+
+        Where an endpoint does not say whether a transaction succeeded, the others are asked.
+        """
+        found: dict[str, Receipt] = {}
+        for start in range(0, len(hashes), _CALLS_A_REQUEST):
+            some = hashes[start : start + _CALLS_A_REQUEST]
+            found |= await self._ask(*_receipts_of(some))
+        asked: list[str] = []
+        while unclear := [one for one, receipt in found.items() if receipt.succeeded is None]:
+            try:
+                told, label = await self._node.ask_elsewhere(*_receipts_of(unclear), than=asked)
+            except RpcError:
+                break
+            found |= {one: receipt for one, receipt in told.items() if receipt.succeeded is not None}
+            asked.append(label)
+        return found
 
     async def send(self, raw: str) -> str | None:
         """Hand a signed transaction to every endpoint; what it comes to is seen in receipts.
@@ -227,63 +284,75 @@ class Chain:
         last = failures[-1]
         return last.said if isinstance(last, Refused) else str(last)
 
-    async def _views(self, calls: Sequence[tuple[str, Sequence[str], Sequence[object]]]) -> list[bytes]:
-        answers = await self._ask_all(
-            [
-                ("eth_call", [{"to": self._diamond, "data": _hex(call_data(name, kinds, values))}, "pending"])
-                for name, kinds, values in calls
-            ]
-        )
-        return [bytes.fromhex(answer.removeprefix("0x")) for answer in answers]
+    def _call_as(self, sender: str, data: bytes) -> Call:
+        return "eth_call", [{"from": sender, "to": self._diamond, "data": _hex(data)}, "pending"]
 
-    async def _ask(self, method: str, params: list[Any]) -> Any:  # noqa: ANN401 - what the method answers
-        (answer,) = await self._ask_all([(method, params)])
-        return answer
+    async def _views(self, views: Sequence[_View], read: Callable[[Sequence[bytes]], T]) -> T:
+        """Ask views of the Diamond, all of one endpoint.
 
-    async def _ask_all(self, calls: Sequence[Call]) -> list[Any]:
+        Raises:
+            NodeDown: No endpoint answers as the Diamond does: none has the state, or another contract is there.
+            Reverted: A contract refuses one of the calls.
+        """
+        return await self._ask(self._calls_of(views), _decoded(read))
+
+    def _calls_of(self, views: Sequence[_View]) -> list[Call]:
+        return [
+            ("eth_call", [{"to": self._diamond, "data": _hex(call_data(name, kinds, values))}, "pending"])
+            for name, kinds, values in views
+        ]
+
+    async def _ask(self, calls: Sequence[Call], read: Callable[[list[Any]], T]) -> T:
         """Ask until one endpoint answers all of a request.
 
         Raises:
             NodeDown: None does for too long.
             Reverted: A contract refuses one of the calls; the first one's reason is told.
         """
-        answers: list[Any] = []
-        for start in range(0, len(calls), _CALLS_A_REQUEST):
-            answers += await self._ask_some(calls[start : start + _CALLS_A_REQUEST])
-        return answers
-
-    async def _ask_some(self, calls: Sequence[Call]) -> list[Any]:
-        backoff = Backoff(*_WAITS_S)
-        said = ""
-        for _ in range(_REFUSALS):
-            try:
-                async with asyncio.timeout(_ANSWERED_WITHIN_S):
-                    return await self._node.ask(calls, list)
-            except CallReverted as error:
-                raise Reverted(_reason(error)) from None
-            except Refused as error:
-                said = error.said
-            except TooMuch as error:
-                said = str(error)
-            except TimeoutError:
-                said = f"no answer in {_ANSWERED_WITHIN_S} s"
-                break
-            await asyncio.sleep(backoff.next_s())
-        msg = f"expected an endpoint to answer {calls[0][0]}, found {said}"
-        raise NodeDown(msg)
+        try:
+            async with asyncio.timeout(_ANSWERED_WITHIN_S):
+                return await self._node.ask(calls, read)
+        except CallReverted as error:
+            raise Reverted(_reason(error)) from None
+        except RpcError as error:
+            raise _down(calls[0][0], _said(error)) from error
+        except TimeoutError as error:
+            raise _down(calls[0][0], f"no answer in {_ANSWERED_WITHIN_S} s") from error
 
 
-def _read(read: Callable[[], T]) -> T:
-    """Read answers of views.
+def _decoded(read: Callable[[Sequence[bytes]], T]) -> Callable[[list[Any]], T]:
+    def decoded(results: list[Any]) -> T:
+        answers = [read_bytes(result) for result in results]
+        try:
+            return read(answers)
+        except ValueError as error:
+            msg = f"expected the Diamond's answer, found another: {error}"
+            raise BadAnswer(msg) from error
 
-    Raises:
-        NodeDown: They are none, as of a node without the state, or of an address without the contract.
-    """
-    try:
-        return read()
-    except ValueError as error:
-        msg = f"expected the Diamond's answer, found another: {error}"
-        raise NodeDown(msg) from error
+    return decoded
+
+
+def _nonces_of(party_a: str, party_b: str) -> list[_View]:
+    return [
+        ("nonceOfPartyA", ("address",), (party_a,)),
+        ("nonceOfPartyB", ("address", "address"), (party_b, party_a)),
+    ]
+
+
+def _receipts_of(hashes: Sequence[str]) -> tuple[list[Call], Callable[[list[Any]], dict[str, Receipt]]]:
+    def read(results: list[Any]) -> dict[str, Receipt]:
+        receipts = {one: read_receipt(result, one) for one, result in zip(hashes, results, strict=True)}
+        return {one: receipt for one, receipt in receipts.items() if receipt is not None}
+
+    return [("eth_getTransactionReceipt", [one]) for one in hashes], read
+
+
+def _down(method: str, said: str) -> NodeDown:
+    return NodeDown(f"expected an endpoint to answer {method}, found {said}")
+
+
+def _said(error: RpcError) -> str:
+    return error.said if isinstance(error, Refused) else str(error)
 
 
 def _reason(error: CallReverted) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eth_abi.abi import decode, encode
+from eth_abi.abi import encode
 from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
 from models.symmio.funding_plan import ChainQuote
 from models.symmio.state import Balances, Locked, PositionType, QuoteStatus
+from streams.node.abi import decode_answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,15 +128,15 @@ def read_quote(answer: bytes) -> ChainQuote:
 
 
 def revert_reason(data: bytes) -> str:
-    """Read why a contract reverted."""
+    """Read why a contract reverted; what is no UTF-8 in its text is replaced."""
     kind, rest = data[:4], data[4:]
     try:
         if kind == _ERROR:
-            values: tuple[Any, ...] = decode(["string"], rest)
+            values: tuple[Any, ...] = decode_answer(["string"], rest)
             return str(values[0])
         if kind == _PANIC:
-            values = decode(["uint256"], rest)
+            values = decode_answer(["uint256"], rest)
             return f"panic 0x{values[0]:02x}"
-    except (DecodingError, UnicodeDecodeError):
+    except (DecodingError, OverflowError):
         pass
     return f"0x{data[:68].hex()}" if data else "no reason"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 import aiohttp
 
 from models.errors import TidemarkError
+from models.heartbeats import FunderBeat, funder_key
 from models.leases import LEASE_TTL_MS, Limit
 from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
 from streams.funder.account_charges import AccountCharges, Route
-from streams.funder.chain_view import PATIENCE, Chain
+from streams.funder.chain_view import PATIENCE, Chain, NodeDown
 from streams.funder.executor import Executor, freeze
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import opened_journal, read_journal
@@ -24,11 +26,13 @@ from streams.funder.signer import load_signer
 from streams.kafka.topics import FUNDING, require_topic
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
+from streams.process.backoff import Backoff
+from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.lease_holder import Leases
 from streams.settings import BadSettings, symmio_deployments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from models.symmio.funding_plan import ChainQuote, Charge
     from streams.funder.account_charges import Progress
@@ -41,7 +45,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _ASK_AGAIN_S = 0.25
+_ASK_NODE_AGAIN_S = (0.5, 10.0)
 # A lease is held on three times while it lasts.
 _HOLDS_PER_TTL = 3
 
@@ -72,7 +79,8 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
     signer = load_signer(name, funding, deployment.chain_id)
     await require_topic(settings, FUNDING)
     async with _connected(deployment, name) as chain, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
-        route = await _route(chain, name, deployment, signer, party_b)
+        await _answered(chain.pending_time_s)
+        route = await _answered(partial(_route, chain, name, deployment, signer, party_b))
         muon = Muon(session, funding.muon.get_secret_value(), deployment)
         failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         tasks.create_task(_raise(failed))
@@ -85,6 +93,11 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
                 _alone(settings, name, clock, lease_ttl_ms, failed),
                 opened_journal(settings, name) as journal,
             ):
+                # One that waits for its turn does not beat: it would hide that nobody works.
+                beats = HeartbeatWriter(
+                    settings, clock, lambda process, at_ms: {funder_key(name): FunderBeat(process, at_ms)}
+                )
+                tasks.create_task(beats.run(), name="heartbeats")
                 records = [record async for record in read_journal(settings, name, clock)]
                 await _work(
                     name,
@@ -114,7 +127,7 @@ async def _work(
     tables: Tables,
 ) -> None:
     funding, every_s = deployment.funding, deployment.poll_interval_ms / 1_000
-    valid_s = await chain.signature_valid_s()
+    valid_s = await _answered(chain.signature_valid_s)
 
     def charges_of(party_a: str, progress: dict[Epoch, Progress]) -> AccountCharges:
         return AccountCharges(
@@ -148,7 +161,8 @@ async def _work(
         on_unmined=executor.unmined,
     )
     executor.restore(records)
-    await sender.start(record for record in records if isinstance(record, Transaction))
+    transactions = [record for record in records if isinstance(record, Transaction)]
+    await _answered(partial(sender.start, transactions))
     _log.info("funder ready deployment=%s party_b=%s signer=%s", name, route.party_b, signer.address)
     async with asyncio.TaskGroup() as work:
         work.create_task(journal.run())
@@ -242,10 +256,18 @@ async def _connected(deployment: SymmioSettings, name: str) -> AsyncIterator[Cha
         if not endpoints:
             msg = f"deployments.{name}.rpc: expected an http or https endpoint, found none"
             raise BadSettings(msg)
-        chain = Chain(Node(name, endpoints, deployment.chain_id, PATIENCE), deployment.diamond)
-        # A node that is down, or of another chain, is found out now and not in a window.
-        await chain.pending_time_s()
-        yield chain
+        yield Chain(Node(name, endpoints, deployment.chain_id, PATIENCE), deployment.diamond)
+
+
+async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until the node answers: whether it does is no reason to end, and it is said why nothing is charged."""
+    backoff = Backoff(*_ASK_NODE_AGAIN_S)
+    while True:
+        try:
+            return await ask()
+        except NodeDown as error:
+            _log.error("not ready to charge: %s", error)
+            await asyncio.sleep(backoff.next_s())
 
 
 async def _route(chain: Chain, name: str, deployment: SymmioSettings, signer: Signer, party_b: str) -> Route:

@@ -12,6 +12,8 @@ Rules:
 lost. * A nonce below others of ours that is in no record is filled with a transfer of nothing, since the others would
 wait for
   ever.
+* A transaction whose receipt has no status is in the chain, and what it did is unknown: it is neither mined, reverted
+  nor lost, and is looked at until an endpoint says it.
 * A transaction that leaves the chain with its block is sent again as it is.
 """
 
@@ -23,7 +25,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from streams.funder.chain_view import NodeDown
 from streams.funder.funding_records import Transaction
@@ -32,14 +34,21 @@ from streams.funder.signer import Fees, fees_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from streams.funder.chain_view import Chain, Receipt
+    from streams.funder.chain_view import Chain
     from streams.funder.funding_journal import Journal
     from streams.funder.funding_records import ChargeCells
     from streams.funder.signer import Signed, Signer
+    from streams.node.answers import Receipt
 
 _log = logging.getLogger(__name__)
 
 _SENT = Counter("tidemark_funding_transactions_total", "Transactions by what became of them.", ("deployment", "state"))
+
+_UNCLEAR = Gauge(
+    "tidemark_funding_unclear_transactions",
+    "Transactions in the chain of which no endpoint says whether they succeeded.",
+    ("deployment",),
+)
 
 # A node that has lost a transaction gets it again soon; one that has it answers so.
 _RESEND_S = 3.0
@@ -79,6 +88,7 @@ class _Flight:
         self.sent_s = 0.0
         self.looked_s = 0.0
         self.absences = 0
+        self.is_unclear = False
 
     @property
     def is_pending(self) -> bool:
@@ -190,6 +200,7 @@ class Sender:
             flight.looked_s = now_s
             receipt = next((receipts[one] for one in flight.hashes if one in receipts), None)
             if receipt is None:
+                flight.is_unclear = False
                 if not flight.is_pending:
                     unmined.append(flight)
                 elif head.nonce > flight.record.nonce:
@@ -199,6 +210,8 @@ class Sender:
                         changed.append(flight)
                 continue
             flight.absences = 0
+            if self._is_unclear(flight, receipt):
+                continue
             if receipt.block_hash != flight.record.block_hash:
                 was = flight.record.state
                 flight.record = _mined(flight.record, receipt)
@@ -214,6 +227,18 @@ class Sender:
             self._land(flight)
         await self._push()
         await self._fill_gap(head.nonce)
+
+    def _is_unclear(self, flight: _Flight, receipt: Receipt) -> bool:
+        """Tell whether a transaction is in the chain, and no endpoint says whether it did what it was for."""
+        was, flight.is_unclear = flight.is_unclear, receipt.succeeded is None
+        if flight.is_unclear and not was:
+            _log.error(
+                "transaction mined, its receipt has no status: whether it did anything is unknown, waiting for an "
+                "endpoint that says it hash=%s nonce=%d block=%d",
+                receipt.hash, flight.record.nonce, receipt.block,
+            )  # fmt: skip
+        _UNCLEAR.labels(self._deployment).set(sum(one.is_unclear for one in self._flights.values()))
+        return flight.is_unclear
 
     def _land(self, flight: _Flight) -> None:
         state = State(flight.record.state)
@@ -241,7 +266,12 @@ class Sender:
         """Send transactions again that a node may have lost, and replace those that wait too long."""
         now_s = self._clock_s()
         patience_s = min(_RESEND_S, self._replace_after_s)
-        due = [f for f in self._flights.values() if f.is_stored and f.is_pending and now_s - f.sent_s >= patience_s]
+        due = [
+            flight
+            for flight in self._flights.values()
+            # One that is in the chain is neither sent again nor replaced.
+            if flight.is_stored and flight.is_pending and not flight.is_unclear and now_s - flight.sent_s >= patience_s
+        ]
         if not due:
             return
         chain_s = await self._chain.pending_time_s()

@@ -16,10 +16,12 @@ import orjson
 
 from models.chain_records import Watermark
 from models.errors import TidemarkError
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.prices.frame_sink import PriceSink
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.resume import read_tail
+from streams.kafka.topics import PRICE_TICKS, require_topic
 from streams.node.blocks import Header, make_blocks, read_header, read_logs
 from streams.node.rpc import BadAnswer
 from streams.settings import RECORDED_SOURCE
@@ -64,10 +66,12 @@ async def run(settings: Settings, directory: Path, deployment: str, clock: Clock
     Raises:
         BadRecording: There is nothing to play, or a file is not of its format.
         BadSettings: Kafka is not configured.
+        BadTopic: A topic is missing: run ``tidemark topics create``.
     """
     bootstrap = settings.bootstrap
     logs, prices = _files(directory)
     async with opened_outlet(bootstrap) as outlet:
+        await require_topic(settings, CHAIN_BLOCKS, PRICE_TICKS)
         for path in logs:
             tail = await read_tail(settings, bootstrap, deployment)
             await _play_chain(path, Journal(settings, deployment, outlet, tail))

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.chain_records import Block, RawLog
+from streams.node.answers import read_address, read_bytes, read_hash, read_hex, read_number, read_object, reject
 from streams.node.rpc import BadAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_T = TypeVar("_T")
-_QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,16}")
-_HASH = re.compile(r"0x[0-9a-f]{64}")
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
-_BYTES = re.compile(r"0x(?:[0-9a-f]{2})*")
-
 
 class Header(NamedTuple):
-    """A block's header; ``time_s`` is seconds since the Unix epoch."""
+    """A block's header; ``time_s`` is seconds since the Unix epoch, ``bloom`` is empty where the node tells none."""
 
     number: int
     hash: str
     parent: str
     time_s: int
+    bloom: bytes = b""
 
 
 class FoundLog(NamedTuple):
@@ -44,39 +37,28 @@ class FoundLogs(NamedTuple):
     removed: int
 
 
-class _WireHeader(msgspec.Struct, rename="camel"):
-    number: str
-    hash: str
-    parent_hash: str
-    timestamp: str
-
-
-class _WireLog(msgspec.Struct, rename="camel"):
-    address: str
-    topics: list[str]
-    data: str
-    block_number: str
-    block_hash: str
-    transaction_hash: str
-    transaction_index: str
-    log_index: str
-    removed: bool = False
-
-
 def read_header(answer: object) -> Header:
     """Read the block a node answered with.
 
     Raises:
         BadAnswer: It is no block, or a pending one.
     """
-    wire = _convert(answer, _WireHeader)
+    block = read_object("a block", answer)
     return Header(
-        _quantity(wire.number), _hex(_HASH, wire.hash), _hex(_HASH, wire.parent_hash), _quantity(wire.timestamp)
+        read_number(block.get("number")),
+        read_hash(block.get("hash")),
+        read_hash(block.get("parentHash")),
+        read_number(block.get("timestamp")),
+        _bloom(block.get("logsBloom")),
     )
 
 
 def read_optional_header(answer: object) -> Header | None:
-    """Read a block, or None where the node has none of that number or hash."""
+    """Read a block, or None where the node has none of that number or hash.
+
+    Raises:
+        BadAnswer: It is something else.
+    """
     return None if answer is None else read_header(answer)
 
 
@@ -84,24 +66,21 @@ def read_logs(answer: object) -> FoundLogs:
     """Read an ``eth_getLogs`` answer; removed logs are left out, repeated ones too, the rest is put in chain order.
 
     Raises:
-        BadAnswer: A log lacks a field, or a field is not the hex text it should be.
+        BadAnswer: It is no list of logs, a log lacks a field or its block, or two logs claim one place.
     """
     found: dict[tuple[int, int, str], FoundLog] = {}
     removed = 0
-    for wire in _convert(answer, list[_WireLog]):
-        if wire.removed:
+    if not isinstance(answer, list):
+        reject("a list of logs", answer)
+    for one in answer:
+        log = read_object("a log", one)
+        if _is_removed(log.get("removed")):
             removed += 1
             continue
-        log = RawLog(
-            address=_hex(_ADDRESS, wire.address),
-            topics=tuple(_hex(_HASH, topic) for topic in wire.topics),
-            data=_hex(_BYTES, wire.data),
-            tx=_hex(_HASH, wire.transaction_hash),
-            tx_index=_quantity(wire.transaction_index),
-            log_index=_quantity(wire.log_index),
-        )
-        number, block_hash = _quantity(wire.block_number), _hex(_HASH, wire.block_hash)
-        found[number, log.log_index, block_hash] = FoundLog(number, block_hash, log)
+        told = _found_log(log)
+        if found.setdefault((told.number, told.log.log_index, told.block_hash), told) != told:
+            msg = f"expected one log at index {told.log.log_index} of block {told.number}, found two that differ"
+            raise BadAnswer(msg)
     return FoundLogs([found[place] for place in sorted(found)], removed)
 
 
@@ -125,24 +104,30 @@ def make_blocks(headers: Sequence[Header], logs: Iterable[FoundLog]) -> list[Blo
     ]
 
 
-def _convert(answer: object, shape: type[_T]) -> _T:
+def _found_log(log: dict[str, Any]) -> FoundLog:
+    topics = log.get("topics")
+    if not isinstance(topics, list):
+        reject("a log's topics", topics)
+    raw = RawLog(
+        address=read_address(log.get("address")),
+        topics=tuple(read_hash(topic) for topic in topics),
+        data=read_hex(log.get("data")),
+        tx=read_hash(log.get("transactionHash")),
+        tx_index=read_number(log.get("transactionIndex")),
+        log_index=read_number(log.get("logIndex")),
+    )
+    return FoundLog(read_number(log.get("blockNumber")), read_hash(log.get("blockHash")), raw)
+
+
+def _is_removed(answer: object) -> bool:
+    if answer not in (None, True, False, "true", "false"):
+        reject("whether a log was removed", answer)
+    return answer in (True, "true")
+
+
+def _bloom(answer: object) -> bytes:
+    # A bloom only hints: one that cannot be read is none.
     try:
-        return msgspec.convert(answer, shape)
-    except msgspec.ValidationError as error:
-        msg = f"expected a block or logs as Ethereum's JSON-RPC describes them, found {str(answer)[:80]}: {error}"
-        raise BadAnswer(msg) from error
-
-
-def _quantity(text: str) -> int:
-    if _QUANTITY.fullmatch(text) is None:
-        msg = f"expected a quantity such as 0x1f, found {text[:80]!r}"
-        raise BadAnswer(msg)
-    return int(text, 16)
-
-
-def _hex(shape: re.Pattern[str], text: str) -> str:
-    lower = text.lower()
-    if shape.fullmatch(lower) is None:
-        msg = f"expected hex of the form {shape.pattern}, found {text[:80]!r}"
-        raise BadAnswer(msg)
-    return lower
+        return read_bytes(answer)
+    except BadAnswer:
+        return b""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from eth_abi.abi import decode, encode
+from eth_abi.abi import encode
 from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
 from models.chain_records import PartyBView, QuoteView, SymbolView
-from models.errors import TidemarkError
-from streams.node.rpc import BadAnswer
+from streams.node.abi import decode_answer
+from streams.node.answers import read_bytes
+from streams.node.rpc import BadAnswer, NoContract
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +37,6 @@ _SYMBOL = "(uint256,string,bool,uint256,uint256,uint256,uint256,uint256,uint256)
 _BALANCES = ["uint256"] * 9
 # partyAReimbursement has no view: member 14 of AccountStorage, which only ever grew at its end.
 _REIMBURSEMENT_SLOT = int.from_bytes(keccak(b"diamond.standard.storage.account")) + 14
-
-
-class NoContract(TidemarkError):
-    """There is no contract, or a view answered nothing. Check its address, and that the node has that block's state."""
 
 
 class PartyAStats(NamedTuple):
@@ -181,19 +178,13 @@ def _bytes(answer: object) -> bytes:
     if answer == "0x":
         msg = "expected a view's answer, found nothing; check the contract's address and that the node has the block"
         raise NoContract(msg)
-    if isinstance(answer, str) and answer.startswith("0x"):
-        try:
-            return bytes.fromhex(answer[2:])
-        except ValueError:
-            pass
-    msg = f"expected bytes as 0x hex, found {str(answer)[:80]}"
-    raise BadAnswer(msg)
+    return read_bytes(answer)
 
 
 def _decode(types: Sequence[str], answer: object) -> tuple[Any, ...]:
     try:
-        return decode(types, _bytes(answer))
-    except (DecodingError, UnicodeDecodeError) as error:
+        return decode_answer(types, _bytes(answer))
+    except (DecodingError, OverflowError) as error:
         msg = f"expected an answer of {','.join(types)[:80]}, found {str(answer)[:80]}: {error}"
         raise BadAnswer(msg) from error
 

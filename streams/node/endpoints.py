@@ -1,23 +1,47 @@
-"""A deployment's node: several endpoints, of which a faulty one is put aside for a while and the next one asked."""
+"""A deployment's node: several endpoints, and the one policy for what each of them answers or refuses.
+
+* A refusal is understood by what was asked, and not by its words, which only choose what is tried first.
+* What can be divided is divided at the endpoint that refused it: a batch here, a range of logs by who asks for it
+  (``TooMuch``). What seems to limit our rate is first tried elsewhere, or later; if it comes again, with less.
+* What cannot be divided is asked of the next endpoint. Where all in order refuse it, they are asked again after a
+  while, several times; then who asked is told.
+* An answer that is not what it should be is asked for elsewhere. If another endpoint has a good one, the first is put
+  aside; if all of them give bad ones, no endpoint is at fault.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from prometheus_client import Counter
 
 from models.errors import TidemarkError
-from streams.node.blocks import Header, read_header, read_optional_header
-from streams.node.rpc import CallReverted, EndpointSlow, RateLimited, Refused, RpcError, TooMuch
+from streams.node.blocks import read_header, read_optional_header
+from streams.node.rpc import (
+    BadAnswer,
+    CallReverted,
+    EndpointDown,
+    EndpointSlow,
+    NoContract,
+    RateLimited,
+    Refused,
+    RpcError,
+    TooMuch,
+)
+from streams.node.standing import OlderHead, OtherChain, Patience, Standing
 from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from streams.node.rpc import Call, Endpoint
+    from streams.node.blocks import Header
+    from streams.node.rpc import Call, Endpoint, Outcome
+
+__all__ = ["NoOther", "Node", "OlderHead", "OtherChain", "Patience", "Question", "WrongChain"]
 
 _T = TypeVar("_T")
 Question = tuple["Call", "Callable[[Any], _T]"]
@@ -25,54 +49,123 @@ Question = tuple["Call", "Callable[[Any], _T]"]
 
 _log = logging.getLogger(__name__)
 
-_REQUESTS = Counter("tidemark_rpc_requests_total", "Requests by outcome.", ("deployment", "endpoint", "outcome"))
-_ASIDE = Counter("tidemark_rpc_endpoints_put_aside_total", "Endpoints put aside.", ("deployment", "endpoint", "cause"))
+_REPEATED = Counter(
+    "tidemark_rpc_repeated_bad_answers_total",
+    "Answers that no endpoint gives as they should be, which are gone on without.",
+    ("deployment",),
+)
+
+# Endpoints behind one balancer differ by a block or two all the time; more is a node that does not keep up.
+_OLDER_HEAD_BLOCKS = 5
+_BATCH_CALLS = 50
+_BATCHES_IN_FLIGHT = 4
+# What is asked for very often, as in a join, is to survive a node that refuses a quarter of its calls.
+_INSISTING_ROUNDS = 12
+_INSISTING_AGAIN_S = (0.1, 10.0)
+_ELSEWHERE_ROUNDS = 3
+_MOMENT_S = 1.0
+_SHOWN_CHARACTERS = 200
 
 
 class WrongChain(TidemarkError):
     """Every endpoint serves another chain than the one configured. Correct ``chain_id`` or ``rpc``."""
 
 
-class OtherChain(RpcError):
-    """The endpoint serves another chain than the one configured."""
+class NoOther(RpcError):
+    """No other endpoint is in order than those that were asked already."""
 
 
-class OlderHead(RpcError):
-    """The endpoint's newest block is older than what is already known."""
+class _Asked(NamedTuple, Generic[_T]):
+    """Calls whose results are read together, since they are to be of one state."""
+
+    calls: Sequence[Call]
+    read: Callable[[list[Any]], _T]
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for an endpoint, in seconds.
+class _Failure(NamedTuple):
+    standing: Standing
+    fault: RpcError
+    kind: str
 
-    ``answer_s``: for one answer. ``down_s``: bounds of the back-off while an endpoint is down or limits our rate.
-    ``wrong_chain_s`` and ``older_head_s``: how long it is put aside for these. ``stuck_s``: a head that does not
-    advance for so long is compared with the other endpoints' heads.
+
+class _Turn:
+    """What has become of a request so far: which endpoints failed it, and how many rounds of them are left.
+
+    Args:
+        patience: Says how many rounds there are.
+        but: Labels of endpoints that are not to be asked.
     """
 
-    answer_s: float = 15.0
-    down_s: tuple[float, float] = (0.5, 30.0)
-    wrong_chain_s: float = 600.0
-    older_head_s: float = 30.0
-    stuck_s: float = 15.0
+    def __init__(self, patience: Patience, but: Collection[str] = ()) -> None:
+        self.but = but
+        self._patience = patience
+        self._failures: list[_Failure] = []
+        self._failed: set[str] = set()
+        self._last: RpcError | None = None
+        self._rounds = 0
+        self._backoff = Backoff(*patience.again_s)
+        self.progressed()
 
+    def is_over_for(self, standing: Standing) -> bool:
+        """Tell whether an endpoint is not to be asked in this round."""
+        return standing.label in self._failed or standing.label in self.but
 
-# Endpoints behind one balancer differ by a block or two all the time; more is a node that does not keep up.
-_OLDER_HEAD_BLOCKS = 5
-# One slow answer may be a large one; several in a row are a slow endpoint.
-_SLOW_ANSWERS = 2
-_BATCH_CALLS = 50
-_BATCHES_IN_FLIGHT = 4
+    def is_first(self, standing: Standing) -> bool:
+        """Tell whether an endpoint has not failed any part of the request that is left."""
+        return not any(failure.standing is standing for failure in self._failures)
 
+    def fail(self, standing: Standing, fault: RpcError, kind: str) -> None:
+        """Note that an endpoint does not answer in this round.
 
-@dataclass(slots=True)
-class _Standing:
-    endpoint: Endpoint
-    backoff: Backoff
-    is_checked: bool = False
-    is_wrong_chain: bool = False
-    slow_answers: int = 0
-    aside_until_s: float = 0.0
+        Args:
+            standing: The endpoint's.
+            fault: How it failed.
+            kind: Of which kind the question was.
+        """
+        self._failures.append(_Failure(standing, fault, kind))
+        self._failed.add(standing.label)
+        # TooMuch tells who asks to divide what it asks: it is for what can be divided.
+        self._last = Refused(str(fault), str(fault)) if isinstance(fault, TooMuch) else fault
+
+    def moment_s(self, standings: Sequence[Standing]) -> float | None:
+        """Return how long to wait for an endpoint that is back in a moment where some are not to be asked, in s."""
+        if not self.but:
+            return None
+        backs_s = [s.aside_until_s - _now_s() for s in standings if not s.is_in_order and not self.is_over_for(s)]
+        return next((back_s for back_s in sorted(backs_s) if back_s <= _MOMENT_S), None)
+
+    def progressed(self) -> None:
+        """Note that a part was answered: what is left has as many rounds as at first."""
+        self._rounds = min(_ELSEWHERE_ROUNDS, self._patience.rounds) if self.but else self._patience.rounds
+        self._backoff.reset()
+
+    def answered_by(self, standing: Standing) -> None:
+        """Note that an endpoint answered what others had failed: they are at fault, or do not offer it."""
+        for failure in self._failures:
+            if failure.standing is standing:
+                continue
+            if isinstance(failure.fault, BadAnswer):
+                failure.standing.put_aside(failure.fault)
+            else:
+                failure.standing.note_unable(failure.kind)
+        self._failures.clear()
+
+    async def next_round(self) -> None:
+        """Wait for the next round.
+
+        Raises:
+            RpcError: There is none; it is the last failure, or NoOther.
+        """
+        self._rounds -= 1
+        if self._rounds <= 0 or not self._failed:
+            raise self._last or NoOther(f"expected another endpoint than {', '.join(self.but)} in order, found none")
+        self._failed.clear()
+        await asyncio.sleep(self._backoff.next_s())
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an endpoint was asked in vain in this round, or some are not to be asked."""
+        return bool(self._failed or self.but)
 
 
 class Node:
@@ -89,50 +182,94 @@ class Node:
         self, deployment: str, endpoints: Sequence[Endpoint], chain_id: int, patience: Patience | None = None
     ) -> None:
         self.deployment = deployment
+        self.highest = -1
         self._patience = patience or Patience()
-        self._standings = [_Standing(endpoint, Backoff(*self._patience.down_s)) for endpoint in endpoints]
+        self._standings = [Standing(deployment, endpoint, chain_id, self._patience, _now_s) for endpoint in endpoints]
         self._chain_id = chain_id
-        self._highest = -1
         self._advanced_s = 0.0
+        _REPEATED.labels(deployment)
+
+    @property
+    def endpoints(self) -> int:
+        """How many endpoints there are, in order or not."""
+        return len(self._standings)
+
+    def insisting(self) -> Node:
+        """Return this node, with the same endpoints and what is known of them, for who asks very many questions."""
+        other = copy.copy(self)
+        other._patience = replace(  # noqa: SLF001 - of the same class
+            self._patience, rounds=_INSISTING_ROUNDS, again_s=_INSISTING_AGAIN_S
+        )
+        return other
 
     async def ask(self, calls: Sequence[Call], read: Callable[[list[Any]], _T], *, is_divisible: bool = False) -> _T:
         """Ask one endpoint all ``calls`` and return what ``read`` makes of their results.
 
         Args:
-            calls: Asked as one batch.
+            calls: Asked as one batch, unless the endpoint takes none of that size.
             read: Raises BadAnswer where the results are not what they should be; then another endpoint is asked.
-            is_divisible: The caller would rather ask for less than wait for another endpoint when one is slow.
+            is_divisible: The caller would rather ask for less than wait for another endpoint.
 
         Raises:
-            TooMuch: The answer is too large, or slow and ``is_divisible``.
+            TooMuch: Less is to be asked for, where it ``is_divisible``.
             CallReverted: A contract refuses a call; no other endpoint is asked then.
-            Refused: Every endpoint in order answers with an error of its own.
+            RpcError: Every endpoint in order refuses, or answers what it should not, several times.
             WrongChain: Every endpoint serves another chain.
         """
-        answer, _ = await self._ask(calls, read, is_divisible=is_divisible)
+        answer, _ = await self.ask_elsewhere(calls, read, than=(), is_divisible=is_divisible)
         return answer
+
+    async def ask_elsewhere(
+        self,
+        calls: Sequence[Call],
+        read: Callable[[list[Any]], _T],
+        *,
+        than: Collection[str],
+        is_divisible: bool = False,
+    ) -> tuple[_T, str]:
+        """Ask as ``ask`` does, but none of the endpoints ``than``, and tell who answered.
+
+        Args:
+            calls: Asked as one batch, unless the endpoint takes none of that size.
+            read: Raises BadAnswer where the results are not what they should be; then another endpoint is asked.
+            than: Labels of the endpoints that are not to be asked. Where there are some, no endpoint is waited for that
+                is not back within a second.
+            is_divisible: The caller would rather ask for less than wait for another endpoint.
+
+        Returns:
+            What ``read`` makes of the results, and the label of the endpoint that answered.
+
+        Raises:
+            NoOther: No other endpoint is in order.
+            TooMuch, CallReverted, RpcError, WrongChain: As of ``ask``.
+        """
+        turn = _Turn(self._patience, than)
+        ((answer, standing),) = await self._answers([_Asked(calls, read)], turn, is_divisible=is_divisible)
+        return answer, standing.label
 
     async def ask_many(self, questions: Sequence[Question[_T]]) -> list[_T]:
         """Ask any number of questions in bounded batches and return what each makes of its result, in order.
 
+        A question that an endpoint does not answer goes to the next one, and the others' answers are kept.
+
         Raises:
-            TooMuch: The answer to a single call is too large.
-            Refused: Every endpoint in order answers a call with an error of its own.
+            CallReverted: A contract refuses a call; no other endpoint is asked then.
+            RpcError: Every endpoint in order refuses a call, or answers what it should not, several times.
             WrongChain: Every endpoint serves another chain.
         """
-        room = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
+        answers: list[_T] = await self._in_batches(questions, keeps_bad=False)
+        return answers
 
-        async def ask(some: Sequence[Question[_T]]) -> list[_T]:
-            async with room:
-                return await self._divide(some)
+    async def ask_each(self, questions: Sequence[Question[_T]]) -> list[_T | BadAnswer]:
+        """Ask as ``ask_many`` does, and return in place of an answer the fault that every endpoint's answer has.
 
-        batches = [questions[start : start + _BATCH_CALLS] for start in range(0, len(questions), _BATCH_CALLS)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(ask(batch)) for batch in batches]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [result for task in tasks for result in task.result()]
+        Each of these is counted and said in the log; a view that answers nothing anywhere is none of them.
+
+        Raises:
+            CallReverted, RpcError, WrongChain: As of ``ask_many``.
+        """
+        answers: list[_T | BadAnswer] = await self._in_batches(questions, keeps_bad=True)
+        return answers
 
     async def tell_each(self, call: Call, tries: int) -> list[RpcError | None]:
         """Tell every endpoint the same thing, one after the other, also those that are put aside.
@@ -146,175 +283,292 @@ class Node:
         """
         return [await self._tell(standing, call, tries) for standing in self._standings]
 
+    def distrust(self, label: str, reason: str) -> None:
+        """Put an endpoint aside that contradicts what others say.
+
+        Args:
+            label: The endpoint's.
+            reason: What it said, for the log.
+        """
+        for standing in self._standings:
+            if standing.label == label:
+                standing.put_aside(OlderHead(reason))
+
     async def head(self) -> Header:
         """Return the newest block, of an endpoint whose head is not older than what is known where there is one."""
         while True:
-            header, standing = await self._ask([("eth_getBlockByNumber", ["latest", False])], _only_header)
-            now_s = asyncio.get_running_loop().time()
-            if header.number > self._highest:
-                self._highest, self._advanced_s = header.number, now_s
+            header, standing = await self._newest()
+            now_s = _now_s()
+            if header.number > self.highest:
+                self.highest, self._advanced_s = header.number, now_s
                 return header
             if now_s - self._advanced_s > self._patience.stuck_s:
                 self._advanced_s = now_s
                 await self._ask_the_others(standing)
-            if header.number + _OLDER_HEAD_BLOCKS >= self._highest:
+            is_alone = self._in_order() == [standing]
+            if header.number + _OLDER_HEAD_BLOCKS >= self.highest or is_alone:
                 return header
-            msg = f"expected a head near {self._highest} at endpoint {standing.endpoint.label}, found {header.number}"
-            self._put_aside(standing, OlderHead(msg))
-            if not self._in_order():
-                return header
+            msg = f"expected a head near {self.highest} at endpoint {standing.label}, found {header.number}"
+            standing.put_aside(OlderHead(msg))
 
     def expect_head(self, number: int) -> None:
         """Make known that the chain has reached ``number``: a head well below it is an older one."""
-        self._highest = max(self._highest, number)
+        self.highest = max(self.highest, number)
 
     async def header(self, number: int) -> Header | None:
         """Return the block of that number, None where the node does not have it yet."""
         return (await self.headers([number]))[0]
 
+    async def header_of_past(self, number: int) -> Header:
+        """Return a block that the chain is known to have reached: an endpoint without it is behind."""
+        return await self.ask([_header_call(number)], lambda results: read_header(results[0]))
+
+    async def headers_of_past(self, numbers: Sequence[int]) -> list[Header]:
+        """Return blocks that the chain is known to have reached: one that is null is asked for elsewhere, and again."""
+        return await self.ask_many([(_header_call(number), read_header) for number in numbers])
+
     async def headers(self, numbers: Sequence[int]) -> list[Header | None]:
         """Return the blocks of these numbers, None for those the node does not have yet."""
-        return await self.ask_many(
-            [(("eth_getBlockByNumber", [hex(number), False]), read_optional_header) for number in numbers]
-        )
+        return await self.ask_many([(_header_call(number), read_optional_header) for number in numbers])
 
     async def finalized(self) -> int | None:
         """Return the number of the node's ``finalized`` block, None where it does not offer the tag."""
+        asked = _Asked(
+            [("eth_getBlockByNumber", ["finalized", False])], lambda results: read_optional_header(results[0])
+        )
         try:
-            header = await self.ask(
-                [("eth_getBlockByNumber", ["finalized", False])], lambda results: read_optional_header(results[0])
-            )
-        except Refused:
+            ((header, _),) = await self._answers([asked], _Turn(replace(self._patience, rounds=1)))
+        except RpcError:
             return None
         return None if header is None else header.number
 
-    async def _ask(
-        self, calls: Sequence[Call], read: Callable[[list[Any]], _T], *, is_divisible: bool = False
-    ) -> tuple[_T, _Standing]:
-        refused: dict[str, Refused] = {}
-        while True:
-            standing = await self._next(refused)
-            if standing is None:
-                raise next(iter(refused.values()))
-            try:
-                answer = read(await self._try(standing, calls))
-            except TooMuch:
-                self._count(standing, "too much")
-                raise
-            except CallReverted:
-                self._count(standing, "reverted")
-                raise
-            except Refused as error:
-                self._count(standing, "refused")
-                refused[standing.endpoint.label] = error
-            except EndpointSlow as error:
-                standing.slow_answers += 1
-                if not is_divisible or standing.slow_answers > _SLOW_ANSWERS:
-                    self._put_aside(standing, error)
-                if is_divisible:
-                    msg = f"{error}; asking for less"
-                    raise TooMuch(msg) from error
-            except RpcError as error:
-                self._put_aside(standing, error)
-            else:
-                standing.backoff.reset()
-                standing.slow_answers = 0
-                self._count(standing, "answered")
-                return answer, standing
+    async def _in_batches(self, questions: Sequence[Question[Any]], *, keeps_bad: bool) -> list[Any]:
+        room = asyncio.Semaphore(_BATCHES_IN_FLIGHT)
 
-    async def _tell(self, standing: _Standing, call: Call, tries: int) -> RpcError | None:
-        failure: RpcError | None = None
-        for _ in range(tries):
-            try:
-                await standing.endpoint.ask([call], self._patience.answer_s)
-            except (Refused, RateLimited) as error:
-                self._count(standing, "refused" if isinstance(error, Refused) else type(error).__name__)
-                return error
-            except RpcError as error:
-                self._count(standing, type(error).__name__)
-                failure = error
-            else:
-                self._count(standing, "answered")
-                return None
-        return failure
+        async def ask(some: Sequence[Question[Any]]) -> list[Any]:
+            async with room:
+                asked = [_Asked([call], _only(read)) for call, read in some]
+                found = await self._answers(asked, _Turn(self._patience), keeps_bad=keeps_bad)
+                return [answer for answer, _ in found]
 
-    async def _try(self, standing: _Standing, calls: Sequence[Call]) -> list[Any]:
-        if not standing.is_checked:
-            found = (await standing.endpoint.ask([("eth_chainId", [])], self._patience.answer_s))[0]
-            standing.is_wrong_chain = found != hex(self._chain_id)
-            if standing.is_wrong_chain:
-                msg = f"expected chain {self._chain_id} at endpoint {standing.endpoint.label}, found {found!r}"
-                raise OtherChain(msg)
-            standing.is_checked = True
-        return await standing.endpoint.ask(calls, self._patience.answer_s)
-
-    async def _divide(self, questions: Sequence[Question[_T]]) -> list[_T]:
-        def read(results: list[Any]) -> list[_T]:
-            return [of(result) for (_, of), result in zip(questions, results, strict=True)]
-
+        batches = [questions[start : start + _BATCH_CALLS] for start in range(0, len(questions), _BATCH_CALLS)]
         try:
-            return await self.ask([call for call, _ in questions], read, is_divisible=len(questions) > 1)
-        except TooMuch:
-            if len(questions) == 1:
-                raise
-            half = len(questions) // 2
-            return await self._divide(questions[:half]) + await self._divide(questions[half:])
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask(batch)) for batch in batches]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [result for task in tasks for result in task.result()]
 
-    async def _ask_the_others(self, asked: _Standing) -> None:
-        for standing in self._in_order():
-            if standing is asked:
-                continue
+    async def _newest(self) -> tuple[Header, Standing]:
+        asked = _Asked([("eth_getBlockByNumber", ["latest", False])], lambda results: read_header(results[0]))
+        (found,) = await self._answers([asked], _Turn(self._patience))
+        return found
+
+    async def _answers(
+        self, questions: Sequence[_Asked[_T]], turn: _Turn, *, is_divisible: bool = False, keeps_bad: bool = False
+    ) -> list[tuple[Any, Standing]]:
+        """Ask until each question is answered: what one endpoint does not answer, the next one is asked."""
+        found: dict[int, tuple[Any, Standing]] = {}
+        left = dict(enumerate(questions))
+        while left:
+            first = next(iter(left))
+            calls = [call for question in left.values() for call in question.calls]
             try:
-                header = _only_header(await self._try(standing, [("eth_getBlockByNumber", ["latest", False])]))
-            except RpcError as error:
-                self._put_aside(standing, error)
-            else:
-                self._highest = max(self._highest, header.number)
+                standing = await self._next(turn, calls)
+            except BadAnswer as error:
+                if not keeps_bad or isinstance(error, NoContract):
+                    raise
+                # The first of those that are left is the one that every endpoint failed.
+                self._name(left.pop(first).calls[0], error)
+                found[first] = error, self._standings[0]
+                turn = _Turn(self._patience)
+                continue
+            span = _span(calls) if is_divisible else None
+            _expect_to_fit(standing, span)
+            outcomes = await standing.send(calls, is_separable=len(questions) > 1)
+            answers, faults = _read_all(left, outcomes)
+            if answers:
+                found |= {at: (answer, standing) for at, answer in answers.items()}
+                standing.note_answered(map(_kind, calls), span)
+                if first in answers:
+                    turn.answered_by(standing)
+                turn.progressed()
+            left = {at: left[at] for at in faults}
+            if faults:
+                at, fault = next(iter(faults.items()))
+                _judge(standing, fault, turn, _Request(_kind(left[at].calls[0]), span, is_divisible))
+        return [found[at] for at in range(len(questions))]
 
-    def _in_order(self) -> list[_Standing]:
-        now_s = asyncio.get_running_loop().time()
-        return [standing for standing in self._standings if standing.aside_until_s <= now_s]
-
-    async def _next(self, refused: Mapping[str, Refused]) -> _Standing | None:
+    async def _next(self, turn: _Turn, calls: Sequence[Call]) -> Standing:
+        kinds = {_kind(call) for call in calls}
         while True:
-            for standing in self._in_order():
-                if standing.endpoint.label not in refused:
+            in_order = sorted(self._in_order(), key=lambda standing: standing.is_unable(kinds))
+            for standing in in_order:
+                if not turn.is_over_for(standing):
                     return standing
-            if refused:
-                return None
+            moment_s = turn.moment_s(self._standings)
+            if moment_s is not None:
+                await asyncio.sleep(moment_s)
+                continue
+            if turn.has_failed:
+                await turn.next_round()
+                continue
             if all(standing.is_wrong_chain for standing in self._standings):
                 msg = f"expected chain {self._chain_id} of {self.deployment}, found another one at every endpoint"
                 raise WrongChain(msg)
-            wait_s = min(s.aside_until_s for s in self._standings) - asyncio.get_running_loop().time()
+            wait_s = min(s.aside_until_s for s in self._standings) - _now_s()
             _log.warning("no endpoint in order deployment=%s wait_s=%.1f", self.deployment, wait_s)
             await asyncio.sleep(max(0.0, wait_s))
 
-    def _put_aside(self, standing: _Standing, error: RpcError) -> None:
-        match error:
-            case OtherChain():
-                wait_s = self._patience.wrong_chain_s
-            case OlderHead():
-                wait_s = self._patience.older_head_s
-            case _:
-                wait_s = standing.backoff.next_s()
-        # What answers there after a pause may be another node.
-        standing.is_checked = False
-        standing.aside_until_s = asyncio.get_running_loop().time() + wait_s
-        cause = type(error).__name__
-        self._count(standing, cause)
-        _ASIDE.labels(self.deployment, standing.endpoint.label, cause).inc()
-        _log.warning(
-            "endpoint put aside deployment=%s endpoint=%s wait_s=%.1f cause=%s reason=%s",
+    def _in_order(self) -> list[Standing]:
+        return [standing for standing in self._standings if standing.is_in_order]
+
+    async def _tell(self, standing: Standing, call: Call, tries: int) -> RpcError | None:
+        failure: RpcError | None = None
+        for _ in range(tries):
+            try:
+                (outcome,) = await standing.endpoint.ask([call], self._patience.answer_s)
+            except RpcError as error:
+                outcome = error
+            if not isinstance(outcome, RpcError):
+                standing.count("answered")
+                return None
+            failure = outcome
+            standing.count("refused" if isinstance(failure, Refused) else type(failure).__name__)
+            if isinstance(failure, Refused | RateLimited):
+                return failure
+        return failure
+
+    async def _ask_the_others(self, asked: Standing) -> None:
+        for standing in self._in_order():
+            if standing is asked:
+                continue
+            (outcome,) = await standing.send([("eth_getBlockByNumber", ["latest", False])], is_separable=False)
+            try:
+                if isinstance(outcome, RpcError):
+                    raise outcome
+                self.highest = max(self.highest, read_header(outcome).number)
+            except RpcError as error:
+                standing.put_aside(error)
+
+    def _name(self, call: Call, error: BadAnswer) -> None:
+        _REPEATED.labels(self.deployment).inc()
+        _log.error(
+            "answer is bad at every endpoint, going on without deployment=%s asked=%s reason=%s",
             self.deployment,
-            standing.endpoint.label,
-            wait_s,
-            cause,
+            str(call)[:_SHOWN_CHARACTERS],
             error,
         )
 
-    def _count(self, standing: _Standing, outcome: str) -> None:
-        _REQUESTS.labels(self.deployment, standing.endpoint.label, outcome).inc()
+
+class _Request(NamedTuple):
+    """What was asked: its kind, the blocks of its range of logs where it has one, and whether who asks divides it."""
+
+    kind: str
+    span: int | None
+    is_divisible: bool
 
 
-def _only_header(results: list[Any]) -> Header:
-    return read_header(results[0])
+def _judge(standing: Standing, fault: RpcError, turn: _Turn, request: _Request) -> None:
+    """Decide what an endpoint's fault means for it and for the request.
+
+    Args:
+        standing: The endpoint's.
+        fault: How it failed.
+        turn: What has become of the request so far.
+        request: What was asked.
+
+    Raises:
+        TooMuch: Less is to be asked for.
+        CallReverted: A contract refused a call.
+    """
+    is_aside = is_too_much = False
+    match fault:
+        case CallReverted():
+            standing.count("reverted")
+            raise fault
+        case Refused() | TooMuch():
+            standing.count("refused" if isinstance(fault, Refused) else "too much")
+            # What was taken before is asked once more first, elsewhere or later: a refusal may be for a moment.
+            is_proven = request.span is not None and standing.width.is_proven(request.span)
+            is_too_much = request.is_divisible and not (is_proven and turn.is_first(standing))
+        case BadAnswer():
+            standing.count("bad")
+        case EndpointSlow():
+            is_too_much = request.is_divisible
+            is_aside = standing.is_slow or not request.is_divisible
+        case RateLimited() | EndpointDown(has_answered=True):
+            # Words may be wrong about the cause: what comes again and again is also tried with less.
+            is_too_much = request.is_divisible and standing.limited > 0
+            standing.limited += 1
+            is_aside = True
+        case _:
+            is_aside = True
+    if is_aside:
+        standing.put_aside(fault)
+    if is_too_much:
+        _expect_less(standing, fault, request.span)
+    if not is_aside:
+        turn.fail(standing, fault, request.kind)
+
+
+def _expect_less(standing: Standing, fault: RpcError, span: int | None) -> None:
+    if span is not None:
+        standing.width.refused(span)
+        standing.show()
+    msg = f"{fault}; asking for less"
+    raise TooMuch(msg, None if span is None else standing.width.size) from fault
+
+
+def _expect_to_fit(standing: Standing, span: int | None) -> None:
+    if span is not None and span > standing.width.size:
+        msg = f"expected at most {standing.width.size} blocks to be asked of endpoint {standing.label}, found {span}"
+        raise TooMuch(msg, standing.width.size)
+
+
+def _read_all(
+    questions: Mapping[int, _Asked[_T]], outcomes: Sequence[Outcome]
+) -> tuple[dict[int, _T], dict[int, RpcError]]:
+    """Read what became of each question's calls: answers and faults, by the questions' numbers."""
+    answers: dict[int, _T] = {}
+    faults: dict[int, RpcError] = {}
+    start = 0
+    for at, question in questions.items():
+        results = outcomes[start : start + len(question.calls)]
+        start += len(question.calls)
+        fault = next((result for result in results if isinstance(result, RpcError)), None)
+        if fault is not None:
+            faults[at] = fault
+            continue
+        try:
+            answers[at] = question.read(list(results))
+        except BadAnswer as error:
+            faults[at] = error
+    return answers, faults
+
+
+def _only(read: Callable[[Any], _T]) -> Callable[[list[Any]], _T]:
+    return lambda results: read(results[0])
+
+
+def _header_call(number: int) -> Call:
+    return "eth_getBlockByNumber", [hex(number), False]
+
+
+def _kind(call: Call) -> str:
+    """Name what an endpoint may not offer: a method, or a method at a tag such as ``finalized``."""
+    method, params = call
+    is_tag = bool(params) and isinstance(params[0], str) and params[0].isalpha()
+    return f"{method} {params[0]}" if is_tag else method
+
+
+def _span(calls: Sequence[Call]) -> int | None:
+    """Count the blocks of the range of logs among the calls, None where there is none."""
+    for method, params in calls:
+        if method == "eth_getLogs" and "fromBlock" in params[0]:
+            return int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
+    return None
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -3,11 +3,15 @@
 * ``RpcError``: the root; carries no URL, since that may hold a provider's key.
     * ``EndpointDown``: no connection, an HTTP error, or an answer that is not JSON-RPC.
     * ``EndpointSlow``: no answer in time.
-    * ``RateLimited``: the provider asks us to come back later.
+    * ``RateLimited``: the provider seems to ask us to come back later.
     * ``TooMuch``: the answer would be larger than the provider or we allow; ask for less.
     * ``Refused``: any other error the node answered with.
         * ``CallReverted``: a contract refused the call, and not the node.
     * ``BadAnswer``: an answer that is not what the method's description says.
+        * ``NoContract``: a contract's view answered nothing.
+
+Nobody can list the words of all providers, so words only choose what is tried first: ``endpoints.py`` decides what a
+refusal means by what was asked.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ __all__ = [
     "EndpointDown",
     "EndpointSlow",
     "HttpEndpoint",
+    "NoContract",
+    "Outcome",
     "RateLimited",
     "Refused",
     "RpcError",
@@ -45,16 +51,18 @@ __all__ = [
 Call = tuple[str, list[Any]]
 """A method's name and its parameters."""
 
+Outcome = Any
+"""A call's result, or the RpcError by which it failed."""
+
 # 10,000 logs of SYMMIO are some 20 MB of JSON; four times that is no answer but an accident.
 _MAX_ANSWER_BYTES = 80 * 1024 * 1024
 
-_RATE_WORDS = ("rate limit", "too many requests", "request count", "per second", "capacity", "throughput", "credits")
-_SIZE_WORDS = ("too many", "too large", "too big", "more than", "limit exceeded", "block range", "exceed", "timed out",
-               "timeout", "response size", "max results")  # fmt: skip
-_LIMIT_EXCEEDED = -32005
+_RATE_WORDS = ("rate limit", "rate-limit", "too many requests", "request count", "per second", "rps", "capacity",
+               "throughput", "credits", "quota")  # fmt: skip
 # Only these run a contract's code before they are answered.
 _EXECUTING = frozenset({"eth_call", "eth_estimateGas"})
 _EXECUTION_REVERTED = 3
+_SUBSCRIBE = "eth_subscribe"
 _MAX_SAID_CHARACTERS = 300
 _HEX = re.compile(r"0x([0-9a-fA-F]{2})+")
 
@@ -64,7 +72,16 @@ class RpcError(TidemarkError):
 
 
 class EndpointDown(RpcError):
-    """The endpoint cannot be reached or does not speak JSON-RPC. Check its URL and key."""
+    """The endpoint cannot be reached or does not speak JSON-RPC. Check its URL and key.
+
+    Args:
+        msg: The whole message, with the endpoint's label.
+        has_answered: Whether there was an answer, though none of JSON-RPC: less may be answered.
+    """
+
+    def __init__(self, msg: str, *, has_answered: bool = False) -> None:
+        super().__init__(msg)
+        self.has_answered = has_answered
 
 
 class EndpointSlow(RpcError):
@@ -76,7 +93,16 @@ class RateLimited(RpcError):
 
 
 class TooMuch(RpcError):
-    """More was asked for than one answer may hold."""
+    """More was asked for than one answer may hold.
+
+    Args:
+        msg: The whole message.
+        most: How many blocks to ask for instead, where it is known.
+    """
+
+    def __init__(self, msg: str, most: int | None = None) -> None:
+        super().__init__(msg)
+        self.most = most
 
 
 class Refused(RpcError):
@@ -99,15 +125,21 @@ class CallReverted(Refused):
         msg: The whole message, with the endpoint's label.
         said: The node's own text.
         data: What the contract returned as its reason, empty where it or the node gives none.
+        label: Names the endpoint, whose state may be an old one.
     """
 
-    def __init__(self, msg: str, said: str, data: bytes) -> None:
+    def __init__(self, msg: str, said: str, data: bytes, label: str) -> None:
         super().__init__(msg, said)
         self.data = data
+        self.label = label
 
 
 class BadAnswer(RpcError):
     """The node's answer is not of the shape its method promises."""
+
+
+class NoContract(BadAnswer):
+    """There is no contract, or a view answered nothing. Check its address, and that the node has that block's state."""
 
 
 class Endpoint(Protocol):
@@ -115,8 +147,8 @@ class Endpoint(Protocol):
 
     label: str
 
-    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Any]:
-        """Return the calls' results in their order; the first error among them is raised."""
+    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Outcome]:
+        """Return what became of each call, in order; an error that concerns all of them is raised."""
 
     async def close(self) -> None:
         """Disconnect."""
@@ -137,8 +169,8 @@ class HttpEndpoint:
         self._url = url
         self._ids = itertools.count(1)
 
-    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Any]:
-        """Return the calls' results in their order; the first error among them is raised."""
+    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Outcome]:
+        """Return what became of each call, in order; an error that concerns all of them is raised."""
         requests = _requests(calls, self._ids)
         body = orjson.dumps(requests if len(requests) > 1 else requests[0])
         try:
@@ -165,6 +197,8 @@ class HttpEndpoint:
 class WebsocketEndpoint:
     """A ws(s) endpoint, subscribed to ``newHeads``; after a fault it connects anew when it is asked again.
 
+    ``heads`` counts the heads that it has announced.
+
     Args:
         session: HTTP client; its owner closes it.
         url: Where the endpoint is; it may hold a key, and is never logged.
@@ -174,6 +208,7 @@ class WebsocketEndpoint:
 
     def __init__(self, session: aiohttp.ClientSession, url: str, label: str, on_head: Callable[[], None]) -> None:
         self.label = label
+        self.heads = 0
         self._session = session
         self._url = url
         self._on_head = on_head
@@ -182,9 +217,10 @@ class WebsocketEndpoint:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reading: asyncio.Task[None] | None = None
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._subscribing: asyncio.Future[dict[str, Any]] | None = None
 
-    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Any]:
-        """Return the calls' results in their order; the first error among them is raised."""
+    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Outcome]:
+        """Return what became of each call, in order; an error that concerns all of them is raised."""
         requests = _requests(calls, self._ids)
         try:
             async with asyncio.timeout(timeout_s):
@@ -194,24 +230,35 @@ class WebsocketEndpoint:
             raise EndpointSlow(msg) from error
         return _results(calls, requests, answers, self.label)
 
-    async def connect(self, timeout_s: float) -> None:
-        """Be connected and subscribed.
+    async def subscribe(self, timeout_s: float) -> None:
+        """Be connected and subscribed; a subscription that was refused is asked for again.
 
         Raises:
             EndpointDown: It does not take a websocket.
             EndpointSlow: It does not answer in time.
+            RpcError: It takes a websocket and answers, and refuses the subscription.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                await self._connect()
+                socket = await self._connect()
+                if self._subscribing is None:
+                    await self._ask_to_subscribe(socket)
+                await self._subscribed()
         except TimeoutError as error:
-            msg = f"expected endpoint {self.label} to take a connection in {timeout_s} s, found no answer"
+            self._subscribing = None
+            msg = f"expected endpoint {self.label} to take a subscription in {timeout_s} s, found no answer"
             raise EndpointSlow(msg) from error
 
     async def closed(self) -> None:
         """Return when the connection has ended."""
         if self._reading is not None:
             await asyncio.wait([self._reading])
+
+    async def disconnect(self) -> None:
+        """End the connection; the next question, or the next subscription, makes another one."""
+        if self._socket is not None:
+            await self._socket.close()
+        await self.closed()
 
     async def close(self) -> None:
         """Disconnect."""
@@ -241,13 +288,40 @@ class WebsocketEndpoint:
                 return self._socket
             try:
                 socket = await self._session.ws_connect(self._url, max_msg_size=_MAX_ANSWER_BYTES, heartbeat=20.0)
-                await socket.send_json({"jsonrpc": "2.0", "id": 0, "method": "eth_subscribe", "params": ["newHeads"]})
+                await self._ask_to_subscribe(socket)
             except (aiohttp.ClientError, ConnectionError) as error:
                 msg = f"expected endpoint {self.label} to take a websocket, found {type(error).__name__}"
                 raise EndpointDown(msg) from None
             self._socket = socket
             self._reading = asyncio.create_task(self._read(socket), name=f"rpc {self.label}")
             return socket
+
+    async def _ask_to_subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        (request,) = _requests([(_SUBSCRIBE, ["newHeads"])], self._ids)
+        future = self._answers[request["id"]] = asyncio.get_running_loop().create_future()
+
+        def forget(done: asyncio.Future[dict[str, Any]]) -> None:
+            self._answers.pop(request["id"], None)
+            # Nobody may wait for it: who only asks questions needs no subscription.
+            if not done.cancelled():
+                done.exception()
+
+        future.add_done_callback(forget)
+        self._subscribing = future
+        await socket.send_json(request)
+
+    async def _subscribed(self) -> None:
+        if self._subscribing is None:
+            return
+        answer = await asyncio.shield(self._subscribing)
+        error = answer.get("error")
+        if error is None and answer.get("result") is not None:
+            return
+        self._subscribing = None
+        if error is not None:
+            raise _of_error(_SUBSCRIBE, error, self.label)
+        msg = f"expected endpoint {self.label} to name a subscription, found {str(answer)[:80]}"
+        raise BadAnswer(msg)
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
@@ -260,13 +334,25 @@ class WebsocketEndpoint:
             if not isinstance(answer, dict):
                 break
             if answer.get("method") == "eth_subscription":
+                self.heads += 1
                 self._on_head()
-            elif (future := self._answers.get(answer.get("id", -1))) is not None and not future.done():
-                future.set_result(answer)
+            else:
+                self._take(answer)
         await socket.close()
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(EndpointDown(f"expected endpoint {self.label} to stay connected, found it closed"))
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        request_id = _id_of(answer)
+        if request_id is not None:
+            futures = [self._answers[request_id]] if request_id in self._answers else []
+        else:
+            # An error that names no request may be about any of those that wait.
+            futures = list(self._answers.values()) if answer.get("error") else []
+        for future in futures:
+            if not future.done():
+                future.set_result(answer)
 
 
 def _requests(calls: Sequence[Call], ids: itertools.count[int]) -> list[dict[str, Any]]:
@@ -284,32 +370,52 @@ def _answers(status: int, body: bytes, label: str) -> list[Any]:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise EndpointDown(msg) from error
+        raise EndpointDown(msg, has_answered=True) from error
+    answers = answer if isinstance(answer, list) else [answer]
     # Some providers send JSON-RPC errors with HTTP 400 or 500: the error says more than the status.
-    if status >= HTTPStatus.BAD_REQUEST and not (isinstance(answer, dict) and answer.get("error")):
-        raise EndpointDown(msg)
-    return answer if isinstance(answer, list) else [answer]
+    if status >= HTTPStatus.BAD_REQUEST and not any(isinstance(one, dict) and one.get("error") for one in answers):
+        raise EndpointDown(msg, has_answered=True)
+    return answers
 
 
-def _results(calls: Sequence[Call], requests: list[dict[str, Any]], answers: list[Any], label: str) -> list[Any]:
+def _results(calls: Sequence[Call], requests: list[dict[str, Any]], answers: list[Any], label: str) -> list[Outcome]:
     if not all(isinstance(answer, dict) for answer in answers):
         msg = f"expected JSON-RPC objects of endpoint {label}, found {str(answers)[:80]}"
         raise BadAnswer(msg)
-    by_id = {answer.get("id"): answer for answer in answers}
-    results = []
-    for (method, _), request in zip(calls, requests, strict=True):
-        # A batch that is refused as a whole is answered by one error without an id.
-        answer = by_id.get(request["id"]) or by_id.get(None)
-        if answer is None:
-            msg = f"expected an answer to {method} of endpoint {label}, found none in its batch"
-            raise BadAnswer(msg)
-        if answer.get("error") is not None:
-            raise _of_error(method, answer["error"], label)
-        if "result" not in answer:
-            msg = f"expected a result of {method} of endpoint {label}, found {str(answer)[:80]}"
-            raise BadAnswer(msg)
-        results.append(answer["result"])
-    return results
+    by_id = {_id_of(answer): answer for answer in answers}
+    # A batch that is refused as a whole is answered by one error without an id. So is a single call by some nodes.
+    for_all = by_id.get(None)
+    if for_all is not None and len(calls) > 1:
+        for_all = for_all if for_all.get("error") is not None else None
+    return [
+        _result(method, by_id.get(request["id"], for_all), label)
+        for (method, _), request in zip(calls, requests, strict=True)
+    ]
+
+
+def _result(method: str, answer: dict[str, Any] | None, label: str) -> Outcome:
+    if answer is None:
+        return BadAnswer(f"expected an answer to {method} of endpoint {label}, found none in its batch")
+    if answer.get("error") is not None:
+        return _of_error(method, answer["error"], label)
+    if "result" not in answer:
+        return BadAnswer(f"expected a result of {method} of endpoint {label}, found {str(answer)[:80]}")
+    return answer["result"]
+
+
+def _id_of(answer: dict[str, Any]) -> int | None:
+    """Read the id of an answer, which some nodes spell as a text."""
+    match answer.get("id"):
+        case bool():
+            return None
+        case int() as number:
+            return number
+        case float() as number if number.is_integer():
+            return int(number)
+        case str() as text if text.isdecimal():
+            return int(text)
+        case _:
+            return None
 
 
 def _of_error(method: str, error: object, label: str) -> RpcError:
@@ -321,13 +427,8 @@ def _of_error(method: str, error: object, label: str) -> RpcError:
         data = _revert_data(fields.get("data"))
         # A contract may use any words in its reason, those of a provider's limits too.
         if data or code == _EXECUTION_REVERTED or "revert" in lower:
-            return CallReverted(msg, said, data)
-    if any(word in lower for word in _RATE_WORDS):
-        return RateLimited(msg)
-    is_logs = method == "eth_getLogs"
-    if is_logs and (code == _LIMIT_EXCEEDED or any(word in lower for word in _SIZE_WORDS)):
-        return TooMuch(msg)
-    return RateLimited(msg) if code == _LIMIT_EXCEEDED else Refused(msg, said)
+            return CallReverted(msg, said, data, label)
+    return RateLimited(msg) if any(word in lower for word in _RATE_WORDS) else Refused(msg, said)
 
 
 def _revert_data(data: object) -> bytes:

@@ -6,7 +6,16 @@ as ``TIDEMARK_TOPICS__PARTITIONS``. Unknown keys are errors. A value that may ho
 
 from streams.settings.api import ApiLimitSettings, ApiSettings, AuthSettings, TokenKeySettings
 from streams.settings.deployment import DeploymentSettings, PriceRef
-from streams.settings.effective import CONFIG_VARIABLE, RECORDED_SOURCE, BadSettings, Settings, load_settings
+from streams.settings.effective import (
+    CONFIG_VARIABLE,
+    DEFAULT_SOURCE,
+    RECORDED_SOURCE,
+    BadSettings,
+    Settings,
+    load_settings,
+    settings_of_file,
+)
+from streams.settings.freshness import FreshnessSettings
 from streams.settings.funding import FundingSettings
 from streams.settings.processes import IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.solver import LockedParams, SolverSettings, SymbolSettings
@@ -15,12 +24,14 @@ from streams.settings.whitelist import WhitelistMode, WhitelistSettings
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "DEFAULT_SOURCE",
     "RECORDED_SOURCE",
     "ApiLimitSettings",
     "ApiSettings",
     "AuthSettings",
     "BadSettings",
     "DeploymentSettings",
+    "FreshnessSettings",
     "FundingSettings",
     "IngestSettings",
     "LockedParams",
@@ -36,5 +47,6 @@ __all__ = [
     "WhitelistSettings",
     "WorkerSettings",
     "load_settings",
+    "settings_of_file",
     "symmio_deployments",
 ]

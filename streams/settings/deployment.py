@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 
 from models.engine.board import PriceSource
-from models.ids import mark_key
+from models.ids import canonical_id, is_account_id, mark_key
 from streams.settings.values import Name, Section
+from streams.settings.venues import package_of
 
 
 class PriceRef(Section):
@@ -33,6 +34,18 @@ class DeploymentSettings(Section):
     def own(self) -> object:
         """What the venue's pure part is told of the deployment; by default all of its settings."""
         return self
+
+    def account_id(self, text: str) -> str | None:
+        """The one spelling of an account's id, from any that users write; None where it can be none of the venue."""
+        package = package_of(self.kind)
+        account = canonical_id(text)
+        return None if package is None or not is_account_id(account) else package.venue.account_id(account)
+
+    @property
+    def says_heads(self) -> bool:
+        """Whether its venue says how far it is known; otherwise an account exists as soon as a record names it."""
+        package = package_of(self.kind)
+        return package is not None and package.venue.routed is not None
 
     def price_sources(self, name: str) -> tuple[PriceSource, ...]:
         """The same as ``prices_of``, as the engine's input board is told."""

@@ -19,6 +19,7 @@ from pydantic_settings import (
 from models.errors import TidemarkError
 from streams.settings.api import ApiSettings, AuthSettings
 from streams.settings.deployment import DeploymentSettings
+from streams.settings.known_keys import keys_beside, meant
 from streams.settings.processes import BrokerSettings, IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.values import Name
 from streams.settings.venues import DEFAULT_KIND, package_of
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "TIDEMARK_CONFIG"
 _PREFIX = "TIDEMARK_"
+# The source that a local stack follows where none is configured.
+DEFAULT_SOURCE = "binance-futures"
 # The source of a recording's frames. Under a venue's name they would be taken for the venue's own marks.
 RECORDED_SOURCE = "recorded"
 
@@ -98,7 +101,10 @@ class Settings(BaseSettings):
             BadSettings: ``kafka`` is not set.
         """
         if self.kafka is None:
-            msg = "kafka: expected bootstrap servers, found nothing; set TIDEMARK_KAFKA, or use `tidemark up`"
+            msg = (
+                "kafka: expected bootstrap servers, found nothing; set TIDEMARK_KAFKA, or use `tidemark up`, "
+                f"whose data would be in {self.data_dir}"
+            )
             raise BadSettings(msg)
         return self.kafka
 
@@ -111,6 +117,49 @@ class Settings(BaseSettings):
     def app_id(self) -> str:
         """The name of the Faust app and of its consumer group, which is part of every changelog's name."""
         return f"{self.topics.prefix}tidemark-{self.epoch}"
+
+
+class _OfFile(Settings):
+    """The same, of nothing but what it is made from."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Heed neither the environment nor the file that it names.
+
+        Args:
+            settings_cls: The class of the settings.
+            init_settings: Arguments of the constructor.
+            env_settings: Not used.
+            dotenv_settings: Not used.
+            file_secret_settings: Not used.
+        """
+        return (init_settings,)
+
+
+def settings_of_file(path: Path) -> Settings:
+    """Read a configuration from a file alone, as a process does that is given no variables.
+
+    Raises:
+        BadSettings: The file cannot be read, is no TOML, or a key or value in it is wrong.
+    """
+    try:
+        settings = _OfFile(**tomllib.loads(path.read_text()))
+    except OSError as error:
+        msg = f"expected a configuration file at {path}, found none that can be read: {error.strerror}"
+        raise BadSettings(msg) from error
+    except tomllib.TOMLDecodeError as error:
+        msg = f"expected TOML in {path}, found a fault: {error}"
+        raise BadSettings(msg) from error
+    except ValidationError as error:
+        raise BadSettings("\n".join(_said(e) for e in error.errors())) from error
+    return settings
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -146,18 +195,17 @@ def _refuse_unknown_variables() -> None:
         if name.startswith(_PREFIX) and name != CONFIG_VARIABLE:
             field = name.removeprefix(_PREFIX).partition("__")[0].lower()
             if field not in fields:
-                msg = f"{name}: expected one of {', '.join(sorted(fields))} after {_PREFIX}, found {field}"
+                msg = f"{name}: expected a setting's name after {_PREFIX}, found {field}; {meant(field, fields)}"
                 raise BadSettings(msg)
 
 
 def _refuse_unknown_sources(settings: Settings) -> None:
     """Refuse a source that is not configured, which would never get a price.
 
-    Where no source is configured at all, ``tidemark up`` adds what is needed.
+    Where no source is configured at all, there is the one that ``tidemark up`` adds.
     """
-    if not settings.sources:
-        return
-    known = {form for name in (*settings.sources, RECORDED_SOURCE) for form in (name, f"{name}-book")}
+    names = (*(settings.sources or (DEFAULT_SOURCE,)), RECORDED_SOURCE)
+    known = {form for name in names for form in (name, f"{name}-book")}
     for name, deployment in settings.deployments.items():
         where = {f"default_sources.{number}": source for number, source in enumerate(deployment.default_sources)}
         for market, refs in deployment.markets.items():
@@ -166,13 +214,16 @@ def _refuse_unknown_sources(settings: Settings) -> None:
             if source not in known:
                 msg = (
                     f"deployments.{name}.{key}: expected one of {', '.join(sorted(known))}, found {source!r}; "
-                    "correct it, or add its [sources.NAME] section"
+                    f"correct it, or add its section, [sources.{source.removesuffix('-book')}]"
                 )
                 raise BadSettings(msg)
 
 
 def _said(error: ErrorDetails) -> str:
     key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        known = keys_beside(Settings, error["loc"])
+        return f"{key}: expected a key that there is, found an unknown one; {meant(str(error['loc'][-1]), known)}"
     if error["type"] == "value_error":
         # Our own validators put into the message what they found.
         return f"{key}: {error['msg'].removeprefix('Value error, ')}"

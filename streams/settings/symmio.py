@@ -25,6 +25,8 @@ class SymmioSettings(DeploymentSettings):
     """One SYMMIO Diamond. ``rpc`` endpoints are tried in order; http(s) ones are polled, ws(s) ones subscribed to.
 
     ``finality_depth`` is in blocks; a deeper reorganisation stops ingest. Backfill begins at ``start_block``.
+    ``witness`` says for which final blocks the logs of two endpoints are compared, where there are two: ``all``, a
+    ``share`` of them, or ``off`` for none, where these are also read only once.
     A market's name is its name on chain. ``position_states`` says for which logs position states are
     made: ``off`` for none, ``gaps`` for those of which the solver's engine says nothing, ``on`` for all. ``hosts`` are
     the host names under which frontends that use no path prefix find this deployment. A client that sends
@@ -41,6 +43,7 @@ class SymmioSettings(DeploymentSettings):
     start_block: int | None = None
     finality_depth: PositiveInt = 64
     poll_interval_ms: PositiveInt = 1_000
+    witness: Literal["off", "share", "all"] = "share"
     default_sources: tuple[Name, ...] = ("binance-futures", "binance-futures-book")
     position_states: Literal["off", "gaps", "on"] = "gaps"
     funding: FundingSettings = FundingSettings()

@@ -7,12 +7,25 @@ from decimal import Decimal
 from ipaddress import ip_network
 from typing import Annotated
 
+from eth_utils.address import to_checksum_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
-def _lower_address(text: str) -> str:
+def lower_address(text: str) -> str:
+    """Return an address in lower case.
+
+    Raises:
+        ValueError: It is none, or its capitals are not those of EIP-55, so that a digit of it must be wrong.
+    """
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
         msg = f"expected an address of 0x and 40 hex digits, found {text!r}"
+        raise ValueError(msg)
+    digits = text.removeprefix("0x")
+    if not (digits.islower() or digits.isupper() or digits.isdigit()) and to_checksum_address(text) != text:
+        msg = (
+            f"expected an address whose capitals are those of EIP-55, found {text!r}: a digit of it is wrong; "
+            "copy it anew, or write it in lower case if you are sure of it"
+        )
         raise ValueError(msg)
     return text.lower()
 
@@ -48,7 +61,7 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
-Address = Annotated[str, AfterValidator(_lower_address)]
+Address = Annotated[str, AfterValidator(lower_address)]
 Host = Annotated[str, AfterValidator(_host)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Amount = Annotated[Decimal, Field(ge=0, max_digits=60, decimal_places=18)]

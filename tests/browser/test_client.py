@@ -1,4 +1,4 @@
-"""The reference client in JavaScript, against a socket that the test plays the server of."""
+"""The published client as the page loads it, against a socket that the test plays the server of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # ``sockets`` are those the client opened; ``until`` waits for what is about to be true.
 SERVER = """
-const { Client, merged } = await import("/dashboard/client.js");
+const { Client, merged } = await import("/dashboard/client/index.js");
 const sockets = [];
 class Socket {
   constructor(url, protocol) {

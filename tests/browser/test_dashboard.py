@@ -15,8 +15,9 @@ from axe_playwright_python.async_playwright import Axe  # type: ignore[import-un
 from playwright.async_api import expect
 from pydantic import SecretStr
 
-from streams.settings import AuthSettings, TokenKeySettings
-from tests.browser.scene import Scene, scene_settings
+from models.heartbeats import ChainBeat, PricesBeat, WorkerBeat
+from streams.settings import ApiSettings, AuthSettings, TokenKeySettings
+from tests.browser.scene import SOURCE, Scene, now_ms, scene_settings
 from tests.browser.site import Site, browser, site_of
 from tests.support.eventually import eventually
 from tests.support.feed import last_complete, unpriced_body, unsupported_body
@@ -283,8 +284,34 @@ async def test_what_is_stale_or_unknown_is_said_and_never_0(chromium: Browser, s
 
 async def test_figures_that_are_late_are_said_to_be(chromium: Browser, site: Site) -> None:
     site.scene.tables.valuations.answered_ms = 1
-    async with opened(chromium, site, state=re.compile("figures .* days late")) as page:
+    async with opened(chromium, site, state=re.compile("broker: silent for .* days")) as page:
         await expect(page.locator("#notice")).to_contain_text("old")
+
+
+async def test_whatever_keeps_figures_fresh_is_named_with_its_age_and_what_is_silent_is_said_on_every_view(
+    chromium: Browser, site: Site
+) -> None:
+    at_ms = now_ms()
+    site.heartbeats.take("worker:0", WorkerBeat("host:1", at_ms - 40_000, at_ms, 0, 500), at_ms)
+    site.heartbeats.take("worker:1", WorkerBeat("host:1", at_ms + 600_000, at_ms, 0, 500), at_ms + 600_000)
+    site.heartbeats.take("chain:main", ChainBeat("host:2", at_ms - 90_000, at_ms, 9, at_ms // 1_000), at_ms)
+    site.heartbeats.take(f"prices:{SOURCE}", PricesBeat("host:3", at_ms + 600_000, at_ms + 600_000), at_ms + 600_000)
+    silent = re.compile("worker of partition 0, ingest of chain main: silent for")
+    async with opened(chromium, site, state=silent) as page:
+        await expect(page.locator("#notice")).to_contain_text("old")
+        await page.goto(f"{site.url}/#/system")
+        table = page.get_by_role("table", name="What keeps figures fresh")
+        for part, state, age in (
+            ("broker", "fresh", "0 ms ago"),
+            ("worker of partition 0", "stale", re.compile(r"\d+ s ago")),
+            ("worker of partition 1", "fresh", "0 ms ago"),
+            ("worker of 6 partitions", "unknown", "unknown"),
+            ("ingest of chain main", "stale", re.compile(r"\d+ s ago")),
+            (f"ingest of prices {SOURCE}", "fresh", "0 ms ago"),
+        ):
+            row = table.get_by_role("row").filter(has=page.get_by_role("cell", name=part, exact=True))
+            await expect(row.get_by_role("cell").nth(1)).to_have_text(state)
+            await expect(row.get_by_role("cell").nth(2)).to_have_text(age)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -318,6 +345,48 @@ async def test_no_view_is_wider_than_a_phone(chromium: Browser, site: Site) -> N
             await page.goto(f"{site.url}/#/{path}")
             await expect(page.locator("main .money, main .tag").first).to_be_visible()
             assert 390 == await page.evaluate("document.documentElement.scrollWidth"), path
+
+
+@pytest.mark.parametrize("width", [320, 375])
+async def test_on_a_phone_all_of_an_account_is_read_without_moving_anything_sideways(
+    chromium: Browser, site: Site, width: int
+) -> None:
+    account = first_account((await site.rest("/v1/accounts?limit=1"))["items"])
+    SCREENSHOTS.mkdir(exist_ok=True)
+    async with opened(chromium, site) as page:
+        await page.set_viewport_size({"width": width, "height": 812})
+        await page.goto(f"{site.url}/#/accounts/{account}")
+        positions = page.get_by_role("region", name="Positions")
+        await expect(positions.locator("tbody tr").first).to_be_visible()
+        assert width == await page.evaluate("document.documentElement.scrollWidth")
+        for region in await page.locator("main .scroll").all():
+            assert await region.evaluate("(region) => region.scrollWidth <= region.clientWidth")
+        for figure in await positions.locator("td .money").all():
+            box = await figure.bounding_box()
+            assert box is not None
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= width
+        await page.screenshot(path=SCREENSHOTS / f"account-{width}.png", full_page=True)
+
+
+async def test_a_name_that_its_owner_chose_stands_apart_from_what_is_beside_it(chromium: Browser, site: Site) -> None:
+    name = "\u202eowner 0x0\u2066<b>"
+    site.scene.change(5, name=name, multi_account="0x" + "a1" * 20)
+    async with opened(chromium, site, f"/#/accounts/{site.scene.key(5)}") as page:
+        await expect(page.locator("main bdi")).to_have_text(name)
+        owner = "0x" + f"{5:040x}"
+        await expect(page.locator(".heading .note")).to_have_text(f"“{name}” of owner {owner}")
+
+
+async def test_a_server_whose_pages_are_named_gives_its_own_page_what_it_asks_for(chromium: Browser) -> None:
+    scene = Scene()
+    scene.fill(3)
+    named = ApiSettings(drain_s=0.1, allowed_origins=("https://app.example",))
+    async with (
+        site_of(scene, scene_settings().model_copy(update={"api": named})) as site,
+        opened(chromium, site, "/dashboard") as page,
+    ):
+        assert page.url.endswith("/dashboard/")
+        await expect(page.locator(".figure")).to_have_attribute("data-exact", re.compile(r"\d"))
 
 
 async def test_a_server_that_wants_a_token_is_given_the_one_that_is_entered(chromium: Browser) -> None:

@@ -6,18 +6,15 @@ import asyncio
 import json
 import random
 import resource
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import orjson
 import pytest
 
 from api.delivery.connection import Connection
-from api.dialects.native import client as native_client
-from api.dialects.native.client import Model, follow
 from api.dialects.native.session import Session
 from api.dialects.native.socket import NATIVE
 from api.http.keys import CONNECTIONS, HUB
@@ -25,7 +22,7 @@ from models.codec import decode_order, decode_row
 from models.engine.tables import DEPLOYMENTS, VALUATIONS
 from models.views import account_view, figures_view
 from streams.kafka.topics import create_topics, registry
-from streams.settings import ApiLimitSettings, ApiSettings, Settings, SymmioSettings
+from streams.settings import ApiLimitSettings, ApiSettings, FreshnessSettings, Settings, SymmioSettings
 from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
 from tests.support.changelog import changelogs
 from tests.support.contract import validate_server_message
@@ -34,6 +31,9 @@ from tests.support.feed import FakeTables, deployment_body, e18, valuation_body
 from tests.support.pipeline import free_port
 from tests.support.plain_socket import FIN, TEXT, Frame, plain_socket
 from tests.support.server import answers, api_process
+from tests.support.typescript_client import NodeFollower, build
+from tidemark_client import Changed, Client, Core, Gap, Heard
+from tidemark_client.actions import Send
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from aiohttp.test_utils import TestClient
 
     from tests.support.plain_socket import PlainSocket
+    from tidemark_client import Held
+    from tidemark_client.actions import Action
 
-    Client = TestClient[web.Request, web.Application]
+    Api = TestClient[web.Request, web.Application]
 
 NATIVES, LEGACY = 1_900, 100
 DRAIN_S = 2.0
@@ -77,40 +79,65 @@ def key_of(number: int) -> str:
 
 
 class Reader:
-    """A native client over a plain socket: its model, and what else it was told."""
+    """The published client's core over a plain socket, and what else it was told; it connects when the test says so."""
 
     def __init__(self) -> None:
-        self.model = Model()
+        self.core = Core()
+        self.gaps = 0
         self.goodbyes: list[int] = []
+        self._clock_s = asyncio.get_running_loop().time
+        self._early: list[bytes] | None = []
         self.socket: PlainSocket
 
-    async def connect(self, client: Client, *, receive_bytes: int | None = None) -> None:
+    async def connect(self, client: Api, *, receive_bytes: int | None = None) -> None:
         assert client.port is not None
-        self.model.disconnected()
+        self.core.lost(self._clock_s(), "the test connects anew")
+        self.core.retry(self._clock_s())
+        early = self._early = []
         self.socket = await plain_socket(client.host, client.port, "/v1/ws", self._on_text, receive_bytes=receive_bytes)
+        self._early = None
+        for text in early:
+            self._on_text(text)
 
     def subscribe(self, keys: list[str], interval_ms: int = 0, channel: str = "account") -> None:
-        self.send(self.model.subscribe(channel, keys, interval_ms))
+        now_s = self._clock_s()
+        self.core.subscribe(now_s, channel, keys, interval_ms)
+        # What is wanted is gathered for a moment, which is skipped here.
+        self._do(self.core.tick(now_s + 1))
 
     def send(self, request: dict[str, Any]) -> None:
         self.socket.send(json.dumps(request))
 
+    def knows(self, sub: int) -> bool:
+        """Whether the subscription was acknowledged on this connection."""
+        return self.core._subscriptions.of_sub(sub) is not None
+
     def is_equal_to(self, tables: FakeTables, keys: list[str]) -> bool:
-        """Whether the model holds what the rows say."""
+        """Whether the client holds what the rows say."""
         for key in keys:
-            held, row = self.model.held.get(("account", key)), tables.valuations.rows[key.encode()]
+            held, row = self.core.held("account", key), tables.valuations.rows[key.encode()]
             if held is None or held.seq != [*decode_order(row)]:
                 return False
             assert account_view(key, decode_row(row).body) == held.data
         return True
 
     def _on_text(self, text: bytes) -> None:
-        for message in orjson.loads(text):
-            answer = self.model.take(message)
-            if answer is not None:
-                self.send(answer)
-            if message["type"] == "goodbye":
-                self.goodbyes.append(message["reconnect_in_ms"])
+        if self._early is not None:
+            self._early.append(text)
+        else:
+            self._do(self.core.receive(self._clock_s(), text.decode()))
+
+    def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send(text):
+                    self.socket.send(text)
+                case Gap():
+                    self.gaps += 1
+                case Heard({"type": "goodbye", "reconnect_in_ms": hint_ms}):
+                    self.goodbyes.append(hint_ms)
+                case _:
+                    pass
 
 
 def shares(values: list[float], start: float, end: float) -> list[float]:
@@ -265,7 +292,7 @@ async def test_clients_that_do_not_read_cost_little_and_are_closed_and_the_other
             reader.socket.transport.resume_reading()
         await eventually(lambda: all(reader.socket.is_lost for reader in deaf))
 
-        assert {0} == {reader.model.gaps for reader in (*reading, *pausing)}
+        assert {0} == {reader.gaps for reader in (*reading, *pausing)}
         assert {None} == {reader.socket.close_code for reader in (*reading, *pausing)}
 
     assert grown_bytes < 16_000_000
@@ -299,7 +326,7 @@ async def test_snapshots_and_changes_join_without_a_gap_however_they_are_delayed
                 reader.subscribe(some, chance.choice([0, 5, 20]))
                 await asyncio.sleep(chance.uniform(0, 0.02))
                 match chance.choice(["go on", "resync", "connect anew"]):
-                    case "resync" if reader.model.knows(1):
+                    case "resync" if reader.knows(1):
                         reader.send({"op": "resync", "id": 10_000, "sub": 1})
                     case "connect anew":
                         reader.socket.transport.abort()
@@ -314,7 +341,7 @@ async def test_snapshots_and_changes_join_without_a_gap_however_they_are_delayed
             writer.write(key)
         await eventually(lambda: all(reader.is_equal_to(tables, keys) for reader in readers))
 
-    assert [0] * len(readers) == [reader.model.gaps for reader in readers]
+    assert [0] * len(readers) == [reader.gaps for reader in readers]
 
 
 async def test_nothing_follows_the_close_frame_of_one_that_breaks_the_protocol() -> None:
@@ -411,50 +438,75 @@ class Service:
 
 
 class Follower:
-    """The reference client through the service, and whether what it holds ever went back."""
+    """The published client through the service, and whether what it holds ever went back."""
 
-    def __init__(self, keys: list[str]) -> None:
-        self.keys = keys
-        self.model = Model()
+    def __init__(self) -> None:
         self.came: list[str] = []
+        self.gaps = 0
+        self.held: dict[tuple[str, str], Held] = {}
         self.went_back: list[tuple[list[int], list[int]]] = []
 
-    async def run(self, url: str) -> None:
-        before: dict[tuple[str, str], list[int]] = {}
-        wanted = {"account": self.keys, "valuations": self.keys}
-        async with aiohttp.ClientSession() as session:
-            async for message in follow(session, url, self.model, wanted, interval_ms=0):
-                if message["type"] != "disconnected":
-                    validate_server_message(message)
-                self.came.append(message["type"])
-                for watched, held in self.model.held.items():
-                    if held.seq < before.get(watched, []):
-                        self.went_back.append((before[watched], held.seq))
-                    before[watched] = held.seq
+    @asynccontextmanager
+    async def following(self, url: str, wanted: dict[str, list[str]]) -> AsyncIterator[Follower]:
+        task = asyncio.create_task(self._follow(url, wanted))
+        try:
+            yield self
+            assert not task.done()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-    def holds(self, bodies: dict[str, tuple[int, dict[str, Any]]]) -> bool:
-        held = self.model.held
-        return held == {
-            (channel, key): (1, [1, version], view(key, body))
-            for channel, view in (("account", account_view), ("valuations", figures_view))
-            for key, (version, body) in bodies.items()
-        }
+    async def _follow(self, url: str, wanted: dict[str, list[str]]) -> None:
+        async with Client(url) as client:
+            for channel, keys in wanted.items():
+                client.subscribe(channel, keys, interval_ms=0)
+            async for event in client.events():
+                match event:
+                    case Heard(message):
+                        validate_server_message(message)
+                        self.came.append(message["type"])
+                    case Changed(channel, key, held):
+                        before = self.held.get((channel, key))
+                        if before is not None and held.seq < before.seq:
+                            self.went_back.append((before.seq, held.seq))
+                        self.held[channel, key] = held
+                    case Gap():
+                        self.gaps += 1
+                    case _:
+                        pass
 
 
-async def test_a_client_that_follows_misses_nothing_while_two_replicas_are_restarted(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+def holds(follower: Follower | NodeFollower, bodies: dict[str, tuple[int, dict[str, Any]]]) -> bool:
+    return follower.held == {
+        (channel, key): (1, [1, version], view(key, body))
+        for channel, view in (("account", account_view), ("valuations", figures_view))
+        for key, (version, body) in bodies.items()
+    }
+
+
+async def end(process: Process) -> None:
+    process.terminate()
+    assert 0 == await asyncio.wait_for(process.wait(), 5)
+
+
+def _own_ports() -> ApiSettings:
+    # The rows of this test are valued at marks of long ago.
+    ageless = FreshnessSettings(row_s=1e9)
+    return ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5, freshness=ageless)
+
+
+async def test_a_client_that_follows_misses_nothing_while_two_replicas_are_restarted_and_one_is_killed(
+    settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    again_s = native_client._again_s
-    monkeypatch.setattr(native_client, "_again_s", lambda message, before_s: min(0.2, again_s(message, before_s)))
+    module = build(tmp_path)
     deployment = SymmioSettings(chain_id=1, diamond="0x" + "d" * 40)
-    first, second = (
-        ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
-        ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
-    )
+    first, second = _own_ports(), _own_ports()
     own = settings(deployments={"main": deployment}, api=first)
     replicas = [own, own.model_copy(update={"api": second})]
     service = Service(replicas)
-    followers = [Follower([key_of(number) for number in range(4)]) for _ in range(3)]
+    keys = [key_of(number) for number in range(4)]
+    in_python, in_node = [Follower(), Follower()], [NodeFollower(), NodeFollower()]
+    followers: list[Follower | NodeFollower] = [*in_python, *in_node]
     bodies: dict[str, tuple[int, dict[str, Any]]] = {}
     await create_topics(own.bootstrap, registry(own))
     async with changelogs(own) as rows, service.serving():
@@ -466,42 +518,43 @@ async def test_a_client_that_follows_misses_nothing_while_two_replicas_are_resta
 
         async def write() -> None:
             while True:
-                for key in followers[0].keys:
+                for key in keys:
                     await put(key)
 
-        async def end(process: Process) -> None:
-            process.terminate()
-            assert 0 == await asyncio.wait_for(process.wait(), 5)
-
         await rows.put(DEPLOYMENTS, "main", 1, deployment_body())
-        for key in followers[0].keys:
+        for key in keys:
             await put(key)
-        async with api_process(replicas[0]) as one, api_process(replicas[1]) as two:
+        async with api_process(replicas[0]) as one, api_process(replicas[1]) as two, AsyncExitStack() as following:
             await eventually(lambda: service.is_ready(replicas[0]), timeout_s=30)
             await eventually(lambda: service.is_ready(replicas[1]), timeout_s=30)
             writing_rows = asyncio.create_task(write())
-            url = f"http://127.0.0.1:{service.port}/v1/ws"
-            following = [asyncio.create_task(follower.run(url)) for follower in followers]
+            url, wanted = f"ws://127.0.0.1:{service.port}/v1/ws", {"account": keys, "valuations": keys}
+            for program in in_python:
+                await following.enter_async_context(program.following(url, wanted))
+            for process in in_node:
+                await following.enter_async_context(process.following(module, url, wanted))
             await eventually(lambda: all("delta" in follower.came for follower in followers))
             await end(one)
             async with api_process(replicas[0]) as one_again:
                 await eventually(lambda: service.is_ready(replicas[0]), timeout_s=30)
                 await end(two)
-                async with api_process(replicas[1]):
+                async with api_process(replicas[1]) as two_again:
                     await eventually(lambda: service.is_ready(replicas[1]), timeout_s=30)
                     writing_rows.cancel()
                     await asyncio.gather(writing_rows, return_exceptions=True)
-                    for key in followers[0].keys:
+                    for key in keys:
                         await put(key)
-                    await eventually(lambda: all(follower.holds(bodies) for follower in followers))
+                    await eventually(lambda: all(holds(follower, bodies) for follower in followers), timeout_s=30)
                     await end(one_again)
                     await eventually(lambda: all(follower.came.count("goodbye") >= 1 for follower in followers))
-                    await eventually(lambda: all(follower.holds(bodies) for follower in followers))
-            for task in following:
-                assert not task.done()
-                task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
+                    await eventually(lambda: all(holds(follower, bodies) for follower in followers), timeout_s=30)
+                    async with api_process(replicas[0]):
+                        await eventually(lambda: service.is_ready(replicas[0]), timeout_s=30)
+                        two_again.kill()
+                        for key in keys:
+                            await put(key)
+                        await eventually(lambda: all(holds(follower, bodies) for follower in followers), timeout_s=30)
 
-    assert [0, 0, 0] == [follower.model.gaps for follower in followers]
+    assert [0] * 4 == [follower.gaps for follower in followers]
     assert [] == [step for follower in followers for step in follower.went_back]
     assert all(follower.came.count("hello") > 1 for follower in followers)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from models.chain_records import Block, Rollback, Watermark
 from streams.ingest.symmio import chain_follow as chain_ingest
-from streams.ingest.symmio.head import DeepReorganisation
-from streams.node.contract_views import NoContract
+from streams.ingest.symmio.branches import DeepReorganisation
+from streams.node.rpc import NoContract
 from streams.process.clock import SystemClock
 from streams.settings import Settings, SymmioSettings
 from tests.support.chain import DIAMOND, Chain
@@ -112,6 +113,17 @@ async def test_an_address_without_a_contract_is_an_error_that_names_it(world: Wo
     with pytest.raises(NoContract, match=missing):
         async with asyncio.timeout(40):
             await chain_ingest.run(settings, "d", SystemClock())
+
+
+async def test_a_syncing_endpoint_without_the_contract_is_contradicted_by_another(world: World) -> None:
+    async with FakeNode(world.chain) as syncing:
+        syncing.code = lambda _: "0x"
+        deployment = world.settings.deployments["d"].model_copy(
+            update={"rpc": (SecretStr(syncing.url), SecretStr(world.node.url))}
+        )
+        world.settings = world.settings.model_copy(update={"deployments": {"d": deployment}})
+        async with world.ingesting():
+            await eventually(world.caught_up)
 
 
 async def test_a_node_that_does_not_tell_code_is_followed_all_the_same(world: World) -> None:

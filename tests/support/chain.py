@@ -14,7 +14,7 @@ DIAMOND = "0x" + "d1" * 20
 RECORDING = Path(__file__).parents[1] / "data" / "symmio"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChainBlock:
     number: int
     hash: str

@@ -35,6 +35,7 @@ class FakeNode:
         self.lag_blocks = 0
         self.finalized_depth: int | None = None
         self.refuses_batch: Callable[[int], bool] = lambda _: False
+        self.refuses: set[str] = set()
         self.spoil: dict[str, Callable[[Any], Any]] = {}
         self.eth_call: Callable[[str, bytes, int], bytes] | None = None
         self.code: Callable[[str], str] | None = lambda _: "0x60"
@@ -98,7 +99,7 @@ class FakeNode:
             if message.type is not WSMsgType.TEXT:
                 break
             asked = orjson.loads(message.data)
-            if asked["method"] == "eth_subscribe":
+            if asked["method"] == "eth_subscribe" and "eth_subscribe" not in self.refuses:
                 self._subscribed.add(socket)
             await socket.send_str(orjson.dumps(self._answer(asked)).decode())
         self.sockets.discard(socket)
@@ -118,6 +119,8 @@ class FakeNode:
 
     def _result(self, method: str, params: list[Any]) -> Any:  # noqa: ANN401 - JSON
         match method:
+            case _ if method in self.refuses:
+                raise RpcFault(-32601, f"the method {method} is not offered")
             case "eth_chainId":
                 return hex(self.chain_id)
             case "eth_getCode" if self.code is not None:

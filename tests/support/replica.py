@@ -13,12 +13,16 @@ from api.delivery.connection import Connection
 from api.delivery.hub import Hub
 from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
+from api.dialects.native.protocol import hello
 from api.dialects.native.session import Session
 from api.dialects.native.socket import NATIVE
 from api.tables.deployment_totals import Totals
+from api.tables.freshness import Freshness
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
 from api.tables.market_prices import MarketPrices
+from models.codec import decode_order, decode_row
+from streams.replicas.heartbeat_reader import Heartbeats
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables
 
@@ -66,21 +70,39 @@ class Replica:
         self.tables = FakeTables("main")
         self.hub = Hub()
         settings = api_settings("main")
+        prices = MarketPrices(settings, self.tables.feeds)
         self.directory = Directory(
             epoch,
-            ("main",),
+            settings.deployments,
             self.tables.feeds,
             totals=Totals(self.tables.feeds),
             funding=FundingBoard(
                 settings,
-                Listings(settings, self.tables.feeds, MarketPrices(settings, self.tables.feeds), _now_ms),
+                Listings(settings, self.tables.feeds, prices, _now_ms),
                 _now_ms,
             ),
             hub=self.hub,
             interest=FakeInterest(),
             is_unsupported=lambda _: False,
+            freshness=Freshness(settings, self.tables.feeds, prices, Heartbeats(), _now_ms),
         )
         self._late: deque[tuple[str, int, Mapping[str, Any]]] = deque()
+
+    def restarted(self) -> Replica:
+        """Another process in its place, which has read what this one had."""
+        made = Replica(self.epoch)
+        for key, row in self.tables.valuations.rows.items():
+            made.tables.valuations.put(key.decode(), decode_order(row)[1], decode_row(row).body)
+        made._late = self._late
+        return made
+
+    def hello(self) -> bytes:
+        """The frame that a connection begins with."""
+        limits = {"subscriptions": 1_024, "message_bytes": 65_536, "messages_per_s": 1_000, "messages_burst": 1_000}
+        said = hello(
+            connection="test", epoch=self.epoch, server_time_ns="1", heartbeat_ms=5_000, auth="open", limits=limits
+        )
+        return b"[%b]" % said
 
     def put_late(self, key: str, version: int, body: Mapping[str, Any]) -> None:
         self._late.append((key, version, body))

@@ -138,6 +138,7 @@ def _asks(app: web.Application, account: str, owner: str, quote: int, ticket: st
         "path": "x.js",
         "rest": "x",
         "slash": "",
+        "state_id": "their-state" if account == THEIRS else "nobodys-state",
         "ticket": ticket,
     }
     for route in app.router.routes():

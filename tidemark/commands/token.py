@@ -10,14 +10,22 @@ import click
 
 from models.errors import TidemarkError
 from streams.settings import load_settings
+from streams.settings.known_keys import meant
+from streams.settings.values import lower_address
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from api.access.tokens import TokenKey
     from streams.settings import AuthSettings
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+# There is no list of revoked tokens: one that holds for years could be ended only by changing its key.
+_EXPIRES_MAX_S = 366 * 86_400
+_DIGITS_MAX = 12
+_ALL = "*"
 
 
 class CannotIssue(TidemarkError):
@@ -30,9 +38,14 @@ class _Duration(click.ParamType):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
         number, unit = text[:-1], _UNITS_S.get(text[-1:])
-        if unit is None or not (number.isascii() and number.isdigit()) or not int(number):
+        if unit is None or not (number.isascii() and number.isdigit()) or not number.strip("0"):
             self.fail(f"expected a duration such as 90s, 30m, 24h or 7d, found {text!r}", param, ctx)
-        return int(number) * unit
+        seconds = int(number[:_DIGITS_MAX]) * unit
+        if len(number) > _DIGITS_MAX or seconds > _EXPIRES_MAX_S:
+            most = _EXPIRES_MAX_S // _UNITS_S["d"]
+            hint = "a token cannot be taken back, so issue one that ends and another one later"
+            self.fail(f"expected {most}d at most, found {text[:40]!r}; {hint}", param, ctx)
+        return seconds
 
 
 @click.group
@@ -78,11 +91,12 @@ def issue(
     from api.access.tokens import TICKET, TOKEN, Authenticator, parse_scope, read_key
     from streams.process.clock import SystemClock
 
-    auth = load_settings().auth
+    settings = load_settings()
+    auth = settings.auth
     kid = _kid(auth, kid)
     key = read_key(kid, auth.keys[kid])
     now_s = SystemClock().now_ms() // 1_000
-    scopes = sorted(set(map(parse_scope, accounts)))
+    scopes = sorted({_scope_of(parse_scope(text), text, settings.deployments) for text in accounts})
     claims = {"sub": subject, "accounts": scopes, "iat": now_s, "exp": now_s + expires_s}
     if auth.audience is not None:
         claims["aud"] = auth.audience
@@ -122,6 +136,31 @@ def show(text: str | None) -> None:
         click.echo(f"refused: {error}")
     else:
         click.echo("accepted")
+
+
+def _scope_of(scope: str, text: str, deployments: Collection[str]) -> str:
+    """Return a scope that opens something.
+
+    Args:
+        scope: The scope, in lower case.
+        text: The scope as it was written.
+        deployments: Those of the configuration; where it has none, as where keys alone are kept, any may be meant.
+
+    Raises:
+        CannotIssue: It is of an unknown deployment, or a digit of its address is wrong.
+    """
+    deployment, _, _ = scope.partition(":")
+    if deployments and deployment not in (_ALL, *deployments):
+        msg = f"expected a deployment of the configuration in --account {text}, found {deployment!r}; "
+        raise CannotIssue(msg + meant(deployment, deployments))
+    address = text.partition(":")[2]
+    try:
+        if address not in ("", _ALL):
+            lower_address("0x" + address[2:])
+    except ValueError as error:
+        msg = f"--account {text}: {error}"
+        raise CannotIssue(msg) from error
+    return scope
 
 
 def _kid(auth: AuthSettings, kid: str | None) -> str:

@@ -6,12 +6,12 @@ import asyncio
 
 import click
 
-from streams.settings import load_settings
+from tidemark.local_stack import settings_here
 
 
 @click.group
 def topics() -> None:
-    """Create and list the topics that the configuration asks for."""
+    """Create and list the topics that the configuration asks for, or that of the `tidemark up` that runs here."""
 
 
 @topics.command
@@ -20,7 +20,7 @@ def create() -> None:
     from streams.kafka.topics import create_topics, registry
     from tidemark.kafka import naming_the_broker, require_broker
 
-    settings = load_settings()
+    settings = settings_here()
     wanted = registry(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
         created = asyncio.run(create_topics(settings.bootstrap, wanted))
@@ -34,7 +34,7 @@ def list_() -> None:
     """Print every topic of the configuration: name, partitions, how long records are kept, what the key is."""
     from streams.kafka.topics import registry
 
-    wanted = registry(load_settings())
+    wanted = registry(settings_here())
     width = max(len(topic.name) for topic in wanted)
     for topic in wanted:
         click.echo(f"{topic.name:{width}}  {topic.partitions:3} partitions  {topic.kept:18}  key {topic.key}")

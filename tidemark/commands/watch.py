@@ -11,7 +11,7 @@ _CHANNELS = ("account", "valuations", "positions", "position-states", "alerts", 
 @click.command
 @click.argument("keys", nargs=-1, required=True, metavar="ACCOUNT…")
 @click.option("--channel", type=click.Choice(_CHANNELS), default="account", show_default=True, help="What of it.")
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Of the api.")
+@click.option("--url", help="Of the api; by default of the `tidemark up` that runs here, or as the configuration says.")
 @click.option(
     "--interval-ms",
     type=click.IntRange(0, 60_000),
@@ -23,7 +23,9 @@ _CHANNELS = ("account", "valuations", "positions", "position-states", "alerts", 
 @click.option(
     "--token", envvar="TIDEMARK_TOKEN", help="Where the api wants one; better given as the variable TIDEMARK_TOKEN."
 )
-def watch(*, keys: tuple[str, ...], channel: str, url: str, interval_ms: int, as_json: bool, token: str | None) -> None:
+def watch(
+    *, keys: tuple[str, ...], channel: str, url: str | None, interval_ms: int, as_json: bool, token: str | None
+) -> None:
     """Print accounts as they change, until Ctrl-C, over restarts of the api and lost connections.
 
     An ACCOUNT is DEPLOYMENT:0x…; with --channel marks it is SOURCE:SYMBOL, with --channel totals a DEPLOYMENT.
@@ -36,9 +38,10 @@ def watch(*, keys: tuple[str, ...], channel: str, url: str, interval_ms: int, as
     from rich.console import Console
 
     from streams.process.clock import SystemClock
+    from tidemark.local_stack import api_url
     from tidemark.running import run_until_stopped
     from tidemark.watch import JsonLines, PlainLines
     from tidemark.watch import watch as follow
 
     output = JsonLines(click.echo) if as_json else PlainLines(Console(highlight=False), SystemClock().now_ms)
-    run_until_stopped(follow(url, channel, keys, interval_ms=interval_ms, token=token, output=output))
+    run_until_stopped(follow(api_url(url), channel, keys, interval_ms=interval_ms, token=token, output=output))

@@ -6,17 +6,21 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
-_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]*:0x[0-9a-f]{40}")
+    from streams.settings import DeploymentSettings
+
 # A key is kept in memory while it is subscribed to: without a bound, clients could have whole messages kept.
 _NAMED = re.compile(r"[a-z0-9][a-z0-9-]*:[^\s\x00-\x1f]{1,60}")
 
 
-def canonical_account_key(text: str, deployments: Collection[str]) -> str | None:
-    """Read ``<deployment>:<0x address>`` in any case; None unless the deployment is one of ``deployments``."""
-    key = text.lower()
-    return key if _ACCOUNT.fullmatch(key) is not None and _deployment_of(key) in deployments else None
+def canonical_account_key(text: str, deployments: Mapping[str, DeploymentSettings]) -> str | None:
+    """Read ``<deployment>:<account>``, as the deployment's venue spells it; None unless the deployment is served."""
+    written, _, account = text.partition(":")
+    name = written.lower()
+    deployment = deployments.get(name)
+    spelt = None if deployment is None else deployment.account_id(account)
+    return None if spelt is None else f"{name}:{spelt}"
 
 
 def canonical_market_key(text: str, deployments: Collection[str]) -> str | None:

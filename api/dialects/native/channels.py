@@ -26,13 +26,15 @@ from models.symmio.state_views import position_states_view
 from models.views import absent_account, account_view, figures_view, mark_view, positions_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from api.dialects.native.subjects import RowView, Subject
     from api.tables.deployment_totals import Totals
     from api.tables.feeds import RowFeed
+    from api.tables.freshness import Freshness
     from api.tables.funding_board import FundingBoard
     from models.views import View
+    from streams.settings import DeploymentSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Inputs:
         totals: Sums of the table ``subtotals``.
         funding: The markets' funding.
         is_unsupported: Whether the figures of a deployment are unknown.
+        freshness: Tells what is stale.
     """
 
     epoch: int
@@ -52,6 +55,7 @@ class Inputs:
     totals: Totals
     funding: FundingBoard
     is_unsupported: Callable[[str], bool]
+    freshness: Freshness
 
 
 class Wakes(Enum):
@@ -87,7 +91,7 @@ class ChannelDescription:
     name: Channel
     tables: tuple[str, ...]
     wakes: Wakes
-    canonical_key: Callable[[str, Collection[str]], str | None]
+    canonical_key: Callable[[str, Mapping[str, DeploymentSettings]], str | None]
     may_read: Callable[[Principal, str], bool]
     absent: Callable[[str], View]
     make: Callable[[Inputs, str], Subject]
@@ -97,7 +101,15 @@ class ChannelDescription:
 def _account_channel(name: Channel, view: RowView) -> ChannelDescription:
     def make(inputs: Inputs, key: str) -> Subject:
         feed = inputs.feeds[VALUATIONS]
-        return AccountSubject(inputs.epoch, feed, key, absent_account, view, is_unsupported=inputs.is_unsupported)
+        return AccountSubject(
+            inputs.epoch,
+            feed,
+            key,
+            absent_account,
+            view,
+            is_unsupported=inputs.is_unsupported,
+            freshness=inputs.freshness,
+        )
 
     return ChannelDescription(
         name=name,
@@ -146,7 +158,10 @@ def _anybody_may_read(_principal: Principal, _key: str) -> bool:
 def _sums(inputs: Inputs, deployment: str) -> Subject:
     feed, totals = inputs.feeds[SUBTOTALS], inputs.totals
     return MadeSubject(
-        inputs.epoch, deployment, _just_deployment, lambda: totals.of(deployment) if feed.is_ready else None
+        inputs.epoch,
+        deployment,
+        _just_deployment,
+        lambda: inputs.freshness.sums(totals.of(deployment)) if feed.is_ready else None,
     )
 
 

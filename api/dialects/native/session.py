@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
     from api.dialects.native.directory import Directory
-    from api.dialects.native.protocol import Seq
+    from api.dialects.native.protocol import HeldState, Seq
     from api.dialects.native.subjects import State, Subject
 
 # A client under development makes mistakes; one that makes more of them does not read the answers.
@@ -305,20 +305,18 @@ class Session:
         if wanted is None:
             return
         interval_s = request.interval_ms / 1000
+        held_of = self._held_of(request)
         subs, changed = [], []
-        for watched, asked in wanted.items():
+        for watched in wanted:
             number = self._numbers.get(watched)
             if number is None:
                 subscription = self._begin(watched, interval_s, principal)
             else:
                 subscription = self._subscriptions[number]
                 subscription.interval_s = interval_s
-            resume = request.resume.get(asked)
+            held = held_of.get(watched)
             resumed = (
-                number is None
-                and resume is not None
-                and resume.epoch == self._epoch
-                and subscription.resume(resume.seq)
+                number is None and held is not None and held.epoch == self._epoch and subscription.resume(held.seq)
             )
             if not resumed:
                 subscription.held = None
@@ -336,8 +334,14 @@ class Session:
         # The current state is read when it is sent, and later changes wake the subscription, so none is missed.
         self._hub.changed(changed, urgent=True)
 
-    def _wanted(self, request: Subscribe, principal: Principal) -> dict[_Watched, str] | None:
-        """Return canonical keys, each with the client's spelling of it; None where the request was refused."""
+    def _held_of(self, request: Subscribe) -> dict[_Watched, HeldState]:
+        """Return what the client holds; its spelling of a key here may be another one than among the keys."""
+        channel = Channel(request.channel)
+        keys = ((self._directory.canonical_key(channel, asked), held) for asked, held in request.resume.items())
+        return {_Watched(channel, key): held for key, held in keys if key is not None}
+
+    def _wanted(self, request: Subscribe, principal: Principal) -> list[_Watched] | None:
+        """Return what is asked for, each once and in the client's order; None where the request was refused."""
         try:
             channel = Channel(request.channel)
         except ValueError:
@@ -345,20 +349,20 @@ class Session:
             self._say(error(request.id, Code.BAD_CHANNEL, f"expected one of {known}, found {request.channel[:80]!r}"))
             return None
         description = CHANNELS[channel]
-        wanted: dict[_Watched, str] = {}
+        wanted: dict[_Watched, None] = {}
         for asked in request.keys:
             key = self._directory.canonical_key(channel, asked)
             if key is None or (description.is_refused_unread and not description.may_read(principal, key)):
                 message = f"expected a key of {channel}, as docs/websocket.md says, found {asked[:80]!r}"
                 self._say(error(request.id, Code.BAD_KEY, message))
                 return None
-            wanted[_Watched(channel, key)] = asked
+            wanted[_Watched(channel, key)] = None
         new = sum(watched not in self._numbers for watched in wanted)
         if len(self._subscriptions) + new > SUBSCRIPTIONS_MAX:
             message = f"expected at most {SUBSCRIPTIONS_MAX} subscriptions, found {len(self._subscriptions) + new}"
             self._say(error(request.id, Code.TOO_MANY_SUBSCRIPTIONS, message))
             return None
-        return wanted
+        return list(wanted)
 
     def _begin(self, watched: _Watched, interval_s: float, principal: Principal) -> NativeSubscription:
         self._last_number += 1

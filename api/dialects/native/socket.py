@@ -120,7 +120,7 @@ class NativeEndpoint:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             raise web.HTTPUpgradeRequired(headers={"Upgrade": "websocket"}, text=_NO_HANDSHAKE)
         origin = request.headers.get("Origin")
-        if not is_origin_allowed(origin, self._settings.api.allowed_origins):
+        if not is_origin_allowed(origin, request.host, self._settings.api.allowed_origins):
             raise web.HTTPForbidden(text=f"expected an origin that may open websockets here, found {origin!r:.200}")
         wait_s = self._attempts.take(self._hub.now_s())
         if wait_s or self._connections.draining:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def open_interest(request: web.Request, deployment: str) -> web.Response:
     """Answer the cap over all symbols, and how much of it is used."""
     expect_known(request, deployment)
-    marks = {one.market.symbol_id: one.mark for one in listed(request, deployment)}
+    marks = {one.market.symbol_id: one.mark async for one in listed(request, deployment)}
     solver = symmio_deployments(request.app[SETTINGS])[deployment].solver
     holdings = request.app[HOLDINGS]
     book = await holdings.of(deployment)

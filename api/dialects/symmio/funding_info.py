@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from api.dialects.symmio.replies import reply
 from api.dialects.symmio.requested_market import listed
@@ -18,5 +18,7 @@ async def get_funding_info(request: web.Request, deployment: str) -> web.Respons
     """Answer the funding of all valid markets by name, or of those that are asked for."""
     asked = request.query.getall("symbols", None)
     funding = symmio_deployments(request.app[SETTINGS])[deployment].funding
-    markets = listed(request, deployment)
-    return reply(funding_views(markets, funding, now_ms=request.app[CLOCK].now_ms(), asked=asked))
+    now_ms, views = request.app[CLOCK].now_ms(), dict[str, Any]()
+    async for one in listed(request, deployment):
+        views |= funding_views((one,), funding, now_ms=now_ms, asked=asked)
+    return reply(views)

@@ -27,7 +27,7 @@ from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.funding_info import get_funding_info
 from api.dialects.symmio.locked_params import get_locked_params
 from api.dialects.symmio.market_info import get_market_info
-from api.dialects.symmio.notifications import notifications, position_state
+from api.dialects.symmio.notifications import notifications, one_position_state, position_state
 from api.dialects.symmio.open_paths import OpenPaths
 from api.dialects.symmio.price_range import price_range
 from api.dialects.symmio.replies import BadParameter, Refusal, encoded, error_response, invalid_response
@@ -63,6 +63,7 @@ class Endpoint(NamedTuple):
         reads: Makes the declaration of what it reads, given how the deployment of a request is found.
         unknown: The answer where the MultiAccount in the path is no deployment's.
         asks_whitelist: Whether it asks the whitelist itself before it shows an account.
+        answers_head: Whether HEAD is answered as GET is, without the body; it is where GET changes nothing.
     """
 
     method: str
@@ -71,6 +72,7 @@ class Endpoint(NamedTuple):
     reads: Callable[[Where], Reads]
     unknown: bytes = b"{}"
     asks_whitelist: bool = False
+    answers_head: bool = False
 
     @property
     def name(self) -> str:
@@ -108,27 +110,47 @@ def endpoints(live: Live) -> tuple[Endpoint, ...]:
     check, add = live.whitelisting.check, live.whitelisting.add
     return (
         *_sockets(live),
-        Endpoint("GET", "/upnl-a", upnl_rest.upnl_a, _account_in_query),
-        Endpoint("GET", "/partyA_upnl/{address}", upnl_rest.party_a_upnl, _account_in_path),
-        Endpoint("GET", "/contract-symbols", contract_symbols, _markets),
-        Endpoint("GET", "/open-interest", open_interest, AllAccounts),
-        Endpoint("GET", "/notional_cap/{symbol}", notional_cap, AllAccounts),
-        Endpoint("GET", "/price-range/{symbol}", price_range, _markets),
-        Endpoint("GET", "/error_codes", error_codes, _markets),
-        Endpoint("GET", "/error_codes/{code}", error_code, _markets),
-        Endpoint("GET", "/get_locked_params/{symbol}", get_locked_params, _markets),
-        Endpoint("GET", "/get_market_info", get_market_info, _markets),
-        Endpoint("GET", "/get_market_info/{multi_account}", get_market_info, _markets),
+        _get("/upnl-a", upnl_rest.upnl_a, _account_in_query),
+        _get("/partyA_upnl/{address}", upnl_rest.party_a_upnl, _account_in_path),
+        _get("/contract-symbols", contract_symbols, _markets),
+        _get("/open-interest", open_interest, AllAccounts),
+        _get("/notional_cap/{symbol}", notional_cap, AllAccounts),
+        _get("/price-range/{symbol}", price_range, _markets),
+        _get("/error_codes", error_codes, _markets),
+        _get("/error_codes/{code}", error_code, _markets),
+        _get("/get_locked_params/{symbol}", get_locked_params, _markets),
+        _get("/get_market_info", get_market_info, _markets),
+        _get("/get_market_info/{multi_account}", get_market_info, _markets),
         # The address may be an owner's, whose accounts have addresses of their own.
-        Endpoint("GET", "/get_balance_info/{address}/{multi_account}", get_balance_info, _filtered),
-        Endpoint("GET", "/get_funding_info", get_funding_info, _markets),
+        _get("/get_balance_info/{address}/{multi_account}", get_balance_info, _filtered),
+        _get("/get_funding_info", get_funding_info, _markets),
         *_position_states(),
-        Endpoint("GET", f"/check_in-whitelist{_ADDRESSES}", check, _filtered, b"false", asks_whitelist=True),
+        _get(f"/check_in-whitelist{_ADDRESSES}", check, _filtered, b"false", asks_whitelist=True),
         Endpoint("GET", f"/add-sub-address-in-whitelist{_ADDRESSES}", add, _filtered, _NOT_ADDED, asks_whitelist=True),
         Endpoint("POST", "/ingest/whitelist", live.whitelisting.put, _own_key),
         Endpoint("POST", "/ingest/position-states", take_position_states, _own_key),
         *_trading(),
     )
+
+
+def _get(
+    path: str,
+    serve: Serve,
+    reads: Callable[[Where], Reads],
+    unknown: bytes = b"{}",
+    *,
+    asks_whitelist: bool = False,
+) -> Endpoint:
+    """Describe an endpoint of GET and HEAD.
+
+    Args:
+        path: As for ``Endpoint``, and so are the others.
+        serve: Answers.
+        reads: Makes the declaration.
+        unknown: The answer where the MultiAccount is no deployment's.
+        asks_whitelist: Whether it asks the whitelist itself.
+    """
+    return Endpoint("GET", path, serve, reads, unknown, asks_whitelist, answers_head=True)
 
 
 # Clients do not follow redirects on a websocket: each path is served with a slash at its end and without.
@@ -151,8 +173,9 @@ def _sockets(live: Live) -> Iterator[Endpoint]:
 
 
 def _position_states() -> Iterator[Endpoint]:
-    for path in ("/position-state/{start}/{size}", "/position_state/{start}/{size}"):
-        yield Endpoint("POST", path, position_state, _filtered, asks_whitelist=True)
+    for name in ("position-state", "position_state"):
+        yield Endpoint("POST", f"/{name}/{{start}}/{{size}}", position_state, _filtered, asks_whitelist=True)
+        yield Endpoint("POST", f"/{name}/{{state_id}}", one_position_state, _filtered, asks_whitelist=True)
     yield Endpoint("POST", "/notifications/{start}/{size}", notifications, _filtered, asks_whitelist=True)
 
 
@@ -201,14 +224,16 @@ def _doors(endpoint: Endpoint, sites: Sites, opened: OpenPaths, prefix: str | No
         return opened.stranger(deployment, endpoint.name, asks_whitelist=endpoint.asks_whitelist)
 
     for slash in _SLASHES:
-        yield Door(_route(endpoint.method, f"{mount}{endpoint.path}{slash}", handler), reads, stranger)
+        yield Door(_route(endpoint, f"{mount}{endpoint.path}{slash}", handler), reads, stranger)
     # A key of one's own is sent in a header, so no ticket is of use there.
     if not isinstance(reads, OwnKey) and not mount.endswith(_ALIAS):
-        yield Door(_route(endpoint.method, f"{TICKET_MOUNT}{mount}{endpoint.path}{_ANY_SLASH}", handler), reads)
+        yield Door(_route(endpoint, f"{TICKET_MOUNT}{mount}{endpoint.path}{_ANY_SLASH}", handler), reads)
 
 
-def _route(method: str, path: str, handler: Handler) -> web.RouteDef:
-    return web.get(path, handler, allow_head=False) if method == "GET" else web.route(method, path, handler)
+def _route(endpoint: Endpoint, path: str, handler: Handler) -> web.RouteDef:
+    if endpoint.method == "GET":
+        return web.get(path, handler, allow_head=endpoint.answers_head)
+    return web.route(endpoint.method, path, handler)
 
 
 def _mounts(deployments: Iterable[str]) -> Iterator[tuple[str | None, str]]:

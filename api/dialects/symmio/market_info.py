@@ -20,7 +20,7 @@ async def get_market_info(request: web.Request, deployment: str) -> web.Response
     Clients fail at a null, so a market is left out whose precision, or whose price of now, is not known.
     """
     markets = listed(request, deployment)
-    return reply({one.name: _info(one, one.price.mark_e18) for one in markets if one.price and one.rules})
+    return reply({one.name: _info(one, one.price.mark_e18) async for one in markets if one.price and one.rules})
 
 
 def _info(one: Listed, mark_e18: int) -> dict[str, Any]:

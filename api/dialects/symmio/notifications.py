@@ -1,7 +1,12 @@
-"""``POST /position-state/{start}/{size}`` and ``POST /notifications/{start}/{size}``: position states, newest first."""
+"""Position states over REST, newest first.
+
+``POST /position-state/{start}/{size}``, ``POST /notifications/{start}/{size}``, and by its id one alone, ``POST
+/position-state/{state_id}``.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -27,20 +32,28 @@ if TYPE_CHECKING:
 SIZE_MAX = 100
 _START_MAX = 1_000_000
 _MAX_S = 253_402_300_799
+# An engine's have 128 at most; the chain's, a deployment's name, a transaction, a log and a quote, are no longer.
+STATE_ID_MAX = 200
 
 
 async def position_state(request: web.Request, deployment: str) -> web.Response:
     """Answer the states that a client asks for; an empty body asks for all."""
-    said = await _body(request)
-    wanted = Wanted(
-        address=_address(said, "address"),
-        quote_id=_integer(said, "quote_id"),
-        created_since_s=_seconds(said, "create_time_gte"),
-        modified_since_s=_seconds(said, "modify_time_gte"),
-        states=_texts(said, "states"),
-        symbols=_symbols(request, deployment, _texts(said, "symbols")),
-    )
-    count, found = await _find(request, deployment, wanted)
+    wanted = await _wanted(request, deployment, await _body(request))
+    return await _page_of_states(request, deployment, wanted, *_page(request))
+
+
+async def one_position_state(request: web.Request, deployment: str) -> web.Response:
+    """Answer the state that has the id in the path, in the same form; what the body asks for must hold of it too."""
+    state_id = request.match_info["state_id"]
+    if len(state_id) > STATE_ID_MAX:
+        msg = f"expected state_id of {STATE_ID_MAX} characters at most, found {len(state_id)}"
+        raise BadParameter(("path", "state_id"), msg, "value_error.any_str.max_length")
+    wanted = replace(await _wanted(request, deployment, await _body(request)), state_id=state_id)
+    return await _page_of_states(request, deployment, wanted, 0, SIZE_MAX)
+
+
+async def _page_of_states(request: web.Request, deployment: str, wanted: Wanted, start: int, size: int) -> web.Response:
+    count, found = await _find(request, deployment, wanted, start, size)
     return reply({"count": count, "position_state": _items(found)})
 
 
@@ -52,13 +65,28 @@ async def notifications(request: web.Request, deployment: str) -> web.Response:
         quote_id=_integer(said, "quote_id"),
         modified_since_s=_seconds(said, "timestamp_gte"),
     )
-    count, found = await _find(request, deployment, wanted)
+    count, found = await _find(request, deployment, wanted, *_page(request))
     return reply({"count": count, "notification_data": _items(found)})
 
 
-async def _find(request: web.Request, deployment: str, wanted: Wanted) -> tuple[int, list[Found]]:
-    start = _path_number(request, "start", 0, _START_MAX)
-    size = _path_number(request, "size", 1, SIZE_MAX)
+async def _wanted(request: web.Request, deployment: str, said: Mapping[str, Any]) -> Wanted:
+    return Wanted(
+        address=_address(said, "address"),
+        quote_id=_integer(said, "quote_id"),
+        created_since_s=_seconds(said, "create_time_gte"),
+        modified_since_s=_seconds(said, "modify_time_gte"),
+        states=_texts(said, "states"),
+        symbols=await _symbols(request, deployment, _texts(said, "symbols")),
+    )
+
+
+def _page(request: web.Request) -> tuple[int, int]:
+    return _path_number(request, "start", 0, _START_MAX), _path_number(request, "size", 1, SIZE_MAX)
+
+
+async def _find(
+    request: web.Request, deployment: str, wanted: Wanted, start: int, size: int
+) -> tuple[int, list[Found]]:
     app = request.app
     # The whitelist looks accounts up in their rows and on its list, which must have been read.
     if not (app[FEEDS].position_states.is_ready and app[STANDINGS].is_warm and app[WHITELIST].is_warm):
@@ -67,11 +95,12 @@ async def _find(request: web.Request, deployment: str, wanted: Wanted) -> tuple[
     return await app[POSITION_STATES].find(deployment, wanted, start, size, may_read)
 
 
-def _symbols(request: web.Request, deployment: str, names: frozenset[str]) -> frozenset[int] | None:
+async def _symbols(request: web.Request, deployment: str, names: frozenset[str]) -> frozenset[int] | None:
     if not names:
         return None
     markets = listed(request, deployment)
-    return frozenset(one.market.symbol_id for one in markets if not names.isdisjoint((one.name, one.market.name)))
+    found = [one.market.symbol_id async for one in markets if not names.isdisjoint((one.name, one.market.name))]
+    return frozenset(found)
 
 
 def _items(found: list[Found]) -> list[dict[str, Any]]:

@@ -11,8 +11,11 @@ from api.dialects.symmio.replies import Refusal
 from api.http.keys import CLOCK, FEEDS, SETTINGS, STANDINGS
 from api.tables.deployment_heads import deployment_progress
 from api.tables.standing import NotKnown
+from api.tables.turns import next_turn
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aiohttp import web
 
     from api.tables.listing import Listed
@@ -20,11 +23,13 @@ if TYPE_CHECKING:
 # A block is folded within some 20 ms. One that takes longer is being caught up with, or folding has stopped.
 _FOLDED_WITHIN_S = 1.0
 _LOOK_EVERY_S = 0.05
+# Finding a market's marks, and showing and encoding it, takes some 25 µs.
+_MARKETS_BETWEEN_YIELDS = 15
 _COLD = "the tables are still being read, try again in some seconds"
 
 
-def listed(request: web.Request, deployment: str) -> list[Listed]:
-    """Return the markets of a deployment.
+async def listed(request: web.Request, deployment: str) -> AsyncIterator[Listed]:
+    """Yield the markets of a deployment, in pieces that take turns with other long work.
 
     Raises:
         Refusal: They are not known yet.
@@ -32,7 +37,10 @@ def listed(request: web.Request, deployment: str) -> list[Listed]:
     listings = request.app[LISTINGS]
     if not listings.is_warm:
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, _COLD)
-    return listings.of(deployment)
+    for number, one in enumerate(listings.of(deployment), start=1):
+        yield one
+        if number % _MARKETS_BETWEEN_YIELDS == 0:
+            await next_turn()
 
 
 def named(request: web.Request, deployment: str, text: str) -> Listed:

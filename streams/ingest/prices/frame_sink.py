@@ -36,6 +36,8 @@ _LAST_TICK = Gauge("tidemark_price_last_tick_ms", "When the newest tick was rece
 class PriceSink:
     """Takes a source's frames as they were sent.
 
+    ``heard_ms`` is when its newest tick was received, in Unix ms; 0 before the first.
+
     Args:
         settings: Name the topics, and say how late the source's ticks may be.
         source: The source's name.
@@ -56,6 +58,7 @@ class PriceSink:
         is_conflated: bool = True,
     ) -> None:
         self.source = source
+        self.heard_ms = 0
         self._clock = clock
         self._ahead_ms = ahead_ms
         self._max_late_ms = settings.sources.get(source, SourceSettings()).max_late_ms
@@ -108,3 +111,4 @@ class PriceSink:
             _TICKS.labels(tick.source).inc()
             _LAST_TICK.labels(tick.source).set(tick.received_ms)
             _LATE.labels(tick.source).set((tick.received_ms - tick.event_ms + (tick.clock_ahead_ms or 0)) / 1_000)
+            self.heard_ms = max(self.heard_ms, tick.received_ms)

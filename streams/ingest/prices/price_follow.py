@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from prometheus_client import Counter
 
+from models.heartbeats import PricesBeat, prices_key
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.prices.conflation import INTERVAL_MS
 from streams.ingest.prices.fact_poll import InstrumentPolls
@@ -19,7 +20,9 @@ from streams.ingest.prices.frame_sink import PriceSink
 from streams.ingest.prices.rest_answers import FAILURES, fetch
 from streams.ingest.prices.venue_clock import VenueClock
 from streams.ingest.prices.venue_socket import VenueSocket
+from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, require_topic
 from streams.process.backoff import Backoff
+from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
@@ -47,12 +50,14 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
 
     Raises:
         BadSettings: The source or Kafka is not configured.
+        BadTopic: A topic is missing: run ``tidemark topics create``.
         NotAcknowledged: The broker did not take a record.
     """
     if name not in settings.sources:
         msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
         raise BadSettings(msg)
     async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
+        await require_topic(settings, PRICE_TICKS, INSTRUMENT_FACTS)
         await follow(settings, name, session, outlet, clock)
 
 
@@ -75,7 +80,16 @@ async def follow(settings: Settings, name: str, session: aiohttp.ClientSession, 
     silent_after_s = source.silent_after_ms / 1_000
     marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
     instruments = InstrumentPolls(settings, name, source.rest, session, outlet, clock=clock)
-    tasks = [venue_clock.run(), marks.run(), _poll_while_silent(session, source, sink, marks), *instruments.polls()]
+    beats = HeartbeatWriter(
+        settings, clock, lambda process, at_ms: {prices_key(name): PricesBeat(process, at_ms, sink.heard_ms)}
+    )
+    tasks = [
+        beats.run(),
+        venue_clock.run(),
+        marks.run(),
+        _poll_while_silent(session, source, sink, marks),
+        *instruments.polls(),
+    ]
     if source.book_symbols:
         silent_after_s *= _BOOK_SILENCE
         books = VenueSocket(session, books_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))

@@ -6,55 +6,45 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
 from models.chain_records import Watermark
-from models.errors import TidemarkError
+from streams.ingest.symmio.range_reader import NoWitness
 from streams.ingest.symmio.ranges import LogRange
-from streams.node.blocks import make_blocks, read_logs
+from streams.node.blocks import make_blocks
 from streams.node.rpc import BadAnswer, TooMuch
 from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from models.chain_records import Block
     from streams.ingest.symmio.chain_journal import Journal
-    from streams.node.blocks import FoundLog, Header
+    from streams.ingest.symmio.doubts import Doubts
+    from streams.ingest.symmio.range_reader import RangeReader
+    from streams.node.blocks import Header
     from streams.node.endpoints import Node
 
 _log = logging.getLogger(__name__)
 
-REMOVED_LOGS = Counter("tidemark_chain_removed_logs_total", "Logs a node said were removed.", ("deployment",))
 
-_ATTEMPTS = 5
-
-
-class Disagreement(TidemarkError):
-    """Logs and headers of final blocks keep naming different hashes. Check that all endpoints serve the same chain."""
-
-
-async def backfill(node: Node, journal: Journal, addresses: Sequence[str], last: int) -> None:
+async def backfill(node: Node, reader: RangeReader, journal: Journal, doubts: Doubts, last: int) -> None:
     """Write the blocks that hold logs, from the first one that the topic does not cover to ``last``.
 
     After each range a Watermark says how far the topic reaches. A stop loses nothing: the next start goes on there.
 
     Args:
-        node: Where the chain is read.
+        node: Where headers are read.
+        reader: Reads the logs.
         journal: Where the records go.
-        addresses: The contracts whose logs are kept, in lower case.
+        doubts: Is told of answers that do not fit together.
         last: Number of the last block to write; it is final.
 
     Raises:
         BlockTooLarge: The logs of one block are more than any endpoint gives.
-        Disagreement: The endpoints do not agree about final blocks.
-        Refused: No endpoint in order answers.
+        RpcError: No endpoint in order answers.
     """
     width = LogRange(journal.deployment)
     while (first := journal.tail.covered + 1) <= last:
         end = width.end(first, last)
         try:
-            blocks, edge = await _read_range(node, addresses, first, end)
+            blocks, edge = await _read_range(node, reader, doubts, first, end)
         except TooMuch as error:
             width.narrow(first, end, error)
             continue
@@ -63,40 +53,19 @@ async def backfill(node: Node, journal: Journal, addresses: Sequence[str], last:
         width.widen(sum(len(block.logs) for block in blocks))
 
 
-async def _read_range(node: Node, addresses: Sequence[str], first: int, end: int) -> tuple[list[Block], Header]:
+async def _read_range(
+    node: Node, reader: RangeReader, doubts: Doubts, first: int, end: int
+) -> tuple[list[Block], Header]:
+    """Read a range until logs and headers are of one branch, however often they are not."""
     backoff = Backoff(0.5, 5.0)
-    for _ in range(_ATTEMPTS):
-        found = await logs_between(node, first, end, {"address": list(addresses)})
-        headers = await node.headers(sorted({log.number for log in found} | {end}))
+    while True:
         try:
-            blocks = make_blocks([header for header in headers if header is not None], found)
+            found = await reader.read(first, end)
+            headers = await node.headers_of_past(sorted({log.number for log in found.logs} - {end}))
+            blocks = make_blocks([*headers, found.edge], found.logs)
+            return [block for block in blocks if block.logs], found.edge
         except BadAnswer as error:
-            _log.warning("final blocks disagree deployment=%s first=%d reason=%s", node.deployment, first, error)
-        else:
-            if (edge := headers[-1]) is not None:
-                return [block for block in blocks if block.logs], edge
+            doubts.apart(first, end, str(error))
+        except NoWitness as error:
+            _log.warning("history waits deployment=%s first=%d reason=%s", node.deployment, first, error)
         await asyncio.sleep(backoff.next_s())
-    msg = (
-        f"expected logs and headers of blocks {first} to {end} to agree, found other hashes {_ATTEMPTS} times; "
-        "check that every endpoint serves the same chain"
-    )
-    raise Disagreement(msg)
-
-
-async def logs_between(node: Node, first: int, end: int, wanted: dict[str, object]) -> list[FoundLog]:
-    """Read the logs of a range of blocks, in chain order.
-
-    Args:
-        node: Where the chain is read.
-        first: Number of the first block.
-        end: Number of the last block, not below ``first``.
-        wanted: The query's ``address`` and ``topics``.
-
-    Raises:
-        TooMuch: The range is to be halved.
-        Refused: No endpoint in order answers.
-    """
-    query = {"fromBlock": hex(first), "toBlock": hex(end), **wanted}
-    found = await node.ask([("eth_getLogs", [query])], lambda results: read_logs(results[0]), is_divisible=end > first)
-    REMOVED_LOGS.labels(node.deployment).inc(found.removed)
-    return found.logs

@@ -12,22 +12,28 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from models.heartbeats import ChainBeat, chain_key
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.checkpoint import join
+from streams.ingest.symmio.doubts import Doubts
 from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.newheads import NewHeads
 from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_requests
 from streams.ingest.symmio.resume import read_tail
-from streams.kafka.topics import OWNERS, require_topic
+from streams.kafka.topics import OWNER_REQUESTS, OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
-from streams.node.contract_views import NoContract
+from streams.node.contracts import is_contract
 from streams.node.endpoints import Node
-from streams.node.rpc import Refused, WebsocketEndpoint
+from streams.node.rpc import NoContract, RpcError, WebsocketEndpoint
+from streams.process.backoff import Backoff
+from streams.replicas.heartbeat_writer import HeartbeatWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from models.heartbeats import Beat
     from streams.ingest.symmio.tail import Tail
     from streams.process.clock import Clock
     from streams.settings import Settings, SymmioSettings
@@ -46,35 +52,36 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
 
     Raises:
         BadSettings: The deployment, its endpoints or Kafka are not configured.
-        BadTopic, TopicMissing: A topic is missing: run ``tidemark topics create``.
+        BadTopic: A topic is missing: run ``tidemark topics create``.
         NoContract: There is no contract at the Diamond's address or a MultiAccount's.
         TidemarkError: A fault that an operator has to mend: another chain, a reorganisation deeper than finality, a
             broker that does not take records.
     """
     deployment = deployment_of(settings, name)
     bootstrap = settings.bootstrap
-    heads = NewHeads(deployment.poll_interval_ms)
+    heads = NewHeads(name, deployment.poll_interval_ms)
     async with aiohttp.ClientSession() as session, opened_outlet(bootstrap) as outlet:
         endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
+        await require_topic(settings, CHAIN_BLOCKS, OWNER_REQUESTS, OWNERS)
         journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
-        addresses = [deployment.diamond, *deployment.multi_accounts]
-        follower = Follower(node, journal, addresses, deployment.finality_depth)
+        follower = Follower(node, journal, deployment, Doubts(name))
         requests = OwnerRequests(settings, name, clock)
         listening = [
-            asyncio.create_task(heads.listen(endpoint), name=f"newHeads {endpoint.label}")
+            asyncio.create_task(heads.listen(endpoint, lambda: node.highest), name=f"newHeads {endpoint.label}")
             for endpoint in endpoints
             if isinstance(endpoint, WebsocketEndpoint)
         ]
         try:
-            await _require_contracts(node, addresses)
-            await require_topic(settings, OWNERS)
+            await _require_contracts(node, [deployment.diamond, *deployment.multi_accounts])
             await requests.start()
             async with asyncio.TaskGroup() as tasks:
                 answering = answer_owner_requests(requests, settings, deployment, node, outlet)
                 tasks.create_task(answering, name="owner requests")
+                beating = _Beating(name, follower, clock)
+                tasks.create_task(HeartbeatWriter(settings, clock, beating.beats).run(), name="heartbeats")
                 await _begin(node, journal, follower, deployment, from_state)
-                await follower.follow(heads.wait)
+                await follower.follow(partial(beating.noting, heads.wait))
         except ExceptionGroup as group:
             # The first failure ended the others.
             failure = group.exceptions[0]
@@ -87,22 +94,48 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
                 await endpoint.close()
 
 
+class _Beating:
+    """What the ingest says of itself: when it was last in step with its node.
+
+    Args:
+        deployment: The deployment.
+        follower: Knows whether it is in step.
+        clock: Tells when.
+    """
+
+    def __init__(self, deployment: str, follower: Follower, clock: Clock) -> None:
+        self._key = chain_key(deployment)
+        self._follower = follower
+        self._clock = clock
+        self._in_step_ms = self._head = self._head_time_s = 0
+
+    async def noting(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Note whether the topic stands at the node's head, and wait for the next one."""
+        head = self._follower.in_step
+        if head is not None:
+            self._in_step_ms, self._head, self._head_time_s = self._clock.now_ms(), head.number, head.time_s
+        await wait()
+
+    def beats(self, process: str, at_ms: int) -> dict[str, Beat]:
+        """What to say at an instant."""
+        return {self._key: ChainBeat(process, at_ms, self._in_step_ms, self._head, self._head_time_s)}
+
+
 async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:
     """Check that there is code at each address, since an address without code never emits a log.
 
     Raises:
         NoContract: There is none; the message names the address.
     """
-
-    def read(address: str, answer: object) -> None:
-        if answer == "0x":
+    for address in addresses:
+        try:
+            has_code = await is_contract(node, address)
+        except RpcError as error:
+            _log.warning("contract not checked deployment=%s address=%s reason=%s", node.deployment, address, error)
+            continue
+        if not has_code:
             msg = f"expected a contract at {address} of deployment {node.deployment}, found none; correct the address"
             raise NoContract(msg)
-
-    try:
-        await node.ask_many([(("eth_getCode", [address, "latest"]), partial(read, address)) for address in addresses])
-    except Refused as error:
-        _log.warning("contracts not checked deployment=%s reason=%s", node.deployment, error)
 
 
 async def _begin(
@@ -112,10 +145,8 @@ async def _begin(
     node.expect_head(tail.covered)
     reason = _reason_to_join(tail, deployment, from_state)
     if reason is not None:
-        final = await follower.final_below(await node.head())
-        block = final if from_state is None else from_state
-        _log.info("joining deployment=%s block=%d reason=%s", journal.deployment, block, reason)
-        await join(node, journal, deployment, block, final)
+        _log.info("joining deployment=%s reason=%s", journal.deployment, reason)
+        await _join(node, journal, follower, deployment, from_state)
         return
     if tail.is_empty and deployment.start_block is not None:
         tail.begin_at(deployment.start_block)
@@ -127,6 +158,22 @@ async def _begin(
             tail.final,
         )
     _log.info("going on deployment=%s after_block=%d final=%d", journal.deployment, tail.covered, tail.final)
+
+
+async def _join(
+    node: Node, journal: Journal, follower: Follower, deployment: SymmioSettings, from_state: int | None
+) -> None:
+    """Join, and begin anew, at a newer final block unless one was named, where the node does not give its state."""
+    backoff = Backoff(1.0, 60.0)
+    while True:
+        try:
+            final = await follower.final_below(await node.head())
+            await join(node.insisting(), journal, deployment, final if from_state is None else from_state, final)
+        except RpcError as error:
+            _log.error("join begins anew deployment=%s reason=%s", node.deployment, error)
+            await asyncio.sleep(backoff.next_s())
+        else:
+            return
 
 
 def _reason_to_join(tail: Tail, deployment: SymmioSettings, from_state: int | None) -> str | None:

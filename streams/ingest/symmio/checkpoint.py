@@ -48,13 +48,12 @@ async def join(node: Node, journal: Journal, settings: SymmioSettings, block: in
 
     Raises:
         NotFinal: ``block`` is above ``final``.
-        NoContract: There is no contract, or the node does not have its state at that block.
-        Refused: No endpoint in order answers.
+        RpcError: No endpoint in order answers, or has the contracts' state at that block.
     """
-    header = await node.header(block) if block <= final else None
-    if header is None:
+    if block > final:
         msg = f"expected a final block to join {journal.deployment} at, found {block}; the newest final one is {final}"
         raise NotFinal(msg)
+    header = await node.header_of_past(block)
     views = ContractViews(settings.diamond, block)
     symbols = await _symbols(node, views)
     census = await take_census(node, views, settings, block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING
 from eth_hash.auto import keccak
 
 from models.symmio.state import ZERO_ADDRESS
-from streams.ingest.symmio.backfill import logs_between
+from streams.ingest.symmio.doubts import Doubts
+from streams.ingest.symmio.range_reader import NoWitness, RangeReader, Wanted
 from streams.ingest.symmio.ranges import LogRange
-from streams.node.rpc import TooMuch
+from streams.node.rpc import BadAnswer, TooMuch
+from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.chain_records import RawLog
-    from streams.node.contract_views import ContractViews
+    from streams.node.contract_views import ContractViews, NamedAccount
     from streams.node.endpoints import Node
     from streams.settings import SymmioSettings
 
@@ -95,15 +98,37 @@ async def find_owners(
         distinct = sorted({owner for owner in owners if owner is not None})
         lengths = await node.ask_many([views.accounts_length(multi_account, owner) for owner in distinct])
         pages = [
-            (owner, start)
+            (owner, range(start, min(length, start + _ACCOUNTS_PAGE)))
             for owner, length in zip(distinct, lengths, strict=True)
             for start in range(0, length, _ACCOUNTS_PAGE)
         ]
-        answers = await node.ask_many(
-            [views.accounts(multi_account, owner, start, _ACCOUNTS_PAGE) for owner, start in pages]
-        )
-        for (owner, _), page in zip(pages, answers, strict=True):
-            found |= {named.account: Owner(owner, multi_account, named.name) for named in page}
+        found |= {
+            account: Owner(owner, multi_account, "")
+            for account, owner in zip(accounts, owners, strict=True)
+            if owner is not None
+        }
+        for owner, named in await _named(node, views, multi_account, pages):
+            found[named.account] = Owner(owner, multi_account, named.name)
+    return found
+
+
+async def _named(
+    node: Node, views: ContractViews, multi_account: str, pages: Sequence[tuple[str, range]]
+) -> list[tuple[str, NamedAccount]]:
+    """Read pages of owners' sub-accounts; of a page that cannot be read anywhere, the accounts one by one.
+
+    What still cannot be read is left out: the node has said so, and counted it.
+    """
+    answers = await node.ask_each(
+        [views.accounts(multi_account, owner, places.start, len(places)) for owner, places in pages]
+    )
+    found: list[tuple[str, NamedAccount]] = []
+    for (owner, places), answer in zip(pages, answers, strict=True):
+        if not isinstance(answer, BadAnswer):
+            found += [(owner, named) for named in answer]
+        elif len(places) > 1:
+            alone = [(owner, range(place, place + 1)) for place in places]
+            found += await _named(node, views, multi_account, alone)
     return found
 
 
@@ -121,19 +146,25 @@ async def _quoting(node: Node, views: ContractViews) -> tuple[set[str], set[str]
 
 
 async def _in_logs(node: Node, settings: SymmioSettings, first: int, last: int) -> tuple[set[str], set[str]]:
-    wanted: dict[str, object] = {
-        "address": [settings.diamond, *settings.multi_accounts],
-        "topics": [[_ADD_ACCOUNT, _BALANCE_CHANGE, _ALLOCATE, _REGISTER_PARTY_B]],
-    }
+    wanted = Wanted(
+        addresses=(settings.diamond, *settings.multi_accounts),
+        topics=(_ADD_ACCOUNT, _BALANCE_CHANGE, _ALLOCATE, _REGISTER_PARTY_B),
+    )
+    reader = RangeReader(node, wanted, settings.witness, Doubts(node.deployment))
+    backoff = Backoff(0.5, 5.0)
     accounts: set[str] = set()
     party_bs: set[str] = set()
     width = LogRange(node.deployment)
     while first <= last:
         end = width.end(first, last)
         try:
-            found = await logs_between(node, first, end, wanted)
+            found = (await reader.read(first, end)).logs
         except TooMuch as error:
             width.narrow(first, end, error)
+            continue
+        except NoWitness as error:
+            _log.warning("census waits deployment=%s first=%d reason=%s", node.deployment, first, error)
+            await asyncio.sleep(backoff.next_s())
             continue
         for log in found:
             (party_bs if log.log.topics[0] == _REGISTER_PARTY_B else accounts).add(_account_in(log.log))

@@ -1,4 +1,4 @@
-"""The follower of the chain's head: it writes every block above the final one, and rolls back those the chain left."""
+"""The follower of the chain's head: it writes every block above the final one, and says which blocks are final."""
 
 from __future__ import annotations
 
@@ -6,54 +6,76 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
-from models.chain_records import Rollback, Watermark
-from models.errors import TidemarkError
-from streams.ingest.symmio.backfill import REMOVED_LOGS, backfill
-from streams.node.blocks import make_blocks, read_logs
-from streams.node.rpc import BadAnswer, Refused
+from models.chain_records import Watermark
+from streams.ingest.symmio.backfill import backfill
+from streams.ingest.symmio.branches import Branches
+from streams.ingest.symmio.head_logs import HeadLogs
+from streams.ingest.symmio.range_reader import RangeReader, Wanted
+from streams.ingest.symmio.ranges import BlockTooLarge
+from streams.ingest.symmio.rereading import Rereading
+from streams.node.rpc import RpcError
 from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
-    from models.chain_records import Block
     from streams.ingest.symmio.chain_journal import Journal
+    from streams.ingest.symmio.doubts import Doubts
     from streams.node.blocks import Header
     from streams.node.endpoints import Node
+    from streams.settings import SymmioSettings
 
 _log = logging.getLogger(__name__)
 
-_REORGANISATIONS = Counter("tidemark_chain_reorganisations_total", "Branches that were left.", ("deployment",))
-_ROLLED_BACK = Counter("tidemark_chain_rolled_back_blocks_total", "Blocks of branches that were left.", ("deployment",))
-
 # Few enough that a node answers them at once, many enough that a few batches cover a finality depth.
 _BATCH_BLOCKS = 16
-
-
-class DeepReorganisation(TidemarkError):
-    """The chain has left a block that was taken as final. Raise ``finality_depth``, and start a new epoch."""
+# Blocks are compared before they are final in groups of a share of finality_depth: a comparison costs as many calls for
+# many blocks as for one, and final stays behind by less than a group.
+_GROUPS_OF_DEPTH = 4
+# A node without the finalized tag is not asked for it at every head.
+_HEADS_WITHOUT_TAG = 30
+# A chain that stands still for so many of its blocks' times is looked at as if it were final, and again each time after
+# twice as long: what a lagging index left out is not to wait for the next block.
+_STILL_BLOCKS = 4
+_STILL_S = (3.0, 30.0)
+# How much of the mean time between blocks the newest ones make up.
+_NEW_BLOCKS_SHARE = 0.2
+_LONGEST_STILL_S = 300.0
 
 
 class Follower:
     """Keeps a deployment's topic up to date with its chain.
 
+    ``in_step`` is the node's head while the topic stands at it, None while there is more to read.
+
     Args:
         node: Where the chain is read.
         journal: Where the records go.
-        addresses: Addresses of the contracts whose logs are kept.
-        finality_depth: How many blocks below the head a block is taken as final.
+        settings: The deployment's.
+        doubts: Is told what was not proven.
     """
 
-    def __init__(self, node: Node, journal: Journal, addresses: Sequence[str], finality_depth: int) -> None:
+    def __init__(self, node: Node, journal: Journal, settings: SymmioSettings, doubts: Doubts) -> None:
+        addresses = (settings.diamond, *settings.multi_accounts)
         self._node = node
         self._journal = journal
         self._tail = journal.tail
-        self._addresses = list(addresses)
-        self._finality_depth = finality_depth
+        self._doubts = doubts
+        self._finality_depth = settings.finality_depth
+        self._group = max(1, settings.finality_depth // _GROUPS_OF_DEPTH)
+        self._reader = RangeReader(node, Wanted(addresses), settings.witness, doubts)
+        self._rereading = Rereading(node, self._reader, journal, doubts)
+        self._branches = Branches(node, journal, settings.finality_depth)
+        self._head_logs = HeadLogs(node, addresses)
         self._backoff = Backoff(0.2, 10.0)
-        self._marked: tuple[str, int] | None = None
+        self._heads_without_tag = 0
+        self._block_s = 0.0
+        self._came_s: float | None = None
+        self._moved_s = 0.0
+        self._still_s = _STILL_S[0]
+        self._compare_backoff = Backoff(1.0, 30.0)
+        self._compare_after_s = 0.0
+        self.in_step: Header | None = None
 
     async def follow(self, wait_for_head: Callable[[], Awaitable[None]]) -> None:
         """Advance for ever, once after each ``wait_for_head``.
@@ -64,7 +86,7 @@ class Follower:
         while True:
             try:
                 await self.advance()
-            except Refused as error:
+            except (RpcError, BlockTooLarge) as error:
                 _log.warning("node refused deployment=%s reason=%s", self._journal.deployment, error)
                 await asyncio.sleep(self._backoff.next_s())
             else:
@@ -76,99 +98,109 @@ class Follower:
 
         Raises:
             DeepReorganisation: The chain left a block that was taken as final.
-            Refused: No endpoint in order answers.
+            BlockTooLarge: The logs of one block are more than any endpoint gives.
+            RpcError: No endpoint in order answers.
         """
         while True:
+            self.in_step = None
             head = await self._node.head()
             if head.number < self._tail.covered:
                 # An older head says nothing of our blocks; if it is of a shorter branch, that is seen once it is as
                 # long.
                 return
-            if await self._has_left(head):
-                await self._roll_back()
+            if await self._branches.has_left(head):
+                covered = self._tail.covered
+                await self._branches.roll_back()
+                if covered == self._tail.covered:
+                    await asyncio.sleep(self._backoff.next_s())
                 continue
             final = await self.final_below(head)
             if final > self._tail.covered:
-                await backfill(self._node, self._journal, self._addresses, final)
+                # Backfill says of all that it passes that it is final, so also of what was read at the head before.
+                if not await self._rereading.settle(self._tail.covered):
+                    await asyncio.sleep(self._backoff.next_s())
+                    continue
+                await backfill(self._node, self._reader, self._journal, self._doubts, final)
+            covered = self._tail.covered
             if await self._append(head):
+                self._note_movement(self._tail.covered - covered)
                 await self._mark(head, final)
+                self.in_step = head
                 return
             await asyncio.sleep(self._backoff.next_s())
 
     async def final_below(self, head: Header) -> int:
         """Find the highest final block at ``head``: by depth, or the node's ``finalized`` one where that is higher."""
-        finalized = await self._node.finalized()
+        finalized = await self._finalized()
         by_depth = head.number - self._finality_depth
         return min(head.number, max(by_depth, self._tail.final, -1 if finalized is None else finalized))
 
-    async def _has_left(self, head: Header) -> bool:
-        covered = self._tail.covered
-        known = self._tail.hash_of(covered)
-        if known is None:
-            return False
-        if head.number == covered:
-            return head.hash != known
-        if head.number == covered + 1:
-            return head.parent != known
-        header = await self._node.header(covered)
-        return header is not None and header.hash != known
-
-    async def _roll_back(self) -> None:
-        known = list(self._tail.known())
-        headers = await self._node.headers([block.number for block in known])
-        covered = self._tail.covered
-        for block, header in zip(known, headers, strict=True):
-            if header is not None and header.hash == block.hash:
-                await self._journal.write([Rollback(ancestor=block.number, hash=block.hash)])
-                _REORGANISATIONS.labels(self._journal.deployment).inc()
-                _ROLLED_BACK.labels(self._journal.deployment).inc(covered - block.number)
-                _log.warning(
-                    "rolled back deployment=%s head=%d ancestor=%d hash=%s",
-                    self._journal.deployment,
-                    covered,
-                    block.number,
-                    block.hash,
-                )
-                return
-        msg = (
-            f"expected {self._journal.deployment}'s chain to hold block {known[-1].number} {known[-1].hash}, which was "
-            f"taken as final, found another there: a reorganisation deeper than finality_depth {self._finality_depth}. "
-            "Check the node; if the chain did turn, raise finality_depth and ingest it anew under another name"
-        )
-        raise DeepReorganisation(msg)
+    async def _finalized(self) -> int | None:
+        if self._heads_without_tag > 0:
+            self._heads_without_tag -= 1
+            return None
+        finalized = await self._node.finalized()
+        if finalized is None:
+            self._heads_without_tag = _HEADS_WITHOUT_TAG
+        return finalized
 
     async def _append(self, head: Header) -> bool:
         while self._tail.covered < head.number:
             first = self._tail.covered + 1
-            line = await self._line(first, min(head.number, first + _BATCH_BLOCKS - 1))
-            blocks = await self._with_logs(line)
+            blocks = await self._head_logs.blocks(await self._line(first, head))
             if not blocks:
                 return False
             await self._journal.write(blocks)
         return True
 
-    async def _line(self, first: int, last: int) -> list[Header]:
+    async def _line(self, first: int, head: Header) -> list[Header]:
         line: list[Header] = []
         parent = self._tail.hash_of(first - 1)
-        for header in await self._node.headers(range(first, last + 1)):
+        last = min(head.number, first + _BATCH_BLOCKS - 1)
+        headers = [head] if first == head.number else await self._node.headers(range(first, last + 1))
+        for header in headers:
             if header is None or parent not in (None, header.parent):
                 break
             line.append(header)
             parent = header.hash
         return line
 
-    async def _with_logs(self, line: Sequence[Header]) -> list[Block]:
-        answers = await self._node.ask_many(
-            [(("eth_getLogs", [{"blockHash": header.hash, "address": self._addresses}]), read_logs) for header in line]
-        )
-        REMOVED_LOGS.labels(self._journal.deployment).inc(sum(answer.removed for answer in answers))
-        try:
-            return make_blocks(line, [log for answer in answers for log in answer.logs])
-        except BadAnswer as error:
-            _log.warning("logs of another block deployment=%s reason=%s", self._journal.deployment, error)
-            return []
+    def _note_movement(self, blocks: int) -> None:
+        if blocks <= 0:
+            return
+        now_s = asyncio.get_running_loop().time()
+        if self._came_s is not None:
+            self._block_s += ((now_s - self._came_s) / blocks - self._block_s) * _NEW_BLOCKS_SHARE
+        self._came_s = self._moved_s = now_s
+        shortest_s, longest_s = _STILL_S
+        self._still_s = min(longest_s, max(shortest_s, _STILL_BLOCKS * self._block_s))
 
     async def _mark(self, head: Header, final: int) -> None:
-        if (head.hash, final) != self._marked:
-            await self._journal.write([Watermark(head=head.number, head_time_s=head.time_s, final=final)])
-            self._marked = (head.hash, final)
+        mark = Watermark(head=head.number, head_time_s=head.time_s, final=await self._compared(final))
+        if mark != self._tail.marked:
+            await self._journal.write([mark])
+
+    async def _compared(self, final: int) -> int:
+        """Compare blocks with the chain if it is time to, and return the highest one that is final by now."""
+        now_s = asyncio.get_running_loop().time()
+        is_still = now_s - self._moved_s >= self._still_s
+        is_group = final - self._tail.final >= self._group
+        if now_s < self._compare_after_s or not (is_still or is_group):
+            return self._tail.final
+        last = self._tail.covered if is_still else final
+        if not await self._settle(last):
+            self._compare_after_s = now_s + self._compare_backoff.next_s()
+            return self._tail.final
+        self._compare_backoff.reset()
+        if is_still:
+            self._still_s = min(_LONGEST_STILL_S, 2 * self._still_s)
+            self._moved_s = now_s
+        return min(final, last)
+
+    async def _settle(self, last: int) -> bool:
+        try:
+            return await self._rereading.settle(last)
+        except RpcError as error:
+            # The head does not wait for what is to be final.
+            _log.warning("blocks not compared deployment=%s reason=%s", self._journal.deployment, error)
+            return False

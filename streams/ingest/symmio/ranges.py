@@ -1,4 +1,4 @@
-"""The width of ``eth_getLogs`` ranges: it is halved where a node finds a range too much, and widened again later."""
+"""The width of ``eth_getLogs`` ranges: what an endpoint takes, as the node knows it, and fewer where logs are many."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class LogRange:
         self._deployment = deployment
         self._width = _FIRST_WIDTH_BLOCKS
         self._was_refused = False
+        self._said = 0
 
     def end(self, first: int, last: int) -> int:
         """Return the last block of the range that begins at ``first`` and does not go beyond ``last``."""
@@ -42,7 +43,7 @@ class LogRange:
         return end
 
     def narrow(self, first: int, end: int, error: TooMuch) -> None:
-        """Ask for half as much next time.
+        """Ask for as much as the endpoint takes next time, or for half as much where nobody knows that.
 
         Args:
             first: Number of the first block of the range that was too much.
@@ -55,9 +56,15 @@ class LogRange:
         if end == first:
             msg = f"expected the logs of block {first} in one answer, found: {error}"
             raise BlockTooLarge(msg) from error
-        self._width = (end - first + 1) // 2
-        self._was_refused = True
-        _log.info("log range halved deployment=%s blocks=%d reason=%s", self._deployment, self._width, error)
+        if error.most is not None:
+            # The node remembers it, and refuses more by itself until it is time to try.
+            self._width = error.most
+        else:
+            self._width = (end - first + 1) // 2
+            self._was_refused = True
+        if self._width != self._said:
+            self._said = self._width
+            _log.info("log range narrowed deployment=%s blocks=%d reason=%s", self._deployment, self._width, error)
 
     def widen(self, logs: int) -> None:
         """Ask for more next time if this range held few logs: twice as much, or a quarter more after a refusal."""

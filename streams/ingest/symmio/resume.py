@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark, decode_chain_record
-from models.errors import TidemarkError
-from models.symmio.topics import CHAIN_BLOCKS
+from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark
 from streams.ingest.symmio.tail import Tail
-from streams.kafka.partitions import partition_of
-from streams.kafka.topics import topic_name
+from streams.ingest.symmio.topic_records import opened_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +16,6 @@ if TYPE_CHECKING:
 
 # Enough for a finality depth of blocks and for the records of other deployments between them.
 _FIRST_WINDOW_RECORDS = 500
-
-
-class TopicMissing(TidemarkError):
-    """The topic does not exist. Create the topics with ``tidemark topics create``."""
 
 
 async def read_tail(settings: Settings, bootstrap: str, deployment: str) -> Tail:
@@ -39,40 +30,14 @@ async def read_tail(settings: Settings, bootstrap: str, deployment: str) -> Tail
         TopicMissing: There is no such topic.
         BadRecord: A record under the deployment's key is not one of ``chain-blocks``.
     """
-    topic = topic_name(settings, CHAIN_BLOCKS)
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
-    try:
-        await consumer.start()
-        partitions = consumer.assignment()
-        if not partitions:
-            msg = f"expected topic {topic}, found no such topic; create it with: tidemark topics create"
-            raise TopicMissing(msg)
-        key = deployment.encode()
-        partition = TopicPartition(topic, partition_of(key, len(partitions)))
-        consumer.unsubscribe()
-        consumer.assign([partition])
-        begin = (await consumer.beginning_offsets([partition]))[partition]
-        end = (await consumer.end_offsets([partition]))[partition]
+    async with opened_records(settings, bootstrap, deployment) as topic:
         window = _FIRST_WINDOW_RECORDS
         while True:
-            start = max(begin, end - window)
-            records = await _read(consumer, partition, key, start, end)
-            if start == begin or _is_enough(records):
+            start = max(topic.begin, topic.end - window)
+            records = [record async for record in topic.since(start)]
+            if start == topic.begin or _is_enough(records):
                 return _fold(records)
             window *= 4
-    finally:
-        await consumer.stop()
-
-
-async def _read(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, key: bytes, start: int, end: int
-) -> list[ChainRecord]:
-    records: list[ChainRecord] = []
-    consumer.seek(partition, start)
-    while await consumer.position(partition) < end:
-        for batch in (await consumer.getmany(timeout_ms=1_000)).values():
-            records += [decode_chain_record(record.value) for record in batch if record.key == key]
-    return records
 
 
 def _is_enough(records: Sequence[ChainRecord]) -> bool:

@@ -24,7 +24,7 @@ class Tail:
 
     ``covered`` is the highest block up to which every log is in the topic, ``final`` the highest that will not be
     rolled back. While the topic has no record of the deployment, both are -1 and ``is_empty`` is True. ``joining`` is
-    the block of a join that has begun and not ended.
+    the block of a join that has begun and not ended, ``marked`` the last record where that is a watermark.
     """
 
     def __init__(self) -> None:
@@ -32,8 +32,9 @@ class Tail:
         self.covered = -1
         self.final = -1
         self.joining: int | None = None
+        self.marked: Watermark | None = None
         self._hashes: dict[int, str] = {}
-        self._parents: dict[int, str] = {}
+        self._blocks: dict[int, Block] = {}
 
     def begin_at(self, block: int) -> None:
         """Take the blocks before ``block`` as covered and final: the deployment's history begins there."""
@@ -42,11 +43,12 @@ class Tail:
     def apply(self, record: ChainRecord) -> None:
         """Move on by one record."""
         self.is_empty = False
+        self.marked = record if isinstance(record, Watermark) else None
         match record:
             case Block():
                 self.covered, self.joining = record.number, None
                 self._hashes[record.number] = record.hash
-                self._parents[record.number] = record.parent
+                self._blocks[record.number] = record
             case Watermark():
                 self.covered = max(record.head, self.covered)
                 self._settle(max(record.final, self.final))
@@ -69,11 +71,16 @@ class Tail:
 
     def hash_of(self, number: int) -> str | None:
         """Find the hash of a block not below ``final``, in its record or as the parent hash of the next one."""
-        return self._hashes.get(number) or self._parents.get(number + 1)
+        child = self._blocks.get(number + 1)
+        return self._hashes.get(number) or (None if child is None else child.parent)
+
+    def blocks(self, first: int) -> list[Block]:
+        """List the blocks from ``first`` on that the topic holds above ``final``, in order."""
+        return [self._blocks[number] for number in sorted(self._blocks) if number >= max(first, self.final + 1)]
 
     def known(self) -> Iterator[Known]:
         """Yield the blocks whose hash is known, highest first, down to ``final``."""
-        numbers = self._hashes.keys() | {number - 1 for number in self._parents}
+        numbers = self._hashes.keys() | {number - 1 for number in self._blocks}
         for number in sorted(numbers, reverse=True):
             known_hash = self.hash_of(number)
             if known_hash is not None and number >= self.final:
@@ -85,4 +92,4 @@ class Tail:
 
     def _keep(self, is_kept: Callable[[int], bool]) -> None:
         self._hashes = {number: text for number, text in self._hashes.items() if is_kept(number)}
-        self._parents = {number: text for number, text in self._parents.items() if is_kept(number)}
+        self._blocks = {number: block for number, block in self._blocks.items() if is_kept(number)}

@@ -234,7 +234,11 @@ def test_the_page_and_the_contract_name_every_channel_and_close_code() -> None:
     page = (API.parent / "docs" / "websocket.md").read_text().partition("## Channels")[2]
     contract = asyncapi()["channels"]["socket"]["description"]
     codes = [str(code) for name, code in vars(Close).items() if name.isupper()]
+    # It is no code of ours, and clients have to know what to do at it all the same.
+    of_proxies = "4403"
+    of_the_protocol = ["1001", "1002", "1007", "1008", "1009", "1011", "1012"]
 
     for text in (page, contract):
         assert sorted(Channel) == sorted(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE))
-        assert sorted(codes) == sorted(re.findall(r"\b4[45]\d\d\b", text))
+        assert sorted([*codes, of_proxies]) == sorted(re.findall(r"\b4[45]\d\d\b", text))
+        assert set(of_the_protocol) == set(re.findall(r"\b10(?!00\b|06\b|24\b)\d\d\b", text))

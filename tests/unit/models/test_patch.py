@@ -5,7 +5,8 @@ from copy import deepcopy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.patch import merge_patch, patched
+from models.patch import merge_patch
+from tidemark_client import patched
 
 NAMES = st.sampled_from("abcd")
 LEAVES = (

@@ -50,8 +50,11 @@ export function account(main, scope, key) {
   const none = h("p.empty", { hidden: true });
   const positionsTable = scrollTable("Positions", POSITION_COLUMNS, (at) => at > 1, body);
   const positionsNote = h("span.note");
+  positionsTable.classList.add("stacks");
   const copy = h("button.quiet", { type: "button" }, "Copy");
   const lockedTable = h("tbody");
+  const lockedHost = scrollTable("Locked margin", LOCKED_COLUMNS, (at) => at > 0, lockedTable);
+  lockedHost.classList.add("wraps");
   const happened = happenings(scope, key, deployment);
 
   for (const [name, title] of FIGURES) {
@@ -80,7 +83,7 @@ export function account(main, scope, key) {
       h(
         "section.panel",
         h("header", h("h2", "Locked margin")),
-        scrollTable("Locked margin", LOCKED_COLUMNS, (at) => at > 0, lockedTable),
+        lockedHost,
       ),
     ),
     ...happened.elements,
@@ -111,8 +114,7 @@ export function account(main, scope, key) {
     const said = reading(shown);
     const quiet = shown.status === "valued" ? ["good", "valued"] : null;
     setChildren(tags, JSON.stringify(said.tags), () => tagElements(said.tags, quiet));
-    const named = shown.name ? `“${shown.name}” of ` : "";
-    setText(owner, shown.owner && !/^0x0+$/.test(shown.owner) ? `${named}owner ${shown.owner}` : "");
+    showOwner(shown);
     main.classList.toggle("old", said.isOld);
     setMoney(upnl, said.figures.upnl, { signed: true });
     setMoney(notional, said.figures.notional);
@@ -132,6 +134,13 @@ export function account(main, scope, key) {
     showLocked(said.figures);
     showPositions();
   });
+
+  function showOwner({ name, owner: wallet }) {
+    const isKnown = wallet && !/^0x0+$/.test(wallet);
+    // The owner chose the name: in a bdi its characters cannot turn around, or hide among, what stands beside it.
+    const named = () => (name ? ["“", h("bdi", name), "” of "] : []);
+    setChildren(owner, JSON.stringify([name, wallet]), () => (isKnown ? [...named(), `owner ${wallet}`] : []));
+  }
 
   function showLocked({ locked, pending }) {
     if (!lockedTable.rows.length) {
@@ -178,7 +187,7 @@ export function account(main, scope, key) {
   }
 
   function newRow() {
-    const cells = POSITION_COLUMNS.map((_, at) => h(at > 1 ? "td.number" : "td"));
+    const cells = POSITION_COLUMNS.map((column, at) => h(at > 1 ? "td.number" : "td", { "data-label": column }));
     cells.slice(2, 8).forEach((cell) => cell.append(h("span.money")));
     cells[8].append(h("span"));
     return h("tr", cells);

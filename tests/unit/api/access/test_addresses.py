@@ -73,9 +73,33 @@ def test_the_headers_of_a_request_are_read() -> None:
     ],
 )
 def test_only_pages_of_allowed_origins_may(origin: str | None, *, is_allowed: bool) -> None:
-    assert is_allowed == is_origin_allowed(origin, ("https://app.example",))
+    assert is_allowed == is_origin_allowed(origin, "api.example", ("https://app.example",))
 
 
 def test_any_page_may_where_any_is_allowed() -> None:
-    assert is_origin_allowed("null", ("*",))
-    assert is_origin_allowed("https://anywhere.example", ("*",))
+    assert is_origin_allowed("null", "api.example", ("*",))
+    assert is_origin_allowed("https://anywhere.example", "api.example", ("*",))
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_allowed"),
+    [
+        ("http://127.0.0.1:8080", "127.0.0.1:8080", True),
+        ("https://API.example", "api.example", True),
+        ("https://api.example", "api.example:443", True),
+        ("http://api.example", "api.example:80", True),
+        ("http://[::1]:8080", "[::1]:8080", True),
+        ("http://api.example:8081", "api.example:8080", False),
+        ("http://api.example", "api.example:443", False),
+        ("https://evil.example", "api.example", False),
+        ("https://api.example.evil.example", "api.example", False),
+        ("null", "", False),
+        ("", "", False),
+        ("file://", "", False),
+        ("ftp://api.example", "api.example", False),
+    ],
+)
+def test_the_pages_that_the_server_itself_serves_may_whatever_is_allowed_beside_them(
+    origin: str, host: str, *, is_allowed: bool
+) -> None:
+    assert is_allowed == is_origin_allowed(origin, host, ("https://app.example",))

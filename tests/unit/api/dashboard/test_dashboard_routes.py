@@ -38,8 +38,17 @@ async def test_the_page_is_shown_while_tables_are_still_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/dashboard/../app.py", "/dashboard/%2e%2e/dashboard_routes.py", "/dashboard/", "/dashboard/x.js"]
+    "path", ["/dashboard/../app.py", "/dashboard/%2e%2e/dashboard_routes.py", "/dashboard//", "/dashboard/x.js"]
 )
 async def test_nothing_else_of_the_package_is_served(path: str) -> None:
     async with serving(FakeTables("main")) as client, client.get(path) as response:
         assert response.status in {403, 404}
+
+
+async def test_the_page_is_found_where_its_files_are_with_a_slash_and_without() -> None:
+    async with serving(FakeTables("main")) as client:
+        async with client.get("/dashboard", allow_redirects=False) as response:
+            assert (308, "dashboard/") == (response.status, response.headers["Location"])
+        async with client.get("/dashboard") as followed, client.get("/") as page:
+            assert "/dashboard/" == followed.url.path
+            assert await page.text() == await followed.text()

@@ -108,7 +108,7 @@ async def test_what_names_no_account_is_refused_and_the_problem_says_what_was_ex
         answer.body["parameter"],
         answer.body["type"],
     )
-    assert "expected <deployment>:<0x address> with a deployment of main, found" in answer.body["detail"]
+    assert "expected <deployment>:<account> with a deployment of main, found" in answer.body["detail"]
 
 
 @pytest.mark.parametrize("suffix", ["", "/positions"])

@@ -46,6 +46,8 @@ class HeldPair(Chain):
         self.cursed: dict[int, str] = {}
         self.nonce = 0
         self.untrusted = ""
+        self.is_contradicted = False
+        self.elsewhere = self.known
 
     async def pending_time_s(self) -> int:
         return self.now_s
@@ -69,6 +71,20 @@ class HeldPair(Chain):
         reasons = [self.cursed[one] for one in (-1, *quote_ids(data)) if one in self.cursed]
         if reasons:
             raise Reverted(reasons[0])
+
+    async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
+        return [{quote_id: known[quote_id] for quote_id in quote_ids} for known in (self.known, self.elsewhere)]
+
+    async def is_refused_by_all(self, sender: str, data: bytes) -> bool:
+        if self.is_contradicted:
+            # The endpoint that refused catches up.
+            self.cursed.clear()
+            return False
+        try:
+            await self.simulate(sender, data)
+        except Reverted:
+            return True
+        return False
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
         assert (PARTY_B, DIAMOND) == (sender, to)
@@ -168,6 +184,24 @@ async def test_culprits_are_left_out_with_the_contracts_reason_and_the_others_ar
     progress = await bench.run()
     assert {2: "cursed", 7: "frozen"} == progress.culprits
     assert [(1, 3, 4, 5, 6, 8)] == bench.sender.sent
+
+
+async def test_a_quote_that_only_one_endpoints_old_state_refuses_is_charged() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.chain.cursed = {2: "cursed"}
+    bench.chain.is_contradicted = True
+    progress = await bench.run()
+    assert ({}, {1, 2}) == (progress.culprits, progress.paid)
+
+
+async def test_a_quote_that_only_one_endpoints_old_state_has_closed_is_tried_again_and_the_others_are_charged() -> None:
+    bench = Bench(quote(1), quote(2, status=QuoteStatus.CLOSED))
+    bench.chain.elsewhere = {1: quote(1), 2: quote(2)}
+    with pytest.raises(AccountFault, match="agree about quotes \\[2\\]"):
+        await bench.run()
+    assert ({}, {1}, set()) == (bench.progress.culprits, bench.progress.paid, bench.progress.late)
+    bench.chain.known[2] = quote(2)
+    assert {1, 2} == (await bench.run()).paid
 
 
 async def test_a_signature_that_was_overtaken_is_fetched_again_and_no_quote_is_blamed() -> None:

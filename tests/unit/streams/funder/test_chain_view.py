@@ -208,3 +208,110 @@ async def test_more_quotes_than_a_request_holds_come_in_several(aiohttp_server: 
         quotes[0].party_a,
         quotes[0].party_b,
     )
+
+
+TX, BLOCK = "0x" + "ab" * 32, "0x" + "0c" * 32
+RECEIPT: dict[str, Any] = {
+    "transactionHash": TX, "blockNumber": "0x10", "blockHash": BLOCK, "status": "0x1", "gasUsed": "0x5208",
+}  # fmt: skip
+RIGHT: dict[str, Any] = {
+    "eth_getBlockByNumber": {"timestamp": "0x65", "baseFeePerGas": "0x64"},
+    "eth_gasPrice": "0x6e",
+    "eth_blockNumber": "0x10",
+    "eth_getTransactionCount": "0x7",
+    "eth_estimateGas": "0x5208",
+    "eth_getTransactionReceipt": RECEIPT,
+    "eth_getCode": "0x60",
+    "eth_call": words(60)["result"],
+}
+NO_STATUS = {name: value for name, value in RECEIPT.items() if name != "status"}
+
+
+def telling(**answers: Any) -> Server:  # noqa: ANN401 - JSON
+    return Server(lambda method, _: {"result": (RIGHT | answers)[method]})
+
+
+@pytest.mark.parametrize(
+    ("ask", "method", "value"),
+    [
+        (lambda chain: chain.head(DIAMOND), "eth_blockNumber", Head(16, 7)),
+        (lambda chain: chain.head(DIAMOND), "eth_getTransactionCount", Head(16, 7)),
+        (lambda chain: chain.fees(), "eth_gasPrice", (100, 10)),
+        (lambda chain: chain.fees(), "eth_getBlockByNumber", (100, 10)),
+        (lambda chain: chain.pending_time_s(), "eth_getBlockByNumber", 101),
+        (lambda chain: chain.estimate_gas(DIAMOND, DIAMOND, b""), "eth_estimateGas", 21_000),
+        (lambda chain: chain.simulate(DIAMOND, b""), "eth_call", None),
+        (lambda chain: chain.signature_valid_s(), "eth_call", 60),
+        (lambda chain: chain.has_code(DIAMOND), "eth_getCode", True),
+    ],
+)
+@pytest.mark.parametrize("wrong", [None, "", "latest", [], 7.5])
+async def test_null_or_nonsense_where_a_value_must_be_is_asked_for_at_the_next_endpoint(
+    aiohttp_server: AiohttpServer, ask: Callable[[Chain], Any], method: str, value: object, wrong: object
+) -> None:
+    async with over(aiohttp_server, telling(**{method: wrong}), telling()) as chain:
+        assert value == await ask(chain)
+
+
+async def test_an_empty_answer_of_a_view_is_asked_for_at_the_next_endpoint(aiohttp_server: AiohttpServer) -> None:
+    async with over(aiohttp_server, telling(eth_call="0x"), telling()) as chain:
+        assert 60 == await chain.signature_valid_s()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "receipt"),
+    [
+        (RECEIPT, None, (16, True)),
+        (RECEIPT | {"status": "0x0"}, None, (16, False)),
+        (RECEIPT | {"status": 1, "blockNumber": 16}, None, (16, True)),
+        (RECEIPT | {"blockNumber": None, "blockHash": None}, RECEIPT, None),
+        (None, RECEIPT, None),
+        (NO_STATUS, RECEIPT, (16, True)),
+        (RECEIPT | {"status": None}, RECEIPT | {"status": "0x0"}, (16, False)),
+        (NO_STATUS, NO_STATUS, (16, None)),
+        (NO_STATUS, None, (16, None)),
+        (RECEIPT | {"gasUsed": None}, RECEIPT, (16, True)),
+        ("0x1", RECEIPT, (16, True)),
+    ],
+)
+async def test_a_receipt_says_mined_reverted_unknown_or_nothing(
+    aiohttp_server: AiohttpServer, first: object, second: object, receipt: tuple[int, bool | None] | None
+) -> None:
+    both = telling(eth_getTransactionReceipt=first), telling(eth_getTransactionReceipt=second)
+    async with over(aiohttp_server, *both) as chain:
+        found = (await chain.receipts([TX])).get(TX)
+
+    assert receipt == (None if found is None else (found.block, found.succeeded))
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_pair_is_read_also_where_no_batches_are_taken(aiohttp_server: AiohttpServer, status: int) -> None:
+    node = telling(eth_call=words(*range(1, 15))["result"])
+    handle = node.handle
+
+    async def refuse_batches(request: web.Request) -> web.StreamResponse:
+        if isinstance(await request.json(), list):
+            error = {"code": 31, "message": "Batch of more than 3 requests are not allowed"}
+            return web.json_response({"id": None, "error": error}, status=status)
+        return await handle(request)
+
+    node.handle = refuse_batches  # type: ignore[assignment, method-assign]
+    async with over(aiohttp_server, node) as chain:
+        pair = await chain.pair(DIAMOND, DIAMOND, [])
+
+    assert ((1, 1), True) == (pair.nonces, pair.liquidating)
+
+
+async def test_a_call_that_an_old_state_refuses_is_not_refused_by_all(aiohttp_server: AiohttpServer) -> None:
+    async with over(aiohttp_server, Server(lambda *_: REVERT), telling()) as chain:
+        assert not await chain.is_refused_by_all(DIAMOND, b"")
+    async with over(aiohttp_server, Server(lambda *_: REVERT), Server(lambda *_: REVERT)) as chain:
+        assert await chain.is_refused_by_all(DIAMOND, b"")
+
+
+@pytest.mark.parametrize("code", ["0x", "0x0"])
+async def test_a_contract_that_a_syncing_endpoint_does_not_have_yet_is_there(
+    aiohttp_server: AiohttpServer, code: str
+) -> None:
+    async with over(aiohttp_server, telling(eth_getCode=code), telling()) as chain:
+        assert await chain.has_code(DIAMOND)

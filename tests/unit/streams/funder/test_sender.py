@@ -10,12 +10,14 @@ import pytest
 from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
+from prometheus_client import REGISTRY
 
-from streams.funder.chain_view import Chain, Head, NodeDown, Receipt
+from streams.funder.chain_view import Chain, Head, NodeDown
 from streams.funder.funding_journal import Journal
 from streams.funder.funding_records import Record, Transaction
 from streams.funder.sender import Purpose, Sender, State
 from streams.funder.signer import Fees, Signer
+from streams.node.answers import Receipt
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 
@@ -35,10 +37,11 @@ class HeldChain(Chain):
         super().__init__(Node("main", (), 1), TO)
         self.block, self.nonce, self.time_s = 100, 7, OPEN_S
         self.is_down = False
+        self.looks = 0
         self.taken: list[str] = []
         self.mined: dict[str, Receipt] = {}
 
-    def mine(self, sent: str, *, succeeded: bool = True) -> None:
+    def mine(self, sent: str, *, succeeded: bool | None = True) -> None:
         self.block += 1
         self.nonce += 1
         self.mined[sent] = Receipt(sent, self.block, f"block {self.block}", succeeded, 21_000)
@@ -51,6 +54,7 @@ class HeldChain(Chain):
         return Head(self.block, self.nonce)
 
     async def receipts(self, hashes: Sequence[str]) -> dict[str, Receipt]:
+        self.looks += 1
         return {one: self.mined[one] for one in hashes if one in self.mined}
 
     async def pending_time_s(self) -> int:
@@ -161,6 +165,26 @@ async def test_what_is_on_record_and_not_in_the_chain_is_sent_again_as_it_is() -
         sending = one.send()
         one.chain.mine(await one.hash_of(9))
         assert State.MINED == await sending
+
+
+async def test_what_is_mined_without_a_status_is_unknown_until_an_endpoint_says_it() -> None:
+    async with bench(replace_after_s=0.01) as one:
+        sending = one.send()
+        sent = await one.hash_of(7)
+        one.chain.mine(sent, succeeded=None)
+        await eventually(lambda: _unclear() == 1.0)
+        taken, looked = len(one.chain.taken), one.chain.looks
+        # Twice as many looks as make a transaction lost, each of which would replace it.
+        await eventually(lambda: one.chain.looks >= looked + 6)
+        assert (State.SENT, taken) == (one.journal.newest[7].state, len(one.chain.taken))
+        assert not sending.done()
+        one.chain.mined[sent] = one.chain.mined[sent]._replace(succeeded=True)
+        assert State.MINED == await sending
+        assert 0.0 == _unclear()
+
+
+def _unclear() -> float | None:
+    return REGISTRY.get_sample_value("tidemark_funding_unclear_transactions", {"deployment": "main"})
 
 
 async def test_a_nonce_that_went_to_a_stranger_is_lost() -> None:

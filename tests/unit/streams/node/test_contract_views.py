@@ -7,8 +7,8 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from models.chain_records import QuoteView
-from streams.node.contract_views import ContractViews, NoContract
-from streams.node.rpc import BadAnswer
+from streams.node.contract_views import ContractViews
+from streams.node.rpc import BadAnswer, NoContract
 
 A, B, W = "0x" + "aa" * 20, "0x" + "bb" * 20, "0x" + "cc" * 20
 LOCKED = "(uint256,uint256,uint256,uint256)"

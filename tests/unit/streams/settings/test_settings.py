@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from streams.settings import BadSettings, SymmioSettings, load_settings, symmio_deployments
+from streams.settings import BadSettings, SymmioSettings, load_settings, settings_of_file, symmio_deployments
 from tidemark.config_text import effective_toml
 
-ADDRESS = "0x" + "Ab" * 20
+ADDRESS = "0xABaBaBaBABabABabAbAbABAbABabababaBaBABaB"
 DEPLOYMENT = f"""
 [deployments.arbitrum]
 chain_id = 42161
@@ -111,12 +111,79 @@ def test_a_wrong_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str,
             "deployments.a.markets.BTC.0.source",
         ),
         ("", "found 'binance-futures'"),
+        ("default_sources = ['venu']", "correct it, or add its section, [sources.venu]"),
     ],
 )
 def test_a_source_that_is_not_configured_is_refused(config: Path, text: str, said: str) -> None:
     config.write_text(f"[sources.venue]\n[deployments.a]\nchain_id = 1\ndiamond = '{ADDRESS}'\n{text}")
     with pytest.raises(BadSettings, match=re.escape(said)):
         load_settings()
+
+
+def test_a_source_that_is_none_is_refused_also_where_none_is_configured(config: Path) -> None:
+    config.write_text(f"[deployments.a]\nchain_id = 1\ndiamond = '{ADDRESS}'\ndefault_sources = ['binance-futurs']")
+    with pytest.raises(BadSettings, match=r"expected one of binance-futures, .*found 'binance-futurs'"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kafak = 'x'", "kafak: expected a key that there is, found an unknown one; did you mean kafka?"),
+        ("[topics]\npartition = 3", "topics.partition: .*; did you mean partitions?"),
+        ("[deployments.a]\nmulti_account = []", "deployments.a.multi_account: .*; did you mean multi_accounts?"),
+        ("[deployments.api]\nprot = 1\nfinality = 3", "deployments.api.finality: .*; did you mean finality_depth?"),
+        ("[deployments.a.markets]\nBTC = [{sorce = 'v'}]", "deployments.a.markets.BTC.0.sorce: .* mean source?"),
+        ("[deployments.a.solver.symbols.BTC]\npriceband = 1", "BTC.priceband: .*; did you mean price_band?"),
+        ("[deployments.a.solver.symbols.BTC]\nlocked = [{leverag = 1}]", "locked.0.leverag: .* mean leverage?"),
+        ("[topics]\nxyz = 3", "topics.xyz: .*; there are partitions, prefix, replication_factor"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_one_that_was_probably_meant(config: Path, text: str, said: str) -> None:
+    config.write_text(text)
+    with pytest.raises(BadSettings, match=said.replace("?", r"\?")):
+        load_settings()
+
+
+def test_an_unknown_variable_is_refused_with_the_one_that_was_probably_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_KAFAK", "x")
+    with pytest.raises(BadSettings, match=r"TIDEMARK_KAFAK: .*found kafak; did you mean kafka\?"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "address", [ADDRESS, ADDRESS.lower(), "0x" + ADDRESS[2:].upper(), "0x" + "1" * 40, "0x" + "0" * 39 + "A"]
+)
+def test_an_address_in_one_case_or_with_the_capitals_of_its_checksum_is_read(config: Path, address: str) -> None:
+    config.write_text(f"[deployments.a]\nchain_id = 1\ndiamond = '{address}'")
+    assert address.lower() == symmio_deployments(load_settings())["a"].diamond
+
+
+@pytest.mark.parametrize("key", ["multi_accounts", "hedgers"])
+def test_an_address_with_other_capitals_than_those_of_its_checksum_is_refused(config: Path, key: str) -> None:
+    # One digit of it is another one.
+    wrong = ADDRESS.replace("0xAB", "0xAC")
+    config.write_text(f"[deployments.a]\nchain_id = 1\ndiamond = '{ADDRESS}'\n{key} = ['{wrong}']")
+    with pytest.raises(BadSettings, match=rf"deployments\.a\.{key}\.0: .*EIP-55, found '{wrong}': a digit .* is wrong"):
+        load_settings()
+
+
+def test_a_file_alone_is_read_without_the_environment(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_API__PORT", "1")
+    config.write_text("[api]\nport = 8181")
+    assert 8_181 == settings_of_file(config).api.port
+    assert 1 == load_settings().api.port
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("[", "expected TOML in"), ("kafak = 1", "did you mean kafka"), (None, "found none")]
+)
+def test_a_file_alone_that_is_wrong_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
+    path = tmp_path / "effective.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BadSettings, match=said):
+        settings_of_file(path)
 
 
 def test_sources_are_known_by_their_name_and_their_book_and_so_are_recorded_ones(config: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "a secret of more than 32 bytes, as it should be"
-ACCOUNT = "main:0x" + "Ab" * 20
+ACCOUNT = "main:0xABaBaBaBABabABabAbAbABAbABabababaBaBABaB"
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)
 
 
@@ -124,6 +124,35 @@ def test_a_token_that_nobody_would_accept_is_not_issued(keys: Path, options: tup
 def test_a_scope_that_is_none_is_refused(account: str) -> None:
     with pytest.raises(TidemarkError, match="DEPLOYMENT"):
         issue("--key", "main", "--account", account)
+
+
+@pytest.mark.parametrize(
+    ("account", "said"),
+    [
+        ("mian:*", "expected a deployment of the configuration in --account mian:*, found 'mian'; did you mean main?"),
+        ("xyz:*", "found 'xyz'; there are main"),
+        (ACCOUNT.replace("0xAB", "0xAC"), "whose capitals are those of EIP-55"),
+    ],
+)
+def test_a_scope_that_opens_nothing_is_refused_with_what_was_probably_meant(
+    keys: Path, account: str, said: str
+) -> None:
+    with (keys / "tidemark.toml").open("a") as config:
+        config.write(f"[deployments.main]\nchain_id = 1\ndiamond = '0x{'1' * 40}'\n")
+    with pytest.raises(CannotIssue) as caught:
+        issue("--key", "main", "--account", account)
+    assert said in str(caught.value)
+    assert issue("--key", "main", "--account", "*", "--account", ACCOUNT.upper().replace("MAIN:0X", "MAIN:0x"))
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_token_that_holds_for_more_than_a_year_is_refused() -> None:
+    for expires in ("367d", "8785h", "9" * 12 + "d", "9" * 5_000 + "s"):
+        result = CliRunner().invoke(cli, ["token", "issue", "--subject", "a", "--account", "*", "--expires", expires])
+        assert 2 == result.exit_code
+        assert "expected 366d at most" in result.output
+        assert "cannot be taken back" in result.output
+    assert issue("--key", "main", "--expires", "366d")
 
 
 @pytest.mark.parametrize("expires", ["", "24", "h", "0h", "-1h", "1.5h", "1w", "²h"])

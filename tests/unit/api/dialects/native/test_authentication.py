@@ -371,6 +371,9 @@ async def test_a_page_of_another_origin_is_refused_before_it_is_asked_for_a_toke
             await client.ws_connect("/v1/ws", headers={"Origin": "https://evil.example"})
         async with client.ws_connect("/v1/ws", headers={"Origin": "https://app.example"}) as socket:
             (hello,) = await socket.receive_json(timeout=20)
+        own = str(client.make_url("/")).rstrip("/")
+        async with client.ws_connect("/v1/ws", headers={"Origin": own}) as socket:
+            (hello_to_own_page,) = await socket.receive_json(timeout=20)
 
     assert 403 == refused.value.status
-    assert "required" == hello["auth"]
+    assert "required" == hello["auth"] == hello_to_own_page["auth"]

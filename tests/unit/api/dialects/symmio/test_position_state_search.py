@@ -269,6 +269,62 @@ async def test_a_body_that_cannot_be_is_refused_as_fastapi_does(
     assert (422, where) == (status, answer["detail"][0]["loc"])
 
 
+STATE_ALIASES = [
+    f"{mount}/{name}/b{slash}"
+    for mount in ("", "/api", "/main", "/main/api")
+    for name in ("position-state", "position_state")
+    for slash in ("", "/")
+]
+
+
+@pytest.mark.parametrize("path", STATE_ALIASES)
+async def test_a_state_is_found_by_its_id_in_the_form_of_a_list(path: str) -> None:
+    async with serving_filled() as client:
+        status, answer = await post(client, path)
+
+    assert (200, 1, ["b"]) == (status, answer["count"], [one["id"] for one in answer["position_state"]])
+    assert -7 == answer["position_state"][0]["temp_quote_id"]
+
+
+@pytest.mark.parametrize(
+    ("state_id", "body", "found"),
+    [
+        ("a", {}, ["a"]),
+        ("a", {"quote_id": 1}, ["a"]),
+        ("a", {"quote_id": 4}, []),
+        ("a", {"address": ADDRESS}, ["a"]),
+        ("a", {"address": OTHER_ADDRESS}, []),
+        ("d", {}, ["d"]),
+        ("z", {}, []),
+        ("nobody%22", {}, []),
+        ("main%3A0x12%3A3", {}, []),
+        ("1", {}, []),
+    ],
+)
+async def test_a_state_with_an_id_is_shown_where_the_rest_holds_too(
+    state_id: str, body: Mapping[str, Any], found: list[str]
+) -> None:
+    async with serving_filled() as client:
+        assert found == await ids(client, body, page=state_id)
+
+
+async def test_a_state_that_was_made_of_the_chain_is_found_by_its_id() -> None:
+    tables = filled()
+    state = {**chain_state(), "seq": 1, "push": True}
+    row = {"applied": [40, 0, 3], "count": 1, "quotes": {}, "states": [state]}
+    tables.position_states.put("main:0x" + "7" * 40, 1, row)
+    async with serving_filled(tables) as client:
+        assert [state["id"]] == await ids(client, page=str(state["id"]).replace(":", "%3A"))
+        assert [state["id"]] == await ids(client, page=str(state["id"]))
+
+
+async def test_an_id_that_no_state_can_have_is_refused_as_fastapi_does() -> None:
+    async with serving_filled() as client:
+        status, body = await post(client, f"/position-state/{'x' * 201}")
+
+    assert (422, ["path", "state_id"]) == (status, body["detail"][0]["loc"])
+
+
 async def test_only_whitelisted_accounts_are_found() -> None:
     tables = filled()
     tables.valuations.put(KEY, 1, valuation_body(owner=None))

@@ -74,3 +74,17 @@ def test_a_repairs_checkpoint_changes_nothing() -> None:
     tail = tail_of(Watermark(10, 0, 10), block(11), CHECKPOINT)
 
     assert (11, 10, None) == (tail.covered, tail.final, tail.joining)
+
+
+def test_blocks_are_kept_with_their_logs_until_they_are_final() -> None:
+    tail = tail_of(Watermark(10, 0, 10), block(11), block(12), block(13), Watermark(13, 0, 11), Rollback(12, "h12"))
+
+    assert [block(12)] == tail.blocks(0)
+    assert [] == tail.blocks(13)
+
+
+def test_a_watermark_marks_the_end_until_another_record_follows() -> None:
+    mark = Watermark(12, 0, 10)
+
+    assert mark == tail_of(block(12), mark).marked
+    assert tail_of(block(12), mark, block(13)).marked is None

@@ -1,0 +1,2 @@
+// generate_types.py writes this after api/asyncapi.yaml.
+export {};

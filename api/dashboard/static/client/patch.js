@@ -1,0 +1,19 @@
+// What a delta does to the state that is held: JSON merge patches (RFC 7396).
+/** `target` with a merge patch applied; neither is changed. */
+export function merged(target, patch) {
+    const result = { ...target };
+    for (const [name, value] of Object.entries(patch)) {
+        if (value === null)
+            delete result[name];
+        else if (isObject(value)) {
+            const former = result[name];
+            result[name] = merged(isObject(former) ? former : {}, value);
+        }
+        else
+            result[name] = value;
+    }
+    return result;
+}
+function isObject(value) {
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+}
