@@ -22,7 +22,6 @@ from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
 from api.dialects.symmio import upnl_ws
-from api.dialects.symmio.account_answers import Answers
 from api.dialects.symmio.legacy_routes import add_to as add_symmio_to
 from api.dialects.symmio.live import Live
 from api.documents.document_routes import routes as documents_routes
@@ -31,11 +30,11 @@ from api.http.descriptors import affordable_connections
 from api.http.health import healthz, readyz
 from api.http.keys import (
     ACCOUNTS,
-    ANSWERS,
     CLOCK,
     CONNECTIONS,
     FEEDS,
     FRESHNESS,
+    FUNDING,
     GATE,
     HUB,
     IS_WHITELIST_READ,
@@ -144,11 +143,18 @@ def create_app(
     app[SETTINGS], app[FEEDS], app[CLOCK], app[METRICS], app[GATE] = settings, feeds, clock, metrics, gate
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
-    _provide(app, interest, addresses, heartbeats or Heartbeats())
-    live = Live(app, addresses, whitelisted, owners or OwnerAnswers(), upnl_interval_s)
-    directory = _directory(app, live, interest)
+    _provide(app, addresses, heartbeats or Heartbeats())
+    live = Live(
+        app,
+        addresses,
+        interest,
+        whitelisted=whitelisted,
+        owners=owners or OwnerAnswers(),
+        upnl_interval_s=upnl_interval_s,
+    )
+    directory = _directory(app, interest)
     leases = Leases(settings, clock) if leases is None else leases
-    _report(app, leases, directory)
+    _report(app, leases, directory, live)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
     app.on_response_prepare.extend((responses.name_server, responses.set_headers, requests.tell))
     app.on_shutdown.append(_drain)
@@ -183,14 +189,13 @@ def _guard(settings: Settings, clock: Clock) -> Guard:
     return Guard(authenticator_of(settings.auth, lambda: clock.now_ms() / 1000), failures, clock.monotonic_s)
 
 
-def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddresses, heartbeats: Heartbeats) -> None:
+def _provide(app: web.Application, addresses: ClientAddresses, heartbeats: Heartbeats) -> None:
     """Put into the application what the handlers of several parts look things up in."""
     settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms
     app[PRICES] = MarketPrices(settings, feeds)
     app[FRESHNESS] = Freshness(settings, feeds, app[PRICES], heartbeats, clock_ms)
     app[METRICS].tell_freshness(app[FRESHNESS])
     app[STANDINGS] = Standings(feeds, settings.topics.partitions, app[FRESHNESS], clock_ms)
-    app[ANSWERS] = Answers(app[STANDINGS], app[FRESHNESS], interest, clock_ms)
     app[ACCOUNTS] = Accounts(feeds)
     app[TOTALS] = Totals(feeds)
     app[VIEWS] = account_views(settings)
@@ -206,14 +211,14 @@ def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddr
     app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s, sockets, clock_ms)
 
 
-def _directory(app: web.Application, live: Live, interest: InterestSink) -> Directory:
+def _directory(app: web.Application, interest: InterestSink) -> Directory:
     settings = app[SETTINGS]
     return Directory(
         settings.epoch,
         settings.deployments,
         app[FEEDS],
         totals=app[TOTALS],
-        funding=live.board,
+        funding=app[FUNDING],
         hub=app[HUB],
         interest=interest,
         is_unsupported=lambda name: app[STANDINGS].open_gap(name) is not None,
@@ -251,12 +256,12 @@ def _mount(app: web.Application, native: NativeEndpoint, live: Live) -> None:
     add_symmio_to(app, live)
 
 
-def _report(app: web.Application, leases: Leases, directory: Directory) -> None:
+def _report(app: web.Application, leases: Leases, directory: Directory, live: Live) -> None:
     """Have the metrics report on leases, watched accounts and what is delivered."""
     metrics = app[METRICS]
     for collector in leases.collectors:
         metrics.registry.register(collector)
-    metrics.watched_accounts.set_function(lambda: len({*app[ANSWERS].watched_accounts, *directory.watched_accounts}))
+    metrics.watched_accounts.set_function(lambda: len({*live.answers.watched_accounts, *directory.watched_accounts}))
     metrics.deliver(app[HUB], directory)
 
 

@@ -9,7 +9,6 @@ from aiohttp import web
 from api.access.gate import Gate
 from api.delivery.connections import Connections
 from api.delivery.hub import Hub
-from api.dialects.symmio.account_answers import Answers
 from api.http.metrics import ApiMetrics
 from api.tables.deployment_totals import Totals
 from api.tables.feeds import Feeds
@@ -24,13 +23,13 @@ from streams.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from api.tables.market_funding import MarketFunding
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
 
 SETTINGS = web.AppKey("settings", Settings)
 FEEDS = web.AppKey("feeds", Feeds)
 FRESHNESS = web.AppKey("freshness", Freshness)
-ANSWERS = web.AppKey("answers", Answers)
 METRICS = web.AppKey("metrics", ApiMetrics)
 HUB = web.AppKey("hub", Hub)
 CONNECTIONS = web.AppKey("connections", Connections)
@@ -44,4 +43,5 @@ IS_WHITELIST_READ: web.AppKey[Callable[[], bool]] = web.AppKey("is_whitelist_rea
 CLOCK: web.AppKey[Clock] = web.AppKey("clock")
 PRICES = web.AppKey("prices", MarketPrices)
 GATE = web.AppKey("gate", Gate)
+FUNDING: web.AppKey[MarketFunding] = web.AppKey("funding")
 VIEWS = web.AppKey("views", AccountViews)

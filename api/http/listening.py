@@ -18,9 +18,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from api.access.addresses import ClientAddresses
 from api.access.limits import TokenBucket
-from api.dialects.symmio.replies import error_response
 from api.http.descriptors import affordable_connections
 from api.http.door import ConnectionMetrics, Door, TimeLimits
+from api.http.error_bodies import error_response
 from api.http.keys import METRICS, SETTINGS
 from api.http.log_lines import shown
 from api.http.responses import hide_versions

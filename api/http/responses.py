@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api.dialects.symmio.replies import error_response
+from api.http.error_bodies import error_response
 from api.http.keys import METRICS
 from api.http.log_lines import shown
 from api.http.problems import said_by

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from api.dialects.native.channels import CHANNELS
 from api.dialects.native.protocol import Channel
-from api.dialects.symmio.app_keys import FUNDING
-from api.http.keys import FEEDS, SETTINGS
+from api.http.keys import FEEDS, FUNDING, SETTINGS
 from api.http.problems import NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read
@@ -15,12 +14,11 @@ from api.rest.pages import CURSOR, LIMIT, keys_of_page, page
 from api.rest.query import Parameter, Query, choice
 from api.tables.turns import next_turn
 from models.errors import BadRow
-from models.symmio.funding import next_funding_view
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.tables.funding_board import FundingBoard
+    from api.tables.market_funding import MarketFunding
     from models.views import View
 
 _LIST = "funding"
@@ -45,10 +43,9 @@ async def funding(request: web.Request) -> web.Response:
     return await json_answer(request, page([views[key] for key in keys], next_cursor))
 
 
-def _views(board: FundingBoard, deployment: str, symbol: str | None) -> dict[str, View]:
+def _views(funding: MarketFunding, deployment: str, symbol: str | None) -> dict[str, View]:
     try:
-        markets = board.of(deployment)
+        markets = funding.next_of(deployment)
     except BadRow as error:
         raise Problem(NOT_KNOWN, f"a row of the markets of deployment {deployment} cannot be read") from error
-    named = {f"{deployment}:{name}": view for name, view in markets.items() if symbol in {None, name}}
-    return {key: next_funding_view(key, view) for key, view in named.items()}
+    return {f"{deployment}:{name}": view for name, view in markets.items() if symbol in {None, name}}

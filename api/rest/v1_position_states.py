@@ -15,8 +15,8 @@ from api.rest.query import Query, choice, whole
 from models.codec import NUMBER_MAX, ORDER_BYTES, decode_row
 from models.engine.tables import POSITION_STATES
 from models.errors import BadRow
-from models.symmio.position_states import EMPTY, shown
-from models.symmio.state_views import position_state_view, position_states_view
+from models.position_state_views import position_state_view, position_states_view
+from models.position_states import EMPTY, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

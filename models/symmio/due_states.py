@@ -13,10 +13,10 @@ from models.engine.step import RowId, Stage, Step, Write, step_of
 from models.engine.tables import POSITION_STATES
 from models.errors import BadRecord
 from models.ids import split_key
+from models.position_states import EMPTY
 from models.symmio.chain_states import states_of
 from models.symmio.engine_states import decode_engine_state, expect_own_key
 from models.symmio.position_states import (
-    EMPTY,
     YOUNG_MS,
     due_ms,
     released,

@@ -37,9 +37,6 @@ smaller gap would double what a slow engine says, a larger one delays what it ne
 YOUNG_MS = 60_000
 """What is older than this is news to nobody: it is stored, and not pushed."""
 
-EMPTY: Mapping[str, Any] = {"applied": [-1, -1, -1], "count": 0, "quotes": {}, "states": []}
-"""The body of an account without a row."""
-
 # By which of its actions an engine says what a chain-made state does.
 _SAME = {
     "SendQuote": frozenset({"SendQuote", "SendQuoteTransaction"}),
@@ -131,11 +128,6 @@ def released(body: Mapping[str, Any], now_ms: int) -> Mapping[str, Any]:
         is_young = now_ms - one["modify_time"] * 1000 <= YOUNG_MS
         states.append(_known({**one, "seq": count, "push": is_young, "due_ms": None}))
     return {**body, "count": count, "states": states} if count > body["count"] else body
-
-
-def shown(body: Mapping[str, Any]) -> list[Body]:
-    """The states that stand, newest first; those that wait are not among them."""
-    return [one for one in body["states"] if "due_ms" not in one]
 
 
 def pushed_since(body: Mapping[str, Any], count: int) -> list[Body]:

@@ -16,11 +16,11 @@ from streams.settings.effective import (
     settings_of_file,
 )
 from streams.settings.freshness import FreshnessSettings
-from streams.settings.funding import FundingSettings
 from streams.settings.processes import IngestSettings, SourceSettings, TopicSettings, WorkerSettings
-from streams.settings.solver import LockedParams, SolverSettings, SymbolSettings
-from streams.settings.symmio import SymmioSettings, symmio_deployments
-from streams.settings.whitelist import WhitelistMode, WhitelistSettings
+from streams.settings.symmio.funding import FundingSettings
+from streams.settings.symmio.solver import LockedParams, SolverSettings, SymbolSettings
+from streams.settings.symmio.symmio_settings import SymmioSettings, symmio_deployments
+from streams.settings.symmio.whitelist import WhitelistMode, WhitelistSettings
 
 __all__ = [
     "CONFIG_VARIABLE",

@@ -27,7 +27,7 @@ DEFAULT_KIND = "symmio"
 """The kind of a deployment that names none."""
 
 # Where the object of each kind that is built in is found.
-_BUILT_IN = {"symmio": "streams.settings.symmio:SYMMIO"}
+_BUILT_IN = {"symmio": "streams.settings.symmio.symmio_settings:SYMMIO"}
 
 
 class BadVenue(TidemarkError):

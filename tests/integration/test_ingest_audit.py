@@ -17,7 +17,7 @@ from models.symmio.undo import Undo
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.audit.account_audit import NothingToAudit, audit
 from streams.ingest.outlet import opened_outlet
-from streams.ingest.recording import read_recorded_blocks
+from streams.ingest.symmio.recording import read_recorded_blocks
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from streams.settings import Settings, SymmioSettings

@@ -16,8 +16,8 @@ from models.symmio.deployment import SymmioDeployment
 from models.symmio.replay import Replay
 from models.symmio.venue import engine_deployment
 from streams.audit.comparison import differences
-from streams.ingest.recording import read_recorded_blocks
 from streams.ingest.symmio.checkpoint import read_checkpoints
+from streams.ingest.symmio.recording import read_recorded_blocks
 from streams.node.contract_views import ContractViews
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models.symmio.topics import CHAIN_BLOCKS
-from streams.ingest import recording
 from streams.ingest.outlet import BrokerUnreachable, NotAcknowledged, opened_outlet
 from streams.ingest.prices import price_follow
-from streams.ingest.symmio import chain_follow
+from streams.ingest.symmio import chain_follow, recording
 from streams.kafka.topics import BadTopic, topic_name
 from streams.process.clock import SystemClock
 from streams.settings import SourceSettings, SymmioSettings

@@ -10,7 +10,7 @@ import pytest
 
 from models.chain_records import Block, Watermark
 from models.prices import BookTick, decode_tick
-from streams.ingest.recording import BadRecording, read_recorded_blocks, run
+from streams.ingest.symmio.recording import BadRecording, read_recorded_blocks, run
 from streams.kafka.topics import PRICE_TICKS
 from streams.process.clock import SystemClock
 from tests.support.records import chain_records, create_all, read_topic

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.symmio.position_states import (
-    EMPTY,
-    released,
-    with_chain_states,
-    with_engine_state,
-    without_blocks_above,
-)
+from models.position_states import EMPTY
+from models.symmio.position_states import released, with_chain_states, with_engine_state, without_blocks_above
 from tests.support.positions import TIME_S, chain_state, engine_state
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import pytest
 
 from models.codec import decode_row
 from models.engine.tables import POSITION_STATES, VALUATIONS
-from models.symmio.position_states import EMPTY, with_engine_state
+from models.position_states import EMPTY
+from models.symmio.position_states import with_engine_state
 from streams.kafka.topics import create_topics, registry
 from streams.process.clock import SystemClock
 from streams.settings import ApiSettings, AuthSettings, Settings, TokenKeySettings, TopicSettings

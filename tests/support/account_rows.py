@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.alerts import LIQUIDATABLE, QUIET, STALE, UNPRICED, with_transitions
-from models.symmio.position_states import EMPTY, with_chain_states, with_engine_state
+from models.position_states import EMPTY
+from models.symmio.position_states import with_chain_states, with_engine_state
 from tests.support.feed import unpriced_body, valuation_body
 from tests.support.positions import TIME_S, chain_state, engine_state
 from tests.support.rest import NOW_MS, account_key, filled_tables

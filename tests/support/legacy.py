@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType
 
-from models.symmio.position_states import EMPTY, with_engine_state
+from models.position_states import EMPTY
+from models.symmio.position_states import with_engine_state
 from tests.support.positions import TIME_S, engine_state
 
 if TYPE_CHECKING:

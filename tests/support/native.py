@@ -21,11 +21,11 @@ from api.delivery.outbox import Outbox
 from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
+from api.dialects.symmio.funding_board import FundingBoard
+from api.dialects.symmio.listing import Listings
 from api.http.metrics import ApiMetrics
 from api.tables.deployment_totals import Totals
 from api.tables.freshness import Freshness
-from api.tables.funding_board import FundingBoard
-from api.tables.listing import Listings
 from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.standing import Standings

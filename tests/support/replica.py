@@ -16,10 +16,10 @@ from api.dialects.native.directory import Directory
 from api.dialects.native.protocol import hello
 from api.dialects.native.session import Session
 from api.dialects.native.socket import NATIVE
+from api.dialects.symmio.funding_board import FundingBoard
+from api.dialects.symmio.listing import Listings
 from api.tables.deployment_totals import Totals
 from api.tables.freshness import Freshness
-from api.tables.funding_board import FundingBoard
-from api.tables.listing import Listings
 from api.tables.market_prices import MarketPrices
 from models.codec import decode_order, decode_row
 from streams.replicas.heartbeat_reader import Heartbeats

@@ -43,7 +43,7 @@ def fold(logs: Path, at: tuple[int, ...] | None) -> None:
         tidemark fold logs.json.gz --at 284,681
     """  # noqa: D301 - click wants its \b as it is
     from models.symmio.replay import Replay
-    from streams.ingest.recording import BadRecording, read_recorded_blocks
+    from streams.ingest.symmio.recording import BadRecording, read_recorded_blocks
 
     blocks = deque(read_recorded_blocks(logs))
     if not blocks:
@@ -61,7 +61,7 @@ def fold(logs: Path, at: tuple[int, ...] | None) -> None:
 
 
 def _diamond(logs: Path) -> str:
-    from streams.ingest.recording import BadRecording
+    from streams.ingest.symmio.recording import BadRecording
 
     diamond = json.loads(gzip.decompress(logs.read_bytes())).get("diamond")
     if not isinstance(diamond, str):

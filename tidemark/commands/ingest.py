@@ -64,7 +64,7 @@ def recorded(directory: Path, deployment: str) -> None:
     Prices are written as the source "recorded" and its books as "recorded-book": name these in the deployment's
     default_sources or markets. `tidemark up --recorded` does so by itself.
     """
-    from streams.ingest.recording import run
+    from streams.ingest.symmio.recording import run
     from streams.process.clock import SystemClock
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics

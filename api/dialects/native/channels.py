@@ -22,8 +22,7 @@ from api.dialects.native.protocol import Channel
 from api.dialects.native.subjects import AccountSubject, MadeSubject, RowSubject
 from models.alert_views import alerts_view
 from models.engine.tables import ALERTS, INSTRUMENTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
-from models.symmio.funding import next_funding_view
-from models.symmio.state_views import position_states_view
+from models.position_state_views import position_states_view
 from models.views import AccountViews, absent_account, mark_view
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from api.tables.deployment_totals import Totals
     from api.tables.feeds import RowFeed
     from api.tables.freshness import Freshness
-    from api.tables.funding_board import FundingBoard
+    from api.tables.market_funding import MarketFunding
     from models.views import View
     from streams.settings import DeploymentSettings
 
@@ -55,7 +54,7 @@ class Inputs:
     epoch: int
     feeds: Mapping[str, RowFeed]
     totals: Totals
-    funding: FundingBoard
+    funding: MarketFunding
     is_unsupported: Callable[[str], bool]
     freshness: Freshness
     views: AccountViews
@@ -175,8 +174,7 @@ def _rates(inputs: Inputs, key: str) -> Subject:
     def make() -> View | None:
         if not board.is_warm:
             return None
-        view = board.of(deployment).get(symbol)
-        return _just_funding(key) if view is None else next_funding_view(key, view)
+        return board.next_of(deployment).get(symbol) or _just_funding(key)
 
     return MadeSubject(inputs.epoch, key, _just_funding, make)
 

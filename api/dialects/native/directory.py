@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from api.tables.deployment_totals import Totals
     from api.tables.feeds import Feeds
     from api.tables.freshness import Freshness
-    from api.tables.funding_board import FundingBoard
+    from api.tables.market_funding import MarketFunding
     from models.views import AccountViews
     from streams.settings import DeploymentSettings
 
@@ -56,7 +56,7 @@ class Directory:
         feeds: Feeds,
         *,
         totals: Totals,
-        funding: FundingBoard,
+        funding: MarketFunding,
         hub: Hub,
         interest: InterestSink,
         is_unsupported: Callable[[str], bool],

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from api.dialects.symmio.account_answers import Answers
 from api.dialects.symmio.holdings import Holdings
+from api.dialects.symmio.listing import Listings
 from api.dialects.symmio.position_state_search import PositionStateSearch
 from api.dialects.symmio.whitelist import Whitelist
-from api.tables.funding_board import FundingBoard
-from api.tables.listing import Listings
 
 LISTINGS = web.AppKey("symmio_listings", Listings)
 WHITELIST = web.AppKey("symmio_whitelist", Whitelist)
 POSITION_STATES = web.AppKey("symmio_position_states", PositionStateSearch)
-FUNDING = web.AppKey("symmio_funding", FundingBoard)
+ANSWERS = web.AppKey("symmio_answers", Answers)
 HOLDINGS = web.AppKey("symmio_holdings", Holdings)

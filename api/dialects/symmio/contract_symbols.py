@@ -13,7 +13,7 @@ from models.money import E18, format_e18
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.tables.listing import Listed
+    from api.dialects.symmio.listing import Listed
 
 # The ending of a market's name that is its quote asset, where the venue does not say its assets.
 _QUOTE_ASSETS = ("USDT", "USDC", "BUSD", "USD")

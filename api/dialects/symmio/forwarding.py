@@ -16,8 +16,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from api.dialects.symmio.engine_paths import engine_path
-from api.dialects.symmio.replies import Refusal, error_response, reply
+from api.dialects.symmio.replies import Refusal, reply
 from api.http.bodies import read_as_sent
+from api.http.error_bodies import error_response
 from api.http.keys import SETTINGS
 from api.http.log_lines import shown
 from streams.settings import symmio_deployments

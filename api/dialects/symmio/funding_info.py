@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from api.dialects.symmio.funding_board import funding_views
 from api.dialects.symmio.replies import reply
 from api.dialects.symmio.requested_market import listed
 from api.http.keys import CLOCK, SETTINGS
-from api.tables.funding_board import funding_views
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from api.delivery.connections import Connections
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
+    from api.dialects.symmio.funding_board import FundingBoard
     from api.http.metrics import ApiMetrics
     from api.tables.feeds import Feeds
-    from api.tables.funding_board import FundingBoard
 
 INTERVAL_S = 1.0
 _DIALECT = Dialect(

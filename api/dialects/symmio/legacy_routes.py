@@ -30,8 +30,9 @@ from api.dialects.symmio.market_info import get_market_info
 from api.dialects.symmio.notifications import notifications, one_position_state, position_state
 from api.dialects.symmio.open_paths import OpenPaths
 from api.dialects.symmio.price_range import price_range
-from api.dialects.symmio.replies import BadParameter, Refusal, encoded, error_response, invalid_response
+from api.dialects.symmio.replies import BadParameter, Refusal, encoded, invalid_response
 from api.dialects.symmio.sites import Sites
+from api.http.error_bodies import error_response
 from api.http.health import readyz
 from api.http.keys import GATE, SETTINGS
 from models.errors import BadRow

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from api.dialects.symmio.app_keys import FUNDING, HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
+from api.dialects.symmio.account_answers import Answers
+from api.dialects.symmio.app_keys import ANSWERS, HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
+from api.dialects.symmio.funding_board import FundingBoard
 from api.dialects.symmio.funding_rate_ws import FundingRateEndpoint
 from api.dialects.symmio.holdings import Holdings
+from api.dialects.symmio.listing import Listings
 from api.dialects.symmio.owners import Owners
 from api.dialects.symmio.position_state_search import PositionStateSearch
 from api.dialects.symmio.position_state_ws import PositionStateEndpoint
@@ -16,19 +19,19 @@ from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
 from api.http.keys import (
-    ANSWERS,
     CLOCK,
     CONNECTIONS,
     FEEDS,
+    FRESHNESS,
+    FUNDING,
     HUB,
     IS_WHITELIST_READ,
     METRICS,
     PRICES,
     RECORDS,
     SETTINGS,
+    STANDINGS,
 )
-from api.tables.funding_board import FundingBoard
-from api.tables.listing import Listings
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from api.access.addresses import ClientAddresses
+    from api.delivery.interest_writer import InterestSink
     from streams.replicas.owner_answers import OwnerAnswers
 
 
@@ -46,6 +50,7 @@ class Live:
     Args:
         app: Has settings, feeds, clock, hub, connections, metrics, answers and records.
         addresses: Tell where a request comes from.
+        interest: Hears which accounts are watched.
         whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
         owners: What ingest has answered about owners of sub-accounts; later answers are added.
         upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
@@ -58,29 +63,32 @@ class Live:
         self,
         app: web.Application,
         addresses: ClientAddresses,
+        interest: InterestSink,
+        *,
         whitelisted: Collection[bytes],
         owners: OwnerAnswers,
         upnl_interval_s: float,
     ) -> None:
         settings, feeds, metrics = app[SETTINGS], app[FEEDS], app[METRICS]
         connections, hub = app[CONNECTIONS], app[HUB]
+        self.answers = app[ANSWERS] = Answers(app[STANDINGS], app[FRESHNESS], interest, app[CLOCK].now_ms)
         listings = app[LISTINGS] = Listings(settings, feeds, app[PRICES], app[CLOCK].now_ms)
         app[HOLDINGS] = Holdings(symmio_deployments(settings), feeds, metrics.registry)
         whitelist = app[WHITELIST] = Whitelist(symmio_deployments(settings), feeds, whitelisted, app[IS_WHITELIST_READ])
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
-        self.board = app[FUNDING] = FundingBoard(settings, listings, app[CLOCK].now_ms)
+        app[FUNDING] = board = FundingBoard(settings, listings, app[CLOCK].now_ms)
         self.whitelisting = Whitelisting(addresses, Owners(app[RECORDS], owners))
         self.upnl = UpnlEndpoint(
             connections,
             hub,
-            answers=app[ANSWERS],
+            answers=self.answers,
             whitelist=whitelist,
             metrics=metrics,
             interval_s=upnl_interval_s,
         )
         self.states = PositionStateEndpoint(connections, hub, feeds.position_states, whitelist, metrics)
-        self.rates = FundingRateEndpoint(connections, hub, feeds, self.board, metrics)
+        self.rates = FundingRateEndpoint(connections, hub, feeds, board, metrics)
 
     async def wake_when_warm(self) -> None:
         """Answer those who asked before the tables were read, as soon as they are."""

@@ -14,7 +14,7 @@ from models.money import format_e18
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.tables.listing import Listed
+    from api.dialects.symmio.listing import Listed
 
 _WHERE = ("query", "leverage")
 _HUNDREDTH = Decimal("0.01")

@@ -11,7 +11,7 @@ from models.money import format_e18
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from api.tables.listing import Listed
+    from api.dialects.symmio.listing import Listed
 
 
 async def get_market_info(request: web.Request, deployment: str) -> web.Response:

@@ -17,7 +17,7 @@ from api.tables.backlog import Backlog
 from api.tables.turns import next_turn
 from models.codec import decode_row
 from models.ids import account_key, split_key
-from models.symmio.position_states import shown
+from models.position_states import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

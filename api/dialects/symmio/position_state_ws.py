@@ -20,8 +20,9 @@ from api.http.metrics import POSITION_STATE_WS
 from models.codec import ORDER_BYTES, decode_row
 from models.errors import BadRow
 from models.ids import account_key, split_key
+from models.position_states import EMPTY
 from models.symmio.notification_views import notification_frame
-from models.symmio.position_states import EMPTY, pushed_since
+from models.symmio.position_states import pushed_since
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

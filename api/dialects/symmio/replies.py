@@ -13,9 +13,6 @@ from models.errors import TidemarkError
 if TYPE_CHECKING:
     from decimal import Decimal
 
-# What is unknown now is usually known after the next price or block.
-_RETRY_AFTER_S = 2
-
 
 class Refusal(TidemarkError):
     """A request that is answered with an error; the message is for a person."""
@@ -54,13 +51,6 @@ def encoded(body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, 
         headers: Headers beside the content type.
     """
     return web.Response(body=body, status=status, content_type="application/json", headers=headers)
-
-
-def error_response(status: HTTPStatus, message: str) -> web.Response:
-    """Answer with an error; ``error_code`` repeats the HTTP status."""
-    body = {"error_code": status.value, "error_message": message, "error_detail": None}
-    headers = {"Retry-After": str(_RETRY_AFTER_S)} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
-    return encoded(orjson.dumps(body), status, headers)
 
 
 def invalid_response(error: BadParameter) -> web.Response:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from api.tables.listing import Listed
+    from api.dialects.symmio.listing import Listed
 
 # A block is folded within some 20 ms. One that takes longer is being caught up with, or folding has stopped.
 _FOLDED_WITHIN_S = 1.0

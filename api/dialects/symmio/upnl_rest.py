@@ -9,9 +9,11 @@ from aiohttp import web
 
 from api.access.gate import principal_of
 from api.dialects.symmio.account_answers import Account, Known
+from api.dialects.symmio.app_keys import ANSWERS
 from api.dialects.symmio.frames import parse_address
-from api.dialects.symmio.replies import BadParameter, encoded, error_response
-from api.http.keys import ANSWERS, FRESHNESS, SETTINGS
+from api.dialects.symmio.replies import BadParameter, encoded
+from api.http.error_bodies import error_response
+from api.http.keys import FRESHNESS, SETTINGS
 from api.tables.standing import NoSuchAccount, NotKnown
 from models.ids import account_key
 

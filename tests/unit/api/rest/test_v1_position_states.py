@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from models.position_state_views import position_states_view
 from models.symmio.position_states import with_chain_states
-from models.symmio.state_views import position_states_view
 from tests.support.account_rows import engine_body, full_states_body
 from tests.support.api import api_settings, serving
 from tests.support.feed import FakeFeed, FakeTables, unsupported_body, valuation_body

@@ -30,10 +30,11 @@ from models.errors import BadRecord
 from models.freshness import SETTLE_MS
 from models.ids import account_key
 from models.instruments import TickerFact
+from models.position_states import shown
 from models.prices import BookTick, MarkTick
 from models.symmio.deployment import SymmioDeployment
 from models.symmio.engine_states import encode_engine_state
-from models.symmio.position_states import GAP_S, shown
+from models.symmio.position_states import GAP_S
 from models.symmio.venue import engine_deployment
 from tests.support.positions import engine_state
 from tests.support.symmio import (

@@ -12,10 +12,11 @@ from models.engine.step import RowId, Write
 from models.engine.tables import POSITION_STATES, MemoryTables
 from models.errors import BadRecord
 from models.ids import account_key
+from models.position_states import shown
 from models.symmio.account import advance
 from models.symmio.due_states import DueStates
 from models.symmio.engine_states import encode_engine_state
-from models.symmio.position_states import GAP_S, pushed_since, shown
+from models.symmio.position_states import GAP_S, pushed_since
 from tests.support.positions import KEY, engine_state
 from tests.support.symmio import ALICE, E18, allocate, block, fee_out, send_quote
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from models.errors import BadRow
+from models.position_states import EMPTY
 from models.symmio.notification_views import checksummed, notification_frame, notification_item
-from models.symmio.position_states import EMPTY, with_engine_state
+from models.symmio.position_states import with_engine_state
 from tests.support.positions import KEY, chain_state, engine_state
 
 # The examples of EIP-55.

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
+from models.position_states import EMPTY, shown
 from models.symmio.position_states import (
-    EMPTY,
     GAP_S,
     STATES_MAX,
     YOUNG_MS,
     due_ms,
     pushed_since,
     released,
-    shown,
     with_chain_states,
     with_engine_state,
     without_blocks_above,

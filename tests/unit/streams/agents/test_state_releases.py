@@ -13,9 +13,10 @@ from models.codec import decode_row
 from models.engine.board import InputBoard
 from models.engine.step import RowId, Write
 from models.engine.tables import POSITION_STATES, MemoryTables
+from models.position_states import shown
 from models.symmio.account import advance
 from models.symmio.due_states import DueStates
-from models.symmio.position_states import GAP_S, pushed_since, shown
+from models.symmio.position_states import GAP_S, pushed_since
 from streams.agents.state_releases import StateReleases
 from streams.settings import Settings, SymmioSettings, TopicSettings
 from streams.transport.terms import Terms

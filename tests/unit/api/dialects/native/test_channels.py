@@ -6,10 +6,10 @@ import pytest
 from api.access.tokens import ANYONE, Principal
 from api.dialects.native.channels import CHANNELS, Inputs
 from api.dialects.native.protocol import Channel
+from api.dialects.symmio.funding_board import FundingBoard
+from api.dialects.symmio.listing import Listings
 from api.tables.deployment_totals import Totals
 from api.tables.freshness import Freshness
-from api.tables.funding_board import FundingBoard
-from api.tables.listing import Listings
 from api.tables.market_prices import MarketPrices
 from streams.replicas.heartbeat_reader import Heartbeats
 from tests.support.api import api_settings

@@ -10,8 +10,9 @@ import pytest
 from aiohttp import WSCloseCode, WSMsgType, WSServerHandshakeError
 
 from api.app import create_app
+from api.dialects.symmio.app_keys import ANSWERS
 from api.dialects.symmio.upnl_ws import INTERVAL_S, next_due_s
-from api.http.keys import ANSWERS, CONNECTIONS
+from api.http.keys import CONNECTIONS
 from streams.process.clock import SystemClock
 from tests.support.api import (
     ADDRESS,

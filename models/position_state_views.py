@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadRow
 from models.ids import split_key
 from models.instants import ns_text, rfc3339
-from models.symmio.position_states import shown
+from models.position_states import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

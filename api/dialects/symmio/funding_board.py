@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.money import parse_e18
-from models.symmio.funding import funding_rates, funding_view
+from models.symmio.funding import funding_rates, funding_view, next_funding_view
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from api.tables.listing import Listed, Listings
+    from api.dialects.symmio.listing import Listed, Listings
     from streams.settings import FundingSettings, Settings
 
 
@@ -29,6 +29,7 @@ class FundingBoard:
         self._listings = listings
         self._clock_ms = clock_ms
         self._made: dict[str, tuple[int, Mapping[str, Any]]] = {}
+        self._next: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
 
     @property
     def is_warm(self) -> bool:
@@ -44,6 +45,17 @@ class FundingBoard:
             views = funding_views(self._listings.of(deployment), funding, now_ms=now_ms, asked=None)
             self._made[deployment] = now_ms // 1000, views
         return views
+
+    def next_of(self, deployment: str) -> Mapping[str, Any]:
+        """The same for our own protocol; empty for a deployment of another venue."""
+        if deployment not in symmio_deployments(self._settings):
+            return {}
+        views = self.of(deployment)
+        made_of, made = self._next.get(deployment, ({}, {}))
+        if made_of is not views:
+            made = {name: next_funding_view(f"{deployment}:{name}", view) for name, view in views.items()}
+            self._next[deployment] = views, made
+        return made
 
 
 def funding_views(

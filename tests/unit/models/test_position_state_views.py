@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from models.errors import BadRow
-from models.symmio.position_states import EMPTY, with_chain_states
-from models.symmio.state_views import position_states_view
+from models.position_state_views import position_states_view
+from models.position_states import EMPTY
+from models.symmio.position_states import with_chain_states
 from tests.support.account_rows import engine_body, full_states_body
 from tests.support.positions import TIME_S, chain_state
 from tests.support.rest import NOW_MS

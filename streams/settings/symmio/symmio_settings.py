@@ -9,11 +9,11 @@ from pydantic import PositiveInt, SecretStr
 from models.symmio.deployment import SymmioDeployment
 from models.symmio.venue import SYMMIO as VENUE
 from streams.settings.deployment import DeploymentSettings
-from streams.settings.funding import FundingSettings
-from streams.settings.solver import SolverSettings
+from streams.settings.symmio.funding import FundingSettings
+from streams.settings.symmio.solver import SolverSettings
+from streams.settings.symmio.whitelist import WhitelistSettings
 from streams.settings.values import Address, Host, Name
 from streams.settings.venues import VenuePackage
-from streams.settings.whitelist import WhitelistSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
