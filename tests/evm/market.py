@@ -122,7 +122,7 @@ class Scene:
         }
         at_ms = SystemClock().now_ms()
         for symbol_id, symbol in SYMBOLS.items():
-            key = mark_key("venue", symbol)
+            key = mark_key("binance-futures", symbol)
             mark = Mark(MARKS_E18[symbol_id], None, VENUE_RATES_E18[symbol_id], None, at_ms, at_ms, symbol_id)
             rows[MARKS, key] = encode_mark(mark)
             rows[INSTRUMENTS, key] = encode_instrument(Instrument(funding=FundingTerms(28_800, None, None, at_ms)))
@@ -281,7 +281,7 @@ async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: o
                     "diamond": diamond.address,
                     "rpc": [node.url],
                     "poll_interval_ms": 100,
-                    "default_sources": ["venue"],
+                    "default_sources": ["binance-futures"],
                     "default_max_age_ms": 3_600_000,
                     "funding": {
                         "party_b": hedger,

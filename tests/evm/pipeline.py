@@ -87,7 +87,7 @@ async def _say_prices(settings: Settings) -> None:
         settings,
         [
             MarkTick(
-                "venue",
+                "binance-futures",
                 symbol,
                 at_ms,
                 at_ms,
@@ -101,5 +101,7 @@ async def _say_prices(settings: Settings) -> None:
     )
     async with producer(settings) as sender:
         for symbol in SYMBOLS.values():
-            fact = FundingTermsFact("venue", symbol, at_ms, None, None, None)
-            await sender.send(topic_name(settings, INSTRUMENT_FACTS), encode_fact(fact), key=mark_key("venue", symbol))
+            fact = FundingTermsFact("binance-futures", symbol, at_ms, None, None, None)
+            await sender.send(
+                topic_name(settings, INSTRUMENT_FACTS), encode_fact(fact), key=mark_key("binance-futures", symbol)
+            )
