@@ -22,7 +22,7 @@ from models.ids import mark_key
 from models.instruments import DEFAULT_FUNDING_INTERVAL_S, Instrument, decode_fact, decode_instrument
 from models.money import parse_e18
 from models.prices import decode_mark, decode_tick, mark_of
-from streams.ingest.prices.price_follow import follow
+from streams.ingest.prices.price_follow import PriceFollower
 from streams.kafka import topics
 from streams.kafka.deadletter import DeadLetters, decode_dead_letter, form_of
 from streams.settings import Settings, SourceSettings, SymmioSettings
@@ -186,8 +186,8 @@ class Outcome(NamedTuple):
 async def play(script: Script, until_s: int = TROUBLE_S + CALM_S, late_s: float | None = None) -> Outcome:
     """Play a script, or its beginning; what is told is checked each second."""
     venue, deployment = HostileVenue(script, late_s), Deployment(script)
-    ingest = follow(deployment.settings, SOURCE, venue.session, cast("Outlet", deployment), deployment.clock)
-    tasks = [asyncio.create_task(venue.run()), asyncio.create_task(ingest)]
+    follower = PriceFollower(deployment.settings, SOURCE, venue.session, cast("Outlet", deployment), deployment.clock)
+    tasks = [asyncio.create_task(venue.run()), asyncio.create_task(follower.run())]
     for second in range(until_s):
         await asyncio.sleep(second + 0.5 - venue.now_s)
         assert [] == [task for task in tasks if task.done()], "ingest has ended"

@@ -26,6 +26,9 @@ from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from models.heartbeats import Beat
     from streams.ingest.outlet import Outlet
     from streams.process.clock import Clock
     from streams.settings import Settings, SourceSettings
@@ -58,11 +61,16 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
         raise BadSettings(msg)
     async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
         await require_topic(settings, PRICE_TICKS, INSTRUMENT_FACTS)
-        await follow(settings, name, session, outlet, clock)
+        follower = PriceFollower(settings, name, session, outlet, clock)
+
+        def said(process: str, at_ms: int) -> dict[str, Beat]:
+            return {prices_key(name): PricesBeat(process, at_ms, follower.sink.heard_ms)}
+
+        await _together(HeartbeatWriter(settings, clock, said).run(), follower.run())
 
 
-async def follow(settings: Settings, name: str, session: aiohttp.ClientSession, outlet: Outlet, clock: Clock) -> None:
-    """Hand the prices of one source to an outlet until cancelled.
+class PriceFollower:
+    """Hands the prices of one source to an outlet, and knows of Kafka nothing else.
 
     Args:
         settings: The configuration, with the source.
@@ -71,29 +79,45 @@ async def follow(settings: Settings, name: str, session: aiohttp.ClientSession, 
         outlet: The way to Kafka.
         clock: Tells when a frame or an answer was received.
 
-    Raises:
-        NotAcknowledged: The broker did not take a record.
+    Attributes:
+        sink: Takes the source's frames.
     """
-    source = settings.sources[name]
-    venue_clock = VenueClock(name, source.rest, session, clock)
-    sink = PriceSink(settings, name, outlet, clock, ahead_ms=lambda: venue_clock.ahead_ms)
-    silent_after_s = source.silent_after_ms / 1_000
-    marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
-    instruments = InstrumentPolls(settings, name, source.rest, session, outlet, clock=clock)
-    beats = HeartbeatWriter(
-        settings, clock, lambda process, at_ms: {prices_key(name): PricesBeat(process, at_ms, sink.heard_ms)}
-    )
-    tasks = [
-        beats.run(),
-        venue_clock.run(),
-        marks.run(),
-        _poll_while_silent(session, source, sink, marks),
-        *instruments.polls(),
-    ]
-    if source.book_symbols:
-        silent_after_s *= _BOOK_SILENCE
-        books = VenueSocket(session, books_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
-        tasks += [books.run(), _flush_books(sink)]
+
+    def __init__(
+        self, settings: Settings, name: str, session: aiohttp.ClientSession, outlet: Outlet, clock: Clock
+    ) -> None:
+        source = self._source = settings.sources[name]
+        self._session = session
+        self._venue_clock = VenueClock(name, source.rest, session, clock)
+        self.sink = PriceSink(settings, name, outlet, clock, ahead_ms=lambda: self._venue_clock.ahead_ms)
+        self._instruments = InstrumentPolls(settings, name, source.rest, session, outlet, clock=clock)
+
+    async def run(self) -> None:
+        """Follow until cancelled.
+
+        Raises:
+            NotAcknowledged: The broker did not take a record.
+        """
+        await _together(*self._tasks())
+
+    def _tasks(self) -> list[Coroutine[None, None, None]]:
+        source, session, sink = self._source, self._session, self.sink
+        silent_after_s = source.silent_after_ms / 1_000
+        marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
+        tasks = [
+            self._venue_clock.run(),
+            marks.run(),
+            _poll_while_silent(session, source, sink, marks),
+            *self._instruments.polls(),
+        ]
+        if source.book_symbols:
+            silent_after_s *= _BOOK_SILENCE
+            books = VenueSocket(session, books_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
+            tasks += [books.run(), _flush_books(sink)]
+        return tasks
+
+
+async def _together(*tasks: Coroutine[None, None, None]) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for task in tasks:
