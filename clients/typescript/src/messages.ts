@@ -9,7 +9,7 @@ export type Hello = {
   readonly protocol: "tidemark.v1.json";
   /** Tells this connection from others, for a person who looks for it. */
   readonly connection: string;
-  /** The name of the rebuild that is served. */
+  /** The name of the rebuild that is served, on this connection for as long as it lasts. */
   readonly epoch: number;
   readonly server_time_ns: Nanoseconds;
   /** From one heartbeat to the next. */
@@ -33,6 +33,7 @@ export type Ack = {
   readonly type: "ack";
   readonly id: Id;
   readonly op: "subscribe";
+  /** Each key once, in the order in which `keys` first names it. */
   readonly subs: readonly (Subscription)[];
 } | {
   readonly type: "ack";
@@ -52,14 +53,14 @@ export type Id = number;
 export type Subscription = {
   readonly sub: Sub;
   readonly channel: Channel;
-  /** In its usual spelling, whatever that of the request was. */
+  /** In the spelling that is served, whatever that of the request was: accounts in lower case. */
   readonly key: string;
   readonly interval_ms: Milliseconds;
   /** True: no snapshot follows; what the client holds stands, or a delta from it comes. */
   readonly resumed: boolean;
 };
 
-/** A subscription's number on this connection. */
+/** A subscription's number on this connection, where it is never used again. */
 export type Sub = number;
 
 export type Channel = "account" | "valuations" | "positions" | "marks" | "totals" | "alerts" | "position-states" | "funding";
@@ -67,7 +68,7 @@ export type Channel = "account" | "valuations" | "positions" | "marks" | "totals
 /** A request was not done, nor any part of it. */
 export type Error = {
   readonly type: "error";
-  /** That of the request, if it had one. */
+  /** That of the request, if it had one and was read. */
   readonly id?: Id;
   readonly code: "bad_message" | "bad_channel" | "bad_key" | "bad_subscription" | "not_authenticated" | "forbidden" | "too_many_subscriptions" | "too_many_messages" | "too_many_connections" | "try_again";
   /** What was found and expected, for a person. */
@@ -142,8 +143,9 @@ export type Figures = {
   readonly liquidating?: boolean;
   /** By how many hundredths of a percent of the notional the uPnL may fall until it can be liquidated; negative beyond that. */
   readonly distance_bps?: number;
-  /** Positions whose mark is too old. */
+  /** Positions whose figures are too old; `stale_because` says why. */
   readonly stale?: number;
+  readonly stale_because?: StaleBecause;
   /** Positions without a mark. */
   readonly unpriced?: number;
   readonly open_positions?: number;
@@ -184,6 +186,9 @@ export type Locked = {
   readonly party_b_mm: Decimal;
 };
 
+/** Why it is older than it looks; absent where it is not. Kinds of parts that are stale (see `/v1/status`), `prices` where a position's mark is too old, and `row` where the marks that the row was valued at are. */
+export type StaleBecause = readonly ("broker" | "chain" | "prices" | "row" | "worker")[];
+
 export type BlockNumber = number;
 
 /** RFC 3339, UTC, with milliseconds. */
@@ -221,7 +226,7 @@ export type Position = {
   readonly mark_offset?: number;
   readonly upnl?: Decimal;
   readonly notional?: Decimal;
-  /** Whether the mark is too old. */
+  /** Whether the mark, or what it is multiplied by, is too old. */
   readonly stale: boolean;
   /** The price at which the account could be liquidated while all others stand, if there is one. */
   readonly liquidation_price?: Decimal;
@@ -277,6 +282,7 @@ export type Totals = {
   readonly notional?: Decimal;
   readonly as_of?: Instant;
   readonly as_of_ns?: Nanoseconds;
+  readonly stale_because?: StaleBecause;
   /** By address. */
   readonly hedgers?: { readonly [name: string]: HedgerTotals };
   /** By the market's number. */
@@ -439,14 +445,17 @@ export type Heartbeat = {
   readonly type: "heartbeat";
   readonly server_time_ns: Nanoseconds;
   readonly is_ready: boolean;
+  /** How old figures may be for want of records or of whoever writes them; 0 where nothing is late. */
   readonly lag_ms: Milliseconds;
+  /** Parts that make figures old, with their ages in ms; none where everything is fresh. */
+  readonly stale: { readonly [name: string]: Milliseconds };
   readonly deployments: { readonly [name: string]: DeploymentStatus };
   readonly sources: { readonly [name: string]: SourceState };
 };
 
 export type DeploymentStatus = {
-  /** `unknown`: no block of it has been read yet. */
-  readonly status: "followed" | "unsupported" | "unknown";
+  /** `unknown`: no block of it has been read yet. `stale`: its ingest is, see `parts`. */
+  readonly status: "followed" | "stale" | "unsupported" | "unknown";
   /** The newest block known. */
   readonly head?: BlockNumber;
   readonly head_time?: Instant;
@@ -459,7 +468,7 @@ export type DeploymentStatus = {
   readonly unsupported_reason?: string;
 };
 
-/** `stale`: later than its marks are held to be fresh. `silent`: nothing came for a minute. */
+/** `stale`: its newest mark is older than its marks are held to be fresh, or came later than they may. `silent`: nothing came for a minute. */
 export type SourceState = "live" | "stale" | "silent";
 
 /** The server goes away, or wants you on another replica. */
@@ -483,10 +492,11 @@ export type Subscribe = {
   readonly op: "subscribe";
   readonly id: Id;
   readonly channel: Channel;
+  /** As many as fit into the message and into `limits.subscriptions`; where one is refused, all are. */
   readonly keys: readonly (string)[];
   /** The shortest time between two messages of a subscription; 0: each change as it comes. */
   readonly interval_ms?: number;
-  /** What the client holds, by key as it is written in `keys`. */
+  /** What the client holds, by key, in any spelling. */
   readonly resume?: { readonly [name: string]: {
     readonly epoch: number;
     readonly seq: Seq;
