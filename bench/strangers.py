@@ -169,6 +169,7 @@ class Strangers:
             kinds: Which of ``KINDS``.
         """
         bomb = _bomb()
+        os.nice(19)
         click.echo("ready")
         works = {
             "half_sent": [self._again(self._half_send, number) for number in range(_HALF_SENT)],
@@ -330,7 +331,6 @@ def _p99(values: list[float]) -> float:
 
 async def attack(port: int, seconds: float, kinds: Sequence[str]) -> None:
     """Be the strangers, and say at the end what they did."""
-    os.nice(19)
     strangers = Strangers(port)
     await strangers.attack(seconds, kinds)
     click.echo(json.dumps(strangers.did))

@@ -83,7 +83,9 @@ class EventList:
         else:
             events = chosen(self._of(request, one, feed), start, end, is_shown, limit + 1)
         items = await self._views(events[:limit], feed.rows)
-        return await json_answer(request, page(items, self._cursor(events[limit - 1]) if len(events) > limit else None))
+        return await json_answer(
+            request, await page(items, self._cursor(events[limit - 1]) if len(events) > limit else None)
+        )
 
     def _of(self, request: web.Request, one: AccountId, feed: RowFeed) -> list[Event]:
         row = row_of(request, one, feed, self._table)

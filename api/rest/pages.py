@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from api.rest.query import Parameter, bad_parameter, whole
+from api.tables.turns import next_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from api.http.problems import Problem
     from api.rest.query import Query
@@ -26,6 +27,8 @@ LIMIT_DEFAULT = 100
 
 # The longest cursor holds two figures and a key, each of some 60 characters.
 _CURSOR_MAX_CHARACTERS = 1_000
+# Encoding an account takes some 2 µs, and one of many positions ten times that.
+_ITEMS_BETWEEN_YIELDS = 50
 
 
 def _read(text: str) -> list[Any] | None:
@@ -83,9 +86,19 @@ def keys_of_page(
     return ordered[at:until], cursor_after([name, ordered[until - 1]]) if until < len(ordered) else None
 
 
-def page(items: Iterable[dict[str, Any] | orjson.Fragment], next_cursor: str | None) -> dict[str, Any]:
-    """Make a page's body of its items, encoded or not; ``next_cursor`` is None on the last page."""
-    whole_page: dict[str, Any] = {"items": list(items)}
+async def page(items: Iterable[Mapping[str, Any]], next_cursor: str | None) -> dict[str, Any]:
+    """Make a page's body, whose items are encoded in turn with other long work: a thousand at once would take 2 ms.
+
+    Args:
+        items: What is on the page.
+        next_cursor: The cursor of the next page; None on the last one.
+    """
+    encoded: list[orjson.Fragment] = []
+    for number, item in enumerate(items, start=1):
+        encoded.append(orjson.Fragment(orjson.dumps(item)))
+        if number % _ITEMS_BETWEEN_YIELDS == 0:
+            await next_turn()
+    whole_page: dict[str, Any] = {"items": encoded}
     if next_cursor is not None:
         whole_page["next_cursor"] = next_cursor
     return whole_page

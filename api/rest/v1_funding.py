@@ -40,7 +40,7 @@ async def funding(request: web.Request) -> web.Response:
             # The first request in a second takes some 20 µs a market.
             await next_turn()
     keys, next_cursor = keys_of_page(query, _LIST, views, str)
-    return await json_answer(request, page([views[key] for key in keys], next_cursor))
+    return await json_answer(request, await page([views[key] for key in keys], next_cursor))
 
 
 def _views(funding: MarketFunding, deployment: str, symbol: str | None) -> dict[str, View]:

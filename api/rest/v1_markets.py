@@ -43,7 +43,7 @@ async def marks(request: web.Request) -> web.Response:
             views.append(_mark_view(key, row))
         if number % _MARKETS_BETWEEN_YIELDS == 0:
             await next_turn()
-    return await json_answer(request, page(views, next_cursor))
+    return await json_answer(request, await page(views, next_cursor))
 
 
 async def mark(request: web.Request) -> web.Response:
@@ -73,7 +73,7 @@ async def markets(request: web.Request) -> web.Response:
             views.append(_market_view(key, row, request.app[PRICES], mark_rows, now_ms))
         if number % _MARKETS_BETWEEN_YIELDS == 0:
             await next_turn()
-    return await json_answer(request, page(views, next_cursor))
+    return await json_answer(request, await page(views, next_cursor))
 
 
 def _marks(request: web.Request) -> Mapping[bytes, bytes]:

@@ -72,7 +72,7 @@ async def positions(request: web.Request) -> web.Response:
         if len(items) > limit:
             break
     next_cursor = None if len(items) <= limit else _cursor(items[limit - 1])
-    return await json_answer(request, page(items[:limit], next_cursor))
+    return await json_answer(request, await page(items[:limit], next_cursor))
 
 
 async def _row_of(request: web.Request, one: AccountId, deployment: str | None) -> AsyncIterator[tuple[str, bytes]]:

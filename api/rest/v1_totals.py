@@ -31,4 +31,4 @@ async def totals(request: web.Request) -> web.Response:
         views = [request.app[FRESHNESS].sums(request.app[TOTALS].of(name)) for name in names if wanted in {None, name}]
     except BadRow as error:
         raise Problem(NOT_KNOWN, "a row of the sums cannot be read") from error
-    return await json_answer(request, page(views, None))
+    return await json_answer(request, await page(views, None))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import TYPE_CHECKING, assert_never
 
 from models.codec import decode_row
 from models.ids import account_key
 from streams.settings import BadSettings, WhitelistMode
+from streams.settings.values import lower_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from api.tables.feeds import Feeds
     from streams.settings import SymmioSettings
 
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 # This text is in a row that names the MultiAccount which made the account; decoding the row takes twenty times longer.
 _OF_A_MULTI_ACCOUNT = b'"multi_account":"'
 
@@ -138,12 +137,15 @@ class Whitelist:
 def _read(deployment: str, file: Path) -> frozenset[str]:
     where = f"deployments.{deployment}.whitelist.file"
     try:
-        lines = [line.partition("#")[0].strip().lower() for line in file.read_text().splitlines()]
+        lines = [line.partition("#")[0].strip() for line in file.read_text().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{where}: expected a file of addresses, one a line, found {file}: {error}"
         raise BadSettings(msg) from error
+    listed = set()
     for number, line in enumerate(lines, start=1):
-        if line and not _ADDRESS.fullmatch(line):
-            msg = f"{where}: expected an address or a comment (#) in line {number} of {file}, found {line[:60]!r}"
-            raise BadSettings(msg)
-    return frozenset(filter(None, lines))
+        try:
+            listed |= {lower_address(line)} if line else set()
+        except ValueError as error:
+            msg = f"{where}: expected an address or a comment (#) in line {number} of {file}: {error!s:.300}"
+            raise BadSettings(msg) from error
+    return frozenset(listed)

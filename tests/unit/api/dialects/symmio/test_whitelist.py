@@ -162,10 +162,14 @@ async def test_a_list_has_whom_the_file_names_in_any_case_and_their_sub_accounts
         assert await check(client, ADDRESS) is True
 
 
-@pytest.mark.parametrize("text", ["0x12", ADDRESS + "00", "hello"])
+# Its capitals are those of an address with another first digit.
+WRONG_DIGIT = "0xACBaBaBaBABabABabAbAbABAbABabababaBaBABaB"
+
+
+@pytest.mark.parametrize("text", ["0x12", ADDRESS + "00", "hello", WRONG_DIGIT])
 async def test_a_line_of_the_file_that_is_no_address_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
     file = tmp_path / "whitelist"
-    file.write_text(f"{ADDRESS}\n{text}\n")
+    file.write_text(f"{ADDRESS.lower()}\n{text}\n")
     wrong = settings(whitelist={"mode": "list", "file": str(file)})
     with pytest.raises(BadSettings, match=r"deployments\.main\.whitelist\.file: .* line 2 of "):
         create_app(wrong, FakeTables("main").feeds, FakeInterest(), clock=SystemClock(), records=FakeRecords())
