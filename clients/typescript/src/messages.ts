@@ -9,7 +9,7 @@ export type Hello = {
   readonly protocol: "tidemark.v1.json";
   /** Tells this connection from others, for a person who looks for it. */
   readonly connection: string;
-  /** The name of the rebuild that is served. */
+  /** The name of the rebuild that is served, on this connection for as long as it lasts. */
   readonly epoch: number;
   readonly server_time_ns: Nanoseconds;
   /** From one heartbeat to the next. */
@@ -33,6 +33,7 @@ export type Ack = {
   readonly type: "ack";
   readonly id: Id;
   readonly op: "subscribe";
+  /** Each key once, in the order in which `keys` first names it. */
   readonly subs: readonly (Subscription)[];
 } | {
   readonly type: "ack";
@@ -52,14 +53,14 @@ export type Id = number;
 export type Subscription = {
   readonly sub: Sub;
   readonly channel: Channel;
-  /** In its usual spelling, whatever that of the request was. */
+  /** In the spelling that is served, whatever that of the request was: EVM addresses in lower case. */
   readonly key: string;
   readonly interval_ms: Milliseconds;
   /** True: no snapshot follows; what the client holds stands, or a delta from it comes. */
   readonly resumed: boolean;
 };
 
-/** A subscription's number on this connection. */
+/** A subscription's number on this connection, where it is never used again. */
 export type Sub = number;
 
 export type Channel = "account" | "valuations" | "positions" | "marks" | "totals" | "alerts" | "position-states" | "funding";
@@ -67,7 +68,7 @@ export type Channel = "account" | "valuations" | "positions" | "marks" | "totals
 /** A request was not done, nor any part of it. */
 export type Error = {
   readonly type: "error";
-  /** That of the request, if it had one. */
+  /** That of the request, if it had one and was read. */
   readonly id?: Id;
   readonly code: "bad_message" | "bad_channel" | "bad_key" | "bad_subscription" | "not_authenticated" | "forbidden" | "too_many_subscriptions" | "too_many_messages" | "too_many_connections" | "try_again";
   /** What was found and expected, for a person. */
@@ -483,10 +484,11 @@ export type Subscribe = {
   readonly op: "subscribe";
   readonly id: Id;
   readonly channel: Channel;
+  /** As many as fit into the message and into `limits.subscriptions`; where one is refused, all are. */
   readonly keys: readonly (string)[];
   /** The shortest time between two messages of a subscription; 0: each change as it comes. */
   readonly interval_ms?: number;
-  /** What the client holds, by key as it is written in `keys`. */
+  /** What the client holds, by key, in any spelling. */
   readonly resume?: { readonly [name: string]: {
     readonly epoch: number;
     readonly seq: Seq;
