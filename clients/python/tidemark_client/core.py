@@ -312,9 +312,10 @@ class Core:
             case "auth":
                 self._authenticated(now_s, ack)
             case "subscribe":
-                for said in ack["subs"]:
-                    self._subscriptions.acknowledge(said["channel"], said["key"], said["sub"])
-                if request is not None and not all(one.is_wanted for one in request.subscriptions):
+                asked = [] if request is None else request.subscriptions
+                said = [(sub["channel"], sub["key"], sub["sub"]) for sub in ack["subs"]]
+                self._subscriptions.acknowledge(asked, said)
+                if not all(subscription.is_wanted for subscription in asked):
                     self._gather(now_s)
             case _:
                 pass

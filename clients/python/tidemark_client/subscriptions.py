@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,8 +11,9 @@ if TYPE_CHECKING:
 
     from tidemark_client.actions import Held
 
-# In keys of these channels case does not matter.
+# In keys of these channels the case of a deployment and of an EVM address does not matter; of other accounts it does.
 _OF_ACCOUNTS = frozenset({"account", "valuations", "positions", "position-states", "alerts"})
+_ADDRESS = re.compile(r"0[xX][0-9a-fA-F]{40}")
 
 Name = tuple[str, str]
 """What tells subscriptions apart: the channel, and the key in one spelling."""
@@ -23,7 +25,8 @@ class Subscription:
 
     Attributes:
         channel: The channel.
-        key: The key, as it was asked for, and as the server spells it once it was acknowledged.
+        key: The key, as it was asked for, and once it was acknowledged as the server spells it.
+        name: What tells it from others.
         interval_ms: The shortest time between two messages, in ms.
         held: What stands of it; None before the first snapshot.
         sub: Its number on this connection; None where it was not acknowledged.
@@ -42,11 +45,10 @@ class Subscription:
     is_wanted: bool = True
     is_refused: bool = False
     resync_id: int | None = None
+    name: Name = field(init=False)
 
-    @property
-    def name(self) -> Name:
-        """What tells it from others."""
-        return name_of(self.channel, self.key)
+    def __post_init__(self) -> None:
+        self.name = name_of(self.channel, self.key)
 
     @property
     def is_being_asked(self) -> bool:
@@ -56,7 +58,10 @@ class Subscription:
 
 def name_of(channel: str, key: str) -> Name:
     """Return the name of a key in whatever spelling."""
-    return channel, key.lower() if channel in _OF_ACCOUNTS else key
+    if channel not in _OF_ACCOUNTS:
+        return channel, key
+    deployment, colon, account = key.partition(":")
+    return channel, deployment.lower() + colon + (account.lower() if _ADDRESS.fullmatch(account) else account)
 
 
 class Subscriptions:
@@ -127,19 +132,25 @@ class Subscriptions:
                 self._left.add(subscription.sub)
         return ends
 
-    def acknowledge(self, channel: str, key: str, sub: int) -> Subscription | None:
-        """Take in the number of a subscription, and its key's usual spelling.
+    def acknowledge(self, asked: list[Subscription], said: list[tuple[str, str, int]]) -> None:
+        """Take in the numbers that subscriptions have on this connection, and the usual spelling of their keys.
 
         Args:
-            channel: The channel's name.
-            key: The key as the server spells it.
-            sub: Its number on this connection.
+            asked: Those of the request, in its order.
+            said: Channel, key and number of each, as the server says them: in the same order, each once.
         """
-        subscription = self.get(channel, key)
-        if subscription is not None:
-            subscription.sub, subscription.key = sub, key
-            self._of_sub[sub] = subscription
-        return subscription
+        for place, (channel, key, sub) in enumerate(said):
+            subscription = self.get(channel, key)
+            if subscription is not None:
+                subscription.key = key
+            elif len(asked) == len(said):
+                # Its venue spells it by a rule of its own, which only the server knows.
+                subscription = asked[place]
+            if subscription is None:
+                self._left.add(sub)
+            else:
+                subscription.sub = sub
+                self._of_sub[sub] = subscription
 
     def disconnect(self) -> None:
         """Forget what ends with a connection; what is held and wanted is asked for on the next one."""

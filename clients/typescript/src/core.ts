@@ -270,8 +270,9 @@ export class Core {
     this.#requests.delete(ack.id);
     if (ack.op === "auth") this.#authenticated(nowMs, ack.expires_ns);
     if (ack.op !== "subscribe") return;
-    for (const { channel, key, sub } of ack.subs) this.#subscriptions.acknowledge(channel, key, sub);
-    if (request?.subscriptions.some(({ isWanted }) => !isWanted)) this.#gather(nowMs);
+    const asked = request?.subscriptions ?? [];
+    this.#subscriptions.acknowledge(asked, ack.subs);
+    if (asked.some(({ isWanted }) => !isWanted)) this.#gather(nowMs);
   }
 
   #authenticated(nowMs: number, expiresNs: string | undefined): void {

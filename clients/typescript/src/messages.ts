@@ -53,7 +53,7 @@ export type Id = number;
 export type Subscription = {
   readonly sub: Sub;
   readonly channel: Channel;
-  /** In the spelling that is served, whatever that of the request was: accounts in lower case. */
+  /** In the spelling that is served, whatever that of the request was: EVM addresses in lower case. */
   readonly key: string;
   readonly interval_ms: Milliseconds;
   /** True: no snapshot follows; what the client holds stands, or a delta from it comes. */

@@ -1,15 +1,18 @@
 // What is subscribed to, and what is held of it, which outlives connections.
 
 import type { Held } from "./actions.js";
-import type { Channel } from "./messages.js";
+import type { Channel, Subscription as Acknowledged } from "./messages.js";
 
-// In keys of these channels case does not matter.
+// In keys of these channels the case of a deployment and of an EVM address does not matter; of other accounts it does.
 const OF_ACCOUNTS: ReadonlySet<Channel> = new Set(["account", "valuations", "positions", "position-states", "alerts"]);
+const ADDRESS = /^0[xX][0-9a-fA-F]{40}$/;
 
 /** One key of one channel. */
 export class Subscription {
+  /** What tells it from others. */
+  readonly name: string;
   readonly channel: Channel;
-  /** As it was asked for, and as the server spells it once it was acknowledged. */
+  /** As it was asked for, and once it was acknowledged as the server spells it. */
   key: string;
   intervalMs: number;
   held: Held | null = null;
@@ -22,13 +25,10 @@ export class Subscription {
   resyncId: number | null = null;
 
   constructor(channel: Channel, key: string, intervalMs: number) {
+    this.name = nameOf(channel, key);
     this.channel = channel;
     this.key = key;
     this.intervalMs = intervalMs;
-  }
-
-  get name(): string {
-    return nameOf(this.channel, this.key);
   }
 
   /** Whether the server has not answered yet. */
@@ -39,7 +39,10 @@ export class Subscription {
 
 /** What tells subscriptions apart, in whatever spelling. */
 export function nameOf(channel: Channel, key: string): string {
-  return `${channel} ${OF_ACCOUNTS.has(channel) ? key.toLowerCase() : key}`;
+  if (!OF_ACCOUNTS.has(channel)) return `${channel} ${key}`;
+  const end = key.indexOf(":") + 1;
+  const account = key.slice(end);
+  return `${channel} ${key.slice(0, end).toLowerCase()}${ADDRESS.test(account) ? account.toLowerCase() : account}`;
 }
 
 /** All of them, those to be asked for, and the numbers that they have on this connection. */
@@ -109,12 +112,23 @@ export class Subscriptions {
     return ends;
   }
 
-  /** Take in the number of a subscription, and its key's usual spelling. */
-  acknowledge(channel: Channel, key: string, sub: number): void {
-    const subscription = this.get(channel, key);
-    if (!subscription) return;
-    Object.assign(subscription, { sub, key });
-    this.#ofSub.set(sub, subscription);
+  /**
+   * Take in the numbers that subscriptions have on this connection, and the usual spelling of their keys. The server
+   * says them in the order of the request, each once.
+   */
+  acknowledge(asked: readonly Subscription[], said: readonly Acknowledged[]): void {
+    for (const [place, { channel, key, sub }] of said.entries()) {
+      let subscription = this.get(channel, key);
+      if (subscription) subscription.key = key;
+      // Its venue spells it by a rule of its own, which only the server knows.
+      else if (asked.length === said.length) subscription = asked[place];
+      if (!subscription) {
+        this.#left.add(sub);
+        continue;
+      }
+      subscription.sub = sub;
+      this.#ofSub.set(sub, subscription);
+    }
   }
 
   /** Forget what ends with a connection; what is held and wanted is asked for on the next one. */

@@ -147,6 +147,49 @@ def test_a_key_is_one_subscription_in_whatever_spelling(begin: Begin) -> None:
     assert [KEY] == [action["key"] for action in talk.all("changed")]
 
 
+def test_accounts_that_differ_in_case_alone_are_two_unless_they_are_addresses(begin: Begin) -> None:
+    talk = begin()
+    talk.subscribe("paper:Alice", "paper:alice", "Paper:alice")
+    talk.hear(HELLO)
+    subs = [
+        {"sub": 1, "channel": "account", "key": "paper:Alice"},
+        {"sub": 2, "channel": "account", "key": "paper:alice"},
+    ]
+    talk.hear({**ack(talk.last["id"]), "subs": subs}, snapshot(1, sub=1, upnl="1"), snapshot(2, sub=2, upnl="2"))
+
+    assert ["paper:Alice", "paper:alice"] == talk.last["keys"]
+    assert (1, [1, 1], {"upnl": "1"}) == talk.core.held("account", "paper:Alice")
+    assert (1, [1, 2], {"upnl": "2"}) == talk.core.held("account", "paper:alice")
+
+
+def test_a_key_that_its_venue_spells_by_a_rule_of_its_own_is_known_by_its_place(begin: Begin) -> None:
+    talk = begin()
+    talk.subscribe("paper:alice", "paper:bob")
+    talk.hear(HELLO)
+    subs = [
+        {"sub": 1, "channel": "account", "key": "paper:ALICE"},
+        {"sub": 2, "channel": "account", "key": "paper:BOB"},
+    ]
+    talk.hear({**ack(talk.last["id"]), "subs": subs}, snapshot(2, sub=2, upnl="2"))
+    talk.core.unsubscribe(talk.now_s, "account", ["paper:bob"])
+    talk.after(0.1)
+
+    assert ["paper:bob"] == [action["key"] for action in talk.all("changed")]
+    assert ("unsubscribe", [2]) == (talk.last["op"], talk.last["subs"])
+    assert "live" == talk.status["name"]
+
+
+def test_a_number_that_belongs_to_no_key_that_was_asked_for_is_nobodys(begin: Begin) -> None:
+    talk = begin()
+    talk.subscribe("paper:alice", "paper:bob")
+    talk.hear(HELLO)
+    subs = [{"sub": 1, "channel": "account", "key": "paper:BOTH"}]
+    talk.hear({**ack(talk.last["id"]), "subs": subs}, snapshot(1, sub=1, upnl="1"))
+
+    assert [] == talk.all("changed")
+    assert "live" == talk.status["name"]
+
+
 def test_what_is_not_known_is_passed_over(begin: Begin) -> None:
     talk = begin().follow({"type": "news", "sub": 99}, {"type": "heartbeat"}, {"type": "ack", "op": "ping", "id": 3})
 

@@ -233,9 +233,9 @@ export class Core {
             this.#authenticated(nowMs, ack.expires_ns);
         if (ack.op !== "subscribe")
             return;
-        for (const { channel, key, sub } of ack.subs)
-            this.#subscriptions.acknowledge(channel, key, sub);
-        if (request?.subscriptions.some(({ isWanted }) => !isWanted))
+        const asked = request?.subscriptions ?? [];
+        this.#subscriptions.acknowledge(asked, ack.subs);
+        if (asked.some(({ isWanted }) => !isWanted))
             this.#gather(nowMs);
     }
     #authenticated(nowMs, expiresNs) {

@@ -1,10 +1,13 @@
 // What is subscribed to, and what is held of it, which outlives connections.
-// In keys of these channels case does not matter.
+// In keys of these channels the case of a deployment and of an EVM address does not matter; of other accounts it does.
 const OF_ACCOUNTS = new Set(["account", "valuations", "positions", "position-states", "alerts"]);
+const ADDRESS = /^0[xX][0-9a-fA-F]{40}$/;
 /** One key of one channel. */
 export class Subscription {
+    /** What tells it from others. */
+    name;
     channel;
-    /** As it was asked for, and as the server spells it once it was acknowledged. */
+    /** As it was asked for, and once it was acknowledged as the server spells it. */
     key;
     intervalMs;
     held = null;
@@ -16,12 +19,10 @@ export class Subscription {
     /** The request that asked for all of it again, until it comes. */
     resyncId = null;
     constructor(channel, key, intervalMs) {
+        this.name = nameOf(channel, key);
         this.channel = channel;
         this.key = key;
         this.intervalMs = intervalMs;
-    }
-    get name() {
-        return nameOf(this.channel, this.key);
     }
     /** Whether the server has not answered yet. */
     get isBeingAsked() {
@@ -30,7 +31,11 @@ export class Subscription {
 }
 /** What tells subscriptions apart, in whatever spelling. */
 export function nameOf(channel, key) {
-    return `${channel} ${OF_ACCOUNTS.has(channel) ? key.toLowerCase() : key}`;
+    if (!OF_ACCOUNTS.has(channel))
+        return `${channel} ${key}`;
+    const end = key.indexOf(":") + 1;
+    const account = key.slice(end);
+    return `${channel} ${key.slice(0, end).toLowerCase()}${ADDRESS.test(account) ? account.toLowerCase() : account}`;
 }
 /** All of them, those to be asked for, and the numbers that they have on this connection. */
 export class Subscriptions {
@@ -96,13 +101,25 @@ export class Subscriptions {
         }
         return ends;
     }
-    /** Take in the number of a subscription, and its key's usual spelling. */
-    acknowledge(channel, key, sub) {
-        const subscription = this.get(channel, key);
-        if (!subscription)
-            return;
-        Object.assign(subscription, { sub, key });
-        this.#ofSub.set(sub, subscription);
+    /**
+     * Take in the numbers that subscriptions have on this connection, and the usual spelling of their keys. The server
+     * says them in the order of the request, each once.
+     */
+    acknowledge(asked, said) {
+        for (const [place, { channel, key, sub }] of said.entries()) {
+            let subscription = this.get(channel, key);
+            if (subscription)
+                subscription.key = key;
+            // Its venue spells it by a rule of its own, which only the server knows.
+            else if (asked.length === said.length)
+                subscription = asked[place];
+            if (!subscription) {
+                this.#left.add(sub);
+                continue;
+            }
+            subscription.sub = sub;
+            this.#ofSub.set(sub, subscription);
+        }
     }
     /** Forget what ends with a connection; what is held and wanted is asked for on the next one. */
     disconnect() {
