@@ -47,6 +47,7 @@ from api.http.keys import (
     SOURCES,
     STANDINGS,
     TOTALS,
+    VIEWS,
 )
 from api.http.metrics import ApiMetrics
 from api.http.problems import errors_as_problems
@@ -63,6 +64,7 @@ from streams.replicas.heartbeat_reader import Heartbeats
 from streams.replicas.lease_holder import Leases
 from streams.replicas.owner_answers import OwnerAnswers
 from streams.settings import BadSettings
+from streams.settings.venues import account_views
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -191,6 +193,7 @@ def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddr
     app[ANSWERS] = Answers(app[STANDINGS], app[FRESHNESS], interest, clock_ms)
     app[ACCOUNTS] = Accounts(feeds)
     app[TOTALS] = Totals(feeds)
+    app[VIEWS] = account_views(settings)
     app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
     app[REPLICA] = uuid.uuid4().hex
     app[HUB] = Hub()
@@ -215,6 +218,7 @@ def _directory(app: web.Application, live: Live, interest: InterestSink) -> Dire
         interest=interest,
         is_unsupported=lambda name: app[STANDINGS].open_gap(name) is not None,
         freshness=app[FRESHNESS],
+        views=app[VIEWS],
     )
 
 

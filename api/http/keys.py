@@ -18,6 +18,7 @@ from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
 from api.tables.standing import Standings
+from models.views import AccountViews
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,3 +44,4 @@ IS_WHITELIST_READ: web.AppKey[Callable[[], bool]] = web.AppKey("is_whitelist_rea
 CLOCK: web.AppKey[Clock] = web.AppKey("clock")
 PRICES = web.AppKey("prices", MarketPrices)
 GATE = web.AppKey("gate", Gate)
+VIEWS = web.AppKey("views", AccountViews)

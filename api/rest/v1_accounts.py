@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from api.dialects.native.subjects import digest_of
-from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, SETTINGS
+from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, SETTINGS, VIEWS
 from api.rest.gzip_bodies import json_answer, tagged_json_answer
 from api.rest.known import (
     account_of_path,
@@ -26,14 +26,13 @@ from models.engine.tables import VALUATIONS
 from models.errors import BadRow
 from models.freshness import AS_IT_SAYS, aged
 from models.valuations import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
-from models.views import View, absent_account, account_view, figures_view, positions_view, unsupported_account
+from models.views import View, absent_account, unsupported_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from aiohttp import web
 
-    from api.tables.freshness import Freshness
     from api.tables.ranking import Line
 
 _LIST = "accounts"
@@ -69,7 +68,7 @@ async def accounts(request: web.Request) -> web.Response:
     for number, (_, _, key) in enumerate(islice(entries, limit), start=1):
         row = request.app[FEEDS].valuations.rows.get(key)
         if row is not None:
-            items.append(_item(key.decode(), row, hidden, request.app[FRESHNESS]))
+            items.append(_item(key.decode(), row, hidden, request.app))
         if number % _VIEWS_BETWEEN_YIELDS == 0:
             await next_turn()
     has_more = len(entries) > limit
@@ -78,12 +77,12 @@ async def accounts(request: web.Request) -> web.Response:
 
 async def account(request: web.Request) -> web.Response:
     """Answer one account with its positions."""
-    return await _one(request, account_view)
+    return await _one(request, request.app[VIEWS].account)
 
 
 async def account_positions(request: web.Request) -> web.Response:
     """Answer the positions of one account."""
-    return await _one(request, positions_view)
+    return await _one(request, request.app[VIEWS].positions)
 
 
 async def _one(request: web.Request, view: Callable[[str, dict[str, Any]], View]) -> web.Response:
@@ -131,12 +130,12 @@ def _filter(
     return is_wanted
 
 
-def _item(key: str, row: bytes, hidden: Collection[str], freshness: Freshness) -> View:
+def _item(key: str, row: bytes, hidden: Collection[str], app: web.Application) -> View:
     if key.partition(":")[0] in hidden:
         return unsupported_account(key)
     try:
         body = decode_row(row).body
-        return figures_view(key, aged(body, freshness.aging(key, body)))
+        return app[VIEWS].figures(key, aged(body, app[FRESHNESS].aging(key, body)))
     except BadRow:
         return {**absent_account(key), "status": UNREADABLE}
 

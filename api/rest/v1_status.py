@@ -52,7 +52,7 @@ async def status(request: web.Request) -> web.Response:
         "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
         "parts": {name: _part(part) for name, part in parts.items()},
         "deployments": {
-            name: _deployment(feeds, name, partitions, parts[chain_key(name)]) for name in settings.deployments
+            name: _deployment(feeds, name, partitions, parts.get(chain_key(name))) for name in settings.deployments
         },
         "sources": {
             name: _source(states[name], age_ms, sources.newest(name)) for name, age_ms in sources.ages_ms().items()
@@ -86,7 +86,10 @@ def _part(part: Part) -> View:
     return view
 
 
-def _deployment(feeds: Feeds, name: str, partitions: int, chain: Part) -> View:
+def _deployment(feeds: Feeds, name: str, partitions: int, chain: Part | None) -> View:
+    if chain is None:
+        # Its venue does not say how far it is known.
+        return {"status": "followed"}
     try:
         progress = deployment_progress(feeds, name, partitions)
     except BadRow:

@@ -66,7 +66,8 @@ class Seen(NamedTuple):
             worker: The part that owns its partition.
         """
         names = (BROKER, chain_key(deployment), worker)
-        return tuple(part.kind for name in names if (part := self.parts[name]).state is State.STALE)
+        parts = (self.parts[name] for name in names if name in self.parts)
+        return tuple(part.kind for part in parts if part.state is State.STALE)
 
 
 class Freshness:
@@ -102,7 +103,7 @@ class Freshness:
         }
         self._names = (
             *(worker_key(partition) for partition in range(self._partitions)),
-            *(chain_key(name) for name in settings.deployments),
+            *(chain_key(name) for name, one in settings.deployments.items() if one.says_heads),
             *(prices_key(name) for name in _sources(settings)),
             *(
                 funder_key(name)
@@ -117,6 +118,10 @@ class Freshness:
         self._clock_ms = clock_ms
         self._seen: Seen | None = None
         self._listeners: list[Callable[[], None]] = []
+
+    def follows_chain(self, deployment: str) -> bool:
+        """Whether a deployment says how far it is known; otherwise its accounts are those that records name."""
+        return chain_key(deployment) in self._steady
 
     @property
     def head_ms(self) -> int:
@@ -208,7 +213,7 @@ class Freshness:
         parts = self._recent().parts
         own = range(self._partitions) if account is None else (partition_of(account, self._partitions),)
         names = (BROKER, chain_key(deployment), *map(worker_key, own))
-        return next((parts[name].reason for name in names if parts[name].state is State.STALE), None)
+        return next((parts[name].reason for name in names if name in parts and parts[name].state is State.STALE), None)
 
     def _recent(self) -> Seen:
         seen = self._seen

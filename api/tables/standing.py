@@ -106,6 +106,9 @@ class Standings:
             progress = deployment_progress(self._feeds, deployment, self._partitions)
         except BadRow:
             return _unreadable(deployment)
+        if not self._freshness.follows_chain(deployment):
+            reason = self._freshness.why_unsure(deployment)
+            return NoSuchAccount() if reason is None else NotKnown(reason)
         if progress is None:
             return NotKnown(f"no block of deployment {deployment} has been read yet")
         if progress.unsupported_since is not None:

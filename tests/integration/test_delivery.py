@@ -20,7 +20,6 @@ from api.dialects.native.socket import NATIVE
 from api.http.keys import CONNECTIONS, HUB
 from models.codec import decode_order, decode_row
 from models.engine.tables import DEPLOYMENTS, VALUATIONS
-from models.views import account_view, figures_view
 from streams.kafka.topics import create_topics, registry
 from streams.settings import ApiLimitSettings, ApiSettings, FreshnessSettings, Settings, SymmioSettings
 from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
@@ -32,6 +31,7 @@ from tests.support.pipeline import free_port
 from tests.support.plain_socket import FIN, TEXT, Frame, plain_socket
 from tests.support.server import answers, api_process
 from tests.support.typescript_client import NodeFollower, build
+from tests.support.views import account_view, figures_view
 from tidemark_client import Changed, Client, Core, Gap, Heard
 from tidemark_client.actions import Send
 

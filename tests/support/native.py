@@ -35,6 +35,7 @@ from streams.replicas.lease_holder import Leases
 from tests.support.api import FakeInterest
 from tests.support.contract import validate_server_message
 from tests.support.replica import Wire
+from tests.support.views import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -143,6 +144,7 @@ class NativeServer:
             interest=self.interest,
             is_unsupported=lambda name: standings.open_gap(name) is not None,
             freshness=self.freshness,
+            views=VIEWS,
         )
         self.freshness.listen(directory.wake_all_of_accounts)
         self._endpoint = NativeEndpoint(

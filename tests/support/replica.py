@@ -25,6 +25,7 @@ from models.codec import decode_order, decode_row
 from streams.replicas.heartbeat_reader import Heartbeats
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables
+from tests.support.views import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,7 @@ class Replica:
             interest=FakeInterest(),
             is_unsupported=lambda _: False,
             freshness=Freshness(settings, self.tables.feeds, prices, Heartbeats(), _now_ms),
+            views=VIEWS,
         )
         self._late: deque[tuple[str, int, Mapping[str, Any]]] = deque()
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from api.tables.feeds import Feeds
     from api.tables.freshness import Freshness
     from api.tables.funding_board import FundingBoard
+    from models.views import AccountViews
     from streams.settings import DeploymentSettings
 
 _Tables = tuple[str, ...]
@@ -45,6 +46,7 @@ class Directory:
         interest: Hears which accounts are watched.
         is_unsupported: Whether the figures of a deployment are unknown.
         freshness: Tells what is stale.
+        views: Makes views of accounts.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Directory:
         interest: InterestSink,
         is_unsupported: Callable[[str], bool],
         freshness: Freshness,
+        views: AccountViews,
     ) -> None:
         self._epoch = epoch
         self._deployments = deployments
@@ -66,7 +69,7 @@ class Directory:
         self._hub = hub
         self._interest = interest
         self._reads_unsupported = is_unsupported
-        self._inputs = Inputs(epoch, self._feeds, totals, funding, self._is_unsupported, freshness)
+        self._inputs = Inputs(epoch, self._feeds, totals, funding, self._is_unsupported, freshness, views)
         # Channels made of the same tables have the same keys: a changed row is looked up once for all of them.
         self._subjects: dict[_Tables, dict[str, dict[Channel, Subject]]] = {
             channel.tables: {} for channel in CHANNELS.values()

@@ -102,10 +102,10 @@ export type Account = Figures & {
 export type Figures = {
   readonly account: AccountKey;
   readonly deployment: DeploymentName;
-  readonly address: Address;
+  readonly address: AccountId;
   readonly status: AccountStatus;
-  /** The owner, where a MultiAccount named one. */
-  readonly owner?: Address;
+  /** The owner, where the venue names one. */
+  readonly owner?: AccountId;
   /** The MultiAccount that made the account. */
   readonly multi_account?: Address;
   /** What its owner called it there. */
@@ -159,17 +159,20 @@ export type Figures = {
   readonly last_complete?: LastComplete;
 };
 
-/** `<deployment>:<address>` in lower case. */
+/** `<deployment>:<account>`; an address is in lower case. */
 export type AccountKey = string;
 
 /** A deployment as the configuration names it. */
 export type DeploymentName = string;
 
-/** An address in lower case. */
-export type Address = string;
+/** What its venue calls it; an address is in lower case. */
+export type AccountId = string;
 
 /** * `valued`: every figure is known. * `unpriced`: a position has no price, so figures that depend on prices are unknown; `last_complete` are the last known ones. * `suspect`: a record of the account could not be folded; it is frozen, its figures are unknown. * `unsupported`: the deployment's logs are not understood since some block; figures of all its accounts are unknown. * `unreadable`: the account's row cannot be read; its figures are unknown. * `nobody`: the only blocks that named the account were rolled back (websocket only; REST answers 404). * `absent`: there is no row of the account, which may be because it is not folded yet (websocket only; REST answers 404 or 503). */
 export type AccountStatus = "valued" | "unpriced" | "suspect" | "unsupported" | "unreadable" | "nobody" | "absent";
+
+/** An address in lower case. */
+export type Address = string;
 
 /** An exact decimal number. */
 export type Decimal = string;
@@ -206,16 +209,16 @@ export type LastComplete = {
   readonly as_of_ns: Nanoseconds;
 };
 
-/** By quote id. */
+/** By id. */
 export type Positions = { readonly [name: string]: Position };
 
-/** An open position, which is a quote of the chain. */
+/** An open position; at SYMMIO it is a quote of the chain. */
 export type Position = {
-  readonly quote_id: number;
-  readonly symbol_id: number;
+  readonly quote_id: VenueId;
+  readonly symbol_id: VenueId;
   readonly side: "long" | "short";
-  /** The hedger. */
-  readonly party_b: Address;
+  /** The hedger, where the venue has one for each position. */
+  readonly party_b?: Address;
   readonly quantity: Decimal;
   readonly opened_price: Decimal;
   /** The price it is valued at. */
@@ -234,6 +237,9 @@ export type Position = {
   readonly liquidation_distance_bps?: number;
 };
 
+/** What its venue calls a position or a market, a number or a text. */
+export type VenueId = number | string;
+
 /** `<source>:<SYMBOL>`. */
 export type MarkKey = string;
 
@@ -242,7 +248,7 @@ export type AccountPositions = {
   readonly account: AccountKey;
   readonly positions?: Positions;
   readonly deployment?: DeploymentName;
-  readonly address?: Address;
+  readonly address?: AccountId;
   readonly status?: AccountStatus;
 };
 
@@ -317,7 +323,7 @@ export type SymbolTotals = {
 export type Alerts = {
   readonly account: AccountKey;
   readonly deployment: DeploymentName;
-  readonly address: Address;
+  readonly address: AccountId;
   /** Those that are on, by name. */
   readonly alarms: { readonly [name: string]: Alarm };
   /** The eight newest of each alarm, newest first. */

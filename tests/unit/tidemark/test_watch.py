@@ -16,11 +16,11 @@ from rich.console import Console
 from api.dialects.native.protocol import Channel
 from api.http.keys import CONNECTIONS
 from models.freshness import SETTLE_MS
-from models.views import account_view
 from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.api import api_settings, serving
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, unsupported_body, valuation_body
+from tests.support.views import account_view
 from tidemark.commands.watch import watch as watch_command
 from tidemark.watch import _SHOWN, JsonLines, PlainLines, WatchRefused, watch
 

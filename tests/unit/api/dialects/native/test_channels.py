@@ -15,6 +15,7 @@ from streams.replicas.heartbeat_reader import Heartbeats
 from tests.support.api import api_settings
 from tests.support.feed import FakeTables
 from tests.support.served import served
+from tests.support.views import VIEWS
 
 ADDRESS = "0x00000000000000000000000000000000000000aB"
 OTHER = "0x00000000000000000000000000000000000000cd"
@@ -83,7 +84,7 @@ async def test_a_subject_with_nothing_to_show_looks_like_one_that_is_hidden() ->
     prices = MarketPrices(settings, tables.feeds)
     board = FundingBoard(settings, Listings(settings, tables.feeds, prices, lambda: 0), lambda: 0)
     freshness = Freshness(settings, tables.feeds, prices, Heartbeats(), lambda: 0)
-    inputs = Inputs(1, tables.feeds.by_table(), Totals(tables.feeds), board, lambda _: False, freshness)
+    inputs = Inputs(1, tables.feeds.by_table(), Totals(tables.feeds), board, lambda _: False, freshness, VIEWS)
 
     for channel, description in CHANNELS.items():
         state = description.make(inputs, canonical(channel)).current()
