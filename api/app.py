@@ -35,6 +35,7 @@ from api.http.keys import (
     CLOCK,
     CONNECTIONS,
     FEEDS,
+    FRESHNESS,
     GATE,
     HUB,
     IS_WHITELIST_READ,
@@ -46,20 +47,24 @@ from api.http.keys import (
     SOURCES,
     STANDINGS,
     TOTALS,
+    VIEWS,
 )
 from api.http.metrics import ApiMetrics
 from api.http.problems import errors_as_problems
 from api.http.request_limits import RequestLimits
 from api.rest.v1_routes import doors as rest_doors
 from api.tables.deployment_totals import Totals
+from api.tables.freshness import Freshness
 from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
 from api.tables.standing import Standings
 from streams.kafka.single_records import Records
+from streams.replicas.heartbeat_reader import Heartbeats
 from streams.replicas.lease_holder import Leases
 from streams.replicas.owner_answers import OwnerAnswers
 from streams.settings import BadSettings
+from streams.settings.venues import account_views
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -99,6 +104,7 @@ def create_app(
     whitelisted: Collection[bytes] = frozenset(),
     is_whitelist_read: Callable[[], bool] = lambda: True,
     owners: OwnerAnswers | None = None,
+    heartbeats: Heartbeats | None = None,
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
@@ -113,6 +119,7 @@ def create_app(
         whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
         is_whitelist_read: Whether ``whitelisted`` holds all that were put there before the start.
         owners: What ingest has answered about owners of sub-accounts; later answers are added. By default it is empty.
+        heartbeats: What processes say of themselves; later ones are added. By default nothing was ever heard.
         upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
 
     Raises:
@@ -137,7 +144,7 @@ def create_app(
     app[SETTINGS], app[FEEDS], app[CLOCK], app[METRICS], app[GATE] = settings, feeds, clock, metrics, gate
     app[RECORDS] = Records(settings) if records is None else records
     app[IS_WHITELIST_READ] = is_whitelist_read
-    _provide(app, interest, addresses)
+    _provide(app, interest, addresses, heartbeats or Heartbeats())
     live = Live(app, addresses, whitelisted, owners or OwnerAnswers(), upnl_interval_s)
     directory = _directory(app, live, interest)
     leases = Leases(settings, clock) if leases is None else leases
@@ -146,7 +153,8 @@ def create_app(
     app.on_response_prepare.extend((responses.name_server, responses.set_headers, requests.tell))
     app.on_shutdown.append(_drain)
     _mount(app, native, live)
-    app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready))
+    app[FRESHNESS].listen(directory.wake_all_of_accounts)
+    app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready, app[FRESHNESS].watch))
     return app
 
 
@@ -160,6 +168,7 @@ def create_admin_app(public: web.Application) -> web.Application:
     app[METRICS] = public[METRICS]
     app[CONNECTIONS] = public[CONNECTIONS]
     app[CLOCK] = public[CLOCK]
+    app[FRESHNESS] = public[FRESHNESS]
     app[IS_WHITELIST_READ] = public[IS_WHITELIST_READ]
     routes = (web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics))
     gate.mount(app, (Door(route, AdminPort()) for route in routes))
@@ -174,14 +183,17 @@ def _guard(settings: Settings, clock: Clock) -> Guard:
     return Guard(authenticator_of(settings.auth, lambda: clock.now_ms() / 1000), failures, clock.monotonic_s)
 
 
-def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddresses) -> None:
+def _provide(app: web.Application, interest: InterestSink, addresses: ClientAddresses, heartbeats: Heartbeats) -> None:
     """Put into the application what the handlers of several parts look things up in."""
     settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms
-    app[STANDINGS] = Standings(feeds, settings.topics.partitions, clock_ms)
-    app[ANSWERS] = Answers(app[STANDINGS], interest)
+    app[PRICES] = MarketPrices(settings, feeds)
+    app[FRESHNESS] = Freshness(settings, feeds, app[PRICES], heartbeats, clock_ms)
+    app[METRICS].tell_freshness(app[FRESHNESS])
+    app[STANDINGS] = Standings(feeds, settings.topics.partitions, app[FRESHNESS], clock_ms)
+    app[ANSWERS] = Answers(app[STANDINGS], app[FRESHNESS], interest, clock_ms)
     app[ACCOUNTS] = Accounts(feeds)
     app[TOTALS] = Totals(feeds)
-    app[PRICES] = MarketPrices(settings, feeds)
+    app[VIEWS] = account_views(settings)
     app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
     app[REPLICA] = uuid.uuid4().hex
     app[HUB] = Hub()
@@ -205,6 +217,8 @@ def _directory(app: web.Application, live: Live, interest: InterestSink) -> Dire
         hub=app[HUB],
         interest=interest,
         is_unsupported=lambda name: app[STANDINGS].open_gap(name) is not None,
+        freshness=app[FRESHNESS],
+        views=app[VIEWS],
     )
 
 
@@ -218,7 +232,7 @@ def _native_endpoint(
         connections=app[CONNECTIONS],
         hub=app[HUB],
         directory=directory,
-        pulse=Pulse(settings, app[FEEDS], app[SOURCES], clock_ms),
+        pulse=Pulse(settings, app[FEEDS], app[SOURCES], app[FRESHNESS], clock_ms),
         guard=guard,
         addresses=addresses,
         clock_ms=clock_ms,

@@ -33,6 +33,7 @@ from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicMissing
 from streams.kafka.single_records import Records
 from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
+from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
 from streams.replicas.owner_answers import OwnerAnswers, OwnersReader
 from streams.replicas.whitelist_reader import WhitelistReader
@@ -97,6 +98,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     whitelist = WhitelistReader(settings, clock)
     records = Records(settings)
     owners = OwnerAnswers()
+    heartbeats = Heartbeats()
     app = create_app(
         settings,
         Feeds(*followed),
@@ -107,6 +109,7 @@ async def run(settings: Settings, clock: Clock) -> None:
         whitelisted=whitelist.accounts,
         is_whitelist_read=lambda: whitelist.is_ready,
         owners=owners,
+        heartbeats=heartbeats,
     )
     admin = create_admin_app(app)
     _say_if_bounded(settings.api.limits.connections)
@@ -116,7 +119,8 @@ async def run(settings: Settings, clock: Clock) -> None:
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                for reader in (*followed, whitelist, OwnersReader(settings, owners, clock)):
+                others = OwnersReader(settings, owners, clock), HeartbeatReader(settings, heartbeats, clock)
+                for reader in (*followed, whitelist, *others):
                     tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")

@@ -266,6 +266,10 @@ class PlainVenue(Generic[S]):
             cost += position.quantity_e18 * position.entry_e18
         return Exposure(signed, cost / _E36, (holds.balance_e18 - holds.maintenance_e18) / E18)
 
+    def view(self, body: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - a venue may
+        """Nothing more than all accounts have."""
+        return {}
+
     def value(self, held: PlainAccount[S], term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions at the marks in use: quantity x (mark - entry), truncated toward zero, each.
 

@@ -18,7 +18,12 @@ FUTURE_MAX_MS = 60_000
 
 
 class MarkTick(msgspec.Struct, tag="mark", tag_field="kind", frozen=True):
-    """One element of a mark price frame, its numbers as sent. Times are the venue's, ``received_ms`` is ours."""
+    """One element of a mark price frame, its numbers as sent. Times are the venue's, ``received_ms`` is ours.
+
+    ``clock_ahead_ms`` is by how much the venue's clock was ahead of ours then, as ingest had measured it, or 0 while it
+    had not, and ``max_late_ms`` how late its setting allowed a tick to be; so whoever reads the tick again judges it
+    alike. Both are None in ticks of before clocks were compared.
+    """
 
     source: str
     symbol: str
@@ -28,10 +33,12 @@ class MarkTick(msgspec.Struct, tag="mark", tag_field="kind", frozen=True):
     index: str | None
     funding_rate: str | None
     next_funding_ms: int | None
+    clock_ahead_ms: int | None = None
+    max_late_ms: int | None = None
 
 
 class BookTick(msgspec.Struct, tag="book", tag_field="kind", frozen=True):
-    """Best bid and ask of a book; the mark made of it is their middle."""
+    """Best bid and ask of a book; the mark made of it is their middle. Times are as in ``MarkTick``."""
 
     source: str
     symbol: str
@@ -39,6 +46,8 @@ class BookTick(msgspec.Struct, tag="book", tag_field="kind", frozen=True):
     received_ms: int
     bid: str
     ask: str
+    clock_ahead_ms: int | None = None
+    max_late_ms: int | None = None
 
 
 PriceTick = MarkTick | BookTick
@@ -52,7 +61,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     ``mark_e18`` is positive; ``index_e18`` and ``funding_rate_e18`` (signed, a fraction per funding interval) are None
     where the source does not say. ``event_ms`` orders marks; ``received_ms`` tells their age. ``offset`` is that of the
-    tick in its partition of ``price-ticks``.
+    tick in its partition of ``price-ticks``. ``clock_ahead_ms`` and ``max_late_ms`` are as in ``MarkTick``.
     """
 
     mark_e18: int
@@ -62,12 +71,26 @@ class Mark(msgspec.Struct, frozen=True):
     event_ms: int
     received_ms: int
     offset: int
+    clock_ahead_ms: int | None = None
+    max_late_ms: int | None = None
+
+    @property
+    def late_ms(self) -> int | None:
+        """How long the event took to reach us, by our clock; None where the venue's clock was not compared with it."""
+        return None if self.clock_ahead_ms is None else self.received_ms - (self.event_ms - self.clock_ahead_ms)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it took longer than its source's setting allows, so that it was stale from the beginning."""
+        late_ms = self.late_ms
+        return late_ms is not None and self.max_late_ms is not None and late_ms > self.max_late_ms
 
 
 class UsedMark(msgspec.Struct, frozen=True):
     """The mark a market is valued at. ``key`` is ``source:symbol``, ``mark_e18`` positive, ``offset`` that of its tick.
 
-    ``event_ms`` is the venue's time. ``stale``: no source of the market has a mark within its maximum age.
+    ``event_ms`` is the venue's time. ``stale``: no source of the market has a mark that is neither too old nor came too
+    late.
     """
 
     key: str
@@ -100,7 +123,8 @@ def mark_of(tick: PriceTick, offset: int) -> Mark:
 
     Raises:
         BadRecord: A price is no number, not positive, or beyond ``HIGHEST_PRICE_E18``; or a bid is above its ask; or a
-            time is not positive, beyond 63 bits, or more than ``FUTURE_MAX_MS`` after the tick was received.
+            time is not positive, beyond 63 bits, or by our clock more than ``FUTURE_MAX_MS`` after the tick was
+            received.
     """
     _expect_times(tick)
     match tick:
@@ -115,13 +139,25 @@ def mark_of(tick: PriceTick, offset: int) -> Mark:
                 event_ms=tick.event_ms,
                 received_ms=tick.received_ms,
                 offset=offset,
+                clock_ahead_ms=tick.clock_ahead_ms,
+                max_late_ms=tick.max_late_ms,
             )
         case BookTick():
             bid, ask = _price(tick, "bid", tick.bid), _price(tick, "ask", tick.ask)
             if bid > ask:
                 msg = f"expected bid <= ask of {tick.source}:{tick.symbol}, found {tick.bid} > {tick.ask}"
                 raise BadRecord(msg)
-            return Mark((bid + ask) // 2, None, None, None, tick.event_ms, tick.received_ms, offset)
+            return Mark(
+                mark_e18=(bid + ask) // 2,
+                index_e18=None,
+                funding_rate_e18=None,
+                next_funding_ms=None,
+                event_ms=tick.event_ms,
+                received_ms=tick.received_ms,
+                offset=offset,
+                clock_ahead_ms=tick.clock_ahead_ms,
+                max_late_ms=tick.max_late_ms,
+            )
         case _:
             assert_never(tick)
 
@@ -143,6 +179,8 @@ def encode_mark(mark: Mark) -> dict[str, Any]:
         "event_ms": mark.event_ms,
         "received_ms": mark.received_ms,
         "offset": mark.offset,
+        **({} if mark.clock_ahead_ms is None else {"clock_ahead_ms": mark.clock_ahead_ms}),
+        **({} if mark.max_late_ms is None else {"max_late_ms": mark.max_late_ms}),
     }
 
 
@@ -162,6 +200,8 @@ def decode_mark(body: dict[str, Any]) -> Mark:
             event_ms=body["event_ms"],
             received_ms=body["received_ms"],
             offset=body["offset"],
+            clock_ahead_ms=body.get("clock_ahead_ms"),
+            max_late_ms=body.get("max_late_ms"),
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"expected the body of a marks row, found {body!r:.200} ({error!r})"
@@ -171,10 +211,17 @@ def decode_mark(body: dict[str, Any]) -> Mark:
 def _expect_times(tick: PriceTick) -> None:
     _expect_time(tick, "event_ms", tick.event_ms, 1)
     _expect_time(tick, "received_ms", tick.received_ms, 0)
-    if tick.event_ms - tick.received_ms > FUTURE_MAX_MS:
+    ahead_ms = tick.clock_ahead_ms or 0
+    if abs(ahead_ms) > NUMBER_MAX:
+        msg = f"expected clock_ahead_ms of {tick.source}:{tick.symbol} within 63 bits, found {ahead_ms}"
+        raise BadRecord(msg)
+    if tick.max_late_ms is not None:
+        _expect_time(tick, "max_late_ms", tick.max_late_ms, 0)
+    if tick.event_ms - ahead_ms - tick.received_ms > FUTURE_MAX_MS:
         msg = (
             f"expected event_ms of {tick.source}:{tick.symbol} at most {FUTURE_MAX_MS} ms after it was received at "
-            f"{tick.received_ms}, found {tick.event_ms}: compare this host's clock with the venue's"
+            f"{tick.received_ms}, found {tick.event_ms} of a clock {ahead_ms} ms ahead: compare the clocks of this "
+            "host and the venue"
         )
         raise BadRecord(msg)
 

@@ -325,6 +325,19 @@ class Venue(Protocol[A, H, R_contra]):
     def exposure(self, deployment: str, held: H) -> Exposure:
         """An account's exposure, by markets of its deployment."""
 
+    def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What users are shown of an account beside what all accounts have in common.
+
+        Args:
+            body: Body of its ``valuations`` row.
+
+        Returns:
+            Fields without null; what is under ``last_complete`` is added to that.
+
+        Raises:
+            KeyError, TypeError, ValueError: The body lacks what it must have.
+        """
+
     def value(self, held: H, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value an account.
 

@@ -12,11 +12,9 @@ from models.errors import BadRow
 from models.ids import split_key
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
-from models.symmio.margin import classify_liquidation
-from models.symmio.state import Balances, Locked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 View = dict[str, Any]
 
@@ -27,18 +25,8 @@ _VALUATIONS = "valuations"
 _MARKS = "marks"
 _MARKETS = "markets"
 
-_FIGURES = (
-    "upnl",
-    "upnl_capped",
-    "notional",
-    "notional_opened",
-    "equity",
-    "available_balance",
-    "available_for_quote",
-    "allocated",
-)
-_LOCKED = ("cva", "lf", "party_a_mm", "party_b_mm")
-_LAST_COMPLETE = ("upnl", "notional", "available_balance", "allocated")
+_FIGURES = ("upnl", "notional", "equity", "available_balance")
+_LAST_COMPLETE = ("upnl", "notional", "available_balance")
 
 
 def absent_account(key: str) -> View:
@@ -52,69 +40,73 @@ def unsupported_account(key: str) -> View:
     return {**absent_account(key), "status": UNSUPPORTED}
 
 
-def account_view(key: str, body: Mapping[str, Any]) -> View:
-    """Make the view of an account with its figures and its positions by quote id.
+class AccountViews:
+    """Makes views of accounts: what all have in common, and what their venues add.
 
     Args:
-        key: ``<deployment>:<address>``.
-        body: Body of its ``valuations`` row.
-
-    Raises:
-        BadRow: The body lacks what it must have.
+        own_of: Makes the part that is the venue's own out of the body of a ``valuations`` row, by the deployment; None
+            where the venue adds nothing. What it says of ``last_complete`` is added to that.
     """
-    return {**figures_view(key, body), "positions": positions_view(key, body)["positions"]}
 
+    def __init__(self, own_of: Callable[[str], Callable[[Mapping[str, Any]], View] | None]) -> None:
+        self._own_of = own_of
 
-def figures_view(key: str, body: Mapping[str, Any]) -> View:
-    """Make the view of an account without its positions. Arguments and errors are those of ``account_view``."""
-    try:
-        view: View = {
-            **absent_account(key),
-            "status": body["status"],
-            **_money(body, _FIGURES),
-            "liquidating": body["liquidating"],
-            "stale": body["stale"],
-            "unpriced": body["unpriced"],
-            "open_positions": len(body["positions"]),
-            "block": body["block"],
-            **_instant("block_time", body["time_s"] * 1000),
-            **_instant("as_of", body["as_of_ms"]),
-        }
-        if body["liquidatable"]:
-            view |= _liquidation(body)
-        for name in ("liquidatable", "distance_bps", "owner", "multi_account", "name"):
-            if body[name] is not None:
-                view[name] = body[name]
-        for name in ("locked", "pending"):
-            if body[name] is not None:
-                view[name] = _locked(body[name])
-        last = body["last_complete"]
-        if last is not None:
-            view["last_complete"] = {
-                **_money(last, _LAST_COMPLETE),
-                "locked": _locked(last["locked"]),
-                "pending": _locked(last["pending"]),
-                **_instant("as_of", last["as_of_ms"]),
+    def account(self, key: str, body: Mapping[str, Any]) -> View:
+        """Make the view of an account with its figures and its positions by id.
+
+        Args:
+            key: ``<deployment>:<account>``.
+            body: Body of its ``valuations`` row.
+
+        Raises:
+            BadRow: The body lacks what it must have.
+        """
+        return {**self.figures(key, body), "positions": self.positions(key, body)["positions"]}
+
+    def figures(self, key: str, body: Mapping[str, Any]) -> View:
+        """Make the view of an account without its positions. Arguments and errors are those of ``account``."""
+        view = absent_account(key)
+        own_of = self._own_of(view["deployment"])
+        try:
+            own = {} if own_of is None else own_of(body)
+            view |= {
+                "status": body["status"],
+                **_money(body, _FIGURES),
+                "stale": body["stale"],
+                "unpriced": body["unpriced"],
+                "open_positions": len(body["positions"]),
+                **_instant("as_of", body["as_of_ms"]),
+                **{name: body[name] for name in ("liquidatable", "distance_bps", "owner") if body[name] is not None},
+                **own,
             }
-    except (KeyError, TypeError, ValueError) as error:
-        raise _bad(_VALUATIONS, body, error) from error
-    return view
+            # No row says it of itself: models.freshness.aged says it over one.
+            if "stale_because" in body:
+                view["stale_because"] = body["stale_because"]
+            last = body["last_complete"]
+            if last is not None:
+                view["last_complete"] = {
+                    **_money(last, _LAST_COMPLETE),
+                    **_instant("as_of", last["as_of_ms"]),
+                    **own.get("last_complete", {}),
+                }
+        except (KeyError, TypeError, ValueError) as error:
+            raise _bad(_VALUATIONS, body, error) from error
+        return view
 
-
-def positions_view(key: str, body: Mapping[str, Any]) -> View:
-    """Make the view of an account's open positions by quote id. Arguments and errors are those of ``account_view``."""
-    try:
-        available = body["available_balance"]
-        net = _net_quantities(body["positions"])
-        return {
-            "account": key,
-            "positions": {
-                str(position["quote"]): _position(position, available, net[position["symbol"]])
-                for position in body["positions"]
-            },
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise _bad(_VALUATIONS, body, error) from error
+    def positions(self, key: str, body: Mapping[str, Any]) -> View:
+        """Make the view of an account's open positions by id. Arguments and errors are those of ``account``."""
+        try:
+            available = body["available_balance"]
+            net = _net_quantities(body["positions"])
+            return {
+                "account": key,
+                "positions": {
+                    str(position["quote"]): _position(position, available, net[position["symbol"]])
+                    for position in body["positions"]
+                },
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise _bad(_VALUATIONS, body, error) from error
 
 
 def mark_view(key: str, body: Mapping[str, Any]) -> View:
@@ -185,27 +177,12 @@ def liquidation_price_e18(available_e18: int, mark_e18: int, net_quantity_e18: i
     return price if price > 0 else None
 
 
-def _liquidation(body: Mapping[str, Any]) -> View:
-    """Make the view of a liquidation now: its class, the liquidators' fee, and what parties B would miss."""
-    balances = Balances(int(body["allocated"]), Locked(*map(int, body["locked"])), Locked(*map(int, body["pending"])))
-    liquidation = classify_liquidation(balances, int(body["upnl"]))
-    if liquidation is None:
-        return {}
-    return {
-        "liquidation": {
-            "class": liquidation.liquidation_type.value,
-            "fee": format_e18(liquidation.fee),
-            "deficit": format_e18(liquidation.deficit),
-        }
-    }
-
-
 def _position(position: Mapping[str, Any], available: str | None, net_quantity_e18: int) -> View:
     view: View = {
         "quote_id": position["quote"],
         "symbol_id": position["symbol"],
         "side": position["side"],
-        "party_b": position["party_b"],
+        **({"party_b": position["party_b"]} if "party_b" in position else {}),
         **_money(position, ("quantity", "opened_price", "mark", "upnl", "notional")),
         "stale": position["stale"],
     }
@@ -221,8 +198,8 @@ def _position(position: Mapping[str, Any], available: str | None, net_quantity_e
     return view
 
 
-def _net_quantities(positions: list[Mapping[str, Any]]) -> dict[int, int]:
-    net: dict[int, int] = {}
+def _net_quantities(positions: list[Mapping[str, Any]]) -> dict[int | str, int]:
+    net: dict[int | str, int] = {}
     for position in positions:
         quantity = int(position["quantity"])
         signed = quantity if position["side"] == "long" else -quantity
@@ -232,10 +209,6 @@ def _net_quantities(positions: list[Mapping[str, Any]]) -> dict[int, int]:
 
 def _money(body: Mapping[str, Any], names: tuple[str, ...]) -> View:
     return {name: format_e18(int(body[name])) for name in names if body[name] is not None}
-
-
-def _locked(amounts: list[str]) -> View:
-    return {name: format_e18(int(amount)) for name, amount in zip(_LOCKED, amounts, strict=True)}
 
 
 def _instant(name: str, unix_ms: int) -> View:

@@ -93,7 +93,7 @@ async def look(session: aiohttp.ClientSession, seen: Seen, accounts: int) -> Non
     )
     seen.status, seen.accounts, seen.markets = status, found["items"], markets["items"]
     seen.totals = {view["deployment"]: view for view in totals["items"]}
-    seen.lag_ms = max(feed["behind_ms"] for feed in status["feeds"].values())
+    seen.lag_ms = status["lag_ms"]
     seen.heard_s, seen.failure = time.monotonic(), None
 
 
@@ -264,7 +264,10 @@ def _headline(seen: Seen) -> Text:
     if seen.failure is not None or silent_s > _SILENT_S:
         line.append(f"✕ no word for {silent_s:.0f} s, figures are old: {seen.failure or 'no heartbeat'}", style=_LOSS)
         return line
-    if not seen.status.get("is_ready"):
+    stale = seen.status.get("stale", {})
+    if stale:
+        line.append(f"◐ stale: no word of {', '.join(sorted(stale))}", style=_WARN)
+    elif not seen.status.get("is_ready"):
         line.append(f"◐ not ready: {'; '.join(seen.status.get('reasons', []))}", style=_WARN)
     elif seen.lag_ms is not None and seen.lag_ms > _LATE_MS:
         line.append("◐ late", style=_WARN)

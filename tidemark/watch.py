@@ -185,6 +185,8 @@ def _warnings(heartbeat: Mapping[str, Any]) -> Iterable[str]:
     """Say why what is shown may be old, without numbers that change each time."""
     if not heartbeat["is_ready"]:
         yield "the tables are still being read"
+    elif heartbeat["stale"]:
+        yield f"no word of {', '.join(sorted(heartbeat['stale']))}"
     elif heartbeat["lag_ms"] > _LATE_MS:
         yield "the tables are behind"
     for name, deployment in heartbeat["deployments"].items():

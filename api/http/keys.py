@@ -13,10 +13,12 @@ from api.dialects.symmio.account_answers import Answers
 from api.http.metrics import ApiMetrics
 from api.tables.deployment_totals import Totals
 from api.tables.feeds import Feeds
+from api.tables.freshness import Freshness
 from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
 from api.tables.standing import Standings
+from models.views import AccountViews
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 SETTINGS = web.AppKey("settings", Settings)
 FEEDS = web.AppKey("feeds", Feeds)
+FRESHNESS = web.AppKey("freshness", Freshness)
 ANSWERS = web.AppKey("answers", Answers)
 METRICS = web.AppKey("metrics", ApiMetrics)
 HUB = web.AppKey("hub", Hub)
@@ -41,3 +44,4 @@ IS_WHITELIST_READ: web.AppKey[Callable[[], bool]] = web.AppKey("is_whitelist_rea
 CLOCK: web.AppKey[Clock] = web.AppKey("clock")
 PRICES = web.AppKey("prices", MarketPrices)
 GATE = web.AppKey("gate", Gate)
+VIEWS = web.AppKey("views", AccountViews)

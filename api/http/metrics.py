@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from api.tables.deployment_heads import deployment_progress
 from api.tables.feeds import behind_ms
+from models.freshness import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from api.delivery.hub import Hub
     from api.dialects.native.directory import Directory
     from api.tables.feeds import Feeds
+    from api.tables.freshness import Freshness
     from streams.settings import Settings
 
 UPNL_WS = "upnl-ws"
@@ -128,6 +130,10 @@ class ApiMetrics:
             registry=self.registry,
         )
 
+    def tell_freshness(self, freshness: Freshness) -> None:
+        """Report how old everything is."""
+        self.registry.register(_FreshnessCollector(freshness))
+
     def deliver(self, hub: Hub, directory: Directory) -> None:
         """Report what is delivered by ``hub`` to the subscriptions of ``directory``."""
         self.registry.register(_DeliveryCollector(hub, directory))
@@ -168,6 +174,22 @@ class _DeliveryCollector(Collector):
             ),
             GaugeMetricFamily("tidemark_api_outbox_bytes", "Bytes of answers that wait for them", hub.control_bytes),
         )
+
+
+class _FreshnessCollector(Collector):
+    """Looks at the ages at each scrape; a part that was never heard of has none."""
+
+    def __init__(self, freshness: Freshness) -> None:
+        self._freshness = freshness
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        age = GaugeMetricFamily("tidemark_part_age_seconds", "Age of the newest sign of life", labels=["part"])
+        stale = GaugeMetricFamily("tidemark_part_stale", "1 while what it keeps fresh is stale", labels=["part"])
+        for name, part in self._freshness.look().parts.items():
+            if part.age_ms is not None:
+                age.add_metric([name], part.age_ms / 1_000)
+                stale.add_metric([name], float(part.state is State.STALE))
+        return age, stale
 
 
 class _FeedCollector(Collector):

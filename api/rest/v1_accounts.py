@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from orjson import Fragment, dumps
 
-from api.http.keys import ACCOUNTS, FEEDS, SETTINGS
+from api.dialects.native.subjects import digest_of
+from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, SETTINGS, VIEWS
 from api.rest.gzip_bodies import json_answer, tagged_json_answer
 from api.rest.known import (
     account_of_path,
@@ -25,8 +26,9 @@ from api.tables.turns import next_turn
 from models.codec import decode_row
 from models.engine.tables import VALUATIONS
 from models.errors import BadRow
+from models.freshness import AS_IT_SAYS, aged
 from models.valuations import SUSPECT, UNPRICED, UNSUPPORTED, VALUED
-from models.views import View, absent_account, account_view, figures_view, positions_view, unsupported_account
+from models.views import View, absent_account, unsupported_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -69,7 +71,7 @@ async def accounts(request: web.Request) -> web.Response:
         row = request.app[FEEDS].valuations.rows.get(key)
         if row is not None:
             # Encoded one by one: a thousand at once would take 2 ms in one piece.
-            items.append(Fragment(dumps(_item(key.decode(), row, hidden))))
+            items.append(Fragment(dumps(_item(key.decode(), row, hidden, request.app))))
         if number % _VIEWS_BETWEEN_YIELDS == 0:
             await next_turn()
     has_more = len(entries) > limit
@@ -78,12 +80,12 @@ async def accounts(request: web.Request) -> web.Response:
 
 async def account(request: web.Request) -> web.Response:
     """Answer one account with its positions."""
-    return await _one(request, account_view)
+    return await _one(request, request.app[VIEWS].account)
 
 
 async def account_positions(request: web.Request) -> web.Response:
     """Answer the positions of one account."""
-    return await _one(request, positions_view)
+    return await _one(request, request.app[VIEWS].positions)
 
 
 async def _one(request: web.Request, view: Callable[[str, dict[str, Any]], View]) -> web.Response:
@@ -93,9 +95,12 @@ async def _one(request: web.Request, view: Callable[[str, dict[str, Any]], View]
     if known.body is None:
         return await tagged_json_answer(request, f"{etag}.{UNSUPPORTED}", unsupported_account(known.key))
     try:
-        shown = view(known.key, known.body)
+        aging = request.app[FRESHNESS].aging(known.key, known.body)
+        shown = view(known.key, aged(known.body, aging))
     except BadRow as error:
         raise unreadable_account(known.key) from error
+    if aging != AS_IT_SAYS:
+        etag = f"{etag}.{digest_of([*aging])}"
     return await tagged_json_answer(request, etag, shown)
 
 
@@ -128,11 +133,12 @@ def _filter(
     return is_wanted
 
 
-def _item(key: str, row: bytes, hidden: Collection[str]) -> View:
+def _item(key: str, row: bytes, hidden: Collection[str], app: web.Application) -> View:
     if key.partition(":")[0] in hidden:
         return unsupported_account(key)
     try:
-        return figures_view(key, decode_row(row).body)
+        body = decode_row(row).body
+        return app[VIEWS].figures(key, aged(body, app[FRESHNESS].aging(key, body)))
     except BadRow:
         return {**absent_account(key), "status": UNREADABLE}
 

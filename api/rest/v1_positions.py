@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from api.http.keys import ACCOUNTS, FEEDS, SETTINGS
+from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, SETTINGS, VIEWS
 from api.http.problems import NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import (
@@ -15,14 +15,14 @@ from api.rest.known import (
     unsupported_deployments,
 )
 from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
-from api.rest.query import Query, choice, whole
+from api.rest.query import Parameter, Query, choice
 from api.tables.ranking import Entry, Order, Sort, entry_by_address
 from api.tables.turns import next_turn
 from models.codec import NUMBER_MAX, decode_row
 from models.engine.tables import VALUATIONS
 from models.errors import BadRow
+from models.freshness import aged
 from models.ids import split_key
-from models.views import View, positions_view
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,15 +31,24 @@ if TYPE_CHECKING:
 
     from api.rest.known import AccountId
     from api.tables.ranking import Line
+    from models.views import View
 
 _LIST = "positions"
-_SYMBOL_ID = whole("symbol_id", 0, NUMBER_MAX)
+
+
+def _market(text: str) -> int | str | None:
+    if text.isascii() and text.isdecimal():
+        return int(text) if len(text) <= len(str(NUMBER_MAX)) and int(text) <= NUMBER_MAX else None
+    return text if text[:1].isalpha() else None
+
+
+_SYMBOL_ID: Parameter[int | str] = Parameter("symbol_id", f"a whole number from 0 to {NUMBER_MAX}, or a name", _market)
 _BY_ADDRESS = Order(Sort.ADDRESS, is_descending=False)
 # An account of 150 positions takes some 2 ms; most accounts have few positions, and take 15 µs.
 _ACCOUNTS_BETWEEN_YIELDS = 5
 
-_Place = tuple[Entry, int]
-"""A position's place in the list: its account's place, and its quote id."""
+_Place = tuple[Entry, tuple[bool, int | str]]
+"""A position's place in the list: its account's place, and that of its id: numbers come before texts."""
 
 
 async def positions(request: web.Request) -> web.Response:
@@ -57,7 +66,7 @@ async def positions(request: web.Request) -> web.Response:
     async for key, row in rows:
         items += [
             position
-            for position in _positions(key, row)
+            for position in _positions(key, row, request.app)
             if (symbol_id is None or position["symbol_id"] == symbol_id) and (after is None or _place(position) > after)
         ]
         if len(items) > limit:
@@ -75,7 +84,7 @@ async def _row_of(request: web.Request, one: AccountId, deployment: str | None) 
 
 
 async def _rows_of_all(
-    request: web.Request, after: _Place | None, deployment: str | None, symbol_id: int | None
+    request: web.Request, after: _Place | None, deployment: str | None, symbol_id: int | str | None
 ) -> AsyncIterator[tuple[str, bytes]]:
     feed = request.app[FEEDS].valuations
     expect_read(feed, VALUATIONS)
@@ -101,17 +110,23 @@ async def _rows_of_all(
             await next_turn()
 
 
-def _positions(key: str, row: bytes) -> list[View]:
+def _positions(key: str, row: bytes, app: web.Application) -> list[View]:
     try:
-        shown = positions_view(key, decode_row(row).body)["positions"]
+        body = decode_row(row).body
+        shown = app[VIEWS].positions(key, aged(body, app[FRESHNESS].aging(key, body)))["positions"]
     except BadRow:
         return []
     place = {"account": key, "deployment": split_key(key.encode())[0]}
-    return [{**place, **position} for _, position in sorted(shown.items(), key=lambda item: int(item[0]))]
+    in_order = sorted(shown.values(), key=lambda position: _place_of_id(position["quote_id"]))
+    return [{**place, **position} for position in in_order]
 
 
 def _place(position: View) -> _Place:
-    return entry_by_address(position["account"].encode()), position["quote_id"]
+    return entry_by_address(position["account"].encode()), _place_of_id(position["quote_id"])
+
+
+def _place_of_id(position_id: int | str) -> tuple[bool, int | str]:
+    return isinstance(position_id, str), position_id
 
 
 def _cursor(position: View) -> str:
@@ -122,7 +137,7 @@ def _after(query: Query) -> _Place | None:
     match query.get(CURSOR):
         case None:
             return None
-        case [str(name), str(key), int(quote_id)] if name == _LIST:
-            return entry_by_address(key.encode()), quote_id
+        case [str(name), str(key), int() | str() as position_id] if name == _LIST:
+            return entry_by_address(key.encode()), _place_of_id(position_id)
         case _:
             raise bad_cursor()

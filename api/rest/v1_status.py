@@ -1,4 +1,4 @@
-"""``/v1/status``: how late this replica is, how far each deployment is, and which sources of prices speak."""
+"""``/v1/status``: how late this replica is, how far each deployment is, which sources speak, and what is stale."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from api.http.health import not_ready_reasons
-from api.http.keys import CLOCK, CONNECTIONS, FEEDS, REPLICA, SETTINGS, SOURCES
+from api.http.keys import CLOCK, CONNECTIONS, FEEDS, FRESHNESS, REPLICA, SETTINGS, SOURCES
 from api.rest.gzip_bodies import json_answer
 from api.rest.query import Query
 from api.tables.deployment_heads import deployment_progress
 from api.tables.feeds import behind_ms
 from models.errors import BadRow
+from models.freshness import State
+from models.heartbeats import chain_key
 from models.instants import ns_text, rfc3339
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from api.tables.feeds import Feeds, RowFeed
+    from api.tables.price_sources import Newest, SourceState
+    from models.freshness import Part
 
 View = dict[str, Any]
 
@@ -29,8 +33,11 @@ async def status(request: web.Request) -> web.Response:
     Query(request)
     app = request.app
     settings, feeds, now_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms()
-    reasons = not_ready_reasons(feeds, settings.api.max_lag_ms, now_ms, draining=app[CONNECTIONS].draining)
-    ages_ms, states = app[SOURCES].ages_ms(), app[SOURCES].states()
+    freshness, draining = app[FRESHNESS], app[CONNECTIONS].draining
+    reasons = not_ready_reasons(feeds, freshness, settings.api.max_lag_ms, now_ms, draining=draining)
+    parts = freshness.look().parts
+    sources = app[SOURCES]
+    states = sources.states()
     partitions = settings.topics.partitions
     view: View = {
         "server_time": rfc3339(now_ms),
@@ -40,11 +47,25 @@ async def status(request: web.Request) -> web.Response:
         "version": _VERSION,
         "is_ready": not reasons,
         "reasons": reasons,
+        "lag_ms": freshness.lag_ms(),
+        "stale": {part.name: part.age_ms for part in freshness.stale()},
         "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
-        "deployments": {name: _deployment(feeds, name, partitions) for name in settings.deployments},
-        "sources": {name: {"state": states[name], "age_ms": age_ms} for name, age_ms in ages_ms.items()},
+        "parts": {name: _part(part) for name, part in parts.items()},
+        "deployments": {
+            name: _deployment(feeds, name, partitions, parts.get(chain_key(name))) for name in settings.deployments
+        },
+        "sources": {
+            name: _source(states[name], age_ms, sources.newest(name)) for name, age_ms in sources.ages_ms().items()
+        },
     }
     return await json_answer(request, view)
+
+
+def _source(state: SourceState, age_ms: int, newest: Newest) -> View:
+    view: View = {"state": state, "age_ms": age_ms}
+    if newest.late_ms is not None:
+        view |= {"late_ms": newest.late_ms, "clock_ahead_ms": newest.clock_ahead_ms}
+    return view
 
 
 def _feed(feed: RowFeed, now_ms: int) -> View:
@@ -56,7 +77,19 @@ def _feed(feed: RowFeed, now_ms: int) -> View:
     }
 
 
-def _deployment(feeds: Feeds, name: str, partitions: int) -> View:
+def _part(part: Part) -> View:
+    view: View = {"state": part.state}
+    if part.age_ms is not None:
+        view |= {"age_ms": part.age_ms, "bound_ms": part.bound_ms}
+    if part.state is not State.FRESH:
+        view["reason"] = part.reason
+    return view
+
+
+def _deployment(feeds: Feeds, name: str, partitions: int, chain: Part | None) -> View:
+    if chain is None:
+        # Its venue does not say how far it is known.
+        return {"status": "followed"}
     try:
         progress = deployment_progress(feeds, name, partitions)
     except BadRow:
@@ -65,7 +98,7 @@ def _deployment(feeds: Feeds, name: str, partitions: int) -> View:
         return {"status": "unknown"}
     head_time_ms = progress.head_time_s * 1000
     view: View = {
-        "status": "followed",
+        "status": "stale" if chain.state is State.STALE else "followed",
         "head": progress.head,
         "head_time": rfc3339(head_time_ms),
         "head_time_ns": ns_text(head_time_ms),

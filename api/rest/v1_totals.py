@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from api.access.gate import principal_of
 from api.dialects.native.channels import CHANNELS
 from api.dialects.native.protocol import Channel
-from api.http.keys import FEEDS, SETTINGS, TOTALS
+from api.http.keys import FEEDS, FRESHNESS, SETTINGS, TOTALS
 from api.http.problems import NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import expect_read
@@ -28,7 +28,7 @@ async def totals(request: web.Request) -> web.Response:
     wanted = Query(request, deployment).get(deployment)
     expect_read(request.app[FEEDS].subtotals, SUBTOTALS)
     try:
-        views = [request.app[TOTALS].of(name) for name in names if wanted in {None, name}]
+        views = [request.app[FRESHNESS].sums(request.app[TOTALS].of(name)) for name in names if wanted in {None, name}]
     except BadRow as error:
         raise Problem(NOT_KNOWN, "a row of the sums cannot be read") from error
     return await json_answer(request, page(views, None))

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from api.tables.market_prices import DecodedRows
+from api.tables.venue_lists import VenueLists
 from models.codec import decode_row
 from models.ids import mark_key, split_key
 from models.instruments import TRADING, Instrument, decode_instrument
@@ -34,6 +35,7 @@ class Listed:
         name: What it is called at its first source, which is where frontends read its price too.
         mark: The price that it is valued at; None where no source ever had one.
         funding: The mark that says the venue's funding rate.
+        is_listed: Whether the venue lists it still.
     """
 
     market: Market
@@ -42,6 +44,12 @@ class Listed:
     mark: UsedMark | None
     funding: Mark | None
     instrument: Instrument
+    is_listed: bool
+
+    @property
+    def price(self) -> UsedMark | None:
+        """The price that orders may follow: the mark, unless it is stale or the venue has left the market out."""
+        return self.mark if self.mark is not None and not self.mark.stale and self.is_listed else None
 
     @property
     def rules(self) -> Rules | None:
@@ -50,9 +58,9 @@ class Listed:
 
     @property
     def is_valid(self) -> bool:
-        """Whether it can be traded: the chain and the venue allow it, and its price is known."""
+        """Whether it can be traded: the chain and the venue allow it, and its price of now is known."""
         is_open = self.rules is not None and self.rules.status == TRADING
-        return self.market.is_valid is True and self.mark is not None and is_open
+        return self.market.is_valid is True and self.price is not None and is_open
 
     @property
     def tick_e18(self) -> int:
@@ -111,6 +119,7 @@ class Listings:
         feeds.markets.listen(self._heard)
         self._prices = prices
         self._instruments = DecodedRows(feeds.instruments.rows, decode_instrument)
+        self._lists = VenueLists(feeds.instruments, self._instruments, clock_ms)
         self._needed = feeds.markets, feeds.marks, feeds.instruments
 
     @property
@@ -155,14 +164,16 @@ class Listings:
 
     def _listed(self, known: _Market, now_ms: int) -> Listed:
         marks = (self._prices.marks.get(key) for key in known.prices)
-        instruments = (self._instruments.get(key) for key in known.instruments)
+        key = next((key for key in known.instruments if self._instruments.get(key) is not None), None)
+        instrument = None if key is None else self._instruments.get(key)
         return Listed(
             market=known.market,
             name=known.name,
             offer=known.offer,
             mark=self._prices.used(known.deployment, known.market.symbol_id, now_ms),
             funding=next((mark for mark in marks if mark and mark.funding_rate_e18 is not None), None),
-            instrument=next((one for one in instruments if one is not None), Instrument()),
+            instrument=instrument or Instrument(),
+            is_listed=key is not None and self._lists.names(key),
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from models.codec import decode_row
 from models.engine.board import InputBoard
+from models.errors import BadRow
 from models.prices import decode_mark
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from api.tables.feeds import Feeds
+    from models.engine.board import MarketId
     from models.prices import Mark, UsedMark
     from streams.settings import Settings
 
@@ -79,7 +82,15 @@ class MarketPrices:
         Raises:
             BadRow: The row of one of its marks cannot be read.
         """
-        return self._board.chosen((deployment, market), now_ms)
+        self._board.choose(((deployment, market),), now_ms)
+        return self._board.used(deployment, market)
+
+    def stale_markets(self, now_ms: int) -> frozenset[MarketId]:
+        """The markets whose mark is stale at an instant, Unix ms; one whose marks cannot be read is as it was."""
+        for market in self._board.markets:
+            with suppress(BadRow):
+                self._board.choose((market,), now_ms)
+        return self._board.stale_markets()
 
     def _heard(self, keys: Sequence[bytes]) -> None:
         for key in keys:

@@ -1,12 +1,14 @@
-"""Whether each source of prices still speaks, judged by the newest mark from it."""
+"""Whether each source of prices still speaks, and how late, judged by the newest mark from it."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from models.codec import decode_row
 from models.errors import BadRow
+from models.freshness import Steady
 from models.ids import split_key
 
 if TYPE_CHECKING:
@@ -19,11 +21,27 @@ _SILENT_AFTER_MS = 60_000
 
 
 class SourceState(StrEnum):
-    """``live``; ``stale``: its newest mark is older than its marks may be; ``silent``: nothing came for a minute."""
+    """What is to be said of a source.
+
+    ``live``; ``stale``: its newest mark is older than its marks may be, or came later than they may, or did just now;
+    ``silent``: nothing came for a minute.
+    """
 
     LIVE = "live"
     STALE = "stale"
     SILENT = "silent"
+
+
+class Newest(NamedTuple):
+    """Of a source's newest mark: when it was received, in Unix ms, how late that was, and by how much clocks differed.
+
+    ``late_ms`` and ``clock_ahead_ms`` are those of ``models.prices.Mark``, None where they are not known.
+    """
+
+    received_ms: int
+    late_ms: int | None
+    clock_ahead_ms: int | None
+    is_late: bool
 
 
 class Sources:
@@ -39,21 +57,27 @@ class Sources:
         self._marks = marks
         self._fresh_ms = fresh_ms
         self._clock_ms = clock_ms
-        self._received_ms: dict[str, int] = {}
+        self._newest: dict[str, Newest] = {}
+        self._steady: defaultdict[str, Steady] = defaultdict(Steady)
         self._note(marks.rows)
         marks.listen(self._note)
 
     def ages_ms(self) -> dict[str, int]:
         """Return by source how long ago its newest mark was received, in ms."""
         now_ms = self._clock_ms()
-        return {source: max(0, now_ms - at_ms) for source, at_ms in sorted(self._received_ms.items())}
+        return {source: max(0, now_ms - mark.received_ms) for source, mark in sorted(self._newest.items())}
+
+    def newest(self, source: str) -> Newest:
+        """What is known of the newest mark of a source of which there is one."""
+        return self._newest[source]
 
     def states(self) -> dict[str, SourceState]:
         """Return by source whether it speaks."""
         return {source: self._state(source, age_ms) for source, age_ms in self.ages_ms().items()}
 
     def _state(self, source: str, age_ms: int) -> SourceState:
-        if age_ms <= self._fresh_ms(source):
+        seen_stale = age_ms > self._fresh_ms(source) or self._newest[source].is_late
+        if not self._steady[source].is_stale(seen_stale=seen_stale, now_ms=self._clock_ms()):
             return SourceState.LIVE
         return SourceState.STALE if age_ms <= _SILENT_AFTER_MS else SourceState.SILENT
 
@@ -61,8 +85,15 @@ class Sources:
         # One mark of each source is enough, since the marks of a batch were received together.
         for source, key in {split_key(key)[0]: key for key in keys}.items():
             row = self._marks.rows.get(key)
+            if row is None:
+                continue
             try:
-                at_ms = 0 if row is None else decode_row(row).body["received_ms"]
+                body = decode_row(row).body
+                received_ms, ahead_ms = body["received_ms"], body.get("clock_ahead_ms")
+                late_ms = None if ahead_ms is None else received_ms - body["event_ms"] + ahead_ms
             except (BadRow, KeyError):
                 continue
-            self._received_ms[source] = max(at_ms, self._received_ms.get(source, 0))
+            is_late = late_ms is not None and late_ms > body.get("max_late_ms", late_ms)
+            known = self._newest.get(source)
+            if known is None or received_ms >= known.received_ms:
+                self._newest[source] = Newest(received_ms, late_ms, ahead_ms, is_late)

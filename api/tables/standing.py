@@ -16,12 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from api.tables.feeds import Feeds
+    from api.tables.freshness import Freshness
     from models.deployments import DeploymentState, Gap
-
-# While history is read, the newest block known is an old one. Chains make a block within seconds, and ingest that
-# has stopped is noticed within minutes: a smaller bound would refuse at every hiccup, and a greater one would call
-# newer accounts non-existent.
-_LONGEST_HEAD_AGE_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +56,14 @@ class Standings:
     Args:
         feeds: The tables.
         partitions: How many partitions the accounts have (``topics.partitions``).
+        freshness: Tells what is stale.
         clock_ms: Our own time, in Unix ms.
     """
 
-    def __init__(self, feeds: Feeds, partitions: int, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, feeds: Feeds, partitions: int, freshness: Freshness, clock_ms: Callable[[], int]) -> None:
         self._feeds = feeds
         self._partitions = partitions
+        self._freshness = freshness
         self._clock_ms = clock_ms
         self._states: dict[str, tuple[bytes, DeploymentState]] = {}
 
@@ -108,15 +106,22 @@ class Standings:
             progress = deployment_progress(self._feeds, deployment, self._partitions)
         except BadRow:
             return _unreadable(deployment)
+        if not self._freshness.follows_chain(deployment):
+            reason = self._freshness.why_unsure(deployment)
+            return NoSuchAccount() if reason is None else NotKnown(reason)
         if progress is None:
             return NotKnown(f"no block of deployment {deployment} has been read yet")
         if progress.unsupported_since is not None:
             return unsupported(deployment, progress.unsupported_since)
         if progress.folded_head is None or progress.folded_head < progress.head:
             return NotKnown(f"deployment {deployment} has not been folded to its head yet, try again in some seconds")
+        # While history is read, the newest block known is an old one, and newer accounts are not known yet.
         head_age_s = self._clock_ms() // 1_000 - progress.head_time_s
-        if head_age_s > _LONGEST_HEAD_AGE_S:
+        if head_age_s * 1_000 > self._freshness.head_ms:
             return NotKnown(f"the newest block known of deployment {deployment} is {head_age_s} s old")
+        reason = self._freshness.why_unsure(deployment)
+        if reason is not None:
+            return NotKnown(reason)
         return NoSuchAccount()
 
     def open_gap(self, deployment: str) -> Gap | None:

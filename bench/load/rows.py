@@ -82,7 +82,7 @@ async def lay_out(settings: Settings, accounts: int, positions: int, symbols: in
         for at in range(1, symbols + 1)
     ]
     deployment_partition = partition_of(DEPLOYMENT.encode(), partitions)
-    async with _Writer(settings) as writer:
+    async with Writer(settings) as writer:
         await writer.write(changelog_name(settings, MARKETS), ((deployment_partition, *row) for row in markets))
         await writer.write(
             changelog_name(settings, WATERMARKS),
@@ -103,7 +103,7 @@ def _accounts(accounts: int, positions: int, symbols: int, partitions: int) -> I
         )
 
 
-class _Writer:
+class Writer:
     """Sends whole batches."""
 
     def __init__(self, settings: Settings) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from models.codec import decode_row
 from models.errors import BadRow
+from models.freshness import is_settling
 from models.ids import market_of_key
 from models.prices import UsedMark
 
@@ -57,14 +60,14 @@ def choose_mark(candidates: Iterable[tuple[PriceSource, Mark | None]], now_ms: i
         now_ms: The instant, Unix ms; a mark's age is counted from when it was received.
 
     Returns:
-        The first that is not older than its source allows; else the one with the newest event time, as stale; None
-        where there is no mark at all.
+        The first that is not older than its source allows, and did not come late; else the one with the newest event
+        time, as stale; None where there is no mark at all.
     """
     newest: tuple[bytes, Mark] | None = None
     for source, mark in candidates:
         if mark is None:
             continue
-        if now_ms - mark.received_ms <= source.max_age_ms:
+        if now_ms - mark.received_ms <= source.max_age_ms and not mark.is_late:
             return UsedMark(source.key.decode(), mark.mark_e18, mark.event_ms, mark.offset, stale=False)
         if newest is None or mark.event_ms > newest[1].event_ms:
             newest = source.key, mark
@@ -86,6 +89,8 @@ class InputBoard:
         self._sources: dict[MarketId, tuple[PriceSource, ...]] = {}
         self._markets_of: dict[bytes, set[MarketId]] = {}
         self._used: dict[MarketId, UsedMark] = {}
+        # When a market was last seen stale that had been fresh, until it has settled.
+        self._stale_ms: dict[MarketId, int] = {}
         self._chosen_ms = 0
 
     def put_row(self, key: bytes, row: bytes, deployments: Mapping[str, Priced]) -> MarketId | None:
@@ -143,7 +148,9 @@ class InputBoard:
         moved = []
         self._chosen_ms = now_ms
         for market in markets:
-            used = self.chosen(market, now_ms)
+            newest = self._newest(market, now_ms)
+            used = self._settled(market, newest, now_ms)
+            self._note(market, newest, used, now_ms)
             if used == self._used.get(market):
                 continue
             moved.append(market)
@@ -157,10 +164,38 @@ class InputBoard:
         """The same for every market: marks grow stale without a word of anybody."""
         return self.choose(list(self._sources), now_ms)
 
+    @property
+    def markets(self) -> Iterable[MarketId]:
+        """Every market that was put."""
+        return self._sources.keys()
+
+    def stale_markets(self) -> frozenset[MarketId]:
+        """The markets whose mark in use is stale."""
+        return frozenset(market for market, used in self._used.items() if used.stale)
+
     def chosen(self, market: MarketId, now_ms: int) -> UsedMark | None:
         """The mark that a market has at an instant, Unix ms; what is in use stays as it is."""
+        return self._settled(market, self._newest(market, now_ms), now_ms)
+
+    def _newest(self, market: MarketId, now_ms: int) -> UsedMark | None:
         sources = self._sources.get(market, ())
         return choose_mark([(source, self._mark_of(source.key)) for source in sources], now_ms)
+
+    def _settled(self, market: MarketId, newest: UsedMark | None, now_ms: int) -> UsedMark | None:
+        """A mark that went stale is stale until it has been fresh for a while."""
+        stale_ms = self._stale_ms.get(market)
+        if newest is None or newest.stale or stale_ms is None or not is_settling(stale_ms, now_ms):
+            return newest
+        return replace(newest, stale=True)
+
+    def _note(self, market: MarketId, newest: UsedMark | None, used: UsedMark | None, now_ms: int) -> None:
+        """Remember when a market was last seen stale that was fresh before; at the start nothing was."""
+        if used is None or not used.stale:
+            self._stale_ms.pop(market, None)
+        elif newest is not None and newest.stale:
+            before = self._used.get(market)
+            if market in self._stale_ms or (before is not None and not before.stale):
+                self._stale_ms[market] = now_ms
 
     def used(self, deployment: str, market: int | str) -> UsedMark | None:
         """The mark that a market is valued at, None where no source has ever had one.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.account_events import AccountCheckpoint, Transaction, Unfoldable, decode_account_record
 from models.book import Shown
@@ -12,6 +12,7 @@ from models.engine.deployment import EngineDeployment, no_prices
 from models.ids import finished_quote_key
 from models.money import E18
 from models.symmio.account import advance, decode_account, doubt, encode_account, encode_finished, settle
+from models.symmio.account_views import account_extras
 from models.symmio.due_states import DueStates
 from models.symmio.exposure import exposure_of
 from models.symmio.holding import decode_holding
@@ -104,6 +105,10 @@ class Symmio:
     def exposure(self, deployment: str, held: Holding) -> Exposure:
         """Open amounts by symbol, and what is left before liquidation."""
         return exposure_of(deployment, held)
+
+    def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Balances, blocks, names, and what a liquidation would come to."""
+        return account_extras(body)
 
     def value(self, held: Holding, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions as the contract does."""

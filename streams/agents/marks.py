@@ -10,6 +10,7 @@ from models.engine.registers import mark_registers
 from models.errors import BadRecord
 from models.ids import mark_key
 from models.prices import decode_tick, mark_of
+from streams.kafka.deadletter import form_of
 from streams.kafka.partitions import expect_in_place
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class MarksAgent:
                 key, mark = self._read(record, part.partition)
             except BadRecord as error:
                 _refused.inc()
-                self._rows.refuse(part, record, error)
+                self._rows.refuse(part, record, error, form_of(error))
                 continue
             (_moved if registers.apply(key, mark) else _repeated).inc()
         await self._rows.put_step(part.partition, registers.take(), part)

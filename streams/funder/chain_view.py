@@ -49,6 +49,10 @@ PATIENCE = Patience(answer_s=5.0, down_s=_WAITS_S)
 # Time for two answers that do not come, and for a third that does: a node that fails for less is not noticed.
 _ANSWERED_WITHIN_S = 3 * PATIENCE.answer_s
 _GET_CODE = "eth_getCode"
+# Backends of one endpoint differ by a block or two all the time. A chain that turned to a shorter branch is believed
+# when nothing higher was seen for so long.
+_OLDER_HEAD_BLOCKS = 5
+_OLDER_HEAD_S = 30.0
 # The same bytes twice are one transaction.
 _SENDS = 2
 # Providers bound what one request may hold; a view of a quote answers 1 kB.
@@ -104,6 +108,8 @@ class Chain:
     def __init__(self, node: Node, diamond: str) -> None:
         self._node = node
         self._diamond = diamond
+        self._highest = -1
+        self._advanced_s = 0.0
 
     async def has_code(self, address: str) -> bool:
         """Whether a contract is at the address; that none is, is not believed of one endpoint.
@@ -247,11 +253,23 @@ class Chain:
         return base_wei, max(0, price_wei - base_wei)
 
     async def head(self, signer: str) -> Head:
-        """The newest block, and the signer's nonce in it."""
-        return await self._ask(
-            [("eth_blockNumber", []), ("eth_getTransactionCount", [signer, "latest"])],
-            lambda results: Head(read_number(results[0]), read_number(results[1])),
-        )
+        """The newest block, and the signer's nonce in it.
+
+        A head well below one that was seen within the last half minute is that of an endpoint or a backend that is
+        behind: its nonce would make what is mined look as if it were not.
+        """
+
+        def read(results: list[Any]) -> Head:
+            head = Head(read_number(results[0]), read_number(results[1]))
+            now_s = asyncio.get_running_loop().time()
+            if head.block > self._highest:
+                self._highest, self._advanced_s = head.block, now_s
+            elif head.block + _OLDER_HEAD_BLOCKS < self._highest and now_s - self._advanced_s < _OLDER_HEAD_S:
+                msg = f"expected a head near {self._highest}, found {head.block}"
+                raise BadAnswer(msg)
+            return head
+
+        return await self._ask([("eth_blockNumber", []), ("eth_getTransactionCount", [signer, "latest"])], read)
 
     async def receipts(self, hashes: Sequence[str]) -> dict[str, Receipt]:
         """Receipts of those of the transactions that are in the chain.

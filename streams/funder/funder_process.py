@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 import aiohttp
 
 from models.errors import TidemarkError
+from models.heartbeats import FunderBeat, funder_key
 from models.leases import LEASE_TTL_MS, Limit
 from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
 from streams.funder.account_charges import AccountCharges, Route
@@ -26,6 +27,7 @@ from streams.kafka.topics import FUNDING, require_topic
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
 from streams.process.backoff import Backoff
+from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.lease_holder import Leases
 from streams.settings import BadSettings, symmio_deployments
 
@@ -91,6 +93,11 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
                 _alone(settings, name, clock, lease_ttl_ms, failed),
                 opened_journal(settings, name) as journal,
             ):
+                # One that waits for its turn does not beat: it would hide that nobody works.
+                beats = HeartbeatWriter(
+                    settings, clock, lambda process, at_ms: {funder_key(name): FunderBeat(process, at_ms)}
+                )
+                tasks.create_task(beats.run(), name="heartbeats")
                 records = [record async for record in read_journal(settings, name, clock)]
                 await _work(
                     name,

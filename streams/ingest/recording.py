@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models.chain_records import Block
+    from streams.ingest.outlet import Outlet
     from streams.process.clock import Clock
     from streams.settings import Settings
 
@@ -74,9 +75,9 @@ async def run(settings: Settings, directory: Path, deployment: str, clock: Clock
         for path in logs:
             tail = await read_tail(settings, bootstrap, deployment)
             await _play_chain(path, Journal(settings, deployment, outlet, tail))
-        sink = PriceSink(settings, RECORDED_SOURCE, outlet, clock, is_conflated=False)
+        player = _PricePlayer(settings, outlet, clock)
         for path in prices:
-            await _play_prices(path, sink, is_paced=is_paced)
+            await player.play(path, is_paced=is_paced)
         await outlet.flush()
 
 
@@ -124,15 +125,34 @@ async def _play_chain(path: Path, journal: Journal) -> None:
         _log.info("played deployment=%s block=%d", journal.deployment, last.number)
 
 
-async def _play_prices(path: Path, sink: PriceSink, *, is_paced: bool) -> None:
-    loop = asyncio.get_running_loop()
-    began_s, first_s = loop.time(), None
-    for received_s, frame in _frames(path):
-        if first_s is None:
-            first_s = received_s
-        if is_paced and (wait_s := began_s + received_s - first_s - loop.time()) > 0:
-            await asyncio.sleep(wait_s)
-        await sink.take_frame(frame)
+class _PricePlayer:
+    """Plays frames as if they came now; a mark is as late as it was when the recording was made.
+
+    Args:
+        settings: Name the topics.
+        outlet: The way to Kafka.
+        clock: Tells when a frame was played.
+    """
+
+    def __init__(self, settings: Settings, outlet: Outlet, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead_ms = 0
+        # The recording's clock is behind ours by as much time as has passed since.
+        self._sink = PriceSink(
+            settings, RECORDED_SOURCE, outlet, clock, ahead_ms=lambda: self._ahead_ms, is_conflated=False
+        )
+
+    async def play(self, path: Path, *, is_paced: bool) -> None:
+        """Play a file to its end."""
+        loop = asyncio.get_running_loop()
+        began_s, first_s = loop.time(), None
+        for received_s, frame in _frames(path):
+            if first_s is None:
+                first_s = received_s
+            if is_paced and (wait_s := began_s + received_s - first_s - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
+            self._ahead_ms = round(received_s * 1_000) - self._clock.now_ms()
+            await self._sink.take_frame(frame)
 
 
 def _frames(path: Path) -> Iterator[tuple[float, bytes]]:

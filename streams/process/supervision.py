@@ -29,3 +29,9 @@ def supervised(
             fatal(error)
 
     return asyncio.create_task(run(), name=name)
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """End a task, and wait until it has given back what it held."""
+    task.cancel()
+    await asyncio.wait([task])

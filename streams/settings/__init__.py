@@ -15,6 +15,7 @@ from streams.settings.effective import (
     load_settings,
     settings_of_file,
 )
+from streams.settings.freshness import FreshnessSettings
 from streams.settings.funding import FundingSettings
 from streams.settings.processes import IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.solver import LockedParams, SolverSettings, SymbolSettings
@@ -30,6 +31,7 @@ __all__ = [
     "AuthSettings",
     "BadSettings",
     "DeploymentSettings",
+    "FreshnessSettings",
     "FundingSettings",
     "IngestSettings",
     "LockedParams",

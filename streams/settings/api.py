@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 
+from streams.settings.freshness import FreshnessSettings
 from streams.settings.values import Name, Network, Origin, Port, Section
 
 
@@ -89,3 +90,4 @@ class ApiSettings(Section):
     allowed_origins: tuple[Origin, ...] = ("*",)
     drain_s: PositiveFloat = 2.0
     limits: ApiLimitSettings = ApiLimitSettings()
+    freshness: FreshnessSettings = FreshnessSettings()

@@ -21,7 +21,9 @@ class TopicSettings(Section):
 class SourceSettings(Section):
     """One price venue.
 
-    The marks of a source called NAME get the key ``NAME:SYMBOL``, the middles of its book ``NAME-book:SYMBOL``.
+    The marks of a source called NAME get the key ``NAME:SYMBOL``, the middles of its book ``NAME-book:SYMBOL``. A mark
+    whose event happened more than ``max_late_ms`` before it was received is stale from the beginning; ingest writes the
+    bound into its ticks, so it is the one that reads it.
     """
 
     kind: Literal["binance-futures"] = "binance-futures"
@@ -29,6 +31,7 @@ class SourceSettings(Section):
     rest: str = "https://fapi.binance.com"
     book_symbols: tuple[str, ...] = ()
     silent_after_ms: PositiveInt = 5_000
+    max_late_ms: PositiveInt = 5_000
 
 
 class WorkerSettings(Section):

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.engine.deployment import EngineDeployment, Venues
 from models.errors import TidemarkError
+from models.views import AccountViews
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from models.venue import Venue
     from streams.settings.deployment import DeploymentSettings
@@ -75,6 +76,17 @@ def engine_deployments(deployments: Mapping[str, DeploymentSettings]) -> dict[st
 def venues_of(settings: Settings) -> Venues:
     """The venues of a configuration's deployments; of those that it does not name any more, the default kind."""
     return Venues(engine_deployments(settings.deployments), _venue(DEFAULT_KIND))
+
+
+def account_views(settings: Settings) -> AccountViews:
+    """What makes views of a configuration's accounts."""
+    venues = venues_of(settings)
+
+    def own_of(deployment: str) -> Callable[[Mapping[str, Any]], dict[str, Any]] | None:
+        venue = venues.of(deployment)
+        return None if venue is None else venue.view
+
+    return AccountViews(own_of)
 
 
 def _venue(kind: str) -> Venue[Any, Any, Any] | None:

@@ -9,7 +9,7 @@ from yarl import URL
 
 from models.codec import decode_order, join_row, order_of_term
 from models.engine.tables import TABLES
-from streams.kafka.deadletter import dead_letter, encode_dead_letter
+from streams.kafka.deadletter import DeadLetters, encode_dead_letter
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import DEAD_LETTERS, changelog_name, topic_name
 from streams.transport.publisher import Receipt, check_size
@@ -110,10 +110,10 @@ class Rows:
         self._stores = stores
         self._publisher = publisher
         self._terms = terms
-        self._clock = clock
         self._on_restated = on_restated
         self.partitions = settings.topics.partitions
-        self._dead_letters = topic_name(settings, DEAD_LETTERS)
+        self._letters = DeadLetters(clock)
+        self._letters_topic = topic_name(settings, DEAD_LETTERS)
         self._changelogs = {name: changelog_name(settings, name) for name in TABLES}
         self._tables_of = {changelog: name for name, changelog in self._changelogs.items()}
 
@@ -292,24 +292,20 @@ class Rows:
         """
         self._publisher.append(topic, partition, key, value, charge)
 
-    def refuse(self, part: Slice, record: Record[bytes | None], error: TidemarkError) -> None:
-        """Put a record that cannot be read or folded on dead-letters, with its cause and offset.
+    def refuse(self, part: Slice, record: Record[bytes | None], error: TidemarkError, fault: str | None = None) -> None:
+        """Put a record that cannot be read or folded on dead-letters, with its cause and offset; a repeat is counted.
 
         Args:
             part: The slice that the record is of; the dead letter is charged to it.
             record: The record.
             error: Why it is refused.
+            fault: What is at fault, where another record of the same fault is a repeat although its reason differs.
         """
-        key = record.key or b""
-        letter = dead_letter(
-            part.tp.topic,
-            record.value or b"",
-            error,
-            at_ms=self._clock.now_ms(),
-            key=key,
-            position=(part.partition, record.offset),
-        )
-        self.send(self._dead_letters, partition_of(key, self.partitions), key, encode_dead_letter(letter), part)
+        key, value, position = record.key or b"", record.value or b"", (part.partition, record.offset)
+        letter = self._letters.refuse(part.tp.topic, value, error, key=key, position=position, fault=fault)
+        if letter is not None:
+            partition = partition_of(key, self.partitions)
+            self.send(self._letters_topic, partition, key, encode_dead_letter(letter), part)
 
     def _put(self, table: str, partition: int, key: bytes, row: bytes, charge: Charge) -> None:
         check_size(table, key, row)

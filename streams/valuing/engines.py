@@ -68,6 +68,9 @@ class Engines:
     def __getitem__(self, partition: int) -> PartitionEngine:
         return self._engines[partition]
 
+    def __contains__(self, partition: int) -> bool:
+        return partition in self._engines and self._terms.owns(partition)
+
     def __iter__(self) -> Iterator[PartitionEngine]:
         """The engines of the partitions that are owned now."""
         return (engine for partition, engine in self._engines.items() if self._terms.owns(partition))

@@ -28,7 +28,8 @@ _AGE_CHECK_S = 0.5
 class MarketMarks:
     """Keeps a ``board`` as the tables say, and as marks grow stale.
 
-    ``marks`` and ``names`` are the feeds of the tables ``marks`` and ``markets``.
+    ``marks`` and ``names`` are the feeds of the tables ``marks`` and ``markets``. ``newest_mark_ms`` is when the newest
+    mark was received, in Unix ms; 0 before the first.
 
     Args:
         settings: Say where the prices of each deployment's markets come from.
@@ -50,6 +51,7 @@ class MarketMarks:
         self._on_moved = on_moved
         self._marks: dict[bytes, Mark] = {}
         self._watching: list[asyncio.Task[None]] = []
+        self.newest_mark_ms = 0
         self.board = InputBoard(self._marks.get)
         self.marks = Feed(settings.bootstrap, changelog_name(settings, MARKS), clock)
         self.marks.listen(self._marks_moved)
@@ -90,7 +92,8 @@ class MarketMarks:
         for key in keys:
             row = self.marks.rows.get(key)
             if row is not None:
-                self._marks[key] = decode_mark(decode_row(row).body)
+                mark = self._marks[key] = decode_mark(decode_row(row).body)
+                self.newest_mark_ms = max(self.newest_mark_ms, mark.received_ms)
         self._say(self.board.choose(self.board.priced_by(keys), self._clock.now_ms()))
 
     def _names_changed(self, keys: Sequence[bytes]) -> None:

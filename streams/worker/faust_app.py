@@ -11,6 +11,7 @@ from yarl import URL
 
 from models.engine.pace import Pace
 from models.engine.tables import TABLES
+from models.heartbeats import WorkerBeat, worker_key
 from streams.agents.accounts import AccountsAgent
 from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
@@ -21,7 +22,8 @@ from streams.kafka.producer import start_producer
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, routed_name, topic_name
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
-from streams.process.supervision import supervised
+from streams.process.supervision import ended, supervised
+from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.interest_reader import Interest
 from streams.settings.venues import venues_of
 from streams.transport.assignor import SliceAssignor
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     from models.engine.board import MarketId
     from models.engine.deployment import InstalledVenue
+    from models.heartbeats import Beat
     from streams.process.clock import Clock
     from streams.settings import Settings
     from streams.transport.slices import Slice
@@ -134,6 +137,8 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         await self._start_resource(self.interest)
         for work, name in ((self.interest.closed(), "interest"), (give_back_freed(), "freed memory")):
             self._resources.callback(supervised(work, name, self.crash_now).cancel)
+        beats = HeartbeatWriter(self.settings, self.clock, self._beats)
+        self._resources.push_async_callback(ended, supervised(beats.run(), "heartbeats", self.crash_now))
         await self._start_resource(StallWatch(self.settings.bootstrap, self._next_offsets, self.crash_now))
         await self._start_resource(self.admin)
 
@@ -173,6 +178,24 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
                 for engine in engines
                 for deployment, mark in engine.watermarks
             },
+        }
+
+    def _beats(self, process: str, at_ms: int) -> dict[str, Beat]:
+        """What this worker says of the partitions that it owns, once their rows are recovered."""
+        if not self.tables.actives_ready or self.rebalancing:
+            return {}
+        now_s = self.clock.monotonic_s()
+        behind_max_ms = round(self.pace.age_s(self.engines.accounts) * 1_000)
+        return {
+            worker_key(partition): WorkerBeat(
+                process,
+                at_ms,
+                newest_mark_ms=self.markets.newest_mark_ms,
+                behind_ms=round(self.engines[partition].valuing.oldest_s(now_s) * 1_000),
+                behind_max_ms=behind_max_ms,
+            )
+            for partition in sorted(self.terms.partitions)
+            if partition in self.engines
         }
 
     def _next_offsets(self) -> Mapping[TP, int] | None:

@@ -11,6 +11,7 @@ from aiohttp import web
 from playwright.async_api import async_playwright, expect
 
 from api.app import create_app
+from streams.replicas.heartbeat_reader import Heartbeats
 from tests.browser.scene import Scene, now_ms, scene_settings
 from tests.support.api import FakeInterest
 from tests.support.clocks import WallClock
@@ -32,6 +33,7 @@ class Site:
         self.scene = scene
         self._settings = settings
         self.interest = FakeInterest()
+        self.heartbeats = Heartbeats()
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -41,7 +43,13 @@ class Site:
 
     async def start(self) -> None:
         self.interest = FakeInterest()
-        app = create_app(self._settings, self.scene.tables.feeds, self.interest, clock=WallClock(now_ms))
+        app = create_app(
+            self._settings,
+            self.scene.tables.feeds,
+            self.interest,
+            heartbeats=self.heartbeats,
+            clock=WallClock(now_ms),
+        )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)

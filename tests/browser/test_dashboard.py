@@ -15,8 +15,9 @@ from axe_playwright_python.async_playwright import Axe  # type: ignore[import-un
 from playwright.async_api import expect
 from pydantic import SecretStr
 
+from models.heartbeats import ChainBeat, PricesBeat, WorkerBeat
 from streams.settings import ApiSettings, AuthSettings, TokenKeySettings
-from tests.browser.scene import Scene, scene_settings
+from tests.browser.scene import SOURCE, Scene, now_ms, scene_settings
 from tests.browser.site import Site, browser, site_of
 from tests.support.eventually import eventually
 from tests.support.feed import last_complete, unpriced_body, unsupported_body
@@ -283,8 +284,34 @@ async def test_what_is_stale_or_unknown_is_said_and_never_0(chromium: Browser, s
 
 async def test_figures_that_are_late_are_said_to_be(chromium: Browser, site: Site) -> None:
     site.scene.tables.valuations.answered_ms = 1
-    async with opened(chromium, site, state=re.compile("figures .* days late")) as page:
+    async with opened(chromium, site, state=re.compile("broker: silent for .* days")) as page:
         await expect(page.locator("#notice")).to_contain_text("old")
+
+
+async def test_whatever_keeps_figures_fresh_is_named_with_its_age_and_what_is_silent_is_said_on_every_view(
+    chromium: Browser, site: Site
+) -> None:
+    at_ms = now_ms()
+    site.heartbeats.take("worker:0", WorkerBeat("host:1", at_ms - 40_000, at_ms, 0, 500), at_ms)
+    site.heartbeats.take("worker:1", WorkerBeat("host:1", at_ms + 600_000, at_ms, 0, 500), at_ms + 600_000)
+    site.heartbeats.take("chain:main", ChainBeat("host:2", at_ms - 90_000, at_ms, 9, at_ms // 1_000), at_ms)
+    site.heartbeats.take(f"prices:{SOURCE}", PricesBeat("host:3", at_ms + 600_000, at_ms + 600_000), at_ms + 600_000)
+    silent = re.compile("worker of partition 0, ingest of chain main: silent for")
+    async with opened(chromium, site, state=silent) as page:
+        await expect(page.locator("#notice")).to_contain_text("old")
+        await page.goto(f"{site.url}/#/system")
+        table = page.get_by_role("table", name="What keeps figures fresh")
+        for part, state, age in (
+            ("broker", "fresh", "0 ms ago"),
+            ("worker of partition 0", "stale", re.compile(r"\d+ s ago")),
+            ("worker of partition 1", "fresh", "0 ms ago"),
+            ("worker of 6 partitions", "unknown", "unknown"),
+            ("ingest of chain main", "stale", re.compile(r"\d+ s ago")),
+            (f"ingest of prices {SOURCE}", "fresh", "0 ms ago"),
+        ):
+            row = table.get_by_role("row").filter(has=page.get_by_role("cell", name=part, exact=True))
+            await expect(row.get_by_role("cell").nth(1)).to_have_text(state)
+            await expect(row.get_by_role("cell").nth(2)).to_have_text(age)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

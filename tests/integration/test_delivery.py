@@ -20,9 +20,8 @@ from api.dialects.native.socket import NATIVE
 from api.http.keys import CONNECTIONS, HUB
 from models.codec import decode_order, decode_row
 from models.engine.tables import DEPLOYMENTS, VALUATIONS
-from models.views import account_view, figures_view
 from streams.kafka.topics import create_topics, registry
-from streams.settings import ApiLimitSettings, ApiSettings, Settings, SymmioSettings
+from streams.settings import ApiLimitSettings, ApiSettings, FreshnessSettings, Settings, SymmioSettings
 from tests.support.api import ADDRESS, api_settings, metric, serving, serving_admin
 from tests.support.changelog import changelogs
 from tests.support.contract import validate_server_message
@@ -32,6 +31,7 @@ from tests.support.pipeline import free_port
 from tests.support.plain_socket import FIN, TEXT, Frame, plain_socket
 from tests.support.server import answers, api_process
 from tests.support.typescript_client import NodeFollower, build
+from tests.support.views import account_view, figures_view
 from tidemark_client import Changed, Client, Core, Gap, Heard
 from tidemark_client.actions import Send
 
@@ -489,15 +489,18 @@ async def end(process: Process) -> None:
     assert 0 == await asyncio.wait_for(process.wait(), 5)
 
 
+def _own_ports() -> ApiSettings:
+    # The rows of this test are valued at marks of long ago.
+    ageless = FreshnessSettings(row_s=1e9)
+    return ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5, freshness=ageless)
+
+
 async def test_a_client_that_follows_misses_nothing_while_two_replicas_are_restarted_and_one_is_killed(
     settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     module = build(tmp_path)
     deployment = SymmioSettings(chain_id=1, diamond="0x" + "d" * 40)
-    first, second = (
-        ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
-        ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
-    )
+    first, second = _own_ports(), _own_ports()
     own = settings(deployments={"main": deployment}, api=first)
     replicas = [own, own.model_copy(update={"api": second})]
     service = Service(replicas)

@@ -35,15 +35,23 @@ _START_MS = 1_000_000
 
 
 class Told(NamedTuple):
-    """A source says a price, so many ms after the one before, of an event so many ms ago."""
+    """A source says a price, so many ms after the one before, of an event so many ms ago; clocks may differ."""
 
     source: str
     after_ms: int
     late_ms: int
     price: int
+    ahead_ms: int | None
 
 
-_told = st.builds(Told, st.sampled_from(_SOURCES), st.integers(0, 4_000), st.integers(0, 3_000), st.integers(1, 10**6))
+_told = st.builds(
+    Told,
+    st.sampled_from(_SOURCES),
+    st.integers(0, 4_000),
+    st.integers(0, 9_000),
+    st.integers(1, 10**6),
+    st.one_of(st.none(), st.integers(-9_000, 9_000)),
+)
 _refs = st.lists(st.tuples(st.sampled_from(_SOURCES), st.integers(1, 6_000)), unique_by=lambda one: one[0], max_size=3)
 
 
@@ -78,7 +86,8 @@ async def test_whoever_asks_gets_the_same_mark_at_every_instant(
     newest: dict[str, int] = {}
     for offset, one in enumerate(told):
         now_ms += one.after_ms
-        tick = MarkTick(one.source, _MARKET, now_ms - one.late_ms, now_ms, str(one.price), None, None, None)
+        event_ms = now_ms - one.late_ms
+        tick = MarkTick(one.source, _MARKET, event_ms, now_ms, str(one.price), None, None, None, one.ahead_ms, 3_000)
         engine.tick(tick, offset)
         # The marks agent lets no mark go backward; that it is the engine's own is tested elsewhere.
         if tick.event_ms > newest.get(one.source, 0):

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.codec import decode_order, decode_row
-from models.views import account_view, figures_view
 from tests.support.feed import e18, valuation_body
 from tests.support.published_cores import LANGUAGES, published_cores
 from tests.support.replica import Replica, Wire
+from tests.support.views import account_view, figures_view
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from api.http.door import Door
     from models.owners import SubAccountOwner
+    from streams.replicas.heartbeat_reader import Heartbeats
     from tests.support.feed import FakeTables
 
 ADDRESS = "0x" + "aB" * 20
@@ -109,8 +110,10 @@ async def serving(
     *,
     interest: FakeInterest | None = None,
     records: FakeRecords | None = None,
+    heartbeats: Heartbeats | None = None,
     upnl_interval_s: float = TICK_S,
     clock_ms: Callable[[], int] = _now_ms,
+    is_whitelist_read: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     """A client of the public application."""
     taking = records or FakeRecords()
@@ -120,7 +123,9 @@ async def serving(
         interest or FakeInterest(),
         records=taking,
         whitelisted=taking.whitelisted,
+        is_whitelist_read=is_whitelist_read,
         owners=taking.owners,
+        heartbeats=heartbeats,
         upnl_interval_s=upnl_interval_s,
         clock=WallClock(clock_ms),
     )

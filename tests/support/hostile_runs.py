@@ -108,10 +108,8 @@ def _one_of(chance: random.Random, *shares: float) -> float:
 
 
 def _nuisances(chance: random.Random) -> Traits:
-    batch_max = chance.choice((1_000, 1_000, 3, 1))
     return Traits(
-        # Without batches, logs and the last header of a range come from two backends: that is a lie, and no nuisance.
-        behind=_one_of(chance, 0.0, 0.0, 0.3) if batch_max > 1 else 0.0,
+        behind=_one_of(chance, 0.0, 0.0, 0.3),
         behind_blocks=chance.randint(1, FINALITY + 4),
         repeats=_one_of(chance, 0.0, 0.3),
         reorders=_one_of(chance, 0.0, 1.0),
@@ -119,7 +117,7 @@ def _nuisances(chance: random.Random) -> Traits:
         refuses=_one_of(chance, 0.0, 0.0, 0.25),
         hangs=_one_of(chance, 0.0, 0.0, 0.03),
         spells=_one_of(chance, 0.0, 0.0, 1.0),
-        batch_max=batch_max,
+        batch_max=chance.choice((1_000, 1_000, 3, 1)),
         range_max=chance.choice((1_000_000, 1_000_000, 7, 1)),
         forgets=chance.choice((1_000_000, 1_000_000, 20)) if chance.random() < 0.5 else 1_000_000,
     )

@@ -23,16 +23,19 @@ from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
 from api.http.metrics import ApiMetrics
 from api.tables.deployment_totals import Totals
+from api.tables.freshness import Freshness
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
 from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.standing import Standings
 from streams.process.clock import SystemClock
+from streams.replicas.heartbeat_reader import Heartbeats
 from streams.replicas.lease_holder import Leases
 from tests.support.api import FakeInterest
 from tests.support.contract import validate_server_message
 from tests.support.replica import Wire
+from tests.support.views import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -127,25 +130,30 @@ class NativeServer:
         self._guard = Guard(authenticator_of(settings.auth, lambda: clock_ms() / 1000), failures, loop.time)
         self._addresses = ClientAddresses(())
         self._lines = _Lines(self.hub, ApiMetrics(settings, feeds, clock_ms))
-        standings = Standings(feeds, settings.topics.partitions, clock_ms)
+        prices, self.heartbeats = MarketPrices(settings, feeds), Heartbeats()
+        self.freshness = Freshness(settings, feeds, prices, self.heartbeats, clock_ms)
+        sources = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
+        standings = Standings(feeds, settings.topics.partitions, self.freshness, clock_ms)
+        directory = Directory(
+            settings.epoch,
+            settings.deployments,
+            feeds,
+            totals=Totals(feeds),
+            funding=FundingBoard(settings, Listings(settings, feeds, prices, clock_ms), clock_ms),
+            hub=self.hub,
+            interest=self.interest,
+            is_unsupported=lambda name: standings.open_gap(name) is not None,
+            freshness=self.freshness,
+            views=VIEWS,
+        )
+        self.freshness.listen(directory.wake_all_of_accounts)
         self._endpoint = NativeEndpoint(
             settings,
             leases=Leases(settings, SystemClock()),
             connections=self._lines,
             hub=self.hub,
-            directory=Directory(
-                settings.epoch,
-                settings.deployments,
-                feeds,
-                totals=Totals(feeds),
-                funding=FundingBoard(
-                    settings, Listings(settings, feeds, MarketPrices(settings, feeds), clock_ms), clock_ms
-                ),
-                hub=self.hub,
-                interest=self.interest,
-                is_unsupported=lambda name: standings.open_gap(name) is not None,
-            ),
-            pulse=Pulse(settings, feeds, Sources(feeds.marks, settings.fresh_ms_of, clock_ms), clock_ms),
+            directory=directory,
+            pulse=Pulse(settings, feeds, sources, self.freshness, clock_ms),
             guard=self._guard,
             addresses=self._addresses,
             clock_ms=clock_ms,

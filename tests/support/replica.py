@@ -17,12 +17,15 @@ from api.dialects.native.protocol import hello
 from api.dialects.native.session import Session
 from api.dialects.native.socket import NATIVE
 from api.tables.deployment_totals import Totals
+from api.tables.freshness import Freshness
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
 from api.tables.market_prices import MarketPrices
 from models.codec import decode_order, decode_row
+from streams.replicas.heartbeat_reader import Heartbeats
 from tests.support.api import FakeInterest, api_settings
 from tests.support.feed import FakeTables
+from tests.support.views import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +71,7 @@ class Replica:
         self.tables = FakeTables("main")
         self.hub = Hub()
         settings = api_settings("main")
+        prices = MarketPrices(settings, self.tables.feeds)
         self.directory = Directory(
             epoch,
             settings.deployments,
@@ -75,12 +79,14 @@ class Replica:
             totals=Totals(self.tables.feeds),
             funding=FundingBoard(
                 settings,
-                Listings(settings, self.tables.feeds, MarketPrices(settings, self.tables.feeds), _now_ms),
+                Listings(settings, self.tables.feeds, prices, _now_ms),
                 _now_ms,
             ),
             hub=self.hub,
             interest=FakeInterest(),
             is_unsupported=lambda _: False,
+            freshness=Freshness(settings, self.tables.feeds, prices, Heartbeats(), _now_ms),
+            views=VIEWS,
         )
         self._late: deque[tuple[str, int, Mapping[str, Any]]] = deque()
 

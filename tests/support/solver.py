@@ -63,7 +63,7 @@ def put_market(tables: FakeTables, symbol_id: int, name: str, *, of: str = "main
 def put_mark(
     tables: FakeTables, symbol: str, mark: str, *, source: str = SOURCE, rate: str | None = None, age_ms: int = 0
 ) -> None:
-    """A price, and the venue's funding rate."""
+    """A price, received and of an event so long ago, and the venue's funding rate."""
     at_ms = NOW_MS - age_ms
     body = Mark(parse_e18(mark), None, None if rate is None else parse_e18(rate), at_ms, at_ms, at_ms, 7)
     tables.marks.put(f"{source}:{symbol}", 1, encode_mark(body))
@@ -77,8 +77,9 @@ def put_instrument(
     change: str | None = "-1.23",
     hours: int | None = 8,
     status: str = "TRADING",
+    listed_ms: int = 1,
 ) -> None:
-    """What the venue says of a symbol."""
+    """What the venue says of a symbol; ``listed_ms`` is when the list was received that named it last."""
     rules = Rules(
         status=status,
         base_asset=symbol.removesuffix("USDT"),
@@ -89,7 +90,7 @@ def put_instrument(
         step_e18=E18 // 1_000,
         max_quantity_e18=1_000 * E18,
         min_notional_e18=100 * E18,
-        received_ms=1,
+        received_ms=listed_ms,
     )
     instrument = Instrument(
         rules=rules,

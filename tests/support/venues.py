@@ -24,3 +24,18 @@ def install(package: Path, site: Path) -> Path:
         check=True,
     )  # fmt: skip
     return site
+
+
+def announce(directory: Path, kind: str, value: str) -> Path:
+    """Say in a directory that Python looks into that a package brings a venue, as an installed package does.
+
+    Args:
+        directory: The directory; it is made.
+        kind: The venue's kind.
+        value: Where its object is found, such as ``"module:NAME"``.
+    """
+    about = directory / f"{kind}-0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {kind}\nVersion: 0\n")
+    (about / "entry_points.txt").write_text(f"[tidemark.venues]\n{kind} = {value}\n")
+    return directory

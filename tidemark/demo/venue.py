@@ -7,6 +7,7 @@ as ``{"stream": …, "data": …}``; both also below a first path segment such a
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -37,7 +38,10 @@ class _Reader:
 
 
 class Venue:
-    """Serves marks, given as integers in 1e-8ths in the order of ``INSTRUMENTS``, as of ``now_ms``, in Unix ms."""
+    """Serves marks, given as integers in 1e-8ths in the order of ``INSTRUMENTS``, as of ``now_ms``, in Unix ms.
+
+    Asked for the time, it says that of this machine.
+    """
 
     def __init__(self, now_ms: int, marks_e8: tuple[int, ...]) -> None:
         self._now_ms = now_ms
@@ -54,6 +58,7 @@ class Venue:
             application.router.add_get(f"{prefix}/stream", self._combined)
         application.router.add_get("/fapi/v1/premiumIndex", self._premium_index)
         application.router.add_get("/fapi/v1/exchangeInfo", self._exchange_info)
+        application.router.add_get("/fapi/v1/time", self._time)
         application.router.add_get("/fapi/v1/ticker/24hr", self._tickers)
         application.router.add_get("/fapi/v1/fundingInfo", self._funding_info)
         application.on_shutdown.append(self._close)
@@ -153,6 +158,9 @@ class Venue:
     async def _exchange_info(self, _: web.Request) -> web.Response:
         symbols = [exchange_symbol(instrument) for instrument in INSTRUMENTS]
         return _json({"timezone": "UTC", "serverTime": self._now_ms, "symbols": symbols})
+
+    async def _time(self, _: web.Request) -> web.Response:
+        return _json({"serverTime": time.time_ns() // 1_000_000})
 
     async def _tickers(self, _: web.Request) -> web.Response:
         return _json([self._ticker(i) for i in range(len(INSTRUMENTS))])

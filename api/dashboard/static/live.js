@@ -1,7 +1,7 @@
 // What all views share: the one connection, the server's clock, and what was seen in the last minutes.
 
 import { Client } from "./client/index.js";
-import { duration, milliseconds } from "./words.js";
+import { duration, milliseconds, partNames } from "./words.js";
 
 const TOKEN = "tidemark.token";
 const TIMEOUT_MS = 10_000;
@@ -95,6 +95,11 @@ class Live extends EventTarget {
       return { name: "late", text: `no word for ${duration(this.heardAgoMs)}` };
     }
     if (!this.heartbeat.is_ready) return { name: "reading", text: "server is reading its tables" };
+    const stale = Object.entries(this.heartbeat.stale);
+    if (stale.length) {
+      const age_ms = Math.max(...stale.map(([, ms]) => ms)) + this.heardAgoMs;
+      return { name: "late", text: `${partNames(stale.map(([name]) => name))}: silent for ${duration(age_ms)}` };
+    }
     if (this.heartbeat.lag_ms > LATE_MS)
       return { name: "late", text: `figures ${duration(this.heartbeat.lag_ms)} late` };
     return { name: "live", text: "live" };
@@ -121,11 +126,10 @@ class Live extends EventTarget {
   async #ask() {
     if (this.heartbeat) return;
     try {
-      const { server_time_ns, feeds, deployments, sources } = await this.rest("/v1/status");
-      const lag_ms = Math.max(...Object.values(feeds).map(({ behind_ms: ms }) => ms));
+      const { server_time_ns, feeds, deployments, sources, lag_ms, stale } = await this.rest("/v1/status");
       const is_ready = Object.values(feeds).every((feed) => feed.is_ready);
       const states = Object.fromEntries(Object.entries(sources).map(([name, { state }]) => [name, state]));
-      if (!this.heartbeat) this.#beat({ server_time_ns, is_ready, lag_ms, deployments, sources: states });
+      if (!this.heartbeat) this.#beat({ server_time_ns, is_ready, lag_ms, stale, deployments, sources: states });
     } catch {
       setTimeout(() => this.#ask(), ASK_AGAIN_MS); // the connection's own state says what is wrong
     }

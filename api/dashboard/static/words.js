@@ -51,3 +51,20 @@ export function about(number) {
 export function plural(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
+
+const PARTS = { chain: "ingest of chain", prices: "ingest of prices" };
+
+/** Parts as people call them: what has several, such as partitions, is said once, with how many. */
+export function partNames(names) {
+  const kinds = new Map();
+  for (const name of names) {
+    const [kind, its] = name.split(":");
+    kinds.set(kind, [...(kinds.get(kind) ?? []), its]);
+  }
+  return [...kinds]
+    .map(([kind, its]) => {
+      if (kind === "worker") return its.length === 1 ? `worker of partition ${its[0]}` : `worker of ${its.length} partitions`;
+      return [PARTS[kind] ?? kind, its.filter(Boolean).join(", ")].filter(Boolean).join(" ");
+    })
+    .join(", ");
+}

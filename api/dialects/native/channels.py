@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from api.access.tokens import Principal
 from api.dialects.native.channel_keys import (
@@ -23,7 +24,7 @@ from models.alert_views import alerts_view
 from models.engine.tables import ALERTS, INSTRUMENTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
 from models.symmio.funding import next_funding_view
 from models.symmio.state_views import position_states_view
-from models.views import absent_account, account_view, figures_view, mark_view, positions_view
+from models.views import AccountViews, absent_account, mark_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from api.dialects.native.subjects import RowView, Subject
     from api.tables.deployment_totals import Totals
     from api.tables.feeds import RowFeed
+    from api.tables.freshness import Freshness
     from api.tables.funding_board import FundingBoard
     from models.views import View
     from streams.settings import DeploymentSettings
@@ -46,6 +48,8 @@ class Inputs:
         totals: Sums of the table ``subtotals``.
         funding: The markets' funding.
         is_unsupported: Whether the figures of a deployment are unknown.
+        freshness: Tells what is stale.
+        views: Makes views of accounts.
     """
 
     epoch: int
@@ -53,6 +57,8 @@ class Inputs:
     totals: Totals
     funding: FundingBoard
     is_unsupported: Callable[[str], bool]
+    freshness: Freshness
+    views: AccountViews
 
 
 class Wakes(Enum):
@@ -95,10 +101,18 @@ class ChannelDescription:
     is_refused_unread: bool = False
 
 
-def _account_channel(name: Channel, view: RowView) -> ChannelDescription:
+def _account_channel(name: Channel, view: Callable[[AccountViews, str, Mapping[str, Any]], View]) -> ChannelDescription:
     def make(inputs: Inputs, key: str) -> Subject:
         feed = inputs.feeds[VALUATIONS]
-        return AccountSubject(inputs.epoch, feed, key, absent_account, view, is_unsupported=inputs.is_unsupported)
+        return AccountSubject(
+            inputs.epoch,
+            feed,
+            key,
+            absent_account,
+            partial(view, inputs.views),
+            is_unsupported=inputs.is_unsupported,
+            freshness=inputs.freshness,
+        )
 
     return ChannelDescription(
         name=name,
@@ -147,7 +161,10 @@ def _anybody_may_read(_principal: Principal, _key: str) -> bool:
 def _sums(inputs: Inputs, deployment: str) -> Subject:
     feed, totals = inputs.feeds[SUBTOTALS], inputs.totals
     return MadeSubject(
-        inputs.epoch, deployment, _just_deployment, lambda: totals.of(deployment) if feed.is_ready else None
+        inputs.epoch,
+        deployment,
+        _just_deployment,
+        lambda: inputs.freshness.sums(totals.of(deployment)) if feed.is_ready else None,
     )
 
 
@@ -165,9 +182,9 @@ def _rates(inputs: Inputs, key: str) -> Subject:
 
 
 _DESCRIPTIONS = (
-    _account_channel(Channel.ACCOUNT, account_view),
-    _account_channel(Channel.VALUATIONS, figures_view),
-    _account_channel(Channel.POSITIONS, positions_view),
+    _account_channel(Channel.ACCOUNT, AccountViews.account),
+    _account_channel(Channel.VALUATIONS, AccountViews.figures),
+    _account_channel(Channel.POSITIONS, AccountViews.positions),
     ChannelDescription(
         name=Channel.MARKS,
         tables=(MARKS,),

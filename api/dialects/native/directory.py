@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from api.delivery.subscription import Subscription
     from api.tables.deployment_totals import Totals
     from api.tables.feeds import Feeds
+    from api.tables.freshness import Freshness
     from api.tables.funding_board import FundingBoard
+    from models.views import AccountViews
     from streams.settings import DeploymentSettings
 
 _Tables = tuple[str, ...]
@@ -43,6 +45,8 @@ class Directory:
         hub: Hears which subscriptions have something new to send.
         interest: Hears which accounts are watched.
         is_unsupported: Whether the figures of a deployment are unknown.
+        freshness: Tells what is stale.
+        views: Makes views of accounts.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class Directory:
         hub: Hub,
         interest: InterestSink,
         is_unsupported: Callable[[str], bool],
+        freshness: Freshness,
+        views: AccountViews,
     ) -> None:
         self._epoch = epoch
         self._deployments = deployments
@@ -63,7 +69,7 @@ class Directory:
         self._hub = hub
         self._interest = interest
         self._reads_unsupported = is_unsupported
-        self._inputs = Inputs(epoch, self._feeds, totals, funding, self._is_unsupported)
+        self._inputs = Inputs(epoch, self._feeds, totals, funding, self._is_unsupported, freshness, views)
         # Channels made of the same tables have the same keys: a changed row is looked up once for all of them.
         self._subjects: dict[_Tables, dict[str, dict[Channel, Subject]]] = {
             channel.tables: {} for channel in CHANNELS.values()
@@ -101,6 +107,11 @@ class Directory:
     def watched_accounts(self) -> Collection[str]:
         """Keys of the accounts whose figures somebody is subscribed to."""
         return self._subjects[_OF_ACCOUNTS].keys()
+
+    def wake_all_of_accounts(self) -> None:
+        """Look at all accounts and sums again: what they are made of may be older than it was."""
+        self._wake_all(_OF_ACCOUNTS)
+        self._wake_all(CHANNELS[Channel.TOTALS].tables)
 
     async def wake_when_ready(self) -> None:
         """Wake all subjects that wait for tables to be read, as soon as those are."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from api.delivery.subscription import Subscription
 from api.dialects.native.protocol import heartbeat
 from api.tables.deployment_heads import deployment_progress
-from api.tables.feeds import behind_ms
 from models.errors import BadRow
+from models.heartbeats import chain_key
 from models.instants import ns_text
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from api.delivery.hub import Hub
     from api.delivery.outbox import Outbox
     from api.tables.feeds import Feeds
+    from api.tables.freshness import Freshness
     from api.tables.price_sources import Sources
     from streams.settings import Settings
 
@@ -32,13 +33,22 @@ class Pulse:
         settings: Which deployments there are.
         feeds: The tables.
         sources: The sources of prices.
+        freshness: Tells what is stale.
         clock_ms: Our own time, in Unix ms.
     """
 
-    def __init__(self, settings: Settings, feeds: Feeds, sources: Sources, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        feeds: Feeds,
+        sources: Sources,
+        freshness: Freshness,
+        clock_ms: Callable[[], int],
+    ) -> None:
         self._settings = settings
         self._feeds = feeds
         self._sources = sources
+        self._freshness = freshness
         self._clock_ms = clock_ms
         self._message = b""
         self._made_s = 0.0
@@ -52,23 +62,28 @@ class Pulse:
     def _said(self) -> dict[str, Any]:
         now_ms = self._clock_ms()
         feeds = self._feeds.by_table().values()
+        stale = {part.name: part.age_ms for part in self._freshness.stale() if part.age_ms is not None}
         return {
             "server_time_ns": ns_text(now_ms),
             "is_ready": all(feed.is_ready for feed in feeds),
-            "lag_ms": max(behind_ms(feed, now_ms) for feed in feeds),
-            "deployments": {name: self._deployment(name) for name in self._settings.deployments},
+            "lag_ms": self._freshness.lag_ms(),
+            "stale": stale,
+            "deployments": {
+                name: self._deployment(name, is_stale=chain_key(name) in stale) for name in self._settings.deployments
+            },
             "sources": self._sources.states(),
         }
 
-    def _deployment(self, name: str) -> dict[str, Any]:
+    def _deployment(self, name: str, *, is_stale: bool) -> dict[str, Any]:
         try:
             progress = deployment_progress(self._feeds, name, self._settings.topics.partitions)
         except BadRow:
             progress = None
         if progress is None:
             return {"status": "unknown"}
+        followed = "stale" if is_stale else "followed"
         said = {
-            "status": "followed" if progress.unsupported_since is None else "unsupported",
+            "status": followed if progress.unsupported_since is None else "unsupported",
             "head": progress.head,
             "head_time_ns": ns_text(progress.head_time_s * 1000),
         }

@@ -13,6 +13,7 @@ from api.dialects.native.protocol import delta_tail, snapshot_tail
 from api.tables.ranking import UNREADABLE
 from models.codec import ORDER_BYTES, decode_order, decode_row
 from models.errors import BadRow
+from models.freshness import AS_IT_SAYS, aged
 from models.patch import merge_patch
 from models.views import View, unsupported_account
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from api.delivery.subscription import Subscription
     from api.dialects.native.protocol import Seq
     from api.tables.feeds import RowFeed
+    from api.tables.freshness import Freshness
+    from models.freshness import Aging
 
 RowView = Callable[[str, Mapping[str, Any]], View]
 
@@ -112,19 +115,26 @@ class RowSubject(Subject):
                 return None
             state = self._set_state(_NO_SEQ, self._absent(self._key))
         else:
-            state = self._set_state(decode_order(row), self._shown(row))
+            state = self._set_state(self._seq(row), self._shown(row))
         self._row = row
         return state
 
+    def _seq(self, row: bytes) -> Seq:
+        return decode_order(row)
+
+    def _body(self, row: bytes) -> dict[str, Any]:
+        """The row's body as it is shown."""
+        return decode_row(row).body
+
     def _shown(self, row: bytes) -> View:
         try:
-            return self._view(self._key, decode_row(row).body)
+            return self._view(self._key, self._body(row))
         except BadRow:
             return {**self._absent(self._key), "status": UNREADABLE}
 
 
 class AccountSubject(RowSubject):
-    """One account's row, whose figures are hidden while those of its deployment are unknown.
+    """One account's row: hidden while its deployment's figures are unknown, and shown as stale where it is old.
 
     Args:
         epoch: Number of the rebuild.
@@ -133,6 +143,7 @@ class AccountSubject(RowSubject):
         absent: Makes the view of an account that has no row.
         view: Makes the view of an account's key and the body of its row.
         is_unsupported: Whether the figures of a deployment are unknown; the account's row may then be an old one.
+        freshness: Tells why a row is older than it says.
     """
 
     def __init__(
@@ -144,11 +155,16 @@ class AccountSubject(RowSubject):
         view: RowView,
         *,
         is_unsupported: Callable[[str], bool],
+        freshness: Freshness,
     ) -> None:
         super().__init__(epoch, feed, key, absent, view)
         self._is_unsupported = is_unsupported
+        self._freshness = freshness
         self._deployment = key.partition(":")[0]
         self._hides = False
+        self._dated_row: bytes | None = None
+        self._dates: dict[str, Any] | None = None
+        self._aging = AS_IT_SAYS
 
     def current(self) -> State | None:
         """The state of the current row, without its figures while those of its deployment are unknown."""
@@ -156,12 +172,36 @@ class AccountSubject(RowSubject):
         row = self._feed.rows.get(self._row_key)
         if hides != self._hides:
             self._hides, self._state = hides, None
-        if not hides or row is None:
+        if row is None:
             return super().current()
-        if self._state is None or row is not self._row:
-            self._row = row
-            return self._set_state((*decode_order(row), _UNSUPPORTED), unsupported_account(self._key))
-        return self._state
+        if hides:
+            if self._state is None or row is not self._row:
+                self._row = row
+                return self._set_state((*decode_order(row), _UNSUPPORTED), unsupported_account(self._key))
+            return self._state
+        aging = self._aging_of(row)
+        if aging != self._aging:
+            self._aging, self._state = aging, None
+        return super().current()
+
+    def _aging_of(self, row: bytes) -> Aging:
+        if row is not self._dated_row:
+            # What a row's age depends on is kept, so that it is decoded once a row and not once a look.
+            self._dated_row = row
+            try:
+                body = decode_row(row).body
+                symbols = {position["symbol"] for position in body["positions"]}
+                self._dates = {"as_of_ms": body["as_of_ms"], "positions": [{"symbol": symbol} for symbol in symbols]}
+            except (BadRow, KeyError, TypeError):
+                self._dates = None
+        return AS_IT_SAYS if self._dates is None else self._freshness.aging(self._key, self._dates)
+
+    def _seq(self, row: bytes) -> Seq:
+        seq = decode_order(row)
+        return seq if self._aging == AS_IT_SAYS else (*seq, digest_of([*self._aging]))
+
+    def _body(self, row: bytes) -> dict[str, Any]:
+        return aged(super()._body(row), self._aging)
 
 
 class HiddenSubject(Subject):
@@ -200,13 +240,15 @@ class MadeSubject(Subject):
             view = {**self._absent(self._key), "status": UNREADABLE}
         if view is None:
             return None
-        seq = (_digest(orjson.dumps(view, option=orjson.OPT_SORT_KEYS)),)
+        seq = (digest_of(view),)
         if self._state is not None and self._state.seq == seq:
             return self._state
         return self._set_state(seq, view)
 
 
-def _digest(data: bytes) -> int:
+def digest_of(view: object) -> int:
+    """A number that tells a view from others, the same on every replica."""
+    data = orjson.dumps(view, option=orjson.OPT_SORT_KEYS)
     return int.from_bytes(blake2b(data, digest_size=_DIGEST_BYTES).digest())
 
 

@@ -11,13 +11,15 @@ from api.dialects.symmio.frames import upnl_object
 from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported, unsupported
 from models.codec import decode_row
 from models.errors import BadRow
+from models.freshness import dated
 from models.ids import account_key
 from models.valuations import NO_ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from api.delivery.interest_writer import InterestSink
+    from api.tables.freshness import Freshness
     from api.tables.standing import Standings
 
 
@@ -43,6 +45,7 @@ Answer = Known | NoSuchAccount | NotKnown
 class _Watched:
     watchers: int
     row: bytes | None = None
+    known_ms: int | None = None
     answer: Answer | None = None
 
 
@@ -51,11 +54,17 @@ class Answers:
 
     Args:
         standings: Tell whether an account's row may be shown.
+        freshness: Tells as of when a deployment is known.
         interest: Hears of an account's first watcher, and when its last one is gone.
+        clock_ms: Our own time, in Unix ms; a venue's may be ahead of it.
     """
 
-    def __init__(self, standings: Standings, interest: InterestSink) -> None:
+    def __init__(
+        self, standings: Standings, freshness: Freshness, interest: InterestSink, clock_ms: Callable[[], int]
+    ) -> None:
         self._standings = standings
+        self._freshness = freshness
+        self._clock_ms = clock_ms
         self._interest = interest
         self._watched: dict[Account, _Watched] = {}
 
@@ -106,20 +115,24 @@ class Answers:
                 assert_never(answer)
 
     def _of_row(self, account: Account, row: bytes) -> Answer:
-        watched = self._watched.get(account)
+        watched, known_ms = self._watched.get(account), self._freshness.known_ms(account.deployment)
         if watched is None:
-            return _of_row(row)
-        if watched.answer is None or watched.row is not row:
-            watched.row, watched.answer = row, _of_row(row)
+            return self._made(row, known_ms)
+        if watched.answer is None or watched.row is not row or watched.known_ms != known_ms:
+            watched.row, watched.known_ms, watched.answer = row, known_ms, self._made(row, known_ms)
         return watched.answer
 
+    def _made(self, row: bytes, known_ms: int | None) -> Answer:
+        now_ms = self._clock_ms()
+        return _of_row(row, now_ms if known_ms is None else min(now_ms, known_ms))
 
-def _of_row(row: bytes) -> Answer:
+
+def _of_row(row: bytes, known_ms: int) -> Answer:
     try:
         body = decode_row(row).body
         if body.get("status") == NO_ACCOUNT:
             return NoSuchAccount()
-        figures = upnl_object(body)
+        figures = upnl_object(dated(body, known_ms))
     except BadRow as error:
         return NotKnown(str(error))
     if figures is None:

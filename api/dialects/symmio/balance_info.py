@@ -14,10 +14,11 @@ from api.dialects.symmio.app_keys import HOLDINGS
 from api.dialects.symmio.frames import parse_address, upnl_object
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
 from api.dialects.symmio.requested_market import expect_known, expect_no_account
-from api.http.keys import SETTINGS, STANDINGS
+from api.http.keys import FRESHNESS, SETTINGS, STANDINGS
 from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import decode_row
 from models.errors import BadRow
+from models.freshness import dated
 from models.ids import account_key
 from models.money import format_e18
 from models.symmio.notification_views import checksummed
@@ -141,7 +142,8 @@ def _body(request: web.Request, deployment: str, address: str) -> Mapping[str, A
     match request.app[STANDINGS].of(deployment, address):
         case CurrentRow(row=row) | Unsupported(row=row):
             body = decode_row(row).body
-            return None if body["status"] == NO_ACCOUNT else body
+            known_ms = request.app[FRESHNESS].known_ms(deployment)
+            return None if body["status"] == NO_ACCOUNT else dated(body, known_ms)
         case NoSuchAccount() | NotKnown():
             return None
         case answer:

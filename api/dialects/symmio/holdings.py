@@ -121,6 +121,7 @@ class Holdings:
         self._hedgers = {name: frozenset(one.hedgers) for name, one in deployments.items()}
         self._rows = feeds.valuations.rows
         self._books = {name: Book() for name in deployments}
+        self._unreadable: dict[str, dict[bytes, str]] = {name: {} for name in deployments}
         self._accounts: dict[bytes, _Account] = {}
         self._backlog = Backlog(feeds.valuations, _ROWS_BETWEEN_YIELDS)
 
@@ -128,14 +129,23 @@ class Holdings:
         """Return a deployment's book as its rows are now; it is not to be changed.
 
         Raises:
-            BadRow: A row does not decode.
+            BadRow: A row of this deployment does not decode.
         """
         await self._backlog.catch_up(self._refresh_all)
+        unreadable = self._unreadable[deployment]
+        if unreadable:
+            raise BadRow(next(iter(unreadable.values())))
         return self._books[deployment]
 
     def _refresh_all(self, keys: Sequence[bytes]) -> None:
         for key in keys:
-            self._refresh(key)
+            unreadable = self._unreadable.get(split_key(key)[0], {})
+            unreadable.pop(key, None)
+            try:
+                self._refresh(key)
+            except BadRow as error:
+                # The other deployments' books are as good as before, and so is the backlog.
+                unreadable[key] = str(error)
 
     def _refresh(self, key: bytes) -> None:
         deployment, address = split_key(key)

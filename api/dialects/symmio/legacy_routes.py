@@ -36,7 +36,7 @@ from api.http.health import readyz
 from api.http.keys import GATE, SETTINGS
 from models.errors import BadRow
 from models.ids import account_key
-from streams.settings import BadSettings
+from streams.settings import BadSettings, symmio_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -196,7 +196,7 @@ def add_to(app: web.Application, live: Live) -> None:
         BadSettings: Two deployments claim one host, one has the name of an endpoint, or opens a path that is none.
     """
     settings, served = app[SETTINGS], endpoints(live)
-    shadowed = {endpoint.path.split("/")[1] for endpoint in served} & settings.deployments.keys()
+    shadowed = {endpoint.path.split("/")[1] for endpoint in served} & symmio_deployments(settings).keys()
     if shadowed:
         msg = f"deployments: expected names that are no endpoint's, found {', '.join(sorted(shadowed))}; choose others"
         raise BadSettings(msg)
@@ -204,7 +204,7 @@ def add_to(app: web.Application, live: Live) -> None:
     app.cleanup_ctx.append(engines.opened)
     opened = OpenPaths(settings, {one.name for one in served if one.reads is not _own_key}, app[WHITELIST])
     sites, gate = Sites(settings), app[GATE]
-    for prefix, mount in _mounts(settings.deployments):
+    for prefix, mount in _mounts(symmio_deployments(settings)):
         # The application serves the root's own ``/readyz`` itself.
         readiness = (web.get(f"{mount}/readyz{slash}", readyz) for slash in _SLASHES if mount or slash)
         gate.mount(app, (Door(route, Public()) for route in readiness))

@@ -15,7 +15,18 @@ from api.dialects.symmio.quote_symbols import QuoteSymbols
 from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
-from api.http.keys import ANSWERS, CLOCK, CONNECTIONS, FEEDS, HUB, METRICS, PRICES, RECORDS, SETTINGS
+from api.http.keys import (
+    ANSWERS,
+    CLOCK,
+    CONNECTIONS,
+    FEEDS,
+    HUB,
+    IS_WHITELIST_READ,
+    METRICS,
+    PRICES,
+    RECORDS,
+    SETTINGS,
+)
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
 from streams.settings import symmio_deployments
@@ -55,7 +66,7 @@ class Live:
         connections, hub = app[CONNECTIONS], app[HUB]
         listings = app[LISTINGS] = Listings(settings, feeds, app[PRICES], app[CLOCK].now_ms)
         app[HOLDINGS] = Holdings(symmio_deployments(settings), feeds, metrics.registry)
-        whitelist = app[WHITELIST] = Whitelist(symmio_deployments(settings), feeds, whitelisted)
+        whitelist = app[WHITELIST] = Whitelist(symmio_deployments(settings), feeds, whitelisted, app[IS_WHITELIST_READ])
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
         self.board = app[FUNDING] = FundingBoard(settings, listings, app[CLOCK].now_ms)

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 async def get_market_info(request: web.Request, deployment: str) -> web.Response:
-    """Answer the markets by name. Clients fail at a null, so a market of unknown price or precision is left out."""
+    """Answer the markets by name.
+
+    Clients fail at a null, so a market is left out whose precision, or whose price of now, is not known.
+    """
     markets = listed(request, deployment)
-    return reply({one.name: _info(one, one.mark.mark_e18) async for one in markets if one.mark and one.rules})
+    return reply({one.name: _info(one, one.price.mark_e18) async for one in markets if one.price and one.rules})
 
 
 def _info(one: Listed, mark_e18: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from api.access.gate import principal_of
-from api.dialects.symmio.app_keys import POSITION_STATES
+from api.dialects.symmio.app_keys import POSITION_STATES, WHITELIST
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.position_state_search import Wanted
 from api.dialects.symmio.replies import BadParameter, Refusal, reply
@@ -87,11 +87,12 @@ def _page(request: web.Request) -> tuple[int, int]:
 async def _find(
     request: web.Request, deployment: str, wanted: Wanted, start: int, size: int
 ) -> tuple[int, list[Found]]:
-    # The whitelist looks accounts up in their rows, which must have been read.
-    if not (request.app[FEEDS].position_states.is_ready and request.app[STANDINGS].is_warm):
+    app = request.app
+    # The whitelist looks accounts up in their rows and on its list, which must have been read.
+    if not (app[FEEDS].position_states.is_ready and app[STANDINGS].is_warm and app[WHITELIST].is_warm):
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the tables are still being read, try again in some seconds")
     may_read = principal_of(request).may_read
-    return await request.app[POSITION_STATES].find(deployment, wanted, start, size, may_read)
+    return await app[POSITION_STATES].find(deployment, wanted, start, size, may_read)
 
 
 async def _symbols(request: web.Request, deployment: str, names: frozenset[str]) -> frozenset[int] | None:

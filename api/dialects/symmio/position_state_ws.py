@@ -102,6 +102,9 @@ class PositionStateEndpoint:
             return None
         states = [] if news.seen is None else pushed_since(body, news.seen)
         if states and not self._whitelist.allows(*split_key(news.key)):
+            if not self._whitelist.is_warm:
+                # It may be on the list, which is still being read: its next state brings these along.
+                return None
             self._metrics.skipped_frames.labels(POSITION_STATE_WS, "not_whitelisted").inc(len(states))
             states = []
         if not states:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 async def price_range(request: web.Request, deployment: str) -> web.Response:
-    """Answer the lowest and the highest price, both on the tick and within the band."""
+    """Answer the lowest and the highest price, both on the tick and within the band of a price of now."""
     one = named(request, deployment, request.match_info["symbol"])
-    if one.mark is None or one.rules is None:
-        msg = f"the price of {one.name}, or how finely it is quoted, is not known"
+    if one.price is None or one.rules is None:
+        msg = f"the price of {one.name} now, or how finely it is quoted, is not known"
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, msg)
-    lowest_e18, highest_e18 = band_e18(one.mark.mark_e18, parse_e18(plain(one.offer.price_band)), one.tick_e18)
+    lowest_e18, highest_e18 = band_e18(one.price.mark_e18, parse_e18(plain(one.offer.price_band)), one.tick_e18)
     decimals = one.rules.price_decimals
     return reply({"min_price": _price(lowest_e18, decimals), "max_price": _price(highest_e18, decimals)})
 

@@ -11,7 +11,7 @@ from api.access.gate import principal_of
 from api.dialects.symmio.account_answers import Account, Known
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.replies import BadParameter, encoded, error_response
-from api.http.keys import ANSWERS, SETTINGS
+from api.http.keys import ANSWERS, FRESHNESS, SETTINGS
 from api.tables.standing import NoSuchAccount, NotKnown
 from models.ids import account_key
 
@@ -27,6 +27,11 @@ async def party_a_upnl(request: web.Request, deployment: str) -> web.Response:
     answer = _answer(request, deployment, request.match_info["address"], ("path", "address"))
     if isinstance(answer, web.Response):
         return answer
+    # The object has a timestamp, by which it can be seen to be old. A bare figure cannot say it.
+    address = parse_address(request.match_info["address"]) or ""
+    reason = request.app[FRESHNESS].why_unsure(deployment, account_key(deployment, address))
+    if reason is not None:
+        return error_response(HTTPStatus.SERVICE_UNAVAILABLE, reason)
     text = answer.upnl if request.app[SETTINGS].api.upnl_as_number else f'"{answer.upnl}"'
     return encoded(text.encode())
 

@@ -11,7 +11,7 @@ from models.ids import account_key
 from streams.settings import BadSettings, WhitelistMode
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from api.tables.feeds import Feeds
@@ -29,21 +29,35 @@ class Whitelist:
         deployments: Say of each how accounts come onto its list.
         feeds: The tables.
         added: Keys of the accounts that were put onto the list; the collection follows later changes.
+        is_read: Whether ``added`` holds all that were put there before the start.
 
     Raises:
         BadSettings: A file cannot be read, or a line of it is no address.
     """
 
-    def __init__(self, deployments: Mapping[str, SymmioSettings], feeds: Feeds, added: Collection[bytes]) -> None:
+    def __init__(
+        self,
+        deployments: Mapping[str, SymmioSettings],
+        feeds: Feeds,
+        added: Collection[bytes],
+        is_read: Callable[[], bool],
+    ) -> None:
         self._modes = {name: one.whitelist.mode_of(one.multi_accounts) for name, one in deployments.items()}
         self._listed = {
             name: frozenset() if one.whitelist.file is None else _read(name, one.whitelist.file)
             for name, one in deployments.items()
         }
+        self._valuations = feeds.valuations
         self._rows = feeds.valuations.rows
         self._added = added
+        self._is_read = is_read
         self._expected: dict[bytes, set[asyncio.Future[None]]] = {}
         feeds.valuations.listen(self._heard)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether an account that seems not to be served is known not to be."""
+        return self._valuations.is_ready and self._is_read()
 
     def mode_of(self, deployment: str) -> WhitelistMode:
         """Return how accounts come onto a deployment's list."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _ADDED_A_S, _ADDED_AT_ONCE = 1, 10
 # A block and what is made of it are there within 2 to 3 s on the chains in question; browsers wait for much longer.
 _MADE_WITHIN_S = 5.0
+_LOOK_EVERY_S = 0.05
 # Answered within some seconds where each record takes the broker some ms; longer lists are for a file.
 _RECORDS_MAX = 1_000
 _ADDED = {"successful": True, "message": None}
@@ -87,6 +88,9 @@ class Whitelisting:
             return reply(_ADDED)
         if self._adding.take(self._addresses.limit_key_of(request), request.app[CLOCK].monotonic_s()):
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "expected fewer sub-accounts at a time")
+        await _warm(request)
+        if whitelist.allows(deployment, address):
+            return reply(_ADDED)
         called = None
         if not whitelist.is_sub_account(deployment, address):
             called = await self._owners.owner_of(deployment, _address(request, "multi_account"), address)
@@ -143,14 +147,17 @@ def expect_operator(request: web.Request, deployment: str) -> None:
 
 
 async def _warm(request: web.Request) -> None:
-    """Wait until what is not in the tables is known not to be.
+    """Wait until what is not in the tables, or not on the list, is known not to be.
 
     Raises:
         Refusal: That takes too long for a client.
     """
+    whitelist = request.app[WHITELIST]
     try:
         async with asyncio.timeout(_MADE_WITHIN_S):
             await request.app[STANDINGS].wait_warm()
+            while not whitelist.is_warm:  # noqa: ASYNC110 - it is rows and a list, and each has a reader of its own
+                await asyncio.sleep(_LOOK_EVERY_S)
     except TimeoutError as error:
         msg = "the tables are still being read, try again in some seconds"
         raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, msg) from error

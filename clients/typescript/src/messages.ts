@@ -102,10 +102,10 @@ export type Account = Figures & {
 export type Figures = {
   readonly account: AccountKey;
   readonly deployment: DeploymentName;
-  readonly address: Address;
+  readonly address: AccountId;
   readonly status: AccountStatus;
-  /** The owner, where a MultiAccount named one. */
-  readonly owner?: Address;
+  /** The owner, where the venue names one. */
+  readonly owner?: AccountId;
   /** The MultiAccount that made the account. */
   readonly multi_account?: Address;
   /** What its owner called it there. */
@@ -143,8 +143,9 @@ export type Figures = {
   readonly liquidating?: boolean;
   /** By how many hundredths of a percent of the notional the uPnL may fall until it can be liquidated; negative beyond that. */
   readonly distance_bps?: number;
-  /** Positions whose mark is too old. */
+  /** Positions whose figures are too old; `stale_because` says why. */
   readonly stale?: number;
+  readonly stale_because?: StaleBecause;
   /** Positions without a mark. */
   readonly unpriced?: number;
   readonly open_positions?: number;
@@ -158,17 +159,20 @@ export type Figures = {
   readonly last_complete?: LastComplete;
 };
 
-/** `<deployment>:<address>` in lower case. */
+/** `<deployment>:<account>`; an address is in lower case. */
 export type AccountKey = string;
 
 /** A deployment as the configuration names it. */
 export type DeploymentName = string;
 
-/** An address in lower case. */
-export type Address = string;
+/** What its venue calls it; an address is in lower case. */
+export type AccountId = string;
 
 /** * `valued`: every figure is known. * `unpriced`: a position has no price, so figures that depend on prices are unknown; `last_complete` are the last known ones. * `suspect`: a record of the account could not be folded; it is frozen, its figures are unknown. * `unsupported`: the deployment's logs are not understood since some block; figures of all its accounts are unknown. * `unreadable`: the account's row cannot be read; its figures are unknown. * `nobody`: the only blocks that named the account were rolled back (websocket only; REST answers 404). * `absent`: there is no row of the account, which may be because it is not folded yet (websocket only; REST answers 404 or 503). */
 export type AccountStatus = "valued" | "unpriced" | "suspect" | "unsupported" | "unreadable" | "nobody" | "absent";
+
+/** An address in lower case. */
+export type Address = string;
 
 /** An exact decimal number. */
 export type Decimal = string;
@@ -184,6 +188,9 @@ export type Locked = {
   /** The hedger's maintenance margin. */
   readonly party_b_mm: Decimal;
 };
+
+/** Why it is older than it looks; absent where it is not. Kinds of parts that are stale (see `/v1/status`), `prices` where a position's mark is too old, and `row` where the marks that the row was valued at are. */
+export type StaleBecause = readonly ("broker" | "chain" | "prices" | "row" | "worker")[];
 
 export type BlockNumber = number;
 
@@ -202,16 +209,16 @@ export type LastComplete = {
   readonly as_of_ns: Nanoseconds;
 };
 
-/** By quote id. */
+/** By id. */
 export type Positions = { readonly [name: string]: Position };
 
-/** An open position, which is a quote of the chain. */
+/** An open position; at SYMMIO it is a quote of the chain. */
 export type Position = {
-  readonly quote_id: number;
-  readonly symbol_id: number;
+  readonly quote_id: VenueId;
+  readonly symbol_id: VenueId;
   readonly side: "long" | "short";
-  /** The hedger. */
-  readonly party_b: Address;
+  /** The hedger, where the venue has one for each position. */
+  readonly party_b?: Address;
   readonly quantity: Decimal;
   readonly opened_price: Decimal;
   /** The price it is valued at. */
@@ -222,13 +229,16 @@ export type Position = {
   readonly mark_offset?: number;
   readonly upnl?: Decimal;
   readonly notional?: Decimal;
-  /** Whether the mark is too old. */
+  /** Whether the mark, or what it is multiplied by, is too old. */
   readonly stale: boolean;
   /** The price at which the account could be liquidated while all others stand, if there is one. */
   readonly liquidation_price?: Decimal;
   /** How far that is from the mark, in hundredths of a percent of it. */
   readonly liquidation_distance_bps?: number;
 };
+
+/** What its venue calls a position or a market, a number or a text. */
+export type VenueId = number | string;
 
 /** `<source>:<SYMBOL>`. */
 export type MarkKey = string;
@@ -238,7 +248,7 @@ export type AccountPositions = {
   readonly account: AccountKey;
   readonly positions?: Positions;
   readonly deployment?: DeploymentName;
-  readonly address?: Address;
+  readonly address?: AccountId;
   readonly status?: AccountStatus;
 };
 
@@ -278,6 +288,7 @@ export type Totals = {
   readonly notional?: Decimal;
   readonly as_of?: Instant;
   readonly as_of_ns?: Nanoseconds;
+  readonly stale_because?: StaleBecause;
   /** By address. */
   readonly hedgers?: { readonly [name: string]: HedgerTotals };
   /** By the market's number. */
@@ -312,7 +323,7 @@ export type SymbolTotals = {
 export type Alerts = {
   readonly account: AccountKey;
   readonly deployment: DeploymentName;
-  readonly address: Address;
+  readonly address: AccountId;
   /** Those that are on, by name. */
   readonly alarms: { readonly [name: string]: Alarm };
   /** The eight newest of each alarm, newest first. */
@@ -440,14 +451,17 @@ export type Heartbeat = {
   readonly type: "heartbeat";
   readonly server_time_ns: Nanoseconds;
   readonly is_ready: boolean;
+  /** How old figures may be for want of records or of whoever writes them; 0 where nothing is late. */
   readonly lag_ms: Milliseconds;
+  /** Parts that make figures old, with their ages in ms; none where everything is fresh. */
+  readonly stale: { readonly [name: string]: Milliseconds };
   readonly deployments: { readonly [name: string]: DeploymentStatus };
   readonly sources: { readonly [name: string]: SourceState };
 };
 
 export type DeploymentStatus = {
-  /** `unknown`: no block of it has been read yet. */
-  readonly status: "followed" | "unsupported" | "unknown";
+  /** `unknown`: no block of it has been read yet. `stale`: its ingest is, see `parts`. */
+  readonly status: "followed" | "stale" | "unsupported" | "unknown";
   /** The newest block known. */
   readonly head?: BlockNumber;
   readonly head_time?: Instant;
@@ -460,7 +474,7 @@ export type DeploymentStatus = {
   readonly unsupported_reason?: string;
 };
 
-/** `stale`: later than its marks are held to be fresh. `silent`: nothing came for a minute. */
+/** `stale`: its newest mark is older than its marks are held to be fresh, or came later than they may. `silent`: nothing came for a minute. */
 export type SourceState = "live" | "stale" | "silent";
 
 /** The server goes away, or wants you on another replica. */

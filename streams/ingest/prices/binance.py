@@ -28,10 +28,11 @@ class BadTick(BadRecord):
 
 
 class Refused(NamedTuple):
-    """A value that could not be read, and why."""
+    """A value that could not be read, and why; ``symbol`` is what it is about, empty where it does not say."""
 
     value: bytes
     error: TidemarkError
+    symbol: str
 
 
 class Frame(NamedTuple):
@@ -45,6 +46,11 @@ class Frame(NamedTuple):
 class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"")
     e: str = ""
+
+
+class _About(msgspec.Struct):
+    s: str = ""
+    symbol: str = ""
 
 
 class _MarkUpdate(msgspec.Struct):
@@ -72,14 +78,15 @@ class _PremiumIndex(msgspec.Struct, rename="camel"):
     next_funding_time: int | None = None
 
 
-# JSON that is nested too deeply for the interpreter is refused like JSON that is cut short.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What bytes raise that are no JSON of the shape that is expected, or are nested too deeply for the interpreter."""
 
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope = msgspec.json.Decoder(_Envelope)
 _mark_update = msgspec.json.Decoder(_MarkUpdate)
 _book_update = msgspec.json.Decoder(_BookUpdate)
 _premium_index = msgspec.json.Decoder(_PremiumIndex)
+_about = msgspec.json.Decoder(_About)
 _text = msgspec.json.Decoder(str)
 
 
@@ -102,7 +109,7 @@ def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
             data = bytes(_envelope.decode(body).data)
             body = data or body
         elements = _elements.decode(body) if body.startswith(b"[") else [msgspec.Raw(body)]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         msg = f"expected a frame of {source} as JSON, found {frame[:80]!r} of {len(frame)} bytes: {error}"
         raise BadFrame(msg) from error
     return _collect(elements, lambda element: _tick(element, source, received_ms))
@@ -121,10 +128,19 @@ def read_premium_index(body: bytes, source: str, received_ms: int) -> Frame:
     """
     try:
         elements = _elements.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         msg = f"expected premiumIndex of {source} as a JSON array, found {body[:80]!r}: {error}"
         raise BadFrame(msg) from error
     return _collect(elements, lambda element: _premium(element, source, received_ms))
+
+
+def symbol_of(element: bytes) -> str:
+    """Find the symbol that an element is about, whatever else is wrong with it; empty where it names none."""
+    try:
+        about = _about.decode(element)
+    except UNREADABLE:
+        return ""
+    return (about.s or about.symbol)[:_MAX_TEXT]
 
 
 def tick_key(tick: PriceTick) -> bytes:
@@ -139,11 +155,10 @@ def _collect(elements: list[msgspec.Raw], read: Callable[[bytes], PriceTick | No
     for element in map(bytes, elements):
         try:
             tick = read(element)
-        except _UNREADABLE as error:
-            msg = f"expected a price update, found {element[:80]!r}: {error}"
-            refused.append(Refused(element, BadTick(msg)))
+        except UNREADABLE as error:
+            refused.append(Refused(element, BadTick(f"expected a price update, found: {error}"), symbol_of(element)))
         except BadTick as error:
-            refused.append(Refused(element, error))
+            refused.append(Refused(element, error, symbol_of(element)))
         else:
             if tick is None:
                 ignored += 1

@@ -8,7 +8,7 @@ import msgspec
 
 from models.errors import BadRecord
 from models.instruments import FundingTermsFact, RulesFact, TickerFact
-from streams.ingest.prices.binance import BadFrame, Refused
+from streams.ingest.prices.binance import UNREADABLE, BadFrame, Refused, symbol_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # No number, status, asset or symbol is longer. A longer text is a fault, and must not get into every table.
 _MAX_TEXT = 64
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BadFact(BadRecord):
@@ -88,7 +87,7 @@ def read_exchange_info(body: bytes, source: str, received_ms: int) -> Facts:
     """
     try:
         elements = _exchange_info.decode(body).symbols
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         msg = f"expected exchangeInfo of {source} as JSON with its symbols, found {body[:80]!r}: {error}"
         raise BadFrame(msg) from error
 
@@ -131,14 +130,21 @@ def read_tickers(body: bytes, source: str, received_ms: int) -> Facts:
     return _collect(_array("ticker/24hr", source, body), _ticker, fact)
 
 
-def read_funding_info(body: bytes, source: str, received_ms: int, symbols: Collection[str]) -> Facts:
+def read_funding_info(
+    body: bytes, source: str, received_ms: int, symbols: Collection[str], with_own_terms: Collection[str] = ()
+) -> Facts:
     """Read the answer of ``/fapi/v1/fundingInfo``, an array with the symbols that differ from the default.
+
+    A symbol that the answer does not list has the default terms. One whose element cannot be read keeps the terms that
+    were known of it. Where an element does not even say its symbol, it may be of any symbol that had terms of its own,
+    so nothing is said of those.
 
     Args:
         body: The answer as it was sent.
         source: The source's name.
         received_ms: When the answer came, in Unix ms.
-        symbols: Every symbol that is known; one that the answer does not list has the default terms.
+        symbols: Every symbol that is known.
+        with_own_terms: The symbols that an earlier answer listed.
 
     Raises:
         BadFrame: The answer is no array in JSON.
@@ -155,17 +161,18 @@ def read_funding_info(body: bytes, source: str, received_ms: int, symbols: Colle
         )
 
     listed = _collect(_array("fundingInfo", source, body), _funding_info, fact)
-    if not listed.refused:
-        # If one element cannot be read, it is not known which symbols are not listed.
-        unlisted = sorted(set(symbols) - {one.symbol for one in listed.facts})
-        listed.facts.extend(FundingTermsFact(source, symbol, received_ms, None, None, None) for symbol in unlisted)
+    named = {one.symbol for one in (*listed.facts, *listed.refused)}
+    if "" in named:
+        named.update(with_own_terms)
+    unlisted = sorted(set(symbols) - named)
+    listed.facts.extend(FundingTermsFact(source, symbol, received_ms, None, None, None) for symbol in unlisted)
     return listed
 
 
 def _array(what: str, source: str, body: bytes) -> list[msgspec.Raw]:
     try:
         return _elements.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         msg = f"expected {what} of {source} as a JSON array, found {body[:80]!r}: {error}"
         raise BadFrame(msg) from error
 
@@ -181,11 +188,11 @@ def _collect(
         try:
             one = fact(decoder.decode(element))
             _expect_short(one)
-        except _UNREADABLE as error:
-            msg = f"expected what the venue says of a symbol, found {element[:80]!r}: {error}"
-            refused.append(Refused(element, BadFact(msg)))
+        except UNREADABLE as error:
+            error_of_symbol = BadFact(f"expected what the venue says of a symbol, found: {error}")
+            refused.append(Refused(element, error_of_symbol, symbol_of(element)))
         except BadFact as error:
-            refused.append(Refused(element, error))
+            refused.append(Refused(element, error, symbol_of(element)))
         else:
             facts.append(one)
     return Facts(facts, refused)

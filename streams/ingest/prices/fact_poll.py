@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from prometheus_client import Counter
 
 from models.ids import mark_key
-from models.instruments import RulesFact, encode_fact
+from models.instruments import FundingTermsFact, RulesFact, encode_fact
 from streams.ingest.prices.binance import BadFrame
 from streams.ingest.prices.binance_facts import read_exchange_info, read_funding_info, read_tickers
+from streams.ingest.prices.refusals import Refusals
 from streams.ingest.prices.rest_answers import FAILURES, fetch
-from streams.kafka.deadletter import dead_letter, encode_dead_letter
-from streams.kafka.topics import DEAD_LETTERS, INSTRUMENT_FACTS, topic_name
+from streams.kafka.topics import INSTRUMENT_FACTS, topic_name
 from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from models.errors import TidemarkError
     from models.instruments import InstrumentFact
     from streams.ingest.outlet import Outlet
     from streams.ingest.prices.binance_facts import Facts
@@ -50,7 +49,8 @@ enough."""
 # A venue that failed once is asked again within seconds, one that keeps failing once a minute.
 _RETRY_S = (1.0, 60.0)
 # A symbol that fundingInfo does not list has the default terms, so its poll waits until exchangeInfo has listed
-# them all. If that fails for so long, fundingInfo is used for the symbols that it lists.
+# them all. If that fails for so long, fundingInfo is used for the symbols that it lists, and is asked for again when
+# exchangeInfo names others.
 _SYMBOLS_WAIT_S = 30.0
 
 
@@ -89,9 +89,10 @@ class InstrumentPolls:
         self._outlet = outlet
         self._clock = clock
         self._facts_topic = topic_name(settings, INSTRUMENT_FACTS)
-        self._letters_topic = topic_name(settings, DEAD_LETTERS)
+        self._refusals = Refusals(settings, source, outlet, clock)
         self._symbols: set[str] = set()
-        self._symbols_known = asyncio.Event()
+        self._with_own_terms: set[str] = set()
+        self._new_symbols = asyncio.Event()
 
     def polls(self) -> list[Coroutine[None, None, None]]:
         """Make the coroutines to run at the same time until cancelled.
@@ -103,17 +104,24 @@ class InstrumentPolls:
         return [self._poll(rules), self._poll(tickers), self._poll_funding()]
 
     async def _poll_funding(self) -> None:
+        await self._wait_for_new_symbols(_SYMBOLS_WAIT_S)
+        endpoint = _Endpoint("fundingInfo", "/fapi/v1/fundingInfo", FUNDING_INFO_EVERY_S, self._read_funding)
+        backoff = Backoff(*_RETRY_S)
+        while True:
+            self._new_symbols.clear()
+            if await self._ask(endpoint):
+                backoff.reset()
+                await self._wait_for_new_symbols(endpoint.every_s)
+            else:
+                await asyncio.sleep(backoff.next_s())
+
+    async def _wait_for_new_symbols(self, at_most_s: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_SYMBOLS_WAIT_S):
-                await self._symbols_known.wait()
-        await self._poll(
-            _Endpoint(
-                "fundingInfo",
-                "/fapi/v1/fundingInfo",
-                FUNDING_INFO_EVERY_S,
-                lambda body, source, received_ms: read_funding_info(body, source, received_ms, self._symbols),
-            )
-        )
+            async with asyncio.timeout(at_most_s):
+                await self._new_symbols.wait()
+
+    def _read_funding(self, body: bytes, source: str, received_ms: int) -> Facts:
+        return read_funding_info(body, source, received_ms, self._symbols, self._with_own_terms)
 
     async def _poll(self, endpoint: _Endpoint) -> None:
         backoff = Backoff(*_RETRY_S)
@@ -132,14 +140,15 @@ class InstrumentPolls:
         try:
             facts = endpoint.read(body, self._source, self._clock.now_ms())
         except BadFrame as error:
-            await self._refuse(body, error)
+            await self._refusals.refuse(endpoint.name, body, error)
             return self._failed(endpoint, error)
         for refused in facts.refused:
-            await self._refuse(refused.value, refused.error)
+            await self._refusals.refuse_element(endpoint.name, refused)
+        known = len(self._symbols)
         for fact in facts.facts:
             await self._write(fact)
-        if self._symbols:
-            self._symbols_known.set()
+        if len(self._symbols) > known:
+            self._new_symbols.set()
         _POLLS.labels(self._source, endpoint.name, "answered").inc()
         return True
 
@@ -152,9 +161,7 @@ class InstrumentPolls:
     async def _write(self, fact: InstrumentFact) -> None:
         if isinstance(fact, RulesFact):
             self._symbols.add(fact.symbol)
+        elif isinstance(fact, FundingTermsFact) and fact.interval_hours is not None:
+            self._with_own_terms.add(fact.symbol)
         await self._outlet.put(self._facts_topic, mark_key(fact.source, fact.symbol), encode_fact(fact))
         _FACTS.labels(self._source).inc()
-
-    async def _refuse(self, value: bytes, error: TidemarkError) -> None:
-        letter = dead_letter(self._source, value, error, at_ms=self._clock.now_ms())
-        await self._outlet.put(self._letters_topic, self._source.encode(), encode_dead_letter(letter))

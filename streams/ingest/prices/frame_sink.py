@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from prometheus_client import Counter, Gauge
 
 from models.prices import BookTick, encode_tick
 from streams.ingest.prices.binance import BadFrame, read_frame, read_premium_index, tick_key
 from streams.ingest.prices.conflation import BookConflation
-from streams.kafka.deadletter import dead_letter, encode_dead_letter
-from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS, topic_name
+from streams.ingest.prices.refusals import Refusals
+from streams.kafka.topics import PRICE_TICKS, topic_name
+from streams.settings import SourceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,28 +27,44 @@ if TYPE_CHECKING:
 _FRAMES = Counter("tidemark_price_frames_total", "Frames and polls of a venue.", ("source",))
 _TICKS = Counter("tidemark_price_ticks_total", "Ticks written to price-ticks.", ("source",))
 _IGNORED = Counter("tidemark_price_ignored_events_total", "Events of kinds nobody asked for.", ("source",))
+_LATE = Gauge(
+    "tidemark_price_late_seconds", "How long before its receipt the newest tick's event happened.", ("source",)
+)
 _LAST_TICK = Gauge("tidemark_price_last_tick_ms", "When the newest tick was received, Unix ms.", ("source",))
 
 
 class PriceSink:
     """Takes a source's frames as they were sent.
 
+    ``heard_ms`` is when its newest tick was received, in Unix ms; 0 before the first.
+
     Args:
-        settings: Name the topics.
+        settings: Name the topics, and say how late the source's ticks may be.
         source: The source's name.
         outlet: The way to Kafka.
         clock: Tells when a frame was received.
+        ahead_ms: Tells by how much the venue's clock is ahead of ours, in ms.
         is_conflated: Whether to conflate book tickers; those of a recording are not, so that it is played whole.
     """
 
     def __init__(
-        self, settings: Settings, source: str, outlet: Outlet, clock: Clock, *, is_conflated: bool = True
+        self,
+        settings: Settings,
+        source: str,
+        outlet: Outlet,
+        clock: Clock,
+        *,
+        ahead_ms: Callable[[], int],
+        is_conflated: bool = True,
     ) -> None:
         self.source = source
+        self.heard_ms = 0
         self._clock = clock
+        self._ahead_ms = ahead_ms
+        self._max_late_ms = settings.sources.get(source, SourceSettings()).max_late_ms
         self._outlet = outlet
         self._ticks_topic = topic_name(settings, PRICE_TICKS)
-        self._letters_topic = topic_name(settings, DEAD_LETTERS)
+        self._refusals = Refusals(settings, source, outlet, clock)
         self._books = BookConflation() if is_conflated else None
 
     async def take_frame(self, frame: bytes) -> int:
@@ -62,16 +80,9 @@ class PriceSink:
         if self._books is not None:
             await self._write(self._books.due(self._clock.now_ms()))
 
-    async def refuse(self, value: bytes, error: TidemarkError, value_bytes: int | None = None) -> None:
-        """Put what cannot be read on ``dead-letters``.
-
-        Args:
-            value: What was sent, or its beginning.
-            error: Why it cannot be read.
-            value_bytes: The full length in bytes where ``value`` is only the beginning.
-        """
-        letter = dead_letter(self.source, value, error, at_ms=self._clock.now_ms(), value_bytes=value_bytes)
-        await self._outlet.put(self._letters_topic, self.source.encode(), encode_dead_letter(letter))
+    async def refuse_large(self, error: TidemarkError) -> None:
+        """Put a frame on ``dead-letters`` that was too large to be received."""
+        await self._refusals.refuse("large frame", b"", error)
 
     async def _take(self, body: bytes, read: Callable[[bytes, str, int], Frame]) -> int:
         received_ms = self._clock.now_ms()
@@ -79,12 +90,14 @@ class PriceSink:
         try:
             frame = read(body, self.source, received_ms)
         except BadFrame as error:
-            await self.refuse(body, error)
+            await self._refusals.refuse("frame", body, error)
             return 0
         _IGNORED.labels(self.source).inc(frame.ignored)
         for refused in frame.refused:
-            await self.refuse(refused.value, refused.error)
-        await self._write(tick for tick in frame.ticks if self._may_go(tick, received_ms))
+            await self._refusals.refuse_element("frame", refused)
+        ahead_ms, max_late_ms = self._ahead_ms(), self._max_late_ms
+        ticks = (replace(tick, clock_ahead_ms=ahead_ms, max_late_ms=max_late_ms) for tick in frame.ticks)
+        await self._write(tick for tick in ticks if self._may_go(tick, received_ms))
         return len(frame.ticks)
 
     def _may_go(self, tick: PriceTick, received_ms: int) -> bool:
@@ -97,3 +110,5 @@ class PriceSink:
             await self._outlet.put(self._ticks_topic, tick_key(tick), encode_tick(tick))
             _TICKS.labels(tick.source).inc()
             _LAST_TICK.labels(tick.source).set(tick.received_ms)
+            _LATE.labels(tick.source).set((tick.received_ms - tick.event_ms + (tick.clock_ahead_ms or 0)) / 1_000)
+            self.heard_ms = max(self.heard_ms, tick.received_ms)

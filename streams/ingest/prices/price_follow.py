@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING
 import aiohttp
 from prometheus_client import Counter
 
+from models.heartbeats import PricesBeat, prices_key
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.prices.conflation import INTERVAL_MS
 from streams.ingest.prices.fact_poll import InstrumentPolls
 from streams.ingest.prices.frame_sink import PriceSink
 from streams.ingest.prices.rest_answers import FAILURES, fetch
+from streams.ingest.prices.venue_clock import VenueClock
 from streams.ingest.prices.venue_socket import VenueSocket
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, require_topic
 from streams.process.backoff import Backoff
+from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
+    from streams.ingest.outlet import Outlet
     from streams.process.clock import Clock
     from streams.settings import Settings, SourceSettings
 
@@ -49,27 +53,53 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
         BadTopic: A topic is missing: run ``tidemark topics create``.
         NotAcknowledged: The broker did not take a record.
     """
-    source = settings.sources.get(name)
-    if source is None:
+    if name not in settings.sources:
         msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
         raise BadSettings(msg)
     async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
         await require_topic(settings, PRICE_TICKS, INSTRUMENT_FACTS)
-        sink = PriceSink(settings, name, outlet, clock)
-        silent_after_s = source.silent_after_ms / 1_000
-        marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
-        instruments = InstrumentPolls(settings, name, source.rest, session, outlet, clock=clock)
-        tasks = [marks.run(), _poll_while_silent(session, source, sink, marks), *instruments.polls()]
-        if source.book_symbols:
-            silent_after_s *= _BOOK_SILENCE
-            books = VenueSocket(session, books_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
-            tasks += [books.run(), _flush_books(sink)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for task in tasks:
-                    group.create_task(task)
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        await follow(settings, name, session, outlet, clock)
+
+
+async def follow(settings: Settings, name: str, session: aiohttp.ClientSession, outlet: Outlet, clock: Clock) -> None:
+    """Hand the prices of one source to an outlet until cancelled.
+
+    Args:
+        settings: The configuration, with the source.
+        name: The source's name.
+        session: HTTP client.
+        outlet: The way to Kafka.
+        clock: Tells when a frame or an answer was received.
+
+    Raises:
+        NotAcknowledged: The broker did not take a record.
+    """
+    source = settings.sources[name]
+    venue_clock = VenueClock(name, source.rest, session, clock)
+    sink = PriceSink(settings, name, outlet, clock, ahead_ms=lambda: venue_clock.ahead_ms)
+    silent_after_s = source.silent_after_ms / 1_000
+    marks = VenueSocket(session, marks_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
+    instruments = InstrumentPolls(settings, name, source.rest, session, outlet, clock=clock)
+    beats = HeartbeatWriter(
+        settings, clock, lambda process, at_ms: {prices_key(name): PricesBeat(process, at_ms, sink.heard_ms)}
+    )
+    tasks = [
+        beats.run(),
+        venue_clock.run(),
+        marks.run(),
+        _poll_while_silent(session, source, sink, marks),
+        *instruments.polls(),
+    ]
+    if source.book_symbols:
+        silent_after_s *= _BOOK_SILENCE
+        books = VenueSocket(session, books_url(source), sink, silent_after_s, Backoff(*_RECONNECT_S))
+        tasks += [books.run(), _flush_books(sink)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                group.create_task(task)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 def marks_url(source: SourceSettings) -> str:

@@ -101,5 +101,5 @@ class VenueSocket:
         if not (isinstance(error, aiohttp.WebSocketError) and error.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG):
             return type(error).__name__
         msg = f"expected frames of at most {MAX_FRAME_BYTES} bytes, found a larger one: {error}"
-        await self._sink.refuse(b"", FrameTooLarge(msg))
+        await self._sink.refuse_large(FrameTooLarge(msg))
         return "frame too large"

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
 
+from models.heartbeats import ChainBeat, chain_key
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.chain_journal import Journal
@@ -26,10 +28,12 @@ from streams.node.contracts import is_contract
 from streams.node.endpoints import Node
 from streams.node.rpc import NoContract, RpcError, WebsocketEndpoint
 from streams.process.backoff import Backoff
+from streams.replicas.heartbeat_writer import HeartbeatWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from models.heartbeats import Beat
     from streams.ingest.symmio.tail import Tail
     from streams.process.clock import Clock
     from streams.settings import Settings, SymmioSettings
@@ -74,8 +78,10 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
             async with asyncio.TaskGroup() as tasks:
                 answering = answer_owner_requests(requests, settings, deployment, node, outlet)
                 tasks.create_task(answering, name="owner requests")
+                beating = _Beating(name, follower, clock)
+                tasks.create_task(HeartbeatWriter(settings, clock, beating.beats).run(), name="heartbeats")
                 await _begin(node, journal, follower, deployment, from_state)
-                await follower.follow(heads.wait)
+                await follower.follow(partial(beating.noting, heads.wait))
         except ExceptionGroup as group:
             # The first failure ended the others.
             failure = group.exceptions[0]
@@ -86,6 +92,33 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
             await requests.stop()
             for endpoint in endpoints:
                 await endpoint.close()
+
+
+class _Beating:
+    """What the ingest says of itself: when it was last in step with its node.
+
+    Args:
+        deployment: The deployment.
+        follower: Knows whether it is in step.
+        clock: Tells when.
+    """
+
+    def __init__(self, deployment: str, follower: Follower, clock: Clock) -> None:
+        self._key = chain_key(deployment)
+        self._follower = follower
+        self._clock = clock
+        self._in_step_ms = self._head = self._head_time_s = 0
+
+    async def noting(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Note whether the topic stands at the node's head, and wait for the next one."""
+        head = self._follower.in_step
+        if head is not None:
+            self._in_step_ms, self._head, self._head_time_s = self._clock.now_ms(), head.number, head.time_s
+        await wait()
+
+    def beats(self, process: str, at_ms: int) -> dict[str, Beat]:
+        """What to say at an instant."""
+        return {self._key: ChainBeat(process, at_ms, self._in_step_ms, self._head, self._head_time_s)}
 
 
 async def _require_contracts(node: Node, addresses: Sequence[str]) -> None:

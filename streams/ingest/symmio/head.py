@@ -46,6 +46,8 @@ _LONGEST_STILL_S = 300.0
 class Follower:
     """Keeps a deployment's topic up to date with its chain.
 
+    ``in_step`` is the node's head while the topic stands at it, None while there is more to read.
+
     Args:
         node: Where the chain is read.
         journal: Where the records go.
@@ -73,6 +75,7 @@ class Follower:
         self._still_s = _STILL_S[0]
         self._compare_backoff = Backoff(1.0, 30.0)
         self._compare_after_s = 0.0
+        self.in_step: Header | None = None
 
     async def follow(self, wait_for_head: Callable[[], Awaitable[None]]) -> None:
         """Advance for ever, once after each ``wait_for_head``.
@@ -99,6 +102,7 @@ class Follower:
             RpcError: No endpoint in order answers.
         """
         while True:
+            self.in_step = None
             head = await self._node.head()
             if head.number < self._tail.covered:
                 # An older head says nothing of our blocks; if it is of a shorter branch, that is seen once it is as
@@ -121,6 +125,7 @@ class Follower:
             if await self._append(head):
                 self._note_movement(self._tail.covered - covered)
                 await self._mark(head, final)
+                self.in_step = head
                 return
             await asyncio.sleep(self._backoff.next_s())
 

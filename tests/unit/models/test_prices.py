@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from models.errors import BadRecord
-from models.prices import BookTick, MarkTick, decode_tick, encode_mark, encode_tick, mark_of
+from models.prices import BookTick, MarkTick, decode_mark, decode_tick, encode_mark, encode_tick, mark_of
 
 _AT = 1_745_970_000_000
 _MARK = MarkTick("v", "X", _AT, _AT, "100.5", None, "0.0001", _AT + 8 * 3_600_000)
@@ -50,3 +50,45 @@ def test_a_mark_may_be_of_the_past_or_of_a_clock_a_minute_fast(event_ms: int) ->
 
     assert (event_ms, _AT) == (mark.event_ms, mark.received_ms)
     assert orjson.dumps(encode_mark(mark))
+
+
+@pytest.mark.parametrize("tick", [_MARK, _BOOK])
+@pytest.mark.parametrize(
+    ("ahead_ms", "event_ms", "late_ms"),
+    [
+        (0, _AT - 15_000, 15_000),
+        (-15_000, _AT - 15_100, 100),
+        (20_000, _AT + 20_000 - 15_000, 15_000),
+        (90_000, _AT + 89_000, 1_000),
+        (None, _AT - 15_000, None),
+    ],
+)
+def test_how_late_a_mark_came_is_told_by_our_clock(
+    tick: MarkTick | BookTick, ahead_ms: int | None, event_ms: int, late_ms: int | None
+) -> None:
+    sent = encode_tick(_replace(tick, event_ms=event_ms, clock_ahead_ms=ahead_ms, max_late_ms=5_000))
+    mark = mark_of(decode_tick(sent), 1)
+
+    assert (late_ms, event_ms, late_ms == 15_000) == (mark.late_ms, mark.event_ms, mark.is_late)
+    assert mark == decode_mark(orjson.loads(orjson.dumps(encode_mark(mark))))
+
+
+def test_a_tick_of_before_clocks_were_compared_is_read_and_its_row_is_as_it_was() -> None:
+    sent = orjson.loads(encode_tick(_MARK))
+    del sent["clock_ahead_ms"], sent["max_late_ms"]
+    mark = mark_of(decode_tick(orjson.dumps(sent)), 1)
+
+    assert mark_of(_MARK, 1) == mark
+    assert {"clock_ahead_ms", "max_late_ms"}.isdisjoint(encode_mark(mark))
+
+
+def test_the_future_is_that_of_a_clock_that_is_known_to_be_ahead() -> None:
+    ahead = _replace(_MARK, clock_ahead_ms=90_000)
+
+    assert _AT + 150_000 == mark_of(_replace(ahead, event_ms=_AT + 150_000), 1).event_ms
+    with pytest.raises(BadRecord, match="of a clock 90000 ms ahead"):
+        mark_of(_replace(ahead, event_ms=_AT + 150_001), 1)
+    with pytest.raises(BadRecord, match="expected clock_ahead_ms"):
+        mark_of(_replace(_MARK, clock_ahead_ms=2**63), 1)
+    with pytest.raises(BadRecord, match="expected max_late_ms"):
+        mark_of(_replace(_MARK, max_late_ms=-1), 1)

@@ -8,19 +8,11 @@ from hypothesis import strategies as st
 
 from models.errors import BadRow
 from models.money import E18
-from models.views import (
-    absent_account,
-    account_view,
-    figures_view,
-    liquidation_price_e18,
-    mark_view,
-    market_view,
-    positions_view,
-    unsupported_account,
-)
+from models.views import absent_account, liquidation_price_e18, mark_view, market_view, unsupported_account
 from tests.support.contract import validate_rest
 from tests.support.feed import e18, empty_account_body, last_complete, no_account_body, unpriced_body, valuation_body
 from tests.support.rest import MARK, account_key, mark_body, market_body, position_body
+from tests.support.views import account_view, figures_view, positions_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable

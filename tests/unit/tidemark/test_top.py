@@ -67,9 +67,16 @@ async def test_the_column_that_orders_is_marked() -> None:
 
 async def test_tables_that_are_behind_are_said_to_be() -> None:
     made = tables()
-    made.marks.answered_ms = 1
+    made.marks.lag_records, made.marks.newest_ms = 1, 1
     (headline, *_) = await lines(made)
     assert "not ready" in headline
+
+
+async def test_what_is_silent_is_named() -> None:
+    made = tables()
+    made.marks.answered_ms = 1
+    (headline, *_) = await lines(made)
+    assert "stale: no word of broker" in headline
 
 
 async def test_where_nobody_answers_the_message_says_what_to_do() -> None:

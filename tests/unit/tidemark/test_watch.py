@@ -15,16 +15,17 @@ from rich.console import Console
 
 from api.dialects.native.protocol import Channel
 from api.http.keys import CONNECTIONS
-from models.views import account_view
+from models.freshness import SETTLE_MS
 from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.api import api_settings, serving
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, unsupported_body, valuation_body
+from tests.support.views import account_view
 from tidemark.commands.watch import watch as watch_command
 from tidemark.watch import _SHOWN, JsonLines, PlainLines, WatchRefused, watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tidemark.watch import Output
 
@@ -39,9 +40,15 @@ def tables() -> FakeTables:
 
 
 @asynccontextmanager
-async def watching(made: FakeTables, output: Output, *keys: str, channel: str = "account") -> AsyncIterator[Any]:
+async def watching(
+    made: FakeTables,
+    output: Output,
+    *keys: str,
+    channel: str = "account",
+    clock_ms: Callable[[], int] = lambda: NOW_MS,
+) -> AsyncIterator[Any]:
     """The application, and ``watch`` following it."""
-    async with serving(made) as client:
+    async with serving(made, clock_ms=clock_ms) as client:
         url = str(client.make_url("/"))
         task = asyncio.create_task(
             watch(url, channel, keys or (KEY,), interval_ms=0, token=None, output=output), name="watch"
@@ -124,17 +131,20 @@ async def test_it_says_goodbye_and_goes_on_where_it_was_after_a_restart(monkeypa
 async def test_it_says_that_what_it_shows_may_be_old_and_when_it_no_longer_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.dialects.native.pulse.HEARTBEAT_S", 0.02)
     monkeypatch.setattr("api.dialects.native.pulse._SHARED_FOR_S", 0.0)
-    made, screen = tables(), Screen()
-    async with watching(made, screen.output):
+    made, screen, now_ms = tables(), Screen(), NOW_MS
+    async with watching(made, screen.output, clock_ms=lambda: now_ms):
         await screen.shows("snapshot")
         made.marks.put("binance-futures:BTCUSDT", 1, {"received_ms": 1_745_970_700_000})
         made.valuations.answered_ms = 1
-        await screen.shows("stale: the tables are behind; prices of binance-futures are silent")
+        await screen.shows("stale: no word of broker; prices of binance-futures are silent")
         made.deployments.put("main", 2, unsupported_body())
         await screen.shows("deployment main is unsupported")
         made.follow("main")
         made.marks.put("binance-futures:BTCUSDT", 1, {"received_ms": 1_745_970_800_000})
         made.valuations.answered_ms = 10**15
+        await screen.shows("stale: no word of broker; prices of binance-futures are stale")
+        now_ms += SETTLE_MS
+        made.marks.put("binance-futures:BTCUSDT", 1, {"received_ms": now_ms})
         await screen.shows("fresh again")
 
     assert len([line for line in screen.lines if "stale" in line]) <= 5

@@ -14,15 +14,26 @@ const STATUS_WORDS = {
   nobody: "no such account known",
 };
 
+// Why an account is older than it looks, beside prices, of which its positions tell.
+const OLD_WORDS = {
+  broker: "broker silent",
+  chain: "chain not followed",
+  row: "not valued for long",
+  worker: "worker silent",
+};
+
 /** `{figures, isOld, tags}`; figures are the last complete ones where a price is missing. */
 export function reading(account) {
   const tags = [];
   if (account.liquidating) tags.push(["bad", "liquidating"]);
   else if (account.liquidatable) tags.push(["bad", "liquidatable"]);
+  const because = (account.stale_because ?? []).filter((cause) => cause in OLD_WORDS);
+  for (const cause of because) tags.push(["warn", OLD_WORDS[cause]]);
   switch (account.status) {
     case "valued":
-      if (account.stale) tags.push(["warn", account.stale === 1 ? "1 price stale" : `${account.stale} prices stale`]);
-      return { figures: account, isOld: account.stale > 0, tags };
+      if (account.stale && !because.length)
+        tags.push(["warn", account.stale === 1 ? "1 price stale" : `${account.stale} prices stale`]);
+      return { figures: account, isOld: account.stale > 0 || because.length > 0, tags };
     case "unpriced":
       tags.push(["warn", account.unpriced === 1 ? "1 price unknown" : `${account.unpriced} prices unknown`]);
       return { figures: account.last_complete ?? {}, isOld: true, tags };

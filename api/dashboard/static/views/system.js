@@ -3,13 +3,14 @@
 import { TimeChart } from "../chart.js";
 import { framed, h, scrollTable, setChildren, setShown, setText } from "../dom.js";
 import { live } from "../live.js";
-import { clock, count, duration, milliseconds } from "../words.js";
+import { clock, count, duration, milliseconds, partNames } from "../words.js";
 import { tagElements } from "./reading.js";
 
 const POLL_MS = 2000;
 const CHART_PX = 150;
 
-const DEPLOYMENT_STATES = { followed: "good", unsupported: "bad", unknown: "plain" };
+const DEPLOYMENT_STATES = { followed: "good", stale: "warn", unsupported: "bad", unknown: "plain" };
+const PART_STATES = { fresh: "good", stale: "bad", unknown: "plain" };
 const SOURCE_STATES = { live: "good", stale: "warn", silent: "bad" };
 
 export function system(main, scope) {
@@ -25,6 +26,7 @@ export function system(main, scope) {
   const replica = h("dl.figures");
   const deployments = table("Deployments", ["Deployment", "State", "Head", "Folded", "Final", "Age of head"], 2);
   const sources = table("Sources of prices", ["Source", "State", "Newest price"], 2);
+  const parts = table("What keeps figures fresh", ["Part", "State", "Last sign of life", "At most"], 2);
   const feeds = table("Tables followed", ["Table", "State", "Rows", "Waiting", "Behind"], 2);
   main.append(
     h("div.heading", h("h1", "System")),
@@ -39,7 +41,8 @@ export function system(main, scope) {
         h("div", h("p.label", "Last heartbeat"), heard),
       ),
     ),
-    h("div.grid.halves", deployments.element, sources.element),
+    h("div.grid.halves", parts.element, deployments.element),
+    h("div.grid.halves", sources.element),
     h("div.grid.halves", feeds.element, h("section.panel", h("header", h("h2", "This connection")), replica)),
   );
   const chart = new TimeChart(chartHost, {
@@ -92,14 +95,22 @@ export function system(main, scope) {
         said.head_time_ns ? duration(Math.max(0, live.nowMs() - milliseconds(said.head_time_ns))) : "unknown",
       ]),
     );
+    parts.show(
+      partRows(status?.parts ?? {}).map(([name, { state: word, age_ms: age, bound_ms: bound, reason }]) => [
+        name,
+        [PART_STATES[word] ?? "plain", word, reason],
+        age === undefined ? "unknown" : `${duration(age)} ago`,
+        bound === undefined ? "unknown" : duration(bound),
+      ]),
+    );
     const speaking =
       status?.sources ??
       Object.fromEntries(Object.entries(beat?.sources ?? {}).map(([name, word]) => [name, { state: word }]));
     sources.show(
-      Object.entries(speaking).map(([name, { state: word, age_ms: age }]) => [
+      Object.entries(speaking).map(([name, { state: word, age_ms: age, late_ms: late = 0 }]) => [
         name,
         [SOURCE_STATES[word] ?? "plain", word],
-        age === undefined ? "unknown" : `${duration(age)} ago`,
+        age === undefined ? "unknown" : `${duration(age)} ago${late < 1_000 ? "" : `, ${duration(late)} late`}`,
       ]),
     );
     feeds.show(
@@ -163,6 +174,19 @@ export function system(main, scope) {
   chart.setData(live.lagHistory.times_s, live.lagHistory.series[0]);
   read();
   return "System";
+}
+
+/** One row of each part; partitions in the same state, which one worker or several own, share the oldest's. */
+function partRows(parts) {
+  const groups = new Map();
+  for (const [name, part] of Object.entries(parts)) {
+    const key = name.startsWith("worker:") ? `worker ${part.state}` : name;
+    groups.set(key, [...(groups.get(key) ?? []), [name, part]]);
+  }
+  return [...groups.values()].map((group) => {
+    const [, oldest] = group.reduce((one, other) => ((other[1].age_ms ?? 0) > (one[1].age_ms ?? 0) ? other : one));
+    return [partNames(group.map(([name]) => name)), oldest];
+  });
 }
 
 function number(value) {

@@ -81,6 +81,32 @@ async def test_status_tells_how_far_everything_is() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"clock_ahead_ms": 0, "event_ms": NOW_MS - 16_000}, "stale"),
+        ({"clock_ahead_ms": -15_000, "event_ms": NOW_MS - 16_000}, "live"),
+        ({"clock_ahead_ms": 20_000, "event_ms": NOW_MS + 19_000}, "live"),
+        ({"clock_ahead_ms": 20_000, "event_ms": NOW_MS + 13_999}, "stale"),
+    ],
+)
+async def test_status_tells_how_late_a_source_is_and_how_far_its_clock_is_off(
+    changes: dict[str, int], state: str
+) -> None:
+    tables = FakeTables("main")
+    tables.marks.put(MARK, 1, mark_body(**changes, max_late_ms=5_000))
+    async with serving(tables) as client:
+        body = (await get(client, "/v1/status")).body
+
+    late_ms = NOW_MS - 1_000 - changes["event_ms"] + changes["clock_ahead_ms"]
+    assert {
+        "state": state,
+        "age_ms": 1_000,
+        "late_ms": late_ms,
+        "clock_ahead_ms": changes["clock_ahead_ms"],
+    } == body["sources"]["binance-futures"]
+
+
 async def test_a_head_is_folded_once_every_partition_said_so() -> None:
     tables = FakeTables("main")
     tables.watermarks.remove("main:3")

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from models.views import account_view, figures_view, positions_view, unsupported_account
+from models.views import unsupported_account
 from tests.support.api import api_settings, serving
 from tests.support.feed import (
     HEAD_TIME_S,
@@ -18,6 +18,7 @@ from tests.support.feed import (
     valuation_body,
 )
 from tests.support.rest import account_key, filled_tables, get
+from tests.support.views import account_view, figures_view, positions_view
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -5,10 +5,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from models.views import positions_view
 from tests.support.api import api_settings, serving
 from tests.support.feed import FakeTables, empty_account_body, no_account_body, unsupported_body, valuation_body
 from tests.support.rest import account_key, get, position_body
+from tests.support.views import positions_view
 
 if TYPE_CHECKING:
     from aiohttp import web

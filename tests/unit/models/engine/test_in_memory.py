@@ -27,6 +27,7 @@ from models.engine.tables import (
     WATERMARKS,
 )
 from models.errors import BadRecord
+from models.freshness import SETTLE_MS
 from models.ids import account_key
 from models.instruments import TickerFact
 from models.prices import BookTick, MarkTick
@@ -161,7 +162,7 @@ def test_a_later_tick_of_the_same_price_is_shown() -> None:
     assert (str(1015 * E18 // 10), 1, False) == world.mark()
 
 
-def test_a_mark_that_grows_stale_is_shown_as_such_and_another_source_that_is_fresh_is_used() -> None:
+def test_a_mark_that_grows_stale_is_shown_as_such_and_another_source_is_used_and_fresh_when_it_has_settled() -> None:
     world = World()
     world.tick("101.5")
     world.engine.value(NOW_MS)
@@ -172,7 +173,13 @@ def test_a_mark_that_grows_stale_is_shown_as_such_and_another_source_that_is_fre
     at_ms = NOW_MS + MAX_AGE_MS + 2
     world.engine.tick(BookTick("book", "BTC", at_ms, at_ms, "102", "104"), 9)
     world.engine.value(at_ms)
-    assert (str(103 * E18), 9, False) == world.mark()
+    assert (str(103 * E18), 9, True) == world.mark()
+    assert ["stale"] == world.body(ALERTS)["alarms"]
+
+    at_ms += SETTLE_MS
+    world.engine.tick(BookTick("book", "BTC", at_ms, at_ms, "102", "104"), 10)
+    world.engine.value(at_ms)
+    assert (str(103 * E18), 10, False) == world.mark()
     assert [] == world.body(ALERTS)["alarms"]
 
 

@@ -253,6 +253,19 @@ async def test_null_or_nonsense_where_a_value_must_be_is_asked_for_at_the_next_e
         assert value == await ask(chain)
 
 
+async def test_a_head_of_a_backend_that_is_behind_is_asked_for_again(aiohttp_server: AiohttpServer) -> None:
+    nonces = {"0x64": "0x9", "0x50": "0x5"}
+    blocks = ["0x64", "0x50", "0x50", "0x64"]
+
+    def answer(method: str, _params: list[Any]) -> dict[str, Any]:
+        # A batch goes to one backend.
+        return {"result": blocks[0] if method == "eth_blockNumber" else nonces[blocks.pop(0)]}
+
+    async with over(aiohttp_server, Server(answer)) as chain:
+        assert [Head(100, 9)] * 2 == [await chain.head(DIAMOND), await chain.head(DIAMOND)]
+    assert not blocks
+
+
 async def test_an_empty_answer_of_a_view_is_asked_for_at_the_next_endpoint(aiohttp_server: AiohttpServer) -> None:
     async with over(aiohttp_server, telling(eth_call="0x"), telling()) as chain:
         assert 60 == await chain.signature_valid_s()

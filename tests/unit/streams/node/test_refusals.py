@@ -317,6 +317,7 @@ def test_ids_that_are_texts_are_those_of_the_calls(chain: Chain) -> None:
         return [header.number for header in await node_over(served).headers(range(20)) if header is not None]
 
     assert list(range(20)) == run_in_no_time(ask())
+    assert [1, 20] == served.sizes
 
 
 @pytest.mark.parametrize("spelling", ["0x7A69", "0x07a69", 31_337, "31337"])

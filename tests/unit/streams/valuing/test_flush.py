@@ -13,6 +13,7 @@ from models.codec import decode_row, encode_row, join_row
 from models.engine.board import InputBoard, PriceSource
 from models.engine.pace import Pace
 from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
+from models.freshness import SETTLE_MS
 from models.money import E18
 from models.prices import Mark
 from models.symmio.account import decode_account, encode_account
@@ -112,6 +113,12 @@ class OneMarket:
 
     def grow_stale(self) -> None:
         self._now_ms += BINANCE.max_age_ms + 1
+        self._choose()
+
+    def settle(self, price: int) -> None:
+        """Let the price be another, when none has been stale for long enough."""
+        self._now_ms += SETTLE_MS
+        self._tick(price)
         self._choose()
 
     def _tick(self, price: int) -> None:
@@ -363,6 +370,9 @@ async def test_a_mark_that_grows_stale_is_told_of_accounts_that_nobody_watches()
         await eventually(lambda: one.rows.told(ALICE) == ["stale"])
         await eventually(lambda: one.rows.shown(ALICE)["stale"] == 1)
         one.markets.move(101 * E18)
+        await eventually(lambda: one.shows(ALICE, 101 * E18))
+        assert ["stale"] == one.rows.told(ALICE)
+        one.markets.settle(102 * E18)
 
         await eventually(lambda: one.rows.told(ALICE) == ["stale", "fresh"])
 

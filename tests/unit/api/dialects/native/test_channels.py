@@ -7,12 +7,15 @@ from api.access.tokens import ANYONE, Principal
 from api.dialects.native.channels import CHANNELS, Inputs
 from api.dialects.native.protocol import Channel
 from api.tables.deployment_totals import Totals
+from api.tables.freshness import Freshness
 from api.tables.funding_board import FundingBoard
 from api.tables.listing import Listings
 from api.tables.market_prices import MarketPrices
+from streams.replicas.heartbeat_reader import Heartbeats
 from tests.support.api import api_settings
 from tests.support.feed import FakeTables
 from tests.support.served import served
+from tests.support.views import VIEWS
 
 ADDRESS = "0x00000000000000000000000000000000000000aB"
 OTHER = "0x00000000000000000000000000000000000000cd"
@@ -78,10 +81,10 @@ def test_who_may_read_one_account_sees_that_account_and_the_prices_of_all(channe
 
 async def test_a_subject_with_nothing_to_show_looks_like_one_that_is_hidden() -> None:
     tables, settings = FakeTables("main"), api_settings("main")
-    board = FundingBoard(
-        settings, Listings(settings, tables.feeds, MarketPrices(settings, tables.feeds), lambda: 0), lambda: 0
-    )
-    inputs = Inputs(1, tables.feeds.by_table(), Totals(tables.feeds), board, lambda _: False)
+    prices = MarketPrices(settings, tables.feeds)
+    board = FundingBoard(settings, Listings(settings, tables.feeds, prices, lambda: 0), lambda: 0)
+    freshness = Freshness(settings, tables.feeds, prices, Heartbeats(), lambda: 0)
+    inputs = Inputs(1, tables.feeds.by_table(), Totals(tables.feeds), board, lambda _: False, freshness, VIEWS)
 
     for channel, description in CHANNELS.items():
         state = description.make(inputs, canonical(channel)).current()

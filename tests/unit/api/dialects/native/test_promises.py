@@ -232,6 +232,8 @@ async def _snapshot(client: Any, channel: str, key: str) -> tuple[int, list[int]
         # What is left of it after the close would have the kernel reset the connection, and the code be lost.
         (Frame(FIN | TEXT, b"x" * (MESSAGE_MAX_BYTES + 1)).encode()[:14], 1009),
     ],
+    # Masks are random, and the ids of tests are not to be.
+    ids=["reserved", "no-utf8", "too-long"],
 )
 async def test_what_breaks_the_protocol_of_websockets_is_closed_with_its_codes(sent: bytes, code: int) -> None:
     async with serving(tables()) as client:

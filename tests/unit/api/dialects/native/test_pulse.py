@@ -69,6 +69,7 @@ def test_a_heartbeat_says_how_late_everything_is() -> None:
         assert {
             "type": "heartbeat",
             "is_ready": True,
+            "stale": {},
             "deployments": {"main": followed, "other": {"status": "unknown"}},
             "sources": {"binance-futures": "live"},
         } == said

@@ -10,11 +10,11 @@ from aiohttp import WSMsgType
 
 from api.dialects.native.protocol import SUBPROTOCOL
 from api.http.keys import CONNECTIONS
-from models.views import account_view, figures_view
 from tests.support.api import FakeInterest, metric, serving, serving_admin
 from tests.support.contract import validate_client_message, validate_server_message
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, e18, unsupported_body, valuation_body
+from tests.support.views import account_view, figures_view
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

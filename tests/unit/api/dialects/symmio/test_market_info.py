@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from models.codec import decode_row
 from tests.support.api import serving
 from tests.support.feed import FakeTables
 from tests.support.solver import NOW_MS, put_instrument, put_mark, put_market, solver_settings
@@ -113,8 +114,6 @@ async def test_a_symbol_that_cannot_be_traded_is_listed_as_not_valid() -> None:
 def _nameless() -> dict[str, Any]:
     made = FakeTables()
     put_market(made, 6, "")
-    from models.codec import decode_row  # noqa: PLC0415
-
     return decode_row(made.markets.rows[b"main:6"]).body
 
 
@@ -186,6 +185,85 @@ async def test_prices_of_limit_orders_are_within_the_band_and_on_the_tick(
 
 async def test_the_default_band_is_half_of_the_mark() -> None:
     assert (200, {"min_price": "29061.7", "max_price": "87185.1"}) == await answer("/price-range/BTCUSDT")
+
+
+TWO_DAYS_MS = 2 * 86_400_000
+HOUR_MS = 3_600_000
+
+
+def delisted() -> FakeTables:
+    """ETHUSDT is traded. OLDUSDT was left out of the venue's list an hour ago; its mark is two days old."""
+    tables = btc()
+    put_market(tables, 2, "ETHUSDT")
+    put_market(tables, 3, "OLDUSDT")
+    put_mark(tables, "ETHUSDT", "2500", rate="0.0001")
+    put_mark(tables, "OLDUSDT", "5", rate="0.0001", age_ms=TWO_DAYS_MS)
+    for name in ("BTCUSDT", "ETHUSDT"):
+        put_instrument(tables, name, listed_ms=NOW_MS - HOUR_MS)
+    put_instrument(tables, "OLDUSDT", listed_ms=NOW_MS - 2 * HOUR_MS)
+    return tables
+
+
+async def test_a_market_that_is_gone_is_not_valid_and_has_no_price_anywhere() -> None:
+    _, symbols = await answer("/contract-symbols", delisted())
+    _, info = await answer("/get_market_info", delisted())
+    _, funding = await answer("/get_funding_info", delisted())
+
+    assert {"BTCUSDT": True, "ETHUSDT": True, "OLDUSDT": False} == {
+        one["name"]: one["is_valid"] for one in symbols["symbols"]
+    }
+    assert {"BTCUSDT", "ETHUSDT"} == set(info) == set(funding)
+    assert (503, None) == _error(await answer("/price-range/OLDUSDT", delisted()))
+    assert 200 == (await answer("/price-range/ETHUSDT", delisted()))[0]
+
+
+@pytest.mark.parametrize(
+    ("listed_ms", "age_ms", "is_valid"),
+    [
+        (NOW_MS - HOUR_MS, 0, True),
+        (NOW_MS - HOUR_MS, 5_000, True),
+        # Too old, though it is listed; left out, though prices come.
+        (NOW_MS - HOUR_MS, 5_001, False),
+        (NOW_MS - HOUR_MS - 1, 0, False),
+    ],
+)
+async def test_a_market_is_valid_while_it_is_listed_and_its_mark_is_young(
+    listed_ms: int, age_ms: int, *, is_valid: bool
+) -> None:
+    tables = delisted()
+    put_instrument(tables, "ETHUSDT", listed_ms=listed_ms)
+    put_mark(tables, "ETHUSDT", "2500", age_ms=age_ms)
+    _, body = await answer("/contract-symbols", tables)
+    _, info = await answer("/get_market_info", tables)
+
+    assert [is_valid] == [one["is_valid"] for one in body["symbols"] if one["name"] == "ETHUSDT"]
+    assert is_valid is ("ETHUSDT" in info)
+    assert (200 if is_valid else 503) == (await answer("/price-range/ETHUSDT", tables))[0]
+
+
+@pytest.mark.parametrize(("since_ms", "is_valid"), [(0, True), (9_999, True), (10_000, False)])
+async def test_a_symbol_is_left_out_once_the_facts_of_the_new_list_are_in(since_ms: int, *, is_valid: bool) -> None:
+    """They come one by one: at first every symbol but one seems to be missing."""
+    tables = delisted()
+    put_instrument(tables, "BTCUSDT", listed_ms=NOW_MS - since_ms)
+    _, body = await answer("/contract-symbols", tables)
+
+    assert [is_valid] == [one["is_valid"] for one in body["symbols"] if one["name"] == "ETHUSDT"]
+
+
+async def test_a_symbol_that_is_listed_again_is_valid_again_and_another_sources_list_says_nothing_of_it() -> None:
+    tables = delisted()
+    tables.instruments.put("other:X", 1, _instrument_of(tables, "binance-futures:BTCUSDT", NOW_MS - 30_000))
+    put_instrument(tables, "OLDUSDT", listed_ms=NOW_MS - HOUR_MS)
+    put_mark(tables, "OLDUSDT", "5")
+    _, body = await answer("/contract-symbols", tables)
+
+    assert [True, True, True] == [one["is_valid"] for one in body["symbols"]]
+
+
+def _instrument_of(tables: FakeTables, key: str, listed_ms: int) -> dict[str, Any]:
+    body = decode_row(tables.instruments.rows[key.encode()]).body
+    return {**body, "rules": {**body["rules"], "received_ms": listed_ms}}
 
 
 async def test_a_price_range_without_a_price_is_unavailable_and_of_no_symbol_not_found() -> None:

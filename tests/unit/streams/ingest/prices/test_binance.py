@@ -74,6 +74,14 @@ def test_a_bad_element_is_refused_and_the_others_stand(element: bytes) -> None:
     assert ([element], [BTC]) == ([refused.value for refused in frame.refused], frame.ticks)
 
 
+def test_what_is_refused_says_of_which_symbol_it_is() -> None:
+    elements = [b'{"e":"markPriceUpdate","s":"X"}', b'{"e":"bookTicker","E":1,"s":"Y","b":null,"a":"1"}', b"7"]
+    frame = read_frame(b"[" + b",".join(elements) + b"]", "v", 7)
+    index = read_premium_index(b'[{"symbol":"Z"}]', "v", 7)
+
+    assert ["X", "Y", "", "Z"] == [refused.symbol for refused in (*frame.refused, *index.refused)]
+
+
 @pytest.mark.parametrize("frame", [b"[" + MARK, b'{"stream":"a","data":[', b"", b"pong", b"[NaN]", b"\xff\xfe", b"3"])
 def test_a_frame_that_is_no_json_is_refused_whole(frame: bytes) -> None:
     with pytest.raises(BadFrame):

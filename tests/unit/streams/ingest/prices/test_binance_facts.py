@@ -75,15 +75,35 @@ def test_tickers_are_read_with_their_texts_as_sent() -> None:
 
 def test_symbols_that_funding_info_does_not_list_are_said_to_have_the_default() -> None:
     body = b'[{"symbol":"B","fundingIntervalHours":4,"adjustedFundingRateCap":"0.02","disclaimer":false}]'
-    facts = read_funding_info(body, "v", 7, {"A", "B"}).facts
+    facts = read_funding_info(body, "v", 7, {"A", "B"}, {"B"}).facts
 
     assert [FundingTermsFact("v", "B", 7, 4, "0.02", None), FundingTermsFact("v", "A", 7, None, None, None)] == facts
 
 
-def test_nothing_is_said_of_what_is_not_listed_where_one_that_is_cannot_be_read() -> None:
-    facts, refused = read_funding_info(b'[{"symbol":"B"}]', "v", 7, {"A", "B"})
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"symbol": "B"},
+        {"symbol": "B", "fundingIntervalHours": None},
+        {"symbol": "B", "fundingIntervalHours": "8"},
+        {"symbol": "B", "fundingIntervalHours": 4, "adjustedFundingRateCap": 0.02},
+        {"symbol": "B", "fundingIntervalHours": 4, "adjustedFundingRateCap": "9" * 65},
+    ],
+)
+def test_one_symbol_that_cannot_be_read_keeps_its_terms_and_takes_the_default_from_nobody(bad: dict[str, Any]) -> None:
+    listed = {"symbol": "C", "fundingIntervalHours": 1}
+    facts, refused = read_funding_info(orjson.dumps([bad, listed]), "v", 7, {"A", "B", "C"}, {"C"})
 
-    assert ([], 1) == (facts, len(refused))
+    assert [FundingTermsFact("v", "C", 7, 1, None, None), FundingTermsFact("v", "A", 7, None, None, None)] == facts
+    assert [("B", orjson.dumps(bad))] == [(one.symbol, one.value) for one in refused]
+
+
+@pytest.mark.parametrize("bad", [b"null", b"17", b"{}", b'{"symbol":null}', b'{"symbol":{"a":1}}', b'"A"'])
+def test_an_element_that_names_no_symbol_may_be_of_any_that_had_terms_of_its_own(bad: bytes) -> None:
+    facts, refused = read_funding_info(b"[" + bad + b"]", "v", 7, {"A", "B"}, {"B"})
+
+    assert [FundingTermsFact("v", "A", 7, None, None, None)] == facts
+    assert [""] == [one.symbol for one in refused]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"symbols":{}}', b"[1", b"\xff", b"[" * 100_000])

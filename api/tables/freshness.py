@@ -1,0 +1,253 @@
+"""How old everything is that is shown: the one place where ages are made, which every surface asks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from api.tables.feeds import behind_ms
+from models.freshness import (
+    PRICES,
+    Age,
+    Aging,
+    Bounds,
+    Part,
+    State,
+    Steady,
+    ages_of,
+    aging_of,
+    chain_known_ms,
+    part_of,
+)
+from models.heartbeats import ChainBeat, chain_key, funder_key, prices_key, worker_key
+from models.ids import split_key
+from streams.kafka.partitions import partition_of
+from streams.settings import symmio_deployments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from api.tables.feeds import Feeds
+    from api.tables.market_prices import MarketPrices
+    from models.engine.board import MarketId
+    from models.views import View
+    from streams.replicas.heartbeat_reader import Heartbeats
+    from streams.settings import Settings
+
+BROKER = "broker"
+_FUNDER = "funder"
+
+# Within this time what was seen holds for rows; a look takes some ms where there are hundreds of markets.
+_LOOK_EVERY_S = 0.5
+# A row may grow too old without anything else that changes: watched ones are looked at so often.
+_ROWS_EVERY_S = 10.0
+# An ingest that has a subscription looks at the head by itself after ten of its poll intervals.
+_POLLS_BETWEEN_LOOKS = 12
+
+
+class Seen(NamedTuple):
+    """What was seen at a look.
+
+    Attributes:
+        at_ms: When, in Unix ms.
+        parts: Every part that is expected, by name.
+        stale_symbols: By deployment, the symbol ids of markets whose mark is too old.
+    """
+
+    at_ms: int
+    parts: Mapping[str, Part]
+    stale_symbols: Mapping[str, frozenset[int | str]]
+
+    def causes_of(self, deployment: str, worker: str) -> tuple[str, ...]:
+        """Kinds of the stale parts that an account depends on.
+
+        Args:
+            deployment: The account's.
+            worker: The part that owns its partition.
+        """
+        names = (BROKER, chain_key(deployment), worker)
+        parts = (self.parts[name] for name in names if name in self.parts)
+        return tuple(part.kind for part in parts if part.state is State.STALE)
+
+
+class Freshness:
+    """Looks at the ages of everything, and says what is stale.
+
+    Args:
+        settings: Say which parts there are, and how old they may be.
+        feeds: Tell when the broker last answered.
+        prices: Know how old each market's mark is.
+        heartbeats: What processes said of themselves.
+        clock_ms: Our own time, in Unix ms.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        feeds: Feeds,
+        prices: MarketPrices,
+        heartbeats: Heartbeats,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        bounds = settings.api.freshness
+        self._bounds = Bounds(
+            *(
+                round(s * 1_000)
+                for s in (bounds.broker_s, bounds.process_s, bounds.outside_s, bounds.head_s, bounds.row_s)
+            )
+        )
+        self._partitions = settings.topics.partitions
+        self._outside_ms = {
+            chain_key(name): max(self._bounds.outside_ms, _POLLS_BETWEEN_LOOKS * deployment.poll_interval_ms)
+            for name, deployment in symmio_deployments(settings).items()
+        }
+        self._names = (
+            *(worker_key(partition) for partition in range(self._partitions)),
+            *(chain_key(name) for name, one in settings.deployments.items() if one.says_heads),
+            *(prices_key(name) for name in _sources(settings)),
+            *(
+                funder_key(name)
+                for name, one in symmio_deployments(settings).items()
+                if one.funding.party_b is not None
+            ),
+        )
+        self._steady = {name: Steady() for name in (BROKER, *self._names)}
+        self._feeds = feeds
+        self._prices = prices
+        self._heartbeats = heartbeats
+        self._clock_ms = clock_ms
+        self._seen: Seen | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    def follows_chain(self, deployment: str) -> bool:
+        """Whether a deployment says how far it is known; otherwise its accounts are those that records name."""
+        return chain_key(deployment) in self._steady
+
+    @property
+    def head_ms(self) -> int:
+        """How old a deployment's newest block may be, in ms."""
+        return self._bounds.head_ms
+
+    def listen(self, on_change: Callable[[], None]) -> None:
+        """Call ``on_change`` in the loop when something has gone stale or is fresh again, and every ten seconds."""
+        self._listeners.append(on_change)
+
+    async def watch(self) -> None:
+        """Look again and again, until cancelled."""
+        loop = asyncio.get_running_loop()
+        told_s, told = loop.time(), _stale_in(self.look())
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            stale, now_s = _stale_in(self.look()), loop.time()
+            if stale != told or now_s - told_s >= _ROWS_EVERY_S:
+                told_s, told = now_s, stale
+                for on_change in self._listeners:
+                    on_change()
+
+    def look(self) -> Seen:
+        """See how old everything is now."""
+        now_ms = self._clock_ms()
+        answered_ms = min(feed.answered_ms for feed in self._feeds.by_table().values())
+        broker = Age("the newest answer", max(0, now_ms - answered_ms), self._bounds.broker_ms)
+        parts = {BROKER: part_of(BROKER, [broker] if answered_ms else [], self._steady[BROKER], now_ms)}
+        for name in self._names:
+            parts[name] = part_of(name, self._ages(name, now_ms), self._steady[name], now_ms)
+        self._seen = Seen(now_ms, parts, _by_deployment(self._prices.stale_markets(now_ms)))
+        return self._seen
+
+    def stale(self) -> list[Part]:
+        """The parts that are stale now and that make figures old; see ``Seen.parts`` for all."""
+        seen = self.look()
+        return [part for part in seen.parts.values() if part.state is State.STALE and _makes_old(part, seen)]
+
+    def lag_ms(self) -> int:
+        """How old figures may be for want of records or of whoever writes them, in ms; 0 where nothing is late."""
+        now_ms = self._clock_ms()
+        behind = (behind_ms(feed, now_ms) for feed in self._feeds.by_table().values())
+        return max(*behind, *(part.age_ms or 0 for part in self.stale()))
+
+    def sums(self, view: View) -> View:
+        """Say over a deployment's sums, as ``Totals.of`` returns them, what is old in them: ``stale_because``."""
+        seen, deployment = self._recent(), view["deployment"]
+        workers = map(worker_key, range(self._partitions))
+        causes = {cause for worker in workers for cause in seen.causes_of(deployment, worker)}
+        held = view.get("symbols", {})
+        if any(str(symbol) in held for symbol in seen.stale_symbols.get(deployment, ())):
+            causes.add(PRICES)
+        return {**view, "stale_because": sorted(causes)} if causes else view
+
+    def aging(self, key: str, body: Mapping[str, Any]) -> Aging:
+        """Find why an account's row is older than it says.
+
+        Args:
+            key: The account's key.
+            body: Body of its ``valuations`` row.
+
+        Raises:
+            BadRow: The body lacks what it must have.
+        """
+        seen = self._recent()
+        encoded = key.encode()
+        deployment, _ = split_key(encoded)
+        causes = seen.causes_of(deployment, worker_key(partition_of(encoded, self._partitions)))
+        symbols = seen.stale_symbols.get(deployment, frozenset())
+        return aging_of(causes, body, symbols, now_ms=self._clock_ms(), row_ms=self._bounds.row_ms)
+
+    def known_ms(self, deployment: str) -> int | None:
+        """As of when a deployment's chain is known, in Unix ms, while its ingest is stale; None while it is not."""
+        name = chain_key(deployment)
+        heard = self._heartbeats.newest.get(name)
+        if heard is None or not isinstance(heard.beat, ChainBeat):
+            return None
+        if self._recent().parts[name].state is not State.STALE:
+            return None
+        return chain_known_ms(heard.beat, heard.heard_ms)
+
+    def why_unsure(self, deployment: str, account: bytes | None = None) -> str | None:
+        """Why what the tables say of a deployment may be old; None where it is not.
+
+        Args:
+            deployment: The deployment.
+            account: The key of the account that is asked for; without it, the owner of any partition counts.
+        """
+        parts = self._recent().parts
+        own = range(self._partitions) if account is None else (partition_of(account, self._partitions),)
+        names = (BROKER, chain_key(deployment), *map(worker_key, own))
+        return next((parts[name].reason for name in names if name in parts and parts[name].state is State.STALE), None)
+
+    def _recent(self) -> Seen:
+        seen = self._seen
+        if seen is not None and 0 <= self._clock_ms() - seen.at_ms < _LOOK_EVERY_S * 1_000:
+            return seen
+        return self.look()
+
+    def _ages(self, name: str, now_ms: int) -> Sequence[Age]:
+        heard = self._heartbeats.newest.get(name)
+        if heard is None:
+            return ()
+        outside_ms = self._outside_ms.get(name, self._bounds.outside_ms)
+        return ages_of(heard.beat, heard.heard_ms, now_ms, self._bounds._replace(outside_ms=outside_ms))
+
+
+def _sources(settings: Settings) -> Collection[str]:
+    """The sources of prices that should speak: those configured, or else those that deployments name."""
+    if settings.sources:
+        return settings.sources.keys()
+    named = {source for one in settings.deployments.values() for source in one.default_sources}
+    return sorted({source.removesuffix("-book") for source in named})
+
+
+def _makes_old(part: Part, seen: Seen) -> bool:
+    """Whether anything that is shown is old because of a part; a market may have its prices from another source."""
+    return part.kind != _FUNDER and (part.kind != PRICES or bool(seen.stale_symbols))
+
+
+def _stale_in(seen: Seen) -> tuple[frozenset[str], Mapping[str, frozenset[int | str]]]:
+    return frozenset(name for name, part in seen.parts.items() if part.state is State.STALE), seen.stale_symbols
+
+
+def _by_deployment(markets: Collection[MarketId]) -> dict[str, frozenset[int | str]]:
+    symbols: dict[str, set[int | str]] = {}
+    for deployment, symbol_id in markets:
+        symbols.setdefault(deployment, set()).add(symbol_id)
+    return {deployment: frozenset(its) for deployment, its in symbols.items()}

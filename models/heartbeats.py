@@ -1,0 +1,127 @@
+"""Records of the ``heartbeats`` topic: a process says that it keeps something fresh, and how far it is.
+
+The key names what is kept fresh, as ``<kind>:<name>``. A process repeats its record every ``HEARTBEAT_EVERY_S``; one
+that stops is noticed by what it no longer says. All instants are in Unix ms, by the clock of the process.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from models.codec import NUMBER_MAX
+from models.errors import BadRecord
+
+# Two lost records go unnoticed under the bound of 6 s (``api.freshness.process_s``).
+HEARTBEAT_EVERY_S = 1.0
+# Names of deployments and sources are shorter. A longer key was not written by us.
+_KEY_MAX_BYTES = 256
+
+
+class WorkerBeat(msgspec.Struct, tag="worker", tag_field="kind", frozen=True):
+    """The owner of a partition writes its rows.
+
+    ``newest_mark_ms`` is when the newest mark that it knows was received, 0 where it knows none. ``behind_ms`` is for
+    how long the row has been out of date that has been so for longest, and ``behind_max_ms`` how long one may be.
+    """
+
+    process: str
+    at_ms: int
+    newest_mark_ms: int
+    behind_ms: int
+    behind_max_ms: int
+
+
+class ChainBeat(msgspec.Struct, tag="chain", tag_field="kind", frozen=True):
+    """A deployment's chain is followed.
+
+    ``in_step_ms`` is when the topic last stood at the head that the node named, 0 where it never has since the start;
+    ``head`` is that block's number and ``head_time_s`` its time in Unix s.
+    """
+
+    process: str
+    at_ms: int
+    in_step_ms: int
+    head: int
+    head_time_s: int
+
+
+class PricesBeat(msgspec.Struct, tag="prices", tag_field="kind", frozen=True):
+    """A source of prices is followed; ``heard_ms`` is when it last sent one, 0 where it never has since the start."""
+
+    process: str
+    at_ms: int
+    heard_ms: int
+
+
+class FunderBeat(msgspec.Struct, tag="funder", tag_field="kind", frozen=True):
+    """A deployment's funding is charged by this executor."""
+
+    process: str
+    at_ms: int
+
+
+Beat = WorkerBeat | ChainBeat | PricesBeat | FunderBeat
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Beat] = msgspec.json.Decoder(Beat)
+
+
+def worker_key(partition: int) -> str:
+    """What the owner of a partition beats under."""
+    return f"worker:{partition}"
+
+
+def chain_key(deployment: str) -> str:
+    """What the ingest of a deployment's chain beats under."""
+    return f"chain:{deployment}"
+
+
+def prices_key(source: str) -> str:
+    """What the ingest of a source of prices beats under."""
+    return f"prices:{source}"
+
+
+def funder_key(deployment: str) -> str:
+    """What the executor of a deployment's funding beats under."""
+    return f"funder:{deployment}"
+
+
+def encode_beat(beat: Beat) -> bytes:
+    """Encode a heartbeat as JSON with its ``kind``."""
+    return _encoder.encode(beat)
+
+
+def decode_beat(key: bytes | None, value: bytes | None) -> tuple[str, Beat]:
+    """Decode a record of ``heartbeats``: what it is of, and what it says.
+
+    Raises:
+        BadRecord: The key is no name of a part, the value is no heartbeat, or the two are of different kinds.
+    """
+    if not key or len(key) > _KEY_MAX_BYTES:
+        msg = f"expected a key of 1 to {_KEY_MAX_BYTES} bytes, found {key[:80] if key else key!r}"
+        raise BadRecord(msg)
+    try:
+        name, beat = key.decode(), _decoder.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"expected a heartbeat of {key!r}, found {value[:80] if value else value!r}: {error}"
+        raise BadRecord(msg) from error
+    if not name.startswith(f"{_kind(beat)}:") or not 0 <= beat.at_ms <= NUMBER_MAX:
+        msg = f"expected a heartbeat of {name} with an at_ms in 0 to 2^63 - 1, found {value!r:.160}"
+        raise BadRecord(msg)
+    return name, beat
+
+
+def _kind(beat: Beat) -> str:
+    match beat:
+        case WorkerBeat():
+            return "worker"
+        case ChainBeat():
+            return "chain"
+        case PricesBeat():
+            return "prices"
+        case FunderBeat():
+            return "funder"
+        case _:
+            assert_never(beat)
