@@ -51,7 +51,15 @@ def _by_kind(section: object) -> object:
         return section
     kind = section.get("kind", DEFAULT_KIND)
     package = package_of(kind) if isinstance(kind, str) else None
-    return (UnavailableDeployment if package is None else package.settings).model_validate(section)
+    if package is None:
+        return UnavailableDeployment.model_validate(section)
+    unknown = sorted(section.keys() - package.settings.model_fields.keys())
+    if unknown and kind != DEFAULT_KIND:
+        # What was meant is looked for among all keys that there are, which of another kind would be no help.
+        found = meant(str(unknown[0]), package.settings.model_fields)
+        msg = f"expected keys of a deployment of kind {kind}, found {', '.join(map(str, unknown))}; {found}"
+        raise ValueError(msg)
+    return package.settings.model_validate(section)
 
 
 class Settings(BaseSettings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from faust.assignor import PartitionAssignor
 from faust.assignor.client_assignment import ClientMetadata
 
@@ -18,6 +18,23 @@ class SliceAssignor(PartitionAssignor):  # type: ignore[misc]
     Recovery reads changelogs with a consumer of its own. If they were assigned, aiokafka would fetch them into buffers
     that nobody empties, and then skip their whole node.
     """
+
+    def _perform_assignment(
+        self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
+    ) -> Mapping[str, ConsumerProtocolMemberAssignment]:
+        """Assign as if every member read all topics.
+
+        Faust shares each set of topics among those who read all of it. Where some workers lack the package of a venue,
+        partition p of its topic would have another owner than partition p of the tables. So it is its owner's, and an
+        owner that lacks the package leaves it where it stands.
+        """
+        topics = sorted({topic for member in members.values() for topic in member.subscription})
+        alike = {
+            name: ConsumerProtocolMemberMetadata(member.version, topics, member.user_data)
+            for name, member in members.items()
+        }
+        assignments: Mapping[str, ConsumerProtocolMemberAssignment] = super()._perform_assignment(cluster, alike)
+        return assignments
 
     def _protocol_assignments(self, *args: Any) -> Mapping[str, ConsumerProtocolMemberAssignment]:
         changelogs = self._table_manager.changelog_topics

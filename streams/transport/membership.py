@@ -15,8 +15,9 @@ from streams.kafka.record import hand_out_plain_records
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
+    from aiokafka import TopicPartition
     from faust.types import TP
 
 # Faust hard-codes 1,500 ms, and one idle partition's long poll then delays the busy ones of the same node (p50 795 ms).
@@ -25,6 +26,22 @@ _FETCH_MAX_WAIT_MS = 50
 
 class RecordsLost(TidemarkError):
     """Records have left their topic before they were folded: retention was shorter than the worker's absence."""
+
+
+def take_what_is_subscribed(state: Any) -> None:
+    """Pass over partitions of topics that this worker does not read, since it lacks the package of their venue.
+
+    They are assigned to it all the same, as the owner of their number; aiokafka ends a consumer at the first of them.
+
+    Args:
+        state: The subscription state of aiokafka's consumer.
+    """
+    assign = state.assign_from_subscribed
+
+    def assign_subscribed(assigned: Iterable[TopicPartition]) -> None:
+        assign([tp for tp in assigned if tp.topic in state.subscription.topics])
+
+    state.assign_from_subscribed = assign_subscribed
 
 
 class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -83,6 +100,7 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         hand_out_plain_records(consumer)
         fetch_in_sessions(consumer)
         self.guard_commits()
+        take_what_is_subscribed(consumer._subscription)
 
     def guard_commits(self) -> None:
         """Let a commit through only in the generation in which its partitions were assigned."""

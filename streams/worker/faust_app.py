@@ -25,7 +25,7 @@ from streams.process.memory import give_back_freed
 from streams.process.supervision import ended, supervised
 from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.interest_reader import Interest
-from streams.settings.venues import venues_of
+from streams.settings.venues import DEFAULT_KIND, venues_of
 from streams.transport.assignor import SliceAssignor
 from streams.transport.driver import SCHEME
 from streams.transport.follower import ChangelogFollower
@@ -277,7 +277,7 @@ def create_app(
         topic_disable_leader=True,
         table_standby_replicas=settings.worker.standby_replicas,
         consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=settings.worker.instance_id,
+        consumer_group_instance_id=_instance_id(settings),
         broker_session_timeout=_SESSION_TIMEOUT_S,
         broker_heartbeat_interval=_HEARTBEAT_S,
         broker_commit_interval=_COMMIT_INTERVAL_S,
@@ -293,6 +293,17 @@ def create_app(
         source = app.topic(topic, schema=SliceSchema(key_type=bytes, value_type=bytes))
         app.agent(source, name=f"{type(agent).__name__}.{topic}")(_handler(agent))
     return app
+
+
+def _instance_id(settings: Settings) -> str | None:
+    """Name a static member after what it reads, too.
+
+    A static member that comes back is given what it had, whatever it subscribes to now. So a worker whose packages are
+    others than before is another member, and the group is balanced anew when the session of the former is over.
+    """
+    instance_id = settings.worker.instance_id
+    kinds = sorted({one.venue.kind for one in venues_of(settings).installed} - {DEFAULT_KIND})
+    return instance_id if instance_id is None or not kinds else f"{instance_id}+{'+'.join(kinds)}"
 
 
 def _handler(agent: SliceAgent) -> Callable[[AsyncIterable[Slice]], Awaitable[None]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +12,9 @@ from models.engine.tables import ACCOUNTS, VALUATIONS
 from models.money import E18
 from models.prices import MarkTick
 from streams.kafka.deadletter import decode_dead_letter
+from streams.kafka.partitions import partition_of
 from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
-from streams.settings import BadSettings, load_settings
+from streams.settings import BadSettings, WorkerSettings, load_settings
 from streams.settings.venues import installed_kinds, package_of
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, Oracle, golden_chain, golden_deployment, versioned
@@ -22,11 +22,12 @@ from tests.support.pipeline import all_committed, feed_rows, producer, records_o
 from tests.support.venues import EXAMPLES, install
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from models.codec import Row
     from streams.settings import Settings
+    from tests.support.pipeline import WorkerProcess
 
 ANN, BOB = b"game:Ann", b"game:ann"
 
@@ -72,9 +73,8 @@ async def causes(settings: Settings) -> Sequence[str]:
     return [decode_dead_letter(value).reason for _, value in letters]
 
 
-@pytest.mark.usefixtures("site")
 async def test_accounts_of_a_package_live_beside_symmio_s_and_outlive_its_absence(
-    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+    settings: Callable[..., Settings], site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     game = package_of("paper")
     assert game is not None
@@ -107,13 +107,62 @@ async def test_accounts_of_a_package_live_beside_symmio_s_and_outlive_its_absenc
     assert len(oracle) == status["accounts"]
     assert await valued(mine, ANN, 20)
 
-    monkeypatch.setenv("PYTHONPATH", str(sys.path[0]))
+    monkeypatch.setenv("PYTHONPATH", str(site))
     async with worker(mine) as process:
         await process.ready()
         await eventually(lambda: valued(mine, ANN, 30), 30)
         await say(mine, (BOB, {"kind": "snapshot", "time_ms": 4, "cash": "7", "positions": {}}))
         await eventually(lambda: valued(mine, BOB, 0), 30)
     assert oracle == await rows_of_symmio(mine)
+
+
+async def test_while_half_the_workers_lack_the_package_only_its_accounts_there_wait(
+    settings: Callable[..., Settings], site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = package_of("paper")
+    assert game is not None
+    deployments = {**golden_deployment(), "game": game.settings(kind="paper", default_sources=("binance-futures",))}
+    # With standbys a worker that joins owns nothing at first.
+    mine = settings(deployments=deployments, worker=WorkerSettings(standby_replicas=0))
+    chain = golden_chain()
+    await create_topics(mine.bootstrap, registry(mine))
+    keys = [f"game:player-{number}".encode() for number in range(16)]
+
+    async def known() -> set[bytes]:
+        return (await feed_rows(mine, ACCOUNTS)).keys() & set(keys)
+
+    async with worker(mine) as having:
+        await having.ready()
+        monkeypatch.delenv("PYTHONPATH")
+        async with worker(mine, instance="worker-1") as lacking:
+            await eventually(lambda: _share(having, lacking), 60)
+            await write_chain(mine, DEPLOYMENT, chain)
+            await say(mine, *((key, cash("7")) for key in keys))
+            owned = set((await having.status())["partitions"])
+            there = {key for key in keys if partition_of(key, mine.topics.partitions) in owned}
+            assert there
+            assert there != set(keys)
+            await eventually(lambda: _knows(known, there), 30)
+            oracle = Oracle(golden_deployment(), chain).rows(ACCOUNTS, mine.topics.partitions)
+            await eventually(lambda: _folded(mine, oracle), 60)
+            assert there == await known()
+            lacking.kill()
+        monkeypatch.setenv("PYTHONPATH", str(site))
+        async with worker(mine, instance="worker-1"):
+            await eventually(lambda: _knows(known, set(keys)), 60)
+    assert oracle == await rows_of_symmio(mine)
+
+
+async def _share(*processes: WorkerProcess) -> bool:
+    return all([await one.is_ready() and len((await one.status())["partitions"]) > 0 for one in processes])
+
+
+async def _knows(known: Callable[[], Awaitable[set[bytes]]], keys: set[bytes]) -> bool:
+    return await known() == keys
+
+
+async def _folded(settings: Settings, oracle: dict[bytes, tuple[int, dict[str, Any]]]) -> bool:
+    return await rows_of_symmio(settings) == oracle
 
 
 @pytest.mark.usefixtures("site")
@@ -127,7 +176,9 @@ def test_a_section_is_read_by_the_settings_of_its_kind(tmp_path: Path, monkeypat
         load_settings().deployments["game"].default_max_age_ms,
     )
     file.write_text('[deployments.game]\nkind = "paper"\nrpc = ["http://node"]\n')
-    with pytest.raises(BadSettings, match=r"deployments\.game\.rpc: Extra inputs are not permitted"):
+    with pytest.raises(
+        BadSettings, match=r"deployments\.game: expected keys of a deployment of kind paper, found rpc; there are"
+    ):
         load_settings()
 
 

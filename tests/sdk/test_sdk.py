@@ -41,6 +41,8 @@ NEW = "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"
 # What stands in the data of one of two chains alone, or in a path that only one of them has an answer to.
 OF_ONE_CHAIN = {"first": ("BTCUSDT", '"first"', '"upnl": "1"'), "second": ("ETHUSDT", '"second"', '"upnl": "2"')}
 SECRET = "a secret of more than 32 bytes, as it should be"
+# Marks are put once, of an instant long ago, and a market whose mark is stale has no funding.
+AGELESS = {"default_max_age_ms": 10**15}
 LISTED = f"# wallets\n{WALLET}\n"
 
 
@@ -110,7 +112,7 @@ async def test_a_frontend_works_unchanged_and_comes_back_after_a_restart(
     file = tmp_path / "whitelist"
     file.write_text(LISTED)
     own = settings(
-        deployments={"main": deployment(whitelist={"mode": "list", "file": str(file)})},
+        deployments={"main": deployment(whitelist={"mode": "list", "file": str(file)}, **AGELESS)},
         topics=TopicSettings(partitions=2),
         api=ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.05),
     )
@@ -275,7 +277,7 @@ async def test_a_frontend_that_can_send_no_header_works_unchanged_with_a_ticket_
     keys = {"main": TokenKeySettings.model_validate({"algorithm": "HS256", "key": SECRET})}
     opened = ["check_in-whitelist", "add-sub-address-in-whitelist", "get_balance_info"]
     own = settings(
-        deployments={"main": deployment(open_paths=opened)},
+        deployments={"main": deployment(open_paths=opened, **AGELESS)},
         topics=TopicSettings(partitions=2),
         api=ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.05),
         auth=AuthSettings(mode="tokens", keys=keys),
@@ -320,8 +322,8 @@ async def test_two_chains_on_two_hosts_are_never_taken_for_one_another(settings:
     """Contracts, wallets and sub-accounts have the same addresses on both; only the host tells."""
     own = settings(
         deployments={
-            "first": deployment(hosts=["a.example"], whitelist={"mode": "multiaccount"}),
-            "second": deployment(hosts=["b.example"], chain_id=2),
+            "first": deployment(hosts=["a.example"], whitelist={"mode": "multiaccount"}, **AGELESS),
+            "second": deployment(hosts=["b.example"], chain_id=2, **AGELESS),
         },
         topics=TopicSettings(partitions=2),
         api=ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.05),

@@ -10,7 +10,9 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-OWN = ("models", "streams", "api", "tidemark")
+SERVER = ("models", "streams", "api", "tidemark")
+# It ships in the same wheel, and has a project file of its own.
+OWN = (*SERVER, "tidemark_client")
 
 
 def imported(package: str) -> set[str]:
@@ -35,7 +37,7 @@ def canonical(name: str) -> str:
 def test_every_imported_package_is_declared_and_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {canonical(re.split(r"[\[=]", one)[0]): one for one in project["dependencies"]}
-    foreign = set().union(*map(imported, OWN)) - set(OWN) - sys.stdlib_module_names
+    foreign = set().union(*map(imported, SERVER)) - set(OWN) - sys.stdlib_module_names
     providers = packages_distributions()
     undeclared = {name for name in foreign if not {canonical(one) for one in providers[name]} & declared.keys()}
 
@@ -47,7 +49,7 @@ def test_every_declared_package_is_imported_or_named_here_with_a_reason() -> Non
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {canonical(re.split(r"[\[=]", one)[0]) for one in project["dependencies"]}
     providers = packages_distributions()
-    used = {canonical(one) for name in set().union(*map(imported, OWN)) for one in providers.get(name, [])}
+    used = {canonical(one) for name in set().union(*map(imported, SERVER)) for one in providers.get(name, [])}
     # aiokafka needs it for lz4 and snappy, and does not ask for it.
     unimported = {"cramjam"}
 
