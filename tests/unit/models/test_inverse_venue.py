@@ -231,6 +231,16 @@ def test_the_line_never_understates_a_loss_within_the_range(records: list[dict[s
     assert Fraction(line.margin + (value - line.cost)) <= Fraction(int(exact), E18)
 
 
+def test_the_line_allows_for_a_gain_that_is_truncated() -> None:
+    # Worth 1.43e-12 coins, at an end of the chord: what truncation takes is more than what doubles are off by.
+    held = folded(position("0.000001", "700000"))
+    exact = INVERSE.value(held, 0, Marks({"BTCUSD": 1_400_000 * E18}), unsupported=False).body["available_balance"]
+    line = INVERSE.exposure("coins", held)
+
+    value = line.signed["coins", "BTCUSD"] * 1_400_000
+    assert Fraction(line.margin + (value - line.cost)) <= Fraction(int(exact), E18)
+
+
 def test_a_row_of_another_venue_is_refused_and_its_account_left_alone() -> None:
     world = World()
     world.say(paid("1"))

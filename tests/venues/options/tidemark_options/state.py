@@ -83,25 +83,28 @@ def after(state: Whole | None, record: Record) -> Whole:
         BadNumber: A number cannot be read.
     """
     before = state or Whole(record.time_ms, {}, {}, {})
+    return _sound(_changed(before, record))
+
+
+def _changed(before: Whole, record: Record) -> Whole:
     match record:
         case Whole():
-            found = record
+            return record
         case Paid():
             coins_e18 = parse_e18(before.wallets.get(record.wallet, "0")) + parse_e18(record.amount)
             wallets = before.wallets | {record.wallet: format_e18(coins_e18)}
-            found = Whole(record.time_ms, wallets, before.orders, before.positions)
+            return Whole(record.time_ms, wallets, before.orders, before.positions)
         case Ordered():
             orders = before.orders | {record.id: record.margin}
             if not parse_e18(record.margin):
                 del orders[record.id]
-            found = Whole(record.time_ms, before.wallets, orders, before.positions)
+            return Whole(record.time_ms, before.wallets, orders, before.positions)
         case Opened():
             contract = Contract(record.market, record.size, record.entry)
             positions = before.positions | {record.id: contract}
             if not contract.size_e18:
                 del positions[record.id]
-            found = Whole(record.time_ms, before.wallets, before.orders, positions)
-    return _sound(found)
+            return Whole(record.time_ms, before.wallets, before.orders, positions)
 
 
 def _sound(state: Whole) -> Whole:
