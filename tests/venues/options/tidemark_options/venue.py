@@ -172,8 +172,8 @@ class Inverse:
 
         A long's f is concave, so a tangent would lie above it. The chord through e / 2 and 2e lies below it between
         the two: s / e - s x (e / 2 + 2e - m) / e^2 = (s / e^2) x m - 1.5 x s / e. No line lies below f for all marks,
-        as f falls without end towards 0: beyond the range the chord may be above f, and an account is then valued
-        only when it is overdue.
+        as f falls without end towards 0: beyond the range the chord may be above f, and an account may then
+        wait until it is overdue.
 
         A short's f is convex, so its tangent lies below it everywhere. At e that is (s / e^2) x m - s / e.
         """
