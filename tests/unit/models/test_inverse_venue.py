@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,14 @@ from models.prices import MarkTick, UsedMark
 from models.symmio.deployment import SymmioDeployment
 from models.symmio.venue import engine_deployment
 from models.watermarks import DeploymentWatermark
+from streams.settings.venues import package_of
 from tests.support.symmio import ALICE, DIAMOND, HEDGER, allocate, block, fee_out, log, send_quote
+from tests.support.venues import announce
 from tidemark.venue import Own, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 INVERSE: Venue[Account, Account, Own] = PACKAGE.venue
 ID = "7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2"
@@ -256,3 +260,14 @@ def test_a_row_of_another_venue_is_refused_and_its_account_left_alone() -> None:
 
     assert [KEY] == list(restarted.partition.unreadable)
     assert foreign == restarted.tables.read(ACCOUNTS, KEY)
+
+
+def test_the_package_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(announce(tmp_path / "site", "inverse", "tidemark_options:PACKAGE")))
+    importlib.invalidate_caches()
+    package_of.cache_clear()
+    try:
+        assert package_of("inverse") is PACKAGE
+        assert "inverse" == PACKAGE.settings(kind="inverse", default_sources=("venue",)).kind
+    finally:
+        package_of.cache_clear()
