@@ -3,29 +3,49 @@
 A package offers a ``VenuePackage`` under the entry point group ``tidemark.venues``, by the name of its kind.
 """
 
+from models.account_events import RolledBack
+from models.book import Shown
+from models.chain_records import LogOffset
+from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadNumber, BadRecord, BadRow
 from models.money import E18, divide_toward_zero, format_e18, parse_e18
-from models.plain_venue import Holds, PlainVenue, Position
+from models.plain_venue import Holds, Own, PlainVenue, Position
+from models.prices import UsedMark
+from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED
 from models.venue import Exposure, Inputs, Settled, TopicSpec, Valued, Venue
+from models.watermarks import DeploymentWatermark
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.venues import VenuePackage
 
 __all__ = [
     "E18",
+    "NO_ACCOUNT",
+    "ORDER_BYTES",
+    "SUSPECT",
+    "UNPRICED",
+    "UNSUPPORTED",
+    "VALUED",
     "BadNumber",
     "BadRecord",
     "BadRow",
     "DeploymentSettings",
+    "DeploymentWatermark",
     "Exposure",
     "Holds",
     "Inputs",
+    "LogOffset",
+    "Own",
     "PlainVenue",
     "Position",
+    "RolledBack",
     "Settled",
+    "Shown",
     "TopicSpec",
+    "UsedMark",
     "Valued",
     "Venue",
     "VenuePackage",
+    "decode_order",
     "divide_toward_zero",
     "format_e18",
     "parse_e18",

@@ -1,0 +1,288 @@
+"""Inverse contracts as a venue that implements ``models.venue.Venue`` itself."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from tidemark.venue import (
+    E18,
+    NO_ACCOUNT,
+    ORDER_BYTES,
+    SUSPECT,
+    UNPRICED,
+    UNSUPPORTED,
+    VALUED,
+    BadNumber,
+    BadRecord,
+    BadRow,
+    DeploymentSettings,
+    DeploymentWatermark,
+    Exposure,
+    Inputs,
+    LogOffset,
+    Own,
+    RolledBack,
+    Settled,
+    Shown,
+    TopicSpec,
+    UsedMark,
+    Valued,
+    VenuePackage,
+    decode_order,
+    divide_toward_zero,
+    parse_e18,
+)
+from tidemark_options.state import Contract, Whole, after, read_record
+
+_BASE58 = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}")
+_BPS = 10_000
+# So much of what a position was worth in coins at its entry is kept back.
+_MAINTENANCE_BPS = 100
+# The chord of a long lies below its curve for marks from half its entry price to twice that.
+RANGE = 2
+# A sum of doubles is off by far less than this share of its terms.
+_ROUNDING = 1e-12
+# Each gain is truncated by up to 1e-18 coins.
+_TRUNCATION = 1e-18
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account as of the last record folded; ``state`` is the last good one where it is suspect."""
+
+    applied: LogOffset
+    version: int
+    state: Whole | None
+    suspect: tuple[str, LogOffset] | None = None
+    venue: Literal["inverse"] = "inverse"
+
+    @property
+    def suspicion(self) -> str | None:
+        """Why the record folded last made the account suspect, None where it did not."""
+        return self.suspect[0] if self.suspect is not None and self.suspect[1] == self.applied else None
+
+    @property
+    def unsettled(self) -> bool:
+        """Never: there are no blocks."""
+        return False
+
+    def unsettled_above(self, final: int) -> bool:  # noqa: ARG002 - there are no blocks
+        """Never, either."""
+        return False
+
+
+class _Row(msgspec.Struct):
+    venue: Literal["inverse"]
+    applied: LogOffset
+    state: Whole | None
+    suspect: tuple[str, LogOffset] | None
+
+
+_decode_row = msgspec.json.Decoder(_Row).decode
+
+
+class Inverse:
+    """What ``models.venue.Venue`` asks of a venue."""
+
+    kind = "inverse"
+    raw = TopicSpec("inverse-records", "deployment:account")
+    routed = None
+    told = None
+
+    def account_id(self, text: str) -> str | None:
+        """The text itself, if it is base58: ids that differ in case alone are two accounts."""
+        return text if _BASE58.fullmatch(text) else None
+
+    def routes(self, deployments: Mapping[str, Any], read: Any) -> Any:  # noqa: ANN401
+        """Nothing: records are folded directly.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError
+
+    def notices(self, deployments: Mapping[str, Any], read: Any) -> None:  # noqa: ANN401
+        """Nothing is told to holders beside the account itself."""
+
+    def decode(self, value: bytes, position: LogOffset) -> Own:
+        """Keep the record as it is: what cannot be read makes its account suspect, which only the fold can say."""
+        return Own(position, value)
+
+    def read(self, row: bytes) -> Account:
+        """Read an account out of its row.
+
+        Raises:
+            BadRow: It is another venue's, or no row.
+        """
+        try:
+            found = _decode_row(memoryview(row)[ORDER_BYTES:])
+        except msgspec.DecodeError as error:
+            msg = f"expected a row of an inverse account, found {row!r:.200} ({error})"
+            raise BadRow(msg) from error
+        return Account(found.applied, decode_order(row)[1], found.state, found.suspect)
+
+    def write(self, account: Account) -> bytes:
+        """Encode the body of an account's row; its version stands before it."""
+        return msgspec.json.encode(_Row(account.venue, account.applied, account.state, account.suspect))
+
+    def fold(self, before: Account | None, record: Own, known: DeploymentWatermark) -> Account:
+        """Fold a record; one at or below ``applied`` was folded before, and a suspect account waits for a whole."""
+        del known  # There are no blocks.
+        if before is not None and record.position <= before.applied:
+            return before
+        try:
+            read = read_record(record.value)
+            if before is not None and before.suspect is not None and not isinstance(read, Whole):
+                return before
+            state = after(None if before is None else before.state, read)
+        except (BadRecord, BadNumber) as error:
+            return self.doubt(before, record.position, str(error))
+        return Account(record.position, 1 if before is None else before.version + 1, state)
+
+    def doubt(self, before: Account | None, position: LogOffset, cause: str) -> Account:
+        """Freeze the account at its last good state."""
+        suspect = cause[:500], position
+        if before is None:
+            return Account(position, 1, None, suspect)
+        if position <= before.applied:
+            return before
+        return Account(position, before.version + 1, before.state, before.suspect or suspect)
+
+    def undo(self, before: Account, record: RolledBack) -> Account:  # noqa: ARG002 - there are no blocks
+        """Nothing is taken back."""
+        return before
+
+    def settle(self, key: bytes, before: Account, final: int, position: LogOffset) -> Settled:  # noqa: ARG002
+        """Nothing waits for finality."""
+        return Settled(before)
+
+    def held(self, account: Account) -> Account:
+        """The whole account."""
+        return account
+
+    def read_held(self, row: bytes) -> Account:
+        """The whole account."""
+        return self.read(row)
+
+    def exposure(self, deployment: str, held: Account) -> Exposure:
+        """A line below what is left before liquidation, for marks from half of each entry price to twice it.
+
+        With s = size and e = entry, a position gains f(m) = s / e - s / m.
+
+        A long's f is concave, so a tangent would lie above it. The chord through e / 2 and 2e lies below it between
+        the two: s / e - s x (e / 2 + 2e - m) / e^2 = (s / e^2) x m - 1.5 x s / e. No line lies below f for all marks,
+        as f falls without end towards 0: beyond the range the chord may be above f, and an account may then
+        wait until it is overdue.
+
+        A short's f is convex, so its tangent lies below it everywhere. At e that is (s / e^2) x m - s / e.
+        """
+        if held.suspect is not None or held.state is None:
+            return Exposure({}, 0.0, 0.0)
+        signed: dict[tuple[str, int | str], float] = {}
+        cost = gross = 0.0
+        for contract in held.state.positions.values():
+            size, entry = contract.size_e18 / E18, contract.entry_e18 / E18
+            market = deployment, contract.market
+            signed[market] = signed.get(market, 0.0) + size / entry / entry
+            cost += size / entry * (RANGE + 1 / RANGE - 1 if size > 0 else 1)
+            gross += abs(size / entry) * RANGE
+        margin = _free_e18(held.state) / E18
+        truncated = _TRUNCATION * len(held.state.positions)
+        return Exposure(signed, cost, margin - _ROUNDING * (abs(margin) + gross) - truncated)
+
+    def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What orders keep back."""
+        return {"order_margin": body["order_margin"]}
+
+    def value(self, held: Account, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the positions at the marks in use, in coins, each truncated toward zero."""
+        state = held.state or Whole(0, {}, {}, {})
+        status = _unknown(held, unsupported=unsupported)
+        contracts = sorted(state.positions.items())
+        marks = [None if status else inputs.mark(contract.market) for _, contract in contracts]
+        values = [_value(contract, mark) for (_, contract), mark in zip(contracts, marks, strict=True)]
+        is_complete = status is None and None not in values
+        upnl = sum(value[0] for value in values if value is not None)
+        notional = sum(value[1] for value in values if value is not None)
+        available = _free_e18(state) + upnl
+        used = [mark for mark in marks if mark is not None]
+        shown = {
+            "upnl": str(upnl),
+            "notional": str(notional),
+            "equity": str(_coins_e18(state) + upnl),
+            "available_balance": str(available),
+            "liquidatable": available < 0,
+            "distance_bps": available * _BPS // notional if notional else None,
+        }
+        body = {
+            "account_order": [term, held.version],
+            "position": list(held.applied),
+            "status": status or (VALUED if is_complete else UNPRICED),
+            "stale": sum(mark.stale for mark in used),
+            "unpriced": 0 if status else values.count(None),
+            **(shown if is_complete else dict.fromkeys(shown)),
+            "as_of_ms": min((mark.event_ms for mark in used), default=state.time_ms),
+            "positions": [_body(*one) for one in zip(contracts, marks, values, strict=True)],
+            "owner": None,
+            "last_complete": None,
+            "order_margin": str(_order_margin_e18(state)),
+        }
+        return Valued(body, Shown(available / E18, notional / E18) if is_complete else None)
+
+
+def _unknown(held: Account, *, unsupported: bool) -> str | None:
+    if unsupported:
+        return UNSUPPORTED
+    if held.suspect is not None:
+        return SUSPECT
+    return NO_ACCOUNT if held.state is None else None
+
+
+def _coins_e18(state: Whole) -> int:
+    return sum(map(parse_e18, state.wallets.values()))
+
+
+def _order_margin_e18(state: Whole) -> int:
+    return sum(map(parse_e18, state.orders.values()))
+
+
+def _free_e18(state: Whole) -> int:
+    """What is left before liquidation at a uPnL of 0."""
+    worth_e18 = sum(abs(one.size_e18) * E18 // one.entry_e18 for one in state.positions.values())
+    return _coins_e18(state) - _order_margin_e18(state) - worth_e18 * _MAINTENANCE_BPS // _BPS
+
+
+def _value(contract: Contract, mark: UsedMark | None) -> tuple[int, int] | None:
+    if mark is None:
+        return None
+    size_e18, entry_e18 = contract.size_e18, contract.entry_e18
+    # 1 / entry - 1 / mark over one denominator, so that it is truncated once.
+    upnl = divide_toward_zero(size_e18 * E18 * (mark.mark_e18 - entry_e18), entry_e18 * mark.mark_e18)
+    return upnl, abs(size_e18) * E18 // mark.mark_e18
+
+
+def _body(named: tuple[str, Contract], mark: UsedMark | None, value: tuple[int, int] | None) -> dict[str, Any]:
+    name, contract = named
+    return {
+        "quote": name,
+        "symbol": contract.market,
+        "side": "long" if contract.size_e18 > 0 else "short",
+        "quantity": str(abs(contract.size_e18)),
+        "opened_price": str(contract.entry_e18),
+        "mark": None if mark is None else str(mark.mark_e18),
+        "mark_key": None if mark is None else mark.key,
+        "mark_offset": None if mark is None else mark.offset,
+        "upnl": None if value is None else str(value[0]),
+        "notional": None if value is None else str(value[1]),
+        "stale": mark is not None and mark.stale,
+    }
+
+
+class InverseSettings(DeploymentSettings):
+    """The settings of a deployment of it."""
+
+    kind: Literal["inverse"] = "inverse"
+
+
+PACKAGE = VenuePackage(Inverse(), InverseSettings)
