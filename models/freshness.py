@@ -136,11 +136,15 @@ def ages_of(beat: Beat, heard_ms: int, now_ms: int, bounds: Bounds) -> tuple[Age
         case ChainBeat():
             return (
                 word,
-                Age("the last time in step with its node", max(0, now_ms - beat.in_step_ms), bounds.outside_ms),
+                Age(
+                    "the last time in step with its node",
+                    word.age_ms + _own_age_ms(beat, beat.in_step_ms),
+                    bounds.outside_ms,
+                ),
                 Age("the newest block", max(0, now_ms - beat.head_time_s * 1_000), bounds.head_ms),
             )
         case PricesBeat():
-            return word, Age("the newest price", max(0, now_ms - beat.heard_ms), bounds.outside_ms)
+            return word, Age("the newest price", word.age_ms + _own_age_ms(beat, beat.heard_ms), bounds.outside_ms)
         case FunderBeat():
             return (word,)
         case _:
@@ -149,7 +153,16 @@ def ages_of(beat: Beat, heard_ms: int, now_ms: int, bounds: Bounds) -> tuple[Age
 
 def chain_known_ms(beat: ChainBeat, heard_ms: int) -> int:
     """As of when a deployment's chain is known: when the topic last stood at the node's head, or that block's time."""
-    return min(beat.at_ms, heard_ms, max(beat.in_step_ms, beat.head_time_s * 1_000))
+    word_ms = min(beat.at_ms, heard_ms)
+    return min(word_ms, max(word_ms - _own_age_ms(beat, beat.in_step_ms), beat.head_time_s * 1_000))
+
+
+def _own_age_ms(beat: ChainBeat | PricesBeat, instant_ms: int) -> int:
+    """How old something was when its heartbeat was sent; both instants are of the writer's clock, which may be wrong.
+
+    What it says to have come after its heartbeat, as happens when its clock was set back, is as good as never.
+    """
+    return beat.at_ms - (instant_ms if instant_ms <= beat.at_ms else 0)
 
 
 def part_of(name: str, ages: Sequence[Age], steady: Steady, now_ms: int) -> Part:

@@ -13,9 +13,9 @@ import msgspec
 from models.book import Shown
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.codec import ORDER_BYTES, decode_order
-from models.errors import BadNumber, BadRecord, BadRow
+from models.errors import BadNumber, BadRecord, BadRow, TidemarkError
 from models.money import E18, divide_toward_zero
-from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED
+from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
 from models.venue import Exposure, Settled, Valued
 
 if TYPE_CHECKING:
@@ -30,9 +30,18 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 _E36 = E18 * E18
-_BPS = 10_000
 # As much as is kept of the cause that made an account suspect, which may quote a record of any length.
 _CAUSE_CHARACTERS_MAX = 500
+# The largest that ``parse_e18`` reads, 60 digits before the point. Products of two stay far below the largest float.
+_AMOUNT_E18_MAX = 10**78
+# The last millisecond of the year 9999, which is the last that RFC 3339 can write.
+_TIME_MS_MAX = 253_402_300_799_999
+# Markets become parts of keys, so that one of any length would make rows that the broker does not take.
+_TEXT_CHARACTERS_MAX = 128
+# What parsing raises at bytes of any content: no UTF-8, nested too deeply, a field missing, a number out of range.
+_UNREADABLE = (
+    BadRecord, BadNumber, msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError,
+)  # fmt: skip
 
 
 class Position(NamedTuple):
@@ -214,18 +223,30 @@ class PlainVenue(Generic[S]):
                 if whole is None:
                     return before
                 after = self._sound(whole)
-        except (BadRecord, BadNumber) as error:
-            return self.doubt(before, record.position, str(error))
+        except _UNREADABLE as error:
+            # A worker that ended at a record would be given the same one again, for ever.
+            cause = str(error) if isinstance(error, TidemarkError) else f"expected a record, found {error!r:.200}"
+            return self.doubt(before, record.position, cause)
         if before is not None and after is before.state:
             return before
         return PlainAccount(record.position, 1 if before is None else before.version + 1, after)
 
     def _sound(self, state: S) -> S:
-        """The state, if it can be valued."""
-        for one in self.holds(state).positions:
+        """The state, if it can be valued, written and shown."""
+        holds = self.holds(state)
+        for one in holds.positions:
             if not one.quantity_e18 or one.entry_e18 <= 0:
                 msg = f"expected a quantity other than 0 at an entry price above 0, found {one}"
                 raise BadRecord(msg)
+            _expect_within("a quantity", one.quantity_e18, -_AMOUNT_E18_MAX, _AMOUNT_E18_MAX)
+            _expect_within("an entry price", one.entry_e18, 1, _AMOUNT_E18_MAX)
+            _expect_text("the id of a position", one.id)
+            _expect_text("a market", one.market)
+        _expect_within("a time in Unix ms", holds.time_ms, 0, _TIME_MS_MAX)
+        _expect_within("a balance", holds.balance_e18, -_AMOUNT_E18_MAX, _AMOUNT_E18_MAX)
+        _expect_within("a maintenance margin", holds.maintenance_e18, 0, _AMOUNT_E18_MAX)
+        if holds.owner is not None:
+            _expect_text("an owner", holds.owner)
         return state
 
     def doubt(self, before: PlainAccount[S] | None, position: LogOffset, cause: str) -> PlainAccount[S]:
@@ -297,13 +318,25 @@ class PlainVenue(Generic[S]):
             "equity": str(equity) if is_complete else None,
             "available_balance": str(available) if is_complete else None,
             "liquidatable": available < 0 if is_complete else None,
-            "distance_bps": available * _BPS // notional if is_complete and notional else None,
+            "distance_bps": distance_bps(available, notional) if is_complete else None,
             "as_of_ms": min((mark.event_ms for mark in used), default=holds.time_ms),
             "positions": [_body(*one) for one in zip(holds.positions, marks, values, strict=True)],
             "owner": holds.owner,
             "last_complete": None,
         }
         return Valued(body, Shown(available / E18, notional / E18) if is_complete else None)
+
+
+def _expect_within(what: str, number: int, least: int, most: int) -> None:
+    if not least <= number <= most:
+        msg = f"expected {what} from {least} to {most}, found {number!r:.200}"
+        raise BadRecord(msg)
+
+
+def _expect_text(what: str, text: str) -> None:
+    if not 0 < len(text) <= _TEXT_CHARACTERS_MAX or not text.isprintable():
+        msg = f"expected {what} of 1 to {_TEXT_CHARACTERS_MAX} printable characters, found {text!r:.200}"
+        raise BadRecord(msg)
 
 
 def _unknown(held: PlainAccount[Any], *, unsupported: bool) -> str:

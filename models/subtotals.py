@@ -18,6 +18,9 @@ SYMBOL = "symbol"
 UNHEDGED = "unhedged"
 """The sum of a deployment's positions without a counterparty; its uPnL is the accounts' own."""
 
+# What says which sums a position is in, and on which side; its amounts can move only where none of these changed.
+_SUMMED_BY = ("quote", "quantity", "side", "symbol", "party_b")
+
 _SumId = tuple[str, str, str]
 """Kind, deployment, and id: a hedger's address, or a symbol's number."""
 
@@ -174,5 +177,6 @@ def _sums_of(deployment: str, position: Mapping[str, Any]) -> tuple[_SumId, _Sum
 
 def _is_moved(pair: tuple[Mapping[str, Any], Mapping[str, Any]]) -> bool:
     old, new = pair
-    is_same = old["quote"] == new["quote"] and old["quantity"] == new["quantity"]
+    # Of some venues a position's id is its market, so that it can turn from long to short at the same size.
+    is_same = all(old.get(name) == new.get(name) for name in _SUMMED_BY)
     return is_same and old["notional"] is not None and new["notional"] is not None

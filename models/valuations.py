@@ -28,6 +28,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.codec import NUMBER_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -39,7 +41,26 @@ SUSPECT = "suspect"
 UNSUPPORTED = "unsupported"
 NO_ACCOUNT = "nobody"
 
+_BPS = 10_000
 _LAST_COMPLETE = ("upnl", "notional", "available_balance", "allocated", "locked", "pending", "as_of_ms")
+
+
+def distance_bps(available_e18: int, notional_e18: int) -> int | None:
+    """By how many bps of its notional an account's uPnL may fall until the account can be liquidated.
+
+    A body's number has 63 bits, and a fortune beside dust is farther from liquidation than these say: it is shown as
+    the farthest that they do.
+
+    Args:
+        available_e18: What is left before liquidation, signed.
+        notional_e18: The notional, >= 0.
+
+    Returns:
+        None where there is no notional; negative where the account can be liquidated.
+    """
+    if not notional_e18:
+        return None
+    return max(-NUMBER_MAX, min(available_e18 * _BPS // notional_e18, NUMBER_MAX))
 
 
 def with_last_complete(previous: Mapping[str, Any] | None, body: Body) -> Body:

@@ -36,13 +36,17 @@ if TYPE_CHECKING:
 _LIST = "positions"
 
 
-def _market(text: str) -> int | str | None:
-    if text.isascii() and text.isdecimal():
-        return int(text) if len(text) <= len(str(NUMBER_MAX)) and int(text) <= NUMBER_MAX else None
-    return text if text[:1].isalpha() else None
+def _market(text: str) -> frozenset[int | str] | None:
+    """The ids that a text may stand for: markets of some venues have numbers, of others names, even such of digits."""
+    if text.isascii() and text.removeprefix("-").isdecimal():
+        is_number = text.isdecimal() and len(text) <= len(str(NUMBER_MAX)) and int(text) <= NUMBER_MAX
+        return frozenset((int(text), text)) if is_number else None
+    return frozenset((text,)) if text else None
 
 
-_SYMBOL_ID: Parameter[int | str] = Parameter("symbol_id", f"a whole number from 0 to {NUMBER_MAX}, or a name", _market)
+_SYMBOL_ID: Parameter[frozenset[int | str]] = Parameter(
+    "symbol_id", f"a whole number from 0 to {NUMBER_MAX}, or a name", _market
+)
 _BY_ADDRESS = Order(Sort.ADDRESS, is_descending=False)
 # An account of 150 positions takes some 2 ms; most accounts have few positions, and take 15 µs.
 _ACCOUNTS_BETWEEN_YIELDS = 5
@@ -56,18 +60,15 @@ async def positions(request: web.Request) -> web.Response:
     deployments = request.app[SETTINGS].deployments
     account, deployment = account_parameter(deployments), choice("deployment", deployments)
     query = Query(request, account, deployment, _SYMBOL_ID, LIMIT, CURSOR)
-    after, limit, symbol_id = _after(query), query.get(LIMIT) or LIMIT_DEFAULT, query.get(_SYMBOL_ID)
+    after, limit, markets = _after(query), query.get(LIMIT) or LIMIT_DEFAULT, query.get(_SYMBOL_ID)
     one, of_deployment = query.get(account), query.get(deployment)
-    if one is None:
-        rows = _rows_of_all(request, after, of_deployment, symbol_id)
-    else:
-        rows = _row_of(request, one, of_deployment)
+    rows = _rows_of_all(request, after, of_deployment, markets) if one is None else _row_of(request, one, of_deployment)
     items: list[View] = []
     async for key, row in rows:
         items += [
             position
             for position in _positions(key, row, request.app)
-            if (symbol_id is None or position["symbol_id"] == symbol_id) and (after is None or _place(position) > after)
+            if (markets is None or position["symbol_id"] in markets) and (after is None or _place(position) > after)
         ]
         if len(items) > limit:
             break
@@ -84,7 +85,7 @@ async def _row_of(request: web.Request, one: AccountId, deployment: str | None) 
 
 
 async def _rows_of_all(
-    request: web.Request, after: _Place | None, deployment: str | None, symbol_id: int | str | None
+    request: web.Request, after: _Place | None, deployment: str | None, markets: frozenset[int | str] | None
 ) -> AsyncIterator[tuple[str, bytes]]:
     feed = request.app[FEEDS].valuations
     expect_read(feed, VALUATIONS)
@@ -95,7 +96,7 @@ async def _rows_of_all(
             bool(line.symbols)
             and line.deployment not in hidden
             and deployment in {None, line.deployment}
-            and (symbol_id is None or symbol_id in line.symbols)
+            and (markets is None or not markets.isdisjoint(line.symbols))
             and may_read(key, line.deployment)
         )
 

@@ -18,14 +18,12 @@ from models.symmio.margin import (
     position_upnl,
 )
 from models.symmio.state import PositionType
-from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body
+from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body, distance_bps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from models.symmio.holding import Holding, OpenPosition, PendingQuote
-
-_BPS = 10_000
 
 
 class PositionValue(msgspec.Struct, frozen=True):
@@ -192,7 +190,7 @@ def _figures(holding: Holding, valued: Sequence[PositionValue]) -> Figures | Non
         equity=balances.allocated + upnl,
         available_balance=available_balance,
         available_for_quote=party_a_available_for_quote(balances, upnl),
-        distance_bps=available_balance * _BPS // notional if notional else None,
+        distance_bps=distance_bps(available_balance, notional),
     )
 
 

@@ -10,7 +10,7 @@ import prometheus_client
 
 from models.account_events import Final, RolledBack, Supported, Unsupported
 from models.errors import BadRecord
-from models.ids import is_account_id, split_key
+from models.ids import canonical_id, is_account_id, split_key
 from streams.kafka.partitions import expect_in_place
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ class AccountsAgent:
         if deployment not in self._deployments:
             msg = f"expected a key of a configured deployment, found {key!r:.200}; add [deployments.{deployment:.60}]"
             raise BadRecord(msg)
-        if not is_account_id(account) or self._venue.account_id(account) != account:
+        # Whoever asks for an account is given the one of the canonical spelling, so that no other may have a row.
+        spelt = self._venue.account_id(canonical_id(account)) if is_account_id(account) else None
+        if spelt != account:
             msg = f"expected the key <deployment>:<account> of a {self._venue.kind} account, found {key!r:.200}"
             raise BadRecord(msg)

@@ -294,7 +294,7 @@ async def test_whatever_keeps_figures_fresh_is_named_with_its_age_and_what_is_si
     at_ms = now_ms()
     site.heartbeats.take("worker:0", WorkerBeat("host:1", at_ms - 40_000, at_ms, 0, 500), at_ms)
     site.heartbeats.take("worker:1", WorkerBeat("host:1", at_ms + 600_000, at_ms, 0, 500), at_ms + 600_000)
-    site.heartbeats.take("chain:main", ChainBeat("host:2", at_ms - 90_000, at_ms, 9, at_ms // 1_000), at_ms)
+    site.heartbeats.take("chain:main", ChainBeat("host:2", at_ms - 90_000, at_ms - 90_000, 9, at_ms // 1_000), at_ms)
     site.heartbeats.take(f"prices:{SOURCE}", PricesBeat("host:3", at_ms + 600_000, at_ms + 600_000), at_ms + 600_000)
     silent = re.compile("worker of partition 0, ingest of chain main: silent for")
     async with opened(chromium, site, state=silent) as page:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from tidemark_paper import PACKAGE
@@ -104,6 +105,18 @@ async def test_an_account_of_a_package_is_shown_as_all_are() -> None:
         game["hedgers"],
         list(game["symbols"]),
     )
+
+
+@pytest.mark.parametrize("market", ["1000PEPEUSDT", "7", "BTC/USD:USD", "$WIF"])
+async def test_positions_are_found_by_whatever_a_venue_calls_their_market(market: str) -> None:
+    made = tables()
+    body = decode_row(made.valuations.rows[ANN.encode()]).body
+    position = {**body["positions"][0], "quote": market, "symbol": market}
+    made.valuations.put(ANN, 2, {**body, "positions": [position]})
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
+        _, found = await get(client, f"/v1/positions?symbol_id={quote(market)}")
+
+    assert [(ANN, market)] == [(one["account"], one["quote_id"]) for one in found["items"]]
 
 
 @pytest.mark.parametrize("other", ["game:ann-7", "game:ANN-7", "game:Bob"])

@@ -38,8 +38,22 @@ def _over(beat: Beat, heard_ms: int = NOW_MS) -> list[str]:
     return [age.since for age in ages_of(beat, heard_ms, NOW_MS, BOUNDS) if age.is_over]
 
 
-def _chain(at_ms: int = NOW_MS, in_step_ms: int = NOW_MS, head_time_s: int = NOW_MS // 1_000) -> ChainBeat:
-    return ChainBeat("host:1", at_ms, in_step_ms, 7, head_time_s)
+def _chain(at_ms: int = NOW_MS, in_step_ms: int | None = None, head_time_s: int = NOW_MS // 1_000) -> ChainBeat:
+    return ChainBeat("host:1", at_ms, at_ms if in_step_ms is None else in_step_ms, 7, head_time_s)
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 1, 3_600_000])
+def test_a_writer_whose_clock_is_ahead_does_not_hide_how_long_it_has_heard_nothing(ahead_ms: int) -> None:
+    at_ms, heard_ms = NOW_MS + ahead_ms, NOW_MS + ahead_ms - 15_001
+
+    assert ["the last time in step with its node"] == _over(_chain(at_ms=at_ms, in_step_ms=heard_ms))
+    assert ["the newest price"] == _over(PricesBeat("host:1", at_ms, heard_ms))
+    assert NOW_MS - 15_001 == chain_known_ms(_chain(at_ms=at_ms, in_step_ms=heard_ms, head_time_s=1), NOW_MS)
+
+
+def test_what_a_writer_says_to_have_heard_after_its_heartbeat_is_as_good_as_never() -> None:
+    assert ["the last time in step with its node"] == _over(_chain(in_step_ms=NOW_MS + 3_600_000))
+    assert ["the newest price"] == _over(PricesBeat("host:1", NOW_MS, NOW_MS + 3_600_000))
 
 
 @pytest.mark.parametrize(

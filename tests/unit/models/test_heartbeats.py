@@ -44,6 +44,10 @@ def test_a_heartbeat_is_read_as_it_was_written(key: str, beat: Beat) -> None:
         (b"worker:main", encode_beat(FunderBeat("host:1", 1))),
         (b"funder", encode_beat(FunderBeat("host:1", 1))),
         (b"funder:main", encode_beat(FunderBeat("host:1", -1))),
+        (b"funder:main", encode_beat(FunderBeat("x" * 301, 1))),
+        (b"worker:0", encode_beat(WorkerBeat("host:1", 1, 0, 10**30, 5))),
+        (b"prices:venue", encode_beat(PricesBeat("host:1", 1, -(10**30)))),
+        (b"funder:main", b'{"kind": "funder", "x": ' + b"[" * 100_000),
         (b"funder:" + b"x" * 250, encode_beat(FunderBeat("host:1", 1))),
     ],
 )

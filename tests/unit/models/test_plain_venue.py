@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidemark_paper import PACKAGE
 
-from models.codec import decode_row, encode_row
+from models.codec import NUMBER_MAX, decode_row, encode_row
 from models.engine.board import PriceSource
 from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
@@ -19,6 +19,7 @@ from models.errors import BadRow
 from models.money import E18, parse_e18
 from models.plain_venue import Own
 from models.prices import MarkTick
+from models.watermarks import DeploymentWatermark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +106,67 @@ def test_a_record_that_cannot_be_folded_makes_its_account_unknown_until_a_snapsh
     world.tick("BTCUSDT", "11", 0)
 
     assert ("valued", str(6 * E18)) == (world.value()["status"], world.value()["equity"])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"",
+        b'{"kind": "\xff\xfe"}',
+        b'{"kind": "cash", "x": ' + b"[" * 200_000 + b"]" * 200_000 + b', "time_ms": 1, "amount": "1"}',
+        b'{"kind": "cash", "time_ms": 1000000000000000000000000000000, "amount": "1"}',
+        b'{"kind": "cash", "time_ms": -1, "amount": "1"}',
+        b'{"kind": "cash", "time_ms": 1e400, "amount": "1"}',
+        json.dumps(opened("9" * 1_000_000, "1", "1")).encode(),
+        json.dumps(opened("BTC\0USDT", "1", "1")).encode(),
+        json.dumps(opened("BTCUSDT", "9" * 60, "9" * 60)).encode(),
+    ],
+    ids=["empty", "no UTF-8", "deep", "late", "early", "infinite", "long", "unprintable", "rich"],
+)
+def test_no_bytes_of_a_record_end_the_fold_or_touch_another_account(bad: bytes) -> None:
+    world = World()
+    world.say(cash("1000"))
+    world.say(cash("7"), key=b"game:Bob")
+    world.engine.account_record(KEY, Own((world.offset, -1), bad), NOW_MS)
+    world.engine.fold("paper")
+
+    assert "suspect" == world.value()["status"]
+    assert 1 == len(world.engine.refused)
+    assert ("valued", str(7 * E18)) == tuple(world.body(VALUATIONS, b"game:Bob")[name] for name in ("status", "equity"))
+
+
+def test_a_fault_of_a_package_at_a_record_makes_the_account_suspect() -> None:
+    class Careless(type(PAPER)):  # type: ignore[misc]
+        def apply(self, state: object, value: bytes) -> object:
+            del state
+            return json.loads(value)["state"]
+
+    account = Careless().fold(None, Own((0, -1), b"{}"), DeploymentWatermark())
+
+    assert "KeyError('state')" in account.suspicion
+
+
+@pytest.mark.parametrize("cash_text", ["9" * 60, "-" + "9" * 60])
+def test_a_distance_that_no_number_of_a_body_holds_is_shown_as_the_farthest(cash_text: str) -> None:
+    world = World()
+    world.tick("BTCUSDT", "1", 0)
+    world.say(snapshot(cash_text, BTCUSDT=("0.000000000000000001", "1")))
+    body = world.value()
+
+    assert ("valued", NUMBER_MAX) == (body["status"], abs(body["distance_bps"]))
+
+
+def test_a_position_that_turns_from_long_to_short_at_the_same_size_turns_in_the_totals() -> None:
+    world = World()
+    world.tick("BTCUSDT", "100", 0)
+    world.say(snapshot("1000", BTCUSDT=("2", "90")))
+    world.value()
+    world.say(opened("BTCUSDT", "-2", "100"))
+    world.value()
+    total = world.body(SUBTOTALS, b"symbol:game:BTCUSDT:0")
+
+    assert ("0", str(2 * E18)) == (total["long_quantity"], total["short_quantity"])
+    assert ("0", str(200 * E18)) == (total["long_notional"], total["short_notional"])
 
 
 def test_an_account_cannot_begin_with_a_position() -> None:

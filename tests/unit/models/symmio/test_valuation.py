@@ -7,11 +7,12 @@ import orjson
 import pytest
 
 from models.account_events import RolledBack, Transaction
+from models.codec import NUMBER_MAX
 from models.prices import UsedMark
 from models.subtotals import Subtotals
 from models.symmio.account import AccountRow, advance
 from models.symmio.valuation import value_account
-from models.valuations import with_last_complete
+from models.valuations import VALUED, with_last_complete
 from tests.support.symmio import ALICE, E18, HEDGER, SECOND_HEDGER, allocate, allocate_b, fee_out, log, send_quote
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ def _two_positions(allocated: int = 1_000 * E18) -> AccountRow:
 
 def _mark(price: int, event_ms: int = 5_000, *, stale: bool = False) -> UsedMark:
     return UsedMark("binance:X", price, event_ms, 77, stale)
+
+
+def test_what_dust_is_left_of_a_position_beside_a_fortune_is_farther_from_liquidation_than_a_number_says() -> None:
+    row = _two_positions(10**12 * E18)
+
+    body = value_account(row.holding, 3, lambda _: _mark(1), unsupported=False).body()
+
+    assert (VALUED, NUMBER_MAX) == (body["status"], body["distance_bps"])
+    assert NUMBER_MAX == orjson.loads(orjson.dumps(body))["distance_bps"]
 
 
 def test_a_valued_account_shows_every_figure() -> None:
