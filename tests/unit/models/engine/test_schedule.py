@@ -166,7 +166,8 @@ def test_whatever_the_clock_and_the_work_cycles_are_in_order_and_never_go_round_
     def take(task: Task) -> None:
         tasks.append(task)
         if task is Task.FLUSH:
-            flushed.append(now_s // FLUSH_S)
+            # A flush belongs to the cycle that it is part of, which may have begun in the interval before.
+            flushed.append(schedule.cycle_s // FLUSH_S)
 
     for passed_s, work in steps:
         now_s += passed_s
