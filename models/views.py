@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.errors import BadRow
-from models.ids import split_key
+from models.ids import market_of_key, split_key
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
 
@@ -147,9 +147,9 @@ def market_view(key: str, body: Mapping[str, Any]) -> View:
     Raises:
         BadRow: The body lacks what it must have.
     """
-    deployment, symbol_id = split_key(key.encode())
+    deployment, market = market_of_key(key.encode())
     try:
-        view: View = {"deployment": deployment, "symbol_id": int(symbol_id), "symbol": body["name"]}
+        view: View = {"deployment": deployment, "symbol_id": market, "symbol": body["name"]}
         view |= _money(body, ("min_acceptable_quote_value", "min_acceptable_portion_lf", "trading_fee", "max_leverage"))
         for name in ("is_valid", "funding_rate_epoch_duration_s", "funding_rate_window_s"):
             if body[name] is not None:

@@ -14,7 +14,7 @@ from api.tables.turns import next_turn
 from models.codec import decode_row
 from models.engine.tables import MARKETS, MARKS
 from models.errors import BadRow
-from models.ids import split_key
+from models.ids import market_of_key, split_key
 from models.views import View, mark_view, market_view
 
 if TYPE_CHECKING:
@@ -86,9 +86,13 @@ def _mark_place(key: str) -> str:
     return key
 
 
-def _market_place(key: str) -> tuple[str, int]:
-    deployment, symbol_id = split_key(key.encode())
-    return deployment, int(symbol_id)
+def _market_place(key: str) -> tuple[str, bool, int | str]:
+    deployment, market = market_of_key(key.encode())
+    if not deployment or market == "":
+        msg = f"expected <deployment>:<market>, found {key[:80]!r}"
+        raise ValueError(msg)
+    # Numbers come before texts, with which they cannot be compared.
+    return deployment, isinstance(market, str), market
 
 
 def _mark_view(key: str, row: bytes) -> View:
@@ -101,7 +105,7 @@ def _mark_view(key: str, row: bytes) -> View:
 def _market_view(key: str, row: bytes, prices: MarketPrices, mark_rows: Mapping[bytes, bytes], now_ms: int) -> View:
     try:
         view = market_view(key, decode_row(row).body)
-        used = prices.used(*_market_place(key), now_ms)
+        used = prices.used(*market_of_key(key.encode()), now_ms)
         if used is not None:
             body: dict[str, Any] = decode_row(mark_rows[used.key.encode()]).body
             age_ms = max(0, now_ms - body["received_ms"])

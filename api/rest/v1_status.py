@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from api.tables.feeds import Feeds, RowFeed
     from api.tables.price_sources import Newest, SourceState
     from models.freshness import Part
+    from streams.settings import DeploymentSettings
 
 View = dict[str, Any]
 
@@ -52,7 +53,10 @@ async def status(request: web.Request) -> web.Response:
         "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
         "parts": {name: _part(part) for name, part in parts.items()},
         "deployments": {
-            name: _deployment(feeds, name, partitions, parts.get(chain_key(name))) for name in settings.deployments
+            name: _followed(feeds, name, partitions, parts[chain_key(name)])
+            if one.says_heads
+            else _named_by_records(one, freshness.why_unsure(name))
+            for name, one in settings.deployments.items()
         },
         "sources": {
             name: _source(states[name], age_ms, sources.newest(name)) for name, age_ms in sources.ages_ms().items()
@@ -86,10 +90,14 @@ def _part(part: Part) -> View:
     return view
 
 
-def _deployment(feeds: Feeds, name: str, partitions: int, chain: Part | None) -> View:
-    if chain is None:
-        # Its venue does not say how far it is known.
-        return {"status": "followed"}
+def _named_by_records(deployment: DeploymentSettings, doubt: str | None) -> View:
+    """The state of a deployment whose venue does not say how far it is known."""
+    if not deployment.is_installed:
+        return {"status": "unknown"}
+    return {"status": "followed" if doubt is None else "stale"}
+
+
+def _followed(feeds: Feeds, name: str, partitions: int, chain: Part) -> View:
     try:
         progress = deployment_progress(feeds, name, partitions)
     except BadRow:

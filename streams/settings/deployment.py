@@ -42,6 +42,11 @@ class DeploymentSettings(Section):
         return None if package is None or not is_account_id(account) else package.venue.account_id(account)
 
     @property
+    def is_installed(self) -> bool:
+        """Whether its venue is installed here; otherwise nothing of it is folded, valued or served."""
+        return package_of(self.kind) is not None
+
+    @property
     def says_heads(self) -> bool:
         """Whether its venue says how far it is known; otherwise an account exists as soon as a record names it."""
         package = package_of(self.kind)

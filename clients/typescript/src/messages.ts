@@ -460,7 +460,7 @@ export type Heartbeat = {
 };
 
 export type DeploymentStatus = {
-  /** `unknown`: no block of it has been read yet. `stale`: its ingest is, see `parts`. */
+  /** `unknown`: no block of it has been read yet, or its venue is not installed. `stale`: its ingest is, see `parts`. */
   readonly status: "followed" | "stale" | "unsupported" | "unknown";
   /** The newest block known. */
   readonly head?: BlockNumber;

@@ -17,6 +17,8 @@ from models.engine.in_memory import Engine
 from models.engine.tables import ALERTS, SUBTOTALS, VALUATIONS
 from models.plain_venue import Own
 from models.prices import MarkTick
+from models.symmio.markets import Market, encode_market
+from streams.settings.effective import UnavailableDeployment
 from streams.settings.venues import package_of
 from tests.support.api import ADDRESS, api_settings, serving
 from tests.support.contract import validate_server_message
@@ -133,6 +135,25 @@ async def told(socket: ClientWebSocketResponse, kind: str) -> dict[str, Any]:
             if message["type"] == kind:
                 found: dict[str, Any] = message
                 return found
+
+
+async def test_its_deployment_is_followed_and_one_whose_venue_is_not_installed_is_not_known() -> None:
+    own = settings()
+    missing = UnavailableDeployment(kind="not-installed")
+    with_missing = own.model_copy(update={"deployments": {**own.deployments, "missing": missing}})
+    async with serving(tables(), with_missing, clock_ms=lambda: NOW_MS) as client:
+        _, status = await get(client, "/v1/status")
+        assert ("followed", "unknown") == tuple(status["deployments"][name]["status"] for name in ("game", "missing"))
+        assert 400 == (await get(client, "/v1/accounts/missing:Ann"))[0]
+
+
+async def test_a_market_of_it_is_listed_by_its_name() -> None:
+    made = tables()
+    made.markets.put("game:BTCUSDT", 1, encode_market(Market(0, "BTCUSDT", is_valid=True)))
+    made.markets.put("main:7", 1, encode_market(Market(7, "ETHUSDT", is_valid=True)))
+    async with serving(made, settings(), clock_ms=lambda: NOW_MS) as client:
+        _, listed = await get(client, "/v1/markets")
+    assert [("game", "BTCUSDT"), ("main", 7)] == [(one["deployment"], one["symbol_id"]) for one in listed["items"]]
 
 
 async def test_a_websocket_follows_it() -> None:
