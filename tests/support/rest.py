@@ -47,6 +47,24 @@ def account_key(number: int, deployment: str = "main") -> str:
     return f"{deployment}:0x{number:040x}"
 
 
+TABLE_PATHS = (
+    "/v1/accounts",
+    f"/v1/accounts/{account_key(0)}",
+    f"/v1/accounts/{account_key(0)}/positions",
+    f"/v1/accounts/{account_key(0)}/alerts",
+    f"/v1/accounts/{account_key(0)}/position-states",
+    "/v1/positions",
+    "/v1/alerts",
+    "/v1/position-states",
+    "/v1/marks",
+    f"/v1/marks/{MARK}",
+    "/v1/markets",
+    "/v1/funding",
+    "/v1/totals",
+)
+"""Every path of ``/v1`` that is answered from tables."""
+
+
 def mark_body(**changes: object) -> dict[str, Any]:
     """A mark of 1 s ago."""
     return {

@@ -9,25 +9,10 @@ import pytest
 from tests.support.api import ADDRESS, TICK_S, FakeRecords, serving
 from tests.support.feed import FakeTables, valuation_body
 from tests.support.legacy import PositionStates, frame, is_silent_for
-from tests.support.rest import account_key, get
+from tests.support.rest import TABLE_PATHS, get
 from tests.support.solver import MULTI_ACCOUNT, put_instrument, put_mark, put_market, solver_settings
 
 KEY = f"main:{ADDRESS.lower()}"
-V1 = (
-    "/v1/accounts",
-    f"/v1/accounts/{account_key(0)}",
-    f"/v1/accounts/{account_key(0)}/positions",
-    f"/v1/accounts/{account_key(0)}/alerts",
-    f"/v1/accounts/{account_key(0)}/position-states",
-    "/v1/positions",
-    "/v1/alerts",
-    "/v1/position-states",
-    "/v1/marks",
-    "/v1/marks/binance-futures:BTCUSDT",
-    "/v1/markets",
-    "/v1/funding",
-    "/v1/totals",
-)
 LEGACY = (
     f"/upnl-a?address={ADDRESS}",
     f"/partyA_upnl/{ADDRESS}",
@@ -61,7 +46,7 @@ def half_read() -> FakeTables:
     return tables
 
 
-@pytest.mark.parametrize("path", V1)
+@pytest.mark.parametrize("path", TABLE_PATHS)
 async def test_rest_is_unavailable_and_says_when_to_come_again(path: str) -> None:
     async with serving(half_read(), solver_settings(main={})) as client:
         answer = await get(client, path)

@@ -14,24 +14,9 @@ from api.tables.deployment_totals import Totals
 from tests.support.api import api_settings, serving
 from tests.support.contract import asyncapi, openapi, validate_problem
 from tests.support.feed import FakeTables, unsupported_body, valuation_body
-from tests.support.rest import MARK, NOW_MS, account_key, filled_tables, get, mark_body
+from tests.support.rest import MARK, NOW_MS, TABLE_PATHS, account_key, filled_tables, get, mark_body
 
-PATHS = (
-    "/v1/accounts",
-    f"/v1/accounts/{account_key(0)}",
-    f"/v1/accounts/{account_key(0)}/positions",
-    f"/v1/accounts/{account_key(0)}/alerts",
-    f"/v1/accounts/{account_key(0)}/position-states",
-    "/v1/positions",
-    "/v1/alerts",
-    "/v1/position-states",
-    "/v1/marks",
-    f"/v1/marks/{MARK}",
-    "/v1/markets",
-    "/v1/funding",
-    "/v1/totals",
-    "/v1/status",
-)
+PATHS = (*TABLE_PATHS, "/v1/status")
 
 
 async def test_totals_are_those_of_each_deployment() -> None:
