@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, NamedTuple, assert_never
 
-from models.account_events import Final, RolledBack, Supported, Unsupported
+from models.account_events import Final, Progress, RolledBack, Supported, Unsupported
 from models.codec import decode_row, encode_body
 from models.engine.recent import Recent
 from models.engine.step import RowId, Stage, Step, Write, step_of
@@ -20,7 +20,6 @@ from models.watermarks import DeploymentWatermark, decode_watermark, encode_wate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from models.account_events import Progress
     from models.chain_records import LogOffset
     from models.engine.tables import ReadRow
     from models.venue import Change, Notices, Venue
@@ -141,7 +140,7 @@ class Accounts(Generic[A, H, R_contra]):
         deployment, _ = split_key(key)
         rests_on = self._rests_on_restored(deployment, record.position)
         touched, unwritten = False, self._unwritten.get(key)
-        if isinstance(record, (Final, RolledBack, Unsupported, Supported)):
+        if isinstance(record, Progress):
             touched = self._progress(deployment, record)
         else:
             before = self.row(key)

@@ -48,9 +48,9 @@ class Venues:
 
     def __init__(self, deployments: Mapping[str, EngineDeployment], fallback: Venue[Any, Any, Any] | None) -> None:
         self._deployments = deployments
-        self._venues = {name: deployment.venue for name, deployment in deployments.items()}
         self._fallback = fallback
-        venues = {venue.kind: venue for venue in (*self._venues.values(), fallback) if venue is not None}
+        named = (*(deployment.venue for deployment in deployments.values()), fallback)
+        venues = {venue.kind: venue for venue in named if venue is not None}
         self._installed = [
             InstalledVenue(
                 venue, {name: deployment.own for name, deployment in deployments.items() if deployment.venue is venue}
@@ -69,4 +69,5 @@ class Venues:
 
     def of(self, deployment: str) -> Venue[Any, Any, Any] | None:
         """The venue of a deployment, None where it is not installed."""
-        return self._venues.get(deployment, self._fallback)
+        configured = self._deployments.get(deployment)
+        return self._fallback if configured is None else configured.venue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import prometheus_client
 
-from models.account_events import Final, RolledBack, Supported, Unsupported
+from models.account_events import Progress
 from models.errors import BadRecord
 from models.ids import canonical_id, is_account_id, split_key
 from streams.kafka.partitions import expect_in_place
@@ -93,7 +93,7 @@ class AccountsAgent:
 
     def _decode(self, record: Record[bytes | None], part: Slice) -> Positioned:
         decoded = self._venue.decode(record.value or b"", (record.offset, -1))
-        if not isinstance(decoded, (Final, RolledBack, Unsupported, Supported)):
+        if not isinstance(decoded, Progress):
             key = record.key or b""
             expect_in_place(key, part.partition, self._rows.partitions)
             # What was routed has a key of the router's; of what comes from outside, a key may be anything.
