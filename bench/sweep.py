@@ -24,7 +24,8 @@ import orjson
 
 from bench.peers.launch import ROOT, python_of
 from bench.peers.timed import Timed
-from models.book import ExposureBook, Market, Shown
+from models.book import ExposureBook
+from models.book_figures import Market, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

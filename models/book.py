@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Rows = NDArray[np.intp]
+    from models.book_figures import Market, Shown
 
-Market = tuple[str, int | str]
-"""(deployment, the market's id there): a number, or a text that is none."""
+    Rows = NDArray[np.intp]
 
 # A row has slots for as many markets as most accounts hold; one that holds more takes further rows. Wider rows would be
 # stored and swept half empty, narrower ones would part more accounts.
@@ -45,16 +44,6 @@ _TRUNCATION = 1e-15
 _MOVED, _TOLD, _WATCHED, _PUBLISHED = 1, 2, 4, 8
 _VALUE, _LOW, _HIGH, _FLOOR = range(4)
 _STATE = 4
-
-
-class Shown(NamedTuple):
-    """Figures that an account's published row shows, in whole units.
-
-    ``available`` is margin + uPnL, below zero where the account can be liquidated; ``notional`` is at marks, >= 0.
-    """
-
-    available: float
-    notional: float
 
 
 class ExposureBook:

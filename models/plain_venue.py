@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from models.book import Shown
+from models.book_figures import Exposure, Shown
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadNumber, BadRecord, BadRow, TidemarkError
 from models.money import E18, divide_toward_zero
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
-from models.venue import Exposure, Settled, Valued
+from models.venue import Settled, Valued
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from models.account_events import RolledBack
-    from models.book import Market, Shown
+    from models.book_figures import Exposure, Shown
     from models.chain_records import LogOffset
     from models.engine.step import RowId, Step, Write
     from models.engine.tables import ReadRow
@@ -83,18 +83,6 @@ class Settled(NamedTuple):
 
     account: Any
     history: Sequence[tuple[bytes, Body]] = ()
-
-
-class Exposure(NamedTuple):
-    """Floats in whole units, by which the book chooses whom to value; they never understate a loss.
-
-    ``signed`` is the open amount by market, longs less shorts. ``cost`` is the sum of open amount x opened price, longs
-    less shorts. ``margin`` is what is left before liquidation at a uPnL of 0; it may be negative.
-    """
-
-    signed: Mapping[Market, float]
-    cost: float
-    margin: float
 
 
 class Inputs(Protocol):

@@ -4,7 +4,7 @@ A package offers a ``VenuePackage`` under the entry point group ``tidemark.venue
 """
 
 from models.account_events import RolledBack
-from models.book import Shown
+from models.book_figures import Exposure, Shown
 from models.chain_records import LogOffset
 from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadNumber, BadRecord, BadRow
@@ -12,7 +12,7 @@ from models.money import E18, divide_toward_zero, format_e18, parse_e18
 from models.plain_venue import Holds, Own, PlainVenue, Position
 from models.prices import UsedMark
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED
-from models.venue import Exposure, Inputs, Settled, TopicSpec, Valued, Venue
+from models.venue import Inputs, Settled, TopicSpec, Valued, Venue
 from models.watermarks import DeploymentWatermark
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.venues import VenuePackage

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.book_figures import Exposure
 from models.money import E18
 from models.symmio.state import PositionType
-from models.venue import Exposure
 
 if TYPE_CHECKING:
-    from models.book import Market
+    from models.book_figures import Market
     from models.symmio.holding import Holding
 
 _E36 = E18 * E18

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from models.account_events import AccountCheckpoint, Transaction, Unfoldable, decode_account_record
-from models.book import Shown
+from models.book_figures import Shown
 from models.codec import decode_order, decode_row, encode_body
 from models.engine.deployment import EngineDeployment, no_prices
 from models.ids import finished_quote_key
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from models.account_events import AccountRecord, OwnRecord, RolledBack
+    from models.book_figures import Exposure
     from models.chain_records import LogOffset
     from models.engine.board import PriceSource
     from models.engine.tables import ReadRow
     from models.symmio.account import AccountRow
     from models.symmio.deployment import SymmioDeployment
     from models.symmio.holding import Holding
-    from models.venue import Exposure, Inputs
+    from models.venue import Inputs
     from models.watermarks import DeploymentWatermark
 
 _DAY_MS = 86_400_000

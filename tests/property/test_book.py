@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from models import book as book_module
 from models import places as places_module
-from models.book import ExposureBook, Market, Shown
+from models.book import ExposureBook
+from models.book_figures import Market, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

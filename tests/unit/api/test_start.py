@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 # Each takes some 50 to 500 ms to import, and none is of use to a replica.
-NOT_OF_A_REPLICA = {"faust", "mode", "eth_account", "rich", "rocksdict", "hypothesis"}
+NOT_OF_A_REPLICA = {"faust", "mode", "eth_account", "rich", "rocksdict", "hypothesis", "numpy"}
 _SAY_MODULES = "import json, sys, tidemark.cli, api.server; print(json.dumps(sorted(sys.modules)))"
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from models import book as book_module
-from models.book import ExposureBook, Market, Shown
+from models.book import ExposureBook
+from models.book_figures import Market, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
