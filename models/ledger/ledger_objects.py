@@ -6,23 +6,27 @@ any of them: it is calculated here, and refused where a venue sends it.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
+# The end of a text, in the regular expressions of JSON schemas and of Python: Python's $ lets a line feed follow.
+_END = r"(?![\s\S])"
 # 30 digits hold any amount of any currency, and products of three of them stay far below the largest float.
-Decimal = Annotated[str, Meta(pattern=r"^-?[0-9]{1,30}(\.[0-9]{1,18})?$", description="Decimal number, exact")]
-NotNegative = Annotated[str, Meta(pattern=r"^[0-9]{1,30}(\.[0-9]{1,18})?$", description="Decimal number >= 0, exact")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]{2,20}$", description="Currency, such as USD or USTF0")]
+_UNSIGNED = r"[0-9]{1,30}(\.[0-9]{1,18})?" + _END
+Decimal = Annotated[str, Meta(pattern="^-?" + _UNSIGNED, description="Decimal number, exact")]
+NotNegative = Annotated[str, Meta(pattern="^" + _UNSIGNED, description="Decimal number >= 0, exact")]
+Currency = Annotated[str, Meta(pattern="^[A-Za-z0-9]{2,20}" + _END, description="Currency, such as USD or USTF0")]
+Owner = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}" + _END, description="Whose the account is")]
 Symbol = Annotated[
     str,
     Meta(
-        pattern=r"^t[A-Za-z0-9]{2,20}(:[A-Za-z0-9]{2,20})?$",
-        description="Trading symbol, such as tBTCUSD or tBTCF0:USTF0",
+        pattern="^t([A-Za-z0-9]{6}|[A-Za-z0-9]{2,20}:[A-Za-z0-9]{2,20})" + _END,
+        description="Trading symbol: currencies of three letters, such as tBTCUSD, or any two, such as tBTCF0:USTF0",
     ),
 ]
-FundingSymbol = Annotated[str, Meta(pattern=r"^f[A-Za-z0-9]{2,20}$", description="Funding symbol, such as fUSD")]
+FundingSymbol = Annotated[str, Meta(pattern="^f[A-Za-z0-9]{2,20}" + _END, description="Funding symbol, such as fUSD")]
 # Beyond 53 bits JavaScript clients would read another id.
 Id = Annotated[int, Meta(ge=0, le=2**53 - 1, description="Id, below 2^53")]
 # The last millisecond of the year 9999, which is the last that RFC 3339 can write.
@@ -39,11 +43,27 @@ CALCULATED = frozenset({
 """Names of what is calculated from prices, and so refused on input."""
 
 
+_CURRENCY_LETTERS = 3
+
+
+class Pair(NamedTuple):
+    """The currencies of a symbol: prices are so much ``quote`` for one ``base``."""
+
+    base: str
+    quote: str
+
+
+def pair_of(symbol: str) -> Pair:
+    """The currencies of a trading symbol: ``tBTCUSD`` is of BTC and USD, ``tBTCF0:USTF0`` of BTCF0 and USTF0."""
+    base, colon, quote = symbol[1:].partition(":")
+    return Pair(base, quote) if colon else Pair(base[:_CURRENCY_LETTERS], base[_CURRENCY_LETTERS:])
+
+
 class _Object(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Something that an account has; unknown fields are errors."""
 
 
-class Wallet(_Object):
+class Wallet(_Object, frozen=True):
     """How much of one currency there is in one wallet; ``unsettled_interest`` is signed, as the venue says it."""
 
     type: Literal["exchange", "margin", "funding"]
@@ -59,7 +79,7 @@ class Wallet(_Object):
         return f"{self.type}:{self.currency}"
 
 
-class LedgerPosition(_Object):
+class LedgerPosition(_Object, frozen=True):
     """A position; ``amount`` is signed, and 0 only where it is closed; ``base_price`` is above 0.
 
     ``margin_funding`` is the funding in use, ``margin_funding_type`` 0 for daily and 1 for term. ``collateral``, of a
@@ -79,7 +99,7 @@ class LedgerPosition(_Object):
     meta: dict[str, Any] | None = None
 
 
-class Order(_Object):
+class Order(_Object, frozen=True):
     """An order; ``amount`` is what is left of it, signed: > 0 buys. A ``type`` that begins with EXCHANGE is no margin.
 
     ``price`` is 0 of an order at the market's price.
@@ -109,7 +129,7 @@ class Order(_Object):
     meta: dict[str, Any] | None = None
 
 
-class Offer(_Object):
+class Offer(_Object, frozen=True):
     """An offer of funding; ``amount`` is what is left of it, > 0 to lend; ``rate`` is a share a day."""
 
     id: Id
@@ -128,8 +148,8 @@ class Offer(_Object):
     renew: bool = False
 
 
-class Credit(_Object):
-    """Funding that a position uses; ``amount`` is > 0, ``rate`` a share a day."""
+class Funding(_Object, frozen=True):
+    """Funding that the account has borrowed or lent; ``amount`` is >= 0, ``rate`` a share a day."""
 
     id: Id
     symbol: FundingSymbol
@@ -148,32 +168,19 @@ class Credit(_Object):
     hidden: bool = False
     renew: bool = False
     no_close: bool = False
+
+
+class Credit(Funding, frozen=True):
+    """Funding that a position uses; ``position_pair`` is the position's symbol."""
+
     position_pair: Symbol | None = None
 
 
-class Loan(_Object):
-    """Funding that is taken and that no position uses; the fields are those of a credit."""
-
-    id: Id
-    symbol: FundingSymbol
-    side: Side
-    status: Text
-    amount: NotNegative
-    rate: Decimal
-    period_days: Days
-    rate_type: Text | None = None
-    created_ms: TimeMs | None = None
-    updated_ms: TimeMs | None = None
-    opened_ms: TimeMs | None = None
-    last_payout_ms: TimeMs | None = None
-    flags: Flags = 0
-    notify: bool = False
-    hidden: bool = False
-    renew: bool = False
-    no_close: bool = False
+class Loan(Funding, frozen=True):
+    """Funding that no position uses."""
 
 
-class Notice(_Object):
+class Notice(_Object, frozen=True):
     """What the venue tells the account; nothing of it is kept."""
 
     type: Text

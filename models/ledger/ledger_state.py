@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from models.ledger.ledger_objects import (
+from models.ledger.ledger_objects import (  # noqa: TC001 - msgspec resolves the annotations at run time
     Credit,
     LedgerPosition,
     Loan,
