@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +16,8 @@ from api.access.gate import OwnKey
 from api.dialects.ledger.ledger_dialect import LEDGER
 from api.dialects.mounting import Site, dialect_of
 from models.ledger.ledger_records import decode_ledger_record
+from models.ledger.ledger_venue import LEDGER as VENUE
+from models.watermarks import DeploymentWatermark
 from streams.settings import BadSettings, Settings, SymmioSettings
 from streams.settings.dialects import DialectSettings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings
 
 KEY = "a secret of the operator's"
+EXAMPLE = Path(__file__).parents[5] / "examples" / "ledger_producer.py"
 PATH = "/ingest/ledger-events"
 
 
@@ -139,6 +145,26 @@ async def test_while_the_broker_takes_nothing_the_producer_is_told_to_send_again
     status, body, _ = await say([event(1), event(2)], records=records)
     assert status == 503
     assert body["error_message"] == "0 of 2 events are written for certain: send them all again"
+
+
+async def test_the_example_of_a_producer_writes_what_can_be_folded() -> None:
+    records = FakeRecords()
+    app = web.Application()
+    app.add_routes([door.route for door in mounted(records, {"desk": ledger()}).doors])
+    async with TestServer(app) as server:
+        address = f"http://{server.host}:{server.port}"
+        producer = await asyncio.create_subprocess_exec(
+            sys.executable, EXAMPLE, address, KEY, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await producer.communicate()
+    assert (producer.returncode, json.loads(said)) == (0, {"taken": 3})
+    account = None
+    for at, (_, key, value) in enumerate(records.sent):
+        assert key == b"desk:ann"
+        account = VENUE.fold(account, VENUE.decode(value or b"", (at, -1)), DeploymentWatermark())
+    assert account is not None
+    assert account.holdings.suspect is None
+    assert [one.amount for one in account.holdings.positions] == ["0.1"]
 
 
 def test_it_is_found_by_its_kind_and_mounted_on_ledgers_alone() -> None:
