@@ -92,7 +92,7 @@ def test_a_market_that_a_reference_names_first_is_looked_at_without_another_move
     world.engine.valuing.take_urgent(1.0)
     world.engine.valuing.listen(lambda: touched.append(True))
     while world.engine.valuing.deferred:
-        world.engine.valuing.value(world.engine.valuing.deferred.popleft(), is_urgent=False)
+        world.engine.valuing.value(world.engine.valuing.deferred.popleft(), NOW_MS, is_urgent=False)
     assert touched
 
 
