@@ -116,6 +116,16 @@ class Tables:
         rows = (self._watermarks.rows.get(f"{self._name}:{number}".encode()) for number in range(self._partitions))
         return min(0 if row is None else decode_watermark(decode_row(row).body).head_time_s for row in rows)
 
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing of the deployment may be charged, None where it may: what is known of it may not be true."""
+        for number in range(self._partitions):
+            row = self._watermarks.rows.get(f"{self._name}:{number}".encode())
+            mark = None if row is None else decode_watermark(decode_row(row).body)
+            if mark is not None and mark.unsupported_since is not None:
+                return f"the deployment is not supported since block {mark.unsupported_since}: {mark.reason}"
+        return None
+
     def positions(self, party_b: str) -> dict[str, list[OpenPosition]]:
         """Find every account's open positions with ``party_b``; a suspect account's are those of its last good row."""
         found: dict[str, list[OpenPosition]] = {}
@@ -161,6 +171,8 @@ class Tables:
         market = self._market(symbol_id)
         if market is None or market.name is None:
             return "the tables do not know it"
+        if not market.is_valid:
+            return "it is not valid"
         used = self._markets.board.used(self._name, symbol_id)
         if used is None or used.stale:
             return "it has no mark" if used is None else "its mark is stale"
@@ -202,7 +214,7 @@ class Tables:
         return None if funding is None else funding.interval_s
 
     def _funded(self) -> dict[int, tuple[int, int]]:
-        """Find funding epoch and window, in s, of every valid market that has an epoch."""
+        """Find funding epoch and window, in s, of every market that has an epoch, valid or not."""
         found: dict[int, tuple[int, int]] = {}
         prefix = market_key(self._name, 0).removesuffix(b"0")
         for key in self._markets.names.rows:
@@ -210,7 +222,7 @@ class Tables:
                 continue
             symbol_id = int(split_key(key)[1])
             market = self._market(symbol_id)
-            if market is not None and market.is_valid and market.funding_rate_epoch_duration_s:
+            if market is not None and market.funding_rate_epoch_duration_s:
                 found[symbol_id] = market.funding_rate_epoch_duration_s, market.funding_rate_window_s or 0
         return found
 
