@@ -85,7 +85,7 @@ def refusal_of(epoch_s: int, window_s: int, when: When) -> str | None:
 
     A transaction may be mined after our window has closed. With a window of half an epoch or more, the contract would
     at once take it for the next epoch, at the terms of this one. One that is late for a window before the epoch still
-    pays that epoch; but a window of nothing, or of the whole epoch, leaves no time at which the contract takes that one.
+    pays that epoch; but a window of nothing, or of the whole epoch, leaves no time at which the contract takes that.
 
     Args:
         epoch_s: The market's funding epoch in s, positive.
