@@ -34,13 +34,17 @@ _DELIVERED_MS = 2_000
 
 
 class Unpriced(StrEnum):
-    """Why a market has no terms; but for the two first ones that is so for good."""
+    """Why a market has no terms."""
 
     NOT_KNOWN = "the tables do not know it"
     NOT_PASSED = "no source that it can be priced by has said anything since the epoch's instant"
     NO_MARK = "no source said a price in the five minutes before the epoch's instant"
     NO_RATE = "no source said a funding rate for the interval of the epoch's instant"
     NO_INTERVAL = "the exchange's funding interval is not known"
+
+
+PENDING: frozenset[str] = frozenset({Unpriced.NOT_KNOWN, Unpriced.NOT_PASSED, Unpriced.NO_INTERVAL})
+"""Those that may pass. The others are so for good."""
 
 
 class SourceSaid:

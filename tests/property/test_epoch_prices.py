@@ -39,7 +39,7 @@ told = st.builds(
     st.integers(0, 1_500),
     st.sampled_from((0, 0, 0, 28_800_000, -1)),
 )
-logs = st.tuples(st.integers(-20_000, 1_000), st.lists(told, min_size=1, max_size=25))
+logs = st.tuples(st.integers(-10_000, 0), st.lists(told, min_size=8, max_size=25))
 
 
 def log_of(begin_ms: int, ticks: Sequence[Told]) -> list[tuple[bytes, Mark]]:

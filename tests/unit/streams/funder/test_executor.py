@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 
+from models.symmio.epoch_prices import Unpriced
 from models.symmio.funding_plan import When, Window, window_at
 from models.symmio.holding import OpenPosition
 from models.symmio.state import PositionType
@@ -44,6 +46,8 @@ class HeldTables(Tables):
         self.when = When.AFTER
         self.folded_s = 10**9
         self.asked = asyncio.Event()
+        self.reads = 0
+        self.second: FrozenMarket | str = MARKET
         self.held = {ALICE: [position(1), position(2)], BOB: [position(3), position(4, 2)]}
 
     @property
@@ -66,17 +70,23 @@ class HeldTables(Tables):
     def markets(self, epoch: Epoch) -> set[int]:
         return {1, 2} if epoch[:2] == (EPOCH_S, WINDOW_S) else set()
 
+    async def read_prices(self, window: Window) -> None:
+        assert EPOCH_S == window.epoch_s
+        self.reads += 1
+
     def freeze(self, symbol_id: int, window: Window) -> FrozenMarket | str:
         assert EPOCH_S == window.epoch_s
-        return MARKET if symbol_id == 1 else "its mark is stale"
+        return MARKET if symbol_id == 1 else self.second
 
 
 class HeldTime(Chain):
     def __init__(self) -> None:
         super().__init__(Node("main", (), 1), PARTY_B)
-        self.now_s = 5_000
+        self.now_s = 5_004
+        self.asked = 0
 
     async def pending_time_s(self) -> int:
+        self.asked += 1
         return self.now_s
 
 
@@ -105,6 +115,8 @@ class Charging(AccountCharges):
         assert any(isinstance(one, Frozen) for one in bench.journal.records)
         bench.runs.append(self._account)
         for due in dues:
+            if self._done[due.epoch].settled(due.quote_id):
+                continue
             if not due.window.is_open(bench.chain.now_s):
                 self._done[due.epoch].late.add(due.quote_id)
             elif self._account in bench.faults:
@@ -146,6 +158,7 @@ async def running(bench: Bench) -> AsyncIterator[None]:
 def test_terms_are_frozen_with_the_quotes_that_they_hold_for() -> None:
     epoch, window = Epoch(EPOCH_S, WINDOW_S, 5_000), Window(EPOCH_S, 5_000, 5_000, 5_100)
     tables = HeldTables()
+    tables.second = Unpriced.NO_MARK
     frozen, plans = freeze(
         epoch,
         window,
@@ -155,8 +168,8 @@ def test_terms_are_frozen_with_the_quotes_that_they_hold_for() -> None:
         at_s=5_001,
         tables_s=4_999,
     )
-    assert Frozen(epoch, 5_000, 5_100, 5_001, 4_999, {1: MARKET}, {2: "its mark is stale"}, 2) == frozen
-    assert [Plan(epoch, ALICE, ((1, 1), (2, 1))), Plan(epoch, BOB, ((3, 1),))] == plans
+    assert Frozen(epoch, 5_000, 5_100, 5_001, 4_999, {1: MARKET}, {2: Unpriced.NO_MARK}, 2) == frozen
+    assert [Plan(epoch, ALICE, ((1, 1), (2, 1))), Plan(epoch, BOB, ((3, 1), (4, 2)))] == plans
 
 
 async def test_every_account_is_charged_once_in_a_window() -> None:
@@ -194,7 +207,7 @@ async def test_what_an_account_could_not_bear_is_missed_with_the_reason() -> Non
         await eventually(lambda: bench.told(BOB))
     bob = bench.journal.outcome(BOB)
     assert bob is not None
-    assert ((), {3: "party A would be insolvent"}) == (bob.paid, bob.missed)
+    assert ((), dict.fromkeys((3, 4), "party A would be insolvent")) == (bob.paid, bob.missed)
 
 
 async def test_windows_without_an_executor_are_missed_and_told_once() -> None:
@@ -213,6 +226,80 @@ async def test_windows_without_an_executor_are_missed_and_told_once() -> None:
         bench.chain.now_s = 8_050
         await eventually(lambda: len([one for one in bench.journal.records if isinstance(one, Frozen)]) == 2)
     assert [6_000, 7_000] == missed()
+
+
+async def test_a_market_without_terms_is_asked_for_again_and_charged_when_it_has_some() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NOT_PASSED
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+        reads = bench.tables.reads
+        await eventually(lambda: bench.tables.reads >= reads + 2)
+        assert not bench.told(BOB)
+        bench.tables.second = MARKET
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert ((3, 4), {}) == (bob.paid, bob.missed)
+    frozen = [one for one in bench.journal.records if isinstance(one, Frozen)]
+    assert [({1}, {2: str(Unpriced.NOT_PASSED)}), ({1, 2}, {})] == [(set(one.markets), one.left_out) for one in frozen]
+
+
+async def test_what_has_no_terms_when_the_window_closes_is_missed_with_the_reason_and_counted_once() -> None:
+    def unpriced() -> float:
+        return REGISTRY.get_sample_value("tidemark_funding_unpriced_markets_total", {"deployment": "main"}) or 0.0
+
+    before = unpriced()
+    bench = Bench()
+    bench.tables.second = Unpriced.NOT_PASSED
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+        bench.chain.now_s = 5_101
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert ((3,), {4: Unpriced.NOT_PASSED}) == (bob.paid, bob.missed)
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    asked = bench.chain.asked
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+    assert before + 1 == unpriced()
+
+
+async def test_who_comes_later_prices_what_had_no_terms_yet() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NOT_PASSED
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    bench.tables.second = MARKET
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert (3, 4) == bob.paid
+
+
+async def test_a_market_that_has_no_terms_for_good_is_not_asked_for_again() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NO_MARK
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+    assert 1 == bench.tables.reads
+
+
+async def test_nothing_is_frozen_before_the_epochs_marks_can_be_settled() -> None:
+    bench = Bench()
+    bench.chain.now_s = 5_003
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= 3)
+        assert [] == bench.journal.records
+        bench.chain.now_s = 5_004
+        await eventually(lambda: bench.told(ALICE, BOB))
 
 
 async def test_what_left_the_chain_is_looked_at_again() -> None:
