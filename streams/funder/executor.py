@@ -6,8 +6,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+import msgspec
 from prometheus_client import Counter, Gauge
 
+from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_plan import missed_windows
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
@@ -16,6 +18,7 @@ from streams.funder.funding_records import KINDS, Epoch, Frozen, FrozenMarket, M
 from streams.funder.muon import NoSignature
 from streams.funder.outcomes import corrected, disputed, outcome_of
 from streams.funder.signer import NotSigned
+from streams.funder.topic_span import NotRead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -46,6 +49,11 @@ _UNACCOUNTED = Gauge(
 _FAULTS = Counter(
     "tidemark_funding_faults_total", "Accounts that could not be charged at a try.", ("deployment", "cause")
 )
+_UNPRICED = Counter(
+    "tidemark_funding_unpriced_markets_total",
+    "Markets with open quotes that had no terms until the window closed.",
+    ("deployment",),
+)
 _MISSED = Counter("tidemark_funding_missed_windows_total", "Windows without any charge.", ("deployment",))
 
 # An account that cannot be charged is tried again after so long, then after twice as long each time, up to the bound.
@@ -54,6 +62,8 @@ _RETRY_S, _RETRY_MOST_S = 1.0, 20.0
 _FINAL_AGAIN_S = 3.0
 # Tables that are behind may take a quarter of the window; the rest is for charging the quotes that they know.
 _PATIENCE = 4
+# Two seconds after an epoch's instant its marks are settled, and two more leave time for them to be written.
+_PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
 _OPEN = "open"
 
@@ -69,6 +79,19 @@ class Round:
         self.outcomes: dict[str, Outcome] = {}
         self.progress: dict[str, Progress] = {}
         self.clipped: dict[int, tuple[str, str]] = {}
+        # Accounts that are charged but for quotes whose markets have no terms yet.
+        self.waiting: set[str] = set()
+        # Markets of which it was told that they had no terms until the window closed.
+        self.given_up: set[int] = set()
+
+    @property
+    def to_charge(self) -> set[str]:
+        """The accounts of which something may be done now."""
+        return self.plans.keys() - self.outcomes.keys() - self.waiting
+
+    def unpriced(self, party_a: str) -> set[int]:
+        """The markets of an account's quotes that have no terms."""
+        return {symbol_id for _, symbol_id in self.plans[party_a].quotes if symbol_id in self.frozen.left_out}
 
     def progress_of(self, party_a: str) -> Progress:
         """Find an account's progress, which begins with the clipped rates that are on record."""
@@ -195,6 +218,7 @@ class Executor:
         for one in self._rounds.values():
             one.outcomes.pop(record.party_a, None)
             one.progress.pop(record.party_a, None)
+            one.waiting.discard(record.party_a)
 
     def _note_left(self, record: Transaction) -> None:
         if record.left_block is not None:
@@ -206,7 +230,7 @@ class Executor:
             while True:
                 try:
                     await self._pass()
-                except ChainError as error:
+                except (ChainError, NotRead) as error:
                     _log.warning("no pass: %s", error)
                 await asyncio.sleep(every_s)
         finally:
@@ -225,6 +249,7 @@ class Executor:
                 self._refuse(epoch, window, refusal)
             elif self._is_time(window, now_s):
                 await self._freeze(epoch, window, now_s)
+        await self._price_more(now_s)
         await self._reap()
         self._start(now_s, refusal)
         if self._clock_s() - self._looked_s >= _FINAL_AGAIN_S:
@@ -260,11 +285,13 @@ class Executor:
             self._seen(one.epoch)
 
     def _is_time(self, window: Window, now_s: int) -> bool:
-        """Whether the tables have reached the window's beginning, or it is too late to wait for them."""
+        """Whether tables and prices have reached the window's beginning, or it is too late to wait for them."""
         is_late = now_s - window.opens_s >= (window.closes_s - window.opens_s) // _PATIENCE
-        return is_late or self._tables.time_s >= window.opens_s
+        is_passed = now_s >= window.opens_s + _PRICED_AFTER_S
+        return is_late or (is_passed and self._tables.time_s >= window.opens_s)
 
     async def _freeze(self, epoch: Epoch, window: Window, now_s: int) -> None:
+        await self._tables.read_prices(window)
         frozen, plans = freeze(
             epoch,
             window,
@@ -286,6 +313,39 @@ class Executor:
             max(0, now_s - frozen.tables_s),
         )  # fmt: skip
 
+    async def _price_more(self, now_s: int) -> None:
+        """Ask again for the terms of markets that had none when their epoch was frozen, until the window closes."""
+        for one in list(self._rounds.values()):
+            if not one.frozen.window.is_open(now_s):
+                self._give_up_unpriced(one)
+            elif not PENDING.isdisjoint(one.frozen.left_out.values()):
+                await self._tables.read_prices(one.frozen.window)
+                await self._price(one)
+
+    async def _price(self, one: Round) -> None:
+        frozen = one.frozen
+        terms = {symbol_id: self._tables.freeze(symbol_id, frozen.window) for symbol_id in frozen.left_out}
+        priced = {symbol_id: found for symbol_id, found in terms.items() if isinstance(found, FrozenMarket)}
+        left_out = {symbol_id: found for symbol_id, found in terms.items() if isinstance(found, str)}
+        if left_out == frozen.left_out:
+            return
+        frozen = msgspec.structs.replace(frozen, markets=frozen.markets | priced, left_out=left_out)
+        await self._journal.write([frozen])
+        one.frozen = frozen
+        one.waiting.clear()
+        _log.info("markets priced epoch=%s markets=%s left out=%s", frozen.epoch, sorted(priced), left_out)
+
+    def _give_up_unpriced(self, one: Round) -> None:
+        one.waiting.clear()
+        missed = {
+            symbol_id for party_a in one.plans.keys() - one.outcomes.keys() for symbol_id in one.unpriced(party_a)
+        }
+        for symbol_id in missed - one.given_up:
+            reason = one.frozen.left_out[symbol_id]
+            _log.error("market not charged epoch=%s symbol=%d: %s", one.frozen.epoch, symbol_id, reason)
+            _UNPRICED.labels(self._name).inc()
+        one.given_up |= missed
+
     def _seen(self, epoch: Epoch) -> None:
         kind = epoch.epoch_s, epoch.window_s
         self._last[kind] = max(self._last.get(kind, 0), epoch.pays_s)
@@ -296,7 +356,7 @@ class Executor:
         They are also started once the window has closed: the chain then tells which quotes were paid, and the others
         were missed. A deployment that is not what it is taken for is asked nothing until then.
         """
-        for party_a in {party_a for one in self._rounds.values() for party_a in one.plans.keys() - one.outcomes.keys()}:
+        for party_a in {party_a for one in self._rounds.values() for party_a in one.to_charge}:
             if refusal is not None and any(
                 party_a in one.plans and now_s <= one.frozen.closes_s for one in self._rounds.values()
             ):
@@ -310,10 +370,11 @@ class Executor:
         async with self._room:
             # Epochs go in order, so that a quote that is late for one is seen as late before the next is paid.
             rounds = sorted(
-                (one for one in self._rounds.values() if party_a in one.plans and party_a not in one.outcomes),
+                (one for one in self._rounds.values() if party_a in one.to_charge),
                 key=lambda one: one.frozen.epoch.pays_s,
             )
             progress = {one.frozen.epoch: one.progress_of(party_a) for one in rounds}
+            terms = {one.frozen.epoch: one.frozen for one in rounds}
             dues = [
                 Due(quote_id, one.frozen.epoch, one.frozen.window, one.frozen.markets[symbol_id].terms)
                 for one in rounds
@@ -328,8 +389,13 @@ class Executor:
         self._retries.pop(party_a, None)
         reason = self._faults.pop(party_a, _NOT_REACHED)
         for one in rounds:
-            # A transaction of the account may have left the chain meanwhile: this progress is no longer true then.
-            if one.progress.get(party_a) is progress[one.frozen.epoch]:
+            # A transaction of the account may have left the chain meanwhile: this progress is no longer true then. Nor
+            # is it all where more of its markets have terms now.
+            if one.progress.get(party_a) is not progress[one.frozen.epoch] or one.frozen is not terms[one.frozen.epoch]:
+                continue
+            if one.unpriced(party_a) - one.given_up:
+                one.waiting.add(party_a)
+            else:
                 await self._finish(one, party_a, reason)
 
     def _failed(self, party_a: str, error: TidemarkError) -> None:

@@ -27,14 +27,30 @@ class Epoch(NamedTuple):
         return f"{self.epoch_s}:{self.window_s}:{self.pays_s}"
 
 
+class TickRef(NamedTuple):
+    """A tick in ``price-ticks``, by its key, partition and offset; its event was at ``event_ms``, by the venue."""
+
+    key: str
+    partition: int
+    offset: int
+    event_ms: int
+
+
 class FrozenMarket(msgspec.Struct, frozen=True):
-    """A market's terms for one epoch: the mark, its key, the exchange's rate, and our rates for longs and shorts."""
+    """A market's terms for one epoch: the mark, its key, the exchange's rate, and our rates for longs and shorts.
+
+    ``mark_tick`` and ``rate_tick`` are where mark and exchange's rate were said; ``interval_s`` is what the rate was
+    scaled from, None where it was not. Records of before ticks were named have none of the three.
+    """
 
     mark: str
     mark_key: str
     venue_rate: str
     long: str
     short: str
+    mark_tick: TickRef | None = None
+    rate_tick: TickRef | None = None
+    interval_s: int | None = None
 
     @property
     def terms(self) -> Terms:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import REGISTRY
 
+from models.symmio.epoch_prices import Unpriced
 from models.symmio.funding_plan import ChainQuote, When, Window, window_at
 from models.symmio.holding import OpenPosition
 from models.symmio.state import PositionType, QuoteStatus
@@ -65,6 +66,8 @@ class HeldTables(Tables):
         self.when = When.AFTER
         self.folded_s = 10**9
         self.asked = asyncio.Event()
+        self.reads = 0
+        self.second: FrozenMarket | str = MARKET
         self.held = {ALICE: [position(1), position(2)], BOB: [position(3), position(4, 2)]}
 
     @property
@@ -92,20 +95,26 @@ class HeldTables(Tables):
     def markets(self, epoch: Epoch) -> set[int]:
         return {1, 2} if epoch[:2] == (EPOCH_S, WINDOW_S) else set()
 
+    async def read_prices(self, window: Window) -> None:
+        assert EPOCH_S == window.epoch_s
+        self.reads += 1
+
     def freeze(self, symbol_id: int, window: Window) -> FrozenMarket | str:
         assert EPOCH_S == window.epoch_s
-        return MARKET if symbol_id == 1 else "its mark is stale"
+        return MARKET if symbol_id == 1 else self.second
 
 
 class HeldTime(Chain):
     def __init__(self) -> None:
         super().__init__(Node("main", (), 1), PARTY_B)
-        self.now_s = 5_000
+        self.now_s = 5_004
+        self.asked = 0
         self.final_s = 0
         self.charged: set[int] = set()
         self.told_elsewhere: set[int] | None = None
 
     async def pending_time_s(self) -> int:
+        self.asked += 1
         return self.now_s
 
     async def final_time_s(self, depth: int) -> int:
@@ -147,6 +156,8 @@ class Charging(AccountCharges):
         assert any(isinstance(one, Frozen) for one in bench.journal.records)
         bench.runs.append(self._account)
         for due in dues:
+            if self._done[due.epoch].settled(due.quote_id):
+                continue
             if not due.window.is_open(bench.chain.now_s):
                 self._done[due.epoch].late.add(due.quote_id)
             elif self._account in bench.faults:
@@ -184,14 +195,17 @@ class Bench:
 @asynccontextmanager
 async def running(bench: Bench) -> AsyncIterator[None]:
     task = asyncio.create_task(bench.executor.run(0.001))
-    yield
-    task.cancel()
-    await asyncio.wait([task])
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def test_terms_are_frozen_with_the_quotes_that_they_hold_for() -> None:
     epoch, window = Epoch(EPOCH_S, WINDOW_S, 5_000), Window(EPOCH_S, 5_000, 5_000, 5_100)
     tables = HeldTables()
+    tables.second = Unpriced.NO_MARK
     frozen, plans = freeze(
         epoch,
         window,
@@ -201,7 +215,7 @@ def test_terms_are_frozen_with_the_quotes_that_they_hold_for() -> None:
         at_s=5_001,
         tables_s=4_999,
     )
-    assert Frozen(epoch, 5_000, 5_100, 5_001, 4_999, {1: MARKET}, {2: "its mark is stale"}, 2) == frozen
+    assert Frozen(epoch, 5_000, 5_100, 5_001, 4_999, {1: MARKET}, {2: Unpriced.NO_MARK}, 2) == frozen
     assert [Plan(epoch, ALICE, ((1, 1), (2, 1))), Plan(epoch, BOB, ((3, 1), (4, 2)))] == plans
 
 
@@ -240,7 +254,7 @@ async def test_what_an_account_could_not_bear_is_missed_with_the_reason() -> Non
         await eventually(lambda: bench.told(BOB))
     bob = bench.journal.outcome(BOB)
     assert bob is not None
-    assert ((), {3: "party A would be insolvent", 4: "its mark is stale"}) == (bob.paid, bob.missed)
+    assert ((), dict.fromkeys((3, 4), "party A would be insolvent")) == (bob.paid, bob.missed)
 
 
 async def test_windows_without_an_executor_are_missed_and_told_once() -> None:
@@ -259,6 +273,80 @@ async def test_windows_without_an_executor_are_missed_and_told_once() -> None:
         bench.chain.now_s = 8_050
         await eventually(lambda: len([one for one in bench.journal.records if isinstance(one, Frozen)]) == 2)
     assert [6_000, 7_000] == missed()
+
+
+async def test_a_market_without_terms_is_asked_for_again_and_charged_when_it_has_some() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NOT_PASSED
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+        reads = bench.tables.reads
+        await eventually(lambda: bench.tables.reads >= reads + 2)
+        assert not bench.told(BOB)
+        bench.tables.second = MARKET
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert ((3, 4), {}) == (bob.paid, bob.missed)
+    frozen = [one for one in bench.journal.records if isinstance(one, Frozen)]
+    assert [({1}, {2: str(Unpriced.NOT_PASSED)}), ({1, 2}, {})] == [(set(one.markets), one.left_out) for one in frozen]
+
+
+async def test_what_has_no_terms_when_the_window_closes_is_missed_with_the_reason_and_counted_once() -> None:
+    def unpriced() -> float:
+        return REGISTRY.get_sample_value("tidemark_funding_unpriced_markets_total", {"deployment": "main"}) or 0.0
+
+    before = unpriced()
+    bench = Bench()
+    bench.tables.second = Unpriced.NOT_PASSED
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+        bench.chain.now_s = 5_101
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert ((3,), {4: Unpriced.NOT_PASSED}) == (bob.paid, bob.missed)
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    asked = bench.chain.asked
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+    assert before + 1 == unpriced()
+
+
+async def test_who_comes_later_prices_what_had_no_terms_yet() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NOT_PASSED
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    bench.tables.second = MARKET
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert (3, 4) == bob.paid
+
+
+async def test_a_market_that_has_no_terms_for_good_is_not_asked_for_again() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NO_MARK
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+    assert 1 == bench.tables.reads
+
+
+async def test_nothing_is_frozen_before_the_epochs_marks_can_be_settled() -> None:
+    bench = Bench()
+    bench.chain.now_s = 5_003
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= 3)
+        assert [] == bench.journal.records
+        bench.chain.now_s = 5_004
+        await eventually(lambda: bench.told(ALICE, BOB))
 
 
 async def test_what_left_the_chain_is_looked_at_again() -> None:
@@ -287,9 +375,11 @@ async def final(bench: Bench, party_a: str) -> Outcome:
 
 async def test_every_quote_has_one_outcome_and_those_of_a_market_without_terms_its_reason() -> None:
     bench = Bench()
+    bench.tables.second = Unpriced.NO_MARK
     async with running(bench):
-        await eventually(lambda: bench.told(ALICE, BOB))
+        await eventually(lambda: bench.told(ALICE) and BOB in bench.runs)
         bench.chain.now_s = 5_101
+        await eventually(lambda: bench.told(BOB))
         await eventually(lambda: gauge("tidemark_funding_epoch_quotes", outcome="missed") == 1.0)
         assert (3.0, 0.0) == (
             gauge("tidemark_funding_epoch_quotes", outcome="paid"),
@@ -298,7 +388,7 @@ async def test_every_quote_has_one_outcome_and_those_of_a_market_without_terms_i
         assert 0.0 == gauge("tidemark_funding_unaccounted_accounts")
     bob = bench.journal.outcome(BOB)
     assert bob is not None
-    assert ((3,), {4: "its mark is stale"}, [3, 4]) == (bob.paid, bob.missed, bob.quotes)
+    assert ((3,), {4: Unpriced.NO_MARK}, [3, 4]) == (bob.paid, bob.missed, bob.quotes)
 
 
 def gauge(name: str, **labels: str) -> float | None:
@@ -314,13 +404,14 @@ async def test_an_outcome_is_final_once_its_window_is_deep_and_its_transactions_
         assert (1, 2) == (await final(bench, ALICE)).paid
         assert [False] == [one.final for one in outcomes(bench, BOB)]
         bench.watched = set()
-        assert (3,) == (await final(bench, BOB)).paid
+        assert (3, 4) == (await final(bench, BOB)).paid
 
 
 async def test_an_outcome_that_the_chain_contradicts_is_corrected() -> None:
     bench = Bench()
+    bench.tables.second = Unpriced.NO_MARK
     async with running(bench):
-        await eventually(lambda: bench.told(ALICE, BOB))
+        await eventually(lambda: bench.told(ALICE) and BOB in bench.runs)
         bench.chain.charged = {2, 3, 4}
         bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
         alice, bob = await final(bench, ALICE), await final(bench, BOB)
@@ -332,12 +423,12 @@ async def test_an_outcome_with_which_an_endpoint_still_agrees_is_not_corrected_y
     bench = Bench()
     async with running(bench):
         await eventually(lambda: bench.told(ALICE, BOB))
-        bench.chain.charged = {2, 3}
-        bench.chain.told_elsewhere = {1, 2, 3}
+        bench.chain.charged = {2, 3, 4}
+        bench.chain.told_elsewhere = {1, 2, 3, 4}
         bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
         await final(bench, BOB)
         assert [False] == [one.final for one in outcomes(bench, ALICE)]
-        bench.chain.told_elsewhere = {2, 3}
+        bench.chain.told_elsewhere = {2, 3, 4}
         assert (2,) == (await final(bench, ALICE)).paid
 
 
