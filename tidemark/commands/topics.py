@@ -38,3 +38,13 @@ def list_() -> None:
     width = max(len(topic.name) for topic in wanted)
     for topic in wanted:
         click.echo(f"{topic.name:{width}}  {topic.partitions:3} partitions  {topic.kept:18}  key {topic.key}")
+
+
+@topics.command
+@click.option("--cluster", default="tidemark", show_default=True, help="The name of the Kafka resource.")
+def manifests(cluster: str) -> None:
+    """Print every topic of the configuration as a KafkaTopic of Strimzi's operator, which creates and keeps it."""
+    from streams.kafka.topics import registry
+    from tidemark.kafka_manifests import topics_yaml
+
+    click.echo(topics_yaml(registry(settings_here()), cluster), nl=False)

@@ -1,0 +1,52 @@
+"""Writes what is made of other files: each overlay's topics, and the alert rules as an operator's resource.
+
+``python k8s/generate.py`` (``make manifests``) writes them; tests compare them with what is there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from streams.kafka.topics import registry
+from streams.settings import settings_of_file
+from tidemark.kafka_manifests import topics_yaml
+
+K8S = Path(__file__).parent
+RULES = K8S.parent / "docker" / "prometheus" / "rules.yaml"
+# The name of the Kafka resource in components/strimzi-cluster.
+CLUSTER = "tidemark"
+
+
+def generated() -> dict[Path, str]:
+    """The text of every file that is made of others."""
+    files = {
+        overlay.parent / "topics.yaml": _headed(
+            f"tidemark.toml, as by `tidemark topics manifests --cluster {CLUSTER}`",
+            topics_yaml(registry(settings_of_file(overlay)), CLUSTER),
+        )
+        for overlay in sorted(K8S.glob("overlays/*/tidemark.toml"))
+    }
+    rules = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "tidemark"},
+        "spec": yaml.safe_load(RULES.read_text()),
+    }
+    text = yaml.safe_dump(rules, sort_keys=False, width=1_000)
+    return files | {K8S / "components" / "monitoring" / "rules.yaml": _headed("docker/prometheus/rules.yaml", text)}
+
+
+def _headed(source: str, text: str) -> str:
+    return f"# Made of {source}; `make manifests` writes it anew.\n{text}"
+
+
+def main() -> None:
+    """Write every file."""
+    for path, text in generated().items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
