@@ -1,4 +1,4 @@
-"""Writes what is made of other files: each overlay's topics, and the alert rules as an operator's resource.
+"""Writes what is made of other files: each overlay's topics and users, and the alert rules as an operator's resource.
 
 ``python k8s/generate.py`` (``make manifests``) writes them; tests compare them with what is there.
 """
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import yaml
 
+from streams.kafka.access import grants
 from streams.kafka.topics import registry
 from streams.settings import settings_of_file
-from tidemark.kafka_manifests import topics_yaml
+from tidemark.acl_text import strimzi_users
+from tidemark.topic_manifests import topics_yaml
 
 K8S = Path(__file__).parent
 RULES = K8S.parent / "docker" / "prometheus" / "rules.yaml"
@@ -21,13 +23,17 @@ CLUSTER = "tidemark"
 
 def generated() -> dict[Path, str]:
     """The text of every file that is made of others."""
-    files = {
-        overlay.parent / "topics.yaml": _headed(
-            f"tidemark.toml, as by `tidemark topics manifests --cluster {CLUSTER}`",
-            topics_yaml(registry(settings_of_file(overlay)), CLUSTER),
+    files = {}
+    for overlay in sorted(K8S.glob("overlays/*/tidemark.toml")):
+        settings = settings_of_file(overlay)
+        files[overlay.parent / "topics.yaml"] = _headed(
+            f"tidemark.toml, as by `tidemark topics list --strimzi {CLUSTER}`", topics_yaml(registry(settings), CLUSTER)
         )
-        for overlay in sorted(K8S.glob("overlays/*/tidemark.toml"))
-    }
+        users = strimzi_users(grants(settings), CLUSTER, "scram-sha-512")
+        files[overlay.parent / "users.yaml"] = _headed(
+            f"tidemark.toml, as by `tidemark topics acls --strimzi {CLUSTER}`",
+            yaml.safe_dump_all(users, sort_keys=False),
+        )
     rules = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",

@@ -16,6 +16,7 @@ from streams.settings.effective import (
     settings_of_file,
 )
 from streams.settings.freshness import FreshnessSettings
+from streams.settings.kafka_client import Bootstrap, KafkaClientSettings, KafkaSaslSettings, KafkaTlsSettings
 from streams.settings.processes import IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.symmio.funding import FundingSettings
 from streams.settings.symmio.solver import LockedParams, SolverSettings, SymbolSettings
@@ -30,10 +31,14 @@ __all__ = [
     "ApiSettings",
     "AuthSettings",
     "BadSettings",
+    "Bootstrap",
     "DeploymentSettings",
     "FreshnessSettings",
     "FundingSettings",
     "IngestSettings",
+    "KafkaClientSettings",
+    "KafkaSaslSettings",
+    "KafkaTlsSettings",
     "LockedParams",
     "PriceRef",
     "Settings",

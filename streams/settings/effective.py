@@ -19,6 +19,7 @@ from pydantic_settings import (
 from models.errors import TidemarkError
 from streams.settings.api import ApiSettings, AuthSettings
 from streams.settings.deployment import DeploymentSettings
+from streams.settings.kafka_client import Bootstrap, KafkaClientSettings
 from streams.settings.known_keys import keys_beside, meant
 from streams.settings.processes import BrokerSettings, IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.values import Name
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
 
     epoch: PositiveInt = 1
     kafka: str | None = None
+    kafka_client: KafkaClientSettings = KafkaClientSettings()
     data_dir: Path = Path(".tidemark")
     topics: TopicSettings = TopicSettings()
     deployments: dict[Name, SerializeAsAny[Annotated[DeploymentSettings, BeforeValidator(_by_kind)]]] = {}
@@ -102,8 +104,8 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, *file)
 
     @property
-    def bootstrap(self) -> str:
-        """Bootstrap servers of the cluster.
+    def bootstrap(self) -> Bootstrap:
+        """How the cluster is reached.
 
         Raises:
             BadSettings: ``kafka`` is not set.
@@ -114,7 +116,7 @@ class Settings(BaseSettings):
                 f"whose data would be in {self.data_dir}"
             )
             raise BadSettings(msg)
-        return self.kafka
+        return Bootstrap(self.kafka, self.kafka_client)
 
     def fresh_ms_of(self, source: str) -> int:
         """How old the newest mark of a source may be, in ms; the same holds for the middles of its book."""
@@ -237,5 +239,5 @@ def _said(error: ErrorDetails) -> str:
         return f"{key}: {error['msg'].removeprefix('Value error, ')}"
     # An endpoint holds a node provider's key, and a misspelt name may be followed by a token key. A table that may hold
     # a misplaced key is not shown either.
-    hidden = not {"rpc", "keys", "funding"}.isdisjoint(error["loc"]) or isinstance(error["input"], dict)
+    hidden = not {"rpc", "keys", "funding", "sasl"}.isdisjoint(error["loc"]) or isinstance(error["input"], dict)
     return f"{key}: {error['msg']}" if hidden else f"{key}: {error['msg']}, found {error['input']!r}"
