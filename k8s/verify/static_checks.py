@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import yaml
-from custom_schemas import write_schemas
+from manifest_schemas import write_core_schemas, write_schemas
 from tool_cache import CACHE, HERE, ROOT, NoTool, run
 
 if TYPE_CHECKING:
@@ -25,15 +25,18 @@ def check_rendered(tools: Tools, rendered: Path) -> list[str]:
     write_schemas(tools.crds, schemas)
     own = rendered.with_suffix(".core.yaml")
     documents = [one for one in yaml.safe_load_all(rendered.read_text()) if one]
-    own.write_text(yaml.safe_dump_all(one for one in documents if not one["apiVersion"].startswith(_OPERATORS)))
+    of_core = [one for one in documents if not one["apiVersion"].startswith(_OPERATORS)]
+    own.write_text(yaml.safe_dump_all(of_core))
+    kinds = {(one["apiVersion"], one["kind"]) for one in of_core}
     commands: dict[str, list[object]] = {}
     for version in VERSIONS:
-        core = f"{tools.core_schemas}/v{version}-local-strict/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
-        custom = f"{schemas}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+        core = CACHE / f"core-{version}"
+        write_core_schemas(tools.core_schemas / f"v{version}-local-strict", core, kinds)
+        name = "{{.ResourceKind}}{{.KindSuffix}}.json"
         commands[f"kubeconform {version}"] = [
             tools.bin / "kubeconform",
             *("-strict", "-summary", "-kubernetes-version", version),
-            *("-schema-location", core, "-schema-location", custom, rendered),
+            *("-schema-location", f"{core}/{name}", "-schema-location", f"{schemas}/{name}", rendered),
         ]
         commands[f"kubernetes-validate {version}"] = [
             *(tools.python / "bin" / "kubernetes-validate", "--strict", "--quiet", "-k", version.rpartition(".")[0]),

@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from custom_schemas import definitions
+from manifest_schemas import definitions
 from real_apiserver import ApiServer, running
 from static_checks import check_docker, check_rendered
 from tool_cache import CACHE, ROOT, ensure_tools, run
@@ -44,6 +44,7 @@ def main() -> None:
             _expect(server.create(crd).fault)
         for crd in definitions(tools.crds):
             _wait_served(server, crd)
+        _refuses_what_it_should(server)
         for name, path in rendered.items():
             documents = [one for one in yaml.safe_load_all(path.read_text()) if one]
             found = list(_refusals(server, documents))
@@ -51,6 +52,21 @@ def main() -> None:
             faults += found
     print(f"k8s-verify: {_NOT_SHOWN}")
     sys.exit(1 if faults else 0)
+
+
+def _refuses_what_it_should(server: ApiServer) -> None:
+    """See that the server is strict: else nothing that follows would say anything."""
+    about = {"name": "strict", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+    _expect(server.create({"apiVersion": "v1", "kind": "Namespace", "metadata": about}).fault)
+    inside = {"name": "wrong", "namespace": "strict"}
+    root = {"containers": [{"name": "root", "image": "root"}]}
+    for wrong in (
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": inside, "dota": {}},
+        {"apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic", "metadata": inside, "spec": {"partition": 1}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": inside, "spec": root},
+    ):
+        if server.create(wrong).fault is None:
+            _expect(f"expected {wrong} to be refused, found that it was taken")
 
 
 def _rendered(tools: Tools, overlay: Path) -> Path:
@@ -125,7 +141,7 @@ def _wait_served(server: ApiServer, crd: dict[str, Any]) -> None:
 
 def _expect(fault: str | None) -> None:
     if fault is not None:
-        sys.exit(f"k8s-verify: a definition of an operator: {fault}")
+        sys.exit(f"k8s-verify: the server itself: {fault}")
 
 
 def _say(what: str, faults: list[str]) -> None:

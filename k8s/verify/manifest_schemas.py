@@ -1,4 +1,4 @@
-"""Makes strict JSON schemas of the operators' definitions, as kubeconform reads them."""
+"""Makes schemas that kubeconform can read, of the operators' definitions and of Kubernetes' own kinds, all strict."""
 
 from __future__ import annotations
 
@@ -43,3 +43,24 @@ def _strict(schema: Any) -> Any:  # noqa: ANN401 - a piece of JSON
     if "format" in made and made["format"] not in {"date-time", "uri"}:
         del made["format"]
     return made
+
+
+def write_core_schemas(source: Path, target: Path, kinds: set[tuple[str, str]]) -> None:
+    """Write the schemas of Kubernetes' own kinds, each with the definitions that it refers to, as kubeconform reads them.
+
+    Args:
+        source: The folder of one version of kubernetes-validate's strict schemas.
+        target: Where they are written.
+        kinds: Each kind's ``apiVersion`` and name.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    shared = json.loads((source / "_definitions.json").read_text())["$defs"]
+    for api_version, kind in kinds:
+        group, _, version = api_version.rpartition("/")
+        name = "-".join([kind.lower(), *([group.partition(".")[0]] if group else []), version])
+        text = (source / f"{name}.json").read_text().replace("/api/_definitions.json#/", "#/")
+        schema = {**json.loads(text), "$defs": shared}
+        # They name a place that nothing can be fetched from, and a dialect of their own.
+        for key in ("$id", "$schema"):
+            schema.pop(key, None)
+        (target / f"{name}.json").write_text(json.dumps(schema))
