@@ -46,7 +46,7 @@ def _strict(schema: Any) -> Any:  # noqa: ANN401 - a piece of JSON
 
 
 def write_core_schemas(source: Path, target: Path, kinds: set[tuple[str, str]]) -> None:
-    """Write the schemas of Kubernetes' own kinds, each with the definitions that it refers to, as kubeconform reads them.
+    """Write the schemas of Kubernetes' own kinds, each with the definitions that it refers to, which kubeconform wants.
 
     Args:
         source: The folder of one version of kubernetes-validate's strict schemas.
