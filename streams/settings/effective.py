@@ -19,6 +19,7 @@ from pydantic_settings import (
 from models.errors import TidemarkError
 from streams.settings.api import ApiSettings, AuthSettings
 from streams.settings.deployment import DeploymentSettings
+from streams.settings.dialects import DialectSettings, UnreadDialect
 from streams.settings.known_keys import keys_beside, meant
 from streams.settings.processes import BrokerSettings, IngestSettings, SourceSettings, TopicSettings, WorkerSettings
 from streams.settings.values import Name
@@ -62,6 +63,11 @@ def _by_kind(section: object) -> object:
     return package.settings.model_validate(section)
 
 
+def _unread(section: object) -> object:
+    """Keep a dialect's section as it is written: the api's packages, which read it, are not imported here."""
+    return UnreadDialect.model_validate(section) if isinstance(section, dict) else section
+
+
 class Settings(BaseSettings):
     """The effective configuration. ``epoch`` names a rebuild of all tables; ``kafka`` are bootstrap servers."""
 
@@ -73,6 +79,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     deployments: dict[Name, SerializeAsAny[Annotated[DeploymentSettings, BeforeValidator(_by_kind)]]] = {}
     sources: dict[Name, SourceSettings] = {}
+    dialects: dict[Name, SerializeAsAny[Annotated[DialectSettings, BeforeValidator(_unread)]]] = {}
     ingest: IngestSettings = IngestSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
