@@ -82,6 +82,9 @@ class MarketPrices:
         Raises:
             BadRow: The row of one of its marks cannot be read.
         """
+        if isinstance(market, str):
+            # A market that is known by its name alone has no row that would tell of it.
+            self._board.add_named((deployment, market), self._deployments[deployment])
         self._board.choose(((deployment, market),), now_ms)
         return self._board.used(deployment, market)
 
