@@ -23,6 +23,8 @@ from models.engine.tables import (
     MARKETS,
     MARKS,
     POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
     SUBTOTALS,
     VALUATIONS,
     WATERMARKS,
@@ -50,9 +52,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # These are in the order of the fields of ``Feeds``.
-_TABLES = (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS, MARKETS, SUBTOTALS, INSTRUMENTS, ALERTS, POSITION_STATES)
+_TABLES = (
+    VALUATIONS,
+    DEPLOYMENTS,
+    MARKS,
+    WATERMARKS,
+    MARKETS,
+    SUBTOTALS,
+    INSTRUMENTS,
+    ALERTS,
+    POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
+)
 # The rows of these change with the ticks. A feed asks its broker again after each wait, even where nothing came.
-# With 50 ms eight idle feeds would send 160 requests a second. With 250 ms a row may come that much later.
+# With 50 ms nine idle feeds would send 180 requests a second. With 250 ms a row may come that much later.
 _BUSY_TABLES = frozenset({VALUATIONS, MARKS})
 _QUIET_WAIT_MS = 250
 # Requests are answered in ms. One that takes longer than this is cut, so that everything ends within 5 s.

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from models.book import ExposureBook
+from models.book_figures import REACH
 from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
 from models.engine.alarms import Alarms
 from models.engine.board import DeploymentInputs
@@ -65,6 +66,9 @@ class Valuing:
         self._moved: set[MarketId] = set()
         self._held: Recent[tuple[Held, int]] = Recent(_HELD_KEPT)
         self._on_touched: Callable[[], None] = _nothing
+        self._curved = _Curved()
+        # Their exposures were made at other references.
+        self._outdated: set[bytes] = set()
         self.exposures = ExposureBook(deadband)
         self.alarms = Alarms(read)
         self.totals = Totals(partition, read, sums)
@@ -88,13 +92,15 @@ class Valuing:
     def restore(self, key: bytes, held: Held) -> None:
         """Take in an account that was recovered, whose venue is installed."""
         deployment, _ = split_key(key)
-        exposure = self._venue(deployment).exposure(deployment, held)
+        exposure = self._venue(deployment).exposure(deployment, held, self._inputs_of(deployment))
         priced = self._venues.priced(deployment)
         for market in exposure.signed:
-            if isinstance(market[1], str) and priced is not None:
+            if isinstance(market[1], str) and priced is not None and market not in self.exposures.markets:
                 self._board.add_named(market, priced)
                 self._moved.add(market)
-        self.exposures.put(key, *exposure)
+        slack = exposure.slack
+        self.exposures.put(key, exposure.signed, exposure.cost, exposure.margin, slack=slack or 0.0)
+        self._curved.put(key, () if slack is None else exposure.signed, slack or 0.0)
 
     def put(self, key: bytes, held: Held) -> None:
         """Take in an account whose row has just been written; its valuation is to be looked at."""
@@ -118,6 +124,14 @@ class Valuing:
         """Have every account of a deployment valued."""
         prefix = f"{deployment}:".encode()
         self.touch(key for key in self.exposures if key.startswith(prefix))
+
+    def refer(self, deployment: str) -> None:
+        """A reference of a deployment changed: have its accounts valued in turns, and their exposures made anew."""
+        prefix = f"{deployment}:".encode()
+        concerned = [key for key in self.exposures if key.startswith(prefix)]
+        self._outdated.update(concerned)
+        self.deferred.extend(self.exposures.tell(concerned))
+        self._on_touched()
 
     def watch(self, key: bytes) -> None:
         """Somebody watches an account from now on."""
@@ -182,7 +196,8 @@ class Valuing:
         held, term = found
         deployment, _ = split_key(key)
         is_unsupported = self._watermark_of(deployment).unsupported_since is not None
-        body, shown = self._venue(deployment).value(held, term, self._marks(deployment), unsupported=is_unsupported)
+        inputs = self._inputs_of(deployment)
+        body, shown = self._venue(deployment).value(held, term, inputs, unsupported=is_unsupported)
         transition = self.alarms.transition(key, body)
         if transition is not None:
             return transition
@@ -194,7 +209,10 @@ class Valuing:
         is_changed = row is None or row[ORDER_BYTES:] != encoded
         if is_changed or not is_counted:
             self.totals.note(key, row if is_counted else None, body)
-        self.exposures.published(key, shown)
+        if key in self._curved or key in self._outdated:
+            self._outdated.discard(key)
+            self.restore(key, held)
+        self.exposures.published(key, shown, self._curved.slack_of(key))
         if not is_changed:
             return None
         return Write(VALUATIONS, key, 1 if row is None else decode_order(row)[1] + 1, encoded)
@@ -214,6 +232,8 @@ class Valuing:
         due = self.exposures.reprice(marks, at_s)
         for market in touched:
             due += self.exposures.touch(market, at_s)
+        for market, mark in marks.items():
+            due += self.exposures.tell(self._curved.beyond_reach(market, mark))
         for key in due:
             if self.exposures.is_pressing(key):
                 self.urgent.add(key)
@@ -231,7 +251,7 @@ class Valuing:
             raise BadRow(msg)
         return venue
 
-    def _marks(self, deployment: str) -> DeploymentInputs:
+    def _inputs_of(self, deployment: str) -> DeploymentInputs:
         inputs = self._inputs.get(deployment)
         if inputs is None:
             inputs = self._inputs[deployment] = DeploymentInputs(self._board, deployment)
@@ -251,6 +271,54 @@ class Valuing:
         if row is None:
             return None
         return self._venue(split_key(key)[0]).read_held(row), decode_order(row)[0]
+
+
+class _Curved:
+    """The accounts whose exposures hold only near the marks that they were made at, by market."""
+
+    def __init__(self) -> None:
+        self._markets_of: dict[bytes, tuple[MarketId, ...]] = {}
+        self._accounts_of: dict[MarketId, set[bytes]] = {}
+        self._anchors: dict[MarketId, float] = {}
+        self._slack_of: dict[bytes, float] = {}
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._markets_of
+
+    def put(self, key: bytes, markets: Iterable[MarketId], slack: float) -> None:
+        """Set or replace an account.
+
+        Args:
+            key: The account.
+            markets: Those of its exposure, none where it is linear.
+            slack: That of its exposure.
+        """
+        before, after = self._markets_of.get(key, ()), tuple(markets)
+        if before != after:
+            for market in before:
+                self._accounts_of[market].discard(key)
+            for market in after:
+                self._accounts_of.setdefault(market, set()).add(key)
+        if after:
+            self._markets_of[key], self._slack_of[key] = after, slack
+        elif before:
+            del self._markets_of[key], self._slack_of[key]
+
+    def slack_of(self, key: bytes) -> float:
+        """By how much an account's value may lie below its tangent, 0 of one that is linear."""
+        return self._slack_of.get(key, 0.0)
+
+    def beyond_reach(self, market: MarketId, mark: float) -> Iterable[bytes]:
+        """The accounts whose exposures a market's new mark is out of reach of; it is the anchor from then on."""
+        accounts = self._accounts_of.get(market)
+        if not accounts:
+            self._anchors.pop(market, None)
+            return ()
+        anchor = self._anchors.get(market)
+        if anchor is not None and abs(mark - anchor) <= REACH * anchor:
+            return ()
+        self._anchors[market] = mark
+        return tuple(accounts)
 
 
 def _nothing() -> None:

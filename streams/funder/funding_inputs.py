@@ -82,7 +82,7 @@ class Tables:
         self.when = self._funding.when
         self._fatal = fatal
         # Epochs are looked at when they begin, whatever moves before.
-        self._markets = MarketMarks(settings, clock, fatal, lambda _: None)
+        self._markets = MarketMarks(settings, clock, fatal, lambda _: None, lambda _: None)
         self._accounts = Feed(settings.bootstrap, changelog_name(settings, ACCOUNTS), clock)
         self._instruments = Feed(settings.bootstrap, changelog_name(settings, INSTRUMENTS), clock)
         self._watermarks = Feed(settings.bootstrap, changelog_name(settings, WATERMARKS), clock)

@@ -20,6 +20,8 @@ from models.engine.tables import (
     POSITION_STATES,
     QUOTE_HISTORY,
     QUOTES,
+    REFERENCES,
+    STATEMENTS,
     SUBTOTALS,
     TABLES,
     VALUATIONS,
@@ -138,6 +140,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         yield kept(topic_name(settings, venue.raw.name), venue.raw.key, venue.raw.kept_ms)
         if venue.told is not None:
             yield kept(topic_name(settings, venue.told.name), venue.told.key, venue.told.kept_ms)
+        if venue.references is not None:
+            yield compacted(topic_name(settings, venue.references.name), venue.references.key)
         if venue.routed is not None:
             yield kept(routed_name(settings, venue.routed), venue.routed.key, venue.routed.kept_ms)
 
@@ -154,6 +158,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         SUBTOTALS: "kind:deployment:id:partition",
         ALERTS: "deployment:account",
         POSITION_STATES: "deployment:account",
+        REFERENCES: "deployment:reference",
+        STATEMENTS: "deployment:account",
     }
     return (
         kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),

@@ -15,6 +15,7 @@ from models.heartbeats import WorkerBeat, worker_key
 from streams.agents.accounts import AccountsAgent
 from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
+from streams.agents.references import ReferencesAgent
 from streams.agents.router import RouterAgent
 from streams.agents.state_releases import StateReleases
 from streams.agents.told import ToldAgent
@@ -105,7 +106,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.publisher = Publisher(self.crash_now, self._acked)
         stores = {name: self.tables[name].data for name in TABLES}
         self.rows = Rows(settings, stores, self.publisher, self.terms, clock=clock, on_restated=self._restated)
-        self.markets = MarketMarks(settings, clock, self.crash_now, self._moved)
+        self.markets = MarketMarks(settings, clock, self.crash_now, self._moved, self._referred)
         self.engines = Engines(settings, self.rows, self.terms, self.markets.board)
         self.pace = Pace(settings.worker.unwatched_max_age_s)
         flush = Flush(settings, self.rows, self.engines, pace=self.pace, clock=clock, fatal=self.crash_now)
@@ -212,6 +213,9 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     def _moved(self, markets: Iterable[MarketId]) -> None:
         self.engines.move(markets)
 
+    def _referred(self, deployment: str) -> None:
+        self.engines.refer(deployment)
+
     def _acked(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
         self.rows.acknowledged(topic, partition, rows, first_offset)
 
@@ -254,6 +258,8 @@ def venue_agents(settings: Settings, parts: AgentParts, installed: InstalledVenu
     if venue.told is not None:
         told = ToldAgent(venue.kind, parts.rows, parts.engines, parts.state_releases, parts.clock)
         yield told, topic_name(settings, venue.told.name)
+    if venue.references is not None:
+        yield ReferencesAgent(installed, parts.rows), topic_name(settings, venue.references.name)
 
 
 def create_app(

@@ -239,7 +239,13 @@ class Life:
             clock=clock,
             on_restated=lambda *row: engines.restated(*row),  # noqa: PLW0108 - made below
         )
-        self.markets = MarketMarks(settings, clock, fail, lambda moved: engines.move(moved))  # noqa: PLW0108 - the same
+        self.markets = MarketMarks(
+            settings,
+            clock,
+            fail,
+            lambda moved: engines.move(moved),  # noqa: PLW0108 - the same
+            lambda deployment: engines.refer(deployment),  # noqa: PLW0108 - the same
+        )
         engines = self.engines = Engines(settings, self.rows, terms, self.markets.board)
         pace = Pace(settings.worker.unwatched_max_age_s)
         flush = Flush(settings, self.rows, engines, pace=pace, clock=clock, fatal=fail)
