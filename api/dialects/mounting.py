@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings, Settings
     from streams.settings.dialects import DialectSettings
 
-KINDS = Kinds("tidemark.dialects", {})
+KINDS = Kinds("tidemark.dialects", {"symmio": "api.dialects.symmio.symmio_dialect:SYMMIO"})
 
 
 class Site(NamedTuple):

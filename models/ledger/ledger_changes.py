@@ -11,7 +11,7 @@ whole object, under the name of what it is: ``{"kind": "position_closed", "seq":
 | ``position_opened``, ``position_changed``, ``position_closed`` | ``position``; of a closed one its amount is 0 |
 | ``order_opened``, ``order_changed``, ``order_closed`` | ``order``; the same for ``offer``, ``credit`` and ``loan`` |
 | ``notified`` | ``notice`` |
-| ``account_doubted``, ``account_restored`` | ``suspect``: why figures are unknown from now on; null once they are known |
+| ``account_doubted``, ``account_restored`` | ``suspect``: why figures are unknown; null once they are known |
 
 A snapshot makes the happenings of what it changed: of each kind of object, what was closed first, then what is new or
 other than before. An order that it left out is said to be closed as it was known last.

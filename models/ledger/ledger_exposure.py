@@ -1,15 +1,14 @@
 """The line by which the book chooses whom to value: an account's room before liquidation, as marks move a little.
 
-What an account is worth is a sum of products of marks: price x conversion. Their tangent at the marks in use lies above
-some of them. While no mark moves by more than ``DRIFT``, a product of n marks is off its tangent by at most
-((1 + DRIFT)^n - 1 - n x DRIFT) of itself, which is taken off; core asks again before a mark has moved further.
+What an account is worth is a sum of products of marks: price x conversion. A product of n marks of which none moves by
+more than ``MOVE_MAX`` is off its tangent by at most ((1 + MOVE_MAX)^n - 1 - n x MOVE_MAX) of itself: that is its slack.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from models.book_figures import Exposure
+from models.book_figures import MOVE_MAX, Exposure
 from models.ledger.ledger_objects import pair_of
 from models.ledger.ledger_pricing import margin_wallets, path_of, price, settings_of
 from models.money import E18
@@ -22,12 +21,11 @@ if TYPE_CHECKING:
     from models.ledger.ledger_state import Holdings
     from models.venue import Inputs
 
-DRIFT = 0.01
-"""By what share of itself a mark may have moved since ``exposure`` was asked: twice core's REACH of 0.5 %."""
-
 # A dozen roundings of doubles, 1.1e-16 each, at every step of every product; and the truncations of 1e-18.
 _ROUNDING = 1e-13
 _TRUNCATION = 1e-15
+# A whole percentage above MOVE_MAX, for integers.
+_MOVED_PERCENT = 2
 
 
 class _Product(NamedTuple):
@@ -46,18 +44,18 @@ def exposure_of(deployment: str, holdings: Holdings, inputs: Inputs) -> Exposure
         inputs: Marks and settings.
 
     Returns:
-        Without figures while anything is missing: then it has its markets alone, so that it is valued when one of them
-        gets a mark.
+        Without amounts while anything is missing: it has its markets alone, so that it is valued when one of them gets
+        a mark.
     """
     if holdings.suspect is not None:
         return Exposure({}, 0.0, 0.0)
     priced = price(holdings, inputs)
     if not priced.is_complete:
         known: dict[Market, float] = {(deployment, market): 0.0 for market in _markets(holdings, inputs)}
-        return Exposure(known, 0.0, 0.0, is_linear=False)
+        return Exposure(known, 0.0, 0.0, slack=0.0)
     marks = {market: mark_e18 / E18 for market, mark_e18 in _marks(priced)}
     slopes: dict[Market, float] = {(deployment, market): 0.0 for market in marks}
-    room = gross = allowance = 0.0
+    room = gross = slack = 0.0
     is_linear = all(len(one.settings.tiers) == 1 for one in priced.known_positions)
     for product in _products(priced):
         is_linear = is_linear and len(product.markets) <= 1
@@ -66,13 +64,14 @@ def exposure_of(deployment: str, holdings: Holdings, inputs: Inputs) -> Exposure
             value *= marks[market]
         room += value
         gross += abs(value)
-        allowance += abs(value) * _bend(len(product.markets))
+        slack += abs(value) * _bend(len(product.markets))
         for market in product.markets:
             slopes[deployment, market] += value / marks[market]
-    allowance += sum(_beyond_tier(one) for one in priced.known_positions)
-    allowance += gross * _ROUNDING + _TRUNCATION * (len(priced.positions) + len(priced.wallets))
+    rounding = gross * _ROUNDING + _TRUNCATION * (len(priced.positions) + len(priced.wallets))
     cost = sum(slope * marks[str(market)] for (_, market), slope in slopes.items())
-    return Exposure(slopes, cost, room - allowance, is_linear=is_linear)
+    if is_linear:
+        return Exposure(slopes, cost, room - rounding)
+    return Exposure(slopes, cost, room - rounding, slack + sum(_beyond_tier(one) for one in priced.known_positions))
 
 
 def _products(priced: Priced) -> Iterator[_Product]:
@@ -93,7 +92,7 @@ def _legs(conversion: Conversion) -> tuple[str, ...]:
 
 def _bend(factors: int) -> float:
     """By what share of itself a product of marks may be off its tangent."""
-    return 0.0 if factors <= 1 else (1 + DRIFT) ** factors - 1 - factors * DRIFT
+    return 0.0 if factors <= 1 else (1 + MOVE_MAX) ** factors - 1 - factors * MOVE_MAX
 
 
 def _beyond_tier(one: PricedPosition) -> float:
@@ -102,10 +101,10 @@ def _beyond_tier(one: PricedPosition) -> float:
     rate_e18, less_e54 = brackets.line_at(notional_e36)
     farthest = max(
         brackets.margin_e54(end_e36) - (end_e36 * rate_e18 - less_e54)
-        for end_e36 in (notional_e36 * 99 // 100, notional_e36 * 101 // 100)
+        for end_e36 in (notional_e36 * (100 - _MOVED_PERCENT) // 100, notional_e36 * (100 + _MOVED_PERCENT) // 100)
     )
     rate = one.conversion.rate / one.conversion.scale
-    return farthest / E18**3 * rate * (1 + DRIFT) ** len(one.conversion.legs)
+    return farthest / E18**3 * rate * (1 + MOVE_MAX) ** len(one.conversion.legs)
 
 
 def _marks(priced: Priced) -> Iterator[tuple[str, int]]:

@@ -1,8 +1,8 @@
 """The figures that a ledger's users ask for, at the marks and settings of one moment (docs/bitfinex.md, Figures).
 
 Money is exact, in integers at 1e18; None where a price, a conversion or a setting that it needs is missing, or where
-the account is suspect. ``PL`` and ``PL_PERC`` alone are doubles, made in the venue's own order of operations: their last
-digits depend on it. Divide by 10**18 to get the nearest double of an integer.
+the account is suspect. ``PL`` and ``PL_PERC`` alone are doubles, made in the venue's own order of operations: their
+last digits depend on it. Divide by 10**18 to get the nearest double of an integer.
 
 ``inputs`` are the marks of the account's deployment and its settings (``ledger_settings``), as ``models.venue.Inputs``.
 """
