@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings, Settings
     from streams.settings.dialects import DialectSettings
 
-KINDS = Kinds("tidemark.dialects", {"symmio": "api.dialects.symmio.symmio_dialect:SYMMIO"})
+KINDS = Kinds(
+    "tidemark.dialects",
+    {
+        "symmio": "api.dialects.symmio.symmio_dialect:SYMMIO",
+        "bitfinex": "api.dialects.bitfinex.bitfinex_dialect:BITFINEX",
+    },
+)
 
 
 class Site(NamedTuple):

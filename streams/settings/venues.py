@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 DEFAULT_KIND = "symmio"
 """The kind of a deployment that names none."""
 
-KINDS = Kinds("tidemark.venues", {"symmio": "streams.settings.symmio.symmio_settings:SYMMIO"})
+KINDS = Kinds(
+    "tidemark.venues",
+    {
+        "symmio": "streams.settings.symmio.symmio_settings:SYMMIO",
+        "ledger": "streams.settings.ledger.ledger_deployment:LEDGER",
+    },
+)
 
 
 class VenuePackage(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -16,13 +16,13 @@ from api.dialects.bitfinex.account_arrays import (
 )
 from api.dialects.bitfinex.heard_frames import Frame
 from api.dialects.bitfinex.ledger_arrays import frame_of, ledger_position, ledger_snapshots, ledger_wallet
-from models.codec import decode_row
 from models.errors import BadRow
 from models.ledger import ledger_figures
 from models.ledger.ledger_state import Holdings, read_statement
+from models.statements import decode_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from api.dialects.bitfinex.account_book import KeyedListeners, Listener
     from api.dialects.bitfinex.calc_requests import Calculation
@@ -42,13 +42,13 @@ class LedgerBook:
     Args:
         key: Its key.
         statements: Where its statement stands.
-        inputs: Marks and settings of its deployment, as they are when they are asked for.
+        inputs_now: Makes the marks and settings of its deployment, as they are now.
     """
 
-    def __init__(self, key: bytes, statements: Statements, inputs: Inputs) -> None:
+    def __init__(self, key: bytes, statements: Statements, inputs_now: Callable[[], Inputs]) -> None:
         self._key = key
         self._statements = statements
-        self._inputs = inputs
+        self._inputs_now = inputs_now
         self._listener: Listener | None = None
         # The number of the newest happening that was told, or that the snapshots show.
         self._told = 0
@@ -73,12 +73,12 @@ class LedgerBook:
         """As ``AccountBook`` says."""
         row = self._statements.rows.get(self._key)
         if row is not None:
-            self._told = max((number for number, _ in _events(row)), default=self._told)
+            self._told = decode_statement(row).last_number
         return ledger_snapshots(self._holdings())
 
     def calculate(self, calculation: Calculation) -> Frame | None:
         """As ``AccountBook`` says."""
-        holdings, inputs, subject = self._holdings(), self._inputs, calculation.subject
+        holdings, inputs, subject = self._holdings(), self._inputs_now(), calculation.subject
         match calculation.kind:
             case "margin_base":
                 return Frame("miu", base_margin_array(ledger_figures.base_margin(holdings, inputs)))
@@ -90,7 +90,7 @@ class LedgerBook:
                     return None
                 return Frame("fiu", funding_array(subject, ledger_figures.funding_figures(holdings, subject)))
             case "position":
-                return self._position(holdings, subject)
+                return _position(holdings, subject, inputs)
             case "wallet":
                 wallet = holdings.wallet(*calculation.wallet)
                 if wallet is None:
@@ -100,29 +100,14 @@ class LedgerBook:
             case _:
                 return Frame("bu", balance_array(ledger_figures.assets(holdings, inputs)))
 
-    def _position(self, holdings: Holdings, symbol: str) -> Frame | None:
-        position = holdings.position(symbol)
-        figures = ledger_figures.position_figures(holdings, symbol, self._inputs)
-        if position is None or figures is None:
-            return None
-        calculated = Calculated(
-            figures.pl,
-            figures.pl_perc,
-            money(figures.price_liq_e18),
-            money(figures.leverage_e18),
-            money(figures.collateral_e18),
-            money(figures.collateral_min_e18),
-        )
-        return Frame("pu", ledger_position(position, calculated))
-
     def _holdings(self) -> Holdings:
         row = self._statements.rows.get(self._key)
         if row is None:
             return Holdings()
         if self._read is None or self._read[0] is not row:
             try:
-                self._read = row, read_statement(decode_row(row).body["statement"])
-            except (KeyError, msgspec.ValidationError) as error:
+                self._read = row, read_statement(decode_statement(row).body)
+            except msgspec.ValidationError as error:
                 msg = f"expected the statement of a ledger's account, found {row!r:.200} ({error!r})"
                 raise BadRow(msg) from error
         return self._read[1]
@@ -130,22 +115,32 @@ class LedgerBook:
     def _on_row(self, row: bytes) -> None:
         if self._listener is None:
             return
-        new = [(number, happening) for number, happening in _events(row) if number > self._told]
-        if not new:
+        statement = decode_statement(row)
+        if statement.last_number <= self._told:
             return
-        is_gap = new[0][0] != self._told + 1
-        self._told = new[-1][0]
-        if is_gap:
+        new, self._told = statement.events_after(self._told), statement.last_number
+        if new is None:
             self._listener.on_gap()
             return
         try:
-            frames = [frame_of(happening) for _, happening in new]
+            frames = [frame_of(event.body) for event in new]
         except (KeyError, msgspec.ValidationError) as error:
             msg = f"expected happenings of a ledger's account, found {row!r:.200} ({error!r})"
             raise BadRow(msg) from error
         self._listener.on_frames([frame for frame in frames if frame is not None])
 
 
-def _events(row: bytes) -> list[tuple[int, Mapping[str, Any]]]:
-    events: list[tuple[int, Mapping[str, Any]]] = decode_row(row).body["events"]
-    return events
+def _position(holdings: Holdings, symbol: str, inputs: Inputs) -> Frame | None:
+    position = holdings.position(symbol)
+    figures = ledger_figures.position_figures(holdings, symbol, inputs)
+    if position is None or figures is None:
+        return None
+    calculated = Calculated(
+        figures.pl,
+        figures.pl_perc,
+        money(figures.price_liq_e18),
+        money(figures.leverage_e18),
+        money(figures.collateral_e18),
+        money(figures.collateral_min_e18),
+    )
+    return Frame("pu", ledger_position(position, calculated))

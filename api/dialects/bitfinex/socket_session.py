@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from api.dialects.bitfinex.logins import caps_of
 from api.dialects.bitfinex.numbered_frames import NumberedFrames
 from api.dialects.bitfinex.public_channels import PublicChannel, channel_of
 from api.dialects.bitfinex.wire_flags import are_flags
+from models.errors import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from api.dialects.bitfinex.calc_lanes import CalcLanes
     from api.dialects.bitfinex.logins import Login, Logins
     from api.dialects.bitfinex.public_channels import Quotes
+
+_log = logging.getLogger(__name__)
 
 _CHANNELS_MAX = 30
 _ECHOED = ("channel", "symbol", "pair", "key")
@@ -173,11 +177,11 @@ class SocketSession:
             # What is not read yet would look as if it were not there.
             await self._desk.wait_warm()
             login = await self._desk.logins.check(message, self._client)
+            book = await self._readable_book(login.key)
         except LoginRefused as refused:
             self.say(events.auth_failed(refused.code, refused.text))
             return
         key = login.key
-        book = await self._desk.book_of(key)
         channel = AccountChannel(
             self._outbox,
             self._desk.hub,
@@ -190,6 +194,15 @@ class SocketSession:
         self._desk.lanes.enter(key.user)
         self.say(events.auth_accepted(key.user_id, str(uuid.uuid4()), caps_of(key), login.sub_id))
         channel.begin()
+
+    async def _readable_book(self, key: ApiKey) -> AccountBook:
+        book = await self._desk.book_of(key)
+        try:
+            book.snapshots()
+        except BadRow as error:
+            _log.warning("login is refused, since its account cannot be read: %s", error)
+            raise LoginRefused(events.NOT_READY, "auth: not ready, the account cannot be read") from error
+        return book
 
     def _take_input(self, type_: str, payload: Any) -> None:  # noqa: ANN401 - whatever a client sends
         if self._logged_in is None:
