@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientWebSocketResponse, web
 
+    from api.dialects.bitfinex.logins import Nonces
     from api.dialects.mounting import Mounted, Site
+    from streams.replicas.lease_holder import Leases
     from streams.settings.dialects import DialectSettings
 
 LEDGER, CHAIN = "desk", "main"
@@ -122,11 +124,14 @@ class Socket:
 class Scene:
     """A replica, and what it serves."""
 
-    def __init__(self, directory: Path, nonces: FakeNonces | None = None, **section: object) -> None:
+    def __init__(
+        self, directory: Path, nonces: Nonces | None = None, leases: Leases | None = None, **section: object
+    ) -> None:
         self.tables = FakeTables(CHAIN)
         self.ledger = Ledgers(self.tables)
         self.interest = FakeInterest()
-        self.nonces = nonces or FakeNonces()
+        self.nonces: Nonces = nonces or FakeNonces()
+        self._leases = leases
         self.keys = directory / "keys.json"
         self._section = section
 
@@ -134,7 +139,7 @@ class Scene:
         write_keys(self.keys, keys)
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    async def serving(self, port: int | None = None) -> AsyncIterator[TestClient[web.Request, web.Application]]:
         if not self.keys.exists():
             self.hold(k1=ApiKey(SECRET, "alice", (ACCOUNT,)))
         settings = Settings(
@@ -152,11 +157,12 @@ class Scene:
             settings,
             self.tables.feeds,
             self.interest,
+            leases=self._leases,
             records=FakeRecords(),
             find_dialect=self._find,
             clock=WallClock(lambda: NOW_MS),
         )
-        async with TestClient(BoundedTestServer(app, public_door(app))) as client:
+        async with TestClient(BoundedTestServer(app, public_door(app), port)) as client:
             yield client
 
     @asynccontextmanager
