@@ -119,12 +119,14 @@ class PlainVenue(Generic[S]):
     Attributes:
         kind: What configurations call it.
         raw: The topic of its records, keyed ``<deployment>:<account>``.
+        figures_version: It rises whenever the same account is worth something else at the same inputs.
         schema: The version of ``state``; it rises whenever rows of before can no longer be read as they are.
         state: The type of an account's state, of which msgspec makes JSON.
     """
 
     kind: str
     raw: TopicSpec
+    figures_version: int = 1
     schema: int = 1
     state: type[S]
     routed = None

@@ -213,6 +213,10 @@ class Venue(Protocol[A, H, R_contra]):
         """What configurations call it."""
 
     @property
+    def figures_version(self) -> int:
+        """Rises whenever the same account is worth something else at the same inputs; rows name it."""
+
+    @property
     def raw(self) -> TopicSpec:
         """The topic of its records."""
 

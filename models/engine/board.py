@@ -43,6 +43,12 @@ class DeploymentInputs:
     def __init__(self, board: InputBoard, deployment: str) -> None:
         self._board = board
         self._deployment = deployment
+        self._asked: dict[str, UsedReference] = {}
+
+    def take_asked(self) -> Mapping[str, UsedReference]:
+        """The references that were asked for, and found, since this was last called."""
+        asked, self._asked = self._asked, {}
+        return asked
 
     def mark(self, market: int | str) -> UsedMark | None:
         """The mark in use of a market, None where there is none."""
@@ -50,7 +56,10 @@ class DeploymentInputs:
 
     def reference(self, name: str) -> UsedReference | None:
         """A reference of the deployment, None where nothing was said of it."""
-        return self._board.references.get((self._deployment, name))
+        used = self._board.references.get((self._deployment, name))
+        if used is not None:
+            self._asked[name] = used
+        return used
 
 
 class PriceSource(NamedTuple):

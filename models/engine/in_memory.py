@@ -188,8 +188,8 @@ class Engine:
         self.valuing.move(self.board.choose_all(now_ms))
         while keys := self._take_outdated(now_ms):
             for key in sorted(keys):
-                self._value(key)
-        for write in self.valuing.totals.round(is_due=True):
+                self._value(key, now_ms)
+        for write in self.valuing.totals.round(now_ms, is_due=True):
             if write is not None:
                 self.tables.put(write)
 
@@ -224,8 +224,8 @@ class Engine:
             raise BadRecord(msg)
         return self.partition[venue.kind]
 
-    def _value(self, key: bytes) -> None:
-        write = self.valuing.value(key, is_urgent=True)
+    def _value(self, key: bytes, now_ms: int) -> None:
+        write = self.valuing.value(key, now_ms, is_urgent=True)
         if write is not None:
             self.tables.put(write)
             if write.table == ALERTS:

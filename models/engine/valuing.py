@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.book import ExposureBook
 from models.book_figures import REACH
-from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
+from models.codec import decode_order, decode_row, encode_body
 from models.engine.alarms import Alarms
 from models.engine.board import DeploymentInputs
 from models.engine.recent import Recent
@@ -17,6 +17,7 @@ from models.engine.totals import Totals
 from models.errors import BadRow
 from models.ids import split_key
 from models.money import E18
+from models.provenance import join_provenance, provenance, says_the_same
 from models.valuations import UNPRICED, with_last_complete
 
 if TYPE_CHECKING:
@@ -179,11 +180,12 @@ class Valuing:
         moved_s = self.exposures.oldest_s()
         return 0.0 if moved_s is None else now_s - moved_s
 
-    def value(self, key: bytes, *, is_urgent: bool) -> Write | None:
+    def value(self, key: bytes, at_ms: int, *, is_urgent: bool) -> Write | None:
         """Value an account at the marks in use.
 
         Args:
             key: The account.
+            at_ms: The instant, Unix ms, which the row names.
             is_urgent: Whether it should be shown at once; what it holds is kept for the next time then.
 
         Returns:
@@ -196,9 +198,11 @@ class Valuing:
         held, term = found
         deployment, _ = split_key(key)
         is_unsupported = self._watermark_of(deployment).unsupported_since is not None
-        inputs = self._inputs_of(deployment)
-        body, shown = self._venue(deployment).value(held, term, inputs, unsupported=is_unsupported)
-        transition = self.alarms.transition(key, body)
+        venue, inputs = self._venue(deployment), self._inputs_of(deployment)
+        inputs.take_asked()
+        body, shown = venue.value(held, term, inputs, unsupported=is_unsupported)
+        made = provenance(at_ms, *self._maker(deployment, venue), inputs.take_asked())
+        transition = self.alarms.transition(key, body, made)
         if transition is not None:
             return transition
         row = self._read(VALUATIONS, key)
@@ -206,7 +210,7 @@ class Valuing:
             body = with_last_complete(decode_row(row).body, body)
         is_counted = self.exposures.was_published(key)
         encoded = encode_body(body)
-        is_changed = row is None or row[ORDER_BYTES:] != encoded
+        is_changed = row is None or not says_the_same(row, encoded)
         if is_changed or not is_counted:
             self.totals.note(key, row if is_counted else None, body)
         if key in self._curved or key in self._outdated:
@@ -215,7 +219,8 @@ class Valuing:
         self.exposures.published(key, shown, self._curved.slack_of(key))
         if not is_changed:
             return None
-        return Write(VALUATIONS, key, 1 if row is None else decode_order(row)[1] + 1, encoded)
+        version = 1 if row is None else decode_order(row)[1] + 1
+        return Write(VALUATIONS, key, version, join_provenance(encoded, made))
 
     def acknowledged(self, key: bytes, *, is_urgent: bool) -> None:
         """The account's transition is durable: value it again, as urgently as when the transition was made."""
@@ -250,6 +255,10 @@ class Valuing:
             msg = f"expected accounts of installed venues, found one of {deployment}: install its package"
             raise BadRow(msg)
         return venue
+
+    def _maker(self, deployment: str, venue: Venue[Any, Any, Any]) -> tuple[str, str]:
+        configured = self._venues.priced(deployment)
+        return f"{venue.kind}/{venue.figures_version}", "" if configured is None else configured.settings
 
     def _inputs_of(self, deployment: str) -> DeploymentInputs:
         inputs = self._inputs.get(deployment)

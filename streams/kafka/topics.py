@@ -48,6 +48,7 @@ OWNERS = "owners"
 HEARTBEATS = "heartbeats"
 DEAD_LETTERS = "dead-letters"
 FUNDING = "funding"
+FIGURE_SETTINGS = "figure-settings"
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
@@ -171,6 +172,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
             topic_name(settings, FUNDING), "deployment:kind:of what", 90 * _DAY_MS, {"cleanup.policy": "compact,delete"}
         ),
         compacted(topic_name(settings, OWNERSHIP), "partition"),
+        # Never compacted away: each name is the hash of what stands under it.
+        compacted(topic_name(settings, FIGURE_SETTINGS), "hash of the settings"),
         passing(topic_name(settings, INTEREST), "deployment:account", _INTEREST_MS),
         compacted(topic_name(settings, WHITELIST), "deployment:account"),
         passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),

@@ -19,13 +19,15 @@ from streams.agents.references import ReferencesAgent
 from streams.agents.router import RouterAgent
 from streams.agents.state_releases import StateReleases
 from streams.agents.told import ToldAgent
+from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
-from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, routed_name, topic_name
+from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS, routed_name, topic_name
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
 from streams.process.supervision import ended, supervised
 from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.interest_reader import Interest
+from streams.settings.figures import all_figure_settings
 from streams.settings.venues import DEFAULT_KIND, venues_of
 from streams.transport.assignor import SliceAssignor
 from streams.transport.driver import SCHEME
@@ -46,6 +48,7 @@ from streams.worker.admin import AdminServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
+    from aiokafka import AIOKafkaProducer
     from faust.types import TP
 
     from models.engine.board import MarketId
@@ -133,6 +136,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self._resources.push_async_callback(self.publisher.stop)
         self.ownership.start(producer)
         self._resources.push_async_callback(self.follower.stop)
+        await self._keep_figure_settings(producer)
         self.connected = True
         await self._start_resource(self.markets)
         await self._start_resource(self.interest)
@@ -149,6 +153,14 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
             await super().on_stop()
         finally:
             await self._resources.aclose()
+
+    async def _keep_figure_settings(self, producer: AIOKafkaProducer) -> None:
+        """Put on record what the rows that this worker will write name as their settings."""
+        topic = topic_name(self.settings, FIGURE_SETTINGS)
+        for name, figures in all_figure_settings(self.settings).items():
+            key = name.encode()
+            partition = partition_of(key, self.settings.topics.partitions)
+            await producer.send_and_wait(topic, figures, key=key, partition=partition)
 
     def crash_now(self, error: BaseException) -> None:
         """End the process without a commit."""

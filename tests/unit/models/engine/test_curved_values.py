@@ -97,7 +97,7 @@ class World:
             urgent, deferred = self.due()
             if not urgent and not deferred:
                 return
-            write = self.valuing.value(KEY, is_urgent=True)
+            write = self.valuing.value(KEY, self.now_ms, is_urgent=True)
             if write is not None:
                 self.rows[write.table, KEY] = join_row(1, write.version, write.body)
                 if write.table == ALERTS:
@@ -130,7 +130,7 @@ def test_a_mark_out_of_reach_has_the_account_valued_in_turn_and_its_tangent_made
     world.tick(60_000 * (1 + REACH * 1.1))
 
     assert (set(), [KEY]) == world.due()
-    world.valuing.value(KEY, is_urgent=False)
+    world.valuing.value(KEY, world.now_ms, is_urgent=False)
     assert tangents + 1 == world.venue.tangents
     world.tick(60_000 * (1 + REACH * 1.2))
     assert (set(), []) == world.due()
@@ -143,7 +143,7 @@ def test_many_small_moves_add_up_to_one_out_of_reach() -> None:
         world.tick(60_000 * (1 + REACH * step / 10))
         if world.due()[1]:
             found.append(step)
-            world.valuing.value(KEY, is_urgent=False)
+            world.valuing.value(KEY, world.now_ms, is_urgent=False)
 
     assert [11] == found
 

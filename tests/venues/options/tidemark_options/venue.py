@@ -85,6 +85,7 @@ class Inverse:
     """What ``models.venue.Venue`` asks of a venue."""
 
     kind = "inverse"
+    figures_version = 1
     raw = TopicSpec("inverse-records", "deployment:account")
     routed = None
     told = None
