@@ -34,6 +34,7 @@ KINDS = Kinds(
     {
         "symmio": "api.dialects.symmio.symmio_dialect:SYMMIO",
         "bitfinex": "api.dialects.bitfinex.bitfinex_dialect:BITFINEX",
+        "ledger": "api.dialects.ledger.ledger_dialect:LEDGER",
     },
 )
 

@@ -99,6 +99,8 @@ class Valuing:
             if isinstance(market[1], str) and priced is not None and market not in self.exposures.markets:
                 self._board.add_named(market, priced)
                 self._moved.add(market)
+                # A reference may have named it just now, in a turn beside what is urgent, and no mark of it moves.
+                self._on_touched()
         slack = exposure.slack
         self.exposures.put(key, exposure.signed, exposure.cost, exposure.margin, slack=slack or 0.0)
         self._curved.put(key, () if slack is None else exposure.signed, slack or 0.0)

@@ -5,6 +5,7 @@ bring, fees taken off. ``equity`` is what the margin wallets have and ``upnl_net
 the required margin, so that the account is liquidatable where its equity is below that. ``unpriced`` and ``stale``
 count positions, and margin wallets whose currency is converted. A position's id is its symbol, and its ``symbol`` the
 market that it is valued at; ``upnl`` and ``notional`` of it are in USD, prices in the symbol's quote currency.
+``conversions`` names the marks by which amounts became USD, as positions do theirs.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def value_account(held: LedgerAccount, term: int, inputs: Inputs, *, unsupported
             _position(one, found, priced, inputs if unknown is None else None, is_complete=is_complete)
             for one, found in zip(holdings.positions, prices, strict=True)
         ],
+        "conversions": _conversions(priced),
         "owner": holdings.owner,
         "last_complete": None,
     }
@@ -94,6 +96,16 @@ def _unknown(held: LedgerAccount, *, unsupported: bool) -> str | None:
 
 def _texts(**figures: int) -> dict[str, str | None]:
     return {name: str(value) for name, value in figures.items()}
+
+
+def _conversions(priced: Priced) -> Body:
+    """The marks by which amounts became USD, by market, each with its key and its tick's offset."""
+    conversions = [one.conversion for one in priced.known_positions] + [one.conversion for one in priced.known_wallets]
+    legs = {leg.market: leg.mark for conversion in conversions for leg in conversion.legs}
+    return {
+        market: {"mark": str(mark.mark_e18), "mark_key": mark.key, "mark_offset": mark.offset}
+        for market, mark in sorted(legs.items())
+    }
 
 
 def _stale(priced: Priced) -> int:

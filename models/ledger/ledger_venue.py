@@ -33,6 +33,7 @@ class Ledger:
     """What ``models.venue.Venue`` asks of a venue."""
 
     kind = KIND
+    figures_version = 1
     raw = TopicSpec(LEDGER_EVENTS, "deployment:account")
     routed = None
     told = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class LedgerDeploymentSettings(DeploymentSettings):
     """One ledger. A client that sends ``ingest_key`` may write its records over HTTP; without it nobody may.
 
-    What values its positions, such as fees and margin tiers, is no setting: it is said in the topic ``ledger-settings``.
+    What values its positions, such as fees and margin tiers, is said in the topic ``ledger-settings``.
     """
 
     kind: Literal["ledger"] = "ledger"
