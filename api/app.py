@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,8 @@ if TYPE_CHECKING:
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
     from streams.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def create_app(
@@ -249,12 +252,19 @@ def _waking(*waits: Callable[[], Awaitable[None]]) -> Callable[[web.Application]
 
     async def wake(_app: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.ensure_future(wait()) for wait in waits]
+        for task in tasks:
+            task.add_done_callback(_tell_if_failed)
         yield
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     return wake
+
+
+def _tell_if_failed(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("what runs beside the application has ended", exc_info=task.exception())
 
 
 async def _metrics(request: web.Request) -> web.Response:

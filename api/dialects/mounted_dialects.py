@@ -174,13 +174,13 @@ def _sections(settings: Settings, find: Find) -> Iterator[tuple[str, DialectSett
     A venue may have a dialect of its own, which has the venue's kind. Where no section is of that kind, it is mounted
     on all deployments of the venue.
     """
-    yield from settings.dialects.items()
     said = {section.kind for section in settings.dialects.values()}
     unsaid = {one.kind for one in settings.deployments.values() if one.is_installed} - said
     for kind in sorted(unsaid):
         if find(kind) is not None:
             names = tuple(name for name, one in settings.deployments.items() if one.kind == kind)
             yield kind, DialectSettings(kind=kind, deployments=names)
+    yield from settings.dialects.items()
 
 
 def _read(name: str, section: DialectSettings, form: type[DialectSettings]) -> DialectSettings:
@@ -194,7 +194,7 @@ def _expect_within(name: str, mounted: Mounted) -> None:
     for door in mounted.doors:
         path = getattr(door.route, "path", None)
         if not isinstance(path, str) or not any(_is_within(path, prefix) for prefix in mounted.path_prefixes):
-            msg = f"dialects.{name}: expected routes within its path_prefixes, found {path or door.route!r}"
+            msg = f"dialects.{name}: expected routes within its path_prefixes, found {path or door.route}"
             raise BadSettings(msg)
 
 

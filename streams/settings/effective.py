@@ -22,7 +22,9 @@ from streams.settings.deployment import DeploymentSettings
 from streams.settings.dialects import DialectSettings, UnreadDialect
 from streams.settings.faults import faults, read_by_kind
 from streams.settings.known_keys import meant
-from streams.settings.processes import BrokerSettings, IngestSettings, SourceSettings, TopicSettings, WorkerSettings
+from streams.settings.prices.price_source import DEFAULT_KIND as DEFAULT_PRICES
+from streams.settings.prices.price_source import SourceSettings, UnavailableSource, price_package
+from streams.settings.processes import BrokerSettings, IngestSettings, TopicSettings, WorkerSettings
 from streams.settings.values import Name
 from streams.settings.venues import DEFAULT_KIND, package_of
 
@@ -55,6 +57,15 @@ def _by_kind(section: object) -> object:
     return read_by_kind(section, package.settings)
 
 
+def _source_by_kind(section: object) -> object:
+    """Read a source's section by the settings of its kind; a section without a kind is of the default one."""
+    if not isinstance(section, dict):
+        return section
+    kind = section.get("kind", DEFAULT_PRICES)
+    package = price_package(kind) if isinstance(kind, str) else None
+    return read_by_kind(section, UnavailableSource if package is None else package.settings)
+
+
 def _unread(section: object) -> object:
     """Keep a dialect's section as it is written: the api's packages, which read it, are not imported here."""
     return UnreadDialect.model_validate(section) if isinstance(section, dict) else section
@@ -70,7 +81,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".tidemark")
     topics: TopicSettings = TopicSettings()
     deployments: dict[Name, SerializeAsAny[Annotated[DeploymentSettings, BeforeValidator(_by_kind)]]] = {}
-    sources: dict[Name, SourceSettings] = {}
+    sources: dict[Name, SerializeAsAny[Annotated[SourceSettings, BeforeValidator(_source_by_kind)]]] = {}
     dialects: dict[Name, SerializeAsAny[Annotated[DialectSettings, BeforeValidator(_unread)]]] = {}
     ingest: IngestSettings = IngestSettings()
     worker: WorkerSettings = WorkerSettings()

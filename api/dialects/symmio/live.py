@@ -15,6 +15,7 @@ from api.dialects.symmio.owners import Owners
 from api.dialects.symmio.position_state_search import PositionStateSearch
 from api.dialects.symmio.position_state_ws import PositionStateEndpoint
 from api.dialects.symmio.quote_symbols import QuoteSymbols
+from api.dialects.symmio.socket_names import UPNL_WS
 from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
@@ -57,6 +58,10 @@ class Live:
     def __init__(self, site: Site, heard: Heard, upnl_interval_s: float) -> None:
         app, settings, now_ms = site.app, site.settings, site.clock.now_ms
         feeds, metrics, hub = app[FEEDS], app[METRICS], app[HUB]
+        # What has not occurred yet is reported as 0 and not left out.
+        metrics.connections.labels(UPNL_WS)
+        metrics.first_frame_seconds.labels(UPNL_WS)
+        metrics.frames.labels(UPNL_WS, "figures")
         self.answers = app[ANSWERS] = Answers(app[STANDINGS], app[FRESHNESS], site.interest, now_ms)
         listings = app[LISTINGS] = Listings(settings, feeds, app[PRICES], now_ms)
         app[HOLDINGS] = Holdings(symmio_deployments(settings), feeds, metrics.registry)
