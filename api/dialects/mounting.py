@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 KINDS = Kinds(
     "tidemark.dialects",
     {
+        "bitfinex": "api.dialects.bitfinex.bitfinex_dialect:BITFINEX",
         "ledger": "api.dialects.ledger.ledger_dialect:LEDGER",
         "symmio": "api.dialects.symmio.symmio_dialect:SYMMIO",
     },
