@@ -24,6 +24,8 @@ from models.engine.tables import (
     MARKETS,
     MARKS,
     POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
     SUBTOTALS,
     VALUATIONS,
     WATERMARKS,
@@ -36,7 +38,6 @@ from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
-from streams.settings import BadSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,9 +50,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # These are in the order of the fields of ``Feeds``.
-_TABLES = (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS, MARKETS, SUBTOTALS, INSTRUMENTS, ALERTS, POSITION_STATES)
+_TABLES = (
+    VALUATIONS,
+    DEPLOYMENTS,
+    MARKS,
+    WATERMARKS,
+    MARKETS,
+    SUBTOTALS,
+    INSTRUMENTS,
+    ALERTS,
+    POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
+)
 # The rows of these change with the ticks. A feed asks its broker again after each wait, even where nothing came.
-# With 50 ms eight idle feeds would send 160 requests a second. With 250 ms a row may come that much later.
+# With 50 ms nine idle feeds would send 180 requests a second. With 250 ms a row may come that much later.
 _BUSY_TABLES = frozenset({VALUATIONS, MARKS})
 _QUIET_WAIT_MS = 250
 # Requests are answered in ms. One that takes longer than this is cut, so that everything ends within 5 s.
@@ -79,13 +92,11 @@ async def run(settings: Settings, clock: Clock) -> None:
         PortTaken: A port cannot be listened on.
         FeedEnded: A feed failed.
     """
-    if settings.kafka is None:
-        msg = "kafka: expected bootstrap servers, found nothing; set TIDEMARK_KAFKA, or use `tidemark up`"
-        raise BadSettings(msg)
+    bootstrap = settings.bootstrap
     collect_rarely()
     followed = [
         Feed(
-            settings.kafka,
+            bootstrap,
             changelog_name(settings, table),
             clock,
             wait_ms=FETCH_MAX_WAIT_MS if table in _BUSY_TABLES else _QUIET_WAIT_MS,

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings, Settings
     from streams.settings.dialects import DialectSettings
 
-KINDS = Kinds("tidemark.dialects", {"symmio": "api.dialects.symmio.symmio_dialect:SYMMIO"})
+KINDS = Kinds(
+    "tidemark.dialects",
+    {
+        "bitfinex": "api.dialects.bitfinex.bitfinex_dialect:BITFINEX",
+        "ledger": "api.dialects.ledger.ledger_dialect:LEDGER",
+        "symmio": "api.dialects.symmio.symmio_dialect:SYMMIO",
+    },
+)
 
 
 class Site(NamedTuple):

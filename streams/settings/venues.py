@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.engine.deployment import EngineDeployment, Venues
 from models.views import AccountViews
+from streams.settings.figures import figure_settings, name_of
 from streams.settings.installed import Kinds
 
 if TYPE_CHECKING:
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 DEFAULT_KIND = "symmio"
 """The kind of a deployment that names none."""
 
-KINDS = Kinds("tidemark.venues", {"symmio": "streams.settings.symmio.symmio_settings:SYMMIO"})
+KINDS = Kinds(
+    "tidemark.venues",
+    {
+        "symmio": "streams.settings.symmio.symmio_settings:SYMMIO",
+        "ledger": "streams.settings.ledger.ledger_deployment:LEDGER",
+    },
+)
 
 
 class VenuePackage(NamedTuple):
@@ -50,7 +57,12 @@ def package_of(kind: str) -> VenuePackage | None:
 
 def engine_deployments(deployments: Mapping[str, DeploymentSettings]) -> dict[str, EngineDeployment]:
     """What the engine is told of deployments, by name."""
-    return {name: EngineDeployment(_venue(one.kind), one.own, one.price_sources) for name, one in deployments.items()}
+    return {
+        name: EngineDeployment(
+            _venue(one.kind), one.own, one.price_sources, settings=name_of(figure_settings(name, one))
+        )
+        for name, one in deployments.items()
+    }
 
 
 def venues_of(settings: Settings) -> Venues:
