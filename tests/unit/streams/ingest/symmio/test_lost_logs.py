@@ -355,3 +355,17 @@ def test_a_final_block_that_every_endpoint_left_ends_ingest() -> None:
         assert asyncio.get_running_loop().time() < 60
 
     played(Setup(chain, turning, turning), turns)
+
+
+def test_nothing_is_final_by_a_head_that_the_chain_does_not_have() -> None:
+    leaps = iter([True])
+
+    def leaping(method: str, params: Any, result: Any) -> Any:  # noqa: ANN401 - JSON
+        if method == "eth_getBlockByNumber" and params[0] == "latest" and next(leaps, False):
+            return result | {"number": hex(1_000), "hash": "0x" + "9" * 64}
+        return result
+
+    setup = played(Setup(mined(12), leaping), lambda setup: setup.follower.advance())
+
+    assert [] == setup.lost()
+    assert [11 - DEPTH] == sorted({one.final for one in setup.records if isinstance(one, Watermark)} - {0})
