@@ -30,7 +30,7 @@ from streams.node.endpoints import Patience
 from streams.node.rpc import BadAnswer, CallReverted, Refused, RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from models.symmio.funding_plan import ChainQuote
     from models.symmio.state import Balances
@@ -70,7 +70,16 @@ class NodeDown(ChainError):
 
 
 class Reverted(ChainError):
-    """A contract refused a call."""
+    """A contract refused a call.
+
+    Args:
+        msg: The contract's reason.
+        label: Names the endpoint, whose state may be an old one.
+    """
+
+    def __init__(self, msg: str, label: str) -> None:
+        super().__init__(msg)
+        self.label = label
 
 
 class Head(NamedTuple):
@@ -134,11 +143,7 @@ class Chain:
 
     async def signature_valid_s(self) -> int:
         """How long the contract takes a signature for, in s."""
-        try:
-            return await self._views([("getMuonConfig", (), ())], lambda answers: read_numbers(answers[0], 1)[0])
-        except Reverted as error:
-            msg = f"expected the Diamond at {self._diamond} to know getMuonConfig, found: {error}"
-            raise ChainError(msg) from error
+        return await self._views([("getMuonConfig", (), ())], lambda answers: read_numbers(answers[0], 1)[0])
 
     async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:
         """Quotes as the next transaction would find them."""
@@ -308,11 +313,25 @@ class Chain:
     async def _views(self, views: Sequence[_View], read: Callable[[Sequence[bytes]], T]) -> T:
         """Ask views of the Diamond, all of one endpoint.
 
+        A view is refused where the Diamond does not know it, so an endpoint's state is of before that, or another
+        contract is there: the next endpoint is asked.
+
         Raises:
             NodeDown: No endpoint answers as the Diamond does: none has the state, or another contract is there.
-            Reverted: A contract refuses one of the calls.
         """
-        return await self._ask(self._calls_of(views), _decoded(read))
+        refusing: list[str] = []
+        reason = ""
+        while True:
+            try:
+                return await self._ask(self._calls_of(views), _decoded(read), than=refusing)
+            except Reverted as error:
+                refusing.append(error.label)
+                reason = str(error)
+            except NodeDown as error:
+                if not refusing:
+                    raise
+                said = f"that the contract at {self._diamond} refuses it ({reason}); is it the Diamond?"
+                raise _down(views[0][0], said) from error
 
     def _calls_of(self, views: Sequence[_View]) -> list[Call]:
         return [
@@ -320,8 +339,8 @@ class Chain:
             for name, kinds, values in views
         ]
 
-    async def _ask(self, calls: Sequence[Call], read: Callable[[list[Any]], T]) -> T:
-        """Ask until one endpoint answers all of a request.
+    async def _ask(self, calls: Sequence[Call], read: Callable[[list[Any]], T], than: Collection[str] = ()) -> T:
+        """Ask until one endpoint, but none of those in ``than``, answers all of a request.
 
         Raises:
             NodeDown: None does for too long.
@@ -329,9 +348,10 @@ class Chain:
         """
         try:
             async with asyncio.timeout(_ANSWERED_WITHIN_S):
-                return await self._node.ask(calls, read)
+                answer, _ = await self._node.ask_elsewhere(calls, read, than=than)
+                return answer
         except CallReverted as error:
-            raise Reverted(_reason(error)) from None
+            raise Reverted(_reason(error), error.label) from None
         except RpcError as error:
             raise _down(calls[0][0], _said(error)) from error
         except TimeoutError as error:

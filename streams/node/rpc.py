@@ -429,13 +429,17 @@ def _of_error(method: str, error: object, label: str) -> RpcError:
     if method in _EXECUTING:
         data = _revert_data(fields.get("data"))
         # A contract may use any words in its reason, those of a provider's limits too.
-        if data or code == _EXECUTION_REVERTED or "revert" in lower:
+        if data or code == _EXECUTION_REVERTED or "revert" in lower or "revert" in str(fields.get("data")).lower():
             return CallReverted(msg, said, data, label)
     return RateLimited(msg) if any(word in lower for word in _RATE_WORDS) else Refused(msg, said)
 
 
 def _revert_data(data: object) -> bytes:
-    """Read the reason of a revert from an error's ``data``, which some nodes nest in an object of the same name."""
+    """Read the reason of a revert from an error's ``data``.
+
+    Some nodes nest it in an object of the same name, some put the word ``Reverted`` before it.
+    """
     if isinstance(data, dict):
         data = data.get("data")
-    return bytes.fromhex(data[2:]) if isinstance(data, str) and _HEX.fullmatch(data) else b""
+    text = data.removeprefix("Reverted ") if isinstance(data, str) else ""
+    return bytes.fromhex(text[2:]) if _HEX.fullmatch(text) else b""

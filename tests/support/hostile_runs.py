@@ -93,7 +93,7 @@ def draw_script(seed: int) -> Script:
         endpoints.append(traits)
     # What nobody tells any more cannot be read.
     keeper = chance.randrange(count)
-    endpoints[keeper] = replace(endpoints[keeper], forgets=Traits().forgets)
+    endpoints[keeper] = replace(endpoints[keeper], forgets=Traits().forgets, counts_anew=0.0)
     return Script(
         seed=seed,
         endpoints=tuple(endpoints),
@@ -124,7 +124,6 @@ def _nuisances(chance: random.Random) -> Traits:
         parts=_one_of(chance, 0.0, 0.0, 0.0, 0.2),
         batch_answers=chance.choice((1_000, 1_000, 1_000, 3, 1)),
         hang_up=chance.random() < 0.2,
-        call_s=_one_of(chance, 0.0, 0.0, 0.0, 0.0, 1.0),
         leaps=_one_of(chance, 0.0, 0.0, 0.0, 0.1),
         misplaces=_one_of(chance, 0.0, 0.0, 0.0, 0.1),
     )

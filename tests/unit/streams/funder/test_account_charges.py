@@ -70,7 +70,7 @@ class HeldPair(Chain):
         assert PARTY_B == sender
         reasons = [self.cursed[one] for one in (-1, *quote_ids(data)) if one in self.cursed]
         if reasons:
-            raise Reverted(reasons[0])
+            raise Reverted(reasons[0], "#1")
 
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
         return [{quote_id: known[quote_id] for quote_id in quote_ids} for known in (self.known, self.elsewhere)]
@@ -90,7 +90,7 @@ class HeldPair(Chain):
         assert (PARTY_B, DIAMOND) == (sender, to)
         await self.simulate(sender, data)
         if self.untrusted:
-            raise Reverted(self.untrusted)
+            raise Reverted(self.untrusted, "#1")
         return 100_000
 
 
