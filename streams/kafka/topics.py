@@ -20,6 +20,8 @@ from models.engine.tables import (
     POSITION_STATES,
     QUOTE_HISTORY,
     QUOTES,
+    REFERENCES,
+    STATEMENTS,
     SUBTOTALS,
     TABLES,
     VALUATIONS,
@@ -45,6 +47,7 @@ OWNERS = "owners"
 HEARTBEATS = "heartbeats"
 DEAD_LETTERS = "dead-letters"
 FUNDING = "funding"
+FIGURE_SETTINGS = "figure-settings"
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
@@ -137,6 +140,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         yield kept(topic_name(settings, venue.raw.name), venue.raw.key, venue.raw.kept_ms)
         if venue.told is not None:
             yield kept(topic_name(settings, venue.told.name), venue.told.key, venue.told.kept_ms)
+        if venue.references is not None:
+            yield compacted(topic_name(settings, venue.references.name), venue.references.key)
         if venue.routed is not None:
             yield kept(routed_name(settings, venue.routed), venue.routed.key, venue.routed.kept_ms)
 
@@ -153,6 +158,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         SUBTOTALS: "kind:deployment:id:partition",
         ALERTS: "deployment:account",
         POSITION_STATES: "deployment:account",
+        REFERENCES: "deployment:reference",
+        STATEMENTS: "deployment:account",
     }
     return (
         kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),
@@ -164,6 +171,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
             topic_name(settings, FUNDING), "deployment:kind:of what", 90 * _DAY_MS, {"cleanup.policy": "compact,delete"}
         ),
         compacted(topic_name(settings, OWNERSHIP), "partition"),
+        # Never compacted away: each name is the hash of what stands under it.
+        compacted(topic_name(settings, FIGURE_SETTINGS), "hash of the settings"),
         passing(topic_name(settings, INTEREST), "deployment:account", _INTEREST_MS),
         compacted(topic_name(settings, WHITELIST), "deployment:account"),
         passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
