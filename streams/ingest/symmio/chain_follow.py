@@ -148,7 +148,7 @@ async def _begin(
         _log.info("joining deployment=%s reason=%s", journal.deployment, reason)
         await _join(node, journal, follower, deployment, from_state)
         return
-    if tail.is_empty and deployment.start_block is not None:
+    if deployment.start_block is not None:
         tail.begin_at(deployment.start_block)
     if from_state is not None:
         _log.info(
