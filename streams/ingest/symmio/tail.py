@@ -39,8 +39,8 @@ class Tail:
     def begin_at(self, block: int) -> None:
         """Take the blocks before ``block`` as covered and final: the deployment's history begins there.
 
-        Where the topic says what is final, nothing changes. A process that was killed after its first blocks, and before
-        its first watermark, has left a topic that does not say it.
+        Where the topic says what is final, nothing changes. A process that was killed after its first blocks, and
+        before its first watermark, has left a topic that does not say it.
         """
         if self.final < 0:
             self.covered, self.final = max(self.covered, block - 1), block - 1
