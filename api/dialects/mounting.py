@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings, Settings
     from streams.settings.dialects import DialectSettings
 
-KINDS = Kinds("tidemark.dialects", {"ledger": "api.dialects.ledger.ledger_dialect:LEDGER"})
+KINDS = Kinds(
+    "tidemark.dialects",
+    {
+        "symmio": "api.dialects.symmio.symmio_dialect:SYMMIO",
+        "ledger": "api.dialects.ledger.ledger_dialect:LEDGER",
+    },
+)
 
 
 class Site(NamedTuple):

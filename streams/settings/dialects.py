@@ -16,7 +16,7 @@ class DialectSettings(Section):
     """
 
     kind: Name
-    deployments: Annotated[tuple[Name, ...], Field(min_length=1)]
+    deployments: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class UnreadDialect(DialectSettings):
