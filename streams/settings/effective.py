@@ -21,8 +21,11 @@ from streams.settings.api import ApiSettings, AuthSettings
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.dialects import DialectSettings, UnreadDialect
 from streams.settings.faults import faults, read_by_kind
+from streams.settings.kafka_client import Bootstrap, KafkaClientSettings
 from streams.settings.known_keys import meant
-from streams.settings.processes import BrokerSettings, IngestSettings, SourceSettings, TopicSettings, WorkerSettings
+from streams.settings.prices.price_source import DEFAULT_KIND as DEFAULT_PRICES
+from streams.settings.prices.price_source import SourceSettings, UnavailableSource, price_package
+from streams.settings.processes import BrokerSettings, IngestSettings, TopicSettings, WorkerSettings
 from streams.settings.values import Name
 from streams.settings.venues import DEFAULT_KIND, package_of
 
@@ -55,6 +58,15 @@ def _by_kind(section: object) -> object:
     return read_by_kind(section, package.settings)
 
 
+def _source_by_kind(section: object) -> object:
+    """Read a source's section by the settings of its kind; a section without a kind is of the default one."""
+    if not isinstance(section, dict):
+        return section
+    kind = section.get("kind", DEFAULT_PRICES)
+    package = price_package(kind) if isinstance(kind, str) else None
+    return read_by_kind(section, UnavailableSource if package is None else package.settings)
+
+
 def _unread(section: object) -> object:
     """Keep a dialect's section as it is written: the api's packages, which read it, are not imported here."""
     return UnreadDialect.model_validate(section) if isinstance(section, dict) else section
@@ -67,10 +79,11 @@ class Settings(BaseSettings):
 
     epoch: PositiveInt = 1
     kafka: str | None = None
+    kafka_client: KafkaClientSettings = KafkaClientSettings()
     data_dir: Path = Path(".tidemark")
     topics: TopicSettings = TopicSettings()
     deployments: dict[Name, SerializeAsAny[Annotated[DeploymentSettings, BeforeValidator(_by_kind)]]] = {}
-    sources: dict[Name, SourceSettings] = {}
+    sources: dict[Name, SerializeAsAny[Annotated[SourceSettings, BeforeValidator(_source_by_kind)]]] = {}
     dialects: dict[Name, SerializeAsAny[Annotated[DialectSettings, BeforeValidator(_unread)]]] = {}
     ingest: IngestSettings = IngestSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -101,8 +114,8 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, *file)
 
     @property
-    def bootstrap(self) -> str:
-        """Bootstrap servers of the cluster.
+    def bootstrap(self) -> Bootstrap:
+        """How the cluster is reached.
 
         Raises:
             BadSettings: ``kafka`` is not set.
@@ -113,7 +126,7 @@ class Settings(BaseSettings):
                 f"whose data would be in {self.data_dir}"
             )
             raise BadSettings(msg)
-        return self.kafka
+        return Bootstrap(self.kafka, self.kafka_client)
 
     def fresh_ms_of(self, source: str) -> int:
         """How old the newest mark of a source may be, in ms; the same holds for the middles of its book."""

@@ -95,10 +95,10 @@ class FakeRecords:
 
 
 class BoundedTestServer(TestServer):
-    """Listens through a door, as the api's process does."""
+    """Listens through a door, as the api's process does, on the port given or on any that is free."""
 
-    def __init__(self, app: web.Application, door: Door) -> None:
-        super().__init__(app)
+    def __init__(self, app: web.Application, door: Door, port: int | None = None) -> None:
+        super().__init__(app, port=port)
         self._door = door
 
     async def _make_runner(self, **_: object) -> BoundedRunner:

@@ -157,8 +157,6 @@ def _get(
 _SLASHES = ("", "/")
 _ANY_SLASH = "{slash:/?}"
 _ALIAS = "/api"
-# Below these other dialects have paths, too.
-_SHARED = ("/ws/", "/ingest/")
 _TICKETS = "/ticket"
 _ADDRESSES = "/{address}/{multi_account}"
 _NOT_ADDED = b'{"successful":false,"message":"no such MultiAccount is served here"}'
@@ -190,7 +188,9 @@ def _trading() -> Iterator[Endpoint]:
 
 def path_prefixes(live: Live, deployments: Iterable[str]) -> set[str]:
     """The beginnings of all the paths that the endpoints of some deployments have."""
-    at_root = {"/".join(one.path.split("/")[: 3 if one.path.startswith(_SHARED) else 2]) for one in endpoints(live)}
+    # Other dialects have paths below these, too.
+    shared = "/ws/", "/ingest/"
+    at_root = {"/".join(one.path.split("/")[: 3 if one.path.startswith(shared) else 2]) for one in endpoints(live)}
     return at_root | {_ALIAS, _TICKETS} | {f"/{name}" for name in deployments}
 
 

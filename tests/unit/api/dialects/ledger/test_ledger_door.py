@@ -176,10 +176,8 @@ async def test_the_example_of_a_producer_writes_what_can_be_folded() -> None:
 async def test_it_stands_beside_symmio_s_paths_of_the_same_beginning() -> None:
     records = FakeRecords()
     symmio = SymmioSettings(chain_id=1, diamond="0x" + "d" * 40, ingest_key=SecretStr("symmio's"))
-    app = create_app(
-        Settings(kafka="127.0.0.1:9", deployments={"main": symmio, "desk": ledger()}), FakeTables("main").feeds, FakeInterest(),
-        records=records, clock=SystemClock(),
-    )  # fmt: skip
+    settings = Settings(kafka="127.0.0.1:9", deployments={"main": symmio, "desk": ledger()})
+    app = create_app(settings, FakeTables("main").feeds, FakeInterest(), records=records, clock=SystemClock())
     mine, theirs = {"Authorization": f"Bearer {KEY}"}, {"Authorization": "Bearer symmio's"}
     async with TestClient(BoundedTestServer(app, public_door(app))) as client:
         assert (await client.post(PATH, data=gzip.compress(json.dumps(event()).encode()),
