@@ -124,9 +124,15 @@ class Scene:
     """A replica, and what it serves."""
 
     def __init__(
-        self, directory: Path, nonces: Nonces | None = None, leases: Leases | None = None, **section: object
+        self,
+        directory: Path,
+        nonces: Nonces | None = None,
+        leases: Leases | None = None,
+        *,
+        ready: bool = True,
+        **section: object,
     ) -> None:
-        self.tables = FakeTables(CHAIN)
+        self.tables = FakeTables(CHAIN, ready=ready)
         self.ledger = Ledgers(self.tables)
         self.interest = FakeInterest()
         self.nonces: Nonces = nonces or FakeNonces()
