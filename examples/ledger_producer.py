@@ -6,7 +6,7 @@ import time
 from urllib.request import Request, urlopen
 
 url, key = sys.argv[1:]
-said = [
+said: list[tuple[str, dict[str, object]]] = [
     ("account_opened", {"owner": "ann"}),
     ("wallet_set", {"wallet": {"type": "margin", "currency": "USD", "balance": "1000"}}),
     (

@@ -16,6 +16,7 @@ from streams.settings import (
     SymmioSettings,
     symmio_deployments,
 )
+from tidemark.ingest_kinds import ingest_of
 from tidemark.ports import free_port, required_port
 
 if TYPE_CHECKING:
@@ -153,7 +154,11 @@ def commands(settings: Settings, recording: Path | None, recorded_deployment: st
     if recording is not None and recorded_deployment is not None:
         wanted[RECORDED] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]
     else:
-        wanted |= {f"chain-{name}": ["ingest", "chain", name] for name in settings.deployments}
+        for name, deployment in settings.deployments.items():
+            package = ingest_of(deployment.kind)
+            # A venue without one writes its records itself.
+            if package is not None and package.command.name is not None:
+                wanted[f"{package.command.name}-{name}"] = ["ingest", package.command.name, name]
         wanted |= {f"prices-{name}": ["ingest", "prices", name] for name in settings.sources}
     return {name: [*_TIDEMARK, *arguments] for name, arguments in wanted.items()}
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 KINDS = Kinds(
     "tidemark.dialects",
     {
-        "symmio": "api.dialects.symmio.symmio_dialect:SYMMIO",
         "bitfinex": "api.dialects.bitfinex.bitfinex_dialect:BITFINEX",
         "ledger": "api.dialects.ledger.ledger_dialect:LEDGER",
+        "symmio": "api.dialects.symmio.symmio_dialect:SYMMIO",
     },
 )
 
