@@ -20,9 +20,10 @@ from streams.ingest.prices.frame_sink import PriceSink
 from streams.ingest.prices.rest_answers import FAILURES, fetch
 from streams.ingest.prices.venue_clock import VenueClock
 from streams.ingest.prices.venue_socket import VenueSocket
-from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, require_topic
+from streams.kafka.topics import INSTRUMENT_FACTS, LEASES, PRICE_TICKS, require_topic
 from streams.process.backoff import Backoff
 from streams.replicas.heartbeat_writer import HeartbeatWriter
+from streams.replicas.turns import turn
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
@@ -55,18 +56,21 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
         BadSettings: The source or Kafka is not configured.
         BadTopic: A topic is missing: run ``tidemark topics create``.
         NotAcknowledged: The broker did not take a record.
+        Superseded: Another ingest of the source took over.
     """
     if name not in settings.sources:
         msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
         raise BadSettings(msg)
     async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
-        await require_topic(settings, PRICE_TICKS, INSTRUMENT_FACTS)
+        await require_topic(settings, PRICE_TICKS, INSTRUMENT_FACTS, LEASES)
         follower = PriceFollower(settings, name, session, outlet, clock)
 
         def said(process: str, at_ms: int) -> dict[str, Beat]:
             return {prices_key(name): PricesBeat(process, at_ms, follower.sink.heard_ms)}
 
-        await _together(HeartbeatWriter(settings, clock, said).run(), follower.run())
+        # Ticks are not fenced: the newest event of a market wins, whoever wrote it, so a late tick changes nothing.
+        async with turn(settings, "prices", name, clock):
+            await _together(HeartbeatWriter(settings, clock, said).run(), follower.run())
 
 
 class PriceFollower:
