@@ -32,7 +32,7 @@ _CRD_MODULES = {
     ),
 }
 _STRIMZI_KINDS = ("kafka.Kafka", "nodepool.KafkaNodePool", "topic.KafkaTopic", "user.KafkaUser")
-_DEBIAN = {"prometheus": "promtool", "etcd-server": "etcd"}
+_DEBIAN = {"prometheus": "promtool", "prometheus-alertmanager": "amtool", "etcd-server": "etcd"}
 _MAVEN_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
