@@ -49,6 +49,10 @@ lint: $(DEV) ## Check style, formatting, types and the direction of imports
 digests: $(DEV) ## Print a digest of every table after each script of tests/data/scripts
 	@$(BIN)/python -m tests.support.scripted
 
+.PHONY: schemas
+schemas: $(RUNTIME) ## Write the JSON schemas of what a ledger's producers write
+	$(BIN)/python -m tidemark.write_schemas docs/schemas
+
 .PHONY: client
 client: $(DEV) ## Write what is made of others: the client's types, and the client as the page loads it
 	$(BIN)/python clients/typescript/generate_types.py

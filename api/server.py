@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from api.app import create_admin_app, create_app
 from api.delivery.interest_writer import InterestSender, kafka_outlet
 from api.http.descriptors import affordable_connections
+from api.http.keys import DIALECTS
 from api.http.listening import BoundedRunner, admin_door, public_door
 from api.tables.feeds import Feeds
 from models.engine.tables import (
@@ -37,14 +38,12 @@ from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
-from streams.replicas.owner_answers import OwnerAnswers, OwnersReader
-from streams.replicas.whitelist_reader import WhitelistReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from api.dialects.mounting import Resource
     from api.http.door import Door
-    from streams.kafka.reader import TopicReader
     from streams.process.clock import Clock
     from streams.settings import Settings
 
@@ -106,9 +105,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     ]
     interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), clock.now_ms)
     leases = Leases(settings, clock)
-    whitelist = WhitelistReader(settings, clock)
     records = Records(settings)
-    owners = OwnerAnswers()
     heartbeats = Heartbeats()
     app = create_app(
         settings,
@@ -117,9 +114,6 @@ async def run(settings: Settings, clock: Clock) -> None:
         clock=clock,
         leases=leases,
         records=records,
-        whitelisted=whitelist.accounts,
-        is_whitelist_read=lambda: whitelist.is_ready,
-        owners=owners,
         heartbeats=heartbeats,
     )
     admin = create_admin_app(app)
@@ -130,8 +124,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                others = OwnersReader(settings, owners, clock), HeartbeatReader(settings, heartbeats, clock)
-                for reader in (*followed, whitelist, *others):
+                for reader in (*followed, *app[DIALECTS].resources, HeartbeatReader(settings, heartbeats, clock)):
                     tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")
@@ -152,7 +145,7 @@ def _say_if_bounded(asked: int) -> None:
         )
 
 
-async def _follow(feed: TopicReader) -> None:
+async def _follow(feed: Resource) -> None:
     said = ""
     try:
         while True:

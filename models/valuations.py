@@ -23,6 +23,7 @@ Core reads these columns of a body, and passes all others on as they are. Money 
 | ``mark``, ``mark_key``, ``mark_offset``, ``stale`` | what it is valued at, and whether that is stale |
 | ``upnl``, ``notional`` | as of the account; None where there is no mark |
 | ``party_b`` | its one counterparty, absent where a venue has none |
+| ``liquidation_price`` | at which mark the account can be liquidated, None: at none; absent where core works it out |
 """
 
 from __future__ import annotations

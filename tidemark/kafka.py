@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     AuthenticationFailedError,
     IllegalSaslStateError,
@@ -32,6 +32,7 @@ _ANSWER_WITHIN_S = 5.0
 # A broker that was just started, or fails over, answers within seconds.
 _ATTEMPTS = 3
 _RETRY_S = 0.5
+_CLOSED_WITHIN_S = 1.0
 _NOT_ADMITTED = (
     AuthenticationFailedError,
     IllegalSaslStateError,
@@ -88,22 +89,35 @@ async def _admits(bootstrap: Bootstrap, host: str, port: int, timeout_s: float) 
     """
     arguments = client_arguments(bootstrap)
     del arguments["bootstrap_servers"]
+    was_open = asyncio.Event()
+    connection = AIOKafkaConnection(host, port, on_close=lambda *_: was_open.set(), **arguments)
     try:
         async with asyncio.timeout(timeout_s):
-            connection = await create_conn(host, port, **arguments)
+            await connection.connect()
     except ssl.SSLError as error:
-        found = error.reason or str(error)
-        msg = f"expected TLS with {host}:{port} as kafka_client.tls says, found: {found}; correct it or the certificate"
-        raise NotAdmitted(msg) from error
+        raise _distrusted(error, host, port) from error
     except _NOT_ADMITTED as error:
         sasl = bootstrap.client.sasl
         who = "its certificate" if sasl is None else f"{sasl.username or 'its token'} by {sasl.mechanism}"
         msg = f"expected {host}:{port} to admit {who}, found: {error!r}; correct kafka_client"
         raise NotAdmitted(msg) from error
-    except (OSError, EOFError, KafkaConnectionError):
+    except (OSError, EOFError, KafkaConnectionError) as error:
+        # A broker may refuse our certificate only when TLS stands already.
+        if isinstance(error.__cause__, ssl.SSLError):
+            raise _distrusted(error.__cause__, host, port) from error
         return False
-    connection.close()
+    finally:
+        closed = connection.close()
+        if was_open.is_set():
+            await asyncio.wait([closed], timeout=_CLOSED_WITHIN_S)
     return True
+
+
+def _distrusted(error: ssl.SSLError, host: str, port: int) -> NotAdmitted:
+    found = error.reason or str(error)
+    return NotAdmitted(
+        f"expected TLS with {host}:{port} as kafka_client.tls says, found: {found}; correct it or the certificate"
+    )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from models.provenance import join_provenance, provenance, says_the_same
 from models.valuations import UNPRICED, with_last_complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from models.engine.board import InputBoard, MarketId
     from models.engine.deployment import Venues
@@ -68,7 +68,7 @@ class Valuing:
         self._held: Recent[tuple[Held, int]] = Recent(_HELD_KEPT)
         self._on_touched: Callable[[], None] = _nothing
         self._curved = _Curved()
-        # Their exposures were made at other references.
+        # Their exposures were made at other references, or out of reach of the marks in use.
         self._outdated: set[bytes] = set()
         self.exposures = ExposureBook(deadband)
         self.alarms = Alarms(read)
@@ -99,6 +99,8 @@ class Valuing:
             if isinstance(market[1], str) and priced is not None and market not in self.exposures.markets:
                 self._board.add_named(market, priced)
                 self._moved.add(market)
+                # A reference may have named it just now, in a turn beside what is urgent, and no mark of it moves.
+                self._on_touched()
         slack = exposure.slack
         self.exposures.put(key, exposure.signed, exposure.cost, exposure.margin, slack=slack or 0.0)
         self._curved.put(key, () if slack is None else exposure.signed, slack or 0.0)
@@ -213,7 +215,7 @@ class Valuing:
         is_changed = row is None or not says_the_same(row, encoded)
         if is_changed or not is_counted:
             self.totals.note(key, row if is_counted else None, body)
-        if key in self._curved or key in self._outdated:
+        if key in self._outdated:
             self._outdated.discard(key)
             self.restore(key, held)
         self.exposures.published(key, shown, self._curved.slack_of(key))
@@ -238,7 +240,9 @@ class Valuing:
         for market in touched:
             due += self.exposures.touch(market, at_s)
         for market, mark in marks.items():
-            due += self.exposures.tell(self._curved.beyond_reach(market, mark))
+            beyond = self._curved.beyond_reach(market, mark)
+            self._outdated.update(beyond)
+            due += self.exposures.tell(beyond)
         for key in due:
             if self.exposures.is_pressing(key):
                 self.urgent.add(key)
@@ -291,9 +295,6 @@ class _Curved:
         self._anchors: dict[MarketId, float] = {}
         self._slack_of: dict[bytes, float] = {}
 
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._markets_of
-
     def put(self, key: bytes, markets: Iterable[MarketId], slack: float) -> None:
         """Set or replace an account.
 
@@ -317,7 +318,7 @@ class _Curved:
         """By how much an account's value may lie below its tangent, 0 of one that is linear."""
         return self._slack_of.get(key, 0.0)
 
-    def beyond_reach(self, market: MarketId, mark: float) -> Iterable[bytes]:
+    def beyond_reach(self, market: MarketId, mark: float) -> Sequence[bytes]:
         """The accounts whose exposures a market's new mark is out of reach of; it is the anchor from then on."""
         accounts = self._accounts_of.get(market)
         if not accounts:

@@ -43,6 +43,7 @@ INSTRUMENT_FACTS = "instrument-facts"
 OWNERSHIP = "ownership"
 INTEREST = "interest"
 LEASES = "leases"
+NONCES = "nonces"
 WHITELIST = "whitelist"
 OWNER_REQUESTS = "owner-requests"
 OWNERS = "owners"
@@ -179,6 +180,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         compacted(topic_name(settings, WHITELIST), "deployment:account"),
         passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
         compacted(topic_name(settings, OWNERS), "deployment:account"),
+        compacted(topic_name(settings, NONCES), "realm:holder"),
         passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
         make(
             topic_name(settings, HEARTBEATS),

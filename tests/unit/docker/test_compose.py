@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.settings import Settings, settings_of_file, symmio_deployments
+from streams.settings import BinanceSource, Settings, settings_of_file, symmio_deployments
 from tests.support.command_line import unknown_in
 from tests.support.images import PORTS
 from tidemark.broker.jars import POM
@@ -130,6 +130,7 @@ async def test_the_configuration_is_that_of_the_simulator(tmp_path: Path) -> Non
     said = DemoServer(load_state(tmp_path / "state.json", None, 1_700_000_000, ports)).description
     deployment = symmio_deployments(settings())["demo"]
     source = settings().sources["demo"]
+    assert isinstance(source, BinanceSource)
 
     assert said["rpc"] == [url.get_secret_value() for url in deployment.rpc]
     assert (said["websocket"], said["rest"]) == (source.websocket, source.rest)

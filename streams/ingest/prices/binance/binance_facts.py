@@ -8,15 +8,13 @@ import msgspec
 
 from models.errors import BadRecord
 from models.instruments import FundingTermsFact, RulesFact, TickerFact
-from streams.ingest.prices.binance import UNREADABLE, BadFrame, Refused, symbol_of
+from streams.ingest.prices.binance.binance_frames import symbol_of
+from streams.ingest.prices.price_frames import MAX_TEXT, UNREADABLE, BadFrame, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from models.instruments import InstrumentFact
-
-# No number, status, asset or symbol is longer. A longer text is a fault, and must not get into every table.
-_MAX_TEXT = 64
 
 
 class BadFact(BadRecord):
@@ -200,8 +198,8 @@ def _collect(
 
 def _expect_short(fact: InstrumentFact) -> None:
     for name, value in msgspec.structs.asdict(fact).items():
-        if isinstance(value, str) and len(value) > _MAX_TEXT:
-            msg = f"expected {name} of at most {_MAX_TEXT} characters, found {len(value)}: {value[:80]!r}"
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            msg = f"expected {name} of at most {MAX_TEXT} characters, found {len(value)}: {value[:80]!r}"
             raise BadFact(msg)
     if not fact.symbol:
         msg = "expected a symbol, found an empty text"

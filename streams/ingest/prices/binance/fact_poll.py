@@ -11,8 +11,8 @@ from prometheus_client import Counter
 
 from models.ids import mark_key
 from models.instruments import FundingTermsFact, RulesFact, encode_fact
-from streams.ingest.prices.binance import BadFrame
-from streams.ingest.prices.binance_facts import read_exchange_info, read_funding_info, read_tickers
+from streams.ingest.prices.binance.binance_facts import read_exchange_info, read_funding_info, read_tickers
+from streams.ingest.prices.price_frames import BadFrame
 from streams.ingest.prices.refusals import Refusals
 from streams.ingest.prices.rest_answers import FAILURES, fetch
 from streams.kafka.topics import INSTRUMENT_FACTS, topic_name
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from models.instruments import InstrumentFact
     from streams.ingest.outlet import Outlet
-    from streams.ingest.prices.binance_facts import Facts
+    from streams.ingest.prices.binance.binance_facts import Facts
     from streams.process.clock import Clock
     from streams.settings import Settings
 

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from models.errors import BadRecord, TidemarkError
-from models.ids import mark_key
 from models.prices import BookTick, MarkTick
+from streams.ingest.prices.price_frames import MAX_TEXT, UNREADABLE, BadFrame, BadTick, Frame, Refused, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models.prices import PriceTick
-
-# No price, rate or symbol is longer. A longer text is a fault, and must not get into every table.
-_MAX_TEXT = 64
-
-
-class BadFrame(BadRecord):
-    """A whole frame is not JSON, or not of a shape that this venue sends."""
-
-
-class BadTick(BadRecord):
-    """One element of a frame is not a price update as the venue sends them; the other elements are used."""
-
-
-class Refused(NamedTuple):
-    """A value that could not be read, and why; ``symbol`` is what it is about, empty where it does not say."""
-
-    value: bytes
-    error: TidemarkError
-    symbol: str
-
-
-class Frame(NamedTuple):
-    """The content of a frame; ``ignored`` counts its events of other kinds."""
-
-    ticks: list[PriceTick]
-    refused: list[Refused]
-    ignored: int
 
 
 class _Envelope(msgspec.Struct):
@@ -78,16 +50,12 @@ class _PremiumIndex(msgspec.Struct, rename="camel"):
     next_funding_time: int | None = None
 
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What bytes raise that are no JSON of the shape that is expected, or are nested too deeply for the interpreter."""
-
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope = msgspec.json.Decoder(_Envelope)
 _mark_update = msgspec.json.Decoder(_MarkUpdate)
 _book_update = msgspec.json.Decoder(_BookUpdate)
 _premium_index = msgspec.json.Decoder(_PremiumIndex)
 _about = msgspec.json.Decoder(_About)
-_text = msgspec.json.Decoder(str)
 
 
 def read_frame(frame: bytes, source: str, received_ms: int) -> Frame:
@@ -140,12 +108,7 @@ def symbol_of(element: bytes) -> str:
         about = _about.decode(element)
     except UNREADABLE:
         return ""
-    return (about.s or about.symbol)[:_MAX_TEXT]
-
-
-def tick_key(tick: PriceTick) -> bytes:
-    """Return the tick's key in ``price-ticks``."""
-    return mark_key(tick.source, tick.symbol)
+    return (about.s or about.symbol)[:MAX_TEXT]
 
 
 def _collect(elements: list[msgspec.Raw], read: Callable[[bytes], PriceTick | None]) -> Frame:
@@ -176,7 +139,7 @@ def _tick(element: bytes, source: str, received_ms: int) -> PriceTick | None:
                 symbol=_symbol(mark.s),
                 event_ms=mark.E,
                 received_ms=received_ms,
-                mark=_number("mark", mark.p),
+                mark=number_text("mark", mark.p),
                 index=_optional("index", mark.i),
                 funding_rate=_optional("funding rate", mark.r),
                 next_funding_ms=mark.T,
@@ -188,8 +151,8 @@ def _tick(element: bytes, source: str, received_ms: int) -> PriceTick | None:
                 symbol=_symbol(book.s),
                 event_ms=book.E,
                 received_ms=received_ms,
-                bid=_number("bid", book.b),
-                ask=_number("ask", book.a),
+                bid=number_text("bid", book.b),
+                ask=number_text("ask", book.a),
             )
         case _:
             return None
@@ -202,7 +165,7 @@ def _premium(element: bytes, source: str, received_ms: int) -> PriceTick:
         symbol=_symbol(premium.symbol),
         event_ms=premium.time,
         received_ms=received_ms,
-        mark=_number("mark", premium.mark_price),
+        mark=number_text("mark", premium.mark_price),
         index=_optional("index", premium.index_price),
         funding_rate=_optional("funding rate", premium.last_funding_rate),
         next_funding_ms=premium.next_funding_time,
@@ -210,28 +173,11 @@ def _premium(element: bytes, source: str, received_ms: int) -> PriceTick:
 
 
 def _symbol(text: str) -> str:
-    if not 0 < len(text) <= _MAX_TEXT:
-        msg = f"expected a symbol of at most {_MAX_TEXT} characters, found {len(text)}: {text[:80]!r}"
+    if not 0 < len(text) <= MAX_TEXT:
+        msg = f"expected a symbol of at most {MAX_TEXT} characters, found {len(text)}: {text[:80]!r}"
         raise BadTick(msg)
     return text
 
 
 def _optional(name: str, raw: msgspec.Raw) -> str | None:
-    return None if bytes(raw) == b"null" else _number(name, raw)
-
-
-def _number(name: str, raw: msgspec.Raw) -> str:
-    """Return the text of a JSON string or the literal of a JSON number, which a float would not give back unchanged."""
-    literal = bytes(raw)
-    match literal[:1]:
-        case b'"':
-            text = _text.decode(literal)
-        case first if first and first in b"-0123456789":
-            text = literal.decode()
-        case _:
-            msg = f"expected {name} as a text or a number, found {literal[:80]!r}"
-            raise BadTick(msg)
-    if len(text) > _MAX_TEXT:
-        msg = f"expected {name} of at most {_MAX_TEXT} characters, found {len(text)}: {text[:80]!r}"
-        raise BadTick(msg)
-    return text
+    return None if bytes(raw) == b"null" else number_text(name, raw)
