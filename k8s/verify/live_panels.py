@@ -61,9 +61,8 @@ def main() -> None:
         empty = [(title, query) for title, query in _queries() if not _answer(url, query)]
         asked = len(list(_queries()))
     unexpected = [one for one in empty if not any(begin in one[1] for begin in _SILENT_WITHOUT_CAUSE)]
-    print(
-        f"panels: {asked} queries, {asked - len(empty)} with data, {len(empty) - len(unexpected)} silent without a cause"
-    )
+    silent = len(empty) - len(unexpected)
+    print(f"panels: {asked} queries, {asked - len(empty)} with data, {silent} silent without a cause")
     for title, query in unexpected:
         print(f"  no data, though there should be: {title}: {query}")
     sys.exit(1 if unexpected else 0)
