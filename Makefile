@@ -50,7 +50,7 @@ digests: $(DEV) ## Print a digest of every table after each script of tests/data
 	@$(BIN)/python -m tests.support.scripted
 
 .PHONY: schemas
-schemas: $(RUNTIME) ## Write the JSON schemas of what a ledger's producers write
+schemas: $(RUNTIME) ## Write the JSON schemas of rows and records
 	$(BIN)/python -m tidemark.write_schemas docs/schemas
 
 .PHONY: client

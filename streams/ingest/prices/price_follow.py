@@ -20,6 +20,8 @@ from streams.settings import BadSettings
 from streams.settings.prices.price_source import KINDS, price_package
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from models.heartbeats import Beat
     from streams.ingest.prices.price_site import Follower
     from streams.process.clock import Clock
@@ -43,18 +45,29 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
     if name not in settings.sources:
         msg = f"expected a price source {name!r} in the configuration, found {sorted(settings.sources) or 'none'}"
         raise BadSettings(msg)
-    source = settings.sources[name]
-    package = price_package(source.kind)
-    if package is None:
-        msg = f"sources.{name}: {KINDS.missing(source.kind)}"
-        raise BadSettings(msg)
+    make = follower_kind(settings, name)
     async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
         await require_topic(settings, PRICE_TICKS, INSTRUMENT_FACTS)
-        module, _, made_by = package.follower.partition(":")
-        site = PriceSite(settings, name, source, session, outlet, clock)
-        follower: Follower = getattr(import_module(module), made_by)(site)
+        follower = make(PriceSite(settings, name, settings.sources[name], session, outlet, clock))
 
         def said(process: str, at_ms: int) -> dict[str, Beat]:
             return {prices_key(name): PricesBeat(process, at_ms, follower.heard_ms)}
 
         await together(HeartbeatWriter(settings, clock, said).run(), follower.run())
+
+
+def follower_kind(settings: Settings, name: str) -> Callable[[PriceSite], Follower]:
+    """Find what makes the follower of a source of the configuration.
+
+    Raises:
+        BadSettings: The source's kind is not installed.
+        BadPackage: What is installed for its kind cannot be used.
+    """
+    kind = settings.sources[name].kind
+    package = price_package(kind)
+    if package is None:
+        msg = f"sources.{name}: {KINDS.missing(kind)}"
+        raise BadSettings(msg)
+    module, _, made_by = package.follower.partition(":")
+    make: Callable[[PriceSite], Follower] = getattr(import_module(module), made_by)
+    return make
