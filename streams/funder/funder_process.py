@@ -17,7 +17,7 @@ from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
 from streams.funder.account_charges import AccountCharges, Route
 from streams.funder.chain_view import PATIENCE, Chain, NodeDown
 from streams.funder.executor import Executor, freeze
-from streams.funder.funding_inputs import Tables
+from streams.funder.funding_inputs import Tables, expected_terms_of
 from streams.funder.funding_journal import opened_journal, read_journal
 from streams.funder.funding_records import Transaction
 from streams.funder.muon import Muon
@@ -34,10 +34,10 @@ from streams.settings import BadSettings, symmio_deployments
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from models.symmio.funding_plan import ChainQuote, Charge
+    from models.symmio.funding_plan import ChainQuote, Charge, Window
     from streams.funder.account_charges import Progress
     from streams.funder.funding_journal import Journal
-    from streams.funder.funding_records import Epoch, Frozen, Record
+    from streams.funder.funding_records import Epoch, Frozen, FrozenMarket, Record
     from streams.funder.signer import Signer
     from streams.process.clock import Clock
     from streams.replicas.lease_holder import Lease
@@ -180,6 +180,8 @@ class Planned(NamedTuple):
 async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
     """Find what would be charged in the windows that are open, or open next; send and write nothing.
 
+    A window that is not open yet is planned as though it had opened a moment ago.
+
     Args:
         settings: The configuration.
         name: The deployment.
@@ -200,13 +202,14 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
             now_s = await chain.pending_time_s()
             positions = tables.positions(party_b)
             for epoch, window in sorted(tables.next_windows(now_s).items()):
-                symbols = tables.markets(epoch)
+                symbols, asked = tables.markets(epoch), expected_terms_of(window, now_s)
+                await tables.read_prices(asked)
                 frozen, plans = freeze(
                     epoch,
                     window,
                     symbols=symbols,
                     positions=positions,
-                    terms_of=tables.freeze,
+                    terms_of=partial(_terms_as_of, tables, asked),
                     at_s=now_s,
                     tables_s=tables.time_s,
                 )
@@ -216,11 +219,17 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
                     charges[one.party_a] = [
                         (quote_id, _planned(quotes[quote_id], frozen, symbol_id, (one.party_a, party_b), funding))
                         for quote_id, symbol_id in one.quotes
+                        if symbol_id in frozen.markets
                     ]
                 planned.append(Planned(frozen, charges))
         finally:
             await tables.stop()
     return planned
+
+
+def _terms_as_of(tables: Tables, asked: Window, symbol_id: int, window: Window) -> FrozenMarket | str:
+    del window
+    return tables.freeze(symbol_id, asked)
 
 
 def _planned(

@@ -35,6 +35,21 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
     from streams.settings import Settings
 
+# Two seconds after an instant its marks are settled, and three more leave time for them to be written.
+_SETTLED_S = 5
+
+
+def expected_terms_of(window: Window, now_s: int) -> Window:
+    """A window at whose instant the terms can be found now: the window itself once it is open.
+
+    Before that it is one that had opened a moment ago, since nothing is known of a time to come.
+
+    Args:
+        window: The window that is open, or opens next.
+        now_s: The chain's time, Unix s.
+    """
+    return window if window.opens_s <= now_s else window._replace(opens_s=now_s - _SETTLED_S)
+
 
 class Tables:
     """The tables of one deployment, as far as the executor reads them.

@@ -99,6 +99,7 @@ class Scene:
         self.party_b = party_b
         self.quotes: list[Opened] = []
         self._partition = Partition()
+        self._folds = 0
 
     async def open_on_chain(self, quotes: Sequence[Opened]) -> None:
         """Open quotes on the chain."""
@@ -134,10 +135,16 @@ class Scene:
                 funding_rate_window_s=WINDOW_S,
             )
             rows[MARKETS, market_key(NAME, symbol_id)] = encode_market(market)
-        for number in range(self.settings.topics.partitions):
-            watermark = DeploymentWatermark(head_time_s=2**40)
-            rows[WATERMARKS, f"{NAME}:{number}".encode()] = encode_watermark(watermark)
         await self.write(rows)
+        await self.fold_until(2**40)
+
+    async def fold_until(self, head_time_s: int) -> None:
+        """Say how far the accounts are folded, by the chain's time."""
+        self._folds += 1
+        watermark = encode_watermark(DeploymentWatermark(head_time_s=head_time_s))
+        numbers = range(self.settings.topics.partitions)
+        rows = {(WATERMARKS, f"{NAME}:{number}".encode()): watermark for number in numbers}
+        await self.write(rows, version=self._folds)
 
     async def write(self, rows: Mapping[tuple[str, bytes], Mapping[str, Any]], version: int = 1) -> None:
         """Write rows of tables, as their owner would."""
