@@ -239,10 +239,11 @@ def eligibility_of(quote: ChainQuote, *, party_a: str, party_b: str, pays_s: int
     """
     if quote.party_a != party_a or quote.party_b != party_b:
         return Eligibility.NOT_OURS
-    if quote.status not in OPEN_STATUSES:
-        return Eligibility.NOT_OPEN
+    # It may have been closed after it was charged.
     if quote.paid_s >= pays_s:
         return Eligibility.PAID
+    if quote.status not in OPEN_STATUSES:
+        return Eligibility.NOT_OPEN
     if quote.opened_price <= 0:
         return Eligibility.NO_PRICE
     return Eligibility.DUE

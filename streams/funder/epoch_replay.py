@@ -82,7 +82,8 @@ async def replay(settings: Settings, name: str, clock: Clock, at_s: int) -> list
             await tables.read_prices(window)
             markets = {symbol_id: tables.freeze(symbol_id, window) for symbol_id in sorted(tables.markets(epoch))}
             # The newest record of each key holds.
-            found.append(Replayed(epoch, window, markets, [one for one in frozen if one.epoch == epoch][-1:]))
+            recorded = {one.party_b: one for one in frozen if one.epoch == epoch}
+            found.append(Replayed(epoch, window, markets, list(recorded.values())))
         return found
     finally:
         await tables.stop()

@@ -103,6 +103,16 @@ class Tables:
         rows = (self._watermarks.rows.get(f"{self._name}:{number}".encode()) for number in range(self._partitions))
         return min(0 if row is None else decode_watermark(decode_row(row).body).head_time_s for row in rows)
 
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing of the deployment may be charged, None where it may: what is known of it may not be true."""
+        for number in range(self._partitions):
+            row = self._watermarks.rows.get(f"{self._name}:{number}".encode())
+            mark = None if row is None else decode_watermark(decode_row(row).body)
+            if mark is not None and mark.unsupported_since is not None:
+                return f"the deployment is not supported since block {mark.unsupported_since}: {mark.reason}"
+        return None
+
     def positions(self, party_b: str) -> dict[str, list[OpenPosition]]:
         """Find every account's open positions with ``party_b``; a suspect account's are those of its last good row."""
         found: dict[str, list[OpenPosition]] = {}
@@ -167,6 +177,8 @@ class Tables:
         market = self._market(symbol_id)
         if market is None or market.name is None:
             return Unpriced.NOT_KNOWN
+        if not market.is_valid:
+            return Unpriced.NOT_VALID
         refusal = refusal_of(window.epoch_s, market.funding_rate_window_s or 0, self.when)
         if refusal is not None:
             return refusal
@@ -218,7 +230,7 @@ class Tables:
         return None if row is None else decode_instrument(decode_row(row).body).funding
 
     def _funded(self) -> dict[int, tuple[int, int]]:
-        """Find funding epoch and window, in s, of every valid market that has an epoch."""
+        """Find funding epoch and window, in s, of every market that has an epoch, valid or not."""
         found: dict[int, tuple[int, int]] = {}
         prefix = market_key(self._name, 0).removesuffix(b"0")
         for key in self._markets.rows:
@@ -226,7 +238,7 @@ class Tables:
                 continue
             symbol_id = int(split_key(key)[1])
             market = self._market(symbol_id)
-            if market is not None and market.is_valid and market.funding_rate_epoch_duration_s:
+            if market is not None and market.funding_rate_epoch_duration_s:
                 found[symbol_id] = market.funding_rate_epoch_duration_s, market.funding_rate_window_s or 0
         return found
 
