@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from models.errors import TidemarkError
 from models.symmio.funding_plan import window_of
+from models.symmio.funding_records import Epoch, Frozen
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import read_journal
-from streams.funder.funding_records import Epoch, Frozen
 from streams.kafka.topics import FUNDING, require_topic
 
 if TYPE_CHECKING:
     from models.symmio.funding_plan import Window
-    from streams.funder.funding_records import FrozenMarket
+    from models.symmio.funding_records import FrozenMarket
     from streams.process.clock import Clock
     from streams.settings import Settings
 

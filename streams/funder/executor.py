@@ -11,10 +11,10 @@ from prometheus_client import Counter, Gauge
 
 from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_plan import missed_windows
+from models.symmio.funding_records import KINDS, Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import ChainError, Reverted
-from streams.funder.funding_records import KINDS, Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
 from streams.funder.muon import NoSignature
 from streams.funder.outcomes import corrected, disputed, outcome_of
 from streams.funder.signer import NotSigned
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from models.errors import TidemarkError
     from models.symmio.funding_plan import Window
+    from models.symmio.funding_records import Record
     from models.symmio.holding import OpenPosition
     from streams.funder.chain_view import Chain
     from streams.funder.funding_inputs import Tables
     from streams.funder.funding_journal import Journal
-    from streams.funder.funding_records import Record
 
 _log = logging.getLogger(__name__)
 

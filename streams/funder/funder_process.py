@@ -14,13 +14,13 @@ from models.errors import TidemarkError
 from models.heartbeats import FunderBeat, funder_key
 from models.leases import LEASE_TTL_MS, Limit
 from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
+from models.symmio.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Transaction
 from streams.funder.account_charges import AccountCharges, Route
 from streams.funder.ceilings import Ceilings, limits_of
 from streams.funder.chain_view import PATIENCE, Chain, ChainError
 from streams.funder.executor import Executor, freeze
 from streams.funder.funding_inputs import Tables, expected_terms_of
 from streams.funder.funding_journal import opened_journal, read_journal
-from streams.funder.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Transaction
 from streams.funder.hedgers import hedgers_of, party_bs
 from streams.funder.muon import Muon
 from streams.funder.sender import Sender
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from models.symmio.funding_plan import ChainQuote, Charge, Window
+    from models.symmio.funding_records import Epoch, FrozenMarket, Record
     from streams.funder.account_charges import Progress
     from streams.funder.funding_journal import Journal
-    from streams.funder.funding_records import Epoch, FrozenMarket, Record
     from streams.funder.hedgers import Hedger
     from streams.process.clock import Clock
     from streams.replicas.lease_holder import Lease

@@ -13,11 +13,11 @@ from models.money import E18
 from models.symmio.epoch_prices import Unpriced, choose_at
 from models.symmio.funding import funding_rates
 from models.symmio.funding_plan import next_window, refusal_of, window_at
+from models.symmio.funding_records import Epoch, FrozenMarket, TickRef
 from models.symmio.holding import decode_holding
 from models.symmio.markets import decode_market
 from models.watermarks import decode_watermark
 from streams.funder.epoch_ticks import EpochTicks, Instant
-from streams.funder.funding_records import Epoch, FrozenMarket, TickRef
 from streams.kafka.feed import Feed
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import changelog_name

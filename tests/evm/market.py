@@ -17,11 +17,11 @@ from models.instruments import FundingTerms, Instrument, encode_instrument
 from models.money import E18
 from models.symmio.abi import CATALOGUE
 from models.symmio.account import encode_account
+from models.symmio.funding_records import Frozen, Missed, Outcome
+from models.symmio.funding_records import Transaction as Sent
 from models.symmio.markets import Market, encode_market
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.funder.funding_journal import read_journal
-from streams.funder.funding_records import Frozen, Missed, Outcome
-from streams.funder.funding_records import Transaction as Sent
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from tests.evm.anvil import CHAIN_ID, Anvil, Contract, key_of, running_anvil
@@ -34,7 +34,7 @@ from tests.support.symmio import Partition
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from streams.funder.funding_records import Record
+    from models.symmio.funding_records import Record
     from streams.settings import Settings
 
 NAME = "main"

@@ -11,10 +11,10 @@ import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
+from models.symmio.funding_records import Epoch, Missed
 from streams.funder.epoch_replay import replay
 from streams.funder.funder_process import plan, run
 from streams.funder.funding_journal import Fenced, opened_journal, read_journal
-from streams.funder.funding_records import Epoch, Missed
 from streams.process.clock import SystemClock
 from tests.evm.funder import start_funder
 from tests.evm.market import EPOCH_S, GENEROUS, NAME, WINDOW_S, Opened, account, next_window_s, scene

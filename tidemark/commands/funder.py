@@ -12,9 +12,9 @@ from streams.settings import BadSettings, Settings, load_settings, symmio_deploy
 
 if TYPE_CHECKING:
     from models.symmio.funding_plan import Window
+    from models.symmio.funding_records import Epoch, FrozenMarket, TickRef
     from streams.funder.epoch_replay import Replayed
     from streams.funder.funder_process import Planned
-    from streams.funder.funding_records import Epoch, FrozenMarket, TickRef
 
 
 class Instant(click.ParamType):

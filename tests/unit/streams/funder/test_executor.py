@@ -11,15 +11,7 @@ from prometheus_client import REGISTRY
 
 from models.symmio.epoch_prices import Unpriced
 from models.symmio.funding_plan import ChainQuote, When, Window, window_at
-from models.symmio.holding import OpenPosition
-from models.symmio.state import PositionType, QuoteStatus
-from streams.funder import executor as executor_module
-from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
-from streams.funder.chain_view import Chain
-from streams.funder.executor import Executor, freeze
-from streams.funder.funding_inputs import Tables
-from streams.funder.funding_journal import Journal
-from streams.funder.funding_records import (
+from models.symmio.funding_records import (
     ChargeCells,
     Epoch,
     Frozen,
@@ -30,6 +22,14 @@ from streams.funder.funding_records import (
     Record,
     Transaction,
 )
+from models.symmio.holding import OpenPosition
+from models.symmio.state import PositionType, QuoteStatus
+from streams.funder import executor as executor_module
+from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
+from streams.funder.chain_view import Chain
+from streams.funder.executor import Executor, freeze
+from streams.funder.funding_inputs import Tables
+from streams.funder.funding_journal import Journal
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from models.money import E18
 from models.symmio.funding_plan import Charge, Eligibility, Window
+from models.symmio.funding_records import Epoch, Frozen, FrozenMarket, TickRef
 from streams.funder.epoch_replay import Replayed
 from streams.funder.funder_process import Planned
-from streams.funder.funding_records import Epoch, Frozen, FrozenMarket, TickRef
 from streams.settings import BadSettings, FundingSettings, Settings, SymmioSettings
 from tidemark.commands.funder import Instant, _only_one, _print, _print_replayed, funder
 
