@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 from models.errors import TidemarkError
 from models.ids import split_key
-from streams.funder.funding_records import Record, decode_record, encode_record, record_key
+from models.symmio.funding_records import Record, decode_record, encode_record, record_key
 from streams.kafka.producer import Fence, start_producer
 from streams.kafka.topics import FUNDING, topic_name
 

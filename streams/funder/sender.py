@@ -27,20 +27,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from prometheus_client import Counter, Gauge
 
+from models.symmio.funding_records import Transaction
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import Head, NodeDown
 from streams.funder.fees import Fees, fees_of, floor_of
 from streams.funder.flights import LOOKS_TO_BE_SURE, Change, Flight, State
-from streams.funder.funding_records import Transaction
 from streams.funder.signer import TRANSFER_GAS, NotSigned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from models.symmio.funding_records import ChargeCells
     from streams.funder.ceilings import Ceilings
     from streams.funder.chain_view import Chain
     from streams.funder.funding_journal import Journal
-    from streams.funder.funding_records import ChargeCells
     from streams.funder.signer import Signed, Signer
 
 _log = logging.getLogger(__name__)
