@@ -98,7 +98,7 @@ export function funding(main, scope) {
       "None yet.",
     );
     quotes.show(
-      ["Account", "Quote", "Outcome", "Rate", "Cost of its transaction"],
+      ["Account", "Quote", "Outcome", "Account pays", "Cost of its transaction"],
       3,
       charges.items.map((one) => [
         h("a.mono", { href: `#/accounts/${one.account}`, title: one.account }, short(one.account.split(":")[1])),
@@ -135,7 +135,7 @@ export function outcome(tag, reason) {
 function panel(title, tools) {
   const body = h("div", h("p.empty", "Loading"));
   return {
-    element: h("section.panel", h("header", h("h2", title), tools ?? null), body),
+    element: h("section.panel.spaced", h("header", h("h2", title), tools ?? null), body),
     show: (columns, firstNumber, rows, nothing) => {
       const rowOf = (row) =>
         h(

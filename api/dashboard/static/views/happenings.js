@@ -43,7 +43,7 @@ export function happenings(scope, key, deployment) {
 
   function showCharges(items) {
     charged.show(
-      ["Epoch", "Quote", "Outcome", "Rate"],
+      ["Epoch", "Quote", "Outcome", "Account pays"],
       items.map((one) => [
         at(one.begins_ns),
         String(one.quote),
