@@ -22,6 +22,8 @@ from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
 from api.dialects.symmio import upnl_ws
+from api.dialects.symmio.funding_history import FundingHistory
+from api.dialects.symmio.funding_routes import FundingEndpoints
 from api.dialects.symmio.legacy_routes import add_to as add_symmio_to
 from api.dialects.symmio.live import Live
 from api.documents.document_routes import routes as documents_routes
@@ -59,6 +61,7 @@ from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
 from api.tables.standing import Standings
 from streams.kafka.single_records import Records
+from streams.replicas.funding_reader import FundingRecords
 from streams.replicas.heartbeat_reader import Heartbeats
 from streams.replicas.lease_holder import Leases
 from streams.replicas.owner_answers import OwnerAnswers
@@ -104,6 +107,7 @@ def create_app(
     is_whitelist_read: Callable[[], bool] = lambda: True,
     owners: OwnerAnswers | None = None,
     heartbeats: Heartbeats | None = None,
+    charged: FundingRecords | None = None,
     upnl_interval_s: float = upnl_ws.INTERVAL_S,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
@@ -119,6 +123,7 @@ def create_app(
         is_whitelist_read: Whether ``whitelisted`` holds all that were put there before the start.
         owners: What ingest has answered about owners of sub-accounts; later answers are added. By default it is empty.
         heartbeats: What processes say of themselves; later ones are added. By default nothing was ever heard.
+        charged: Hands out what is on record of funding. By default nothing is.
         upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
 
     Raises:
@@ -159,6 +164,7 @@ def create_app(
     app.on_response_prepare.extend((responses.name_server, responses.set_headers, requests.tell))
     app.on_shutdown.append(_drain)
     _mount(app, native, live)
+    app[GATE].mount(app, FundingEndpoints(FundingHistory(charged or FundingRecords())).doors())
     app[FRESHNESS].listen(directory.wake_all_of_accounts)
     app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready, app[FRESHNESS].watch))
     return app

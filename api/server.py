@@ -33,6 +33,7 @@ from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicMissing
 from streams.kafka.single_records import Records
 from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
+from streams.replicas.funding_reader import FundingReader, FundingRecords
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
 from streams.replicas.owner_answers import OwnerAnswers, OwnersReader
@@ -99,6 +100,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     records = Records(settings)
     owners = OwnerAnswers()
     heartbeats = Heartbeats()
+    charged = FundingRecords()
     app = create_app(
         settings,
         Feeds(*followed),
@@ -110,8 +112,14 @@ async def run(settings: Settings, clock: Clock) -> None:
         is_whitelist_read=lambda: whitelist.is_ready,
         owners=owners,
         heartbeats=heartbeats,
+        charged=charged,
     )
     admin = create_admin_app(app)
+    others = (
+        OwnersReader(settings, owners, clock),
+        HeartbeatReader(settings, heartbeats, clock),
+        FundingReader(settings, charged, clock),
+    )
     _say_if_bounded(settings.api.limits.connections)
     async with (
         _listening(admin, admin_door(admin), "admin_port", settings.api.admin_host, settings.api.admin_port),
@@ -119,7 +127,6 @@ async def run(settings: Settings, clock: Clock) -> None:
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                others = OwnersReader(settings, owners, clock), HeartbeatReader(settings, heartbeats, clock)
                 for reader in (*followed, whitelist, *others):
                     tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
                 tasks.create_task(_tell(interest), name="tell interest")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from api.http.door import Door
     from models.owners import SubAccountOwner
+    from streams.replicas.funding_reader import FundingRecords
     from streams.replicas.heartbeat_reader import Heartbeats
     from tests.support.feed import FakeTables
 
@@ -111,6 +112,7 @@ async def serving(
     interest: FakeInterest | None = None,
     records: FakeRecords | None = None,
     heartbeats: Heartbeats | None = None,
+    charged: FundingRecords | None = None,
     upnl_interval_s: float = TICK_S,
     clock_ms: Callable[[], int] = _now_ms,
     is_whitelist_read: Callable[[], bool] = lambda: True,
@@ -126,6 +128,7 @@ async def serving(
         is_whitelist_read=is_whitelist_read,
         owners=taking.owners,
         heartbeats=heartbeats,
+        charged=charged,
         upnl_interval_s=upnl_interval_s,
         clock=WallClock(clock_ms),
     )
