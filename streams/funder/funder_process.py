@@ -13,6 +13,7 @@ import aiohttp
 from models.errors import TidemarkError
 from models.heartbeats import FunderBeat, funder_key
 from models.leases import LEASE_TTL_MS, Limit
+from models.money import E18
 from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
 from models.symmio.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Transaction
 from streams.funder.account_charges import AccountCharges, Route
@@ -155,6 +156,7 @@ class _Working(NamedTuple):
             ceilings=ceilings,
             depth=self.deployment.finality_depth,
             replace_after_s=funding.replace_after_s,
+            coin_e18=None if funding.coin_price is None else int(funding.coin_price * E18),
             on_unmined=unmined,
         )
         executor = Executor(

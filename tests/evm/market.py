@@ -262,7 +262,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: object) -> AsyncIterator[Scene]:
+async def scene(
+    settings: Callable[..., Settings], *, party_b: str, depth: int = 64, **funding: object
+) -> AsyncIterator[Scene]:
     """A chain that is in no window; ``party_b`` is ``key`` or ``contract``."""
     async with AsyncExitStack() as stack:
         chain = await stack.enter_async_context(running_anvil())
@@ -288,6 +290,7 @@ async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: o
                     "diamond": diamond.address,
                     "rpc": [node.url],
                     "poll_interval_ms": 100,
+                    "finality_depth": depth,
                     "default_sources": ["binance-futures"],
                     "default_max_age_ms": 3_600_000,
                     "funding": {

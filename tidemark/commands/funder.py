@@ -70,7 +70,7 @@ def funder(deployment: str | None, *, dry_run: bool, at: int | None) -> None:
             if not planned:
                 click.echo(f"{name}: no valid market with a funding epoch")
             return
-        log_to_stderr()
+        log_to_stderr(settings)
         serve_metrics(settings.ingest)
         run_until_stopped(run(settings, name, SystemClock()))
 

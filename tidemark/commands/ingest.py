@@ -23,8 +23,8 @@ def prices(name: str) -> None:
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
-    log_to_stderr()
     settings = load_settings()
+    log_to_stderr(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
         serve_metrics(settings.ingest)
         run_until_stopped(run(settings, name, SystemClock()))
@@ -48,8 +48,8 @@ def chain(deployment: str, from_state: int | None) -> None:
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
-    log_to_stderr()
     settings = load_settings()
+    log_to_stderr(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
         serve_metrics(settings.ingest)
         run_until_stopped(run(settings, deployment, SystemClock(), from_state=from_state))
@@ -69,8 +69,8 @@ def recorded(directory: Path, deployment: str) -> None:
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
 
-    log_to_stderr()
     settings = load_settings()
+    log_to_stderr(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
         serve_metrics(settings.ingest)
         run_until_stopped(run(settings, directory, deployment, SystemClock()))
