@@ -78,5 +78,6 @@ async def start_funder(settings: Settings, name: str, directory: Path) -> Funder
 
 
 if __name__ == "__main__":
-    log_to_stderr()
-    run_until_stopped(run(load_settings(), sys.argv[1], SystemClock(), lease_ttl_ms=LEASE_TTL_MS))
+    loaded = load_settings()
+    log_to_stderr(loaded)
+    run_until_stopped(run(loaded, sys.argv[1], SystemClock(), lease_ttl_ms=LEASE_TTL_MS))

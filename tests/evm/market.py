@@ -17,11 +17,11 @@ from models.instruments import FundingTerms, Instrument, encode_instrument
 from models.money import E18
 from models.symmio.abi import CATALOGUE
 from models.symmio.account import encode_account
+from models.symmio.funding_records import Frozen, Missed, Outcome
+from models.symmio.funding_records import Transaction as Sent
 from models.symmio.markets import Market, encode_market
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.funder.funding_journal import read_journal
-from streams.funder.funding_records import Frozen, Missed, Outcome
-from streams.funder.funding_records import Transaction as Sent
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from tests.evm.anvil import CHAIN_ID, Anvil, Contract, key_of, running_anvil
@@ -34,7 +34,7 @@ from tests.support.symmio import Partition
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from streams.funder.funding_records import Record
+    from models.symmio.funding_records import Record
     from streams.settings import Settings
 
 NAME = "main"
@@ -99,6 +99,7 @@ class Scene:
         self.party_b = party_b
         self.quotes: list[Opened] = []
         self._partition = Partition()
+        self._folds = 0
 
     async def open_on_chain(self, quotes: Sequence[Opened]) -> None:
         """Open quotes on the chain."""
@@ -134,10 +135,16 @@ class Scene:
                 funding_rate_window_s=WINDOW_S,
             )
             rows[MARKETS, market_key(NAME, symbol_id)] = encode_market(market)
-        for number in range(self.settings.topics.partitions):
-            watermark = DeploymentWatermark(head_time_s=2**40)
-            rows[WATERMARKS, f"{NAME}:{number}".encode()] = encode_watermark(watermark)
         await self.write(rows)
+        await self.fold_until(2**40)
+
+    async def fold_until(self, head_time_s: int) -> None:
+        """Say how far the accounts are folded, by the chain's time."""
+        self._folds += 1
+        watermark = encode_watermark(DeploymentWatermark(head_time_s=head_time_s))
+        numbers = range(self.settings.topics.partitions)
+        rows = {(WATERMARKS, f"{NAME}:{number}".encode()): watermark for number in numbers}
+        await self.write(rows, version=self._folds)
 
     async def write(self, rows: Mapping[tuple[str, bytes], Mapping[str, Any]], version: int = 1) -> None:
         """Write rows of tables, as their owner would."""
@@ -255,7 +262,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: object) -> AsyncIterator[Scene]:
+async def scene(
+    settings: Callable[..., Settings], *, party_b: str, depth: int = 64, **funding: object
+) -> AsyncIterator[Scene]:
     """A chain that is in no window; ``party_b`` is ``key`` or ``contract``."""
     async with AsyncExitStack() as stack:
         chain = await stack.enter_async_context(running_anvil())
@@ -281,6 +290,7 @@ async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: o
                     "diamond": diamond.address,
                     "rpc": [node.url],
                     "poll_interval_ms": 100,
+                    "finality_depth": depth,
                     "default_sources": ["binance-futures"],
                     "default_max_age_ms": 3_600_000,
                     "funding": {
