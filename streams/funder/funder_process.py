@@ -25,6 +25,7 @@ from streams.funder.funding_journal import opened_journal, read_journal
 from streams.funder.hedgers import hedgers_of, party_bs
 from streams.funder.muon import Muon
 from streams.funder.sender import Sender
+from streams.funder.signer_balance import tell_balance
 from streams.kafka.topics import FUNDING, require_topic
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
@@ -178,6 +179,7 @@ class _Working(NamedTuple):
         async with asyncio.TaskGroup() as work:
             work.create_task(sender.run(every_s))
             work.create_task(executor.run(every_s))
+            work.create_task(tell_balance(self.name, self.chain, signer.address))
 
 
 def _is_of(record: Record, hedger: Hedger, *, is_first: bool) -> bool:

@@ -11,6 +11,7 @@ from aiohttp import web
 from playwright.async_api import async_playwright, expect
 
 from api.app import create_app
+from streams.replicas.funding_reader import FundingRecords
 from streams.replicas.heartbeat_reader import Heartbeats
 from tests.browser.scene import Scene, now_ms, scene_settings
 from tests.support.api import FakeInterest
@@ -34,6 +35,7 @@ class Site:
         self._settings = settings
         self.interest = FakeInterest()
         self.heartbeats = Heartbeats()
+        self.charged = FundingRecords()
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -48,6 +50,7 @@ class Site:
             self.scene.tables.feeds,
             self.interest,
             heartbeats=self.heartbeats,
+            charged=self.charged,
             clock=WallClock(now_ms),
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

@@ -216,6 +216,7 @@ RECEIPT: dict[str, Any] = {
 }  # fmt: skip
 RIGHT: dict[str, Any] = {
     "eth_getBlockByNumber": {"timestamp": "0x65", "baseFeePerGas": "0x64"},
+    "eth_getBalance": "0x9",
     "eth_gasPrice": "0x6e",
     "eth_blockNumber": "0x10",
     "eth_getTransactionCount": "0x7",
@@ -236,6 +237,7 @@ def telling(**answers: Any) -> Server:  # noqa: ANN401 - JSON
     [
         (lambda chain: chain.head(DIAMOND), "eth_blockNumber", Head(16, 7)),
         (lambda chain: chain.head(DIAMOND), "eth_getTransactionCount", Head(16, 7)),
+        (lambda chain: chain.balance_wei(DIAMOND), "eth_getBalance", 9),
         (lambda chain: chain.fees(), "eth_gasPrice", (100, 10)),
         (lambda chain: chain.fees(), "eth_getBlockByNumber", (100, 10)),
         (lambda chain: chain.pending_time_s(), "eth_getBlockByNumber", 101),
