@@ -11,8 +11,8 @@ from models.errors import TidemarkError
 from streams.settings import (
     DEFAULT_SOURCE,
     RECORDED_SOURCE,
+    BinanceSource,
     Settings,
-    SourceSettings,
     SymmioSettings,
     symmio_deployments,
 )
@@ -49,7 +49,7 @@ def with_demo(settings: Settings, said: str) -> Settings:
         # The simulator has no engine that says position states, so the chain's are published at once.
         {**urls["deployment"], "rpc": rpc, "default_sources": _both_forms(DEMO), "position_states": "on"}
     )
-    source = SourceSettings(websocket=urls["websocket"], rest=urls["rest"])
+    source = BinanceSource(websocket=urls["websocket"], rest=urls["rest"])
     mine = {"deployments": {DEMO: deployment}, "sources": {DEMO: source}}
     return settings.model_copy(update=mine | _topics_apart(settings, DEMO))
 
@@ -127,7 +127,7 @@ def with_local_defaults(settings: Settings, bootstrap: str) -> Settings:
         update={
             "kafka": bootstrap,
             "data_dir": settings.data_dir.resolve(),
-            "sources": settings.sources or {DEFAULT_SOURCE: SourceSettings()},
+            "sources": settings.sources or {DEFAULT_SOURCE: BinanceSource()},
         }
     )
 

@@ -10,6 +10,7 @@ from api.access.gate import Gate
 from api.delivery.connections import Connections
 from api.delivery.hub import Hub
 from api.http.metrics import ApiMetrics
+from api.tables.charged_funding import ChargedOfDialects
 from api.tables.deployment_totals import Totals
 from api.tables.feeds import Feeds
 from api.tables.freshness import Freshness
@@ -21,8 +22,7 @@ from models.views import AccountViews
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from api.dialects.mounted_dialects import MountedDialects
     from api.tables.market_funding import MarketFunding
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
@@ -39,9 +39,10 @@ SOURCES = web.AppKey("sources", Sources)
 TOTALS = web.AppKey("totals", Totals)
 RECORDS: web.AppKey[RecordSink] = web.AppKey("records")
 STANDINGS = web.AppKey("standings", Standings)
-IS_WHITELIST_READ: web.AppKey[Callable[[], bool]] = web.AppKey("is_whitelist_read")
+DIALECTS: web.AppKey[MountedDialects] = web.AppKey("dialects")
 CLOCK: web.AppKey[Clock] = web.AppKey("clock")
 PRICES = web.AppKey("prices", MarketPrices)
 GATE = web.AppKey("gate", Gate)
 FUNDING: web.AppKey[MarketFunding] = web.AppKey("funding")
+CHARGED = web.AppKey("charged", ChargedOfDialects)
 VIEWS = web.AppKey("views", AccountViews)

@@ -18,6 +18,8 @@ from aiokafka.errors import KafkaError, ProducerFenced
 from models.errors import TidemarkError
 from models.ids import split_key
 from models.symmio.funding_records import Record, decode_record, encode_record, record_key
+from streams.kafka.access import fence_name
+from streams.kafka.connection import consumer_arguments
 from streams.kafka.producer import Fence, start_producer
 from streams.kafka.topics import FUNDING, topic_name
 
@@ -53,7 +55,7 @@ async def read_journal(settings: Settings, deployment: str, clock: Clock) -> Asy
         BadRecord: A record cannot be read.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap,
+        **consumer_arguments(settings.bootstrap),
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",
@@ -165,7 +167,7 @@ async def opened_journal(settings: Settings, deployment: str) -> AsyncIterator[J
     Raises:
         KafkaError: The broker cannot be reached.
     """
-    fence = Fence(f"{settings.topics.prefix}tidemark-funder-{deployment}", _TRANSACTION_TIMEOUT_MS)
+    fence = Fence(fence_name(settings, "funder", deployment), _TRANSACTION_TIMEOUT_MS)
     producer = await start_producer(settings.bootstrap, fence=fence)
     try:
         yield Journal(producer, topic_name(settings, FUNDING), deployment)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from aiokafka.structs import RecordMetadata
 
+    from streams.settings.kafka_client import Bootstrap
+
 # Enough to keep a batch of every partition under way; a crash repeats at most this many price ticks.
 _MAX_IN_FLIGHT = 2_000
 _MAX_BATCH_BYTES = 256 * 1024
@@ -94,7 +96,7 @@ class Outlet:
 
 
 @asynccontextmanager
-async def opened_outlet(bootstrap: str) -> AsyncIterator[Outlet]:
+async def opened_outlet(bootstrap: Bootstrap) -> AsyncIterator[Outlet]:
     """An outlet for as long as the block lasts; what it accepted is sent before it is disconnected.
 
     Raises:

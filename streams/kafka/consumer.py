@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiokafka import AIOKafkaConsumer
 
+from streams.kafka.connection import consumer_arguments
 from streams.kafka.fetch_sessions import fetch_in_sessions
 from streams.kafka.record import hand_out_plain_records
 
+if TYPE_CHECKING:
+    from streams.settings.kafka_client import Bootstrap
+
 
 async def start_consumer(
-    bootstrap: str,
+    bootstrap: Bootstrap,
     *topics: str,
     wait_ms: int,
     min_bytes: int = 1,
@@ -21,7 +27,7 @@ async def start_consumer(
     It begins at the oldest record of a partition, unless it is sought elsewhere.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         *topics: Full names of topics that exist; none where partitions are assigned afterwards.
         wait_ms: How long the broker may wait before it answers a fetch for which it has fewer than ``min_bytes``.
         min_bytes: With how many bytes the broker answers a fetch at once.
@@ -33,7 +39,7 @@ async def start_consumer(
     """
     consumer = AIOKafkaConsumer(
         *topics,
-        bootstrap_servers=bootstrap,
+        **consumer_arguments(bootstrap),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from streams.kafka.record import Record
     from streams.process.clock import Clock
+    from streams.settings.kafka_client import Bootstrap
 
 
 class Feed(TopicReader):
@@ -23,7 +24,7 @@ class Feed(TopicReader):
     effect.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         topic: The changelog's full name.
         clock: Tells when the broker last answered.
         wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
@@ -32,10 +33,11 @@ class Feed(TopicReader):
         newest_ms: The greatest timestamp of a record that was read, in Unix ms; 0 before the first.
     """
 
-    def __init__(self, bootstrap: str, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
         super().__init__(bootstrap, topic, clock, wait_ms)
         self._rows: dict[bytes, bytes] = {}
         self._listeners: list[Callable[[Sequence[bytes]], None]] = []
+        self._row_listeners: list[Callable[[bytes, bytes], None]] = []
         self.newest_ms = 0
 
     @property
@@ -46,6 +48,10 @@ class Feed(TopicReader):
     def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
         """Call ``on_rows`` in the loop with the keys that changed, whenever ``rows`` holds new rows for them."""
         self._listeners.append(on_rows)
+
+    def listen_rows(self, on_row: Callable[[bytes, bytes], None]) -> None:
+        """Call ``on_row`` with the key and the value of each row in log order, also of those that are soon replaced."""
+        self._row_listeners.append(on_row)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         changed: list[bytes] = []
@@ -69,5 +75,7 @@ class Feed(TopicReader):
                 continue
             rows[key] = value
             changed.append(key)
+            for on_row in self._row_listeners:
+                on_row(key, value)
         self.newest_ms = max(self.newest_ms, records[-1].timestamp)
         return changed

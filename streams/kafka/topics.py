@@ -20,12 +20,15 @@ from models.engine.tables import (
     POSITION_STATES,
     QUOTE_HISTORY,
     QUOTES,
+    REFERENCES,
+    STATEMENTS,
     SUBTOTALS,
     TABLES,
     VALUATIONS,
     WATERMARKS,
 )
 from models.errors import TidemarkError
+from streams.kafka.connection import client_arguments
 from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
@@ -33,18 +36,21 @@ if TYPE_CHECKING:
 
     from models.venue import TopicSpec, Venue
     from streams.settings import Settings
+    from streams.settings.kafka_client import Bootstrap
 
 PRICE_TICKS = "price-ticks"
 INSTRUMENT_FACTS = "instrument-facts"
 OWNERSHIP = "ownership"
 INTEREST = "interest"
 LEASES = "leases"
+NONCES = "nonces"
 WHITELIST = "whitelist"
 OWNER_REQUESTS = "owner-requests"
 OWNERS = "owners"
 HEARTBEATS = "heartbeats"
 DEAD_LETTERS = "dead-letters"
 FUNDING = "funding"
+FIGURE_SETTINGS = "figure-settings"
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
@@ -137,6 +143,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         yield kept(topic_name(settings, venue.raw.name), venue.raw.key, venue.raw.kept_ms)
         if venue.told is not None:
             yield kept(topic_name(settings, venue.told.name), venue.told.key, venue.told.kept_ms)
+        if venue.references is not None:
+            yield compacted(topic_name(settings, venue.references.name), venue.references.key)
         if venue.routed is not None:
             yield kept(routed_name(settings, venue.routed), venue.routed.key, venue.routed.kept_ms)
 
@@ -153,6 +161,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         SUBTOTALS: "kind:deployment:id:partition",
         ALERTS: "deployment:account",
         POSITION_STATES: "deployment:account",
+        REFERENCES: "deployment:reference",
+        STATEMENTS: "deployment:account",
     }
     return (
         kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),
@@ -164,10 +174,13 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
             topic_name(settings, FUNDING), "deployment:kind:of what", 90 * _DAY_MS, {"cleanup.policy": "compact,delete"}
         ),
         compacted(topic_name(settings, OWNERSHIP), "partition"),
+        # Never compacted away: each name is the hash of what stands under it.
+        compacted(topic_name(settings, FIGURE_SETTINGS), "hash of the settings"),
         passing(topic_name(settings, INTEREST), "deployment:account", _INTEREST_MS),
         compacted(topic_name(settings, WHITELIST), "deployment:account"),
         passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
         compacted(topic_name(settings, OWNERS), "deployment:account"),
+        compacted(topic_name(settings, NONCES), "realm:holder"),
         passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
         make(
             topic_name(settings, HEARTBEATS),
@@ -179,7 +192,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
     )
 
 
-async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
+async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list[str]:
     """Create the missing topics, wait until all can be used, and check those that were there.
 
     Returns:
@@ -188,7 +201,7 @@ async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
     Raises:
         BadTopic: A topic exists with another number of partitions, or the cluster refuses to create one.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
     try:
         await admin.start()
         existing = await _partitions(admin)
@@ -209,13 +222,13 @@ async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
         await admin.close()
 
 
-async def check_topics(bootstrap: str, topics: tuple[Topic, ...]) -> None:
+async def check_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> None:
     """Check that every topic is there as the registry has it.
 
     Raises:
         BadTopic: A topic is missing, or has another number of partitions.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
     try:
         await admin.start()
         _expect(topics, await _partitions(admin))

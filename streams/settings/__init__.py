@@ -16,7 +16,11 @@ from streams.settings.effective import (
     settings_of_file,
 )
 from streams.settings.freshness import FreshnessSettings
-from streams.settings.processes import IngestSettings, SourceSettings, TopicSettings, WorkerSettings
+from streams.settings.kafka_client import Bootstrap, KafkaClientSettings, KafkaSaslSettings, KafkaTlsSettings
+from streams.settings.prices.binance_source import BinanceSource
+from streams.settings.prices.bitfinex_source import BitfinexSource
+from streams.settings.prices.price_source import SourceSettings
+from streams.settings.processes import IngestSettings, TopicSettings, WorkerSettings
 from streams.settings.symmio.funding import FundingSettings
 from streams.settings.symmio.solver import LockedParams, SolverSettings, SymbolSettings
 from streams.settings.symmio.symmio_settings import SymmioSettings, symmio_deployments
@@ -30,10 +34,16 @@ __all__ = [
     "ApiSettings",
     "AuthSettings",
     "BadSettings",
+    "BinanceSource",
+    "BitfinexSource",
+    "Bootstrap",
     "DeploymentSettings",
     "FreshnessSettings",
     "FundingSettings",
     "IngestSettings",
+    "KafkaClientSettings",
+    "KafkaSaslSettings",
+    "KafkaTlsSettings",
     "LockedParams",
     "PriceRef",
     "Settings",

@@ -11,10 +11,12 @@ from aiohttp import web
 from playwright.async_api import async_playwright, expect
 
 from api.app import create_app
-from streams.replicas.funding_reader import FundingRecords
+from api.dialects.symmio.funding_reader import FundingRecords
+from api.dialects.symmio.live import Heard
+from api.dialects.symmio.owner_answers import OwnerAnswers
 from streams.replicas.heartbeat_reader import Heartbeats
 from tests.browser.scene import Scene, now_ms, scene_settings
-from tests.support.api import FakeInterest
+from tests.support.api import FakeInterest, symmio_that_hears
 from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:
@@ -50,8 +52,8 @@ class Site:
             self.scene.tables.feeds,
             self.interest,
             heartbeats=self.heartbeats,
-            charged=self.charged,
             clock=WallClock(now_ms),
+            find_dialect=symmio_that_hears(Heard(frozenset(), lambda: True, OwnerAnswers(), self.charged)),
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()

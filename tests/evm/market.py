@@ -149,7 +149,7 @@ class Scene:
 
     async def write(self, rows: Mapping[tuple[str, bytes], Mapping[str, Any]], version: int = 1) -> None:
         """Write rows of tables, as their owner would."""
-        producer = AIOKafkaProducer(bootstrap_servers=self.settings.bootstrap)
+        producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka)
         await producer.start()
         try:
             for (table, key), body in rows.items():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from api.dialects.symmio.funding_reader import FundingReader, FundingRecords
 from models.symmio.funding_records import Epoch, Missed, decode_record
 from streams.funder.funding_journal import opened_journal
 from streams.kafka.topics import FUNDING, create_topics, registry, topic_name
 from streams.process.clock import SystemClock
 from streams.process.supervision import ended
-from streams.replicas.funding_reader import FundingReader, FundingRecords
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:

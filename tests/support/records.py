@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 async def create_all(settings: Settings) -> None:
     assert settings.kafka is not None
-    await create_topics(settings.kafka, registry(settings))
+    await create_topics(settings.bootstrap, registry(settings))
 
 
 async def read_topic(settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from api.access.gate import Reads
-    from streams.replicas.funding_reader import FundingRecords
+    from api.dialects.symmio.funding_reader import FundingRecords
     from streams.settings import Settings
 
 SECRET = "a secret of more than 32 bytes, as it should be"

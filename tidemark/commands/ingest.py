@@ -20,14 +20,14 @@ def prices(name: str) -> None:
     """Follow the price source NAME of the configuration, one process a source."""
     from streams.ingest.prices.price_follow import run
     from streams.process.clock import SystemClock
+    from tidemark.admin_port import with_admin_port
     from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
+    from tidemark.running import log_to_stderr, run_until_stopped
 
     settings = load_settings()
     log_to_stderr(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
-        serve_metrics(settings.ingest)
-        run_until_stopped(run(settings, name, SystemClock()))
+        run_until_stopped(with_admin_port(settings.ingest, run(settings, name, SystemClock())))
 
 
 @ingest.command
@@ -45,14 +45,16 @@ def chain(deployment: str, from_state: int | None) -> None:
     """
     from streams.ingest.symmio.chain_follow import run
     from streams.process.clock import SystemClock
+    from tidemark.admin_port import with_admin_port
     from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
+    from tidemark.running import log_to_stderr, run_until_stopped
 
     settings = load_settings()
     log_to_stderr(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
-        serve_metrics(settings.ingest)
-        run_until_stopped(run(settings, deployment, SystemClock(), from_state=from_state))
+        run_until_stopped(
+            with_admin_port(settings.ingest, run(settings, deployment, SystemClock(), from_state=from_state))
+        )
 
 
 @ingest.command
@@ -66,11 +68,11 @@ def recorded(directory: Path, deployment: str) -> None:
     """
     from streams.ingest.symmio.recording import run
     from streams.process.clock import SystemClock
+    from tidemark.admin_port import with_admin_port
     from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
+    from tidemark.running import log_to_stderr, run_until_stopped
 
     settings = load_settings()
     log_to_stderr(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
-        serve_metrics(settings.ingest)
-        run_until_stopped(run(settings, directory, deployment, SystemClock()))
+        run_until_stopped(with_admin_port(settings.ingest, run(settings, directory, deployment, SystemClock())))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
+from api.dialects.symmio.funding_reader import KEPT_MS
+from api.tables.charged_funding import ChargedQuote
 from models.errors import BadRecord
 from models.ids import split_key
 from models.symmio.funding_records import (
@@ -17,38 +20,60 @@ from models.symmio.funding_records import (
     Transaction,
     decode_record,
 )
-from streams.replicas.funding_reader import KEPT_MS
+from models.symmio.funding_views import charge_view, epoch_view, outcome_of_quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from streams.replicas.funding_reader import FundingRecords
+    from api.dialects.symmio.funding_reader import FundingRecords
+    from models.views import View
 
 _log = logging.getLogger(__name__)
 
 _KEPT_S = KEPT_MS // 1_000
 
 
-class RoundId(NamedTuple):
-    """An epoch of one hedger of a deployment; the hedger is empty in records of before there could be several."""
+class EpochHistory:
+    """What is on record of one epoch of a hedger; ``terms`` is None until its freezing is read.
 
-    deployment: str
-    epoch: Epoch
-    hedger: str
+    Args:
+        deployment: The deployment's name.
+        epoch: The epoch.
+        hedger: The hedger's address, empty in records of before there could be several.
+        sent_of: Finds the newest transaction that charges a quote for the epoch.
+    """
 
-    @property
-    def place(self) -> tuple[int, str, int, int, str]:
-        """Its place in lists: the newest epoch first."""
-        return -self.epoch.pays_s, self.deployment, self.epoch.epoch_s, self.epoch.window_s, self.hedger
-
-
-class Round:
-    """What is on record of one epoch of a hedger; ``terms`` is None until its freezing is read."""
-
-    def __init__(self) -> None:
+    def __init__(
+        self, deployment: str, epoch: Epoch, hedger: str, sent_of: Callable[[int], Transaction | None]
+    ) -> None:
+        self.place = (-epoch.pays_s, deployment, str(epoch), hedger)
         self.terms: Frozen | Missed | None = None
         self.plans: dict[str, Plan] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self._deployment = deployment
+        self._sent_of = sent_of
+
+    @property
+    def view(self) -> View | None:
+        """It is shown so; None while its freezing is not read."""
+        return None if self.terms is None else epoch_view(self._deployment, self.terms)
+
+    @property
+    def accounts(self) -> Sequence[str]:
+        """The accounts that have quotes in it, in order."""
+        return sorted(self.plans)
+
+    def quotes(self, account: str) -> Iterator[ChargedQuote]:
+        """The quotes of an account, in order."""
+        plan, terms, outcome = self.plans[account], self.terms, self.outcomes.get(account)
+        if isinstance(terms, Frozen):
+            for quote in sorted(plan.quotes):
+                name = outcome_of_quote(outcome, quote[0])[0]
+                yield ChargedQuote(quote[0], name, partial(self._quote_view, plan, quote, terms, outcome))
+
+    def _quote_view(self, plan: Plan, quote: tuple[int, int], terms: Frozen, outcome: Outcome | None) -> View:
+        sent = self._sent_of(quote[0])
+        return charge_view(self._deployment, plan, quote, frozen=terms, outcome=outcome, sent=sent)
 
 
 class FundingHistory:
@@ -56,11 +81,13 @@ class FundingHistory:
 
     Args:
         records: Hands them out.
+        deployments: The names of those of which they are kept.
     """
 
-    def __init__(self, records: FundingRecords) -> None:
+    def __init__(self, records: FundingRecords, deployments: Collection[str]) -> None:
         self._records = records
-        self._rounds: dict[RoundId, Round] = {}
+        self._deployments = frozenset(deployments)
+        self._epochs: dict[tuple[str, Epoch, str], EpochHistory] = {}
         self._sent: dict[tuple[str, Epoch, int], Transaction] = {}
         records.listen(self._take)
 
@@ -69,16 +96,14 @@ class FundingHistory:
         """Whether what is missing is known not to be on record."""
         return self._records.is_read()
 
-    def rounds(self) -> Sequence[tuple[RoundId, Round]]:
-        """All epochs, the newest first."""
-        return sorted(self._rounds.items(), key=lambda one: one[0].place)
-
-    def sent(self, deployment: str, epoch: Epoch, quote_id: int) -> Transaction | None:
-        """The newest transaction that charges a quote for an epoch, None where there is none."""
-        return self._sent.get((deployment, epoch, quote_id))
+    def epochs(self) -> Iterable[EpochHistory]:
+        """All epochs, in any order."""
+        return self._epochs.values()
 
     def _take(self, key: bytes, value: bytes) -> None:
         deployment = split_key(key)[0]
+        if deployment not in self._deployments:
+            return
         try:
             record = decode_record(value)
         except BadRecord as error:
@@ -90,15 +115,18 @@ class FundingHistory:
             case CeilingMet():
                 return
             case Frozen() | Missed():
-                self._round(deployment, record).terms = record
+                self._of(deployment, record).terms = record
                 self._forget(deployment, record.epoch.pays_s)
             case Plan(party_a=party_a):
-                self._round(deployment, record).plans[party_a] = record
+                self._of(deployment, record).plans[party_a] = record
             case Outcome(party_a=party_a):
-                self._round(deployment, record).outcomes[party_a] = record
+                self._of(deployment, record).outcomes[party_a] = record
 
-    def _round(self, deployment: str, record: Frozen | Missed | Plan | Outcome) -> Round:
-        return self._rounds.setdefault(RoundId(deployment, record.epoch, record.party_b), Round())
+    def _of(self, deployment: str, record: Frozen | Missed | Plan | Outcome) -> EpochHistory:
+        key = deployment, record.epoch, record.party_b
+        if key not in self._epochs:
+            self._epochs[key] = EpochHistory(*key, lambda quote_id: self._sent.get((*key[:2], quote_id)))
+        return self._epochs[key]
 
     def _take_sent(self, deployment: str, record: Transaction) -> None:
         for cells in record.charges:
@@ -110,10 +138,10 @@ class FundingHistory:
 
     def _forget(self, deployment: str, newest_s: int) -> None:
         """Forget the epochs that began three days before the newest one."""
-        old = {one for one in self._rounds if one.deployment == deployment and one.epoch.pays_s < newest_s - _KEPT_S}
+        old = [key for key in self._epochs if key[0] == deployment and key[1].pays_s < newest_s - _KEPT_S]
         if not old:
             return
-        epochs = {one.epoch for one in old}
-        for one in old:
-            del self._rounds[one]
-        self._sent = {key: sent for key, sent in self._sent.items() if key[0] != deployment or key[1] not in epochs}
+        gone = {epoch for _, epoch, _ in old}
+        for key in old:
+            del self._epochs[key]
+        self._sent = {key: sent for key, sent in self._sent.items() if key[0] != deployment or key[1] not in gone}

@@ -22,8 +22,8 @@ from api.access.gate import (
     UndeclaredRoute,
 )
 from api.app import create_admin_app
+from api.dialects.symmio.funding_reader import FundingRecords
 from api.http.keys import GATE
-from streams.replicas.funding_reader import FundingRecords
 from tests.support.api import serving
 from tests.support.walk import (
     GHOST,

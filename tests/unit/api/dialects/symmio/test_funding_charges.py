@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from api.dialects.symmio.funding_reader import FundingRecords
 from models.money import E18
 from models.symmio.funding_records import (
     ChargeCells,
@@ -22,7 +23,6 @@ from models.symmio.funding_records import (
     encode_record,
     record_key,
 )
-from streams.replicas.funding_reader import FundingRecords
 from tests.support.api import serving
 from tests.support.feed import FakeTables
 from tests.support.rest import get
