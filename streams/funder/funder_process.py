@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar, assert_never
@@ -95,10 +96,11 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
                 tasks.create_task(beats.run(), name="heartbeats")
                 records = [record async for record in read_journal(settings, name, clock)]
                 valid_s = await _answered(chain.signature_valid_s)
+                turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
                 async with asyncio.TaskGroup() as work:
                     work.create_task(journal.run())
                     for number, (hedger, route) in enumerate(zip(hedgers, routes, strict=True)):
-                        one = _Working(name, deployment, hedger, route, chain, muon, journal, tables, valid_s)
+                        one = _Working(name, deployment, hedger, route, chain, muon, journal, tables, turns, valid_s)
                         own = [record for record in records if _is_of(record, hedger, is_first=number == 0)]
                         work.create_task(one.run(own))
         finally:
@@ -116,6 +118,7 @@ class _Working(NamedTuple):
     muon: Muon
     journal: Journal
     tables: Tables
+    turns: defaultdict[str, asyncio.Lock]
     valid_s: int
 
     async def run(self, records: Sequence[Record]) -> None:
@@ -158,6 +161,7 @@ class _Working(NamedTuple):
             tables=self.tables,
             charges_of=charges_of,
             is_watching=sender.is_watching,
+            turns=self.turns,
             depth=self.deployment.finality_depth,
             concurrency=funding.concurrency,
         )
