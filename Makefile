@@ -18,7 +18,7 @@ WEBJARS := api/assets/jars/.fetched
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run everything here: tidemark up (ARGS="…" is passed on)
@@ -50,7 +50,7 @@ digests: $(DEV) ## Print a digest of every table after each script of tests/data
 	@$(BIN)/python -m tests.support.scripted
 
 .PHONY: schemas
-schemas: $(RUNTIME) ## Write the JSON schemas of what a ledger's producers write
+schemas: $(RUNTIME) ## Write the JSON schemas of rows and records
 	$(BIN)/python -m tidemark.write_schemas docs/schemas
 
 .PHONY: client
@@ -60,6 +60,18 @@ client: $(DEV) ## Write what is made of others: the client's types, and the clie
 	rm -rf api/dashboard/static/client
 	cd clients/typescript && npm run page
 
+.PHONY: manifests
+manifests: $(DEV) ## Write the manifests that are made of the registry, of access lists and of alert rules
+	$(BIN)/python k8s/generate.py
+
+.PHONY: k8s-verify
+k8s-verify: $(DEV) ## Check manifests and images with real tools; they are fetched and built the first time (minutes)
+	$(BIN)/python k8s/verify/verify_manifests.py
+
+.PHONY: panels
+panels: $(DEV) $(JARS) $(WEBJARS) ## Run a stack under a real Prometheus, and say which panels of the dashboards show nothing
+	$(BIN)/python k8s/verify/live_panels.py
+
 .PHONY: hostile
 hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the whole stack with each trait (SCRIPTS=, SEED=)
 	TIDEMARK_TEST_SCRIPTS=$(SCRIPTS) TIDEMARK_TEST_SEED=$(SEED) TIDEMARK_TEST_HOSTILE=all \
@@ -68,6 +80,11 @@ hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the w
 
 SCRIPTS ?= 6000
 SEED ?= 0
+STORMS ?= 20
+
+.PHONY: funding-storm
+funding-storm: $(DEV) $(JARS) ## Charge funding while fees spike, receipts are late, blocks leave the chain and executors die (STORMS=, SEED=)
+	TIDEMARK_TEST_STORMS=$(STORMS) TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/evm/test_funder_forks.py $(ARGS)
 
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim
@@ -86,6 +103,7 @@ lock: ## Pin every dependency anew, with hashes
 	$(VENV)-lock/bin/python -m pip --disable-pip-version-check --no-input install --quiet uv
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group build $(LOCK) --output-file requirements/runtime.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group dev $(LOCK) --output-file requirements/dev.txt
+	$(VENV)-lock/bin/uv pip compile k8s/verify/requirements.in $(LOCK) --output-file k8s/verify/requirements.txt
 	rm -rf $(VENV)-lock
 
 LOCK := --quiet --universal --no-strip-extras --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url

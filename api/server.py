@@ -38,7 +38,6 @@ from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
-from streams.settings import BadSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -93,13 +92,11 @@ async def run(settings: Settings, clock: Clock) -> None:
         PortTaken: A port cannot be listened on.
         FeedEnded: A feed failed.
     """
-    if settings.kafka is None:
-        msg = "kafka: expected bootstrap servers, found nothing; set TIDEMARK_KAFKA, or use `tidemark up`"
-        raise BadSettings(msg)
+    bootstrap = settings.bootstrap
     collect_rarely()
     followed = [
         Feed(
-            settings.kafka,
+            bootstrap,
             changelog_name(settings, table),
             clock,
             wait_ms=FETCH_MAX_WAIT_MS if table in _BUSY_TABLES else _QUIET_WAIT_MS,

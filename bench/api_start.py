@@ -98,7 +98,7 @@ async def measure(bootstrap: str, directory: Path, *, accounts: int, rounds: int
         topics=TopicSettings(partitions=PARTITIONS),
         api=ApiSettings(port=free_port(), admin_port=free_port()),
     )
-    await create_topics(bootstrap, registry(settings))
+    await create_topics(settings.bootstrap, registry(settings))
     await _lay_out(settings, accounts)
     apis, least = [], []
     for _ in range(rounds):

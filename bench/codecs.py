@@ -113,8 +113,8 @@ async def read(bootstrap: str, topic: str, count: int) -> float:
 
 async def measure(settings: Settings, broker_pid: int, codec: str, batch: int, made: Sequence[Row]) -> list[float]:
     """µs a row of producer, broker and reader."""
-    bootstrap, topic = settings.bootstrap, changelog_name(settings, VALUATIONS)
-    await create_topics(bootstrap, registry(settings))
+    bootstrap, topic = settings.bootstrap.servers, changelog_name(settings, VALUATIONS)
+    await create_topics(settings.bootstrap, registry(settings))
     count = rows_at(batch)
     picked = [made[at % len(made)] for at in range(count)]
     batches = [picked[at : at + batch] for at in range(0, count, batch)]

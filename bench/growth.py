@@ -81,7 +81,7 @@ async def measure(
         topics=TopicSettings(partitions=PARTITIONS),
         worker=WorkerSettings(store="rocksdb"),
     )
-    await create_topics(bootstrap, registry(settings))
+    await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, accounts, positions, SYMBOLS)
     valuations = changelog_name(settings, VALUATIONS)
     async with worker(settings) as process:

@@ -84,7 +84,7 @@ async def measure(bootstrap: str, directory: Path, sockets: Sequence[int], rate:
         topics=TopicSettings(partitions=PARTITIONS),
         api=ApiSettings(port=free_port(), admin_port=free_port(), limits=limits),
     )
-    await create_topics(bootstrap, registry(settings))
+    await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, ACCOUNTS, POSITIONS, SYMBOLS)
     url = f"http://127.0.0.1:{settings.api.port}"
     async with (

@@ -79,12 +79,12 @@ async def measure(
         topics=TopicSettings(partitions=PARTITIONS),
         api=ApiSettings(port=free_port(), admin_port=free_port(), limits=limits),
     )
-    await create_topics(bootstrap, registry(settings))
+    await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, sockets, positions, SYMBOLS)
     delays = Delays()
     async with worker(settings) as process, api_process(settings) as api:
         await process.ready(60)
-        feed = Feed(bootstrap, changelog_name(settings, VALUATIONS), SystemClock())
+        feed = Feed(settings.bootstrap, changelog_name(settings, VALUATIONS), SystemClock())
         await feed.start()
         await eventually(lambda: priced(feed) == sockets, 120)
         await feed.stop()

@@ -106,7 +106,7 @@ async def measure(
     settings = settings_of_a_test(
         bootstrap, directory, deployments={DEPLOYMENT: bench_deployment()}, topics=TopicSettings(partitions=PARTITIONS)
     )
-    await create_topics(bootstrap, registry(settings))
+    await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, accounts, positions, SYMBOLS)
     delays = Delays()
 
@@ -114,7 +114,7 @@ async def measure(
         for key in keys:
             delays.shown(key, decode_row(feed.rows[key]).body["positions"])
 
-    feed = Feed(bootstrap, changelog_name(settings, VALUATIONS), SystemClock())
+    feed = Feed(settings.bootstrap, changelog_name(settings, VALUATIONS), SystemClock())
     feed.listen(on_rows)
     interest = InterestSender(PARTITIONS, lambda: kafka_outlet(settings), SystemClock().now_ms)
     async with worker(settings) as process:
@@ -148,7 +148,7 @@ async def measure(
 async def send(settings: Settings, delays: Delays, rate: int, seconds: int) -> None:
     """Send ticks at a steady rate, every market in turn."""
     topic = topic_name(settings, PRICE_TICKS)
-    sender = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", enable_idempotence=True)
+    sender = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True)
     await sender.start()
     started_s = time.perf_counter()
     for at in range(rate * seconds):
@@ -163,7 +163,7 @@ async def send(settings: Settings, delays: Delays, rate: int, seconds: int) -> N
 async def through_the_broker(settings: Settings, delays: Delays, rate: int, seconds: int) -> None:
     """What the broker alone takes: such ticks to a plain consumer, with nothing else beside them."""
     consumer = AIOKafkaConsumer(
-        topic_name(settings, PRICE_TICKS), bootstrap_servers=settings.bootstrap, enable_auto_commit=False,
+        topic_name(settings, PRICE_TICKS), bootstrap_servers=settings.kafka, enable_auto_commit=False,
         auto_offset_reset="latest", fetch_max_wait_ms=50,
     )  # fmt: skip
     await consumer.start()

@@ -12,6 +12,7 @@ from tidemark.kafka import does_answer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streams.settings import Bootstrap
     from tidemark.broker import Broker
     from tidemark.presence import Presence
 
@@ -28,12 +29,14 @@ class BrokerKeeper:
 
     Args:
         broker: The local one, started before; None where a cluster was given.
-        bootstrap: Where the broker or the cluster is.
+        bootstrap: How the broker or the cluster is reached.
         presence: Hears whether it answers.
         say: Tells the user what keeps the broker from coming back.
     """
 
-    def __init__(self, broker: Broker | None, bootstrap: str, presence: Presence, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, broker: Broker | None, bootstrap: Bootstrap, presence: Presence, say: Callable[[str], None]
+    ) -> None:
         self._broker = broker
         self._bootstrap = bootstrap
         self._presence = presence
@@ -51,7 +54,7 @@ class BrokerKeeper:
         if not self._presence.is_here:
             doing = self._broker.doing
             return f"{self._bootstrap}, does not answer yet" + (f": {doing}" if doing else "")
-        return f"{self._bootstrap}, {started_again(self._restarts)}" if self._restarts else self._bootstrap
+        return f"{self._bootstrap}, {started_again(self._restarts)}" if self._restarts else str(self._bootstrap)
 
     async def keep(self) -> None:
         """Keep the broker running until cancelled."""

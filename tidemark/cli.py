@@ -18,9 +18,10 @@ from typing import NoReturn
 
 import click
 
-from models.errors import TidemarkError
-from streams.process.faults import EXIT_FAULT, print_last_line, print_traceback
+from models.errors import Superseded, TidemarkError
+from streams.process.faults import EXIT_FAULT, EXIT_SUPERSEDED, print_last_line, print_traceback
 from streams.settings import CONFIG_VARIABLE
+from tidemark.version import version_text
 
 # A wrong configuration, a missing tool or a port in use end with this code: starting again would not help.
 EXIT_REFUSED = 2
@@ -38,6 +39,7 @@ _COMMANDS = {
     "audit": "tidemark.commands.audit:audit",
     "funder": "tidemark.commands.funder:funder",
     "config": "tidemark.commands.config:config",
+    "keys": "tidemark.commands.keys:keys",
 }
 
 
@@ -58,7 +60,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="tidemark", prog_name="tidemark")
+@click.version_option(version_text(), prog_name="tidemark")
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -92,7 +94,8 @@ def cli(config: Path | None) -> None:
 def main() -> None:
     """Run the command line.
 
-    An error of ours is shown as one message without a traceback, and the exit code is 2. Whatever else ends a process
+    An error of ours is shown as one message without a traceback, and the exit code is 2, or 76 where another process
+    has taken this one's place. Whatever else ends a process
     is a fault: its traceback is shown, the last line names the cause, and the exit code is 70.
     """
     try:
@@ -113,7 +116,7 @@ def _refuse(errors: list[BaseException]) -> NoReturn:
     with suppress(OSError):
         for error in errors:
             click.secho(f"tidemark: {error}", fg="red", err=True)
-    sys.exit(EXIT_REFUSED)
+    sys.exit(EXIT_SUPERSEDED if any(isinstance(error, Superseded) for error in errors) else EXIT_REFUSED)
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

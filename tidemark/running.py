@@ -7,43 +7,28 @@ import logging
 import signal
 from typing import TYPE_CHECKING
 
-import prometheus_client
 import uvloop
 
-from streams.settings import BadSettings
+from tidemark.log_secrets import HidingFormatter, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from streams.settings import IngestSettings
-
-_log = logging.getLogger(__name__)
+    from streams.settings import Settings
 
 
 class Stopped(RuntimeError):
     """A process stopped working though nobody told it to."""
 
 
-def log_to_stderr() -> None:
-    """Write log lines of INFO and above to stderr, of the Kafka client only from WARNING on."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def log_to_stderr(settings: Settings) -> None:
+    """Write log lines of INFO and above to stderr, of the Kafka client only from WARNING on; none has our secrets."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(HidingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", secrets_of(settings)))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     # aiohttp warns of every client that asks for a subprotocol it does not know.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
-
-
-def serve_metrics(settings: IngestSettings) -> None:
-    """Serve ``/metrics`` of this process.
-
-    Raises:
-        BadSettings: The admin port is taken.
-    """
-    try:
-        server, _ = prometheus_client.start_http_server(settings.admin_port, settings.admin_host)
-    except OSError as error:
-        msg = f"ingest.admin_port: expected a free port on {settings.admin_host}, found {settings.admin_port}: {error}"
-        raise BadSettings(msg) from error
-    _log.info("metrics at http://%s:%d/metrics", settings.admin_host, server.server_port)
 
 
 def run_until_stopped(process: Coroutine[object, object, None]) -> None:

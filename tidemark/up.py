@@ -17,6 +17,7 @@ from rich.console import Console
 from models.errors import TidemarkError
 from streams.kafka.topics import create_topics, registry
 from streams.process.faults import cause_of
+from streams.settings import BadSettings, Bootstrap
 from tidemark.broker import Broker, DiskFull
 from tidemark.broker.jars import has_jars
 from tidemark.broker_keeper import BrokerKeeper
@@ -27,10 +28,12 @@ from tidemark.full_disk import is_full
 from tidemark.kafka import naming_the_broker, require_broker
 from tidemark.local_stack import alone_in, config_of
 from tidemark.plan import (
+    DESK,
     RECORDED,
     child_environment,
     commands,
     demo_command,
+    desk_command,
     with_demo,
     with_local_defaults,
     with_local_ports,
@@ -80,6 +83,12 @@ def run(settings: Settings, recording: Path | None) -> None:
         settings = with_local_ports(settings)
         broker = None
         if settings.kafka is None:
+            if settings.kafka_client.protocol != "PLAINTEXT":
+                msg = (
+                    "kafka: expected bootstrap servers, since kafka_client has TLS or SASL, found nothing; set "
+                    "TIDEMARK_KAFKA, or leave these out for the broker that is started here"
+                )
+                raise BadSettings(msg)
             fetches = "" if has_jars(settings.broker.jars) else ", after fetching 44 MB of jars with Maven"
             console.print(f"starting the broker{fetches} …", highlight=False)
             broker = Broker(
@@ -91,7 +100,7 @@ def run(settings: Settings, recording: Path | None) -> None:
             )
         try:
             # It is started here and not in the loop, since the kernel ends it together with the thread that started it.
-            bootstrap = _started(broker, console) if broker is not None else require_broker(settings.bootstrap)
+            bootstrap = require_broker(settings.bootstrap) if broker is None else _started(broker, console)
             stack = _Stack(settings, bootstrap, broker, console)
             if recording is not None and deployment is not None:
                 stack.play(recording, deployment)
@@ -102,12 +111,12 @@ def run(settings: Settings, recording: Path | None) -> None:
                 broker.stop(_BROKER_STOP_S)
 
 
-def _started(broker: Broker, console: Console) -> str:
+def _started(broker: Broker, console: Console) -> Bootstrap:
     """Start the broker when there is room for it, and return where it is."""
     said = ""
     while True:
         try:
-            return broker.start()
+            return Bootstrap(broker.start())
         except DiskFull as error:
             headline = str(error).partition("\n")[0]
             if headline != said:
@@ -123,8 +132,8 @@ def _say(console: Console, prefix: str, text: str) -> None:
 
 
 class _Stack:
-    def __init__(self, settings: Settings, bootstrap: str, broker: Broker | None, console: Console) -> None:
-        self._settings = with_local_defaults(settings, bootstrap)
+    def __init__(self, settings: Settings, bootstrap: Bootstrap, broker: Broker | None, console: Console) -> None:
+        self._settings = with_local_defaults(settings, bootstrap.servers)
         self._presence = Presence(is_here=True)
         self._is_local = broker is not None
         self._keeper = BrokerKeeper(broker, bootstrap, self._presence, partial(_say, console, ""))
@@ -160,12 +169,15 @@ class _Stack:
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keeper.keep())
-            if not self._settings.deployments:
+            is_demo = not self._settings.deployments
+            if is_demo:
                 self._settings = with_demo(self._settings, await self._start_demo(tasks))
             await self._write_config()
             await self._create_topics()
             for name, command in commands(self._settings, self._recording, self._recorded_deployment).items():
                 self._start(tasks, name, command, self._presence)
+            if is_demo:
+                self._start(tasks, DESK, desk_command(), self._presence)
             tasks.create_task(self._watch())
 
     def _start(self, tasks: asyncio.TaskGroup, name: str, command: list[str], broker: Presence | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -40,6 +40,7 @@ class ApiMetrics:
 
     def __init__(self, settings: Settings, feeds: Feeds, clock_ms: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.registry.register(_FeedCollector(settings, feeds, clock_ms))
         self.connections = Gauge(
             "tidemark_api_connections",

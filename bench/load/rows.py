@@ -108,7 +108,7 @@ class Writer:
 
     def __init__(self, settings: Settings) -> None:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap, compression_type="snappy", max_batch_size=_BATCH_BYTES, acks="all"
+            bootstrap_servers=settings.kafka, compression_type="snappy", max_batch_size=_BATCH_BYTES, acks="all"
         )
 
     async def __aenter__(self) -> Self:

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import Topic, create_topics
+from streams.settings import Bootstrap
 
 if TYPE_CHECKING:
     import asyncio
@@ -180,7 +181,7 @@ def new_name(stem: str) -> str:
 async def create_topic(bootstrap: str, name: str, *, compacted: bool) -> None:
     """Create a topic of ``PARTITIONS`` partitions; a compacted one is not cleaned while the benchmark runs."""
     config = {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000"} if compacted else {}
-    await create_topics(bootstrap, (Topic(name, "any", PARTITIONS, 1, config),))
+    await create_topics(Bootstrap(bootstrap), (Topic(name, "any", PARTITIONS, 1, config),))
 
 
 async def fill(

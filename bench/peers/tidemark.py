@@ -122,7 +122,7 @@ def run(job: Job) -> None:
         agent = DecodeAgent(clock) if job.workload == "decode" else TableAgent(job, clock, settings, app)
         return ((agent, job.topic),)
 
-    asyncio.run(create_topics(job.bootstrap, registry(settings)))
+    asyncio.run(create_topics(settings.bootstrap, registry(settings)))
     if job.workload == "recovery":
         time_recovery(clock, changelog_name(settings, VALUATIONS))
     run_app(create_app(settings, agents))

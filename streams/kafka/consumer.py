@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aiokafka import AIOKafkaConsumer
 
+from streams.kafka.connection import consumer_arguments
 from streams.kafka.fetch_sessions import fetch_in_sessions
 from streams.kafka.record import hand_out_plain_records
 
+if TYPE_CHECKING:
+    from streams.settings.kafka_client import Bootstrap
+
 
 async def start_consumer(
-    bootstrap: str, *topics: str, wait_ms: int, min_bytes: int = 1, most_records: int
+    bootstrap: Bootstrap,
+    *topics: str,
+    wait_ms: int,
+    min_bytes: int = 1,
+    most_records: int,
+    committed_only: bool = False,
 ) -> AIOKafkaConsumer:
     """Start a consumer of all partitions of the topics, or of those that it is assigned afterwards; it commits nothing.
 
     It begins at the oldest record of a partition, unless it is sought elsewhere.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         *topics: Full names of topics that exist; none where partitions are assigned afterwards.
         wait_ms: How long the broker may wait before it answers a fetch for which it has fewer than ``min_bytes``.
         min_bytes: With how many bytes the broker answers a fetch at once.
         most_records: How many records the consumer hands out at a time at most.
+        committed_only: Whether it passes over records of transactions that were aborted, or are still open.
 
     Raises:
         KafkaError: The broker cannot be reached; nothing is left open.
     """
     consumer = AIOKafkaConsumer(
         *topics,
-        bootstrap_servers=bootstrap,
+        **consumer_arguments(bootstrap),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=wait_ms,
         fetch_min_bytes=min_bytes,
         max_poll_records=most_records,
+        isolation_level="read_committed" if committed_only else "read_uncommitted",
     )
     is_started = False
     try:

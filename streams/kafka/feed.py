@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from streams.kafka.record import Record
     from streams.process.clock import Clock
+    from streams.settings.kafka_client import Bootstrap
 
 
 class Feed(TopicReader):
@@ -23,7 +24,7 @@ class Feed(TopicReader):
     effect.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         topic: The changelog's full name.
         clock: Tells when the broker last answered.
         wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
@@ -32,7 +33,7 @@ class Feed(TopicReader):
         newest_ms: The greatest timestamp of a record that was read, in Unix ms; 0 before the first.
     """
 
-    def __init__(self, bootstrap: str, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
         super().__init__(bootstrap, topic, clock, wait_ms)
         self._rows: dict[bytes, bytes] = {}
         self._listeners: list[Callable[[Sequence[bytes]], None]] = []

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from streams.kafka.connection import client_arguments
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streams.settings.kafka_client import Bootstrap
+
 # aiokafka's own; no writer of single records needs more.
-_BATCH_BYTES = 16 * 1024
-_REQUEST_BYTES = 1024 * 1024
+BATCH_BYTES = 16 * 1024
+REQUEST_BYTES = 1024 * 1024
 
 
 class Fence(NamedTuple):
@@ -26,11 +30,11 @@ class Fence(NamedTuple):
 
 
 async def start_producer(
-    bootstrap: str,
+    bootstrap: Bootstrap,
     *,
     compression: Literal["lz4", "snappy"] | None = None,
-    batch_bytes: int = _BATCH_BYTES,
-    request_bytes: int = _REQUEST_BYTES,
+    batch_bytes: int = BATCH_BYTES,
+    request_bytes: int = REQUEST_BYTES,
     fence: Fence | None = None,
     given_up_after_ms: int | None = None,
 ) -> AIOKafkaProducer:
@@ -39,7 +43,7 @@ async def start_producer(
     A record is taken when all replicas of its partition have it, once and in order, however often it was sent again.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         compression: Of whole batches.
         batch_bytes: What a batch of one partition may hold, before it is compressed.
         request_bytes: What a record may take, before it is compressed.
@@ -57,7 +61,7 @@ async def start_producer(
     if fence is not None:
         assurance = {**assurance, "transactional_id": fence.name, "transaction_timeout_ms": fence.timeout_ms}
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **client_arguments(bootstrap),
         linger_ms=0,
         compression_type=compression,
         max_batch_size=batch_bytes,

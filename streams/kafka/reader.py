@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from models.errors import TidemarkError
+from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import start_consumer
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from streams.kafka.record import Record
     from streams.process.clock import Clock
+    from streams.settings.kafka_client import Bootstrap
 
 
 # One idle partition's long poll delays the busy ones of the same node; 50 ms cost half as much at p50 as 100 ms.
@@ -42,7 +44,7 @@ class TopicReader:
     It is ready when it has read to the end offsets that it saw at start; then it follows the topic.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         topic: The topic's full name.
         clock: Tells when the broker last answered.
         wait_ms: How long the broker may wait for records before it answers that there are none, in ms. The default is
@@ -53,7 +55,10 @@ class TopicReader:
         answered_ms: When the broker last answered, in Unix ms.
     """
 
-    def __init__(self, bootstrap: str, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+    # Whether records of transactions that were aborted, or are still open, are passed over.
+    _is_committed_only = False
+
+    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
         self.topic = topic
         self._clock = clock
         self._wait_ms = wait_ms
@@ -99,7 +104,11 @@ class TopicReader:
         """
         await self._require_topic()
         consumer = await start_consumer(
-            self._bootstrap, self.topic, wait_ms=self._wait_ms, most_records=_MAX_POLL_RECORDS
+            self._bootstrap,
+            self.topic,
+            wait_ms=self._wait_ms,
+            most_records=_MAX_POLL_RECORDS,
+            committed_only=self._is_committed_only,
         )
         is_started = False
         try:
@@ -119,7 +128,7 @@ class TopicReader:
 
     async def _require_topic(self) -> None:
         # A consumer waits 40 s for a topic that does not exist, and a cluster that creates topics by itself creates it.
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)
+        admin = AIOKafkaAdminClient(**client_arguments(self._bootstrap))
         try:
             await admin.start()
             topics = await admin.list_topics()

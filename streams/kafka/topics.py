@@ -28,6 +28,7 @@ from models.engine.tables import (
     WATERMARKS,
 )
 from models.errors import TidemarkError
+from streams.kafka.connection import client_arguments
 from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 
     from models.venue import TopicSpec, Venue
     from streams.settings import Settings
+    from streams.settings.kafka_client import Bootstrap
 
 PRICE_TICKS = "price-ticks"
 INSTRUMENT_FACTS = "instrument-facts"
 OWNERSHIP = "ownership"
 INTEREST = "interest"
 LEASES = "leases"
+NONCES = "nonces"
 WHITELIST = "whitelist"
 OWNER_REQUESTS = "owner-requests"
 OWNERS = "owners"
@@ -177,6 +180,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         compacted(topic_name(settings, WHITELIST), "deployment:account"),
         passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
         compacted(topic_name(settings, OWNERS), "deployment:account"),
+        compacted(topic_name(settings, NONCES), "realm:holder"),
         passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
         make(
             topic_name(settings, HEARTBEATS),
@@ -188,7 +192,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
     )
 
 
-async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
+async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list[str]:
     """Create the missing topics, wait until all can be used, and check those that were there.
 
     Returns:
@@ -197,7 +201,7 @@ async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
     Raises:
         BadTopic: A topic exists with another number of partitions, or the cluster refuses to create one.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
     try:
         await admin.start()
         existing = await _partitions(admin)
@@ -218,13 +222,13 @@ async def create_topics(bootstrap: str, topics: tuple[Topic, ...]) -> list[str]:
         await admin.close()
 
 
-async def check_topics(bootstrap: str, topics: tuple[Topic, ...]) -> None:
+async def check_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> None:
     """Check that every topic is there as the registry has it.
 
     Raises:
         BadTopic: A topic is missing, or has another number of partitions.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
     try:
         await admin.start()
         _expect(topics, await _partitions(admin))

@@ -16,6 +16,7 @@ from streams.settings.effective import (
     settings_of_file,
 )
 from streams.settings.freshness import FreshnessSettings
+from streams.settings.kafka_client import Bootstrap, KafkaClientSettings, KafkaSaslSettings, KafkaTlsSettings
 from streams.settings.prices.binance_source import BinanceSource
 from streams.settings.prices.bitfinex_source import BitfinexSource
 from streams.settings.prices.price_source import SourceSettings
@@ -35,10 +36,14 @@ __all__ = [
     "BadSettings",
     "BinanceSource",
     "BitfinexSource",
+    "Bootstrap",
     "DeploymentSettings",
     "FreshnessSettings",
     "FundingSettings",
     "IngestSettings",
+    "KafkaClientSettings",
+    "KafkaSaslSettings",
+    "KafkaTlsSettings",
     "LockedParams",
     "PriceRef",
     "Settings",

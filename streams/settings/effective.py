@@ -21,6 +21,7 @@ from streams.settings.api import ApiSettings, AuthSettings
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.dialects import DialectSettings, UnreadDialect
 from streams.settings.faults import faults, read_by_kind
+from streams.settings.kafka_client import Bootstrap, KafkaClientSettings
 from streams.settings.known_keys import meant
 from streams.settings.prices.price_source import DEFAULT_KIND as DEFAULT_PRICES
 from streams.settings.prices.price_source import SourceSettings, UnavailableSource, price_package
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
 
     epoch: PositiveInt = 1
     kafka: str | None = None
+    kafka_client: KafkaClientSettings = KafkaClientSettings()
     data_dir: Path = Path(".tidemark")
     topics: TopicSettings = TopicSettings()
     deployments: dict[Name, SerializeAsAny[Annotated[DeploymentSettings, BeforeValidator(_by_kind)]]] = {}
@@ -112,8 +114,8 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, *file)
 
     @property
-    def bootstrap(self) -> str:
-        """Bootstrap servers of the cluster.
+    def bootstrap(self) -> Bootstrap:
+        """How the cluster is reached.
 
         Raises:
             BadSettings: ``kafka`` is not set.
@@ -124,7 +126,7 @@ class Settings(BaseSettings):
                 f"whose data would be in {self.data_dir}"
             )
             raise BadSettings(msg)
-        return self.kafka
+        return Bootstrap(self.kafka, self.kafka_client)
 
     def fresh_ms_of(self, source: str) -> int:
         """How old the newest mark of a source may be, in ms; the same holds for the middles of its book."""

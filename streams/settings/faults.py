@@ -19,7 +19,7 @@ S = TypeVar("S", bound=BaseModel)
 _UNKNOWN = "unknown_key"
 # What is found there may be a secret: an endpoint holds a node provider's key, a misspelt name may be followed by a
 # token's key, and what a package's dialect has in its section is not known here.
-_HIDDEN = {"rpc", "keys", "funding", "dialects"}
+_HIDDEN = {"rpc", "keys", "funding", "dialects", "sasl"}
 
 
 def read_by_kind(section: Mapping[object, object], form: type[S]) -> S:

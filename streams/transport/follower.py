@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aiokafka import TopicPartition
 
     from streams.kafka.record import Record
+    from streams.settings.kafka_client import Bootstrap
     from streams.transport.tables import Rows
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class ChangelogFollower:
     finds them there. Each batch and its offset are one write, so a standby that is interrupted goes on where it was.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         rows: The rows of this worker.
         fatal: Ends the process without a commit.
 
@@ -51,7 +52,7 @@ class ChangelogFollower:
         standby_lag_records: How many records of their changelogs are not applied yet.
     """
 
-    def __init__(self, bootstrap: str, rows: Rows, fatal: Callable[[BaseException], None]) -> None:
+    def __init__(self, bootstrap: Bootstrap, rows: Rows, fatal: Callable[[BaseException], None]) -> None:
         self._bootstrap = bootstrap
         self._rows = rows
         self._fatal = fatal

@@ -122,6 +122,7 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
         # Faust's own consumer reads aborted transactions, unless the app is exactly_once itself.
         consumer._isolation_level = "read_committed"
+        consumer._client_rack = self.app.settings.kafka_client.rack
         return consumer
 
     @property

@@ -11,11 +11,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.errors import TidemarkError
+from streams.kafka.connection import consumer_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from faust.types import TP
+
+    from streams.settings.kafka_client import Bootstrap
 
 _LOOK_EVERY_S = 3.0
 _ANSWER_WITHIN_S = 3.0
@@ -33,14 +36,14 @@ class StallWatch:
     After a broker was killed, aiokafka's fetcher has been seen to stop for good while everything else went on.
 
     Args:
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         next_offsets: Returns the next offset of each partition, or None while nothing is to be fetched.
         fatal: Ends the process without a commit.
     """
 
     def __init__(
         self,
-        bootstrap: str,
+        bootstrap: Bootstrap,
         next_offsets: Callable[[], Mapping[TP, int] | None],
         fatal: Callable[[BaseException], None],
     ) -> None:
@@ -53,7 +56,7 @@ class StallWatch:
     async def start(self) -> None:
         """Begin to look."""
         self._client = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap, enable_auto_commit=False, isolation_level="read_committed"
+            **consumer_arguments(self._bootstrap), enable_auto_commit=False, isolation_level="read_committed"
         )
         await self._client.start()
         self._watching = asyncio.create_task(self._watch(self._client), name="stall watch")

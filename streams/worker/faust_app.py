@@ -30,6 +30,7 @@ from streams.replicas.interest_reader import Interest
 from streams.settings.figures import all_figure_settings
 from streams.settings.venues import DEFAULT_KIND, venues_of
 from streams.transport.assignor import SliceAssignor
+from streams.transport.credentials import faust_credentials
 from streams.transport.driver import SCHEME
 from streams.transport.follower import ChangelogFollower
 from streams.transport.ownership import Ownership
@@ -282,7 +283,8 @@ def create_app(
     data_dir.mkdir(parents=True, exist_ok=True)
     app = TidemarkApp(
         settings.app_id,
-        broker=[URL(f"{SCHEME}://{server}") for server in settings.bootstrap.split(",")],
+        broker=[URL(f"{SCHEME}://{server}") for server in settings.bootstrap.servers.split(",")],
+        broker_credentials=faust_credentials(settings.bootstrap),
         store=URL(f"{settings.worker.store}://"),
         datadir=data_dir,
         autodiscover=False,

@@ -156,7 +156,7 @@ async def test_the_wire_says_what_follows_from_positions_and_marks_and_survives_
     )
     chance = random.Random(7)
     accounts = {f"0x{chance.getrandbits(160):040x}": account_at_random(chance) for _ in range(ACCOUNTS)}
-    await create_topics(str(own.kafka), registry(own))
+    await create_topics(own.bootstrap, registry(own))
     async with changelogs(own) as rows:
         await rows.put(DEPLOYMENTS, "main", 1, deployment_body())
         for address, account in accounts.items():

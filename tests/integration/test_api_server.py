@@ -78,7 +78,7 @@ async def test_rows_of_the_changelog_reach_a_socket_and_later_ones_replace_them(
 ) -> None:
     own = served_settings(settings)
     assert own.kafka is not None
-    await create_topics(own.kafka, registry(own))
+    await create_topics(own.bootstrap, registry(own))
     async with changelogs(own) as rows:
         await rows.put(DEPLOYMENTS, "main", 1, deployment_body())
         await rows.put(VALUATIONS, KEY, 1, valuation_body())
@@ -98,7 +98,7 @@ async def test_what_a_socket_watches_is_known_to_the_workers_until_the_server_en
 ) -> None:
     own = served_settings(settings)
     assert own.kafka is not None
-    await create_topics(own.kafka, registry(own))
+    await create_topics(own.bootstrap, registry(own))
     unwatched: list[bytes] = []
     interest = Interest(own, SystemClock(), lambda _: None, unwatched.extend)
     await interest.start()
@@ -122,7 +122,7 @@ async def test_sockets_are_accepted_before_the_tables_exist_and_answered_once_th
     async with running(own) as (client, _), client.ws_connect("/upnl-ws") as socket:
         await socket.send_str(ADDRESS)
         assert 503 == await status(client, "/readyz")
-        await create_topics(own.kafka, registry(own))
+        await create_topics(own.bootstrap, registry(own))
         async with changelogs(own) as rows:
             await rows.put(DEPLOYMENTS, "main", 1, deployment_body())
             await rows.put(VALUATIONS, KEY, 1, valuation_body())
@@ -138,7 +138,7 @@ async def test_cancelling_tells_the_clients_and_frees_the_ports_within_the_time_
 ) -> None:
     own = served_settings(settings)
     assert own.kafka is not None
-    await create_topics(own.kafka, registry(own))
+    await create_topics(own.bootstrap, registry(own))
     clock_s = asyncio.get_running_loop().time
     async with running(own) as (client, server):
         socket = await client.ws_connect("/upnl-ws")

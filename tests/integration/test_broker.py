@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.kafka.topics import Topic, create_topics
+from streams.settings import Bootstrap
 from tests.support.broker import JARS, new_broker
 from tidemark.broker import Broker
 from tidemark.broker import broker as module
@@ -35,7 +36,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 async def test_what_was_acknowledged_is_there_after_the_broker_was_killed(broker: Broker) -> None:
     bootstrap = broker.bootstrap
-    await create_topics(bootstrap, (TOPIC,))
+    await create_topics(Bootstrap(bootstrap), (TOPIC,))
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
         await producer.send_and_wait(TOPIC.name, b"before")
 

@@ -21,7 +21,7 @@ async def test_topics_are_created_once_and_as_the_registry_says(settings: Callab
     assert [] == await create_topics(configuration.bootstrap, wanted)
 
     accounts = changelog_name(configuration, "accounts")
-    admin = AIOKafkaAdminClient(bootstrap_servers=configuration.bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=configuration.kafka)
     await admin.start()
     try:
         (described,) = await admin.describe_topics([accounts])

@@ -16,6 +16,7 @@ from streams.kafka.feed import Feed
 from streams.kafka.reader import TopicMissing
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
+from streams.settings import Bootstrap
 from tests.support.changelog import changelogs
 from tests.support.eventually import eventually
 from tests.support.records import create_all
@@ -31,7 +32,7 @@ async def test_a_missing_changelog_is_told_at_once_and_read_once_it_is_there(
 ) -> None:
     own = settings()
     assert own.kafka is not None
-    feed = Feed(own.kafka, changelog_name(own, VALUATIONS), SystemClock())
+    feed = Feed(own.bootstrap, changelog_name(own, VALUATIONS), SystemClock())
     began_s = time.monotonic()
     for _ in range(3):
         with pytest.raises(TopicMissing, match=feed.topic):
@@ -54,9 +55,9 @@ async def test_a_start_that_failed_leaves_nothing_open(settings: Callable[..., S
     before = asyncio.all_tasks()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        for bootstrap, error in ((own.kafka, TopicMissing), ("127.0.0.1:1", KafkaConnectionError)):
+        for bootstrap, error in ((own.bootstrap.servers, TopicMissing), ("127.0.0.1:1", KafkaConnectionError)):
             with pytest.raises(error):
-                await Feed(bootstrap, changelog_name(own, VALUATIONS), SystemClock()).start()
+                await Feed(Bootstrap(bootstrap), changelog_name(own, VALUATIONS), SystemClock()).start()
         gc.collect()
 
     assert [] == [str(warning.message) for warning in warned]

@@ -72,7 +72,7 @@ async def _log(settings: Settings) -> AsyncIterator[Log]:
     topic = topic_name(settings, PRICE_TICKS)
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka)
     await producer.start()
-    consumer = await start_consumer(settings.kafka, topic, wait_ms=50, most_records=100)
+    consumer = await start_consumer(settings.bootstrap, topic, wait_ms=50, most_records=100)
     try:
         log = Log(topic, producer, consumer)
         await log.is_read(*range(4))

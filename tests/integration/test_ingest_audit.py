@@ -53,7 +53,7 @@ class World:
     async def put_tables(self, rows: dict[str, AccountRow], *, final: int = BLOCK) -> None:
         assert self.settings.kafka is not None
         mark = DeploymentWatermark((1, -1), final, 0, final)
-        async with opened_outlet(self.settings.kafka) as outlet:
+        async with opened_outlet(self.settings.bootstrap) as outlet:
             for account, row in rows.items():
                 body = encode_row(1, row.version, encode_account(row))
                 await outlet.put(changelog_name(self.settings, ACCOUNTS), account_key("d", account), body)

@@ -65,7 +65,7 @@ class World:
 
     async def put(self, *records: ChainRecord) -> None:
         assert self.settings.kafka is not None
-        async with opened_outlet(self.settings.kafka) as outlet:
+        async with opened_outlet(self.settings.bootstrap) as outlet:
             for record in records:
                 await outlet.put(topic_name(self.settings, CHAIN_BLOCKS), b"d", encode_chain_record(record))
 

@@ -12,7 +12,7 @@ from streams.ingest.prices import price_follow
 from streams.ingest.symmio import chain_follow, recording
 from streams.kafka.topics import BadTopic, topic_name
 from streams.process.clock import SystemClock
-from streams.settings import BinanceSource, SymmioSettings
+from streams.settings import BinanceSource, Bootstrap, SymmioSettings
 from tests.support.records import create_all, read_topic
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ async def test_records_of_a_key_arrive_in_order_and_leaving_sends_them_all(setti
     own = settings()
     await create_all(own)
     assert own.kafka is not None
-    async with opened_outlet(own.kafka) as outlet:
+    async with opened_outlet(own.bootstrap) as outlet:
         for number in range(3_000):
             await outlet.put(topic_name(own, CHAIN_BLOCKS), b"d", b"%d" % number)
 
@@ -41,7 +41,7 @@ async def test_a_record_too_large_for_the_broker_is_an_error_and_nothing_follows
     await create_all(own)
     assert own.kafka is not None
     topic = topic_name(own, CHAIN_BLOCKS)
-    async with opened_outlet(own.kafka) as outlet:
+    async with opened_outlet(own.bootstrap) as outlet:
         await outlet.put(topic, b"d", b"first")
         with pytest.raises(NotAcknowledged):
             await outlet.put(topic, b"d", b"x" * 20_000_000)
@@ -71,5 +71,5 @@ async def test_an_ingest_that_is_started_before_its_topics_exist_ends_and_says_s
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_no_broker_is_said_so() -> None:
     with pytest.raises(BrokerUnreachable, match=r"expected Kafka at 127\.0\.0\.1:1"):
-        async with opened_outlet("127.0.0.1:1"):
+        async with opened_outlet(Bootstrap("127.0.0.1:1")):
             pass

@@ -38,7 +38,7 @@ KEY = mark_key("binance-futures", SYMBOL)
 
 
 async def write_in_transaction(settings: Settings, written: list[MarkTick], *, commit: bool) -> None:
-    sender = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, transactional_id="ticks")
+    sender = AIOKafkaProducer(bootstrap_servers=settings.kafka, transactional_id="ticks")
     await sender.start()
     try:
         await sender.begin_transaction()

@@ -130,7 +130,7 @@ async def test_whatever_happens_to_two_workers_every_row_is_what_the_engine_make
         deployments=forked_deployment(),
         worker=WorkerSettings(slice_records=SLICE_RECORDS, store="rocksdb"),
     )
-    await create_topics(kafka, registry(settings))
+    await create_topics(settings.bootstrap, registry(settings))
     chain, moment = forked_chain(), random.Random(4)
     actions = ["kill"] * KILLS + ["rebalance"] * REBALANCES + ["sleep"] * SLEEPS
     moment.shuffle(actions)

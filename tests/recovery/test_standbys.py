@@ -33,7 +33,7 @@ async def test_a_standby_that_takes_over_has_every_row(kafka: str, tmp_path: Pat
         worker=WorkerSettings.model_validate({"slice_records": SLICE_RECORDS, "store": store}),
     )
     everything = list(range(settings.topics.partitions))
-    await create_topics(kafka, registry(settings))
+    await create_topics(settings.bootstrap, registry(settings))
     chain, moment = forked_chain(), random.Random(store)
     share = -(-len(chain) // (RUNS // 2))
     owner = WorkerProcess(settings, instance="worker-0", fault="slow", static=False)

@@ -57,7 +57,7 @@ class Leaseholder:
 async def leaseholder(settings: Settings, limit: Limit, every_s: float) -> AsyncIterator[Leaseholder]:
     """A replica in a process of its own, for as long as the block lasts."""
     environment = os.environ | {
-        "TIDEMARK_KAFKA": settings.bootstrap,
+        "TIDEMARK_KAFKA": settings.bootstrap.servers,
         "TIDEMARK_TOPICS__PREFIX": settings.topics.prefix,
         "TIDEMARK_TOPICS__PARTITIONS": str(settings.topics.partitions),
     }

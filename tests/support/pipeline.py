@@ -179,7 +179,7 @@ async def write_ticks(settings: Settings, ticks: Iterable[PriceTick]) -> None:
 async def producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     """An idempotent producer, flushed at the end."""
     sender = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap,
+        bootstrap_servers=settings.kafka,
         acks="all",
         enable_idempotence=True,
         compression_type="lz4",
@@ -201,7 +201,7 @@ async def all_committed(settings: Settings, timeout_s: float = 60) -> None:
     ]
     tps = [TopicPartition(topic, partition) for topic in topics for partition in range(settings.topics.partitions)]
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    reader = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
+    reader = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     await admin.start()
     await reader.start()
 
@@ -219,7 +219,7 @@ async def all_committed(settings: Settings, timeout_s: float = 60) -> None:
 
 async def end_offset(settings: Settings, topic: str) -> int:
     """Records ever written to a topic."""
-    reader = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
+    reader = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     await reader.start()
     try:
         tps = [TopicPartition(topic, partition) for partition in range(settings.topics.partitions)]
@@ -241,7 +241,7 @@ async def feed_rows(settings: Settings, table: str) -> dict[bytes, Row]:
 
 async def records_of(settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:
     """Key and value of every record of a topic, in the order of each partition."""
-    reader = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
+    reader = AIOKafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
     await reader.start()
     try:
         tps = [TopicPartition(topic, partition) for partition in range(settings.topics.partitions)]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from streams.settings import Settings
+    from tests.support.secured_broker import SecuredBroker
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,10 +56,14 @@ class Stack:
             self.wake(name)
 
 
+# As which user each process connects to a broker that lets in only users.
+_USERS = {"worker": "worker", "chain": "ingest-symmio", "prices": "ingest-prices", "api": "api"}
+
+
 @asynccontextmanager
-async def stack(directory: Path, **api: object) -> AsyncIterator[Stack]:
-    """Everything, started; ``api`` are settings of the api."""
-    broker = new_broker(directory)
+async def stack(directory: Path, secured: SecuredBroker | None = None, **api: object) -> AsyncIterator[Stack]:
+    """Everything, started; ``api`` are settings of the api, ``secured`` a broker that runs already."""
+    broker = new_broker(directory) if secured is None else secured.broker
     async with AsyncExitStack() as ending:
         ending.callback(broker.kill)
         bootstrap = await asyncio.to_thread(broker.start)
@@ -71,7 +76,9 @@ async def stack(directory: Path, **api: object) -> AsyncIterator[Stack]:
         ports = {"port": free_port(), "admin_port": free_port(), "limits": limits}
         plain = settings_of_a_test(bootstrap, directory, api={**ports, **api}, worker={"admin_port": free_port()})
         settings = with_demo(plain, (await simulator.stdout.readline()).decode())
-        await create_topics(settings.bootstrap, registry(settings))
+        if secured is not None:
+            await secured.allow(settings)
+        await create_topics(settings.bootstrap if secured is None else secured.by_password("tools"), registry(settings))
         made = Stack(settings)
         ending.callback(made.wake_all)
         pid = broker.pid
@@ -84,7 +91,11 @@ async def stack(directory: Path, **api: object) -> AsyncIterator[Stack]:
             "api": ("api",),
         }
         for name, command in commands.items():
-            process = await _started(ending, directory, name, "-m", "tidemark.cli", *command, settings=settings)
+            own = settings
+            if secured is not None:
+                way = secured.by_password(_USERS[name])
+                own = settings.model_copy(update={"kafka": way.servers, "kafka_client": way.client})
+            process = await _started(ending, directory, name, "-m", "tidemark.cli", *command, settings=own)
             made.pids[name] = process.pid
         yield made
 

@@ -15,7 +15,7 @@ from tidemark.broker.jars import ensure_jars
 from tidemark.broker.java import find_java
 from tidemark.broker.probe import cluster_id_at
 from tidemark.broker.progress import Progress
-from tidemark.broker.properties import HOST, server_properties
+from tidemark.broker.properties import HOST, NO_DOORS, Doors, server_properties
 from tidemark.broker.storage import cluster_id_in, format_storage
 from tidemark.child_processes import command_line, stop_process, tied_to_us, wait_gone
 from tidemark.full_disk import is_full, says_full
@@ -57,6 +57,7 @@ class Broker:
         port: Where clients are served; another free port where this one is in use, any free port where it is None.
         is_port_required: Whether a port that is in use is an error instead.
         say: Hears every few seconds what is done, while formatting or starting take long.
+        doors: Listeners beside the one in clear.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class Broker:
         *,
         is_port_required: bool = False,
         say: Callable[[str], None] | None = None,
+        doors: Doors = NO_DOORS,
     ) -> None:
+        self._doors = doors
         self._directory = directory.resolve()
         self._jars = jars.resolve()
         self._wanted_port = port
@@ -202,7 +205,7 @@ class Broker:
             self._port = self._chosen_port()
             self._controller_port = any_free_port(HOST)
         properties = self._directory / "server.properties"
-        properties.write_text(server_properties(self._log_dir, self._port, self._controller_port))
+        properties.write_text(server_properties(self._log_dir, self._port, self._controller_port, self._doors))
         java = [self._java, *_JVM, *_LOGGING, "-cp", f"{self._jars}/*"]
         format_storage(self._log_dir, java, properties, say=self._tell, given_up_after_s=_IDLE_TIMEOUT_S)
         with self.log_file.open("ab") as log:

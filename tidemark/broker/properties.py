@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from streams.kafka.topics import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 HOST = "127.0.0.1"
 _MB = 1 << 20
 
 
-def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
+class Doors(NamedTuple):
+    """Listeners on loopback beside the one in clear, and what else holds for a broker that has them.
+
+    ``ports`` are by the listener's name, ``protocols`` Kafka's names of what is spoken there.
+    """
+
+    ports: Mapping[str, int]
+    protocols: Mapping[str, str]
+    properties: Mapping[str, object]
+
+
+NO_DOORS = Doors({}, {}, {})
+
+
+def server_properties(log_dir: Path, port: int, controller_port: int, doors: Doors = NO_DOORS) -> str:
     """Write ``server.properties`` of the one node, which is broker and controller.
 
     Args:
         log_dir: Where it keeps its data.
         port: The port on loopback for clients.
         controller_port: The port on loopback for the controller.
+        doors: Further listeners.
     """
+    served = ",".join(f"{name}://{HOST}:{at}" for name, at in {"PLAINTEXT": port, **doors.ports}.items())
+    spoken = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **doors.protocols}
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@{HOST}:{controller_port}",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listeners": f"{served},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": served,
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in spoken.items()),
         "log.dirs": log_dir,
         "auto.create.topics.enable": "false",
         "message.max.bytes": MAX_RECORD_BYTES,
@@ -58,5 +76,6 @@ def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
         "num.network.threads": 2,
         "num.io.threads": 4,
         "background.threads": 2,
+        **doors.properties,
     }
     return "".join(f"{key}={value}\n" for key, value in settings.items())

@@ -1,17 +1,21 @@
-"""``tidemark topics create|list``."""
+"""``tidemark topics create|list|acls``."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
 from tidemark.local_stack import settings_here
 
+if TYPE_CHECKING:
+    from tidemark.acl_text import Authentication
+
 
 @click.group
 def topics() -> None:
-    """Create and list the topics that the configuration asks for, or that of the `tidemark up` that runs here."""
+    """Create and list the topics of the configuration, or of the `tidemark up` that runs here, and who may use them."""
 
 
 @topics.command
@@ -30,11 +34,43 @@ def create() -> None:
 
 
 @topics.command(name="list")
-def list_() -> None:
+@click.option(
+    "--strimzi", metavar="CLUSTER", help="Print KafkaTopic resources for Strimzi's Kafka of this name instead."
+)
+def list_(strimzi: str | None) -> None:
     """Print every topic of the configuration: name, partitions, how long records are kept, what the key is."""
     from streams.kafka.topics import registry
+    from tidemark.topic_manifests import topics_yaml
 
     wanted = registry(settings_here())
+    if strimzi is not None:
+        click.echo(topics_yaml(wanted, strimzi), nl=False)
+        return
     width = max(len(topic.name) for topic in wanted)
     for topic in wanted:
         click.echo(f"{topic.name:{width}}  {topic.partitions:3} partitions  {topic.kept:18}  key {topic.key}")
+
+
+@topics.command
+@click.option(
+    "--strimzi", metavar="CLUSTER", help="Print KafkaUser resources for Strimzi's Kafka of this name instead."
+)
+@click.option("--tls", is_flag=True, help="Users prove who they are by certificates (mTLS), not by SCRAM-SHA-512.")
+def acls(strimzi: str | None, tls: bool) -> None:
+    """Print which rights each process needs: lines of arguments for kafka-acls.
+
+    Every process connects as a user of its own: tidemark-worker, tidemark-api, tidemark-funder, tidemark-ingest-prices,
+    tidemark-ingest-symmio, tidemark-tools for the command line, tidemark-analyst for people who only read.
+    """
+    import yaml
+
+    from streams.kafka.access import grants
+    from tidemark.acl_text import kafka_acls_lines, strimzi_users
+
+    wanted = grants(settings_here())
+    authentication: Authentication = "tls" if tls else "scram-sha-512"
+    if strimzi is not None:
+        click.echo(yaml.safe_dump_all(strimzi_users(wanted, strimzi, authentication), sort_keys=False), nl=False)
+        return
+    for line in kafka_acls_lines(wanted, authentication):
+        click.echo(line)

@@ -188,7 +188,9 @@ def _trading() -> Iterator[Endpoint]:
 
 def path_prefixes(live: Live, deployments: Iterable[str]) -> set[str]:
     """The beginnings of all the paths that the endpoints of some deployments have."""
-    at_root = {"/".join(one.path.split("/")[: 3 if one.path.startswith("/ws/") else 2]) for one in endpoints(live)}
+    # Other dialects have paths below these, too.
+    shared = "/ws/", "/ingest/"
+    at_root = {"/".join(one.path.split("/")[: 3 if one.path.startswith(shared) else 2]) for one in endpoints(live)}
     return at_root | {_ALIAS, _TICKETS} | {f"/{name}" for name in deployments}
 
 

@@ -13,17 +13,18 @@ if TYPE_CHECKING:
 
     from models.chain_records import ChainRecord
     from streams.settings import Settings
+    from streams.settings.kafka_client import Bootstrap
 
 # Enough for a finality depth of blocks and for the records of other deployments between them.
 _FIRST_WINDOW_RECORDS = 500
 
 
-async def read_tail(settings: Settings, bootstrap: str, deployment: str) -> Tail:
+async def read_tail(settings: Settings, bootstrap: Bootstrap, deployment: str) -> Tail:
     """Read the deployment's partition of ``chain-blocks`` from its end, as far back as needed.
 
     Args:
         settings: Name the topic.
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         deployment: The deployment's name, which is the key of its records.
 
     Raises:

@@ -10,6 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from models.chain_records import decode_chain_record
 from models.errors import TidemarkError
 from models.symmio.topics import CHAIN_BLOCKS
+from streams.kafka.connection import consumer_arguments
+from streams.kafka.ends import true_ends
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import topic_name
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from models.chain_records import ChainRecord
     from streams.settings import Settings
+    from streams.settings.kafka_client import Bootstrap
 
 
 class TopicMissing(TidemarkError):
@@ -57,19 +60,25 @@ class TopicRecords:
 
 
 @asynccontextmanager
-async def opened_records(settings: Settings, bootstrap: str, deployment: str) -> AsyncIterator[TopicRecords]:
+async def opened_records(settings: Settings, bootstrap: Bootstrap, deployment: str) -> AsyncIterator[TopicRecords]:
     """The records of a deployment, for as long as the block lasts.
 
     Args:
         settings: Name the topic.
-        bootstrap: Kafka's bootstrap servers.
+        bootstrap: How the cluster is reached.
         deployment: The deployment's name, which is the key of its records.
 
     Raises:
         TopicMissing: There is no such topic.
     """
     topic = topic_name(settings, CHAIN_BLOCKS)
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        topic,
+        **consumer_arguments(bootstrap),
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+    )
     try:
         await consumer.start()
         partitions = consumer.assignment()
@@ -81,7 +90,8 @@ async def opened_records(settings: Settings, bootstrap: str, deployment: str) ->
         consumer.unsubscribe()
         consumer.assign([partition])
         begin = (await consumer.beginning_offsets([partition]))[partition]
-        end = (await consumer.end_offsets([partition]))[partition]
+        # Of another deployment a transaction may be open in this partition: what we wrote behind its beginning counts.
+        end = (await true_ends(bootstrap, [partition]))[partition]
         yield TopicRecords(consumer, partition, key, begin, end)
     finally:
         await consumer.stop()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.settings import Bootstrap
 from tests.support.eventually import eventually
 from tidemark import broker_keeper as module
 from tidemark.broker import BrokerFailed, DiskFull
@@ -111,7 +112,7 @@ async def test_a_given_cluster_is_watched_and_not_started(monkeypatch: pytest.Mo
     answers = [False]
     monkeypatch.setattr(module, "does_answer", lambda *_: answers[0])
     presence = Presence(is_here=True)
-    keeper = BrokerKeeper(None, "kafka-1:9092", presence, pytest.fail)
+    keeper = BrokerKeeper(None, Bootstrap("kafka-1:9092"), presence, pytest.fail)
     keeping = asyncio.create_task(keeper.keep())
     await eventually(lambda: not presence.is_here)
     assert "kafka-1:9092 (given), does not answer" == keeper.state

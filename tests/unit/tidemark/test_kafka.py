@@ -13,6 +13,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
 from models.errors import BadRow
+from streams.settings import Bootstrap
 from tidemark import kafka
 from tidemark.kafka import KafkaFailed, NoBroker, naming_the_broker, require_broker
 
@@ -76,14 +77,14 @@ def test_a_server_that_is_no_broker_is_none(monkeypatch: pytest.MonkeyPatch) -> 
         address = f"127.0.0.1:{server.getsockname()[1]}"
         threading.Thread(target=_answer_as_http, args=(server,), daemon=True).start()
         with pytest.raises(NoBroker, match=address):
-            require_broker(address)
+            require_broker(Bootstrap(address))
 
 
 @pytest.mark.parametrize("bootstrap", ["127.0.0.1:1,[::1]:1", "no.such.host.invalid", "::1", "x:99999", ""])
 def test_addresses_of_every_form_are_tried(monkeypatch: pytest.MonkeyPatch, bootstrap: str) -> None:
     monkeypatch.setattr(kafka, "_RETRY_S", 0.0)
     with pytest.raises(NoBroker):
-        require_broker(bootstrap)
+        require_broker(Bootstrap(bootstrap))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_addresses_of_every_form_are_tried(monkeypatch: pytest.MonkeyPatch, boot
     ],
 )
 def test_an_error_of_the_client_names_the_broker(error: Exception, expected: type[Exception]) -> None:
-    with pytest.raises(expected, match=NOWHERE), naming_the_broker(NOWHERE):
+    with pytest.raises(expected, match=NOWHERE), naming_the_broker(Bootstrap(NOWHERE)):
         raise error
 
 
@@ -109,7 +110,7 @@ def test_an_error_of_the_client_names_the_broker(error: Exception, expected: typ
     ],
 )
 def test_other_errors_stay_what_they_are(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, naming_the_broker(NOWHERE):
+    with pytest.raises(type(error)) as caught, naming_the_broker(Bootstrap(NOWHERE)):
         raise error
     assert error is caught.value
 

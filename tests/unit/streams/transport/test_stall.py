@@ -6,6 +6,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
+from streams.settings import Bootstrap
 from streams.transport import stall
 from streams.transport.stall import Stalled, StallWatch
 from tests.support.eventually import eventually
@@ -49,7 +50,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[StallWatch, li
     def make(broker: Broker, position: Callable[[], Mapping[TP, int] | None]) -> tuple[StallWatch, list[BaseException]]:
         monkeypatch.setattr(stall, "AIOKafkaConsumer", lambda **_: broker)
         fatal: list[BaseException] = []
-        return StallWatch("", position, fatal.append), fatal
+        return StallWatch(Bootstrap(""), position, fatal.append), fatal
 
     return make
 
