@@ -1,4 +1,4 @@
-"""How long this thread could have run and was given no processor: what a busy machine takes, and not the code under test."""
+"""How long this thread could have run and was given no processor: a busy machine's doing, and not the code's."""
 
 from __future__ import annotations
 
