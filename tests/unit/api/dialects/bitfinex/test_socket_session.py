@@ -331,6 +331,14 @@ async def test_while_tables_are_being_read_a_login_waits(tmp_path: Path) -> None
         assert 1 == len((await socket.hears_of("ps"))[2])
 
 
+async def test_a_login_whose_tables_are_not_read_in_time_is_told_to_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.dialects.bitfinex.socket_session._WARM_WITHIN_S", 0.01)
+    async with Scene(tmp_path, ready=False).connected() as socket:
+        assert 11_000 == (await socket.logs_in(1))["code"]
+
+
 async def test_while_the_broker_is_silent_clients_are_told_of_maintenance_and_when_it_is_over(scene: Scene) -> None:
     async with scene.serving() as client, scene.socket(client) as socket:
         await socket.hears()
