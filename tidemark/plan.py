@@ -12,10 +12,13 @@ from streams.settings import (
     DEFAULT_SOURCE,
     RECORDED_SOURCE,
     BinanceSource,
+    PriceRef,
     Settings,
     SymmioSettings,
     symmio_deployments,
 )
+from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
+from tidemark.demo.trading_desk import SYMBOLS
 from tidemark.ingest_kinds import ingest_of
 from tidemark.ports import free_port, required_port
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from streams.settings.values import Section
 
 DEMO = "demo"
+DESK = "desk"
+"""The simulated exchange beside the simulated chain, whose accounts a ledger is kept of."""
 RECORDED = "recorded"
 _TIDEMARK = (sys.executable, "-m", "tidemark.cli")
 
@@ -51,7 +56,10 @@ def with_demo(settings: Settings, said: str) -> Settings:
         {**urls["deployment"], "rpc": rpc, "default_sources": _both_forms(DEMO), "position_states": "on"}
     )
     source = BinanceSource(websocket=urls["websocket"], rest=urls["rest"])
-    mine = {"deployments": {DEMO: deployment}, "sources": {DEMO: source}}
+    desk = LedgerDeploymentSettings(
+        markets={symbol: (PriceRef(source=DEMO, symbol=market),) for symbol, (market, _, _) in SYMBOLS.items()}
+    )
+    mine = {"deployments": {DEMO: deployment, DESK: desk}, "sources": {DEMO: source}}
     return settings.model_copy(update=mine | _topics_apart(settings, DEMO))
 
 
@@ -161,6 +169,11 @@ def commands(settings: Settings, recording: Path | None, recorded_deployment: st
                 wanted[f"{package.command.name}-{name}"] = ["ingest", package.command.name, name]
         wanted |= {f"prices-{name}": ["ingest", "prices", name] for name in settings.sources}
     return {name: [*_TIDEMARK, *arguments] for name, arguments in wanted.items()}
+
+
+def desk_command() -> list[str]:
+    """Return the command of the simulated exchange."""
+    return [sys.executable, "-m", "tidemark.demo.desk_producer", DESK]
 
 
 def demo_command(data_dir: Path) -> list[str]:

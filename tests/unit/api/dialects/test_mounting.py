@@ -164,6 +164,7 @@ async def test_a_kind_that_is_not_installed_is_told_and_stops_nobody_else(caplog
     assert "dialects.mine is not served" in said
     assert "'telex'" in said
     assert f"install the package that brings it by an entry point of the group {GROUP}; there are bitfinex, " in said
+    assert "plaintext, symmio" in said
 
 
 def test_two_packages_of_one_kind_are_refused(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
