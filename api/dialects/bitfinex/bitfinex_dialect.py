@@ -81,7 +81,12 @@ def stand(
         raise BadSettings(msg) from error
     app = site.app
     feeds, prices, hub, clock_ms = app[FEEDS], app[PRICES], app[HUB], site.clock.now_ms
-    tables = Tables(feeds, prices, app[ACCOUNTS], site.interest, clock_ms)
+    standings = app[STANDINGS]
+
+    def is_unsupported(deployment: str) -> bool:
+        return standings.open_gap(deployment) is not None
+
+    tables = Tables(feeds, prices, app[ACCOUNTS], is_unsupported, site.interest, clock_ms)
     symbols = VenueSymbols(section.symbols)
     accounts = ShownAccounts(site.deployments, tables, symbols, section.currency)
     quotes = _quotes(NamedMarkets(site.deployments, tables, symbols), tables)
@@ -101,7 +106,7 @@ def stand(
     )
 
     async def wait_warm() -> None:
-        await asyncio.gather(app[STANDINGS].wait_warm(), feeds.statements.wait_ready(), feeds.references.wait_ready())
+        await asyncio.gather(standings.wait_warm(), feeds.statements.wait_ready(), feeds.references.wait_ready())
 
     desk = Desk(
         hub=hub,
