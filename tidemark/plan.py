@@ -19,6 +19,7 @@ from streams.settings import (
 )
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tidemark.demo.trading_desk import SYMBOLS
+from tidemark.ingest_kinds import ingest_of
 from tidemark.ports import free_port, required_port
 
 if TYPE_CHECKING:
@@ -161,7 +162,11 @@ def commands(settings: Settings, recording: Path | None, recorded_deployment: st
     if recording is not None and recorded_deployment is not None:
         wanted[RECORDED] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]
     else:
-        wanted |= {f"chain-{name}": ["ingest", "chain", name] for name in symmio_deployments(settings)}
+        for name, deployment in settings.deployments.items():
+            package = ingest_of(deployment.kind)
+            # A venue without one writes its records itself.
+            if package is not None and package.command.name is not None:
+                wanted[f"{package.command.name}-{name}"] = ["ingest", package.command.name, name]
         wanted |= {f"prices-{name}": ["ingest", "prices", name] for name in settings.sources}
     return {name: [*_TIDEMARK, *arguments] for name, arguments in wanted.items()}
 

@@ -32,6 +32,7 @@ from streams.kafka.topics import (
     INSTRUMENT_FACTS,
     INTEREST,
     LEASES,
+    NONCES,
     OWNER_REQUESTS,
     OWNERS,
     OWNERSHIP,
@@ -147,7 +148,9 @@ def _worker(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
 def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:
     yield from _topics((changelog_name(settings, table) for table in sorted(API_TABLES)), Operation.READ)
     yield from _topics((topic_name(settings, topic) for topic in (HEARTBEATS, OWNERS)), Operation.READ)
-    yield from _topics((topic_name(settings, topic) for topic in (LEASES, WHITELIST)), Operation.READ, Operation.WRITE)
+    yield from _topics(
+        (topic_name(settings, topic) for topic in (LEASES, NONCES, WHITELIST)), Operation.READ, Operation.WRITE
+    )
     told = [topic_name(settings, venue.told.name) for venue in venues if venue.told is not None]
     asked = [topic_name(settings, topic) for topic in (INTEREST, OWNER_REQUESTS)]
     # Records of accounts may come in over HTTP, where no ingest of the venue's own writes them.
