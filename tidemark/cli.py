@@ -38,6 +38,7 @@ _COMMANDS = {
     "audit": "tidemark.commands.audit:audit",
     "funder": "tidemark.commands.funder:funder",
     "config": "tidemark.commands.config:config",
+    "doctor": "tidemark.commands.doctor:doctor",
 }
 
 

@@ -38,6 +38,7 @@ def test_help_names_every_command_and_shows_how_to_begin(runner: CliRunner) -> N
         "fold",
         "audit",
         "config",
+        "doctor",
         "tidemark --config tidemark.toml up",
     ):
         assert said in result.output
@@ -180,7 +181,9 @@ def test_a_fault_on_a_disk_that_is_full_for_the_log_too_has_its_own_exit_code(mo
 
 def test_who_was_superseded_ends_with_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def superseded() -> None:
-        raise ExceptionGroup("work", [ExceptionGroup("more", [Superseded("another one took over")])])
+        leaf = Superseded("another one took over")
+        msg = "work"
+        raise ExceptionGroup(msg, [ExceptionGroup(msg, [leaf])])
 
     monkeypatch.setattr(cli_module, "cli", superseded)
     with pytest.raises(SystemExit) as ended:
