@@ -18,7 +18,7 @@ WEBJARS := api/assets/jars/.fetched
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(RUNTIME) $(JARS) $(WEBJARS) ## Set up whatever is missing, then run everything here: tidemark up (ARGS="…" is passed on)
@@ -49,12 +49,28 @@ lint: $(DEV) ## Check style, formatting, types and the direction of imports
 digests: $(DEV) ## Print a digest of every table after each script of tests/data/scripts
 	@$(BIN)/python -m tests.support.scripted
 
+.PHONY: schemas
+schemas: $(RUNTIME) ## Write the JSON schemas of rows and records
+	$(BIN)/python -m tidemark.write_schemas docs/schemas
+
 .PHONY: client
 client: $(DEV) ## Write what is made of others: the client's types, and the client as the page loads it
 	$(BIN)/python clients/typescript/generate_types.py
 	cd clients/typescript && npm ci --no-audit --no-fund && npm run build
 	rm -rf api/dashboard/static/client
 	cd clients/typescript && npm run page
+
+.PHONY: manifests
+manifests: $(DEV) ## Write the manifests that are made of the registry, of access lists and of alert rules
+	$(BIN)/python k8s/generate.py
+
+.PHONY: k8s-verify
+k8s-verify: $(DEV) ## Check manifests and images with real tools; they are fetched and built the first time (minutes)
+	$(BIN)/python k8s/verify/verify_manifests.py
+
+.PHONY: panels
+panels: $(DEV) $(JARS) $(WEBJARS) ## Run a stack under a real Prometheus, and say which panels of the dashboards show nothing
+	$(BIN)/python k8s/verify/live_panels.py
 
 .PHONY: hostile
 hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the whole stack with each trait (SCRIPTS=, SEED=)
@@ -82,6 +98,7 @@ lock: ## Pin every dependency anew, with hashes
 	$(VENV)-lock/bin/python -m pip --disable-pip-version-check --no-input install --quiet uv
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group build $(LOCK) --output-file requirements/runtime.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group dev $(LOCK) --output-file requirements/dev.txt
+	$(VENV)-lock/bin/uv pip compile k8s/verify/requirements.in $(LOCK) --output-file k8s/verify/requirements.txt
 	rm -rf $(VENV)-lock
 
 LOCK := --quiet --universal --no-strip-extras --python-version 3.11 --upgrade --generate-hashes --no-header --no-emit-index-url

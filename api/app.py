@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,11 @@ from api.assets.webjars import DIRECTORY, Webjars
 from api.dashboard.dashboard_routes import routes as dashboard_routes
 from api.delivery.connections import Connections, SocketLimits
 from api.delivery.hub import Hub
+from api.dialects.mounted_dialects import mount_dialects
+from api.dialects.mounting import dialect_of
 from api.dialects.native.directory import Directory
 from api.dialects.native.pulse import Pulse
 from api.dialects.native.socket import NativeEndpoint
-from api.dialects.symmio import upnl_ws
-from api.dialects.symmio.legacy_routes import add_to as add_symmio_to
-from api.dialects.symmio.live import Live
 from api.documents.document_routes import routes as documents_routes
 from api.http import responses
 from api.http.descriptors import affordable_connections
@@ -32,12 +32,12 @@ from api.http.keys import (
     ACCOUNTS,
     CLOCK,
     CONNECTIONS,
+    DIALECTS,
     FEEDS,
     FRESHNESS,
     FUNDING,
     GATE,
     HUB,
-    IS_WHITELIST_READ,
     METRICS,
     PRICES,
     RECORDS,
@@ -61,35 +61,20 @@ from api.tables.standing import Standings
 from streams.kafka.single_records import Records
 from streams.replicas.heartbeat_reader import Heartbeats
 from streams.replicas.lease_holder import Leases
-from streams.replicas.owner_answers import OwnerAnswers
 from streams.settings import BadSettings
 from streams.settings.venues import account_views
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from api.delivery.interest_writer import InterestSink
+    from api.dialects.mounting import DialectPackage
     from api.tables.feeds import Feeds
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
     from streams.settings import Settings
 
-# First parts of root paths: a deployment of that name would be shadowed by them.
-_RESERVED_NAMES = {
-    "ws",
-    "api",
-    "upnl-ws",
-    "upnl-a",
-    "assets",
-    "docs",
-    "ticket",
-    "v1",
-    "dashboard",
-    "status",
-    "accounts",
-    "healthz",
-    "readyz",
-}
+logger = logging.getLogger(__name__)
 
 
 def create_app(
@@ -100,11 +85,8 @@ def create_app(
     clock: Clock,
     leases: Leases | None = None,
     records: RecordSink | None = None,
-    whitelisted: Collection[bytes] = frozenset(),
-    is_whitelist_read: Callable[[], bool] = lambda: True,
-    owners: OwnerAnswers | None = None,
     heartbeats: Heartbeats | None = None,
-    upnl_interval_s: float = upnl_ws.INTERVAL_S,
+    find_dialect: Callable[[str], DialectPackage | None] = dialect_of,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
 
@@ -115,16 +97,16 @@ def create_app(
         clock: Tells how old things are, and paces what limits count.
         leases: Count over all replicas; without them each such limit is counted on this replica alone.
         records: Takes records that clients send; by default it writes to the cluster, from the first record on.
-        whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
-        is_whitelist_read: Whether ``whitelisted`` holds all that were put there before the start.
-        owners: What ingest has answered about owners of sub-accounts; later answers are added. By default it is empty.
         heartbeats: What processes say of themselves; later ones are added. By default nothing was ever heard.
-        upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
+        find_dialect: Finds the dialect of a kind; by default among those that are installed.
 
     Raises:
-        BadSettings: No deployment is configured, or one has the name of a path of ours.
+        BadSettings: No deployment is configured, or a dialect cannot be mounted as the settings say.
+        BadPackage: What is installed as a dialect cannot be used.
     """
-    _check_deployments(settings)
+    if not settings.deployments:
+        msg = "deployments: expected at least one to serve, found none; add a [deployments.NAME] section"
+        raise BadSettings(msg)
     addresses = ClientAddresses(settings.api.trusted_proxies)
     guard = _guard(settings, clock)
     gate = Gate(guard, addresses)
@@ -142,25 +124,20 @@ def create_app(
     )
     app[SETTINGS], app[FEEDS], app[CLOCK], app[METRICS], app[GATE] = settings, feeds, clock, metrics, gate
     app[RECORDS] = Records(settings) if records is None else records
-    app[IS_WHITELIST_READ] = is_whitelist_read
     _provide(app, addresses, heartbeats or Heartbeats())
-    live = Live(
-        app,
-        addresses,
-        interest,
-        whitelisted=whitelisted,
-        owners=owners or OwnerAnswers(),
-        upnl_interval_s=upnl_interval_s,
-    )
-    directory = _directory(app, interest)
     leases = Leases(settings, clock) if leases is None else leases
-    _report(app, leases, directory, live)
+    dialects = app[DIALECTS] = mount_dialects(
+        app, interest=interest, leases=leases, guard=guard, addresses=addresses, find=find_dialect
+    )
+    app[FUNDING] = dialects.funding
+    directory = _directory(app, interest)
+    _report(app, leases, directory)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
     app.on_response_prepare.extend((responses.name_server, responses.set_headers, requests.tell))
     app.on_shutdown.append(_drain)
-    _mount(app, native, live)
+    _mount(app, native)
     app[FRESHNESS].listen(directory.wake_all_of_accounts)
-    app.cleanup_ctx.append(_waking(live.wake_when_warm, directory.wake_when_ready, app[FRESHNESS].watch))
+    app.cleanup_ctx.append(_waking(*dialects.waits, directory.wake_when_ready, app[FRESHNESS].watch))
     return app
 
 
@@ -175,7 +152,7 @@ def create_admin_app(public: web.Application) -> web.Application:
     app[CONNECTIONS] = public[CONNECTIONS]
     app[CLOCK] = public[CLOCK]
     app[FRESHNESS] = public[FRESHNESS]
-    app[IS_WHITELIST_READ] = public[IS_WHITELIST_READ]
+    app[DIALECTS] = public[DIALECTS]
     routes = (web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics))
     gate.mount(app, (Door(route, AdminPort()) for route in routes))
     app.on_response_prepare.append(responses.name_server)
@@ -244,24 +221,25 @@ def _native_endpoint(
     )
 
 
-def _mount(app: web.Application, native: NativeEndpoint, live: Live) -> None:
+def _mount(app: web.Application, native: NativeEndpoint) -> None:
     """Serve every route, each with what it says it reads."""
     gate = app[GATE]
     app.on_startup.append(gate.expect_declared)
-    gate.mount(app, (Door(route, Public()) for route in (web.get("/healthz", healthz), web.get("/readyz", readyz))))
+    health = web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/readyz/", readyz)
+    gate.mount(app, (Door(route, Public()) for route in health))
     gate.mount(app, [Door(web.get("/v1/ws", native.serve, allow_head=False), InProtocol())])
     gate.mount(app, (Door(route, Public()) for route in (*dashboard_routes(), *Webjars(DIRECTORY).routes())))
     gate.mount(app, (Door(route, Public()) for route in documents_routes()))
     gate.mount(app, rest_doors(app[SETTINGS].deployments))
-    add_symmio_to(app, live)
+    app[DIALECTS].serve(app, gate)
 
 
-def _report(app: web.Application, leases: Leases, directory: Directory, live: Live) -> None:
+def _report(app: web.Application, leases: Leases, directory: Directory) -> None:
     """Have the metrics report on leases, watched accounts and what is delivered."""
     metrics = app[METRICS]
     for collector in leases.collectors:
         metrics.registry.register(collector)
-    metrics.watched_accounts.set_function(lambda: len({*live.answers.watched_accounts, *directory.watched_accounts}))
+    metrics.watched_accounts.set_function(lambda: len({*app[DIALECTS].watched_accounts, *directory.watched_accounts}))
     metrics.deliver(app[HUB], directory)
 
 
@@ -274,6 +252,8 @@ def _waking(*waits: Callable[[], Awaitable[None]]) -> Callable[[web.Application]
 
     async def wake(_app: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.ensure_future(wait()) for wait in waits]
+        for task in tasks:
+            task.add_done_callback(_tell_if_failed)
         yield
         for task in tasks:
             task.cancel()
@@ -282,17 +262,12 @@ def _waking(*waits: Callable[[], Awaitable[None]]) -> Callable[[web.Application]
     return wake
 
 
+def _tell_if_failed(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("what runs beside the application has ended", exc_info=task.exception())
+
+
 async def _metrics(request: web.Request) -> web.Response:
     return web.Response(
         body=generate_latest(request.app[METRICS].registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )
-
-
-def _check_deployments(settings: Settings) -> None:
-    if not settings.deployments:
-        msg = "deployments: expected at least one to serve, found none; add a [deployments.NAME] section"
-        raise BadSettings(msg)
-    for name in settings.deployments:
-        if name in _RESERVED_NAMES:
-            msg = f"deployments.{name}: expected a name that is no path of the api, found {name!r}; choose another"
-            raise BadSettings(msg)

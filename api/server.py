@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from api.app import create_admin_app, create_app
 from api.delivery.interest_writer import InterestSender, kafka_outlet
 from api.http.descriptors import affordable_connections
+from api.http.keys import DIALECTS
 from api.http.listening import BoundedRunner, admin_door, public_door
 from api.tables.feeds import Feeds
 from models.engine.tables import (
@@ -23,6 +24,8 @@ from models.engine.tables import (
     MARKETS,
     MARKS,
     POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
     SUBTOTALS,
     VALUATIONS,
     WATERMARKS,
@@ -35,23 +38,33 @@ from streams.kafka.topics import changelog_name
 from streams.process.garbage import collect_rarely
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
-from streams.replicas.owner_answers import OwnerAnswers, OwnersReader
-from streams.replicas.whitelist_reader import WhitelistReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from api.dialects.mounting import Resource
     from api.http.door import Door
-    from streams.kafka.reader import TopicReader
     from streams.process.clock import Clock
     from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 # These are in the order of the fields of ``Feeds``.
-_TABLES = (VALUATIONS, DEPLOYMENTS, MARKS, WATERMARKS, MARKETS, SUBTOTALS, INSTRUMENTS, ALERTS, POSITION_STATES)
+_TABLES = (
+    VALUATIONS,
+    DEPLOYMENTS,
+    MARKS,
+    WATERMARKS,
+    MARKETS,
+    SUBTOTALS,
+    INSTRUMENTS,
+    ALERTS,
+    POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
+)
 # The rows of these change with the ticks. A feed asks its broker again after each wait, even where nothing came.
-# With 50 ms eight idle feeds would send 160 requests a second. With 250 ms a row may come that much later.
+# With 50 ms nine idle feeds would send 180 requests a second. With 250 ms a row may come that much later.
 _BUSY_TABLES = frozenset({VALUATIONS, MARKS})
 _QUIET_WAIT_MS = 250
 # Requests are answered in ms. One that takes longer than this is cut, so that everything ends within 5 s.
@@ -92,9 +105,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     ]
     interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), clock.now_ms)
     leases = Leases(settings, clock)
-    whitelist = WhitelistReader(settings, clock)
     records = Records(settings)
-    owners = OwnerAnswers()
     heartbeats = Heartbeats()
     app = create_app(
         settings,
@@ -103,9 +114,6 @@ async def run(settings: Settings, clock: Clock) -> None:
         clock=clock,
         leases=leases,
         records=records,
-        whitelisted=whitelist.accounts,
-        is_whitelist_read=lambda: whitelist.is_ready,
-        owners=owners,
         heartbeats=heartbeats,
     )
     admin = create_admin_app(app)
@@ -116,8 +124,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                others = OwnersReader(settings, owners, clock), HeartbeatReader(settings, heartbeats, clock)
-                for reader in (*followed, whitelist, *others):
+                for reader in (*followed, *app[DIALECTS].resources, HeartbeatReader(settings, heartbeats, clock)):
                     tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")
@@ -138,7 +145,7 @@ def _say_if_bounded(asked: int) -> None:
         )
 
 
-async def _follow(feed: TopicReader) -> None:
+async def _follow(feed: Resource) -> None:
     said = ""
     try:
         while True:

@@ -24,7 +24,7 @@ from bench.growth import resident_mib
 from bench.load.crowd import Crowd, subscribe
 from streams.process.clock import SystemClock
 from streams.settings import ApiLimitSettings, ApiSettings
-from tests.support.api import FakeInterest, api_settings
+from tests.support.api import FakeInterest, api_settings, symmio_that_hears
 from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.pipeline import free_port
 
@@ -47,7 +47,11 @@ async def serve(port: int) -> None:
         requests_burst=100_000,
     )
     app = create_app(
-        api_settings("main", api=ApiSettings(limits=limits)), tables.feeds, FakeInterest(), clock=SystemClock()
+        api_settings("main", api=ApiSettings(limits=limits)),
+        tables.feeds,
+        FakeInterest(),
+        clock=SystemClock(),
+        find_dialect=symmio_that_hears(),
     )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

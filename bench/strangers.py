@@ -31,7 +31,7 @@ from api.http.listening import BoundedRunner, public_door
 from bench.growth import processor_s, resident_mib
 from bench.load.crowd import Crowd, Socket, masked, subscribe
 from streams.process.clock import SystemClock
-from tests.support.api import FakeInterest, api_settings
+from tests.support.api import FakeInterest, api_settings, symmio_that_hears
 from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.pipeline import free_port
 from tests.support.solver import put_instrument, put_mark, put_market
@@ -85,7 +85,9 @@ async def serve(port: int) -> None:
         put_market(tables, number, f"S{number}USDT", of="main")
         put_mark(tables, f"S{number}USDT", "100", rate="0.0001")
         put_instrument(tables, f"S{number}USDT")
-    app = create_app(api_settings("main"), tables.feeds, FakeInterest(), clock=SystemClock())
+    app = create_app(
+        api_settings("main"), tables.feeds, FakeInterest(), clock=SystemClock(), find_dialect=symmio_that_hears()
+    )
     runner = BoundedRunner(app, public_door(app), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=1_000).start()

@@ -15,6 +15,7 @@ import msgspec
 
 from models.codec import ORDER_BYTES
 from models.errors import BadRow
+from models.provenance import MADE_FROM, with_inputs
 from models.valuations import SUSPECT, UNSUPPORTED
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def alarms_of(valuation: Mapping[str, Any], standing: int) -> int:
     return alarms | STALE if valuation["stale"] else alarms
 
 
-def with_transitions(key: bytes, standing: Mapping[str, Any] | None, alarms: int, valuation: Mapping[str, Any]) -> Body:
+def with_transitions(
+    key: bytes, standing: Mapping[str, Any] | None, alarms: int, valuation: Mapping[str, Any], made: Mapping[str, Any]
+) -> Body:
     """The body of an account's ``alerts`` row after a valuation by which other alarms are on than the row says.
 
     Args:
@@ -86,6 +89,7 @@ def with_transitions(key: bytes, standing: Mapping[str, Any] | None, alarms: int
         standing: The row's body, None where there is none.
         alarms: The alarms that are on now.
         valuation: Body of the ``valuations`` row that shows it.
+        made: That row's provenance.
     """
     before = QUIET if standing is None else sum(_ALARM_OF[name] for name in standing["alarms"])
     count: int = 0 if standing is None else standing["count"]
@@ -94,7 +98,8 @@ def with_transitions(key: bytes, standing: Mapping[str, Any] | None, alarms: int
         if (alarms ^ before) & alarm:
             count += 1
             kind = on if alarms & alarm else off
-            transitions = _newest([_transition(f"{key.decode()}:{kind}:{count}", kind, valuation), *transitions], alarm)
+            new = _transition(f"{key.decode()}:{kind}:{count}", kind, valuation, made)
+            transitions = _newest([new, *transitions], alarm)
     return {
         "alarms": [on for alarm, (on, _) in KINDS.items() if alarms & alarm],
         "count": count,
@@ -102,12 +107,13 @@ def with_transitions(key: bytes, standing: Mapping[str, Any] | None, alarms: int
     }
 
 
-def _transition(transition_id: str, kind: str, valuation: Mapping[str, Any]) -> Body:
+def _transition(transition_id: str, kind: str, valuation: Mapping[str, Any], made: Mapping[str, Any]) -> Body:
     return {
         "id": transition_id,
         "kind": kind,
         "as_of_ms": valuation["as_of_ms"],
         **{name: valuation[name] for name in _FIGURES if name in valuation},
+        MADE_FROM: with_inputs(made, valuation),
     }
 
 

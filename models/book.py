@@ -14,7 +14,7 @@ import numpy as np
 from models.places import Holders, Places, add_zeros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, KeysView, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -110,7 +110,9 @@ class ExposureBook:
         """The mark of a market as it was given last, 0 where it was not."""
         return self._marks[self._index_of.get(market, 0)]
 
-    def put(self, key: bytes, signed: Mapping[Market, float], cost: float, margin: float) -> None:
+    def put(
+        self, key: bytes, signed: Mapping[Market, float], cost: float, margin: float, *, slack: float = 0.0
+    ) -> None:
         """Set or replace an account, at the marks that stand; it has moved, and is due at its markets' next move.
 
         It is overdue at any time: how long it has waited is not known here.
@@ -121,6 +123,7 @@ class ExposureBook:
                 account's row still shows that market's mark.
             cost: Sum of open amount x opened price, longs less shorts.
             margin: What is left before liquidation at a uPnL of 0: allocated less locked cva and liquidation fee.
+            slack: How far the account's true value may lie below its sum of signed amount x mark, >= 0.
         """
         row = self._row_of.get(key)
         if row is None:
@@ -130,7 +133,7 @@ class ExposureBook:
         self._state[at + _VALUE] = self._fill(row, signed)
         self._state[at + _LOW] = inf
         self._state[at + _HIGH] = -inf
-        self._state[at + _FLOOR] = cost - margin
+        self._state[at + _FLOOR] = cost - margin + slack
         self._moved_s[row] = -inf
         self._flags[row] = self._flags[row] & _PUBLISHED | (_MOVED | _WATCHED if key in self._watched else _MOVED)
 
@@ -154,12 +157,13 @@ class ExposureBook:
         if row is not None:
             self._flags[row] &= ~_WATCHED
 
-    def published(self, key: bytes, shown: Shown | None) -> None:
+    def published(self, key: bytes, shown: Shown | None, slack: float = 0.0) -> None:
         """Say what an account's row shows, at the marks of the last ``reprice``; it has not moved since.
 
         Args:
             key: The account.
             shown: None where the row has no figures, so that a move of marks would not be seen in it.
+            slack: That with which it was put.
 
         Raises:
             KeyError: The account is not in the book.
@@ -168,7 +172,7 @@ class ExposureBook:
         low, high = -inf, inf
         if shown is not None:
             floor = self._state[row * _STATE + _FLOOR]
-            value, band = floor + shown.available, self._deadband * shown.notional
+            value, band = floor - slack + shown.available, self._deadband * shown.notional
             rounding = _ROUNDING * (shown.notional + abs(floor)) + _TRUNCATION
             low, high = value - band, value + band
             if shown.available < 0:
@@ -225,6 +229,18 @@ class ExposureBook:
         rows = self._rows_holding(self._index_of.get(market, 0))
         self._move(rows[self._flags_view()[rows] & _MOVED == 0], at_s)
         return self._tell(rows)
+
+    def tell(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Tell accounts whatever their values are, and return those that were not told before."""
+        told = []
+        for key in keys:
+            row = self._row_of[key]
+            if not self._flags[row] & _TOLD:
+                if not self._flags[row] & _MOVED:
+                    self._moved_s[row] = -inf
+                self._flags[row] |= _MOVED | _TOLD
+                told.append(key)
+        return told
 
     def is_pressing(self, key: bytes) -> bool:
         """Whether an account that is due should not wait: it is watched, or may have become liquidatable or recovered.

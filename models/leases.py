@@ -238,6 +238,16 @@ class Ledger:
         leases = self._leases.get(key, {})
         return sum(lease.units for (holder, _), lease in leases.items() if holder != but_of and lease.ends_ms > at_ms)
 
+    def next_end_ms(self, key: bytes, at_ms: int) -> int | None:
+        """When the first of a key's leases ends, in Unix ms; None where none is left.
+
+        Args:
+            key: The limit and its owner.
+            at_ms: The time now, in Unix ms.
+        """
+        ends = (lease.ends_ms for lease in self._leases.get(key, {}).values() if lease.ends_ms > at_ms)
+        return min(ends, default=None)
+
     def _holding(self, key: bytes, at_ms: int) -> dict[tuple[str, int], _Lease]:
         """Find the leases of a key that have not ended."""
         self._now_ms = max(self._now_ms, at_ms)

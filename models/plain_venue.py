@@ -119,16 +119,19 @@ class PlainVenue(Generic[S]):
     Attributes:
         kind: What configurations call it.
         raw: The topic of its records, keyed ``<deployment>:<account>``.
+        figures_version: It rises whenever the same account is worth something else at the same inputs.
         schema: The version of ``state``; it rises whenever rows of before can no longer be read as they are.
         state: The type of an account's state, of which msgspec makes JSON.
     """
 
     kind: str
     raw: TopicSpec
+    figures_version: int = 1
     schema: int = 1
     state: type[S]
     routed = None
     told = None
+    references: TopicSpec | None = None
 
     # What a package says.
 
@@ -170,6 +173,32 @@ class PlainVenue(Generic[S]):
     def holds(self, state: S) -> Holds:
         """What an account of a state holds."""
         raise NotImplementedError
+
+    def reference(self, name: str, value: bytes) -> Any:  # noqa: ANN401 - it is the venue's own
+        """Decode a record of the topic ``references``; a venue that has one overrides this.
+
+        Args:
+            name: The reference's name.
+            value: The record.
+
+        Raises:
+            BadRecord: It cannot be read.
+        """
+        raise NotImplementedError
+
+    def shows(self, state: S) -> Mapping[str, Any] | None:  # noqa: ARG002 - a venue may
+        """What an account shows beside its valuation; by default nothing."""
+        return None
+
+    def happened(self, before: S | None, value: bytes, after: S) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002
+        """What a record did to an account, in order; by default nothing is told of it.
+
+        Args:
+            before: The state before, None of a new account.
+            value: The record.
+            after: The state after it.
+        """
+        return ()
 
     # What core makes of it.
 
@@ -266,6 +295,18 @@ class PlainVenue(Generic[S]):
         """Nothing waits for finality."""
         return Settled(before)
 
+    def statement(self, account: PlainAccount[S]) -> Mapping[str, Any] | None:
+        """What the account shows, as of its last good state."""
+        return None if account.state is None else self.shows(account.state)
+
+    def events(
+        self, before: PlainAccount[S] | None, record: Own, after: PlainAccount[S]
+    ) -> Sequence[Mapping[str, Any]]:
+        """What the record did, where it could be folded."""
+        if after.state is None or after.suspect is not None:
+            return ()
+        return self.happened(None if before is None else before.state, record.value, after.state)
+
     def held(self, account: PlainAccount[S]) -> PlainAccount[S]:
         """The whole account."""
         return account
@@ -274,7 +315,7 @@ class PlainVenue(Generic[S]):
         """The whole account."""
         return self.read(row)
 
-    def exposure(self, deployment: str, held: PlainAccount[S]) -> Exposure:
+    def exposure(self, deployment: str, held: PlainAccount[S], inputs: Inputs) -> Exposure:  # noqa: ARG002 - linear
         """Quantities by market, and what is left before liquidation."""
         if held.suspect is not None or held.state is None:
             return Exposure({}, 0.0, 0.0)

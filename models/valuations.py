@@ -10,9 +10,11 @@ Core reads these columns of a body, and passes all others on as they are. Money 
 | ``equity``, ``available_balance`` | worth of the account; what is left of it before liquidation; None where unknown |
 | ``liquidatable``, ``distance_bps`` | whether it can be liquidated; how many bps of notional uPnL may fall until then |
 | ``as_of_ms`` | event time of the oldest mark used, Unix ms; without marks, the time of the account's last record |
+| ``conversions`` | the marks by which amounts became money, by market; absent where a venue has none |
 | ``owner`` | who owns the account, None where that is not known |
 | ``positions`` | the positions, see below |
 | ``last_complete`` | the last figures that were complete, while the status is ``unpriced``; else None |
+| ``made_from`` | core's own: what the figures were made from (``models/provenance.py``) |
 
 | column of a position | meaning |
 |---|---|
@@ -22,6 +24,7 @@ Core reads these columns of a body, and passes all others on as they are. Money 
 | ``mark``, ``mark_key``, ``mark_offset``, ``stale`` | what it is valued at, and whether that is stale |
 | ``upnl``, ``notional`` | as of the account; None where there is no mark |
 | ``party_b`` | its one counterparty, absent where a venue has none |
+| ``liquidation_price`` | at which mark the account can be liquidated, None: at none; absent where core works it out |
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.codec import NUMBER_MAX
+from models.provenance import MADE_FROM, with_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,5 +80,8 @@ def with_last_complete(previous: Mapping[str, Any] | None, body: Body) -> Body:
     if previous is None or body["status"] != UNPRICED:
         return body
     if previous["status"] == VALUED:
-        return {**body, "last_complete": {name: previous[name] for name in _LAST_COMPLETE if name in previous}}
+        complete = {name: previous[name] for name in _LAST_COMPLETE if name in previous}
+        # A row of before names no provenance.
+        made = {MADE_FROM: with_inputs(previous[MADE_FROM], previous)} if MADE_FROM in previous else {}
+        return {**body, "last_complete": {**complete, **made}}
     return {**body, "last_complete": previous["last_complete"]}

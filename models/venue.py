@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from models.engine.step import RowId, Step, Write
     from models.engine.tables import ReadRow
     from models.prices import UsedMark
+    from models.references import UsedReference
     from models.valuations import Body
     from models.watermarks import DeploymentWatermark
 
@@ -90,6 +91,9 @@ class Inputs(Protocol):
 
     def mark(self, market: int | str, /) -> UsedMark | None:
         """The mark in use of a market of the account's deployment, None where there is none."""
+
+    def reference(self, name: str, /) -> UsedReference | None:
+        """A reference of the account's deployment, None where nothing was said of it."""
 
 
 class Valued(NamedTuple):
@@ -209,6 +213,10 @@ class Venue(Protocol[A, H, R_contra]):
         """What configurations call it."""
 
     @property
+    def figures_version(self) -> int:
+        """Rises whenever the same account is worth something else at the same inputs; rows name it."""
+
+    @property
     def raw(self) -> TopicSpec:
         """The topic of its records."""
 
@@ -220,8 +228,30 @@ class Venue(Protocol[A, H, R_contra]):
     def told(self) -> TopicSpec | None:
         """The topic of what others than the venue tell of positions, None where there is none."""
 
+    @property
+    def references(self) -> TopicSpec | None:
+        """The topic of what values depend on beside marks, keyed ``<deployment>:<name>``; None where there is nothing.
+
+        Its records are UTF-8 texts, and a name has no space and at most 64 characters. The fold never sees them: their
+        order against an account's records is not defined.
+        """
+
     def account_id(self, text: str) -> str | None:
         """The one spelling of an account's id, from any that users write; None where it can be none of this venue."""
+
+    def reference(self, name: str, value: bytes) -> Any:  # noqa: ANN401 - it is the venue's own
+        """Decode a record of the topic ``references``; it is asked for only where there is one.
+
+        Args:
+            name: The reference's name.
+            value: The record.
+
+        Returns:
+            What ``Inputs.reference`` gives as ``value``.
+
+        Raises:
+            BadRecord: It cannot be read, and what was said of the reference before stays.
+        """
 
     def routes(self, deployments: Mapping[str, Any], read: ReadRow) -> Routes[Any, Any]:
         """What routes the raw records of one slice; it is asked for only where there is a topic ``routed``.
@@ -300,6 +330,20 @@ class Venue(Protocol[A, H, R_contra]):
             position: The log offset of the record that says so.
         """
 
+    def statement(self, account: A) -> Mapping[str, Any] | None:
+        """What an account shows beside its valuation, such as wallets and orders; None where there is nothing."""
+
+    def events(self, before: A | None, record: R_contra, after: A) -> Sequence[Mapping[str, Any]]:
+        """What happened to an account by a record, in order; readers of its statement are told each of them.
+
+        It is asked for only where the account has a statement.
+
+        Args:
+            before: The account before, None where it was new.
+            record: What was folded.
+            after: The account after it.
+        """
+
     def held(self, account: A) -> H:
         """The part of an account that its valuation needs; ``read_held`` reads the same out of its row."""
 
@@ -310,8 +354,14 @@ class Venue(Protocol[A, H, R_contra]):
             BadRow: It is no row of this venue's.
         """
 
-    def exposure(self, deployment: str, held: H) -> Exposure:
-        """An account's exposure, by markets of its deployment."""
+    def exposure(self, deployment: str, held: H, inputs: Inputs) -> Exposure:
+        """An account's exposure, by markets of its deployment.
+
+        Args:
+            deployment: The deployment.
+            held: What it holds.
+            inputs: The inputs at which it is made; they do not matter to one that is linear.
+        """
 
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """What users are shown of an account beside what all accounts have in common.
@@ -332,6 +382,6 @@ class Venue(Protocol[A, H, R_contra]):
         Args:
             held: What it holds.
             term: The term of its row; with the version it names what was valued.
-            inputs: The marks in use.
+            inputs: The marks in use, and the references.
             unsupported: Whether its deployment is unsupported, so that its figures are unknown.
         """

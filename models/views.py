@@ -191,7 +191,11 @@ def _position(position: Mapping[str, Any], available: str | None, net_quantity_e
     view |= {"market": position["mark_key"], "mark_offset": position["mark_offset"]}
     if available is not None:
         mark_e18 = int(position["mark"])
-        price_e18 = liquidation_price_e18(int(available), mark_e18, net_quantity_e18)
+        if "liquidation_price" in position:
+            said = position["liquidation_price"]
+            price_e18 = None if said is None else int(said)
+        else:
+            price_e18 = liquidation_price_e18(int(available), mark_e18, net_quantity_e18)
         if price_e18 is not None:
             view["liquidation_price"] = format_e18(price_e18)
             view["liquidation_distance_bps"] = abs(price_e18 - mark_e18) * 10_000 // mark_e18

@@ -21,6 +21,7 @@ import click
 from models.errors import Superseded, TidemarkError
 from streams.process.faults import EXIT_FAULT, EXIT_SUPERSEDED, print_last_line, print_traceback
 from streams.settings import CONFIG_VARIABLE
+from tidemark.version import version_text
 
 # A wrong configuration, a missing tool or a port in use end with this code: starting again would not help.
 EXIT_REFUSED = 2
@@ -39,6 +40,7 @@ _COMMANDS = {
     "funder": "tidemark.commands.funder:funder",
     "config": "tidemark.commands.config:config",
     "doctor": "tidemark.commands.doctor:doctor",
+    "keys": "tidemark.commands.keys:keys",
 }
 
 
@@ -59,7 +61,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="tidemark", prog_name="tidemark")
+@click.version_option(version_text(), prog_name="tidemark")
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

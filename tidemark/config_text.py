@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
+
+from api.dialects.mounting import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streams.settings import Settings
+    from streams.settings.dialects import DialectSettings
 
 
 def effective_toml(settings: Settings, *, reveal_secrets: bool = False) -> str:
@@ -23,7 +27,20 @@ def effective_toml(settings: Settings, *, reveal_secrets: bool = False) -> str:
         settings: The settings.
         reveal_secrets: Whether secrets are written; else they are hidden.
     """
-    return "\n".join(_table(settings.model_dump(), (), reveal_secrets=reveal_secrets)).strip() + "\n"
+    values = settings.model_dump()
+    if not reveal_secrets:
+        values["dialects"] = {name: _known(section) for name, section in settings.dialects.items()}
+    return "\n".join(_table(values, (), reveal_secrets=reveal_secrets)).strip() + "\n"
+
+
+def _known(section: DialectSettings) -> dict[str, Any]:
+    """A dialect's section with its defaults, if its kind is installed; only then it is known what is no secret."""
+    package = dialect_of(section.kind)
+    with suppress(ValidationError):
+        if package is not None:
+            return package.settings.model_validate(section.model_dump()).model_dump()
+    extra = dict.fromkeys(section.model_extra or {}, SecretStr("unknown"))
+    return {"kind": section.kind, "deployments": section.deployments, **extra}
 
 
 def _table(values: Mapping[str, Any], path: tuple[str, ...], *, reveal_secrets: bool) -> list[str]:

@@ -7,17 +7,10 @@ import logging
 import signal
 from typing import TYPE_CHECKING
 
-import prometheus_client
 import uvloop
-
-from streams.settings import BadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-
-    from streams.settings import IngestSettings
-
-_log = logging.getLogger(__name__)
 
 
 class Stopped(RuntimeError):
@@ -30,20 +23,6 @@ def log_to_stderr() -> None:
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     # aiohttp warns of every client that asks for a subprotocol it does not know.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
-
-
-def serve_metrics(settings: IngestSettings) -> None:
-    """Serve ``/metrics`` of this process.
-
-    Raises:
-        BadSettings: The admin port is taken.
-    """
-    try:
-        server, _ = prometheus_client.start_http_server(settings.admin_port, settings.admin_host)
-    except OSError as error:
-        msg = f"ingest.admin_port: expected a free port on {settings.admin_host}, found {settings.admin_port}: {error}"
-        raise BadSettings(msg) from error
-    _log.info("metrics at http://%s:%d/metrics", settings.admin_host, server.server_port)
 
 
 def run_until_stopped(process: Coroutine[object, object, None]) -> None:

@@ -4,13 +4,14 @@ A package offers a ``VenuePackage`` under the entry point group ``tidemark.venue
 """
 
 from models.account_events import RolledBack
-from models.book_figures import Exposure, Shown
+from models.book_figures import MOVE_MAX, Exposure, Shown
 from models.chain_records import LogOffset
 from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadNumber, BadRecord, BadRow
 from models.money import E18, divide_toward_zero, format_e18, parse_e18
 from models.plain_venue import Holds, Own, PlainVenue, Position
 from models.prices import UsedMark
+from models.references import UsedReference
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED
 from models.venue import Inputs, Settled, TopicSpec, Valued, Venue
 from models.watermarks import DeploymentWatermark
@@ -19,6 +20,7 @@ from streams.settings.venues import VenuePackage
 
 __all__ = [
     "E18",
+    "MOVE_MAX",
     "NO_ACCOUNT",
     "ORDER_BYTES",
     "SUSPECT",
@@ -42,6 +44,7 @@ __all__ = [
     "Shown",
     "TopicSpec",
     "UsedMark",
+    "UsedReference",
     "Valued",
     "Venue",
     "VenuePackage",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from api.http.keys import CLOCK, CONNECTIONS, FEEDS, FRESHNESS, IS_WHITELIST_READ, SETTINGS
+from api.http.keys import CLOCK, CONNECTIONS, DIALECTS, FEEDS, FRESHNESS, SETTINGS
 from api.tables.deployment_heads import deployment_progress
 from api.tables.feeds import behind_ms
 
@@ -60,8 +60,7 @@ async def readyz(request: web.Request) -> web.Response:
     settings, feeds = request.app[SETTINGS], request.app[FEEDS]
     now_ms, draining = request.app[CLOCK].now_ms(), request.app[CONNECTIONS].draining
     reasons = not_ready_reasons(feeds, request.app[FRESHNESS], settings.api.max_lag_ms, now_ms, draining=draining)
-    if not request.app[IS_WHITELIST_READ]():
-        reasons.append("the whitelist has not been read to its end yet")
+    reasons += request.app[DIALECTS].not_ready
     body = {
         "isReady": not reasons,
         "reasons": reasons,

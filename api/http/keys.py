@@ -21,8 +21,7 @@ from models.views import AccountViews
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from api.dialects.mounted_dialects import MountedDialects
     from api.tables.market_funding import MarketFunding
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
@@ -39,7 +38,7 @@ SOURCES = web.AppKey("sources", Sources)
 TOTALS = web.AppKey("totals", Totals)
 RECORDS: web.AppKey[RecordSink] = web.AppKey("records")
 STANDINGS = web.AppKey("standings", Standings)
-IS_WHITELIST_READ: web.AppKey[Callable[[], bool]] = web.AppKey("is_whitelist_read")
+DIALECTS: web.AppKey[MountedDialects] = web.AppKey("dialects")
 CLOCK: web.AppKey[Clock] = web.AppKey("clock")
 PRICES = web.AppKey("prices", MarketPrices)
 GATE = web.AppKey("gate", Gate)

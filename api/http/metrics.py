@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from api.tables.freshness import Freshness
     from streams.settings import Settings
 
-UPNL_WS = "upnl-ws"
-POSITION_STATE_WS = "position-state-ws"
-FUNDING_RATE_WS = "funding-rate-ws"
 # A change takes some 15 µs for each socket that watches: for 10,000 of them it takes 150 ms.
 _WRITTEN_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 # With a feed that has been read the answer takes well under 100 ms; above 1 s it waited for a feed to be read.
@@ -43,6 +40,7 @@ class ApiMetrics:
 
     def __init__(self, settings: Settings, feeds: Feeds, clock_ms: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.registry.register(_FeedCollector(settings, feeds, clock_ms))
         self.connections = Gauge(
             "tidemark_api_connections",
@@ -93,10 +91,6 @@ class ApiMetrics:
             registry=self.registry,
         )
         self._count_at_the_door()
-        # A reason that has not occurred yet is reported as 0 and not left out.
-        self.connections.labels(UPNL_WS)
-        self.first_frame_seconds.labels(UPNL_WS)
-        self.frames.labels(UPNL_WS, "figures")
 
     def _count_at_the_door(self) -> None:
         """Count what is let in, and what is not."""

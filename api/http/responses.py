@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api.http.error_bodies import error_response
-from api.http.keys import METRICS
+from api.http.keys import DIALECTS, METRICS
 from api.http.log_lines import shown
 from api.http.problems import said_by
 
@@ -69,14 +69,15 @@ async def answer_preflight(request: web.Request, handler: Handler) -> web.Stream
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give every error the body that legacy clients know, which says nothing of the server's insides."""
+    """Give every error the body that clients of its path read, which says nothing of the server's insides."""
+    answered = partial(request.app[DIALECTS].error, request.path)
     try:
         return await handler(request)
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
         detail = said_by(error) or f"{error.reason}: {request.method} {request.path[:200]}"
-        response = error_response(HTTPStatus(error.status), detail)
+        response = answered(HTTPStatus(error.status), detail)
         for name in _KEPT_HEADERS & error.headers.keys():
             response.headers[name] = error.headers[name]
         return response
@@ -85,7 +86,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if request.writer.output_size or is_gone:
             raise
         logger.exception("request failed method=%s path=%s", request.method, shown(request.path))
-        return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed at this request, and has noted why")
+        return answered(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed at this request, and has noted why")
 
 
 @web.middleware

@@ -14,6 +14,7 @@ from api.rest.v1_funding import funding
 from api.rest.v1_markets import mark, markets, marks
 from api.rest.v1_position_states import PositionStateEndpoints
 from api.rest.v1_positions import positions
+from api.rest.v1_statements import statement
 from api.rest.v1_status import status
 from api.rest.v1_totals import totals
 
@@ -37,6 +38,7 @@ def doors(deployments: Mapping[str, DeploymentSettings]) -> list[Door]:
         Door(web.get("/v1/accounts/{account}/positions", account_positions), one_account),
         Door(web.get("/v1/accounts/{account}/alerts", alerts.of_account), one_account),
         Door(web.get("/v1/accounts/{account}/position-states", states.of_account), one_account),
+        Door(web.get("/v1/accounts/{account}/statement", statement), one_account),
         Door(web.get("/v1/positions", positions), Filtered()),
         Door(web.get("/v1/alerts", alerts.every), Filtered()),
         Door(web.get("/v1/position-states", states.every), Filtered()),

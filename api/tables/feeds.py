@@ -12,6 +12,8 @@ from models.engine.tables import (
     MARKETS,
     MARKS,
     POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
     SUBTOTALS,
     VALUATIONS,
     WATERMARKS,
@@ -50,6 +52,9 @@ class RowFeed(Protocol):
     def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
         """Call ``on_rows`` with the keys of rows that changed, each time after ``rows`` holds the new ones."""
 
+    def listen_rows(self, on_row: Callable[[bytes, bytes], None]) -> None:
+        """Call ``on_row`` with the key and the value of each row, in log order, also of those that others replace."""
+
 
 # A feed asks its broker every 2 s and waits 3 s for the answer; after a longer silence the broker counts as gone.
 _SILENCE_MS = 5_500
@@ -68,6 +73,8 @@ class Feeds:
     instruments: RowFeed
     alerts: RowFeed
     position_states: RowFeed
+    references: RowFeed
+    statements: RowFeed
 
     def by_table(self) -> dict[str, RowFeed]:
         """Table name → feed."""
@@ -81,6 +88,8 @@ class Feeds:
             INSTRUMENTS: self.instruments,
             ALERTS: self.alerts,
             POSITION_STATES: self.position_states,
+            REFERENCES: self.references,
+            STATEMENTS: self.statements,
         }
 
 

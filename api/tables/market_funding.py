@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from models.views import View
 
@@ -23,3 +23,28 @@ class MarketFunding(Protocol):
         Raises:
             BadRow: A row of a market does not decode.
         """
+
+
+class FundingOfDialects:
+    """The funding of every deployment that some dialect knows the funding of; it is a ``MarketFunding`` itself."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, MarketFunding] = {}
+
+    def add(self, deployments: Iterable[str], funding: MarketFunding) -> None:
+        """Take the funding of some deployments from a dialect."""
+        self._of |= dict.fromkeys(deployments, funding)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a market that is not there is known not to be."""
+        return all(one.is_warm for one in self._of.values())
+
+    def next_of(self, deployment: str) -> Mapping[str, View]:
+        """The markets' next funding by name; none where no dialect knows of any.
+
+        Raises:
+            BadRow: A row of a market does not decode.
+        """
+        funding = self._of.get(deployment)
+        return {} if funding is None else funding.next_of(deployment)

@@ -1,4 +1,4 @@
-"""The input board of a replica: which mark each market has now, by the same choice as in the workers."""
+"""The input board of a replica: which mark each market has now, by the same choice as in the workers; references."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from models.codec import decode_row
 from models.engine.board import InputBoard
 from models.errors import BadRow
 from models.prices import decode_mark
+from models.references import used_of_row
+from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from api.tables.feeds import Feeds
     from models.engine.board import MarketId
     from models.prices import Mark, UsedMark
+    from models.references import UsedReference
     from streams.settings import Settings
 
 T = TypeVar("T")
@@ -50,8 +53,35 @@ class DecodedRows(Generic[T]):
         return known[1]
 
 
+class InputsAt:
+    """What values of a deployment depend on, as of one instant.
+
+    Args:
+        prices: Choose the marks.
+        deployment: The deployment.
+        now_ms: The instant, Unix ms.
+    """
+
+    def __init__(self, prices: MarketPrices, deployment: str, now_ms: int) -> None:
+        self._prices = prices
+        self._deployment = deployment
+        self._now_ms = now_ms
+
+    def mark(self, market: int | str) -> UsedMark | None:
+        """The mark of a market, None where there is none.
+
+        Raises:
+            BadRow: The row of one of its marks cannot be read.
+        """
+        return self._prices.used(self._deployment, market, self._now_ms)
+
+    def reference(self, name: str) -> UsedReference | None:
+        """A reference, None where nothing was said of it."""
+        return self._prices.reference(self._deployment, name)
+
+
 class MarketPrices:
-    """Reads marks and markets from the feeds.
+    """Reads marks, markets and references from the feeds.
 
     ``marks`` are the newest marks by key.
 
@@ -67,6 +97,10 @@ class MarketPrices:
         self._board = InputBoard(self.marks.get)
         self._heard(list(self._rows))
         feeds.markets.listen(self._heard)
+        self._venues = venues_of(settings)
+        self._references = feeds.references.rows
+        self._referred(list(self._references))
+        feeds.references.listen(self._referred)
 
     def used(self, deployment: str, market: int | str, now_ms: int) -> UsedMark | None:
         """The mark of a market at an instant.
@@ -82,8 +116,14 @@ class MarketPrices:
         Raises:
             BadRow: The row of one of its marks cannot be read.
         """
+        if isinstance(market, str) and deployment in self._deployments:
+            self._board.add_named((deployment, market), self._deployments[deployment])
         self._board.choose(((deployment, market),), now_ms)
         return self._board.used(deployment, market)
+
+    def reference(self, deployment: str, name: str) -> UsedReference | None:
+        """A reference of a deployment, None where nothing was said of it."""
+        return self._board.references.get((deployment, name))
 
     def stale_markets(self, now_ms: int) -> frozenset[MarketId]:
         """The markets whose mark is stale at an instant, Unix ms; one whose marks cannot be read is as it was."""
@@ -91,6 +131,11 @@ class MarketPrices:
             with suppress(BadRow):
                 self._board.choose((market,), now_ms)
         return self._board.stale_markets()
+
+    def _referred(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            row = self._references.get(key)
+            self._board.refer(key, None if row is None else used_of_row(key, row, self._venues))
 
     def _heard(self, keys: Sequence[bytes]) -> None:
         for key in keys:

@@ -1,4 +1,4 @@
-"""Records of accounts → accounts, watermarks, quote-history: the fold of one venue's accounts in one partition."""
+"""Records of accounts → accounts, statements, watermarks, quote-history: the fold of a venue in one partition."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from models.account_events import Final, Progress, RolledBack, Supported, Unsupp
 from models.codec import decode_row, encode_body
 from models.engine.recent import Recent
 from models.engine.step import RowId, Stage, Step, Write, step_of
-from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, WATERMARKS
+from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, STATEMENTS, WATERMARKS
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
+from models.statements import decode_statement, encode_statement, next_statement
 from models.venue import A, H, R_contra
 from models.watermarks import DeploymentWatermark, decode_watermark, encode_watermark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
 
     from models.chain_records import LogOffset
     from models.engine.tables import ReadRow
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 # A decoded row takes about 10 kB, so that those kept for an account's next transaction are some 20 MB a partition.
 _ROWS_KEPT = 2_000
+_NEVER = (-1, -1)
+# What is passed over rests on these rows of its account, in the order in which they are written.
+_BEFORE_ACCOUNTS = (POSITION_STATES, STATEMENTS, ACCOUNTS)
 
 
 class Folded(NamedTuple):
@@ -77,6 +82,9 @@ class Accounts(Generic[A, H, R_contra]):
         self._writing: dict[bytes, A] = {}
         self._finished: dict[bytes, Write] = {}
         self._changes: dict[bytes, list[Change]] = {}
+        # Since the last step: what happened to an account, and up to where it had been folded before that.
+        self._happened: dict[bytes, list[tuple[LogOffset, Mapping[str, Any]]]] = {}
+        self._known_to: dict[bytes, LogOffset] = {}
         self._controlled: dict[str, None] = {}
         self.folded = 0
         self.repeated = 0
@@ -146,8 +154,10 @@ class Accounts(Generic[A, H, R_contra]):
             before = self.row(key)
             after = self._venue.fold(before, record, self.watermark(deployment))
             self._put(key, before, after)
-            if self._notices is not None and after is not before:
-                self._happens(key, self._notices.of_record(key, record, after, now_ms))
+            if after is not before:
+                self._happens(key, before, record, after)
+                if self._notices is not None:
+                    self._note(key, self._notices.of_record(key, record, after, now_ms))
         self._restored.pop(deployment, None)
         row = self._unwritten.get(key)
         return Folded(None if row is None or row is unwritten else row.suspicion, rests_on, touched)
@@ -155,13 +165,18 @@ class Accounts(Generic[A, H, R_contra]):
     def take(self) -> Step:
         """What the records since the last call come to; each account's row is in it once.
 
-        A quote is in ``quote-history`` for good before the row without it is written, and position states are before
-        the row that has what made them: what is delivered again says nothing of what its row has. Watermarks follow
+        A quote is in ``quote-history`` for good before the row without it is written, and position states and
+        statements are before the row that has what made them: what is delivered again says nothing of what its row
+        has. Watermarks follow
         the rows: finality that is known too early would drop undo that a redelivered transaction keeps.
         """
         states = [] if self._notices is None else [self._notices.fold(*changed) for changed in self._changes.items()]
         before = Stage(
-            [*self._finished.values(), *(state for state in states if isinstance(state, Write))],
+            [
+                *self._finished.values(),
+                *(state for state in states if isinstance(state, Write)),
+                *self._statements(),
+            ],
             [state for state in states if isinstance(state, RowId)],
         )
         self._writing, self._unwritten = self._unwritten, {}
@@ -170,6 +185,7 @@ class Accounts(Generic[A, H, R_contra]):
         for key, row in self._writing.items():
             self._recent.put(key, row)
         self._finished, self._changes, self._controlled = {}, {}, {}
+        self._happened, self._known_to = {}, {}
         return step_of((before, rows, after))
 
     def written(self, key: bytes) -> H:
@@ -199,7 +215,7 @@ class Accounts(Generic[A, H, R_contra]):
         restored = self._restored.get(deployment)
         if restored is None:
             return ()
-        found = [RowId(table, key) for key in restored.applied_since(position) for table in (POSITION_STATES, ACCOUNTS)]
+        found = [RowId(table, key) for key in restored.applied_since(position) for table in _BEFORE_ACCOUNTS]
         if self.watermark(deployment).applied >= position:
             found.append(RowId(WATERMARKS, self._watermark_key(deployment)))
         return tuple(found)
@@ -221,7 +237,7 @@ class Accounts(Generic[A, H, R_contra]):
             after = self._venue.undo(before, record)
             self._put(key, before, after)
             if self._notices is not None and after is not before:
-                self._happens(key, self._notices.of_rollback(record))
+                self._note(key, self._notices.of_rollback(record))
         supported = {"unsupported_since": None, "reason": ""} if record.supported else {}
         self._control(deployment, record.position, **supported)
 
@@ -246,6 +262,7 @@ class Accounts(Generic[A, H, R_contra]):
             self.repeated += 1
             return
         self.folded += 1
+        self._known_to.setdefault(key, _NEVER if before is None else before.applied)
         self._unwritten[key] = row
         unsettled = self._unsettled[split_key(key)[0]]
         if row.unsettled:
@@ -253,7 +270,23 @@ class Accounts(Generic[A, H, R_contra]):
         else:
             unsettled.discard(key)
 
-    def _happens(self, key: bytes, change: Change | None) -> None:
+    def _happens(self, key: bytes, before: A | None, record: R_contra, after: A) -> None:
+        events = self._venue.events(before, record, after)
+        if events:
+            self._happened.setdefault(key, []).extend((record.position, event) for event in events)
+
+    def _statements(self) -> Iterator[Write]:
+        for key, row in self._unwritten.items():
+            body = self._venue.statement(row)
+            if body is None:
+                continue
+            stored = self._read(STATEMENTS, key)
+            before = None if stored is None else decode_statement(stored)
+            happened = self._happened.get(key, ())
+            statement = next_statement(before, self._known_to[key], row.applied, body, happened)
+            yield Write(STATEMENTS, key, row.version, encode_body(encode_statement(statement)))
+
+    def _note(self, key: bytes, change: Change | None) -> None:
         if change is not None:
             self._changes.setdefault(key, []).append(change)
 

@@ -39,10 +39,15 @@ class Alarms:
         """Whether a transition of the account is on its way: its valuation has to wait."""
         return key in self._unacknowledged
 
-    def transition(self, key: bytes, valuation: Mapping[str, Any]) -> Write | None:
-        """The alerts row to be written before a valuation of this body may be; None where the row says it already.
+    def transition(self, key: bytes, valuation: Mapping[str, Any], made: Mapping[str, Any]) -> Write | None:
+        """The alerts row to be written before a valuation may be; None where the row says it already.
 
         The valuation has to wait until ``acknowledged`` is called.
+
+        Args:
+            key: The account.
+            valuation: Body of the valuation.
+            made: Its provenance.
         """
         before = self._alarms.get(key, QUIET)
         alarms = alarms_of(valuation, before)
@@ -50,7 +55,7 @@ class Alarms:
             return None
         value = self._read(ALERTS, key)
         row = None if value is None else decode_row(value)
-        body = with_transitions(key, None if row is None else row.body, alarms, valuation)
+        body = with_transitions(key, None if row is None else row.body, alarms, valuation, made)
         self._unacknowledged.add(key)
         self._hold(key, alarms)
         return Write(ALERTS, key, 1 if row is None else row.version + 1, encode_body(body))

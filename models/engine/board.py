@@ -1,4 +1,7 @@
-"""Which mark each market is valued at: the one place where a mark is chosen, for worker, api, funder and replay."""
+"""Which mark each market is valued at: the one place where a mark is chosen, for worker, api, funder and replay.
+
+Beside the marks lie the references, which nobody has to choose.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from msgspec.structs import replace
 from models.codec import decode_row
 from models.errors import BadRow
 from models.freshness import is_settling
-from models.ids import market_of_key
+from models.ids import market_of_key, split_key
 from models.prices import UsedMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from models.prices import Mark
+    from models.references import UsedReference
 
 MarketId = tuple[str, int | str]
 """(deployment, the market's id there): a number, or a text that is none."""
@@ -29,7 +33,7 @@ class Priced(Protocol):
 
 
 class DeploymentInputs:
-    """The marks in use of one deployment's markets, as venues are given them.
+    """The marks in use of one deployment's markets and its references, as venues are given them.
 
     Args:
         board: Has those of every deployment.
@@ -39,10 +43,23 @@ class DeploymentInputs:
     def __init__(self, board: InputBoard, deployment: str) -> None:
         self._board = board
         self._deployment = deployment
+        self._asked: dict[str, UsedReference] = {}
+
+    def take_asked(self) -> Mapping[str, UsedReference]:
+        """The references that were asked for, and found, since this was last called."""
+        asked, self._asked = self._asked, {}
+        return asked
 
     def mark(self, market: int | str) -> UsedMark | None:
         """The mark in use of a market, None where there is none."""
         return self._board.used(self._deployment, market)
+
+    def reference(self, name: str) -> UsedReference | None:
+        """A reference of the deployment, None where nothing was said of it."""
+        used = self._board.references.get((self._deployment, name))
+        if used is not None:
+            self._asked[name] = used
+        return used
 
 
 class PriceSource(NamedTuple):
@@ -78,7 +95,7 @@ def choose_mark(candidates: Iterable[tuple[PriceSource, Mark | None]], now_ms: i
 
 
 class InputBoard:
-    """The mark in use of every market, and which of them moved.
+    """The mark in use of every market, and which of them moved; ``references`` are those of (deployment, name).
 
     Args:
         mark_of: The newest mark of a source's key, None where there is none.
@@ -92,6 +109,24 @@ class InputBoard:
         # When a market was last seen stale that had been fresh, until it has settled.
         self._stale_ms: dict[MarketId, int] = {}
         self._chosen_ms = 0
+        self.references: dict[tuple[str, str], UsedReference] = {}
+
+    def refer(self, key: bytes, used: UsedReference | None) -> str:
+        """Take in a reference, or that there is none any more.
+
+        Args:
+            key: Its key, ``<deployment>:<name>``.
+            used: The reference.
+
+        Returns:
+            The deployment, of which all accounts are to be valued anew.
+        """
+        named = split_key(key)
+        if used is None:
+            self.references.pop(named, None)
+        else:
+            self.references[named] = used
+        return named[0]
 
     def put_row(self, key: bytes, row: bytes, deployments: Mapping[str, Priced]) -> MarketId | None:
         """Take in a row of ``markets``; call ``choose`` for its market afterwards.

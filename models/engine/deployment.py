@@ -24,11 +24,13 @@ class EngineDeployment:
     ``venue`` is of which kind it is, None where that kind is not installed: its accounts are left as they are then.
     ``own`` is what the venue itself is told of it.
     ``price_sources`` says where the price of a market comes from, by the market's name, in order of preference.
+    ``settings`` is the name of the settings that figures follow from, as provenance gives it.
     """
 
     venue: Venue[Any, Any, Any] | None
     own: Any
     price_sources: Callable[[str], Sequence[PriceSource]] = no_prices
+    settings: str = ""
 
 
 class InstalledVenue(NamedTuple):

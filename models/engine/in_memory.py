@@ -9,12 +9,23 @@ from models.codec import decode_row
 from models.engine.board import InputBoard
 from models.engine.deployment import Venues
 from models.engine.partition import PartitionEngine
-from models.engine.registers import instrument_registers, mark_registers
+from models.engine.registers import instrument_registers, mark_registers, reference_registers
 from models.engine.step import Write
-from models.engine.tables import ACCOUNTS, ALERTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, WATERMARKS, MemoryTables
+from models.engine.tables import (
+    ACCOUNTS,
+    ALERTS,
+    MARKETS,
+    MARKS,
+    POSITION_STATES,
+    REFERENCES,
+    SUBTOTALS,
+    WATERMARKS,
+    MemoryTables,
+)
 from models.errors import BadRecord
 from models.ids import mark_key, split_key
 from models.prices import decode_mark, mark_of
+from models.references import said_by, used_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +61,7 @@ class Engine:
         }
         self._marks = mark_registers(read)
         self._instruments = instrument_registers(read)
+        self._references = reference_registers(read)
         self._read_marks: dict[bytes, tuple[bytes, Mark]] = {}
         self.board = InputBoard(self._mark)
         self.partition = PartitionEngine(
@@ -127,6 +139,23 @@ class Engine:
         self._instruments.apply(mark_key(fact.source, fact.symbol), fact)
         self.tables.take(self._instruments.take())
 
+    def reference(self, key: bytes, value: bytes, offset: int) -> None:
+        """Fold a record of a venue's topic of references.
+
+        Args:
+            key: Its key, ``<deployment>:<name>``.
+            value: The record.
+            offset: Where in its partition it stands.
+
+        Raises:
+            BadRecord: The venue cannot read it.
+        """
+        deployment, name = split_key(key)
+        said = said_by(self._folding(deployment).venue, name, value, (PARTITION, offset))
+        self._references.apply(key, said)
+        self.tables.take(self._references.take())
+        self.valuing.refer(self._refer(key))
+
     def told(self, key: bytes, value: bytes, *, sent_ms: int, now_ms: int) -> None:
         """Fold what others than its venue say of an account's positions.
 
@@ -159,8 +188,8 @@ class Engine:
         self.valuing.move(self.board.choose_all(now_ms))
         while keys := self._take_outdated(now_ms):
             for key in sorted(keys):
-                self._value(key)
-        for write in self.valuing.totals.round(is_due=True):
+                self._value(key, now_ms)
+        for write in self.valuing.totals.round(now_ms, is_due=True):
             if write is not None:
                 self.tables.put(write)
 
@@ -172,7 +201,13 @@ class Engine:
         self.valuing.deferred.clear()
         return keys
 
+    def _refer(self, key: bytes) -> str:
+        row = self.tables.read(REFERENCES, key)
+        return self.board.refer(key, None if row is None else used_of_row(key, row, self._venues))
+
     def _recover(self) -> None:
+        for key, _ in self.tables.items(REFERENCES):
+            self._refer(key)
         for key, row in self.tables.items(ACCOUNTS):
             self.partition.restore_account(key, row)
         for key, row in self.tables.items(WATERMARKS):
@@ -189,8 +224,8 @@ class Engine:
             raise BadRecord(msg)
         return self.partition[venue.kind]
 
-    def _value(self, key: bytes) -> None:
-        write = self.valuing.value(key, is_urgent=True)
+    def _value(self, key: bytes, now_ms: int) -> None:
+        write = self.valuing.value(key, now_ms, is_urgent=True)
         if write is not None:
             self.tables.put(write)
             if write.table == ALERTS:

@@ -1,4 +1,4 @@
-"""Tables of which each row is the newest that was said of its key: marks and instruments."""
+"""Tables of which each row is the newest that was said of its key: marks, instruments and references."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from models.codec import decode_row, encode_body
 from models.engine.step import RowId, Stage, Step, Write, step_of
-from models.engine.tables import INSTRUMENTS, MARKS
+from models.engine.tables import INSTRUMENTS, MARKS, REFERENCES
 from models.instruments import Instrument, decode_instrument, encode_instrument, fold_fact
 from models.prices import decode_mark, encode_mark, later_mark
+from models.references import decode_said, encode_said, later_said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from models.engine.tables import ReadRow
     from models.instruments import InstrumentFact
     from models.prices import Mark
+    from models.references import Said
 
 T = TypeVar("T")
 N = TypeVar("N")
@@ -93,6 +95,11 @@ def mark_registers(read: ReadRow) -> Registers[Mark, Mark]:
 def instrument_registers(read: ReadRow) -> Registers[Instrument, InstrumentFact]:
     """instrument-facts → instruments: the newest that each source said of each of its symbols."""
     return Registers(INSTRUMENTS, read, fold=_told, decode=decode_instrument, encode=encode_instrument)
+
+
+def reference_registers(read: ReadRow) -> Registers[Said, Said]:
+    """A venue's topic of references → references: the newest record of each name."""
+    return Registers(REFERENCES, read, fold=later_said, decode=decode_said, encode=encode_said)
 
 
 def _told(before: Instrument | None, fact: InstrumentFact) -> Instrument | None:

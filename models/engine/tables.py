@@ -23,6 +23,8 @@ VALUATIONS = "valuations"
 SUBTOTALS = "subtotals"
 ALERTS = "alerts"
 POSITION_STATES = "position-states"
+REFERENCES = "references"
+STATEMENTS = "statements"
 TABLES = (
     MARKS,
     INSTRUMENTS,
@@ -36,6 +38,8 @@ TABLES = (
     SUBTOTALS,
     ALERTS,
     POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
 )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
+from models.codec import decode_order, decode_row, encode_body
 from models.engine.step import Write
 from models.engine.tables import SUBTOTALS
 from models.ids import split_key
+from models.provenance import join_provenance, says_the_same
 from models.subtotals import Subtotals
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ class Totals:
         before, _ = waiting.get(key, (counted, body))
         waiting[key] = before, body
 
-    def round(self, *, is_due: bool) -> Iterator[Write | None]:
+    def round(self, at_ms: int, *, is_due: bool) -> Iterator[Write | None]:
         """Go on with the round, one account or sum at a time: a caller that stops in the middle goes on with the next.
 
         Args:
+            at_ms: The instant, Unix ms, which the rows name.
             is_due: Whether sums may be written; without it, accounts are counted only.
 
         Yields:
@@ -90,11 +92,12 @@ class Totals:
                 return
             self._writing = self._subtotals.take_changed(self._partition, self._current)
         for key, sums in self._writing:
-            yield self._write(key, encode_body(sums))
+            yield self._write(key, encode_body(sums), at_ms)
         self._writing, self._current, self._is_first = None, set(), False
 
-    def _write(self, key: bytes, body: bytes) -> Write | None:
+    def _write(self, key: bytes, body: bytes, at_ms: int) -> Write | None:
         row = self._read(SUBTOTALS, key)
-        if row is None:
-            return Write(SUBTOTALS, key, 1, body)
-        return None if row[ORDER_BYTES:] == body else Write(SUBTOTALS, key, decode_order(row)[1] + 1, body)
+        if row is not None and says_the_same(row, body):
+            return None
+        version = 1 if row is None else decode_order(row)[1] + 1
+        return Write(SUBTOTALS, key, version, join_provenance(body, {"at_ms": at_ms}))

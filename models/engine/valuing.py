@@ -6,7 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from models.book import ExposureBook
-from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
+from models.book_figures import REACH
+from models.codec import decode_order, decode_row, encode_body
 from models.engine.alarms import Alarms
 from models.engine.board import DeploymentInputs
 from models.engine.recent import Recent
@@ -16,10 +17,11 @@ from models.engine.totals import Totals
 from models.errors import BadRow
 from models.ids import split_key
 from models.money import E18
+from models.provenance import join_provenance, provenance, says_the_same
 from models.valuations import UNPRICED, with_last_complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from models.engine.board import InputBoard, MarketId
     from models.engine.deployment import Venues
@@ -65,6 +67,9 @@ class Valuing:
         self._moved: set[MarketId] = set()
         self._held: Recent[tuple[Held, int]] = Recent(_HELD_KEPT)
         self._on_touched: Callable[[], None] = _nothing
+        self._curved = _Curved()
+        # Their exposures were made at other references, or out of reach of the marks in use.
+        self._outdated: set[bytes] = set()
         self.exposures = ExposureBook(deadband)
         self.alarms = Alarms(read)
         self.totals = Totals(partition, read, sums)
@@ -88,13 +93,17 @@ class Valuing:
     def restore(self, key: bytes, held: Held) -> None:
         """Take in an account that was recovered, whose venue is installed."""
         deployment, _ = split_key(key)
-        exposure = self._venue(deployment).exposure(deployment, held)
+        exposure = self._venue(deployment).exposure(deployment, held, self._inputs_of(deployment))
         priced = self._venues.priced(deployment)
         for market in exposure.signed:
-            if isinstance(market[1], str) and priced is not None:
+            if isinstance(market[1], str) and priced is not None and market not in self.exposures.markets:
                 self._board.add_named(market, priced)
                 self._moved.add(market)
-        self.exposures.put(key, *exposure)
+                # A reference may have named it just now, in a turn beside what is urgent, and no mark of it moves.
+                self._on_touched()
+        slack = exposure.slack
+        self.exposures.put(key, exposure.signed, exposure.cost, exposure.margin, slack=slack or 0.0)
+        self._curved.put(key, () if slack is None else exposure.signed, slack or 0.0)
 
     def put(self, key: bytes, held: Held) -> None:
         """Take in an account whose row has just been written; its valuation is to be looked at."""
@@ -118,6 +127,14 @@ class Valuing:
         """Have every account of a deployment valued."""
         prefix = f"{deployment}:".encode()
         self.touch(key for key in self.exposures if key.startswith(prefix))
+
+    def refer(self, deployment: str) -> None:
+        """A reference of a deployment changed: have its accounts valued in turns, and their exposures made anew."""
+        prefix = f"{deployment}:".encode()
+        concerned = [key for key in self.exposures if key.startswith(prefix)]
+        self._outdated.update(concerned)
+        self.deferred.extend(self.exposures.tell(concerned))
+        self._on_touched()
 
     def watch(self, key: bytes) -> None:
         """Somebody watches an account from now on."""
@@ -165,11 +182,12 @@ class Valuing:
         moved_s = self.exposures.oldest_s()
         return 0.0 if moved_s is None else now_s - moved_s
 
-    def value(self, key: bytes, *, is_urgent: bool) -> Write | None:
+    def value(self, key: bytes, at_ms: int, *, is_urgent: bool) -> Write | None:
         """Value an account at the marks in use.
 
         Args:
             key: The account.
+            at_ms: The instant, Unix ms, which the row names.
             is_urgent: Whether it should be shown at once; what it holds is kept for the next time then.
 
         Returns:
@@ -182,8 +200,11 @@ class Valuing:
         held, term = found
         deployment, _ = split_key(key)
         is_unsupported = self._watermark_of(deployment).unsupported_since is not None
-        body, shown = self._venue(deployment).value(held, term, self._marks(deployment), unsupported=is_unsupported)
-        transition = self.alarms.transition(key, body)
+        venue, inputs = self._venue(deployment), self._inputs_of(deployment)
+        inputs.take_asked()
+        body, shown = venue.value(held, term, inputs, unsupported=is_unsupported)
+        made = provenance(at_ms, *self._maker(deployment, venue), inputs.take_asked())
+        transition = self.alarms.transition(key, body, made)
         if transition is not None:
             return transition
         row = self._read(VALUATIONS, key)
@@ -191,13 +212,17 @@ class Valuing:
             body = with_last_complete(decode_row(row).body, body)
         is_counted = self.exposures.was_published(key)
         encoded = encode_body(body)
-        is_changed = row is None or row[ORDER_BYTES:] != encoded
+        is_changed = row is None or not says_the_same(row, encoded)
         if is_changed or not is_counted:
             self.totals.note(key, row if is_counted else None, body)
-        self.exposures.published(key, shown)
+        if key in self._outdated:
+            self._outdated.discard(key)
+            self.restore(key, held)
+        self.exposures.published(key, shown, self._curved.slack_of(key))
         if not is_changed:
             return None
-        return Write(VALUATIONS, key, 1 if row is None else decode_order(row)[1] + 1, encoded)
+        version = 1 if row is None else decode_order(row)[1] + 1
+        return Write(VALUATIONS, key, version, join_provenance(encoded, made))
 
     def acknowledged(self, key: bytes, *, is_urgent: bool) -> None:
         """The account's transition is durable: value it again, as urgently as when the transition was made."""
@@ -214,6 +239,10 @@ class Valuing:
         due = self.exposures.reprice(marks, at_s)
         for market in touched:
             due += self.exposures.touch(market, at_s)
+        for market, mark in marks.items():
+            beyond = self._curved.beyond_reach(market, mark)
+            self._outdated.update(beyond)
+            due += self.exposures.tell(beyond)
         for key in due:
             if self.exposures.is_pressing(key):
                 self.urgent.add(key)
@@ -231,7 +260,11 @@ class Valuing:
             raise BadRow(msg)
         return venue
 
-    def _marks(self, deployment: str) -> DeploymentInputs:
+    def _maker(self, deployment: str, venue: Venue[Any, Any, Any]) -> tuple[str, str]:
+        configured = self._venues.priced(deployment)
+        return f"{venue.kind}/{venue.figures_version}", "" if configured is None else configured.settings
+
+    def _inputs_of(self, deployment: str) -> DeploymentInputs:
         inputs = self._inputs.get(deployment)
         if inputs is None:
             inputs = self._inputs[deployment] = DeploymentInputs(self._board, deployment)
@@ -251,6 +284,51 @@ class Valuing:
         if row is None:
             return None
         return self._venue(split_key(key)[0]).read_held(row), decode_order(row)[0]
+
+
+class _Curved:
+    """The accounts whose exposures hold only near the marks that they were made at, by market."""
+
+    def __init__(self) -> None:
+        self._markets_of: dict[bytes, tuple[MarketId, ...]] = {}
+        self._accounts_of: dict[MarketId, set[bytes]] = {}
+        self._anchors: dict[MarketId, float] = {}
+        self._slack_of: dict[bytes, float] = {}
+
+    def put(self, key: bytes, markets: Iterable[MarketId], slack: float) -> None:
+        """Set or replace an account.
+
+        Args:
+            key: The account.
+            markets: Those of its exposure, none where it is linear.
+            slack: That of its exposure.
+        """
+        before, after = self._markets_of.get(key, ()), tuple(markets)
+        if before != after:
+            for market in before:
+                self._accounts_of[market].discard(key)
+            for market in after:
+                self._accounts_of.setdefault(market, set()).add(key)
+        if after:
+            self._markets_of[key], self._slack_of[key] = after, slack
+        elif before:
+            del self._markets_of[key], self._slack_of[key]
+
+    def slack_of(self, key: bytes) -> float:
+        """By how much an account's value may lie below its tangent, 0 of one that is linear."""
+        return self._slack_of.get(key, 0.0)
+
+    def beyond_reach(self, market: MarketId, mark: float) -> Sequence[bytes]:
+        """The accounts whose exposures a market's new mark is out of reach of; it is the anchor from then on."""
+        accounts = self._accounts_of.get(market)
+        if not accounts:
+            self._anchors.pop(market, None)
+            return ()
+        anchor = self._anchors.get(market)
+        if anchor is not None and abs(mark - anchor) <= REACH * anchor:
+            return ()
+        self._anchors[market] = mark
+        return tuple(accounts)
 
 
 def _nothing() -> None:

@@ -42,8 +42,9 @@ def funding_rates(
 ) -> FundingRates:
     """Compute the rates of an epoch from an exchange's rate.
 
-    One side pays the exchange's whole rate, the other gets a share of it. Each is scaled from the exchange's interval
-    to the epoch, rounded toward zero once, at the end, and then capped.
+    One side pays the exchange's rate, scaled from the exchange's interval to the epoch and capped; the other gets its
+    share of what is paid. So the share holds at the cap too: the solver never passes on more than that of what it
+    takes. Each is rounded toward zero once, at the end.
 
     Args:
         rate_e18: The exchange's rate for one of its intervals, signed; longs pay it where it is positive.
@@ -51,14 +52,15 @@ def funding_rates(
         interval_s: The exchange's funding interval of the symbol in s, positive. None where it is unknown or rates are
             not to be scaled: the exchange's rate is then taken for that of an epoch.
         share_e18: The share of the rate that the side that gets funding is given, 0 to 1e18.
-        max_rate_e18: The greatest rate, positive; no rate is further from zero.
+        max_rate_e18: The greatest rate that a side pays, positive.
 
     Returns:
         The rates; their signs are opposite, unless one is zero.
     """
-    interval_s = interval_s or epoch_s
-    pays_e18 = -min(abs(rate_e18) * epoch_s // interval_s, max_rate_e18)
-    gets_e18 = min(abs(rate_e18) * epoch_s * share_e18 // (interval_s * E18), max_rate_e18)
+    paid, of = abs(rate_e18) * epoch_s, interval_s or epoch_s
+    if paid > max_rate_e18 * of:
+        paid, of = max_rate_e18, 1
+    pays_e18, gets_e18 = -(paid // of), paid * share_e18 // (of * E18)
     return FundingRates(pays_e18, gets_e18) if rate_e18 >= 0 else FundingRates(gets_e18, pays_e18)
 
 

@@ -80,6 +80,32 @@ def window_of(pays_s: int, epoch_s: int, window_s: int, when: When) -> Window:
     return Window(epoch_s, pays_s, max(pays_s - window_s, pays_s - epoch_s + window_s + 1), pays_s - 1)
 
 
+def refusal_of(epoch_s: int, window_s: int, when: When) -> str | None:
+    """Find out why markets with this epoch and window are not charged; None where they are.
+
+    A transaction may be mined after our window has closed. With a window of half an epoch or more, the contract would
+    at once take it for the next epoch, at the terms of this one. One that is late for a window before the epoch still
+    pays that epoch; but a window of nothing, or of the whole epoch, leaves no time at which the contract takes that.
+
+    Args:
+        epoch_s: The market's funding epoch in s, positive.
+        window_s: The market's window in s, 0 or more.
+        when: On which side of an epoch's beginning we charge.
+    """
+    if when is When.AFTER and 2 * window_s + 1 >= epoch_s:
+        return (
+            f"expected a window shorter than half of the epoch of {epoch_s} s, found {window_s} s: a charge that is "
+            "late would pay the next epoch at the terms of this one"
+        )
+    window = window_of(epoch_s, epoch_s, window_s, when)
+    if window.opens_s > window.closes_s:
+        return (
+            f"expected a window in which an epoch of {epoch_s} s is paid before it begins, found {window_s} s: the "
+            "contract never takes a charge then"
+        )
+    return None
+
+
 def window_at(now_s: int, epoch_s: int, window_s: int, when: When) -> Window | None:
     """Find the window that is open, None where none is.
 
@@ -213,10 +239,11 @@ def eligibility_of(quote: ChainQuote, *, party_a: str, party_b: str, pays_s: int
     """
     if quote.party_a != party_a or quote.party_b != party_b:
         return Eligibility.NOT_OURS
-    if quote.status not in OPEN_STATUSES:
-        return Eligibility.NOT_OPEN
+    # It may have been closed after it was charged.
     if quote.paid_s >= pays_s:
         return Eligibility.PAID
+    if quote.status not in OPEN_STATUSES:
+        return Eligibility.NOT_OPEN
     if quote.opened_price <= 0:
         return Eligibility.NO_PRICE
     return Eligibility.DUE

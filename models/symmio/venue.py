@@ -43,9 +43,11 @@ class Symmio:
     """What ``models.venue.Venue`` asks of a venue."""
 
     kind = "symmio"
+    figures_version = 1
     raw = TopicSpec(CHAIN_BLOCKS, "deployment")
     routed = TopicSpec(ACCOUNT_EVENTS, "deployment:account; deployment for what goes to every partition", 30 * _DAY_MS)
     told = TopicSpec(POSITION_STATES_IN, "deployment:account", 90 * _DAY_MS)
+    references = None
 
     def account_id(self, text: str) -> str | None:
         """An address in lower case."""
@@ -103,7 +105,22 @@ class Symmio:
         """The same, at a quarter of what decoding the whole account takes."""
         return decode_holding(row, decode_order(row)[1])
 
-    def exposure(self, deployment: str, held: Holding) -> Exposure:
+    def reference(self, name: str, value: bytes) -> None:
+        """Nothing: values depend on marks alone.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError
+
+    def statement(self, account: AccountRow) -> None:
+        """Nothing: a valuation has all that is shown of an account."""
+
+    def events(self, before: AccountRow | None, record: OwnRecord, after: AccountRow) -> tuple[()]:  # noqa: ARG002
+        """Nothing: position states tell what happened."""
+        return ()
+
+    def exposure(self, deployment: str, held: Holding, inputs: Inputs) -> Exposure:  # noqa: ARG002 - it is linear
         """Open amounts by symbol, and what is left before liquidation."""
         return exposure_of(deployment, held)
 

@@ -9,7 +9,7 @@ from eth_abi.exceptions import DecodingError
 
 from models.findings import Finding, Verdict, fine
 from streams.funder.diamond_calls import call_data, read_numbers
-from streams.funder.signer import load_signer
+from streams.funder.hedgers import hedgers_of
 from streams.node.answers import read_bytes, read_chain_id, read_code, read_number, read_quantity, read_time_s
 from streams.node.connect import endpoints_of
 from streams.node.contract_views import ContractViews
@@ -19,6 +19,7 @@ from streams.settings import BadSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streams.funder.hedgers import Hedger
     from streams.node.rpc import Call, Endpoint
     from streams.process.clock import Clock
     from streams.settings import Settings, SymmioSettings
@@ -54,7 +55,7 @@ async def check_deployment(settings: Settings, name: str, deployment: SymmioSett
             if answering:
                 found += await _check_contracts(name, deployment, answering[0])
                 if deployment.funding.party_b is not None:
-                    found += await _check_signer(name, deployment, deployment.funding.party_b, answering[0])
+                    found += await _check_hedgers(name, deployment, session, answering[0])
         finally:
             for endpoint in endpoints:
                 await endpoint.close()
@@ -105,15 +106,23 @@ async def _check_contracts(name: str, deployment: SymmioSettings, endpoint: Endp
     return found
 
 
-async def _check_signer(name: str, deployment: SymmioSettings, party_b: str, endpoint: Endpoint) -> list[Finding]:
-    check = f"funder of {name}"
+async def _check_hedgers(
+    name: str, deployment: SymmioSettings, session: aiohttp.ClientSession, endpoint: Endpoint
+) -> list[Finding]:
     try:
-        signer = load_signer(name, deployment.funding, deployment.chain_id)
+        hedgers = await hedgers_of(name, deployment, session)
     except BadSettings as error:
-        return [Finding(check, Verdict.UNKNOWN, str(error), "run this where the funder's key is")]
+        return [Finding(f"funder of {name}", Verdict.UNKNOWN, str(error), "run this where the funder's keys are")]
+    return [
+        finding for hedger in hedgers for finding in await _check_hedger(name, deployment.diamond, hedger, endpoint)
+    ]
+
+
+async def _check_hedger(name: str, diamond: str, hedger: Hedger, endpoint: Endpoint) -> list[Finding]:
+    check, party_b, signer = f"funder of {name}", hedger.party_b, hedger.signer.address
     calls: list[Call] = [
-        _view(deployment.diamond, "isPartyB", ("address",), (party_b,)),
-        ("eth_getBalance", [signer.address, "latest"]),
+        _view(diamond, "isPartyB", ("address",), (party_b,)),
+        ("eth_getBalance", [signer, "latest"]),
         ("eth_gasPrice", []),
         ("eth_getCode", [party_b, "latest"]),
     ]
@@ -121,7 +130,7 @@ async def _check_signer(name: str, deployment: SymmioSettings, party_b: str, end
         registered, balance, price, code = await _asked(endpoint, calls)
         is_party_b = bool(read_numbers(read_bytes(registered), 1)[0])
         affordable = read_quantity(balance) // max(1, read_quantity(price) * _CHARGE_GAS)
-        forwards = signer.address == party_b or read_code(code)
+        forwards = signer == party_b or read_code(code)
     except (RpcError, ValueError) as error:
         return [Finding(check, Verdict.UNKNOWN, str(error), "ask again")]
     found = []
@@ -130,8 +139,8 @@ async def _check_signer(name: str, deployment: SymmioSettings, party_b: str, end
         found.append(Finding(check, Verdict.WRONG, f"{party_b} is no PartyB of the Diamond", to_do))
     if not forwards:
         to_do = "set funding.party_b to the signer's address or a contract that forwards its calls"
-        found.append(Finding(check, Verdict.WRONG, f"{party_b} is neither {signer.address} nor a contract", to_do))
-    said = f"signer {signer.address} can pay for {affordable} charges of {_CHARGE_GAS} gas at the price of now"
+        found.append(Finding(check, Verdict.WRONG, f"{party_b} is neither {signer} nor a contract", to_do))
+    said = f"signer {signer} can pay for {affordable} charges of {_CHARGE_GAS} gas at the price of now"
     if affordable < _CHARGES:
         verdict = Verdict.WRONG if affordable == 0 else Verdict.WARNING
         found.append(Finding(check, verdict, said, f"send it more of the chain's coin: {_CHARGES} are comfortable"))

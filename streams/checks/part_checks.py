@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from models.findings import Finding, Verdict, fine
-from models.heartbeats import prices_key, worker_key
+from models.heartbeats import PricesBeat, prices_key, worker_key
 from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
@@ -48,7 +48,11 @@ async def check_parts(settings: Settings, clock: Clock, parts: Iterable[str]) ->
     workers = [worker_key(partition) for partition in range(settings.topics.partitions)]
     wanted = [*workers, *map(prices_key, settings.sources), *parts]
     now_ms, bound_ms = clock.now_ms(), round(settings.api.freshness.process_s * 1_000)
-    return [*_beating(wanted, heartbeats.newest, now_ms, bound_ms), _clocks(heartbeats.newest, now_ms)]
+    return [
+        *_beating(wanted, heartbeats.newest, now_ms, bound_ms),
+        *(_source(name, heartbeats.newest, now_ms, settings.fresh_ms_of(name)) for name in settings.sources),
+        _clocks(heartbeats.newest, now_ms),
+    ]
 
 
 def _beating(wanted: Iterable[str], heard: Mapping[str, Heard], now_ms: int, bound_ms: int) -> Iterator[Finding]:
@@ -58,6 +62,21 @@ def _beating(wanted: Iterable[str], heard: Mapping[str, Heard], now_ms: int, bou
         yield Finding("parts", Verdict.WRONG, found, "start them, or read their last log line and exit code")
     else:
         yield fine("parts", "worker of every partition, ingest of every source and chain: all beat")
+
+
+def _source(name: str, heard: Mapping[str, Heard], now_ms: int, bound_ms: int) -> Finding:
+    """Judge a source by what its ingest hears: that counts, and not whether it would answer this machine."""
+    check, one = f"source {name}", heard.get(prices_key(name))
+    if one is None or not isinstance(one.beat, PricesBeat):
+        return Finding(
+            check, Verdict.UNKNOWN, "it has no ingest that would say", f"run `tidemark ingest prices {name}`"
+        )
+    silent_ms = now_ms - one.beat.heard_ms
+    if one.beat.heard_ms and silent_ms <= bound_ms:
+        return fine(check, f"it sent a price {max(0, silent_ms) / 1_000:.1f} s ago")
+    found = f"it sent no price for {silent_ms / 1_000:.0f} s" if one.beat.heard_ms else "it has sent no price"
+    to_do = "read the log of its ingest: the exchange may be down, or refuse this address or symbol"
+    return Finding(check, Verdict.WRONG, found, to_do)
 
 
 def _clocks(heard: Mapping[str, Heard], now_ms: int) -> Finding:

@@ -18,13 +18,15 @@ from models.symmio.funding_plan import (
     eligibility_of,
     moved_to_party_b,
 )
+from streams.funder.ceilings import TooMuchGas
 from streams.funder.chain_view import Reverted
 from streams.funder.diamond_calls import PairSignature, charge_data, forward_data
+from streams.funder.flights import State
 from streams.funder.funding_records import Epoch, cells_of
-from streams.funder.sender import Purpose, State
+from streams.funder.sender import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from models.symmio.funding_plan import ChainQuote
     from streams.funder.chain_view import Chain, Pair
@@ -70,20 +72,22 @@ class Charged(NamedTuple):
 class Progress:
     """What has become of an account's quotes so far.
 
-    ``paid`` quotes are charged, ``free`` ones have nothing to pay, ``culprits`` make a batch revert, and ``late`` ones
-    came up after their window had closed. ``clipped`` has (rate, wanted rate) of quotes whose maximum made it smaller.
+    ``paid`` quotes are charged, ``free`` ones have nothing to pay, ``closed`` ones were not open any more, ``culprits``
+    make a batch revert, and ``late`` ones came up after their window had closed. ``clipped`` has (rate, wanted rate) of
+    quotes whose maximum made it smaller.
     """
 
     def __init__(self) -> None:
         self.paid: set[int] = set()
         self.free: set[int] = set()
         self.clipped: dict[int, tuple[str, str]] = {}
+        self.closed: dict[int, str] = {}
         self.culprits: dict[int, str] = {}
         self.late: set[int] = set()
 
     def settled(self, quote_id: int) -> bool:
         """Whether nothing is left to do for the quote."""
-        return any(quote_id in found for found in (self.paid, self.free, self.culprits, self.late))
+        return any(quote_id in found for found in (self.paid, self.free, self.closed, self.culprits, self.late))
 
     def note_clip(self, charge: Charge) -> None:
         """Remember a charge that the quote's own maximum made smaller."""
@@ -146,21 +150,58 @@ class AccountCharges:
 
         Raises:
             AccountFault: The account cannot be charged now.
+            CeilingInTheWay: It would cost more than it may now.
             NoSignature: Muon does not sign.
-            NodeDown: The node does not answer.
+            NotSigned: The key's holder does not sign.
+            ChainError: The node does not answer, or the contract refuses what has to be known.
         """
         # Transactions that are under way move the pair's nonces when they are mined.
         await self._sender.settle(self._party_a)
         left = [due for due in dues if not self._progress[due.epoch].settled(due.quote_id)]
-        for batch in batches(left, self._batch):
-            await self._charge(batch)
+        now_s = await self._chain.pending_time_s()
+        over = [due for due in left if now_s > due.window.closes_s]
+        for batch in batches(over, self._batch):
+            await self._tell(batch, now_s)
+        unreadable: dict[int, str] = {}
+        for batch in batches([due for due in left if now_s <= due.window.closes_s], self._batch):
+            await self._charge(batch, unreadable)
+        if unreadable:
+            msg = f"expected the views of all quotes to answer, found: {_listed(unreadable)}"
+            raise AccountFault(msg)
 
-    async def _charge(self, batch: Sequence[Due]) -> None:
+    async def _tell(self, batch: Sequence[Due], now_s: int) -> None:
+        """Find out what became of quotes whose window has closed; that the contract does not say it is a reason too."""
+        ids = [due.quote_id for due in batch]
+        try:
+            quotes = await self._chain.quotes(ids)
+        except Reverted:
+            refused = await self._chain.unreadable(ids)
+            for due in batch:
+                if due.quote_id in refused:
+                    self._progress[due.epoch].culprits[due.quote_id] = f"its view: {refused[due.quote_id]}"
+            batch = [due for due in batch if due.quote_id not in refused]
+            quotes = await self._chain.quotes([due.quote_id for due in batch])
+        contradicted = await self._contradicted(batch, quotes)
+        self._decide(batch, quotes, now_s, contradicted)
+        _expect_agreement(contradicted)
+
+    async def _charge(self, batch: Sequence[Due], unreadable: dict[int, str]) -> None:
         for _ in range(_TRIES):
-            batch = [due for due in batch if not self._progress[due.epoch].settled(due.quote_id)]
-            pair = await self._chain.pair(self._party_a, self._route.party_b, [due.quote_id for due in batch])
-            contradicted = await self._contradicted(batch, pair)
-            charged = self._decide(batch, pair, await self._chain.pending_time_s(), contradicted)
+            batch = [
+                due
+                for due in batch
+                if due.quote_id not in unreadable and not self._progress[due.epoch].settled(due.quote_id)
+            ]
+            try:
+                pair = await self._chain.pair(self._party_a, self._route.party_b, [due.quote_id for due in batch])
+            except Reverted:
+                refused = await self._chain.unreadable([due.quote_id for due in batch])
+                if not refused:
+                    raise
+                unreadable |= refused
+                continue
+            contradicted = await self._contradicted(batch, pair.quotes)
+            charged = self._decide(batch, pair.quotes, await self._chain.pending_time_s(), contradicted)
             if not charged:
                 _expect_agreement(contradicted)
                 return
@@ -174,7 +215,16 @@ class AccountCharges:
             if reason is not None:
                 await self._blame(charged, pair, signature, reason)
                 continue
-            if await self._send(charged, data, pair) is State.MINED:
+            try:
+                state = await self._send(charged, data, pair)
+            except TooMuchGas:
+                if len(charged) == 1:
+                    raise
+                half = len(batch) // 2
+                await self._charge(batch[:half], unreadable)
+                await self._charge(batch[half:], unreadable)
+                return
+            if state is State.MINED:
                 for one in charged:
                     self._progress[one.due.epoch].paid.add(one.due.quote_id)
                 _expect_agreement(contradicted)
@@ -182,7 +232,7 @@ class AccountCharges:
         msg = f"expected a batch to be mined within {_TRIES} tries, found it overtaken each time"
         raise AccountFault(msg)
 
-    async def _contradicted(self, batch: Sequence[Due], pair: Pair) -> set[int]:
+    async def _contradicted(self, batch: Sequence[Due], quotes: Mapping[int, ChainQuote]) -> set[int]:
         """Find the quotes that one endpoint's state says are not to be charged, while another's says otherwise."""
 
         def is_for_sure(due: Due, quote: ChainQuote) -> bool:
@@ -190,22 +240,26 @@ class AccountCharges:
             eligibility = eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s)
             return eligibility in (Eligibility.DUE, Eligibility.PAID)
 
-        doubtful = [due for due in batch if not is_for_sure(due, pair.quotes[due.quote_id])]
+        doubtful = [due for due in batch if not is_for_sure(due, quotes[due.quote_id])]
         if not doubtful:
             return set()
         told = await self._chain.quotes_by_each([due.quote_id for due in doubtful])
-        return {due.quote_id for due in doubtful for quotes in told if is_for_sure(due, quotes[due.quote_id])}
+        return {due.quote_id for due in doubtful for others in told if is_for_sure(due, others[due.quote_id])}
 
-    def _decide(self, batch: Sequence[Due], pair: Pair, now_s: int, contradicted: Collection[int]) -> list[Charged]:
+    def _decide(
+        self, batch: Sequence[Due], quotes: Mapping[int, ChainQuote], now_s: int, contradicted: Collection[int]
+    ) -> list[Charged]:
         charged = []
         for due in batch:
             if due.quote_id in contradicted:
                 continue
-            progress, quote = self._progress[due.epoch], pair.quotes[due.quote_id]
+            progress, quote = self._progress[due.epoch], quotes[due.quote_id]
             party_b, pays_s = self._route.party_b, due.epoch.pays_s
             eligibility = eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s)
             if eligibility is Eligibility.PAID:
                 progress.paid.add(due.quote_id)
+            elif eligibility is Eligibility.NOT_OPEN:
+                progress.closed[due.quote_id] = eligibility.value
             elif eligibility is not Eligibility.DUE:
                 progress.culprits[due.quote_id] = eligibility.value
             elif not due.window.is_open(now_s):
@@ -255,13 +309,21 @@ class AccountCharges:
         unanimous = len(charged) > 1 and not search.good and len(reasons) == 1
         if unanimous or any(map(_is_no_quotes, reasons)):
             raise AccountFault(reason)
+        quotes = await self._chain.quotes([one.due.quote_id for one, _ in search.culprits])
         for one, refusal in search.culprits:
+            if not self._is_due(one.due, quotes[one.due.quote_id]):
+                # It was closed or paid since it was read: the next try says so of it.
+                continue
             if not await self._chain.is_refused_by_all(self._route.party_b, self._data([one], signature)):
                 # Another endpoint would take it: the one that refused has an old state. It is tried again.
                 _log.warning("quote refused by an old state party_a=%s quote=%d", self._party_a, one.due.quote_id)
                 continue
             _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, refusal)
             self._progress[one.due.epoch].culprits[one.due.quote_id] = refusal
+
+    def _is_due(self, due: Due, quote: ChainQuote) -> bool:
+        party_b, pays_s = self._route.party_b, due.epoch.pays_s
+        return eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s) is Eligibility.DUE
 
     async def _is_overtaken(self, pair: Pair) -> bool:
         return await self._chain.nonces(self._party_a, self._route.party_b) != pair.nonces
@@ -279,6 +341,7 @@ class AccountCharges:
             self._party_a,
             tuple(cells_of(one.charge, one.due.epoch) for one in charged),
             min(one.due.window.closes_s for one in charged),
+            sum(abs(moved_to_party_b([(one.quote, one.charge)])) for one in charged),
         )
         return await self._sender.send(to, wrapped, gas * _GAS_NUMERATOR // _GAS_DENOMINATOR, purpose)
 
@@ -292,6 +355,10 @@ class AccountCharges:
 
     def _data(self, charged: Sequence[Charged], signature: PairSignature) -> bytes:
         return charge_data(self._party_a, [one.charge for one in charged], signature)
+
+
+def _listed(reasons: Mapping[int, str]) -> str:
+    return "; ".join(f"quote {quote_id}: {said}" for quote_id, said in sorted(reasons.items()))
 
 
 def _expect_agreement(contradicted: Collection[int]) -> None:

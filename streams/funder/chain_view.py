@@ -8,10 +8,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.errors import TidemarkError
+from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
 from streams.funder.diamond_calls import call_data, read_balances, read_numbers, read_quote, revert_reason
 from streams.node.answers import (
@@ -30,7 +31,7 @@ from streams.node.endpoints import Patience
 from streams.node.rpc import BadAnswer, CallReverted, Refused, RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from models.symmio.funding_plan import ChainQuote
     from models.symmio.state import Balances
@@ -61,6 +62,17 @@ _CALLS_A_REQUEST = 100
 T = TypeVar("T")
 
 
+def _read_fees(results: list[Any]) -> tuple[int, int]:
+    base_wei, price_wei = read_base_fee_wei(results[0]), read_quantity(results[1])
+    return base_wei, max(0, price_wei - base_wei)
+
+
+_FEES: tuple[list[Call], Callable[[list[Any]], tuple[int, int]]] = (
+    [("eth_getBlockByNumber", ["latest", False]), ("eth_gasPrice", [])],
+    _read_fees,
+)
+
+
 class ChainError(TidemarkError):
     """The chain did not do what was asked."""
 
@@ -70,7 +82,16 @@ class NodeDown(ChainError):
 
 
 class Reverted(ChainError):
-    """A contract refused a call."""
+    """A contract refused a call.
+
+    Args:
+        msg: The contract's reason.
+        label: Names the endpoint, whose state may be an old one.
+    """
+
+    def __init__(self, msg: str, label: str) -> None:
+        super().__init__(msg)
+        self.label = label
 
 
 class Head(NamedTuple):
@@ -148,6 +169,18 @@ class Chain:
             calls: list[_View] = [("getQuote", ("uint256",), (quote_id,)) for quote_id in some]
             found |= zip(some, await self._views(calls, lambda answers: list(map(read_quote, answers))), strict=True)
         return found
+
+    async def unreadable(self, quote_ids: Sequence[int]) -> dict[int, str]:
+        """Find the quotes whose view the Diamond refuses, each with its reason."""
+        search = Search(quote_ids)
+        while (group := search.group) is not None:
+            try:
+                await self.quotes(group)
+            except Reverted as error:
+                search.failed(str(error))
+            else:
+                search.passed()
+        return dict(search.culprits)
 
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
         """Quotes as each endpoint in order has them, since one may have an old state."""
@@ -245,12 +278,31 @@ class Chain:
         return await self._ask([call], lambda results: read_quantity(results[0]))
 
     async def fees(self) -> tuple[int, int]:
-        """The base fee of the newest block, and the tip that the node suggests beyond it, wei of gas."""
-        base_wei, price_wei = await self._ask(
-            [("eth_getBlockByNumber", ["latest", False]), ("eth_gasPrice", [])],
-            lambda results: (read_base_fee_wei(results[0]), read_quantity(results[1])),
-        )
-        return base_wei, max(0, price_wei - base_wei)
+        """The base fee of the newest block, and the tip that is suggested beyond it, in wei of gas.
+
+        Two endpoints are asked where there are two, and the lower fees count: one that names too much by mistake or on
+        purpose costs nothing, and what is too low for the chain is replaced.
+        """
+        async with self._bounded("eth_gasPrice"):
+            fees, label = await self._node.ask_elsewhere(*_FEES, than=())
+        try:
+            async with asyncio.timeout(PATIENCE.answer_s):
+                others, _ = await self._node.ask_elsewhere(*_FEES, than=(label,))
+        except (RpcError, TimeoutError):
+            return fees
+        return min(fees[0], others[0]), min(fees[1], others[1])
+
+    async def final_time_s(self, depth: int) -> int:
+        """The time of the newest block that is ``depth`` blocks deep, Unix s; 0 where the chain is shorter.
+
+        Args:
+            depth: After how many blocks a block is taken as final.
+        """
+        newest = await self._ask([("eth_blockNumber", [])], lambda results: read_number(results[0]))
+        if newest < depth:
+            return 0
+        block: Call = ("eth_getBlockByNumber", [hex(newest - depth), False])
+        return await self._ask([block], lambda results: read_time_s(results[0]))
 
     async def head(self, signer: str) -> Head:
         """The newest block, and the signer's nonce in it.
@@ -308,11 +360,22 @@ class Chain:
     async def _views(self, views: Sequence[_View], read: Callable[[Sequence[bytes]], T]) -> T:
         """Ask views of the Diamond, all of one endpoint.
 
+        An endpoint's old state may be of before the contract knew a view: where one refuses, the next one is asked.
+
         Raises:
             NodeDown: No endpoint answers as the Diamond does: none has the state, or another contract is there.
-            Reverted: A contract refuses one of the calls.
+            Reverted: The contract refuses one of the calls in the state of every endpoint in order.
         """
-        return await self._ask(self._calls_of(views), _decoded(read))
+        refusals: dict[str, Reverted] = {}
+        while True:
+            try:
+                return await self._ask(self._calls_of(views), _decoded(read), than=tuple(refusals))
+            except Reverted as error:
+                refusals[error.label] = error
+            except NodeDown:
+                for refusal in refusals.values():
+                    raise refusal from None
+                raise
 
     def _calls_of(self, views: Sequence[_View]) -> list[Call]:
         return [
@@ -320,22 +383,28 @@ class Chain:
             for name, kinds, values in views
         ]
 
-    async def _ask(self, calls: Sequence[Call], read: Callable[[list[Any]], T]) -> T:
-        """Ask until one endpoint answers all of a request.
+    async def _ask(self, calls: Sequence[Call], read: Callable[[list[Any]], T], than: Collection[str] = ()) -> T:
+        """Ask until one endpoint, but none of those in ``than``, answers all of a request.
 
         Raises:
             NodeDown: None does for too long.
             Reverted: A contract refuses one of the calls; the first one's reason is told.
         """
+        async with self._bounded(calls[0][0]):
+            answer, _ = await self._node.ask_elsewhere(calls, read, than=than)
+            return answer
+
+    @asynccontextmanager
+    async def _bounded(self, method: str) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(_ANSWERED_WITHIN_S):
-                return await self._node.ask(calls, read)
+                yield
         except CallReverted as error:
-            raise Reverted(_reason(error)) from None
+            raise Reverted(_reason(error), error.label) from None
         except RpcError as error:
-            raise _down(calls[0][0], _said(error)) from error
+            raise _down(method, _said(error)) from error
         except TimeoutError as error:
-            raise _down(calls[0][0], f"no answer in {_ANSWERED_WITHIN_S} s") from error
+            raise _down(method, f"no answer in {_ANSWERED_WITHIN_S} s") from error
 
 
 def _decoded(read: Callable[[Sequence[bytes]], T]) -> Callable[[list[Any]], T]:

@@ -6,17 +6,24 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
+import msgspec
+from prometheus_client import Counter, Gauge
 
+from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_plan import missed_windows
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
-from streams.funder.chain_view import NodeDown
-from streams.funder.funding_records import Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
+from streams.funder.ceilings import CeilingInTheWay
+from streams.funder.chain_view import ChainError, Reverted
+from streams.funder.funding_records import KINDS, Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
 from streams.funder.muon import NoSignature
+from streams.funder.outcomes import corrected, disputed, outcome_of
+from streams.funder.signer import NotSigned
+from streams.funder.topic_span import NotRead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from models.errors import TidemarkError
     from models.symmio.funding_plan import Window
     from models.symmio.holding import OpenPosition
     from streams.funder.chain_view import Chain
@@ -26,19 +33,41 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_QUOTES = Counter("tidemark_funding_quotes_total", "Quotes by what became of their funding.", ("deployment", "outcome"))
+_QUOTES = Counter(
+    "tidemark_funding_quotes_total", "Quotes by what became of their funding at last.", ("deployment", "outcome")
+)
+_NEWEST = Gauge(
+    "tidemark_funding_epoch_quotes",
+    "Quotes of the newest epoch by what has become of their funding so far.",
+    ("deployment", "party_b", "outcome"),
+)
+_UNACCOUNTED = Gauge(
+    "tidemark_funding_unaccounted_accounts",
+    "Accounts whose quotes do not have exactly one outcome each, though the window has closed.",
+    ("deployment", "party_b"),
+)
 _FAULTS = Counter(
     "tidemark_funding_faults_total", "Accounts that could not be charged at a try.", ("deployment", "cause")
+)
+_UNPRICED = Counter(
+    "tidemark_funding_unpriced_markets_total",
+    "Markets with open quotes that had no terms until the window closed.",
+    ("deployment",),
 )
 _MISSED = Counter("tidemark_funding_missed_windows_total", "Windows without any charge.", ("deployment",))
 
 # An account that cannot be charged is tried again after so long, then after twice as long each time, up to the bound.
 _RETRY_S, _RETRY_MOST_S = 1.0, 20.0
-# A transaction whose block leaves the chain within this time after its window has closed is still noticed.
-_REMEMBERED_S = 3_600
+# Outcomes become final with blocks, which come every few seconds at most.
+_FINAL_AGAIN_S = 3.0
 # Tables that are behind may take a quarter of the window; the rest is for charging the quotes that they know.
 _PATIENCE = 4
+# Two seconds after an epoch's instant its marks are settled, and two more leave time for them to be written.
+_PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
+_OPEN = "open"
+
+_RETRIED = (AccountFault, CeilingInTheWay, ChainError, NoSignature, NotSigned)
 
 
 class Round:
@@ -50,6 +79,19 @@ class Round:
         self.outcomes: dict[str, Outcome] = {}
         self.progress: dict[str, Progress] = {}
         self.clipped: dict[int, tuple[str, str]] = {}
+        # Accounts that are charged but for quotes whose markets have no terms yet.
+        self.waiting: set[str] = set()
+        # Markets of which it was told that they had no terms until the window closed.
+        self.given_up: set[int] = set()
+
+    @property
+    def to_charge(self) -> set[str]:
+        """The accounts of which something may be done now."""
+        return self.plans.keys() - self.outcomes.keys() - self.waiting
+
+    def unpriced(self, party_a: str) -> set[int]:
+        """The markets of an account's quotes that have no terms."""
+        return {symbol_id for _, symbol_id in self.plans[party_a].quotes if symbol_id in self.frozen.left_out}
 
     def progress_of(self, party_a: str) -> Progress:
         """Find an account's progress, which begins with the clipped rates that are on record."""
@@ -70,8 +112,9 @@ def freeze(
     terms_of: Callable[[int, Window], FrozenMarket | str],
     at_s: int,
     tables_s: int,
+    party_b: str = "",
 ) -> tuple[Frozen, list[Plan]]:
-    """Fix the terms of an epoch, and the quotes that are charged for it.
+    """Fix the terms of an epoch, and list the quotes that have it; those of markets without terms are among them.
 
     Args:
         epoch: The epoch.
@@ -81,9 +124,10 @@ def freeze(
         terms_of: Finds a market's terms, or why it has none.
         at_s: The chain's time, Unix s.
         tables_s: The chain's time up to which positions are known, Unix s.
+        party_b: Address of the hedger whose positions they are.
 
     Returns:
-        The terms, and a plan for each account that has quotes to charge.
+        The terms, and a plan for each account that has quotes of these markets.
     """
     used = {one.symbol_id for held in positions.values() for one in held if one.symbol_id in symbols}
     terms = {symbol_id: terms_of(symbol_id, window) for symbol_id in sorted(used)}
@@ -91,22 +135,27 @@ def freeze(
     left_out = {symbol_id: one for symbol_id, one in terms.items() if isinstance(one, str)}
     plans = []
     for party_a, held in sorted(positions.items()):
-        quotes = tuple((one.quote_id, one.symbol_id) for one in held if one.symbol_id in markets)
+        quotes = tuple((one.quote_id, one.symbol_id) for one in held if one.symbol_id in symbols)
         if quotes:
-            plans.append(Plan(epoch, party_a, quotes))
-    return Frozen(epoch, window.opens_s, window.closes_s, at_s, tables_s, markets, left_out, len(plans)), plans
+            plans.append(Plan(epoch, party_a, quotes, party_b))
+    frozen = Frozen(
+        epoch, window.opens_s, window.closes_s, at_s, tables_s, markets, left_out, len(plans), party_b=party_b
+    )
+    return frozen, plans
 
 
 class Executor:
-    """The executor of one deployment.
+    """The executor of one hedger of a deployment.
 
     Args:
         name: The deployment's name.
-        party_b: Address of the party whose quotes are charged.
+        party_b: Address of the hedger, whose quotes are charged.
         chain: The node.
         journal: Where everything is recorded before it is done.
-        tables: Tell the open positions and the markets' terms.
+        tables: Tell the open positions, the markets' terms, and whether the deployment is what it is taken for.
         charges_of: Makes the charges of an account, given its address and its progress by epoch.
+        is_watching: Tells whether a transaction of an account is not final yet.
+        depth: After how many blocks a block is final.
         concurrency: How many accounts are charged at the same time.
     """
 
@@ -119,6 +168,8 @@ class Executor:
         journal: Journal,
         tables: Tables,
         charges_of: Callable[[str, dict[Epoch, Progress]], AccountCharges],
+        is_watching: Callable[[str], bool],
+        depth: int,
         concurrency: int,
     ) -> None:
         self._name = name
@@ -127,38 +178,51 @@ class Executor:
         self._journal = journal
         self._tables = tables
         self._charges_of = charges_of
+        self._is_watching = is_watching
+        self._depth = depth
         self._room = asyncio.Semaphore(concurrency)
         self._rounds: dict[Epoch, Round] = {}
         self._last: dict[tuple[int, int], int] = {}
+        self._refused: dict[Epoch, tuple[Window, str]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._faults: dict[str, str] = {}
         self._retries: dict[str, tuple[float, float]] = {}
+        # Quotes whose transaction left the chain, with the block.
+        self._left: dict[tuple[Epoch, int], int] = {}
+        self._looked_s = 0.0
         self._clock_s = asyncio.get_running_loop().time
 
     def restore(self, records: Iterable[Record]) -> None:
-        """Take over the state that is on record."""
+        """Take over the state that is on record of this hedger, or of before records named one."""
         records = list(records)
         for record in records:
-            if isinstance(record, Frozen):
+            if isinstance(record, Frozen) and record.party_b in ("", self._party_b):
                 self._rounds[record.epoch] = Round(record)
                 self._seen(record.epoch)
-            elif isinstance(record, Missed):
+            elif isinstance(record, Missed) and record.party_b in ("", self._party_b):
                 self._seen(record.epoch)
         for record in records:
-            if isinstance(record, Plan) and record.epoch in self._rounds:
+            if isinstance(record, Plan) and record.party_b in ("", self._party_b) and record.epoch in self._rounds:
                 self._rounds[record.epoch].plans[record.party_a] = record
-            elif isinstance(record, Outcome) and record.epoch in self._rounds:
+            elif isinstance(record, Outcome) and record.party_b in ("", self._party_b) and record.epoch in self._rounds:
                 self._rounds[record.epoch].outcomes[record.party_a] = record
             elif isinstance(record, Transaction):
+                self._note_left(record)
                 for cells in record.charges:
                     if cells.rate != cells.wanted and cells.epoch in self._rounds:
                         self._rounds[cells.epoch].clipped[cells.quote_id] = cells.rate, cells.wanted
 
-    def unmined(self, party_a: str) -> None:
-        """Look again at an account's quotes, since a transaction of it has left the chain."""
+    def unmined(self, record: Transaction) -> None:
+        """Look again at an account's quotes, since a transaction of it has left the chain, or is another one."""
+        self._note_left(record)
         for one in self._rounds.values():
-            one.outcomes.pop(party_a, None)
-            one.progress.pop(party_a, None)
+            one.outcomes.pop(record.party_a, None)
+            one.progress.pop(record.party_a, None)
+            one.waiting.discard(record.party_a)
+
+    def _note_left(self, record: Transaction) -> None:
+        if record.left_block is not None:
+            self._left |= {(cells.epoch, cells.quote_id): record.left_block for cells in record.charges}
 
     async def run(self, every_s: float) -> None:
         """Charge until cancelled, with a pass every ``every_s`` seconds."""
@@ -166,7 +230,7 @@ class Executor:
             while True:
                 try:
                     await self._pass()
-                except NodeDown as error:
+                except (ChainError, NotRead) as error:
                     _log.warning("no pass: %s", error)
                 await asyncio.sleep(every_s)
         finally:
@@ -177,33 +241,57 @@ class Executor:
     async def _pass(self) -> None:
         now_s = await self._chain.pending_time_s()
         await self._note_missed(now_s)
+        refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
-            if epoch not in self._rounds and self._is_time(window, now_s):
+            if epoch in self._rounds:
+                continue
+            if refusal is not None:
+                self._refuse(epoch, window, refusal)
+            elif self._is_time(window, now_s):
                 await self._freeze(epoch, window, now_s)
+        await self._price_more(now_s)
         await self._reap()
-        self._start()
+        self._start(now_s, refusal)
+        if self._clock_s() - self._looked_s >= _FINAL_AGAIN_S:
+            self._looked_s = self._clock_s()
+            await self._make_final(now_s)
+        self._count(now_s)
         self._forget(now_s)
 
+    def _refuse(self, epoch: Epoch, window: Window, refusal: str) -> None:
+        if epoch not in self._refused:
+            _log.error("nothing is charged epoch=%s: %s", epoch, refusal)
+        self._refused[epoch] = window, refusal
+
     async def _note_missed(self, now_s: int) -> None:
+        missed = [
+            Missed(epoch, window.opens_s, window.closes_s, self._party_b, reason)
+            for epoch, (window, reason) in self._refused.items()
+            if epoch not in self._rounds and window.closes_s < now_s
+        ]
+        for one in missed:
+            del self._refused[one.epoch]
+            self._seen(one.epoch)
         for epoch_s, window_s in self._last.keys() & self._tables.kinds:
-            last_s = self._last[epoch_s, window_s]
-            missed = [
-                Missed(Epoch(epoch_s, window_s, window.pays_s), window.opens_s, window.closes_s)
-                for window in missed_windows(last_s, now_s, epoch_s, window_s, self._tables.when)
+            missed += [
+                Missed(Epoch(epoch_s, window_s, window.pays_s), window.opens_s, window.closes_s, self._party_b)
+                for window in missed_windows(self._last[epoch_s, window_s], now_s, epoch_s, window_s, self._tables.when)
             ]
-            if missed:
-                await self._journal.write(missed)
-            for one in missed:
-                _log.error("window missed epoch=%s: it is never charged", one.epoch)
-                _MISSED.labels(self._name).inc()
-                self._seen(one.epoch)
+        if missed:
+            await self._journal.write(missed)
+        for one in missed:
+            _log.error("window missed epoch=%s: %s, it is never charged", one.epoch, one.reason)
+            _MISSED.labels(self._name).inc()
+            self._seen(one.epoch)
 
     def _is_time(self, window: Window, now_s: int) -> bool:
-        """Whether the tables have reached the window's beginning, or it is too late to wait for them."""
+        """Whether tables and prices have reached the window's beginning, or it is too late to wait for them."""
         is_late = now_s - window.opens_s >= (window.closes_s - window.opens_s) // _PATIENCE
-        return is_late or self._tables.time_s >= window.opens_s
+        is_passed = now_s >= window.opens_s + _PRICED_AFTER_S
+        return is_late or (is_passed and self._tables.time_s >= window.opens_s)
 
     async def _freeze(self, epoch: Epoch, window: Window, now_s: int) -> None:
+        await self._tables.read_prices(window)
         frozen, plans = freeze(
             epoch,
             window,
@@ -212,8 +300,10 @@ class Executor:
             terms_of=self._tables.freeze,
             at_s=now_s,
             tables_s=self._tables.time_s,
+            party_b=self._party_b,
         )
         await self._journal.write([*plans, frozen])
+        self._refused.pop(epoch, None)
         one = self._rounds[epoch] = Round(frozen)
         one.plans = {plan.party_a: plan for plan in plans}
         self._seen(epoch)
@@ -223,17 +313,55 @@ class Executor:
             max(0, now_s - frozen.tables_s),
         )  # fmt: skip
 
+    async def _price_more(self, now_s: int) -> None:
+        """Ask again for the terms of markets that had none when their epoch was frozen, until the window closes."""
+        for one in list(self._rounds.values()):
+            if not one.frozen.window.is_open(now_s):
+                self._give_up_unpriced(one)
+            elif not PENDING.isdisjoint(one.frozen.left_out.values()):
+                await self._tables.read_prices(one.frozen.window)
+                await self._price(one)
+
+    async def _price(self, one: Round) -> None:
+        frozen = one.frozen
+        terms = {symbol_id: self._tables.freeze(symbol_id, frozen.window) for symbol_id in frozen.left_out}
+        priced = {symbol_id: found for symbol_id, found in terms.items() if isinstance(found, FrozenMarket)}
+        left_out = {symbol_id: found for symbol_id, found in terms.items() if isinstance(found, str)}
+        if left_out == frozen.left_out:
+            return
+        frozen = msgspec.structs.replace(frozen, markets=frozen.markets | priced, left_out=left_out)
+        await self._journal.write([frozen])
+        one.frozen = frozen
+        one.waiting.clear()
+        _log.info("markets priced epoch=%s markets=%s left out=%s", frozen.epoch, sorted(priced), left_out)
+
+    def _give_up_unpriced(self, one: Round) -> None:
+        one.waiting.clear()
+        missed = {
+            symbol_id for party_a in one.plans.keys() - one.outcomes.keys() for symbol_id in one.unpriced(party_a)
+        }
+        for symbol_id in missed - one.given_up:
+            reason = one.frozen.left_out[symbol_id]
+            _log.error("market not charged epoch=%s symbol=%d: %s", one.frozen.epoch, symbol_id, reason)
+            _UNPRICED.labels(self._name).inc()
+        one.given_up |= missed
+
     def _seen(self, epoch: Epoch) -> None:
         kind = epoch.epoch_s, epoch.window_s
         self._last[kind] = max(self._last.get(kind, 0), epoch.pays_s)
 
-    def _start(self) -> None:
+    def _start(self, now_s: int, refusal: str | None) -> None:
         """Start the accounts that have no outcome yet and are not running.
 
         They are also started once the window has closed: the chain then tells which quotes were paid, and the others
-        were missed.
+        were missed. A deployment that is not what it is taken for is asked nothing until then.
         """
-        for party_a in {party_a for one in self._rounds.values() for party_a in one.plans.keys() - one.outcomes.keys()}:
+        for party_a in {party_a for one in self._rounds.values() for party_a in one.to_charge}:
+            if refusal is not None and any(
+                party_a in one.plans and now_s <= one.frozen.closes_s for one in self._rounds.values()
+            ):
+                self._faults[party_a] = refusal
+                continue
             due_s, _ = self._retries.get(party_a, (0.0, 0.0))
             if party_a not in self._running and self._clock_s() >= due_s:
                 self._running[party_a] = asyncio.create_task(self._charge(party_a), name=f"charges of {party_a}")
@@ -242,28 +370,35 @@ class Executor:
         async with self._room:
             # Epochs go in order, so that a quote that is late for one is seen as late before the next is paid.
             rounds = sorted(
-                (one for one in self._rounds.values() if party_a in one.plans and party_a not in one.outcomes),
+                (one for one in self._rounds.values() if party_a in one.to_charge),
                 key=lambda one: one.frozen.epoch.pays_s,
             )
             progress = {one.frozen.epoch: one.progress_of(party_a) for one in rounds}
+            terms = {one.frozen.epoch: one.frozen for one in rounds}
             dues = [
                 Due(quote_id, one.frozen.epoch, one.frozen.window, one.frozen.markets[symbol_id].terms)
                 for one in rounds
                 for quote_id, symbol_id in one.plans[party_a].quotes
+                if symbol_id in one.frozen.markets
             ]
             try:
                 await self._charges_of(party_a, progress).run(dues)
-            except (AccountFault, NoSignature, NodeDown) as error:
+            except _RETRIED as error:
                 self._failed(party_a, error)
                 return
         self._retries.pop(party_a, None)
         reason = self._faults.pop(party_a, _NOT_REACHED)
         for one in rounds:
-            # A transaction of the account may have left the chain meanwhile: this progress is no longer true then.
-            if one.progress.get(party_a) is progress[one.frozen.epoch]:
+            # A transaction of the account may have left the chain meanwhile: this progress is no longer true then. Nor
+            # is it all where more of its markets have terms now.
+            if one.progress.get(party_a) is not progress[one.frozen.epoch] or one.frozen is not terms[one.frozen.epoch]:
+                continue
+            if one.unpriced(party_a) - one.given_up:
+                one.waiting.add(party_a)
+            else:
                 await self._finish(one, party_a, reason)
 
-    def _failed(self, party_a: str, error: AccountFault | NoSignature | NodeDown) -> None:
+    def _failed(self, party_a: str, error: TidemarkError) -> None:
         _FAULTS.labels(self._name, type(error).__name__).inc()
         if self._faults.get(party_a) != str(error):
             _log.warning("account not charged party_a=%s: %s", party_a, error)
@@ -279,26 +414,80 @@ class Executor:
 
     def _forget(self, now_s: int) -> None:
         for epoch, one in list(self._rounds.items()):
-            if now_s > one.frozen.closes_s + _REMEMBERED_S and one.plans.keys() == one.outcomes.keys():
+            is_told = one.plans.keys() == one.outcomes.keys() and all(told.final for told in one.outcomes.values())
+            if now_s > one.frozen.closes_s and is_told:
                 del self._rounds[epoch]
+                self._left = {key: block for key, block in self._left.items() if key[0] != epoch}
 
     async def _finish(self, one: Round, party_a: str, reason: str) -> None:
-        progress = one.progress_of(party_a)
-        outcome = Outcome(
-            one.frozen.epoch,
-            party_a,
-            paid=tuple(sorted(progress.paid)),
-            free=tuple(sorted(progress.free)),
-            clipped=progress.clipped,
-            culprits=progress.culprits,
-            missed=dict.fromkeys(sorted(progress.late), reason),
-        )
+        epoch = one.frozen.epoch
+        left = {quote_id: block for (left_epoch, quote_id), block in self._left.items() if left_epoch == epoch}
+        outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, left=left)
         one.outcomes[party_a] = outcome
         await self._journal.write([outcome])
-        for name in ("paid", "free", "clipped", "culprits", "missed"):
-            _QUOTES.labels(self._name, name).inc(len(getattr(outcome, name)))
-        if outcome.culprits or outcome.missed or outcome.clipped:
+        if outcome.culprits or outcome.missed or outcome.clipped or outcome.closed:
             _log.warning(
-                "account charged party_a=%s epoch=%s paid=%d clipped=%s culprits=%s missed=%s",
-                party_a, one.frozen.epoch, len(outcome.paid), outcome.clipped, outcome.culprits, outcome.missed,
+                "account charged party_a=%s epoch=%s paid=%d clipped=%s closed=%s culprits=%s missed=%s",
+                party_a, epoch, len(outcome.paid), outcome.clipped, list(outcome.closed), outcome.culprits,
+                outcome.missed,
             )  # fmt: skip
+
+    async def _make_final(self, now_s: int) -> None:
+        """Compare outcomes with the chain once nothing in it can change them, and correct those that it contradicts."""
+        waiting = [
+            (one, party_a)
+            for one in self._rounds.values()
+            for party_a, outcome in one.outcomes.items()
+            if not outcome.final
+            and now_s > one.frozen.closes_s
+            and party_a not in self._running
+            and not self._is_watching(party_a)
+        ]
+        if not waiting:
+            return
+        final_s = await self._chain.final_time_s(self._depth)
+        for one, party_a in waiting:
+            if final_s > one.frozen.closes_s:
+                await self._make_one_final(one, party_a)
+
+    async def _make_one_final(self, one: Round, party_a: str) -> None:
+        plan, outcome = one.plans[party_a], one.outcomes[party_a]
+        ids = [quote_id for quote_id, _ in plan.quotes]
+        try:
+            quotes = await self._chain.quotes(ids)
+        except Reverted:
+            unreadable = await self._chain.unreadable(ids)
+            quotes = await self._chain.quotes([quote_id for quote_id in ids if quote_id not in unreadable])
+        doubts = disputed(outcome, quotes)
+        told = await self._chain.quotes_by_each(sorted(doubts)) if doubts else [quotes]
+        if not told or any(doubts - disputed(outcome, others) for others in told):
+            # An endpoint still agrees with the outcome: which of them has an old state will show.
+            return
+        if outcome is not one.outcomes.get(party_a):
+            return
+        final = corrected(outcome, doubts)
+        one.outcomes[party_a] = final
+        await self._journal.write([final])
+        if doubts:
+            _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, sorted(doubts))
+        for name, count in final.counts.items():
+            _QUOTES.labels(self._name, name).inc(count)
+        _QUOTES.labels(self._name, "clipped").inc(len(final.clipped))
+
+    def _count(self, now_s: int) -> None:
+        if not self._rounds:
+            return
+        newest = max(self._rounds.values(), key=lambda one: one.frozen.epoch.pays_s)
+        told = [outcome.counts for outcome in newest.outcomes.values()]
+        for name in KINDS:
+            _NEWEST.labels(self._name, self._party_b, name).set(sum(counts[name] for counts in told))
+        quotes = sum(len(plan.quotes) for plan in newest.plans.values())
+        _NEWEST.labels(self._name, self._party_b, _OPEN).set(quotes - sum(sum(counts.values()) for counts in told))
+        _UNACCOUNTED.labels(self._name, self._party_b).set(
+            sum(
+                sorted(quote_id for quote_id, _ in one.plans[party_a].quotes) != outcome.quotes
+                for one in self._rounds.values()
+                for party_a, outcome in one.outcomes.items()
+                if now_s > one.frozen.closes_s
+            )
+        )

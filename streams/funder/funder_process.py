@@ -1,4 +1,4 @@
-"""The process of ``tidemark funder``: one executor a deployment charges, and another one that is started waits."""
+"""The process of ``tidemark funder``: one process a deployment charges for all its hedgers, and others wait."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar, assert_never
 
 import aiohttp
 
@@ -14,14 +14,15 @@ from models.heartbeats import FunderBeat, funder_key
 from models.leases import LEASE_TTL_MS
 from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
 from streams.funder.account_charges import AccountCharges, Route
-from streams.funder.chain_view import PATIENCE, Chain, NodeDown
+from streams.funder.ceilings import Ceilings, limits_of
+from streams.funder.chain_view import PATIENCE, Chain, ChainError
 from streams.funder.executor import Executor, freeze
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import opened_journal, read_journal
-from streams.funder.funding_records import Transaction
+from streams.funder.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Transaction
+from streams.funder.hedgers import hedgers_of, party_bs
 from streams.funder.muon import Muon
 from streams.funder.sender import Sender
-from streams.funder.signer import load_signer
 from streams.kafka.topics import FUNDING, require_topic
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from models.symmio.funding_plan import ChainQuote, Charge
     from streams.funder.account_charges import Progress
     from streams.funder.funding_journal import Journal
-    from streams.funder.funding_records import Epoch, Frozen, Record
-    from streams.funder.signer import Signer
+    from streams.funder.funding_records import Epoch, Record
+    from streams.funder.hedgers import Hedger
     from streams.process.clock import Clock
     from streams.settings import FundingSettings, Settings, SymmioSettings
 
@@ -63,16 +64,17 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
         WrongChain: Every endpoint is of another chain.
         Fenced, Superseded: Another executor took over.
     """
-    deployment, funding, party_b = _configured(settings, name)
-    if funding.muon is None:
+    deployment = _configured(settings, name)
+    muon_url = deployment.funding.muon
+    if muon_url is None:
         msg = f"deployments.{name}.funding.muon: expected the URL of a Muon gateway, found nothing"
         raise BadSettings(msg)
-    signer = load_signer(name, funding, deployment.chain_id)
-    await require_topic(settings, FUNDING)
     async with _connected(deployment, name) as chain, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+        hedgers = await hedgers_of(name, deployment, session)
+        await require_topic(settings, FUNDING)
         await _answered(chain.pending_time_s)
-        route = await _answered(partial(_route, chain, name, deployment, signer, party_b))
-        muon = Muon(session, funding.muon.get_secret_value(), deployment)
+        routes = [await _answered(partial(_route, chain, name, deployment, one)) for one in hedgers]
+        muon = Muon(session, muon_url.get_secret_value(), deployment)
         failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         tasks.create_task(_raise(failed))
         tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
@@ -90,75 +92,92 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
                 )
                 tasks.create_task(beats.run(), name="heartbeats")
                 records = [record async for record in read_journal(settings, name, clock)]
-                await _work(
-                    name,
-                    deployment,
-                    signer=signer,
-                    route=route,
-                    records=records,
-                    chain=chain,
-                    muon=muon,
-                    journal=journal,
-                    tables=tables,
-                )
+                valid_s = await _answered(chain.signature_valid_s)
+                async with asyncio.TaskGroup() as work:
+                    work.create_task(journal.run())
+                    for number, (hedger, route) in enumerate(zip(hedgers, routes, strict=True)):
+                        one = _Working(name, deployment, hedger, route, chain, muon, journal, tables, valid_s)
+                        own = [record for record in records if _is_of(record, hedger, is_first=number == 0)]
+                        work.create_task(one.run(own))
         finally:
             await tables.stop()
 
 
-async def _work(
-    name: str,
-    deployment: SymmioSettings,
-    *,
-    signer: Signer,
-    route: Route,
-    records: Sequence[Record],
-    chain: Chain,
-    muon: Muon,
-    journal: Journal,
-    tables: Tables,
-) -> None:
-    funding, every_s = deployment.funding, deployment.poll_interval_ms / 1_000
-    valid_s = await _answered(chain.signature_valid_s)
+class _Working(NamedTuple):
+    """What charges for one hedger; the node, the gateway, the journal and the tables are those of all of them."""
 
-    def charges_of(party_a: str, progress: dict[Epoch, Progress]) -> AccountCharges:
-        return AccountCharges(
-            party_a,
-            progress,
-            route=route,
-            chain=chain,
-            muon=muon,
-            sender=sender,
-            charge_on=funding.charge_on,
-            batch=funding.batch,
-            valid_s=valid_s,
+    name: str
+    deployment: SymmioSettings
+    hedger: Hedger
+    route: Route
+    chain: Chain
+    muon: Muon
+    journal: Journal
+    tables: Tables
+    valid_s: int
+
+    async def run(self, records: Sequence[Record]) -> None:
+        """Charge until cancelled, from what is on record of the hedger."""
+        signer, funding = self.hedger.signer, self.deployment.funding
+        ceilings = Ceilings(self.name, signer.address, limits_of(funding), self.journal)
+
+        def charges_of(party_a: str, progress: dict[Epoch, Progress]) -> AccountCharges:
+            return AccountCharges(
+                party_a,
+                progress,
+                route=self.route,
+                chain=self.chain,
+                muon=self.muon,
+                sender=sender,
+                charge_on=funding.charge_on,
+                batch=funding.batch,
+                valid_s=self.valid_s,
+            )
+
+        def unmined(record: Transaction) -> None:
+            executor.unmined(record)
+
+        sender = Sender(
+            self.name,
+            self.chain,
+            signer,
+            self.journal,
+            ceilings=ceilings,
+            depth=self.deployment.finality_depth,
+            replace_after_s=funding.replace_after_s,
+            on_unmined=unmined,
         )
+        executor = Executor(
+            self.name,
+            self.hedger.party_b,
+            chain=self.chain,
+            journal=self.journal,
+            tables=self.tables,
+            charges_of=charges_of,
+            is_watching=sender.is_watching,
+            depth=self.deployment.finality_depth,
+            concurrency=funding.concurrency,
+        )
+        executor.restore(records)
+        ceilings.restore(record for record in records if isinstance(record, CeilingMet))
+        transactions = [record for record in records if isinstance(record, Transaction)]
+        await _answered(partial(sender.start, transactions))
+        _log.info("funder ready deployment=%s party_b=%s signer=%s", self.name, self.hedger.party_b, signer.address)
+        every_s = self.deployment.poll_interval_ms / 1_000
+        async with asyncio.TaskGroup() as work:
+            work.create_task(sender.run(every_s))
+            work.create_task(executor.run(every_s))
 
-    executor = Executor(
-        name,
-        route.party_b,
-        chain=chain,
-        journal=journal,
-        tables=tables,
-        charges_of=charges_of,
-        concurrency=funding.concurrency,
-    )
-    sender = Sender(
-        name,
-        chain,
-        signer,
-        journal,
-        depth=deployment.finality_depth,
-        replace_after_s=funding.replace_after_s,
-        on_unmined=executor.unmined,
-    )
-    executor.restore(records)
-    transactions = [record for record in records if isinstance(record, Transaction)]
-    await _answered(partial(sender.start, transactions))
-    _log.info("funder ready deployment=%s party_b=%s signer=%s", name, route.party_b, signer.address)
-    async with asyncio.TaskGroup() as work:
-        work.create_task(journal.run())
-        work.create_task(sender.run(every_s))
-        work.create_task(executor.run(every_s))
+
+def _is_of(record: Record, hedger: Hedger, *, is_first: bool) -> bool:
+    """Whether a record is of a hedger; those of before they named one are of the first."""
+    match record:
+        case Transaction(signer=signer) | CeilingMet(signer=signer):
+            return signer == hedger.signer.address
+        case Frozen(party_b=party_b) | Plan(party_b=party_b) | Outcome(party_b=party_b) | Missed(party_b=party_b):
+            return party_b == hedger.party_b or (is_first and not party_b)
+        case _:
+            assert_never(record)
 
 
 class Planned(NamedTuple):
@@ -181,7 +200,7 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
         WrongChain: Every endpoint is of another chain.
         NodeDown: The node does not answer.
     """
-    deployment, funding, party_b = _configured(settings, name)
+    deployment = _configured(settings, name)
     failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
     tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
     planned = []
@@ -189,29 +208,36 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
         try:
             await tables.start()
             now_s = await chain.pending_time_s()
-            positions = tables.positions(party_b)
-            for epoch, window in sorted(tables.next_windows(now_s).items()):
-                symbols = tables.markets(epoch)
-                frozen, plans = freeze(
-                    epoch,
-                    window,
-                    symbols=symbols,
-                    positions=positions,
-                    terms_of=tables.freeze,
-                    at_s=now_s,
-                    tables_s=tables.time_s,
-                )
-                charges: dict[str, list[tuple[int, Charge | Eligibility]]] = {}
-                for one in plans:
-                    quotes = await chain.quotes([quote_id for quote_id, _ in one.quotes])
-                    charges[one.party_a] = [
-                        (quote_id, _planned(quotes[quote_id], frozen, symbol_id, (one.party_a, party_b), funding))
-                        for quote_id, symbol_id in one.quotes
-                    ]
-                planned.append(Planned(frozen, charges))
+            for party_b in party_bs(name, deployment):
+                for epoch, window in sorted(tables.next_windows(now_s).items()):
+                    frozen, plans = freeze(
+                        epoch,
+                        window,
+                        symbols=tables.markets(epoch),
+                        positions=tables.positions(party_b),
+                        terms_of=tables.freeze,
+                        at_s=now_s,
+                        tables_s=tables.time_s,
+                        party_b=party_b,
+                    )
+                    planned.append(Planned(frozen, await _charges(chain, deployment.funding, frozen, plans)))
         finally:
             await tables.stop()
     return planned
+
+
+async def _charges(
+    chain: Chain, funding: FundingSettings, frozen: Frozen, plans: Sequence[Plan]
+) -> dict[str, list[tuple[int, Charge | Eligibility]]]:
+    charges: dict[str, list[tuple[int, Charge | Eligibility]]] = {}
+    for one in plans:
+        priced = [(quote_id, symbol_id) for quote_id, symbol_id in one.quotes if symbol_id in frozen.markets]
+        quotes = await chain.quotes([quote_id for quote_id, _ in priced])
+        charges[one.party_a] = [
+            (quote_id, _planned(quotes[quote_id], frozen, symbol_id, (one.party_a, one.party_b), funding))
+            for quote_id, symbol_id in priced
+        ]
+    return charges
 
 
 def _planned(
@@ -224,15 +250,12 @@ def _planned(
     return charge_of(quote, frozen.markets[symbol_id].terms, funding.charge_on)
 
 
-def _configured(settings: Settings, name: str) -> tuple[SymmioSettings, FundingSettings, str]:
+def _configured(settings: Settings, name: str) -> SymmioSettings:
     deployment = symmio_deployments(settings).get(name)
     if deployment is None:
         msg = f"expected one of the deployments {', '.join(sorted(symmio_deployments(settings)))}, found {name!r}"
         raise BadSettings(msg)
-    if deployment.funding.party_b is None:
-        msg = f"deployments.{name}.funding.party_b: expected an address, found nothing"
-        raise BadSettings(msg)
-    return deployment, deployment.funding, deployment.funding.party_b
+    return deployment
 
 
 @asynccontextmanager
@@ -256,12 +279,13 @@ async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await ask()
-        except NodeDown as error:
+        except ChainError as error:
             _log.error("not ready to charge: %s", error)
             await asyncio.sleep(backoff.next_s())
 
 
-async def _route(chain: Chain, name: str, deployment: SymmioSettings, signer: Signer, party_b: str) -> Route:
+async def _route(chain: Chain, name: str, deployment: SymmioSettings, hedger: Hedger) -> Route:
+    party_b, signer = hedger
     if signer.address != party_b and not await chain.has_code(party_b):
         msg = (
             f"deployments.{name}.funding.party_b: expected the signer's address {signer.address} or a contract that "

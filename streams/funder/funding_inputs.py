@@ -2,67 +2,38 @@
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
 from typing import TYPE_CHECKING
 
 from models.codec import decode_order, decode_row
-from models.engine.tables import ACCOUNTS, INSTRUMENTS, WATERMARKS
-from models.ids import account_key, mark_key, market_key, split_key
+from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, WATERMARKS
+from models.ids import account_key, market_key, split_key
 from models.instruments import decode_instrument
 from models.money import E18
-from models.prices import decode_mark
+from models.symmio.epoch_prices import Unpriced, choose_at
 from models.symmio.funding import funding_rates
-from models.symmio.funding_plan import next_window, window_at
+from models.symmio.funding_plan import next_window, refusal_of, window_at
 from models.symmio.holding import decode_holding
 from models.symmio.markets import decode_market
 from models.watermarks import decode_watermark
-from streams.funder.funding_records import Epoch, FrozenMarket
+from streams.funder.epoch_ticks import EpochTicks, Instant
+from streams.funder.funding_records import Epoch, FrozenMarket, TickRef
 from streams.kafka.feed import Feed
+from streams.kafka.partitions import partition_of
 from streams.kafka.topics import changelog_name
 from streams.process.supervision import supervised
 from streams.settings import symmio_deployments
-from streams.valuing.market_marks import MarketMarks
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from models.instruments import FundingTerms
     from models.prices import Mark
     from models.symmio.funding_plan import Window
     from models.symmio.holding import OpenPosition
     from models.symmio.markets import Market
     from streams.process.clock import Clock
     from streams.settings import Settings
-
-# An epoch is charged at the last mark before it begins, also by an executor that comes some minutes later.
-_SAMPLE_MS = 10_000
-_SAMPLES = 60
-
-
-class Samples:
-    """The last mark of every ten seconds, for ten minutes.
-
-    They keep the funding rate that an exchange charged at the end of an interval: right after it, marks carry the rate
-    of the next interval.
-    """
-
-    def __init__(self) -> None:
-        self._marks: dict[bytes, deque[Mark]] = {}
-
-    def add(self, key: bytes, mark: Mark) -> None:
-        """Take a newer mark in."""
-        marks = self._marks.setdefault(key, deque(maxlen=_SAMPLES))
-        if marks and marks[-1].event_ms // _SAMPLE_MS == mark.event_ms // _SAMPLE_MS:
-            marks[-1] = mark
-        else:
-            marks.append(mark)
-
-    def before(self, key: bytes, end_ms: int) -> Mark | None:
-        """Find the last mark before ``end_ms``, else the newest one; None where there is none at all."""
-        marks = self._marks.get(key)
-        if not marks:
-            return None
-        return next((mark for mark in reversed(marks) if mark.event_ms < end_ms), marks[-1])
 
 
 class Tables:
@@ -71,7 +42,7 @@ class Tables:
     Args:
         settings: Name the changelogs.
         name: The deployment's name.
-        clock: Tells which marks are stale.
+        clock: Tells how far back ticks are read.
         fatal: Called with the error of a feed that ended.
     """
 
@@ -81,20 +52,21 @@ class Tables:
         self._funding = self._deployment.funding
         self.when = self._funding.when
         self._fatal = fatal
-        # Epochs are looked at when they begin, whatever moves before.
-        self._markets = MarketMarks(settings, clock, fatal, lambda _: None)
+        self._settings = settings
+        self._clock = clock
+        self._markets = Feed(settings.bootstrap, changelog_name(settings, MARKETS), clock)
         self._accounts = Feed(settings.bootstrap, changelog_name(settings, ACCOUNTS), clock)
         self._instruments = Feed(settings.bootstrap, changelog_name(settings, INSTRUMENTS), clock)
         self._watermarks = Feed(settings.bootstrap, changelog_name(settings, WATERMARKS), clock)
         self._partitions = settings.topics.partitions
-        self._samples = Samples()
-        self._markets.marks.listen(self._sample)
+        self._ticks: dict[Window, EpochTicks] = {}
+        # The executors of several hedgers ask for the same ticks.
+        self._reading = asyncio.Lock()
         self._watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Read the changelogs to their ends, then follow."""
-        await self._markets.start()
-        feeds = (self._accounts, self._instruments, self._watermarks)
+        feeds = (self._markets, self._accounts, self._instruments, self._watermarks)
         for feed in feeds:
             await feed.start()
         for feed in feeds:
@@ -115,6 +87,16 @@ class Tables:
         """The chain's time up to which every partition of the accounts is folded, Unix s; 0 where one is not yet."""
         rows = (self._watermarks.rows.get(f"{self._name}:{number}".encode()) for number in range(self._partitions))
         return min(0 if row is None else decode_watermark(decode_row(row).body).head_time_s for row in rows)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing of the deployment may be charged, None where it may: what is known of it may not be true."""
+        for number in range(self._partitions):
+            row = self._watermarks.rows.get(f"{self._name}:{number}".encode())
+            mark = None if row is None else decode_watermark(decode_row(row).body)
+            if mark is not None and mark.unsupported_since is not None:
+                return f"the deployment is not supported since block {mark.unsupported_since}: {mark.reason}"
+        return None
 
     def positions(self, party_b: str) -> dict[str, list[OpenPosition]]:
         """Find every account's open positions with ``party_b``; a suspect account's are those of its last good row."""
@@ -156,21 +138,48 @@ class Tables:
         kind = epoch.epoch_s, epoch.window_s
         return {symbol_id for symbol_id, found in self._funded().items() if found == kind}
 
+    async def read_prices(self, window: Window) -> None:
+        """Read what has been written of the instant at which ``window`` opens, for all markets that have its epoch.
+
+        Raises:
+            NotRead: The broker does not answer.
+        """
+        async with self._reading:
+            if window not in self._ticks:
+                # What was missed in a window that has closed is never charged.
+                self._ticks = {one: ticks for one, ticks in self._ticks.items() if one.closes_s >= window.opens_s}
+                self._ticks[window] = self._new_ticks(window)
+            ticks = self._ticks[window]
+            await ticks.read_on()
+            if self._funding.scale and any(
+                terms is not None and terms.received_ms > window.opens_s * 1_000
+                for terms in map(self._funding_terms, ticks.said)
+            ):
+                await ticks.read_terms()
+
     def freeze(self, symbol_id: int, window: Window) -> FrozenMarket | str:
-        """Find a market's terms for the epoch of ``window``, or why it has none."""
+        """Find a market's terms for the epoch of ``window``, or why it has none so far, of what was read of it."""
         market = self._market(symbol_id)
         if market is None or market.name is None:
-            return "the tables do not know it"
-        used = self._markets.board.used(self._name, symbol_id)
-        if used is None or used.stale:
-            return "it has no mark" if used is None else "its mark is stale"
-        rated = self._rated(market.name, window.pays_s)
-        if rated is None:
-            return "no source says a funding rate"
-        rate_key, venue_rate = rated
-        interval_s = self._interval_s(rate_key) if self._funding.scale else None
-        if self._funding.scale and interval_s is None:
-            return "the exchange's funding interval is not known"
+            return Unpriced.NOT_KNOWN
+        if not market.is_valid:
+            return "it is not valid"
+        refusal = refusal_of(window.epoch_s, market.funding_rate_window_s or 0, self.when)
+        if refusal is not None:
+            return refusal
+        ticks = self._ticks[window]
+        sources = self._deployment.price_sources(market.name)
+        if any(source.key not in ticks.said for source in sources):
+            return Unpriced.NOT_KNOWN
+        chosen = choose_at(sources, ticks.said, window.opens_s * 1_000)
+        if isinstance(chosen, Unpriced):
+            return chosen
+        interval_s = None
+        if self._funding.scale:
+            interval_s = ticks.interval_s(chosen.rate_key, self._funding_terms(chosen.rate_key))
+            if interval_s is None:
+                return Unpriced.NO_INTERVAL
+        venue_rate = chosen.rate.funding_rate_e18 or 0
         rates = funding_rates(
             venue_rate,
             epoch_s=window.epoch_s,
@@ -178,48 +187,46 @@ class Tables:
             share_e18=int(self._funding.share * E18),
             max_rate_e18=int(self._funding.max_rate * E18),
         )
-        mark = self._samples.before(used.key.encode(), window.pays_s * 1_000)
         return FrozenMarket(
-            mark=str(used.mark_e18 if mark is None else mark.mark_e18),
-            mark_key=used.key,
+            mark=str(chosen.mark.mark_e18),
+            mark_key=chosen.mark_key.decode(),
             venue_rate=str(venue_rate),
             long=str(rates.long_e18),
             short=str(rates.short_e18),
+            mark_tick=self._ref(chosen.mark_key, chosen.mark),
+            rate_tick=self._ref(chosen.rate_key, chosen.rate),
+            interval_s=interval_s,
         )
 
-    def _rated(self, name: str, pays_s: int) -> tuple[bytes, int] | None:
-        """Find the first of a market's sources that has a funding rate, and its rate before ``pays_s``."""
-        for ref in self._deployment.prices_of(name):
-            key = mark_key(ref.source, ref.symbol)
-            mark = self._samples.before(key, pays_s * 1_000)
-            if mark is not None and mark.funding_rate_e18 is not None:
-                return key, mark.funding_rate_e18
-        return None
+    def _new_ticks(self, window: Window) -> EpochTicks:
+        keys = set()
+        for symbol_id in self._funded():
+            market = self._market(symbol_id)
+            if market is not None and market.name is not None:
+                keys |= {source.key for source in self._deployment.price_sources(market.name)}
+        instant = Instant(window.opens_s * 1_000, window.closes_s * 1_000, self._clock.now_ms())
+        return EpochTicks(self._settings, instant, keys)
 
-    def _interval_s(self, key: bytes) -> int | None:
+    def _ref(self, key: bytes, mark: Mark) -> TickRef:
+        return TickRef(key.decode(), partition_of(key, self._partitions), mark.offset, mark.event_ms)
+
+    def _funding_terms(self, key: bytes) -> FundingTerms | None:
         row = self._instruments.rows.get(key)
-        funding = None if row is None else decode_instrument(decode_row(row).body).funding
-        return None if funding is None else funding.interval_s
+        return None if row is None else decode_instrument(decode_row(row).body).funding
 
     def _funded(self) -> dict[int, tuple[int, int]]:
-        """Find funding epoch and window, in s, of every valid market that has an epoch."""
+        """Find funding epoch and window, in s, of every market that has an epoch, valid or not."""
         found: dict[int, tuple[int, int]] = {}
         prefix = market_key(self._name, 0).removesuffix(b"0")
-        for key in self._markets.names.rows:
+        for key in self._markets.rows:
             if not key.startswith(prefix):
                 continue
             symbol_id = int(split_key(key)[1])
             market = self._market(symbol_id)
-            if market is not None and market.is_valid and market.funding_rate_epoch_duration_s:
+            if market is not None and market.funding_rate_epoch_duration_s:
                 found[symbol_id] = market.funding_rate_epoch_duration_s, market.funding_rate_window_s or 0
         return found
 
     def _market(self, symbol_id: int) -> Market | None:
-        row = self._markets.names.rows.get(market_key(self._name, symbol_id))
+        row = self._markets.rows.get(market_key(self._name, symbol_id))
         return None if row is None else decode_market(symbol_id, decode_row(row).body)
-
-    def _sample(self, keys: Sequence[bytes]) -> None:
-        for key in keys:
-            row = self._markets.marks.rows.get(key)
-            if row is not None:
-                self._samples.add(key, decode_mark(decode_row(row).body))

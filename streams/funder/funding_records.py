@@ -27,14 +27,30 @@ class Epoch(NamedTuple):
         return f"{self.epoch_s}:{self.window_s}:{self.pays_s}"
 
 
+class TickRef(NamedTuple):
+    """A tick in ``price-ticks``, by its key, partition and offset; its event was at ``event_ms``, by the venue."""
+
+    key: str
+    partition: int
+    offset: int
+    event_ms: int
+
+
 class FrozenMarket(msgspec.Struct, frozen=True):
-    """A market's terms for one epoch: the mark, its key, the exchange's rate, and our rates for longs and shorts."""
+    """A market's terms for one epoch: the mark, its key, the exchange's rate, and our rates for longs and shorts.
+
+    ``mark_tick`` and ``rate_tick`` are where mark and exchange's rate were said; ``interval_s`` is what the rate was
+    scaled from, None where it was not. Records of before ticks were named have none of the three.
+    """
 
     mark: str
     mark_key: str
     venue_rate: str
     long: str
     short: str
+    mark_tick: TickRef | None = None
+    rate_tick: TickRef | None = None
+    interval_s: int | None = None
 
     @property
     def terms(self) -> Terms:
@@ -47,7 +63,7 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
 
     ``tables_s`` is the chain's time up to which the accounts were folded: a quote that was opened later is not charged.
     ``left_out`` has the markets with open quotes that are not charged, each with the reason. ``accounts`` is the number
-    of ``Plan`` records of the epoch.
+    of ``Plan`` records of the epoch. ``party_b`` is the hedger, empty in records of before there could be several.
     """
 
     epoch: Epoch
@@ -58,6 +74,7 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
     markets: dict[int, FrozenMarket]
     left_out: dict[int, str]
     accounts: int
+    party_b: str = ""
 
     @property
     def window(self) -> Window:
@@ -66,11 +83,15 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
 
 
 class Plan(msgspec.Struct, tag="plan", tag_field="kind", frozen=True):
-    """The quotes of one account, (quote id, symbol id) each, that were open when the epoch was frozen."""
+    """All quotes of one account with the hedger, (quote id, symbol id) each, that were open at the freezing.
+
+    Quotes of markets that are left out are among them, so that each of them has an outcome.
+    """
 
     epoch: Epoch
     party_a: str
     quotes: tuple[tuple[int, int], ...]
+    party_b: str = ""
 
 
 class ChargeCells(NamedTuple):
@@ -86,9 +107,13 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     """The transactions that were signed under one nonce of the signer: the first one and its replacements.
 
     ``state`` is ``sent`` from before the first one goes to a node, then ``mined``, ``reverted``, ``cancelled`` where a
-    transfer of nothing took the nonce, or ``lost`` where somebody else's transaction did. ``raw`` is the one that was
-    signed last. ``hashes`` are those of the charges, ``cancels`` those of transfers of nothing. After ``closes_s``, in
-    the chain's time, the charges are of no use.
+    transfer of nothing took the nonce, or ``lost`` where somebody else's transaction seems to have taken it. It may
+    change until it is ``final``, which is when the block that used the nonce is as deep as the deployment's finality.
+    ``raw`` is the one that was signed last. ``hashes`` are those of the charges, ``cancels`` those of transfers of
+    nothing. After ``closes_s``, in the chain's time, the charges are of no use. ``signed_s`` is the chain's time when
+    the first one was signed, ``gas`` its limit. ``worst_wei`` is the most that any of them can cost, ``cost_wei`` what
+    the one in the chain did cost. ``left_block`` is the block with which one of them left the chain last. ``moved_e18``
+    is the sum of what is charged, in the collateral, whoever pays it.
     """
 
     signer: str
@@ -105,14 +130,22 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     block: int | None = None
     block_hash: str | None = None
     gas_used: int | None = None
+    gas: int = 0
+    signed_s: int = 0
+    worst_wei: str = "0"
+    cost_wei: str | None = None
+    left_block: int | None = None
+    moved_e18: str = "0"
+    final: bool = False
 
 
 class Outcome(msgspec.Struct, tag="outcome", tag_field="kind", frozen=True):
-    """What became of one account's quotes in an epoch.
+    """What became of one account's quotes in an epoch: each quote of its plan is in exactly one of five members.
 
-    ``free`` are quotes with nothing to pay. ``culprits`` are quotes that make a batch revert, each with the reason.
-    ``clipped`` has (rate, wanted rate) of quotes whose own maximum made the rate smaller. ``missed`` are quotes that
-    could not be charged before the window closed, and never will be, each with the reason.
+    ``paid`` are charged. ``free`` are quotes with nothing to pay. ``closed`` were not open any more when their turn
+    came, ``culprits`` would make a batch revert, and ``missed`` could not be charged before the window closed and never
+    will be; each of these has the reason. Beside that, ``clipped`` has (rate, wanted rate) of quotes whose own maximum
+    made the rate smaller. It may change with the chain until it is ``final``.
     """
 
     epoch: Epoch
@@ -122,17 +155,49 @@ class Outcome(msgspec.Struct, tag="outcome", tag_field="kind", frozen=True):
     clipped: dict[int, tuple[str, str]]
     culprits: dict[int, str]
     missed: dict[int, str]
+    closed: dict[int, str] = {}
+    final: bool = False
+    party_b: str = ""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many quotes there are of each kind; their sum is the number of the plan's quotes."""
+        return {name: len(getattr(self, name)) for name in KINDS}
+
+    @property
+    def quotes(self) -> list[int]:
+        """The ids of all quotes, in order; one that was told twice is there twice."""
+        return sorted(quote_id for name in KINDS for quote_id in getattr(self, name))
+
+
+KINDS = ("paid", "free", "closed", "culprits", "missed")
+"""What may become of a quote, by the members of ``Outcome``."""
 
 
 class Missed(msgspec.Struct, tag="missed", tag_field="kind", frozen=True):
-    """A window that closed without any charge, because no executor was there; it is never charged."""
+    """A window that closed without any charge, with the reason; it is never charged."""
 
     epoch: Epoch
     opens_s: int
     closes_s: int
+    party_b: str = ""
+    reason: str = "no executor was there"
 
 
-Record = Frozen | Plan | Transaction | Outcome | Missed
+class CeilingMet(msgspec.Struct, tag="ceiling", tag_field="kind", frozen=True):
+    """A ceiling of fees, spending or gas that kept something from being sent; ``signer`` is whose spending it bounds.
+
+    It was met from ``since_s`` to ``until_s``, None while it still is, in the chain's time. ``said`` has the figures.
+    """
+
+    signer: str
+    ceiling: str
+    said: str
+    since_s: int
+    until_s: int | None = None
+
+
+Record = Frozen | Plan | Transaction | Outcome | Missed | CeilingMet
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -160,18 +225,24 @@ def record_key(deployment: str, record: Record) -> bytes:
     """Make the key of a record: the deployment, the kind, and what the record is of."""
     match record:
         case Frozen(epoch=epoch):
-            rest = f"epoch:{epoch}"
+            rest = f"epoch:{epoch}{_of(record.party_b)}"
         case Missed(epoch=epoch):
-            rest = f"missed:{epoch}"
+            rest = f"missed:{epoch}{_of(record.party_b)}"
         case Plan(epoch=epoch, party_a=party_a):
-            rest = f"plan:{epoch}:{party_a}"
+            rest = f"plan:{epoch}:{party_a}{_of(record.party_b)}"
         case Outcome(epoch=epoch, party_a=party_a):
-            rest = f"outcome:{epoch}:{party_a}"
+            rest = f"outcome:{epoch}:{party_a}{_of(record.party_b)}"
         case Transaction(signer=signer, nonce=nonce):
             rest = f"transaction:{signer}:{nonce}"
+        case CeilingMet(signer=signer, ceiling=ceiling):
+            rest = f"ceiling:{signer}:{ceiling}"
         case _:
             assert_never(record)
     return f"{deployment}:{rest}".encode()
+
+
+def _of(party_b: str) -> str:
+    return f":{party_b}" if party_b else ""
 
 
 def cells_of(charge: Charge, epoch: Epoch) -> ChargeCells:

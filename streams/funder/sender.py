@@ -6,97 +6,90 @@ Rules:
   record and not in the chain is sent again as it is, by any executor that reads it: the same bytes sent twice are one
   transaction.
 * A transaction that is not in the chain after ``replace_after_s`` is replaced under its nonce, with fees an eighth
-  higher, or those of now if they are higher still, and again after as long. Once its window has closed it is replaced
-  by a transfer of nothing.
-* If the chain has used a nonce, and has none of its hashes, the nonce went to somebody else's transaction. Ours is
-lost. * A nonce below others of ours that is in no record is filled with a transfer of nothing, since the others would
-wait for
-  ever.
-* A transaction whose receipt has no status is in the chain, and what it did is unknown: it is neither mined, reverted
-  nor lost, and is looked at until an endpoint says it.
-* A transaction that leaves the chain with its block is sent again as it is.
+  higher, or those of now if they are higher still, and again after as long, up to the ceilings. A chain without new
+  blocks takes nothing, whatever it costs, and one whose nonce is not next waits for others: neither is replaced. Once
+  its window has closed a transaction is replaced by a transfer of nothing.
+* A tip that a node refuses is replaced at once by the one that the refusal names.
+* Nothing is signed that could cost more than the ceilings (``ceilings.py``).
+* A nonce below others of ours that is in no record is filled with a transfer of nothing, since the others would wait
+  for ever.
+* A transaction that leaves the chain with its block is sent again as it is. Each is looked at until it is final
+  (``flights.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from enum import StrEnum
+from collections import Counter as Counts
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from prometheus_client import Counter, Gauge
 
-from streams.funder.chain_view import NodeDown
+from streams.funder.ceilings import CeilingInTheWay
+from streams.funder.chain_view import Head, NodeDown
+from streams.funder.fees import Fees, fees_of, floor_of
+from streams.funder.flights import LOOKS_TO_BE_SURE, Change, Flight, State
 from streams.funder.funding_records import Transaction
-from streams.funder.signer import Fees, fees_of
+from streams.funder.signer import TRANSFER_GAS, NotSigned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from streams.funder.ceilings import Ceilings
     from streams.funder.chain_view import Chain
     from streams.funder.funding_journal import Journal
     from streams.funder.funding_records import ChargeCells
     from streams.funder.signer import Signed, Signer
-    from streams.node.answers import Receipt
 
 _log = logging.getLogger(__name__)
 
-_SENT = Counter("tidemark_funding_transactions_total", "Transactions by what became of them.", ("deployment", "state"))
-
+_FINAL = Counter(
+    "tidemark_funding_transactions_total", "Transactions by what became of them at last.", ("deployment", "state")
+)
+_WATCHED = Gauge(
+    "tidemark_funding_watched_transactions",
+    "Transactions that are not final, by what has become of them so far.",
+    ("deployment", "state"),
+)
 _UNCLEAR = Gauge(
     "tidemark_funding_unclear_transactions",
     "Transactions in the chain of which no endpoint says whether they succeeded.",
     ("deployment",),
 )
+_COST = Counter("tidemark_funding_cost_wei_total", "What final transactions cost.", ("deployment",))
 
 # A node that has lost a transaction gets it again soon; one that has it answers so.
 _RESEND_S = 3.0
-# Endpoints differ: one may know that a nonce is used and not have its receipt yet, so this many looks have to agree.
-_LOOKS_TO_BE_SURE = 3
 # A transaction may leave the chain, but a node must not be asked for hundreds of receipts every second for that.
 _LOOK_AGAIN_S = 3.0
+# A pool's floor follows what it holds: what it said before is asked anew by trying.
+_FLOOR_S = 60.0
 _replace = msgspec.structs.replace
 
 
-class State(StrEnum):
-    """What became of a transaction."""
-
-    SENT = "sent"
-    MINED = "mined"
-    REVERTED = "reverted"
-    CANCELLED = "cancelled"
-    LOST = "lost"
-
-
 class Purpose(NamedTuple):
-    """The charges of a transaction; after ``closes_s``, in the chain's time, they are of no use."""
+    """The charges of a transaction; after ``closes_s``, in the chain's time, they are of no use.
+
+    ``moved_e18`` is the sum of what is charged, in the collateral, whoever pays it.
+    """
 
     party_a: str
     charges: tuple[ChargeCells, ...]
     closes_s: int
+    moved_e18: int = 0
 
 
-class _Flight:
-    """A transaction that may still get into the chain, or leave it."""
+class _Prices(NamedTuple):
+    """What gas costs now: the base fee, the tip that is suggested, and the least one that a node is known to take."""
 
-    def __init__(self, record: Transaction) -> None:
-        self.record = record
-        self.done: asyncio.Future[State] = asyncio.get_running_loop().create_future()
-        self.is_stored = True
-        self.signed_s = 0.0
-        self.sent_s = 0.0
-        self.looked_s = 0.0
-        self.absences = 0
-        self.is_unclear = False
+    base_wei: int
+    tip_wei: int
+    floor_wei: int
 
-    @property
-    def is_pending(self) -> bool:
-        return self.record.state == State.SENT
-
-    @property
-    def hashes(self) -> tuple[str, ...]:
-        return self.record.hashes + self.record.cancels
+    def fees(self, most: Fees) -> Fees:
+        return fees_of(self.base_wei, max(self.tip_wei, self.floor_wei), most)
 
 
 class Sender:
@@ -107,9 +100,10 @@ class Sender:
         chain: The node.
         signer: Signs with the key.
         journal: Where every transaction is recorded before it is sent.
+        ceilings: Say what is too dear.
         depth: After how many blocks a transaction is taken as final.
         replace_after_s: After how long a transaction that is not in the chain is replaced, in s.
-        on_unmined: Called with an account's address when a transaction of it has left the chain.
+        on_unmined: Called with the record of a transaction that has left the chain, or turned out to be another.
     """
 
     def __init__(
@@ -119,37 +113,46 @@ class Sender:
         signer: Signer,
         journal: Journal,
         *,
+        ceilings: Ceilings,
         depth: int,
         replace_after_s: float,
-        on_unmined: Callable[[str], None],
+        on_unmined: Callable[[Transaction], None],
     ) -> None:
         self._deployment = deployment
         self._chain = chain
         self._signer = signer
         self._journal = journal
+        self._ceilings = ceilings
         self._depth = depth
         self._replace_after_s = replace_after_s
         self._on_unmined = on_unmined
-        self._flights: dict[int, _Flight] = {}
+        self._flights: dict[int, Flight] = {}
         self._next = 0
+        self._head = Head(0, 0)
         self._gap: tuple[int, int] = (-1, 0)
+        self._floor: tuple[int, float] = (0, 0.0)
+        # From the look at the ceilings until a transaction is counted nothing else may be signed.
+        self._signing = asyncio.Lock()
         self._clock_s = asyncio.get_running_loop().time
 
     async def start(self, records: Iterable[Transaction]) -> None:
         """Take over the transactions of this key that are on record, and find the next nonce."""
-        head = await self._chain.head(self._signer.address)
-        self._next = head.nonce
+        self._head = await self._chain.head(self._signer.address)
+        self._next = self._head.nonce
         for record in records:
-            if record.signer != self._signer.address or record.state == State.LOST:
+            if record.signer != self._signer.address:
                 continue
+            self._ceilings.note(record)
             self._next = max(self._next, record.nonce + 1)
-            if record.block is not None and head.block - record.block >= self._depth:
+            if record.final:
+                self._flights.pop(record.nonce, None)
                 continue
-            flight = _Flight(record)
-            flight.signed_s = self._clock_s()
-            self._flights[record.nonce] = flight
-            if not flight.is_pending:
-                flight.done.set_result(State(record.state))
+            flight = self._flights[record.nonce] = Flight(record)
+            flight.signed_s, flight.signed_block = self._clock_s(), self._head.block
+
+    def is_watching(self, party_a: str) -> bool:
+        """Whether a transaction of an account is not final yet."""
+        return any(flight.record.party_a == party_a for flight in self._flights.values())
 
     async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
         """Send a call and wait for what becomes of it; that takes for ever while the node is down.
@@ -159,12 +162,19 @@ class Sender:
             data: The encoded call.
             gas: The transaction's gas limit.
             purpose: What the transaction is for, and until when it is of use.
+
+        Raises:
+            CeilingInTheWay: It would cost more than the ceilings; nothing is sent.
+            NotSigned: The key's holder does not sign; nothing is sent.
         """
-        fees = fees_of(*await self._chain.fees())
-        nonce = self._next
-        self._next += 1
-        signed = self._signer.sign(nonce=nonce, to=to, data=data, gas=gas, fees=fees)
-        flight = self._take_off(nonce, purpose, signed, fees)
+        async with self._signing:
+            now_s = await self._chain.pending_time_s()
+            await self._ceilings.expect_gas(gas, now_s)
+            fees = await self._expect_fees(await self._prices(), now_s)
+            await self._ceilings.expect_room(gas * fees.max_wei, purpose.closes_s, now_s)
+            signed = await self._signer.sign(nonce=self._next, to=to, data=data, gas=gas, fees=fees)
+            flight = self._take_off(self._next, purpose, signed, fees, gas=gas, now_s=now_s)
+            self._next += 1
         await self._store([flight])
         await self._hand_over(flight)
         return await asyncio.shield(flight.done)
@@ -176,11 +186,15 @@ class Sender:
             await asyncio.wait(waiting)
 
     async def run(self, every_s: float) -> None:
-        """Look after the transactions that are under way, every ``every_s`` seconds, until cancelled."""
+        """Look after the transactions until they are final, every ``every_s`` seconds, until cancelled."""
         while True:
             try:
                 await self._look()
-            except NodeDown as error:
+                if self._ceilings.are_met:
+                    prices = await self._prices()
+                    now_s = await self._chain.pending_time_s()
+                    await self._ceilings.look_again(prices.base_wei, prices.tip_wei, prices.floor_wei, now_s)
+            except (NodeDown, NotSigned) as error:
                 _log.warning("transactions are not looked after: %s", error)
             await asyncio.sleep(every_s)
 
@@ -193,74 +207,62 @@ class Sender:
         ]
         if not flights:
             return
-        head = await self._chain.head(self._signer.address)
+        self._head = await self._chain.head(self._signer.address)
         receipts = await self._chain.receipts([one for flight in flights for one in flight.hashes])
-        changed, unmined = [], []
+        changes: list[tuple[Flight, Change, str]] = []
         for flight in flights:
             flight.looked_s = now_s
             receipt = next((receipts[one] for one in flight.hashes if one in receipts), None)
-            if receipt is None:
-                flight.is_unclear = False
-                if not flight.is_pending:
-                    unmined.append(flight)
-                elif head.nonce > flight.record.nonce:
-                    flight.absences += 1
-                    if flight.absences >= _LOOKS_TO_BE_SURE:
-                        flight.record = _replace(flight.record, state=State.LOST)
-                        changed.append(flight)
-                continue
-            flight.absences = 0
-            if self._is_unclear(flight, receipt):
-                continue
-            if receipt.block_hash != flight.record.block_hash:
-                was = flight.record.state
-                flight.record = _mined(flight.record, receipt)
-                changed.append(flight)
-                if was == State.MINED and flight.record.state != State.MINED:
-                    self._on_unmined(flight.record.party_a)
-            elif head.block - receipt.block >= self._depth:
-                del self._flights[flight.record.nonce]
-        for flight in unmined:
-            self._unmine(flight)
-        await self._store(changed + unmined)
-        for flight in changed:
-            self._land(flight)
+            was, was_unclear = flight.record.state, flight.is_unclear
+            change = flight.look(self._head, receipt, self._depth)
+            if flight.is_unclear and not was_unclear and receipt is not None:
+                _log.error(
+                    "transaction mined, its receipt has no status: whether it did anything is unknown, waiting for an "
+                    "endpoint that says it hash=%s nonce=%d block=%d",
+                    receipt.hash, flight.record.nonce, receipt.block,
+                )  # fmt: skip
+            if change is not Change.NOTHING:
+                changes.append((flight, change, was))
+        await self._store([flight for flight, _, _ in changes])
+        for flight, change, was in changes:
+            self._take_in(flight, change, was)
+        self._count()
         await self._push()
-        await self._fill_gap(head.nonce)
+        await self._fill_gap()
 
-    def _is_unclear(self, flight: _Flight, receipt: Receipt) -> bool:
-        """Tell whether a transaction is in the chain, and no endpoint says whether it did what it was for."""
-        was, flight.is_unclear = flight.is_unclear, receipt.succeeded is None
-        if flight.is_unclear and not was:
-            _log.error(
-                "transaction mined, its receipt has no status: whether it did anything is unknown, waiting for an "
-                "endpoint that says it hash=%s nonce=%d block=%d",
-                receipt.hash, flight.record.nonce, receipt.block,
-            )  # fmt: skip
-        _UNCLEAR.labels(self._deployment).set(sum(one.is_unclear for one in self._flights.values()))
-        return flight.is_unclear
-
-    def _land(self, flight: _Flight) -> None:
-        state = State(flight.record.state)
-        _SENT.labels(self._deployment, state).inc()
-        _log.info(
-            "transaction %s party_a=%s nonce=%d quotes=%d block=%s",
-            state, flight.record.party_a, flight.record.nonce, len(flight.record.charges), flight.record.block,
-        )  # fmt: skip
-        if state is State.LOST:
-            del self._flights[flight.record.nonce]
-        if not flight.done.done():
-            flight.done.set_result(state)
-
-    def _unmine(self, flight: _Flight) -> None:
+    def _take_in(self, flight: Flight, change: Change, was: str) -> None:
         record = flight.record
-        _log.warning(
-            "transaction left the chain party_a=%s nonce=%d block=%s", record.party_a, record.nonce, record.block
-        )
-        flight.record = _replace(record, state=State.SENT, block=None, block_hash=None, gas_used=None)
-        flight.done = asyncio.get_running_loop().create_future()
-        flight.sent_s = flight.absences = 0
-        self._on_unmined(record.party_a)
+        match change:
+            case Change.FINAL:
+                del self._flights[record.nonce]
+                _FINAL.labels(self._deployment, record.state).inc()
+                _COST.labels(self._deployment).inc(int(record.cost_wei or 0))
+                _log.info(
+                    "transaction final state=%s party_a=%s nonce=%d quotes=%d block=%s cost_wei=%s",
+                    record.state, record.party_a, record.nonce, len(record.charges), record.block, record.cost_wei,
+                )  # fmt: skip
+                return
+            case Change.LEFT:
+                _log.warning(
+                    "transaction left the chain party_a=%s nonce=%d block=%s",
+                    record.party_a, record.nonce, record.left_block,
+                )  # fmt: skip
+                self._on_unmined(record)
+            case _:
+                _log.info(
+                    "transaction %s party_a=%s nonce=%d quotes=%d block=%s cost_wei=%s",
+                    record.state, record.party_a, record.nonce, len(record.charges), record.block, record.cost_wei,
+                )  # fmt: skip
+                if was not in (State.SENT, record.state):
+                    self._on_unmined(record)
+        if not flight.is_pending and not flight.done.done():
+            flight.done.set_result(State(record.state))
+
+    def _count(self) -> None:
+        _UNCLEAR.labels(self._deployment).set(sum(one.is_unclear for one in self._flights.values()))
+        counts = Counts(flight.record.state for flight in self._flights.values())
+        for state in State:
+            _WATCHED.labels(self._deployment, state).set(counts[state])
 
     async def _push(self) -> None:
         """Send transactions again that a node may have lost, and replace those that wait too long."""
@@ -275,54 +277,100 @@ class Sender:
         if not due:
             return
         chain_s = await self._chain.pending_time_s()
-        fees: Fees | None = None
+        prices = await self._prices()
         for flight in sorted(due, key=lambda one: one.record.nonce):
-            is_over = chain_s > flight.record.closes_s
-            is_slow = now_s - flight.signed_s >= self._replace_after_s
-            if is_slow or (is_over and not flight.record.cancels):
-                fees = fees or fees_of(*await self._chain.fees())
-                self._replace(flight, fees, is_over=is_over)
-                await self._store([flight])
+            if self._is_to_be_replaced(flight, prices, chain_s):
+                try:
+                    async with self._signing:
+                        await self._replace(flight, prices, chain_s)
+                except CeilingInTheWay:
+                    # It was told when the ceiling was met, and this comes every few seconds.
+                    pass
+                except NotSigned as error:
+                    _log.warning("transaction not replaced nonce=%d: %s", flight.record.nonce, error)
             await self._hand_over(flight)
 
-    def _replace(self, flight: _Flight, fees: Fees, *, is_over: bool) -> None:
+    def _is_to_be_replaced(self, flight: Flight, prices: _Prices, chain_s: int) -> bool:
         record = flight.record
-        raised = fees.raised_over(Fees(int(record.max_fee_wei), int(record.tip_wei)))
-        if is_over or record.cancels:
-            signed = self._signer.sign_nothing(record.nonce, raised)
-            hashes, cancels = record.hashes, (*record.cancels, signed.hash)
+        if chain_s > record.closes_s and not record.cancels:
+            return True
+        if int(record.tip_wei) < prices.floor_wei:
+            return True
+        # The chain passed it over: it had blocks meanwhile, and this one was next, or was too cheap for them.
+        is_passed_over = self._head.block > flight.signed_block and (
+            record.nonce <= self._head.nonce or int(record.max_fee_wei) < prices.base_wei
+        )
+        return is_passed_over and self._clock_s() - flight.signed_s >= self._replace_after_s
+
+    async def _replace(self, flight: Flight, prices: _Prices, chain_s: int) -> None:
+        record = flight.record
+        cancels = chain_s > record.closes_s or bool(record.cancels)
+        # What is charged is signed so far below the ceilings that it can always be taken back within them.
+        most = self._ceilings.limits.fees if cancels else self._ceilings.limits.fees.with_room_to_replace()
+        await self._expect_fees(prices, chain_s)
+        raised = prices.fees(most).raised_over(Fees(int(record.max_fee_wei), int(record.tip_wei)))
+        if not raised.within(most):
+            return
+        worst_wei = max(int(record.worst_wei), (TRANSFER_GAS if cancels else record.gas) * raised.max_wei)
+        more_wei = worst_wei - int(record.worst_wei)
+        if more_wei:
+            await self._ceilings.expect_room(more_wei, record.closes_s, chain_s)
+        if cancels:
+            signed = await self._signer.sign_nothing(record.nonce, raised)
         else:
-            signed = self._signer.sign_again(record.raw, raised)
-            hashes, cancels = (*record.hashes, signed.hash), record.cancels
-        _log.info("transaction replaced party_a=%s nonce=%d cancels=%s", record.party_a, record.nonce, is_over)
-        flight.signed_s = self._clock_s()
+            signed = await self._signer.sign_again(record.raw, raised)
+        if not flight.is_pending:
+            return
+        _log.info(
+            "transaction replaced party_a=%s nonce=%d cancels=%s max_fee_wei=%d tip_wei=%d",
+            record.party_a, record.nonce, cancels, raised.max_wei, raised.tip_wei,
+        )  # fmt: skip
+        flight.signed_s, flight.signed_block = self._clock_s(), self._head.block
         flight.record = _replace(
             record,
             raw=signed.raw,
-            hashes=hashes,
-            cancels=cancels,
+            hashes=record.hashes if cancels else (*record.hashes, signed.hash),
+            cancels=(*record.cancels, signed.hash) if cancels else record.cancels,
             max_fee_wei=str(raised.max_wei),
             tip_wei=str(raised.tip_wei),
+            worst_wei=str(worst_wei),
         )
+        await self._store([flight])
 
-    async def _fill_gap(self, nonce: int) -> None:
+    async def _fill_gap(self) -> None:
         """Fill the chain's next nonce where no transaction of ours has it, but some have later ones."""
+        nonce = self._head.nonce
         if nonce in self._flights or not any(f.record.nonce > nonce and f.is_pending for f in self._flights.values()):
             self._gap = (-1, 0)
             return
         looks = self._gap[1] + 1 if self._gap[0] == nonce else 1
         self._gap = (nonce, looks)
-        if looks < _LOOKS_TO_BE_SURE:
+        if looks < LOOKS_TO_BE_SURE:
             return
-        fees = fees_of(*await self._chain.fees())
-        signed = self._signer.sign_nothing(nonce, fees)
+        try:
+            async with self._signing:
+                now_s = await self._chain.pending_time_s()
+                fees = await self._expect_fees(await self._prices(), now_s)
+                await self._ceilings.expect_room(TRANSFER_GAS * fees.max_wei, 0, now_s)
+                signed = await self._signer.sign_nothing(nonce, fees)
+                flight = self._take_off(nonce, Purpose("", (), 0), signed, fees, gas=TRANSFER_GAS, now_s=now_s)
+        except CeilingInTheWay:
+            return
         _log.warning("nonce filled nonce=%d", nonce)
-        flight = self._take_off(nonce, Purpose("", (), 0), signed, fees)
         flight.record = _replace(flight.record, hashes=(), cancels=(signed.hash,))
         await self._store([flight])
         await self._hand_over(flight)
 
-    def _take_off(self, nonce: int, purpose: Purpose, signed: Signed, fees: Fees) -> _Flight:
+    async def _prices(self) -> _Prices:
+        base_wei, tip_wei = await self._chain.fees()
+        floor_wei, noted_s = self._floor
+        return _Prices(base_wei, tip_wei, floor_wei if self._clock_s() - noted_s < _FLOOR_S else 0)
+
+    async def _expect_fees(self, prices: _Prices, now_s: int) -> Fees:
+        await self._ceilings.expect_fees(prices.base_wei, prices.tip_wei, prices.floor_wei, now_s)
+        return prices.fees(self._ceilings.limits.fees.with_room_to_replace())
+
+    def _take_off(self, nonce: int, purpose: Purpose, signed: Signed, fees: Fees, *, gas: int, now_s: int) -> Flight:
         record = Transaction(
             signer=self._signer.address,
             nonce=nonce,
@@ -334,35 +382,35 @@ class Sender:
             hashes=(signed.hash,),
             max_fee_wei=str(fees.max_wei),
             tip_wei=str(fees.tip_wei),
+            gas=gas,
+            signed_s=now_s,
+            worst_wei=str(gas * fees.max_wei),
+            moved_e18=str(purpose.moved_e18),
         )
-        flight = _Flight(record)
-        flight.signed_s = self._clock_s()
+        flight = Flight(record)
+        flight.signed_s, flight.signed_block = self._clock_s(), self._head.block
         # It is among the flights from here on, so that its nonce is no gap, but it is not sent before it is on record.
         flight.is_stored = False
         self._flights[nonce] = flight
+        self._ceilings.note(record)
         return flight
 
-    async def _store(self, flights: list[_Flight]) -> None:
+    async def _store(self, flights: list[Flight]) -> None:
         if flights:
+            for flight in flights:
+                self._ceilings.note(flight.record)
             await self._journal.write([flight.record for flight in flights])
             for flight in flights:
                 flight.is_stored = True
 
-    async def _hand_over(self, flight: _Flight) -> None:
+    async def _hand_over(self, flight: Flight) -> None:
         flight.sent_s = self._clock_s()
         refusal = await self._chain.send(flight.record.raw)
-        if refusal is not None:
-            # The node may have it all the same; the chain will show what becomes of it.
-            level = logging.INFO if "already" in refusal else logging.WARNING
-            _log.log(level, "transaction not taken nonce=%d error=%s", flight.record.nonce, refusal)
-
-
-def _mined(record: Transaction, receipt: Receipt) -> Transaction:
-    done = State.MINED if receipt.succeeded else State.REVERTED
-    return _replace(
-        record,
-        state=State.CANCELLED if receipt.hash in record.cancels else done,
-        block=receipt.block,
-        block_hash=receipt.block_hash,
-        gas_used=receipt.gas_used,
-    )
+        if refusal is None:
+            return
+        floor_wei = floor_of(refusal)
+        if floor_wei is not None:
+            self._floor = floor_wei, self._clock_s()
+        # The node may have it all the same; the chain will show what becomes of it.
+        level = logging.INFO if "already" in refusal else logging.WARNING
+        _log.log(level, "transaction not taken nonce=%d error=%s", flight.record.nonce, refusal)

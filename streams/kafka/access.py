@@ -17,6 +17,8 @@ from models.engine.tables import (
     MARKETS,
     MARKS,
     POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
     SUBTOTALS,
     TABLES,
     VALUATIONS,
@@ -24,11 +26,13 @@ from models.engine.tables import (
 )
 from streams.kafka.topics import (
     DEAD_LETTERS,
+    FIGURE_SETTINGS,
     FUNDING,
     HEARTBEATS,
     INSTRUMENT_FACTS,
     INTEREST,
     LEASES,
+    NONCES,
     OWNER_REQUESTS,
     OWNERS,
     OWNERSHIP,
@@ -49,7 +53,19 @@ if TYPE_CHECKING:
 
 # What an api replica serves is read from these (api/server.py); a test compares.
 API_TABLES = frozenset(
-    {ALERTS, DEPLOYMENTS, INSTRUMENTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS, WATERMARKS}
+    {
+        ALERTS,
+        DEPLOYMENTS,
+        INSTRUMENTS,
+        MARKETS,
+        MARKS,
+        POSITION_STATES,
+        REFERENCES,
+        STATEMENTS,
+        SUBTOTALS,
+        VALUATIONS,
+        WATERMARKS,
+    }
 )
 _FUNDER_TABLES = frozenset({ACCOUNTS, INSTRUMENTS, MARKETS, MARKS, WATERMARKS})
 _AUDIT_TABLES = frozenset({ACCOUNTS, WATERMARKS})
@@ -117,11 +133,13 @@ def _worker(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
     routed = [routed_name(settings, venue.routed) for venue in venues if venue.routed is not None]
     told = [topic_name(settings, venue.told.name) for venue in venues if venue.told is not None]
     raw = [topic_name(settings, venue.raw.name) for venue in venues]
+    references = [topic_name(settings, venue.references.name) for venue in venues if venue.references is not None]
     facts = [topic_name(settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS)]
     # What it reads and also writes: its tables and claims, and what its router writes for its accounts agent.
     yield from _topics((*tables, *routed, topic_name(settings, OWNERSHIP)), Operation.READ, Operation.WRITE)
-    yield from _topics((*facts, *raw, *told, topic_name(settings, INTEREST)), Operation.READ)
-    yield from _topics((topic_name(settings, topic) for topic in (HEARTBEATS, DEAD_LETTERS)), Operation.WRITE)
+    yield from _topics((*facts, *raw, *told, *references, topic_name(settings, INTEREST)), Operation.READ)
+    written = (HEARTBEATS, DEAD_LETTERS, FIGURE_SETTINGS)
+    yield from _topics((topic_name(settings, topic) for topic in written), Operation.WRITE)
     # It starts only if every topic is as the registry has it.
     yield from _topics((topic.name for topic in registry(settings)), Operation.DESCRIBE)
     yield Grant(Resource.GROUP, settings.app_id, (Operation.READ,))
@@ -130,10 +148,14 @@ def _worker(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
 def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:
     yield from _topics((changelog_name(settings, table) for table in sorted(API_TABLES)), Operation.READ)
     yield from _topics((topic_name(settings, topic) for topic in (HEARTBEATS, OWNERS)), Operation.READ)
-    yield from _topics((topic_name(settings, topic) for topic in (LEASES, WHITELIST)), Operation.READ, Operation.WRITE)
+    yield from _topics(
+        (topic_name(settings, topic) for topic in (LEASES, NONCES, WHITELIST)), Operation.READ, Operation.WRITE
+    )
     told = [topic_name(settings, venue.told.name) for venue in venues if venue.told is not None]
     asked = [topic_name(settings, topic) for topic in (INTEREST, OWNER_REQUESTS)]
-    yield from _topics((*asked, *told), Operation.WRITE)
+    # Records of accounts may come in over HTTP, where no ingest of the venue's own writes them.
+    folded = [topic_name(settings, venue.raw.name) for venue in venues if venue.routed is None]
+    yield from _topics((*asked, *told, *folded), Operation.WRITE)
 
 
 def _funder(settings: Settings) -> Iterator[Grant]:
@@ -171,10 +193,12 @@ def _tools(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterat
 
 def _analyst(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:
     """What a person needs to read records and rows; who is let in under which limit is nothing for them."""
-    facts = [topic_name(settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS, FUNDING, OWNERS, DEAD_LETTERS)]
+    kept = (PRICE_TICKS, INSTRUMENT_FACTS, FUNDING, FIGURE_SETTINGS, OWNERS, DEAD_LETTERS)
+    facts = [topic_name(settings, topic) for topic in kept]
     of_venues = [topic_name(settings, venue.raw.name) for venue in venues]
     of_venues += [routed_name(settings, venue.routed) for venue in venues if venue.routed is not None]
     of_venues += [topic_name(settings, venue.told.name) for venue in venues if venue.told is not None]
+    of_venues += [topic_name(settings, venue.references.name) for venue in venues if venue.references is not None]
     tables = [changelog_name(settings, table) for table in TABLES]
     yield from _topics((*facts, *of_venues, *tables), Operation.READ)
     yield Grant(Resource.GROUP, f"{settings.topics.prefix}analyst-", (Operation.READ,), is_prefix=True)

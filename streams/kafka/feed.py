@@ -37,6 +37,7 @@ class Feed(TopicReader):
         super().__init__(bootstrap, topic, clock, wait_ms)
         self._rows: dict[bytes, bytes] = {}
         self._listeners: list[Callable[[Sequence[bytes]], None]] = []
+        self._row_listeners: list[Callable[[bytes, bytes], None]] = []
         self.newest_ms = 0
 
     @property
@@ -47,6 +48,10 @@ class Feed(TopicReader):
     def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
         """Call ``on_rows`` in the loop with the keys that changed, whenever ``rows`` holds new rows for them."""
         self._listeners.append(on_rows)
+
+    def listen_rows(self, on_row: Callable[[bytes, bytes], None]) -> None:
+        """Call ``on_row`` with the key and the value of each row in log order, also of those that are soon replaced."""
+        self._row_listeners.append(on_row)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         changed: list[bytes] = []
@@ -70,5 +75,7 @@ class Feed(TopicReader):
                 continue
             rows[key] = value
             changed.append(key)
+            for on_row in self._row_listeners:
+                on_row(key, value)
         self.newest_ms = max(self.newest_ms, records[-1].timestamp)
         return changed

@@ -20,6 +20,8 @@ from models.engine.tables import (
     POSITION_STATES,
     QUOTE_HISTORY,
     QUOTES,
+    REFERENCES,
+    STATEMENTS,
     SUBTOTALS,
     TABLES,
     VALUATIONS,
@@ -41,12 +43,14 @@ INSTRUMENT_FACTS = "instrument-facts"
 OWNERSHIP = "ownership"
 INTEREST = "interest"
 LEASES = "leases"
+NONCES = "nonces"
 WHITELIST = "whitelist"
 OWNER_REQUESTS = "owner-requests"
 OWNERS = "owners"
 HEARTBEATS = "heartbeats"
 DEAD_LETTERS = "dead-letters"
 FUNDING = "funding"
+FIGURE_SETTINGS = "figure-settings"
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
@@ -139,6 +143,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         yield kept(topic_name(settings, venue.raw.name), venue.raw.key, venue.raw.kept_ms)
         if venue.told is not None:
             yield kept(topic_name(settings, venue.told.name), venue.told.key, venue.told.kept_ms)
+        if venue.references is not None:
+            yield compacted(topic_name(settings, venue.references.name), venue.references.key)
         if venue.routed is not None:
             yield kept(routed_name(settings, venue.routed), venue.routed.key, venue.routed.kept_ms)
 
@@ -155,6 +161,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         SUBTOTALS: "kind:deployment:id:partition",
         ALERTS: "deployment:account",
         POSITION_STATES: "deployment:account",
+        REFERENCES: "deployment:reference",
+        STATEMENTS: "deployment:account",
     }
     return (
         kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),
@@ -166,10 +174,13 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
             topic_name(settings, FUNDING), "deployment:kind:of what", 90 * _DAY_MS, {"cleanup.policy": "compact,delete"}
         ),
         compacted(topic_name(settings, OWNERSHIP), "partition"),
+        # Never compacted away: each name is the hash of what stands under it.
+        compacted(topic_name(settings, FIGURE_SETTINGS), "hash of the settings"),
         passing(topic_name(settings, INTEREST), "deployment:account", _INTEREST_MS),
         compacted(topic_name(settings, WHITELIST), "deployment:account"),
         passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
         compacted(topic_name(settings, OWNERS), "deployment:account"),
+        compacted(topic_name(settings, NONCES), "realm:holder"),
         passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
         make(
             topic_name(settings, HEARTBEATS),

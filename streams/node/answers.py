@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _HEX_QUANTITY = re.compile(r"0x[0-9a-f]*")
-_DIGITS = re.compile(r"[0-9]+")
+# As many digits as 256 bits have; Python refuses to read thousands.
+_DIGITS = re.compile(r"[0-9]{1,78}")
 _HASH = re.compile(r"0x[0-9a-f]{64}")
 _ADDRESS = re.compile(r"0x(?:0{24})?([0-9a-f]{40})")
 _BYTES = re.compile(r"0x(?:[0-9a-f]{2})*")
@@ -27,13 +28,17 @@ _SHOWN_CHARACTERS = 80
 
 
 class Receipt(NamedTuple):
-    """Where a transaction is, and whether it did what it was for; ``succeeded`` is None where the node does not say."""
+    """Where a transaction is, whether it did what it was for, and what it cost its signer.
+
+    ``succeeded`` and ``cost_wei`` are None where the node does not say.
+    """
 
     hash: str
     block: int
     block_hash: str
     succeeded: bool | None
     gas_used: int
+    cost_wei: int | None = None
 
 
 def read_quantity(answer: object, bits: int = 256) -> int:
@@ -166,6 +171,17 @@ def read_receipt(answer: object, tx: str) -> Receipt | None:
         read_hash(receipt["blockHash"]),
         None if status is None else _succeeded(status),
         read_quantity(receipt.get("gasUsed")),
+        _cost_wei(receipt),
+    )
+
+
+def _cost_wei(receipt: dict[str, Any]) -> int | None:
+    price, layer_one = receipt.get("effectiveGasPrice"), receipt.get("l1Fee")
+    if price is None:
+        return None
+    # Chains of the OP stack take a fee for the data beside the one for gas, and name it only here.
+    return read_quantity(receipt.get("gasUsed")) * read_quantity(price) + (
+        0 if layer_one is None else read_quantity(layer_one)
     )
 
 

@@ -12,7 +12,7 @@ import logging
 import uuid
 from collections import deque
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
@@ -57,6 +57,13 @@ _GIVEN_UP_AFTER_MS = 3_000
 
 class Undecided(TidemarkError):
     """The broker did not say in time whether a claim is granted. It may have been; refuse what it would let in."""
+
+
+class Room(NamedTuple):
+    """How many units of a limit are free, and in how many s the next ones come back; 0 where none is taken."""
+
+    units: int
+    next_s: float
 
 
 class Lease:
@@ -216,6 +223,14 @@ class Leases:
             msg = f"expected the broker to decide on {limit.name} within {self._decide_within_s} s, found no answer"
             raise Undecided(msg)
         return verdict is Verdict.GRANTED
+
+    def room(self, limit: Limit, owner: str) -> Room | None:
+        """How much ``spend`` would let in now, as far as the log has been read; None while the log decides nothing."""
+        if self._reader is None or not self.is_up:
+            return None
+        key = lease_key(limit, owner)
+        units = limit.capacity - self._reader.units(key, "")
+        return Room(max(0, units), self._reader.next_end_s(key))
 
     async def _decide(self, limit: Limit, key: bytes, claim: Claim, *, others_than: str, units: int) -> Verdict:
         verdict = Verdict.UNSURE

@@ -65,6 +65,13 @@ class LedgerReader(TopicReader):
         partition = partition_of(key, self._partitions)
         return self._ledgers[partition].units(key, _clock_ms() + self._ahead_ms[partition], but_of)
 
+    def next_end_s(self, key: bytes) -> float:
+        """In how many s the first of a key's leases ends; 0 where none is left."""
+        partition = partition_of(key, self._partitions)
+        now_ms = _clock_ms() + self._ahead_ms[partition]
+        ends_ms = self._ledgers[partition].next_end_ms(key, now_ms)
+        return 0.0 if ends_ms is None else (ends_ms - now_ms) / 1_000
+
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         since_ms = max(1, self._clock.now_ms() - LEASE_TTL_MAX_MS - _CLOCKS_DIFFER_MS)
         self._ledgers = [Ledger(since_ms) for _ in range(self._partitions)]

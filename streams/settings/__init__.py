@@ -17,7 +17,10 @@ from streams.settings.effective import (
 )
 from streams.settings.freshness import FreshnessSettings
 from streams.settings.kafka_client import Bootstrap, KafkaClientSettings, KafkaSaslSettings, KafkaTlsSettings
-from streams.settings.processes import IngestSettings, SourceSettings, TopicSettings, WorkerSettings
+from streams.settings.prices.binance_source import BinanceSource
+from streams.settings.prices.bitfinex_source import BitfinexSource
+from streams.settings.prices.price_source import SourceSettings
+from streams.settings.processes import IngestSettings, TopicSettings, WorkerSettings
 from streams.settings.symmio.funding import FundingSettings
 from streams.settings.symmio.solver import LockedParams, SolverSettings, SymbolSettings
 from streams.settings.symmio.symmio_settings import SymmioSettings, symmio_deployments
@@ -31,6 +34,8 @@ __all__ = [
     "ApiSettings",
     "AuthSettings",
     "BadSettings",
+    "BinanceSource",
+    "BitfinexSource",
     "Bootstrap",
     "DeploymentSettings",
     "FreshnessSettings",

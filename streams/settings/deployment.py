@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, PositiveInt
 
 from models.engine.board import PriceSource
@@ -23,7 +25,12 @@ class DeploymentSettings(Section):
 
     ``kind`` names the venue. ``markets`` maps the name of a market to its prices in order of preference; a name that is
     not listed is looked up under the same name at each of ``default_sources``.
+
+    ``figure_fields`` are the settings that figures follow from; a venue adds its own. They are on record, so no secret
+    and no endpoint may be among them.
     """
+
+    figure_fields: ClassVar[tuple[str, ...]] = ("kind", "default_sources", "default_max_age_ms", "markets")
 
     kind: Name
     default_sources: tuple[Name, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, PositiveInt, SerializeAsAny, ValidationError
 from pydantic_settings import (
@@ -19,14 +19,15 @@ from pydantic_settings import (
 from models.errors import TidemarkError
 from streams.settings.api import ApiSettings, AuthSettings
 from streams.settings.deployment import DeploymentSettings
+from streams.settings.dialects import DialectSettings, UnreadDialect
+from streams.settings.faults import faults, read_by_kind
 from streams.settings.kafka_client import Bootstrap, KafkaClientSettings
-from streams.settings.known_keys import keys_beside, meant
-from streams.settings.processes import BrokerSettings, IngestSettings, SourceSettings, TopicSettings, WorkerSettings
+from streams.settings.known_keys import meant
+from streams.settings.prices.price_source import DEFAULT_KIND as DEFAULT_PRICES
+from streams.settings.prices.price_source import SourceSettings, UnavailableSource, price_package
+from streams.settings.processes import BrokerSettings, IngestSettings, TopicSettings, WorkerSettings
 from streams.settings.values import Name
 from streams.settings.venues import DEFAULT_KIND, package_of
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 CONFIG_VARIABLE = "TIDEMARK_CONFIG"
 _PREFIX = "TIDEMARK_"
@@ -54,13 +55,21 @@ def _by_kind(section: object) -> object:
     package = package_of(kind) if isinstance(kind, str) else None
     if package is None:
         return UnavailableDeployment.model_validate(section)
-    unknown = sorted(section.keys() - package.settings.model_fields.keys())
-    if unknown and kind != DEFAULT_KIND:
-        # What was meant is looked for among all keys that there are, which of another kind would be no help.
-        found = meant(str(unknown[0]), package.settings.model_fields)
-        msg = f"expected keys of a deployment of kind {kind}, found {', '.join(map(str, unknown))}; {found}"
-        raise ValueError(msg)
-    return package.settings.model_validate(section)
+    return read_by_kind(section, package.settings)
+
+
+def _source_by_kind(section: object) -> object:
+    """Read a source's section by the settings of its kind; a section without a kind is of the default one."""
+    if not isinstance(section, dict):
+        return section
+    kind = section.get("kind", DEFAULT_PRICES)
+    package = price_package(kind) if isinstance(kind, str) else None
+    return read_by_kind(section, UnavailableSource if package is None else package.settings)
+
+
+def _unread(section: object) -> object:
+    """Keep a dialect's section as it is written: the api's packages, which read it, are not imported here."""
+    return UnreadDialect.model_validate(section) if isinstance(section, dict) else section
 
 
 class Settings(BaseSettings):
@@ -74,7 +83,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".tidemark")
     topics: TopicSettings = TopicSettings()
     deployments: dict[Name, SerializeAsAny[Annotated[DeploymentSettings, BeforeValidator(_by_kind)]]] = {}
-    sources: dict[Name, SourceSettings] = {}
+    sources: dict[Name, SerializeAsAny[Annotated[SourceSettings, BeforeValidator(_source_by_kind)]]] = {}
+    dialects: dict[Name, SerializeAsAny[Annotated[DialectSettings, BeforeValidator(_unread)]]] = {}
     ingest: IngestSettings = IngestSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
@@ -168,7 +178,7 @@ def settings_of_file(path: Path) -> Settings:
         msg = f"expected TOML in {path}, found a fault: {error}"
         raise BadSettings(msg) from error
     except ValidationError as error:
-        raise BadSettings("\n".join(_said(e) for e in error.errors())) from error
+        raise BadSettings(faults(error, Settings)) from error
     return settings
 
 
@@ -187,7 +197,7 @@ def load_settings(**overrides: object) -> Settings:
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise BadSettings("\n".join(_said(e) for e in error.errors())) from error
+        raise BadSettings(faults(error, Settings)) from error
     except tomllib.TOMLDecodeError as error:
         msg = f"expected TOML in {path}, found a fault: {error}"
         raise BadSettings(msg) from error
@@ -195,6 +205,7 @@ def load_settings(**overrides: object) -> Settings:
         msg = f"expected JSON for a list or table in a {_PREFIX}* variable, found a fault: {error}"
         raise BadSettings(msg) from error
     _refuse_unknown_sources(settings)
+    _refuse_unknown_deployments(settings)
     return settings
 
 
@@ -206,6 +217,16 @@ def _refuse_unknown_variables() -> None:
             field = name.removeprefix(_PREFIX).partition("__")[0].lower()
             if field not in fields:
                 msg = f"{name}: expected a setting's name after {_PREFIX}, found {field}; {meant(field, fields)}"
+                raise BadSettings(msg)
+
+
+def _refuse_unknown_deployments(settings: Settings) -> None:
+    """Refuse a dialect on a deployment that is not configured, which would show nothing of it."""
+    for name, dialect in settings.dialects.items():
+        for deployment in dialect.deployments:
+            if deployment not in settings.deployments:
+                found = meant(deployment, settings.deployments)
+                msg = f"dialects.{name}.deployments: expected names of deployments, found {deployment!r}; {found}"
                 raise BadSettings(msg)
 
 
@@ -227,17 +248,3 @@ def _refuse_unknown_sources(settings: Settings) -> None:
                     f"correct it, or add its section, [sources.{source.removesuffix('-book')}]"
                 )
                 raise BadSettings(msg)
-
-
-def _said(error: ErrorDetails) -> str:
-    key = ".".join(map(str, error["loc"]))
-    if error["type"] == "extra_forbidden":
-        known = keys_beside(Settings, error["loc"])
-        return f"{key}: expected a key that there is, found an unknown one; {meant(str(error['loc'][-1]), known)}"
-    if error["type"] == "value_error":
-        # Our own validators put into the message what they found.
-        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
-    # An endpoint holds a node provider's key, and a misspelt name may be followed by a token key. A table that may hold
-    # a misplaced key is not shown either.
-    hidden = not {"rpc", "keys", "funding", "sasl"}.isdisjoint(error["loc"]) or isinstance(error["input"], dict)
-    return f"{key}: {error['msg']}" if hidden else f"{key}: {error['msg']}, found {error['input']!r}"

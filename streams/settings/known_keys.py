@@ -11,8 +11,6 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pydantic.fields import FieldInfo
-
 
 def meant(wrong: str, known: Iterable[str]) -> str:
     """Say which known name is most like a wrong one, as a message goes on; where none is like it, which there are."""
@@ -31,7 +29,7 @@ def keys_beside(root: type[BaseModel], where: Sequence[str | int]) -> list[str]:
     section = root
     parts = iter(where[:-1])
     for part in parts:
-        field = _fields_of(section).get(str(part))
+        field = section.model_fields.get(str(part))
         inner = None if field is None else _section_in(field.annotation)
         if field is None or inner is None:
             return []
@@ -39,12 +37,7 @@ def keys_beside(root: type[BaseModel], where: Sequence[str | int]) -> list[str]:
         for _ in range(_depth_of(field.annotation)):
             # The next part is a name or a number among several.
             next(parts, None)
-    return list(_fields_of(section))
-
-
-def _fields_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields of a section, and of its special forms, such as the deployments of each venue that is in use."""
-    return {**section.model_fields, **{k: v for one in section.__subclasses__() for k, v in one.model_fields.items()}}
+    return list(section.model_fields)
 
 
 def _section_in(kind: object) -> type[BaseModel] | None:

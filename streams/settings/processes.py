@@ -1,4 +1,4 @@
-"""Settings of the topics, the venues, the worker, the ingest processes and the embedded broker."""
+"""Settings of the topics, the worker, the ingest processes and the embedded broker."""
 
 from __future__ import annotations
 
@@ -16,22 +16,6 @@ class TopicSettings(Section):
     prefix: str = ""
     partitions: PositiveInt = 8
     replication_factor: PositiveInt = 1
-
-
-class SourceSettings(Section):
-    """One price venue.
-
-    The marks of a source called NAME get the key ``NAME:SYMBOL``, the middles of its book ``NAME-book:SYMBOL``. A mark
-    whose event happened more than ``max_late_ms`` before it was received is stale from the beginning; ingest writes the
-    bound into its ticks, so it is the one that reads it.
-    """
-
-    kind: Literal["binance-futures"] = "binance-futures"
-    websocket: str = "wss://fstream.binance.com/market"
-    rest: str = "https://fapi.binance.com"
-    book_symbols: tuple[str, ...] = ()
-    silent_after_ms: PositiveInt = 5_000
-    max_late_ms: PositiveInt = 5_000
 
 
 class WorkerSettings(Section):

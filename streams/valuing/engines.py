@@ -106,6 +106,11 @@ class Engines:
         for engine in self._engines.values():
             engine.valuing.move(markets)
 
+    def refer(self, deployment: str) -> None:
+        """A reference of a deployment changed: have its accounts valued anew."""
+        for engine in self._engines.values():
+            engine.valuing.refer(deployment)
+
     def restated(self, table: str, partition: int, key: bytes) -> None:
         """Take note that a row was written again under another term: valuations name the terms of accounts' rows.
 

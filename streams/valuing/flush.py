@@ -272,7 +272,7 @@ class PartitionFlush:
             ended_s = clock.monotonic_s()
 
     def _value(self, key: bytes, *, is_urgent: bool) -> None:
-        write = self._valuing.value(key, is_urgent=is_urgent)
+        write = self._valuing.value(key, self._clock.now_ms(), is_urgent=is_urgent)
         if write is None:
             _unchanged.inc()
         elif write.table == ALERTS:

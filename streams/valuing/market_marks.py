@@ -1,4 +1,4 @@
-"""The input board of a process, followed through feeds: marks, and which market is priced by which."""
+"""The input board of a process, followed through feeds: marks, which market is priced by which, and references."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from models.codec import decode_row
 from models.engine.board import InputBoard
-from models.engine.tables import MARKETS, MARKS
+from models.engine.tables import MARKETS, MARKS, REFERENCES
 from models.prices import decode_mark
+from models.references import used_of_row
 from streams.kafka.feed import Feed
 from streams.kafka.topics import changelog_name
 from streams.process.supervision import supervised
+from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,14 +30,15 @@ _AGE_CHECK_S = 0.5
 class MarketMarks:
     """Keeps a ``board`` as the tables say, and as marks grow stale.
 
-    ``marks`` and ``names`` are the feeds of the tables ``marks`` and ``markets``. ``newest_mark_ms`` is when the newest
-    mark was received, in Unix ms; 0 before the first.
+    ``marks``, ``names`` and ``references`` are the feeds of the tables ``marks``, ``markets`` and ``references``.
+    ``newest_mark_ms`` is when the newest mark was received, in Unix ms; 0 before the first.
 
     Args:
         settings: Say where the prices of each deployment's markets come from.
         clock: Tells which marks are stale.
         fatal: Called with the error of a feed that ended.
         on_moved: Called with the markets whose mark, or whose staleness, is another than before.
+        on_referred: Called with a deployment of which a reference is another than before.
     """
 
     def __init__(
@@ -44,11 +47,14 @@ class MarketMarks:
         clock: Clock,
         fatal: Callable[[BaseException], None],
         on_moved: Callable[[Iterable[MarketId]], None],
+        on_referred: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._fatal = fatal
         self._on_moved = on_moved
+        self._on_referred = on_referred
+        self._venues = venues_of(settings)
         self._marks: dict[bytes, Mark] = {}
         self._watching: list[asyncio.Task[None]] = []
         self.newest_mark_ms = 0
@@ -57,25 +63,32 @@ class MarketMarks:
         self.marks.listen(self._marks_moved)
         self.names = Feed(settings.bootstrap, changelog_name(settings, MARKETS), clock)
         self.names.listen(self._names_changed)
+        self.references = Feed(settings.bootstrap, changelog_name(settings, REFERENCES), clock)
+        self.references.listen(self._references_changed)
 
     async def start(self) -> None:
         """Read both changelogs to their ends, then follow."""
-        await self.names.start()
-        await self.marks.start()
-        await self.names.wait_ready()
-        await self.marks.wait_ready()
+        for feed in self._feeds:
+            await feed.start()
+        for feed in self._feeds:
+            await feed.wait_ready()
         self._watching = [
             supervised(self._watch_ages(), "mark ages", self._fatal),
             supervised(self.names.closed(), "markets feed", self._fatal),
             supervised(self.marks.closed(), "marks feed", self._fatal),
+            supervised(self.references.closed(), "references feed", self._fatal),
         ]
 
     async def stop(self) -> None:
         """Disconnect."""
         for task in self._watching:
             task.cancel()
-        await self.names.stop()
-        await self.marks.stop()
+        for feed in self._feeds:
+            await feed.stop()
+
+    @property
+    def _feeds(self) -> tuple[Feed, ...]:
+        return self.names, self.references, self.marks
 
     def oldest_mark_age_ms(self) -> int | None:
         """Age of the oldest mark in use, None where none is."""
@@ -104,6 +117,14 @@ class MarketMarks:
             if market is not None:
                 changed.append(market)
         self._say(self.board.choose(changed, self._clock.now_ms()))
+
+    def _references_changed(self, keys: Sequence[bytes]) -> None:
+        changed: dict[str, None] = {}
+        for key in keys:
+            row = self.references.rows.get(key)
+            changed[self.board.refer(key, None if row is None else used_of_row(key, row, self._venues))] = None
+        for deployment in changed:
+            self._on_referred(deployment)
 
     def _say(self, moved: Sequence[MarketId]) -> None:
         if moved:

@@ -66,7 +66,7 @@ class Sums:
 
     def _round(self, until_s: float, *, is_due: bool) -> bool:
         """Go on with the round until a time; tell whether nothing of it is left."""
-        for write in self._totals.round(is_due=is_due):
+        for write in self._totals.round(self._clock.now_ms(), is_due=is_due):
             if write is not None:
                 self._rows.put(self._partition, write)
             if self._clock.monotonic_s() >= until_s:

@@ -15,16 +15,19 @@ from models.heartbeats import WorkerBeat, worker_key
 from streams.agents.accounts import AccountsAgent
 from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
+from streams.agents.references import ReferencesAgent
 from streams.agents.router import RouterAgent
 from streams.agents.state_releases import StateReleases
 from streams.agents.told import ToldAgent
+from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
-from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, routed_name, topic_name
+from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS, routed_name, topic_name
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
 from streams.process.supervision import ended, supervised
 from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.interest_reader import Interest
+from streams.settings.figures import all_figure_settings
 from streams.settings.venues import DEFAULT_KIND, venues_of
 from streams.transport.assignor import SliceAssignor
 from streams.transport.credentials import faust_credentials
@@ -46,6 +49,7 @@ from streams.worker.admin import AdminServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
+    from aiokafka import AIOKafkaProducer
     from faust.types import TP
 
     from models.engine.board import MarketId
@@ -106,7 +110,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.publisher = Publisher(self.crash_now, self._acked)
         stores = {name: self.tables[name].data for name in TABLES}
         self.rows = Rows(settings, stores, self.publisher, self.terms, clock=clock, on_restated=self._restated)
-        self.markets = MarketMarks(settings, clock, self.crash_now, self._moved)
+        self.markets = MarketMarks(settings, clock, self.crash_now, self._moved, self._referred)
         self.engines = Engines(settings, self.rows, self.terms, self.markets.board)
         self.pace = Pace(settings.worker.unwatched_max_age_s)
         flush = Flush(settings, self.rows, self.engines, pace=self.pace, clock=clock, fatal=self.crash_now)
@@ -133,6 +137,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self._resources.push_async_callback(self.publisher.stop)
         self.ownership.start(producer)
         self._resources.push_async_callback(self.follower.stop)
+        await self._keep_figure_settings(producer)
         self.connected = True
         await self._start_resource(self.markets)
         await self._start_resource(self.interest)
@@ -149,6 +154,14 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
             await super().on_stop()
         finally:
             await self._resources.aclose()
+
+    async def _keep_figure_settings(self, producer: AIOKafkaProducer) -> None:
+        """Put on record what the rows that this worker will write name as their settings."""
+        topic = topic_name(self.settings, FIGURE_SETTINGS)
+        for name, figures in all_figure_settings(self.settings).items():
+            key = name.encode()
+            partition = partition_of(key, self.settings.topics.partitions)
+            await producer.send_and_wait(topic, figures, key=key, partition=partition)
 
     def crash_now(self, error: BaseException) -> None:
         """End the process without a commit."""
@@ -213,6 +226,9 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     def _moved(self, markets: Iterable[MarketId]) -> None:
         self.engines.move(markets)
 
+    def _referred(self, deployment: str) -> None:
+        self.engines.refer(deployment)
+
     def _acked(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
         self.rows.acknowledged(topic, partition, rows, first_offset)
 
@@ -255,6 +271,8 @@ def venue_agents(settings: Settings, parts: AgentParts, installed: InstalledVenu
     if venue.told is not None:
         told = ToldAgent(venue.kind, parts.rows, parts.engines, parts.state_releases, parts.clock)
         yield told, topic_name(settings, venue.told.name)
+    if venue.references is not None:
+        yield ReferencesAgent(installed, parts.rows), topic_name(settings, venue.references.name)
 
 
 def create_app(

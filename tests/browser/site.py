@@ -13,7 +13,7 @@ from playwright.async_api import async_playwright, expect
 from api.app import create_app
 from streams.replicas.heartbeat_reader import Heartbeats
 from tests.browser.scene import Scene, now_ms, scene_settings
-from tests.support.api import FakeInterest
+from tests.support.api import FakeInterest, symmio_that_hears
 from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Site:
             self.interest,
             heartbeats=self.heartbeats,
             clock=WallClock(now_ms),
+            find_dialect=symmio_that_hears(),
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()

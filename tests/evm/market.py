@@ -11,11 +11,10 @@ from aiokafka import AIOKafkaProducer
 from models.account_events import AccountCheckpoint, Transaction
 from models.chain_records import Checkpoint, PartyBView, QuoteView, RawLog
 from models.codec import encode_row
-from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, MARKS, WATERMARKS
+from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, WATERMARKS
 from models.ids import account_key, mark_key, market_key
 from models.instruments import FundingTerms, Instrument, encode_instrument
 from models.money import E18
-from models.prices import Mark, encode_mark
 from models.symmio.abi import CATALOGUE
 from models.symmio.account import encode_account
 from models.symmio.markets import Market, encode_market
@@ -28,6 +27,7 @@ from streams.process.clock import SystemClock
 from tests.evm.anvil import CHAIN_ID, Anvil, Contract, key_of, running_anvil
 from tests.evm.flaky import Flaky, running_flaky
 from tests.evm.gateway import KEY, Gateway, running_gateway
+from tests.evm.venue import Venue, running_venue
 from tests.support.records import create_all
 from tests.support.symmio import Partition
 
@@ -87,6 +87,7 @@ class Scene:
         diamond: Contract,
         gateway: Gateway,
         node: Flaky,
+        venue: Venue,
         party_b: str,
     ) -> None:
         self.settings = settings
@@ -94,6 +95,7 @@ class Scene:
         self.diamond = diamond
         self.gateway = gateway
         self.node = node
+        self.venue = venue
         self.party_b = party_b
         self.quotes: list[Opened] = []
         self._partition = Partition()
@@ -123,8 +125,6 @@ class Scene:
         at_ms = SystemClock().now_ms()
         for symbol_id, symbol in SYMBOLS.items():
             key = mark_key("binance-futures", symbol)
-            mark = Mark(MARKS_E18[symbol_id], None, VENUE_RATES_E18[symbol_id], None, at_ms, at_ms, symbol_id)
-            rows[MARKS, key] = encode_mark(mark)
             rows[INSTRUMENTS, key] = encode_instrument(Instrument(funding=FundingTerms(28_800, None, None, at_ms)))
             market = Market(
                 symbol_id,
@@ -294,7 +294,10 @@ async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: o
             },
         )
         await create_all(configured)
-        yield Scene(configured, chain, diamond=diamond, gateway=gateway, node=node, party_b=hedger)
+        marks = {symbol: (MARKS_E18[symbol_id], VENUE_RATES_E18[symbol_id]) for symbol_id, symbol in SYMBOLS.items()}
+        venue = Venue(configured, chain, marks)
+        await stack.enter_async_context(running_venue(venue, configured))
+        yield Scene(configured, chain, diamond=diamond, gateway=gateway, node=node, venue=venue, party_b=hedger)
 
 
 async def next_window_s(chain: Anvil) -> int:

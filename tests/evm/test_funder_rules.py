@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 YES, NO = True, False
 LONG, SHORT = 0, 1
+GWEI = 10**9
 
 
 def quote(number: int, side: int = LONG, *, opened: int = 100 * E18, most: int = GENEROUS) -> Opened:
@@ -126,9 +127,16 @@ async def test_what_waits_is_sent_with_higher_fees_and_taken_back_when_the_windo
 
         async with funder(one):
 
+            async def is_sent() -> bool:
+                return any(sent.hashes for sent in await one.sent())
+
             async def is_replaced() -> bool:
                 return any(len(sent.hashes) > 1 for sent in await one.sent())
 
+            await eventually(is_sent)
+            # A block that it is too cheap for passes it over.
+            await one.chain.ask("anvil_setNextBlockBaseFeePerGas", hex(10 * GWEI))
+            await one.chain.ask("evm_mine")
             await eventually(is_replaced)
             await one.chain.ask("evm_mine")
             await done(one, 1)

@@ -13,17 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aiohttp
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from pydantic import SecretStr
 
 from models.findings import Finding, Verdict, fine, worst
-from models.heartbeats import ChainBeat, encode_beat
+from models.heartbeats import ChainBeat, PricesBeat, encode_beat
 from streams.audit.deployment_checks import check_deployment
 from streams.checks.access_checks import check_access
 from streams.checks.disk_checks import check_disk
 from streams.checks.part_checks import check_lag, check_parts
-from streams.checks.source_checks import check_source
 from streams.checks.topic_checks import check_registry
 from streams.kafka.producer import start_producer
 from streams.kafka.topics import HEARTBEATS, PRICE_TICKS, Topic, create_topics, topic_name
@@ -110,12 +108,19 @@ async def test_each_endpoint_is_asked_by_itself_and_addresses_without_a_contract
     assert NOWHERE not in str(found)
 
 
-async def test_a_source_that_does_not_answer_is_named() -> None:
-    settings = Settings(sources={"v": SourceSettings(rest=NOWHERE)})
-    async with aiohttp.ClientSession() as session:
-        (found,) = await check_source(settings, "v", session, SystemClock())
-    assert Verdict.WRONG is found.verdict
-    assert "no marks: ClientConnectorError" in found.found
+async def test_a_source_is_judged_by_what_its_ingest_hears(settings: Callable[..., Settings]) -> None:
+    own = settings(sources={"heard": SourceSettings(), "silent": SourceSettings(), "nobodys": SourceSettings()})
+    await create_all(own)
+    now_ms = SystemClock().now_ms()
+    producer = await start_producer(own.bootstrap)
+    for name, heard_ms in (("heard", now_ms), ("silent", now_ms - 60_000)):
+        beat = encode_beat(PricesBeat("host:1", now_ms, heard_ms))
+        await producer.send_and_wait(topic_name(own, HEARTBEATS), beat, key=f"prices:{name}".encode())
+    await producer.stop()
+    found = by_check(await check_parts(own, FixedClock(now_ms + 1_000), []))
+    assert (Verdict.FINE, "it sent a price 1.0 s ago") == found["source heard"][1:3]
+    assert (Verdict.WRONG, "it sent no price for 61 s") == found["source silent"][1:3]
+    assert Verdict.UNKNOWN is found["source nobodys"].verdict
 
 
 def test_a_disk_with_little_room_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

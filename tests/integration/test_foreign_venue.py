@@ -15,7 +15,7 @@ from streams.kafka.deadletter import decode_dead_letter
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
 from streams.settings import BadSettings, WorkerSettings, load_settings
-from streams.settings.venues import installed_kinds, package_of
+from streams.settings.venues import KINDS, package_of
 from tests.support.eventually import eventually
 from tests.support.golden import DEPLOYMENT, Oracle, golden_chain, golden_deployment, versioned
 from tests.support.pipeline import all_committed, feed_rows, producer, records_of, worker, write_chain, write_ticks
@@ -170,7 +170,7 @@ def test_a_section_is_read_by_the_settings_of_its_kind(tmp_path: Path, monkeypat
     file = tmp_path / "tidemark.toml"
     monkeypatch.setenv("TIDEMARK_CONFIG", str(file))
     file.write_text('[deployments.game]\nkind = "paper"\ndefault_max_age_ms = 700\n')
-    assert ["paper", "symmio"] == installed_kinds()
+    assert ["ledger", "paper", "symmio"] == KINDS.names()
     assert ("PaperSettings", 700) == (
         type(load_settings().deployments["game"]).__name__,
         load_settings().deployments["game"].default_max_age_ms,

@@ -12,7 +12,7 @@ from streams.ingest.prices import price_follow as price_ingest
 from streams.kafka.deadletter import decode_dead_letter
 from streams.kafka.topics import DEAD_LETTERS, INSTRUMENT_FACTS
 from streams.process.clock import SystemClock
-from streams.settings import SourceSettings
+from streams.settings import BinanceSource
 from tests.support.eventually import eventually
 from tests.support.pipeline import feed_rows, worker
 from tests.support.records import create_all, read_topic
@@ -33,7 +33,7 @@ TICKERS = b'[{"symbol":"BTCUSDT","priceChangePercent":"-1.230","quoteVolume":"12
 
 @asynccontextmanager
 async def ingesting(settings: Settings, venue: FakeVenue) -> AsyncIterator[None]:
-    source = SourceSettings(websocket=venue.url.replace("http", "ws") + "/market", rest=venue.url)
+    source = BinanceSource(websocket=venue.url.replace("http", "ws") + "/market", rest=venue.url)
     task = asyncio.create_task(
         price_ingest.run(settings.model_copy(update={"sources": {"v": source}}), "v", SystemClock())
     )

@@ -12,7 +12,7 @@ from streams.ingest.prices import price_follow
 from streams.ingest.symmio import chain_follow, recording
 from streams.kafka.topics import BadTopic, topic_name
 from streams.process.clock import SystemClock
-from streams.settings import Bootstrap, SourceSettings, SymmioSettings
+from streams.settings import BinanceSource, Bootstrap, SymmioSettings
 from tests.support.records import create_all, read_topic
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def test_an_ingest_that_is_started_before_its_topics_exist_ends_and_says_s
     settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
 ) -> None:
     deployment = SymmioSettings(chain_id=1, diamond="0x" + "d" * 40, rpc=("http://127.0.0.1:1",))  # type: ignore[arg-type]
-    source = SourceSettings(websocket="ws://127.0.0.1:1", rest="http://127.0.0.1:1")
+    source = BinanceSource(websocket="ws://127.0.0.1:1", rest="http://127.0.0.1:1")
     own, clock = settings(deployments={"d": deployment}, sources={"v": source}), SystemClock()
     for ingest in (
         chain_follow.run(own, "d", clock),

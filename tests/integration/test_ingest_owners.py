@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from eth_abi.abi import decode, encode
 
+from api.dialects.symmio.owner_answers import OwnerAnswers, OwnersReader
 from api.dialects.symmio.owners import Owners
 from models.ids import account_key
 from streams.ingest.symmio import chain_follow as chain_ingest
 from streams.kafka.single_records import Records
 from streams.kafka.topics import OWNER_REQUESTS, OWNERS
 from streams.process.clock import SystemClock
-from streams.replicas.owner_answers import OwnerAnswers, OwnersReader
 from streams.settings import SymmioSettings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.eventually import eventually

@@ -14,7 +14,7 @@ from streams.ingest.prices.venue_socket import MAX_FRAME_BYTES
 from streams.kafka.deadletter import MAX_VALUE_BYTES, decode_dead_letter
 from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS
 from streams.process.clock import SystemClock
-from streams.settings import Settings, SourceSettings
+from streams.settings import BinanceSource, Settings
 from tests.support.eventually import eventually
 from tests.support.records import create_all, read_topic
 from tests.support.venue import FakeVenue
@@ -42,7 +42,7 @@ class World:
 
     @asynccontextmanager
     async def ingesting(self) -> AsyncIterator[None]:
-        source = SourceSettings(
+        source = BinanceSource(
             websocket=self.venue.url.replace("http", "ws") + "/market",
             rest=self.venue.url,
             silent_after_ms=self.silent_after_ms,

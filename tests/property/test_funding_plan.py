@@ -25,6 +25,7 @@ from models.symmio.funding_plan import (
     next_window,
     paid_epoch,
     price_after,
+    refusal_of,
     window_at,
     window_of,
 )
@@ -71,6 +72,21 @@ def test_every_window_that_closed_since_is_missed(
         if window_of(pays_s, epoch_s, window_s, when).closes_s < now_s
     ]
     assert expected == missed
+
+
+@given(epoch_s=epochs, window_s=windows, when=st.sampled_from(When))
+def test_windows_are_refused_in_which_a_charge_a_second_late_would_pay_the_next_epoch_and_those_that_never_open(
+    epoch_s: int, window_s: int, when: When
+) -> None:
+    window = window_of(50 * epoch_s, epoch_s, window_s, when)
+    never_opens = window.opens_s > window.closes_s
+    pays_next = paid_epoch(window.closes_s + 1, epoch_s, window_s) == window.pays_s + epoch_s
+    assert (never_opens or pays_next) == (refusal_of(epoch_s, window_s, when) is not None)
+
+
+def test_a_window_of_half_an_epoch_is_the_first_that_is_refused() -> None:
+    assert refusal_of(14_400, 7_199, When.AFTER) is None
+    assert "half of the epoch of 14400 s, found 7200 s" in str(refusal_of(14_400, 7_200, When.AFTER))
 
 
 @given(rate=rates, mark=prices, opened=prices)

@@ -22,10 +22,11 @@ from models.ids import mark_key
 from models.instruments import DEFAULT_FUNDING_INTERVAL_S, Instrument, decode_fact, decode_instrument
 from models.money import parse_e18
 from models.prices import decode_mark, decode_tick, mark_of
-from streams.ingest.prices.price_follow import PriceFollower
+from streams.ingest.prices.binance.binance_follower import BinanceFollower
+from streams.ingest.prices.price_site import PriceSite
 from streams.kafka import topics
 from streams.kafka.deadletter import DeadLetters, decode_dead_letter, form_of
-from streams.settings import Settings, SourceSettings, SymmioSettings
+from streams.settings import BinanceSource, Settings, SymmioSettings
 from tests.support.clocks import LoopClock
 from tests.support.hostile_venue import (
     CALM_S,
@@ -59,7 +60,7 @@ class Deployment:
     """What ingest writes, folded as the agents do, and the choice of marks."""
 
     def __init__(self, script: Script) -> None:
-        source = SourceSettings(book_symbols=NAMES if script.books else ())
+        source = BinanceSource(book_symbols=NAMES if script.books else ())
         self.settings = Settings(
             kafka="nowhere:1",
             data_dir=Path("unused"),
@@ -186,7 +187,9 @@ class Outcome(NamedTuple):
 async def play(script: Script, until_s: int = TROUBLE_S + CALM_S, late_s: float | None = None) -> Outcome:
     """Play a script, or its beginning; what is told is checked each second."""
     venue, deployment = HostileVenue(script, late_s), Deployment(script)
-    follower = PriceFollower(deployment.settings, SOURCE, venue.session, cast("Outlet", deployment), deployment.clock)
+    settings, outlet = deployment.settings, cast("Outlet", deployment)
+    site = PriceSite(settings, SOURCE, settings.sources[SOURCE], venue.session, outlet, deployment.clock)
+    follower = BinanceFollower(site)
     tasks = [asyncio.create_task(venue.run()), asyncio.create_task(follower.run())]
     for second in range(until_s):
         await asyncio.sleep(second + 0.5 - venue.now_s)

@@ -65,7 +65,7 @@ async def test_whoever_asks_gets_the_same_mark_at_every_instant(
     own = Settings(kafka="nowhere:1", data_dir=Path("unused"), deployments={_NAME: deployment})
     now_ms = _START_MS
     tables, engine = FakeTables(), Engine(engine_deployments({_NAME: deployment}))
-    worker = MarketMarks(own, WallClock(lambda: now_ms), lambda _: None, lambda _: None)
+    worker = MarketMarks(own, WallClock(lambda: now_ms), lambda _: None, lambda _: None, lambda _: None)
     replica = MarketPrices(own, tables.feeds)
     market = encode_market(Market(_SYMBOL_ID, name=_MARKET, is_valid=True))
     worker.names._take({TopicPartition(MARKETS, 0): [Fetched(market_key(_NAME, _SYMBOL_ID), encode_row(1, 1, market))]})

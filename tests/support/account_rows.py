@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 
+_MADE = {"at_ms": 5, "venue": "symmio/1", "settings": "0a"}
+
 
 def alerts_body(key: str, *steps: tuple[int, int]) -> Body:
     """The row of an account of which these alarms were on one after another, each as of so many ms."""
     body: Body | None = None
     for alarms, as_of_ms in steps:
         shown = unpriced_body(last_complete=None) if alarms & UNPRICED else valuation_body()
-        body = with_transitions(key.encode(), body, alarms, {**shown, "as_of_ms": as_of_ms})
+        body = with_transitions(key.encode(), body, alarms, {**shown, "as_of_ms": as_of_ms}, _MADE)
     assert body is not None
     return body
 

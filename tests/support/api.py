@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING
 from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_admin_app, create_app
+from api.dialects.mounting import DialectPackage, dialect_of
+from api.dialects.symmio.live import Heard
+from api.dialects.symmio.owner_answers import OwnerAnswers
+from api.dialects.symmio.symmio_dialect import stand
+from api.dialects.symmio.upnl_ws import INTERVAL_S
 from api.http.listening import BoundedRunner, admin_door, public_door
 from streams.kafka.single_records import NotWritten
 from streams.kafka.topics import OWNER_REQUESTS, WHITELIST
-from streams.replicas.owner_answers import OwnerAnswers
 from streams.settings import ApiSettings, Settings, SymmioSettings
+from streams.settings.dialects import DialectSettings
 from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from api.dialects.mounting import Mounted, Site
     from api.http.door import Door
     from models.owners import SubAccountOwner
     from streams.replicas.heartbeat_reader import Heartbeats
@@ -89,14 +95,34 @@ class FakeRecords:
 
 
 class BoundedTestServer(TestServer):
-    """Listens through a door, as the api's process does."""
+    """Listens through a door, as the api's process does, on the port given or on any that is free."""
 
-    def __init__(self, app: web.Application, door: Door) -> None:
-        super().__init__(app)
+    def __init__(self, app: web.Application, door: Door, port: int | None = None) -> None:
+        super().__init__(app, port=port)
         self._door = door
 
     async def _make_runner(self, **_: object) -> BoundedRunner:
         return BoundedRunner(self.app, self._door, shutdown_timeout=1.0)
+
+
+def symmio_that_hears(
+    heard: Heard | None = None, upnl_interval_s: float = INTERVAL_S
+) -> Callable[[str], DialectPackage | None]:
+    """What finds dialects where there is no broker: SYMMIO's hears what it is given, all others are as installed.
+
+    Args:
+        heard: What it hears; by default nothing, and no whitelist is still being read.
+        upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
+    """
+    told = heard or Heard(frozenset(), lambda: True, OwnerAnswers())
+
+    def mount(site: Site, _section: DialectSettings) -> Mounted:
+        return stand(site, told, upnl_interval_s=upnl_interval_s)
+
+    def find(kind: str) -> DialectPackage | None:
+        return DialectPackage(kind, DialectSettings, mount) if kind == "symmio" else dialect_of(kind)
+
+    return find
 
 
 def _now_ms() -> int:
@@ -117,16 +143,14 @@ async def serving(
 ) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     """A client of the public application."""
     taking = records or FakeRecords()
+    heard = Heard(taking.whitelisted, is_whitelist_read, taking.owners)
     app = create_app(
         settings or api_settings("main"),
         tables.feeds,
         interest or FakeInterest(),
         records=taking,
-        whitelisted=taking.whitelisted,
-        is_whitelist_read=is_whitelist_read,
-        owners=taking.owners,
         heartbeats=heartbeats,
-        upnl_interval_s=upnl_interval_s,
+        find_dialect=symmio_that_hears(heard, upnl_interval_s),
         clock=WallClock(clock_ms),
     )
     async with TestClient(BoundedTestServer(app, public_door(app))) as client:

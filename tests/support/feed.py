@@ -28,6 +28,7 @@ class FakeFeed:
         self.newest_ms = 0
         self.answered_ms = 10**15
         self._listeners: list[Callable[[Sequence[bytes]], None]] = []
+        self._row_listeners: list[Callable[[bytes, bytes], None]] = []
         self._ready = asyncio.Event()
         if ready:
             self._ready.set()
@@ -45,8 +46,13 @@ class FakeFeed:
     def listen(self, on_rows: Callable[[Sequence[bytes]], None]) -> None:
         self._listeners.append(on_rows)
 
+    def listen_rows(self, on_row: Callable[[bytes, bytes], None]) -> None:
+        self._row_listeners.append(on_row)
+
     def put(self, key: str, version: int, body: Mapping[str, Any]) -> None:
         self.rows[key.encode()] = encode_row(1, version, body)
+        for on_row in self._row_listeners:
+            on_row(key.encode(), self.rows[key.encode()])
         for on_rows in self._listeners:
             on_rows([key.encode()])
 
@@ -70,6 +76,8 @@ class FakeTables:
         self.instruments = FakeFeed(ready=ready)
         self.alerts = FakeFeed(ready=ready)
         self.position_states = FakeFeed(ready=ready)
+        self.references = FakeFeed(ready=ready)
+        self.statements = FakeFeed(ready=ready)
         for name in deployments:
             self.follow(name)
 
@@ -104,6 +112,8 @@ class FakeTables:
             self.instruments,
             self.alerts,
             self.position_states,
+            self.references,
+            self.statements,
         )
 
 

@@ -89,11 +89,12 @@ def draw_script(seed: int) -> Script:
                 lag_s=chance.choice((2.0, 20.0, 10_000.0)),
                 cuts=_one_of(chance, 0.0, 0.4),
                 drops=_one_of(chance, 0.0, 0.4),
+                counts_anew=_one_of(chance, 0.0, 0.0, 0.4),
             )
         endpoints.append(traits)
     # What nobody tells any more cannot be read.
     keeper = chance.randrange(count)
-    endpoints[keeper] = replace(endpoints[keeper], forgets=Traits().forgets)
+    endpoints[keeper] = replace(endpoints[keeper], forgets=Traits().forgets, counts_anew=0.0)
     return Script(
         seed=seed,
         endpoints=tuple(endpoints),
@@ -121,6 +122,11 @@ def _nuisances(chance: random.Random) -> Traits:
         batch_max=chance.choice((1_000, 1_000, 3, 1)),
         range_max=chance.choice((1_000_000, 1_000_000, 7, 1)),
         forgets=chance.choice((1_000_000, 1_000_000, 20)) if chance.random() < 0.5 else 1_000_000,
+        parts=_one_of(chance, 0.0, 0.0, 0.0, 0.2),
+        batch_answers=chance.choice((1_000, 1_000, 1_000, 3, 1)),
+        hang_up=chance.random() < 0.2,
+        leaps=_one_of(chance, 0.0, 0.0, 0.0, 0.1),
+        misplaces=_one_of(chance, 0.0, 0.0, 0.0, 0.1),
     )
 
 

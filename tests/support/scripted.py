@@ -13,7 +13,7 @@ import sys
 from collections import defaultdict
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 
 import orjson
@@ -22,6 +22,7 @@ from aiokafka import TopicPartition
 from models.codec import decode_row
 from models.engine.pace import Pace
 from models.engine.tables import TABLES
+from models.provenance import MADE_FROM
 from streams.agents.instruments import InstrumentsAgent
 from streams.agents.marks import MarksAgent
 from streams.agents.state_releases import StateReleases
@@ -239,7 +240,13 @@ class Life:
             clock=clock,
             on_restated=lambda *row: engines.restated(*row),  # noqa: PLW0108 - made below
         )
-        self.markets = MarketMarks(settings, clock, fail, lambda moved: engines.move(moved))  # noqa: PLW0108 - the same
+        self.markets = MarketMarks(
+            settings,
+            clock,
+            fail,
+            lambda moved: engines.move(moved),  # noqa: PLW0108 - the same
+            lambda deployment: engines.refer(deployment),  # noqa: PLW0108 - the same
+        )
         engines = self.engines = Engines(settings, self.rows, terms, self.markets.board)
         pace = Pace(settings.worker.unwatched_max_age_s)
         flush = Flush(settings, self.rows, engines, pace=pace, clock=clock, fatal=fail)
@@ -359,15 +366,26 @@ def play(name: str) -> dict[str, dict[bytes, bytes]]:
 
 
 def digest(rows: Mapping[bytes, bytes]) -> str:
-    """A digest of a table's keys, versions and bodies, but for the terms, which only tell who wrote."""
+    """A digest of a table's keys, versions and bodies, but for the terms and instants, which tell who wrote and when.
+
+    Rows had no provenance when the digests were first made: without it, they are what they were.
+    """
     hashed = hashlib.sha256()
     for key in sorted(rows):
         row = decode_row(rows[key])
         body = dict(row.body)
+        _drop_provenance(body)
         if "account_order" in body:
             body["account_order"] = body["account_order"][1:]
         hashed.update(orjson.dumps([key.decode(), row.version, body], option=orjson.OPT_SORT_KEYS))
     return f"{len(rows)} rows {hashed.hexdigest()}"
+
+
+def _drop_provenance(body: dict[str, Any]) -> None:
+    body.pop(MADE_FROM, None)
+    for part in (body.get("last_complete"), *body.get("transitions", ())):
+        if part is not None:
+            part.pop(MADE_FROM, None)
 
 
 def digests(name: str) -> dict[str, str]:

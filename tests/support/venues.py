@@ -1,4 +1,4 @@
-"""Packages of venues, installed for as long as a test needs them."""
+"""Packages of venues and of what goes with them, installed for as long as a test needs them."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ def install(package: Path, site: Path) -> Path:
     return site
 
 
-def announce(directory: Path, kind: str, value: str) -> Path:
-    """Say in a directory that Python looks into that a package brings a venue, as an installed package does.
+def announce(directory: Path, kind: str, value: str, group: str = "tidemark.venues") -> Path:
+    """Say in a directory that Python looks into that a package brings a kind, as an installed package does.
 
     Args:
         directory: The directory; it is made.
-        kind: The venue's kind.
+        kind: The kind.
         value: Where its object is found, such as ``"module:NAME"``.
+        group: The group of its entry point.
     """
-    about = directory / f"{kind}-0.dist-info"
+    name = f"{kind}_{directory.name}"
+    about = directory / f"{name}-0.dist-info"
     about.mkdir(parents=True)
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {kind}\nVersion: 0\n")
-    (about / "entry_points.txt").write_text(f"[tidemark.venues]\n{kind} = {value}\n")
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
+    (about / "entry_points.txt").write_text(f"[{group}]\n{kind} = {value}\n")
     return directory

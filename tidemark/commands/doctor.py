@@ -107,20 +107,14 @@ async def _checked(check: str, make: Callable[[], Awaitable[list[Finding]]]) -> 
 
 
 async def _outside(settings: Settings) -> list[Finding]:
-    """Check what is asked elsewhere: nodes, sources of prices, this machine."""
-    import aiohttp
-
+    """Check what is asked elsewhere: nodes, and this machine."""
     from streams.audit.deployment_checks import check_deployment
     from streams.checks.disk_checks import check_disk
-    from streams.checks.source_checks import check_source
     from streams.process.clock import SystemClock
     from streams.settings import symmio_deployments
 
     clock = SystemClock()
     found = [check_disk(settings.data_dir)]
-    async with aiohttp.ClientSession() as session:
-        for name in settings.sources:
-            found += await check_source(settings, name, session, clock)
     for name, deployment in symmio_deployments(settings).items():
         found += await check_deployment(settings, name, deployment, clock)
     return found

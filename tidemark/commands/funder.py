@@ -26,8 +26,9 @@ def funder(deployment: str | None, dry_run: bool) -> None:
     """
     from streams.funder.funder_process import plan, run
     from streams.process.clock import SystemClock
+    from tidemark.admin_port import with_admin_port
     from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped, serve_metrics
+    from tidemark.running import log_to_stderr, run_until_stopped
 
     settings = load_settings()
     name = deployment or _only_one(settings)
@@ -40,8 +41,7 @@ def funder(deployment: str | None, dry_run: bool) -> None:
                 click.echo(f"{name}: no valid market with a funding epoch")
             return
         log_to_stderr()
-        serve_metrics(settings.ingest)
-        run_until_stopped(run(settings, name, SystemClock()))
+        run_until_stopped(with_admin_port(settings.ingest, run(settings, name, SystemClock())))
 
 
 def _only_one(settings: Settings) -> str:

@@ -34,11 +34,18 @@ def create() -> None:
 
 
 @topics.command(name="list")
-def list_() -> None:
+@click.option(
+    "--strimzi", metavar="CLUSTER", help="Print KafkaTopic resources for Strimzi's Kafka of this name instead."
+)
+def list_(strimzi: str | None) -> None:
     """Print every topic of the configuration: name, partitions, how long records are kept, what the key is."""
     from streams.kafka.topics import registry
+    from tidemark.topic_manifests import topics_yaml
 
     wanted = registry(settings_here())
+    if strimzi is not None:
+        click.echo(topics_yaml(wanted, strimzi), nl=False)
+        return
     width = max(len(topic.name) for topic in wanted)
     for topic in wanted:
         click.echo(f"{topic.name:{width}}  {topic.partitions:3} partitions  {topic.kept:18}  key {topic.key}")

@@ -19,10 +19,11 @@ from tidemark.demo.server import DemoServer, DemoState, load_state
 @click.option("--data-dir", type=click.Path(path_type=Path), required=True, help="Where the simulator keeps its data.")
 @click.option("--state-file", type=click.Path(path_type=Path), help="Seed, start and ports; in DATA_DIR by default.")
 @click.option("--seed", type=int, help="Which market to simulate; a restart takes the state file's.")
-def main(data_dir: Path, state_file: Path | None, seed: int | None) -> None:
+@click.option("--ports", type=(int, int), metavar="NODE VENUE", help="Ports of a new simulation; else any free ones.")
+def main(data_dir: Path, state_file: Path | None, seed: int | None, ports: tuple[int, int] | None) -> None:
     """Simulate a SYMMIO deployment and a futures venue on loopback; prints one JSON line when both can be reached."""
     try:
-        state = load_state(state_file or data_dir / "demo.json", seed, int(time.time()))
+        state = load_state(state_file or data_dir / "demo.json", seed, int(time.time()), ports)
         asyncio.run(_serve(state))
     except TidemarkError as error:
         raise click.ClickException(str(error)) from error

@@ -39,20 +39,21 @@ class DemoState(msgspec.Struct, frozen=True):
     venue_port: int
 
 
-def load_state(path: Path, seed: int | None, now_s: int) -> DemoState:
+def load_state(path: Path, seed: int | None, now_s: int, ports: tuple[int, int] | None = None) -> DemoState:
     """Read the state file, or begin a simulation and write it.
 
     Args:
         path: The state file.
         seed: The seed asked for; None takes the file's, or the default for a new simulation.
         now_s: Wall-clock seconds.
+        ports: Those of node and venue for a new simulation; None takes any free ones.
 
     Raises:
         DemoError: The file is no state file, or belongs to another seed.
     """
     if not path.exists():
-        ports = any_free_port(_HOST), any_free_port(_HOST)
-        state = DemoState(_DEFAULT_SEED if seed is None else seed, now_s - _HISTORY_BLOCKS, *ports)
+        taken = ports or (any_free_port(_HOST), any_free_port(_HOST))
+        state = DemoState(_DEFAULT_SEED if seed is None else seed, now_s - _HISTORY_BLOCKS, *taken)
         _write(path, state)
         return state
     try:

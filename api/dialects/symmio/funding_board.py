@@ -47,9 +47,7 @@ class FundingBoard:
         return views
 
     def next_of(self, deployment: str) -> Mapping[str, Any]:
-        """The same for our own protocol; empty for a deployment of another venue."""
-        if deployment not in symmio_deployments(self._settings):
-            return {}
+        """The same for our own protocol."""
         views = self.of(deployment)
         made_of, made = self._next.get(deployment, ({}, {}))
         if made_of is not views:

@@ -13,8 +13,8 @@ import orjson
 from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
 from api.dialects.symmio.listening import listen
+from api.dialects.symmio.socket_names import FUNDING_RATE_WS
 from api.dialects.symmio.upnl_ws import next_due_s
-from api.http.metrics import FUNDING_RATE_WS
 from models.errors import BadRow
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
-from api.access.addresses import ClientAddresses
 from api.access.credentials import TICKET_MOUNT
 from api.access.gate import AllAccounts, Door, Filtered, Markets, OneAccount, OwnKey, Public
 from api.dialects.symmio import upnl_rest
@@ -22,7 +21,7 @@ from api.dialects.symmio.caps import notional_cap, open_interest
 from api.dialects.symmio.contract_symbols import contract_symbols
 from api.dialects.symmio.engine_door import take_position_states
 from api.dialects.symmio.error_codes import error_code, error_codes
-from api.dialects.symmio.forwarding import ENGINES, LOCAL_PATH, Engines, trading, trading_list
+from api.dialects.symmio.forwarding import LOCAL_PATH, trading, trading_list
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.funding_info import get_funding_info
 from api.dialects.symmio.locked_params import get_locked_params
@@ -34,10 +33,9 @@ from api.dialects.symmio.replies import BadParameter, Refusal, encoded, invalid_
 from api.dialects.symmio.sites import Sites
 from api.http.error_bodies import error_response
 from api.http.health import readyz
-from api.http.keys import GATE, SETTINGS
 from models.errors import BadRow
 from models.ids import account_key
-from streams.settings import BadSettings, symmio_deployments
+from streams.settings import BadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
 
     from api.access.gate import Reads
     from api.access.tokens import Principal
+    from api.dialects.mounting import Site
     from api.dialects.symmio.live import Live
 
     Serve = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
@@ -158,6 +157,7 @@ def _get(
 _SLASHES = ("", "/")
 _ANY_SLASH = "{slash:/?}"
 _ALIAS = "/api"
+_TICKETS = "/ticket"
 _ADDRESSES = "/{address}/{multi_account}"
 _NOT_ADDED = b'{"successful":false,"message":"no such MultiAccount is served here"}'
 # Paths that the deployment's engine serves. Which methods they have and what may follow is said in engine_paths.
@@ -186,31 +186,37 @@ def _trading() -> Iterator[Endpoint]:
         yield from (Endpoint("*", path.format(name=name), trading, _own_key) for name in _TRADING)
 
 
-def add_to(app: web.Application, live: Live) -> None:
-    """Serve the endpoints in an application, and put into it what they look things up in.
+def path_prefixes(live: Live, deployments: Iterable[str]) -> set[str]:
+    """The beginnings of all the paths that the endpoints of some deployments have."""
+    # Other dialects have paths below these, too.
+    shared = "/ws/", "/ingest/"
+    at_root = {"/".join(one.path.split("/")[: 3 if one.path.startswith(shared) else 2]) for one in endpoints(live)}
+    return at_root | {_ALIAS, _TICKETS} | {f"/{name}" for name in deployments}
+
+
+def doors(site: Site, live: Live) -> list[Door]:
+    """The endpoints' routes, each with what it reads.
 
     Args:
-        app: Has its settings and its gate already.
+        site: Where the dialect stands; what the endpoints look things up in is in its application already.
         live: The endpoints' own state.
 
     Raises:
         BadSettings: Two deployments claim one host, one has the name of an endpoint, or opens a path that is none.
     """
-    settings, served = app[SETTINGS], endpoints(live)
-    shadowed = {endpoint.path.split("/")[1] for endpoint in served} & symmio_deployments(settings).keys()
+    served = endpoints(live)
+    shadowed = {_ALIAS[1:], _TICKETS[1:], *(one.path.split("/")[1] for one in served)} & site.deployments.keys()
     if shadowed:
         msg = f"deployments: expected names that are no endpoint's, found {', '.join(sorted(shadowed))}; choose others"
         raise BadSettings(msg)
-    engines = app[ENGINES] = Engines(ClientAddresses(settings.api.trusted_proxies))
-    app.cleanup_ctx.append(engines.opened)
-    opened = OpenPaths(settings, {one.name for one in served if one.reads is not _own_key}, app[WHITELIST])
-    sites, gate = Sites(settings), app[GATE]
-    for prefix, mount in _mounts(symmio_deployments(settings)):
-        # The application serves the root's own ``/readyz`` itself.
-        readiness = (web.get(f"{mount}/readyz{slash}", readyz) for slash in _SLASHES if mount or slash)
-        gate.mount(app, (Door(route, Public()) for route in readiness))
+    opened = OpenPaths(site.settings, {one.name for one in served if one.reads is not _own_key}, site.app[WHITELIST])
+    sites, made = Sites(site.settings), []
+    for prefix, mount in _mounts(site.deployments):
+        if mount:
+            made += [Door(web.get(f"{mount}/readyz{slash}", readyz), Public()) for slash in _SLASHES]
         for endpoint in served:
-            gate.mount(app, _doors(endpoint, sites, opened, prefix, mount))
+            made += _doors(endpoint, sites, opened, prefix, mount)
+    return made
 
 
 def _doors(endpoint: Endpoint, sites: Sites, opened: OpenPaths, prefix: str | None, mount: str) -> Iterator[Door]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from api.dialects.symmio.account_answers import Answers
 from api.dialects.symmio.app_keys import ANSWERS, HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
@@ -15,80 +15,73 @@ from api.dialects.symmio.owners import Owners
 from api.dialects.symmio.position_state_search import PositionStateSearch
 from api.dialects.symmio.position_state_ws import PositionStateEndpoint
 from api.dialects.symmio.quote_symbols import QuoteSymbols
+from api.dialects.symmio.socket_names import UPNL_WS
 from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
-from api.http.keys import (
-    CLOCK,
-    CONNECTIONS,
-    FEEDS,
-    FRESHNESS,
-    FUNDING,
-    HUB,
-    IS_WHITELIST_READ,
-    METRICS,
-    PRICES,
-    RECORDS,
-    SETTINGS,
-    STANDINGS,
-)
+from api.http.keys import FEEDS, FRESHNESS, HUB, METRICS, PRICES, STANDINGS
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
-    from aiohttp import web
+    from api.dialects.mounting import Site
+    from api.dialects.symmio.owner_answers import OwnerAnswers
 
-    from api.access.addresses import ClientAddresses
-    from api.delivery.interest_writer import InterestSink
-    from streams.replicas.owner_answers import OwnerAnswers
+
+class Heard(NamedTuple):
+    """What other processes say on topics of this dialect; it follows what they say later.
+
+    Attributes:
+        whitelisted: Keys of the accounts that were put onto a whitelist.
+        is_whitelist_read: Whether these are all that were put there before the start.
+        owners: What ingest has answered about owners of sub-accounts.
+    """
+
+    whitelisted: Collection[bytes]
+    is_whitelist_read: Callable[[], bool]
+    owners: OwnerAnswers
 
 
 class Live:
     """Puts into the application what the endpoints look up, and holds the endpoints that have a state of their own.
 
     Args:
-        app: Has settings, feeds, clock, hub, connections, metrics, answers and records.
-        addresses: Tell where a request comes from.
-        interest: Hears which accounts are watched.
-        whitelisted: Keys of the accounts that were put onto a whitelist; the collection follows later changes.
-        owners: What ingest has answered about owners of sub-accounts; later answers are added.
+        site: Where the dialect stands.
+        heard: What is heard on topics.
         upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
 
     Raises:
         BadSettings: A whitelist's file cannot be read.
     """
 
-    def __init__(
-        self,
-        app: web.Application,
-        addresses: ClientAddresses,
-        interest: InterestSink,
-        *,
-        whitelisted: Collection[bytes],
-        owners: OwnerAnswers,
-        upnl_interval_s: float,
-    ) -> None:
-        settings, feeds, metrics = app[SETTINGS], app[FEEDS], app[METRICS]
-        connections, hub = app[CONNECTIONS], app[HUB]
-        self.answers = app[ANSWERS] = Answers(app[STANDINGS], app[FRESHNESS], interest, app[CLOCK].now_ms)
-        listings = app[LISTINGS] = Listings(settings, feeds, app[PRICES], app[CLOCK].now_ms)
+    def __init__(self, site: Site, heard: Heard, upnl_interval_s: float) -> None:
+        app, settings, now_ms = site.app, site.settings, site.clock.now_ms
+        feeds, metrics, hub = app[FEEDS], app[METRICS], app[HUB]
+        # What has not occurred yet is reported as 0 and not left out.
+        metrics.connections.labels(UPNL_WS)
+        metrics.first_frame_seconds.labels(UPNL_WS)
+        metrics.frames.labels(UPNL_WS, "figures")
+        self.answers = app[ANSWERS] = Answers(app[STANDINGS], app[FRESHNESS], site.interest, now_ms)
+        listings = app[LISTINGS] = Listings(settings, feeds, app[PRICES], now_ms)
         app[HOLDINGS] = Holdings(symmio_deployments(settings), feeds, metrics.registry)
-        whitelist = app[WHITELIST] = Whitelist(symmio_deployments(settings), feeds, whitelisted, app[IS_WHITELIST_READ])
+        whitelist = app[WHITELIST] = Whitelist(
+            symmio_deployments(settings), feeds, heard.whitelisted, heard.is_whitelist_read
+        )
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
-        app[FUNDING] = board = FundingBoard(settings, listings, app[CLOCK].now_ms)
-        self.whitelisting = Whitelisting(addresses, Owners(app[RECORDS], owners))
+        self.funding = FundingBoard(settings, listings, now_ms)
+        self.whitelisting = Whitelisting(site.addresses, Owners(site.records, heard.owners))
         self.upnl = UpnlEndpoint(
-            connections,
+            site.connections,
             hub,
             answers=self.answers,
             whitelist=whitelist,
             metrics=metrics,
             interval_s=upnl_interval_s,
         )
-        self.states = PositionStateEndpoint(connections, hub, feeds.position_states, whitelist, metrics)
-        self.rates = FundingRateEndpoint(connections, hub, feeds, board, metrics)
+        self.states = PositionStateEndpoint(site.connections, hub, feeds.position_states, whitelist, metrics)
+        self.rates = FundingRateEndpoint(site.connections, hub, feeds, self.funding, metrics)
 
     async def wake_when_warm(self) -> None:
         """Answer those who asked before the tables were read, as soon as they are."""

@@ -12,8 +12,8 @@ from streams.kafka.single_records import NotWritten
 from streams.kafka.topics import OWNER_REQUESTS
 
 if TYPE_CHECKING:
+    from api.dialects.symmio.owner_answers import OwnerAnswers
     from streams.kafka.single_records import RecordSink
-    from streams.replicas.owner_answers import OwnerAnswers
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from api.delivery.dialect import Dialect
 from api.delivery.subscription import Subscription
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.listening import listen
-from api.http.metrics import POSITION_STATE_WS
+from api.dialects.symmio.socket_names import POSITION_STATE_WS
 from models.codec import ORDER_BYTES, decode_row
 from models.errors import BadRow
 from models.ids import account_key, split_key

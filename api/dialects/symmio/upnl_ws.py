@@ -17,7 +17,7 @@ from api.delivery.subscription import Subscription
 from api.dialects.symmio.account_answers import Account, Known
 from api.dialects.symmio.frames import parse_address
 from api.dialects.symmio.listening import listen
-from api.http.metrics import UPNL_WS
+from api.dialects.symmio.socket_names import UPNL_WS
 from api.tables.standing import NoSuchAccount, NotKnown
 from models.ids import account_key
 

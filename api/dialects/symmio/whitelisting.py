@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import orjson
 
 from api.access.gate import principal_of
+from api.access.ingest_keys import IngestRefused, expect_ingest_key
 from api.access.limits import TokenBuckets
 from api.dialects.symmio.app_keys import HOLDINGS, WHITELIST
 from api.dialects.symmio.frames import parse_address
@@ -137,13 +137,10 @@ def expect_operator(request: web.Request, deployment: str) -> None:
         Refusal: The key is not sent as ``Authorization: Bearer …``, is another one, or none is configured.
     """
     key = symmio_deployments(request.app[SETTINGS])[deployment].ingest_key
-    if key is None:
-        raise Refusal(HTTPStatus.FORBIDDEN, f"deployments.{deployment}.ingest_key is not set: nothing is taken")
-    scheme, _, said = request.headers.get("Authorization", "").partition(" ")
-    known = key.get_secret_value().encode()
-    # What a header has beyond UTF-8 stands in the text as surrogates.
-    if scheme.lower() != "bearer" or not hmac.compare_digest(said.encode(errors="surrogateescape"), known):
-        raise Refusal(HTTPStatus.UNAUTHORIZED, "expected Authorization: Bearer with the deployment's ingest key")
+    try:
+        expect_ingest_key(request, deployment, key)
+    except IngestRefused as error:
+        raise Refusal(error.status, str(error)) from error
 
 
 async def _warm(request: web.Request) -> None:

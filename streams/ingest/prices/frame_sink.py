@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from prometheus_client import Counter, Gauge
 
 from models.prices import BookTick, encode_tick
-from streams.ingest.prices.binance import BadFrame, read_frame, read_premium_index, tick_key
 from streams.ingest.prices.conflation import BookConflation
+from streams.ingest.prices.price_frames import BadFrame, tick_key
 from streams.ingest.prices.refusals import Refusals
 from streams.kafka.topics import PRICE_TICKS, topic_name
 from streams.settings import SourceSettings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.errors import TidemarkError
     from models.prices import PriceTick
     from streams.ingest.outlet import Outlet
-    from streams.ingest.prices.binance import Frame
+    from streams.ingest.prices.price_frames import Frame
     from streams.process.clock import Clock
     from streams.settings import Settings
 
@@ -34,7 +34,7 @@ _LAST_TICK = Gauge("tidemark_price_last_tick_ms", "When the newest tick was rece
 
 
 class PriceSink:
-    """Takes a source's frames as they were sent.
+    """Takes a source's frames as they were sent; whoever knows their form reads them.
 
     ``heard_ms`` is when its newest tick was received, in Unix ms; 0 before the first.
 
@@ -67,24 +67,40 @@ class PriceSink:
         self._refusals = Refusals(settings, source, outlet, clock)
         self._books = BookConflation() if is_conflated else None
 
-    async def take_frame(self, frame: bytes) -> int:
-        """Write a websocket frame's ticks and return how many it held."""
-        return await self._take(frame, read_frame)
-
-    async def take_premium_index(self, body: bytes) -> int:
-        """Write the ticks of a ``premiumIndex`` answer and return how many it held."""
-        return await self._take(body, read_premium_index)
-
     async def flush_books(self) -> None:
         """Write the book tickers that were held back and may go now."""
         if self._books is not None:
             await self._write(self._books.due(self._clock.now_ms()))
 
+    def ignore(self) -> None:
+        """Count an event of a kind that nobody asked for."""
+        _IGNORED.labels(self.source).inc()
+
+    async def refuse(self, what: str, value: bytes, error: TidemarkError) -> None:
+        """Put on ``dead-letters`` what cannot be read; the arguments are as for ``Refusals.refuse``.
+
+        Args:
+            what: What cannot be read.
+            value: What was sent.
+            error: Why it cannot be read.
+        """
+        await self._refusals.refuse(what, value, error)
+
     async def refuse_large(self, error: TidemarkError) -> None:
         """Put a frame on ``dead-letters`` that was too large to be received."""
         await self._refusals.refuse("large frame", b"", error)
 
-    async def _take(self, body: bytes, read: Callable[[bytes, str, int], Frame]) -> int:
+    async def take(self, body: bytes, read: Callable[[bytes, str, int], Frame]) -> int:
+        """Write the ticks of a frame or an answer, and return how many it held.
+
+        Args:
+            body: What was sent.
+            read: Reads it, given the source's name and when it was received, in Unix ms. It raises ``BadFrame`` where
+                nothing of it can be read.
+
+        Raises:
+            NotAcknowledged: The broker did not take a record.
+        """
         received_ms = self._clock.now_ms()
         _FRAMES.labels(self.source).inc()
         try:

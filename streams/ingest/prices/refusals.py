@@ -10,7 +10,7 @@ from streams.kafka.topics import DEAD_LETTERS, topic_name
 if TYPE_CHECKING:
     from models.errors import TidemarkError
     from streams.ingest.outlet import Outlet
-    from streams.ingest.prices.binance import Refused
+    from streams.ingest.prices.price_frames import Refused
     from streams.process.clock import Clock
     from streams.settings import Settings
 

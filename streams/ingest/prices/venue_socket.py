@@ -1,10 +1,10 @@
-"""A venue's websocket, opened again after silence or a fault, and before the venue's own limit of 24 hours."""
+"""A venue's websocket, opened again after silence or a fault, and before a venue's own limit of 24 hours."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 from prometheus_client import Counter
@@ -12,7 +12,6 @@ from prometheus_client import Counter
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
-    from streams.ingest.prices.frame_sink import PriceSink
     from streams.process.backoff import Backoff
 
 _log = logging.getLogger(__name__)
@@ -30,23 +29,53 @@ class FrameTooLarge(TidemarkError):
     """A frame was larger than any that this venue sends; the connection was closed."""
 
 
+class SessionEnded(TidemarkError):
+    """A connection cannot be used any longer; the message is the cause, as metrics name it. Another one is opened."""
+
+
+class VenueProtocol(Protocol):
+    """What is said on a venue's websocket."""
+
+    async def opened(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Begin a connection: all that was known of the one before is over."""
+
+    async def take_frame(self, frame: bytes) -> int:
+        """Take a frame, and return how many ticks it held.
+
+        Raises:
+            SessionEnded: The venue said that this connection is over, or what it says on it cannot be relied on.
+        """
+
+    async def refuse_large(self, error: TidemarkError) -> None:
+        """Hear of a frame that was too large to be received."""
+
+
 class VenueSocket:
-    """Hands every frame of one websocket to the sink.
+    """Hands every frame of one websocket to whoever knows the venue's protocol.
 
     Args:
         session: HTTP client.
         url: The websocket's URL, which names the streams.
-        sink: Takes the frames.
+        source: The source's name.
+        protocol: Takes the frames.
         silent_after_s: A connection without a tick for so long, in s, is closed and opened again.
         backoff: Tells how long to wait between two connections.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, sink: PriceSink, silent_after_s: float, backoff: Backoff
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        *,
+        source: str,
+        protocol: VenueProtocol,
+        silent_after_s: float,
+        backoff: Backoff,
     ) -> None:
         self._session = session
         self._url = url
-        self._sink = sink
+        self._source = source
+        self._protocol = protocol
         self._silent_after_s = silent_after_s
         self._backoff = backoff
         self.last_tick_s = asyncio.get_running_loop().time()
@@ -60,9 +89,9 @@ class VenueSocket:
         """Stay connected until cancelled."""
         while True:
             cause = await self._session_of_frames()
-            _RECONNECTS.labels(self._sink.source, cause).inc()
+            _RECONNECTS.labels(self._source, cause).inc()
             wait_s = self._backoff.next_s()
-            _log.warning("price socket ended source=%s cause=%s wait_s=%.1f", self._sink.source, cause, wait_s)
+            _log.warning("price socket ended source=%s cause=%s wait_s=%.1f", self._source, cause, wait_s)
             await asyncio.sleep(wait_s)
 
     async def _session_of_frames(self) -> str:
@@ -72,7 +101,10 @@ class VenueSocket:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return type(error).__name__
         try:
+            await self._protocol.opened(socket)
             return await self._receive(socket)
+        except SessionEnded as error:
+            return str(error)
         finally:
             await socket.close()
 
@@ -89,7 +121,7 @@ class VenueSocket:
             match message.type:
                 case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
                     data = message.data
-                    if await self._sink.take_frame(data.encode() if isinstance(data, str) else data):
+                    if await self._protocol.take_frame(data.encode() if isinstance(data, str) else data):
                         silent_from_s = self.last_tick_s = loop.time()
                         self._backoff.reset()
                 case aiohttp.WSMsgType.ERROR:
@@ -101,5 +133,5 @@ class VenueSocket:
         if not (isinstance(error, aiohttp.WebSocketError) and error.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG):
             return type(error).__name__
         msg = f"expected frames of at most {MAX_FRAME_BYTES} bytes, found a larger one: {error}"
-        await self._sink.refuse_large(FrameTooLarge(msg))
+        await self._protocol.refuse_large(FrameTooLarge(msg))
         return "frame too large"

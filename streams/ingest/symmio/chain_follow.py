@@ -16,7 +16,7 @@ from models.heartbeats import ChainBeat, chain_key
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.symmio.chain_journal import Journal, opened_writer
-from streams.ingest.symmio.checkpoint import join
+from streams.ingest.symmio.checkpoint import NotFinal, join
 from streams.ingest.symmio.doubts import Doubts
 from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.newheads import NewHeads
@@ -166,7 +166,7 @@ async def _begin(
         _log.info("joining deployment=%s reason=%s", journal.deployment, reason)
         await _join(node, journal, follower, deployment, from_state)
         return
-    if tail.is_empty and deployment.start_block is not None:
+    if deployment.start_block is not None:
         tail.begin_at(deployment.start_block)
     if from_state is not None:
         _log.info(
@@ -181,12 +181,18 @@ async def _begin(
 async def _join(
     node: Node, journal: Journal, follower: Follower, deployment: SymmioSettings, from_state: int | None
 ) -> None:
-    """Join, and begin anew, at a newer final block unless one was named, where the node does not give its state."""
+    """Join, and begin anew, at a newer final block unless one was named, where the node does not give its state.
+
+    A named block that is not final yet is waited for: that an endpoint does not have it says nothing of the chain.
+    """
     backoff = Backoff(1.0, 60.0)
     while True:
         try:
             final = await follower.final_below(await node.head())
             await join(node.insisting(), journal, deployment, final if from_state is None else from_state, final)
+        except NotFinal as error:
+            _log.error("join waits deployment=%s reason=%s", node.deployment, error)
+            await asyncio.sleep(backoff.next_s())
         except RpcError as error:
             _log.error("join begins anew deployment=%s reason=%s", node.deployment, error)
             await asyncio.sleep(backoff.next_s())

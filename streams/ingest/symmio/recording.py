@@ -18,7 +18,7 @@ from models.chain_records import Watermark
 from models.errors import TidemarkError
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
-from streams.ingest.prices.frame_sink import PriceSink
+from streams.ingest.prices.binance.binance_sink import BinanceSink
 from streams.ingest.symmio.chain_journal import Journal, opened_writer
 from streams.ingest.symmio.resume import read_tail
 from streams.kafka.topics import PRICE_TICKS, require_topic
@@ -139,7 +139,7 @@ class _PricePlayer:
         self._clock = clock
         self._ahead_ms = 0
         # The recording's clock is behind ours by as much time as has passed since.
-        self._sink = PriceSink(
+        self._sink = BinanceSink(
             settings, RECORDED_SOURCE, outlet, clock, ahead_ms=lambda: self._ahead_ms, is_conflated=False
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt, SecretStr
 
@@ -34,6 +34,13 @@ class SymmioSettings(DeploymentSettings):
     ``upnl-ws``, that show the accounts on the whitelist to everybody, also where ``auth.mode`` is ``tokens``.
     """
 
+    figure_fields: ClassVar[tuple[str, ...]] = (
+        *DeploymentSettings.figure_fields,
+        "chain_id",
+        "diamond",
+        "multi_accounts",
+        "position_states",
+    )
     kind: Literal["symmio"] = "symmio"
     chain_id: PositiveInt
     diamond: Address

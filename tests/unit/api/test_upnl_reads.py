@@ -7,7 +7,7 @@ import pytest
 from api.app import create_app
 from streams.process.clock import SystemClock
 from streams.settings import ApiSettings, BadSettings
-from tests.support.api import ADDRESS, OTHER_ADDRESS, FakeInterest, api_settings, serving
+from tests.support.api import ADDRESS, OTHER_ADDRESS, FakeInterest, api_settings, serving, symmio_that_hears
 from tests.support.feed import (
     HEAD_TIME_S,
     FakeTables,
@@ -232,6 +232,12 @@ async def test_errors_are_readable_across_origins_and_in_the_legacy_shape(path: 
 
 
 @pytest.mark.parametrize("names", [(), ("ws",), ("main", "api")])
-def test_a_configuration_that_cannot_be_served_is_refused(names: tuple[str, ...]) -> None:
+async def test_a_configuration_that_cannot_be_served_is_refused(names: tuple[str, ...]) -> None:
     with pytest.raises(BadSettings, match="deployments"):
-        create_app(api_settings(*names), FakeTables().feeds, FakeInterest(), clock=SystemClock())
+        create_app(
+            api_settings(*names),
+            FakeTables().feeds,
+            FakeInterest(),
+            clock=SystemClock(),
+            find_dialect=symmio_that_hears(),
+        )

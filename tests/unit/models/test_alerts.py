@@ -24,6 +24,7 @@ from models.codec import encode_row
 from models.errors import BadRow
 from tests.support.feed import no_account_body, unpriced_body, valuation_body
 
+MADE = {"at_ms": 5, "venue": "symmio/1", "settings": "0a"}
 KEY = b"main:0xa"
 LIQUIDATABLE_BODY = valuation_body(liquidatable=True, available_balance="-3")
 SUSPECT_BODY = {**no_account_body(), "status": "suspect"}
@@ -56,7 +57,7 @@ def test_of_an_account_that_is_unknown_nothing_else_is_said() -> None:
 
 
 def test_a_transition_says_what_the_account_was_worth_and_when() -> None:
-    body = with_transitions(KEY, None, LIQUIDATABLE, LIQUIDATABLE_BODY)
+    body = with_transitions(KEY, None, LIQUIDATABLE, LIQUIDATABLE_BODY, MADE)
 
     assert ["liquidatable"] == body["alarms"]
     assert [
@@ -73,6 +74,12 @@ def test_a_transition_says_what_the_account_was_worth_and_when() -> None:
             "available_balance": "-3",
             "distance_bps": 1_075,
             "liquidating": False,
+            "made_from": {
+                **MADE,
+                "account_order": [1, 7],
+                "position": [40, 2],
+                "marks": {"binance-futures:BTCUSDT": 5},
+            },
         }
     ] == body["transitions"]
 
@@ -80,7 +87,7 @@ def test_a_transition_says_what_the_account_was_worth_and_when() -> None:
 def test_transitions_are_newest_first_and_each_has_an_id_of_its_own() -> None:
     body = None
     for alarms in (LIQUIDATABLE | STALE, QUIET, LIQUIDATABLE):
-        body = with_transitions(KEY, body, alarms, LIQUIDATABLE_BODY)
+        body = with_transitions(KEY, body, alarms, LIQUIDATABLE_BODY, MADE)
 
     assert body is not None
     assert [
@@ -93,9 +100,9 @@ def test_transitions_are_newest_first_and_each_has_an_id_of_its_own() -> None:
 
 
 def test_a_mark_that_comes_and_goes_does_not_push_out_when_the_account_became_liquidatable() -> None:
-    body = with_transitions(KEY, None, LIQUIDATABLE, LIQUIDATABLE_BODY)
+    body = with_transitions(KEY, None, LIQUIDATABLE, LIQUIDATABLE_BODY, MADE)
     for at in range(100):
-        body = with_transitions(KEY, body, LIQUIDATABLE | (QUIET if at % 2 else STALE), LIQUIDATABLE_BODY)
+        body = with_transitions(KEY, body, LIQUIDATABLE | (QUIET if at % 2 else STALE), LIQUIDATABLE_BODY, MADE)
 
     kinds = [one["kind"] for one in body["transitions"]]
     assert ["fresh", "stale"] * 4 + ["liquidatable"] == kinds
@@ -108,7 +115,7 @@ def test_the_row_says_the_alarms_that_are_on_and_kinds_of_one_alarm_take_turns(p
     body, before = None, QUIET
     for alarms in path:
         if alarms != before:
-            body = with_transitions(KEY, body, alarms, LIQUIDATABLE_BODY)
+            body = with_transitions(KEY, body, alarms, LIQUIDATABLE_BODY, MADE)
         before = alarms
 
     if body is None:
@@ -128,7 +135,7 @@ def test_what_is_no_row_of_alerts_is_refused(row: bytes) -> None:
 
 
 def test_a_view_has_no_null_and_every_instant_twice() -> None:
-    body = with_transitions(KEY, None, UNPRICED, unpriced_body(last_complete=None))
+    body = with_transitions(KEY, None, UNPRICED, unpriced_body(last_complete=None), MADE)
     assert {
         "account": "main:0xa",
         "deployment": "main",
@@ -151,7 +158,7 @@ def test_a_view_has_no_null_and_every_instant_twice() -> None:
 
 
 def test_a_view_shows_money_as_exact_text() -> None:
-    view = alerts_view("main:0xa", with_transitions(KEY, None, LIQUIDATABLE, LIQUIDATABLE_BODY))
+    view = alerts_view("main:0xa", with_transitions(KEY, None, LIQUIDATABLE, LIQUIDATABLE_BODY, MADE))
 
     shown = view["transitions"][0]
     assert ("-12.5", "1000", "-0.000000000000000003", 1_075) == (

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tidemark_options import PACKAGE
-from tidemark_options.venue import RANGE, Account
 
 from models.codec import decode_row, encode_row
 from models.engine.board import PriceSource
@@ -28,11 +27,13 @@ from models.watermarks import DeploymentWatermark
 from streams.settings.venues import package_of
 from tests.support.symmio import ALICE, DIAMOND, HEDGER, allocate, block, fee_out, log, send_quote
 from tests.support.venues import announce
-from tidemark.venue import Own, Venue
+from tidemark.venue import MOVE_MAX, Own, Venue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from tidemark_options.venue import Account
 
 INVERSE: Venue[Account, Account, Own] = PACKAGE.venue
 ID = "7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2"
@@ -101,6 +102,9 @@ class Marks:
 
     def mark(self, market: int | str, /) -> UsedMark | None:
         return UsedMark("venue:x", self._marks_e18[str(market)], NOW_MS, 0, stale=False)
+
+    def reference(self, _name: str, /) -> None:
+        return None
 
 
 def folded(*records: dict[str, Any]) -> Account:
@@ -215,34 +219,35 @@ _opened = st.builds(
 _coins = st.integers(-(10**15), 10**15).map(lambda micros: paid(format_e18(micros * _MICRO)))
 
 
-@given(st.lists(st.one_of(_opened, _coins, st.just(order("0.3"))), min_size=1, max_size=8), st.data())
-def test_the_line_never_understates_a_loss_within_the_range(records: list[dict[str, Any]], data: st.DataObject) -> None:
+_marks = st.integers(10**3, 10**12).map(lambda micros: micros * _MICRO)
+_moves = st.one_of(st.floats(-MOVE_MAX, MOVE_MAX), st.sampled_from((-MOVE_MAX, MOVE_MAX)))
+
+
+@given(
+    st.lists(st.one_of(_opened, _coins, st.just(order("0.3"))), min_size=1, max_size=8), _marks, _marks, _moves, _moves
+)
+def test_the_tangent_less_its_slack_never_understates_a_loss_within_reach(
+    records: list[dict[str, Any]], bitcoin_e18: int, ether_e18: int, bitcoin_move: float, ether_move: float
+) -> None:
     held = folded(*records)
-    assert held.state is not None
-    marks_e18 = {}
-    for market in ("BTCUSD", "ETHUSD"):
-        # A long's chord holds from half its entry to twice that, a short's tangent holds at every mark.
-        longs = [one.entry_e18 for one in held.state.positions.values() if one.market == market and one.size_e18 > 0]
-        low = max((-(-entry // RANGE) for entry in longs), default=_MICRO // 1_000)
-        high = min((entry * RANGE for entry in longs), default=10**33)
-        if low > high:
-            return
-        marks_e18[market] = data.draw(st.one_of(st.integers(low, high), st.sampled_from((low, high))))
-    exact = INVERSE.value(held, 0, Marks(marks_e18), unsupported=False).body["available_balance"]
-    line = INVERSE.exposure("coins", held)
-    value = sum(amount * (marks_e18[str(market)] / E18) for (_, market), amount in line.signed.items())
+    before = {"BTCUSD": bitcoin_e18, "ETHUSD": ether_e18}
+    line = INVERSE.exposure("coins", held, Marks(before))
+    moves = {"BTCUSD": bitcoin_move, "ETHUSD": ether_move}
+    after = {market: mark_e18 + int(mark_e18 * moves[market]) for market, mark_e18 in before.items()}
+    exact = INVERSE.value(held, 0, Marks(after), unsupported=False).body["available_balance"]
+    value = sum(amount * (after[str(market)] / E18) for (_, market), amount in line.signed.items())
 
-    assert Fraction(line.margin + (value - line.cost)) <= Fraction(int(exact), E18)
+    assert line.slack is not None
+    assert Fraction(line.margin + (value - line.cost) - line.slack) <= Fraction(int(exact), E18)
 
 
-def test_the_line_allows_for_a_gain_that_is_truncated() -> None:
-    # Worth 1.43e-12 coins, at an end of the chord: what truncation takes is more than what doubles are off by.
-    held = folded(position("0.000001", "700000"))
-    exact = INVERSE.value(held, 0, Marks({"BTCUSD": 1_400_000 * E18}), unsupported=False).body["available_balance"]
-    line = INVERSE.exposure("coins", held)
+def test_the_tangent_is_the_value_where_it_touches() -> None:
+    held = folded(position("500", "60000"), paid("1"))
+    marks = Marks({"BTCUSD": 50_000 * E18})
+    exact = int(INVERSE.value(held, 0, marks, unsupported=False).body["available_balance"]) / E18
+    line = INVERSE.exposure("coins", held, marks)
 
-    value = line.signed["coins", "BTCUSD"] * 1_400_000
-    assert Fraction(line.margin + (value - line.cost)) <= Fraction(int(exact), E18)
+    assert pytest.approx(exact, rel=1e-12) == line.margin + line.signed["coins", "BTCUSD"] * 50_000 - line.cost
 
 
 def test_a_row_of_another_venue_is_refused_and_its_account_left_alone() -> None:

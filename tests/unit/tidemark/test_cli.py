@@ -181,9 +181,8 @@ def test_a_fault_on_a_disk_that_is_full_for_the_log_too_has_its_own_exit_code(mo
 
 def test_who_was_superseded_ends_with_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def superseded() -> None:
-        leaf = Superseded("another one took over")
         msg = "work"
-        raise ExceptionGroup(msg, [ExceptionGroup(msg, [leaf])])
+        raise ExceptionGroup(msg, [ExceptionGroup("more", [Superseded("another one took over")])])
 
     monkeypatch.setattr(cli_module, "cli", superseded)
     with pytest.raises(SystemExit) as ended:

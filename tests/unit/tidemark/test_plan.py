@@ -9,9 +9,9 @@ import pytest
 
 from streams.settings import (
     ApiSettings,
+    BinanceSource,
     PriceRef,
     Settings,
-    SourceSettings,
     SymmioSettings,
     load_settings,
     symmio_deployments,
@@ -56,7 +56,7 @@ def test_the_demo_is_one_deployment_and_one_source_at_the_addresses_it_said() ->
     deployment = symmio_deployments(settings)["demo"]
     assert ["http://127.0.0.1:1", "ws://127.0.0.1:1"] == [url.get_secret_value() for url in deployment.rpc]
     assert (31337, DIAMOND, 5) == (deployment.chain_id, deployment.diamond, deployment.finality_depth)
-    assert {"demo": "ws://127.0.0.1:2"} == {name: source.websocket for name, source in settings.sources.items()}
+    assert {"demo": BinanceSource(websocket="ws://127.0.0.1:2", rest=json.loads(SAID)["rest"])} == settings.sources
     assert ("demo", "demo-book") == deployment.default_sources
 
 
@@ -75,7 +75,7 @@ def test_what_the_demo_and_a_recording_make_of_the_settings_can_be_read_by_their
 
 
 def test_each_deployment_and_each_source_is_a_process_beside_one_worker_and_one_api() -> None:
-    settings = Settings(deployments={"a": DEPLOYMENT, "b": DEPLOYMENT}, sources={"venue": SourceSettings()})
+    settings = Settings(deployments={"a": DEPLOYMENT, "b": DEPLOYMENT}, sources={"venue": BinanceSource()})
     planned = {name: command[3:] for name, command in commands(settings, None, None).items()}
     assert {
         "api": ["api"],

@@ -9,6 +9,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from api.dialects.mounted_dialects import MountedDialects
+from api.http.keys import DIALECTS
 from api.http.problems import errors_as_problems
 from api.http.responses import errors_as_json
 from tests.support.api import serving
@@ -54,6 +56,7 @@ async def test_a_fault_of_ours_is_500_in_json_and_a_path_cannot_forge_a_line_of_
         raise ZeroDivisionError(msg)
 
     app = web.Application(middlewares=[errors_as_json, errors_as_problems])
+    app[DIALECTS] = MountedDialects(())
     app.add_routes([web.get(path + "{name}", fail)])
     async with TestClient(TestServer(app)) as client, client.get(path + FORGED) as response:
         text = await response.text()

@@ -6,7 +6,7 @@ from pathlib import Path
 from api.app import create_app
 from api.http.keys import CONNECTIONS, METRICS
 from streams.process.clock import SystemClock
-from tests.support.api import FakeInterest, api_settings, metric, serving, serving_admin
+from tests.support.api import FakeInterest, api_settings, metric, serving, serving_admin, symmio_that_hears
 from tests.support.feed import FakeTables, unsupported_body
 
 METRICS_PAGE = Path(__file__).parents[4] / "docs" / "metrics.md"
@@ -98,7 +98,13 @@ async def test_metrics_are_on_the_admin_port_only_and_tell_the_feeds() -> None:
 
 
 async def test_every_metric_of_the_api_is_documented() -> None:
-    app = create_app(api_settings("main"), FakeTables("main").feeds, FakeInterest(), clock=SystemClock())
+    app = create_app(
+        api_settings("main"),
+        FakeTables("main").feeds,
+        FakeInterest(),
+        clock=SystemClock(),
+        find_dialect=symmio_that_hears(),
+    )
     documented = set(re.findall(r"`(tidemark_[a-z_]+)`", METRICS_PAGE.read_text()))
     exported = {
         f"{family.name}_total" if family.type == "counter" else family.name

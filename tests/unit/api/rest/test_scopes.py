@@ -51,6 +51,7 @@ async def test_a_token_in_the_url_is_a_problem() -> None:
         "/v1/accounts/{}/positions",
         "/v1/accounts/{}/alerts",
         "/v1/accounts/{}/position-states",
+        "/v1/accounts/{}/statement",
         "/v1/positions?account={}",
         "/v1/alerts?account={}",
         "/v1/position-states?account={}",

@@ -21,7 +21,7 @@ from models.account_events import (
 from models.codec import decode_row
 from models.engine.accounts import Accounts, Folded
 from models.engine.step import RowId, Step
-from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, TABLES, WATERMARKS, MemoryTables
+from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, STATEMENTS, TABLES, WATERMARKS, MemoryTables
 from models.errors import BadRecord, BadRow
 from models.ids import account_key
 from models.symmio.account import AccountRow, advance
@@ -265,13 +265,16 @@ def test_the_first_record_after_a_takeover_rests_on_all_that_may_have_been_folde
 
     assert (
         RowId(POSITION_STATES, BOB_KEY),
+        RowId(STATEMENTS, BOB_KEY),
         RowId(ACCOUNTS, BOB_KEY),
         RowId(WATERMARKS, b"main:3"),
     ) == world.apply(BOB_KEY, transaction(5, allocate(E18, BOB), index=2)).rests_on
     assert () == world.apply(KEY, transaction(5, allocate(E18), index=3)).rests_on
-    assert (RowId(POSITION_STATES, OTHER_KEY), RowId(ACCOUNTS, OTHER_KEY)) == world.apply(
-        OTHER_KEY, transaction(9, allocate(E18))
-    ).rests_on
+    assert (
+        RowId(POSITION_STATES, OTHER_KEY),
+        RowId(STATEMENTS, OTHER_KEY),
+        RowId(ACCOUNTS, OTHER_KEY),
+    ) == world.apply(OTHER_KEY, transaction(9, allocate(E18))).rests_on
 
 
 @pytest.mark.parametrize(("offset", "rests_on"), [(6, (RowId(WATERMARKS, b"main:3"),)), (7, ())])
@@ -302,7 +305,8 @@ def test_a_record_that_is_refused_changes_nothing_and_the_next_one_rests_on_what
         world.apply(KEY, refused)
 
     assert () == world.accounts.take().stages
-    assert (RowId(POSITION_STATES, KEY), RowId(ACCOUNTS, KEY)) == world.apply(MAIN, final(5, -1)).rests_on
+    rests_on = RowId(POSITION_STATES, KEY), RowId(STATEMENTS, KEY), RowId(ACCOUNTS, KEY)
+    assert rests_on == world.apply(MAIN, final(5, -1)).rests_on
 
 
 def test_finality_reaches_accounts_of_before_a_takeover_that_are_unsettled() -> None:

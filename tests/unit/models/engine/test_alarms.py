@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from models.engine.step import Write
 
 ALICE, BOB = b"main:0xa", b"main:0xb"
+MADE = {"at_ms": 5, "venue": "symmio/1", "settings": "0a"}
 SAFE, LOST = valuation_body(), valuation_body(liquidatable=True, available_balance="-3")
 
 
@@ -31,7 +32,7 @@ class World:
 
     def value(self, body: dict[str, Any], key: bytes = ALICE) -> Write | None:
         """Value an account; a transition that comes of it is written and acknowledged."""
-        write = self.alarms.transition(key, body)
+        write = self.alarms.transition(key, body, MADE)
         if write is not None:
             self.tables.put(write)
             self.alarms.acknowledged(key)
@@ -60,7 +61,7 @@ def test_a_transition_is_one_version_of_the_row_and_is_made_once() -> None:
 
 def test_a_valuation_waits_while_its_account_s_transition_is_on_its_way_and_no_other_does() -> None:
     world = World()
-    write = world.alarms.transition(ALICE, LOST)
+    write = world.alarms.transition(ALICE, LOST, MADE)
 
     assert write is not None
     assert (ALERTS, ALICE) == (write.table, write.key)
@@ -103,7 +104,7 @@ def test_a_worker_that_takes_over_makes_no_transition_that_is_on_record() -> Non
 
 def test_a_transition_that_was_lost_with_its_worker_is_made_again_under_the_same_id() -> None:
     world = World()
-    lost = world.alarms.transition(ALICE, LOST)
+    lost = world.alarms.transition(ALICE, LOST, MADE)
     world.take_over()
 
     assert not world.alarms.is_waiting(ALICE)

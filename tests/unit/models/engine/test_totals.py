@@ -39,7 +39,7 @@ class World:
     def round(self, *, is_due: bool = True) -> list[bytes]:
         """Finish the round; the keys of the sums that it wrote."""
         written = []
-        for write in self.totals.round(is_due=is_due):
+        for write in self.totals.round(0, is_due=is_due):
             if write is not None:
                 self.tables.put(write)
                 written.append(write.key)
@@ -69,7 +69,7 @@ def test_an_account_written_while_others_are_counted_is_counted_right_whether_it
         world = World()
         world.value(ALICE, 10)
         world.value(BOB, 10)
-        assert None is next(world.totals.round(is_due=True))
+        assert None is next(world.totals.round(0, is_due=True))
         world.value(key, 20)
         world.round()
         world.round()
@@ -80,7 +80,7 @@ def test_an_account_written_while_others_are_counted_is_counted_right_whether_it
 def test_a_round_that_was_left_while_it_wrote_goes_on_with_the_sums_that_are_left() -> None:
     world = World()
     world.value(ALICE, 10)
-    first = next(write for write in world.totals.round(is_due=True) if write is not None)
+    first = next(write for write in world.totals.round(0, is_due=True) if write is not None)
     world.tables.put(first)
     world.value(ALICE, 20)
     rest = world.round()

@@ -82,7 +82,7 @@ class World:
 
     def value(self, key: bytes, *, is_urgent: bool = True) -> Write | None:
         """Value an account and write the row."""
-        write = self.valuing.value(key, is_urgent=is_urgent)
+        write = self.valuing.value(key, self._now_ms, is_urgent=is_urgent)
         if write is not None:
             self.rows[write.table, write.key] = join_row(1, write.version, write.body)
         return write
@@ -111,7 +111,7 @@ class World:
 
     def summed(self) -> list[str]:
         """Sums that a round writes."""
-        return [write.key.decode() for write in self.valuing.totals.round(is_due=True) if write is not None]
+        return [write.key.decode() for write in self.valuing.totals.round(0, is_due=True) if write is not None]
 
     def _new(self) -> Valuing:
         sums = [key for table, key in self.rows if table == SUBTOTALS]

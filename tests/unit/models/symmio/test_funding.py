@@ -49,10 +49,28 @@ def test_a_rate_of_an_unknown_interval_is_taken_for_that_of_an_epoch() -> None:
     )
 
 
-def test_each_rate_is_capped_by_itself() -> None:
-    rates = funding_rates(parse_e18("0.012"), epoch_s=EPOCH_S, interval_s=None)
+@pytest.mark.parametrize(
+    ("rate", "pays", "gets"),
+    [
+        ("0.009999999999999999", "-0.009999999999999999", "0.007499999999999999"),
+        ("0.01", "-0.01", "0.0075"),
+        ("0.010000000000000001", "-0.01", "0.0075"),
+        ("0.012", "-0.01", "0.0075"),
+        ("0.5", "-0.01", "0.0075"),
+    ],
+)
+def test_who_gets_funding_gets_the_share_of_what_is_paid_also_at_the_greatest_rate(
+    rate: str, pays: str, gets: str
+) -> None:
+    rates = funding_rates(parse_e18(rate), epoch_s=EPOCH_S, interval_s=None)
 
-    assert (parse_e18("-0.01"), parse_e18("0.009")) == rates
+    assert (parse_e18(pays), parse_e18(gets)) == rates
+
+
+def test_a_rate_that_only_a_longer_epoch_makes_too_great_is_capped_before_it_is_shared() -> None:
+    rates = funding_rates(parse_e18("-0.004"), epoch_s=EPOCH_S, interval_s=HOUR_S)
+
+    assert FundingRates(long_e18=parse_e18("0.0075"), short_e18=parse_e18("-0.01")) == rates
 
 
 def test_zero_is_written_as_zero() -> None:
@@ -81,13 +99,15 @@ def test_rates_are_the_exact_ones_rounded_toward_zero(rate: int, epoch_s: int, i
 
 
 @given(rates_e18, seconds, seconds, shares_e18, st.integers(0, E18))
-def test_no_rate_is_beyond_the_cap_and_nobody_gets_more_than_the_other_side_pays(
+def test_no_rate_is_beyond_the_cap_and_who_gets_gets_the_share_of_what_is_paid(
     rate: int, epoch_s: int, interval_s: int, share: int, cap: int
 ) -> None:
     rates = funding_rates(rate, epoch_s=epoch_s, interval_s=interval_s, share_e18=share, max_rate_e18=cap)
 
     assert all(-cap <= one <= cap for one in rates)
     assert rates.long_e18 + rates.short_e18 <= 0
+    paid = min(Fraction(abs(rate) * epoch_s, interval_s), Fraction(cap))
+    assert max(rates) == int(paid * Fraction(share, E18))
 
 
 @given(rates_e18, seconds, seconds)

@@ -12,11 +12,13 @@ from models.symmio.funding import FundingRates
 from models.symmio.funding_plan import ChainQuote, ChargeOn, Terms, Window
 from models.symmio.state import Balances, Locked, PositionType, QuoteStatus
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress, Route
+from streams.funder.ceilings import TooMuchGas
 from streams.funder.chain_view import Chain, Pair, Reverted
 from streams.funder.diamond_calls import PairSignature
+from streams.funder.flights import State
 from streams.funder.funding_records import Epoch
 from streams.funder.muon import Muon
-from streams.funder.sender import Purpose, Sender, State
+from streams.funder.sender import Purpose, Sender
 from streams.node.endpoints import Node
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class HeldPair(Chain):
         self.nonce = 0
         self.untrusted = ""
         self.is_contradicted = False
+        self.closes: set[int] = set()
+        self.illegible: set[int] = set()
         self.elsewhere = self.known
 
     async def pending_time_s(self) -> int:
@@ -54,9 +58,19 @@ class HeldPair(Chain):
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
+        self._expect_readable(quote_ids)
         balances = Balances(self.allocated, Locked(0, 0, 0, 0))
         quotes = {quote_id: self.known[quote_id] for quote_id in quote_ids}
         return Pair((self.nonce, self.nonce), self.liquidating, balances, balances, quotes)
+
+    async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:
+        self._expect_readable(quote_ids)
+        return {quote_id: self.known[quote_id] for quote_id in quote_ids}
+
+    def _expect_readable(self, quote_ids: Sequence[int]) -> None:
+        if self.illegible & {*quote_ids}:
+            msg = "execution reverted"
+            raise Reverted(msg, "#1")
 
     async def nonces(self, party_a: str, party_b: str) -> tuple[int, int]:
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
@@ -68,9 +82,11 @@ class HeldPair(Chain):
 
     async def simulate(self, sender: str, data: bytes) -> None:
         assert PARTY_B == sender
+        for one in self.closes & self.cursed.keys():
+            self.known[one] = quote(one, status=QuoteStatus.CLOSED)
         reasons = [self.cursed[one] for one in (-1, *quote_ids(data)) if one in self.cursed]
         if reasons:
-            raise Reverted(reasons[0])
+            raise Reverted(reasons[0], "#1")
 
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
         return [{quote_id: known[quote_id] for quote_id in quote_ids} for known in (self.known, self.elsewhere)]
@@ -90,7 +106,7 @@ class HeldPair(Chain):
         assert (PARTY_B, DIAMOND) == (sender, to)
         await self.simulate(sender, data)
         if self.untrusted:
-            raise Reverted(self.untrusted)
+            raise Reverted(self.untrusted, "#1")
         return 100_000
 
 
@@ -122,12 +138,17 @@ class Sending(Sender):
     def __init__(self) -> None:
         self.ends: list[State] = []
         self.sent: list[tuple[int, ...]] = []
+        self.most_charges = 100
 
     async def settle(self, party_a: str) -> None:
         assert PARTY_A == party_a
 
     async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
         assert (DIAMOND, 125_000, WINDOW.closes_s) == (to, gas, purpose.closes_s)
+        if len(purpose.charges) > self.most_charges:
+            msg = "too much"
+            raise TooMuchGas(msg)
+        assert len(purpose.charges) * E18 // 10 == purpose.moved_e18
         self.sent.append(quote_ids(data))
         return self.ends.pop(0) if self.ends else State.MINED
 
@@ -168,7 +189,40 @@ async def test_what_is_paid_or_closed_is_not_sent() -> None:
     bench = Bench(quote(1, paid_s=14_400), quote(2, status=QuoteStatus.CLOSED), quote(3))
     progress = await bench.run()
     assert [(3,)] == bench.sender.sent
-    assert ({1, 3}, {2: "it is not open"}) == (progress.paid, progress.culprits)
+    assert ({1, 3}, {2: "it is not open"}, {}) == (progress.paid, progress.closed, progress.culprits)
+
+
+async def test_what_was_closed_after_it_was_paid_is_paid() -> None:
+    bench = Bench(quote(1, paid_s=14_400, status=QuoteStatus.CLOSED))
+    progress = await bench.run()
+    assert ({1}, {}) == (progress.paid, progress.closed)
+
+
+async def test_what_is_closed_while_it_is_charged_is_no_culprit() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.chain.cursed = {2: "the quote is not open"}
+    bench.chain.closes = {2}
+    progress = await bench.run()
+    assert ({1}, {2: "it is not open"}, {}) == (progress.paid, progress.closed, progress.culprits)
+
+
+async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_the_others_are_charged() -> None:
+    bench = Bench(quote(1), quote(2), quote(3))
+    bench.chain.illegible = {2}
+    with pytest.raises(AccountFault, match="the views of all quotes to answer, found: quote 2: execution reverted"):
+        await bench.run()
+    assert [(1, 3)] == bench.sender.sent
+    bench.chain.now_s = 14_821
+    progress = await bench.run()
+    assert ({1, 3}, {2: "its view: execution reverted"}) == (progress.paid, progress.culprits)
+
+
+async def test_a_batch_that_takes_too_much_gas_is_divided() -> None:
+    bench = Bench(*map(quote, range(1, 8)))
+    bench.sender.most_charges = 2
+    progress = await bench.run()
+    assert [(1,), (2, 3), (4, 5), (6, 7)] == bench.sender.sent
+    assert set(range(1, 8)) == progress.paid
 
 
 async def test_nothing_is_sent_once_the_window_is_closed() -> None:

@@ -113,6 +113,7 @@ async def test_it_is_down_where_nobody_answers_and_no_url_is_told(
         {"error": {"code": -32_000, "message": "execution reverted: not open"}},
         {"error": {"code": -32_603, "message": "Internal error", "data": {"data": SAID}}},
         {"error": {"code": 3, "message": "execution reverted: not open: too many requests per second"}},
+        {"error": {"code": -32_015, "message": "VM execution error.", "data": f"Reverted {SAID}"}},
     ],
 )
 async def test_a_refusal_of_the_contract_is_no_failure_of_the_node(
@@ -131,8 +132,14 @@ async def test_an_address_without_the_contract_is_found_out(aiohttp_server: Aioh
             with pytest.raises(NodeDown, match="expected the Diamond's answer"):
                 await asking
     async with over(aiohttp_server, Server(lambda *_: REVERT)) as chain:
-        with pytest.raises(ChainError, match="to know getMuonConfig"):
+        with pytest.raises(ChainError, match="to know getMuonConfig, found: not open"):
             await chain.signature_valid_s()
+
+
+async def test_a_view_that_one_state_does_not_know_is_asked_for_elsewhere(aiohttp_server: AiohttpServer) -> None:
+    async with over(aiohttp_server, Server(lambda *_: REVERT), Server(lambda *_: words(600, 1))) as chain:
+        assert 600 == await chain.signature_valid_s()
+        assert (600, 600) == await chain.nonces(DIAMOND, DIAMOND)
 
 
 async def test_the_time_is_that_of_the_next_block_where_the_node_knows_it(aiohttp_server: AiohttpServer) -> None:

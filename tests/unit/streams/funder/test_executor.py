@@ -7,17 +7,29 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 
-from models.symmio.funding_plan import When, Window, window_at
+from models.symmio.epoch_prices import Unpriced
+from models.symmio.funding_plan import ChainQuote, When, Window, window_at
 from models.symmio.holding import OpenPosition
-from models.symmio.state import PositionType
+from models.symmio.state import PositionType, QuoteStatus
 from streams.funder import executor as executor_module
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.chain_view import Chain
 from streams.funder.executor import Executor, freeze
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import Journal
-from streams.funder.funding_records import Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Record
+from streams.funder.funding_records import (
+    ChargeCells,
+    Epoch,
+    Frozen,
+    FrozenMarket,
+    Missed,
+    Outcome,
+    Plan,
+    Record,
+    Transaction,
+)
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 
@@ -27,23 +39,35 @@ if TYPE_CHECKING:
 PARTY_B = "0x" + "0b" * 20
 ALICE, BOB = "0x" + "a1" * 20, "0x" + "b1" * 20
 EPOCH_S, WINDOW_S = 1_000, 100
+DEPTH = 7
 MARKET = FrozenMarket(mark="110", mark_key="venue:AAA", venue_rate="-5", long="4", short="-5")
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor_module, "_RETRY_MOST_S", 0.0)
+    monkeypatch.setattr(executor_module, "_FINAL_AGAIN_S", 0.0)
 
 
 def position(quote_id: int, symbol_id: int = 1) -> OpenPosition:
     return OpenPosition(quote_id, symbol_id, PositionType.LONG, PARTY_B, 100, 1)
 
 
+def charged(quote_id: int, paid_s: int) -> ChainQuote:
+    return ChainQuote(
+        quote_id, 1, PositionType.LONG, ALICE, PARTY_B, QuoteStatus.OPENED, 100, 1, max_funding_rate=1, paid_s=paid_s
+    )
+
+
 class HeldTables(Tables):
     def __init__(self) -> None:
+        self.refused: str | None = None
+        self.windows = 0
         self.when = When.AFTER
         self.folded_s = 10**9
         self.asked = asyncio.Event()
+        self.reads = 0
+        self.second: FrozenMarket | str = MARKET
         self.held = {ALICE: [position(1), position(2)], BOB: [position(3), position(4, 2)]}
 
     @property
@@ -55,29 +79,56 @@ class HeldTables(Tables):
         self.asked.set()
         return self.folded_s
 
+    @property
+    def refusal(self) -> str | None:
+        return self.refused
+
     def positions(self, party_b: str) -> dict[str, list[OpenPosition]]:
         assert PARTY_B == party_b
         return self.held
 
     def open_windows(self, now_s: int) -> dict[Epoch, Window]:
+        self.windows += 1
         window = window_at(now_s, EPOCH_S, WINDOW_S, self.when)
         return {} if window is None else {Epoch(EPOCH_S, WINDOW_S, window.pays_s): window}
 
     def markets(self, epoch: Epoch) -> set[int]:
         return {1, 2} if epoch[:2] == (EPOCH_S, WINDOW_S) else set()
 
+    async def read_prices(self, window: Window) -> None:
+        assert EPOCH_S == window.epoch_s
+        self.reads += 1
+
     def freeze(self, symbol_id: int, window: Window) -> FrozenMarket | str:
         assert EPOCH_S == window.epoch_s
-        return MARKET if symbol_id == 1 else "its mark is stale"
+        return MARKET if symbol_id == 1 else self.second
 
 
 class HeldTime(Chain):
     def __init__(self) -> None:
         super().__init__(Node("main", (), 1), PARTY_B)
-        self.now_s = 5_000
+        self.now_s = 5_004
+        self.asked = 0
+        self.final_s = 0
+        self.charged: set[int] = set()
+        self.told_elsewhere: set[int] | None = None
 
     async def pending_time_s(self) -> int:
+        self.asked += 1
         return self.now_s
+
+    async def final_time_s(self, depth: int) -> int:
+        assert DEPTH == depth
+        return self.final_s
+
+    async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:
+        return {one: charged(one, 5_000 if one in self.charged else 0) for one in quote_ids}
+
+    async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
+        told = [await self.quotes(quote_ids)]
+        if self.told_elsewhere is not None:
+            told.append({one: charged(one, 5_000 if one in self.told_elsewhere else 0) for one in quote_ids})
+        return told
 
 
 class HeldJournal(Journal):
@@ -105,18 +156,22 @@ class Charging(AccountCharges):
         assert any(isinstance(one, Frozen) for one in bench.journal.records)
         bench.runs.append(self._account)
         for due in dues:
+            if self._done[due.epoch].settled(due.quote_id):
+                continue
             if not due.window.is_open(bench.chain.now_s):
                 self._done[due.epoch].late.add(due.quote_id)
             elif self._account in bench.faults:
                 raise AccountFault(bench.faults[self._account])
             else:
                 self._done[due.epoch].paid.add(due.quote_id)
+                bench.chain.charged.add(due.quote_id)
 
 
 class Bench:
     def __init__(self) -> None:
         self.chain, self.tables, self.journal = HeldTime(), HeldTables(), HeldJournal()
         self.faults: dict[str, str] = {}
+        self.watched: set[str] = set()
         self.runs: list[str] = []
         self.executor = self.new()
 
@@ -128,6 +183,8 @@ class Bench:
             journal=self.journal,
             tables=self.tables,
             charges_of=lambda party_a, progress: Charging(self, party_a, progress),
+            is_watching=lambda party_a: party_a in self.watched,
+            depth=DEPTH,
             concurrency=2,
         )
 
@@ -138,14 +195,17 @@ class Bench:
 @asynccontextmanager
 async def running(bench: Bench) -> AsyncIterator[None]:
     task = asyncio.create_task(bench.executor.run(0.001))
-    yield
-    task.cancel()
-    await asyncio.wait([task])
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def test_terms_are_frozen_with_the_quotes_that_they_hold_for() -> None:
     epoch, window = Epoch(EPOCH_S, WINDOW_S, 5_000), Window(EPOCH_S, 5_000, 5_000, 5_100)
     tables = HeldTables()
+    tables.second = Unpriced.NO_MARK
     frozen, plans = freeze(
         epoch,
         window,
@@ -155,8 +215,8 @@ def test_terms_are_frozen_with_the_quotes_that_they_hold_for() -> None:
         at_s=5_001,
         tables_s=4_999,
     )
-    assert Frozen(epoch, 5_000, 5_100, 5_001, 4_999, {1: MARKET}, {2: "its mark is stale"}, 2) == frozen
-    assert [Plan(epoch, ALICE, ((1, 1), (2, 1))), Plan(epoch, BOB, ((3, 1),))] == plans
+    assert Frozen(epoch, 5_000, 5_100, 5_001, 4_999, {1: MARKET}, {2: Unpriced.NO_MARK}, 2) == frozen
+    assert [Plan(epoch, ALICE, ((1, 1), (2, 1))), Plan(epoch, BOB, ((3, 1), (4, 2)))] == plans
 
 
 async def test_every_account_is_charged_once_in_a_window() -> None:
@@ -194,7 +254,7 @@ async def test_what_an_account_could_not_bear_is_missed_with_the_reason() -> Non
         await eventually(lambda: bench.told(BOB))
     bob = bench.journal.outcome(BOB)
     assert bob is not None
-    assert ((), {3: "party A would be insolvent"}) == (bob.paid, bob.missed)
+    assert ((), dict.fromkeys((3, 4), "party A would be insolvent")) == (bob.paid, bob.missed)
 
 
 async def test_windows_without_an_executor_are_missed_and_told_once() -> None:
@@ -215,14 +275,201 @@ async def test_windows_without_an_executor_are_missed_and_told_once() -> None:
     assert [6_000, 7_000] == missed()
 
 
+async def test_a_market_without_terms_is_asked_for_again_and_charged_when_it_has_some() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NOT_PASSED
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+        reads = bench.tables.reads
+        await eventually(lambda: bench.tables.reads >= reads + 2)
+        assert not bench.told(BOB)
+        bench.tables.second = MARKET
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert ((3, 4), {}) == (bob.paid, bob.missed)
+    frozen = [one for one in bench.journal.records if isinstance(one, Frozen)]
+    assert [({1}, {2: str(Unpriced.NOT_PASSED)}), ({1, 2}, {})] == [(set(one.markets), one.left_out) for one in frozen]
+
+
+async def test_what_has_no_terms_when_the_window_closes_is_missed_with_the_reason_and_counted_once() -> None:
+    def unpriced() -> float:
+        return REGISTRY.get_sample_value("tidemark_funding_unpriced_markets_total", {"deployment": "main"}) or 0.0
+
+    before = unpriced()
+    bench = Bench()
+    bench.tables.second = Unpriced.NOT_PASSED
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+        bench.chain.now_s = 5_101
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert ((3,), {4: Unpriced.NOT_PASSED}) == (bob.paid, bob.missed)
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    asked = bench.chain.asked
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+    assert before + 1 == unpriced()
+
+
+async def test_who_comes_later_prices_what_had_no_terms_yet() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NOT_PASSED
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    bench.tables.second = MARKET
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert (3, 4) == bob.paid
+
+
+async def test_a_market_that_has_no_terms_for_good_is_not_asked_for_again() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NO_MARK
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and bench.runs.count(BOB) == 1)
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+    assert 1 == bench.tables.reads
+
+
+async def test_nothing_is_frozen_before_the_epochs_marks_can_be_settled() -> None:
+    bench = Bench()
+    bench.chain.now_s = 5_003
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= 3)
+        assert [] == bench.journal.records
+        bench.chain.now_s = 5_004
+        await eventually(lambda: bench.told(ALICE, BOB))
+
+
 async def test_what_left_the_chain_is_looked_at_again() -> None:
     bench = Bench()
     async with running(bench):
         await eventually(lambda: bench.told(ALICE, BOB))
-        bench.executor.unmined(ALICE)
+        bench.executor.unmined(sent(ALICE, left_block=3))
         await eventually(lambda: bench.runs.count(ALICE) == 2)
         await eventually(lambda: len([one for one in bench.journal.records if isinstance(one, Outcome)]) == 3)
     assert 1 == bench.runs.count(BOB)
+
+
+def sent(party_a: str, left_block: int | None, quote_ids: tuple[int, ...] = (1, 2)) -> Transaction:
+    charges = tuple(ChargeCells(one, Epoch(EPOCH_S, WINDOW_S, 5_000), "1", "1") for one in quote_ids)
+    return Transaction("0xs", 7, party_a, charges, "sent", 5_100, "0x", ("0x1",), left_block=left_block)
+
+
+def outcomes(bench: Bench, party_a: str) -> list[Outcome]:
+    return [one for one in bench.journal.records if isinstance(one, Outcome) and one.party_a == party_a]
+
+
+async def final(bench: Bench, party_a: str) -> Outcome:
+    await eventually(lambda: any(one.final for one in outcomes(bench, party_a)))
+    return outcomes(bench, party_a)[-1]
+
+
+async def test_every_quote_has_one_outcome_and_those_of_a_market_without_terms_its_reason() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NO_MARK
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and BOB in bench.runs)
+        bench.chain.now_s = 5_101
+        await eventually(lambda: bench.told(BOB))
+        await eventually(lambda: gauge("tidemark_funding_epoch_quotes", outcome="missed") == 1.0)
+        assert (3.0, 0.0) == (
+            gauge("tidemark_funding_epoch_quotes", outcome="paid"),
+            gauge("tidemark_funding_epoch_quotes", outcome="open"),
+        )
+        assert 0.0 == gauge("tidemark_funding_unaccounted_accounts")
+    bob = bench.journal.outcome(BOB)
+    assert bob is not None
+    assert ((3,), {4: Unpriced.NO_MARK}, [3, 4]) == (bob.paid, bob.missed, bob.quotes)
+
+
+def gauge(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(name, {"deployment": "main", "party_b": PARTY_B, **labels})
+
+
+async def test_an_outcome_is_final_once_its_window_is_deep_and_its_transactions_are_final() -> None:
+    bench = Bench()
+    bench.watched = {BOB}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
+        assert (1, 2) == (await final(bench, ALICE)).paid
+        assert [False] == [one.final for one in outcomes(bench, BOB)]
+        bench.watched = set()
+        assert (3, 4) == (await final(bench, BOB)).paid
+
+
+async def test_an_outcome_that_the_chain_contradicts_is_corrected() -> None:
+    bench = Bench()
+    bench.tables.second = Unpriced.NO_MARK
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE) and BOB in bench.runs)
+        bench.chain.charged = {2, 3, 4}
+        bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
+        alice, bob = await final(bench, ALICE), await final(bench, BOB)
+    assert ((2,), {1: "the chain says that it was not charged"}) == (alice.paid, alice.missed)
+    assert ((3, 4), {}) == (bob.paid, bob.missed)
+
+
+async def test_an_outcome_with_which_an_endpoint_still_agrees_is_not_corrected_yet() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.charged = {2, 3, 4}
+        bench.chain.told_elsewhere = {1, 2, 3, 4}
+        bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
+        await final(bench, BOB)
+        assert [False] == [one.final for one in outcomes(bench, ALICE)]
+        bench.chain.told_elsewhere = {2, 3, 4}
+        assert (2,) == (await final(bench, ALICE)).paid
+
+
+async def test_what_left_the_chain_and_was_not_charged_again_is_missed_with_its_block() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.now_s = 5_101
+        bench.executor.unmined(sent(ALICE, left_block=33))
+        await eventually(lambda: len(outcomes(bench, ALICE)) == 2)
+    said = "block 33 left the chain with the transaction that charged it, and the window closed before another did"
+    assert {1: said, 2: said} == outcomes(bench, ALICE)[-1].missed
+
+
+async def test_nothing_is_charged_on_a_deployment_that_is_not_supported_and_the_window_is_missed_for_it() -> None:
+    bench = Bench()
+    bench.tables.refused = "the deployment is not supported since block 9: QuoteAdjusted"
+    async with running(bench):
+        await eventually(lambda: bench.tables.windows >= 3)
+        assert ([], []) == (bench.journal.records, bench.runs)
+        bench.chain.now_s = 5_101
+        await eventually(lambda: bench.journal.records != [])
+    (missed,) = bench.journal.records
+    assert Missed(Epoch(EPOCH_S, WINDOW_S, 5_000), 5_000, 5_100, PARTY_B, bench.tables.refused) == missed
+
+
+async def test_a_deployment_that_becomes_unsupported_in_mid_window_is_not_charged_on() -> None:
+    bench = Bench()
+    bench.faults = {ALICE: "not now", BOB: "not now"}
+    async with running(bench):
+        await eventually(lambda: {ALICE, BOB} <= set(bench.runs))
+        bench.tables.refused = "not supported"
+        windows = bench.tables.windows
+        await eventually(lambda: bench.tables.windows >= windows + 3)
+        bench.faults, runs = {}, len(bench.runs)
+        windows = bench.tables.windows
+        await eventually(lambda: bench.tables.windows >= windows + 3)
+        assert runs == len(bench.runs)
+        bench.chain.now_s = 5_101
+        await eventually(lambda: bench.told(ALICE, BOB))
+    assert {1: "not supported", 2: "not supported"} == outcomes(bench, ALICE)[-1].missed
 
 
 async def test_tables_that_are_behind_are_waited_for_but_not_for_long() -> None:

@@ -1,27 +1,211 @@
-"""The marks of before an epoch began."""
+"""A market's terms for an epoch, of ticks and tables that the test holds."""
 
 from __future__ import annotations
 
-from models.prices import Mark
-from streams.funder.funding_inputs import Samples
+from typing import NamedTuple, NoReturn
 
-KEY = b"venue:AAA"
+import pytest
+
+from models.codec import encode_row
+from models.ids import mark_key, market_key
+from models.instruments import FundingTerms, FundingTermsFact, Instrument, encode_fact, encode_instrument
+from models.money import E18
+from models.prices import MarkTick, encode_tick
+from models.symmio.epoch_prices import Unpriced
+from models.symmio.funding_plan import When, Window
+from models.symmio.markets import Market, encode_market
+from streams.funder import epoch_ticks
+from streams.funder.funding_inputs import Tables
+from streams.funder.funding_records import FrozenMarket, TickRef
+from streams.funder.topic_span import TopicSpan
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS
+from streams.settings import Settings
+from tests.support.clocks import WallClock
+
+EPOCH_S, WINDOW_S, PAYS_S = 14_400, 420, 1_744_070_400
+WINDOW = Window(EPOCH_S, PAYS_S, PAYS_S, PAYS_S + WINDOW_S)
+KEY = mark_key("venue", "AAA")
+HOUR_S = 3_600
 
 
-def mark(event_ms: int) -> Mark:
-    return Mark(event_ms, None, event_ms, None, event_ms, event_ms, event_ms)
+class HeldTopics:
+    """What stands in the topics, by name."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, list[tuple[bytes, bytes]]] = {PRICE_TICKS: [], INSTRUMENT_FACTS: []}
+        self.asked: list[str] = []
+
+    def tick(self, event_s: float, *, mark: str = "110", rate: str = "0.0002", interval_ends_s: int = PAYS_S) -> None:
+        at_ms = round((PAYS_S + event_s) * 1_000)
+        tick = MarkTick("venue", "AAA", at_ms, at_ms + 20, mark, None, rate, interval_ends_s * 1_000)
+        self.records[PRICE_TICKS].append((KEY, encode_tick(tick)))
+
+    def terms(self, received_s: float, hours: int) -> None:
+        fact = FundingTermsFact("venue", "AAA", round((PAYS_S + received_s) * 1_000), hours, None, None)
+        self.records[INSTRUMENT_FACTS].append((KEY, encode_fact(fact)))
 
 
-def test_the_last_mark_before_the_epoch_stands_when_later_ones_come() -> None:
-    samples = Samples()
-    for event_ms in (99_000, 99_999, 100_000, 100_001, 112_000):
-        samples.add(KEY, mark(event_ms))
-    assert mark(99_999) == samples.before(KEY, 100_000)
+class HeldRecord(NamedTuple):
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
 
 
-def test_the_newest_stands_where_none_is_known_from_before() -> None:
-    samples = Samples()
-    samples.add(KEY, mark(105_000))
-    samples.add(KEY, mark(125_000))
-    assert mark(125_000) == samples.before(KEY, 100_000)
-    assert samples.before(b"other:AAA", 100_000) is None
+class HeldSpan(TopicSpan):
+    """Reads what the test holds instead of the broker."""
+
+    _taken = 0
+
+    async def read_on(self) -> None:
+        held = HELD[-1]
+        held.asked.append(self._topic)
+        records = held.records[self._topic]
+        new = [HeldRecord(at, 0, *records[at]) for at in range(self._taken, len(records))]
+        self._taken = len(records)
+        if new:
+            self._take_in(new)
+
+
+HELD: list[HeldTopics] = []
+
+
+@pytest.fixture
+def topics(monkeypatch: pytest.MonkeyPatch) -> HeldTopics:
+    monkeypatch.setattr(epoch_ticks, "TopicSpan", HeldSpan)
+    HELD.append(HeldTopics())
+    return HELD[-1]
+
+
+def fatal(error: BaseException) -> NoReturn:
+    raise AssertionError from error
+
+
+def tables(*, window_s: int = WINDOW_S, terms_received_s: float = -600, hours: int = 8, **funding: object) -> Tables:
+    """The tables with one market, whose interval was said to be ``hours`` at an instant, in s after the epoch's."""
+    settings = Settings.model_validate(
+        {
+            "kafka": "127.0.0.1:1",
+            "deployments": {
+                "main": {
+                    "kind": "symmio",
+                    "chain_id": 1,
+                    "diamond": "0x" + "d1" * 20,
+                    "default_sources": ["venue"],
+                    "funding": funding,
+                }
+            },
+        }
+    )
+    made = Tables(settings, "main", WallClock(lambda: PAYS_S * 1_000), fatal)
+    market = Market(1, name="AAA", is_valid=True, funding_rate_epoch_duration_s=EPOCH_S, funding_rate_window_s=window_s)
+    made._markets._rows[market_key("main", 1)] = encode_row(1, 1, encode_market(market))
+    terms = FundingTerms(hours * HOUR_S, None, None, round((PAYS_S + terms_received_s) * 1_000))
+    made._instruments._rows[KEY] = encode_row(1, 1, encode_instrument(Instrument(funding=terms)))
+    return made
+
+
+async def frozen(made: Tables, window: Window = WINDOW) -> FrozenMarket | str:
+    await made.read_prices(window)
+    return made.freeze(1, window)
+
+
+async def test_terms_name_the_ticks_that_mark_and_rate_were_said_in(topics: HeldTopics) -> None:
+    topics.tick(-2, mark="109", rate="0.0001")
+    topics.tick(0, mark="110", rate="0.0004", interval_ends_s=PAYS_S + 8 * HOUR_S)
+    topics.tick(3, mark="500", rate="0.5", interval_ends_s=PAYS_S + 8 * HOUR_S)
+    partition = partition_of(KEY, Settings().topics.partitions)
+    assert FrozenMarket(
+        mark=str(110 * E18),
+        mark_key="venue:AAA",
+        venue_rate=str(E18 // 10_000),
+        long=str(-E18 // 20_000),
+        short=str(E18 * 3 // 80_000),
+        mark_tick=TickRef("venue:AAA", partition, 1, PAYS_S * 1_000),
+        rate_tick=TickRef("venue:AAA", partition, 0, (PAYS_S - 2) * 1_000),
+        interval_s=8 * HOUR_S,
+    ) == await frozen(tables())
+    assert [PRICE_TICKS] == topics.asked
+
+
+async def test_a_feed_that_was_silent_about_the_instant_is_priced_when_it_is_back(topics: HeldTopics) -> None:
+    made = tables()
+    topics.tick(-7)
+    assert Unpriced.NOT_PASSED == await frozen(made)
+    topics.tick(6, mark="500")
+    found = await frozen(made)
+    assert isinstance(found, FrozenMarket)
+    assert found.mark == str(110 * E18)
+    assert found == await frozen(tables())
+
+
+async def test_an_interval_that_changed_with_the_instant_is_not_taken_for_the_one_that_ended(
+    topics: HeldTopics,
+) -> None:
+    topics.tick(-1)
+    topics.tick(3)
+    topics.terms(-900, hours=8)
+    topics.terms(-300, hours=4)
+    topics.terms(5, hours=1)
+    found = await frozen(tables(terms_received_s=5, hours=1))
+    assert isinstance(found, FrozenMarket)
+    assert (4 * HOUR_S, str(-E18 // 5_000)) == (found.interval_s, found.long)
+    assert [PRICE_TICKS, INSTRUMENT_FACTS] == topics.asked
+
+
+async def test_an_interval_of_which_nothing_was_said_before_is_the_first_that_is_known(topics: HeldTopics) -> None:
+    topics.tick(-1)
+    topics.tick(3)
+    found = await frozen(tables(terms_received_s=5, hours=1))
+    assert isinstance(found, FrozenMarket)
+    assert HOUR_S == found.interval_s
+
+
+async def test_without_scaling_no_interval_is_needed(topics: HeldTopics) -> None:
+    topics.tick(-1)
+    topics.tick(3)
+    made = tables(scale=False)
+    made._instruments._rows.clear()
+    found = await frozen(made)
+    assert isinstance(found, FrozenMarket)
+    assert (None, str(-E18 // 5_000)) == (found.interval_s, found.long)
+
+
+async def test_a_market_of_an_unknown_interval_has_no_terms(topics: HeldTopics) -> None:
+    topics.tick(-1)
+    topics.tick(3)
+    made = tables()
+    made._instruments._rows.clear()
+    assert Unpriced.NO_INTERVAL == await frozen(made)
+
+
+async def test_what_is_no_tick_of_the_key_is_passed_over(topics: HeldTopics) -> None:
+    topics.tick(-1)
+    stray = MarkTick("venue", "BBB", PAYS_S * 1_000, PAYS_S * 1_000, "5", None, "0", None)
+    topics.records[PRICE_TICKS] += [(KEY, encode_tick(stray)), (KEY, b"nonsense"), (b"venue:BBB", encode_tick(stray))]
+    topics.tick(3)
+    found = await frozen(tables())
+    assert isinstance(found, FrozenMarket)
+    assert str(110 * E18) == found.mark
+
+
+async def test_a_market_whose_window_is_half_of_its_epoch_is_refused(topics: HeldTopics) -> None:
+    topics.tick(-1)
+    topics.tick(3)
+    half_s = EPOCH_S // 2
+    refused = await frozen(tables(window_s=half_s), WINDOW._replace(closes_s=PAYS_S + half_s))
+    assert "half of the epoch of 14400 s, found 7200 s" in str(refused)
+    charged = await frozen(tables(window_s=half_s - 1), WINDOW._replace(closes_s=PAYS_S + half_s - 1))
+    assert isinstance(charged, FrozenMarket)
+
+
+async def test_before_the_epoch_the_instant_is_when_the_window_opens(topics: HeldTopics) -> None:
+    window = Window(EPOCH_S, PAYS_S, PAYS_S - WINDOW_S, PAYS_S - 1)
+    topics.tick(-WINDOW_S - 1, mark="109")
+    topics.tick(-WINDOW_S + 1, mark="110")
+    topics.tick(-WINDOW_S + 3, mark="111")
+    made = tables(when=When.BEFORE)
+    found = await frozen(made, window)
+    assert isinstance(found, FrozenMarket)
+    assert str(109 * E18) == found.mark

@@ -8,6 +8,7 @@ from models.errors import BadRecord
 from models.symmio.funding import FundingRates
 from models.symmio.funding_plan import Charge, Terms, Window
 from streams.funder.funding_records import (
+    CeilingMet,
     Epoch,
     Frozen,
     FrozenMarket,
@@ -27,7 +28,7 @@ MARKET = FrozenMarket(mark="110", mark_key="venue:AAA", venue_rate="-5", long="4
 FROZEN = Frozen(
     EPOCH, 1_744_070_400, 1_744_070_820, 1_744_070_401, 1_744_070_400, {1: MARKET}, {2: "it has no mark"}, 1
 )
-PLAN = Plan(EPOCH, "0xa", ((1, 1), (7, 1)))
+PLAN = Plan(EPOCH, "0xa", ((1, 1), (7, 1)), "0xb1")
 TRANSACTION = Transaction(
     signer="0xb",
     nonce=5,
@@ -38,23 +39,30 @@ TRANSACTION = Transaction(
     raw="0x02",
     hashes=("0x01",),
 )
-OUTCOME = Outcome(EPOCH, "0xa", (1,), (2,), {1: ("1", "2")}, {3: "cursed"}, {4: "late"})
-MISSED = Missed(EPOCH, 1_744_070_400, 1_744_070_820)
+OUTCOME = Outcome(EPOCH, "0xa", (1,), (2,), {1: ("1", "2")}, {3: "cursed"}, {4: "late"}, {5: "shut"}, final=True)
+MISSED = Missed(EPOCH, 1_744_070_400, 1_744_070_820, "0xb1")
+CEILING = CeilingMet("0xb", "day", "too dear", 1_744_070_400)
 
 
 @pytest.mark.parametrize(
     ("record", "key"),
     [
         (FROZEN, b"main:epoch:14400:420:1744070400"),
-        (PLAN, b"main:plan:14400:420:1744070400:0xa"),
+        (PLAN, b"main:plan:14400:420:1744070400:0xa:0xb1"),
         (TRANSACTION, b"main:transaction:0xb:5"),
         (OUTCOME, b"main:outcome:14400:420:1744070400:0xa"),
-        (MISSED, b"main:missed:14400:420:1744070400"),
+        (MISSED, b"main:missed:14400:420:1744070400:0xb1"),
+        (CEILING, b"main:ceiling:0xb:day"),
     ],
 )
 def test_a_record_is_read_as_it_was_written_and_has_a_key_of_its_own(record: Record, key: bytes) -> None:
     assert record == decode_record(encode_record(record))
     assert key == record_key("main", record)
+
+
+def test_every_quote_of_an_outcome_is_counted_once() -> None:
+    assert {"paid": 1, "free": 1, "closed": 1, "culprits": 1, "missed": 1} == OUTCOME.counts
+    assert [1, 2, 3, 4, 5] == OUTCOME.quotes
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b'{"kind":"plan"}'])

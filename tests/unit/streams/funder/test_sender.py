@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +13,16 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 from prometheus_client import REGISTRY
 
+from streams.funder import sender as sender_module
+from streams.funder.ceilings import CeilingInTheWay, Ceilings, Limits, TooMuchGas
 from streams.funder.chain_view import Chain, Head, NodeDown
+from streams.funder.fees import Fees
+from streams.funder.flights import State
 from streams.funder.funding_journal import Journal
-from streams.funder.funding_records import Record, Transaction
-from streams.funder.sender import Purpose, Sender, State
-from streams.funder.signer import Fees, Signer
+from streams.funder.funding_records import CeilingMet, Record, Transaction
+from streams.funder.local_key import LocalKey
+from streams.funder.sender import Purpose, Sender
+from streams.funder.signer import Signer
 from streams.node.answers import Receipt
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
@@ -24,10 +30,12 @@ from tests.support.eventually import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-SIGNER = Signer(Account.from_key("0x" + "42" * 32), 1)
+ACCOUNT = Account.from_key("0x" + "42" * 32)
+SIGNER = Signer(LocalKey(ACCOUNT), 1)
 TO, PARTY_A = "0x" + "d1" * 20, "0x" + "0a" * 20
 PURPOSE = Purpose(PARTY_A, (), 1_000)
 OPEN_S, CLOSED_S = 1_000, 1_001
+WIDE = Limits(Fees(10**12, 10**11), 10**7, 10**18, 10**18)
 
 
 class HeldChain(Chain):
@@ -38,13 +46,15 @@ class HeldChain(Chain):
         self.block, self.nonce, self.time_s = 100, 7, OPEN_S
         self.is_down = False
         self.looks = 0
+        self.base_wei, self.tip_wei = 100, 10
+        self.refusal: str | None = None
         self.taken: list[str] = []
         self.mined: dict[str, Receipt] = {}
 
     def mine(self, sent: str, *, succeeded: bool | None = True) -> None:
         self.block += 1
         self.nonce += 1
-        self.mined[sent] = Receipt(sent, self.block, f"block {self.block}", succeeded, 21_000)
+        self.mined[sent] = Receipt(sent, self.block, f"block {self.block}", succeeded, 21_000, 21_000 * 105)
 
     async def head(self, signer: str) -> Head:
         assert SIGNER.address == signer
@@ -61,11 +71,11 @@ class HeldChain(Chain):
         return self.time_s
 
     async def fees(self) -> tuple[int, int]:
-        return 100, 10
+        return self.base_wei, self.tip_wei
 
     async def send(self, raw: str) -> str | None:
         self.taken.append(raw)
-        return None
+        return self.refusal
 
 
 class HeldJournal(Journal):
@@ -85,14 +95,16 @@ class HeldJournal(Journal):
 class Bench:
     """A sender between the two."""
 
-    def __init__(self, replace_after_s: float) -> None:
+    def __init__(self, replace_after_s: float, limits: Limits) -> None:
         self.chain, self.journal = HeldChain(), HeldJournal()
-        self.unmined: list[str] = []
+        self.unmined: list[Transaction] = []
+        self.ceilings = Ceilings("main", SIGNER.address, limits, self.journal)
         self.sender = Sender(
             "main",
             self.chain,
             SIGNER,
             self.journal,
+            ceilings=self.ceilings,
             depth=5,
             replace_after_s=replace_after_s,
             on_unmined=self.unmined.append,
@@ -106,11 +118,21 @@ class Bench:
         return self.journal.newest[nonce].hashes[-1]
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "_LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(sender_module, "_RESEND_S", 0.005)
+
+
 @asynccontextmanager
 async def bench(
-    records: Iterable[Transaction] = (), *, replace_after_s: float = 60.0, chain_block: int = 100
+    records: Iterable[Transaction] = (),
+    *,
+    replace_after_s: float = 60.0,
+    chain_block: int = 100,
+    limits: Limits = WIDE,
 ) -> AsyncIterator[Bench]:
-    one = Bench(replace_after_s)
+    one = Bench(replace_after_s, limits)
     one.chain.block = chain_block
     await one.sender.start(records)
     looking = asyncio.create_task(one.sender.run(0.001))
@@ -119,8 +141,12 @@ async def bench(
     await asyncio.wait([looking])
 
 
+@cache
 def record(nonce: int, state: State = State.SENT, block: int | None = None) -> Transaction:
-    signed = SIGNER.sign(nonce=nonce, to=TO, data=b"\x01", gas=50_000, fees=Fees(100, 10))
+    fields = {"type": 2, "chainId": 1, "nonce": nonce, "to": TO, "value": 0, "data": b"\x01", "gas": 50_000}
+    signed = ACCOUNT.sign_transaction(
+        {**fields, "to": bytes.fromhex(TO[2:]), "maxFeePerGas": 100, "maxPriorityFeePerGas": 10}
+    )
     block_hash = None if block is None else f"block {block}"
     return Transaction(
         signer=SIGNER.address,
@@ -129,8 +155,11 @@ def record(nonce: int, state: State = State.SENT, block: int | None = None) -> T
         charges=(),
         state=state,
         closes_s=1_000,
-        raw=signed.raw,
-        hashes=(signed.hash,),
+        raw="0x" + bytes(signed.raw_transaction).hex(),
+        hashes=("0x" + bytes(signed.hash).hex(),),
+        gas=50_000,
+        signed_s=OPEN_S,
+        worst_wei=str(100 * 50_000),
         max_fee_wei="100",
         tip_wei="10",
         block=block,
@@ -187,24 +216,189 @@ def _unclear() -> float | None:
     return REGISTRY.get_sample_value("tidemark_funding_unclear_transactions", {"deployment": "main"})
 
 
-async def test_a_nonce_that_went_to_a_stranger_is_lost() -> None:
+async def test_a_nonce_that_went_to_a_stranger_is_lost_and_that_is_final_once_it_is_deep() -> None:
     async with bench() as one:
         sending = one.send()
         await one.hash_of(7)
         one.chain.nonce = 8
         assert State.LOST == await sending
-        assert State.LOST == one.journal.newest[7].state
+        assert (State.LOST, False) == (one.journal.newest[7].state, one.journal.newest[7].final)
+        assert one.sender.is_watching(PARTY_A)
+        one.chain.block += 5
+        await eventually(lambda: one.journal.newest[7].final)
+        assert (State.LOST, "0") == (one.journal.newest[7].state, one.journal.newest[7].cost_wei)
+        assert not one.sender.is_watching(PARTY_A)
+
+
+async def test_a_receipt_that_comes_late_takes_back_that_its_transaction_is_lost() -> None:
+    async with bench() as one:
+        sending = one.send()
+        sent = await one.hash_of(7)
+        one.chain.nonce = 8
+        assert State.LOST == await sending
+        one.chain.mined[sent] = Receipt(sent, 101, "block 101", succeeded=True, gas_used=21_000, cost_wei=2_100_000)
+        await eventually(lambda: one.journal.newest[7].state == State.MINED)
+        assert [PARTY_A] == [left.party_a for left in one.unmined]
+        one.chain.block = 106
+        await eventually(lambda: one.journal.newest[7].final)
+        assert "2100000" == one.journal.newest[7].cost_wei
+
+
+async def test_a_nonce_that_a_stranger_loses_again_is_used_for_what_it_was_meant_for() -> None:
+    async with bench([record(7, State.LOST)]) as one:
+        one.chain.nonce = 7
+        await eventually(lambda: {record(7).raw} == set(one.chain.taken))
+        one.chain.mine(record(7).hashes[0])
+        await eventually(lambda: one.journal.newest[7].state == State.MINED)
 
 
 async def test_what_waits_is_replaced_at_higher_fees_and_any_of_its_hashes_may_be_mined() -> None:
     async with bench(replace_after_s=0.01) as one:
         sending = one.send()
         first = await one.hash_of(7)
+        one.chain.block += 1
         await eventually(lambda: len(one.journal.newest[7].hashes) >= 2)
-        transactions = [TypedTransaction.from_bytes(HexBytes(raw)).as_dict() for raw in one.chain.taken[:2]]
-        assert transactions[1]["maxFeePerGas"] * 10 >= transactions[0]["maxFeePerGas"] * 11
+        fees = sorted(
+            {(told["maxFeePerGas"], told["maxPriorityFeePerGas"]) for told in map(fields_of, one.chain.taken)}
+        )
+        assert fees[1][0] * 10 >= fees[0][0] * 11
+        assert fees[1][1] * 10 >= fees[0][1] * 11
         one.chain.mine(first)
         assert State.MINED == await sending
+
+
+async def test_nothing_is_replaced_while_the_chain_has_no_new_block_or_another_nonce_is_next() -> None:
+    async with bench([record(7), record(8)], replace_after_s=0.001) as one:
+        await eventually(lambda: len(one.chain.taken) >= 10)
+        assert {} == one.journal.newest
+        one.chain.block += 1
+        await eventually(lambda: 7 in one.journal.newest)
+        assert 8 not in one.journal.newest
+
+
+def fields_of(raw: str) -> dict[str, int]:
+    found: dict[str, int] = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    return found
+
+
+async def test_replacements_rise_to_the_ceiling_and_no_further() -> None:
+    limits = WIDE._replace(fees=Fees(300, 30))
+    async with bench(replace_after_s=0.001, limits=limits) as one:
+        sending = one.send()
+        await one.hash_of(7)
+        for _ in range(40):
+            one.chain.block += 1
+            await taken_again(one.chain)
+        charges = [fields_of(raw) for raw in one.chain.taken]
+        most = limits.fees.with_room_to_replace()
+        assert all(told["maxFeePerGas"] <= most.max_wei for told in charges)
+        assert all(told["maxPriorityFeePerGas"] <= most.tip_wei for told in charges)
+        one.chain.time_s = CLOSED_S
+        await eventually(lambda: one.journal.newest[7].cancels != ())
+        taken_back = fields_of(one.journal.newest[7].raw)
+        assert taken_back["maxFeePerGas"] <= 300
+        assert taken_back["maxFeePerGas"] * 10 >= max(told["maxFeePerGas"] for told in charges) * 11
+        assert int(one.journal.newest[7].worst_wei) <= 50_000 * 300
+        one.chain.mine(one.journal.newest[7].cancels[0])
+        assert State.CANCELLED == await sending
+
+
+async def taken_again(chain: HeldChain) -> None:
+    seen = len(chain.taken)
+    await eventually(lambda: len(chain.taken) > seen)
+
+
+async def test_fees_above_the_ceiling_are_waited_for_and_told_until_they_fall() -> None:
+    limits = WIDE._replace(fees=Fees(300, 30))
+    async with bench(limits=limits) as one:
+        one.chain.base_wei = 301
+        with pytest.raises(CeilingInTheWay, match="expected gas at most at 264 wei, found it at 301"):
+            await one.send()
+        assert ([], 1.0) == (one.chain.taken, met("fee"))
+        one.chain.base_wei = 264
+        await eventually(lambda: met("fee") == 0.0)
+        told = [one for one in one.journal.records if isinstance(one, CeilingMet)]
+        assert [("fee", OPEN_S, None), ("fee", OPEN_S, OPEN_S)] == [(t.ceiling, t.since_s, t.until_s) for t in told]
+        sending = one.send()
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
+
+
+def met(ceiling: str) -> float | None:
+    labels = {"deployment": "main", "signer": SIGNER.address, "ceiling": ceiling}
+    return REGISTRY.get_sample_value("tidemark_funding_ceiling_met", labels)
+
+
+async def test_a_tip_that_a_node_suggests_above_the_ceiling_is_told_and_not_paid() -> None:
+    async with bench(limits=WIDE._replace(fees=Fees(10_000, 30))) as one:
+        one.chain.tip_wei = 5_000
+        sending = one.send()
+        sent = await one.hash_of(7)
+        assert (24, 1.0) == (fields_of(one.chain.taken[0])["maxPriorityFeePerGas"], met("tip"))
+        one.chain.mine(sent)
+        assert State.MINED == await sending
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "transaction gas price below minimum: gas tip cap 10, minimum needed 2000",
+        "transaction underpriced: tip needed 2000, tip permitted 10",
+    ],
+)
+async def test_a_pools_floor_is_taken_from_its_refusal_at_once(refusal: str) -> None:
+    async with bench(replace_after_s=0.01) as one:
+        one.chain.refusal = refusal
+        sending = one.send()
+        await eventually(lambda: 7 in one.journal.newest and len(one.journal.newest[7].hashes) == 2)
+        one.chain.refusal = None
+        assert "2000" == one.journal.newest[7].tip_wei
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
+
+
+async def test_no_more_is_spent_on_a_window_than_its_ceiling_also_after_a_restart() -> None:
+    # 210 wei a unit of gas at most: each transaction costs up to 10,500,000 wei, of which 2,205,000 are spent.
+    limits = WIDE._replace(window_wei=23_000_000)
+    async with bench(limits=limits) as one:
+        for nonce in (7, 8):
+            sending = one.send()
+            one.chain.mine(await one.hash_of(nonce))
+            assert State.MINED == await sending
+        with pytest.raises(CeilingInTheWay, match="a window to cost at most 23000000 wei, found 21000000"):
+            await one.send()
+        found = list(one.journal.newest.values())
+    async with bench(found, limits=limits, chain_block=102) as again:
+        again.chain.mined, again.chain.nonce = one.chain.mined, 9
+        with pytest.raises(CeilingInTheWay, match="a window to cost at most"):
+            await again.send()
+        # What is final counts with what it did cost.
+        again.chain.block = 107
+        await eventually(
+            lambda: all(sent.final for sent in again.journal.newest.values()) and again.journal.newest != {}
+        )
+        await eventually(lambda: not again.sender.is_watching(PARTY_A))
+        sending = again.send()
+        again.chain.mine(await again.hash_of(9))
+        assert State.MINED == await sending
+
+
+async def test_no_more_is_spent_a_day_than_its_ceiling() -> None:
+    async with bench(limits=WIDE._replace(day_wei=11_000_000)) as one:
+        sending = one.send()
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
+        with pytest.raises(CeilingInTheWay, match="a day to cost at most 11000000 wei"):
+            await one.send()
+        one.chain.time_s += 86_401
+        await eventually(lambda: met("day") == 0.0)
+
+
+async def test_a_transaction_of_too_much_gas_is_not_sent() -> None:
+    async with bench(limits=WIDE._replace(gas=49_999)) as one:
+        with pytest.raises(TooMuchGas, match="at most 49999 gas, found 50000"):
+            await one.send()
+        assert ([], {}) == (one.chain.taken, one.journal.newest)
 
 
 async def test_what_is_of_no_more_use_gives_its_nonce_to_nothing() -> None:
@@ -220,18 +414,29 @@ async def test_what_is_of_no_more_use_gives_its_nonce_to_nothing() -> None:
 
 async def test_what_leaves_the_chain_is_sent_again_and_its_account_is_told() -> None:
     async with bench([record(7, State.MINED, 99)]) as one:
-        await eventually(lambda: [PARTY_A] == one.unmined and [record(7).raw] == one.chain.taken)
+        await eventually(lambda: 1 == len(one.unmined) and {record(7).raw} == set(one.chain.taken))
+        assert (PARTY_A, 99) == (one.unmined[0].party_a, one.unmined[0].left_block)
         assert State.SENT == one.journal.newest[7].state
         settled = asyncio.create_task(one.sender.settle(PARTY_A))
         one.chain.mine(record(7).hashes[0])
         await settled
 
 
-async def test_what_is_deep_in_the_chain_is_not_looked_for_any_more() -> None:
-    async with bench([record(6, State.MINED, 90)]) as one:
+async def test_what_is_final_is_on_record_as_final_and_not_looked_for_any_more() -> None:
+    async with bench() as one:
         sending = one.send()
         one.chain.mine(await one.hash_of(7))
         assert State.MINED == await sending
+        assert not one.journal.newest[7].final
+        one.chain.block = 106
+        await eventually(lambda: one.journal.newest[7].final)
+        assert str(21_000 * 105) == one.journal.newest[7].cost_wei
+        looks = one.chain.looks
+        sending = one.send()
+        one.chain.mined.clear()
+        one.chain.mine(await one.hash_of(8))
+        assert State.MINED == await sending
+        assert one.chain.looks > looks
         assert [] == one.unmined
 
 

@@ -66,7 +66,7 @@ def test_a_market_that_is_not_listed_is_priced_under_its_own_name_by_the_default
         ("[deployments.a]\nchain_id = 1\ndiamond = '0x1'", "deployments.a.diamond"),
         ("[deployments.a]\nchain_id = 1", "deployments.a.diamond"),
         ("[api]\nport = 70000", "api.port"),
-        ("[sources.x]\nkind = 'kraken'", "sources.x.kind"),
+        ("[sources.x]\nkind = 'Kra ken'", "sources.x.kind"),
         ("[auth]\nmode = 'closed'", "auth.mode"),
         ("[auth]\nmode = 'tokens'", "auth: expected a key in mode tokens, found none"),
         ("[auth.keys.a]\nalgorithm = 'none'\nkey = 'x'", "auth.keys.a.algorithm"),

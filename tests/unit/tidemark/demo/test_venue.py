@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from aiohttp.test_utils import TestClient, TestServer
 
 from models.instruments import FundingTermsFact, Instrument, fold_fact
-from streams.ingest.prices.binance_facts import read_exchange_info, read_funding_info, read_tickers
+from streams.ingest.prices.binance.binance_facts import read_exchange_info, read_funding_info, read_tickers
 from tidemark.demo.market import INSTRUMENTS, Market
 from tidemark.demo.venue import Venue
 

@@ -1,13 +1,14 @@
 """Inverse contracts as a venue that implements ``models.venue.Venue`` itself."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from tidemark.venue import (
     E18,
+    MOVE_MAX,
     NO_ACCOUNT,
     ORDER_BYTES,
     SUSPECT,
@@ -40,8 +41,6 @@ _BASE58 = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}")
 _BPS = 10_000
 # So much of what a position was worth in coins at its entry is kept back.
 _MAINTENANCE_BPS = 100
-# The chord of a long lies below its curve for marks from half its entry price to twice that.
-RANGE = 2
 # A sum of doubles is off by far less than this share of its terms.
 _ROUNDING = 1e-12
 # Each gain is truncated by up to 1e-18 coins.
@@ -86,13 +85,23 @@ class Inverse:
     """What ``models.venue.Venue`` asks of a venue."""
 
     kind = "inverse"
+    figures_version = 1
     raw = TopicSpec("inverse-records", "deployment:account")
     routed = None
     told = None
+    references = None
 
     def account_id(self, text: str) -> str | None:
         """The text itself, if it is base58: ids that differ in case alone are two accounts."""
         return text if _BASE58.fullmatch(text) else None
+
+    def reference(self, name: str, value: bytes) -> None:
+        """Nothing: values depend on marks alone.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError
 
     def routes(self, deployments: Mapping[str, Any], read: Any) -> Any:  # noqa: ANN401
         """Nothing: records are folded directly.
@@ -165,31 +174,37 @@ class Inverse:
         """The whole account."""
         return self.read(row)
 
-    def exposure(self, deployment: str, held: Account) -> Exposure:
-        """A line below what is left before liquidation, for marks from half of each entry price to twice it.
+    def exposure(self, deployment: str, held: Account, inputs: Inputs) -> Exposure:
+        """The tangent at the marks in use, and how far below it the value may lie.
 
-        With s = size and e = entry, a position gains f(m) = s / e - s / m.
-
-        A long's f is concave, so a tangent would lie above it. The chord through e / 2 and 2e lies below it between
-        the two: s / e - s x (e / 2 + 2e - m) / e^2 = (s / e^2) x m - 1.5 x s / e. No line lies below f for all marks,
-        as f falls without end towards 0: beyond the range the chord may be above f, and an account may then
-        wait until it is overdue.
-
-        A short's f is convex, so its tangent lies below it everywhere. At e that is (s / e^2) x m - s / e.
+        With s = size, e = entry and m0 the mark, a position gains f(m) = s / e - s / m. The tangent at m0 is
+        s / e - s / m0 + (s / m0^2) x (m - m0). With m = m0 x (1 + d), f lies below it by (s / m0) x d^2 / (1 + d), so
+        a long by at most (s / m0) x MOVE_MAX^2 / (1 - MOVE_MAX). A short's f is convex and lies above it.
         """
         if held.suspect is not None or held.state is None:
             return Exposure({}, 0.0, 0.0)
         signed: dict[tuple[str, int | str], float] = {}
-        cost = gross = 0.0
+        cost = slack = gross = 0.0
         for contract in held.state.positions.values():
+            market, used = (deployment, contract.market), inputs.mark(contract.market)
             size, entry = contract.size_e18 / E18, contract.entry_e18 / E18
-            market = deployment, contract.market
-            signed[market] = signed.get(market, 0.0) + size / entry / entry
-            cost += size / entry * (RANGE + 1 / RANGE - 1 if size > 0 else 1)
-            gross += abs(size / entry) * RANGE
+            mark = entry if used is None else used.mark_e18 / E18
+            signed[market] = signed.get(market, 0.0) + size / mark / mark
+            cost += 2 * size / mark - size / entry
+            slack += max(size, 0.0) / mark * MOVE_MAX * MOVE_MAX / (1 - MOVE_MAX)
+            gross += abs(size) * (1 / mark + 1 / entry)
         margin = _free_e18(held.state) / E18
-        truncated = _TRUNCATION * len(held.state.positions)
-        return Exposure(signed, cost, margin - _ROUNDING * (abs(margin) + gross) - truncated)
+        slack += _ROUNDING * (abs(margin) + gross) + _TRUNCATION * len(held.state.positions)
+        return Exposure(signed, cost, margin, slack)
+
+    def statement(self, account: Account) -> Mapping[str, Any] | None:
+        """Wallets and orders, which no mark values."""
+        state = account.state
+        return None if state is None else {"wallets": state.wallets, "orders": state.orders}
+
+    def events(self, before: Account | None, record: Own, after: Account) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002
+        """What the record says, where it could be folded."""
+        return () if after.suspect is not None else (msgspec.to_builtins(read_record(record.value)),)
 
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """What orders keep back."""

@@ -13,7 +13,7 @@ from aiohttp import WSCloseCode, WSMsgType
 from api.app import create_app
 from api.dialects.symmio.funding_rate_ws import INTERVAL_S, parse_symbols
 from streams.process.clock import SystemClock
-from tests.support.api import TICK_S, FakeInterest, FakeRecords, metric, serving, serving_admin
+from tests.support.api import TICK_S, FakeInterest, FakeRecords, metric, serving, serving_admin, symmio_that_hears
 from tests.support.feed import FakeTables
 from tests.support.legacy import frame, is_silent_for, stop_reading
 from tests.support.solver import NOW_MS, put_instrument, put_mark, put_market, solver_settings
@@ -224,7 +224,12 @@ async def test_a_client_that_does_not_read_gets_no_backlog_and_others_do_not_wai
 
 async def test_when_the_server_goes_away_sockets_close_with_1012_and_nothing_is_said_before() -> None:
     app = create_app(
-        solver_settings(main={}), markets().feeds, FakeInterest(), clock=SystemClock(), records=FakeRecords()
+        solver_settings(main={}),
+        markets().feeds,
+        FakeInterest(),
+        clock=SystemClock(),
+        records=FakeRecords(),
+        find_dialect=symmio_that_hears(),
     )
     runner = aiohttp.web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()

@@ -10,7 +10,7 @@ import pytest
 from api.app import create_app
 from streams.process.clock import SystemClock
 from streams.settings import BadSettings
-from tests.support.api import ADDRESS, FakeInterest, serving
+from tests.support.api import ADDRESS, FakeInterest, serving, symmio_that_hears
 from tests.support.feed import FakeTables, e18
 from tests.support.solver import (
     MULTI_ACCOUNT,
@@ -140,5 +140,9 @@ async def test_a_deployment_cannot_have_the_name_of_an_endpoint(name: str) -> No
     served: dict[str, Any] = {"deployments": {name: settings}}
     with pytest.raises(BadSettings, match=name):
         create_app(
-            solver_settings(main={}).model_copy(update=served), FakeTables().feeds, FakeInterest(), clock=SystemClock()
+            solver_settings(main={}).model_copy(update=served),
+            FakeTables().feeds,
+            FakeInterest(),
+            clock=SystemClock(),
+            find_dialect=symmio_that_hears(),
         )

@@ -26,6 +26,7 @@ from tests.support.api import (
     metric,
     serving,
     serving_admin,
+    symmio_that_hears,
 )
 from tests.support.feed import FakeTables, valuation_body
 from tests.support.legacy import PositionStates, frame, is_silent_for, numbered, stop_reading
@@ -429,7 +430,14 @@ async def test_a_thousand_addresses_are_heard() -> None:
 
 async def test_when_the_server_goes_away_sockets_close_with_1012_and_nothing_is_said_before() -> None:
     tables, _ = made()
-    app = create_app(api_settings("main"), tables.feeds, FakeInterest(), clock=SystemClock(), records=FakeRecords())
+    app = create_app(
+        api_settings("main"),
+        tables.feeds,
+        FakeInterest(),
+        clock=SystemClock(),
+        records=FakeRecords(),
+        find_dialect=symmio_that_hears(),
+    )
     runner = aiohttp.web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)

@@ -23,6 +23,7 @@ from tests.support.api import (
     metric,
     serving,
     serving_admin,
+    symmio_that_hears,
 )
 from tests.support.eventually import eventually
 from tests.support.feed import (
@@ -438,7 +439,13 @@ async def test_metrics_tell_connections_frames_and_the_time_to_the_first_frame()
 
 
 async def test_clients_are_told_when_the_server_goes_away() -> None:
-    app = create_app(api_settings("main"), tables(account=valuation_body()).feeds, FakeInterest(), clock=SystemClock())
+    app = create_app(
+        api_settings("main"),
+        tables(account=valuation_body()).feeds,
+        FakeInterest(),
+        clock=SystemClock(),
+        find_dialect=symmio_that_hears(),
+    )
     runner = aiohttp.web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)

@@ -13,7 +13,7 @@ from api.dialects.symmio.app_keys import WHITELIST
 from models.owners import SubAccountOwner
 from streams.process.clock import SystemClock
 from streams.settings import BadSettings
-from tests.support.api import ADDRESS, OTHER_ADDRESS, TICK_S, FakeInterest, FakeRecords, serving
+from tests.support.api import ADDRESS, OTHER_ADDRESS, TICK_S, FakeInterest, FakeRecords, serving, symmio_that_hears
 from tests.support.eventually import eventually
 from tests.support.feed import FakeTables, valuation_body
 from tests.support.legacy import PositionStates, frame, is_silent_for
@@ -172,13 +172,27 @@ async def test_a_line_of_the_file_that_is_no_address_is_an_error_that_names_it(t
     file.write_text(f"{ADDRESS.lower()}\n{text}\n")
     wrong = settings(whitelist={"mode": "list", "file": str(file)})
     with pytest.raises(BadSettings, match=r"deployments\.main\.whitelist\.file: .* line 2 of "):
-        create_app(wrong, FakeTables("main").feeds, FakeInterest(), clock=SystemClock(), records=FakeRecords())
+        create_app(
+            wrong,
+            FakeTables("main").feeds,
+            FakeInterest(),
+            clock=SystemClock(),
+            records=FakeRecords(),
+            find_dialect=symmio_that_hears(),
+        )
 
 
 async def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     wrong = settings(whitelist={"mode": "list", "file": str(tmp_path / "none")})
     with pytest.raises(BadSettings, match="expected a file of addresses"):
-        create_app(wrong, FakeTables("main").feeds, FakeInterest(), clock=SystemClock(), records=FakeRecords())
+        create_app(
+            wrong,
+            FakeTables("main").feeds,
+            FakeInterest(),
+            clock=SystemClock(),
+            records=FakeRecords(),
+            find_dialect=symmio_that_hears(),
+        )
 
 
 async def test_an_operator_puts_accounts_on_and_takes_them_off_for_every_socket_and_endpoint() -> None:

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from models.prices import BookTick, MarkTick
-from streams.ingest.prices.binance import BadFrame, read_frame, read_premium_index, tick_key
+from streams.ingest.prices.binance.binance_frames import read_frame, read_premium_index
+from streams.ingest.prices.price_frames import BadFrame, tick_key
 
 RECORDING = Path(__file__).parents[4] / "data" / "prices" / "binance_futures_20210722.jsonl.gz"
 MARK = (

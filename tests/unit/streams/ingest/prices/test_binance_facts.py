@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from models.instruments import FundingTermsFact, RulesFact, TickerFact
-from streams.ingest.prices.binance import BadFrame
-from streams.ingest.prices.binance_facts import read_exchange_info, read_funding_info, read_tickers
+from streams.ingest.prices.binance.binance_facts import read_exchange_info, read_funding_info, read_tickers
+from streams.ingest.prices.price_frames import BadFrame
 from tidemark.demo.market import INSTRUMENTS
 from tidemark.demo.venue import exchange_symbol
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from models.prices import BookTick, MarkTick, decode_tick
-from streams.ingest.prices.frame_sink import PriceSink
+from streams.ingest.prices.binance.binance_sink import BinanceSink
 from streams.kafka.deadletter import decode_dead_letter
 from streams.settings import Settings, SourceSettings
 from tests.support.clocks import WallClock
@@ -28,7 +28,7 @@ class World:
     def __init__(self, **sources: SourceSettings) -> None:
         self.now_ms, self.ahead_ms = AT_MS, -250
         self.records: list[tuple[str, bytes, bytes]] = []
-        self.sink = PriceSink(
+        self.sink = BinanceSink(
             Settings(sources=sources),
             "v",
             cast("Outlet", self),

@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from prometheus_client import REGISTRY
 
-from streams.ingest.prices.venue_clock import EVERY_S, VenueClock
+from streams.ingest.prices.binance.binance_clock import BinanceClock
+from streams.ingest.prices.venue_clock import EVERY_S
 from tests.support.clocks import LoopClock
 from tests.support.virtual_loop import run_in_no_time
 
@@ -59,7 +60,7 @@ def after(said: Sequence[int | bytes], seconds: float, round_s: float = 0.2) -> 
 
     async def ask() -> tuple[int, int]:
         venue = Venue(said, round_s)
-        clock = VenueClock("venue", "http://venue", cast("aiohttp.ClientSession", venue), LoopClock(BEGAN_MS))
+        clock = BinanceClock("venue", "http://venue", cast("aiohttp.ClientSession", venue), LoopClock(BEGAN_MS))
         assert 0 == clock.ahead_ms
         task = asyncio.create_task(clock.run())
         await asyncio.sleep(seconds)

@@ -1,0 +1,155 @@
+"""The dialect of the Bitfinex WebSocket v2, as it is built in."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, assert_never
+
+from aiohttp import web
+
+from api.access.gate import Door, InProtocol
+from api.access.limits import TokenBuckets
+from api.dialects.bitfinex.api_keys import BadKeys, KeyFile
+from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
+from api.dialects.bitfinex.calc_lanes import CalcLanes
+from api.dialects.bitfinex.logins import Logins
+from api.dialects.bitfinex.public_channels import Market, Quotes
+from api.dialects.bitfinex.shown_accounts import NamedMarkets, ShownAccounts, Tables
+from api.dialects.bitfinex.socket_endpoint import BitfinexEndpoint
+from api.dialects.bitfinex.socket_session import Desk
+from api.dialects.bitfinex.venue_symbols import VenueSymbols
+from api.dialects.mounting import DialectPackage, Mounted
+from api.http.error_bodies import error_response
+from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, HUB, PRICES, STANDINGS
+from streams.replicas.nonce_log import NonceLog
+from streams.settings import BadSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from api.dialects.bitfinex.logins import Nonces
+    from api.dialects.mounting import Resource, Site
+
+_KIND = "bitfinex"
+
+
+def mount(site: Site, section: BitfinexSettings) -> Mounted:
+    """Mount the dialect, with nonces that all replicas share.
+
+    Raises:
+        BadSettings: As ``stand`` says.
+    """
+    nonces = NonceLog(site.settings, site.records, site.clock)
+    not_ready = f"the topic {nonces.topic} has not been read to its end yet"
+    return stand(
+        site,
+        section,
+        nonces,
+        resources=(nonces,),
+        waits=(nonces.raise_marks,),
+        not_ready=lambda: () if nonces.is_ready else (not_ready,),
+    )
+
+
+def stand(
+    site: Site,
+    section: BitfinexSettings,
+    nonces: Nonces,
+    *,
+    resources: Sequence[Resource] = (),
+    waits: Sequence[Callable[[], Awaitable[None]]] = (),
+    not_ready: Callable[[], Sequence[str]] = tuple,
+) -> Mounted:
+    """Mount the dialect.
+
+    Args:
+        site: Where it stands.
+        section: Its settings.
+        nonces: Use up the numbers of logins.
+        resources: What the process starts and stops.
+        waits: What runs beside the application.
+        not_ready: Why the nonces cannot be used up yet.
+
+    Raises:
+        BadSettings: The file of keys cannot be read.
+    """
+    keys = KeyFile(section.keys)
+    try:
+        keys.load()
+    except BadKeys as error:
+        msg = f"dialects.{site.name}.keys: {error}"
+        raise BadSettings(msg) from error
+    app = site.app
+    feeds, prices, hub, clock_ms = app[FEEDS], app[PRICES], app[HUB], site.clock.now_ms
+    tables = Tables(feeds, prices, app[ACCOUNTS], site.interest, clock_ms)
+    symbols = VenueSymbols(section.symbols)
+    accounts = ShownAccounts(site.deployments, tables, symbols, section.currency)
+    quotes = _quotes(NamedMarkets(site.deployments, tables, symbols), tables)
+
+    def on_marks(moved: Sequence[bytes]) -> None:
+        for channel in quotes.heard(moved):
+            channel.moved()
+
+    feeds.marks.listen(on_marks)
+    refused_a_minute = site.settings.api.limits.failed_authentications_per_minute
+    logins = Logins(
+        keys,
+        nonces,
+        realm=site.name,
+        failures=TokenBuckets(refused_a_minute / 60, refused_a_minute),
+        clock_s=site.clock.monotonic_s,
+    )
+
+    async def wait_warm() -> None:
+        await asyncio.gather(app[STANDINGS].wait_warm(), feeds.statements.wait_ready(), feeds.references.wait_ready())
+
+    desk = Desk(
+        hub=hub,
+        logins=logins,
+        book_of=accounts.book_of,
+        lanes=CalcLanes(site.leases, section.calculations_per_s, section.queued_calculations, hub.now_s),
+        quotes=quotes,
+        clock_ms=clock_ms,
+        says_unknown=_says_unknown(section),
+        wait_warm=wait_warm,
+        is_open=site.guard.is_open,
+    )
+    endpoint = BitfinexEndpoint(
+        site.connections,
+        desk,
+        site.addresses,
+        keys=keys,
+        accounts=accounts,
+        is_operative=lambda: all(app[FRESHNESS].why_unsure(name) is None for name in site.deployments),
+    )
+    return Mounted(
+        path_prefixes=(section.path,),
+        doors=(Door(web.get(section.path, endpoint.serve, allow_head=False), InProtocol()),),
+        error_body=error_response,
+        watched_accounts=lambda: accounts.watched,
+        not_ready=not_ready,
+        waits=(*waits, endpoint.keep),
+        resources=resources,
+    )
+
+
+def _quotes(markets: NamedMarkets, tables: Tables) -> Quotes:
+    def market_of(symbol: str) -> Market | None:
+        found = markets.find(symbol)
+        return None if found is None else Market(*found)
+
+    return Quotes(tables.prices, tables.clock_ms, market_of)
+
+
+def _says_unknown(section: BitfinexSettings) -> bool:
+    match section.unknown:
+        case "silence":
+            return False
+        case "error":
+            return True
+        case other:
+            assert_never(other)
+
+
+BITFINEX = DialectPackage(_KIND, BitfinexSettings, mount)
+"""The dialect; it is mounted where a section of its kind says so."""

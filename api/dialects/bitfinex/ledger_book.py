@@ -1,0 +1,146 @@
+"""An account of a ledger: its statement as the workers wrote it, and figures at the marks and settings of now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from api.dialects.bitfinex.account_arrays import (
+    Calculated,
+    balance_array,
+    base_margin_array,
+    funding_array,
+    money,
+    symbol_margin_array,
+)
+from api.dialects.bitfinex.heard_frames import Frame
+from api.dialects.bitfinex.ledger_arrays import frame_of, ledger_position, ledger_snapshots, ledger_wallet
+from models.errors import BadRow
+from models.ledger import ledger_figures
+from models.ledger.ledger_state import Holdings, read_statement
+from models.statements import decode_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from api.dialects.bitfinex.account_book import KeyedListeners, Listener
+    from api.dialects.bitfinex.calc_requests import Calculation
+    from models.venue import Inputs
+
+
+class Statements(NamedTuple):
+    """The table ``statements``: its rows by key, and each row as it comes."""
+
+    rows: Mapping[bytes, bytes]
+    listeners: KeyedListeners
+
+
+class LedgerBook:
+    """One account.
+
+    Args:
+        key: Its key.
+        statements: Where its statement stands.
+        inputs_now: Makes the marks and settings of its deployment, as they are now.
+    """
+
+    def __init__(self, key: bytes, statements: Statements, inputs_now: Callable[[], Inputs]) -> None:
+        self._key = key
+        self._statements = statements
+        self._inputs_now = inputs_now
+        self._listener: Listener | None = None
+        # The number of the newest happening that was told, or that the snapshots show.
+        self._told = 0
+        self._read: tuple[bytes, Holdings] | None = None
+
+    @property
+    def accounts(self) -> Collection[bytes]:
+        """The account's key."""
+        return (self._key,)
+
+    def begin(self, listener: Listener) -> Sequence[Frame]:
+        """As ``AccountBook`` says."""
+        self._listener = listener
+        self._statements.listeners.add(self._key, self._on_row)
+        return self.snapshots()
+
+    def end(self) -> None:
+        """As ``AccountBook`` says."""
+        self._statements.listeners.remove(self._key, self._on_row)
+
+    def snapshots(self) -> Sequence[Frame]:
+        """As ``AccountBook`` says."""
+        row = self._statements.rows.get(self._key)
+        if row is not None:
+            self._told = decode_statement(row).last_number
+        return ledger_snapshots(self._holdings())
+
+    def calculate(self, calculation: Calculation) -> Frame | None:
+        """As ``AccountBook`` says."""
+        holdings, inputs, subject = self._holdings(), self._inputs_now(), calculation.subject
+        match calculation.kind:
+            case "margin_base":
+                return Frame("miu", base_margin_array(ledger_figures.base_margin(holdings, inputs)))
+            case "margin_sym":
+                symbol = ledger_figures.symbol_margin(holdings, subject, inputs)
+                return None if symbol is None else Frame("miu", symbol_margin_array(subject, symbol))
+            case "funding_sym":
+                if not subject.startswith("f"):
+                    return None
+                return Frame("fiu", funding_array(subject, ledger_figures.funding_figures(holdings, subject)))
+            case "position":
+                return _position(holdings, subject, inputs)
+            case "wallet":
+                wallet = holdings.wallet(*calculation.wallet)
+                if wallet is None:
+                    return None
+                available = ledger_figures.available_balance_e18(holdings, wallet.type, wallet.currency, inputs)
+                return Frame("wu", ledger_wallet(wallet, money(available)))
+            case _:
+                return Frame("bu", balance_array(ledger_figures.assets(holdings, inputs)))
+
+    def _holdings(self) -> Holdings:
+        row = self._statements.rows.get(self._key)
+        if row is None:
+            return Holdings()
+        if self._read is None or self._read[0] is not row:
+            try:
+                self._read = row, read_statement(decode_statement(row).body)
+            except msgspec.ValidationError as error:
+                msg = f"expected the statement of a ledger's account, found {row!r:.200} ({error!r})"
+                raise BadRow(msg) from error
+        return self._read[1]
+
+    def _on_row(self, row: bytes) -> None:
+        if self._listener is None:
+            return
+        statement = decode_statement(row)
+        if statement.last_number <= self._told:
+            return
+        new, self._told = statement.events_after(self._told), statement.last_number
+        if new is None:
+            self._listener.on_gap()
+            return
+        try:
+            frames = [frame_of(event.body) for event in new]
+        except (KeyError, msgspec.ValidationError) as error:
+            msg = f"expected happenings of a ledger's account, found {row!r:.200} ({error!r})"
+            raise BadRow(msg) from error
+        self._listener.on_frames([frame for frame in frames if frame is not None])
+
+
+def _position(holdings: Holdings, symbol: str, inputs: Inputs) -> Frame | None:
+    position = holdings.position(symbol)
+    figures = ledger_figures.position_figures(holdings, symbol, inputs)
+    if position is None or figures is None:
+        return None
+    calculated = Calculated(
+        figures.pl,
+        figures.pl_perc,
+        money(figures.price_liq_e18),
+        money(figures.leverage_e18),
+        money(figures.collateral_e18),
+        money(figures.collateral_min_e18),
+    )
+    return Frame("pu", ledger_position(position, calculated))

@@ -1,0 +1,230 @@
+"""What an account's positions and margin wallets are worth at the marks and settings of one moment, each for itself.
+
+All is exact: a result is an integer at 1e18, truncated once, at its end; margins are rounded up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.ledger.ledger_objects import pair_of
+from models.ledger.ledger_settings import (
+    USD,
+    CurrencySettings,
+    SymbolSettings,
+    currency_reference,
+    symbol_reference,
+)
+from models.money import E18, divide_toward_zero, parse_e18
+
+if TYPE_CHECKING:
+    from models.ledger.ledger_objects import LedgerPosition, Wallet
+    from models.ledger.ledger_state import Holdings
+    from models.prices import UsedMark
+    from models.venue import Inputs
+
+_E36 = E18**2
+_E54 = E18**3
+
+
+class Leg(NamedTuple):
+    """A market by whose mark an amount is multiplied on its way to USD."""
+
+    market: str
+    mark: UsedMark
+
+
+class Conversion(NamedTuple):
+    """How an amount of a currency becomes USD; without legs it is USD."""
+
+    legs: tuple[Leg, ...]
+
+    @property
+    def rate(self) -> int:
+        """The product of the marks, scaled by ``scale``."""
+        rate = 1
+        for leg in self.legs:
+            rate *= leg.mark.mark_e18
+        return rate
+
+    @property
+    def scale(self) -> int:
+        """By what ``rate`` is scaled: 1e18 for each leg."""
+        return int(E18 ** len(self.legs))
+
+    def usd_e18(self, amount: int, scale: int) -> int:
+        """Convert an amount that is scaled by ``scale``, a multiple of 1e18; truncated toward zero."""
+        return divide_toward_zero(amount * self.rate, scale // E18 * self.scale)
+
+    def usd_up_e18(self, amount: int, scale: int) -> int:
+        """Convert an amount >= 0 that is scaled by ``scale``, a multiple of 1e18; rounded up."""
+        return -(-amount * self.rate // (scale // E18 * self.scale))
+
+
+class PricedPosition(NamedTuple):
+    """A position at the mark in use, in its symbol's quote currency, and how that becomes USD."""
+
+    position: LedgerPosition
+    amount_e18: int
+    base_e18: int
+    settings: SymbolSettings
+    price: UsedMark
+    conversion: Conversion
+
+    @property
+    def price_pl_e36(self) -> int:
+        """What the price gained or lost, before fees."""
+        return self.amount_e18 * (self.price.mark_e18 - self.base_e18)
+
+    @property
+    def notional_e36(self) -> int:
+        """The amount at the price, >= 0."""
+        return abs(self.amount_e18) * self.price.mark_e18
+
+    @property
+    def pl_e54(self) -> int:
+        """What closing it now would bring: what the price gained or lost, less the fee."""
+        return self.price_pl_e36 * E18 - self.settings.close_fee_e18 * self.notional_e36
+
+    @property
+    def upnl_usd_e18(self) -> int:
+        """``price_pl_e36`` in USD."""
+        return self.conversion.usd_e18(self.price_pl_e36, _E36)
+
+    @property
+    def pl_usd_e18(self) -> int:
+        """``pl_e54`` in USD."""
+        return self.conversion.usd_e18(self.pl_e54, _E54)
+
+    @property
+    def notional_usd_e18(self) -> int:
+        """``notional_e36`` in USD."""
+        return self.conversion.usd_e18(self.notional_e36, _E36)
+
+    @property
+    def required_usd_e18(self) -> int:
+        """The margin with less than which it is liquidated, in USD."""
+        return self.conversion.usd_up_e18(self.settings.maintenance.margin_e54(self.notional_e36), _E54)
+
+    @property
+    def marks(self) -> tuple[UsedMark, ...]:
+        """Every mark that its value depends on."""
+        return self.price, *(leg.mark for leg in self.conversion.legs)
+
+
+class ConvertedWallet(NamedTuple):
+    """A wallet whose currency becomes USD."""
+
+    wallet: Wallet
+    balance_e18: int
+    conversion: Conversion
+
+    @property
+    def usd_e18(self) -> int:
+        """What it has, in USD."""
+        return self.conversion.usd_e18(self.balance_e18, E18)
+
+
+class Priced(NamedTuple):
+    """An account at the marks and settings of one moment.
+
+    Attributes:
+        positions: As those of the account; None in the place of one that lacks a mark, a conversion or its settings.
+        wallets: The margin wallets that are not empty, in the same way.
+    """
+
+    positions: tuple[PricedPosition | None, ...]
+    wallets: tuple[ConvertedWallet | None, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing."""
+        return None not in self.positions and None not in self.wallets
+
+    @property
+    def known_positions(self) -> list[PricedPosition]:
+        """The positions that lack nothing."""
+        return [one for one in self.positions if one is not None]
+
+    @property
+    def known_wallets(self) -> list[ConvertedWallet]:
+        """The margin wallets that lack nothing."""
+        return [one for one in self.wallets if one is not None]
+
+    @property
+    def balance_usd_e18(self) -> int:
+        """What the margin wallets have."""
+        return sum(one.usd_e18 for one in self.known_wallets)
+
+    @property
+    def pl_usd_e18(self) -> int:
+        """What closing all positions now would bring, fees taken off."""
+        return sum(one.pl_usd_e18 for one in self.known_positions)
+
+    @property
+    def net_usd_e18(self) -> int:
+        """What the account would be worth without its positions, closed now."""
+        return self.balance_usd_e18 + self.pl_usd_e18
+
+    @property
+    def required_usd_e18(self) -> int:
+        """With a net value below this it is liquidated."""
+        return sum(one.required_usd_e18 for one in self.known_positions)
+
+
+def path_of(currency: str, inputs: Inputs) -> tuple[str, ...] | None:
+    """The markets by which an amount of a currency becomes USD; None where the settings do not say."""
+    if currency == USD:
+        return ()
+    used = inputs.reference(currency_reference(currency))
+    return used.value.path if used is not None and isinstance(used.value, CurrencySettings) else None
+
+
+def conversion_of(currency: str, inputs: Inputs) -> Conversion | None:
+    """How an amount of a currency becomes USD now; None where a mark or the path is missing."""
+    path = path_of(currency, inputs)
+    if path is None:
+        return None
+    legs = []
+    for market in path:
+        mark = inputs.mark(market)
+        if mark is None:
+            return None
+        legs.append(Leg(market, mark))
+    return Conversion(tuple(legs))
+
+
+def settings_of(symbol: str, inputs: Inputs) -> SymbolSettings | None:
+    """How positions in a symbol are valued; None where the settings do not say."""
+    used = inputs.reference(symbol_reference(symbol))
+    return used.value if used is not None and isinstance(used.value, SymbolSettings) else None
+
+
+def price_position(position: LedgerPosition, inputs: Inputs) -> PricedPosition | None:
+    """Price a position; None where its settings, its mark or its conversion are missing."""
+    settings = settings_of(position.symbol, inputs)
+    price = None if settings is None else inputs.mark(settings.price)
+    conversion = conversion_of(pair_of(position.symbol).quote, inputs)
+    if settings is None or price is None or conversion is None:
+        return None
+    amount_e18, base_e18 = parse_e18(position.amount), parse_e18(position.base_price)
+    return PricedPosition(position, amount_e18, base_e18, settings, price, conversion)
+
+
+def convert_wallet(wallet: Wallet, inputs: Inputs) -> ConvertedWallet | None:
+    """Find what a wallet is worth; None where its conversion is missing."""
+    conversion = conversion_of(wallet.currency, inputs)
+    return None if conversion is None else ConvertedWallet(wallet, parse_e18(wallet.balance), conversion)
+
+
+def price(holdings: Holdings, inputs: Inputs) -> Priced:
+    """Price all positions and margin wallets of an account."""
+    return Priced(
+        tuple(price_position(one, inputs) for one in holdings.positions),
+        tuple(convert_wallet(one, inputs) for one in margin_wallets(holdings)),
+    )
+
+
+def margin_wallets(holdings: Holdings) -> list[Wallet]:
+    """The margin wallets that are not empty: an empty one needs no conversion."""
+    return [one for one in holdings.wallets if one.type == "margin" and parse_e18(one.balance)]

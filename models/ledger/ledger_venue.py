@@ -1,0 +1,133 @@
+"""A ledger as a venue: an exchange says of each account what it has, and its positions are valued at marks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.ledger.ledger_account import KIND, doubted, read_account, take, write_account
+from models.ledger.ledger_exposure import exposure_of
+from models.ledger.ledger_settings import decode_settings
+from models.ledger.ledger_state import statement_of
+from models.ledger.ledger_valuation import ledger_extras, value_account
+from models.plain_venue import Own
+from models.venue import Settled, TopicSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.account_events import RolledBack
+    from models.book_figures import Exposure
+    from models.chain_records import LogOffset
+    from models.engine.tables import ReadRow
+    from models.ledger.ledger_account import LedgerAccount
+    from models.ledger.ledger_changes import Happening
+    from models.ledger.ledger_settings import LedgerSettings
+    from models.venue import Inputs, Valued
+    from models.watermarks import DeploymentWatermark
+
+LEDGER_EVENTS = "ledger-events"
+LEDGER_SETTINGS = "ledger-settings"
+
+
+class Ledger:
+    """What ``models.venue.Venue`` asks of a venue."""
+
+    kind = KIND
+    figures_version = 1
+    raw = TopicSpec(LEDGER_EVENTS, "deployment:account")
+    routed = None
+    told = None
+    references = TopicSpec(LEDGER_SETTINGS, "deployment:name")
+
+    def account_id(self, text: str) -> str | None:
+        """Every text that can be an id is spelt as it is."""
+        return text
+
+    def routes(self, deployments: Mapping[str, Any], read: ReadRow) -> Any:  # noqa: ANN401
+        """Nothing: records are folded directly.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError
+
+    def notices(self, deployments: Mapping[str, Any], read: ReadRow) -> None:
+        """Nothing is told to holders beside the account and its statement."""
+
+    def reference(self, name: str, value: bytes) -> LedgerSettings:
+        """Read a record of ``ledger-settings``.
+
+        Raises:
+            BadRecord: It cannot be read, or contradicts itself.
+        """
+        return decode_settings(name, value)
+
+    def decode(self, value: bytes, position: LogOffset) -> Own:
+        """Keep the record as it is: one that cannot be read makes its account suspect, which only the fold can say."""
+        return Own(position, value)
+
+    def read(self, row: bytes) -> LedgerAccount:
+        """Read an account out of its row."""
+        return read_account(row)
+
+    def write(self, account: LedgerAccount) -> bytes:
+        """Encode an account's row."""
+        return write_account(account)
+
+    def fold(self, before: LedgerAccount | None, record: Own, known: DeploymentWatermark) -> LedgerAccount:
+        """Fold a record; one at or below ``applied`` was folded before."""
+        del known  # No record waits for finality.
+        if before is not None and record.position <= before.applied:
+            return before
+        taken = take(before, record)
+        if taken is not None:
+            return taken.account
+        # A new account has heard of no record, so that none can have been folded before.
+        assert before is not None  # noqa: S101
+        return before
+
+    def doubt(self, before: LedgerAccount | None, position: LogOffset, cause: str) -> LedgerAccount:
+        """Freeze the account until a snapshot says what it has."""
+        return before if before is not None and position <= before.applied else doubted(before, position, cause)
+
+    def undo(self, before: LedgerAccount, record: RolledBack) -> LedgerAccount:  # noqa: ARG002
+        """No record of a ledger is taken back."""
+        return before
+
+    def settle(self, key: bytes, before: LedgerAccount, final: int, position: LogOffset) -> Settled:  # noqa: ARG002
+        """Nothing waits for finality."""
+        return Settled(before)
+
+    def held(self, account: LedgerAccount) -> LedgerAccount:
+        """The whole account."""
+        return account
+
+    def read_held(self, row: bytes) -> LedgerAccount:
+        """The whole account."""
+        return read_account(row)
+
+    def exposure(self, deployment: str, held: LedgerAccount, inputs: Inputs) -> Exposure:
+        """The tangent of what is left before liquidation, lowered by what it bends."""
+        return exposure_of(deployment, held.holdings, inputs)
+
+    def statement(self, account: LedgerAccount) -> Mapping[str, Any]:
+        """What the account has, as its venue says it."""
+        return statement_of(account.holdings)
+
+    def events(self, before: LedgerAccount | None, record: Own, after: LedgerAccount) -> Sequence[Happening]:
+        """What happened by folding a record, in the order of the records that were folded with it."""
+        if after is before:
+            return ()
+        taken = take(before, record)
+        return () if taken is None else taken.happenings
+
+    def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The venue's own uPnL, and how far the ledger is folded."""
+        return ledger_extras(body)
+
+    def value(self, held: LedgerAccount, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the positions at the marks in use, in USD."""
+        return value_account(held, term, inputs, unsupported=unsupported)
+
+
+LEDGER = Ledger()

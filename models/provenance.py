@@ -1,0 +1,72 @@
+"""Provenance: what figures were made from, in the row that shows them but apart from what the row says.
+
+Rows are compared without it: else each look at an account would write its row anew, with nothing to show for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.codec import ORDER_BYTES, encode_body
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.references import UsedReference
+
+MADE_FROM = "made_from"
+"""The last column of a row that names its provenance; rows of before have none."""
+
+_COLUMN = f',"{MADE_FROM}":'.encode()
+
+
+def provenance(
+    at_ms: int, venue: str, settings: str, references: Mapping[str, UsedReference] | None = None
+) -> dict[str, Any]:
+    """What figures were made from beside the account and the marks, which their row names anyway.
+
+    Args:
+        at_ms: The instant, Unix ms.
+        venue: The venue's kind and the version of its figures, as ``symmio/1``.
+        settings: Under which name the settings that chose stand on the topic ``figure-settings``.
+        references: The references that were asked for, by name.
+    """
+    made = {"at_ms": at_ms, "venue": venue, "settings": settings}
+    if references:
+        return {**made, "references": {name: [used.partition, used.offset] for name, used in references.items()}}
+    return made
+
+
+def with_inputs(made: Mapping[str, Any], valuation: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance for where the valuation's own columns are not at hand: with the account's row and each mark's offset.
+
+    Args:
+        made: What ``provenance`` says of the valuation.
+        valuation: Its body.
+    """
+    return {
+        **made,
+        "account_order": valuation["account_order"],
+        "position": valuation["position"],
+        "marks": {
+            position["mark_key"]: position["mark_offset"]
+            for position in valuation["positions"]
+            if position["mark_key"] is not None
+        },
+    }
+
+
+def join_provenance(encoded_body: bytes, made: Mapping[str, Any]) -> bytes:
+    """Put provenance behind the columns of an encoded body that has at least one."""
+    return b"%b%b%b}" % (encoded_body[:-1], _COLUMN, encode_body(made))
+
+
+def says_the_same(row: bytes, encoded_body: bytes) -> bool:
+    """Whether a row has just these columns, whatever they were made from.
+
+    Args:
+        row: A row with provenance; one of before is another in any case.
+        encoded_body: Columns without provenance.
+    """
+    columns = encoded_body[:-1]
+    return row.startswith(columns, ORDER_BYTES) and row.startswith(_COLUMN, ORDER_BYTES + len(columns))

@@ -1,0 +1,106 @@
+"""References: what values depend on beside marks, such as margin tiers, each with where its record stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from models.codec import decode_row
+from models.errors import BadRecord, BadRow
+from models.ids import split_key
+
+if TYPE_CHECKING:
+    from models.engine.deployment import Venues
+    from models.venue import Venue
+
+_NAME_CHARACTERS_MAX = 64
+
+
+class UsedReference(NamedTuple):
+    """A reference in use: ``value`` as its venue decoded it, and the partition and offset of its record."""
+
+    value: Any
+    partition: int
+    offset: int
+
+
+class Said(NamedTuple):
+    """What a record says of a reference: its text, None where it takes the reference away, and where it stands."""
+
+    text: str | None
+    partition: int
+    offset: int
+
+
+def said_by(venue: Venue[Any, Any, Any], name: str, value: bytes, at: tuple[int, int]) -> Said:
+    """Read a record of a venue's topic of references; an empty one takes the reference away.
+
+    Args:
+        venue: The venue.
+        name: The reference's name.
+        value: The record.
+        at: Its partition and offset.
+
+    Raises:
+        BadRecord: The name or the record is none that the venue knows.
+    """
+    if not 0 < len(name) <= _NAME_CHARACTERS_MAX or not name.isprintable() or " " in name:
+        msg = f"expected the name of a reference, 1 to {_NAME_CHARACTERS_MAX} characters, found {name!r:.200}"
+        raise BadRecord(msg)
+    if not value:
+        return Said(None, *at)
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        msg = f"expected reference {name} as UTF-8 text, found {value[:80]!r}"
+        raise BadRecord(msg) from error
+    venue.reference(name, value)
+    return Said(text, *at)
+
+
+def later_said(before: Said | None, news: Said) -> Said | None:
+    """The newer of the two, None where ``news`` was known: all records of a name stand in one partition."""
+    return None if before is not None and news.offset <= before.offset else news
+
+
+def encode_said(said: Said) -> dict[str, Any]:
+    """Body of a row of the table ``references``."""
+    return said._asdict()
+
+
+def decode_said(body: dict[str, Any]) -> Said:
+    """Read the body of a row of the table ``references``.
+
+    Raises:
+        BadRow: It is none.
+    """
+    try:
+        return Said(body["text"], body["partition"], body["offset"])
+    except (KeyError, TypeError) as error:
+        msg = f"expected the body of a references row, found {body!r:.200} ({error!r})"
+        raise BadRow(msg) from error
+
+
+def used_of_row(key: bytes, row: bytes, venues: Venues) -> UsedReference | None:
+    """Read what a row of the table ``references`` says.
+
+    Args:
+        key: The row's key.
+        row: The row.
+        venues: Decode the references of their deployments.
+
+    Returns:
+        None where the reference was taken away, its venue is not installed, or that cannot read it any more.
+
+    Raises:
+        BadRow: It is no row of this table.
+    """
+    said = decode_said(decode_row(row).body)
+    deployment, name = split_key(key)
+    venue = venues.of(deployment)
+    if venue is None or venue.references is None or said.text is None:
+        return None
+    try:
+        return UsedReference(venue.reference(name, said.text.encode()), said.partition, said.offset)
+    except BadRecord:
+        # Another version of the venue took it. Whoever needs it says that it is missing.
+        return None

@@ -1,0 +1,149 @@
+"""One transaction of the signer on its way: what a look at the chain means for it.
+
+* The chain has used the nonce, and has none of our hashes: after some looks somebody else's transaction seems to have
+  it, and ours is ``lost``. That is no end: its receipt may only be late, or a reorganisation may free the nonce.
+* A transaction whose receipt has no status is in the chain, and what it did is unknown: it is neither mined, reverted
+  nor lost.
+* Whatever it is becomes final once the block that used the nonce is deep enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum, StrEnum, auto
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from streams.funder.chain_view import Head
+    from streams.funder.funding_records import Transaction
+    from streams.node.answers import Receipt
+
+# Endpoints differ: one may know that a nonce is used and not have its receipt yet, so this many looks have to agree.
+LOOKS_TO_BE_SURE = 3
+"""How many looks in a row have to see the same before it is acted upon."""
+
+_replace = msgspec.structs.replace
+
+
+class State(StrEnum):
+    """What became of a transaction, as far as the chain says now."""
+
+    SENT = "sent"
+    MINED = "mined"
+    REVERTED = "reverted"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class Change(Enum):
+    """What a look at the chain changed."""
+
+    NOTHING = auto()
+    LANDED = auto()
+    LEFT = auto()
+    FINAL = auto()
+
+
+class Flight:
+    """A transaction that may still get into the chain, or leave it.
+
+    Args:
+        record: What is on record of it.
+    """
+
+    def __init__(self, record: Transaction) -> None:
+        self.record = record
+        self.done: asyncio.Future[State] = asyncio.get_running_loop().create_future()
+        if not self.is_pending:
+            self.done.set_result(State(record.state))
+        self.is_stored = True
+        self.is_unclear = False
+        self.signed_s = 0.0
+        self.signed_block = 0
+        self.sent_s = 0.0
+        self.looked_s = 0.0
+        self._absences = 0
+        self._used_block = 0
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is not in the chain, as far as is known, and may get there."""
+        return self.record.state == State.SENT
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """The hashes of all that were signed under its nonce."""
+        return self.record.hashes + self.record.cancels
+
+    def look(self, head: Head, receipt: Receipt | None, depth: int) -> Change:
+        """Take in what the chain says.
+
+        Args:
+            head: The newest block, and the signer's nonce in it.
+            receipt: That of any of its hashes.
+            depth: After how many blocks a block is final.
+        """
+        if receipt is None:
+            self.is_unclear = False
+            return self._absent(head, depth)
+        self._absences = 0
+        self.is_unclear = receipt.succeeded is None
+        if self.is_unclear:
+            return Change.NOTHING
+        if receipt.block_hash != self.record.block_hash:
+            self.record = _mined(self.record, receipt)
+            return Change.LANDED
+        if head.block - receipt.block >= depth:
+            self.record = _replace(self.record, final=True, cost_wei=str(_cost_wei(self.record, receipt)))
+            return Change.FINAL
+        return Change.NOTHING
+
+    def _absent(self, head: Head, depth: int) -> Change:
+        record = self.record
+        if head.nonce <= record.nonce:
+            self._absences = 0
+            if self.is_pending:
+                return Change.NOTHING
+            self.record = _left(record, State.SENT)
+            self.done = asyncio.get_running_loop().create_future()
+            self.sent_s = 0.0
+            return Change.LEFT
+        self._absences += 1
+        if self._absences == 1:
+            self._used_block = head.block
+        if self._absences < LOOKS_TO_BE_SURE:
+            return Change.NOTHING
+        if record.state != State.LOST:
+            self.record = _left(record, State.LOST)
+            return Change.LANDED
+        if head.block - self._used_block < depth:
+            return Change.NOTHING
+        # None of ours took the nonce, so none of them cost anything.
+        self.record = _replace(record, final=True, cost_wei="0")
+        return Change.FINAL
+
+
+def _left(record: Transaction, state: State) -> Transaction:
+    left_block = record.left_block if record.block is None else record.block
+    return _replace(
+        record, state=state, block=None, block_hash=None, gas_used=None, cost_wei=None, left_block=left_block
+    )
+
+
+def _mined(record: Transaction, receipt: Receipt) -> Transaction:
+    done = State.MINED if receipt.succeeded else State.REVERTED
+    return _replace(
+        record,
+        state=State.CANCELLED if receipt.hash in record.cancels else done,
+        block=receipt.block,
+        block_hash=receipt.block_hash,
+        gas_used=receipt.gas_used,
+        cost_wei=str(_cost_wei(record, receipt)),
+    )
+
+
+def _cost_wei(record: Transaction, receipt: Receipt) -> int:
+    # A node that does not tell the price is taken to have charged the most that was allowed.
+    return receipt.gas_used * int(record.max_fee_wei) if receipt.cost_wei is None else receipt.cost_wei

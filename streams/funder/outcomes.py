@@ -1,0 +1,98 @@
+"""What became of the quotes of one account in an epoch: exactly one outcome for each, and the chain has the say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streams.funder.funding_records import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from models.symmio.funding_plan import ChainQuote
+    from streams.funder.account_charges import Progress
+    from streams.funder.funding_records import Frozen, Plan
+
+_LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
+_NOT_IN_CHAIN = "the chain says that it was not charged"
+
+
+def outcome_of(plan: Plan, frozen: Frozen, progress: Progress, *, reason: str, left: Mapping[int, int]) -> Outcome:
+    """Tell the outcome of each quote of a plan.
+
+    Args:
+        plan: The account's quotes.
+        frozen: The epoch's terms, with the markets that are left out.
+        progress: What has become of the quotes that were to be charged.
+        reason: Why those are missed that were not reached before the window closed.
+        left: Quotes whose transaction left the chain, with the number of its block.
+    """
+    paid, free = [], []
+    closed: dict[int, str] = {}
+    culprits: dict[int, str] = {}
+    missed: dict[int, str] = {}
+    for quote_id, symbol_id in sorted(plan.quotes):
+        if quote_id in progress.paid:
+            paid.append(quote_id)
+        elif quote_id in progress.free:
+            free.append(quote_id)
+        elif quote_id in progress.closed:
+            closed[quote_id] = progress.closed[quote_id]
+        elif quote_id in progress.culprits:
+            culprits[quote_id] = progress.culprits[quote_id]
+        elif symbol_id in frozen.left_out:
+            missed[quote_id] = frozen.left_out[symbol_id]
+        elif quote_id in left:
+            missed[quote_id] = _LEFT.format(left[quote_id])
+        else:
+            missed[quote_id] = reason
+    return Outcome(
+        plan.epoch,
+        plan.party_a,
+        paid=tuple(paid),
+        free=tuple(free),
+        clipped=dict(progress.clipped),
+        culprits=culprits,
+        missed=missed,
+        closed=closed,
+        party_b=plan.party_b,
+    )
+
+
+def disputed(outcome: Outcome, quotes: Mapping[int, ChainQuote]) -> set[int]:
+    """Find the quotes of which an outcome and the contract differ on whether they were charged for the epoch.
+
+    A quote that has been charged for a later epoch says nothing of this one.
+
+    Args:
+        outcome: The outcome.
+        quotes: Some of its quotes, as the contract has them.
+    """
+    paid, pays_s = set(outcome.paid), outcome.epoch.pays_s
+    return {
+        quote_id
+        for quote_id, quote in quotes.items()
+        if quote.paid_s <= pays_s and (quote.paid_s == pays_s) != (quote_id in paid)
+    }
+
+
+def corrected(outcome: Outcome, wrong: Collection[int]) -> Outcome:
+    """Make an outcome final, with the opposite for the quotes on which the chain differs.
+
+    Args:
+        outcome: The outcome so far.
+        wrong: Quotes that it has as paid and that were not, and the other way round.
+    """
+    paid = set(outcome.paid)
+    missed = {quote_id: said for quote_id, said in outcome.missed.items() if quote_id not in wrong}
+    return msgspec.structs.replace(
+        outcome,
+        paid=tuple(sorted(paid ^ set(wrong))),
+        free=tuple(quote_id for quote_id in outcome.free if quote_id not in wrong),
+        closed={quote_id: said for quote_id, said in outcome.closed.items() if quote_id not in wrong},
+        culprits={quote_id: said for quote_id, said in outcome.culprits.items() if quote_id not in wrong},
+        missed=missed | {quote_id: _NOT_IN_CHAIN for quote_id in sorted(wrong) if quote_id in paid},
+        final=True,
+    )

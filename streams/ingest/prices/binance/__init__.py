@@ -1,0 +1,1 @@
+"""Binance's USD-margined futures as a source of prices."""

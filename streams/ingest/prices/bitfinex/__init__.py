@@ -1,0 +1,1 @@
+"""Bitfinex as a source of prices, by its public websocket."""

@@ -1,0 +1,1 @@
+"""Settings of price sources, by their kind."""

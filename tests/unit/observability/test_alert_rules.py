@@ -1,0 +1,80 @@
+"""Alerts name what there is, and each has a page and a test; promtool itself runs in `make k8s-verify`."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streams.settings import ApiLimitSettings
+from tests.support.promql import ADDED_LABELS, FOREIGN, KUBERNETES, documented, labels_in, metrics_in
+
+ROOT = Path(__file__).parents[3]
+PROMETHEUS = ROOT / "docker" / "prometheus"
+RUNBOOKS = ROOT / "docs" / "runbooks"
+
+
+@cache
+def groups() -> list[dict[str, Any]]:
+    loaded: list[dict[str, Any]] = yaml.safe_load((PROMETHEUS / "rules.yaml").read_text())["groups"]
+    return loaded
+
+
+RULES = [rule for group in groups() for rule in group["rules"]]
+ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_a_rule_names_only_metrics_that_there_are(rule: dict[str, Any]) -> None:
+    named = metrics_in(rule["expr"])
+
+    assert named
+    assert named <= documented().keys() | RECORDED | FOREIGN | KUBERNETES
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_a_rule_chooses_by_labels_that_the_metric_has(rule: dict[str, Any]) -> None:
+    chosen = {name: labels for name, labels in labels_in(rule["expr"]).items() if name in documented()}
+
+    assert all(labels <= documented()[name] | ADDED_LABELS for name, labels in chosen.items())
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_says_whom_it_wakes_and_what_to_read(alert: str) -> None:
+    rule = ALERTS[alert]
+
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert {"summary", "description", "runbook_url"} == rule["annotations"].keys()
+    page = (ROOT / rule["annotations"]["runbook_url"]).read_text()
+    assert f"`{alert}`" in page
+
+
+def test_every_page_is_of_an_alert() -> None:
+    pages = {path.relative_to(ROOT).as_posix() for path in RUNBOOKS.glob("*.md")} - {"docs/runbooks/README.md"}
+
+    assert {rule["annotations"]["runbook_url"] for rule in ALERTS.values()} == pages
+
+
+@pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda page: page.stem)
+def test_a_page_names_only_metrics_that_there_are(page: Path) -> None:
+    named = set(re.findall(r"`(tidemark_\w+)", page.read_text()))
+
+    assert named <= documented().keys() | {name.rpartition("_")[0] for name in documented() if "_bucket" in name}
+
+
+def test_every_alert_is_seen_to_fire_by_a_test_of_promtool() -> None:
+    texts = "".join((PROMETHEUS / name).read_text() for name in ("rules.test.yaml", "rules.slo.test.yaml"))
+
+    # A name alone is the moment before, at which the alert must not fire.
+    assert not {alert for alert in ALERTS if not re.search(rf"labels: '\S*alertname=\"{alert}\"", texts)}
+
+
+def test_connections_near_their_limit_are_four_fifths_of_it() -> None:
+    bound = int(ALERTS["ConnectionsNearLimit"]["expr"].rpartition(">")[2])
+
+    assert bound == ApiLimitSettings().connections * 4 // 5

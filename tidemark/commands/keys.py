@@ -1,0 +1,102 @@
+"""``tidemark keys add|list|revoke``: the API keys of a Bitfinex dialect, in the file that its section names."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import click
+
+from models.errors import TidemarkError
+from streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from api.dialects.bitfinex.api_keys import ApiKey
+
+_KIND = "bitfinex"
+_NAME_BYTES, _SECRET_BYTES = 24, 32
+
+_dialect = click.option("--dialect", metavar="NAME", help="Which [dialects.NAME]; needed where there are several.")
+
+
+class NoSuchKeys(TidemarkError):
+    """The configuration names no file of keys, or the file has no such key."""
+
+
+@click.group
+def keys() -> None:
+    """Give out API keys, list them, and take them back. Running replicas follow the file within a second."""
+
+
+@keys.command
+@click.option("--user", required=True, metavar="NAME", help="Whose key it is; limits count over all keys of a user.")
+@click.option(
+    "--account",
+    "accounts",
+    required=True,
+    multiple=True,
+    metavar="ACCOUNT",
+    help="What it shows: DEPLOYMENT:ACCOUNT, or DEPLOYMENT:owner=OWNER for all of an owner's. May be given again.",
+)
+@click.option(
+    "--permission",
+    "permissions",
+    multiple=True,
+    type=click.Choice(("wallets", "positions", "orders", "funding")),
+    help="What it opens; all of them where none is named. May be given several times.",
+)
+@_dialect
+def add(user: str, accounts: tuple[str, ...], permissions: tuple[str, ...], dialect: str | None) -> None:
+    """Make a key, and print its name and its secret. The secret is not shown again."""
+    from api.dialects.bitfinex.api_keys import ApiKey, write_keys
+
+    path = _file(dialect)
+    standing = _read(path)
+    name, secret = secrets.token_urlsafe(_NAME_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+    write_keys(path, {**standing, name: ApiKey(secret, user, accounts, permissions)})
+    click.echo(f"apiKey    {name}")
+    click.echo(f"apiSecret {secret}")
+
+
+@keys.command(name="list")
+@_dialect
+def list_(dialect: str | None) -> None:
+    """List the keys: name, user, accounts and what they open; no secrets."""
+    for name, key in _read(_file(dialect)).items():
+        click.echo(f"{name}  {key.user}  {' '.join(key.accounts)}  {' '.join(key.permissions) or 'all'}")
+
+
+@keys.command
+@click.argument("name")
+@_dialect
+def revoke(name: str, dialect: str | None) -> None:
+    """Take a key back; its sockets are closed within a second."""
+    from api.dialects.bitfinex.api_keys import write_keys
+
+    path = _file(dialect)
+    standing = _read(path)
+    if name not in standing:
+        msg = f"expected the name of a key in {path}, found {name!r}; tidemark keys list shows them"
+        raise NoSuchKeys(msg)
+    write_keys(path, {of: key for of, key in standing.items() if of != name})
+
+
+def _file(dialect: str | None) -> Path:
+    from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
+
+    named = {name: one for name, one in load_settings().dialects.items() if one.kind == _KIND}
+    if dialect is None and len(named) == 1:
+        dialect = next(iter(named))
+    if dialect is None or dialect not in named:
+        found = ", ".join(named) or "none"
+        msg = f"expected a section [dialects.NAME] of kind {_KIND!r}, found {dialect or found!r}; name one of: {found}"
+        raise NoSuchKeys(msg)
+    return BitfinexSettings.model_validate(named[dialect].model_dump()).keys
+
+
+def _read(path: Path) -> dict[str, ApiKey]:
+    from api.dialects.bitfinex.api_keys import read_keys
+
+    return read_keys(path) if path.exists() else {}
