@@ -28,6 +28,7 @@ from streams.kafka.topics import HEARTBEATS, PRICE_TICKS, Topic, create_topics, 
 from streams.process.clock import SystemClock
 from streams.settings import Settings, SourceSettings, SymmioSettings
 from tests.support.chain import DIAMOND, Chain
+from tests.support.clocks import WallClock
 from tests.support.eventually import eventually
 from tests.support.node import FakeNode
 from tests.support.records import create_all
@@ -117,7 +118,7 @@ async def test_a_source_is_judged_by_what_its_ingest_hears(settings: Callable[..
         beat = encode_beat(PricesBeat("host:1", now_ms, heard_ms))
         await producer.send_and_wait(topic_name(own, HEARTBEATS), beat, key=f"prices:{name}".encode())
     await producer.stop()
-    found = by_check(await check_parts(own, FixedClock(now_ms + 1_000), []))
+    found = by_check(await check_parts(own, WallClock(lambda: now_ms + 1_000), []))
     assert (Verdict.FINE, "it sent a price 1.0 s ago") == found["source heard"][1:3]
     assert (Verdict.WRONG, "it sent no price for 61 s") == found["source silent"][1:3]
     assert Verdict.UNKNOWN is found["source nobodys"].verdict
