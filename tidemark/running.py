@@ -1,9 +1,8 @@
-"""Runs one of the long-lived processes: it sets up logs and signals, and ends the process properly."""
+"""Runs one of the long-lived processes: it sets up signals, and ends the process properly."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -15,14 +14,6 @@ if TYPE_CHECKING:
 
 class Stopped(RuntimeError):
     """A process stopped working though nobody told it to."""
-
-
-def log_to_stderr() -> None:
-    """Write log lines of INFO and above to stderr, of the Kafka client only from WARNING on."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    # aiohttp warns of every client that asks for a subprotocol it does not know.
-    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 def run_until_stopped(process: Coroutine[object, object, None]) -> None:

@@ -26,9 +26,10 @@ def funder(deployment: str | None, dry_run: bool) -> None:
     """
     from streams.funder.funder_process import plan, run
     from streams.process.clock import SystemClock
+    from streams.process.logs import log_to_stderr
     from tidemark.admin_port import with_admin_port
     from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped
+    from tidemark.running import run_until_stopped
 
     settings = load_settings()
     name = deployment or _only_one(settings)
@@ -40,7 +41,7 @@ def funder(deployment: str | None, dry_run: bool) -> None:
             if not planned:
                 click.echo(f"{name}: no valid market with a funding epoch")
             return
-        log_to_stderr()
+        log_to_stderr(settings.log, "funder")
         run_until_stopped(with_admin_port(settings.ingest, run(settings, name, SystemClock())))
 
 
