@@ -39,6 +39,7 @@ _COMMANDS = {
     "audit": "tidemark.commands.audit:audit",
     "funder": "tidemark.commands.funder:funder",
     "config": "tidemark.commands.config:config",
+    "doctor": "tidemark.commands.doctor:doctor",
     "keys": "tidemark.commands.keys:keys",
 }
 

@@ -25,11 +25,12 @@ def run_ingest(follow: Callable[[Settings, Clock], Coroutine[object, object, Non
     """
     # Imported here, so that --help and the shell's completion need not wait for it.
     from streams.process.clock import SystemClock  # noqa: PLC0415
+    from streams.process.logs import log_to_stderr  # noqa: PLC0415
     from tidemark.admin_port import with_admin_port  # noqa: PLC0415
     from tidemark.kafka import naming_the_broker, require_broker  # noqa: PLC0415
-    from tidemark.running import log_to_stderr, run_until_stopped  # noqa: PLC0415
+    from tidemark.running import run_until_stopped  # noqa: PLC0415
 
     settings = load_settings()
-    log_to_stderr(settings)
+    log_to_stderr(settings, "ingest")
     with naming_the_broker(require_broker(settings.bootstrap)):
         run_until_stopped(with_admin_port(settings.ingest, follow(settings, SystemClock())))

@@ -20,7 +20,7 @@ from streams.settings.kafka_client import Bootstrap, KafkaClientSettings, KafkaS
 from streams.settings.prices.binance_source import BinanceSource
 from streams.settings.prices.bitfinex_source import BitfinexSource
 from streams.settings.prices.price_source import SourceSettings
-from streams.settings.processes import IngestSettings, TopicSettings, WorkerSettings
+from streams.settings.processes import IngestSettings, LogSettings, TopicSettings, WorkerSettings
 from streams.settings.symmio.funding import FundingSettings
 from streams.settings.symmio.solver import LockedParams, SolverSettings, SymbolSettings
 from streams.settings.symmio.symmio_settings import SymmioSettings, symmio_deployments
@@ -45,6 +45,7 @@ __all__ = [
     "KafkaSaslSettings",
     "KafkaTlsSettings",
     "LockedParams",
+    "LogSettings",
     "PriceRef",
     "Settings",
     "SolverSettings",

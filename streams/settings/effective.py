@@ -25,7 +25,7 @@ from streams.settings.kafka_client import Bootstrap, KafkaClientSettings
 from streams.settings.known_keys import meant
 from streams.settings.prices.price_source import DEFAULT_KIND as DEFAULT_PRICES
 from streams.settings.prices.price_source import SourceSettings, UnavailableSource, price_package
-from streams.settings.processes import BrokerSettings, IngestSettings, TopicSettings, WorkerSettings
+from streams.settings.processes import BrokerSettings, IngestSettings, LogSettings, TopicSettings, WorkerSettings
 from streams.settings.values import Name
 from streams.settings.venues import DEFAULT_KIND, package_of
 
@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
     auth: AuthSettings = AuthSettings()
+    log: LogSettings = LogSettings()
     broker: BrokerSettings = BrokerSettings()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Settings of the topics, the worker, the ingest processes and the embedded broker."""
+"""Settings of the topics, the worker, the ingest processes, logs and the embedded broker."""
 
 from __future__ import annotations
 
@@ -44,6 +44,12 @@ class IngestSettings(Section):
 
     admin_host: str = "127.0.0.1"
     admin_port: Port = 9_103
+
+
+class LogSettings(Section):
+    """How processes write their logs to stderr: ``text`` for a terminal, ``json`` with one object a line."""
+
+    format: Literal["text", "json"] = "text"
 
 
 class BrokerSettings(Section):

@@ -38,7 +38,9 @@ def run_app(app: TidemarkApp) -> None:
     collect_rarely()
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     try:
-        SliceWorker(app, loglevel="INFO", redirect_stdouts=False).run()
+        # Faust's own lines are for a terminal; as JSON, its loggers write through the root's handler like all others.
+        is_for_terminal = app.settings.log.format == "text"
+        SliceWorker(app, loglevel="INFO", redirect_stdouts=False, override_logging=is_for_terminal).run()
     except (TidemarkError, KafkaError):
         raise
     except Exception as fault:  # noqa: BLE001 - this is the process's supervisor

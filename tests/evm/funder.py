@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from streams.funder.funder_process import run
 from streams.process.clock import SystemClock
+from streams.process.logs import log_to_stderr
 from streams.settings import load_settings, symmio_deployments
-from tidemark.running import log_to_stderr, run_until_stopped
+from tidemark.running import run_until_stopped
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -84,5 +85,5 @@ async def start_funder(settings: Settings, name: str, directory: Path) -> Funder
 
 if __name__ == "__main__":
     loaded = load_settings()
-    log_to_stderr(loaded)
+    log_to_stderr(loaded, "funder")
     run_until_stopped(run(loaded, sys.argv[1], SystemClock(), lease_ttl_ms=LEASE_TTL_MS))

@@ -12,10 +12,11 @@ def api() -> None:
     """Serve the tables: websockets (/upnl-ws), REST, health and metrics. Any number of replicas, each serves all."""
     from api.server import run
     from streams.process.clock import SystemClock
+    from streams.process.logs import log_to_stderr
     from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped
+    from tidemark.running import run_until_stopped
 
     settings = load_settings()
-    log_to_stderr(settings)
+    log_to_stderr(settings, "api")
     with naming_the_broker(require_broker(settings.bootstrap)):
         run_until_stopped(run(settings, SystemClock()))

@@ -50,9 +50,10 @@ def funder(deployment: str | None, *, dry_run: bool, at: int | None) -> None:
     from streams.funder.epoch_replay import replay
     from streams.funder.funder_process import plan, run
     from streams.process.clock import SystemClock
+    from streams.process.logs import log_to_stderr
     from tidemark.admin_port import with_admin_port
     from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped
+    from tidemark.running import run_until_stopped
 
     if at is not None and not dry_run:
         msg = "--at: expected --dry-run with it, found it alone"
@@ -71,7 +72,7 @@ def funder(deployment: str | None, *, dry_run: bool, at: int | None) -> None:
             if not planned:
                 click.echo(f"{name}: no valid market with a funding epoch")
             return
-        log_to_stderr(settings)
+        log_to_stderr(settings, "funder")
         run_until_stopped(with_admin_port(settings.ingest, run(settings, name, SystemClock())))
 
 

@@ -17,11 +17,11 @@ def worker() -> None:
     """
     # Faust chooses its loop when it is imported. On asyncio's own loop a price takes half as long again to its row.
     os.environ.setdefault("FAUST_LOOP", "uvloop")
+    from streams.process.logs import log_to_stderr
     from streams.worker.run import run
     from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr
 
     settings = load_settings()
-    log_to_stderr(settings)
+    log_to_stderr(settings, "worker")
     with naming_the_broker(require_broker(settings.bootstrap)):
         run(settings)

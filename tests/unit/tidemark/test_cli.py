@@ -38,6 +38,7 @@ def test_help_names_every_command_and_shows_how_to_begin(runner: CliRunner) -> N
         "fold",
         "audit",
         "config",
+        "doctor",
         "tidemark --config tidemark.toml up",
     ):
         assert said in result.output

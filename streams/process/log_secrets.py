@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -19,21 +20,23 @@ _KEY_CHARACTERS = 8
 
 
 class HidingFormatter(logging.Formatter):
-    """Formats lines, with their exceptions, and hides secrets in them.
+    """Hides secrets in lines, and in the exceptions that are told with them.
 
     Args:
-        text: The form of a line.
+        lines: Makes a record's line.
         secrets: What is hidden.
     """
 
-    def __init__(self, text: str, secrets: frozenset[str]) -> None:
-        super().__init__(text)
-        # A whole URL goes before the parts of it.
-        self._secrets = sorted(secrets, key=len, reverse=True)
+    def __init__(self, lines: logging.Formatter, secrets: frozenset[str]) -> None:
+        super().__init__()
+        self._lines = lines
+        # Lines of JSON escape some characters. A whole URL goes before the parts of it.
+        escaped = {json.dumps(secret)[1:-1] for secret in secrets}
+        self._secrets = sorted(secrets | escaped, key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
         """Make the line of a record."""
-        line = super().format(record)
+        line = self._lines.format(record)
         for secret in self._secrets:
             line = line.replace(secret, _HIDDEN)
         return line

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 
+from streams.process.log_secrets import HidingFormatter, secrets_of
+from streams.process.logs import json_formatter
 from streams.settings import Settings
-from tidemark.log_secrets import HidingFormatter, secrets_of
 
 KEY = "0x" + "42" * 32
 SETTINGS = Settings.model_validate(
@@ -52,7 +54,7 @@ SETTINGS = Settings.model_validate(
 )
 def test_a_line_of_any_library_hides_them(said: str, hidden: str) -> None:
     record = logging.LogRecord("library", logging.INFO, "", 0, "%s", (said,), None)
-    assert hidden == HidingFormatter("%(message)s", secrets_of(SETTINGS)).format(record)
+    assert hidden == HidingFormatter(logging.Formatter("%(message)s"), secrets_of(SETTINGS)).format(record)
 
 
 def test_so_does_an_exception() -> None:
@@ -60,7 +62,7 @@ def test_so_does_an_exception() -> None:
         connect("https://node.example/v2/abcdefghij")
     raised = (caught.type, caught.value, caught.tb)
     record = logging.LogRecord("library", logging.ERROR, "", 0, "failed", (), raised)
-    line = HidingFormatter("%(message)s", secrets_of(SETTINGS)).format(record)
+    line = HidingFormatter(logging.Formatter("%(message)s"), secrets_of(SETTINGS)).format(record)
     assert "abcdefghij" not in line
     assert "ConnectionError: cannot connect to **********" in line
 
@@ -68,3 +70,12 @@ def test_so_does_an_exception() -> None:
 def connect(url: str) -> None:
     msg = f"cannot connect to {url}"
     raise ConnectionError(msg)
+
+
+def test_lines_of_json_hide_them_too_also_where_a_character_is_escaped() -> None:
+    secrets = frozenset({'a"quoted\\key', "abcdefghij"})
+    record = logging.LogRecord("library", logging.INFO, "", 0, "asked=%s %s", ('a"quoted\\key', "abcdefghij"), None)
+    line = HidingFormatter(json_formatter("api"), secrets).format(record)
+    assert "abcdefghij" not in line
+    assert "quoted" not in line
+    assert "**********" == json.loads(line)["asked"]

@@ -1,0 +1,89 @@
+"""How a process writes its log: readable lines on a terminal, or one JSON object a line for machines.
+
+Everything logs through the standard library, in the form ``what happened key=%s other=%d``. As JSON, what is named in
+that way is a field of its own, so that the lines of one deployment, account, partition or block can be found together.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from streams.process.log_secrets import HidingFormatter, secrets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping, Sequence
+
+    from streams.settings import Settings
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+# A place in a format string for an argument, with the name that stands before it.
+_PLACE = re.compile(r"(?:(?P<name>[a-z_]\w*)=)?%[-+ #0]*\d*(?:\.\d+)?(?P<kind>[a-zA-Z%])")
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def log_to_stderr(settings: Settings, process: str) -> None:
+    """Write log lines of INFO and above to stderr, of the Kafka client only from WARNING on; none has our secrets.
+
+    Args:
+        settings: Say in which form, and have the secrets.
+        process: What this process is, such as ``worker``; it is a field of each JSON line.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    lines = logging.Formatter(_TEXT) if settings.log.format == "text" else json_formatter(process)
+    handler.setFormatter(HidingFormatter(lines, secrets_of(settings)))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    # aiohttp warns of every client that asks for a subprotocol it does not know.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+
+
+def json_formatter(process: str) -> logging.Formatter:
+    """Make what turns a record into a line of JSON.
+
+    Args:
+        process: What this process is.
+    """
+
+    def named(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        record: logging.LogRecord = event["_record"]
+        return {**fields(record.msg, event.pop("positional_args")), **event, "process": process, "pid": record.process}
+
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            named,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(sort_keys=True, default=str),
+        ],
+        pass_foreign_args=True,
+    )
+
+
+def fields(message: object, args: Sequence[object] | Mapping[str, object] | None) -> dict[str, object]:
+    """Find what a message names: each ``name=%s`` with its argument. Numbers stay numbers, all else is text.
+
+    Args:
+        message: The format string.
+        args: The arguments that were logged with it.
+    """
+    if not isinstance(message, str) or not isinstance(args, tuple):
+        return {}
+    found: dict[str, object] = {}
+    left = iter(args)
+    for place in _PLACE.finditer(message):
+        if place["kind"] == "%":
+            continue
+        value = next(left, None)
+        if place["name"] is not None:
+            found[place["name"]] = value if isinstance(value, _PLAIN) else str(value)
+    return found
