@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -29,7 +32,7 @@ from streams.settings import Bootstrap, KafkaClientSettings, Settings, TopicSett
 from tests.support.certificates import Authority
 from tests.support.eventually import eventually
 from tests.support.secured_broker import SecuredBroker, secured_broker
-from tests.support.stack import stack
+from tests.support.stack import environment_of, stack
 from tidemark.kafka import NotAdmitted, require_broker
 
 if TYPE_CHECKING:
@@ -198,7 +201,22 @@ async def test_worker_ingests_and_api_work_with_the_rights_of_the_table_and_no_m
                 return False
 
         await eventually(is_valued, timeout_s=30)
+        findings = await doctor(running.settings, broker.by_password("tools"))
+        assert [] == [one for one in findings if one["verdict"] != "fine"]
     assert [] == refusals(tmp_path)
+
+
+async def doctor(settings: Settings, way: Bootstrap) -> list[dict[str, str]]:
+    own = settings.model_copy(update={"kafka": way.servers, "kafka_client": way.client})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tidemark.cli", "doctor", "--json"),
+        env={**os.environ, **environment_of(own)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    findings: list[dict[str, str]] = json.loads(said)["findings"]
+    return findings
 
 
 def refusals(directory: Path) -> list[str]:

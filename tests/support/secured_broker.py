@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
 
-from streams.kafka.access import Operation, Resource, grants
+from streams.checks.access_checks import OPERATION_NUMBERS, RESOURCE_NUMBERS
+from streams.kafka.access import grants
 from streams.settings import Bootstrap, KafkaClientSettings
 from tests.support.broker import JARS
 from tests.support.certificates import Authority
@@ -36,14 +37,6 @@ PASSWORD = "of-a-test"
 USERS = ("worker", "api", "funder", "ingest-prices", "ingest-symmio", "tools", "analyst", "nobody")
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 # Numbers of Kafka's protocol.
-_RESOURCES = {Resource.TOPIC: 2, Resource.GROUP: 3, Resource.CLUSTER: 4, Resource.TRANSACTIONAL_ID: 5}
-_OPERATIONS = {
-    Operation.READ: 3,
-    Operation.WRITE: 4,
-    Operation.CREATE: 5,
-    Operation.DESCRIBE: 8,
-    Operation.DESCRIBE_CONFIGS: 10,
-}
 _ALLOW, _LITERAL, _PREFIXED = 3, 3, 4
 
 
@@ -100,12 +93,12 @@ class SecuredBroker:
                 for operation in grant.operations:
                     answer = await admin._send_request(
                         CreateAclsRequest(
-                            _RESOURCES[grant.resource],
+                            RESOURCE_NUMBERS[grant.resource],
                             grant.name,
                             _PREFIXED if grant.is_prefix else _LITERAL,
                             principal,
                             "*",
-                            _OPERATIONS[operation],
+                            OPERATION_NUMBERS[operation],
                             _ALLOW,
                         )
                     )

@@ -100,16 +100,21 @@ async def stack(directory: Path, secured: SecuredBroker | None = None, **api: ob
         yield made
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables that give a process these settings."""
+    own = settings.model_copy(update={"ingest": settings.ingest.model_copy(update={"admin_port": 0})})
+    return {
+        f"TIDEMARK_{key.upper()}": json.dumps(value, default=_plain) if isinstance(value, dict) else str(value)
+        for key, value in own.model_dump(exclude_none=True).items()
+    }
+
+
 async def _started(
     ending: AsyncExitStack, directory: Path, name: str, *arguments: str, settings: Settings | None = None
 ) -> Process:
     environment = {key: text for key, text in os.environ.items() if not key.startswith("TIDEMARK_")}
     if settings is not None:
-        own = settings.model_copy(update={"ingest": settings.ingest.model_copy(update={"admin_port": 0})})
-        environment |= {
-            f"TIDEMARK_{key.upper()}": json.dumps(value, default=_plain) if isinstance(value, dict) else str(value)
-            for key, value in own.model_dump(exclude_none=True).items()
-        }
+        environment |= environment_of(settings)
     with (directory / f"{name}.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=log

@@ -15,25 +15,27 @@ import aiohttp
 from models.heartbeats import ChainBeat, chain_key
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
-from streams.ingest.symmio.chain_journal import Journal
+from streams.ingest.symmio.chain_journal import Journal, opened_writer
 from streams.ingest.symmio.checkpoint import NotFinal, join
 from streams.ingest.symmio.doubts import Doubts
 from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.newheads import NewHeads
 from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_requests
 from streams.ingest.symmio.resume import read_tail
-from streams.kafka.topics import OWNER_REQUESTS, OWNERS, require_topic
+from streams.kafka.topics import LEASES, OWNER_REQUESTS, OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
 from streams.node.contracts import is_contract
 from streams.node.endpoints import Node
 from streams.node.rpc import NoContract, RpcError, WebsocketEndpoint
 from streams.process.backoff import Backoff
 from streams.replicas.heartbeat_writer import HeartbeatWriter
+from streams.replicas.turns import turn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from models.heartbeats import Beat
+    from streams.ingest.outlet import Outlet
     from streams.ingest.symmio.tail import Tail
     from streams.process.clock import Clock
     from streams.settings import Settings, SymmioSettings
@@ -56,15 +58,31 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
         NoContract: There is no contract at the Diamond's address or a MultiAccount's.
         TidemarkError: A fault that an operator has to mend: another chain, a reorganisation deeper than finality, a
             broker that does not take records.
+        Superseded: Another ingest of the deployment took over.
     """
     deployment = deployment_of(settings, name)
-    bootstrap = settings.bootstrap
+    async with opened_outlet(settings.bootstrap) as outlet:
+        await require_topic(settings, CHAIN_BLOCKS, OWNER_REQUESTS, OWNERS, LEASES)
+        # Once the writer is open nobody else writes, so the tail that is read then is all there is.
+        async with turn(settings, "chain", name, clock), opened_writer(settings, name) as writer:
+            journal = Journal(settings, name, writer, await read_tail(settings, settings.bootstrap, name))
+            await _follow(settings, deployment, journal, outlet, clock, from_state=from_state)
+
+
+async def _follow(
+    settings: Settings,
+    deployment: SymmioSettings,
+    journal: Journal,
+    outlet: Outlet,
+    clock: Clock,
+    *,
+    from_state: int | None,
+) -> None:
+    name = journal.deployment
     heads = NewHeads(name, deployment.poll_interval_ms)
-    async with aiohttp.ClientSession() as session, opened_outlet(bootstrap) as outlet:
+    async with aiohttp.ClientSession() as session:
         endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
-        await require_topic(settings, CHAIN_BLOCKS, OWNER_REQUESTS, OWNERS)
-        journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
         follower = Follower(node, journal, deployment, Doubts(name))
         requests = OwnerRequests(settings, name, clock)
         listening = [

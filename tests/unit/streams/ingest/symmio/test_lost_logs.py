@@ -18,7 +18,7 @@ from streams.node.rpc import HttpEndpoint
 from streams.settings import Settings, SymmioSettings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.hostile_node import CHAIN_ID, HostileNode, HostileSession, Traits, View
-from tests.support.hostile_runs import HeardDoubts, MemoryOutlet
+from tests.support.hostile_runs import HeardDoubts, MemoryWriter
 from tests.support.records import surviving_blocks
 from tests.support.virtual_loop import run_in_no_time
 
@@ -63,20 +63,19 @@ class Setup:
         endpoints: list[Endpoint] = [HttpEndpoint(session, f"#{at}", f"#{at}") for at in range(len(edits))]
         self.node = Node("main", endpoints, CHAIN_ID)
         self.doubts = HeardDoubts()
-        self.outlet = MemoryOutlet()
-        self.outlet.records += written
-        outlet: Any = self.outlet
+        self.writer = MemoryWriter()
+        self.writer.records += written
         tail = read_back(written)
         tail.begin_at(1)
         deployment = SymmioSettings(
             chain_id=CHAIN_ID, diamond=DIAMOND, start_block=1, finality_depth=depth, witness=witness
         )  # fmt: skip
-        journal = Journal(Settings(), "main", outlet, tail)
+        journal = Journal(Settings(), "main", self.writer, tail)
         self.follower = Follower(self.node, journal, deployment, self.doubts)
 
     @property
     def records(self) -> list[ChainRecord]:
-        return self.outlet.records
+        return self.writer.records
 
     def lost(self) -> list[int]:
         blocks = surviving_blocks(self.records)

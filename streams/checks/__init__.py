@@ -1,0 +1,1 @@
+"""Checks of a running deployment, for ``tidemark doctor``; they change nothing."""

@@ -1,0 +1,116 @@
+"""Whether every part beats, clocks agree, and workers keep up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from models.findings import Finding, Verdict, fine
+from models.heartbeats import PricesBeat, prices_key, worker_key
+from streams.kafka.connection import client_arguments
+from streams.kafka.ends import true_ends
+from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from streams.process.clock import Clock
+    from streams.replicas.heartbeat_reader import Heard
+    from streams.settings import Settings
+
+# A heartbeat takes some ms from its process to us. What is further ahead was written by another clock.
+_CLOCKS_DIFFER_MS = 1_000
+# A worker takes 10,000 records and more a second (bench/BENCHMARKS.md): so many wait for a second.
+_LAG_RECORDS = 10_000
+
+
+async def check_parts(settings: Settings, clock: Clock, parts: Iterable[str]) -> list[Finding]:
+    """Look who beats.
+
+    Args:
+        settings: Name the broker and the bounds.
+        clock: Tells the instant.
+        parts: The keys of what venues need besides, such as the ingest of a chain.
+
+    Raises:
+        KafkaError: The broker cannot be reached.
+        TopicMissing: There are no heartbeats.
+    """
+    heartbeats = Heartbeats()
+    reader = HeartbeatReader(settings, heartbeats, clock)
+    await reader.start()
+    try:
+        await reader.wait_ready()
+    finally:
+        await reader.stop()
+    workers = [worker_key(partition) for partition in range(settings.topics.partitions)]
+    wanted = [*workers, *map(prices_key, settings.sources), *parts]
+    now_ms, bound_ms = clock.now_ms(), round(settings.api.freshness.process_s * 1_000)
+    return [
+        *_beating(wanted, heartbeats.newest, now_ms, bound_ms),
+        *(_source(name, heartbeats.newest, now_ms, settings.fresh_ms_of(name)) for name in settings.sources),
+        _clocks(heartbeats.newest, now_ms),
+    ]
+
+
+def _beating(wanted: Iterable[str], heard: Mapping[str, Heard], now_ms: int, bound_ms: int) -> Iterator[Finding]:
+    silent = [key for key in wanted if key not in heard or now_ms - heard[key].beat.at_ms > bound_ms]
+    if silent:
+        found = f"nobody keeps these fresh: {', '.join(silent)}"
+        yield Finding("parts", Verdict.WRONG, found, "start them, or read their last log line and exit code")
+    else:
+        yield fine("parts", "worker of every partition, ingest of every source and chain: all beat")
+
+
+def _source(name: str, heard: Mapping[str, Heard], now_ms: int, bound_ms: int) -> Finding:
+    """Judge a source by what its ingest hears: that counts, and not whether it would answer this machine."""
+    check, one = f"source {name}", heard.get(prices_key(name))
+    if one is None or not isinstance(one.beat, PricesBeat):
+        return Finding(
+            check, Verdict.UNKNOWN, "it has no ingest that would say", f"run `tidemark ingest prices {name}`"
+        )
+    silent_ms = now_ms - one.beat.heard_ms
+    if one.beat.heard_ms and silent_ms <= bound_ms:
+        return fine(check, f"it sent a price {max(0, silent_ms) / 1_000:.1f} s ago")
+    found = f"it sent no price for {silent_ms / 1_000:.0f} s" if one.beat.heard_ms else "it has sent no price"
+    to_do = "read the log of its ingest: the exchange may be down, or refuse this address or symbol"
+    return Finding(check, Verdict.WRONG, found, to_do)
+
+
+def _clocks(heard: Mapping[str, Heard], now_ms: int) -> Finding:
+    ahead = {
+        one.beat.process: one.beat.at_ms - now_ms
+        for one in heard.values()
+        if one.beat.at_ms - now_ms > _CLOCKS_DIFFER_MS
+    }
+    if not ahead:
+        return fine("clocks", "no process is ahead of this machine")
+    found = ", ".join(f"{process} is {ms / 1_000:.1f} s ahead of this machine" for process, ms in ahead.items())
+    return Finding("clocks", Verdict.WRONG, found, "let the time service (NTP) of both machines work")
+
+
+async def check_lag(settings: Settings) -> Finding:
+    """Look how far the workers' group is behind.
+
+    Raises:
+        KafkaError: The broker cannot be reached, or refuses to tell.
+    """
+    admin = AIOKafkaAdminClient(**client_arguments(settings.bootstrap))
+    try:
+        await admin.start()
+        committed = await admin.list_consumer_group_offsets(settings.app_id)
+    finally:
+        await admin.close()
+    if not committed:
+        found = f"group {settings.app_id} has committed nothing yet"
+        return Finding("lag", Verdict.WARNING, found, "start a worker, or wait for its first records")
+    ends = await true_ends(settings.bootstrap, [TopicPartition(*tp) for tp in committed])
+    lag: dict[str, int] = {}
+    for tp, one in committed.items():
+        lag[tp.topic] = lag.get(tp.topic, 0) + max(0, ends[TopicPartition(*tp)] - one.offset)
+    said = ", ".join(f"{topic} {records}" for topic, records in sorted(lag.items()))
+    if max(lag.values()) <= _LAG_RECORDS:
+        return fine("lag", f"records that wait: {said}")
+    return Finding("lag", Verdict.WARNING, f"records that wait: {said}", "see docs/operations.md; add workers")
