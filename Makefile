@@ -80,6 +80,11 @@ hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the w
 
 SCRIPTS ?= 6000
 SEED ?= 0
+STORMS ?= 20
+
+.PHONY: funding-storm
+funding-storm: $(DEV) $(JARS) ## Charge funding while fees spike, receipts are late, blocks leave the chain and executors die (STORMS=, SEED=)
+	TIDEMARK_TEST_STORMS=$(STORMS) TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/evm/test_funder_forks.py $(ARGS)
 
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim

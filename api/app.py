@@ -30,6 +30,7 @@ from api.http.descriptors import affordable_connections
 from api.http.health import healthz, readyz
 from api.http.keys import (
     ACCOUNTS,
+    CHARGED,
     CLOCK,
     CONNECTIONS,
     DIALECTS,
@@ -129,7 +130,7 @@ def create_app(
     dialects = app[DIALECTS] = mount_dialects(
         app, interest=interest, leases=leases, guard=guard, addresses=addresses, find=find_dialect
     )
-    app[FUNDING] = dialects.funding
+    app[FUNDING], app[CHARGED] = dialects.funding, dialects.charged
     directory = _directory(app, interest)
     _report(app, leases, directory)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)

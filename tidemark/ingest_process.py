@@ -29,7 +29,7 @@ def run_ingest(follow: Callable[[Settings, Clock], Coroutine[object, object, Non
     from tidemark.kafka import naming_the_broker, require_broker  # noqa: PLC0415
     from tidemark.running import log_to_stderr, run_until_stopped  # noqa: PLC0415
 
-    log_to_stderr()
     settings = load_settings()
+    log_to_stderr(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
         run_until_stopped(with_admin_port(settings.ingest, follow(settings, SystemClock())))

@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from tidemark.log_secrets import HidingFormatter, secrets_of
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from streams.settings import Settings
 
 
 class Stopped(RuntimeError):
     """A process stopped working though nobody told it to."""
 
 
-def log_to_stderr() -> None:
-    """Write log lines of INFO and above to stderr, of the Kafka client only from WARNING on."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def log_to_stderr(settings: Settings) -> None:
+    """Write log lines of INFO and above to stderr, of the Kafka client only from WARNING on; none has our secrets."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(HidingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", secrets_of(settings)))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     # aiohttp warns of every client that asks for a subprotocol it does not know.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from api.dialects.mounting import KINDS, Site
 from api.http.error_bodies import error_response
 from api.http.keys import CLOCK, CONNECTIONS, RECORDS, SETTINGS
+from api.tables.charged_funding import ChargedOfDialects
 from api.tables.market_funding import FundingOfDialects
 from streams.settings import BadSettings
 from streams.settings.dialects import DialectSettings
@@ -50,14 +51,17 @@ class MountedDialects:
 
     Attributes:
         funding: The funding of all deployments that a dialect knows it of.
+        charged: The funding that was charged, likewise.
     """
 
     def __init__(self, standing: Sequence[Standing]) -> None:
         self._standing = standing
-        self.funding = FundingOfDialects()
+        self.funding, self.charged = FundingOfDialects(), ChargedOfDialects()
         for _, deployments, mounted in standing:
             if mounted.funding is not None:
                 self.funding.add(deployments, mounted.funding)
+            if mounted.charged is not None:
+                self.charged.add(mounted.charged)
 
     def serve(self, app: web.Application, gate: Gate) -> None:
         """Serve the routes of every dialect; those of core are served already.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from api.access.gate import Door
     from api.delivery.connections import Connections
     from api.delivery.interest_writer import InterestSink
+    from api.tables.charged_funding import ChargedFunding
     from api.tables.market_funding import MarketFunding
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
@@ -111,6 +112,7 @@ class Mounted(NamedTuple):
         waits: Coroutines that run beside the application, and are cancelled when it ends.
         resources: What the api's process starts and stops; an application without a process has none running.
         funding: The funding of its deployments' markets, which ``/v1`` shows; None where it knows of none.
+        charged: The funding of its deployments that was charged, likewise.
     """
 
     path_prefixes: Collection[str]
@@ -121,6 +123,7 @@ class Mounted(NamedTuple):
     waits: Sequence[Callable[[], Awaitable[None]]] = ()
     resources: Sequence[Resource] = ()
     funding: MarketFunding | None = None
+    charged: ChargedFunding | None = None
 
 
 class DialectPackage(NamedTuple):

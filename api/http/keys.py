@@ -10,6 +10,7 @@ from api.access.gate import Gate
 from api.delivery.connections import Connections
 from api.delivery.hub import Hub
 from api.http.metrics import ApiMetrics
+from api.tables.charged_funding import ChargedOfDialects
 from api.tables.deployment_totals import Totals
 from api.tables.feeds import Feeds
 from api.tables.freshness import Freshness
@@ -43,4 +44,5 @@ CLOCK: web.AppKey[Clock] = web.AppKey("clock")
 PRICES = web.AppKey("prices", MarketPrices)
 GATE = web.AppKey("gate", Gate)
 FUNDING: web.AppKey[MarketFunding] = web.AppKey("funding")
+CHARGED = web.AppKey("charged", ChargedOfDialects)
 VIEWS = web.AppKey("views", AccountViews)

@@ -11,6 +11,7 @@ from api.rest.known import account_key_of_path
 from api.rest.v1_accounts import account, account_positions, accounts
 from api.rest.v1_alerts import AlertEndpoints
 from api.rest.v1_funding import funding
+from api.rest.v1_funding_charges import funding_charges, funding_epochs
 from api.rest.v1_markets import mark, markets, marks
 from api.rest.v1_position_states import PositionStateEndpoints
 from api.rest.v1_positions import positions
@@ -46,6 +47,8 @@ def doors(deployments: Mapping[str, DeploymentSettings]) -> list[Door]:
         Door(web.get("/v1/marks/{market}", mark), Markets()),
         Door(web.get("/v1/markets", markets), Markets()),
         Door(web.get("/v1/funding", funding), Markets()),
+        Door(web.get("/v1/funding/epochs", funding_epochs), Markets()),
+        Door(web.get("/v1/funding/charges", funding_charges), Filtered()),
         Door(web.get("/v1/totals", totals), Filtered()),
         Door(web.get("/v1/status", status), Markets()),
     ]

@@ -37,6 +37,7 @@ class Unpriced(StrEnum):
     """Why a market has no terms."""
 
     NOT_KNOWN = "the tables do not know it"
+    NOT_VALID = "it is not valid"
     NOT_PASSED = "no source that it can be priced by has said anything since the epoch's instant"
     NO_MARK = "no source said a price in the five minutes before the epoch's instant"
     NO_RATE = "no source said a funding rate for the interval of the epoch's instant"

@@ -18,11 +18,11 @@ from models.symmio.funding_plan import (
     eligibility_of,
     moved_to_party_b,
 )
+from models.symmio.funding_records import Epoch, cells_of
 from streams.funder.ceilings import TooMuchGas
 from streams.funder.chain_view import Reverted
 from streams.funder.diamond_calls import PairSignature, charge_data, forward_data
 from streams.funder.flights import State
-from streams.funder.funding_records import Epoch, cells_of
 from streams.funder.sender import Purpose
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 from prometheus_client import Counter, Gauge
 
 from models.errors import TidemarkError
+from models.symmio.funding_records import CeilingMet, Transaction
 from streams.funder.fees import Fees
-from streams.funder.funding_records import CeilingMet, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -277,6 +277,10 @@ class Chain:
         call: Call = ("eth_estimateGas", [{"from": sender, "to": to, "data": _hex(data)}, "pending"])
         return await self._ask([call], lambda results: read_quantity(results[0]))
 
+    async def balance_wei(self, address: str) -> int:
+        """What an address has of the chain's coin, in wei, by the newest block."""
+        return await self._ask([("eth_getBalance", [address, "latest"])], lambda results: read_quantity(results[0]))
+
     async def fees(self) -> tuple[int, int]:
         """The base fee of the newest block, and the tip that is suggested beyond it, in wei of gas.
 

@@ -11,25 +11,26 @@ from prometheus_client import Counter, Gauge
 
 from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_plan import missed_windows
+from models.symmio.funding_records import KINDS, Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import ChainError, Reverted
-from streams.funder.funding_records import KINDS, Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
 from streams.funder.muon import NoSignature
 from streams.funder.outcomes import corrected, disputed, outcome_of
 from streams.funder.signer import NotSigned
 from streams.funder.topic_span import NotRead
 
 if TYPE_CHECKING:
+    from collections import defaultdict
     from collections.abc import Callable, Collection, Iterable
 
     from models.errors import TidemarkError
     from models.symmio.funding_plan import Window
+    from models.symmio.funding_records import Record
     from models.symmio.holding import OpenPosition
     from streams.funder.chain_view import Chain
     from streams.funder.funding_inputs import Tables
     from streams.funder.funding_journal import Journal
-    from streams.funder.funding_records import Record
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ _FAULTS = Counter(
 )
 _UNPRICED = Counter(
     "tidemark_funding_unpriced_markets_total",
-    "Markets with open quotes that had no terms until the window closed.",
+    "Markets whose open quotes are not charged for an epoch, since it has no terms for them.",
     ("deployment",),
 )
 _MISSED = Counter("tidemark_funding_missed_windows_total", "Windows without any charge.", ("deployment",))
@@ -81,8 +82,9 @@ class Round:
         self.clipped: dict[int, tuple[str, str]] = {}
         # Accounts that are charged but for quotes whose markets have no terms yet.
         self.waiting: set[str] = set()
-        # Markets of which it was told that they had no terms until the window closed.
-        self.given_up: set[int] = set()
+        self.is_over = False
+        # Markets of which it was told that their quotes are missed for want of terms.
+        self.told_unpriced: set[int] = set()
 
     @property
     def to_charge(self) -> set[str]:
@@ -92,6 +94,10 @@ class Round:
     def unpriced(self, party_a: str) -> set[int]:
         """The markets of an account's quotes that have no terms."""
         return {symbol_id for _, symbol_id in self.plans[party_a].quotes if symbol_id in self.frozen.left_out}
+
+    def is_waiting(self, party_a: str) -> bool:
+        """Whether a market of an account's quotes that has no terms may still come to some."""
+        return not self.is_over and any(self.frozen.left_out[one] in PENDING for one in self.unpriced(party_a))
 
     def progress_of(self, party_a: str) -> Progress:
         """Find an account's progress, which begins with the clipped rates that are on record."""
@@ -155,6 +161,8 @@ class Executor:
         tables: Tell the open positions, the markets' terms, and whether the deployment is what it is taken for.
         charges_of: Makes the charges of an account, given its address and its progress by epoch.
         is_watching: Tells whether a transaction of an account is not final yet.
+        turns: A lock for each account, shared by the deployment's hedgers: a charge of one makes the signature of the
+            other's stale, since the account's nonce is one for both.
         depth: After how many blocks a block is final.
         concurrency: How many accounts are charged at the same time.
     """
@@ -169,6 +177,7 @@ class Executor:
         tables: Tables,
         charges_of: Callable[[str, dict[Epoch, Progress]], AccountCharges],
         is_watching: Callable[[str], bool],
+        turns: defaultdict[str, asyncio.Lock],
         depth: int,
         concurrency: int,
     ) -> None:
@@ -179,6 +188,7 @@ class Executor:
         self._tables = tables
         self._charges_of = charges_of
         self._is_watching = is_watching
+        self._turns = turns
         self._depth = depth
         self._room = asyncio.Semaphore(concurrency)
         self._rounds: dict[Epoch, Round] = {}
@@ -211,6 +221,9 @@ class Executor:
                 for cells in record.charges:
                     if cells.rate != cells.wanted and cells.epoch in self._rounds:
                         self._rounds[cells.epoch].clipped[cells.quote_id] = cells.rate, cells.wanted
+        for one in self._rounds.values():
+            for party_a in one.outcomes.keys() & one.plans.keys():
+                one.told_unpriced |= one.unpriced(party_a)
 
     def unmined(self, record: Transaction) -> None:
         """Look again at an account's quotes, since a transaction of it has left the chain, or is another one."""
@@ -317,7 +330,8 @@ class Executor:
         """Ask again for the terms of markets that had none when their epoch was frozen, until the window closes."""
         for one in list(self._rounds.values()):
             if not one.frozen.window.is_open(now_s):
-                self._give_up_unpriced(one)
+                one.is_over = True
+                one.waiting.clear()
             elif not PENDING.isdisjoint(one.frozen.left_out.values()):
                 await self._tables.read_prices(one.frozen.window)
                 await self._price(one)
@@ -334,17 +348,6 @@ class Executor:
         one.frozen = frozen
         one.waiting.clear()
         _log.info("markets priced epoch=%s markets=%s left out=%s", frozen.epoch, sorted(priced), left_out)
-
-    def _give_up_unpriced(self, one: Round) -> None:
-        one.waiting.clear()
-        missed = {
-            symbol_id for party_a in one.plans.keys() - one.outcomes.keys() for symbol_id in one.unpriced(party_a)
-        }
-        for symbol_id in missed - one.given_up:
-            reason = one.frozen.left_out[symbol_id]
-            _log.error("market not charged epoch=%s symbol=%d: %s", one.frozen.epoch, symbol_id, reason)
-            _UNPRICED.labels(self._name).inc()
-        one.given_up |= missed
 
     def _seen(self, epoch: Epoch) -> None:
         kind = epoch.epoch_s, epoch.window_s
@@ -367,7 +370,7 @@ class Executor:
                 self._running[party_a] = asyncio.create_task(self._charge(party_a), name=f"charges of {party_a}")
 
     async def _charge(self, party_a: str) -> None:
-        async with self._room:
+        async with self._turns[party_a], self._room:
             # Epochs go in order, so that a quote that is late for one is seen as late before the next is paid.
             rounds = sorted(
                 (one for one in self._rounds.values() if party_a in one.to_charge),
@@ -393,7 +396,7 @@ class Executor:
             # is it all where more of its markets have terms now.
             if one.progress.get(party_a) is not progress[one.frozen.epoch] or one.frozen is not terms[one.frozen.epoch]:
                 continue
-            if one.unpriced(party_a) - one.given_up:
+            if one.is_waiting(party_a):
                 one.waiting.add(party_a)
             else:
                 await self._finish(one, party_a, reason)
@@ -425,6 +428,10 @@ class Executor:
         outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, left=left)
         one.outcomes[party_a] = outcome
         await self._journal.write([outcome])
+        for symbol_id in one.unpriced(party_a) - one.told_unpriced:
+            _log.error("market not charged epoch=%s symbol=%d: %s", epoch, symbol_id, one.frozen.left_out[symbol_id])
+            _UNPRICED.labels(self._name).inc()
+        one.told_unpriced |= one.unpriced(party_a)
         if outcome.culprits or outcome.missed or outcome.clipped or outcome.closed:
             _log.warning(
                 "account charged party_a=%s epoch=%s paid=%d clipped=%s closed=%s culprits=%s missed=%s",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from models.symmio.funding_records import Transaction
     from streams.funder.chain_view import Head
-    from streams.funder.funding_records import Transaction
     from streams.node.answers import Receipt
 
 # Endpoints differ: one may know that a nonce is used and not have its receipt yet, so this many looks have to agree.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar, assert_never
@@ -12,17 +13,19 @@ import aiohttp
 
 from models.heartbeats import FunderBeat, funder_key
 from models.leases import LEASE_TTL_MS
+from models.money import E18
 from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
+from models.symmio.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Transaction
 from streams.funder.account_charges import AccountCharges, Route
 from streams.funder.ceilings import Ceilings, limits_of
 from streams.funder.chain_view import PATIENCE, Chain, ChainError
 from streams.funder.executor import Executor, freeze
-from streams.funder.funding_inputs import Tables
+from streams.funder.funding_inputs import Tables, expected_terms_of
 from streams.funder.funding_journal import opened_journal, read_journal
-from streams.funder.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Transaction
 from streams.funder.hedgers import hedgers_of, party_bs
 from streams.funder.muon import Muon
 from streams.funder.sender import Sender
+from streams.funder.signer_balance import tell_balance
 from streams.kafka.topics import FUNDING, require_topic
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
@@ -34,10 +37,10 @@ from streams.settings import BadSettings, symmio_deployments
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from models.symmio.funding_plan import ChainQuote, Charge
+    from models.symmio.funding_plan import ChainQuote, Charge, Window
+    from models.symmio.funding_records import Epoch, FrozenMarket, Record
     from streams.funder.account_charges import Progress
     from streams.funder.funding_journal import Journal
-    from streams.funder.funding_records import Epoch, Record
     from streams.funder.hedgers import Hedger
     from streams.process.clock import Clock
     from streams.settings import FundingSettings, Settings, SymmioSettings
@@ -93,10 +96,11 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
                 tasks.create_task(beats.run(), name="heartbeats")
                 records = [record async for record in read_journal(settings, name, clock)]
                 valid_s = await _answered(chain.signature_valid_s)
+                turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
                 async with asyncio.TaskGroup() as work:
                     work.create_task(journal.run())
                     for number, (hedger, route) in enumerate(zip(hedgers, routes, strict=True)):
-                        one = _Working(name, deployment, hedger, route, chain, muon, journal, tables, valid_s)
+                        one = _Working(name, deployment, hedger, route, chain, muon, journal, tables, turns, valid_s)
                         own = [record for record in records if _is_of(record, hedger, is_first=number == 0)]
                         work.create_task(one.run(own))
         finally:
@@ -114,6 +118,7 @@ class _Working(NamedTuple):
     muon: Muon
     journal: Journal
     tables: Tables
+    turns: defaultdict[str, asyncio.Lock]
     valid_s: int
 
     async def run(self, records: Sequence[Record]) -> None:
@@ -145,6 +150,7 @@ class _Working(NamedTuple):
             ceilings=ceilings,
             depth=self.deployment.finality_depth,
             replace_after_s=funding.replace_after_s,
+            coin_e18=None if funding.coin_price is None else int(funding.coin_price * E18),
             on_unmined=unmined,
         )
         executor = Executor(
@@ -155,6 +161,7 @@ class _Working(NamedTuple):
             tables=self.tables,
             charges_of=charges_of,
             is_watching=sender.is_watching,
+            turns=self.turns,
             depth=self.deployment.finality_depth,
             concurrency=funding.concurrency,
         )
@@ -167,6 +174,7 @@ class _Working(NamedTuple):
         async with asyncio.TaskGroup() as work:
             work.create_task(sender.run(every_s))
             work.create_task(executor.run(every_s))
+            work.create_task(tell_balance(self.name, self.chain, signer.address))
 
 
 def _is_of(record: Record, hedger: Hedger, *, is_first: bool) -> bool:
@@ -190,6 +198,8 @@ class Planned(NamedTuple):
 async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
     """Find what would be charged in the windows that are open, or open next; send and write nothing.
 
+    A window that is not open yet is planned as though it had opened a moment ago.
+
     Args:
         settings: The configuration.
         name: The deployment.
@@ -210,12 +220,14 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
             now_s = await chain.pending_time_s()
             for party_b in party_bs(name, deployment):
                 for epoch, window in sorted(tables.next_windows(now_s).items()):
+                    asked = expected_terms_of(window, now_s)
+                    await tables.read_prices(asked)
                     frozen, plans = freeze(
                         epoch,
                         window,
                         symbols=tables.markets(epoch),
                         positions=tables.positions(party_b),
-                        terms_of=tables.freeze,
+                        terms_of=partial(_terms_as_of, tables, asked),
                         at_s=now_s,
                         tables_s=tables.time_s,
                         party_b=party_b,
@@ -224,6 +236,11 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
         finally:
             await tables.stop()
     return planned
+
+
+def _terms_as_of(tables: Tables, asked: Window, symbol_id: int, window: Window) -> FrozenMarket | str:
+    del window
+    return tables.freeze(symbol_id, asked)
 
 
 async def _charges(

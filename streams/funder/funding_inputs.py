@@ -13,11 +13,11 @@ from models.money import E18
 from models.symmio.epoch_prices import Unpriced, choose_at
 from models.symmio.funding import funding_rates
 from models.symmio.funding_plan import next_window, refusal_of, window_at
+from models.symmio.funding_records import Epoch, FrozenMarket, TickRef
 from models.symmio.holding import decode_holding
 from models.symmio.markets import decode_market
 from models.watermarks import decode_watermark
 from streams.funder.epoch_ticks import EpochTicks, Instant
-from streams.funder.funding_records import Epoch, FrozenMarket, TickRef
 from streams.kafka.feed import Feed
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import changelog_name
@@ -34,6 +34,21 @@ if TYPE_CHECKING:
     from models.symmio.markets import Market
     from streams.process.clock import Clock
     from streams.settings import Settings
+
+# Two seconds after an instant its marks are settled, and three more leave time for them to be written.
+_SETTLED_S = 5
+
+
+def expected_terms_of(window: Window, now_s: int) -> Window:
+    """A window at whose instant the terms can be found now: the window itself once it is open.
+
+    Before that it is one that had opened a moment ago, since nothing is known of a time to come.
+
+    Args:
+        window: The window that is open, or opens next.
+        now_s: The chain's time, Unix s.
+    """
+    return window if window.opens_s <= now_s else window._replace(opens_s=now_s - _SETTLED_S)
 
 
 class Tables:
@@ -163,7 +178,7 @@ class Tables:
         if market is None or market.name is None:
             return Unpriced.NOT_KNOWN
         if not market.is_valid:
-            return "it is not valid"
+            return Unpriced.NOT_VALID
         refusal = refusal_of(window.epoch_s, market.funding_rate_window_s or 0, self.when)
         if refusal is not None:
             return refusal

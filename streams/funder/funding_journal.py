@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from models.ids import split_key
-from streams.funder.funding_records import Record, decode_record, encode_record, record_key
+from models.symmio.funding_records import Record, decode_record, encode_record, record_key
 from streams.kafka.access import fence_name
 from streams.kafka.connection import consumer_arguments
 from streams.kafka.ends import true_ends

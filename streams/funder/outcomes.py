@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from streams.funder.funding_records import Outcome
+from models.symmio.funding_records import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from models.symmio.funding_plan import ChainQuote
+    from models.symmio.funding_records import Frozen, Plan
     from streams.funder.account_charges import Progress
-    from streams.funder.funding_records import Frozen, Plan
 
 _LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
 _NOT_IN_CHAIN = "the chain says that it was not charged"

@@ -27,20 +27,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from prometheus_client import Counter, Gauge
 
+from models.money import E18, format_e18
+from models.symmio.funding_records import Transaction
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import Head, NodeDown
 from streams.funder.fees import Fees, fees_of, floor_of
 from streams.funder.flights import LOOKS_TO_BE_SURE, Change, Flight, State
-from streams.funder.funding_records import Transaction
 from streams.funder.signer import TRANSFER_GAS, NotSigned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from models.symmio.funding_records import ChargeCells
     from streams.funder.ceilings import Ceilings
     from streams.funder.chain_view import Chain
     from streams.funder.funding_journal import Journal
-    from streams.funder.funding_records import ChargeCells
     from streams.funder.signer import Signed, Signer
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,11 @@ _UNCLEAR = Gauge(
     ("deployment",),
 )
 _COST = Counter("tidemark_funding_cost_wei_total", "What final transactions cost.", ("deployment",))
+_CHARGED = Counter(
+    "tidemark_funding_charged_total",
+    "What mined, final transactions charged, in the collateral, whoever paid it.",
+    ("deployment",),
+)
 
 # A node that has lost a transaction gets it again soon; one that has it answers so.
 _RESEND_S = 3.0
@@ -66,6 +72,7 @@ _RESEND_S = 3.0
 _LOOK_AGAIN_S = 3.0
 # A pool's floor follows what it holds: what it said before is asked anew by trying.
 _FLOOR_S = 60.0
+_BPS = 10_000
 _replace = msgspec.structs.replace
 
 
@@ -103,6 +110,7 @@ class Sender:
         ceilings: Say what is too dear.
         depth: After how many blocks a transaction is taken as final.
         replace_after_s: After how long a transaction that is not in the chain is replaced, in s.
+        coin_e18: What the chain's coin is worth in the collateral, 1e18-scaled; None where it is not known.
         on_unmined: Called with the record of a transaction that has left the chain, or turned out to be another.
     """
 
@@ -116,6 +124,7 @@ class Sender:
         ceilings: Ceilings,
         depth: int,
         replace_after_s: float,
+        coin_e18: int | None,
         on_unmined: Callable[[Transaction], None],
     ) -> None:
         self._deployment = deployment
@@ -131,6 +140,7 @@ class Sender:
         self._head = Head(0, 0)
         self._gap: tuple[int, int] = (-1, 0)
         self._floor: tuple[int, float] = (0, 0.0)
+        self._coin_e18 = coin_e18
         # From the look at the ceilings until a transaction is counted nothing else may be signed.
         self._signing = asyncio.Lock()
         self._clock_s = asyncio.get_running_loop().time
@@ -237,9 +247,12 @@ class Sender:
                 del self._flights[record.nonce]
                 _FINAL.labels(self._deployment, record.state).inc()
                 _COST.labels(self._deployment).inc(int(record.cost_wei or 0))
+                if record.state == State.MINED:
+                    _CHARGED.labels(self._deployment).inc(int(record.moved_e18) / E18)
                 _log.info(
-                    "transaction final state=%s party_a=%s nonce=%d quotes=%d block=%s cost_wei=%s",
+                    "transaction final state=%s party_a=%s nonce=%d quotes=%d block=%s cost_wei=%s charged=%s share=%s",
                     record.state, record.party_a, record.nonce, len(record.charges), record.block, record.cost_wei,
+                    format_e18(int(record.moved_e18)), self._share(int(record.cost_wei or 0), record),
                 )  # fmt: skip
                 return
             case Change.LEFT:
@@ -257,6 +270,13 @@ class Sender:
                     self._on_unmined(record)
         if not flight.is_pending and not flight.done.done():
             flight.done.set_result(State(record.state))
+
+    def _share(self, cost_wei: int, record: Transaction) -> str:
+        """A cost as a share of what a transaction charges; ``unknown`` where the coin's price is not configured."""
+        moved_e18 = int(record.moved_e18)
+        if self._coin_e18 is None or not moved_e18:
+            return "unknown"
+        return f"{cost_wei * self._coin_e18 * _BPS // (moved_e18 * E18)} bps"
 
     def _count(self) -> None:
         _UNCLEAR.labels(self._deployment).set(sum(one.is_unclear for one in self._flights.values()))
@@ -393,6 +413,11 @@ class Sender:
         flight.is_stored = False
         self._flights[nonce] = flight
         self._ceilings.note(record)
+        _log.info(
+            "transaction signed party_a=%s nonce=%d quotes=%d worst_wei=%s charged=%s share=%s",
+            record.party_a, nonce, len(record.charges), record.worst_wei, format_e18(purpose.moved_e18),
+            self._share(int(record.worst_wei), record),
+        )  # fmt: skip
         return flight
 
     async def _store(self, flights: list[Flight]) -> None:

@@ -67,7 +67,7 @@ API_TABLES = frozenset(
         WATERMARKS,
     }
 )
-_FUNDER_TABLES = frozenset({ACCOUNTS, INSTRUMENTS, MARKETS, MARKS, WATERMARKS})
+_FUNDER_TABLES = frozenset({ACCOUNTS, INSTRUMENTS, MARKETS, WATERMARKS})
 _AUDIT_TABLES = frozenset({ACCOUNTS, WATERMARKS})
 
 
@@ -147,7 +147,7 @@ def _worker(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
 
 def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:
     yield from _topics((changelog_name(settings, table) for table in sorted(API_TABLES)), Operation.READ)
-    yield from _topics((topic_name(settings, topic) for topic in (HEARTBEATS, OWNERS)), Operation.READ)
+    yield from _topics((topic_name(settings, topic) for topic in (FUNDING, HEARTBEATS, OWNERS)), Operation.READ)
     yield from _topics(
         (topic_name(settings, topic) for topic in (LEASES, NONCES, WHITELIST)), Operation.READ, Operation.WRITE
     )
@@ -160,6 +160,7 @@ def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator
 
 def _funder(settings: Settings) -> Iterator[Grant]:
     yield from _topics((changelog_name(settings, table) for table in sorted(_FUNDER_TABLES)), Operation.READ)
+    yield from _topics((topic_name(settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS)), Operation.READ)
     yield from _topics((topic_name(settings, topic) for topic in (FUNDING, LEASES)), Operation.READ, Operation.WRITE)
     yield from _topics([topic_name(settings, HEARTBEATS)], Operation.WRITE)
     yield _fence(settings, "funder")

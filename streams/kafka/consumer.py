@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 async def start_consumer(
-    bootstrap: Bootstrap, *topics: str, wait_ms: int, min_bytes: int = 1, most_records: int
+    bootstrap: Bootstrap,
+    *topics: str,
+    wait_ms: int,
+    min_bytes: int = 1,
+    most_records: int,
+    committed_only: bool = False,
 ) -> AIOKafkaConsumer:
     """Start a consumer of all partitions of the topics, or of those that it is assigned afterwards; it commits nothing.
 
@@ -27,6 +32,7 @@ async def start_consumer(
         wait_ms: How long the broker may wait before it answers a fetch for which it has fewer than ``min_bytes``.
         min_bytes: With how many bytes the broker answers a fetch at once.
         most_records: How many records the consumer hands out at a time at most.
+        committed_only: Whether it passes over records of transactions that were aborted, or are still open.
 
     Raises:
         KafkaError: The broker cannot be reached; nothing is left open.
@@ -40,6 +46,7 @@ async def start_consumer(
         fetch_max_wait_ms=wait_ms,
         fetch_min_bytes=min_bytes,
         max_poll_records=most_records,
+        isolation_level="read_committed" if committed_only else "read_uncommitted",
     )
     is_started = False
     try:

@@ -55,6 +55,9 @@ class TopicReader:
         answered_ms: When the broker last answered, in Unix ms.
     """
 
+    # Whether records of transactions that were aborted, or are still open, are passed over.
+    _is_committed_only = False
+
     def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
         self.topic = topic
         self._clock = clock
@@ -101,7 +104,11 @@ class TopicReader:
         """
         await self._require_topic()
         consumer = await start_consumer(
-            self._bootstrap, self.topic, wait_ms=self._wait_ms, most_records=_MAX_POLL_RECORDS
+            self._bootstrap,
+            self.topic,
+            wait_ms=self._wait_ms,
+            most_records=_MAX_POLL_RECORDS,
+            committed_only=self._is_committed_only,
         )
         is_started = False
         try:

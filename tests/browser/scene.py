@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.money import E18, parse_e18
 from models.subtotals import Subtotals
+from models.symmio.funding_records import ChargeCells, Epoch, Frozen, FrozenMarket, Outcome, Plan, Transaction
 from models.symmio.markets import Market, encode_market
 from streams.settings import ApiSettings, PriceRef, Settings, SymmioSettings
 from tests.support.feed import HEAD_TIME_S, FakeTables, valuation_body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from models.symmio.funding_records import Record
 
 DEPLOYMENT = "main"
 SOURCE = "binance-futures"
@@ -45,6 +48,23 @@ def scene_settings() -> Settings:
 def address_of(number: int) -> str:
     """An account's address, which tells its number."""
     return f"0x{number * 2_654_435_761 % 2**32:08x}{number:032x}"
+
+
+def funding_records(account: str) -> list[Record]:
+    """An epoch that began a moment ago: one quote of an account is paid, one is missed for want of a price."""
+    epoch = Epoch(14_400, 420, now_ms() // 1_000 // 14_400 * 14_400)
+    rate = str(E18 // 10_000)
+    terms = FrozenMarket(str(97_412 * E18), f"{SOURCE}:BTCUSDT", rate, f"-{rate}", str(E18 * 3 // 40_000))
+    opens_s = epoch.pays_s
+    return [
+        Frozen(epoch, opens_s, opens_s + 420, opens_s, opens_s, {0: terms}, {1: "its feed was silent"}, 1),
+        Plan(epoch, account, ((10, 0), (11, 1))),
+        Transaction(
+            HEDGERS[0], 7, account, (ChargeCells(10, epoch, rate, rate),), "mined", opens_s + 420, "0x02", ("0x01",),
+            block=9, cost_wei=str(E18 // 1_000), final=True,
+        ),
+        Outcome(epoch, account, (10,), (), {}, {}, {11: "its feed was silent"}, final=True),
+    ]  # fmt: skip
 
 
 class _Held(NamedTuple):

@@ -11,6 +11,9 @@ from aiohttp import web
 from playwright.async_api import async_playwright, expect
 
 from api.app import create_app
+from api.dialects.symmio.funding_reader import FundingRecords
+from api.dialects.symmio.live import Heard
+from api.dialects.symmio.owner_answers import OwnerAnswers
 from streams.replicas.heartbeat_reader import Heartbeats
 from tests.browser.scene import Scene, now_ms, scene_settings
 from tests.support.api import FakeInterest, symmio_that_hears
@@ -34,6 +37,7 @@ class Site:
         self._settings = settings
         self.interest = FakeInterest()
         self.heartbeats = Heartbeats()
+        self.charged = FundingRecords()
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -49,7 +53,7 @@ class Site:
             self.interest,
             heartbeats=self.heartbeats,
             clock=WallClock(now_ms),
-            find_dialect=symmio_that_hears(),
+            find_dialect=symmio_that_hears(Heard(frozenset(), lambda: True, OwnerAnswers(), self.charged)),
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()

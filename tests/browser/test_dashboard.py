@@ -16,8 +16,9 @@ from playwright.async_api import expect
 from pydantic import SecretStr
 
 from models.heartbeats import ChainBeat, PricesBeat, WorkerBeat
+from models.symmio.funding_records import encode_record, record_key
 from streams.settings import ApiSettings, AuthSettings, TokenKeySettings
-from tests.browser.scene import SOURCE, Scene, now_ms, scene_settings
+from tests.browser.scene import DEPLOYMENT, SOURCE, Scene, funding_records, now_ms, scene_settings
 from tests.browser.site import Site, browser, site_of
 from tests.support.eventually import eventually
 from tests.support.feed import last_complete, unpriced_body, unsupported_body
@@ -33,8 +34,9 @@ ACCOUNTS = 120
 MOST_ROWS = 60
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
 UNPRICED = 17
+CHARGED = 5
 # The overview last: its charts begin with the first view.
-VIEWS = ("accounts", "account", "markets", "system", "overview")
+VIEWS = ("accounts", "account", "markets", "funding", "system", "overview")
 # A cell of money as a number: its sign is a minus, its shape and groups are for the eye.
 TO_NUMBER = {0x2212: "-", ord(","): None, ord("▲"): None, ord("▼"): None}
 
@@ -52,6 +54,8 @@ async def site() -> AsyncIterator[Site]:
     scene = Scene()
     scene.fill(ACCOUNTS)
     async with site_of(scene) as started:
+        for record in funding_records(scene.key(CHARGED).partition(":")[2]):
+            started.charged.take(record_key(DEPLOYMENT, record), encode_record(record))
         yield started
 
 
@@ -120,6 +124,24 @@ async def test_what_an_account_shows_is_what_rest_says_to_the_last_digit(chromiu
             shown = await rows.nth(number).locator(".money").evaluate_all("cells => cells.map((c) => c.dataset.exact)")
             names = ("quantity", "opened_price", "mark", "upnl", "notional", "liquidation_price")
             assert [position.get(name, "") for name in names] == shown
+
+
+async def test_funding_shows_epochs_and_what_became_of_each_quote(chromium: Browser, site: Site) -> None:
+    async with opened(chromium, site, "/#/funding") as page:
+        epochs = page.get_by_role("table", name="Epochs").locator("tbody tr")
+        await expect(epochs).to_have_count(1)
+        quotes = page.get_by_role("table", name="Quotes of the newest epoch").locator("tbody tr")
+        await expect(quotes).to_have_count(2)
+        await expect(quotes.first).to_contain_text("paid")
+        await expect(quotes.first).to_contain_text("0.001")
+        await expect(quotes.last).to_contain_text("its feed was silent")
+        await expect(page.get_by_role("table", name="Terms of the newest epoch")).to_contain_text("left out")
+        await page.get_by_label("Outcome").select_option("missed")
+        await expect(quotes).to_have_count(1)
+        await quotes.first.get_by_role("link").click()
+        charged = page.get_by_role("table", name="Funding charged").locator("tbody tr")
+        await expect(charged).to_have_count(2)
+        await expect(charged.last).to_contain_text("missed")
 
 
 async def test_totals_are_those_of_rest_and_move_with_ticks(chromium: Browser, site: Site) -> None:
@@ -341,7 +363,7 @@ async def test_no_view_is_wider_than_a_phone(chromium: Browser, site: Site) -> N
     account = first_account((await site.rest("/v1/accounts?limit=1"))["items"])
     async with opened(chromium, site) as page:
         await page.set_viewport_size({"width": 390, "height": 844})
-        for path in ("", "accounts", f"accounts/{account}", "markets", "system"):
+        for path in ("", "accounts", f"accounts/{account}", "markets", "funding", "system"):
             await page.goto(f"{site.url}/#/{path}")
             await expect(page.locator("main .money, main .tag").first).to_be_visible()
             assert 390 == await page.evaluate("document.documentElement.scrollWidth"), path

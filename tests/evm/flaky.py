@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,11 @@ _SILENT_S = 30.0
 
 
 class Flaky:
-    """Fails with the odds that the test sets; ``hangs`` requests to come are never answered."""
+    """Fails with the odds that the test sets; ``hangs`` requests to come are never answered.
+
+    A receipt is first told ``late_s`` after it was first asked for. ``suggests_wei`` is the price of gas that it tells
+    where it is not 0.
+    """
 
     def __init__(self, target: str, session: aiohttp.ClientSession) -> None:
         self._target = target
@@ -26,8 +32,15 @@ class Flaky:
         self._random = random.Random(7)
         self.odds = 0.0
         self.hangs = 0
+        self.late_s = 0.0
+        self.suggests_wei = 0
+        self._receipts: dict[str, float] = {}
         self.failed = 0
         self.url = ""
+
+    def calm(self) -> None:
+        """Be a good node from now on."""
+        self.odds, self.hangs, self.late_s, self.suggests_wei = 0.0, 0, 0.0, 0
 
     async def answer(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -45,7 +58,21 @@ class Flaky:
             # It was done, and nobody hears of it.
             self.failed += 1
             return web.Response(status=502, text="bad gateway")
-        return web.Response(body=said, content_type="application/json")
+        return web.Response(body=self._twisted(body, said), content_type="application/json")
+
+    def _twisted(self, body: bytes, said: bytes) -> bytes:
+        asked, answers = json.loads(body), json.loads(said)
+        calls = {one["id"]: one for one in (asked if isinstance(asked, list) else [asked])}
+        for answer in answers if isinstance(answers, list) else [answers]:
+            call = calls.get(answer.get("id"), {})
+            match call.get("method"):
+                case "eth_getTransactionReceipt":
+                    first_s = self._receipts.setdefault(call["params"][0], time.monotonic())
+                    if time.monotonic() - first_s < self.late_s:
+                        answer["result"] = None
+                case "eth_gasPrice" if self.suggests_wei:
+                    answer["result"] = hex(self.suggests_wei)
+        return json.dumps(answers).encode()
 
 
 @asynccontextmanager

@@ -17,11 +17,11 @@ from models.instruments import FundingTerms, Instrument, encode_instrument
 from models.money import E18
 from models.symmio.abi import CATALOGUE
 from models.symmio.account import encode_account
+from models.symmio.funding_records import Frozen, Missed, Outcome
+from models.symmio.funding_records import Transaction as Sent
 from models.symmio.markets import Market, encode_market
 from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.funder.funding_journal import read_journal
-from streams.funder.funding_records import Frozen, Missed, Outcome
-from streams.funder.funding_records import Transaction as Sent
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from tests.evm.anvil import CHAIN_ID, Anvil, Contract, key_of, running_anvil
@@ -34,7 +34,7 @@ from tests.support.symmio import Partition
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from streams.funder.funding_records import Record
+    from models.symmio.funding_records import Record
     from streams.settings import Settings
 
 NAME = "main"
@@ -48,7 +48,10 @@ _SEED = "(address,address,uint256,uint8,uint256,uint256,uint256)"
 
 
 class Opened(NamedTuple):
-    """A quote that was open before anything was charged; its id is its place in the list, from 1 on."""
+    """A quote that was open before anything was charged; its id is its place in the list, from 1 on.
+
+    ``party_b`` is empty where the hedger is the scene's first one.
+    """
 
     party_a: str
     symbol_id: int
@@ -56,6 +59,7 @@ class Opened(NamedTuple):
     quantity: int
     opened_price: int
     max_funding_rate: int
+    party_b: str = ""
 
 
 def account(number: int) -> str:
@@ -99,17 +103,15 @@ class Scene:
         self.party_b = party_b
         self.quotes: list[Opened] = []
         self._partition = Partition()
+        self._folds = 0
 
     async def open_on_chain(self, quotes: Sequence[Opened]) -> None:
         """Open quotes on the chain."""
         self.quotes = list(quotes)
-        for party_a in sorted({quote.party_a for quote in quotes}):
-            await self.diamond.send("fund", self.party_b, party_a, 10**6 * E18, 10**6 * E18, E18)
+        for party_a, party_b in sorted({(quote.party_a, quote.party_b or self.party_b) for quote in quotes}):
+            await self.diamond.send("fund", party_b, party_a, 10**6 * E18, 10**6 * E18, E18)
         for start in range(0, len(quotes), 40):
-            seeds = [
-                (q.party_a, self.party_b, q.symbol_id, q.position_type, q.quantity, q.opened_price, q.max_funding_rate)
-                for q in quotes[start : start + 40]
-            ]
+            seeds = [(q.party_a, q.party_b or self.party_b, *q[1:6]) for q in quotes[start : start + 40]]
             sent = await self.diamond.send("open", seeds)
             # What it does can be seen some ms before it is in a block.
             await self.chain.receipt(sent)
@@ -134,10 +136,16 @@ class Scene:
                 funding_rate_window_s=WINDOW_S,
             )
             rows[MARKETS, market_key(NAME, symbol_id)] = encode_market(market)
-        for number in range(self.settings.topics.partitions):
-            watermark = DeploymentWatermark(head_time_s=2**40)
-            rows[WATERMARKS, f"{NAME}:{number}".encode()] = encode_watermark(watermark)
         await self.write(rows)
+        await self.fold_until(2**40)
+
+    async def fold_until(self, head_time_s: int) -> None:
+        """Say how far the accounts are folded, by the chain's time."""
+        self._folds += 1
+        watermark = encode_watermark(DeploymentWatermark(head_time_s=head_time_s))
+        numbers = range(self.settings.topics.partitions)
+        rows = {(WATERMARKS, f"{NAME}:{number}".encode()): watermark for number in numbers}
+        await self.write(rows, version=self._folds)
 
     async def write(self, rows: Mapping[tuple[str, bytes], Mapping[str, Any]], version: int = 1) -> None:
         """Write rows of tables, as their owner would."""
@@ -216,7 +224,7 @@ class Scene:
                 position_type=quote.position_type,
                 order_type=0,
                 status=4,
-                party_b=self.party_b,
+                party_b=quote.party_b or self.party_b,
                 whitelist=(),
                 requested_open_price=str(quote.opened_price),
                 market_price=str(quote.opened_price),
@@ -248,14 +256,16 @@ class Scene:
             balances=nothing,
             liquidated=False,
             reimbursement="0",
-            party_bs=(PartyBView(self.party_b, nothing),),
+            party_bs=tuple(PartyBView(party_b, nothing) for party_b in sorted({view.party_b for view in views})),
             quotes=views,
         )
         return AccountCheckpoint((1, -1), checkpoint)
 
 
 @asynccontextmanager
-async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: object) -> AsyncIterator[Scene]:
+async def scene(
+    settings: Callable[..., Settings], *, party_b: str, depth: int = 64, **funding: object
+) -> AsyncIterator[Scene]:
     """A chain that is in no window; ``party_b`` is ``key`` or ``contract``."""
     async with AsyncExitStack() as stack:
         chain = await stack.enter_async_context(running_anvil())
@@ -281,6 +291,7 @@ async def scene(settings: Callable[..., Settings], *, party_b: str, **funding: o
                     "diamond": diamond.address,
                     "rpc": [node.url],
                     "poll_interval_ms": 100,
+                    "finality_depth": depth,
                     "default_sources": ["binance-futures"],
                     "default_max_age_ms": 3_600_000,
                     "funding": {

@@ -11,9 +11,10 @@ import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
+from models.symmio.funding_records import Epoch, Missed
+from streams.funder.epoch_replay import replay
 from streams.funder.funder_process import plan, run
 from streams.funder.funding_journal import opened_journal, read_journal
-from streams.funder.funding_records import Epoch, Missed
 from streams.kafka.fenced_writer import Fenced
 from streams.process.clock import SystemClock
 from tests.evm.funder import start_funder
@@ -114,6 +115,34 @@ async def test_what_an_account_cannot_bear_is_missed_and_never_charged_later(set
         } == reasons
         assert [4, 5] == [quote_id for told in outcomes.values() for quote_id in told.paid]
         assert [0, 0, 0, 1, 1] == [await one.diamond.number("charges", quote_id) for quote_id in range(1, 6)]
+
+
+async def test_a_silent_feed_and_a_worker_that_is_down_when_the_window_opens_cost_no_quote_its_epoch(
+    settings: Callable[..., Settings],
+) -> None:
+    async with scene(settings, party_b="key") as one:
+        await one.open([quote(0, LONG), quote(0, SHORT), quote(1)])
+        pays_s = await next_window_s(one.chain)
+        await one.fold_until(pays_s - 60)
+        one.venue.silent = range(pays_s - 7, pays_s + 6)
+        await one.chain.go_to(pays_s + 1)
+        await eventually(lambda: one.venue.said_s > pays_s)
+        async with funder(one):
+            await eventually(lambda: one.venue.said_s >= pays_s + 3)
+        assert not await one.frozen()
+        one.venue.marks["AAAUSDT"] = (500 * E18, E18 // 10)
+        await one.chain.go_to(pays_s + WINDOW_S // 4 + 1)
+        async with funder(one):
+            await done(one, 2)
+
+        # As in the test above: at the mark and the rate of eight seconds before the epoch.
+        prices = await one.contract_prices()
+        assert {1: 100_011 * E18 // 1_000, 2: 10_000_825 * E18 // 100_000, 3: 100_011 * E18 // 1_000} == prices
+        market = (await one.frozen())[-1].markets[1]
+        assert market.mark_tick is not None
+        assert (market.mark_tick, (pays_s - 8) * 1_000) == (market.rate_tick, market.mark_tick.event_ms)
+        (replayed,) = await replay(one.settings, NAME, SystemClock(), pays_s)
+        assert ({1: market}, False) == ({1: replayed.markets[1]}, replayed.differs(1))
 
 
 async def test_what_waits_is_sent_with_higher_fees_and_taken_back_when_the_window_closes(

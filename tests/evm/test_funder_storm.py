@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from models.symmio.abi import decode_log
-from models.symmio.events import ChargeFundingRate
 from models.symmio.funding_plan import ChainQuote, ChargeOn, Terms, charge_of, price_after
 from models.symmio.state import PositionType, QuoteStatus
-from tests.evm.funder import Funder, start_funder
-from tests.evm.market import EPOCH_S, NAME, WINDOW_S, Opened, account, next_window_s, quotes_of, scene
+from tests.evm.judge import charged, charged_at_s
+from tests.evm.killer import Killer
+from tests.evm.market import EPOCH_S, WINDOW_S, Opened, account, next_window_s, quotes_of, scene
 from tests.evm.pipeline import pipeline
 from tests.support.eventually import eventually
 
@@ -32,37 +30,6 @@ REFUSED, CLOSED, CLIPPED = (7, 250, 251), 99, (3, 30, 300)
 SPARED = frozenset({*REFUSED, CLOSED})
 CLIPPED_TO = 10**12
 CLOSED_STATUS = 7
-
-
-class Killer:
-    """Two executors at any time; the one that works is killed, and another one is started in its place."""
-
-    def __init__(self, one: Scene, directory: Path) -> None:
-        self._one = one
-        self._directory = directory
-        self._draw = random.Random(11)
-        self.started: list[Funder] = []
-
-    async def start(self) -> None:
-        self.started.append(await start_funder(self._one.settings, NAME, self._directory))
-
-    @property
-    def living(self) -> list[Funder]:
-        return [one for one in self.started if one.code is None]
-
-    @property
-    def working(self) -> list[Funder]:
-        return [one for one in self.living if one.is_ready]
-
-    async def kill_one(self) -> None:
-        await eventually(lambda: len(self.working) == 1, timeout_s=30)
-        await asyncio.sleep(self._draw.random())
-        await self.working[0].kill()
-        await self.start()
-
-    async def end(self) -> None:
-        for one in self.living:
-            await one.kill()
 
 
 async def meddle(one: Scene) -> None:
@@ -90,7 +57,7 @@ async def test_each_quote_is_charged_once(
         await one.chain.mine_every(1)
         pays_s = await next_window_s(one.chain)
         await one.chain.go_to(pays_s + 1)
-        killer = Killer(one, tmp_path)
+        killer = Killer(one, tmp_path, seed=11)
         meddling = asyncio.create_task(meddle(one))
         one.node.odds = 0.04
         try:
@@ -109,8 +76,8 @@ async def test_each_quote_is_charged_once(
 
             async def all_told() -> bool:
                 # What was told before its block left the chain is told again once it is charged again.
-                charged = await quotes_charged(one)
-                return len(await one.outcomes()) == len(SIZES) and len(charged) == len(quotes) - len(SPARED)
+                counts = await charged(one)
+                return len(await one.outcomes()) == len(SIZES) and len(counts) == len(quotes) - len(SPARED)
 
             await eventually(all_told, timeout_s=60)
         finally:
@@ -121,22 +88,11 @@ async def test_each_quote_is_charged_once(
         assert 1 <= one.node.failed
 
 
-async def quotes_charged(one: Scene) -> Counter[int]:
-    """How often each quote is charged on the chain as it is."""
-    charged: Counter[int] = Counter()
-    for _, log in await one.charges():
-        event = decode_log(log)
-        assert isinstance(event, ChargeFundingRate)
-        charged.update(event.quote_ids)
-    return charged
-
-
 async def expect_charged_once(one: Scene, pays_s: int, accounts: Accounts) -> None:
     spared = SPARED
-    for block, _ in await one.charges():
-        assert pays_s <= await one.chain.time_s(hex(block)) <= pays_s + WINDOW_S
+    assert all(pays_s <= time_s <= pays_s + WINDOW_S for time_s in await charged_at_s(one))
     everything = set(range(1, len(one.quotes) + 1))
-    assert dict.fromkeys(everything - spared, 1) == await quotes_charged(one)
+    assert dict.fromkeys(everything - spared, 1) == await charged(one)
 
     (frozen,) = await one.frozen()
     expected = {

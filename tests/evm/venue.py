@@ -28,7 +28,7 @@ _EVERY_S = 0.2
 
 
 class Venue:
-    """Says a tick of each symbol for every second of the chain, but for those in ``silent``.
+    """Says a tick of each symbol for every second of the chain, but for those in ``silent``; it is at ``said_s``.
 
     Args:
         settings: Name the topic.
@@ -41,16 +41,16 @@ class Venue:
         self._chain = chain
         self.marks = dict(marks)
         self.silent = range(0)
-        self._said_s = 0
+        self.said_s = 0
 
     async def say_all(self, sender: AIOKafkaProducer) -> None:
         """Say what happened since the last time."""
         block = await self._chain.ask("eth_getBlockByNumber", "pending", False)  # noqa: FBT003 - JSON-RPC
         now_s = int(block["timestamp"], 16)
-        for event_s in range(max(self._said_s + 1, now_s - _SAID_BEFORE_S), now_s + 1):
+        for event_s in range(max(self.said_s + 1, now_s - _SAID_BEFORE_S), now_s + 1):
             if event_s not in self.silent:
                 await self._say(sender, event_s)
-        self._said_s = now_s
+        self.said_s = now_s
 
     async def _say(self, sender: AIOKafkaProducer, event_s: int) -> None:
         ends_ms = (event_s // INTERVAL_S + 1) * INTERVAL_S * 1_000

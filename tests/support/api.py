@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from api.app import create_admin_app, create_app
 from api.dialects.mounting import DialectPackage, dialect_of
+from api.dialects.symmio.funding_reader import FundingRecords
 from api.dialects.symmio.live import Heard
 from api.dialects.symmio.owner_answers import OwnerAnswers
 from api.dialects.symmio.symmio_dialect import stand
@@ -114,7 +115,7 @@ def symmio_that_hears(
         heard: What it hears; by default nothing, and no whitelist is still being read.
         upnl_interval_s: Time between two frames of ``upnl-ws``, in s.
     """
-    told = heard or Heard(frozenset(), lambda: True, OwnerAnswers())
+    told = heard or Heard(frozenset(), lambda: True, OwnerAnswers(), FundingRecords())
 
     def mount(site: Site, _section: DialectSettings) -> Mounted:
         return stand(site, told, upnl_interval_s=upnl_interval_s)
@@ -137,13 +138,14 @@ async def serving(
     interest: FakeInterest | None = None,
     records: FakeRecords | None = None,
     heartbeats: Heartbeats | None = None,
+    charged: FundingRecords | None = None,
     upnl_interval_s: float = TICK_S,
     clock_ms: Callable[[], int] = _now_ms,
     is_whitelist_read: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     """A client of the public application."""
     taking = records or FakeRecords()
-    heard = Heard(taking.whitelisted, is_whitelist_read, taking.owners)
+    heard = Heard(taking.whitelisted, is_whitelist_read, taking.owners, charged or FundingRecords())
     app = create_app(
         settings or api_settings("main"),
         tables.feeds,

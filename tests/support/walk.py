@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from api.http.keys import GATE
 from models.subtotals import Subtotals
+from models.symmio.funding_records import Epoch, Frozen, Plan, Record, encode_record, record_key
 from streams.settings import ApiLimitSettings, ApiSettings, AuthSettings, TokenKeySettings
 from tests.support.account_rows import alerts_body
 from tests.support.api import FakeRecords
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from api.access.gate import Reads
+    from api.dialects.symmio.funding_reader import FundingRecords
     from streams.settings import Settings
 
 SECRET = "a secret of more than 32 bytes, as it should be"
@@ -110,6 +112,18 @@ def walked_tables() -> FakeTables:
     return tables
 
 
+def say_funding(charged: FundingRecords) -> None:
+    """A quote of ``MINE`` and one of ``THEIRS`` were charged."""
+    epoch = Epoch(14_400, 420, NOW_S // 14_400 * 14_400)
+    frozen = Frozen(
+        epoch, epoch.pays_s, epoch.pays_s + 420, epoch.pays_s, epoch.pays_s, {}, {1: "its feed was silent"}, 2
+    )
+    plans = [Plan(epoch, party_a, ((quote_id, 1),)) for party_a, quote_id in ((MINE, 1), (THEIRS, THEIR_QUOTE))]
+    said: list[Record] = [frozen, *plans]
+    for one in said:
+        charged.take(record_key("main", one), encode_record(one))
+
+
 def records() -> FakeRecords:
     """What clients write; nobody owns an account that the blocks do not know."""
     taking = FakeRecords()
@@ -158,7 +172,7 @@ def _asks(app: web.Application, account: str, owner: str, quote: int, ticket: st
 def _queries(canonical: str, account: str) -> tuple[str, ...]:
     if "/upnl-a" in canonical:
         return (f"?address={account}",)
-    if canonical in {"/v1/positions", "/v1/alerts", "/v1/position-states"}:
+    if canonical in {"/v1/positions", "/v1/alerts", "/v1/position-states", "/v1/funding/charges"}:
         return ("", f"?account=main:{account}")
     if canonical == "/v1/accounts":
         return ("", "?limit=1&sort=upnl&direction=desc")

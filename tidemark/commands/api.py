@@ -15,7 +15,7 @@ def api() -> None:
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr, run_until_stopped
 
-    log_to_stderr()
     settings = load_settings()
+    log_to_stderr(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
         run_until_stopped(run(settings, SystemClock()))

@@ -21,7 +21,7 @@ def worker() -> None:
     from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.running import log_to_stderr
 
-    log_to_stderr()
     settings = load_settings()
+    log_to_stderr(settings)
     with naming_the_broker(require_broker(settings.bootstrap)):
         run(settings)

@@ -5,6 +5,7 @@ import { h, Scope, setShown, setText } from "./dom.js";
 import { live } from "./live.js";
 import { account } from "./views/account.js";
 import { accounts } from "./views/accounts.js";
+import { funding } from "./views/funding.js";
 import { markets } from "./views/markets.js";
 import { overview } from "./views/overview.js";
 import { system } from "./views/system.js";
@@ -33,6 +34,8 @@ function route() {
       return parameters.length ? ["accounts", account, parameters] : ["accounts", accounts, []];
     case "markets":
       return ["markets", markets, []];
+    case "funding":
+      return ["funding", funding, []];
     case "system":
       return ["system", system, []];
     default:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from api.dialects.mounting import Site
+    from api.dialects.symmio.funding_reader import FundingRecords
     from api.dialects.symmio.owner_answers import OwnerAnswers
 
 
@@ -36,11 +37,13 @@ class Heard(NamedTuple):
         whitelisted: Keys of the accounts that were put onto a whitelist.
         is_whitelist_read: Whether these are all that were put there before the start.
         owners: What ingest has answered about owners of sub-accounts.
+        charged: What is on record of funding.
     """
 
     whitelisted: Collection[bytes]
     is_whitelist_read: Callable[[], bool]
     owners: OwnerAnswers
+    charged: FundingRecords
 
 
 class Live:

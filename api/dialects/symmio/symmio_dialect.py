@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from api.dialects.mounting import DialectPackage, Mounted
 from api.dialects.symmio import upnl_ws
 from api.dialects.symmio.forwarding import ENGINES, Engines
+from api.dialects.symmio.funding_history import FundingHistory
+from api.dialects.symmio.funding_reader import FundingReader, FundingRecords
 from api.dialects.symmio.legacy_routes import doors, path_prefixes
 from api.dialects.symmio.live import Heard, Live
 from api.dialects.symmio.owner_answers import OwnerAnswers, OwnersReader
@@ -29,9 +31,10 @@ def mount(site: Site, _section: DialectSettings) -> Mounted:
     Raises:
         BadSettings: A deployment is of another kind, or as ``stand`` says.
     """
-    whitelist, owners = WhitelistReader(site.settings, site.clock), OwnerAnswers()
-    heard = Heard(whitelist.accounts, lambda: whitelist.is_ready, owners)
-    return stand(site, heard, resources=(whitelist, OwnersReader(site.settings, owners, site.clock)))
+    whitelist, owners, charged = WhitelistReader(site.settings, site.clock), OwnerAnswers(), FundingRecords()
+    heard = Heard(whitelist.accounts, lambda: whitelist.is_ready, owners, charged)
+    readers = OwnersReader(site.settings, owners, site.clock), FundingReader(site.settings, charged, site.clock)
+    return stand(site, heard, resources=(whitelist, *readers))
 
 
 def stand(
@@ -68,6 +71,7 @@ def stand(
         waits=(live.wake_when_warm,),
         resources=resources,
         funding=live.funding,
+        charged=FundingHistory(heard.charged, site.deployments),
     )
 
 

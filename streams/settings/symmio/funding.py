@@ -61,7 +61,8 @@ class FundingSettings(KeySettings):
     Nothing is sent beyond the ceilings, which hold for each signer: a unit of gas costs at most ``max_fee_gwei``, of
     which the tip is at most ``max_tip_gwei``; a transaction takes at most ``max_gas``; the transactions of a window,
     and those of 24 hours, cost at most ``max_window_spend`` and ``max_day_spend`` of the chain's own coin. Their values
-    suit a chain on which a transaction costs cents.
+    suit a chain on which a transaction costs cents. ``coin_price`` is about what that coin is worth in the collateral,
+    so that fees can be shown as a share of what is charged.
     """
 
     party_b: Address | None = None
@@ -80,6 +81,7 @@ class FundingSettings(KeySettings):
     max_gas: PositiveInt = 15_000_000
     max_window_spend: Amount = Decimal("0.1")
     max_day_spend: Amount = Decimal("0.5")
+    coin_price: Amount | None = None
 
     @model_validator(mode="after")
     def _different_hedgers(self) -> Self:

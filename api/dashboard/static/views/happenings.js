@@ -4,9 +4,11 @@
 import { h, money, scrollTable, setChildren, setShown, setText } from "../dom.js";
 import { live } from "../live.js";
 import { clock, milliseconds, percent, rate } from "../words.js";
+import { OUTCOMES, outcome } from "./funding.js";
 import { tagElements } from "./reading.js";
 
 const SHOWN = 12;
+const CHARGES_MS = 30_000;
 
 const KINDS = {
   liquidatable: ["bad", "liquidatable"],
@@ -27,7 +29,34 @@ export function happenings(scope, key, deployment) {
   const alerts = section("Alerts");
   const notifications = section("Notifications");
   const funding = section("Funding of the next epoch");
-  element.append(alerts.element, notifications.element, funding.element);
+  const charged = section("Funding charged");
+  element.append(alerts.element, notifications.element, funding.element, charged.element);
+
+  async function readCharges() {
+    try {
+      const { items } = await live.rest(`/v1/funding/charges?${new URLSearchParams({ account: key, limit: SHOWN })}`);
+      if (!scope.isOver && items.length) showCharges(items);
+    } catch (error) {
+      if (!scope.isOver) charged.say(error.message);
+    }
+  }
+
+  function showCharges(items) {
+    charged.show(
+      ["Epoch", "Quote", "Outcome", "Account pays"],
+      items.map((one) => [
+        at(one.begins_ns),
+        String(one.quote),
+        outcome(OUTCOMES[one.outcome], one.reason),
+        one.rate === undefined ? "–" : rate(one.rate),
+      ]),
+      "Nothing was charged.",
+      JSON.stringify(items),
+    );
+  }
+
+  scope.every(CHARGES_MS, readCharges);
+  readCharges();
 
   follow("alerts", key, "alerts", (data) => {
     const transitions = data.transitions ?? [];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -21,6 +22,7 @@ from api.access.gate import (
     UndeclaredRoute,
 )
 from api.app import create_admin_app
+from api.dialects.symmio.funding_reader import FundingRecords
 from api.http.keys import GATE
 from tests.support.api import serving
 from tests.support.walk import (
@@ -36,13 +38,14 @@ from tests.support.walk import (
     THEIRS,
     asks,
     records,
+    say_funding,
     token,
     walked_settings,
     walked_tables,
 )
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator
 
     from tests.support.walk import Ask
 
@@ -65,8 +68,14 @@ class Answer(NamedTuple):
     text: str
 
 
-def walked() -> AbstractAsyncContextManager[Client]:
-    return serving(walked_tables(), walked_settings(), records=records(), clock_ms=lambda: NOW_S * 1_000)
+@asynccontextmanager
+async def walked() -> AsyncIterator[Client]:
+    charged, clock_ms = FundingRecords(), lambda: NOW_S * 1_000
+    async with serving(
+        walked_tables(), walked_settings(), records=records(), charged=charged, clock_ms=clock_ms
+    ) as client:
+        say_funding(charged)
+        yield client
 
 
 async def answer(client: Client, ask: Ask, bearer: str | None) -> Answer:

@@ -10,13 +10,13 @@ from eth_abi.abi import decode
 from models.money import E18
 from models.symmio.funding import FundingRates
 from models.symmio.funding_plan import ChainQuote, ChargeOn, Terms, Window
+from models.symmio.funding_records import Epoch
 from models.symmio.state import Balances, Locked, PositionType, QuoteStatus
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress, Route
 from streams.funder.ceilings import TooMuchGas
 from streams.funder.chain_view import Chain, Pair, Reverted
 from streams.funder.diamond_calls import PairSignature
 from streams.funder.flights import State
-from streams.funder.funding_records import Epoch
 from streams.funder.muon import Muon
 from streams.funder.sender import Purpose, Sender
 from streams.node.endpoints import Node

@@ -223,6 +223,7 @@ RECEIPT: dict[str, Any] = {
 }  # fmt: skip
 RIGHT: dict[str, Any] = {
     "eth_getBlockByNumber": {"timestamp": "0x65", "baseFeePerGas": "0x64"},
+    "eth_getBalance": "0x9",
     "eth_gasPrice": "0x6e",
     "eth_blockNumber": "0x10",
     "eth_getTransactionCount": "0x7",
@@ -243,6 +244,7 @@ def telling(**answers: Any) -> Server:  # noqa: ANN401 - JSON
     [
         (lambda chain: chain.head(DIAMOND), "eth_blockNumber", Head(16, 7)),
         (lambda chain: chain.head(DIAMOND), "eth_getTransactionCount", Head(16, 7)),
+        (lambda chain: chain.balance_wei(DIAMOND), "eth_getBalance", 9),
         (lambda chain: chain.fees(), "eth_gasPrice", (100, 10)),
         (lambda chain: chain.fees(), "eth_getBlockByNumber", (100, 10)),
         (lambda chain: chain.pending_time_s(), "eth_getBlockByNumber", 101),
@@ -335,3 +337,42 @@ async def test_a_contract_that_a_syncing_endpoint_does_not_have_yet_is_there(
 ) -> None:
     async with over(aiohttp_server, telling(eth_getCode=code), telling()) as chain:
         assert await chain.has_code(DIAMOND)
+
+
+def gas_at(price_wei: int, base_wei: int) -> Server:
+    def answer(method: str, _: list[Any]) -> dict[str, Any]:
+        return {"result": {"baseFeePerGas": hex(base_wei)} if method == "eth_getBlockByNumber" else hex(price_wei)}
+
+    return Server(answer)
+
+
+async def test_the_lower_fees_of_two_endpoints_count(aiohttp_server: AiohttpServer) -> None:
+    async with over(aiohttp_server, gas_at(5_000, 100), gas_at(130, 110)) as chain:
+        assert (100, 20) == await chain.fees()
+
+
+async def test_one_endpoint_is_enough_for_fees(aiohttp_server: AiohttpServer) -> None:
+    second = gas_at(130, 110)
+    second.failures = 1_000
+    async with over(aiohttp_server, gas_at(115, 100), second, patience=NOT_SOON) as chain:
+        assert (100, 15) == await chain.fees()
+
+
+async def test_what_is_final_is_as_old_as_the_block_that_is_so_deep(aiohttp_server: AiohttpServer) -> None:
+    def answer(method: str, params: list[Any]) -> dict[str, Any]:
+        if method == "eth_blockNumber":
+            return {"result": hex(100)}
+        assert hex(93) == params[0]
+        return {"result": {"timestamp": hex(1_000)}}
+
+    async with over(aiohttp_server, Server(answer)) as chain:
+        assert (1_000, 0) == (await chain.final_time_s(7), await chain.final_time_s(101))
+
+
+async def test_the_quotes_whose_views_revert_are_found_among_others(aiohttp_server: AiohttpServer) -> None:
+    def answer(_: str, params: list[Any]) -> dict[str, Any]:
+        asked = int(params[0]["data"][10:], 16)
+        return REVERT if asked in (3, 6) else words(32, *[0] * 32)
+
+    async with over(aiohttp_server, Server(answer)) as chain:
+        assert {3: "not open", 6: "not open"} == await chain.unreadable(range(1, 9))

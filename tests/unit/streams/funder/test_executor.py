@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,7 @@ from prometheus_client import REGISTRY
 
 from models.symmio.epoch_prices import Unpriced
 from models.symmio.funding_plan import ChainQuote, When, Window, window_at
-from models.symmio.holding import OpenPosition
-from models.symmio.state import PositionType, QuoteStatus
-from streams.funder import executor as executor_module
-from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
-from streams.funder.chain_view import Chain
-from streams.funder.executor import Executor, freeze
-from streams.funder.funding_inputs import Tables
-from streams.funder.funding_journal import Journal
-from streams.funder.funding_records import (
+from models.symmio.funding_records import (
     ChargeCells,
     Epoch,
     Frozen,
@@ -30,6 +23,14 @@ from streams.funder.funding_records import (
     Record,
     Transaction,
 )
+from models.symmio.holding import OpenPosition
+from models.symmio.state import PositionType, QuoteStatus
+from streams.funder import executor as executor_module
+from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
+from streams.funder.chain_view import Chain
+from streams.funder.executor import Executor, freeze
+from streams.funder.funding_inputs import Tables
+from streams.funder.funding_journal import Journal
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 
@@ -67,7 +68,7 @@ class HeldTables(Tables):
         self.folded_s = 10**9
         self.asked = asyncio.Event()
         self.reads = 0
-        self.second: FrozenMarket | str = MARKET
+        self.second: FrozenMarket | str = Unpriced.NO_MARK
         self.held = {ALICE: [position(1), position(2)], BOB: [position(3), position(4, 2)]}
 
     @property
@@ -172,6 +173,7 @@ class Bench:
         self.chain, self.tables, self.journal = HeldTime(), HeldTables(), HeldJournal()
         self.faults: dict[str, str] = {}
         self.watched: set[str] = set()
+        self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.runs: list[str] = []
         self.executor = self.new()
 
@@ -184,6 +186,7 @@ class Bench:
             tables=self.tables,
             charges_of=lambda party_a, progress: Charging(self, party_a, progress),
             is_watching=lambda party_a: party_a in self.watched,
+            turns=self.turns,
             depth=DEPTH,
             concurrency=2,
         )
@@ -195,17 +198,14 @@ class Bench:
 @asynccontextmanager
 async def running(bench: Bench) -> AsyncIterator[None]:
     task = asyncio.create_task(bench.executor.run(0.001))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+    yield
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def test_terms_are_frozen_with_the_quotes_that_they_hold_for() -> None:
     epoch, window = Epoch(EPOCH_S, WINDOW_S, 5_000), Window(EPOCH_S, 5_000, 5_000, 5_100)
     tables = HeldTables()
-    tables.second = Unpriced.NO_MARK
     frozen, plans = freeze(
         epoch,
         window,
@@ -254,7 +254,7 @@ async def test_what_an_account_could_not_bear_is_missed_with_the_reason() -> Non
         await eventually(lambda: bench.told(BOB))
     bob = bench.journal.outcome(BOB)
     assert bob is not None
-    assert ((), dict.fromkeys((3, 4), "party A would be insolvent")) == (bob.paid, bob.missed)
+    assert ((), {3: "party A would be insolvent", 4: Unpriced.NO_MARK}) == (bob.paid, bob.missed)
 
 
 async def test_windows_without_an_executor_are_missed_and_told_once() -> None:
@@ -375,11 +375,9 @@ async def final(bench: Bench, party_a: str) -> Outcome:
 
 async def test_every_quote_has_one_outcome_and_those_of_a_market_without_terms_its_reason() -> None:
     bench = Bench()
-    bench.tables.second = Unpriced.NO_MARK
     async with running(bench):
-        await eventually(lambda: bench.told(ALICE) and BOB in bench.runs)
+        await eventually(lambda: bench.told(ALICE, BOB))
         bench.chain.now_s = 5_101
-        await eventually(lambda: bench.told(BOB))
         await eventually(lambda: gauge("tidemark_funding_epoch_quotes", outcome="missed") == 1.0)
         assert (3.0, 0.0) == (
             gauge("tidemark_funding_epoch_quotes", outcome="paid"),
@@ -404,14 +402,13 @@ async def test_an_outcome_is_final_once_its_window_is_deep_and_its_transactions_
         assert (1, 2) == (await final(bench, ALICE)).paid
         assert [False] == [one.final for one in outcomes(bench, BOB)]
         bench.watched = set()
-        assert (3, 4) == (await final(bench, BOB)).paid
+        assert (3,) == (await final(bench, BOB)).paid
 
 
 async def test_an_outcome_that_the_chain_contradicts_is_corrected() -> None:
     bench = Bench()
-    bench.tables.second = Unpriced.NO_MARK
     async with running(bench):
-        await eventually(lambda: bench.told(ALICE) and BOB in bench.runs)
+        await eventually(lambda: bench.told(ALICE, BOB))
         bench.chain.charged = {2, 3, 4}
         bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
         alice, bob = await final(bench, ALICE), await final(bench, BOB)
@@ -423,12 +420,12 @@ async def test_an_outcome_with_which_an_endpoint_still_agrees_is_not_corrected_y
     bench = Bench()
     async with running(bench):
         await eventually(lambda: bench.told(ALICE, BOB))
-        bench.chain.charged = {2, 3, 4}
-        bench.chain.told_elsewhere = {1, 2, 3, 4}
+        bench.chain.charged = {2, 3}
+        bench.chain.told_elsewhere = {1, 2, 3}
         bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
         await final(bench, BOB)
         assert [False] == [one.final for one in outcomes(bench, ALICE)]
-        bench.chain.told_elsewhere = {2, 3, 4}
+        bench.chain.told_elsewhere = {2, 3}
         assert (2,) == (await final(bench, ALICE)).paid
 
 
@@ -470,6 +467,15 @@ async def test_a_deployment_that_becomes_unsupported_in_mid_window_is_not_charge
         bench.chain.now_s = 5_101
         await eventually(lambda: bench.told(ALICE, BOB))
     assert {1: "not supported", 2: "not supported"} == outcomes(bench, ALICE)[-1].missed
+
+
+async def test_an_account_waits_while_another_hedger_charges_it() -> None:
+    bench = Bench()
+    async with running(bench):
+        async with bench.turns[ALICE]:
+            await eventually(lambda: bench.told(BOB))
+            assert [BOB] == bench.runs
+        await eventually(lambda: bench.told(ALICE))
 
 
 async def test_tables_that_are_behind_are_waited_for_but_not_for_long() -> None:

@@ -13,10 +13,10 @@ from models.money import E18
 from models.prices import MarkTick, encode_tick
 from models.symmio.epoch_prices import Unpriced
 from models.symmio.funding_plan import When, Window
+from models.symmio.funding_records import FrozenMarket, TickRef
 from models.symmio.markets import Market, encode_market
 from streams.funder import epoch_ticks
 from streams.funder.funding_inputs import Tables
-from streams.funder.funding_records import FrozenMarket, TickRef
 from streams.funder.topic_span import TopicSpan
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,13 +14,14 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 from prometheus_client import REGISTRY
 
+from models.money import E18
+from models.symmio.funding_records import CeilingMet, Record, Transaction
 from streams.funder import sender as sender_module
 from streams.funder.ceilings import CeilingInTheWay, Ceilings, Limits, TooMuchGas
 from streams.funder.chain_view import Chain, Head, NodeDown
 from streams.funder.fees import Fees
 from streams.funder.flights import State
 from streams.funder.funding_journal import Journal
-from streams.funder.funding_records import CeilingMet, Record, Transaction
 from streams.funder.local_key import LocalKey
 from streams.funder.sender import Purpose, Sender
 from streams.funder.signer import Signer
@@ -107,6 +109,7 @@ class Bench:
             ceilings=self.ceilings,
             depth=5,
             replace_after_s=replace_after_s,
+            coin_e18=2_000 * E18,
             on_unmined=self.unmined.append,
         )
 
@@ -175,7 +178,7 @@ async def test_what_is_sent_is_on_record_first_and_becomes_what_the_chain_says(
     async with bench() as one:
         sending = one.send()
         sent = await one.hash_of(7)
-        await eventually(lambda: len(one.chain.taken) == 1)
+        await eventually(lambda: one.chain.taken != [])
         assert State.SENT == one.journal.newest[7].state
         one.chain.mine(sent, succeeded=succeeded)
         assert state == await sending
@@ -392,6 +395,23 @@ async def test_no_more_is_spent_a_day_than_its_ceiling() -> None:
             await one.send()
         one.chain.time_s += 86_401
         await eventually(lambda: met("day") == 0.0)
+
+
+async def test_fees_are_told_as_a_share_of_what_is_charged_before_and_after(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with bench() as one:
+        one.chain.base_wei, one.chain.tip_wei = 10**9, 10**8
+        purpose = PURPOSE._replace(moved_e18=10 * E18)
+        sending = asyncio.create_task(one.sender.send(TO, b"\x01", 50_000, purpose))
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
+        one.chain.block = 106
+        await eventually(lambda: one.journal.newest[7].final)
+    # Up to 50,000 gas at 2.1 gwei are 0.000105 coins, worth 0.21; 21,000 gas at 105 wei are next to nothing.
+    (before,) = [line for line in caplog.messages if "transaction signed" in line]
+    assert "worst_wei=105000000000000 charged=10 share=210 bps" in before
+    (after,) = [line for line in caplog.messages if "transaction final" in line]
+    assert "cost_wei=2205000 charged=10 share=0 bps" in after
 
 
 async def test_a_transaction_of_too_much_gas_is_not_sent() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
 from models.money import E18
-from models.symmio.funding_plan import Charge, Eligibility
+from models.symmio.funding_plan import Charge, Eligibility, Window
+from models.symmio.funding_records import Epoch, Frozen, FrozenMarket, TickRef
+from streams.funder.epoch_replay import Replayed
 from streams.funder.funder_process import Planned
-from streams.funder.funding_records import Epoch, Frozen, FrozenMarket
 from streams.settings import BadSettings, FundingSettings, Settings, SymmioSettings
-from tidemark.commands.funder import _only_one, _print
+from tidemark.commands.funder import Instant, _only_one, _print, _print_replayed, funder
 
 WITHOUT = SymmioSettings(chain_id=1, diamond="0x" + "d1" * 20)
 WITH = WITHOUT.model_copy(update={"funding": FundingSettings(party_b="0x" + "0b" * 20)})
@@ -42,6 +45,74 @@ def test_the_plan_says_every_rate_and_why_a_quote_has_none(capsys: pytest.Captur
         "    quote 2: rate -0.00000000000000001, clipped from -0.00000000000000002",
         "    quote 3: not charged, paid",
     ]
+
+
+EPOCH = Epoch(14_400, 420, 1_744_070_400)
+WINDOW = Window(14_400, 1_744_070_400, 1_744_070_400, 1_744_070_820)
+REPLAYED = FrozenMarket(
+    str(110 * E18),
+    "venue:AAA",
+    str(E18 // 5_000),
+    str(-E18 // 10_000),
+    str(E18 * 3 // 40_000),
+    mark_tick=TickRef("venue:AAA", 3, 70, 1_744_070_399_500),
+    rate_tick=TickRef("venue:AAA", 3, 69, 1_744_070_398_500),
+    interval_s=28_800,
+)
+
+
+def frozen_with(market: FrozenMarket) -> Frozen:
+    return Frozen(EPOCH, WINDOW.opens_s, WINDOW.closes_s, 0, 0, {1: market}, {2: "its feed was silent"}, 1)
+
+
+def test_a_past_epoch_is_printed_with_its_ticks_and_compared_with_the_record(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    market = REPLAYED
+    _print_replayed(Replayed(EPOCH, WINDOW, {1: market, 2: "no tick"}, [frozen_with(market)]))
+    terms = (
+        "mark 110 of 2025-04-07T23:59:59.500+00:00 (venue:AAA at 3:70), rate 0.0002 of 28800 s of "
+        "2025-04-07T23:59:58.500+00:00 (venue:AAA at 3:69), long -0.0001, short 0.000075"
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 2025-04-08T00:00:00+00:00 of 14400 s, window 2025-04-08T00:00:00+00:00 to 2025-04-08T00:07:00+00:00",
+        f"  symbol 1: {terms}",
+        "    on record: the same",
+        "  symbol 2: left out: no tick",
+        "    on record: left out, its feed was silent",
+    ]
+
+
+def test_a_past_epoch_that_was_charged_otherwise_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    other = msgspec.structs.replace(REPLAYED, mark=str(111 * E18))
+    moved = msgspec.structs.replace(REPLAYED, mark_tick=TickRef("venue:AAA", 3, 71, 1_744_070_399_500))
+    for charged, is_other in ((other, True), (moved, True), (REPLAYED, False)):
+        found = Replayed(EPOCH, WINDOW, {1: REPLAYED}, [frozen_with(charged)])
+        assert is_other == found.differs(1)
+        _print_replayed(found)
+        assert is_other == ("on record, and not the same: mark 11" in capsys.readouterr().out)
+    _print_replayed(Replayed(EPOCH, WINDOW, {1: REPLAYED}, []))
+    assert "nothing is on record of it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "at_s"),
+    [
+        ("1744070400", 1_744_070_400),
+        ("2025-04-08T00:00:00Z", 1_744_070_400),
+        ("2025-04-08", 1_744_070_400),
+        ("2025-04-08T02:00:00+02:00", 1_744_070_400),
+    ],
+)
+def test_an_instant_is_unix_seconds_or_a_date_and_time(text: str, at_s: int) -> None:
+    assert at_s == Instant().convert(text, None, None)
+
+
+def test_an_instant_without_a_dry_run_is_refused() -> None:
+    found = CliRunner().invoke(funder, ["main", "--at", "1744070400"])
+    assert (2, True) == (found.exit_code, "expected --dry-run with it" in found.output)
+    found = CliRunner().invoke(funder, ["main", "--dry-run", "--at", "noon"])
+    assert (2, True) == (found.exit_code, "expected Unix seconds or a time such as" in found.output)
 
 
 def test_the_only_deployment_with_a_party_b_needs_no_name() -> None:

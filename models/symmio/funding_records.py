@@ -52,6 +52,11 @@ class FrozenMarket(msgspec.Struct, frozen=True):
     rate_tick: TickRef | None = None
     interval_s: int | None = None
 
+    def is_same(self, other: FrozenMarket) -> bool:
+        """Whether a charge by either is the same, and, where both name ticks, is so by the same ticks."""
+        ticks = self.mark_tick == other.mark_tick and self.rate_tick == other.rate_tick
+        return self.terms == other.terms and (ticks or None in (self.mark_tick, other.mark_tick))
+
     @property
     def terms(self) -> Terms:
         """The mark and rates as numbers."""

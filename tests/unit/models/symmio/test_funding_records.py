@@ -7,7 +7,7 @@ import pytest
 from models.errors import BadRecord
 from models.symmio.funding import FundingRates
 from models.symmio.funding_plan import Charge, Terms, Window
-from streams.funder.funding_records import (
+from models.symmio.funding_records import (
     CeilingMet,
     Epoch,
     Frozen,

@@ -1,0 +1,47 @@
+"""Kills executors: two of them at any time, one of which works."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from tests.evm.funder import Funder, start_funder
+from tests.evm.market import NAME
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.evm.market import Scene
+
+
+class Killer:
+    """The one that works is killed, and another one is started in its place."""
+
+    def __init__(self, one: Scene, directory: Path, seed: int) -> None:
+        self._one = one
+        self._directory = directory
+        self._draw = random.Random(seed)
+        self.started: list[Funder] = []
+
+    async def start(self) -> None:
+        self.started.append(await start_funder(self._one.settings, NAME, self._directory))
+
+    @property
+    def living(self) -> list[Funder]:
+        return [one for one in self.started if one.code is None]
+
+    @property
+    def working(self) -> list[Funder]:
+        return [one for one in self.living if one.is_ready]
+
+    async def kill_one(self) -> None:
+        await eventually(lambda: len(self.working) == 1, timeout_s=30)
+        await asyncio.sleep(self._draw.random())
+        await self.working[0].kill()
+        await self.start()
+
+    async def end(self) -> None:
+        for one in self.living:
+            await one.kill()
