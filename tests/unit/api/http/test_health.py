@@ -105,7 +105,7 @@ async def test_every_metric_of_the_api_is_documented() -> None:
         clock=SystemClock(),
         find_dialect=symmio_that_hears(),
     )
-    documented = set(re.findall(r"`(tidemark_[a-z_]+)`", METRICS_PAGE.read_text()))
+    documented = set(re.findall(r"`((?:tidemark|process)_[a-z_]+)`", METRICS_PAGE.read_text()))
     exported = {
         f"{family.name}_total" if family.type == "counter" else family.name
         for family in app[METRICS].registry.collect()
