@@ -76,7 +76,11 @@ class Outbox:
         while control and size < _FRAME_BYTES:
             parts.append(control.pop(0))
             size += len(parts[-1])
-        while pending and size < _FRAME_BYTES:
+        # One that is due again while it is taken waits for the next turn: time stands still in this one, so it would be
+        # due for ever, and nothing else would run.
+        left = len(pending)
+        while left and pending and size < _FRAME_BYTES:
+            left -= 1
             subscription = next(iter(pending))
             del pending[subscription]
             subscription.waiting = Waiting.NOT

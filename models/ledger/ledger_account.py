@@ -28,6 +28,8 @@ KIND = "ledger"
 _SCHEMA = 1
 # 32 records of 4 kB are an eighth of what a row may have.
 _WAITING_MAX = 32
+# So many records are not lost on the way: whoever numbers so has begun anew, and would never reach a number so high.
+_GAP_MAX = 10_000
 # With the events that a snapshot of so much makes, a statement's row stays below 1 MB. It is some 800 orders.
 _HOLDINGS_MAX_BYTES = 250_000
 # Fewer objects than that cannot have so many bytes, since a record has 4 kB at most.
@@ -71,50 +73,48 @@ class LedgerAccount(msgspec.Struct, frozen=True, kw_only=True):
         return False
 
 
+NEW = LedgerAccount(applied=(-1, -1), version=0, holdings=Holdings(), heard=0)
+"""An account of which no record was folded yet."""
+
+
 class Taken(NamedTuple):
     """An account after a record, and what its readers are told of that."""
 
     account: LedgerAccount
-    happenings: Sequence[Happening]
+    happenings: Sequence[Happening] = ()
 
 
-def take(before: LedgerAccount | None, own: Own) -> Taken | None:
+def take(before: LedgerAccount, own: Own) -> Taken:
     """Fold a record.
 
     Args:
-        before: The account so far, None for a new one.
+        before: The account so far.
         own: The record, which comes after the last one that was folded.
 
     Returns:
-        None where the record changes nothing.
+        ``before`` itself where the record changes nothing.
 
     Raises:
         BadRecord: It cannot be read, and says by its number that it was folded before.
     """
-    holdings = Holdings() if before is None else before.holdings
-    draft = _Draft(
-        holdings,
-        0 if before is None else before.heard,
-        {} if before is None else {one.seq: one for one in before.waiting},
-        None if before is None else before.unread,
-    )
+    draft = _Draft(before)
     refused = None
     try:
         if not draft.put(decode_ledger_record(own.value)):
-            return None
+            return Taken(before)
     except BadRecord as error:
         number = number_of(own.value)
-        if number is not None and number <= holdings.seq:
+        if number is not None and number <= before.holdings.seq:
             raise
         refused = str(error)[:_CAUSE_CHARACTERS_MAX]
         draft.miss(number, refused)
     draft.catch_up()
-    after = draft.finish(holdings.suspect)
-    if refused is None and holdings.suspect is None:
+    after = draft.finish(before.holdings.suspect)
+    if refused is None and before.holdings.suspect is None:
         refused = after.suspect
     account = LedgerAccount(
         applied=own.position,
-        version=1 if before is None else before.version + 1,
+        version=before.version + 1,
         holdings=after,
         heard=draft.heard,
         waiting=tuple(draft.waiting[seq] for seq in sorted(draft.waiting)),
@@ -124,22 +124,20 @@ def take(before: LedgerAccount | None, own: Own) -> Taken | None:
     return Taken(account, draft.happenings)
 
 
-def doubted(before: LedgerAccount | None, position: LogOffset, cause: str) -> LedgerAccount:
+def doubted(before: LedgerAccount, position: LogOffset, cause: str) -> LedgerAccount:
     """Freeze an account until a snapshot says what it has.
 
     Args:
-        before: The account, None where it has no row yet.
+        before: The account.
         position: The log offset of what made it suspect.
         cause: Why, in words.
     """
-    holdings = Holdings() if before is None else before.holdings
     cause = cause[:_CAUSE_CHARACTERS_MAX]
-    return LedgerAccount(
+    return msgspec.structs.replace(
+        before,
         applied=position,
-        version=1 if before is None else before.version + 1,
-        holdings=msgspec.structs.replace(holdings, suspect=holdings.suspect or cause),
-        heard=0 if before is None else before.heard,
-        waiting=() if before is None else before.waiting,
+        version=before.version + 1,
+        holdings=msgspec.structs.replace(before.holdings, suspect=before.holdings.suspect or cause),
         unread=cause,
         refused=(cause, position),
     )
@@ -148,17 +146,20 @@ def doubted(before: LedgerAccount | None, position: LogOffset, cause: str) -> Le
 class _Draft:
     """An account while a record is folded into it."""
 
-    def __init__(self, holdings: Holdings, heard: int, waiting: dict[int, LedgerRecord], unread: str | None) -> None:
-        self.holdings = holdings
-        self.heard = heard
-        self.waiting = waiting
-        self.unread = unread
+    def __init__(self, before: LedgerAccount) -> None:
+        self.holdings = before.holdings
+        self.heard = before.heard
+        self.waiting = {one.seq: one for one in before.waiting}
+        self.unread = before.unread
         self.happenings: list[Happening] = []
 
     def put(self, record: LedgerRecord) -> bool:
         """Take a record in; tell whether that changes anything."""
         if record.seq <= self.holdings.seq:
             return False
+        if self._is_too_far(record.seq) and not isinstance(record, Snapshot):
+            msg = f"expected a record at most {_GAP_MAX} after {self.holdings.seq}, found {record.seq}: send a snapshot"
+            raise BadRecord(msg)
         is_news = record.seq > self.heard
         if isinstance(record, Snapshot) or record.seq == self.holdings.seq + 1:
             self._fold(record)
@@ -170,8 +171,8 @@ class _Draft:
         return is_news
 
     def miss(self, number: int | None, cause: str) -> None:
-        """A record cannot be folded: it is missing, as if it had not come; which one is not known without a number."""
-        if number is None:
+        """A record cannot be folded: it is missing, as if it had not come; which one is known by a number that fits."""
+        if number is None or self._is_too_far(number):
             self.unread = cause
         else:
             self.heard = max(self.heard, number)
@@ -199,6 +200,9 @@ class _Draft:
             said = {"seq": self.holdings.seq, "time_ms": self.holdings.time_ms, "cause": "", "suspect": suspect}
             self.happenings.append({"kind": kind, **said})
         return msgspec.structs.replace(self.holdings, suspect=suspect)
+
+    def _is_too_far(self, number: int) -> bool:
+        return number - self.holdings.seq > _GAP_MAX
 
     def _makes_room(self, seq: int) -> bool:
         """Whether a record may wait: what comes later gives way to what comes sooner."""

@@ -35,22 +35,14 @@ class Leg(NamedTuple):
 
 
 class Conversion(NamedTuple):
-    """How an amount of a currency becomes USD; without legs it is USD."""
+    """How an amount of a currency becomes USD; without legs it is USD.
 
-    legs: tuple[Leg, ...]
+    ``rate`` is the product of the marks, scaled by ``scale``: 1e18 for each leg.
+    """
 
-    @property
-    def rate(self) -> int:
-        """The product of the marks, scaled by ``scale``."""
-        rate = 1
-        for leg in self.legs:
-            rate *= leg.mark.mark_e18
-        return rate
-
-    @property
-    def scale(self) -> int:
-        """By what ``rate`` is scaled: 1e18 for each leg."""
-        return int(E18 ** len(self.legs))
+    legs: tuple[Leg, ...] = ()
+    rate: int = 1
+    scale: int = 1
 
     def usd_e18(self, amount: int, scale: int) -> int:
         """Convert an amount that is scaled by ``scale``, a multiple of 1e18; truncated toward zero."""
@@ -185,13 +177,15 @@ def conversion_of(currency: str, inputs: Inputs) -> Conversion | None:
     path = path_of(currency, inputs)
     if path is None:
         return None
-    legs = []
+    legs, rate, scale = [], 1, 1
     for market in path:
         mark = inputs.mark(market)
         if mark is None:
             return None
         legs.append(Leg(market, mark))
-    return Conversion(tuple(legs))
+        rate *= mark.mark_e18
+        scale *= E18
+    return Conversion(tuple(legs), rate, scale)
 
 
 def settings_of(symbol: str, inputs: Inputs) -> SymbolSettings | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.ledger.ledger_account import KIND, doubted, read_account, take, write_account
+from models.ledger.ledger_account import KIND, NEW, doubted, read_account, take, write_account
 from models.ledger.ledger_exposure import exposure_of
 from models.ledger.ledger_settings import decode_settings
 from models.ledger.ledger_state import statement_of
@@ -79,16 +79,12 @@ class Ledger:
         del known  # No record waits for finality.
         if before is not None and record.position <= before.applied:
             return before
-        taken = take(before, record)
-        if taken is not None:
-            return taken.account
-        # A new account has heard of no record, so that none can have been folded before.
-        assert before is not None  # noqa: S101
-        return before
+        return take(NEW if before is None else before, record).account
 
     def doubt(self, before: LedgerAccount | None, position: LogOffset, cause: str) -> LedgerAccount:
         """Freeze the account until a snapshot says what it has."""
-        return before if before is not None and position <= before.applied else doubted(before, position, cause)
+        known = NEW if before is None else before
+        return known if position <= known.applied else doubted(known, position, cause)
 
     def undo(self, before: LedgerAccount, record: RolledBack) -> LedgerAccount:  # noqa: ARG002
         """No record of a ledger is taken back."""
@@ -116,10 +112,7 @@ class Ledger:
 
     def events(self, before: LedgerAccount | None, record: Own, after: LedgerAccount) -> Sequence[Happening]:
         """What happened by folding a record, in the order of the records that were folded with it."""
-        if after is before:
-            return ()
-        taken = take(before, record)
-        return () if taken is None else taken.happenings
+        return () if after is before else take(NEW if before is None else before, record).happenings
 
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The venue's own uPnL, and how far the ledger is folded."""

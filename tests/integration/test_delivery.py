@@ -30,6 +30,7 @@ from tests.support.feed import FakeTables, deployment_body, e18, valuation_body
 from tests.support.pipeline import free_port
 from tests.support.plain_socket import FIN, TEXT, Frame, plain_socket
 from tests.support.server import answers, api_process
+from tests.support.starvation import starved_s
 from tests.support.typescript_client import NodeFollower, build
 from tests.support.views import account_view, figures_view
 from tidemark_client import Changed, Client, Core, Gap, Heard
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 NATIVES, LEGACY = 1_900, 100
 DRAIN_S = 2.0
+LATE_S = 0.5
 HINTS_WITHIN_MS = 5_000
 PLENTY = ApiLimitSettings(
     messages_per_s=1_000_000,
@@ -175,7 +177,7 @@ async def test_two_thousand_sockets_are_told_and_closed_over_the_window(many_fil
         assert NATIVES == await metric(admin, 'tidemark_api_connections{endpoint="v1-ws"}')
         assert await answers(admin.session, str(admin.make_url("/readyz")), 200)
 
-        began_s = clock_s()
+        began_s, starved_before_s = clock_s(), starved_s()
         draining = asyncio.create_task(client.app[CONNECTIONS].drain())
         await asyncio.sleep(0)
         assert await answers(admin.session, str(admin.make_url("/readyz")), 503)
@@ -184,22 +186,24 @@ async def test_two_thousand_sockets_are_told_and_closed_over_the_window(many_fil
         await draining
         took_s = clock_s() - began_s
         await eventually(lambda: all(socket.is_lost for socket in sockets))
+        taken_s = starved_s() - starved_before_s
 
     assert 503 == refused.value.status
     assert [1] * NATIVES == [len(reader.goodbyes) for reader in readers]
     assert {b"{}"} >= set(frames)
     assert {1012} == {socket.close_code for socket in sockets}
     assert [] == [frame for socket in sockets for frame in socket.too_late]
-    assert took_s < DRAIN_S + 2
+    # What the machine gave to others is no time of the server's.
+    assert took_s - taken_s < DRAIN_S + 2
     # Of 1,900, a fifth is 380 ± 17: these bounds are five times that away.
     hints = shares([reader.goodbyes[0] for reader in readers], 0, HINTS_WITHIN_MS)
     assert all(0.15 < share < 0.25 for share in hints), hints
-    closed_s = [socket.closed_s - began_s for socket in sockets if socket.closed_s is not None]
-    assert max(closed_s) < DRAIN_S + 2
-    closes = shares(closed_s, 0, max(DRAIN_S, *closed_s))
-    # A machine that is busy stretches the last of them.
-    assert min(closes[:4]) > 0.1, closes
-    assert max(closes) < 0.4, closes
+    closed_s = sorted(socket.closed_s - began_s for socket in sockets if socket.closed_s is not None)
+    assert max(closed_s) - taken_s < DRAIN_S + 2
+    # They come one after another over the window: each neither before its turn nor long after it.
+    late_s = [at_s - DRAIN_S * (turn + 1) / len(closed_s) for turn, at_s in enumerate(closed_s)]
+    assert min(late_s) > -0.1
+    assert max(late_s) - taken_s < LATE_S
 
 
 def large_body(version: int, positions: int = 30) -> dict[str, Any]:

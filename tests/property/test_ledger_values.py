@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models.book_figures import MOVE_MAX
 from models.ledger.ledger_account import LedgerAccount
 from models.ledger.ledger_exposure import exposure_of
-from models.ledger.ledger_figures import base_margin, position_figures
+from models.ledger.ledger_figures import base_margin, position_figures, symbol_margin
 from models.ledger.ledger_settings import Tier
 from models.ledger.ledger_valuation import value_account
 from tests.support.ledger import holdings, inputs, position, wallet
@@ -235,3 +235,33 @@ def test_without_a_mark_the_line_still_names_the_market_and_the_row_has_no_figur
     body = valued(one, now)
     assert body["status"] == "unpriced"
     assert body["equity"] is None
+
+
+@_bounded
+@given(
+    one=made(is_linear=True),
+    amount=decimals("-50", "50", 4),
+    price=decimals("1", "5000", 4),
+    balance=decimals("0", "5000", 2),
+    buys=st.booleans(),
+)
+def test_who_buys_or_sells_all_that_the_figures_say_has_no_more_room(
+    one: Made, amount: str, price: str, balance: str, *, buys: bool
+) -> None:
+    tiers = tuple(Tier(**tier) for tier in one.tiers)
+    now = inputs({"tBTCUSD": price}, fee="0", tiers=tiers)
+    held = [] if Decimal(amount) == 0 else [position(amount, price)]
+    before = symbol_margin(holdings(wallet(balance), *held), "tBTCUSD", now)
+    assert before is not None
+    assert before.buy_e18 is not None
+    assert before.sell_e18 is not None
+    # At the mark there is no PL, so that the net value stays what the wallet has.
+    with localcontext() as context:
+        context.prec = 120
+        moved = Decimal(before.buy_e18 if buys else -before.sell_e18).scaleb(-18) + Decimal(amount)
+        assume(abs(moved) > Decimal("1e-12"))
+        after = symbol_margin(holdings(wallet(balance), position(f"{moved:f}", price)), "tBTCUSD", now)
+        assert after is not None
+        assert after.tradable_e18 is not None
+        # A unit of the last place of the amount, and of the margin by the lowest rate of 0.002.
+        assert Decimal(after.tradable_e18).scaleb(-18) <= Decimal("1e-15") * (Decimal(price) + 1_000)

@@ -135,6 +135,7 @@ class Scene:
         self.tables = FakeTables(CHAIN, ready=ready)
         self.ledger = Ledgers(self.tables)
         self.interest = FakeInterest()
+        self.now_ms = NOW_MS
         self.nonces: Nonces = nonces or FakeNonces()
         self._leases = leases
         self.keys = directory / "keys.json"
@@ -165,7 +166,7 @@ class Scene:
             leases=self._leases,
             records=FakeRecords(),
             find_dialect=self._find,
-            clock=WallClock(lambda: NOW_MS),
+            clock=WallClock(lambda: self.now_ms),
         )
         async with TestClient(BoundedTestServer(app, public_door(app), port)) as client:
             yield client

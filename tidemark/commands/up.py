@@ -20,8 +20,9 @@ from streams.settings import load_settings
 def up(bootstrap: str | None, recorded: Path | None) -> None:
     """Run everything on this machine: broker, topics, worker, ingest and api, until Ctrl-C.
 
-    Without a deployment in the configuration a simulated chain and market are run too, and the same connectors as in
-    production read them. Data and logs are kept in `data_dir` (.tidemark): the next run goes on where this one ended.
+    Without a deployment in the configuration a simulated chain, market and exchange are run too, and the same
+    connectors as in production read them. Data and logs are kept in `data_dir` (.tidemark): the next run goes on where
+    this one ended.
 
     \b
     Examples:

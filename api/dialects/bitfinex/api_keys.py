@@ -98,8 +98,7 @@ class KeyFile:
         self._read_as, self._keys = _stamp(self._path), read_keys(self._path)
 
     def find(self, api_key: str) -> ApiKey | None:
-        """The key of that name, None where there is none now."""
-        self.refresh()
+        """The key of that name, None where there was none when the file was last looked at."""
         return self._keys.get(api_key)
 
     def refresh(self) -> None:

@@ -73,45 +73,18 @@ def stand(
     Raises:
         BadSettings: The file of keys cannot be read.
     """
-    keys = KeyFile(section.keys)
-    try:
-        keys.load()
-    except BadKeys as error:
-        msg = f"dialects.{site.name}.keys: {error}"
-        raise BadSettings(msg) from error
-    app = site.app
-    feeds, prices, hub, clock_ms = app[FEEDS], app[PRICES], app[HUB], site.clock.now_ms
-    tables = Tables(feeds, prices, app[ACCOUNTS], site.interest, clock_ms)
-    symbols = VenueSymbols(section.symbols)
+    keys, tables, symbols = _keys(site, section), _tables(site), VenueSymbols(section.symbols)
     accounts = ShownAccounts(site.deployments, tables, symbols, section.currency)
-    quotes = _quotes(NamedMarkets(site.deployments, tables, symbols), tables)
-
-    def on_marks(moved: Sequence[bytes]) -> None:
-        for channel in quotes.heard(moved):
-            channel.moved()
-
-    feeds.marks.listen(on_marks)
-    refused_a_minute = site.settings.api.limits.failed_authentications_per_minute
-    logins = Logins(
-        keys,
-        nonces,
-        realm=site.name,
-        failures=TokenBuckets(refused_a_minute / 60, refused_a_minute),
-        clock_s=site.clock.monotonic_s,
-    )
-
-    async def wait_warm() -> None:
-        await asyncio.gather(app[STANDINGS].wait_warm(), feeds.statements.wait_ready(), feeds.references.wait_ready())
-
+    hub, freshness = site.app[HUB], site.app[FRESHNESS]
     desk = Desk(
         hub=hub,
-        logins=logins,
+        logins=_logins(site, keys, nonces),
         book_of=accounts.book_of,
         lanes=CalcLanes(site.leases, section.calculations_per_s, section.queued_calculations, hub.now_s),
-        quotes=quotes,
-        clock_ms=clock_ms,
+        quotes=_quotes(NamedMarkets(site.deployments, tables, symbols), tables),
+        clock_ms=site.clock.now_ms,
         says_unknown=_says_unknown(section),
-        wait_warm=wait_warm,
+        wait_warm=_waiting(site),
         is_open=site.guard.is_open,
     )
     endpoint = BitfinexEndpoint(
@@ -120,7 +93,7 @@ def stand(
         site.addresses,
         keys=keys,
         accounts=accounts,
-        is_operative=lambda: all(app[FRESHNESS].why_unsure(name) is None for name in site.deployments),
+        is_operative=lambda: all(freshness.why_unsure(name) is None for name in site.deployments),
     )
     return Mounted(
         path_prefixes=(section.path,),
@@ -133,12 +106,58 @@ def stand(
     )
 
 
+def _keys(site: Site, section: BitfinexSettings) -> KeyFile:
+    keys = KeyFile(section.keys)
+    try:
+        keys.load()
+    except BadKeys as error:
+        msg = f"dialects.{site.name}.keys: {error}"
+        raise BadSettings(msg) from error
+    return keys
+
+
+def _tables(site: Site) -> Tables:
+    app, standings = site.app, site.app[STANDINGS]
+
+    def is_unsupported(deployment: str) -> bool:
+        return standings.open_gap(deployment) is not None
+
+    return Tables(app[FEEDS], app[PRICES], app[ACCOUNTS], is_unsupported, site.interest, site.clock.now_ms)
+
+
+def _logins(site: Site, keys: KeyFile, nonces: Nonces) -> Logins:
+    refused_a_minute = site.settings.api.limits.failed_authentications_per_minute
+    return Logins(
+        keys,
+        nonces,
+        realm=site.name,
+        failures=TokenBuckets(refused_a_minute / 60, refused_a_minute),
+        clock_s=site.clock.monotonic_s,
+    )
+
+
+def _waiting(site: Site) -> Callable[[], Awaitable[None]]:
+    feeds, standings = site.app[FEEDS], site.app[STANDINGS]
+
+    async def wait_warm() -> None:
+        await asyncio.gather(standings.wait_warm(), feeds.statements.wait_ready(), feeds.references.wait_ready())
+
+    return wait_warm
+
+
 def _quotes(markets: NamedMarkets, tables: Tables) -> Quotes:
     def market_of(symbol: str) -> Market | None:
         found = markets.find(symbol)
         return None if found is None else Market(*found)
 
-    return Quotes(tables.prices, tables.clock_ms, market_of)
+    quotes = Quotes(tables.prices, tables.clock_ms, market_of)
+
+    def on_marks(moved: Sequence[bytes]) -> None:
+        for channel in quotes.heard(moved):
+            channel.moved()
+
+    tables.feeds.marks.listen(on_marks)
+    return quotes
 
 
 def _says_unknown(section: BitfinexSettings) -> bool:

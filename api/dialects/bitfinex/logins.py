@@ -89,6 +89,7 @@ class Logins:
 
     async def _check(self, message: Mapping[str, Any]) -> Login:
         request = read_auth_request(message)
+        self._keys.refresh()
         key = self._keys.find(request.api_key)
         is_signed = request.is_signed_with(_NO_SECRET if key is None else key.secret)
         if key is None:

@@ -42,6 +42,7 @@ class Tables(NamedTuple):
         feeds: The tables.
         prices: Marks and references.
         accounts: Find those of an owner.
+        is_unsupported: Whether the figures of a deployment are unknown now.
         interest: Hears which accounts are watched.
         clock_ms: Our own time, in Unix ms.
     """
@@ -49,6 +50,7 @@ class Tables(NamedTuple):
     feeds: Feeds
     prices: MarketPrices
     accounts: Accounts
+    is_unsupported: Callable[[str], bool]
     interest: InterestSink
     clock_ms: Callable[[], int]
 
@@ -76,7 +78,12 @@ class ShownAccounts:
         feeds = tables.feeds
         self._statements = Statements(feeds.statements.rows, KeyedListeners())
         self._valuations = Valuations(
-            feeds.valuations.rows, KeyedListeners(), self._symbol_of, tables.interest, currency
+            feeds.valuations.rows,
+            KeyedListeners(),
+            self._symbol_of,
+            tables.is_unsupported,
+            tables.interest,
+            currency,
         )
         feeds.statements.listen_rows(self._statements.listeners.tell)
         feeds.valuations.listen(self._valued)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# Most clients give up a login after ten seconds.
+_WARM_WITHIN_S = 5.0
 _CHANNELS_MAX = 30
 _ECHOED = ("channel", "symbol", "pair", "key")
 _ECHOED_MAX = 64
@@ -174,8 +177,7 @@ class SocketSession:
             self.say(events.error(events.AUTH_FAILED, "auth: dup"))
             return
         try:
-            # What is not read yet would look as if it were not there.
-            await self._desk.wait_warm()
+            await self._wait_warm()
             login = await self._desk.logins.check(message, self._client)
             book = await self._readable_book(login.key)
         except LoginRefused as refused:
@@ -194,6 +196,14 @@ class SocketSession:
         self._desk.lanes.enter(key.user)
         self.say(events.auth_accepted(key.user_id, str(uuid.uuid4()), caps_of(key), login.sub_id))
         channel.begin()
+
+    async def _wait_warm(self) -> None:
+        """Wait for the tables: what is not read yet would look as if it were not there."""
+        try:
+            async with asyncio.timeout(_WARM_WITHIN_S):
+                await self._desk.wait_warm()
+        except TimeoutError as error:
+            raise LoginRefused(events.NOT_READY, "auth: not ready, try again") from error
 
     async def _readable_book(self, key: ApiKey) -> AccountBook:
         book = await self._desk.book_of(key)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _WALLET = "margin"
 _ID_BITS = 53
 _NO_FUNDING = (0, 0, 0, 0)
+_UNKNOWN = dict.fromkeys(("upnl", "equity", "available_balance", "notional"))
 
 
 class Valuations(NamedTuple):
@@ -49,6 +50,7 @@ class Valuations(NamedTuple):
         rows: The rows by key.
         listeners: Are told of each account whose row changed.
         symbol_of: The symbol of a market of a deployment, given by the deployment and the market's id there.
+        is_unsupported: Whether figures of a deployment are unknown, since its rows may be from before it changed.
         interest: Hears which accounts are watched.
         currency: The currency of the margin wallet, which all money of the accounts is in.
     """
@@ -56,6 +58,7 @@ class Valuations(NamedTuple):
     rows: Mapping[bytes, bytes]
     listeners: KeyedListeners
     symbol_of: Callable[[str, int | str], str]
+    is_unsupported: Callable[[str], bool]
     interest: InterestSink
     currency: str
 
@@ -248,11 +251,14 @@ class ValuationBook:
             body = None if row is None else decode_row(row).body
             if body is None or body.get("status") == NO_ACCOUNT:
                 continue
+            deployment = split_key(key)[0]
+            if self._valuations.is_unsupported(deployment):
+                body = {**body, **_UNKNOWN, "positions": [{**one, **_UNKNOWN} for one in body["positions"]]}
             try:
                 upnl, equity = _sum(upnl, _int(body["upnl"])), _sum(equity, _int(body["equity"]))
                 available = _sum(available, _int(body["available_balance"]))
                 for one in body["positions"]:
-                    symbol = self._valuations.symbol_of(split_key(key)[0], one["symbol"])
+                    symbol = self._valuations.symbol_of(deployment, one["symbol"])
                     found = _open(one)
                     positions[symbol] = positions[symbol].plus(found) if symbol in positions else found
             except (KeyError, TypeError, ValueError) as error:

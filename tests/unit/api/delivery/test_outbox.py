@@ -30,6 +30,21 @@ class Silent(Subscription):
         return None
 
 
+class DueAgain(Subscription):
+    """Is due again each time that it is taken, as a schedule is whose next instant passes during a turn."""
+
+    def __init__(self, outbox: Outbox, message: bytes | None) -> None:
+        super().__init__(outbox)
+        self.message = message
+        self.taken = 0
+
+    def take(self, now_s: float) -> bytes | None:  # noqa: ARG002 - the signature is the subscription's
+        self.taken += 1
+        assert self.taken < 10, "it is taken without an end"
+        add(self.outbox, self)
+        return self.message
+
+
 def add(outbox: Outbox, subscription: Subscription) -> None:
     subscription.waiting = Waiting.FOR_THE_SOCKET
     outbox.add(subscription)
@@ -46,6 +61,19 @@ def test_what_waits_goes_out_as_one_frame_answers_first() -> None:
     assert 1 == len(wire.frames)
     assert ["ack", "a", "b"] == [message.get("type", message.get("sub")) for message in wire.read()]
     assert 3 == outbox.messages
+
+
+@pytest.mark.parametrize("message", [b"{}", None])
+def test_what_is_due_again_while_it_is_taken_waits_for_the_next_turn(message: bytes | None) -> None:
+    outbox = Outbox(Wire())
+    again, other = DueAgain(outbox, message), Counting(outbox)
+    add(outbox, again)
+    add(outbox, other)
+
+    assert Flushed.SOME is outbox.flush(0)
+    assert (1, 1) == (again.taken, other.taken)
+    assert Flushed.SOME is outbox.flush(0)
+    assert (2, 1) == (again.taken, other.taken)
 
 
 def test_a_subscription_that_changes_often_waits_once_and_says_its_newest() -> None:

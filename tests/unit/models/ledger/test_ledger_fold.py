@@ -257,6 +257,21 @@ def test_a_sooner_record_takes_the_room_of_the_latest_one_that_waits() -> None:
     assert folded.state["suspect"] == "expected record 34, found later ones up to 34: send it again, or a snapshot"
 
 
+@pytest.mark.parametrize("what", [{"wallet": wallet("1")}, {"wallet": 7}])
+def test_a_number_from_nowhere_is_made_good_by_any_snapshot(what: dict[str, Any]) -> None:
+    folded = Folded().say(*five(), json.dumps({**said("wallet_set", 2**53 - 1), **msgspec.to_builtins(what)}).encode())
+    assert folded.state["suspect"] is not None
+    folded.say(record("wallet_set", 6, wallet=wallet("2")))
+    assert (folded.state["seq"], folded.state["suspect"] is None) == (6, False)
+    folded.say(record("snapshot", 7, wallets=[wallet("3")]), record("wallet_set", 8, wallet=wallet("4")))
+    assert (folded.state["seq"], folded.state["suspect"]) == (8, None)
+
+
+def test_a_snapshot_may_number_as_it_likes_and_records_go_on_from_there() -> None:
+    folded = Folded().say(*five(), record("snapshot", NOW_MS), record("wallet_set", NOW_MS + 1, wallet=wallet("4")))
+    assert (folded.state["seq"], folded.state["suspect"]) == (NOW_MS + 1, None)
+
+
 def test_an_account_that_grows_too_large_refuses_what_is_too_much() -> None:
     many = [order(number, "1", "1", type_="L" * 150) for number in range(400)]
     folded = Folded().say(record("snapshot", 1, orders=many))

@@ -45,6 +45,7 @@ def test_a_key_is_made_listed_without_its_secret_and_taken_back(file: Path) -> N
     assert "bob  desk:owner=0x1  wallets" in listed
     assert said["apiSecret"] not in listed
     run("revoke", said["apiKey"])
+    following.refresh()
     assert following.find(said["apiKey"]) is None
     assert 1 == len(read_keys(file))
 

@@ -13,6 +13,7 @@ import pytest
 from api.dialects.bitfinex.api_keys import ApiKey
 from models.money import E18
 from tests.support.bitfinex import ACCOUNT, KEY, SECRET, SYMBOL_SETTINGS, Scene, signed, types
+from tests.support.eventually import eventually
 from tests.support.ledger import holdings, order, position, wallet
 
 if TYPE_CHECKING:
@@ -328,3 +329,33 @@ async def test_while_tables_are_being_read_a_login_waits(tmp_path: Path) -> None
         made.tables.become_ready()
         assert "OK" == (await socket.hears_of("auth"))["status"]
         assert 1 == len((await socket.hears_of("ps"))[2])
+
+
+async def test_a_login_whose_tables_are_not_read_in_time_is_told_to_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.dialects.bitfinex.socket_session._WARM_WITHIN_S", 0.01)
+    async with Scene(tmp_path, ready=False).connected() as socket:
+        assert 11_000 == (await socket.logs_in(1))["code"]
+
+
+async def test_while_the_broker_is_silent_clients_are_told_of_maintenance_and_when_it_is_over(scene: Scene) -> None:
+    async with scene.serving() as client, scene.socket(client) as socket:
+        await socket.hears()
+        for feed in scene.tables.all_feeds:
+            feed.answered_ms = scene.now_ms
+        scene.now_ms += 100_000
+        assert 20_060 == (await socket.hears())["code"]
+        async with scene.socket(client) as late:
+            assert {"status": 0} == (await late.hears())["platform"]
+        for feed in scene.tables.all_feeds:
+            feed.answered_ms = 10**15
+        told = asyncio.create_task(socket.hears())
+
+        def is_told() -> bool:
+            # What was stale is trusted again only after it has been fresh for a while.
+            scene.now_ms += 100
+            return told.done()
+
+        await eventually(is_told)
+        assert 20_061 == (await told)["code"]

@@ -10,7 +10,7 @@ from api.dialects.bitfinex.api_keys import ApiKey
 from api.dialects.bitfinex.venue_symbols import VenueSymbols
 from models.money import E18, parse_e18
 from tests.support.bitfinex import CHAIN, SECRET, Scene, types
-from tests.support.feed import e18, no_account_body, unpriced_body, valuation_body
+from tests.support.feed import e18, no_account_body, unpriced_body, unsupported_body, valuation_body
 from tests.support.solver import put_market
 
 if TYPE_CHECKING:
@@ -137,6 +137,15 @@ async def test_what_is_unknown_is_null_and_never_zero(scene: Scene) -> None:
     assert ["base", [None, 0, None, None, None]] == frames[1]
     assert [None, None] == frames[2]
     assert None is frames[3][2]
+
+
+async def test_figures_of_a_deployment_that_changed_in_a_way_that_is_not_understood_are_unknown(scene: Scene) -> None:
+    scene.tables.valuations.put(f"{CHAIN}:{PARTY}", 1, body(quote(1, "long", "1", "100", "110")))
+    scene.tables.deployments.put(CHAIN, 2, unsupported_body())
+    async with scene.logged_in() as socket:
+        await socket.asks(f"position_{BTC}", "margin_base")
+        assert [1, 100, None] == [(shown := (await socket.hears())[2])[2], shown[3], shown[6]]
+        assert ["base", [None, 0, None, None, None]] == (await socket.hears())[2]
 
 
 async def test_a_key_of_an_owner_shows_all_sub_accounts_as_one(scene: Scene) -> None:
