@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from streams.settings import CONFIG_VARIABLE, ApiSettings, IngestSettings, WorkerSettings
+from streams.settings import (
+    CONFIG_VARIABLE,
+    ApiSettings,
+    IngestSettings,
+    KafkaSaslSettings,
+    KafkaTlsSettings,
+    WorkerSettings,
+)
 from streams.transport.slice_worker import _STOP_DEADLINE_S as WORKER_STOPS_IN_S
 from tests.support.command_line import unknown_in
 from tests.support.images import PORTS
@@ -28,8 +35,12 @@ from tests.support.manifests import (
 )
 from tidemark.acl_text import user_name
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 NAMES = sorted(processes())
 LASTING = [name for name in NAMES if processes()[name]["kind"] != "Job"]
+UNSET: dict[str, type[BaseModel]] = {"kafka_client.tls": KafkaTlsSettings, "kafka_client.sasl": KafkaSaslSettings}
 # In which the last requests of a replica end (api/server.py), and its process after them.
 REQUESTS_END_IN_S = 5
 
@@ -139,12 +150,24 @@ def test_a_worker_is_a_static_member_by_its_pods_name_and_keeps_its_rows() -> No
     assert all("rocksdb" == settings_of(overlay).worker.store for overlay in OVERLAYS)
 
 
-def test_ingest_has_one_writer_and_the_funder_a_spare() -> None:
-    for name in LASTING:
-        spec = processes()[name]["spec"]
-        if target_of(processes()[name]) == "ingest":
-            assert (1, {"type": "Recreate"}) == (spec["replicas"], spec["strategy"])
-    assert 2 == processes()["funder-main"]["spec"]["replicas"]
+def test_an_ingest_and_the_funder_may_have_a_spare_and_never_a_third() -> None:
+    (spares,) = documents()[K8S / "components" / "ingest-spares" / "kustomization.yaml"]
+    (patch,) = spares["patches"]
+    changed = {one["path"]: one["value"] for one in yaml.safe_load(patch["patch"])}
+    ingests = {name for name in LASTING if target_of(processes()[name]) == "ingest"}
+
+    assert ingests == {name for name in NAMES if re.fullmatch(patch["target"]["name"], name)}
+    assert {(1, "Recreate")} == {
+        (processes()[name]["spec"]["replicas"], processes()[name]["spec"]["strategy"]["type"]) for name in ingests
+    }
+    # One goes before another comes, so that a spare that has waited takes over.
+    for spec in ({"replicas": changed["/spec/replicas"], "strategy": changed["/spec/strategy"]}, _funder_spec()):
+        assert (2, {"maxSurge": 0, "maxUnavailable": 1}) == (spec["replicas"], spec["strategy"]["rollingUpdate"])
+
+
+def _funder_spec() -> dict[str, Any]:
+    spec: dict[str, Any] = processes()["funder-main"]["spec"]
+    return spec
 
 
 def test_every_variable_that_a_pod_is_given_is_a_setting() -> None:
@@ -161,7 +184,7 @@ def test_every_variable_that_a_pod_is_given_is_a_setting() -> None:
                     section = section[part]
                 elif section is None:
                     # A section that is not set here: its keys are those of its class.
-                    assert parts[:depth] in (["kafka_client", "tls"], ["kafka_client", "sasl"])
+                    assert part in UNSET[".".join(parts[:depth])].model_fields, name
                     break
                 else:
                     assert part in type(section).model_fields, name
