@@ -32,7 +32,7 @@ DEPTH = 12
 # Each account is some three charges' worth of gas; 12 accounts cost some 0.02 coins at 2 gwei.
 SIZES = (40, 30, 20, *(4,) * 6, *(2,) * 3)
 MOST_FEE_GWEI, MOST_TIP_GWEI, MOST_WINDOW, MOST_DAY = 20, 2, 0.2, 0.3
-EVENTS = 9
+EVENTS = 6
 SEEDS = range(
     int(os.environ.get("TIDEMARK_TEST_SEED") or 0),
     int(os.environ.get("TIDEMARK_TEST_SEED") or 0) + int(os.environ.get("TIDEMARK_TEST_STORMS") or 1),
