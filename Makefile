@@ -50,7 +50,7 @@ digests: $(DEV) ## Print a digest of every table after each script of tests/data
 	@$(BIN)/python -m tests.support.scripted
 
 .PHONY: schemas
-schemas: $(RUNTIME) ## Write the JSON schemas of what a ledger's producers write
+schemas: $(RUNTIME) ## Write the JSON schemas of rows and records
 	$(BIN)/python -m tidemark.write_schemas docs/schemas
 
 .PHONY: client
@@ -68,6 +68,10 @@ manifests: $(DEV) ## Write the manifests that are made of the registry, of acces
 k8s-verify: $(DEV) ## Check manifests and images with real tools; they are fetched and built the first time (minutes)
 	$(BIN)/python k8s/verify/verify_manifests.py
 
+.PHONY: panels
+panels: $(DEV) $(JARS) $(WEBJARS) ## Run a stack under a real Prometheus, and say which panels of the dashboards show nothing
+	$(BIN)/python k8s/verify/live_panels.py
+
 .PHONY: hostile
 hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the whole stack with each trait (SCRIPTS=, SEED=)
 	TIDEMARK_TEST_SCRIPTS=$(SCRIPTS) TIDEMARK_TEST_SEED=$(SEED) TIDEMARK_TEST_HOSTILE=all \
@@ -76,6 +80,11 @@ hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the w
 
 SCRIPTS ?= 6000
 SEED ?= 0
+STORMS ?= 20
+
+.PHONY: funding-storm
+funding-storm: $(DEV) $(JARS) ## Charge funding while fees spike, receipts are late, blocks leave the chain and executors die (STORMS=, SEED=)
+	TIDEMARK_TEST_STORMS=$(STORMS) TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/evm/test_funder_forks.py $(ARGS)
 
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim

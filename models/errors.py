@@ -4,11 +4,12 @@
     * ``BadNumber``: a text is not the decimal number it should be.
     * ``BadRecord``: a Kafka record cannot be read; it belongs on the dead-letter topic.
     * ``BadRow``: a table row cannot be read; the table was written by something else.
+    * ``Superseded``: another process has taken this one's place.
 """
 
 from __future__ import annotations
 
-__all__ = ["BadNumber", "BadRecord", "BadRow", "TidemarkError"]
+__all__ = ["BadNumber", "BadRecord", "BadRow", "Superseded", "TidemarkError"]
 
 
 class TidemarkError(Exception):
@@ -25,3 +26,7 @@ class BadRecord(TidemarkError):
 
 class BadRow(TidemarkError):
     """A table row does not decode. Start the app under a new epoch, which rebuilds every table from the topics."""
+
+
+class Superseded(TidemarkError):
+    """Another process does this one's work now. Nothing needs to be done: started again, this one waits."""

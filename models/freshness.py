@@ -216,8 +216,10 @@ def aging_of(
     """
     because = set(causes)
     try:
-        symbols = {position["symbol"] for position in body["positions"]} & stale_symbols if stale_symbols else ()
-        if body["positions"] and now_ms - body["as_of_ms"] > row_ms:
+        positions, conversions = body["positions"], body.get("conversions", ())
+        markets = {*(position["symbol"] for position in positions), *conversions} if stale_symbols else set()
+        symbols = markets & stale_symbols
+        if (positions or conversions) and now_ms - body["as_of_ms"] > row_ms:
             because.add(ROW)
     except (KeyError, TypeError) as error:
         raise _bad(body, error) from error
@@ -234,15 +236,17 @@ def aged(body: Body, aging: Aging) -> Body:
     Raises:
         BadRow: The body lacks what it must have.
     """
-    is_all = bool(set(aging.because) - {PRICES})
     try:
+        # Which positions a conversion concerns the row does not say.
+        is_all = bool(set(aging.because) - {PRICES}) or not set(aging.symbols).isdisjoint(body.get("conversions", ()))
         positions = [
             {**position, "stale": True}
             if position["mark"] is not None and (is_all or position["symbol"] in aging.symbols)
             else position
             for position in body["positions"]
         ]
-        stale = sum(1 for position in positions if position["stale"])
+        before = sum(1 for position in body["positions"] if position["stale"])
+        stale = body["stale"] - before + sum(1 for position in positions if position["stale"])
     except (KeyError, TypeError) as error:
         raise _bad(body, error) from error
     because = sorted({*aging.because, PRICES} if stale and not aging.because else aging.because)

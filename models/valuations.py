@@ -10,6 +10,7 @@ Core reads these columns of a body, and passes all others on as they are. Money 
 | ``equity``, ``available_balance`` | worth of the account; what is left of it before liquidation; None where unknown |
 | ``liquidatable``, ``distance_bps`` | whether it can be liquidated; how many bps of notional uPnL may fall until then |
 | ``as_of_ms`` | event time of the oldest mark used, Unix ms; without marks, the time of the account's last record |
+| ``conversions`` | the marks by which amounts became money, by market; absent where a venue has none |
 | ``owner`` | who owns the account, None where that is not known |
 | ``positions`` | the positions, see below |
 | ``last_complete`` | the last figures that were complete, while the status is ``unpriced``; else None |

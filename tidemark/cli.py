@@ -18,8 +18,8 @@ from typing import NoReturn
 
 import click
 
-from models.errors import TidemarkError
-from streams.process.faults import EXIT_FAULT, print_last_line, print_traceback
+from models.errors import Superseded, TidemarkError
+from streams.process.faults import EXIT_FAULT, EXIT_SUPERSEDED, print_last_line, print_traceback
 from streams.settings import CONFIG_VARIABLE
 from tidemark.version import version_text
 
@@ -94,7 +94,8 @@ def cli(config: Path | None) -> None:
 def main() -> None:
     """Run the command line.
 
-    An error of ours is shown as one message without a traceback, and the exit code is 2. Whatever else ends a process
+    An error of ours is shown as one message without a traceback, and the exit code is 2, or 76 where another process
+    has taken this one's place. Whatever else ends a process
     is a fault: its traceback is shown, the last line names the cause, and the exit code is 70.
     """
     try:
@@ -115,7 +116,7 @@ def _refuse(errors: list[BaseException]) -> NoReturn:
     with suppress(OSError):
         for error in errors:
             click.secho(f"tidemark: {error}", fg="red", err=True)
-    sys.exit(EXIT_REFUSED)
+    sys.exit(EXIT_SUPERSEDED if any(isinstance(error, Superseded) for error in errors) else EXIT_REFUSED)
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -12,10 +12,14 @@ from streams.settings import (
     DEFAULT_SOURCE,
     RECORDED_SOURCE,
     BinanceSource,
+    PriceRef,
     Settings,
     SymmioSettings,
     symmio_deployments,
 )
+from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
+from tidemark.demo.trading_desk import SYMBOLS
+from tidemark.ingest_kinds import ingest_of
 from tidemark.ports import free_port, required_port
 
 if TYPE_CHECKING:
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from streams.settings.values import Section
 
 DEMO = "demo"
+DESK = "desk"
+"""The simulated exchange beside the simulated chain, whose accounts a ledger is kept of."""
 RECORDED = "recorded"
 _TIDEMARK = (sys.executable, "-m", "tidemark.cli")
 
@@ -50,7 +56,10 @@ def with_demo(settings: Settings, said: str) -> Settings:
         {**urls["deployment"], "rpc": rpc, "default_sources": _both_forms(DEMO), "position_states": "on"}
     )
     source = BinanceSource(websocket=urls["websocket"], rest=urls["rest"])
-    mine = {"deployments": {DEMO: deployment}, "sources": {DEMO: source}}
+    desk = LedgerDeploymentSettings(
+        markets={symbol: (PriceRef(source=DEMO, symbol=market),) for symbol, (market, _, _) in SYMBOLS.items()}
+    )
+    mine = {"deployments": {DEMO: deployment, DESK: desk}, "sources": {DEMO: source}}
     return settings.model_copy(update=mine | _topics_apart(settings, DEMO))
 
 
@@ -153,9 +162,18 @@ def commands(settings: Settings, recording: Path | None, recorded_deployment: st
     if recording is not None and recorded_deployment is not None:
         wanted[RECORDED] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]
     else:
-        wanted |= {f"chain-{name}": ["ingest", "chain", name] for name in settings.deployments}
+        for name, deployment in settings.deployments.items():
+            package = ingest_of(deployment.kind)
+            # A venue without one writes its records itself.
+            if package is not None and package.command.name is not None:
+                wanted[f"{package.command.name}-{name}"] = ["ingest", package.command.name, name]
         wanted |= {f"prices-{name}": ["ingest", "prices", name] for name in settings.sources}
     return {name: [*_TIDEMARK, *arguments] for name, arguments in wanted.items()}
+
+
+def desk_command() -> list[str]:
+    """Return the command of the simulated exchange."""
+    return [sys.executable, "-m", "tidemark.demo.desk_producer", DESK]
 
 
 def demo_command(data_dir: Path) -> list[str]:

@@ -28,10 +28,12 @@ from tidemark.full_disk import is_full
 from tidemark.kafka import naming_the_broker, require_broker
 from tidemark.local_stack import alone_in, config_of
 from tidemark.plan import (
+    DESK,
     RECORDED,
     child_environment,
     commands,
     demo_command,
+    desk_command,
     with_demo,
     with_local_defaults,
     with_local_ports,
@@ -167,12 +169,15 @@ class _Stack:
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keeper.keep())
-            if not self._settings.deployments:
+            is_demo = not self._settings.deployments
+            if is_demo:
                 self._settings = with_demo(self._settings, await self._start_demo(tasks))
             await self._write_config()
             await self._create_topics()
             for name, command in commands(self._settings, self._recording, self._recorded_deployment).items():
                 self._start(tasks, name, command, self._presence)
+            if is_demo:
+                self._start(tasks, DESK, desk_command(), self._presence)
             tasks.create_task(self._watch())
 
     def _start(self, tasks: asyncio.TaskGroup, name: str, command: list[str], broker: Presence | None) -> None:

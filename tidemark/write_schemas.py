@@ -1,27 +1,69 @@
-"""Writes the JSON schemas of what a ledger's producers write: ``python -m tidemark.write_schemas docs/schemas``."""
+"""Writes the JSON schemas of rows and records: ``python -m tidemark.write_schemas docs/schemas``."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from models import row_bodies
+from models.account_events import AccountRecord
+from models.chain_records import ChainRecord
+from models.heartbeats import Beat
+from models.instruments import InstrumentFact
+from models.interest import Watch
 from models.ledger.ledger_schemas import VERSION, ledger_schemas
+from models.prices import PriceTick
+from models.symmio import symmio_row_bodies
+from models.symmio.engine_states import EngineState
+from streams.kafka.deadletter import DeadLetter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_RECORDS: dict[str, Any] = {
+    "account-events": AccountRecord,
+    "chain-blocks": ChainRecord,
+    "dead-letters": DeadLetter,
+    "heartbeats": Beat,
+    "instrument-facts": InstrumentFact,
+    "interest": Watch,
+    "position-states-in": EngineState,
+    "price-ticks": PriceTick,
+}
+_FOLDERS = ("ledger", "records", "rows")
 
 
 def schema_files() -> dict[Path, str]:
     """Every schema as text, by its path below the directory of all schemas."""
-    return {
-        Path("ledger") / f"v{VERSION}" / f"{name}.json": json.dumps(schema, indent=2) + "\n"
-        for name, schema in ledger_schemas().items()
-    }
+    return {path: json.dumps(schema, indent=2) + "\n" for path, schema in _schemas()}
+
+
+def _schemas() -> Iterator[tuple[Path, dict[str, Any]]]:
+    for name, schema in ledger_schemas().items():
+        yield Path("ledger") / f"v{VERSION}" / f"{name}.json", schema
+    for topic, record in _RECORDS.items():
+        yield Path("records") / f"{topic}.json", _schema(record)
+    for table, body in row_bodies.BODIES.items():
+        yield Path("rows") / f"{table}.json", _schema(body)
+    for table, body in symmio_row_bodies.BODIES.items():
+        yield Path("rows") / "symmio" / f"{table}.json", _schema(body)
+
+
+def _schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a type, or a union of types
+    return {"$schema": _DIALECT, **msgspec.json.schema(kind)}
 
 
 def main(directory: Path) -> None:
     """Write the files that differ, and take away those of no schema."""
     files = {directory / path: text for path, text in schema_files().items()}
-    for stale in set((directory / "ledger").rglob("*.json")) - files.keys():
-        stale.unlink()
+    for folder in _FOLDERS:
+        for stale in set((directory / folder).rglob("*.json")) - files.keys():
+            stale.unlink()
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

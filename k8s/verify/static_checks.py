@@ -67,6 +67,8 @@ def check_docker(tools: Tools) -> list[str]:
         "compose schema": [
             *(python / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", docker / "compose.yaml"),
         ],
+        "promtool config": [promtool, "check", "config", prometheus / "prometheus.yaml"],
+        "amtool config": [tools.bin / "amtool", "check-config", docker / "alertmanager" / "alertmanager.yaml"],
         "promtool rules": [promtool, "check", "rules", prometheus / "rules.yaml"],
         "promtool tests": [promtool, "test", "rules", *sorted(prometheus.glob("*.test.yaml"))],
     }

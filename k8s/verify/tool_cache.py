@@ -32,7 +32,7 @@ _CRD_MODULES = {
     ),
 }
 _STRIMZI_KINDS = ("kafka.Kafka", "nodepool.KafkaNodePool", "topic.KafkaTopic", "user.KafkaUser")
-_DEBIAN = {"prometheus": "promtool", "etcd-server": "etcd"}
+_DEBIAN = {"prometheus": "promtool", "prometheus-alertmanager": "amtool", "etcd-server": "etcd"}
 _MAVEN_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
@@ -83,7 +83,7 @@ def ensure_tools() -> Tools:
     for directory in (tools.bin, tools.crds):
         directory.mkdir(parents=True, exist_ok=True)
     _ensure_python(tools)
-    _ensure_debian(tools)
+    _ensure_debian(tools.bin, _DEBIAN)
     for name, module in _GO_TOOLS.items():
         if not (tools.bin / name).exists():
             _say(f"building {name}")
@@ -100,6 +100,17 @@ def ensure_tools() -> Tools:
     return tools
 
 
+def ensure_prometheus() -> Path:
+    """Fetch Prometheus itself, and return where it is.
+
+    Raises:
+        NoTool: It cannot be fetched.
+    """
+    (CACHE / "bin").mkdir(parents=True, exist_ok=True)
+    _ensure_debian(CACHE / "bin", {"prometheus": "prometheus"})
+    return CACHE / "bin" / "prometheus"
+
+
 def _ensure_python(tools: Tools) -> None:
     wanted = HERE / "requirements.txt"
     stamp = tools.python / "requirements.txt"
@@ -112,9 +123,9 @@ def _ensure_python(tools: Tools) -> None:
     stamp.write_text(wanted.read_text())
 
 
-def _ensure_debian(tools: Tools) -> None:
-    for package, program in _DEBIAN.items():
-        if (tools.bin / program).exists():
+def _ensure_debian(target: Path, programs: dict[str, str]) -> None:
+    for package, program in programs.items():
+        if (target / program).exists():
             continue
         _say(f"fetching {program}")
         directory = CACHE / "debian" / package
@@ -122,7 +133,7 @@ def _ensure_debian(tools: Tools) -> None:
         directory.mkdir(parents=True)
         run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package], cwd=directory)
         run(["dpkg-deb", "-x", next(directory.glob("*.deb")), directory])
-        shutil.copy2(directory / "usr" / "bin" / program, tools.bin / program)
+        shutil.copy2(directory / "usr" / "bin" / program, target / program)
 
 
 def _ensure_crds(tools: Tools) -> None:

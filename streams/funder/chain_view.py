@@ -31,7 +31,7 @@ from streams.node.endpoints import Patience
 from streams.node.rpc import BadAnswer, CallReverted, Refused, RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from models.symmio.funding_plan import ChainQuote
     from models.symmio.state import Balances
@@ -82,7 +82,16 @@ class NodeDown(ChainError):
 
 
 class Reverted(ChainError):
-    """A contract refused a call."""
+    """A contract refused a call.
+
+    Args:
+        msg: The contract's reason.
+        label: Names the endpoint, whose state may be an old one.
+    """
+
+    def __init__(self, msg: str, label: str) -> None:
+        super().__init__(msg)
+        self.label = label
 
 
 class Head(NamedTuple):
@@ -355,11 +364,22 @@ class Chain:
     async def _views(self, views: Sequence[_View], read: Callable[[Sequence[bytes]], T]) -> T:
         """Ask views of the Diamond, all of one endpoint.
 
+        An endpoint's old state may be of before the contract knew a view: where one refuses, the next one is asked.
+
         Raises:
             NodeDown: No endpoint answers as the Diamond does: none has the state, or another contract is there.
-            Reverted: A contract refuses one of the calls.
+            Reverted: The contract refuses one of the calls in the state of every endpoint in order.
         """
-        return await self._ask(self._calls_of(views), _decoded(read))
+        refusals: dict[str, Reverted] = {}
+        while True:
+            try:
+                return await self._ask(self._calls_of(views), _decoded(read), than=tuple(refusals))
+            except Reverted as error:
+                refusals[error.label] = error
+            except NodeDown:
+                for refusal in refusals.values():
+                    raise refusal from None
+                raise
 
     def _calls_of(self, views: Sequence[_View]) -> list[Call]:
         return [
@@ -367,15 +387,16 @@ class Chain:
             for name, kinds, values in views
         ]
 
-    async def _ask(self, calls: Sequence[Call], read: Callable[[list[Any]], T]) -> T:
-        """Ask until one endpoint answers all of a request.
+    async def _ask(self, calls: Sequence[Call], read: Callable[[list[Any]], T], than: Collection[str] = ()) -> T:
+        """Ask until one endpoint, but none of those in ``than``, answers all of a request.
 
         Raises:
             NodeDown: None does for too long.
             Reverted: A contract refuses one of the calls; the first one's reason is told.
         """
         async with self._bounded(calls[0][0]):
-            return await self._node.ask(calls, read)
+            answer, _ = await self._node.ask_elsewhere(calls, read, than=than)
+            return answer
 
     @asynccontextmanager
     async def _bounded(self, method: str) -> AsyncIterator[None]:
@@ -383,7 +404,7 @@ class Chain:
             async with asyncio.timeout(_ANSWERED_WITHIN_S):
                 yield
         except CallReverted as error:
-            raise Reverted(_reason(error)) from None
+            raise Reverted(_reason(error), error.label) from None
         except RpcError as error:
             raise _down(method, _said(error)) from error
         except TimeoutError as error:

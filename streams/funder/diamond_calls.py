@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from models.symmio.funding_plan import Charge
 
 _WORD = 32
-_SIGNATURE = "(bytes,uint256,int256,int256,bytes,(uint256,address,address))"
-_CHARGE = ("address", "uint256[]", "int256[]", _SIGNATURE)
+SIGNATURE = "(bytes,uint256,int256,int256,bytes,(uint256,address,address))"
+"""The ABI type of Muon's signature of a pair's uPnL."""
+
+_CHARGE = ("address", "uint256[]", "int256[]", SIGNATURE)
 # The members of Quote, as words from its beginning; later versions only append to it.
 _SYMBOL_ID, _POSITION_TYPE, _OPENED_PRICE, _QUANTITY, _CLOSED_AMOUNT = 2, 3, 5, 9, 10
 _MAX_FUNDING_RATE, _PARTY_A, _PARTY_B, _STATUS, _PAID = 19, 20, 21, 22, 29

@@ -21,6 +21,7 @@ from streams.funder.signer import NotSigned
 from streams.funder.topic_span import NotRead
 
 if TYPE_CHECKING:
+    from collections import defaultdict
     from collections.abc import Callable, Collection, Iterable
 
     from models.errors import TidemarkError
@@ -160,6 +161,8 @@ class Executor:
         tables: Tell the open positions, the markets' terms, and whether the deployment is what it is taken for.
         charges_of: Makes the charges of an account, given its address and its progress by epoch.
         is_watching: Tells whether a transaction of an account is not final yet.
+        turns: A lock for each account, shared by the deployment's hedgers: a charge of one makes the signature of the
+            other's stale, since the account's nonce is one for both.
         depth: After how many blocks a block is final.
         concurrency: How many accounts are charged at the same time.
     """
@@ -174,6 +177,7 @@ class Executor:
         tables: Tables,
         charges_of: Callable[[str, dict[Epoch, Progress]], AccountCharges],
         is_watching: Callable[[str], bool],
+        turns: defaultdict[str, asyncio.Lock],
         depth: int,
         concurrency: int,
     ) -> None:
@@ -184,6 +188,7 @@ class Executor:
         self._tables = tables
         self._charges_of = charges_of
         self._is_watching = is_watching
+        self._turns = turns
         self._depth = depth
         self._room = asyncio.Semaphore(concurrency)
         self._rounds: dict[Epoch, Round] = {}
@@ -365,7 +370,7 @@ class Executor:
                 self._running[party_a] = asyncio.create_task(self._charge(party_a), name=f"charges of {party_a}")
 
     async def _charge(self, party_a: str) -> None:
-        async with self._room:
+        async with self._turns[party_a], self._room:
             # Epochs go in order, so that a quote that is late for one is seen as late before the next is paid.
             rounds = sorted(
                 (one for one in self._rounds.values() if party_a in one.to_charge),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar, assert_never
 
 import aiohttp
 
-from models.errors import TidemarkError
 from models.heartbeats import FunderBeat, funder_key
-from models.leases import LEASE_TTL_MS, Limit
+from models.leases import LEASE_TTL_MS
 from models.money import E18
 from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
 from models.symmio.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Transaction
@@ -31,7 +31,7 @@ from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
 from streams.process.backoff import Backoff
 from streams.replicas.heartbeat_writer import HeartbeatWriter
-from streams.replicas.lease_holder import Leases
+from streams.replicas.turns import turn
 from streams.settings import BadSettings, symmio_deployments
 
 if TYPE_CHECKING:
@@ -43,21 +43,13 @@ if TYPE_CHECKING:
     from streams.funder.funding_journal import Journal
     from streams.funder.hedgers import Hedger
     from streams.process.clock import Clock
-    from streams.replicas.lease_holder import Lease
     from streams.settings import FundingSettings, Settings, SymmioSettings
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_ASK_AGAIN_S = 0.25
 _ASK_NODE_AGAIN_S = (0.5, 10.0)
-# A lease is held on three times while it lasts.
-_HOLDS_PER_TTL = 3
-
-
-class Superseded(TidemarkError):
-    """Another executor took over, since this one could not hold its lease. Nothing needs to be done."""
 
 
 async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int = LEASE_TTL_MS) -> None:
@@ -94,7 +86,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
             await tables.start()
             # Once the journal is open nobody else writes, so what is read then is all there is.
             async with (
-                _alone(settings, name, clock, lease_ttl_ms, failed),
+                turn(settings, "funder", name, clock, lease_ttl_ms),
                 opened_journal(settings, name) as journal,
             ):
                 # One that waits for its turn does not beat: it would hide that nobody works.
@@ -104,10 +96,11 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
                 tasks.create_task(beats.run(), name="heartbeats")
                 records = [record async for record in read_journal(settings, name, clock)]
                 valid_s = await _answered(chain.signature_valid_s)
+                turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
                 async with asyncio.TaskGroup() as work:
                     work.create_task(journal.run())
                     for number, (hedger, route) in enumerate(zip(hedgers, routes, strict=True)):
-                        one = _Working(name, deployment, hedger, route, chain, muon, journal, tables, valid_s)
+                        one = _Working(name, deployment, hedger, route, chain, muon, journal, tables, turns, valid_s)
                         own = [record for record in records if _is_of(record, hedger, is_first=number == 0)]
                         work.create_task(one.run(own))
         finally:
@@ -125,6 +118,7 @@ class _Working(NamedTuple):
     muon: Muon
     journal: Journal
     tables: Tables
+    turns: defaultdict[str, asyncio.Lock]
     valid_s: int
 
     async def run(self, records: Sequence[Record]) -> None:
@@ -167,6 +161,7 @@ class _Working(NamedTuple):
             tables=self.tables,
             charges_of=charges_of,
             is_watching=sender.is_watching,
+            turns=self.turns,
             depth=self.deployment.finality_depth,
             concurrency=funding.concurrency,
         )
@@ -315,42 +310,6 @@ async def _route(chain: Chain, name: str, deployment: SymmioSettings, hedger: He
         )
         raise BadSettings(msg)
     return Route(signer.address, party_b, deployment.diamond)
-
-
-@asynccontextmanager
-async def _alone(
-    settings: Settings, name: str, clock: Clock, ttl_ms: int, failed: asyncio.Future[NoReturn]
-) -> AsyncIterator[None]:
-    """Wait until there is no other executor of the deployment, and be the only one from then on."""
-    leases = Leases(settings, clock, every_s=ttl_ms / 1_000 / _HOLDS_PER_TTL)
-    leases.start()
-    try:
-        lease = await _lease(leases, name, ttl_ms, failed)
-        try:
-            yield
-        finally:
-            lease.release()
-    finally:
-        await leases.stop()
-
-
-async def _lease(leases: Leases, name: str, ttl_ms: int, failed: asyncio.Future[NoReturn]) -> Lease:
-    limit = Limit("funder", 1, ttl_ms)
-
-    def on_lost() -> None:
-        _fail(failed, Superseded(f"expected to be the only executor of {name}, found that another one took over"))
-
-    is_waiting = False
-    while True:
-        lease = await leases.hold(limit, name, on_lost) if leases.is_up else None
-        if lease is not None and not lease.is_local:
-            return lease
-        if lease is not None:
-            lease.release()
-        if not is_waiting:
-            _log.info("waiting for another executor to end deployment=%s", name)
-            is_waiting = True
-        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 def _fail(failed: asyncio.Future[NoReturn], error: BaseException) -> None:

@@ -13,20 +13,18 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError
 
-from models.errors import TidemarkError
 from models.ids import split_key
 from models.symmio.funding_records import Record, decode_record, encode_record, record_key
 from streams.kafka.access import fence_name
 from streams.kafka.connection import consumer_arguments
-from streams.kafka.producer import Fence, start_producer
+from streams.kafka.ends import true_ends
+from streams.kafka.fenced_writer import Fenced, FencedWriter, Written, opened_fenced_writer
 from streams.kafka.topics import FUNDING, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
-
-    from aiokafka import AIOKafkaProducer
 
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -35,12 +33,6 @@ if TYPE_CHECKING:
 _LOOK_BACK_MS = 3 * 86_400_000
 # A transaction of Kafka takes some ms, whatever is in it; records that are written meanwhile go into the next one.
 _BATCH_RECORDS = 2_000
-# A transaction that its executor left open holds up its successor's reading for so long at most.
-_TRANSACTION_TIMEOUT_MS = 10_000
-
-
-class Fenced(TidemarkError):
-    """Another executor of this deployment has started, so this one sends nothing any more. Nothing needs to be done."""
 
 
 async def read_journal(settings: Settings, deployment: str, clock: Clock) -> AsyncIterator[Record]:
@@ -65,7 +57,8 @@ async def read_journal(settings: Settings, deployment: str, clock: Clock) -> Asy
         topic = topic_name(settings, FUNDING)
         partitions = [TopicPartition(topic, number) for number in range(settings.topics.partitions)]
         consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
+        # Of another deployment a transaction may be open there: what was written behind its beginning counts as well.
+        ends = await true_ends(settings.bootstrap, partitions)
         left = await _seek(consumer, ends, max(0, clock.now_ms() - _LOOK_BACK_MS))
         while left:
             fetched = await consumer.getmany(timeout_ms=200)
@@ -96,13 +89,13 @@ class Journal:
     """Writes records, each acknowledged before its writer goes on.
 
     Args:
-        producer: Started; its writes are transactions.
+        writer: The only one of the deployment.
         topic: The full name of ``funding``.
         deployment: Whose funding.
     """
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, deployment: str) -> None:
-        self._producer = producer
+    def __init__(self, writer: FencedWriter, topic: str, deployment: str) -> None:
+        self._writer = writer
         self._topic = topic
         self._deployment = deployment
         self._waiting: deque[tuple[list[Record], asyncio.Future[None]]] = deque()
@@ -139,20 +132,12 @@ class Journal:
             taken.append(self._waiting.popleft())
             size += len(taken[-1][0])
         try:
-            async with self._producer.transaction():
-                sent = [
-                    await self._producer.send(self._topic, encode_record(one), key=record_key(self._deployment, one))
-                    for records, _ in taken
-                    for one in records
-                ]
-                # A commit does not fail for every record that the broker refused, so each is awaited.
-                await asyncio.gather(*sent)
-        except ProducerFenced as error:
-            msg = f"expected to be the only executor of {self._deployment}, found that another one has started"
-            fenced = Fenced(msg)
-            _fail(taken, fenced)
-            raise fenced from error
-        except KafkaError as error:
+            await self._writer.write(
+                Written(self._topic, record_key(self._deployment, one), encode_record(one))
+                for records, _ in taken
+                for one in records
+            )
+        except (Fenced, KafkaError) as error:
             _fail(taken, error)
             raise
         for _, written in taken:
@@ -167,12 +152,8 @@ async def opened_journal(settings: Settings, deployment: str) -> AsyncIterator[J
     Raises:
         KafkaError: The broker cannot be reached.
     """
-    fence = Fence(fence_name(settings, "funder", deployment), _TRANSACTION_TIMEOUT_MS)
-    producer = await start_producer(settings.bootstrap, fence=fence)
-    try:
-        yield Journal(producer, topic_name(settings, FUNDING), deployment)
-    finally:
-        await producer.stop()
+    async with opened_fenced_writer(settings.bootstrap, fence_name(settings, "funder", deployment)) as writer:
+        yield Journal(writer, topic_name(settings, FUNDING), deployment)
 
 
 def _fail(taken: Iterable[tuple[object, asyncio.Future[None]]], error: Exception) -> None:

@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import msgspec
+from eth_abi.abi import encode
+from eth_abi.exceptions import EncodingError
 
 from models.errors import TidemarkError
-from streams.funder.diamond_calls import PairSignature
+from streams.funder.diamond_calls import SIGNATURE, PairSignature
+from streams.process.http_bodies import read_at_most
 
 if TYPE_CHECKING:
     from streams.settings import SymmioSettings
 
 # The network asks several of its nodes. A signature that takes longer would soon be out of date.
 _ANSWER_WITHIN_S = 15.0
+# A signature is some 3 kB.
+_MAX_ANSWER_BYTES = 1024 * 1024
 
 
 class NoSignature(TidemarkError):
@@ -88,13 +93,13 @@ class Muon:
         timeout = aiohttp.ClientTimeout(total=_ANSWER_WITHIN_S)
         try:
             async with self._session.get(self._url, params=parameters, timeout=timeout) as response:
-                answer = _decoder.decode(await response.read())
+                answer = _decoder.decode(await read_at_most(_MAX_ANSWER_BYTES, response, NoSignature))
             return _signature(answer)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             # The error's text may hold the URL, and the URL may hold a key.
             msg = f"expected a signature of {party_a}'s uPnL, found {type(error).__name__}"
             raise NoSignature(msg) from None
-        except (msgspec.DecodeError, ValueError, IndexError) as error:
+        except (msgspec.DecodeError, ValueError, IndexError, RecursionError, EncodingError) as error:
             msg = f"expected a signature of {party_a}'s uPnL, found another answer: {error}"
             raise NoSignature(msg) from error
 
@@ -104,7 +109,7 @@ def _signature(answer: _Answer) -> PairSignature:
         msg = "expected success, found that the network did not sign"
         raise ValueError(msg)
     result = answer.result
-    return PairSignature(
+    signature = PairSignature(
         req_id=_bytes(result.reqId),
         timestamp_s=result.data.timestamp,
         upnl_party_a=int(result.data.result.uPnlA),
@@ -114,6 +119,9 @@ def _signature(answer: _Answer) -> PairSignature:
         owner=result.signatures[0].owner,
         nonce=result.data.init.nonceAddress,
     )
+    # What does not fit the contract's types would end the executor where it is sent.
+    encode([SIGNATURE], [signature.cells])
+    return signature
 
 
 def _bytes(text: str) -> bytes:

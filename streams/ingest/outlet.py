@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 # Enough to keep a batch of every partition under way; a crash repeats at most this many price ticks.
 _MAX_IN_FLIGHT = 2_000
-_MAX_BATCH_BYTES = 256 * 1024
+MAX_BATCH_BYTES = 256 * 1024
 # The broker's own limit holds for the compressed batch; a block's hex shrinks to less than a quarter.
-_MAX_REQUEST_BYTES = 16 * 1024 * 1024
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
 
 
 class NotAcknowledged(TidemarkError):
@@ -65,7 +65,7 @@ class Outlet:
         except KafkaError as error:
             self._room.release()
             self._failure = error
-            raise _not_acknowledged(error) from error
+            raise not_acknowledged(error) from error
         except asyncio.CancelledError:
             self._room.release()
             raise
@@ -92,7 +92,7 @@ class Outlet:
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise _not_acknowledged(self._failure) from self._failure
+            raise not_acknowledged(self._failure) from self._failure
 
 
 @asynccontextmanager
@@ -104,7 +104,7 @@ async def opened_outlet(bootstrap: Bootstrap) -> AsyncIterator[Outlet]:
     """
     try:
         producer = await start_producer(
-            bootstrap, compression="lz4", batch_bytes=_MAX_BATCH_BYTES, request_bytes=_MAX_REQUEST_BYTES
+            bootstrap, compression="lz4", batch_bytes=MAX_BATCH_BYTES, request_bytes=MAX_REQUEST_BYTES
         )
     except KafkaError as error:
         msg = f"expected Kafka at {bootstrap}, found {type(error).__name__}: {error}"
@@ -115,5 +115,6 @@ async def opened_outlet(bootstrap: Bootstrap) -> AsyncIterator[Outlet]:
         await producer.stop()
 
 
-def _not_acknowledged(error: BaseException) -> NotAcknowledged:
+def not_acknowledged(error: BaseException) -> NotAcknowledged:
+    """Say of an error of the client that a record was not taken."""
     return NotAcknowledged(f"expected the broker to acknowledge a record, found {type(error).__name__}: {error}")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from streams.settings.kafka_client import Bootstrap
 
 # aiokafka's own; no writer of single records needs more.
-_BATCH_BYTES = 16 * 1024
-_REQUEST_BYTES = 1024 * 1024
+BATCH_BYTES = 16 * 1024
+REQUEST_BYTES = 1024 * 1024
 
 
 class Fence(NamedTuple):
@@ -33,8 +33,8 @@ async def start_producer(
     bootstrap: Bootstrap,
     *,
     compression: Literal["lz4", "snappy"] | None = None,
-    batch_bytes: int = _BATCH_BYTES,
-    request_bytes: int = _REQUEST_BYTES,
+    batch_bytes: int = BATCH_BYTES,
+    request_bytes: int = REQUEST_BYTES,
     fence: Fence | None = None,
     given_up_after_ms: int | None = None,
 ) -> AIOKafkaProducer:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _HEX_QUANTITY = re.compile(r"0x[0-9a-f]*")
-_DIGITS = re.compile(r"[0-9]+")
+# As many digits as 256 bits have; Python refuses to read thousands.
+_DIGITS = re.compile(r"[0-9]{1,78}")
 _HASH = re.compile(r"0x[0-9a-f]{64}")
 _ADDRESS = re.compile(r"0x(?:0{24})?([0-9a-f]{40})")
 _BYTES = re.compile(r"0x(?:[0-9a-f]{2})*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.chain_records import Block, RawLog
@@ -66,7 +67,8 @@ def read_logs(answer: object) -> FoundLogs:
     """Read an ``eth_getLogs`` answer; removed logs are left out, repeated ones too, the rest is put in chain order.
 
     Raises:
-        BadAnswer: It is no list of logs, a log lacks a field or its block, or two logs claim one place.
+        BadAnswer: It is no list of logs, a log lacks a field or its block, two logs claim one place, or the logs of a
+            block are not counted in the order of its transactions.
     """
     found: dict[tuple[int, int, str], FoundLog] = {}
     removed = 0
@@ -81,7 +83,10 @@ def read_logs(answer: object) -> FoundLogs:
         if found.setdefault((told.number, told.log.log_index, told.block_hash), told) != told:
             msg = f"expected one log at index {told.log.log_index} of block {told.number}, found two that differ"
             raise BadAnswer(msg)
-    return FoundLogs([found[place] for place in sorted(found)], removed)
+    logs = sorted(found.values(), key=lambda told: (told.number, told.block_hash, told.log.log_index))
+    for before, after in pairwise(logs):
+        _expect_order(before, after)
+    return FoundLogs(logs, removed)
 
 
 def make_blocks(headers: Sequence[Header], logs: Iterable[FoundLog]) -> list[Block]:
@@ -117,6 +122,19 @@ def _found_log(log: dict[str, Any]) -> FoundLog:
         log_index=read_number(log.get("logIndex")),
     )
     return FoundLog(read_number(log.get("blockNumber")), read_hash(log.get("blockHash")), raw)
+
+
+def _expect_order(before: FoundLog, after: FoundLog) -> None:
+    """Expect logs of one block to be counted on through it; some nodes count them anew in every transaction."""
+    if before.block_hash != after.block_hash:
+        return
+    first, second = before.log, after.log
+    if first.tx_index > second.tx_index or (first.tx_index == second.tx_index) != (first.tx == second.tx):
+        msg = (
+            f"expected the logs of block {before.number} to be counted in the order of its transactions, found index "
+            f"{first.log_index} in transaction {first.tx_index} and {second.log_index} in transaction {second.tx_index}"
+        )
+        raise BadAnswer(msg)
 
 
 def _is_removed(answer: object) -> bool:

@@ -13,7 +13,7 @@ from eth_hash.auto import keccak
 
 from models.chain_records import PartyBView, QuoteView, SymbolView
 from streams.node.abi import decode_answer
-from streams.node.answers import read_bytes
+from streams.node.answers import read_bytes, read_quantity
 from streams.node.rpc import BadAnswer, NoContract
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class ContractViews:
         """What a liquidation in progress will give back; read from storage, since no view tells it."""
         slot = keccak(encode(["address", "uint256"], [account, _REIMBURSEMENT_SLOT]))
         call: Call = ("eth_getStorageAt", [self._diamond, "0x" + slot.hex(), self._block])
-        return call, lambda answer: str(_decode(["uint256"], answer)[0])
+        return call, lambda answer: str(_read_word(answer))
 
     def symbols(self, start: int, size: int) -> Question[list[SymbolView]]:
         """``getSymbols``; ``start`` counts from 0 and is at most the number of symbols."""
@@ -179,6 +179,14 @@ def _bytes(answer: object) -> bytes:
         msg = "expected a view's answer, found nothing; check the contract's address and that the node has the block"
         raise NoContract(msg)
     return read_bytes(answer)
+
+
+def _read_word(answer: object) -> int:
+    """Read a word of storage, which some nodes spell as a number; no bytes at all are no answer."""
+    if answer == "0x":
+        msg = "expected a word of storage, found nothing; check the contract's address and that the node has the block"
+        raise NoContract(msg)
+    return read_quantity(answer)
 
 
 def _decode(types: Sequence[str], answer: object) -> tuple[Any, ...]:

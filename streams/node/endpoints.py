@@ -57,6 +57,7 @@ _REPEATED = Counter(
 
 # Endpoints behind one balancer differ by a block or two all the time; more is a node that does not keep up.
 _OLDER_HEAD_BLOCKS = 5
+_LATEST: tuple[str, list[Any]] = ("eth_getBlockByNumber", ["latest", False])
 _BATCH_CALLS = 50
 _BATCHES_IN_FLIGHT = 4
 # What is asked for very often, as in a join, is to survive a node that refuses a quarter of its calls.
@@ -299,12 +300,17 @@ class Node:
         while True:
             header, standing = await self._newest()
             now_s = _now_s()
+            is_leap = header.number > self.highest + _OLDER_HEAD_BLOCKS
+            if is_leap and not await self._has(standing, header):
+                msg = f"expected endpoint {standing.label} to have block {header.number}, its head, found no such block"
+                standing.put_aside(BadAnswer(msg))
+                continue
             if header.number > self.highest:
                 self.highest, self._advanced_s = header.number, now_s
                 return header
             if now_s - self._advanced_s > self._patience.stuck_s:
                 self._advanced_s = now_s
-                await self._ask_the_others(standing)
+                await self._compare_heads(header, standing)
             is_alone = self._in_order() == [standing]
             if header.number + _OLDER_HEAD_BLOCKS >= self.highest or is_alone:
                 return header
@@ -321,15 +327,16 @@ class Node:
 
     async def header_of_past(self, number: int) -> Header:
         """Return a block that the chain is known to have reached: an endpoint without it is behind."""
-        return await self.ask([_header_call(number)], lambda results: read_header(results[0]))
+        call, read = _past_header(number)
+        return await self.ask([call], _only(read))
 
     async def headers_of_past(self, numbers: Sequence[int]) -> list[Header]:
         """Return blocks that the chain is known to have reached: one that is null is asked for elsewhere, and again."""
-        return await self.ask_many([(_header_call(number), read_header) for number in numbers])
+        return await self.ask_many(list(map(_past_header, numbers)))
 
     async def headers(self, numbers: Sequence[int]) -> list[Header | None]:
         """Return the blocks of these numbers, None for those the node does not have yet."""
-        return await self.ask_many([(_header_call(number), read_optional_header) for number in numbers])
+        return await self.ask_many(list(map(_header, numbers)))
 
     async def finalized(self) -> int | None:
         """Return the number of the node's ``finalized`` block, None where it does not offer the tag."""
@@ -360,7 +367,7 @@ class Node:
         return [result for task in tasks for result in task.result()]
 
     async def _newest(self) -> tuple[Header, Standing]:
-        asked = _Asked([("eth_getBlockByNumber", ["latest", False])], lambda results: read_header(results[0]))
+        asked = _Asked([_LATEST], _only(read_header))
         (found,) = await self._answers([asked], _Turn(self._patience))
         return found
 
@@ -439,17 +446,35 @@ class Node:
                 return failure
         return failure
 
-    async def _ask_the_others(self, asked: Standing) -> None:
-        for standing in self._in_order():
+    async def _compare_heads(self, header: Header, asked: Standing) -> None:
+        """Ask all others for their heads. Where every endpoint says less than is known, that was said in error."""
+        heads = [header.number]
+        for standing in self._standings:
             if standing is asked:
                 continue
-            (outcome,) = await standing.send([("eth_getBlockByNumber", ["latest", False])], is_separable=False)
             try:
-                if isinstance(outcome, RpcError):
-                    raise outcome
-                self.highest = max(self.highest, read_header(outcome).number)
+                other = await self._ask_directly(standing, _LATEST, read_header)
+                heads.append(other.number if await self._has(standing, other) else -1)
             except RpcError as error:
-                standing.put_aside(error)
+                if standing.is_in_order:
+                    standing.put_aside(error)
+        newest = max(heads)
+        if newest > self.highest or len(heads) == len(self._standings):
+            self.highest = newest
+
+    async def _has(self, standing: Standing, header: Header) -> bool:
+        """Tell whether an endpoint also knows a block by its number: a head may be told in error, and once only."""
+        try:
+            found = await self._ask_directly(standing, *_header(header.number))
+        except RpcError:
+            return False
+        return found is not None and found.hash == header.hash
+
+    async def _ask_directly(self, standing: Standing, call: Call, read: Callable[[Any], _T]) -> _T:
+        (outcome,) = await standing.send([call], is_separable=False)
+        if isinstance(outcome, RpcError):
+            raise outcome
+        return read(outcome)
 
     def _name(self, call: Call, error: BadAnswer) -> None:
         _REPEATED.labels(self.deployment).inc()
@@ -497,7 +522,7 @@ def _judge(standing: Standing, fault: RpcError, turn: _Turn, request: _Request) 
         case EndpointSlow():
             is_too_much = request.is_divisible
             is_aside = standing.is_slow or not request.is_divisible
-        case RateLimited() | EndpointDown(has_answered=True):
+        case RateLimited() | EndpointDown(was_reached=True):
             # Words may be wrong about the cause: what comes again and again is also tried with less.
             is_too_much = request.is_divisible and standing.limited > 0
             standing.limited += 1
@@ -551,8 +576,25 @@ def _only(read: Callable[[Any], _T]) -> Callable[[list[Any]], _T]:
     return lambda results: read(results[0])
 
 
-def _header_call(number: int) -> Call:
-    return "eth_getBlockByNumber", [hex(number), False]
+def _header(number: int) -> Question[Header | None]:
+    def read(answer: object) -> Header | None:
+        header = read_optional_header(answer)
+        if header is not None and header.number != number:
+            msg = f"expected block {number}, found block {header.number}"
+            raise BadAnswer(msg)
+        return header
+
+    return ("eth_getBlockByNumber", [hex(number), False]), read
+
+
+def _past_header(number: int) -> Question[Header]:
+    call, read = _header(number)
+
+    def read_known(answer: object) -> Header:
+        header = read(answer)
+        return read_header(answer) if header is None else header
+
+    return call, read_known
 
 
 def _kind(call: Call) -> str:

@@ -1,7 +1,7 @@
 """One JSON-RPC endpoint of a node, over HTTP or websocket, and what may go wrong with it.
 
 * ``RpcError``: the root; carries no URL, since that may hold a provider's key.
-    * ``EndpointDown``: no connection, an HTTP error, or an answer that is not JSON-RPC.
+    * ``EndpointDown``: no connection, one that ended, an HTTP error, or an answer that is not JSON-RPC.
     * ``EndpointSlow``: no answer in time.
     * ``RateLimited``: the provider seems to ask us to come back later.
     * ``TooMuch``: the answer would be larger than the provider or we allow; ask for less.
@@ -64,6 +64,8 @@ _EXECUTING = frozenset({"eth_call", "eth_estimateGas"})
 _EXECUTION_REVERTED = 3
 _SUBSCRIBE = "eth_subscribe"
 _MAX_SAID_CHARACTERS = 300
+# Our own ids are counted from 1.
+_MAX_ID_DIGITS = 20
 _HEX = re.compile(r"0x([0-9a-fA-F]{2})+")
 
 
@@ -76,12 +78,12 @@ class EndpointDown(RpcError):
 
     Args:
         msg: The whole message, with the endpoint's label.
-        has_answered: Whether there was an answer, though none of JSON-RPC: less may be answered.
+        was_reached: Whether it took the question, and answered no JSON-RPC or hung up: less may be answered.
     """
 
-    def __init__(self, msg: str, *, has_answered: bool = False) -> None:
+    def __init__(self, msg: str, *, was_reached: bool = False) -> None:
         super().__init__(msg)
-        self.has_answered = has_answered
+        self.was_reached = was_reached
 
 
 class EndpointSlow(RpcError):
@@ -187,7 +189,7 @@ class HttpEndpoint:
         except (aiohttp.ClientError, OSError) as error:
             # The error's text may hold the URL, and that a key.
             msg = f"expected endpoint {self.label} to answer {calls[0][0]}, found {type(error).__name__}"
-            raise EndpointDown(msg) from None
+            raise EndpointDown(msg, was_reached=not isinstance(error, aiohttp.ClientConnectorError)) from None
         return _results(calls, requests, _answers(status, answer, self.label), self.label)
 
     async def close(self) -> None:
@@ -277,7 +279,7 @@ class WebsocketEndpoint:
             return list(await asyncio.gather(*futures))
         except ConnectionError as error:
             msg = f"expected endpoint {self.label} to stay connected, found it closed"
-            raise EndpointDown(msg) from error
+            raise EndpointDown(msg, was_reached=True) from error
         finally:
             for request in requests:
                 self._answers.pop(request["id"], None)
@@ -339,9 +341,10 @@ class WebsocketEndpoint:
             else:
                 self._take(answer)
         await socket.close()
+        msg = f"expected endpoint {self.label} to stay connected, found it closed"
         for future in self._answers.values():
             if not future.done():
-                future.set_exception(EndpointDown(f"expected endpoint {self.label} to stay connected, found it closed"))
+                future.set_exception(EndpointDown(msg, was_reached=True))
 
     def _take(self, answer: dict[str, Any]) -> None:
         request_id = _id_of(answer)
@@ -370,11 +373,11 @@ def _answers(status: int, body: bytes, label: str) -> list[Any]:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise EndpointDown(msg, has_answered=True) from error
+        raise EndpointDown(msg, was_reached=True) from error
     answers = answer if isinstance(answer, list) else [answer]
     # Some providers send JSON-RPC errors with HTTP 400 or 500: the error says more than the status.
     if status >= HTTPStatus.BAD_REQUEST and not any(isinstance(one, dict) and one.get("error") for one in answers):
-        raise EndpointDown(msg, has_answered=True)
+        raise EndpointDown(msg, was_reached=True)
     return answers
 
 
@@ -412,7 +415,7 @@ def _id_of(answer: dict[str, Any]) -> int | None:
             return number
         case float() as number if number.is_integer():
             return int(number)
-        case str() as text if text.isdecimal():
+        case str() as text if text.isdecimal() and len(text) <= _MAX_ID_DIGITS:
             return int(text)
         case _:
             return None
@@ -426,13 +429,17 @@ def _of_error(method: str, error: object, label: str) -> RpcError:
     if method in _EXECUTING:
         data = _revert_data(fields.get("data"))
         # A contract may use any words in its reason, those of a provider's limits too.
-        if data or code == _EXECUTION_REVERTED or "revert" in lower:
+        if data or code == _EXECUTION_REVERTED or "revert" in lower or "revert" in str(fields.get("data")).lower():
             return CallReverted(msg, said, data, label)
     return RateLimited(msg) if any(word in lower for word in _RATE_WORDS) else Refused(msg, said)
 
 
 def _revert_data(data: object) -> bytes:
-    """Read the reason of a revert from an error's ``data``, which some nodes nest in an object of the same name."""
+    """Read the reason of a revert from an error's ``data``.
+
+    Some nodes nest it in an object of the same name, some put the word ``Reverted`` before it.
+    """
     if isinstance(data, dict):
         data = data.get("data")
-    return bytes.fromhex(data[2:]) if isinstance(data, str) and _HEX.fullmatch(data) else b""
+    text = data.removeprefix("Reverted ") if isinstance(data, str) else ""
+    return bytes.fromhex(text[2:]) if _HEX.fullmatch(text) else b""

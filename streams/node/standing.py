@@ -41,6 +41,8 @@ _MOST_BLOCKS = 50_000
 _SLOW_ANSWERS = 2
 # Enough for an endpoint that refuses a quarter of its calls.
 _TRIES = 4
+# Logs and the header that tells of which state they are.
+_PAIR = 2
 _AGAIN_S = (0.1, 1.0)
 # What an endpoint does not answer though another one does, it is asked last for so long, then for twice as long.
 _UNABLE_S = (5.0, 300.0)
@@ -183,7 +185,8 @@ class Standing:
         """Ask the calls, in batches that the endpoint takes.
 
         A batch of which every call is refused may be too large, whatever the refusal says: less is asked until a part
-        of it is answered or a single call is refused.
+        of it is answered or a single call is refused. So may one of which only the first calls are answered, where all
+        are to be of one state.
 
         Args:
             calls: At least one.
@@ -200,10 +203,17 @@ class Standing:
             some = calls[len(outcomes) : len(outcomes) + sending.size]
             told = await self._exchange(some)
             fault = _fault_of_all(told)
+            part = None if is_separable or fault is not None else _fault_after_first(told)
+            if part is not None:
+                if not await self._asks_again(sending, len(some), part):
+                    return outcomes + told + [part] * (len(calls) - len(outcomes) - len(told))
+                continue
             if fault is None:
-                self._note_batch(len(some), has_shrunk=sending.has_shrunk)
+                # Some refuse what is beyond the first calls of a batch: one of which a part is answered proves nothing.
+                if not any(map(_is_fault, told)):
+                    self._note_batch(len(some), has_shrunk=sending.has_shrunk)
                 sending = _Sending(self._batch.size)
-            elif len(some) > 1 and self._may_be_too_many(fault, is_separable=is_separable):
+            elif len(some) > 1 and self._may_be_too_many(fault):
                 self._shrink(sending, len(some), fault)
                 continue
             elif not is_separable and len(some) < len(calls) and sending.may_ask_again(fault):
@@ -215,10 +225,23 @@ class Standing:
             outcomes += told
         return outcomes
 
+    async def _asks_again(self, sending: _Sending, size: int, fault: RpcError) -> bool:
+        """Wait to ask a batch again of which only the first calls were answered, or less of it; False to give it up.
+
+        Two calls of one state are never taken apart where the endpoint has answered as many at once before.
+        """
+        if sending.may_ask_again(fault):
+            await asyncio.sleep(sending.backoff.next_s())
+            return True
+        is_to_shrink = size > _PAIR or not self._batch.is_proven(size)
+        if is_to_shrink:
+            sending.shrink(self._batch.smaller(size))
+        return is_to_shrink
+
     def _shrink(self, sending: _Sending, size: int, fault: RpcError) -> None:
         # What was taken before is asked once more first: a refusal may be for a moment.
         if sending.is_repeated or not self._batch.is_proven(size) or isinstance(fault, EndpointSlow):
-            sending.size, sending.has_shrunk = self._batch.smaller(size), True
+            sending.shrink(self._batch.smaller(size))
         sending.is_repeated = True
 
     async def _exchange(self, calls: Sequence[Call]) -> list[Outcome]:
@@ -226,6 +249,9 @@ class Standing:
             return await self.endpoint.ask(calls, self._patience.answer_s)
         except EndpointSlow as error:
             self.slow_answers += 1
+            if len(calls) > 1:
+                # An endpoint that takes its time over each call is put aside in between, and must not forget it.
+                self._batch.refused(len(calls))
             return [error] * len(calls)
         except RpcError as error:
             return [error] * len(calls)
@@ -246,14 +272,14 @@ class Standing:
         self._is_checked = True
         return None
 
-    def _may_be_too_many(self, fault: RpcError, *, is_separable: bool) -> bool:
+    def _may_be_too_many(self, fault: RpcError) -> bool:
         match fault:
             case EndpointSlow():
-                return is_separable and not self.is_slow
+                return not self.is_slow
             case RateLimited():
                 return self.limited > 0
-            case EndpointDown(has_answered=has_answered):
-                return has_answered and self.limited > 0
+            case EndpointDown(was_reached=was_reached):
+                return was_reached and self.limited > 0
             case _:
                 return True
 
@@ -276,6 +302,10 @@ class _Sending:
         self.backoff = Backoff(*_AGAIN_S)
         self._tries = 0
 
+    def shrink(self, size: int) -> None:
+        """Ask for ``size`` calls at a time from here on, as often as was left at first."""
+        self.size, self.has_shrunk, self._tries = size, True, 0
+
     def may_ask_again(self, fault: RpcError) -> bool:
         """Tell whether to ask the next calls once more after a fault."""
         self._tries += 1
@@ -287,9 +317,21 @@ class _Sending:
         return self._tries < _TRIES and isinstance(fault, Refused | TooMuch | BadAnswer)
 
 
+def _fault_after_first(outcomes: Sequence[Outcome]) -> RpcError | None:
+    """Return the first error where the first call was answered: a refusal of that one is about what it asks."""
+    if isinstance(outcomes[0], RpcError):
+        return None
+    return next((one for one in outcomes if _is_fault(one)), None)
+
+
 def _fault_of_all(outcomes: Sequence[Outcome]) -> RpcError | None:
-    """Return the first error where no call was answered; that a contract refused one is an answer."""
-    if any(not isinstance(one, RpcError) or isinstance(one, CallReverted) for one in outcomes):
+    """Return the first error where no call was answered."""
+    if not all(map(_is_fault, outcomes)):
         return None
     first: RpcError = outcomes[0]
     return first
+
+
+def _is_fault(outcome: Outcome) -> bool:
+    """Tell whether a call was not answered; that a contract refused it is an answer."""
+    return isinstance(outcome, RpcError) and not isinstance(outcome, CallReverted)

@@ -8,6 +8,8 @@ from contextlib import suppress
 
 # EX_SOFTWARE of sysexits.h: the fault is ours or our surroundings', and to start the process again may mend it.
 EXIT_FAULT = 70
+# Another process does the work: started again, this one waits for its turn.
+EXIT_SUPERSEDED = 76
 
 
 def cause_of(error: BaseException) -> str:

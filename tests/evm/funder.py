@@ -61,10 +61,15 @@ async def start_funder(settings: Settings, name: str, directory: Path) -> Funder
     for deployment, secrets in symmio_deployments(settings).items():
         cells = plain["deployments"][deployment]
         cells["rpc"] = [one.get_secret_value() for one in secrets.rpc]
-        for field in ("key", "muon"):
-            secret = getattr(secrets.funding, field)
-            if secret is not None:
-                cells["funding"][field] = secret.get_secret_value()
+        told = {hedger: cells["funding"]["hedgers"][hedger] for hedger in secrets.funding.hedgers}
+        for section, plain_section in (
+            (secrets.funding, cells["funding"]),
+            *((secrets.funding.hedgers[hedger], own) for hedger, own in told.items()),
+        ):
+            for field in ("key", "muon", "remote_signer"):
+                secret = getattr(section, field, None)
+                if secret is not None:
+                    plain_section[field] = secret.get_secret_value()
     environment |= {
         f"TIDEMARK_{field.upper()}": value if isinstance(value, str) else json.dumps(value)
         for field, value in plain.items()

@@ -48,7 +48,10 @@ _SEED = "(address,address,uint256,uint8,uint256,uint256,uint256)"
 
 
 class Opened(NamedTuple):
-    """A quote that was open before anything was charged; its id is its place in the list, from 1 on."""
+    """A quote that was open before anything was charged; its id is its place in the list, from 1 on.
+
+    ``party_b`` is empty where the hedger is the scene's first one.
+    """
 
     party_a: str
     symbol_id: int
@@ -56,6 +59,7 @@ class Opened(NamedTuple):
     quantity: int
     opened_price: int
     max_funding_rate: int
+    party_b: str = ""
 
 
 def account(number: int) -> str:
@@ -104,13 +108,10 @@ class Scene:
     async def open_on_chain(self, quotes: Sequence[Opened]) -> None:
         """Open quotes on the chain."""
         self.quotes = list(quotes)
-        for party_a in sorted({quote.party_a for quote in quotes}):
-            await self.diamond.send("fund", self.party_b, party_a, 10**6 * E18, 10**6 * E18, E18)
+        for party_a, party_b in sorted({(quote.party_a, quote.party_b or self.party_b) for quote in quotes}):
+            await self.diamond.send("fund", party_b, party_a, 10**6 * E18, 10**6 * E18, E18)
         for start in range(0, len(quotes), 40):
-            seeds = [
-                (q.party_a, self.party_b, q.symbol_id, q.position_type, q.quantity, q.opened_price, q.max_funding_rate)
-                for q in quotes[start : start + 40]
-            ]
+            seeds = [(q.party_a, q.party_b or self.party_b, *q[1:6]) for q in quotes[start : start + 40]]
             sent = await self.diamond.send("open", seeds)
             # What it does can be seen some ms before it is in a block.
             await self.chain.receipt(sent)
@@ -223,7 +224,7 @@ class Scene:
                 position_type=quote.position_type,
                 order_type=0,
                 status=4,
-                party_b=self.party_b,
+                party_b=quote.party_b or self.party_b,
                 whitelist=(),
                 requested_open_price=str(quote.opened_price),
                 market_price=str(quote.opened_price),
@@ -255,7 +256,7 @@ class Scene:
             balances=nothing,
             liquidated=False,
             reimbursement="0",
-            party_bs=(PartyBView(self.party_b, nothing),),
+            party_bs=tuple(PartyBView(party_b, nothing) for party_b in sorted({view.party_b for view in views})),
             quotes=views,
         )
         return AccountCheckpoint((1, -1), checkpoint)

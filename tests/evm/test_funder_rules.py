@@ -14,7 +14,8 @@ from models.symmio.funding_plan import Charge
 from models.symmio.funding_records import Epoch, Missed
 from streams.funder.epoch_replay import replay
 from streams.funder.funder_process import plan, run
-from streams.funder.funding_journal import Fenced, opened_journal, read_journal
+from streams.funder.funding_journal import opened_journal, read_journal
+from streams.kafka.fenced_writer import Fenced
 from streams.process.clock import SystemClock
 from tests.evm.funder import start_funder
 from tests.evm.market import EPOCH_S, GENEROUS, NAME, WINDOW_S, Opened, account, next_window_s, scene

@@ -30,7 +30,7 @@ async def test_a_replica_hears_what_is_on_record_and_nothing_that_was_aborted(
     async with opened_journal(mine, "main") as journal:
         writing = asyncio.create_task(journal.run())
         await journal.write([Missed(Epoch(100, 10, 100), 100, 110)])
-        producer = journal._producer
+        producer = journal._writer._producer
         await producer.begin_transaction()
         await producer.send_and_wait(topic_name(mine, FUNDING), b"never", key=b"main:epoch:1")
         await producer.abort_transaction()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
+from tests.support.hostile_node import Traits
 from tests.support.hostile_runs import (
     Outcome,
     differing,
@@ -42,3 +44,41 @@ def test_a_script_ends_in_the_rows_of_the_undisturbed_chain_or_says_what_is_not_
             faults[seed] = f"{fault}; {outcome.script}"
 
     assert faults == {}
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        Traits(hang_up=True, batch_max=1),
+        Traits(hang_up=True, range_max=3),
+        Traits(parts=0.4),
+        Traits(batch_answers=1),
+        Traits(batch_answers=3),
+        Traits(call_s=3.0),
+        Traits(leaps=0.3),
+        Traits(misplaces=0.3),
+    ],
+    ids=str,
+)
+def test_the_only_endpoint_may_be_wrong_in_one_way_all_the_time(traits: Traits) -> None:
+    scripts = (replace(draw_script(seed), endpoints=(traits,), witness="share", history=26) for seed in range(12))
+
+    assert {} == {one.seed: fault for one in scripts if (fault := fault_of(play(one))) is not None}
+
+
+def test_an_endpoint_that_takes_ten_seconds_for_a_call_is_remembered_to_take_few_at_once() -> None:
+    slow = Traits(call_s=10.0)
+    scripts = (replace(draw_script(seed), endpoints=(slow,), witness="share", history=1) for seed in range(12))
+
+    assert {} == {one.seed: fault for one in scripts if (fault := fault_of(play(one))) is not None}
+
+
+def test_blocks_that_one_of_two_endpoints_never_answers_well_do_not_hold_up_what_is_final_for_good() -> None:
+    scripts = (
+        replace(draw_script(seed), endpoints=(Traits(range_max=1), Traits(counts_anew=0.4)), witness="all", history=26)
+        for seed in range(12)
+    )
+    outcomes = [play(script) for script in scripts]
+
+    assert [] == [fault for one in outcomes if (fault := fault_of(one)) is not None]
+    assert any(one.doubted for one in outcomes)

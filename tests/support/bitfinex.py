@@ -22,12 +22,11 @@ from models.nonces import NonceMarks
 from models.prices import Mark, encode_mark
 from models.references import Said, encode_said
 from models.statements import Event, Statement, encode_statement
-from streams.settings import ApiSettings, Settings
+from streams.settings import ApiSettings, Settings, SymmioSettings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.api import BoundedTestServer, FakeInterest, FakeRecords, symmio_that_hears
 from tests.support.clocks import WallClock
 from tests.support.feed import FakeTables
-from tests.support.solver import deployment as symmio_deployment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -125,9 +124,15 @@ class Scene:
     """A replica, and what it serves."""
 
     def __init__(
-        self, directory: Path, nonces: Nonces | None = None, leases: Leases | None = None, **section: object
+        self,
+        directory: Path,
+        nonces: Nonces | None = None,
+        leases: Leases | None = None,
+        *,
+        ready: bool = True,
+        **section: object,
     ) -> None:
-        self.tables = FakeTables(CHAIN)
+        self.tables = FakeTables(CHAIN, ready=ready)
         self.ledger = Ledgers(self.tables)
         self.interest = FakeInterest()
         self.nonces: Nonces = nonces or FakeNonces()
@@ -145,7 +150,7 @@ class Scene:
         settings = Settings(
             deployments={
                 LEDGER: LedgerDeploymentSettings(default_sources=("bitfinex",)),
-                CHAIN: symmio_deployment(),
+                CHAIN: SymmioSettings(chain_id=1, diamond="0x" + "d" * 40),
             },
             api=ApiSettings(drain_s=0.05),
         )

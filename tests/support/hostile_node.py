@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import ServerDisconnectedError, WSMsgType, web
 
 from tests.support.receipts import receipts_of, vouched
 
@@ -70,7 +70,12 @@ class Traits:
     out. ``drops``: of answers from which some logs are left out. ``repeats``, ``reorders``: of answers with logs.
     ``nulls``: of calls answered with null. ``refuses``: of calls refused, in every wording. ``hangs``: of requests
     answered after 20 s. ``spells``: of answers spelled otherwise. ``batch_max``, ``range_max``: more calls in a batch,
-    or blocks in a range, are refused. ``forgets``: logs of blocks so far below the head are refused.
+    or blocks in a range, are refused. ``forgets``: logs of blocks so far below the head are refused. ``parts``: of the
+    calls of a batch that are refused one by one. ``batch_answers``: calls of a batch beyond so many are refused one by
+    one. ``hang_up``: where a batch or a range is too large, the connection is closed without a word. ``call_s``: how
+    long each call takes, one after the other. ``leaps``: of heads that are told as far beyond the chain.
+    ``misplaces``: of blocks asked for by number that are told as another one. ``counts_anew``: of blocks whose logs are
+    counted from 0 in every transaction.
     """
 
     lags: float = 0.0
@@ -88,6 +93,13 @@ class Traits:
     batch_max: int = 1_000
     range_max: int = 1_000_000
     forgets: int = 1_000_000
+    parts: float = 0.0
+    batch_answers: int = 1_000
+    hang_up: bool = False
+    call_s: float = 0.0
+    leaps: float = 0.0
+    misplaces: float = 0.0
+    counts_anew: float = 0.0
 
     def __str__(self) -> str:
         values = ((one.name, getattr(self, one.name), one.default) for one in fields(self))
@@ -103,7 +115,7 @@ class View(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """An HTTP answer, and how long it takes, in s."""
+    """An HTTP answer, and how long it takes, in s; with a ``status`` of 0 the connection is closed instead."""
 
     status: int
     body: bytes
@@ -138,10 +150,12 @@ class HostileNode:
     def exchange(self, body: bytes) -> Exchange:
         """Answer the body of a request."""
         self.requests += 1
-        takes_s = 20.0 if self._is(self.traits.hangs) else 0.01
         asked = orjson.loads(body)
         calls = asked if isinstance(asked, list) else [asked]
+        takes_s = 20.0 if self._is(self.traits.hangs) else 0.01 + self.traits.call_s * len(calls)
         self.calls += len(calls)
+        if self.traits.hang_up and (len(calls) > self.traits.batch_max or self._is_too_wide(calls)):
+            return Exchange(0, b"", takes_s)
         if isinstance(asked, list) and len(asked) > self.traits.batch_max:
             return _refusal(_BATCH_REFUSALS[self._seed % len(_BATCH_REFUSALS)], None, takes_s)
         # Logs of a range and its last header that come from two backends are a lie, and no nuisance.
@@ -150,10 +164,19 @@ class HostileNode:
         refused = self._chance.choice(_REFUSALS) if self._is(self.traits.refuses) else None
         if refused is not None and (refused[0] != 200 or not isinstance(asked, list)):
             return _refusal(refused, calls[0]["id"], takes_s)
-        answers = [self._answer(view, call, refused if at == 0 else None) for at, call in enumerate(calls)]
+        answers = [
+            self._answer(view, call, refused if at == 0 else self._refused_part(at)) for at, call in enumerate(calls)
+        ]
         if isinstance(asked, list):
             self._chance.shuffle(answers)
         return Exchange(200, orjson.dumps(answers if isinstance(asked, list) else answers[0]), takes_s)
+
+    def _refused_part(self, at: int) -> tuple[int, int, str] | None:
+        is_refused = at >= self.traits.batch_answers or self._is(self.traits.parts)
+        return self._chance.choice(_REFUSALS) if is_refused else None
+
+    def _is_too_wide(self, calls: Sequence[dict[str, Any]]) -> bool:
+        return any(_width(call) > self.traits.range_max for call in calls)
 
     def _is(self, share: float) -> bool:
         return share > 0 and self._chance.random() < share
@@ -186,8 +209,7 @@ class HostileNode:
             case "eth_subscribe":
                 return "0x1"
             case "eth_getBlockByNumber":
-                block = _by_number(view, params[0])
-                return None if block is None else block.header() | vouched(block)
+                return self._header(view, params[0])
             case "eth_getLogs":
                 return self._logs(view, params[0])
             case "eth_getBlockReceipts":
@@ -198,6 +220,16 @@ class HostileNode:
                 return next((one for one in receipts if one["transactionHash"] == params[0]), None)
             case _:
                 raise Fault(-32601, f"the method {method} does not exist/is not available")
+
+    def _header(self, view: View, tag: str) -> dict[str, Any] | None:
+        block = _by_number(view, tag)
+        if block is None:
+            return None
+        if tag == "latest" and self._is(self.traits.leaps):
+            return block.header() | {"number": hex(block.number + 1_000)}
+        if tag != "latest" and self._is(self.traits.misplaces):
+            block = self._chance.choice(view.blocks)
+        return block.header() | vouched(block)
 
     def _logs(self, view: View, query: dict[str, Any]) -> list[dict[str, Any]]:
         blocks = self._queried(view, query)
@@ -212,6 +244,8 @@ class HostileNode:
                     continue
                 if is_dropping:
                     logs = [log for log in logs if self._chance.random() < 0.7]
+                if _share(self._seed, block.hash.encode()) < self.traits.counts_anew:
+                    logs = counted_anew(logs)
             found += logs
         if found and self._is(self.traits.repeats):
             found += self._chance.choices(found, k=2)
@@ -241,6 +275,21 @@ def _refusal(refusal: tuple[int, int, str], call_id: object, takes_s: float) -> 
     status, code, message = refusal
     answer = {"jsonrpc": "2.0", "id": call_id, "error": {"code": code, "message": message}}
     return Exchange(status, orjson.dumps(answer) if code else message.encode(), takes_s)
+
+
+def counted_anew(logs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same logs, counted from 0 in every transaction, as some nodes do."""
+    counts: dict[str, int] = {}
+    anew = []
+    for log in logs:
+        at = counts[log["transactionHash"]] = counts.get(log["transactionHash"], -1) + 1
+        anew.append(log | {"logIndex": hex(at)})
+    return anew
+
+
+def _width(call: dict[str, Any]) -> int:
+    query = call["params"][0] if call["method"] == "eth_getLogs" else {}
+    return int(query["toBlock"], 16) - int(query["fromBlock"], 16) + 1 if "fromBlock" in query else 1
 
 
 def one_liar_a_block(seed: int, number: int, count: int) -> Callable[[str], bool]:
@@ -299,6 +348,8 @@ class HostileSession:
             await asyncio.sleep(timeout.total)
             raise TimeoutError
         await asyncio.sleep(exchange.takes_s)
+        if exchange.status == 0:
+            raise ServerDisconnectedError
         yield _Response(exchange)
 
 
@@ -322,6 +373,8 @@ async def serving(node: HostileNode) -> AsyncIterator[str]:
     async def post(request: web.Request) -> web.Response:
         exchange = node.exchange(await request.read())
         await asyncio.sleep(exchange.takes_s)
+        if exchange.status == 0 and request.transport is not None:
+            request.transport.close()
         return web.Response(status=exchange.status, body=exchange.body, content_type="application/json")
 
     async def websocket(request: web.Request) -> web.WebSocketResponse:

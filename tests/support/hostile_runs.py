@@ -34,9 +34,10 @@ from tests.support.symmio import DIAMOND, NAME, allocate, fee_in
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from models.chain_records import ChainRecord, RawLog
+    from streams.kafka.fenced_writer import Written
     from streams.node.rpc import Endpoint
 
 FINALITY = 8
@@ -88,11 +89,12 @@ def draw_script(seed: int) -> Script:
                 lag_s=chance.choice((2.0, 20.0, 10_000.0)),
                 cuts=_one_of(chance, 0.0, 0.4),
                 drops=_one_of(chance, 0.0, 0.4),
+                counts_anew=_one_of(chance, 0.0, 0.0, 0.4),
             )
         endpoints.append(traits)
     # What nobody tells any more cannot be read.
     keeper = chance.randrange(count)
-    endpoints[keeper] = replace(endpoints[keeper], forgets=Traits().forgets)
+    endpoints[keeper] = replace(endpoints[keeper], forgets=Traits().forgets, counts_anew=0.0)
     return Script(
         seed=seed,
         endpoints=tuple(endpoints),
@@ -120,6 +122,11 @@ def _nuisances(chance: random.Random) -> Traits:
         batch_max=chance.choice((1_000, 1_000, 3, 1)),
         range_max=chance.choice((1_000_000, 1_000_000, 7, 1)),
         forgets=chance.choice((1_000_000, 1_000_000, 20)) if chance.random() < 0.5 else 1_000_000,
+        parts=_one_of(chance, 0.0, 0.0, 0.0, 0.2),
+        batch_answers=chance.choice((1_000, 1_000, 1_000, 3, 1)),
+        hang_up=chance.random() < 0.2,
+        leaps=_one_of(chance, 0.0, 0.0, 0.0, 0.1),
+        misplaces=_one_of(chance, 0.0, 0.0, 0.0, 0.1),
     )
 
 
@@ -237,18 +244,14 @@ class HeardDoubts(Doubts):
         self.blocks.update(range(first, last + 1))
 
 
-class MemoryOutlet:
-    """Keeps the records that are put."""
+class MemoryWriter:
+    """Keeps the records that are written."""
 
     def __init__(self) -> None:
         self.records: list[ChainRecord] = []
 
-    async def put(self, _topic: str, _key: bytes, value: bytes | None) -> None:
-        assert value is not None
-        self.records.append(decode_chain_record(value))
-
-    async def flush(self) -> None:
-        """Everything is acknowledged at once."""
+    async def write(self, records: Iterable[Written]) -> None:
+        self.records += [decode_chain_record(record.value) for record in records]
 
 
 @dataclass
@@ -294,13 +297,12 @@ async def _play(script: Script) -> Outcome:
         finality_depth=script.finality,
         witness=script.witness,
     )
-    outlet, doubts = MemoryOutlet(), HeardDoubts()
-    memory: Any = outlet
+    writer, doubts = MemoryWriter(), HeardDoubts()
     tail = Tail()
     tail.begin_at(1)
-    journal = Journal(Settings(), NAME, memory, tail)
+    journal = Journal(Settings(), NAME, writer, tail)
     follower = Follower(Node(NAME, endpoints, CHAIN_ID), journal, deployment, doubts)
-    outcome = Outcome(script, outlet.records, doubts.blocks)
+    outcome = Outcome(script, writer.records, doubts.blocks)
 
     is_read = asyncio.Event()
 
@@ -322,7 +324,7 @@ async def _play(script: Script) -> Outcome:
         began_s = asyncio.get_running_loop().time()
         while not following.done() and not outcome.is_settled and outcome.took_s < PATIENCE_S:
             await asyncio.sleep(1.0)
-            outcome.is_settled = is_settled(script, outlet.records)
+            outcome.is_settled = is_settled(script, writer.records)
             outcome.took_s = asyncio.get_running_loop().time() - began_s
         if following.done():
             outcome.failure = following.exception()

@@ -281,8 +281,7 @@ class HostileVenue:
         if "html" in kinds:
             return _Answer(200, b"<html>Are you a robot?</html>")
         body = orjson.dumps(self._said(endpoint, is_spoiled="spoiled" in kinds))
-        # That no symbol has funding terms of its own is an answer, which may be true.
-        if "empty" in kinds and endpoint != "fundingInfo":
+        if "empty" in kinds:
             body = b"[]"
         if "cut" in kinds:
             body = body[: self._rng.randrange(1, len(body))]

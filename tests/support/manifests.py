@@ -12,6 +12,8 @@ from streams.settings import Settings, settings_of_file
 
 K8S = Path(__file__).parents[2] / "k8s"
 OVERLAYS = sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yaml"))
+# Those in which Strimzi manages Kafka.
+STRIMZI = [overlay for overlay in OVERLAYS if "strimzi-cluster" in (overlay / "kustomization.yaml").read_text()]
 _WITH_PODS = {"StatefulSet", "Deployment", "Job"}
 
 

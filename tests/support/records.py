@@ -25,10 +25,15 @@ async def create_all(settings: Settings) -> None:
 
 
 async def read_topic(settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:
-    """Keys and values of every record that stands in the topic now, by partition."""
+    """Keys and values of every committed record that stands in the topic now, by partition."""
     name = topic_name(settings, topic)
     consumer = AIOKafkaConsumer(
-        name, bootstrap_servers=settings.kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+        name,
+        bootstrap_servers=settings.kafka,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
     )
     await consumer.start()
     try:

@@ -35,8 +35,9 @@ def announce(directory: Path, kind: str, value: str, group: str = "tidemark.venu
         value: Where its object is found, such as ``"module:NAME"``.
         group: The group of its entry point.
     """
-    about = directory / f"{kind}-0.dist-info"
+    name = f"{kind}_{directory.name}"
+    about = directory / f"{name}-0.dist-info"
     about.mkdir(parents=True)
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {kind}\nVersion: 0\n")
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
     (about / "entry_points.txt").write_text(f"[{group}]\n{kind} = {value}\n")
     return directory

@@ -1,4 +1,4 @@
-"""Every metric is documented."""
+"""Every metric is documented, and every documented one is there."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ DEFINED = sorted(
 @pytest.mark.parametrize("name", DEFINED)
 def test_metric_is_on_the_metrics_page(name: str) -> None:
     assert f"`{name}`" in PAGE or f"`{name}_total`" in PAGE
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(tidemark_[a-z_]+)`", PAGE))))
+def test_metric_of_the_page_is_defined(name: str) -> None:
+    assert name in DEFINED or name.removesuffix("_total") in DEFINED

@@ -1,4 +1,4 @@
-"""``tidemark ingest prices|chain|recorded``."""
+"""``tidemark ingest prices|recorded``, and the ingest of each kind of venue."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ from pathlib import Path
 
 import click
 
-from streams.settings import load_settings
+from tidemark.ingest_kinds import command_called, command_names
+from tidemark.ingest_process import run_ingest
 
 
-@click.group
+class _Ingests(click.Group):
+    """Has beside its own commands those of the venues that are installed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *command_names()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or command_called(cmd_name)
+
+
+@click.group(cls=_Ingests)
 def ingest() -> None:
     """Write what the outside world says into Kafka, before anything is interpreted."""
 
@@ -19,42 +30,8 @@ def ingest() -> None:
 def prices(name: str) -> None:
     """Follow the price source NAME of the configuration, one process a source."""
     from streams.ingest.prices.price_follow import run
-    from streams.process.clock import SystemClock
-    from tidemark.admin_port import with_admin_port
-    from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped
 
-    settings = load_settings()
-    log_to_stderr(settings)
-    with naming_the_broker(require_broker(settings.bootstrap)):
-        run_until_stopped(with_admin_port(settings.ingest, run(settings, name, SystemClock())))
-
-
-@ingest.command
-@click.argument("deployment")
-@click.option(
-    "--from-state",
-    type=click.IntRange(min=0),
-    metavar="BLOCK",
-    help="Join a running deployment: read every account's state from the contract's views at BLOCK, then its logs.",
-)
-def chain(deployment: str, from_state: int | None) -> None:
-    """Follow the chain of DEPLOYMENT: past logs first, then the head, one process a deployment.
-
-    It goes on from what its topic holds, so stopping and starting it loses and repeats nothing.
-    """
-    from streams.ingest.symmio.chain_follow import run
-    from streams.process.clock import SystemClock
-    from tidemark.admin_port import with_admin_port
-    from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped
-
-    settings = load_settings()
-    log_to_stderr(settings)
-    with naming_the_broker(require_broker(settings.bootstrap)):
-        run_until_stopped(
-            with_admin_port(settings.ingest, run(settings, deployment, SystemClock(), from_state=from_state))
-        )
+    run_ingest(lambda settings, clock: run(settings, name, clock))
 
 
 @ingest.command
@@ -67,12 +44,5 @@ def recorded(directory: Path, deployment: str) -> None:
     default_sources or markets. `tidemark up --recorded` does so by itself.
     """
     from streams.ingest.symmio.recording import run
-    from streams.process.clock import SystemClock
-    from tidemark.admin_port import with_admin_port
-    from tidemark.kafka import naming_the_broker, require_broker
-    from tidemark.running import log_to_stderr, run_until_stopped
 
-    settings = load_settings()
-    log_to_stderr(settings)
-    with naming_the_broker(require_broker(settings.bootstrap)):
-        run_until_stopped(with_admin_port(settings.ingest, run(settings, directory, deployment, SystemClock())))
+    run_ingest(lambda settings, clock: run(settings, directory, deployment, clock))

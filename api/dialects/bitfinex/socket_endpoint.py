@@ -45,7 +45,6 @@ DIALECT = Dialect(
 # Keys that were taken back, new accounts of owners, and whether tables are up to date are looked at so often.
 LOOK_EVERY_S = 1.0
 _OWNERS_EVERY = 5
-_TOO_FAST_MAX = 20
 
 
 class BitfinexEndpoint:
@@ -142,16 +141,13 @@ class BitfinexEndpoint:
                     _log.warning("accounts of a key are not shown anew: %s", error)
 
     async def _listen(self, session: SocketSession, outbox: Outbox) -> None:
-        connection, too_fast = outbox.connection, 0
+        connection, now_s = outbox.connection, self._desk.hub.now_s
         async for message in connection.messages():
-            if connection.messages_limit.take(self._desk.hub.now_s()):
-                too_fast += 1
-                session.say(events.error(events.CONCURRENCY, "rate: limit"))
-                if too_fast > _TOO_FAST_MAX:
-                    self._desk.hub.close(outbox, WSCloseCode.POLICY_VIOLATION, b"rate: limit")
-                    return
-                continue
-            too_fast = 0
+            # Who sends too fast is read no faster than the limit; nothing is left out.
+            wait_s = connection.messages_limit.take(now_s())
+            while wait_s:
+                await asyncio.sleep(wait_s)
+                wait_s = connection.messages_limit.take(now_s())
             if not await self._take(session, message):
                 connection.close(WSCloseCode.UNSUPPORTED_DATA, b"expected text")
                 return

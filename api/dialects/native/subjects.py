@@ -191,7 +191,11 @@ class AccountSubject(RowSubject):
             try:
                 body = decode_row(row).body
                 symbols = {position["symbol"] for position in body["positions"]}
-                self._dates = {"as_of_ms": body["as_of_ms"], "positions": [{"symbol": symbol} for symbol in symbols]}
+                self._dates = {
+                    "as_of_ms": body["as_of_ms"],
+                    "positions": [{"symbol": symbol} for symbol in symbols],
+                    "conversions": dict.fromkeys(body.get("conversions", ())),
+                }
             except (BadRow, KeyError, TypeError):
                 self._dates = None
         return AS_IT_SAYS if self._dates is None else self._freshness.aging(self._key, self._dates)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_TRIES = 5
+
 
 async def backfill(node: Node, reader: RangeReader, journal: Journal, doubts: Doubts, last: int) -> None:
     """Write the blocks that hold logs, from the first one that the topic does not cover to ``last``.
@@ -56,8 +58,13 @@ async def backfill(node: Node, reader: RangeReader, journal: Journal, doubts: Do
 async def _read_range(
     node: Node, reader: RangeReader, doubts: Doubts, first: int, end: int
 ) -> tuple[list[Block], Header]:
-    """Read a range until logs and headers are of one branch, however often they are not."""
+    """Read a range until logs and headers are of one branch.
+
+    Raises:
+        BadAnswer: They are not, several times: there may be no such blocks, so the head is to be looked at again.
+    """
     backoff = Backoff(0.5, 5.0)
+    tries_left = _TRIES
     while True:
         try:
             found = await reader.read(first, end)
@@ -66,6 +73,9 @@ async def _read_range(
             return [block for block in blocks if block.logs], found.edge
         except BadAnswer as error:
             doubts.apart(first, end, str(error))
+            tries_left -= 1
+            if not tries_left:
+                raise
         except NoWitness as error:
             _log.warning("history waits deployment=%s first=%d reason=%s", node.deployment, first, error)
         await asyncio.sleep(backoff.next_s())

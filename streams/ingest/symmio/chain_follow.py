@@ -15,25 +15,27 @@ import aiohttp
 from models.heartbeats import ChainBeat, chain_key
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
-from streams.ingest.symmio.chain_journal import Journal
-from streams.ingest.symmio.checkpoint import join
+from streams.ingest.symmio.chain_journal import Journal, opened_writer
+from streams.ingest.symmio.checkpoint import NotFinal, join
 from streams.ingest.symmio.doubts import Doubts
 from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.newheads import NewHeads
 from streams.ingest.symmio.owner_requests import OwnerRequests, answer_owner_requests
 from streams.ingest.symmio.resume import read_tail
-from streams.kafka.topics import OWNER_REQUESTS, OWNERS, require_topic
+from streams.kafka.topics import LEASES, OWNER_REQUESTS, OWNERS, require_topic
 from streams.node.connect import deployment_of, endpoints_of
 from streams.node.contracts import is_contract
 from streams.node.endpoints import Node
 from streams.node.rpc import NoContract, RpcError, WebsocketEndpoint
 from streams.process.backoff import Backoff
 from streams.replicas.heartbeat_writer import HeartbeatWriter
+from streams.replicas.turns import turn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from models.heartbeats import Beat
+    from streams.ingest.outlet import Outlet
     from streams.ingest.symmio.tail import Tail
     from streams.process.clock import Clock
     from streams.settings import Settings, SymmioSettings
@@ -56,15 +58,31 @@ async def run(settings: Settings, name: str, clock: Clock, *, from_state: int | 
         NoContract: There is no contract at the Diamond's address or a MultiAccount's.
         TidemarkError: A fault that an operator has to mend: another chain, a reorganisation deeper than finality, a
             broker that does not take records.
+        Superseded: Another ingest of the deployment took over.
     """
     deployment = deployment_of(settings, name)
-    bootstrap = settings.bootstrap
+    async with opened_outlet(settings.bootstrap) as outlet:
+        await require_topic(settings, CHAIN_BLOCKS, OWNER_REQUESTS, OWNERS, LEASES)
+        # Once the writer is open nobody else writes, so the tail that is read then is all there is.
+        async with turn(settings, "chain", name, clock), opened_writer(settings, name) as writer:
+            journal = Journal(settings, name, writer, await read_tail(settings, settings.bootstrap, name))
+            await _follow(settings, deployment, journal, outlet, clock, from_state=from_state)
+
+
+async def _follow(
+    settings: Settings,
+    deployment: SymmioSettings,
+    journal: Journal,
+    outlet: Outlet,
+    clock: Clock,
+    *,
+    from_state: int | None,
+) -> None:
+    name = journal.deployment
     heads = NewHeads(name, deployment.poll_interval_ms)
-    async with aiohttp.ClientSession() as session, opened_outlet(bootstrap) as outlet:
+    async with aiohttp.ClientSession() as session:
         endpoints = endpoints_of(session, deployment, heads.notify)
         node = Node(name, endpoints, deployment.chain_id)
-        await require_topic(settings, CHAIN_BLOCKS, OWNER_REQUESTS, OWNERS)
-        journal = Journal(settings, name, outlet, await read_tail(settings, bootstrap, name))
         follower = Follower(node, journal, deployment, Doubts(name))
         requests = OwnerRequests(settings, name, clock)
         listening = [
@@ -148,7 +166,7 @@ async def _begin(
         _log.info("joining deployment=%s reason=%s", journal.deployment, reason)
         await _join(node, journal, follower, deployment, from_state)
         return
-    if tail.is_empty and deployment.start_block is not None:
+    if deployment.start_block is not None:
         tail.begin_at(deployment.start_block)
     if from_state is not None:
         _log.info(
@@ -163,12 +181,18 @@ async def _begin(
 async def _join(
     node: Node, journal: Journal, follower: Follower, deployment: SymmioSettings, from_state: int | None
 ) -> None:
-    """Join, and begin anew, at a newer final block unless one was named, where the node does not give its state."""
+    """Join, and begin anew, at a newer final block unless one was named, where the node does not give its state.
+
+    A named block that is not final yet is waited for: that an endpoint does not have it says nothing of the chain.
+    """
     backoff = Backoff(1.0, 60.0)
     while True:
         try:
             final = await follower.final_below(await node.head())
             await join(node.insisting(), journal, deployment, final if from_state is None else from_state, final)
+        except NotFinal as error:
+            _log.error("join waits deployment=%s reason=%s", node.deployment, error)
+            await asyncio.sleep(backoff.next_s())
         except RpcError as error:
             _log.error("join begins anew deployment=%s reason=%s", node.deployment, error)
             await asyncio.sleep(backoff.next_s())

@@ -31,7 +31,7 @@ _SYMBOLS_PAGE = 100
 
 
 class NotFinal(TidemarkError):
-    """The block to join at may still be rolled back, or does not exist yet. Name an older one."""
+    """The block to join at may still be rolled back, or does not exist yet. Wait for it, or name an older one."""
 
 
 async def join(node: Node, journal: Journal, settings: SymmioSettings, block: int, final: int) -> None:

@@ -116,6 +116,9 @@ class Follower:
                 continue
             final = await self.final_below(head)
             if final > self._tail.covered:
+                if not await self._is_there(head):
+                    await asyncio.sleep(self._backoff.next_s())
+                    continue
                 # Backfill says of all that it passes that it is final, so also of what was read at the head before.
                 if not await self._rereading.settle(self._tail.covered):
                     await asyncio.sleep(self._backoff.next_s())
@@ -134,6 +137,11 @@ class Follower:
         finalized = await self._finalized()
         by_depth = head.number - self._finality_depth
         return min(head.number, max(by_depth, self._tail.final, -1 if finalized is None else finalized))
+
+    async def _is_there(self, head: Header) -> bool:
+        """Tell whether the chain has a block that was told as its newest one; final is counted down from it."""
+        found = await self._node.header(head.number)
+        return found is not None and found.hash == head.hash
 
     async def _finalized(self) -> int | None:
         if self._heads_without_tag > 0:

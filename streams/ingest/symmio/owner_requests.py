@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import product
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
@@ -147,6 +148,9 @@ async def find_sub_account_owners(
 ) -> dict[str, SubAccountOwner | None]:
     """Ask the deployment's MultiAccounts who owns accounts, as of the newest block.
 
+    An owner is believed of any endpoint, since accounts keep theirs. That there is none, only of one that has the
+    newest block that is known: another one, or a backend, may be behind.
+
     Args:
         node: Is asked for as long as somebody waits.
         deployment: Names the contracts.
@@ -156,25 +160,36 @@ async def find_sub_account_owners(
         For each account its owner, or None where none of the contracts made it. Accounts of which the node does not say
         it in time are left out.
     """
-    views = ContractViews(deployment.diamond, "latest")
-    found: dict[str, SubAccountOwner | None] = {}
+    found: dict[str, SubAccountOwner] = {}
     are_all_told = True
     try:
         async with asyncio.timeout(OWNER_WAITED_FOR_S):
-            for multi_account in deployment.multi_accounts:
-                try:
-                    owners = await node.ask_many([views.owner_of(multi_account, account) for account in accounts])
-                except TidemarkError as error:
-                    are_all_told = False
-                    _log.warning("owners not told deployment=%s cause=%r", node.deployment, error)
-                else:
-                    found |= {
-                        account: SubAccountOwner(multi_account, owner)
-                        for account, owner in zip(accounts, owners, strict=True)
-                        if owner is not None
-                    }
+            for multi_account, is_sure in product(deployment.multi_accounts, (False, True)):
+                left = [account for account in accounts if account not in found]
+                if left:
+                    try:
+                        views = ContractViews(deployment.diamond, await _newest(node) if is_sure else "latest")
+                        found |= await _owners_at(node, views, multi_account, left)
+                    except TidemarkError as error:
+                        are_all_told = False
+                        _log.warning("owners not told deployment=%s cause=%r", node.deployment, error)
     except TimeoutError:
         are_all_told = False
         _log.warning("owners not told deployment=%s cause=no answer in %s s", node.deployment, OWNER_WAITED_FOR_S)
     # Who was made by none may still have been made by one that did not say so.
-    return dict.fromkeys(accounts) | found if are_all_told else found
+    return dict.fromkeys(accounts) | found if are_all_told else dict(found)
+
+
+async def _newest(node: Node) -> int:
+    return node.highest if node.highest >= 0 else (await node.head()).number
+
+
+async def _owners_at(
+    node: Node, views: ContractViews, multi_account: str, accounts: Sequence[str]
+) -> dict[str, SubAccountOwner]:
+    owners = await node.ask_many([views.owner_of(multi_account, account) for account in accounts])
+    return {
+        account: SubAccountOwner(multi_account, owner)
+        for account, owner in zip(accounts, owners, strict=True)
+        if owner is not None
+    }

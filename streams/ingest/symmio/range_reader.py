@@ -94,6 +94,7 @@ class RangeReader:
         self._doubts = doubts
         self._ranges = 0
         self._alone_since_s: float | None = None
+        self._waited_for = -1
 
     async def read(self, first: int, last: int, written: ToldLogs = frozenset()) -> LogsOfRange:
         """Read the logs of a range.
@@ -150,7 +151,9 @@ class RangeReader:
         except RpcError as error:
             self._without_witness(first, last, str(error))
             return await self._read_again(first, last)
-        self._alone_since_s = None
+        # What comes before the blocks that a witness is waited for is read again each time.
+        if last >= self._waited_for:
+            self._alone_since_s = None
         self._doubts.witnessed(first, last)
         return witness
 
@@ -163,7 +166,7 @@ class RangeReader:
 
     def _without_witness(self, first: int, last: int, reason: str) -> None:
         if self._alone_since_s is None:
-            self._alone_since_s = asyncio.get_running_loop().time()
+            self._alone_since_s, self._waited_for = asyncio.get_running_loop().time(), last
         if self._witness == "all" and not self._is_patience_over():
             msg = f"expected a second endpoint to tell the logs of blocks {first} to {last}, found none: {reason}"
             raise NoWitness(msg)

@@ -19,7 +19,7 @@ from models.errors import TidemarkError
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.prices.binance.binance_sink import BinanceSink
-from streams.ingest.symmio.chain_journal import Journal
+from streams.ingest.symmio.chain_journal import Journal, opened_writer
 from streams.ingest.symmio.resume import read_tail
 from streams.kafka.topics import PRICE_TICKS, require_topic
 from streams.node.blocks import Header, make_blocks, read_header, read_logs
@@ -73,8 +73,9 @@ async def run(settings: Settings, directory: Path, deployment: str, clock: Clock
     async with opened_outlet(bootstrap) as outlet:
         await require_topic(settings, CHAIN_BLOCKS, PRICE_TICKS)
         for path in logs:
-            tail = await read_tail(settings, bootstrap, deployment)
-            await _play_chain(path, Journal(settings, deployment, outlet, tail))
+            async with opened_writer(settings, deployment) as writer:
+                tail = await read_tail(settings, bootstrap, deployment)
+                await _play_chain(path, Journal(settings, deployment, writer, tail))
         player = _PricePlayer(settings, outlet, clock)
         for path in prices:
             await player.play(path, is_paced=is_paced)

@@ -37,8 +37,13 @@ class Tail:
         self._blocks: dict[int, Block] = {}
 
     def begin_at(self, block: int) -> None:
-        """Take the blocks before ``block`` as covered and final: the deployment's history begins there."""
-        self.covered = self.final = block - 1
+        """Take the blocks before ``block`` as covered and final: the deployment's history begins there.
+
+        Where the topic says what is final, nothing changes. A process that was killed after its first blocks, and
+        before its first watermark, has left a topic that does not say it.
+        """
+        if self.final < 0:
+            self.covered, self.final = max(self.covered, block - 1), block - 1
 
     def apply(self, record: ChainRecord) -> None:
         """Move on by one record."""

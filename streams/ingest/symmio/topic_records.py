@@ -11,6 +11,7 @@ from models.chain_records import decode_chain_record
 from models.errors import TidemarkError
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.kafka.connection import consumer_arguments
+from streams.kafka.ends import true_ends
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import topic_name
 
@@ -71,7 +72,13 @@ async def opened_records(settings: Settings, bootstrap: Bootstrap, deployment: s
         TopicMissing: There is no such topic.
     """
     topic = topic_name(settings, CHAIN_BLOCKS)
-    consumer = AIOKafkaConsumer(topic, **consumer_arguments(bootstrap), group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        topic,
+        **consumer_arguments(bootstrap),
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+    )
     try:
         await consumer.start()
         partitions = consumer.assignment()
@@ -83,7 +90,8 @@ async def opened_records(settings: Settings, bootstrap: Bootstrap, deployment: s
         consumer.unsubscribe()
         consumer.assign([partition])
         begin = (await consumer.beginning_offsets([partition]))[partition]
-        end = (await consumer.end_offsets([partition]))[partition]
+        # Of another deployment a transaction may be open in this partition: what we wrote behind its beginning counts.
+        end = (await true_ends(bootstrap, [partition]))[partition]
         yield TopicRecords(consumer, partition, key, begin, end)
     finally:
         await consumer.stop()

@@ -16,6 +16,7 @@ from tests.support.images import PORTS
 from tests.support.manifests import (
     K8S,
     OVERLAYS,
+    STRIMZI,
     container_of,
     documents,
     kustomization_of,
@@ -178,7 +179,7 @@ def test_secrets_come_by_reference_alone() -> None:
 def test_each_process_connects_as_the_user_that_has_its_rights() -> None:
     path = K8S / "components" / "kafka-security"
     (component,) = documents()[path / "kustomization.yaml"]
-    users = {one["metadata"]["name"] for one in _users(OVERLAYS[0])}
+    users = {one["metadata"]["name"] for one in _users(STRIMZI[0])}
     matched: dict[str, str] = {}
     for patch in component["patches"]:
         text = (path / patch["path"]).read_text()

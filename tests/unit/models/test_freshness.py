@@ -204,3 +204,22 @@ def test_a_chain_is_known_as_of_when_it_was_in_step_or_else_of_its_newest_block(
     assert NOW_MS - 50 == chain_known_ms(_chain(in_step_ms=NOW_MS - 50, head_time_s=1_000), NOW_MS)
     assert 1_000_000 == chain_known_ms(_chain(in_step_ms=0, head_time_s=1_000), NOW_MS)
     assert NOW_MS - 99 == chain_known_ms(_chain(), NOW_MS - 99)
+
+
+def test_a_mark_by_which_amounts_become_money_makes_all_of_its_account_old() -> None:
+    body = {**valuation_body(), "stale": 1, "conversions": {"tUSTUSD": {}}}
+    assert not any(position["stale"] for position in body["positions"])
+    aging = aging_of((), body, {"tUSTUSD", "tOTHER"}, now_ms=body["as_of_ms"], row_ms=1_000)
+    assert Aging(("prices",), ("tUSTUSD",)) == aging
+    old = aged(body, aging)
+    assert all(position["stale"] for position in old["positions"])
+    # A wallet that was counted stays counted.
+    assert 1 + len(body["positions"]) == old["stale"]
+    assert ["prices"] == old["stale_because"]
+
+
+def test_an_account_without_positions_is_as_old_as_its_conversions() -> None:
+    body = {**valuation_body(), "positions": [], "stale": 0}
+    late = {"now_ms": body["as_of_ms"] + 1_001, "row_ms": 1_000}
+    assert AS_IT_SAYS == aging_of((), body, set(), **late)
+    assert ("row",) == aging_of((), {**body, "conversions": {"tUSTUSD": {}}}, set(), **late).because

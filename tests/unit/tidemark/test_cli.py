@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from models.errors import BadRow
+from models.errors import BadRow, Superseded
 from streams.kafka.topics import registry
+from streams.process.faults import EXIT_SUPERSEDED
 from streams.settings import BadSettings, Settings
 from tidemark import cli as cli_module
 from tidemark.cli import cli, main
@@ -175,3 +176,14 @@ def test_a_fault_on_a_disk_that_is_full_for_the_log_too_has_its_own_exit_code(mo
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
     assert 70 == ended.value.code
+
+
+def test_who_was_superseded_ends_with_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def superseded() -> None:
+        msg = "work"
+        raise ExceptionGroup(msg, [ExceptionGroup("more", [Superseded("another one took over")])])
+
+    monkeypatch.setattr(cli_module, "cli", superseded)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert EXIT_SUPERSEDED == ended.value.code

@@ -12,6 +12,7 @@ from prometheus_client import Counter
 from models.ids import mark_key
 from models.instruments import FundingTermsFact, RulesFact, encode_fact
 from streams.ingest.prices.binance.binance_facts import read_exchange_info, read_funding_info, read_tickers
+from streams.ingest.prices.binance.left_out import LeftOut
 from streams.ingest.prices.price_frames import BadFrame
 from streams.ingest.prices.refusals import Refusals
 from streams.ingest.prices.rest_answers import FAILURES, fetch
@@ -19,7 +20,7 @@ from streams.kafka.topics import INSTRUMENT_FACTS, topic_name
 from streams.process.backoff import Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
 
     import aiohttp
 
@@ -52,13 +53,25 @@ _RETRY_S = (1.0, 60.0)
 # them all. If that fails for so long, fundingInfo is used for the symbols that it lists, and is asked for again when
 # exchangeInfo names others.
 _SYMBOLS_WAIT_S = 30.0
+# Funding terms that an answer leaves out are given up when no other one has them for as long as a poll's own pace. The
+# venue is asked again meanwhile, as if it had failed.
+_TERMS_MISSING_S = FUNDING_INFO_EVERY_S
+# A symbol that a list leaves out counts as delisted at once: a list that was cut is to be put right soon.
+_SYMBOLS_MISSING_S = 60.0
+
+
+class _Said(NamedTuple):
+    """An answer's facts, and the symbols that it leaves out perhaps wrongly."""
+
+    facts: Facts
+    doubtful: Collection[str] = ()
 
 
 class _Endpoint(NamedTuple):
     name: str
     path: str
     every_s: float
-    read: Callable[[bytes, str, int], Facts]
+    read: Callable[[bytes, str, int], _Said]
 
 
 class InstrumentPolls:
@@ -91,7 +104,9 @@ class InstrumentPolls:
         self._facts_topic = topic_name(settings, INSTRUMENT_FACTS)
         self._refusals = Refusals(settings, source, outlet, clock)
         self._symbols: set[str] = set()
-        self._with_own_terms: set[str] = set()
+        clock_s = asyncio.get_running_loop().time
+        self._listed = LeftOut(_SYMBOLS_MISSING_S, clock_s)
+        self._own_terms = LeftOut(_TERMS_MISSING_S, clock_s)
         self._new_symbols = asyncio.Event()
 
     def polls(self) -> list[Coroutine[None, None, None]]:
@@ -99,8 +114,8 @@ class InstrumentPolls:
 
         Each raises NotAcknowledged where the broker does not take a record.
         """
-        rules = _Endpoint("exchangeInfo", "/fapi/v1/exchangeInfo", EXCHANGE_INFO_EVERY_S, read_exchange_info)
-        tickers = _Endpoint("ticker/24hr", "/fapi/v1/ticker/24hr", TICKER_EVERY_S, read_tickers)
+        rules = _Endpoint("exchangeInfo", "/fapi/v1/exchangeInfo", EXCHANGE_INFO_EVERY_S, self._read_rules)
+        tickers = _Endpoint("ticker/24hr", "/fapi/v1/ticker/24hr", TICKER_EVERY_S, _read_tickers)
         return [self._poll(rules), self._poll(tickers), self._poll_funding()]
 
     async def _poll_funding(self) -> None:
@@ -120,8 +135,19 @@ class InstrumentPolls:
             async with asyncio.timeout(at_most_s):
                 await self._new_symbols.wait()
 
-    def _read_funding(self, body: bytes, source: str, received_ms: int) -> Facts:
-        return read_funding_info(body, source, received_ms, self._symbols, self._with_own_terms)
+    def _read_rules(self, body: bytes, source: str, received_ms: int) -> _Said:
+        found = read_exchange_info(body, source, received_ms)
+        return _Said(found, self._listed.doubtful({one.symbol for one in (*found.facts, *found.refused)}))
+
+    def _read_funding(self, body: bytes, source: str, received_ms: int) -> _Said:
+        found = read_funding_info(body, source, received_ms, self._symbols, self._own_terms.known)
+        own = {fact.symbol for fact in found.facts if isinstance(fact, FundingTermsFact) and fact.interval_hours}
+        unread = {refused.symbol for refused in found.refused}
+        # An element that names no symbol may be of any.
+        listed = own | unread - {""} | (self._own_terms.known if "" in unread else set())
+        doubtful = self._own_terms.doubtful(listed, self._symbols)
+        kept = [fact for fact in found.facts if fact.symbol not in doubtful]
+        return _Said(found._replace(facts=kept), doubtful)
 
     async def _poll(self, endpoint: _Endpoint) -> None:
         backoff = Backoff(*_RETRY_S)
@@ -138,7 +164,7 @@ class InstrumentPolls:
         except FAILURES as error:
             return self._failed(endpoint, error)
         try:
-            facts = endpoint.read(body, self._source, self._clock.now_ms())
+            facts, doubtful = endpoint.read(body, self._source, self._clock.now_ms())
         except BadFrame as error:
             await self._refusals.refuse(endpoint.name, body, error)
             return self._failed(endpoint, error)
@@ -149,8 +175,16 @@ class InstrumentPolls:
             await self._write(fact)
         if len(self._symbols) > known:
             self._new_symbols.set()
-        _POLLS.labels(self._source, endpoint.name, "answered").inc()
-        return True
+        _POLLS.labels(self._source, endpoint.name, "doubtful" if doubtful else "answered").inc()
+        if doubtful:
+            _log.warning(
+                "answer leaves symbols out that it had, asked again source=%s endpoint=%s symbols=%d such as=%s",
+                self._source,
+                endpoint.name,
+                len(doubtful),
+                min(doubtful),
+            )
+        return not doubtful
 
     def _failed(self, endpoint: _Endpoint, error: Exception) -> bool:
         cause = type(error).__name__
@@ -161,7 +195,9 @@ class InstrumentPolls:
     async def _write(self, fact: InstrumentFact) -> None:
         if isinstance(fact, RulesFact):
             self._symbols.add(fact.symbol)
-        elif isinstance(fact, FundingTermsFact) and fact.interval_hours is not None:
-            self._with_own_terms.add(fact.symbol)
         await self._outlet.put(self._facts_topic, mark_key(fact.source, fact.symbol), encode_fact(fact))
         _FACTS.labels(self._source).inc()
+
+
+def _read_tickers(body: bytes, source: str, received_ms: int) -> _Said:
+    return _Said(read_tickers(body, source, received_ms))

@@ -91,6 +91,7 @@ class BitfinexSession:
         self._venue_clock = venue_clock
         self._clock = clock
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._questions = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -113,16 +114,18 @@ class BitfinexSession:
         await self._sink.refuse_large(error)
 
     async def ask_time(self) -> None:
-        """Ask for the venue's time until cancelled, while there is a connection."""
-        number = 0
+        """Ask for the venue's time now and then until cancelled; a connection asks once when it begins."""
         while True:
-            if self._is_greeted:
-                number += 1
-                if self._asked is not None:
-                    self._venue_clock.asked("unanswered")
-                self._asked = number, self._clock.now_ms()
-                await self._say({"event": "ping", "cid": number})
             await asyncio.sleep(EVERY_S)
+            if self._is_greeted:
+                await self._ask_time()
+
+    async def _ask_time(self) -> None:
+        if self._asked is not None:
+            self._venue_clock.asked("unanswered")
+        self._questions += 1
+        self._asked = self._questions, self._clock.now_ms()
+        await self._say({"event": "ping", "cid": self._questions})
 
     async def take_frame(self, frame: bytes) -> int:
         """Take a frame, and return how many ticks it held.
@@ -186,6 +189,7 @@ class BitfinexSession:
         if not self._is_greeted:
             self._is_greeted = True
             await self._say({"event": "conf", "flags": _FLAGS})
+            await self._ask_time()
 
     async def _subscribe(self) -> None:
         now_s = asyncio.get_running_loop().time()

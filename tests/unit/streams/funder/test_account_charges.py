@@ -70,7 +70,7 @@ class HeldPair(Chain):
     def _expect_readable(self, quote_ids: Sequence[int]) -> None:
         if self.illegible & {*quote_ids}:
             msg = "execution reverted"
-            raise Reverted(msg)
+            raise Reverted(msg, "#1")
 
     async def nonces(self, party_a: str, party_b: str) -> tuple[int, int]:
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
@@ -86,7 +86,7 @@ class HeldPair(Chain):
             self.known[one] = quote(one, status=QuoteStatus.CLOSED)
         reasons = [self.cursed[one] for one in (-1, *quote_ids(data)) if one in self.cursed]
         if reasons:
-            raise Reverted(reasons[0])
+            raise Reverted(reasons[0], "#1")
 
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
         return [{quote_id: known[quote_id] for quote_id in quote_ids} for known in (self.known, self.elsewhere)]
@@ -106,7 +106,7 @@ class HeldPair(Chain):
         assert (PARTY_B, DIAMOND) == (sender, to)
         await self.simulate(sender, data)
         if self.untrusted:
-            raise Reverted(self.untrusted)
+            raise Reverted(self.untrusted, "#1")
         return 100_000
 
 

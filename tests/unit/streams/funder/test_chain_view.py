@@ -113,6 +113,7 @@ async def test_it_is_down_where_nobody_answers_and_no_url_is_told(
         {"error": {"code": -32_000, "message": "execution reverted: not open"}},
         {"error": {"code": -32_603, "message": "Internal error", "data": {"data": SAID}}},
         {"error": {"code": 3, "message": "execution reverted: not open: too many requests per second"}},
+        {"error": {"code": -32_015, "message": "VM execution error.", "data": f"Reverted {SAID}"}},
     ],
 )
 async def test_a_refusal_of_the_contract_is_no_failure_of_the_node(
@@ -131,8 +132,14 @@ async def test_an_address_without_the_contract_is_found_out(aiohttp_server: Aioh
             with pytest.raises(NodeDown, match="expected the Diamond's answer"):
                 await asking
     async with over(aiohttp_server, Server(lambda *_: REVERT)) as chain:
-        with pytest.raises(ChainError, match="to know getMuonConfig"):
+        with pytest.raises(ChainError, match="to know getMuonConfig, found: not open"):
             await chain.signature_valid_s()
+
+
+async def test_a_view_that_one_state_does_not_know_is_asked_for_elsewhere(aiohttp_server: AiohttpServer) -> None:
+    async with over(aiohttp_server, Server(lambda *_: REVERT), Server(lambda *_: words(600, 1))) as chain:
+        assert 600 == await chain.signature_valid_s()
+        assert (600, 600) == await chain.nonces(DIAMOND, DIAMOND)
 
 
 async def test_the_time_is_that_of_the_next_block_where_the_node_knows_it(aiohttp_server: AiohttpServer) -> None:
@@ -330,3 +337,42 @@ async def test_a_contract_that_a_syncing_endpoint_does_not_have_yet_is_there(
 ) -> None:
     async with over(aiohttp_server, telling(eth_getCode=code), telling()) as chain:
         assert await chain.has_code(DIAMOND)
+
+
+def gas_at(price_wei: int, base_wei: int) -> Server:
+    def answer(method: str, _: list[Any]) -> dict[str, Any]:
+        return {"result": {"baseFeePerGas": hex(base_wei)} if method == "eth_getBlockByNumber" else hex(price_wei)}
+
+    return Server(answer)
+
+
+async def test_the_lower_fees_of_two_endpoints_count(aiohttp_server: AiohttpServer) -> None:
+    async with over(aiohttp_server, gas_at(5_000, 100), gas_at(130, 110)) as chain:
+        assert (100, 20) == await chain.fees()
+
+
+async def test_one_endpoint_is_enough_for_fees(aiohttp_server: AiohttpServer) -> None:
+    second = gas_at(130, 110)
+    second.failures = 1_000
+    async with over(aiohttp_server, gas_at(115, 100), second, patience=NOT_SOON) as chain:
+        assert (100, 15) == await chain.fees()
+
+
+async def test_what_is_final_is_as_old_as_the_block_that_is_so_deep(aiohttp_server: AiohttpServer) -> None:
+    def answer(method: str, params: list[Any]) -> dict[str, Any]:
+        if method == "eth_blockNumber":
+            return {"result": hex(100)}
+        assert hex(93) == params[0]
+        return {"result": {"timestamp": hex(1_000)}}
+
+    async with over(aiohttp_server, Server(answer)) as chain:
+        assert (1_000, 0) == (await chain.final_time_s(7), await chain.final_time_s(101))
+
+
+async def test_the_quotes_whose_views_revert_are_found_among_others(aiohttp_server: AiohttpServer) -> None:
+    def answer(_: str, params: list[Any]) -> dict[str, Any]:
+        asked = int(params[0]["data"][10:], 16)
+        return REVERT if asked in (3, 6) else words(32, *[0] * 32)
+
+    async with over(aiohttp_server, Server(answer)) as chain:
+        assert {3: "not open", 6: "not open"} == await chain.unreadable(range(1, 9))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -172,6 +173,7 @@ class Bench:
         self.chain, self.tables, self.journal = HeldTime(), HeldTables(), HeldJournal()
         self.faults: dict[str, str] = {}
         self.watched: set[str] = set()
+        self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.runs: list[str] = []
         self.executor = self.new()
 
@@ -184,6 +186,7 @@ class Bench:
             tables=self.tables,
             charges_of=lambda party_a, progress: Charging(self, party_a, progress),
             is_watching=lambda party_a: party_a in self.watched,
+            turns=self.turns,
             depth=DEPTH,
             concurrency=2,
         )
@@ -464,6 +467,15 @@ async def test_a_deployment_that_becomes_unsupported_in_mid_window_is_not_charge
         bench.chain.now_s = 5_101
         await eventually(lambda: bench.told(ALICE, BOB))
     assert {1: "not supported", 2: "not supported"} == outcomes(bench, ALICE)[-1].missed
+
+
+async def test_an_account_waits_while_another_hedger_charges_it() -> None:
+    bench = Bench()
+    async with running(bench):
+        async with bench.turns[ALICE]:
+            await eventually(lambda: bench.told(BOB))
+            assert [BOB] == bench.runs
+        await eventually(lambda: bench.told(ALICE))
 
 
 async def test_tables_that_are_behind_are_waited_for_but_not_for_long() -> None:

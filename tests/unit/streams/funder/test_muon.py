@@ -34,6 +34,10 @@ GOOD: dict[str, Any] = {
 }
 
 
+def _with(field: str, value: object) -> dict[str, Any]:
+    return {**GOOD, "result": {**GOOD["result"], field: value}}
+
+
 async def gateway(aiohttp_client: AiohttpClient, answer: web.Response, asked: list[dict[str, str]]) -> Muon:
     async def handle(request: web.Request) -> web.Response:
         asked.append(dict(request.query))
@@ -70,9 +74,23 @@ async def test_a_pair_is_asked_for_and_read(aiohttp_client: AiohttpClient) -> No
         {**GOOD, "result": {**GOOD["result"], "signatures": []}},
         {**GOOD, "result": {**GOOD["result"], "reqId": "0xzz"}},
         [],
+        _with("data", {**GOOD["result"]["data"], "timestamp": -1}),
+        _with("data", {**GOOD["result"]["data"], "result": {"uPnlA": "9" * 90, "uPnlB": "0"}}),
+        _with("data", {**GOOD["result"]["data"], "init": {"nonceAddress": "0x11"}}),
+        _with("signatures", [{"signature": "0x" + "f" * 80, "owner": "0x" + "22" * 20}]),
+        _with("signatures", [{"signature": "0x10", "owner": "nobody"}]),
     ],
 )
 async def test_what_is_no_signature_is_refused(aiohttp_client: AiohttpClient, answer: object) -> None:
     muon = await gateway(aiohttp_client, web.json_response(answer), [])
     with pytest.raises(NoSignature, match=f"expected a signature of {PARTY_A}"):
+        await muon.sign(PARTY_A, PARTY_B)
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"success":true,"x":' + "[" * 100_000, "x" * 2_000_000, "\udcff"])
+async def test_an_answer_that_is_nested_too_deeply_or_too_large_is_refused(
+    aiohttp_client: AiohttpClient, body: str
+) -> None:
+    muon = await gateway(aiohttp_client, web.Response(body=body.encode(errors="surrogateescape")), [])
+    with pytest.raises(NoSignature):
         await muon.sign(PARTY_A, PARTY_B)

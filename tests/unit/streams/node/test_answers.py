@@ -129,6 +129,15 @@ def test_a_receipt_says_what_it_says_and_no_more(fields: dict[str, object], rece
     assert receipt == read_receipt(RECEIPT | fields, TX)
 
 
+def test_a_receipt_says_what_the_transaction_cost_with_the_fee_for_data() -> None:
+    told = read_receipt(RECEIPT | {"effectiveGasPrice": "0x64"}, TX)
+    assert told is not None
+    assert 2_100_000 == told.cost_wei
+    told = read_receipt(RECEIPT | {"effectiveGasPrice": "0x64", "l1Fee": "0x7"}, TX)
+    assert told is not None
+    assert 2_100_007 == told.cost_wei
+
+
 def test_a_receipt_without_the_field_status_is_of_unknown_success() -> None:
     fields = {name: value for name, value in RECEIPT.items() if name != "status"}
 

@@ -76,3 +76,14 @@ def test_the_recorded_chain_is_continuous() -> None:
     headers = [read_header(block.header()) for block in recorded_chain().blocks]
 
     assert [Header(*header).hash for header in headers[:-1]] == [header.parent for header in headers[1:]]
+
+
+def test_logs_that_are_counted_anew_in_every_transaction_are_a_bad_answer_also_where_no_two_claim_one_place() -> None:
+    first, second = mined(1).blocks[0].logs
+    other = {"transactionIndex": "0x1", "transactionHash": "0x" + "0e" * 32}
+
+    assert 2 == len(read_logs([first, {**second, **other}]).logs)
+    with pytest.raises(BadAnswer, match="in the order of its transactions"):
+        read_logs([{**first, **other}, second])
+    with pytest.raises(BadAnswer, match="in the order of its transactions"):
+        read_logs([first, {**second, **other, "transactionIndex": first["transactionIndex"]}])

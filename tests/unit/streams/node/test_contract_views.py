@@ -71,6 +71,15 @@ def test_an_answer_that_does_not_decode_is_a_bad_one(answer: object) -> None:
         read(answer)
 
 
+@pytest.mark.parametrize("answer", ["0x" + "00" * 31 + "1f", "0x1f", "0x01F"])
+def test_a_word_of_storage_is_read_however_it_is_padded(answer: str) -> None:
+    _, read = VIEWS.reimbursement(A)
+
+    assert "31" == read(answer)
+    with pytest.raises(NoContract, match="a word of storage"):
+        read("0x")
+
+
 def test_nobody_is_no_owner() -> None:
     _, read = VIEWS.owner_of(B, A)
 

@@ -107,6 +107,31 @@ async def test_a_head_a_block_or_two_behind_is_taken(servers: Servers) -> None:
     assert 17 == (await node.head()).number
 
 
+async def test_a_head_that_the_endpoint_itself_does_not_have_is_not_believed_and_makes_no_other_one_old(
+    servers: Servers,
+) -> None:
+    leaps = iter([True])
+    servers.first.spoil["eth_getBlockByNumber"] = lambda block: (
+        block | {"number": hex(1_000), "hash": "0x" + "9" * 64} if next(leaps, False) else block
+    )
+    node = servers.node()
+
+    assert (19, 19) == ((await node.head()).number, node.highest)
+    # Its next answer counts: it is not taken for one that is behind, and put aside for a minute.
+    servers.second.status = 503
+    async with asyncio.timeout(10.0):
+        assert 19 == (await node.head()).number
+
+
+async def test_another_block_than_the_one_asked_for_is_asked_for_at_the_next_endpoint(servers: Servers) -> None:
+    servers.first.spoil["eth_getBlockByNumber"] = lambda block: block and block | {"number": "0x3"}
+
+    headers = await servers.node().headers([7, 8])
+
+    assert [7, 8] == [header.number for header in headers if header is not None]
+    assert 9 == (await servers.node().header_of_past(9)).number
+
+
 async def test_all_endpoints_down_is_waited_out(servers: Servers) -> None:
     servers.first.status = servers.second.status = 503
     asking = asyncio.create_task(servers.node().head())

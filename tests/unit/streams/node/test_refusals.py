@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import aiohttp
 import orjson
 import pytest
 
 from streams.ingest.symmio.ranges import LogRange
 from streams.node.blocks import read_logs
-from streams.node.rpc import Refused, RpcError, TooMuch
+from streams.node.endpoints import Node, Patience
+from streams.node.rpc import Refused, RpcError, TooMuch, WebsocketEndpoint
 from tests.support.chain import Chain
-from tests.support.hostile_node import Exchange
-from tests.support.scripted_node import Refusal, ScriptedNode, logs_query, node_over
+from tests.support.hostile_node import Exchange, HostileNode, Traits, View, serving
+from tests.support.scripted_node import CHAIN_ID, Refusal, ScriptedNode, logs_query, node_over
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-    from streams.node.endpoints import Node
 
 BLOCKS = 400
 REFUSALS = [
@@ -341,3 +341,37 @@ def test_null_where_a_value_must_be_is_asked_for_at_the_next_endpoint(chain: Cha
 
     assert BLOCKS - 1 == run_in_no_time(ask())
     assert second.asked
+
+
+async def test_an_endpoint_that_closes_its_websocket_on_wide_ranges_is_asked_for_narrower_ones(chain: Chain) -> None:
+    hostile = HostileNode(lambda: View(chain.blocks, {}), Traits(hang_up=True, range_max=100), 1)
+    async with serving(hostile) as url, aiohttp.ClientSession() as session:
+        endpoint = WebsocketEndpoint(session, url.replace("http", "ws"), "#1", lambda: None)
+        node = Node("d", [endpoint], CHAIN_ID, Patience(down_s=(0.01, 0.02)))
+        try:
+            async with asyncio.timeout(10.0):
+                assert list(range(BLOCKS)) == await read_history(node)
+        finally:
+            await endpoint.close()
+
+
+def test_a_proven_pair_of_calls_is_not_taken_apart_where_a_part_is_refused_for_a_while(chain: Chain) -> None:
+    served = ScriptedNode(chain)
+    pair = [logs_query(0, 0), ("eth_getBlockByNumber", ["0x0", False])]
+
+    async def ask() -> None:
+        node = node_over(served)
+        await node.ask(pair, list)
+        faults = iter([Refusal(-32005, "later")] * 6)
+
+        def refuse_headers(method: str, _params: list[Any]) -> None:
+            if method == "eth_getBlockByNumber" and (refusal := next(faults, None)) is not None:
+                raise refusal
+
+        served.rule = refuse_headers
+        served.sizes.clear()
+        await node.ask(pair, list)
+
+    run_in_no_time(ask())
+
+    assert {2} == set(served.sizes)

@@ -307,3 +307,24 @@ async def test_two_logins_of_different_keys_see_their_own_accounts_alone(scene: 
         scene.ledger.show(HELD, changed("wallet_changed", wallet=wallet("43")), account="desk:u2")
         assert 42 == (await one.hears_of("wu"))[2][2]
         assert 43 == (await two.hears_of("wu"))[2][2]
+
+
+async def test_after_too_many_refused_logins_an_address_is_told_so_and_a_good_one_is_accepted_all_the_same(
+    scene: Scene,
+) -> None:
+    async with scene.connected() as socket:
+        answers = [await socket.logs_in(number, secret="other") for number in range(1, 13)]
+        assert "apikey: digest invalid" == answers[0]["msg"]
+        assert "rate: limit" == answers[-1]["msg"]
+        assert "OK" == (await socket.logs_in(50))["status"]
+
+
+async def test_while_tables_are_being_read_a_login_waits(tmp_path: Path) -> None:
+    made = Scene(tmp_path, ready=False)
+    async with made.connected() as socket:
+        await socket.say(signed(1))
+        await socket.hears()
+        fill(made)
+        made.tables.become_ready()
+        assert "OK" == (await socket.hears_of("auth"))["status"]
+        assert 1 == len((await socket.hears_of("ps"))[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import sys
 from pathlib import Path
@@ -11,17 +12,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from pydantic import SecretStr
 
 from api.access.gate import OwnKey
+from api.app import create_app
 from api.dialects.ledger.ledger_dialect import LEDGER
 from api.dialects.mounting import Site, dialect_of
+from api.http.listening import public_door
 from models.ledger.ledger_records import decode_ledger_record
 from models.ledger.ledger_venue import LEDGER as VENUE
 from models.watermarks import DeploymentWatermark
+from streams.process.clock import SystemClock
 from streams.settings import BadSettings, Settings, SymmioSettings
 from streams.settings.dialects import DialectSettings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
-from tests.support.api import FakeRecords
+from tests.support.api import BoundedTestServer, FakeInterest, FakeRecords
+from tests.support.feed import FakeTables
 from tests.support.ledger import said, wallet
 
 if TYPE_CHECKING:
@@ -165,6 +171,23 @@ async def test_the_example_of_a_producer_writes_what_can_be_folded() -> None:
     assert account is not None
     assert account.holdings.suspect is None
     assert [one.amount for one in account.holdings.positions] == ["0.1"]
+
+
+async def test_it_stands_beside_symmio_s_paths_of_the_same_beginning() -> None:
+    records = FakeRecords()
+    symmio = SymmioSettings(chain_id=1, diamond="0x" + "d" * 40, ingest_key=SecretStr("symmio's"))
+    settings = Settings(kafka="127.0.0.1:9", deployments={"main": symmio, "desk": ledger()})
+    app = create_app(settings, FakeTables("main").feeds, FakeInterest(), records=records, clock=SystemClock())
+    mine, theirs = {"Authorization": f"Bearer {KEY}"}, {"Authorization": "Bearer symmio's"}
+    async with TestClient(BoundedTestServer(app, public_door(app))) as client:
+        assert (await client.post(PATH, data=gzip.compress(json.dumps(event()).encode()),
+                                  headers={**mine, "Content-Encoding": "gzip"})).status == 200  # fmt: skip
+        assert (await client.post(f"/desk{PATH}", json=event(2), headers=mine)).status == 200
+        assert (await client.post("/ingest/whitelist", json={"add": []}, headers=theirs)).status == 200
+        assert (await client.post("/ingest/whitelist", json={"add": []}, headers=mine)).status == 401
+        assert (await client.post(f"/main{PATH}", json=event(), headers=mine)).status == 404
+        assert (await client.get(PATH, headers=mine)).status == 405
+    assert [key for _, key, _ in records.sent] == [b"desk:ann", b"desk:ann"]
 
 
 def test_it_is_found_by_its_kind_and_mounted_on_ledgers_alone() -> None:

@@ -7,25 +7,26 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from models.chain_records import Rollback, Watermark
+from models.chain_records import Block, Rollback, Watermark
+from streams.ingest.symmio import resume
 from streams.ingest.symmio.branches import DeepReorganisation
 from streams.ingest.symmio.chain_journal import Journal
 from streams.ingest.symmio.head import Follower
 from streams.ingest.symmio.range_reader import NoWitness, RangeReader, Wanted
-from streams.ingest.symmio.tail import Tail
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
 from streams.settings import Settings, SymmioSettings
 from tests.support.chain import DIAMOND, Chain
 from tests.support.hostile_node import CHAIN_ID, HostileNode, HostileSession, Traits, View
-from tests.support.hostile_runs import HeardDoubts, MemoryOutlet
+from tests.support.hostile_runs import HeardDoubts, MemoryWriter
 from tests.support.records import surviving_blocks
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from models.chain_records import ChainRecord
+    from streams.ingest.symmio.tail import Tail
     from streams.node.rpc import Endpoint
 
 DEPTH = 8
@@ -49,7 +50,12 @@ class Setup:
     """A chain, ingest that follows it through edited endpoints, and what it wrote."""
 
     def __init__(
-        self, chain: Chain, *edits: Callable[[str, Any, Any], Any], witness: Witness = "all", depth: int = DEPTH
+        self,
+        chain: Chain,
+        *edits: Callable[[str, Any, Any], Any],
+        witness: Witness = "all",
+        depth: int = DEPTH,
+        written: Sequence[ChainRecord] = (),
     ) -> None:
         self.chain = chain
         self.nodes = [EditedNode(chain, edit) for edit in edits]
@@ -57,19 +63,19 @@ class Setup:
         endpoints: list[Endpoint] = [HttpEndpoint(session, f"#{at}", f"#{at}") for at in range(len(edits))]
         self.node = Node("main", endpoints, CHAIN_ID)
         self.doubts = HeardDoubts()
-        self.outlet = MemoryOutlet()
-        outlet: Any = self.outlet
-        tail = Tail()
+        self.writer = MemoryWriter()
+        self.writer.records += written
+        tail = read_back(written)
         tail.begin_at(1)
         deployment = SymmioSettings(
             chain_id=CHAIN_ID, diamond=DIAMOND, start_block=1, finality_depth=depth, witness=witness
         )  # fmt: skip
-        journal = Journal(Settings(), "main", outlet, tail)
+        journal = Journal(Settings(), "main", self.writer, tail)
         self.follower = Follower(self.node, journal, deployment, self.doubts)
 
     @property
     def records(self) -> list[ChainRecord]:
-        return self.outlet.records
+        return self.writer.records
 
     def lost(self) -> list[int]:
         blocks = surviving_blocks(self.records)
@@ -81,6 +87,14 @@ class Setup:
 
     def reader(self, witness: Any = "all") -> RangeReader:  # noqa: ANN401 - a parameter
         return RangeReader(self.node, Wanted((DIAMOND,)), witness, self.doubts)
+
+
+def read_back(written: Sequence[ChainRecord]) -> Tail:
+    """The topic's end as a start reads it, from as few records as may be enough."""
+    window = 2
+    while window < len(written) and not resume._is_enough(written[-window:]):
+        window *= 2
+    return resume._fold(written[-window:])
 
 
 def mined(count: int) -> Chain:
@@ -355,3 +369,48 @@ def test_a_final_block_that_every_endpoint_left_ends_ingest() -> None:
         assert asyncio.get_running_loop().time() < 60
 
     played(Setup(chain, turning, turning), turns)
+
+
+def test_nothing_is_final_by_a_head_that_the_chain_does_not_have() -> None:
+    leaps = iter([True])
+
+    def leaping(method: str, params: Any, result: Any) -> Any:  # noqa: ANN401 - JSON
+        if method == "eth_getBlockByNumber" and params[0] == "latest" and next(leaps, False):
+            return result | {"number": hex(1_000), "hash": "0x" + "9" * 64}
+        return result
+
+    setup = played(Setup(mined(12), leaping), lambda setup: setup.follower.advance())
+
+    assert [] == setup.lost()
+    assert [11 - DEPTH] == sorted({one.final for one in setup.records if isinstance(one, Watermark)} - {0})
+
+
+def test_wherever_ingest_was_killed_the_next_one_ends_in_the_same_blocks() -> None:
+    async def stood_still(setup: Setup) -> None:
+        await followed(setup, 6)
+        for _ in range(20):
+            await asyncio.sleep(1.0)
+            await setup.follower.advance()
+
+    lossy = without_bloom(without(22, 24, by="hash"))
+    first = played(Setup(mined(20), lossy), stood_still)
+    kinds = [type(record) for record in first.records]
+    rollback = kinds.index(Rollback)
+    assert [Rollback, Block, Block] == kinds[rollback : rollback + 3]
+    assert [] == first.lost()
+
+    async def looked_at(setup: Setup) -> None:
+        for _ in range(20):
+            await setup.follower.advance()
+            await asyncio.sleep(1.0)
+
+    for killed_after in range(len(first.records) + 1):
+        again = played(Setup(first.chain, lossy, written=first.records[:killed_after]), looked_at)
+
+        assert ([], set()) == (again.lost(), again.doubts.blocks)
+        whole, blocks = surviving_blocks(first.records), surviving_blocks(again.records)
+        assert {n: block for n, block in whole.items() if block.logs} == {
+            n: block for n, block in blocks.items() if block.logs
+        }
+        finals = [record.final for record in again.records if isinstance(record, Watermark)]
+        assert (sorted(finals), first.chain.head.number - DEPTH) == (finals, finals[-1])

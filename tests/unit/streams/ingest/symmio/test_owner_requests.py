@@ -135,6 +135,29 @@ async def test_a_contract_that_refuses_keeps_nobody_from_hearing_what_another_sa
         )
 
 
+async def test_an_endpoint_that_is_behind_does_not_make_an_account_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is told here is told by answers, however slow the machine is.
+    monkeypatch.setattr("streams.ingest.symmio.owner_requests.OWNER_WAITED_FOR_S", 60.0)
+    behind, newest = fake_node(), fake_node()
+    newest.chain.mine(3)
+
+    def of_before(to: str, data: bytes, block: int) -> bytes:
+        if block > behind.chain.head.number:
+            raise RpcFault(-32000, "header not found")
+        return owners_call(to, data, block) if to == TWO else encode(["address"], ["0x" + "0" * 40])
+
+    behind.eth_call = of_before
+    async with behind, newest, aiohttp.ClientSession() as session:
+        endpoints = [HttpEndpoint(session, one.url, one.url) for one in (behind, newest)]
+        node = Node("main", endpoints, 1, Patience(answer_s=30.0, down_s=(0.01, 0.02), again_s=(0.0, 0.01)))
+        node.expect_head(newest.chain.head.number)
+        assert {ALICE: SubAccountOwner(ONE, WALLET), NOBODYS: None} == await find_sub_account_owners(
+            node, SETTINGS, [ALICE, NOBODYS]
+        )
+        newest.status = 500
+        assert {} == await find_sub_account_owners(node, SETTINGS, [ALICE, NOBODYS])
+
+
 def test_records_are_read_as_they_were_written() -> None:
     owner = SubAccountOwner(ONE, WALLET)
     assert owner == decode_owner(b"main:" + ALICE.encode(), encode_owner(owner))

@@ -1,0 +1,39 @@
+"""Where partitions end, with what transactions have written that are still open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer
+
+from streams.kafka.connection import consumer_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiokafka import TopicPartition
+
+    from streams.settings.kafka_client import Bootstrap
+
+
+async def true_ends(bootstrap: Bootstrap, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """Find the offset behind the last record of each partition.
+
+    A consumer that reads what is committed is told another end: where the oldest open transaction of the partition
+    begins. Records behind that may be committed all the same, by another writer, and it reads them when the transaction
+    has ended. So who has to know all that it wrote itself reads up to these ends, and not up to those.
+
+    Args:
+        bootstrap: How the cluster is reached.
+        partitions: Of topics that exist.
+
+    Raises:
+        KafkaError: The broker cannot be reached.
+    """
+    consumer = AIOKafkaConsumer(**consumer_arguments(bootstrap), group_id=None, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+        return ends
+    finally:
+        await consumer.stop()
