@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from models.codec import decode_order, decode_row
@@ -12,7 +13,7 @@ from models.instruments import decode_instrument
 from models.money import E18
 from models.symmio.epoch_prices import Unpriced, choose_at
 from models.symmio.funding import funding_rates
-from models.symmio.funding_plan import next_window, refusal_of, window_at
+from models.symmio.funding_plan import next_window, refusal_of, window_at, window_of
 from models.symmio.funding_records import Epoch, FrozenMarket, TickRef
 from models.symmio.holding import decode_holding
 from models.symmio.markets import decode_market
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from models.symmio.markets import Market
     from streams.process.clock import Clock
     from streams.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 # Two seconds after an instant its marks are settled, and three more leave time for them to be written.
 _SETTLED_S = 5
@@ -77,6 +80,7 @@ class Tables:
         self._ticks: dict[Window, EpochTicks] = {}
         # The executors of several hedgers ask for the same ticks.
         self._reading = asyncio.Lock()
+        self._told: set[tuple[int, int]] = set()
         self._watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -133,7 +137,18 @@ class Tables:
             window = window_at(now_s, epoch_s, window_s, self.when)
             if window is not None:
                 found[Epoch(epoch_s, window_s, window.pays_s)] = window
+            elif (epoch_s, window_s) not in self._told:
+                self._tell_unopened(epoch_s, window_s)
         return found
+
+    def _tell_unopened(self, epoch_s: int, window_s: int) -> None:
+        """Say that markets are never charged whose window never opens, so that no record of an epoch can say it."""
+        self._told.add((epoch_s, window_s))
+        window = window_of(epoch_s, epoch_s, window_s, self.when)
+        if window.opens_s > window.closes_s:
+            kind = epoch_s, window_s
+            symbols = sorted(symbol_id for symbol_id, found in self._funded().items() if found == kind)
+            _log.error("never charged symbols=%s: %s", symbols, refusal_of(epoch_s, window_s, self.when))
 
     def next_windows(self, now_s: int) -> dict[Epoch, Window]:
         """Find the windows that are open at the chain's time ``now_s``, or open next, by their epoch."""

@@ -209,3 +209,12 @@ async def test_before_the_epoch_the_instant_is_when_the_window_opens(topics: Hel
     found = await frozen(made, window)
     assert isinstance(found, FrozenMarket)
     assert str(109 * E18) == found.mark
+
+
+def test_markets_whose_window_never_opens_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    made = tables(window_s=EPOCH_S, when=When.BEFORE)
+    assert [{}, {}] == [made.open_windows(PAYS_S - 60), made.open_windows(PAYS_S + 60)]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "never charged symbols=[1]: expected a window in which" in said
+    assert {} == tables(when=When.BEFORE).open_windows(PAYS_S + 60)
+    assert 1 == len(caplog.records)
