@@ -19,7 +19,7 @@ from models.money import format_e18
 from models.prices import MarkTick
 from models.statements import decode_statement
 from models.views import AccountViews
-from tests.support.ledger import inputs, position, record, wallet
+from tests.support.ledger import inputs, order, position, record, wallet
 
 KEY = b"desk:ann"
 NOW_MS = 1_700_000_000_000
@@ -170,3 +170,32 @@ def test_users_are_shown_the_venue_s_own_upnl_and_liquidation_price() -> None:
     assert shown["liquidation_price"] == "58.962264150943396227"
     # (120 - 58.96…) / 120 in bps.
     assert shown["liquidation_distance_bps"] == 5086
+
+
+@pytest.mark.parametrize("unwritable", ["[" * 300 + "]" * 300, str(2**64), '{"a":' * 40 + "1" + "}" * 40])
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("notification", {"notice": {"type": "t", "text": "x", "info": "HERE"}}),
+        ("wallet_set", {"wallet": {"type": "margin", "currency": "USD", "balance": "1", "meta": {"a": "HERE"}}}),
+        ("order_set", {"order": {**msgspec.to_builtins(order(1, "1", "2")), "meta": {"a": "HERE"}}}),
+        ("order_closed", {"order": {**msgspec.to_builtins(order(1, "1", "2")), "meta": {"a": "HERE"}}}),
+        ("position_set", {"position": {**msgspec.to_builtins(position("1", "2")), "meta": {"a": "HERE"}}}),
+        ("position_closed", {"position": {**msgspec.to_builtins(position("0", "2")), "meta": {"a": "HERE"}}}),
+        ("snapshot", {"orders": [{**msgspec.to_builtins(order(1, "1", "2")), "meta": {"a": "HERE"}}]}),
+    ],
+)
+def test_what_no_row_can_hold_makes_its_own_account_suspect_and_ends_no_worker(
+    kind: str, what: dict[str, Any], unwritable: str
+) -> None:
+    hostile = record(kind, 2, **what).replace(b'"HERE"', unwritable.encode())
+    world = World().say(record("account_opened", 1, owner="ann"), hostile)
+    assert world.row()["status"] == "suspect"
+    world.say(record("wallet_set", 2, wallet=wallet("1")))
+    assert world.row()["status"] != "suspect"
+
+
+def test_a_code_beyond_53_bits_makes_its_own_account_suspect_and_ends_no_worker() -> None:
+    notice = {"type": "t", "text": "x", "code": 2**70}
+    world = World().say(record("account_opened", 1, owner="ann"), record("notification", 2, notice=notice))
+    assert world.row()["status"] == "suspect"
