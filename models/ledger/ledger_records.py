@@ -204,8 +204,9 @@ def _expect_whole(record: LedgerRecord) -> None:
         case Snapshot():
             for position in record.positions:
                 _expect_open(position)
-            for whole in (*record.wallets, *record.positions, *record.orders):
-                expect_free_form("meta", whole.meta)
+            metas = [one.meta for one in record.wallets] + [one.meta for one in record.positions]
+            for meta in [*metas, *(one.meta for one in record.orders)]:
+                expect_free_form("meta", meta)
             _expect_once("wallet", [one.name for one in record.wallets])
             _expect_once("position", [one.symbol for one in record.positions])
             for name, kept in (
