@@ -130,6 +130,7 @@ class Scene:
         leases: Leases | None = None,
         *,
         ready: bool = True,
+        named: str = "bitfinex",
         **section: object,
     ) -> None:
         self.tables = FakeTables(CHAIN, ready=ready)
@@ -139,6 +140,7 @@ class Scene:
         self.nonces: Nonces = nonces or FakeNonces()
         self._leases = leases
         self.keys = directory / "keys.json"
+        self._named = named
         self._section = section
 
     def hold(self, **keys: ApiKey) -> None:
@@ -158,7 +160,7 @@ class Scene:
         section = BitfinexSettings.model_validate(
             {"kind": "bitfinex", "deployments": (LEDGER, CHAIN), "keys": self.keys, **self._section}
         )
-        settings = settings.model_copy(update={"dialects": {"bitfinex": section}})
+        settings = settings.model_copy(update={"dialects": {self._named: section}})
         app = create_app(
             settings,
             self.tables.feeds,

@@ -130,7 +130,6 @@ def _logins(site: Site, keys: KeyFile, nonces: Nonces) -> Logins:
     return Logins(
         keys,
         nonces,
-        realm=site.name,
         failures=TokenBuckets(refused_a_minute / 60, refused_a_minute),
         clock_s=site.clock.monotonic_s,
     )

@@ -179,6 +179,16 @@ async def test_a_frame_that_was_captured_is_worthless_on_another_replica_and_aft
         assert "OK" == (await socket.logs_in(8))["status"]
 
 
+async def test_a_frame_that_was_captured_stays_worthless_after_its_section_is_renamed_and_at_one_with_the_same_keys(
+    tmp_path: Path,
+) -> None:
+    first = Scene(tmp_path)
+    async with first.logged_in(7):
+        pass
+    async with Scene(tmp_path, first.nonces, named="renamed").connected() as socket:
+        assert 10_114 == (await socket.logs_in(7))["code"]
+
+
 async def test_a_second_login_is_told_so_and_unauth_makes_room_for_another(scene: Scene) -> None:
     async with scene.logged_in(1) as socket:
         await socket.say(signed(2))
