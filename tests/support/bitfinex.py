@@ -22,6 +22,7 @@ from models.nonces import NonceMarks
 from models.prices import Mark, encode_mark
 from models.references import Said, encode_said
 from models.statements import Event, Statement, encode_statement
+from streams.replicas.heartbeat_reader import Heartbeats
 from streams.settings import ApiSettings, Settings, SymmioSettings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.api import BoundedTestServer, FakeInterest, FakeRecords, symmio_that_hears
@@ -75,9 +76,9 @@ class Ledgers:
         self._version += 1
         self._tables.references.put(f"{LEDGER}:{name}", self._version, encode_said(Said(text, 0, self._version)))
 
-    def mark(self, symbol: str, price_e18: int) -> None:
+    def mark(self, symbol: str, price_e18: int, at_ms: int = NOW_MS) -> None:
         self._version += 1
-        mark = Mark(price_e18, None, None, None, NOW_MS, NOW_MS, self._version)
+        mark = Mark(price_e18, None, None, None, at_ms, at_ms, self._version)
         self._tables.marks.put(f"bitfinex:{symbol}", self._version, encode_mark(mark))
 
     def show(self, holdings: Holdings, *happened: Mapping[str, Any], account: str = ACCOUNT, kept: int = 256) -> None:
@@ -136,6 +137,7 @@ class Scene:
         self.tables = FakeTables(CHAIN, ready=ready)
         self.ledger = Ledgers(self.tables)
         self.interest = FakeInterest()
+        self.heartbeats = Heartbeats()
         self.now_ms = NOW_MS
         self.nonces: Nonces = nonces or FakeNonces()
         self._leases = leases
@@ -166,6 +168,7 @@ class Scene:
             self.tables.feeds,
             self.interest,
             leases=self._leases,
+            heartbeats=self.heartbeats,
             records=FakeRecords(),
             find_dialect=self._find,
             clock=WallClock(lambda: self.now_ms),

@@ -93,7 +93,7 @@ def stand(
         site.addresses,
         keys=keys,
         accounts=accounts,
-        is_operative=lambda: all(freshness.why_unsure(name) is None for name in site.deployments),
+        is_operative=lambda: all(freshness.why_old(name) is None for name in site.deployments),
     )
     return Mounted(
         path_prefixes=(section.path,),

@@ -11,8 +11,10 @@ import msgspec
 import pytest
 
 from api.dialects.bitfinex.api_keys import ApiKey
+from api.http.keys import FRESHNESS
+from models.heartbeats import PricesBeat, prices_key
 from models.money import E18
-from tests.support.bitfinex import ACCOUNT, KEY, SECRET, SYMBOL_SETTINGS, Scene, signed, types
+from tests.support.bitfinex import ACCOUNT, KEY, NOW_MS, SECRET, SYMBOL_SETTINGS, Scene, signed, types
 from tests.support.eventually import eventually
 from tests.support.ledger import holdings, order, position, wallet
 
@@ -369,3 +371,45 @@ async def test_while_the_broker_is_silent_clients_are_told_of_maintenance_and_wh
 
         await eventually(is_told)
         assert 20_061 == (await told)["code"]
+
+
+async def test_while_a_source_of_prices_is_silent_clients_are_told_of_maintenance_and_when_it_is_over(
+    scene: Scene,
+) -> None:
+    def source_speaks() -> None:
+        scene.heartbeats.take(prices_key("bitfinex"), PricesBeat("host:1", scene.now_ms, scene.now_ms), scene.now_ms)
+        scene.ledger.mark("tBTCUSD", 160 * E18, scene.now_ms)
+
+    source_speaks()
+    async with scene.logged_in() as socket:
+        await socket.asks("position_tBTCUSD")
+        await socket.hears_of("pu")
+        scene.now_ms += 100_000
+        assert 20_060 == (await socket.hears_of("info"))["code"]
+        told = asyncio.create_task(socket.hears_of("info"))
+
+        def is_told() -> bool:
+            scene.now_ms += 1_000
+            source_speaks()
+            return told.done()
+
+        await eventually(is_told)
+        assert 20_061 == (await told)["code"]
+
+
+async def test_a_market_that_is_quiet_while_its_source_speaks_is_no_maintenance(scene: Scene) -> None:
+    scene.heartbeats.take(prices_key("bitfinex"), PricesBeat("host:1", NOW_MS + 100_000, NOW_MS + 100_000), NOW_MS)
+    async with scene.serving() as client, scene.socket(client) as socket:
+        await socket.logs_in(1)
+        await socket.asks("position_tBTCUSD")
+        await socket.hears_of("pu")
+        scene.now_ms += 100_000
+        scene.heartbeats.take(prices_key("bitfinex"), PricesBeat("host:1", scene.now_ms, scene.now_ms), scene.now_ms)
+
+        def is_seen() -> bool:
+            return bool(client.app[FRESHNESS].look().stale_symbols)
+
+        await eventually(is_seen)
+        assert client.app[FRESHNESS].why_old("desk") is None
+        async with scene.socket(client) as late:
+            assert {"status": 1} == (await late.hears())["platform"]
