@@ -21,6 +21,7 @@ from api.dialects.bitfinex.venue_symbols import VenueSymbols
 from api.dialects.mounting import DialectPackage, Mounted
 from api.http.error_bodies import error_response
 from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, HUB, PRICES, STANDINGS
+from api.tables.standing import NoSuchAccount
 from streams.replicas.nonce_log import NonceLog
 from streams.settings import BadSettings
 
@@ -122,7 +123,10 @@ def _tables(site: Site) -> Tables:
     def is_unsupported(deployment: str) -> bool:
         return standings.open_gap(deployment) is not None
 
-    return Tables(app[FEEDS], app[PRICES], app[ACCOUNTS], is_unsupported, site.interest, site.clock.now_ms)
+    def is_absent(deployment: str) -> bool:
+        return isinstance(standings.missing(deployment), NoSuchAccount)
+
+    return Tables(app[FEEDS], app[PRICES], app[ACCOUNTS], is_unsupported, is_absent, site.interest, site.clock.now_ms)
 
 
 def _logins(site: Site, keys: KeyFile, nonces: Nonces) -> Logins:

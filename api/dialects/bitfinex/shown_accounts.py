@@ -43,6 +43,7 @@ class Tables(NamedTuple):
         prices: Marks and references.
         accounts: Find those of an owner.
         is_unsupported: Whether the figures of a deployment are unknown now.
+        is_absent: Whether an account of a deployment that is in no table is known not to exist.
         interest: Hears which accounts are watched.
         clock_ms: Our own time, in Unix ms.
     """
@@ -51,6 +52,7 @@ class Tables(NamedTuple):
     prices: MarketPrices
     accounts: Accounts
     is_unsupported: Callable[[str], bool]
+    is_absent: Callable[[str], bool]
     interest: InterestSink
     clock_ms: Callable[[], int]
 
@@ -76,12 +78,13 @@ class ShownAccounts:
         self._tables = tables
         self._symbols = symbols
         feeds = tables.feeds
-        self._statements = Statements(feeds.statements.rows, KeyedListeners())
+        self._statements = Statements(feeds.statements.rows, KeyedListeners(), tables.is_absent)
         self._valuations = Valuations(
             feeds.valuations.rows,
             KeyedListeners(),
             self._symbol_of,
             tables.is_unsupported,
+            tables.is_absent,
             tables.interest,
             currency,
         )

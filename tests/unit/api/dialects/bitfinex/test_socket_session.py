@@ -413,3 +413,27 @@ async def test_a_market_that_is_quiet_while_its_source_speaks_is_no_maintenance(
         assert client.app[FRESHNESS].why_old("desk") is None
         async with scene.socket(client) as late:
             assert {"status": 1} == (await late.hears())["platform"]
+
+
+async def test_of_a_ledgers_account_that_may_only_not_have_been_read_yet_no_figure_is_zero(tmp_path: Path) -> None:
+    made = Scene(tmp_path)
+    async with made.logged_in() as socket:
+        await socket.asks("margin_base", "balance")
+        assert ["base", [0] * 5] == (await socket.hears())[2]
+        assert [0, 0] == (await socket.hears())[2]
+        for feed in made.tables.all_feeds:
+            feed.answered_ms = made.now_ms
+        made.now_ms += 100_000
+        await socket.asks("margin_base", "balance")
+        assert ["base", [None] * 5] == (await socket.hears_of("miu"))[2]
+        assert [None, None] == (await socket.hears_of("bu"))[2]
+
+
+async def test_after_a_happening_that_cannot_be_read_new_snapshots_show_what_came_of_it(scene: Scene) -> None:
+    async with scene.logged_in() as socket:
+        scene.ledger.show(holdings(wallet("7")), {"kind": "wallet_changed"})
+        assert 7 == (await socket.hears_of("ws"))[2][0][2]
+        await socket.hears_of("fls")
+        scene.ledger.show(HELD, changed("wallet_changed", wallet=wallet("8")))
+        frame = await socket.hears()
+        assert ("wu", 8) == (frame[1], frame[2][2])

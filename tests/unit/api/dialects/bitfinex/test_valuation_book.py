@@ -10,7 +10,7 @@ from api.dialects.bitfinex.api_keys import ApiKey
 from api.dialects.bitfinex.venue_symbols import VenueSymbols
 from models.money import E18, parse_e18
 from tests.support.bitfinex import CHAIN, SECRET, Scene, types
-from tests.support.feed import e18, no_account_body, unpriced_body, unsupported_body, valuation_body
+from tests.support.feed import deployment_body, e18, no_account_body, unpriced_body, unsupported_body, valuation_body
 from tests.support.solver import put_market
 
 if TYPE_CHECKING:
@@ -137,6 +137,26 @@ async def test_what_is_unknown_is_null_and_never_zero(scene: Scene) -> None:
     assert ["base", [None, 0, None, None, None]] == frames[1]
     assert [None, None] == frames[2]
     assert None is frames[3][2]
+
+
+@pytest.mark.parametrize("row", [None, no_account_body()])
+async def test_of_an_account_that_may_only_not_have_been_read_yet_nothing_is_zero(
+    scene: Scene, row: dict[str, Any] | None
+) -> None:
+    if row is not None:
+        scene.tables.valuations.put(f"{CHAIN}:{PARTY}", 1, row)
+    scene.tables.deployments.put(CHAIN, 2, unsupported_body())
+    async with scene.connected() as socket:
+        await socket.logs_in(1)
+        assert [["margin", "USTF0", None, 0, None, None, None]] == (await socket.hears_of("ws"))[2]
+        await socket.hears_of("fls")
+        await socket.asks("margin_base", "balance", "wallet_margin_USTF0")
+        frames = [(await socket.hears())[2] for _ in range(3)]
+        assert [["base", [None, 0, None, None, None]], [None, None]] == frames[:2]
+        assert [None, None] == [frames[2][2], frames[2][4]]
+        scene.tables.deployments.put(CHAIN, 3, deployment_body())
+        await socket.asks("balance")
+        assert [0, 0] == (await socket.hears())[2]
 
 
 async def test_figures_of_a_deployment_that_changed_in_a_way_that_is_not_understood_are_unknown(scene: Scene) -> None:
