@@ -23,7 +23,7 @@ from models.prices import Mark, encode_mark
 from models.references import Said, encode_said
 from models.statements import Event, Statement, encode_statement
 from streams.replicas.heartbeat_reader import Heartbeats
-from streams.settings import ApiSettings, Settings, SymmioSettings
+from streams.settings import ApiSettings, AuthSettings, Settings, SymmioSettings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.api import BoundedTestServer, FakeInterest, FakeRecords, symmio_that_hears
 from tests.support.clocks import WallClock
@@ -132,6 +132,7 @@ class Scene:
         *,
         ready: bool = True,
         named: str = "bitfinex",
+        auth: AuthSettings | None = None,
         **section: object,
     ) -> None:
         self.tables = FakeTables(CHAIN, ready=ready)
@@ -143,6 +144,7 @@ class Scene:
         self._leases = leases
         self.keys = directory / "keys.json"
         self._named = named
+        self._auth = auth or AuthSettings()
         self._section = section
 
     def hold(self, **keys: ApiKey) -> None:
@@ -158,6 +160,7 @@ class Scene:
                 CHAIN: SymmioSettings(chain_id=1, diamond="0x" + "d" * 40),
             },
             api=ApiSettings(drain_s=0.05),
+            auth=self._auth,
         )
         section = BitfinexSettings.model_validate(
             {"kind": "bitfinex", "deployments": (LEDGER, CHAIN), "keys": self.keys, **self._section}

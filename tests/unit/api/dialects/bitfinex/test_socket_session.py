@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from api.dialects.bitfinex.api_keys import ApiKey
 from api.http.keys import FRESHNESS
 from models.heartbeats import PricesBeat, prices_key
 from models.money import E18
+from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.bitfinex import ACCOUNT, KEY, NOW_MS, SECRET, SYMBOL_SETTINGS, Scene, signed, types
 from tests.support.eventually import eventually
 from tests.support.ledger import holdings, order, position, wallet
@@ -437,3 +439,23 @@ async def test_after_a_happening_that_cannot_be_read_new_snapshots_show_what_cam
         scene.ledger.show(HELD, changed("wallet_changed", wallet=wallet("8")))
         frame = await socket.hears()
         assert ("wu", 8) == (frame[1], frame[2][2])
+
+
+async def test_where_reading_is_not_open_prices_that_a_login_subscribed_to_end_with_it(tmp_path: Path) -> None:
+    tokens = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr("x" * 32))})
+    made = Scene(tmp_path, auth=tokens)
+    fill(made)
+    ticker = {"event": "subscribe", "channel": "ticker", "symbol": "tBTCUSD"}
+    async with made.connected() as socket:
+        await socket.say(ticker)
+        assert 10_300 == (await socket.hears_of("error"))["code"]
+        await socket.logs_in(1)
+        await socket.hears_of("fls")
+        await socket.say(ticker)
+        number = (await socket.hears_of("subscribed"))["chanId"]
+        assert number == (await socket.hears())[0]
+        await socket.say({"event": "unauth"})
+        await socket.hears_of("unauth")
+        made.ledger.mark("tBTCUSD", 170 * E18)
+        await socket.say({"event": "unsubscribe", "chanId": number})
+        assert 10_401 == (await socket.hears())["code"]
