@@ -11,6 +11,7 @@ from aiohttp import WSCloseCode, WSMsgType
 
 from api.delivery.dialect import Dialect
 from api.dialects.bitfinex import event_objects as events
+from api.dialects.bitfinex.auth_request import LoginRefused
 from api.dialects.bitfinex.socket_session import SocketSession
 from api.dialects.bitfinex.valuation_book import ValuationBook
 from models.errors import BadRow
@@ -109,8 +110,11 @@ class BitfinexEndpoint:
         for session, outbox in list(self._sessions.items()):
             login = session.login
             if login is not None and self._keys.find(login.api_key) != login.key:
-                session.log_out()
-                self._desk.hub.close(outbox, WSCloseCode.POLICY_VIOLATION, b"apikey: revoked")
+                self._turn_out(session, outbox, "apikey: revoked")
+
+    def _turn_out(self, session: SocketSession, outbox: Outbox, reason: str) -> None:
+        session.log_out()
+        self._desk.hub.close(outbox, WSCloseCode.POLICY_VIOLATION, reason.encode())
 
     def _look_at_tables(self) -> None:
         is_operative = self._is_operative()
@@ -129,10 +133,15 @@ class BitfinexEndpoint:
             session.say(events.notice(code, text))
 
     async def _look_at_owners(self) -> None:
-        for session in list(self._sessions):
+        for session, outbox in list(self._sessions.items()):
             login, book = session.login, session.book
             if login is not None and isinstance(book, ValuationBook):
-                accounts = await self._accounts.accounts_of(login.key)
+                try:
+                    accounts = await self._accounts.accounts_of(login.key)
+                except LoginRefused as refused:
+                    if session.book is book:
+                        self._turn_out(session, outbox, refused.text)
+                    continue
                 if session.book is not book:
                     continue
                 try:

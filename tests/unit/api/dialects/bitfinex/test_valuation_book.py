@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import WSMsgType
 
 from api.dialects.bitfinex.api_keys import ApiKey
 from api.dialects.bitfinex.venue_symbols import VenueSymbols
@@ -181,6 +182,24 @@ async def test_a_key_of_an_owner_shows_all_sub_accounts_as_one(scene: Scene) -> 
         await socket.hears_of("fls")
         await socket.asks(f"position_{BTC}")
         assert 16 == (await socket.hears())[2][6]
+
+
+async def test_an_owner_of_more_accounts_than_are_shown_as_one_is_shown_no_sum_of_some_of_them(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.dialects.bitfinex.socket_endpoint._OWNERS_EVERY", 1)
+    scene.hold(k1=ApiKey(SECRET, "alice", (f"{CHAIN}:owner={OWNER}",)))
+    for number in range(100):
+        scene.tables.valuations.put(f"{CHAIN}:0x{number:040x}", 1, body())
+    async with scene.serving() as client, scene.socket(client) as socket, scene.socket(client) as late:
+        await socket.logs_in(1)
+        assert 100_000 == (await socket.hears_of("ws"))[2][0][2]
+        await socket.hears_of("fls")
+        scene.tables.valuations.put(f"{CHAIN}:0x{100:040x}", 1, body())
+        assert WSMsgType.CLOSE == (await socket.ws.receive()).type
+        assert 1_008 == socket.ws.close_code
+        answer = await late.logs_in(2)
+        assert (10_100, "apikey: expected at most 100 accounts") == (answer["code"], answer["msg"])
 
 
 def test_symbols_and_markets_are_each_others_names() -> None:
