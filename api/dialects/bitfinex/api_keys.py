@@ -6,10 +6,12 @@ can be checked only with the secret itself, so the file holds it as it is: it is
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +20,7 @@ import msgspec
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -146,6 +148,28 @@ def _decoded(path: Path, text: bytes) -> dict[str, ApiKey]:
     for name, key in keys.items():
         _expect_sound(path, name, key)
     return keys
+
+
+@contextmanager
+def keys_alone(path: Path) -> Iterator[dict[str, ApiKey]]:
+    """Read the keys of a file in order to write others in their place, while nobody else does the same.
+
+    Without that, a key that is taken back would be there again after another command that had read the file before.
+    A file that is not there has no keys.
+
+    Raises:
+        BadKeys: It cannot be read, or its directory cannot be.
+    """
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        msg = f"expected a directory in {path.parent}, found: {error.strerror}; make it first"
+        raise BadKeys(msg) from error
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield read_keys(path) if path.exists() else {}
+    finally:
+        os.close(directory)
 
 
 def write_keys(path: Path, keys: Mapping[str, ApiKey]) -> None:

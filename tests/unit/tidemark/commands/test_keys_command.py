@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from api.dialects.bitfinex.api_keys import ApiKey, BadKeys, KeyFile, read_keys, write_keys
+from api.dialects.bitfinex.api_keys import ApiKey, BadKeys, KeyFile, keys_alone, read_keys, write_keys
 from tidemark.commands.keys import NoSuchKeys, keys
 
 
@@ -136,3 +137,22 @@ def test_a_file_that_root_changes_stays_its_owners(file: Path) -> None:
     os.chown(file, 12_345, 12_346)
     run("add", "--user", "bob", "--account", "desk:u1")
     assert (12_345, 12_346, 0o600) == (file.stat().st_uid, file.stat().st_gid, file.stat().st_mode & 0o777)
+
+
+def test_a_key_that_is_taken_back_while_another_is_made_is_not_there_again(file: Path) -> None:
+    run("add", "--user", "alice", "--account", "desk:u1")
+    (taken,) = read_keys(file)
+    with ThreadPoolExecutor(1) as other, keys_alone(file) as standing:
+        adding = other.submit(run, "add", "--user", "bob", "--account", "desk:u1")
+        assert not wait([adding], timeout=0.2).done
+        write_keys(file, {name: key for name, key in standing.items() if name != taken})
+    adding.result()
+    assert ["bob"] == [key.user for key in read_keys(file).values()]
+
+
+def test_a_directory_that_is_not_there_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_CONFIG", str(file.parent / "other.toml"))
+    text = (file.parent / "tidemark.toml").read_text()
+    (file.parent / "other.toml").write_text(text.replace(str(file), str(file.parent / "none" / "keys.json")))
+    with pytest.raises(BadKeys, match="make it first"):
+        run("add", "--user", "bob", "--account", "desk:u1")
