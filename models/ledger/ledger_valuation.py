@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.book_figures import Shown
+from models.ids import canonical_id
 from models.ledger.ledger_pricing import Priced, price, settings_of
 from models.ledger.liquidation_price import liquidation_price_e18
 from models.money import E18, format_e18, parse_e18
@@ -72,7 +73,8 @@ def value_account(held: LedgerAccount, term: int, inputs: Inputs, *, unsupported
             for one, found in zip(holdings.positions, prices, strict=True)
         ],
         "conversions": _conversions(priced),
-        "owner": holdings.owner,
+        # Readers name an owner by the one spelling of an id.
+        "owner": None if holdings.owner is None else canonical_id(holdings.owner),
         "last_complete": None,
     }
     return Valued(body, Shown(available / E18, notional / E18) if is_complete else None)

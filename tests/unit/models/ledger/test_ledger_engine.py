@@ -199,3 +199,9 @@ def test_a_code_beyond_53_bits_makes_its_own_account_suspect_and_ends_no_worker(
     notice = {"type": "t", "text": "x", "code": 2**70}
     world = World().say(record("account_opened", 1, owner="ann"), record("notification", 2, notice=notice))
     assert world.row()["status"] == "suspect"
+
+
+def test_an_owner_that_is_an_evm_address_is_found_by_the_spelling_that_readers_are_given() -> None:
+    address = "0x" + "aB" * 20
+    assert World().say(record("account_opened", 1, owner=address)).row()["owner"] == address.lower()
+    assert World().say(record("account_opened", 1, owner="Ann")).row()["owner"] == "Ann"
