@@ -12,7 +12,7 @@ import msgspec
 
 from models.book_figures import Exposure, Shown
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
-from models.codec import ORDER_BYTES, decode_order
+from models.codec import ORDER_BYTES, decode_order, encode_body
 from models.errors import BadNumber, BadRecord, BadRow, TidemarkError
 from models.money import E18, divide_toward_zero
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
@@ -252,6 +252,8 @@ class PlainVenue(Generic[S]):
                 if whole is None:
                     return before
                 after = self._sound(whole)
+            if before is None or after is not before.state:
+                self._expect_written(before, record.value, after)
         except _UNREADABLE as error:
             # A worker that ended at a record would be given the same one again, for ever.
             cause = str(error) if isinstance(error, TidemarkError) else f"expected a record, found {error!r:.200}"
@@ -277,6 +279,14 @@ class PlainVenue(Generic[S]):
         if holds.owner is not None:
             _expect_text("an owner", holds.owner)
         return state
+
+    def _expect_written(self, before: PlainAccount[S] | None, value: bytes, after: S) -> None:
+        """Expect rows to hold what is shown and told of a record: numbers beyond 64 bits, say, cannot be written."""
+        shown = self.shows(after)
+        if shown is not None:
+            encode_body(shown)
+        for told in self.happened(None if before is None else before.state, value, after):
+            encode_body(told)
 
     def doubt(self, before: PlainAccount[S] | None, position: LogOffset, cause: str) -> PlainAccount[S]:
         """Freeze the account at its last good state."""

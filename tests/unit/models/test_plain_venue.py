@@ -146,6 +146,24 @@ def test_a_fault_of_a_package_at_a_record_makes_the_account_suspect() -> None:
     assert "KeyError('state')" in account.suspicion
 
 
+@pytest.mark.parametrize("said", [str(2**70), "[" * 300 + "]" * 300])
+@pytest.mark.parametrize("where", ["shows", "happened"])
+def test_what_a_package_shows_or_tells_and_no_row_can_hold_makes_the_account_suspect(where: str, said: str) -> None:
+    class PassingOn(type(PAPER)):  # type: ignore[misc]
+        def shows(self, state: object) -> dict[str, Any] | None:
+            del state
+            return {"note": json.loads(said)} if where == "shows" else None
+
+        def happened(self, before: object, value: bytes, after: object) -> list[dict[str, Any]]:
+            del before, value, after
+            return [{"note": json.loads(said)}] if where == "happened" else []
+
+    account = PassingOn().fold(None, Own((0, -1), json.dumps(cash("7")).encode()), DeploymentWatermark())
+
+    assert account.suspicion is not None
+    assert account.state is None
+
+
 @pytest.mark.parametrize("cash_text", ["9" * 60, "-" + "9" * 60])
 def test_a_distance_that_no_number_of_a_body_holds_is_shown_as_the_farthest(cash_text: str) -> None:
     world = World()
