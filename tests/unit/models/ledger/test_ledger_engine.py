@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ALERTS, STATEMENTS, VALUATIONS
 from models.errors import BadRecord
+from models.ledger import liquidation_price
 from models.ledger.ledger_settings import Tier
 from models.ledger.ledger_venue import LEDGER
 from models.money import format_e18
@@ -205,3 +207,24 @@ def test_an_owner_that_is_an_evm_address_is_found_by_the_spelling_that_readers_a
     address = "0x" + "aB" * 20
     assert World().say(record("account_opened", 1, owner=address)).row()["owner"] == address.lower()
     assert World().say(record("account_opened", 1, owner="Ann")).row()["owner"] == "Ann"
+
+
+def test_what_valuing_an_account_costs_grows_with_its_positions_and_not_with_their_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    added = 0
+
+    def counting(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever is added
+        nonlocal added
+        added += 1
+        return plain(one, other)
+
+    plain = liquidation_price._sum
+    monkeypatch.setattr(liquidation_price, "_sum", counting)
+    symbols = [f"tA{first}{second}USD" for first in ascii_uppercase for second in ascii_uppercase[:8]]
+    held = [*(position("1", "1", symbol) for symbol in symbols), position("1", "1", "tBTCUSD")]
+    world = World().set(symbols=symbols).say(record("snapshot", 1, positions=held, wallets=[wallet("1", "USTF0")]))
+    for symbol in (*symbols, "tBTCUSD", "tUSTUSD"):
+        world.tick(symbol, "2")
+    assert world.row()["status"] == "valued"
+    assert 0 < added <= 3 * len(held)
