@@ -18,6 +18,7 @@ from models.money import E18
 from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.bitfinex import ACCOUNT, KEY, NOW_MS, SECRET, SYMBOL_SETTINGS, Scene, signed, types
 from tests.support.eventually import eventually
+from tests.support.feed import valuation_body
 from tests.support.ledger import holdings, order, position, wallet
 
 if TYPE_CHECKING:
@@ -459,3 +460,21 @@ async def test_where_reading_is_not_open_prices_that_a_login_subscribed_to_end_w
         made.ledger.mark("tBTCUSD", 170 * E18)
         await socket.say({"event": "unsubscribe", "chanId": number})
         assert 10_401 == (await socket.hears())["code"]
+
+
+async def test_a_ledgers_account_that_changed_hands_is_shown_to_its_former_owner_no_more(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.dialects.bitfinex.socket_endpoint._OWNERS_EVERY", 1)
+    scene.hold(k1=ApiKey(SECRET, "alice", ("desk:owner=alice",)), k2=ApiKey(SECRET, "bob", (ACCOUNT,)))
+    scene.tables.valuations.put(ACCOUNT, 1, valuation_body(owner="alice"))
+    async with scene.serving() as client, scene.socket(client) as former, scene.socket(client) as direct:
+        assert "OK" == (await former.logs_in(1))["status"]
+        assert "OK" == (await direct.logs_in(1, key="k2"))["status"]
+        await former.hears_of("fls")
+        await direct.hears_of("fls")
+        scene.tables.valuations.put(ACCOUNT, 2, valuation_body(owner="bob"))
+        assert aiohttp.WSMsgType.CLOSE == (await former.ws.receive()).type
+        assert 1_008 == former.ws.close_code
+        await direct.asks("balance")
+        assert "bu" == (await direct.hears())[1]
