@@ -149,6 +149,19 @@ async def test_filters_and_permissions_leave_out_what_is_not_named(scene: Scene)
         assert ["wu", "miu"] == types([await socket.hears(), await socket.hears()])
 
 
+async def test_a_key_that_opens_only_wallets_is_not_told_in_words_what_its_positions_do(scene: Scene) -> None:
+    scene.hold(k1=ApiKey(SECRET, "alice", (ACCOUNT,), ("wallets",)), k2=ApiKey(SECRET, "bob", (ACCOUNT,)))
+    async with scene.serving() as client, scene.socket(client) as narrow, scene.socket(client) as whole:
+        await narrow.logs_in(1)
+        await narrow.hears_of("ws")
+        await whole.logs_in(1, key="k2")
+        await whole.hears_of("fls")
+        told = changed("notified", notice={"type": "info", "text": "your position tBTCUSD is liquidated"})
+        scene.ledger.show(HELD, told, changed("wallet_changed", wallet=wallet("7")))
+        assert ["wu"] == types([await narrow.hears()])
+        assert ["n", "wu"] == types([await whole.hears(), await whole.hears()])
+
+
 @pytest.mark.parametrize(
     ("frame", "code", "text"),
     [
