@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hypothesis import strategies as st
 
@@ -10,37 +11,43 @@ from models.flash import borsh
 from models.flash.flash_accounts import DISCRIMINATORS
 
 if TYPE_CHECKING:
-    from typing import NamedTuple
+    from random import Random
 
     from models.flash.borsh import Kind
+
+A = TypeVar("A")
 
 KINDS = sorted(DISCRIMINATORS, key=lambda of: of.__name__)
 
 
-def accounts(of: type[NamedTuple]) -> st.SearchStrategy[Any]:
+def accounts(of: type[A]) -> st.SearchStrategy[A]:
     """Accounts of a class, or parts of such."""
-    return _values(borsh.layout(of))
+    return st.builds(partial(random_account, of), st.randoms(use_true_random=False))
 
 
-def _values(kind: Kind) -> st.SearchStrategy[Any]:
+def random_account(of: type[A], rng: Random) -> A:
+    """An account of a class, or a part of such, of which many a number is the least or the greatest there is."""
+    return cast("A", _random(borsh.layout(cast("Any", of)), rng))
+
+
+def _random(kind: Kind, rng: Random) -> object:
     match kind:
-        case borsh.Integer(least=size, signed=True):
-            return st.integers(-(2 ** (8 * size - 1)), 2 ** (8 * size - 1) - 1)
-        case borsh.Integer(least=size):
-            return st.integers(0, 2 ** (8 * size) - 1)
+        case borsh.Integer(least=size, signed=signed):
+            low, high = (-(2 ** (8 * size - 1)), 2 ** (8 * size - 1) - 1) if signed else (0, 2 ** (8 * size) - 1)
+            return rng.choice((low, high, rng.randint(low, high)))
         case borsh.Raw(least=size):
-            return st.binary(min_size=size, max_size=size)
+            return rng.randbytes(size)
         case borsh.Times(times=times, of=of):
-            return st.tuples(*[_values(of)] * times)
+            return tuple(_random(of, rng) for _ in range(times))
         case borsh._Flag():
-            return st.booleans()
+            return rng.choice((False, True))
         case borsh._Choice(of=of):
-            return st.sampled_from(list(of))
+            return rng.choice(list(of))
         case borsh._Text():
-            return st.text(max_size=8)
+            return rng.choice(("", "Crypto.1", "Größe"))
         case borsh._Many(of=of):
-            return st.lists(_values(of), max_size=3).map(tuple)
+            return tuple(_random(of, rng) for _ in range(rng.randint(0, 2)))
         case borsh.Layout(of=of, kinds=kinds):
-            return st.tuples(*[_values(one) for _, one in kinds]).map(lambda values: of(*values))
+            return of(*[_random(one, rng) for _, one in kinds])
         case _:
             raise AssertionError(kind)
