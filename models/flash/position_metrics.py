@@ -146,15 +146,14 @@ def position_metrics(
     Raises:
         Uncomputable: The prices' exponents differ, or something is divided by 0.
     """
-    exit_price = mark._replace(price=_with_spread(position.long, mark.price, _spread_e6(position.size_usd_e6, market)))
     if position.size_usd_e6 == 0 or position.entry.price == 0:
-        return PositionMetrics(0, 0, 0, 0, position.collateral_usd_e6, 0, OraclePrice(0, 0), exit_price)
-    check_exponent(position.entry.exponent)
+        return PositionMetrics(0, 0, 0, 0, position.collateral_usd_e6, 0, OraclePrice(0, 0), mark)
     if mark.exponent != position.entry.exponent:
         msg = f"expected a price of the exponent {position.entry.exponent} of the entry price, found {mark.exponent}"
         raise Uncomputable(msg)
+    exit_price = mark._replace(price=_with_spread(position.long, mark.price, _spread_e6(position.size_usd_e6, market)))
     profit, loss = _profit_and_loss(position, market, exit_price.price, locked_usd_e6, now_s)
-    exit_fee = position.size_usd_e6 * market.close_fee_e9 // RATE
+    exit_fee = exit_fee_usd_e6(position.size_usd_e6, market)
     borrow_fee = _borrow_fee_usd_e6(position, borrow, now_s)
     margin = position.collateral_usd_e6 + profit - loss - exit_fee - borrow_fee
     return PositionMetrics(
@@ -164,9 +163,39 @@ def position_metrics(
         borrow_fee,
         margin,
         leverage_bps(position.size_usd_e6, margin),
-        _liquidation_price(position, market, exit_fee + borrow_fee),
+        liquidation_price(position, market, exit_fee + borrow_fee),
         exit_price,
     )
+
+
+def liquidation_price(position: PositionTerms, market: MarketTerms, fees_usd_e6: int) -> OraclePrice:
+    """The price at which a position is liquidated: where its margin is its size by the greatest leverage.
+
+    Args:
+        position: The position.
+        market: The custody of its target.
+        fees_usd_e6: What closing it costs, and what is due for borrowing.
+
+    Returns:
+        At the exponent of the entry price; price and exponent are 0 where it would be below 0.
+
+    Raises:
+        Uncomputable: Something is divided by 0, or the entry price has an exponent that no price has.
+    """
+    check_exponent(position.entry.exponent)
+    kept = divided(position.size_usd_e6 * BPS, market.max_leverage_bps, "the greatest leverage of the market")
+    spare = position.collateral_usd_e6 - kept - fees_usd_e6
+    # USD at 1e6 by an amount in its smallest unit: the price is at 1e9, and is then cut to the exponent of the entry.
+    raised = shifted(abs(spare), position.size_decimals + RATE_DECIMALS - USD_DECIMALS)
+    room = shifted(divided(raised, position.size_amount, "the size"), -RATE_DECIMALS - position.entry.exponent)
+    away = room if spare >= 0 else -room
+    price = position.entry.price - away if position.long else position.entry.price + away
+    return OraclePrice(price, position.entry.exponent) if price >= 0 else OraclePrice(0, 0)
+
+
+def exit_fee_usd_e6(size_usd_e6: int, market: MarketTerms) -> int:
+    """What closing a size costs, in USD at 1e6, truncated."""
+    return size_usd_e6 * market.close_fee_e9 // RATE
 
 
 def leverage_bps(size_usd_e6: int, margin_usd_e6: int) -> int:
@@ -208,14 +237,3 @@ def _borrow_fee_usd_e6(position: PositionTerms, borrow: BorrowTerms, now_s: int)
     elapsed_s = max(now_s - borrow.last_update_s, 0)
     owed_e9 = borrow.cumulative_e9 + elapsed_s * borrow.rate_e9 // _S_PER_HOUR - position.fee_snapshot_e9
     return max(owed_e9, 0) * position.size_usd_e6 // RATE + position.unsettled_fees_usd_e6
-
-
-def _liquidation_price(position: PositionTerms, market: MarketTerms, fees_usd_e6: int) -> OraclePrice:
-    kept = divided(position.size_usd_e6 * BPS, market.max_leverage_bps, "the greatest leverage of the market")
-    spare = position.collateral_usd_e6 - kept - fees_usd_e6
-    # USD at 1e6 by an amount in its smallest unit: the price is at 1e9, and is then cut to the exponent of the entry.
-    raised = shifted(abs(spare), position.size_decimals + RATE_DECIMALS - USD_DECIMALS)
-    room = shifted(divided(raised, position.size_amount, "the size"), -RATE_DECIMALS - position.entry.exponent)
-    away = room if spare >= 0 else -room
-    price = position.entry.price - away if position.long else position.entry.price + away
-    return OraclePrice(price, position.entry.exponent) if price >= 0 else OraclePrice(0, 0)

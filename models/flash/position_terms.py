@@ -55,12 +55,9 @@ def metrics_of(
     Raises:
         Uncomputable: The market has no side, or there are no figures at these prices.
     """
-    if side is Side.NONE:
-        msg = "expected a market that is long or short, found one of no side"
-        raise Uncomputable(msg)
     return position_metrics(
         PositionTerms(
-            long=side is Side.LONG,
+            long=is_long(side),
             entry=OraclePrice(*position.entry_price),
             reference_price=position.reference_price.price,
             size_amount=position.size_amount,
@@ -81,6 +78,18 @@ def metrics_of(
         locked_usd_e6=_locked_usd_e6(position, collateral),
         now_s=now_s,
     )
+
+
+def is_long(side: Side) -> bool:
+    """Whether the positions of a market gain while the price rises.
+
+    Raises:
+        Uncomputable: The market has no side.
+    """
+    if side is Side.NONE:
+        msg = "expected a market that is long or short, found one of no side"
+        raise Uncomputable(msg)
+    return side is Side.LONG
 
 
 def market_terms(custody: Custody) -> MarketTerms:

@@ -40,6 +40,12 @@ const answers = {
       borrowFee: found.fees.lockAndUnsettledFeeUsd.toString()
     }
   },
+  liquidation: (asked) => {
+    const found = client.getLiquidationPriceWithOrder(
+      new BN(asked.collateralUsd), new BN(asked.sizeAmount), new BN(asked.sizeUsd), asked.sizeDecimals, price(asked.limit),
+      { [asked.side]: {} }, CustodyAccount.from(nobody, sdkAccounts.decode('custody', bytes(asked.target))))
+    return found.toUiPrice(asked.precision)
+  },
   account: (asked) => plain(sdkAccounts.decode(asked.of, bytes(asked.data))),
   basket: async (asked) => {
     const basket = baskets.decode(asked.of, bytes(asked.data))
