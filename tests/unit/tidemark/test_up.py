@@ -46,7 +46,7 @@ def test_a_broker_is_started_when_there_is_room_and_the_wait_is_said_once(monkey
     monkeypatch.setattr(module, "_ROOM_AGAIN_S", 0.0)
     out = io.StringIO()
     broker = FakeBroker(*(DiskFull(f"{FULL}: the broker ended\n{number}") for number in range(3)))
-    assert BOOTSTRAP == _started(broker, Console(file=out, width=200))  # type: ignore[arg-type]
+    assert BOOTSTRAP == str(_started(broker, Console(file=out, width=200)))  # type: ignore[arg-type]
     assert 1 == out.getvalue().count(FULL)
     assert "The broker is started when there is room." in out.getvalue()
 
