@@ -19,6 +19,7 @@ from models.flash.flash_prices import (
     divided,
     shifted,
 )
+from models.money import divide_toward_zero
 
 LEVERAGE_UNBOUNDED = 2**53 - 1
 """The leverage of what has no margin left: JavaScript's ``Number.MAX_SAFE_INTEGER``, which the SDK answers."""
@@ -209,11 +210,11 @@ def _spread_e6(size_usd_e6: int, market: MarketTerms) -> int:
     if slope == 0 or size_usd_e6 == 0:
         return 0
     per_usd = divided(slope * _SPREAD_SCALE, market.max_position_usd_e6, "the largest position of the market")
-    return market.spread_min_e6 + divided(per_usd * size_usd_e6, _SPREAD_SCALE, "a constant")
+    return market.spread_min_e6 + divide_toward_zero(per_usd * size_usd_e6, _SPREAD_SCALE)
 
 
 def _with_spread(long: bool, price: int, spread_e6: int) -> int:  # noqa: FBT001 - a position is long or short
-    by = divided(price * spread_e6, _USD, "a constant")
+    by = divide_toward_zero(price * spread_e6, _USD)
     return price - by if long else price + by
 
 

@@ -37,6 +37,7 @@ const answers = {
       leverage: found.leverage.toString(),
       liquidation: [found.liquidationPrice.price.toString(), found.liquidationPrice.exponent.toString()],
       exitFee: found.fees.exitFeeUsd.toString(),
+      exitFeeAmount: found.fees.exitFeeAmount.toString(),
       borrowFee: found.fees.lockAndUnsettledFeeUsd.toString()
     }
   },

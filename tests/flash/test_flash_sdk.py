@@ -31,7 +31,7 @@ from models.flash.flash_accounts import (
 from models.flash.flash_prices import OraclePrice, Uncomputable
 from models.flash.flash_texts import Token, native_text, price_text
 from models.flash.position_metrics import PositionTerms, exit_fee_usd_e6, liquidation_price
-from models.flash.position_terms import Quote, QuotedCustody, market_terms, metrics_of
+from models.flash.position_terms import Quote, QuotedCustody, market_terms, metrics_of, settled_price
 from tests.support.flash_values import random_account
 from tests.support.node_packages import node_with_packages
 
@@ -84,12 +84,17 @@ class Case(NamedTuple):
 
     def figures(self) -> dict[str, Any]:
         found = metrics_of(self.position, self.side, self.target, self.collateral, NOW_S)
+        custody = self.collateral.custody
+        exit_fee_amount = settled_price(self.collateral).token_amount(
+            found.exit_fee_usd_e6, custody.decimals, custody.token_amount_multiplier
+        )
         return {
             "profit": str(found.profit_usd_e6),
             "loss": str(found.loss_usd_e6),
             "leverage": str(found.leverage_bps),
             "liquidation": [str(found.liquidation.price), str(found.liquidation.exponent)],
             "exitFee": str(found.exit_fee_usd_e6),
+            "exitFeeAmount": str(exit_fee_amount),
             "borrowFee": str(found.borrow_fee_usd_e6),
         }
 
