@@ -56,6 +56,11 @@ class PositionTerms(NamedTuple):
     unsettled_fees_usd_e6: int
     update_time_s: int
 
+    @property
+    def empty(self) -> bool:
+        """Whether it is a position of nothing, whose figures are 0 at any price."""
+        return self.size_usd_e6 == 0 or self.entry.price == 0
+
 
 class MarketTerms(NamedTuple):
     """What a position's figures depend on of the custody of its market's target.
@@ -147,8 +152,8 @@ def position_metrics(
     Raises:
         Uncomputable: The prices' exponents differ, or something is divided by 0.
     """
-    if position.size_usd_e6 == 0 or position.entry.price == 0:
-        return PositionMetrics(0, 0, 0, 0, position.collateral_usd_e6, 0, OraclePrice(0, 0), mark)
+    if position.empty:
+        return empty_metrics(position, mark)
     if mark.exponent != position.entry.exponent:
         msg = f"expected a price of the exponent {position.entry.exponent} of the entry price, found {mark.exponent}"
         raise Uncomputable(msg)
@@ -167,6 +172,11 @@ def position_metrics(
         liquidation_price(position, market, exit_fee + borrow_fee),
         exit_price,
     )
+
+
+def empty_metrics(position: PositionTerms, mark: OraclePrice) -> PositionMetrics:
+    """The figures of a position of nothing, which would be closed at the price as it is."""
+    return PositionMetrics(0, 0, 0, 0, position.collateral_usd_e6, 0, OraclePrice(0, 0), mark)
 
 
 def liquidation_price(position: PositionTerms, market: MarketTerms, fees_usd_e6: int) -> OraclePrice:

@@ -11,6 +11,7 @@ from models.flash.position_metrics import (
     MarketTerms,
     PositionMetrics,
     PositionTerms,
+    empty_metrics,
     position_metrics,
 )
 
@@ -55,25 +56,26 @@ def metrics_of(
     Raises:
         Uncomputable: The market has no side, or there are no figures at these prices.
     """
+    terms = PositionTerms(
+        long=is_long(side),
+        entry=OraclePrice(*position.entry_price),
+        reference_price=position.reference_price.price,
+        size_amount=position.size_amount,
+        size_decimals=position.size_decimals,
+        size_usd_e6=position.size_usd,
+        collateral_usd_e6=position.collateral_usd,
+        fee_snapshot_e9=position.cumulative_lock_fee_snapshot,
+        unsettled_fees_usd_e6=position.unsettled_fees_usd,
+        update_time_s=position.update_time,
+    )
+    if terms.empty:
+        # Its figures are known even where its prices are not.
+        return empty_metrics(terms, target.quote.spot)
+    borrowing = collateral.custody.borrow_rate_state
     return position_metrics(
-        PositionTerms(
-            long=is_long(side),
-            entry=OraclePrice(*position.entry_price),
-            reference_price=position.reference_price.price,
-            size_amount=position.size_amount,
-            size_decimals=position.size_decimals,
-            size_usd_e6=position.size_usd,
-            collateral_usd_e6=position.collateral_usd,
-            fee_snapshot_e9=position.cumulative_lock_fee_snapshot,
-            unsettled_fees_usd_e6=position.unsettled_fees_usd,
-            update_time_s=position.update_time,
-        ),
+        terms,
         market_terms(target.custody),
-        BorrowTerms(
-            rate_e9=collateral.custody.borrow_rate_state.current_rate,
-            cumulative_e9=collateral.custody.borrow_rate_state.cumulative_lock_fee,
-            last_update_s=collateral.custody.borrow_rate_state.last_update,
-        ),
+        BorrowTerms(borrowing.current_rate, borrowing.cumulative_lock_fee, borrowing.last_update),
         mark=_exit_mark(target),
         locked_usd_e6=_locked_usd_e6(position, collateral),
         now_s=now_s,
