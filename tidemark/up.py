@@ -213,7 +213,7 @@ class _Stack:
     async def _follow_demo(self, said: str) -> None:
         """Follow the simulator that said this, and tell how clients of the Bitfinex websocket watch its accounts."""
         following = with_demo(self._settings, said)
-        self._settings, keys = await self._with_room("API keys", lambda: with_demo_clients(following, said))
+        self._settings, keys = await _with_room(self._console, "API keys", lambda: with_demo_clients(following, said))
         api = self._settings.api
         _say(self._console, "", invitation(keys, f"ws://{url_host(api.host)}:{api.port}/ws/2"))
 
@@ -227,22 +227,7 @@ class _Stack:
             new.write_text(text)
             new.replace(self._config)
 
-        await self._with_room(str(self._config), write)
-
-    async def _with_room(self, what: str, write: Callable[[], T]) -> T:
-        """Write something, as soon as there is room for it."""
-        is_told = False
-        while True:
-            try:
-                return write()
-            except (OSError, TidemarkError) as error:
-                cause = error if isinstance(error, OSError) else error.__cause__
-                if not isinstance(cause, OSError) or not is_full(cause):
-                    raise
-                if not is_told:
-                    _say(self._console, "", f"waiting for room to write {what}: {cause.strerror}")
-                    is_told = True
-            await asyncio.sleep(_ROOM_AGAIN_S)
+        await _with_room(self._console, str(self._config), write)
 
     async def _create_topics(self) -> None:
         while True:
@@ -269,6 +254,31 @@ class _Stack:
                     with _dropped_where_full():
                         display.show(status, self._children, self._keeper.state)
                     await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _with_room(console: Console, what: str, write: Callable[[], T]) -> T:
+    """Write something, as soon as there is room for it.
+
+    Args:
+        console: Is told of the wait, once.
+        what: What is written, for people.
+        write: Writes it; called again and again while the disk is full.
+
+    Returns:
+        What ``write`` returns.
+    """
+    is_told = False
+    while True:
+        try:
+            return write()
+        except (OSError, TidemarkError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(cause, OSError) or not is_full(cause):
+                raise
+            if not is_told:
+                _say(console, "", f"waiting for room to write {what}: {cause.strerror}")
+                is_told = True
+        await asyncio.sleep(_ROOM_AGAIN_S)
 
 
 @contextmanager
