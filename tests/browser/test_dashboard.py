@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from models.heartbeats import ChainBeat, PricesBeat, WorkerBeat
 from models.ledger.ledger_account import LedgerAccount
 from models.ledger.ledger_valuation import value_account
+from models.subtotals import Subtotals
 from models.symmio.funding_records import encode_record, record_key
 from streams.settings import ApiSettings, AuthSettings, TokenKeySettings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
@@ -145,7 +146,11 @@ async def test_an_account_of_a_ledger_shows_the_figures_of_its_venue_and_none_th
     desk = LedgerDeploymentSettings(default_sources=(SOURCE,))
     settings = settings.model_copy(update={"deployments": {**settings.deployments, "desk": desk}})
     scene.tables.follow("desk")
-    scene.tables.valuations.put(key, 1, ledger_body())
+    body, sums = ledger_body(), Subtotals()
+    scene.tables.valuations.put(key, 1, body)
+    sums.put("desk", None, body)
+    for sum_key, total in sums.take_changed(0, set()):
+        scene.tables.subtotals.put(sum_key.decode(), 1, total)
     async with site_of(scene, settings) as site, opened(chromium, site, f"/#/accounts/{key}") as page:
         said = await site.rest(f"/v1/accounts/{key}")
         await expect(page.locator(".figure")).to_have_attribute("data-exact", said["upnl"])
@@ -162,6 +167,12 @@ async def test_an_account_of_a_ledger_shows_the_figures_of_its_venue_and_none_th
         for of_chains in ("Locked margin", "Notifications", "Funding of the next epoch"):
             await expect(page.get_by_role("heading", name=of_chains)).to_be_hidden()
         assert "unknown" not in await page.locator("main").inner_text()
+        await page.goto(f"{site.url}/#/")
+        await page.get_by_text("desk", exact=True).click()
+        await expect(page.get_by_role("table", name="Exposure by market").locator("tbody td").first).to_have_text(
+            "tBTCUSD"
+        )
+        await expect(page.get_by_role("heading", name="By hedger")).to_be_hidden()
 
 
 async def test_funding_shows_epochs_and_what_became_of_each_quote(chromium: Browser, site: Site) -> None:
