@@ -35,6 +35,7 @@ _COMMANDS = {
     "token": "tidemark.commands.token:token",
     "watch": "tidemark.commands.watch:watch",
     "fold": "tidemark.commands.fold:fold",
+    "flash": "tidemark.commands.flash:flash",
     "top": "tidemark.commands.top:top",
     "audit": "tidemark.commands.audit:audit",
     "funder": "tidemark.commands.funder:funder",

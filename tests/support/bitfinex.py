@@ -145,13 +145,13 @@ class Scene:
         self.keys = directory / "keys.json"
         self._named = named
         self._auth = auth or AuthSettings()
+        self.api = ApiSettings(drain_s=0.05)
         self._section = section
 
     def hold(self, **keys: ApiKey) -> None:
         write_keys(self.keys, keys)
 
-    @asynccontextmanager
-    async def serving(self, port: int | None = None) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    def app(self) -> web.Application:
         if not self.keys.exists():
             self.hold(k1=ApiKey(SECRET, "alice", (ACCOUNT,)))
         settings = Settings(
@@ -159,14 +159,14 @@ class Scene:
                 LEDGER: LedgerDeploymentSettings(default_sources=("bitfinex",)),
                 CHAIN: SymmioSettings(chain_id=1, diamond="0x" + "d" * 40),
             },
-            api=ApiSettings(drain_s=0.05),
+            api=self.api,
             auth=self._auth,
         )
         section = BitfinexSettings.model_validate(
             {"kind": "bitfinex", "deployments": (LEDGER, CHAIN), "keys": self.keys, **self._section}
         )
         settings = settings.model_copy(update={"dialects": {self._named: section}})
-        app = create_app(
+        return create_app(
             settings,
             self.tables.feeds,
             self.interest,
@@ -176,6 +176,10 @@ class Scene:
             find_dialect=self._find,
             clock=WallClock(lambda: self.now_ms),
         )
+
+    @asynccontextmanager
+    async def serving(self, port: int | None = None) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+        app = self.app()
         async with TestClient(BoundedTestServer(app, public_door(app), port)) as client:
             yield client
 
