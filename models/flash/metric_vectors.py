@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+import orjson
 
 from models.errors import BadRecord
 from models.flash.flash_prices import OraclePrice, Uncomputable
@@ -87,6 +88,9 @@ def read_vectors(text: str) -> Iterator[MetricVector]:
         BadRecord: It is no such list, or one of them lacks a field, has one that is not known, or a wrong value.
     """
     try:
+        # It refuses what is nested too deeply. At such a text json ends the process where a library has raised Python's
+        # limit of recursion, as the ones that sign transactions do; json alone reads whole numbers of any size.
+        orjson.loads(text)
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
         msg = f"expected vectors as JSON, found something else: {error}"
