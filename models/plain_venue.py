@@ -12,7 +12,7 @@ import msgspec
 
 from models.book_figures import Exposure, Shown
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
-from models.codec import ORDER_BYTES, decode_order
+from models.codec import ORDER_BYTES, decode_order, encode_body
 from models.errors import BadNumber, BadRecord, BadRow, TidemarkError
 from models.money import E18, divide_toward_zero
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
@@ -38,6 +38,11 @@ _AMOUNT_E18_MAX = 10**78
 _TIME_MS_MAX = 253_402_300_799_999
 # Markets become parts of keys, so that one of any length would make rows that the broker does not take.
 _TEXT_CHARACTERS_MAX = 128
+# A row of so many positions, each with three texts of _TEXT_CHARACTERS_MAX of four bytes each, stays below 1 MB, which
+# is what the broker takes.
+_POSITIONS_MAX = 500
+# So does one of this and of the events beside it. A worker would end at a row that the broker does not take.
+_WRITTEN_BYTES_MAX = 250_000
 # What parsing raises at bytes of any content: no UTF-8, nested too deeply, a field missing, a number out of range.
 _UNREADABLE = (
     BadRecord, BadNumber, msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError,
@@ -252,6 +257,8 @@ class PlainVenue(Generic[S]):
                 if whole is None:
                     return before
                 after = self._sound(whole)
+            if before is None or after is not before.state:
+                self._expect_written(before, record.value, after)
         except _UNREADABLE as error:
             # A worker that ended at a record would be given the same one again, for ever.
             cause = str(error) if isinstance(error, TidemarkError) else f"expected a record, found {error!r:.200}"
@@ -263,6 +270,7 @@ class PlainVenue(Generic[S]):
     def _sound(self, state: S) -> S:
         """The state, if it can be valued, written and shown."""
         holds = self.holds(state)
+        _expect_within("a number of positions", len(holds.positions), 0, _POSITIONS_MAX)
         for one in holds.positions:
             if not one.quantity_e18 or one.entry_e18 <= 0:
                 msg = f"expected a quantity other than 0 at an entry price above 0, found {one}"
@@ -277,6 +285,15 @@ class PlainVenue(Generic[S]):
         if holds.owner is not None:
             _expect_text("an owner", holds.owner)
         return state
+
+    def _expect_written(self, before: PlainAccount[S] | None, value: bytes, after: S) -> None:
+        """Expect rows to hold what is kept, shown and told of a record: numbers beyond 64 bits, say, are not."""
+        _expect_size("a state", len(_encoder.encode(after)))
+        shown = self.shows(after)
+        if shown is not None:
+            _expect_size("a statement", len(encode_body(shown)))
+        for told in self.happened(None if before is None else before.state, value, after):
+            _expect_size("an event", len(encode_body(told)))
 
     def doubt(self, before: PlainAccount[S] | None, position: LogOffset, cause: str) -> PlainAccount[S]:
         """Freeze the account at its last good state."""
@@ -371,6 +388,12 @@ class PlainVenue(Generic[S]):
 def _expect_within(what: str, number: int, least: int, most: int) -> None:
     if not least <= number <= most:
         msg = f"expected {what} from {least} to {most}, found {number!r:.200}"
+        raise BadRecord(msg)
+
+
+def _expect_size(what: str, size: int) -> None:
+    if size > _WRITTEN_BYTES_MAX:
+        msg = f"expected {what} of at most {_WRITTEN_BYTES_MAX} bytes as JSON, found {size}"
         raise BadRecord(msg)
 
 

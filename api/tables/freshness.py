@@ -215,6 +215,17 @@ class Freshness:
         names = (BROKER, chain_key(deployment), *map(worker_key, own))
         return next((parts[name].reason for name in names if name in parts and parts[name].state is State.STALE), None)
 
+    def why_old(self, deployment: str) -> str | None:
+        """Why figures of a deployment may be old: as ``why_unsure`` says, or for want of prices of its markets.
+
+        A market that is quiet while its source speaks is no reason: its last price is its price.
+        """
+        unsure, seen = self.why_unsure(deployment), self._recent()
+        if unsure is not None or not seen.stale_symbols.get(deployment):
+            return unsure
+        silent = (part.reason for part in seen.parts.values() if part.kind == PRICES and part.state is State.STALE)
+        return next(silent, None)
+
     def _recent(self) -> Seen:
         seen = self._seen
         if seen is not None and 0 <= self._clock_ms() - seen.at_ms < _LOOK_EVERY_S * 1_000:

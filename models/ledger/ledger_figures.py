@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from models.ledger.buying_power import buying_power, commitment, free_usd_e18
 from models.ledger.ledger_pricing import convert_wallet, price, price_position, settings_of
-from models.ledger.liquidation_price import liquidation_price_e18
+from models.ledger.liquidation_price import Liquidations
 from models.ledger.wallet_holds import available_of
-from models.money import E18, parse_e18
+from models.money import E18, divide_toward_zero, parse_e18
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -237,7 +237,7 @@ def _carried(priced: Priced, position: LedgerPosition, inputs: Inputs) -> tuple[
         return None, None
     net_e18 = priced.net_usd_e18
     leverage_e18 = one.notional_usd_e18 * E18 // net_e18 if net_e18 > 0 else None
-    return liquidation_price_e18(priced, one), leverage_e18
+    return Liquidations(priced).price_e18(one), leverage_e18
 
 
 def _stated_collateral(position: LedgerPosition) -> int | None:
@@ -266,4 +266,4 @@ def _mean_e18(weighted: Iterable[tuple[Funding, int]]) -> int:
         amount_e18 = parse_e18(one.amount)
         total += amount_e18 * value_e18
         weight += amount_e18
-    return total // weight if weight else 0
+    return divide_toward_zero(total, weight) if weight else 0

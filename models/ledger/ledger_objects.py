@@ -34,6 +34,7 @@ TimeMs = Annotated[int, Meta(ge=0, le=253_402_300_799_999, description="Unix ms"
 Text = Annotated[str, Meta(max_length=200)]
 Days = Annotated[int, Meta(ge=0, le=3_650, description="Days")]
 Flags = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Code = Annotated[int, Meta(ge=-(2**53 - 1), le=2**53 - 1, description="A venue's code, within 53 bits")]
 Side = Annotated[Literal[-1, 0, 1], Meta(description="1: the account lends, -1: it borrows, 0: both")]
 
 CALCULATED = frozenset({
@@ -186,6 +187,6 @@ class Notice(_Object, frozen=True):
     type: Text
     text: Text
     status: Text = "INFO"
-    code: int | None = None
+    code: Code | None = None
     message_id: Id | None = None
     info: Any = None

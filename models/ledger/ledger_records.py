@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from models.errors import BadRecord
+from models.ledger.free_form import expect_free_form
 from models.ledger.ledger_objects import (
     CALCULATED,
     Credit,
@@ -186,15 +187,26 @@ def number_of(value: bytes) -> int | None:
 def _expect_whole(record: LedgerRecord) -> None:
     """Refuse what each field allows for itself, and the record as a whole does not."""
     match record:
+        case WalletSet(wallet=wallet):
+            expect_free_form("meta", wallet.meta)
+        case OrderSet(order=order) | OrderClosed(order=order):
+            expect_free_form("meta", order.meta)
+        case Notification(notice=notice):
+            expect_free_form("info", notice.info)
         case PositionSet(position=position):
+            expect_free_form("meta", position.meta)
             _expect_open(position)
         case PositionClosed(position=position):
+            expect_free_form("meta", position.meta)
             if parse_e18(position.amount):
                 msg = f"expected an amount of 0 in a position that is closed, found {position.amount}"
                 raise BadRecord(msg)
         case Snapshot():
             for position in record.positions:
                 _expect_open(position)
+            metas = [one.meta for one in record.wallets] + [one.meta for one in record.positions]
+            for meta in [*metas, *(one.meta for one in record.orders)]:
+                expect_free_form("meta", meta)
             _expect_once("wallet", [one.name for one in record.wallets])
             _expect_once("position", [one.symbol for one in record.positions])
             for name, kept in (

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.book_figures import Shown
+from models.ids import canonical_id
 from models.ledger.ledger_pricing import Priced, price, settings_of
-from models.ledger.liquidation_price import liquidation_price_e18
+from models.ledger.liquidation_price import Liquidations
 from models.money import E18, format_e18, parse_e18
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body, distance_bps
 from models.venue import Valued
@@ -56,6 +57,7 @@ def value_account(held: LedgerAccount, term: int, inputs: Inputs, *, unsupported
     used += [leg.mark for one in priced.known_wallets for leg in one.conversion.legs]
     missing = priced.positions.count(None) + priced.wallets.count(None)
     prices = priced.positions if unknown is None else (None,) * len(holdings.positions)
+    liquidations = Liquidations(priced) if is_complete else None
     body: Body = {
         "account_order": [term, held.version],
         "position": list(held.applied),
@@ -68,11 +70,12 @@ def value_account(held: LedgerAccount, term: int, inputs: Inputs, *, unsupported
         "distance_bps": distance_bps(available, notional) if is_complete else None,
         "as_of_ms": min((mark.event_ms for mark in used), default=holdings.time_ms),
         "positions": [
-            _position(one, found, priced, inputs if unknown is None else None, is_complete=is_complete)
+            _position(one, found, liquidations, inputs if unknown is None else None)
             for one, found in zip(holdings.positions, prices, strict=True)
         ],
         "conversions": _conversions(priced),
-        "owner": holdings.owner,
+        # Readers name an owner by the one spelling of an id.
+        "owner": None if holdings.owner is None else canonical_id(holdings.owner),
         "last_complete": None,
     }
     return Valued(body, Shown(available / E18, notional / E18) if is_complete else None)
@@ -116,10 +119,8 @@ def _stale(priced: Priced) -> int:
 def _position(
     position: LedgerPosition,
     found: PricedPosition | None,
-    priced: Priced,
+    liquidations: Liquidations | None,
     inputs: Inputs | None,
-    *,
-    is_complete: bool,
 ) -> Body:
     """The row's part of a position; without ``inputs`` its figures are unknown."""
     amount_e18 = parse_e18(position.amount)
@@ -131,7 +132,7 @@ def _position(
     elif inputs is not None and settings is not None:
         # It lacks its conversion: what the market says is shown all the same.
         mark = inputs.mark(settings.price)
-    liquidation = liquidation_price_e18(priced, found) if is_complete and found is not None else None
+    liquidation = None if liquidations is None or found is None else liquidations.price_e18(found)
     return {
         "quote": position.symbol,
         "symbol": market,

@@ -8,7 +8,10 @@ from ipaddress import ip_network
 from typing import Annotated
 
 from eth_utils.address import to_checksum_address
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+IngestKey = Annotated[SecretStr, Field(min_length=1)]
+"""What a deployment's operator sends to write over HTTP. An empty one would let in whoever sends nothing."""
 
 
 def lower_address(text: str) -> str:

@@ -22,7 +22,8 @@ from models.nonces import NonceMarks
 from models.prices import Mark, encode_mark
 from models.references import Said, encode_said
 from models.statements import Event, Statement, encode_statement
-from streams.settings import ApiSettings, Settings, SymmioSettings
+from streams.replicas.heartbeat_reader import Heartbeats
+from streams.settings import ApiSettings, AuthSettings, Settings, SymmioSettings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.api import BoundedTestServer, FakeInterest, FakeRecords, symmio_that_hears
 from tests.support.clocks import WallClock
@@ -75,9 +76,9 @@ class Ledgers:
         self._version += 1
         self._tables.references.put(f"{LEDGER}:{name}", self._version, encode_said(Said(text, 0, self._version)))
 
-    def mark(self, symbol: str, price_e18: int) -> None:
+    def mark(self, symbol: str, price_e18: int, at_ms: int = NOW_MS) -> None:
         self._version += 1
-        mark = Mark(price_e18, None, None, None, NOW_MS, NOW_MS, self._version)
+        mark = Mark(price_e18, None, None, None, at_ms, at_ms, self._version)
         self._tables.marks.put(f"bitfinex:{symbol}", self._version, encode_mark(mark))
 
     def show(self, holdings: Holdings, *happened: Mapping[str, Any], account: str = ACCOUNT, kept: int = 256) -> None:
@@ -130,16 +131,21 @@ class Scene:
         leases: Leases | None = None,
         *,
         ready: bool = True,
+        named: str = "bitfinex",
+        auth: AuthSettings | None = None,
         **section: object,
     ) -> None:
         self.tables = FakeTables(CHAIN, ready=ready)
         self.ledger = Ledgers(self.tables)
         self.interest = FakeInterest()
+        self.heartbeats = Heartbeats()
         self.now_ms = NOW_MS
         self.nonces: Nonces = nonces or FakeNonces()
         self._leases = leases
         self.keys = directory / "keys.json"
         self.api = ApiSettings(drain_s=0.05)
+        self._named = named
+        self._auth = auth or AuthSettings()
         self._section = section
 
     def hold(self, **keys: ApiKey) -> None:
@@ -154,16 +160,18 @@ class Scene:
                 CHAIN: SymmioSettings(chain_id=1, diamond="0x" + "d" * 40),
             },
             api=self.api,
+            auth=self._auth,
         )
         section = BitfinexSettings.model_validate(
             {"kind": "bitfinex", "deployments": (LEDGER, CHAIN), "keys": self.keys, **self._section}
         )
-        settings = settings.model_copy(update={"dialects": {"bitfinex": section}})
+        settings = settings.model_copy(update={"dialects": {self._named: section}})
         return create_app(
             settings,
             self.tables.feeds,
             self.interest,
             leases=self._leases,
+            heartbeats=self.heartbeats,
             records=FakeRecords(),
             find_dialect=self._find,
             clock=WallClock(lambda: self.now_ms),

@@ -13,8 +13,6 @@ from streams.settings import load_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from api.dialects.bitfinex.api_keys import ApiKey
-
 _KIND = "bitfinex"
 _NAME_BYTES, _SECRET_BYTES = 24, 32
 
@@ -50,12 +48,12 @@ def keys() -> None:
 @_dialect
 def add(user: str, accounts: tuple[str, ...], permissions: tuple[str, ...], dialect: str | None) -> None:
     """Make a key, and print its name and its secret. The secret is not shown again."""
-    from api.dialects.bitfinex.api_keys import ApiKey, write_keys
+    from api.dialects.bitfinex.api_keys import ApiKey, keys_alone, write_keys
 
     path = _file(dialect)
-    standing = _read(path)
     name, secret = secrets.token_urlsafe(_NAME_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
-    write_keys(path, {**standing, name: ApiKey(secret, user, accounts, permissions)})
+    with keys_alone(path) as standing:
+        write_keys(path, {**standing, name: ApiKey(secret, user, accounts, permissions)})
     click.echo(f"apiKey    {name}")
     click.echo(f"apiSecret {secret}")
 
@@ -64,7 +62,10 @@ def add(user: str, accounts: tuple[str, ...], permissions: tuple[str, ...], dial
 @_dialect
 def list_(dialect: str | None) -> None:
     """List the keys: name, user, accounts and what they open; no secrets."""
-    for name, key in _read(_file(dialect)).items():
+    from api.dialects.bitfinex.api_keys import read_keys
+
+    path = _file(dialect)
+    for name, key in (read_keys(path) if path.exists() else {}).items():
         click.echo(f"{name}  {key.user}  {' '.join(key.accounts)}  {' '.join(key.permissions) or 'all'}")
 
 
@@ -73,14 +74,14 @@ def list_(dialect: str | None) -> None:
 @_dialect
 def revoke(name: str, dialect: str | None) -> None:
     """Take a key back; its sockets are closed within a second."""
-    from api.dialects.bitfinex.api_keys import write_keys
+    from api.dialects.bitfinex.api_keys import keys_alone, write_keys
 
     path = _file(dialect)
-    standing = _read(path)
-    if name not in standing:
-        msg = f"expected the name of a key in {path}, found {name!r}; tidemark keys list shows them"
-        raise NoSuchKeys(msg)
-    write_keys(path, {of: key for of, key in standing.items() if of != name})
+    with keys_alone(path) as standing:
+        if name not in standing:
+            msg = f"expected the name of a key in {path}, found {name!r}; tidemark keys list shows them"
+            raise NoSuchKeys(msg)
+        write_keys(path, {of: key for of, key in standing.items() if of != name})
 
 
 def _file(dialect: str | None) -> Path:
@@ -94,9 +95,3 @@ def _file(dialect: str | None) -> Path:
         msg = f"expected a section [dialects.NAME] of kind {_KIND!r}, found {dialect or found!r}; name one of: {found}"
         raise NoSuchKeys(msg)
     return BitfinexSettings.model_validate(named[dialect].model_dump()).keys
-
-
-def _read(path: Path) -> dict[str, ApiKey]:
-    from api.dialects.bitfinex.api_keys import read_keys
-
-    return read_keys(path) if path.exists() else {}

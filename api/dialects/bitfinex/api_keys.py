@@ -6,10 +6,12 @@ can be checked only with the secret itself, so the file holds it as it is: it is
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +20,7 @@ import msgspec
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +31,9 @@ OWNER = "owner="
 """How an entry of ``accounts`` begins, after the deployment, that stands for all accounts of one owner."""
 
 _OWN_EYES = 0o600
-_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[!-~]+$")]
-_Account = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]*:(owner=)?[A-Za-z0-9._-]{1,64}$")]
+# Python's $ would let a line feed follow.
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=r"^[!-~]+\Z")]
+_Account = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]*:(owner=)?[A-Za-z0-9._-]{1,64}\Z")]
 
 
 class BadKeys(TidemarkError):
@@ -86,7 +89,8 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._read_as: tuple[int, int, int] | None = None
+        self._read_as: tuple[int, ...] | None = None
+        self._fault = ""
         self._keys: Mapping[str, ApiKey] = {}
 
     def load(self) -> None:
@@ -111,8 +115,12 @@ class KeyFile:
             self._read_as = stamp
             self._keys = read_keys(self._path)
         except BadKeys as error:
-            _log.error("api keys are as they were before: %s", error)
+            # A file that is gone is looked for at each login, which any stranger may ask for.
+            if str(error) != self._fault:
+                _log.error("api keys are as they were before: %s", error)
+            self._fault = str(error)
         else:
+            self._fault = ""
             _log.info("api keys read file=%s keys=%d", self._path, len(self._keys))
 
 
@@ -123,10 +131,16 @@ def read_keys(path: Path) -> dict[str, ApiKey]:
         BadKeys: It cannot be read, or holds no keys.
     """
     try:
-        keys = msgspec.json.decode(path.read_bytes(), type=_Keys).keys
+        text = path.read_bytes()
     except OSError as error:
         msg = f"expected API keys in {path}, found: {error.strerror}; tidemark keys add makes the first one"
         raise BadKeys(msg) from error
+    return _decoded(path, text)
+
+
+def _decoded(path: Path, text: bytes) -> dict[str, ApiKey]:
+    try:
+        keys = msgspec.json.decode(text, type=_Keys).keys
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # The decoder's message names the field and never its value.
         msg = f"expected API keys in {path}, found: {error}"
@@ -136,20 +150,42 @@ def read_keys(path: Path) -> dict[str, ApiKey]:
     return keys
 
 
+@contextmanager
+def keys_alone(path: Path) -> Iterator[dict[str, ApiKey]]:
+    """Read the keys of a file in order to write others in their place, while nobody else does the same.
+
+    Without that, a key that is taken back would be there again after another command that had read the file before.
+    A file that is not there has no keys.
+
+    Raises:
+        BadKeys: It cannot be read, or its directory cannot be.
+    """
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        msg = f"expected a directory in {path.parent}, found: {error.strerror}; make it first"
+        raise BadKeys(msg) from error
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield read_keys(path) if path.exists() else {}
+    finally:
+        os.close(directory)
+
+
 def write_keys(path: Path, keys: Mapping[str, ApiKey]) -> None:
     """Write keys in place of those of a file, all at once, for its owner's eyes alone.
 
     Raises:
-        BadKeys: The file cannot be written.
+        BadKeys: A key is none that could be read again, or the file cannot be written; it is as it was before.
     """
-    for name, key in keys.items():
-        _expect_sound(path, name, key)
     text = msgspec.json.format(msgspec.json.encode(_Keys(dict(keys))), indent=2)
+    _decoded(path, text)
     try:
         descriptor, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), _OWN_EYES)
+                _keep_owner(path, file.fileno())
                 file.write(text + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -162,6 +198,17 @@ def write_keys(path: Path, keys: Mapping[str, ApiKey]) -> None:
         raise BadKeys(msg) from error
 
 
+def _keep_owner(path: Path, descriptor: int) -> None:
+    """Give a new file to the owner of the one it replaces: replicas may be another user than who takes a key back."""
+    try:
+        owner = path.stat()
+    except FileNotFoundError:
+        return
+    written = os.fstat(descriptor)
+    if (owner.st_uid, owner.st_gid) != (written.st_uid, written.st_gid):
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 def _expect_sound(path: Path, name: str, key: ApiKey) -> None:
     if {one.partition(":")[0] for one in key.accounts} != {key.deployment}:
         msg = f"{path}: expected the accounts of key {name} to be of one deployment, found {', '.join(key.accounts)}"
@@ -172,10 +219,11 @@ def _expect_sound(path: Path, name: str, key: ApiKey) -> None:
         raise BadKeys(msg)
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What differs wherever the file is another one, or may be read where it could not be before: that is its ctime."""
     try:
         found = path.stat()
     except OSError as error:
         msg = f"expected API keys in {path}, found: {error.strerror}; tidemark keys add makes the first one"
         raise BadKeys(msg) from error
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_ino, found.st_ctime_ns, found.st_size

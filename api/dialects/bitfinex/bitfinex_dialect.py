@@ -21,6 +21,7 @@ from api.dialects.bitfinex.venue_symbols import VenueSymbols
 from api.dialects.mounting import DialectPackage, Mounted
 from api.http.error_bodies import error_response
 from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, HUB, PRICES, STANDINGS
+from api.tables.standing import NoSuchAccount
 from streams.replicas.nonce_log import NonceLog
 from streams.settings import BadSettings
 
@@ -93,7 +94,7 @@ def stand(
         site.addresses,
         keys=keys,
         accounts=accounts,
-        is_operative=lambda: all(freshness.why_unsure(name) is None for name in site.deployments),
+        is_operative=lambda: all(freshness.why_old(name) is None for name in site.deployments),
     )
     return Mounted(
         path_prefixes=(section.path,),
@@ -122,7 +123,10 @@ def _tables(site: Site) -> Tables:
     def is_unsupported(deployment: str) -> bool:
         return standings.open_gap(deployment) is not None
 
-    return Tables(app[FEEDS], app[PRICES], app[ACCOUNTS], is_unsupported, site.interest, site.clock.now_ms)
+    def is_absent(deployment: str) -> bool:
+        return isinstance(standings.missing(deployment), NoSuchAccount)
+
+    return Tables(app[FEEDS], app[PRICES], app[ACCOUNTS], is_unsupported, is_absent, site.interest, site.clock.now_ms)
 
 
 def _logins(site: Site, keys: KeyFile, nonces: Nonces) -> Logins:
@@ -130,7 +134,6 @@ def _logins(site: Site, keys: KeyFile, nonces: Nonces) -> Logins:
     return Logins(
         keys,
         nonces,
-        realm=site.name,
         failures=TokenBuckets(refused_a_minute / 60, refused_a_minute),
         clock_s=site.clock.monotonic_s,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from api.dialects.bitfinex.api_keys import PERMISSIONS
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -18,23 +20,25 @@ class Frame(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    permission: str
+    # Which permissions a key must have.
+    permissions: tuple[str, ...]
     filter: str
     # Where a payload says what it is about, which filters may name.
     subject_at: tuple[int, ...]
 
 
-_POSITION = _Kind("positions", "trading", (0,))
-_ORDER = _Kind("orders", "trading", (3,))
-_WALLET = _Kind("wallets", "wallet", (0, 1))
-_FUNDING = _Kind("funding", "funding", (1,))
+_POSITION = _Kind(("positions",), "trading", (0,))
+_ORDER = _Kind(("orders",), "trading", (3,))
+_WALLET = _Kind(("wallets",), "wallet", (0, 1))
+_FUNDING = _Kind(("funding",), "funding", (1,))
 _KINDS = {
     **dict.fromkeys(("ps", "pn", "pu", "pc"), _POSITION),
     **dict.fromkeys(("os", "on", "ou", "oc"), _ORDER),
     **dict.fromkeys(("ws", "wu"), _WALLET),
     **{f"{kind}{what}": _FUNDING for kind in ("fo", "fc", "fl") for what in "snuc"},
-    "bu": _Kind("wallets", "balance", ()),
-    "n": _Kind("", "notify", ()),
+    "bu": _Kind(("wallets",), "balance", ()),
+    # What a venue tells the holder may be about anything.
+    "n": _Kind(PERMISSIONS, "notify", ()),
 }
 SNAPSHOTS = ("ps", "ws", "os", "fos", "fcs", "fls")
 """Types of the snapshots after a login, in the order in which they are sent."""
@@ -77,7 +81,7 @@ class Hearing:
         return Frame(frame.type, [one for one in frame.payload if self._hears(kind, one)])
 
     def _opens(self, kind: _Kind) -> bool:
-        return not kind.permission or self._key.opens(kind.permission)
+        return all(map(self._key.opens, kind.permissions))
 
     def _hears(self, kind: _Kind, payload: Sequence[Any]) -> bool:
         if not self._opens(kind):

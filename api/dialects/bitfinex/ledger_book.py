@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from api.dialects.bitfinex.account_arrays import (
 from api.dialects.bitfinex.heard_frames import Frame
 from api.dialects.bitfinex.ledger_arrays import frame_of, ledger_position, ledger_snapshots, ledger_wallet
 from models.errors import BadRow
+from models.ids import split_key
 from models.ledger import ledger_figures
 from models.ledger.ledger_state import Holdings, read_statement
 from models.statements import decode_statement
@@ -26,14 +28,24 @@ if TYPE_CHECKING:
 
     from api.dialects.bitfinex.account_book import KeyedListeners, Listener
     from api.dialects.bitfinex.calc_requests import Calculation
+    from models.statements import Event
     from models.venue import Inputs
+
+_log = logging.getLogger(__name__)
 
 
 class Statements(NamedTuple):
-    """The table ``statements``: its rows by key, and each row as it comes."""
+    """The table ``statements``.
+
+    Attributes:
+        rows: Its rows by key.
+        listeners: Are told of each row as it comes.
+        is_absent: Whether an account of a deployment that is in no table is known not to exist.
+    """
 
     rows: Mapping[bytes, bytes]
     listeners: KeyedListeners
+    is_absent: Callable[[str], bool]
 
 
 class LedgerBook:
@@ -71,10 +83,11 @@ class LedgerBook:
 
     def snapshots(self) -> Sequence[Frame]:
         """As ``AccountBook`` says."""
-        row = self._statements.rows.get(self._key)
+        # What cannot be read is not told: it stays to be told of until it can.
+        snapshots, row = ledger_snapshots(self._holdings()), self._statements.rows.get(self._key)
         if row is not None:
             self._told = decode_statement(row).last_number
-        return ledger_snapshots(self._holdings())
+        return snapshots
 
     def calculate(self, calculation: Calculation) -> Frame | None:
         """As ``AccountBook`` says."""
@@ -103,7 +116,8 @@ class LedgerBook:
     def _holdings(self) -> Holdings:
         row = self._statements.rows.get(self._key)
         if row is None:
-            return Holdings()
+            is_absent = self._statements.is_absent(split_key(self._key)[0])
+            return Holdings() if is_absent else Holdings(suspect="expected a statement, found none in the table yet")
         if self._read is None or self._read[0] is not row:
             try:
                 self._read = row, read_statement(decode_statement(row).body)
@@ -118,16 +132,23 @@ class LedgerBook:
         statement = decode_statement(row)
         if statement.last_number <= self._told:
             return
-        new, self._told = statement.events_after(self._told), statement.last_number
-        if new is None:
+        new = statement.events_after(self._told)
+        frames = None if new is None else _frames_of(new)
+        if frames is None:
             self._listener.on_gap()
             return
-        try:
-            frames = [frame_of(event.body) for event in new]
-        except (KeyError, msgspec.ValidationError) as error:
-            msg = f"expected happenings of a ledger's account, found {row!r:.200} ({error!r})"
-            raise BadRow(msg) from error
-        self._listener.on_frames([frame for frame in frames if frame is not None])
+        self._told = statement.last_number
+        self._listener.on_frames(frames)
+
+
+def _frames_of(events: Sequence[Event]) -> list[Frame] | None:
+    """The frames of what happened; None where one cannot be made, so that snapshots have to show what came of it."""
+    try:
+        frames = [frame_of(event.body) for event in events]
+    except (KeyError, msgspec.ValidationError) as error:
+        _log.warning("happenings of a ledger's account cannot be read, new snapshots are sent: %r", error)
+        return None
+    return [frame for frame in frames if frame is not None]
 
 
 def _position(holdings: Holdings, symbol: str, inputs: Inputs) -> Frame | None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from api.access.limits import TokenBuckets
     from api.dialects.bitfinex.api_keys import ApiKey, KeyFile
 
+# Names the nonces' records beside the key. It is the same for every section of the dialect: else a captured frame would
+# be good again once its section is renamed, and at another section that has the same file of keys.
+_REALM = "bitfinex"
 # What an unknown key's signature is compared with, so that it takes as long as that of a known one.
 _NO_SECRET = uuid.uuid4().hex
 _READ_ONLY, _CLOSED = {"read": 1, "write": 0}, {"read": 0, "write": 0}
@@ -55,17 +58,13 @@ class Logins:
     Args:
         keys: The keys.
         nonces: Use up numbers over all replicas.
-        realm: What the nonces' records are named by beside the key: the dialect's section.
         failures: How many logins an address may fail.
         clock_s: A clock that does not go back, in s.
     """
 
-    def __init__(
-        self, keys: KeyFile, nonces: Nonces, *, realm: str, failures: TokenBuckets, clock_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, keys: KeyFile, nonces: Nonces, *, failures: TokenBuckets, clock_s: Callable[[], float]) -> None:
         self._keys = keys
         self._nonces = nonces
-        self._realm = realm
         self._failures = failures
         self._clock_s = clock_s
 
@@ -98,7 +97,7 @@ class Logins:
             raise LoginRefused(AUTH_FAILED, "apikey: digest invalid")
         # Only who has the secret may use a number up.
         try:
-            is_first = await self._nonces.spend(nonce_key(self._realm, request.api_key), request.nonce)
+            is_first = await self._nonces.spend(nonce_key(_REALM, request.api_key), request.nonce)
         except Undecided as error:
             raise LoginRefused(NOT_READY, "auth: not ready, try again") from error
         if not is_first:

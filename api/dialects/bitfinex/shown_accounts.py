@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from streams.settings import DeploymentSettings
 
 _BY_ADDRESS = Order(Sort.ADDRESS, is_descending=False)
-# A key is for one holder, who reads all of it at once.
+# A key is for one holder, who reads all of it at once. Of more accounts no sum would be right, so none is shown.
 _ACCOUNTS_MAX = 100
 
 
@@ -44,6 +44,7 @@ class Tables(NamedTuple):
         prices: Marks and references.
         accounts: Find those of an owner.
         is_unsupported: Whether the figures of a deployment are unknown now.
+        is_absent: Whether an account of a deployment that is in no table is known not to exist.
         interest: Hears which accounts are watched.
         clock_ms: Our own time, in Unix ms.
     """
@@ -52,6 +53,7 @@ class Tables(NamedTuple):
     prices: MarketPrices
     accounts: Accounts
     is_unsupported: Callable[[str], bool]
+    is_absent: Callable[[str], bool]
     interest: InterestSink
     clock_ms: Callable[[], int]
 
@@ -79,12 +81,13 @@ class ShownAccounts:
         feeds = tables.feeds
         # What all calculations of one turn of the loop share, by deployment.
         self._inputs_of_turn: dict[str, InputsAt] = {}
-        self._statements = Statements(feeds.statements.rows, KeyedListeners())
+        self._statements = Statements(feeds.statements.rows, KeyedListeners(), tables.is_absent)
         self._valuations = Valuations(
             feeds.valuations.rows,
             KeyedListeners(),
             self._symbol_of,
             tables.is_unsupported,
+            tables.is_absent,
             tables.interest,
             currency,
         )
@@ -103,7 +106,8 @@ class ShownAccounts:
         """Make the book of a key.
 
         Raises:
-            LoginRefused: It is of a deployment that is not served here, or of a ledger and not of one account.
+            LoginRefused: It is of a deployment that is not served here, of a ledger and not of one account, or of more
+                accounts than are shown as one.
         """
         deployment = self._deployments.get(key.deployment)
         if deployment is None:
@@ -117,7 +121,11 @@ class ShownAccounts:
         return LedgerBook(accounts[0], self._statements, lambda: self._inputs(key.deployment))
 
     async def accounts_of(self, key: ApiKey) -> Sequence[bytes]:
-        """Keys of the accounts that a key shows now, in a stable order."""
+        """Keys of the accounts that a key shows now, in a stable order.
+
+        Raises:
+            LoginRefused: There are more than are shown as one.
+        """
         found: dict[bytes, None] = {}
         for text in key.accounts:
             name = text.partition(":")[2]
@@ -126,7 +134,9 @@ class ShownAccounts:
                 found |= dict.fromkeys(await self._of_owner(key.deployment, owner))
             else:
                 found[account_key(key.deployment, name)] = None
-        return tuple(found)[:_ACCOUNTS_MAX]
+        if len(found) > _ACCOUNTS_MAX:
+            raise LoginRefused(AUTH_FAILED, f"apikey: expected at most {_ACCOUNTS_MAX} accounts")
+        return tuple(found)
 
     async def _of_owner(self, deployment: str, owner: str) -> list[bytes]:
         def is_wanted(_key: bytes, line: Line) -> bool:

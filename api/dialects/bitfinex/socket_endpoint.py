@@ -11,18 +11,20 @@ from aiohttp import WSCloseCode, WSMsgType
 
 from api.delivery.dialect import Dialect
 from api.dialects.bitfinex import event_objects as events
+from api.dialects.bitfinex.auth_request import LoginRefused
 from api.dialects.bitfinex.socket_session import SocketSession
 from api.dialects.bitfinex.valuation_book import ValuationBook
 from models.errors import BadRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aiohttp import WSMessage, web
 
     from api.access.addresses import ClientAddresses
     from api.delivery.connections import Connections
     from api.delivery.outbox import Outbox
+    from api.dialects.bitfinex.account_book import AccountBook
     from api.dialects.bitfinex.api_keys import KeyFile
     from api.dialects.bitfinex.shown_accounts import ShownAccounts
     from api.dialects.bitfinex.socket_session import Desk
@@ -109,8 +111,11 @@ class BitfinexEndpoint:
         for session, outbox in list(self._sessions.items()):
             login = session.login
             if login is not None and self._keys.find(login.api_key) != login.key:
-                session.log_out()
-                self._desk.hub.close(outbox, WSCloseCode.POLICY_VIOLATION, b"apikey: revoked")
+                self._turn_out(session, outbox, "apikey: revoked")
+
+    def _turn_out(self, session: SocketSession, outbox: Outbox, reason: str) -> None:
+        session.log_out()
+        self._desk.hub.close(outbox, WSCloseCode.POLICY_VIOLATION, reason.encode())
 
     def _look_at_tables(self) -> None:
         is_operative = self._is_operative()
@@ -129,16 +134,34 @@ class BitfinexEndpoint:
             session.say(events.notice(code, text))
 
     async def _look_at_owners(self) -> None:
-        for session in list(self._sessions):
+        """Show what keys of owners show by now; a ledger's account that changed hands is shown no more."""
+        for session, outbox in list(self._sessions.items()):
             login, book = session.login, session.book
-            if login is not None and isinstance(book, ValuationBook):
+            if login is None or book is None:
+                continue
+            try:
                 accounts = await self._accounts.accounts_of(login.key)
-                if session.book is not book:
-                    continue
-                try:
-                    book.show(accounts)
-                except BadRow as error:
-                    _log.warning("accounts of a key are not shown anew: %s", error)
+            except LoginRefused as refused:
+                self._turn_out_of(book, session, outbox, refused.text)
+                continue
+            if isinstance(book, ValuationBook):
+                self._show(book, session, accounts)
+            elif set(accounts) != set(book.accounts):
+                self._turn_out_of(book, session, outbox, "apikey: shows another account")
+
+    @staticmethod
+    def _show(book: ValuationBook, session: SocketSession, accounts: Sequence[bytes]) -> None:
+        if session.book is not book:
+            return
+        try:
+            book.show(accounts)
+        except BadRow as error:
+            _log.warning("accounts of a key are not shown anew: %s", error)
+
+    def _turn_out_of(self, book: AccountBook, session: SocketSession, outbox: Outbox, reason: str) -> None:
+        """Turn a session out, if it is still the login that showed the book."""
+        if session.book is book:
+            self._turn_out(session, outbox, reason)
 
     async def _listen(self, session: SocketSession, outbox: Outbox) -> None:
         connection, now_s = outbox.connection, self._desk.hub.now_s

@@ -110,9 +110,7 @@ class SocketSession:
     def end(self) -> None:
         """Send nothing more; the connection is gone."""
         self.log_out()
-        for _, channel in self._channels.values():
-            channel.end()
-        self._channels.clear()
+        self._end_channels()
 
     def say(self, message: bytes) -> None:
         """Send a message in its turn."""
@@ -170,7 +168,14 @@ class SocketSession:
             self.say(events.error(events.UNAUTH_FAILED, "unauth: not authenticated"))
             return
         self.log_out()
+        if not self._desk.is_open:
+            self._end_channels()
         self.say(events.unauth_accepted())
+
+    def _end_channels(self) -> None:
+        for _, channel in self._channels.values():
+            channel.end()
+        self._channels.clear()
 
     async def _log_in(self, message: Mapping[str, Any]) -> None:
         if self._logged_in is not None:

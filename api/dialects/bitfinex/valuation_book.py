@@ -51,6 +51,8 @@ class Valuations(NamedTuple):
         listeners: Are told of each account whose row changed.
         symbol_of: The symbol of a market of a deployment, given by the deployment and the market's id there.
         is_unsupported: Whether figures of a deployment are unknown, since its rows may be from before it changed.
+        is_absent: Whether an account of a deployment that is in no table is known not to exist; it might only not have
+            been read yet, and then nothing of it is known.
         interest: Hears which accounts are watched.
         currency: The currency of the margin wallet, which all money of the accounts is in.
     """
@@ -59,6 +61,7 @@ class Valuations(NamedTuple):
     listeners: KeyedListeners
     symbol_of: Callable[[str, int | str], str]
     is_unsupported: Callable[[str], bool]
+    is_absent: Callable[[str], bool]
     interest: InterestSink
     currency: str
 
@@ -249,9 +252,11 @@ class ValuationBook:
         for key in self._accounts:
             row = self._valuations.rows.get(key)
             body = None if row is None else decode_row(row).body
-            if body is None or body.get("status") == NO_ACCOUNT:
-                continue
             deployment = split_key(key)[0]
+            if body is None or body.get("status") == NO_ACCOUNT:
+                if not self._valuations.is_absent(deployment):
+                    upnl = equity = available = None
+                continue
             if self._valuations.is_unsupported(deployment):
                 body = {**body, **_UNKNOWN, "positions": [{**one, **_UNKNOWN} for one in body["positions"]]}
             try:

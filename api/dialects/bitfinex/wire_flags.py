@@ -5,9 +5,10 @@ Payloads are built of Python values: a ``float`` is a decimal, a ``Ms`` a time, 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+
+from models.instants import rfc3339
 
 DEC_S = 8
 TIME_S = 32
@@ -52,7 +53,6 @@ def _spelt(value: Any, flags: int) -> Any:  # noqa: ANN401 - whatever JSON has
             # The shortest digits that give the same double, without an exponent.
             return f"{Decimal(repr(value)).normalize():f}"
         case Ms() if flags & TIME_S:
-            moment = datetime.fromtimestamp(value // 1_000, UTC)
-            return f"{moment:%Y-%m-%dT%H:%M:%S}.{value % 1_000:03d}Z"
+            return rfc3339(value)
         case _:
             return value

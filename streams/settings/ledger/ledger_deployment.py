@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import SecretStr
-
 from models.ledger.ledger_venue import LEDGER as VENUE
 from streams.settings.deployment import DeploymentSettings
+from streams.settings.values import IngestKey
 from streams.settings.venues import VenuePackage
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class LedgerDeploymentSettings(DeploymentSettings):
     """
 
     kind: Literal["ledger"] = "ledger"
-    ingest_key: SecretStr | None = None
+    ingest_key: IngestKey | None = None
 
 
 LEDGER = VenuePackage(VENUE, LedgerDeploymentSettings)

@@ -12,7 +12,7 @@ from streams.settings.deployment import DeploymentSettings
 from streams.settings.symmio.funding import FundingSettings
 from streams.settings.symmio.solver import SolverSettings
 from streams.settings.symmio.whitelist import WhitelistSettings
-from streams.settings.values import Address, Host, Name
+from streams.settings.values import Address, Host, IngestKey, Name
 from streams.settings.venues import VenuePackage
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SymmioSettings(DeploymentSettings):
     funding: FundingSettings = FundingSettings()
     hosts: tuple[Host, ...] = ()
     whitelist: WhitelistSettings = WhitelistSettings()
-    ingest_key: SecretStr | None = None
+    ingest_key: IngestKey | None = None
     open_paths: tuple[str, ...] = ()
     solver: SolverSettings = SolverSettings()
 

@@ -20,6 +20,7 @@ from models.money import E18, parse_e18
 from models.plain_venue import Own
 from models.prices import MarkTick
 from models.watermarks import DeploymentWatermark
+from streams.kafka.topics import MAX_RECORD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,6 +145,34 @@ def test_a_fault_of_a_package_at_a_record_makes_the_account_suspect() -> None:
     account = Careless().fold(None, Own((0, -1), b"{}"), DeploymentWatermark())
 
     assert "KeyError('state')" in account.suspicion
+
+
+def test_an_account_that_no_row_of_the_broker_holds_is_suspect_at_its_last_good_state() -> None:
+    world = World()
+    long = "\U0001f600" * 100
+    world.say(snapshot("1000", **{f"{long}{number}": ("1", "1") for number in range(500)}))
+    assert "unpriced" == world.value()["status"]
+    assert MAX_RECORD_BYTES > len(world.engine.tables.read(VALUATIONS, KEY) or b"")
+    world.say(opened("ONE", "1", "1"))
+    assert "suspect" == world.value()["status"]
+
+
+@pytest.mark.parametrize("said", [str(2**70), "[" * 300 + "]" * 300, f'"{"x" * 250_000}"'])
+@pytest.mark.parametrize("where", ["shows", "happened"])
+def test_what_a_package_shows_or_tells_and_no_row_can_hold_makes_the_account_suspect(where: str, said: str) -> None:
+    class PassingOn(type(PAPER)):  # type: ignore[misc]
+        def shows(self, state: object) -> dict[str, Any] | None:
+            del state
+            return {"note": json.loads(said)} if where == "shows" else None
+
+        def happened(self, before: object, value: bytes, after: object) -> list[dict[str, Any]]:
+            del before, value, after
+            return [{"note": json.loads(said)}] if where == "happened" else []
+
+    account = PassingOn().fold(None, Own((0, -1), json.dumps(cash("7")).encode()), DeploymentWatermark())
+
+    assert account.suspicion is not None
+    assert account.state is None
 
 
 @pytest.mark.parametrize("cash_text", ["9" * 60, "-" + "9" * 60])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
 from typing import Any
 
 import msgspec
@@ -13,13 +14,14 @@ from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ALERTS, STATEMENTS, VALUATIONS
 from models.errors import BadRecord
+from models.ledger import liquidation_price
 from models.ledger.ledger_settings import Tier
 from models.ledger.ledger_venue import LEDGER
 from models.money import format_e18
 from models.prices import MarkTick
 from models.statements import decode_statement
 from models.views import AccountViews
-from tests.support.ledger import inputs, position, record, wallet
+from tests.support.ledger import inputs, order, position, record, wallet
 
 KEY = b"desk:ann"
 NOW_MS = 1_700_000_000_000
@@ -170,3 +172,59 @@ def test_users_are_shown_the_venue_s_own_upnl_and_liquidation_price() -> None:
     assert shown["liquidation_price"] == "58.962264150943396227"
     # (120 - 58.96…) / 120 in bps.
     assert shown["liquidation_distance_bps"] == 5086
+
+
+@pytest.mark.parametrize("unwritable", ["[" * 300 + "]" * 300, str(2**64), '{"a":' * 40 + "1" + "}" * 40])
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("notification", {"notice": {"type": "t", "text": "x", "info": "HERE"}}),
+        ("wallet_set", {"wallet": {"type": "margin", "currency": "USD", "balance": "1", "meta": {"a": "HERE"}}}),
+        ("order_set", {"order": {**msgspec.to_builtins(order(1, "1", "2")), "meta": {"a": "HERE"}}}),
+        ("order_closed", {"order": {**msgspec.to_builtins(order(1, "1", "2")), "meta": {"a": "HERE"}}}),
+        ("position_set", {"position": {**msgspec.to_builtins(position("1", "2")), "meta": {"a": "HERE"}}}),
+        ("position_closed", {"position": {**msgspec.to_builtins(position("0", "2")), "meta": {"a": "HERE"}}}),
+        ("snapshot", {"orders": [{**msgspec.to_builtins(order(1, "1", "2")), "meta": {"a": "HERE"}}]}),
+    ],
+)
+def test_what_no_row_can_hold_makes_its_own_account_suspect_and_ends_no_worker(
+    kind: str, what: dict[str, Any], unwritable: str
+) -> None:
+    hostile = record(kind, 2, **what).replace(b'"HERE"', unwritable.encode())
+    world = World().say(record("account_opened", 1, owner="ann"), hostile)
+    assert world.row()["status"] == "suspect"
+    world.say(record("wallet_set", 2, wallet=wallet("1")))
+    assert world.row()["status"] != "suspect"
+
+
+def test_a_code_beyond_53_bits_makes_its_own_account_suspect_and_ends_no_worker() -> None:
+    notice = {"type": "t", "text": "x", "code": 2**70}
+    world = World().say(record("account_opened", 1, owner="ann"), record("notification", 2, notice=notice))
+    assert world.row()["status"] == "suspect"
+
+
+def test_an_owner_that_is_an_evm_address_is_found_by_the_spelling_that_readers_are_given() -> None:
+    address = "0x" + "aB" * 20
+    assert World().say(record("account_opened", 1, owner=address)).row()["owner"] == address.lower()
+    assert World().say(record("account_opened", 1, owner="Ann")).row()["owner"] == "Ann"
+
+
+def test_what_valuing_an_account_costs_grows_with_its_positions_and_not_with_their_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    added = 0
+
+    def counting(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever is added
+        nonlocal added
+        added += 1
+        return plain(one, other)
+
+    plain = liquidation_price._sum
+    monkeypatch.setattr(liquidation_price, "_sum", counting)
+    symbols = [f"tA{first}{second}USD" for first in ascii_uppercase for second in ascii_uppercase[:8]]
+    held = [*(position("1", "1", symbol) for symbol in symbols), position("1", "1", "tBTCUSD")]
+    world = World().set(symbols=symbols).say(record("snapshot", 1, positions=held, wallets=[wallet("1", "USTF0")]))
+    for symbol in (*symbols, "tBTCUSD", "tUSTUSD"):
+        world.tick(symbol, "2")
+    assert world.row()["status"] == "valued"
+    assert 0 < added <= 3 * len(held)

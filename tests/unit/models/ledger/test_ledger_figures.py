@@ -118,6 +118,14 @@ def test_an_account_that_lacks_margin_can_still_close() -> None:
     assert texts(found or ()) == ["0", "250", "12.380952380952380952", "0"]
 
 
+def test_a_mean_of_rates_below_zero_is_truncated_toward_zero_as_all_figures_are() -> None:
+    loans = [
+        Loan(id=at, symbol="fUSD", side=1, status="A", amount="1", rate=rate, period_days=2)
+        for at, rate in enumerate(("-0.000000000000000001", "0"))
+    ]
+    assert funding_figures(holdings(*loans), "fUSD").yield_lend_e18 == 0
+
+
 def test_funding_figures_are_means_by_amount() -> None:
     held = holdings(
         Loan(id=1, symbol="fUSD", side=1, status="ACTIVE", amount="300", rate="0.0002", period_days=2),

@@ -11,6 +11,9 @@ from api.dialects.bitfinex.wire_flags import DEC_S, SEQ_ALL, TIME_S, TIMESTAMP, 
 NOTICE, REQUEST = [1, "info", None, None, None, None, "INFO", "x"], [1, "on-req", None, None, None, None, "INFO", "x"]
 
 
+TIME_END = "9999-12-31T23:59:59.999Z"
+
+
 def frames(flags: int = SEQ_ALL) -> NumberedFrames:
     made = NumberedFrames(lambda: 77)
     made.flags = flags
@@ -53,6 +56,10 @@ def test_decimals_and_times_are_texts_where_that_is_asked_for() -> None:
     spelt = read(frames(DEC_S | TIME_S).of_account("pu", payload))[2]
     date = "2023-11-14T22:13:20.123Z"
     assert [1, "0.1", "0.0000001", "1000000000000000000000", "-2", date, {"price": "0.5"}, None, "x"] == spelt
+
+
+def test_a_time_that_no_calendar_has_which_a_venue_may_say_of_its_next_funding_is_the_last_that_there_is() -> None:
+    assert [0, [TIME_END], 1] == read(frames(TIME_S | SEQ_ALL).of_channel(0, [Ms(2**63 - 1)]))
 
 
 def test_flags_that_do_not_exist_and_what_is_no_number_are_none() -> None:

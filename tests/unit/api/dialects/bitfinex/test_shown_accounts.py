@@ -43,6 +43,7 @@ class Desk:
                 MarketPrices(settings, tables.feeds),
                 None,  # type: ignore[arg-type]  # the key names its account
                 lambda _: False,
+                lambda _: True,
                 FakeInterest(),
                 self._now_ms,
             ),

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from api.dialects.bitfinex.api_keys import ApiKey
+from api.http.keys import FRESHNESS
+from models.heartbeats import PricesBeat, prices_key
 from models.money import E18
-from tests.support.bitfinex import ACCOUNT, KEY, SECRET, SYMBOL_SETTINGS, Scene, signed, types
+from streams.settings import AuthSettings, TokenKeySettings
+from tests.support.bitfinex import ACCOUNT, KEY, NOW_MS, SECRET, SYMBOL_SETTINGS, Scene, signed, types
 from tests.support.eventually import eventually
+from tests.support.feed import valuation_body
 from tests.support.ledger import holdings, order, position, wallet
 
 if TYPE_CHECKING:
@@ -144,6 +149,19 @@ async def test_filters_and_permissions_leave_out_what_is_not_named(scene: Scene)
         assert ["wu", "miu"] == types([await socket.hears(), await socket.hears()])
 
 
+async def test_a_key_that_opens_only_wallets_is_not_told_in_words_what_its_positions_do(scene: Scene) -> None:
+    scene.hold(k1=ApiKey(SECRET, "alice", (ACCOUNT,), ("wallets",)), k2=ApiKey(SECRET, "bob", (ACCOUNT,)))
+    async with scene.serving() as client, scene.socket(client) as narrow, scene.socket(client) as whole:
+        await narrow.logs_in(1)
+        await narrow.hears_of("ws")
+        await whole.logs_in(1, key="k2")
+        await whole.hears_of("fls")
+        told = changed("notified", notice={"type": "info", "text": "your position tBTCUSD is liquidated"})
+        scene.ledger.show(HELD, told, changed("wallet_changed", wallet=wallet("7")))
+        assert ["wu"] == types([await narrow.hears()])
+        assert ["n", "wu"] == types([await whole.hears(), await whole.hears()])
+
+
 @pytest.mark.parametrize(
     ("frame", "code", "text"),
     [
@@ -177,6 +195,16 @@ async def test_a_frame_that_was_captured_is_worthless_on_another_replica_and_aft
     async with restarted.connected() as socket:
         assert 10_114 == (await socket.logs_in(7))["code"]
         assert "OK" == (await socket.logs_in(8))["status"]
+
+
+async def test_a_frame_that_was_captured_stays_worthless_after_its_section_is_renamed_and_at_one_with_the_same_keys(
+    tmp_path: Path,
+) -> None:
+    first = Scene(tmp_path)
+    async with first.logged_in(7):
+        pass
+    async with Scene(tmp_path, first.nonces, named="renamed").connected() as socket:
+        assert 10_114 == (await socket.logs_in(7))["code"]
 
 
 async def test_a_second_login_is_told_so_and_unauth_makes_room_for_another(scene: Scene) -> None:
@@ -359,3 +387,107 @@ async def test_while_the_broker_is_silent_clients_are_told_of_maintenance_and_wh
 
         await eventually(is_told)
         assert 20_061 == (await told)["code"]
+
+
+async def test_while_a_source_of_prices_is_silent_clients_are_told_of_maintenance_and_when_it_is_over(
+    scene: Scene,
+) -> None:
+    def source_speaks() -> None:
+        scene.heartbeats.take(prices_key("bitfinex"), PricesBeat("host:1", scene.now_ms, scene.now_ms), scene.now_ms)
+        scene.ledger.mark("tBTCUSD", 160 * E18, scene.now_ms)
+
+    source_speaks()
+    async with scene.logged_in() as socket:
+        await socket.asks("position_tBTCUSD")
+        await socket.hears_of("pu")
+        scene.now_ms += 100_000
+        assert 20_060 == (await socket.hears_of("info"))["code"]
+        told = asyncio.create_task(socket.hears_of("info"))
+
+        def is_told() -> bool:
+            scene.now_ms += 1_000
+            source_speaks()
+            return told.done()
+
+        await eventually(is_told)
+        assert 20_061 == (await told)["code"]
+
+
+async def test_a_market_that_is_quiet_while_its_source_speaks_is_no_maintenance(scene: Scene) -> None:
+    scene.heartbeats.take(prices_key("bitfinex"), PricesBeat("host:1", NOW_MS + 100_000, NOW_MS + 100_000), NOW_MS)
+    async with scene.serving() as client, scene.socket(client) as socket:
+        await socket.logs_in(1)
+        await socket.asks("position_tBTCUSD")
+        await socket.hears_of("pu")
+        scene.now_ms += 100_000
+        scene.heartbeats.take(prices_key("bitfinex"), PricesBeat("host:1", scene.now_ms, scene.now_ms), scene.now_ms)
+
+        def is_seen() -> bool:
+            return bool(client.app[FRESHNESS].look().stale_symbols)
+
+        await eventually(is_seen)
+        assert client.app[FRESHNESS].why_old("desk") is None
+        async with scene.socket(client) as late:
+            assert {"status": 1} == (await late.hears())["platform"]
+
+
+async def test_of_a_ledgers_account_that_may_only_not_have_been_read_yet_no_figure_is_zero(tmp_path: Path) -> None:
+    made = Scene(tmp_path)
+    async with made.logged_in() as socket:
+        await socket.asks("margin_base", "balance")
+        assert ["base", [0] * 5] == (await socket.hears())[2]
+        assert [0, 0] == (await socket.hears())[2]
+        for feed in made.tables.all_feeds:
+            feed.answered_ms = made.now_ms
+        made.now_ms += 100_000
+        await socket.asks("margin_base", "balance")
+        assert ["base", [None] * 5] == (await socket.hears_of("miu"))[2]
+        assert [None, None] == (await socket.hears_of("bu"))[2]
+
+
+async def test_after_a_happening_that_cannot_be_read_new_snapshots_show_what_came_of_it(scene: Scene) -> None:
+    async with scene.logged_in() as socket:
+        scene.ledger.show(holdings(wallet("7")), {"kind": "wallet_changed"})
+        assert 7 == (await socket.hears_of("ws"))[2][0][2]
+        await socket.hears_of("fls")
+        scene.ledger.show(HELD, changed("wallet_changed", wallet=wallet("8")))
+        frame = await socket.hears()
+        assert ("wu", 8) == (frame[1], frame[2][2])
+
+
+async def test_where_reading_is_not_open_prices_that_a_login_subscribed_to_end_with_it(tmp_path: Path) -> None:
+    tokens = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr("x" * 32))})
+    made = Scene(tmp_path, auth=tokens)
+    fill(made)
+    ticker = {"event": "subscribe", "channel": "ticker", "symbol": "tBTCUSD"}
+    async with made.connected() as socket:
+        await socket.say(ticker)
+        assert 10_300 == (await socket.hears_of("error"))["code"]
+        await socket.logs_in(1)
+        await socket.hears_of("fls")
+        await socket.say(ticker)
+        number = (await socket.hears_of("subscribed"))["chanId"]
+        assert number == (await socket.hears())[0]
+        await socket.say({"event": "unauth"})
+        await socket.hears_of("unauth")
+        made.ledger.mark("tBTCUSD", 170 * E18)
+        await socket.say({"event": "unsubscribe", "chanId": number})
+        assert 10_401 == (await socket.hears())["code"]
+
+
+async def test_a_ledgers_account_that_changed_hands_is_shown_to_its_former_owner_no_more(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.dialects.bitfinex.socket_endpoint._OWNERS_EVERY", 1)
+    scene.hold(k1=ApiKey(SECRET, "alice", ("desk:owner=alice",)), k2=ApiKey(SECRET, "bob", (ACCOUNT,)))
+    scene.tables.valuations.put(ACCOUNT, 1, valuation_body(owner="alice"))
+    async with scene.serving() as client, scene.socket(client) as former, scene.socket(client) as direct:
+        assert "OK" == (await former.logs_in(1))["status"]
+        assert "OK" == (await direct.logs_in(1, key="k2"))["status"]
+        await former.hears_of("fls")
+        await direct.hears_of("fls")
+        scene.tables.valuations.put(ACCOUNT, 2, valuation_body(owner="bob"))
+        assert aiohttp.WSMsgType.CLOSE == (await former.ws.receive()).type
+        assert 1_008 == former.ws.close_code
+        await direct.asks("balance")
+        assert "bu" == (await direct.hears())[1]

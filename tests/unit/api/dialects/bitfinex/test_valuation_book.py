@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import WSMsgType
 
 from api.dialects.bitfinex.api_keys import ApiKey
 from api.dialects.bitfinex.venue_symbols import VenueSymbols
 from models.money import E18, parse_e18
 from tests.support.bitfinex import CHAIN, SECRET, Scene, types
-from tests.support.feed import e18, no_account_body, unpriced_body, unsupported_body, valuation_body
+from tests.support.feed import deployment_body, e18, no_account_body, unpriced_body, unsupported_body, valuation_body
 from tests.support.solver import put_market
 
 if TYPE_CHECKING:
@@ -139,6 +140,26 @@ async def test_what_is_unknown_is_null_and_never_zero(scene: Scene) -> None:
     assert None is frames[3][2]
 
 
+@pytest.mark.parametrize("row", [None, no_account_body()])
+async def test_of_an_account_that_may_only_not_have_been_read_yet_nothing_is_zero(
+    scene: Scene, row: dict[str, Any] | None
+) -> None:
+    if row is not None:
+        scene.tables.valuations.put(f"{CHAIN}:{PARTY}", 1, row)
+    scene.tables.deployments.put(CHAIN, 2, unsupported_body())
+    async with scene.connected() as socket:
+        await socket.logs_in(1)
+        assert [["margin", "USTF0", None, 0, None, None, None]] == (await socket.hears_of("ws"))[2]
+        await socket.hears_of("fls")
+        await socket.asks("margin_base", "balance", "wallet_margin_USTF0")
+        frames = [(await socket.hears())[2] for _ in range(3)]
+        assert [["base", [None, 0, None, None, None]], [None, None]] == frames[:2]
+        assert [None, None] == [frames[2][2], frames[2][4]]
+        scene.tables.deployments.put(CHAIN, 3, deployment_body())
+        await socket.asks("balance")
+        assert [0, 0] == (await socket.hears())[2]
+
+
 async def test_figures_of_a_deployment_that_changed_in_a_way_that_is_not_understood_are_unknown(scene: Scene) -> None:
     scene.tables.valuations.put(f"{CHAIN}:{PARTY}", 1, body(quote(1, "long", "1", "100", "110")))
     scene.tables.deployments.put(CHAIN, 2, unsupported_body())
@@ -161,6 +182,24 @@ async def test_a_key_of_an_owner_shows_all_sub_accounts_as_one(scene: Scene) -> 
         await socket.hears_of("fls")
         await socket.asks(f"position_{BTC}")
         assert 16 == (await socket.hears())[2][6]
+
+
+async def test_an_owner_of_more_accounts_than_are_shown_as_one_is_shown_no_sum_of_some_of_them(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.dialects.bitfinex.socket_endpoint._OWNERS_EVERY", 1)
+    scene.hold(k1=ApiKey(SECRET, "alice", (f"{CHAIN}:owner={OWNER}",)))
+    for number in range(100):
+        scene.tables.valuations.put(f"{CHAIN}:0x{number:040x}", 1, body())
+    async with scene.serving() as client, scene.socket(client) as socket, scene.socket(client) as late:
+        await socket.logs_in(1)
+        assert 100_000 == (await socket.hears_of("ws"))[2][0][2]
+        await socket.hears_of("fls")
+        scene.tables.valuations.put(f"{CHAIN}:0x{100:040x}", 1, body())
+        assert WSMsgType.CLOSE == (await socket.ws.receive()).type
+        assert 1_008 == socket.ws.close_code
+        answer = await late.logs_in(2)
+        assert (10_100, "apikey: expected at most 100 accounts") == (answer["code"], answer["msg"])
 
 
 def test_symbols_and_markets_are_each_others_names() -> None:

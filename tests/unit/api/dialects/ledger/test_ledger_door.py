@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from api.access.gate import OwnKey
 from api.app import create_app
@@ -106,6 +106,13 @@ async def test_where_no_key_is_configured_nobody_may_write() -> None:
     status, body, sent = await say(event(), deployments={"desk": ledger(None)})
     assert (status, sent) == (403, [])
     assert "deployments.desk.ingest_key is not set" in body["error_message"]
+
+
+@pytest.mark.parametrize("form", [LedgerDeploymentSettings, SymmioSettings])
+def test_an_empty_key_which_would_let_everybody_write_is_refused_at_start(form: type[DeploymentSettings]) -> None:
+    whole = {"chain_id": 1, "diamond": "0x" + "d" * 40} if form is SymmioSettings else {}
+    with pytest.raises(ValidationError, match=r"ingest_key\n.*at least 1 item"):
+        form.model_validate({**whole, "ingest_key": ""})
 
 
 async def test_of_several_ledgers_each_has_its_own_path_and_key() -> None:
