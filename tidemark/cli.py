@@ -37,6 +37,8 @@ _COMMANDS = {
     "records": "tidemark.commands.records:records",
     "tail": "tidemark.commands.tail:tail",
     "capture": "tidemark.commands.capture:capture",
+    "asof": "tidemark.commands.asof:asof",
+    "verify": "tidemark.commands.verify:verify",
     "fold": "tidemark.commands.fold:fold",
     "top": "tidemark.commands.top:top",
     "audit": "tidemark.commands.audit:audit",

@@ -10,7 +10,7 @@ from streams.replay.bounded_log import LogRecord, Place
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
-    from streams.replay.bounded_log import Reading, Span
+    from streams.replay.bounded_log import Log, Reading, Span
 
 _Head = tuple[int, int, int, int, Place]
 
@@ -49,6 +49,21 @@ async def merged(
             heapreplace(heap, _head(queues[place][-1], ranks))
         else:
             heappop(heap)
+
+
+async def read_merged(log: Log, vector: Mapping[Place, Span]) -> AsyncGenerator[LogRecord, None]:
+    """Yield the records of a vector in the order of ``merged``, topics ranked by their names.
+
+    Args:
+        log: Where they are.
+        vector: What is read; all of it is held.
+
+    Raises:
+        BrokenOff: The vector cannot be read to its end.
+    """
+    async with log.reading(vector) as reading:
+        async for record in merged(reading, vector, sorted({place.topic for place in vector})):
+            yield record
 
 
 async def _fill(reading: Reading, waiting: set[Place], queues: dict[Place, list[LogRecord]]) -> None:
