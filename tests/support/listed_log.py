@@ -45,6 +45,10 @@ class ListedLog:
         self._draws = draws or Random(1)
         self._breaks_after = breaks_after
 
+    def all_records(self) -> list[LogRecord]:
+        """What it was made of."""
+        return [one for records in self.of.values() for one in records]
+
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         if missing := set(topics) - {place.topic for place in self._held}:
             raise NoSuchTopic(str(missing))
