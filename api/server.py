@@ -17,19 +17,7 @@ from api.http.descriptors import affordable_connections
 from api.http.keys import DIALECTS
 from api.http.listening import BoundedRunner, admin_door, public_door
 from api.tables.feeds import Feeds
-from models.engine.tables import (
-    ALERTS,
-    DEPLOYMENTS,
-    INSTRUMENTS,
-    MARKETS,
-    MARKS,
-    POSITION_STATES,
-    REFERENCES,
-    STATEMENTS,
-    SUBTOTALS,
-    VALUATIONS,
-    WATERMARKS,
-)
+from models.engine.tables import MARKS, SERVED_TABLES, VALUATIONS
 from models.errors import TidemarkError
 from streams.kafka.feed import Feed
 from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicMissing
@@ -49,20 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# These are in the order of the fields of ``Feeds``.
-_TABLES = (
-    VALUATIONS,
-    DEPLOYMENTS,
-    MARKS,
-    WATERMARKS,
-    MARKETS,
-    SUBTOTALS,
-    INSTRUMENTS,
-    ALERTS,
-    POSITION_STATES,
-    REFERENCES,
-    STATEMENTS,
-)
 # The rows of these change with the ticks. A feed asks its broker again after each wait, even where nothing came.
 # With 50 ms nine idle feeds would send 180 requests a second. With 250 ms a row may come that much later.
 _BUSY_TABLES = frozenset({VALUATIONS, MARKS})
@@ -101,7 +75,7 @@ async def run(settings: Settings, clock: Clock) -> None:
             clock,
             wait_ms=FETCH_MAX_WAIT_MS if table in _BUSY_TABLES else _QUIET_WAIT_MS,
         )
-        for table in _TABLES
+        for table in SERVED_TABLES
     ]
     interest = InterestSender(settings.topics.partitions, partial(kafka_outlet, settings), clock.now_ms)
     leases = Leases(settings, clock)

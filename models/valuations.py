@@ -1,12 +1,14 @@
 """What the valuations of every venue have in common: their status, their columns, and the last complete figures.
 
-Core reads these columns of a body, and passes all others on as they are. Money is decimal text of 1e18-scaled ints.
+Core reads these columns of a body, and passes all others on as they are. Money is decimal text of 1e18-scaled ints, in
+the collateral at SYMMIO and in USD of a ledger; docs/figures.md says what each figure is made of at which venue.
 
 | column | meaning |
 |---|---|
 | ``status`` | one of the statuses below |
 | ``stale``, ``unpriced`` | number of positions whose mark is stale, or that have none |
 | ``upnl``, ``notional`` | price-only uPnL at mark, before fees; sum of abs(size) x mark; None where unknown |
+| ``upnl_net`` | what the venue itself counts, such as uPnL less fees of closing; absent where that is ``upnl`` |
 | ``equity``, ``available_balance`` | worth of the account; what is left of it before liquidation; None where unknown |
 | ``liquidatable``, ``distance_bps`` | whether it can be liquidated; how many bps of notional uPnL may fall until then |
 | ``as_of_ms`` | event time of the oldest mark used, Unix ms; without marks, the time of the account's last record |

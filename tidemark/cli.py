@@ -40,6 +40,7 @@ _COMMANDS = {
     "asof": "tidemark.commands.asof:asof",
     "verify": "tidemark.commands.verify:verify",
     "fold": "tidemark.commands.fold:fold",
+    "flash": "tidemark.commands.flash:flash",
     "top": "tidemark.commands.top:top",
     "audit": "tidemark.commands.audit:audit",
     "funder": "tidemark.commands.funder:funder",

@@ -17,8 +17,10 @@ from streams.settings import (
     SymmioSettings,
     symmio_deployments,
 )
+from streams.settings.dialects import UnreadDialect
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
-from tidemark.demo.trading_desk import SYMBOLS
+from tidemark.demo.demo_keys import demo_keys
+from tidemark.demo.trading_desk import ACCOUNTS, SYMBOLS
 from tidemark.ingest_kinds import ingest_of
 from tidemark.ports import free_port, required_port
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.settings.values import Section
+    from tidemark.demo.demo_keys import DemoKey
 
 DEMO = "demo"
 DESK = "desk"
@@ -61,6 +64,24 @@ def with_demo(settings: Settings, said: str) -> Settings:
     )
     mine = {"deployments": {DEMO: deployment, DESK: desk}, "sources": {DEMO: source}}
     return settings.model_copy(update=mine | _topics_apart(settings, DEMO))
+
+
+def with_demo_clients(settings: Settings, said: str) -> tuple[Settings, list[DemoKey]]:
+    """Return settings that serve clients of the Bitfinex websocket both simulations, and the keys for them.
+
+    The keys stand in a file of the data directory. It is made at the first start, and for its owner's eyes alone.
+
+    Args:
+        settings: Those that follow the simulator.
+        said: The line of JSON that the simulator printed when it started.
+
+    Raises:
+        BadKeys: The file cannot be read or written, or holds no keys.
+    """
+    path = settings.data_dir / "demo" / "api-keys.json"
+    section = UnreadDialect.model_validate({"kind": "bitfinex", "deployments": (DESK, DEMO), "keys": str(path)})
+    keys = demo_keys(path, f"{DESK}:{ACCOUNTS[0]}", f"{DEMO}:{json.loads(said)['owner']}")
+    return settings.model_copy(update={"dialects": {"bitfinex": section}}), keys
 
 
 def with_recording(settings: Settings, directory: Path) -> tuple[Settings, str]:

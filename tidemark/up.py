@@ -8,7 +8,7 @@ import signal
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import aiohttp
 from aiokafka.errors import KafkaError
@@ -23,6 +23,7 @@ from tidemark.broker.jars import has_jars
 from tidemark.broker_keeper import BrokerKeeper
 from tidemark.child import Child
 from tidemark.config_text import effective_toml
+from tidemark.demo.demo_keys import invitation
 from tidemark.display import Display, LiveDisplay, PlainDisplay, live_if_terminal, urls_of
 from tidemark.full_disk import is_full
 from tidemark.kafka import naming_the_broker, require_broker
@@ -35,19 +36,23 @@ from tidemark.plan import (
     demo_command,
     desk_command,
     with_demo,
+    with_demo_clients,
     with_local_defaults,
     with_local_ports,
     with_recording,
 )
+from tidemark.ports import url_host
 from tidemark.presence import Presence
 from tidemark.status import StatusReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import FrameType
 
     from streams.settings import Settings
+
+T = TypeVar("T")
 
 # Together with the time that the broker needs, this stays below the 5 s in which everything must have ended.
 _CHILD_STOP_S = 3.2
@@ -171,7 +176,7 @@ class _Stack:
             tasks.create_task(self._keeper.keep())
             is_demo = not self._settings.deployments
             if is_demo:
-                self._settings = with_demo(self._settings, await self._start_demo(tasks))
+                await self._follow_demo(await self._start_demo(tasks))
             await self._write_config()
             await self._create_topics()
             for name, command in commands(self._settings, self._recording, self._recorded_deployment).items():
@@ -205,25 +210,24 @@ class _Stack:
             msg = f"expected the simulator to say its addresses within {_DEMO_START_S:.0f} s, found nothing: see {log}"
             raise DemoFailed(msg) from error
 
+    async def _follow_demo(self, said: str) -> None:
+        """Follow the simulator that said this, and tell how clients of the Bitfinex websocket watch its accounts."""
+        following = with_demo(self._settings, said)
+        self._settings, keys = await _with_room(self._console, "API keys", lambda: with_demo_clients(following, said))
+        api = self._settings.api
+        _say(self._console, "", invitation(keys, f"ws://{url_host(api.host)}:{api.port}/ws/2"))
+
     async def _write_config(self) -> None:
         text = effective_toml(self._settings, reveal_secrets=True)
         new = self._config.with_suffix(".new")
-        is_told = False
-        while True:
-            try:
-                # The file holds endpoints with their keys, so only this user may read it. Readers see it whole.
-                new.touch(mode=0o600)
-                new.write_text(text)
-                new.replace(self._config)
-            except OSError as error:
-                if not is_full(error):
-                    raise
-                if not is_told:
-                    _say(self._console, "", f"waiting for room to write {self._config}: {error.strerror}")
-                    is_told = True
-                await asyncio.sleep(_ROOM_AGAIN_S)
-            else:
-                return
+
+        def write() -> None:
+            # The file holds endpoints with their keys, so only this user may read it. Readers see it whole.
+            new.touch(mode=0o600)
+            new.write_text(text)
+            new.replace(self._config)
+
+        await _with_room(self._console, str(self._config), write)
 
     async def _create_topics(self) -> None:
         while True:
@@ -250,6 +254,31 @@ class _Stack:
                     with _dropped_where_full():
                         display.show(status, self._children, self._keeper.state)
                     await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _with_room(console: Console, what: str, write: Callable[[], T]) -> T:
+    """Write something, as soon as there is room for it.
+
+    Args:
+        console: Is told of the wait, once.
+        what: What is written, for people.
+        write: Writes it; called again and again while the disk is full.
+
+    Returns:
+        What ``write`` returns.
+    """
+    is_told = False
+    while True:
+        try:
+            return write()
+        except (OSError, TidemarkError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(cause, OSError) or not is_full(cause):
+                raise
+            if not is_told:
+                _say(console, "", f"waiting for room to write {what}: {cause.strerror}")
+                is_told = True
+        await asyncio.sleep(_ROOM_AGAIN_S)
 
 
 @contextmanager

@@ -76,18 +76,22 @@ class Outbox:
         while control and size < _FRAME_BYTES:
             parts.append(control.pop(0))
             size += len(parts[-1])
-        # One that is due again while it is taken waits for the next turn: time stands still in this one, so it would be
-        # due for ever, and nothing else would run.
         left = len(pending)
-        while left and pending and size < _FRAME_BYTES:
-            left -= 1
+        while pending and size < _FRAME_BYTES:
             subscription = next(iter(pending))
+            # Time stands still in a turn. One whose next time came while the turn lasted would be due for ever, and
+            # nothing else would run; so it waits for the next turn, unlike one that has more to say by now.
+            if left <= 0 and subscription.due_s > now_s:
+                break
             del pending[subscription]
+            left -= 1
             subscription.waiting = Waiting.NOT
             message = subscription.take(now_s)
             if message is not None:
                 parts.append(message)
                 size += len(message)
+            elif left < 0:
+                break
         self._write(parts)
         return Flushed.SOME if pending or control else Flushed.ALL
 

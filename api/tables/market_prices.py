@@ -54,7 +54,7 @@ class DecodedRows(Generic[T]):
 
 
 class InputsAt:
-    """What values of a deployment depend on, as of one instant.
+    """What values of a deployment depend on, as of one instant: a mark is chosen once, and stays chosen.
 
     Args:
         prices: Choose the marks.
@@ -66,6 +66,7 @@ class InputsAt:
         self._prices = prices
         self._deployment = deployment
         self._now_ms = now_ms
+        self._chosen: dict[int | str, UsedMark | None] = {}
 
     def mark(self, market: int | str) -> UsedMark | None:
         """The mark of a market, None where there is none.
@@ -73,7 +74,9 @@ class InputsAt:
         Raises:
             BadRow: The row of one of its marks cannot be read.
         """
-        return self._prices.used(self._deployment, market, self._now_ms)
+        if market not in self._chosen:
+            self._chosen[market] = self._prices.used(self._deployment, market, self._now_ms)
+        return self._chosen[market]
 
     def reference(self, name: str) -> UsedReference | None:
         """A reference, None where nothing was said of it."""

@@ -42,6 +42,21 @@ TABLES = (
     STATEMENTS,
 )
 
+SERVED_TABLES = (
+    VALUATIONS,
+    DEPLOYMENTS,
+    MARKS,
+    WATERMARKS,
+    MARKETS,
+    SUBTOTALS,
+    INSTRUMENTS,
+    ALERTS,
+    POSITION_STATES,
+    REFERENCES,
+    STATEMENTS,
+)
+"""The tables that an api replica follows, in the order of the fields of ``api.tables.feeds.Feeds``."""
+
 
 class ReadRow(Protocol):
     """Reads the current row of a key as ``models.codec`` encodes it; None where there is none."""

@@ -9,21 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.engine.tables import (
-    ACCOUNTS,
-    ALERTS,
-    DEPLOYMENTS,
-    INSTRUMENTS,
-    MARKETS,
-    MARKS,
-    POSITION_STATES,
-    REFERENCES,
-    STATEMENTS,
-    SUBTOTALS,
-    TABLES,
-    VALUATIONS,
-    WATERMARKS,
-)
+from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, SERVED_TABLES, TABLES, WATERMARKS
 from streams.kafka.topics import (
     DEAD_LETTERS,
     FIGURE_SETTINGS,
@@ -51,22 +37,6 @@ if TYPE_CHECKING:
     from models.venue import Venue
     from streams.settings import Settings
 
-# What an api replica serves is read from these (api/server.py); a test compares.
-API_TABLES = frozenset(
-    {
-        ALERTS,
-        DEPLOYMENTS,
-        INSTRUMENTS,
-        MARKETS,
-        MARKS,
-        POSITION_STATES,
-        REFERENCES,
-        STATEMENTS,
-        SUBTOTALS,
-        VALUATIONS,
-        WATERMARKS,
-    }
-)
 _FUNDER_TABLES = frozenset({ACCOUNTS, INSTRUMENTS, MARKETS, WATERMARKS})
 _AUDIT_TABLES = frozenset({ACCOUNTS, WATERMARKS})
 
@@ -146,7 +116,7 @@ def _worker(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
 
 
 def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:
-    yield from _topics((changelog_name(settings, table) for table in sorted(API_TABLES)), Operation.READ)
+    yield from _topics((changelog_name(settings, table) for table in SERVED_TABLES), Operation.READ)
     yield from _topics((topic_name(settings, topic) for topic in (FUNDING, HEARTBEATS, OWNERS)), Operation.READ)
     yield from _topics(
         (topic_name(settings, topic) for topic in (LEASES, NONCES, WHITELIST)), Operation.READ, Operation.WRITE

@@ -28,18 +28,5 @@ def python_of(name: str) -> Path:
     return python
 
 
-def node_modules() -> Path:
-    """Node, once what ``package-lock.json`` names is installed."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    assert node is not None, "expected Node 20 or newer, which tests/bitfinex runs a client on: install nodejs"
-    assert npm is not None, "expected npm, which fetches this client: install npm"
-    installed, lock = HERE / "node_modules" / ".package-lock.json", HERE / "package-lock.json"
-    with lock.open() as only_one:
-        fcntl.flock(only_one, fcntl.LOCK_EX)
-        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-            _run([npm, "ci", "--no-audit", "--no-fund"])
-    return Path(node)
-
-
 def _run(command: list[str]) -> None:
     subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=_LONGEST_S)

@@ -13,10 +13,11 @@ import pytest
 from api.dialects.bitfinex.api_keys import ApiKey
 from models.money import E18
 from models.nonces import nonce_key
-from tests.bitfinex.environments import HERE, node_modules, python_of
+from tests.bitfinex.environments import HERE, python_of
 from tests.support.bitfinex import ACCOUNT, SECRET, SYMBOL_SETTINGS, FakeNonces, Scene
 from tests.support.eventually import eventually
 from tests.support.ledger import holdings, order, position, wallet
+from tests.support.node_packages import node_with_packages
 from tests.support.pipeline import free_port
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ async def client(command: str, port: int, key: str = "k1", secret: str = SECRET)
             runs = python_of(command)
             program = "python_client.py" if command == "py" else "ccxt_client.py"
         case _:
-            runs, program = node_modules(), "node_client.cjs"
+            runs, program = node_with_packages(HERE), "node_client.cjs"
     process = await asyncio.create_subprocess_exec(
         str(runs), program, f"ws://127.0.0.1:{port}/ws/2", key, secret, cwd=HERE,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=2**22,

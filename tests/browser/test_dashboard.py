@@ -16,12 +16,17 @@ from playwright.async_api import expect
 from pydantic import SecretStr
 
 from models.heartbeats import ChainBeat, PricesBeat, WorkerBeat
+from models.ledger.ledger_account import LedgerAccount
+from models.ledger.ledger_valuation import value_account
+from models.subtotals import Subtotals
 from models.symmio.funding_records import encode_record, record_key
 from streams.settings import ApiSettings, AuthSettings, TokenKeySettings
+from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.browser.scene import DEPLOYMENT, SOURCE, Scene, funding_records, now_ms, scene_settings
 from tests.browser.site import Site, browser, site_of
 from tests.support.eventually import eventually
 from tests.support.feed import last_complete, unpriced_body, unsupported_body
+from tests.support.ledger import holdings, inputs, position, wallet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,6 +85,13 @@ async def opened(
     assert [] == said
 
 
+def ledger_body() -> dict[str, Any]:
+    """The row of a ledger's account with one long position, at a mark of now."""
+    held = LedgerAccount(applied=(0, -1), version=1, heard=1, holdings=holdings(wallet("1000"), position("0.2", "150")))
+    body, _ = value_account(held, 1, inputs({"tBTCUSD": "153.62"}), unsupported=False)
+    return {**body, "as_of_ms": now_ms()}
+
+
 async def exact(locator: Locator) -> str | None:
     return await locator.get_attribute("data-exact")
 
@@ -124,6 +136,43 @@ async def test_what_an_account_shows_is_what_rest_says_to_the_last_digit(chromiu
             shown = await rows.nth(number).locator(".money").evaluate_all("cells => cells.map((c) => c.dataset.exact)")
             names = ("quantity", "opened_price", "mark", "upnl", "notional", "liquidation_price")
             assert [position.get(name, "") for name in names] == shown
+
+
+async def test_an_account_of_a_ledger_shows_the_figures_of_its_venue_and_none_that_only_chains_have(
+    chromium: Browser,
+) -> None:
+    scene, key = Scene(), "desk:u1"
+    settings = scene_settings()
+    desk = LedgerDeploymentSettings(default_sources=(SOURCE,))
+    settings = settings.model_copy(update={"deployments": {**settings.deployments, "desk": desk}})
+    scene.tables.follow("desk")
+    body, sums = ledger_body(), Subtotals()
+    scene.tables.valuations.put(key, 1, body)
+    sums.put("desk", None, body)
+    for sum_key, total in sums.take_changed(0, set()):
+        scene.tables.subtotals.put(sum_key.decode(), 1, total)
+    async with site_of(scene, settings) as site, opened(chromium, site, f"/#/accounts/{key}") as page:
+        said = await site.rest(f"/v1/accounts/{key}")
+        await expect(page.locator(".figure")).to_have_attribute("data-exact", said["upnl"])
+        shown = page.locator("dl.figures > div:visible")
+        assert ["uPnL after fees of closing", "Equity", "Available before liquidation"] == await shown.locator(
+            "dt"
+        ).all_inner_texts()
+        figures = await shown.locator("dd").evaluate_all("cells => cells.map((cell) => cell.dataset.exact)")
+        assert [said["upnl_net"], said["equity"], said["available_balance"]] == figures
+        row = page.get_by_role("table", name="Positions").locator("tbody tr")
+        await expect(row).to_have_count(1)
+        assert "tBTCUSD" == (await row.locator("td").first.inner_text()).strip()
+        assert "quote tBTCUSD" == await row.locator("td").first.get_attribute("title")
+        for of_chains in ("Locked margin", "Notifications", "Funding of the next epoch"):
+            await expect(page.get_by_role("heading", name=of_chains)).to_be_hidden()
+        assert "unknown" not in await page.locator("main").inner_text()
+        await page.goto(f"{site.url}/#/")
+        await page.get_by_text("desk", exact=True).click()
+        await expect(page.get_by_role("table", name="Exposure by market").locator("tbody td").first).to_have_text(
+            "tBTCUSD"
+        )
+        await expect(page.get_by_role("heading", name="By hedger")).to_be_hidden()
 
 
 async def test_funding_shows_epochs_and_what_became_of_each_quote(chromium: Browser, site: Site) -> None:

@@ -139,13 +139,13 @@ class Scene:
         self.nonces: Nonces = nonces or FakeNonces()
         self._leases = leases
         self.keys = directory / "keys.json"
+        self.api = ApiSettings(drain_s=0.05)
         self._section = section
 
     def hold(self, **keys: ApiKey) -> None:
         write_keys(self.keys, keys)
 
-    @asynccontextmanager
-    async def serving(self, port: int | None = None) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    def app(self) -> web.Application:
         if not self.keys.exists():
             self.hold(k1=ApiKey(SECRET, "alice", (ACCOUNT,)))
         settings = Settings(
@@ -153,13 +153,13 @@ class Scene:
                 LEDGER: LedgerDeploymentSettings(default_sources=("bitfinex",)),
                 CHAIN: SymmioSettings(chain_id=1, diamond="0x" + "d" * 40),
             },
-            api=ApiSettings(drain_s=0.05),
+            api=self.api,
         )
         section = BitfinexSettings.model_validate(
             {"kind": "bitfinex", "deployments": (LEDGER, CHAIN), "keys": self.keys, **self._section}
         )
         settings = settings.model_copy(update={"dialects": {"bitfinex": section}})
-        app = create_app(
+        return create_app(
             settings,
             self.tables.feeds,
             self.interest,
@@ -168,6 +168,10 @@ class Scene:
             find_dialect=self._find,
             clock=WallClock(lambda: self.now_ms),
         )
+
+    @asynccontextmanager
+    async def serving(self, port: int | None = None) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+        app = self.app()
         async with TestClient(BoundedTestServer(app, public_door(app), port)) as client:
             yield client
 

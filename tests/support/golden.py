@@ -22,6 +22,7 @@ from models.engine.tables import (
 )
 from models.ids import split_key
 from models.prices import MarkTick, decode_mark
+from models.provenance import MADE_FROM
 from models.symmio.account import decode_account
 from models.symmio.topics import CHAIN_BLOCKS
 from models.symmio.valuation import value_account
@@ -146,7 +147,7 @@ def versioned(rows: dict[bytes, Row]) -> dict[bytes, tuple[int, dict[str, Any]]]
 
 
 async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]) -> list[bytes]:
-    """Accounts whose valuation is not the models' valuation of its row and the final marks."""
+    """Accounts whose valuation is not the models' valuation of its row and the final marks, under these settings."""
     accounts = await feed_rows(settings, ACCOUNTS)
     marks = {key: decode_mark(row.body) for key, row in (await feed_rows(settings, MARKS)).items()}
     markets = await feed_rows(settings, MARKETS)
@@ -161,11 +162,15 @@ async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]
         holding = decode_account(row.body, row.version).holding
         return value_account(holding, row.term, partial(board.used, deployment), unsupported=False).body()
 
-    return [
-        key
-        for key in accounts.keys() | valuations.keys()
-        if key not in valuations or _lists(expected(key)) != {**valuations[key].body, "last_complete": None}
-    ]
+    names = {name: one.settings for name, one in engine_deployments(settings.deployments).items()}
+
+    def is_as_expected(key: bytes) -> bool:
+        body = {**valuations[key].body, "last_complete": None}
+        made = body.pop(MADE_FROM)
+        maker = "symmio/1", names[split_key(key)[0]]
+        return maker == (made["venue"], made["settings"]) and _lists(expected(key)) == body
+
+    return [key for key in accounts.keys() | valuations.keys() if key not in valuations or not is_as_expected(key)]
 
 
 async def versions_that_went_back(settings: Settings) -> list[bytes]:

@@ -14,6 +14,7 @@ from models.errors import TidemarkError
 from tidemark.demo.chain import FINALITY_DEPTH, START_BLOCK, Chain
 from tidemark.demo.market import Market
 from tidemark.demo.node import CHAIN_ID, Node
+from tidemark.demo.traders import make_trader
 from tidemark.demo.venue import Venue
 from tidemark.ports import any_free_port
 
@@ -93,6 +94,8 @@ class DemoServer:
             "rpc": [f"http://{rpc}", f"ws://{rpc}"],
             "websocket": f"ws://{venue}",
             "rest": f"http://{venue}",
+            # One of those who own sub-accounts.
+            "owner": make_trader(self.state.seed, 0).owner,
             "deployment": {
                 "chain_id": CHAIN_ID,
                 "diamond": self.chain.contract.address,

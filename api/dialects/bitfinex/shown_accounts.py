@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from api.dialects.bitfinex.account_book import KeyedListeners
@@ -76,6 +77,8 @@ class ShownAccounts:
         self._tables = tables
         self._symbols = symbols
         feeds = tables.feeds
+        # What all calculations of one turn of the loop share, by deployment.
+        self._inputs_of_turn: dict[str, InputsAt] = {}
         self._statements = Statements(feeds.statements.rows, KeyedListeners())
         self._valuations = Valuations(
             feeds.valuations.rows,
@@ -87,6 +90,8 @@ class ShownAccounts:
         )
         feeds.statements.listen_rows(self._statements.listeners.tell)
         feeds.valuations.listen(self._valued)
+        # Marks of before and of after it are never mixed.
+        feeds.marks.listen(lambda _: self._inputs_of_turn.clear())
 
     @property
     def watched(self) -> Collection[str]:
@@ -131,7 +136,13 @@ class ShownAccounts:
         return [entry[2] async for entry, _ in walk]
 
     def _inputs(self, deployment: str) -> InputsAt:
-        return InputsAt(self._tables.prices, deployment, self._tables.clock_ms())
+        """Marks and settings of this turn of the loop: a batch of calculations chooses each mark once."""
+        inputs = self._inputs_of_turn.get(deployment)
+        if inputs is None:
+            inputs = InputsAt(self._tables.prices, deployment, self._tables.clock_ms())
+            self._inputs_of_turn[deployment] = inputs
+            asyncio.get_running_loop().call_soon(self._inputs_of_turn.clear)
+        return inputs
 
     def _symbol_of(self, deployment: str, market: int | str) -> str:
         row = self._tables.feeds.markets.rows.get(f"{deployment}:{market}".encode())

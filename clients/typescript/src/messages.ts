@@ -110,17 +110,19 @@ export type Figures = {
   readonly multi_account?: Address;
   /** What its owner called it there. */
   readonly name?: string;
-  /** Unrealised profit and loss. */
+  /** Unrealised profit and loss of the prices alone, at marks, before fees; the same at every venue. */
   readonly upnl?: Decimal;
+  /** What the venue itself counts, such as uPnL less the fees of closing; absent where that is `upnl`. */
+  readonly upnl_net?: Decimal;
   /** The same, with no more from a hedger than it allocated to the account. */
   readonly upnl_capped?: Decimal;
-  /** At marks. */
+  /** At marks: the sum of abs(quantity) times mark. */
   readonly notional?: Decimal;
   /** At opened prices. */
   readonly notional_opened?: Decimal;
-  /** Allocated balance and uPnL. */
+  /** What the account is worth. At SYMMIO: allocated balance and `upnl`. Of a ledger: its margin wallets and `upnl_net`. */
   readonly equity?: Decimal;
-  /** Equity less what is locked for CVA and liquidation fee. Below zero the account can be liquidated. */
+  /** Equity less what the venue requires: at SYMMIO what is locked for CVA and liquidation fee, of a ledger its maintenance margin. Below zero the account can be liquidated. */
   readonly available_balance?: Decimal;
   /** What a new quote may lock. */
   readonly available_for_quote?: Decimal;
@@ -128,7 +130,7 @@ export type Figures = {
   readonly allocated?: Decimal;
   readonly locked?: Locked;
   readonly pending?: Locked;
-  /** Whether the contract would let the account be liquidated at these marks. */
+  /** Whether the venue would let the account be liquidated at these marks. */
   readonly liquidatable?: boolean;
   /** What a liquidation at these marks would use up; only while `liquidatable`. */
   readonly liquidation?: {
@@ -141,7 +143,7 @@ export type Figures = {
   };
   /** Whether its liquidation has begun on chain. */
   readonly liquidating?: boolean;
-  /** By how many hundredths of a percent of the notional the uPnL may fall until it can be liquidated; negative beyond that. */
+  /** By how many hundredths of a percent of the notional the uPnL may fall until it can be liquidated, while what is required stays the same; negative beyond that. */
   readonly distance_bps?: number;
   /** Positions whose figures are too old; `stale_because` says why. */
   readonly stale?: number;
@@ -149,8 +151,10 @@ export type Figures = {
   /** Positions without a mark. */
   readonly unpriced?: number;
   readonly open_positions?: number;
-  /** The last block that touched the account. */
+  /** The last block that touched the account; at SYMMIO. */
   readonly block?: BlockNumber;
+  /** The number of the last record of a ledger that the account was folded from. */
+  readonly seq?: string;
   readonly block_time?: Instant;
   readonly block_time_ns?: Nanoseconds;
   /** When the oldest mark in use was true, by its venue's clock; the block's time where no mark is used. */
@@ -197,14 +201,14 @@ export type BlockNumber = number;
 /** RFC 3339, UTC, with milliseconds. */
 export type Instant = string;
 
-/** What was known before a price was missing. */
+/** What was known before a price was missing. At SYMMIO it has `allocated`, `locked` and `pending` too. */
 export type LastComplete = {
   readonly upnl: Decimal;
   readonly notional: Decimal;
   readonly available_balance: Decimal;
-  readonly allocated: Decimal;
-  readonly locked: Locked;
-  readonly pending: Locked;
+  readonly allocated?: Decimal;
+  readonly locked?: Locked;
+  readonly pending?: Locked;
   readonly as_of: Instant;
   readonly as_of_ns: Nanoseconds;
 };
@@ -291,7 +295,7 @@ export type Totals = {
   readonly stale_because?: StaleBecause;
   /** By address. */
   readonly hedgers?: { readonly [name: string]: HedgerTotals };
-  /** By the market's number. */
+  /** By the market's id. */
   readonly symbols?: { readonly [name: string]: SymbolTotals };
 };
 

@@ -36,6 +36,7 @@ def test_help_names_every_command_and_shows_how_to_begin(runner: CliRunner) -> N
         "top",
         "watch",
         "fold",
+        "flash",
         "audit",
         "config",
         "doctor",

@@ -3,10 +3,13 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
+from api.dialects.bitfinex.api_keys import ApiKey, read_keys, write_keys
+from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
 from streams.settings import (
     ApiSettings,
     BinanceSource,
@@ -17,12 +20,14 @@ from streams.settings import (
     symmio_deployments,
 )
 from tidemark.config_text import effective_toml
+from tidemark.demo.demo_keys import DemoKey, invitation
 from tidemark.display import urls_of
 from tidemark.plan import (
     BadRecording,
     child_environment,
     commands,
     with_demo,
+    with_demo_clients,
     with_local_defaults,
     with_local_ports,
     with_recording,
@@ -33,12 +38,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIAMOND = "0x" + "ab" * 20
+OWNER = "0x" + "0e" * 20
 DEPLOYMENT = SymmioSettings(chain_id=31337, diamond=DIAMOND)
 SAID = json.dumps(
     {
         "rpc": ["http://127.0.0.1:1", "ws://127.0.0.1:1"],
         "websocket": "ws://127.0.0.1:2",
         "rest": "http://127.0.0.1:2",
+        "owner": OWNER,
         "deployment": {
             "chain_id": 31337,
             "diamond": DIAMOND,
@@ -60,6 +67,37 @@ def test_the_demo_is_one_deployment_and_one_source_at_the_addresses_it_said() ->
     assert ("demo", "demo-book") == deployment.default_sources
 
 
+def test_clients_of_the_bitfinex_websocket_have_keys_of_both_simulations_that_stay_through_restarts(
+    tmp_path: Path,
+) -> None:
+    following = with_demo(Settings(data_dir=tmp_path), SAID)
+    settings, keys = with_demo_clients(following, SAID)
+    section = BitfinexSettings.model_validate(settings.dialects["bitfinex"].model_dump())
+    assert set(settings.deployments) == set(section.deployments)
+    assert ["desk:trader-1", f"demo:owner={OWNER}"] == [key.account for key in keys]
+    assert 0o600 == stat.S_IMODE(section.keys.stat().st_mode)
+    assert {key.name: key.secret for key in keys} == {name: key.secret for name, key in read_keys(section.keys).items()}
+    assert len({key.secret for key in keys}) == len(keys)
+    own = ApiKey("s", "alice", ("desk:trader-2",))
+    write_keys(section.keys, {**read_keys(section.keys), "own": own})
+    assert keys == with_demo_clients(following, SAID)[1]
+    assert own == read_keys(section.keys)["own"]
+    # A key that was taken back is made anew, with another secret.
+    write_keys(section.keys, {"own": own})
+    assert {key.secret for key in keys}.isdisjoint(key.secret for key in with_demo_clients(following, SAID)[1])
+    assert own == read_keys(section.keys)["own"]
+
+
+def test_the_printed_client_is_a_program_of_five_lines_with_the_key_and_its_secret() -> None:
+    key, other = DemoKey("demo", "s1", "desk:trader-1"), DemoKey("demo-chain", "s2", f"demo:owner={OWNER}")
+    said = invitation([key, other], "ws://127.0.0.1:8080/ws/2")
+    program = said.split("\n\n")[1]
+    assert 5 == len(program.splitlines())
+    compile(program, "printed", "exec")
+    assert 'Client("demo", "s1", wss_host="ws://127.0.0.1:8080/ws/2")' in program
+    assert f"api key demo-chain of demo:owner={OWNER}, secret s2" in said
+
+
 def test_what_the_demo_and_a_recording_make_of_the_settings_can_be_read_by_their_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,7 +107,8 @@ def test_what_the_demo_and_a_recording_make_of_the_settings_can_be_read_by_their
     config.write_text("")
     local = with_local_defaults(Settings(data_dir=tmp_path), "127.0.0.1:9092")
     assert "127.0.0.1:9092" == local.kafka
-    for made in (with_demo(local, SAID), with_recording(local, tmp_path)[0]):
+    demo = with_demo(local, SAID)
+    for made in (demo, with_demo_clients(demo, SAID)[0], with_recording(local, tmp_path)[0]):
         config.write_text(effective_toml(made, reveal_secrets=True))
         assert made == load_settings()
 

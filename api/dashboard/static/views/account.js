@@ -10,12 +10,15 @@ import { missingWay, reading, setWay, tagElements } from "./reading.js";
 const CHART_PX = 210;
 
 const FIGURES = [
+  ["upnl_net", "uPnL after fees of closing"],
   ["equity", "Equity"],
   ["available_balance", "Available before liquidation"],
   ["available_for_quote", "Available for new quotes"],
   ["allocated", "Allocated"],
   ["notional_opened", "Notional at opening prices"],
 ];
+// These are of some venues only: each is shown once the account has had it, and is unknown where it is missing then.
+const OWN_FIGURES = new Set(["upnl_net", "available_for_quote", "allocated", "notional_opened"]);
 const LOCKED = [
   ["cva", "Credit valuation (CVA)"],
   ["lf", "Liquidation fee"],
@@ -55,12 +58,13 @@ export function account(main, scope, key) {
   const lockedTable = h("tbody");
   const lockedHost = scrollTable("Locked margin", LOCKED_COLUMNS, (at) => at > 0, lockedTable);
   lockedHost.classList.add("wraps");
+  const lockedPanel = h("section.panel", { hidden: true }, h("header", h("h2", "Locked margin")), lockedHost);
   const happened = happenings(scope, key, deployment);
 
   for (const [name, title] of FIGURES) {
     const value = h("dd.money");
     figures.set(name, value);
-    dl.append(h("div", h("dt", title), value));
+    dl.append(h("div", { hidden: OWN_FIGURES.has(name) }, h("dt", title), value));
   }
   main.append(
     h("div.heading", h("a.back", { href: "#/accounts" }, "← Accounts")),
@@ -80,11 +84,7 @@ export function account(main, scope, key) {
     h(
       "div.grid.halves",
       h("section.panel", h("header", h("h2", "Balance")), dl),
-      h(
-        "section.panel",
-        h("header", h("h2", "Locked margin")),
-        lockedHost,
-      ),
+      lockedPanel,
     ),
     ...happened.elements,
   );
@@ -130,7 +130,10 @@ export function account(main, scope, key) {
           ? `prices as of ${at}${shown.block ? `, chain as of block ${count(shown.block)}` : ""}`
           : `last complete figures, as of ${at}; a price is missing since`,
     );
-    for (const [name, cell] of figures) setMoney(cell, said.figures[name]);
+    for (const [name, cell] of figures) {
+      setMoney(cell, said.figures[name], { signed: name === "upnl_net" });
+      if (said.figures[name] !== undefined) setShown(cell.parentElement, true);
+    }
     showLocked(said.figures);
     showPositions();
   });
@@ -143,6 +146,7 @@ export function account(main, scope, key) {
   }
 
   function showLocked({ locked, pending }) {
+    if (locked) setShown(lockedPanel, true);
     if (!lockedTable.rows.length) {
       lockedTable.append(
         ...LOCKED.map(([, title]) =>
@@ -165,7 +169,9 @@ export function account(main, scope, key) {
     setText(none, isKnown ? "No open positions." : "Positions are unknown.");
     setText(positionsNote, positions.length ? plural(positions.length, "position") : "");
     const gone = new Set(rows.keys());
-    happened.setMarkets(new Set(positions.map(symbolOf).filter(Boolean)));
+    // A market whose id is a text stands in no table of markets, and nobody knows its funding.
+    const funded = positions.filter(({ symbol_id: id }) => typeof id !== "string");
+    happened.setMarkets(new Set(funded.map(symbolOf).filter(Boolean)));
     for (const position of positions) {
       gone.delete(position.quote_id);
       let row = rows.get(position.quote_id);
@@ -183,7 +189,7 @@ export function account(main, scope, key) {
   }
 
   function symbolOf({ symbol_id: id, market }) {
-    return symbols.get(id) ?? market?.split(":")[1];
+    return typeof id === "string" ? id : (symbols.get(id) ?? market?.split(":")[1]);
   }
 
   function newRow() {
@@ -207,7 +213,9 @@ export function account(main, scope, key) {
             : null,
       ].filter(Boolean),
     );
-    market.title = `quote ${position.quote_id}, hedger ${position.party_b}`;
+    market.title = [`quote ${position.quote_id}`, position.party_b && `hedger ${position.party_b}`]
+      .filter(Boolean)
+      .join(", ");
     setChildren(side, position.side, () => [
       h("span.shape", { "aria-hidden": "true" }, position.side === "long" ? "▲" : "▼"),
       position.side,

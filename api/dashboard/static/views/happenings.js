@@ -84,6 +84,8 @@ export function happenings(scope, key, deployment) {
     const states = Object.values(data.states ?? {})
       .sort((a, b) => milliseconds(b.modified_ns) - milliseconds(a.modified_ns))
       .slice(0, SHOWN);
+    // Only some venues notify.
+    if (!states.length && notifications.element.hidden) return;
     notifications.show(
       ["When", "Quote", "What", "Outcome"],
       states.map((one) => [

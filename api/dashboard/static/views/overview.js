@@ -104,6 +104,8 @@ export function overview(main, scope) {
     );
     showSymbols(totals?.symbols ?? {});
     showHedgers(totals?.hedgers ?? {});
+    // Only some venues have hedgers.
+    setShown(hedgersTable.element, Object.keys(totals?.hedgers ?? {}).length > 0 || !totals?.positions);
   });
 
   function showSymbols(symbols) {
@@ -135,7 +137,8 @@ export function overview(main, scope) {
         h("span.money"),
       ],
       fill: ([name, sides, net, gross], row) => {
-        setText(name, names.get(`${current()}:${row.id}`) ?? `symbol ${row.id}`);
+        // A market whose id is a text is called by it.
+        setText(name, names.get(`${current()}:${row.id}`) ?? (/^\d+$/.test(row.id) ? `symbol ${row.id}` : row.id));
         sides.firstChild.style.setProperty("--left", share(row.short));
         sides.lastChild.style.setProperty("--left", share(row.long));
         setMoney(net, row.gross === null ? undefined : unscaled(row.long - row.short), { signed: true });

@@ -38,10 +38,21 @@ class DueAgain(Subscription):
         self.message = message
         self.taken = 0
 
-    def take(self, now_s: float) -> bytes | None:  # noqa: ARG002 - the signature is the subscription's
+    def take(self, now_s: float) -> bytes | None:
         self.taken += 1
         assert self.taken < 10, "it is taken without an end"
+        self.due_s = now_s + 2.0
         add(self.outbox, self)
+        return self.message
+
+
+class HasMore(DueAgain):
+    """Has a message more each time that it is taken, up to so many."""
+
+    def take(self, now_s: float) -> bytes | None:  # noqa: ARG002 - the signature is the subscription's
+        self.taken += 1
+        if self.taken < 5:
+            add(self.outbox, self)
         return self.message
 
 
@@ -74,6 +85,19 @@ def test_what_is_due_again_while_it_is_taken_waits_for_the_next_turn(message: by
     assert (1, 1) == (again.taken, other.taken)
     assert Flushed.SOME is outbox.flush(0)
     assert (2, 1) == (again.taken, other.taken)
+
+
+def test_what_has_more_to_say_is_taken_until_the_frame_is_full_and_not_again_once_it_is_silent() -> None:
+    outbox = Outbox(Wire())
+    more = HasMore(outbox, b"{}")
+    add(outbox, more)
+    assert Flushed.ALL is outbox.flush(0)
+    assert 5 == more.taken
+
+    silent = HasMore(outbox, None)
+    add(outbox, silent)
+    assert Flushed.SOME is outbox.flush(0)
+    assert 2 == silent.taken
 
 
 def test_a_subscription_that_changes_often_waits_once_and_says_its_newest() -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from api import server
-from streams.kafka.access import API_TABLES, Operation, Resource, grants
+from models.engine.tables import SERVED_TABLES
+from streams.kafka.access import Operation, Resource, grants
 from streams.kafka.topics import registry
 from streams.settings import Settings, TopicSettings
+from tests.support.feed import FakeTables
 from tidemark.acl_text import kafka_acls_lines, strimzi_users
 
 SETTINGS = Settings(topics=TopicSettings(prefix="p-"))
 
 
-def test_an_api_may_read_the_very_tables_that_it_serves() -> None:
-    assert set(server._TABLES) == API_TABLES
+def test_the_tables_that_an_api_may_read_are_those_of_its_feeds_in_their_order() -> None:
+    assert list(SERVED_TABLES) == list(FakeTables().feeds.by_table())
 
 
 def test_every_topic_of_the_registry_has_a_reader_and_a_writer_and_no_grant_is_of_another() -> None:
