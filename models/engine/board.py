@@ -204,6 +204,10 @@ class InputBoard:
         """Every market that was put."""
         return self._sources.keys()
 
+    def sources_of(self, market: MarketId) -> Sequence[PriceSource]:
+        """Where the price of a market comes from, in order of preference; nothing where it was never put."""
+        return self._sources.get(market, ())
+
     def stale_markets(self) -> frozenset[MarketId]:
         """The markets whose mark in use is stale."""
         return frozenset(market for market, used in self._used.items() if used.stale)

@@ -28,10 +28,11 @@ from models.prices import decode_mark, mark_of
 from models.references import said_by, used_of_row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from models.engine.deployment import EngineDeployment
     from models.engine.partition import Folding
+    from models.engine.step import Step
     from models.instruments import InstrumentFact
     from models.prices import Mark, PriceTick
     from models.venue import Positioned
@@ -46,9 +47,17 @@ class Engine:
     Args:
         deployments: By name.
         tables: What an engine before made; by default nothing.
+        wanted: The accounts that are folded, by their keys; by default all.
     """
 
-    def __init__(self, deployments: Mapping[str, EngineDeployment], tables: MemoryTables | None = None) -> None:
+    def __init__(
+        self,
+        deployments: Mapping[str, EngineDeployment],
+        tables: MemoryTables | None = None,
+        *,
+        wanted: Collection[bytes] | None = None,
+    ) -> None:
+        self._wanted = None if wanted is None else frozenset(wanted)
         self._deployments = deployments
         self._venues = Venues(deployments, None)
         self.tables = tables or MemoryTables()
@@ -86,14 +95,29 @@ class Engine:
             now_ms: The instant, Unix ms.
         """
         kind = self._folding(name).venue.kind
-        routes = self._routes[kind]
-        step = routes.apply(name, record, offset)
-        self.tables.take(step)
-        self.tables.take(routes.take_deployments())
-        for stage in step.stages:
-            for output in stage.outputs:
-                self.account_record(output.key, output.record, now_ms)
-        self.fold(kind)
+        self._routed(kind, self._routes[kind].apply(name, record, offset), now_ms)
+
+    def raw_value(self, name: str, value: bytes, offset: int, now_ms: int = 0) -> object | None:
+        """Fold a record of the raw topic of a deployment whose venue routes it, as it stands there.
+
+        Args:
+            name: The deployment.
+            value: The record; one that cannot be read is passed over as the router does.
+            offset: Where in its partition it stands.
+            now_ms: The instant, Unix ms.
+
+        Returns:
+            The record, decoded; None where it cannot be read.
+        """
+        kind = self._folding(name).venue.kind
+        try:
+            record = self._routes[kind].decode(value)
+        except BadRecord as error:
+            self.refused.append(str(error))
+            self._routed(kind, self._routes[kind].skip(name, offset, str(error)), now_ms)
+            return None
+        self.raw(name, record, offset, now_ms)
+        return record
 
     def account_record(self, key: bytes, record: Positioned, now_ms: int = 0) -> None:
         """Fold a record of an account or of a whole deployment; its rows are written when ``fold`` is called.
@@ -139,19 +163,20 @@ class Engine:
         self._instruments.apply(mark_key(fact.source, fact.symbol), fact)
         self.tables.take(self._instruments.take())
 
-    def reference(self, key: bytes, value: bytes, offset: int) -> None:
+    def reference(self, key: bytes, value: bytes, offset: int, partition: int = PARTITION) -> None:
         """Fold a record of a venue's topic of references.
 
         Args:
             key: Its key, ``<deployment>:<name>``.
             value: The record.
             offset: Where in its partition it stands.
+            partition: Which one that is.
 
         Raises:
             BadRecord: The venue cannot read it.
         """
         deployment, name = split_key(key)
-        said = said_by(self._folding(deployment).venue, name, value, (PARTITION, offset))
+        said = said_by(self._folding(deployment).venue, name, value, (partition, offset))
         self._references.apply(key, said)
         self.tables.take(self._references.take())
         self.valuing.refer(self._refer(key))
@@ -181,17 +206,31 @@ class Engine:
         for notices in self.partition.notices:
             self.tables.take(notices.release(now_ms))
 
-    def value(self, now_ms: int) -> None:
-        """Bring valuations, alerts and subtotals up to date with the rows and marks of an instant, Unix ms."""
+    def choose(self, now_ms: int) -> None:
+        """Choose the mark of each market as of an instant, Unix ms: whether one is stale follows from those before."""
         for key, row in self.tables.items(MARKETS):
             self.board.put_row(key, row, self._deployments)
         self.valuing.move(self.board.choose_all(now_ms))
+
+    def value(self, now_ms: int) -> None:
+        """Bring valuations, alerts and subtotals up to date with the rows and marks of an instant, Unix ms."""
+        self.choose(now_ms)
         while keys := self._take_outdated(now_ms):
             for key in sorted(keys):
                 self._value(key, now_ms)
         for write in self.valuing.totals.round(now_ms, is_due=True):
             if write is not None:
                 self.tables.put(write)
+
+    def _routed(self, kind: str, step: Step, now_ms: int) -> None:
+        """Write what the router made of a record, and fold what it sends to accounts."""
+        self.tables.take(step)
+        self.tables.take(self._routes[kind].take_deployments())
+        for stage in step.stages:
+            for output in stage.outputs:
+                if output.is_for_all or self._wanted is None or output.key in self._wanted:
+                    self.account_record(output.key, output.record, now_ms)
+        self.fold(kind)
 
     def _take_outdated(self, now_ms: int) -> set[bytes]:
         """The accounts whose rows are out of date by anything, also by a mark of the same price: nobody waits here."""

@@ -21,10 +21,12 @@ async def start_consumer(
     min_bytes: int = 1,
     most_records: int,
     committed_only: bool = False,
+    begins_anywhere: bool = True,
 ) -> AIOKafkaConsumer:
     """Start a consumer of all partitions of the topics, or of those that it is assigned afterwards; it commits nothing.
 
-    It begins at the oldest record of a partition, unless it is sought elsewhere.
+    It begins at the oldest record of a partition, unless it is sought elsewhere; and there it goes on when what it was
+    to read is deleted.
 
     Args:
         bootstrap: How the cluster is reached.
@@ -33,6 +35,7 @@ async def start_consumer(
         min_bytes: With how many bytes the broker answers a fetch at once.
         most_records: How many records the consumer hands out at a time at most.
         committed_only: Whether it passes over records of transactions that were aborted, or are still open.
+        begins_anywhere: False where what is read has to be sought, and what is deleted before that is an error.
 
     Raises:
         KafkaError: The broker cannot be reached; nothing is left open.
@@ -42,7 +45,7 @@ async def start_consumer(
         **consumer_arguments(bootstrap),
         group_id=None,
         enable_auto_commit=False,
-        auto_offset_reset="earliest",
+        auto_offset_reset="earliest" if begins_anywhere else "none",
         fetch_max_wait_ms=wait_ms,
         fetch_min_bytes=min_bytes,
         max_poll_records=most_records,

@@ -19,6 +19,7 @@ from streams.kafka.feed import Feed
 from streams.kafka.producer import Fence, start_producer
 from streams.kafka.reader import TopicMissing
 from streams.kafka.topics import (
+    LEASES,
     PRICE_TICKS,
     BadTopic,
     changelog_name,
@@ -28,6 +29,10 @@ from streams.kafka.topics import (
     topic_name,
 )
 from streams.process.clock import SystemClock
+from streams.replay.bounded_log import NoSuchTopic
+from streams.replay.kafka_log import KafkaLog
+from streams.replay.log_window import resolve_times
+from streams.replay.merging import read_merged
 from streams.settings import Bootstrap, KafkaClientSettings, Settings, TopicSettings
 from tests.support.certificates import Authority
 from tests.support.eventually import eventually
@@ -171,6 +176,20 @@ async def _may_read(bootstrap: Bootstrap, name: str) -> bool:
         await consumer.stop()
     assert fetched, name
     return True
+
+
+async def test_an_analyst_reads_a_window_of_the_log_and_joins_no_group(broker: SecuredBroker) -> None:
+    producer = await start_producer(broker.by_password("ingest-prices"))
+    topic = topic_name(SETTINGS, PRICE_TICKS)
+    try:
+        sent = await producer.send_and_wait(topic, b"of a window", key=b"v:BTC")
+    finally:
+        await producer.stop()
+    log = KafkaLog(broker.by_password("analyst"), {}, SystemClock())
+    window = await resolve_times(log, [topic], sent.timestamp, None)
+    assert b"of a window" in [one.value async for one in read_merged(log, window)]
+    with pytest.raises(NoSuchTopic):
+        await log.held([topic_name(SETTINGS, LEASES)])
 
 
 async def test_who_may_not_see_a_topic_is_told_that_there_is_none(broker: SecuredBroker) -> None:

@@ -143,9 +143,9 @@ class Scene:
         self.nonces: Nonces = nonces or FakeNonces()
         self._leases = leases
         self.keys = directory / "keys.json"
+        self.api = ApiSettings(drain_s=0.05)
         self._named = named
         self._auth = auth or AuthSettings()
-        self.api = ApiSettings(drain_s=0.05)
         self._section = section
 
     def hold(self, **keys: ApiKey) -> None:

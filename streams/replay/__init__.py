@@ -1,0 +1,1 @@
+"""Replay: what stands in the log, read within a window, and what the engine makes of it again."""

@@ -1,0 +1,39 @@
+"""The topics of a configuration as users name them, and what is known of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.engine.tables import TABLES
+from streams.kafka.topics import changelog_name, registry
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+
+def find_topic(settings: Settings, text: str) -> str:
+    """The full name of a topic.
+
+    Args:
+        settings: Name the topics.
+        text: Its name without the prefix, or the name of a table, for its changelog; any other is a full name, which
+            may be that of a topic of an epoch before.
+    """
+    names = {topic.name.removeprefix(settings.topics.prefix): topic.name for topic in registry(settings)}
+    return {**names, **{table: changelog_name(settings, table) for table in TABLES}}.get(text, text)
+
+
+def changelogs(settings: Settings) -> frozenset[str]:
+    """Full names of the topics that hold rows."""
+    return frozenset(changelog_name(settings, table) for table in TABLES)
+
+
+def compacted_topics(settings: Settings) -> frozenset[str]:
+    """Full names of the topics that keep only the newest record of each key, so that a window of them has gaps."""
+    return frozenset(topic.name for topic in registry(settings) if "compact" in topic.config["cleanup.policy"])
+
+
+def kept_ms(settings: Settings) -> dict[str, int]:
+    """For how long the records of each topic stay at least, by its full name, in ms; without those kept for ever."""
+    kept = {topic.name: int(topic.config.get("retention.ms", -1)) for topic in registry(settings)}
+    return {name: retention_ms for name, retention_ms in kept.items() if retention_ms >= 0}

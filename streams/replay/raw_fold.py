@@ -1,0 +1,114 @@
+"""Raw records of a deployment folded by the engine in memory, as the workers fold them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.engine.in_memory import Engine
+from models.errors import BadRecord
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import topic_name
+from streams.replay.bounded_log import OutOfRetention, Place, ReplayError
+from streams.settings.venues import engine_deployments
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from streams.replay.bounded_log import Held, Log, LogRecord
+    from streams.settings import Settings
+
+
+class NoDeployment(ReplayError):
+    """There is no such deployment in the configuration, or its venue is not installed."""
+
+
+class RawFold:
+    """Folds the raw records of some accounts of a deployment, in the order of one partition.
+
+    Args:
+        settings: Have the deployment.
+        name: The deployment.
+        wanted: The accounts' keys.
+
+    Raises:
+        NoDeployment: There is none of that name, or its venue is not installed.
+    """
+
+    def __init__(self, settings: Settings, name: str, wanted: Collection[bytes]) -> None:
+        deployments = engine_deployments(settings.deployments)
+        found = deployments.get(name)
+        if found is None or found.venue is None:
+            msg = f"expected one of the deployments {', '.join(sorted(deployments)) or '(none)'}, found {name!r}"
+            raise NoDeployment(msg)
+        self.deployment = found
+        self.venue = found.venue
+        self.topic = topic_name(settings, found.venue.raw.name)
+        self.engine = Engine({name: found}, wanted=wanted)
+        self._routes = (
+            None if found.venue.routed is None else found.venue.routes({name: found.own}, self.engine.tables.read)
+        )
+        self._name = name
+        self._wanted = frozenset(wanted)
+
+    def partitions(self, held: Mapping[Place, Held]) -> dict[int, frozenset[bytes]]:
+        """In which partitions of the raw topic the accounts' records stand, and which accounts' in each.
+
+        Args:
+            held: What the log holds of the topic.
+        """
+        count = len(held)
+        if self.venue.routed is not None:
+            return {partition_of(self._name.encode(), count): self._wanted}
+        numbers = {partition_of(key, count) for key in self._wanted}
+        return {
+            number: frozenset(key for key in self._wanted if partition_of(key, count) == number) for number in numbers
+        }
+
+    def decode(self, record: LogRecord) -> object | None:
+        """Decode a raw record of the deployment without folding it; None where it is of others, or cannot be read."""
+        if self._routes is None or record.key != self._name.encode():
+            return None
+        try:
+            return self._routes.decode(record.value or b"")
+        except BadRecord:
+            return None
+
+    def take(self, record: LogRecord) -> object | None:
+        """Fold a record, and return it decoded; None where it is of others, or cannot be read."""
+        value = record.value or b""
+        if self.venue.routed is not None:
+            if record.key != self._name.encode():
+                return None
+            return self.engine.raw_value(self._name, value, record.offset, record.time_ms)
+        if record.key is None or record.key not in self._wanted:
+            return None
+        try:
+            decoded = self.venue.decode(value, (record.offset, -1))
+        except BadRecord as error:
+            self.engine.refused.append(str(error))
+            return None
+        self.engine.account_record(record.key, decoded, record.time_ms)
+        self.engine.fold(self.venue.kind)
+        return decoded
+
+
+async def held_from_the_first(log: Log, topic: str) -> Mapping[Place, Held]:
+    """What a log holds of a topic whose every record is needed.
+
+    Args:
+        log: The log.
+        topic: Its full name.
+
+    Raises:
+        OutOfRetention: Its first records are gone.
+        NoSuchTopic: There is no such topic.
+    """
+    held = await log.held([topic])
+    for place, one in held.items():
+        if one.begin > 0:
+            msg = (
+                f"expected {topic}:{place.partition} from its first record on, since accounts are folded from it, "
+                f"found offset {one.begin} to be the oldest that is held"
+            )
+            raise OutOfRetention(msg)
+    return held

@@ -1,0 +1,98 @@
+"""The exit codes of ``tidemark asof`` and ``tidemark verify``, and what they print."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from models.codec import decode_row, encode_row
+from streams.replay.bounded_log import BrokenOff
+from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
+from tests.support.listed_log import ListedLog
+from tests.support.told_log import Story, tell
+from tidemark import cli as command_line
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+
+@pytest.fixture(scope="module")
+def story() -> Story:
+    return tell(DEPLOYMENT, golden_deployment(), golden_chain()[:80], SYMBOL)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, story: Story, log: ListedLog, *arguments: str) -> Result:
+    settings = story.settings.model_copy(update={"kafka": "127.0.0.1:1"})
+    monkeypatch.setattr("tidemark.local_stack.settings_here", lambda: settings)
+    monkeypatch.setattr("tidemark.kafka.require_broker", lambda bootstrap: bootstrap)
+    monkeypatch.setattr("tidemark.replay_window.open_log", lambda *_: log)
+    return CliRunner().invoke(command_line.cli, list(arguments))
+
+
+def test_a_row_is_printed_with_its_provenance(monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
+    (now_ms, key), body = next(reversed(story.shown.items()))
+    account, offset = key.decode().partition(":")[2], str(story.folded[now_ms])
+
+    # Addresses are taken in any case.
+    result = run(monkeypatch, story, story.log(), "asof", DEPLOYMENT, account.upper().replace("0X", "0x"),
+                 "--offset", offset, "--json")  # fmt: skip
+
+    assert 0 == result.exit_code, result.output
+    said = json.loads(result.stdout)
+    assert (body["upnl"], body["position"], now_ms) == (said["row"]["upnl"], said["row"]["position"], said["at_ms"])
+    assert "symmio/1" == said["row"]["made_from"]["venue"]
+    assert [] == said["doubts"]
+
+
+def test_an_account_that_there_was_not_ends_with_1_and_a_broken_off_reading_with_3(
+    monkeypatch: pytest.MonkeyPatch, story: Story
+) -> None:
+    nobody = run(monkeypatch, story, story.log(), "asof", DEPLOYMENT, "0x" + "1" * 40, "--offset", "70")
+    assert (1, "") == (nobody.exit_code, nobody.stdout)
+
+    held = story.log()._held
+    broken = ListedLog(story.records, held, breaks_after=3)
+    result = run(monkeypatch, story, broken, "asof", DEPLOYMENT, "0x" + "1" * 40, "--offset", "70")
+    assert (3, "") == (result.exit_code, result.stdout)
+    assert "the broker stopped" in result.stderr
+
+
+@pytest.mark.parametrize("given", [(), ("--time", "-1m", "--block", "3"), ("--block", "3", "--offset", "3")])
+def test_an_instant_is_given_once(monkeypatch: pytest.MonkeyPatch, story: Story, given: tuple[str, ...]) -> None:
+    result = run(monkeypatch, story, story.log(), "asof", DEPLOYMENT, "0x" + "1" * 40, *given)
+
+    assert 2 == result.exit_code
+    assert "one of --time, --block and --offset" in result.stderr
+
+
+def test_rows_that_are_the_same_end_with_0_and_differences_are_listed_and_end_with_1(
+    monkeypatch: pytest.MonkeyPatch, story: Story
+) -> None:
+    clean = run(monkeypatch, story, story.log(), "verify")
+    assert (0, f"{len(story.last)} rows: {len(story.last)} are the same, 0 differ, 0 not comparable\n") == (
+        clean.exit_code,
+        clean.stdout,
+    )
+
+    key, value = next(iter(story.last.items()))
+    row = decode_row(value)
+    last = {**story.last, key: encode_row(row.term, row.version, {**row.body, "notional": "7"})}
+    wrong = run(monkeypatch, story, story.log(last=last), "verify")
+    assert 1 == wrong.exit_code
+    assert f'{key.decode()} notional: row="7" recomputed=' in wrong.stdout
+    said = json.loads(run(monkeypatch, story, story.log(last=last), "verify", "--json").stdout)
+    assert [key.decode()] == [one["key"] for one in said["differences"]]
+
+
+def test_what_could_not_run_ends_with_2(monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
+    nothing = run(monkeypatch, story, story.log(last={}), "verify")
+    assert 2 == nothing.exit_code
+    assert "rows that can be compared" in nothing.stderr
+
+    broken = ListedLog(story.log().all_records(), story.log()._held, breaks_after=3)
+    result = run(monkeypatch, story, broken, "verify")
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert BrokenOff.__name__ not in result.stderr

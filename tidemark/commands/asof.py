@@ -1,0 +1,108 @@
+"""``tidemark asof``: what an account was worth at an instant, recomputed from the raw topics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tidemark.replay_window import EXIT_NOTHING, ending_by_code
+
+if TYPE_CHECKING:
+    from streams.replay.account_at import AccountAt
+
+
+@click.command
+@click.argument("deployment")
+@click.argument("account")
+@click.option(
+    "--time", "time_text", metavar="TIME", help="An instant: 2026-11-20T10:30:00Z, -15m (s, m, h, d), or now."
+)
+@click.option(
+    "--block", type=click.IntRange(min=0), metavar="N", help="As this block left it, where its venue has any."
+)
+@click.option("--offset", type=click.IntRange(min=0), metavar="N", help="As this record of its raw topic left it.")
+@click.option(
+    "--log",
+    "captured",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Read this capture instead of Kafka.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print it in one line.")
+@ending_by_code
+def asof(
+    *, deployment: str, account: str, time_text: str | None, block: int | None, offset: int | None,
+    captured: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Recompute the valuation of ACCOUNT as of an instant, from raw records and prices, by the engine of the workers.
+
+    Raw records are read from the first one on; what had been written by --time counts. With --block or --offset, the
+    account is as these left it, and prices are those that had been written when the last of its raw records was. The
+    row is printed with its provenance; account_order has the term 0, since no worker wrote it.
+
+    \b
+    Exit codes:
+        0  the row was printed
+        1  there was no such account then
+        2  it cannot be said: first records of the raw topic are gone, or deployment, block, topic or Kafka is missing
+        3  it broke off: the log changed, or the broker stopped
+    \b
+        tidemark asof demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --time -1h
+        tidemark asof demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --block 1777 --json | jq .row.upnl
+    """  # noqa: D301 - click wants its \b as it is
+    from streams.process.clock import SystemClock
+    from streams.replay.account_at import At, value_account_at
+    from streams.replay.bounded_log import BadWindow
+    from streams.replay.log_window import read_instant
+    from tidemark.kafka import naming_the_broker, require_broker
+    from tidemark.local_stack import settings_here
+    from tidemark.replay_window import open_log
+
+    if [time_text, block, offset].count(None) != 2:  # noqa: PLR2004 - one of three is given
+        msg = "expected one of --time, --block and --offset"
+        raise click.UsageError(msg)
+    settings, clock = settings_here(), SystemClock()
+    now_ms = clock.now_ms()
+    time_ms = None if time_text is None else read_instant(time_text, now_ms)
+    if time_ms is not None and time_ms > now_ms:
+        msg = f"expected an instant that has been, found {time_text}"
+        raise BadWindow(msg)
+    log, read = open_log(settings, captured, clock), [0]
+
+    async def valued() -> AccountAt | None:
+        def count(_: object) -> None:
+            read[0] += 1
+
+        at = At(time_ms, block, offset)
+        return await value_account_at(log, settings, deployment, account, at, on_record=count)
+
+    if captured is not None:
+        found = asyncio.run(valued())
+    else:
+        with naming_the_broker(require_broker(settings.bootstrap)):
+            found = asyncio.run(valued())
+    click.echo(f"{read[0]} records read", err=True)
+    if found is None:
+        click.echo(f"no such account of {deployment} then: {account}", err=True)
+        raise SystemExit(EXIT_NOTHING)
+    _print(deployment, found, as_json=as_json)
+
+
+def _print(deployment: str, found: AccountAt, *, as_json: bool) -> None:
+    from models.instants import rfc3339
+
+    for doubt in found.doubts:
+        click.echo(f"not certain: {doubt}", err=True)
+    said = {
+        "deployment": deployment,
+        "at": rfc3339(found.at_ms),
+        "at_ms": found.at_ms,
+        "offset": found.offset,
+        "refused": list(found.refused),
+        "doubts": list(found.doubts),
+        "row": found.body,
+    }
+    click.echo(json.dumps(said) if as_json else json.dumps(said, indent=2))

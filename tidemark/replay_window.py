@@ -1,0 +1,139 @@
+"""The window that a command of replay is given: its options, the log that it is of, and the offsets it comes to."""
+
+from __future__ import annotations
+
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from streams.replay.bounded_log import BrokenOff, Place, Span
+from streams.replay.captured_log import CapturedLog
+from streams.replay.kafka_log import KafkaLog
+from streams.replay.log_window import check_offsets, read_instant, read_offsets, resolve_times, write_offsets
+from streams.replay.named_topics import compacted_topics, find_topic, kept_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from models.errors import TidemarkError
+    from streams.process.clock import Clock
+    from streams.replay.bounded_log import Log
+    from streams.settings import Settings
+
+EXIT_NOTHING = 1
+EXIT_BROKEN_OFF = 3
+
+
+class Window(NamedTuple):
+    """A window of some topics.
+
+    ``topics`` are full names in the order of their ranks; ``vector`` are the offsets. ``since_ms`` and ``until_ms`` are
+    the instants, Unix ms, of a window by time; None of another.
+    """
+
+    topics: tuple[str, ...]
+    vector: Mapping[Place, Span]
+    since_ms: int | None
+    until_ms: int | None
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets there are in it; of some there may be no record."""
+        return sum(span.end - span.begin for span in self.vector.values())
+
+
+def window_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--from``, ``--to``, ``--offsets`` and ``--log`` to a command."""
+    for option in (
+        click.option(
+            "--log",
+            "captured",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="Read this capture instead of Kafka.",
+        ),
+        click.option("--offsets", help="The window as offsets, TOPIC:PARTITION:BEGIN-END,…, as it was printed before."),
+        click.option("--to", "until", metavar="TIME", help="The end of the window, not in it; now, if not given."),
+        click.option(
+            "--from", "since", metavar="TIME", help="The beginning: 2026-11-20T10:30:00Z, -15m (s, m, h, d), or now."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def open_log(settings: Settings, captured: Path | None, clock: Clock) -> Log:
+    """The log that a command reads.
+
+    Args:
+        settings: Name Kafka and the topics.
+        captured: A capture to be read instead; None for Kafka.
+        clock: Tells the instant now.
+
+    Raises:
+        BadCapture: It is none.
+        BadSettings: Kafka is not configured.
+    """
+    if captured is not None:
+        return CapturedLog(captured)
+    return KafkaLog(settings.bootstrap, kept_ms(settings), clock)
+
+
+async def find_window(
+    log: Log, settings: Settings, named: tuple[str, ...], *, since: str | None, until: str | None, offsets: str | None,
+    now_ms: int,
+) -> Window:  # fmt: skip
+    """Find the offsets that a window comes to, and print them on stderr, so that they can be given again.
+
+    Args:
+        log: The log.
+        settings: Name the topics.
+        named: Topics as the user names them; with ``offsets`` none.
+        since: Beginning of the window by time.
+        until: Its end.
+        offsets: The window by offsets.
+        now_ms: The instant now, Unix ms.
+
+    Raises:
+        ReplayError: It is no window of this log.
+    """
+    if (offsets is None) == (since is None) or (offsets is not None and (until is not None or named)):
+        msg = "expected topics and --from, or --offsets alone"
+        raise click.UsageError(msg)
+    if offsets is not None:
+        vector = read_offsets(offsets)
+        await check_offsets(log, vector)
+        window = Window(tuple(dict.fromkeys(place.topic for place in vector)), vector, None, None)
+    elif not named:
+        msg = "expected a topic"
+        raise click.UsageError(msg)
+    else:
+        topics = tuple(dict.fromkeys(find_topic(settings, one) for one in named))
+        since_ms = read_instant(str(since), now_ms)
+        until_ms = None if until is None else read_instant(until, now_ms)
+        vector = await resolve_times(log, topics, since_ms, until_ms)
+        window = Window(topics, vector, since_ms, now_ms if until_ms is None else until_ms)
+    click.echo(f"window: {window.offsets} offsets: --offsets {write_offsets(vector) or 'none'}", err=True)
+    for topic in sorted(set(window.topics) & compacted_topics(settings)):
+        click.echo(f"{topic} is compacted: of each key only newer records may be left", err=True)
+    return window
+
+
+def ending_by_code(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a command end with ``EXIT_BROKEN_OFF`` where a reading broke off."""
+
+    @wraps(command)
+    def ended(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - a command is of any form
+        try:
+            return command(*args, **kwargs)
+        except BrokenOff as error:
+            refuse(error)
+            raise SystemExit(EXIT_BROKEN_OFF) from error
+
+    return ended
+
+
+def refuse(error: TidemarkError) -> None:
+    """Print an error of ours as the command line prints all of them."""
+    click.secho(f"tidemark: {error}", fg="red", err=True)
