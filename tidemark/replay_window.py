@@ -113,7 +113,8 @@ async def find_window(
         since_ms = read_instant(str(since), now_ms)
         until_ms = None if until is None else read_instant(until, now_ms)
         vector = await resolve_times(log, topics, since_ms, until_ms)
-        window = Window(topics, vector, since_ms, now_ms if until_ms is None else until_ms)
+        # What is to come is not in it, whatever the end that was given.
+        window = Window(topics, vector, since_ms, now_ms if until_ms is None else min(until_ms, now_ms))
     click.echo(f"window: {window.offsets} offsets: --offsets {write_offsets(vector) or 'none'}", err=True)
     for topic in sorted(set(window.topics) & compacted_topics(settings)):
         click.echo(f"{topic} is compacted: of each key only newer records may be left", err=True)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
-from streams.replay.bounded_log import Place, Span
+from streams.replay.bounded_log import BrokenOff, Place, Span
 from streams.replay.captured_log import CapturedLog, CaptureWriter
 from tests.support.listed_log import ListedLog, record
 from tidemark import cli as command_line
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from pathlib import Path
 
     from click.testing import Result
+
+    from streams.replay.bounded_log import LogRecord
 
 VECTOR = {Place("price-ticks", 0): Span(0, 4), Place("chain-blocks", 0): Span(3, 5)}
 RECORDS = [
@@ -126,3 +130,38 @@ def test_a_broker_that_stops_in_the_middle_ends_with_3_and_leaves_no_file(
     assert 3 == result.exit_code
     assert "the broker stopped" in result.stderr
     assert [] == list(tmp_path.iterdir())
+
+
+class FollowedLog(ListedLog):
+    """A log to which is written while it is followed: first what stands, and then one record at a time, for ever."""
+
+    async def follow(self, begins: Mapping[Place, int]) -> AsyncGenerator[Sequence[LogRecord], None]:
+        standing = [one for place, records in self.of.items() for one in records if one.offset >= begins[place]]
+        yield sorted(standing)
+        for offset in count(100):
+            yield [record("price-ticks", 0, offset, offset, f'{{"n":{offset}}}', f"v:{offset % 2}")]
+            if offset == 200:
+                msg = "the broker stopped"
+                raise BrokenOff(msg)
+
+
+def test_tail_prints_what_stands_from_its_beginning_on_and_what_comes_until_its_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = FollowedLog(
+        [record("price-ticks", 0, offset, 1_000 * offset, f'{{"n":{offset}}}', "v:0") for offset in range(5)]
+    )
+    monkeypatch.setenv("TIDEMARK_KAFKA", "127.0.0.1:1")
+    monkeypatch.setattr("tidemark.kafka.require_broker", lambda bootstrap: bootstrap)
+    monkeypatch.setattr("streams.replay.kafka_log.KafkaLog", lambda *_: log)
+
+    since = ("--from", "1970-01-01T00:00:03Z", "--json")
+    result = run("tail", "price-ticks", *since, "--key", "v:0", "--limit", "4")
+    assert (0, [3, 4, 100, 102]) == (
+        result.exit_code,
+        [json.loads(line)["value"]["n"] for line in result.stdout.splitlines()],
+    )
+
+    broken = run("tail", "price-ticks", *since)
+    assert (3, 103) == (broken.exit_code, len(broken.stdout.splitlines()))
+    assert "the broker stopped" in broken.stderr
