@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket as os_socket
 import threading
 import time
@@ -58,6 +59,16 @@ def flooding(client: TestClient[web.Request, web.Application], path: str, frame:
             thread.join(0.01)
 
 
+@pytest.fixture
+def heap_of_a_server() -> Iterator[None]:
+    """Let garbage be looked for as in a server, and not among all that thousands of tests have left in this process."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("heap_of_a_server")
 @pytest.mark.parametrize("path", SOCKETS)
 @pytest.mark.parametrize("frame", SENT.values(), ids=SENT)
 async def test_a_flood_is_closed_and_others_are_answered_meanwhile(path: str, frame: Frame) -> None:
