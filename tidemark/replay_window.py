@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -13,9 +12,11 @@ from streams.replay.captured_log import CapturedLog
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import check_offsets, read_instant, read_offsets, resolve_times, write_offsets
 from streams.replay.named_topics import compacted_topics, find_topic, kept_ms
+from tidemark.captured_option import captured_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from models.errors import TidemarkError
     from streams.process.clock import Clock
@@ -47,12 +48,7 @@ class Window(NamedTuple):
 def window_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--from``, ``--to``, ``--offsets`` and ``--log`` to a command."""
     for option in (
-        click.option(
-            "--log",
-            "captured",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Read this capture instead of Kafka.",
-        ),
+        captured_option,
         click.option("--offsets", help="The window as offsets, TOPIC:PARTITION:BEGIN-END,…, as it was printed before."),
         click.option("--to", "until", metavar="TIME", help="The end of the window, not in it; now, if not given."),
         click.option(

@@ -63,6 +63,7 @@ class Valuing:
         self._venues = venues
         self._board = board
         self._inputs: dict[str, DeploymentInputs] = {}
+        self._makers: dict[str, tuple[str, str]] = {}
         self._watermark_of = watermark_of
         self._moved: set[MarketId] = set()
         self._held: Recent[tuple[Held, int]] = Recent(_HELD_KEPT)
@@ -125,13 +126,11 @@ class Valuing:
 
     def touch_deployment(self, deployment: str) -> None:
         """Have every account of a deployment valued."""
-        prefix = f"{deployment}:".encode()
-        self.touch(key for key in self.exposures if key.startswith(prefix))
+        self.touch(self._accounts_of(deployment))
 
     def refer(self, deployment: str) -> None:
         """A reference of a deployment changed: have its accounts valued in turns, and their exposures made anew."""
-        prefix = f"{deployment}:".encode()
-        concerned = [key for key in self.exposures if key.startswith(prefix)]
+        concerned = self._accounts_of(deployment)
         self._outdated.update(concerned)
         self.deferred.extend(self.exposures.tell(concerned))
         self._on_touched()
@@ -203,7 +202,7 @@ class Valuing:
         venue, inputs = self._venue(deployment), self._inputs_of(deployment)
         inputs.take_asked()
         body, shown = venue.value(held, term, inputs, unsupported=is_unsupported)
-        made = provenance(at_ms, *self._maker(deployment, venue), inputs.take_asked())
+        made = provenance(at_ms, *self._maker_of(deployment, venue), inputs.take_asked())
         transition = self.alarms.transition(key, body, made)
         if transition is not None:
             return transition
@@ -260,9 +259,18 @@ class Valuing:
             raise BadRow(msg)
         return venue
 
-    def _maker(self, deployment: str, venue: Venue[Any, Any, Any]) -> tuple[str, str]:
-        configured = self._venues.priced(deployment)
-        return f"{venue.kind}/{venue.figures_version}", "" if configured is None else configured.settings
+    def _accounts_of(self, deployment: str) -> list[bytes]:
+        prefix = f"{deployment}:".encode()
+        return [key for key in self.exposures if key.startswith(prefix)]
+
+    def _maker_of(self, deployment: str, venue: Venue[Any, Any, Any]) -> tuple[str, str]:
+        """The venue's version and the settings' name, as provenance says them; made once, as each valuing asks."""
+        maker = self._makers.get(deployment)
+        if maker is None:
+            configured = self._venues.priced(deployment)
+            settings = "" if configured is None else configured.settings
+            maker = self._makers[deployment] = f"{venue.kind}/{venue.figures_version}", settings
+        return maker
 
     def _inputs_of(self, deployment: str) -> DeploymentInputs:
         inputs = self._inputs.get(deployment)

@@ -67,7 +67,7 @@ class MarketMarks:
         self.references.listen(self._references_changed)
 
     async def start(self) -> None:
-        """Read both changelogs to their ends, then follow."""
+        """Read the changelogs to their ends, then follow."""
         for feed in self._feeds:
             await feed.start()
         for feed in self._feeds:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from tidemark.captured_option import captured_option
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from streams.replay.account_at import AccountAt
 
 
@@ -25,12 +27,7 @@ if TYPE_CHECKING:
     "--block", type=click.IntRange(min=0), metavar="N", help="As this block left it, where its venue has any."
 )
 @click.option("--offset", type=click.IntRange(min=0), metavar="N", help="As this record of its raw topic left it.")
-@click.option(
-    "--log",
-    "captured",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Read this capture instead of Kafka.",
-)
+@captured_option
 @click.option("--json", "as_json", is_flag=True, help="Print it in one line.")
 @ending_by_code
 def asof(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from tidemark.captured_option import captured_option
 from tidemark.replay_window import refuse
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from streams.replay.row_check import RowReport
 
 _EXIT_DIFFERS = 1
@@ -19,12 +21,7 @@ _EXIT_NOT_RUN = 2
 
 
 @click.command
-@click.option(
-    "--log",
-    "captured",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Read this capture instead of Kafka.",
-)
+@captured_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def verify(*, captured: Path | None, as_json: bool) -> None:
     """Make every current row of valuations anew from what it names, and compare.

@@ -190,7 +190,7 @@ def write_keys(path: Path, keys: Mapping[str, ApiKey]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             Path(written).replace(path)
-        except BaseException:
+        except BaseException:  # a file of secrets must not be left beside, also where the command is interrupted
             Path(written).unlink(missing_ok=True)
             raise
     except OSError as error:
