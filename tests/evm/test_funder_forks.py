@@ -72,6 +72,9 @@ async def test_outcomes_are_what_the_chain_says_and_no_ceiling_is_broken(
                 await meddling
             one.node.calm()
             await eventually(lambda: all_told(one), timeout_s=40)
+            # What a fork threw out of the chain, or a fee above the ceiling held up, is charged while the window is
+            # open: some 20 blocks after a spike to 200 gwei the fee is below the ceiling again.
+            await eventually(lambda: most_are_charged(one), timeout_s=90)
             await one.chain.go_to(pays_s + WINDOW_S + 1)
             await eventually(lambda: all_final(one), timeout_s=60)
         finally:
@@ -120,6 +123,10 @@ async def all_told(one: Scene) -> bool:
     return len(await one.outcomes()) == len(SIZES)
 
 
+async def most_are_charged(one: Scene) -> bool:
+    return len(await charged(one)) > len(one.quotes) // 2
+
+
 async def all_final(one: Scene) -> bool:
     outcomes = await one.outcomes()
     return len(outcomes) == len(SIZES) and all(told.final for told in outcomes.values())
@@ -147,8 +154,6 @@ async def expect_outcomes_of_the_chain(one: Scene, pays_s: int) -> None:
     assert len(one.quotes) == sum(len(told.quotes) for told in outcomes.values())
     assert set(counts) == {quote_id for told in outcomes.values() for quote_id in told.paid}
     assert all(said for told in outcomes.values() for said in reasons(told))
-    # A storm in which hardly anything was charged would show nothing.
-    assert len(counts) > len(one.quotes) // 2
 
 
 def reasons(outcome: Outcome) -> list[str]:
