@@ -6,14 +6,13 @@ started, cannot write any more, and of what it had begun to write nothing is eve
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 
 from models.errors import Superseded
-from streams.kafka.producer import BATCH_BYTES, REQUEST_BYTES, Fence, start_producer
+from streams.kafka.producer import BATCH_BYTES, REQUEST_BYTES, Fence, send_all, start_producer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -60,9 +59,8 @@ class FencedWriter:
         """
         try:
             async with self._producer.transaction():
-                sent = [await self._producer.send(one.topic, one.value, key=one.key) for one in records]
                 # A commit does not fail for every record that the broker refused, so each is awaited.
-                await asyncio.gather(*sent)
+                await send_all(self._producer.send(one.topic, one.value, key=one.key) for one in records)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             msg = (
                 f"expected to be the only writer under {self._name}, found that another one has started, or that "

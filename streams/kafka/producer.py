@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka.connection import client_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Iterable, Mapping
+
+    from aiokafka.structs import RecordMetadata
 
     from streams.settings.kafka_client import Bootstrap
 
@@ -76,3 +79,26 @@ async def start_producer(
         if not is_started:
             await producer.stop()
     return producer
+
+
+async def send_all(sends: Iterable[Coroutine[Any, Any, asyncio.Future[RecordMetadata]]]) -> list[RecordMetadata]:
+    """Send records in order, and return where each of them stands once all are acknowledged.
+
+    ``sends`` makes a call of ``AIOKafkaProducer.send`` for each record, when the one before has been made.
+
+    Raises:
+        KafkaError: The broker did not take a record; what became of the others is unknown.
+    """
+    sent = []
+    for send in sends:
+        future = await send
+        # Where a later record cannot be sent, nobody waits for this one, and asyncio would tell of its error after the
+        # last word of the process, which names the cause.
+        future.add_done_callback(_look_at)
+        sent.append(future)
+    return list(await asyncio.gather(*sent))
+
+
+def _look_at(sent: asyncio.Future[RecordMetadata]) -> None:
+    if not sent.cancelled():
+        sent.exception()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
+from streams.kafka.producer import send_all
 from streams.kafka.topics import OWNERSHIP, topic_name
 from streams.transport.terms import NotOwner, Superseded
 
@@ -69,11 +70,9 @@ class Ownership:
         if producer is None:
             msg = "expected Ownership to be started before partitions are assigned"
             raise NotOwner(msg)
-        sent = [
-            await producer.send(self._topic, claim, key=b"%d" % partition, partition=partition)
-            for partition in partitions
-        ]
-        metadata = await asyncio.gather(*sent)
+        metadata = await send_all(
+            producer.send(self._topic, claim, key=b"%d" % partition, partition=partition) for partition in partitions
+        )
         self._claimed = {each.partition: each.offset for each in metadata}
 
     def expect_latest(self, partition: int, term: int) -> None:
