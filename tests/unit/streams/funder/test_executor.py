@@ -28,9 +28,10 @@ from models.symmio.state import PositionType, QuoteStatus
 from streams.funder import executor as executor_module
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.chain_view import Chain
-from streams.funder.executor import Executor, freeze
+from streams.funder.executor import Executor
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import Journal
+from streams.funder.rounds import freeze
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 
