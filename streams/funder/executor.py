@@ -16,7 +16,7 @@ from streams.funder.account_charges import AccountCharges, AccountFault, Due, Pr
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import ChainError, Reverted
 from streams.funder.muon import NoSignature
-from streams.funder.outcomes import corrected, disputed, outcome_of
+from streams.funder.outcomes import corrected, disputed, outcome_of, reopened
 from streams.funder.rounds import Round, freeze
 from streams.funder.signer import NotSigned
 from streams.funder.topic_span import NotRead
@@ -66,6 +66,8 @@ _PATIENCE = 4
 # Two seconds after an epoch's instant its marks are settled, and two more leave time for them to be written.
 _PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
+_KNOWN_LATE = "the tables knew of it only after the window had closed"
+_LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
 _OPEN = "open"
 
 _RETRIED = (AccountFault, CeilingInTheWay, ChainError, NoSignature, NotSigned)
@@ -183,6 +185,7 @@ class Executor:
                 self._refuse(epoch, window, refusal)
             elif self._is_time(window, now_s):
                 await self._freeze(epoch, window, now_s)
+        await self._plan_more(now_s)
         await self._price_more(now_s)
         await self._reap()
         self._start(now_s, refusal)
@@ -224,9 +227,10 @@ class Executor:
         is_passed = now_s >= window.opens_s + _PRICED_AFTER_S
         return is_late or (is_passed and self._tables.time_s >= window.opens_s)
 
-    async def _freeze(self, epoch: Epoch, window: Window, now_s: int) -> None:
+    async def _look(self, epoch: Epoch, window: Window, now_s: int) -> tuple[Frozen, list[Plan]]:
+        """Find terms and plans of an epoch as of now."""
         await self._tables.read_prices(window)
-        frozen, plans = freeze(
+        return freeze(
             epoch,
             window,
             symbols=self._tables.markets(epoch),
@@ -236,6 +240,9 @@ class Executor:
             tables_s=self._tables.time_s,
             party_b=self._party_b,
         )
+
+    async def _freeze(self, epoch: Epoch, window: Window, now_s: int) -> None:
+        frozen, plans = await self._look(epoch, window, now_s)
         await self._journal.write([*plans, frozen])
         self._refused.pop(epoch, None)
         one = self._rounds[epoch] = Round(frozen)
@@ -246,6 +253,29 @@ class Executor:
             epoch, len(plans), sum(len(plan.quotes) for plan in plans), frozen.left_out,
             max(0, now_s - frozen.tables_s),
         )  # fmt: skip
+
+    async def _plan_more(self, now_s: int) -> None:
+        """Add the quotes that the tables did not know when their epoch was frozen, once they have reached it."""
+        for epoch, one in list(self._rounds.items()):
+            if one.is_whole or self._tables.time_s < one.frozen.opens_s:
+                continue
+            found, plans = await self._look(epoch, one.frozen.window, now_s)
+            frozen, more = one.extend(found, plans)
+            await self._journal.write([*more, frozen])
+            one.frozen = frozen
+            for plan in more:
+                former = one.outcomes.pop(plan.party_a, None)
+                known = {*one.plans[plan.party_a].quotes} if plan.party_a in one.plans else set()
+                if former is not None:
+                    one.reasons |= former.missed
+                if now_s > frozen.closes_s:
+                    one.reasons |= {quote_id: _KNOWN_LATE for quote_id, _ in {*plan.quotes} - known}
+                one.plans[plan.party_a] = plan
+            one.waiting.clear()
+            _log.info(
+                "epoch extended epoch=%s accounts with more quotes=%d accounts=%d tables known up to=%d",
+                epoch, len(more), frozen.accounts, frozen.tables_s,
+            )  # fmt: skip
 
     async def _price_more(self, now_s: int) -> None:
         """Ask again for the terms of markets that had none when their epoch was frozen, until the window closes."""
@@ -345,8 +375,10 @@ class Executor:
 
     async def _finish(self, one: Round, party_a: str, reason: str) -> None:
         epoch = one.frozen.epoch
-        left = {quote_id: block for (left_epoch, quote_id), block in self._left.items() if left_epoch == epoch}
-        outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, left=left)
+        reasons = one.reasons | {
+            quote_id: _LEFT.format(block) for (left_epoch, quote_id), block in self._left.items() if left_epoch == epoch
+        }
+        outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, reasons=reasons)
         one.outcomes[party_a] = outcome
         await self._journal.write([outcome])
         for symbol_id in one.unpriced(party_a) - one.told_unpriced:
@@ -367,6 +399,7 @@ class Executor:
             for one in self._rounds.values()
             for party_a, outcome in one.outcomes.items()
             if not outcome.final
+            and one.is_whole
             and now_s > one.frozen.closes_s
             and party_a not in self._running
             and not self._is_watching(party_a)
@@ -386,18 +419,18 @@ class Executor:
         except Reverted:
             unreadable = await self._chain.unreadable(ids)
             quotes = await self._chain.quotes([quote_id for quote_id in ids if quote_id not in unreadable])
-        doubts = disputed(outcome, quotes)
+        doubts, back = disputed(outcome, quotes), reopened(outcome, quotes)
         told = await self._chain.quotes_by_each(sorted(doubts)) if doubts else [quotes]
         if not told or any(doubts - disputed(outcome, others) for others in told):
             # An endpoint still agrees with the outcome: which of them has an old state will show.
             return
         if outcome is not one.outcomes.get(party_a):
             return
-        final = corrected(outcome, doubts)
+        final = corrected(outcome, doubts, back)
         one.outcomes[party_a] = final
         await self._journal.write([final])
-        if doubts:
-            _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, sorted(doubts))
+        if doubts or back:
+            _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, sorted(doubts | back))
         for name, count in final.counts.items():
             _QUOTES.labels(self._name, name).inc(count)
         _QUOTES.labels(self._name, "clipped").inc(len(final.clipped))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_records import Frozen, FrozenMarket, Plan
 from streams.funder.account_charges import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from models.symmio.funding_plan import Window
     from models.symmio.funding_records import Epoch, Outcome
@@ -30,11 +32,47 @@ class Round:
         self.is_over = False
         # Markets of which it was told that their quotes are missed for want of terms.
         self.told_unpriced: set[int] = set()
+        # Why quotes are missed, where that is not the reason of their account.
+        self.reasons: dict[int, str] = {}
 
     @property
     def to_charge(self) -> set[str]:
         """The accounts of which something may be done now."""
         return self.plans.keys() - self.outcomes.keys() - self.waiting
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every quote is planned that was open when the window opened: the tables were known up to then."""
+        return self.frozen.tables_s >= self.frozen.opens_s
+
+    def extend(self, found: Frozen, plans: Sequence[Plan]) -> tuple[Frozen, list[Plan]]:
+        """Find what is to be on record once more quotes are known; what was fixed before stays as it is.
+
+        Args:
+            found: The terms that an epoch would have which was frozen now.
+            plans: The plans that it would have.
+
+        Returns:
+            The terms, and the plans that are new or have new quotes.
+        """
+        extended = []
+        for plan in plans:
+            known = self.plans[plan.party_a].quotes if plan.party_a in self.plans else ()
+            quotes = tuple(sorted({*known, *plan.quotes}))
+            if len(quotes) > len(known):
+                extended.append(msgspec.structs.replace(plan, quotes=quotes))
+        frozen = msgspec.structs.replace(
+            self.frozen,
+            tables_s=found.tables_s,
+            markets=found.markets | self.frozen.markets,
+            left_out={
+                symbol_id: said
+                for symbol_id, said in (found.left_out | self.frozen.left_out).items()
+                if symbol_id not in self.frozen.markets and symbol_id not in found.markets
+            },
+            accounts=len(self.plans.keys() | {plan.party_a for plan in extended}),
+        )
+        return frozen, extended
 
     def unpriced(self, party_a: str) -> set[int]:
         """The markets of an account's quotes that have no terms."""
