@@ -116,9 +116,9 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     change until it is ``final``, which is when the block that used the nonce is as deep as the deployment's finality.
     ``raw`` is the one that was signed last. ``hashes`` are those of the charges, ``cancels`` those of transfers of
     nothing. After ``closes_s``, in the chain's time, the charges are of no use. ``signed_s`` is the chain's time when
-    the first one was signed, ``gas`` its limit. ``worst_wei`` is the most that any of them can cost, ``cost_wei`` what
-    the one in the chain did cost. ``left_block`` is the block with which one of them left the chain last. ``moved_e18``
-    is the sum of what is charged, in the collateral, whoever pays it.
+    the first one was signed, ``gas`` its limit. ``worst_wei`` is the most that any of them can cost, of which
+    ``data_wei`` is not for gas, ``cost_wei`` what the one in the chain did cost. ``left_block`` is the block with which
+    one of them left the chain last. ``moved_e18`` is the sum of what is charged, in the collateral, whoever pays it.
     """
 
     signer: str
@@ -138,6 +138,7 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     gas: int = 0
     signed_s: int = 0
     worst_wei: str = "0"
+    data_wei: str = "0"
     cost_wei: str | None = None
     left_block: int | None = None
     moved_e18: str = "0"
