@@ -28,7 +28,7 @@ import msgspec
 from prometheus_client import Counter, Gauge
 
 from models.money import E18, format_e18
-from models.symmio.funding_records import Transaction
+from models.symmio.funding_records import Transaction, share_bps
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import Head, NodeDown
 from streams.funder.data_fees import DataFees
@@ -73,7 +73,6 @@ _RESEND_S = 3.0
 _LOOK_AGAIN_S = 3.0
 # A pool's floor follows what it holds: what it said before is asked anew by trying.
 _FLOOR_S = 60.0
-_BPS = 10_000
 _replace = msgspec.structs.replace
 
 
@@ -276,11 +275,8 @@ class Sender:
             flight.done.set_result(State(record.state))
 
     def _share(self, cost_wei: int, record: Transaction) -> str:
-        """A cost as a share of what a transaction charges; ``unknown`` where the coin's price is not configured."""
-        moved_e18 = int(record.moved_e18)
-        if self._coin_e18 is None or not moved_e18:
-            return "unknown"
-        return f"{cost_wei * self._coin_e18 * _BPS // (moved_e18 * E18)} bps"
+        share = share_bps(cost_wei, self._coin_e18, int(record.moved_e18))
+        return "unknown" if share is None else f"{share} bps"
 
     def _count(self) -> None:
         _UNCLEAR.labels(self._deployment).set(sum(one.is_unclear for one in self._flights.values()))
@@ -416,6 +412,7 @@ class Sender:
             worst_wei=str(gas * fees.max_wei + data_wei),
             data_wei=str(data_wei),
             moved_e18=str(purpose.moved_e18),
+            coin_e18=None if self._coin_e18 is None else str(self._coin_e18),
         )
         flight = Flight(record)
         flight.signed_s, flight.signed_block = self._clock_s(), self._head.block
