@@ -179,6 +179,7 @@ async def test_funding_shows_epochs_and_what_became_of_each_quote(chromium: Brow
     async with opened(chromium, site, "/#/funding") as page:
         epochs = page.get_by_role("table", name="Epochs").locator("tbody tr")
         await expect(epochs).to_have_count(1)
+        await expect(epochs).to_contain_text("0.001 (30 %)")
         quotes = page.get_by_role("table", name="Quotes of the newest epoch").locator("tbody tr")
         await expect(quotes).to_have_count(2)
         await expect(quotes.first).to_contain_text("paid")
