@@ -29,6 +29,7 @@ from streams.kafka.topics import (
     routed_name,
     topic_name,
 )
+from streams.settings.own_topics import own_topics
 from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator
     # Records of accounts may come in over HTTP, where no ingest of the venue's own writes them.
     folded = [topic_name(settings, venue.raw.name) for venue in venues if venue.routed is None]
     yield from _topics((*asked, *told, *folded), Operation.WRITE)
+    for own in own_topics(settings):
+        operations = {Operation.READ: own.is_read, Operation.WRITE: own.is_written}
+        yield from _topics(
+            [topic_name(settings, own.name)], *(one for one, is_wanted in operations.items() if is_wanted)
+        )
 
 
 def _funder(settings: Settings) -> Iterator[Grant]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ from models.engine.tables import (
 )
 from models.errors import TidemarkError
 from streams.kafka.connection import client_arguments
+from streams.settings.installed import BadPackage
+from streams.settings.own_topics import own_topics
 from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from models.venue import TopicSpec, Venue
     from streams.settings import Settings
     from streams.settings.kafka_client import Bootstrap
+    from streams.settings.own_topics import OwnTopic
 
 PRICE_TICKS = "price-ticks"
 INSTRUMENT_FACTS = "instrument-facts"
@@ -70,6 +74,7 @@ _HEARTBEAT_SEGMENT_MS = 10 * _MINUTE_MS
 _COMPACTION_LAG_MS = 3_600_000
 # An account with 150 quotes and an undo of 64 blocks stays under 1 MB, which is also the broker's own limit.
 MAX_RECORD_BYTES = 1_000_000
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 # A cluster answers that a topic was created before all of its brokers know of it.
 _VISIBLE_TIMEOUT_S = 30.0
 _VISIBLE_POLL_S = 0.05
@@ -120,7 +125,11 @@ def changelog_name(settings: Settings, table: str) -> str:
 
 
 def registry(settings: Settings) -> tuple[Topic, ...]:
-    """List every topic of this configuration, under its full name."""
+    """List every topic of this configuration, under its full name.
+
+    Raises:
+        BadPackage: A package names a topic of its own as one is named already, or cannot be used.
+    """
 
     def kept(name: str, key: str, retention_ms: int) -> Topic:
         return make(name, key, {"cleanup.policy": "delete", "retention.ms": str(retention_ms)})
@@ -148,6 +157,10 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         if venue.routed is not None:
             yield kept(routed_name(settings, venue.routed), venue.routed.key, venue.routed.kept_ms)
 
+    def of_dialect(own: OwnTopic) -> Topic:
+        name = topic_name(settings, own.name)
+        return compacted(name, own.key) if own.kept_ms is None else kept(name, own.key, own.kept_ms)
+
     row_keys = {
         MARKS: "source:symbol",
         INSTRUMENTS: "source:symbol",
@@ -164,7 +177,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         REFERENCES: "deployment:reference",
         STATEMENTS: "deployment:account",
     }
-    return (
+    topics = (
         kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),
         # Every fact is repeated within the hour; a month of every ticker would take 40 GB.
         kept(topic_name(settings, INSTRUMENT_FACTS), "source:symbol", 7 * _DAY_MS),
@@ -189,7 +202,21 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         ),
         kept(topic_name(settings, DEAD_LETTERS), "key of the refused record", 30 * _DAY_MS),
         *(compacted(changelog_name(settings, table), row_keys[table]) for table in TABLES),
+        *(of_dialect(own) for own in own_topics(settings)),
     )
+    _expect_other_names(topics)
+    return topics
+
+
+def _expect_other_names(topics: tuple[Topic, ...]) -> None:
+    names = [topic.name for topic in topics]
+    for name in names:
+        if names.count(name) > 1 or not _NAME.fullmatch(name):
+            msg = (
+                "tidemark.topics: expected topics of letters, digits, '.', '_' and '-' that nothing else is named as, "
+                f"found {name!r}; the package that names it has to call it otherwise"
+            )
+            raise BadPackage(msg)
 
 
 async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list[str]:

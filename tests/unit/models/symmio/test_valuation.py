@@ -153,7 +153,7 @@ def test_the_last_complete_figures_are_carried_while_a_position_is_unpriced() ->
     assert first == second
     assert {
         name: valued[name]
-        for name in ("upnl", "notional", "available_balance", "allocated", "locked", "pending", "as_of_ms")
+        for name in ("upnl", "notional", "equity", "available_balance", "allocated", "locked", "pending", "as_of_ms")
     } == first["last_complete"]
     assert with_last_complete(None, unpriced)["last_complete"] is None
     assert valued == with_last_complete(first, valued)
