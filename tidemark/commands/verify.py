@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -43,9 +42,8 @@ def verify(*, captured: Path | None, as_json: bool) -> None:
     from models.errors import TidemarkError
     from streams.process.clock import SystemClock
     from streams.replay.row_check import check_rows
-    from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.local_stack import settings_here
-    from tidemark.replay_window import open_log
+    from tidemark.replay_window import open_log, run_reading
 
     settings = settings_here()
     log = open_log(settings, captured, SystemClock())
@@ -58,11 +56,7 @@ def verify(*, captured: Path | None, as_json: bool) -> None:
         return await check_rows(log, settings, on_record=count)
 
     try:
-        if captured is not None:
-            report = asyncio.run(checked())
-        else:
-            with naming_the_broker(require_broker(settings.bootstrap)):
-                report = asyncio.run(checked())
+        report = run_reading(settings, captured, checked)
     except TidemarkError as error:
         refuse(error)
         raise SystemExit(_EXIT_NOT_RUN) from error
