@@ -11,6 +11,7 @@ from models.errors import BadRecord
 from models.ids import canonical_id, is_account_id
 from streams.kafka.topics import PRICE_TICKS, topic_name
 from streams.replay.bounded_log import BadWindow, Place, Span
+from streams.replay.cut import time_of_last
 from streams.replay.log_window import resolve_times
 from streams.replay.marks_at import fold_marks, mark_keys
 from streams.replay.merging import read_merged
@@ -79,7 +80,7 @@ async def value_account_at(
     doubts: list[str] = []
     if fold.venue.references is not None:
         # Exposures are made with the references that hold; a time is known before anything is folded only by --time.
-        until_ms = at_ms if at_ms is not None else await _time_of_last(log, place, end)
+        until_ms = at_ms if at_ms is not None else await time_of_last(log, place, held[place]._replace(end=end))
         doubts += await fold_references(
             log, topic_name(settings, fold.venue.references.name), fold, deployment, until_ms
         )
@@ -148,16 +149,6 @@ async def _end_of_block(log: Log, fold: RawFold, place: Place, end: int, number:
         msg = f"expected block {number} in {place.topic}, found {newest} to be the newest"
         raise BadWindow(msg)
     return last + 1
-
-
-async def _time_of_last(log: Log, place: Place, end: int) -> int:
-    time_ms, begin = 0, end
-    while time_ms == 0 and begin > 0:
-        # At the last offsets there may be no record, but the ends of transactions.
-        begin = max(0, begin - 100)
-        async for record in read_merged(log, {place: Span(begin, end)}):
-            time_ms = record.time_ms
-    return time_ms
 
 
 async def fold_references(log: Log, topic: str, fold: RawFold, deployment: str, until_ms: int) -> list[str]:

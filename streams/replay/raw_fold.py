@@ -116,11 +116,20 @@ async def held_from_the_first(log: Log, topic: str) -> Mapping[Place, Held]:
         NoSuchTopic: There is no such topic.
     """
     held = await log.held([topic])
+    expect_first(held)
+    return held
+
+
+def expect_first(held: Mapping[Place, Held]) -> None:
+    """Check that nothing is gone of places whose every record is needed.
+
+    Raises:
+        OutOfRetention: Their first records are gone.
+    """
     for place, one in held.items():
         if one.begin > 0:
             msg = (
-                f"expected {topic}:{place.partition} from its first record on, since accounts are folded from it, "
-                f"found offset {one.begin} to be the oldest that is held"
+                f"expected {place.topic}:{place.partition} from its first record on, since accounts are folded from "
+                f"it, found offset {one.begin} to be the oldest that is held"
             )
             raise OutOfRetention(msg)
-    return held

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from streams.replay.bounded_log import LogRecord
     from streams.replay.explained import Explained
 
+# A thousand windows take longer than other tests.
+pytestmark = pytest.mark.timeout(7_200)
+
 # Of each of the three chains; 334 make 1,000.
 _WINDOWS = int(os.environ.get("TIDEMARK_TEST_WINDOWS", "8"))
 

@@ -19,7 +19,7 @@ from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.replay.account_at import At, value_account_at
 from streams.replay.bounded_log import Held, LogRecord, Place
 from streams.replay.explained import explain_account
-from streams.replay.row_check import RowReport, check_rows
+from streams.replay.row_check import Checking, RowReport, check_rows
 from streams.settings import Settings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from streams.settings.venues import engine_deployments
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 START_MS = 1_700_000_000_000
+BOUND_MS = 60_000
 PERP = "tBTCF0:USTF0"
 PARTITIONS = 4
 PRICES = {"tBTCUSD": "120", PERP: "110", "tUSTUSD": "0.99"}
@@ -111,7 +112,7 @@ async def equity(world: Desk, account: str, at: At) -> tuple[str | None, dict[st
 
 
 async def check(world: Desk, **without: Callable[[LogRecord], bool]) -> RowReport:
-    return await check_rows(world.log(**without), world.settings, on_record=lambda _: None)
+    return await check_rows(Checking(world.log(**without), world.settings, BOUND_MS, {}, lambda _: None))
 
 
 async def test_an_account_of_any_venue_is_valued_with_the_settings_and_prices_of_the_instant() -> None:

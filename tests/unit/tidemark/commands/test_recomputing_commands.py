@@ -72,11 +72,13 @@ def test_an_instant_is_given_once(monkeypatch: pytest.MonkeyPatch, story: Story,
 def test_rows_that_are_the_same_end_with_0_and_differences_are_listed_and_end_with_1(
     monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
-    clean = run(monkeypatch, story, story.log(), "verify")
-    assert (0, f"{len(story.last)} rows: {len(story.last)} are the same, 0 differ, 0 not comparable\n") == (
-        clean.exit_code,
-        clean.stdout,
-    )
+    clean, rows = run(monkeypatch, story, story.log(), "verify"), len(story.last)
+    said = f"{rows} rows: {rows} are the same, {rows} of these valued twice, 0 differ, 0 not comparable\n"
+    assert (0, said) == (clean.exit_code, clean.stdout)
+    assert "cut: p-chain-blocks:" in clean.stderr
+    dry = run(monkeypatch, story, story.log(), "verify", "--dry-run")
+    assert (0, "") == (dry.exit_code, dry.stdout)
+    assert "p-chain-blocks:" in dry.stderr
 
     key, value = next(iter(story.last.items()))
     row = decode_row(value)
