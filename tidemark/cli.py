@@ -38,6 +38,7 @@ _COMMANDS = {
     "tail": "tidemark.commands.tail:tail",
     "capture": "tidemark.commands.capture:capture",
     "asof": "tidemark.commands.asof:asof",
+    "explain": "tidemark.commands.explain:explain",
     "verify": "tidemark.commands.verify:verify",
     "fold": "tidemark.commands.fold:fold",
     "flash": "tidemark.commands.flash:flash",

@@ -16,6 +16,7 @@ from models.symmio.account_views import account_extras
 from models.symmio.due_states import DueStates
 from models.symmio.exposure import exposure_of
 from models.symmio.holding import decode_holding
+from models.symmio.moves import moves_of_record
 from models.symmio.router import Router
 from models.symmio.topics import ACCOUNT_EVENTS, CHAIN_BLOCKS, POSITION_STATES_IN
 from models.symmio.valuation import AccountValuer
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from models.chain_records import LogOffset
     from models.engine.board import PriceSource
     from models.engine.tables import ReadRow
+    from models.moves import Move
     from models.symmio.account import AccountRow
     from models.symmio.deployment import SymmioDeployment
     from models.symmio.holding import Holding
@@ -119,6 +121,10 @@ class Symmio:
     def events(self, before: AccountRow | None, record: OwnRecord, after: AccountRow) -> tuple[()]:  # noqa: ARG002
         """Nothing: position states tell what happened."""
         return ()
+
+    def moves(self, before: AccountRow | None, record: OwnRecord, after: AccountRow) -> Sequence[Move]:
+        """One for each event of a transaction."""
+        return moves_of_record(before, record, after)
 
     def exposure(self, deployment: str, held: Holding, inputs: Inputs) -> Exposure:  # noqa: ARG002 - it is linear
         """Open amounts by symbol, and what is left before liquidation."""

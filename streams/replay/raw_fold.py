@@ -12,8 +12,10 @@ from streams.replay.bounded_log import OutOfRetention, Place, ReplayError
 from streams.settings.venues import engine_deployments
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
+    from models.engine.tables import MemoryTables
+    from models.venue import Positioned
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.settings import Settings
 
@@ -29,12 +31,22 @@ class RawFold:
         settings: Have the deployment.
         name: The deployment.
         wanted: The accounts' keys.
+        tables: What was folded before; by default nothing.
+        on_folded: Is told each record that was folded into an account or into the whole deployment, with its key.
 
     Raises:
         NoDeployment: There is none of that name, or its venue is not installed.
     """
 
-    def __init__(self, settings: Settings, name: str, wanted: Collection[bytes]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        wanted: Collection[bytes],
+        *,
+        tables: MemoryTables | None = None,
+        on_folded: Callable[[bytes, Positioned], None] | None = None,
+    ) -> None:
         deployments = engine_deployments(settings.deployments)
         found = deployments.get(name)
         if found is None or found.venue is None:
@@ -43,7 +55,7 @@ class RawFold:
         self.deployment = found
         self.venue = found.venue
         self.topic = topic_name(settings, found.venue.raw.name)
-        self.engine = Engine({name: found}, wanted=wanted)
+        self.engine = Engine({name: found}, tables, wanted=wanted, on_folded=on_folded)
         self._routes = (
             None if found.venue.routed is None else found.venue.routes({name: found.own}, self.engine.tables.read)
         )
@@ -104,11 +116,20 @@ async def held_from_the_first(log: Log, topic: str) -> Mapping[Place, Held]:
         NoSuchTopic: There is no such topic.
     """
     held = await log.held([topic])
+    expect_first(held)
+    return held
+
+
+def expect_first(held: Mapping[Place, Held]) -> None:
+    """Check that nothing is gone of places whose every record is needed.
+
+    Raises:
+        OutOfRetention: Their first records are gone.
+    """
     for place, one in held.items():
         if one.begin > 0:
             msg = (
-                f"expected {topic}:{place.partition} from its first record on, since accounts are folded from it, "
-                f"found offset {one.begin} to be the oldest that is held"
+                f"expected {place.topic}:{place.partition} from its first record on, since accounts are folded from "
+                f"it, found offset {one.begin} to be the oldest that is held"
             )
             raise OutOfRetention(msg)
-    return held
