@@ -75,6 +75,16 @@ class _Sum:
             if not self.times_s[before_s]:
                 del self.times_s[before_s]
 
+    def take_in(self, other: _Sum) -> None:
+        """Add all addends of another sum."""
+        self.positions += other.positions
+        self.unpriced += other.unpriced
+        self.upnl += other.upnl
+        self.long_notional += other.long_notional
+        self.short_notional += other.short_notional
+        if other.times_s:
+            self.times_s[min(other.times_s)] += 1
+
     def body(self, kind: str) -> dict[str, Any]:
         """Body of a row of the ``subtotals`` table.
 
@@ -154,6 +164,19 @@ class Subtotals:
                     total = self._sums[sum_id] = _Sum()
                 total.add(sign, quantity, value, time_s, is_long=is_long)
                 self._changed.add(sum_id)
+
+    def of_deployments(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each deployment with the sum over its accounts, as a body of the kind ``UNHEDGED``."""
+        totals: dict[str, list[_Sum]] = {}
+        for (kind, deployment, _), one in self._sums.items():
+            if kind != SYMBOL:
+                totals.setdefault(deployment, []).append(one)
+        # uPnL is kept as the hedgers', and turned for the sum that is the accounts' own.
+        for deployment, sums in totals.items():
+            total = _Sum()
+            for one in sums:
+                total.take_in(one)
+            yield deployment, total.body(UNHEDGED)
 
     def take_changed(self, partition: int, standing: set[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Yield key and body of each sum that changed, and an empty one for each standing row that has no sum."""

@@ -27,6 +27,7 @@ from streams.kafka.topics import (
     changelog_name,
     registry,
     routed_name,
+    served_name,
     topic_name,
 )
 from streams.settings.own_topics import own_topics
@@ -106,8 +107,9 @@ def _worker(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
     raw = [topic_name(settings, venue.raw.name) for venue in venues]
     references = [topic_name(settings, venue.references.name) for venue in venues if venue.references is not None]
     facts = [topic_name(settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS)]
-    # What it reads and also writes: its tables and claims, and what its router writes for its accounts agent.
-    yield from _topics((*tables, *routed, topic_name(settings, OWNERSHIP)), Operation.READ, Operation.WRITE)
+    # What it reads and also writes: its tables, claims and what it showed, and what its router writes for accounts.
+    both = (*tables, *routed, topic_name(settings, OWNERSHIP), served_name(settings))
+    yield from _topics(both, Operation.READ, Operation.WRITE)
     yield from _topics((*facts, *raw, *told, *references, topic_name(settings, INTEREST)), Operation.READ)
     written = (HEARTBEATS, DEAD_LETTERS, FIGURE_SETTINGS)
     yield from _topics((topic_name(settings, topic) for topic in written), Operation.WRITE)
@@ -180,7 +182,7 @@ def _analyst(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iter
     of_venues += [topic_name(settings, venue.told.name) for venue in venues if venue.told is not None]
     of_venues += [topic_name(settings, venue.references.name) for venue in venues if venue.references is not None]
     tables = [changelog_name(settings, table) for table in TABLES]
-    yield from _topics((*facts, *of_venues, *tables), Operation.READ)
+    yield from _topics((*facts, *of_venues, *tables, served_name(settings)), Operation.READ)
     yield Grant(Resource.GROUP, f"{settings.topics.prefix}analyst-", (Operation.READ,), is_prefix=True)
 
 

@@ -55,6 +55,7 @@ HEARTBEATS = "heartbeats"
 DEAD_LETTERS = "dead-letters"
 FUNDING = "funding"
 FIGURE_SETTINGS = "figure-settings"
+SERVED = "served"
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
@@ -69,6 +70,10 @@ _LEASES_MS = 15 * _MINUTE_MS
 # A segment is compacted only when the broker no longer writes to it, by default after a week; a replica that starts
 # reads all that is left. Twelve parts that beat once a second leave 14,000 records in twenty minutes.
 _HEARTBEAT_SEGMENT_MS = 10 * _MINUTE_MS
+_SERVED_KEY = "deployment:account, or : and of what"
+_SERVED_MS = 30 * _DAY_MS
+_SEGMENT_BYTES = 2**30
+_SEGMENT_BYTES_MIN = 2**20
 # A fenced owner's late row must not outlive the current owner's: the cleaner waits until that one has surely written
 # its row again (rule 2).
 _COMPACTION_LAG_MS = 3_600_000
@@ -103,7 +108,9 @@ class Topic:
         if retention_ms == _FOREVER_MS:
             return "for ever"
         days = retention_ms // _DAY_MS
-        return f"for {days} days" if days else f"for {retention_ms // _MINUTE_MS} minutes"
+        said = f"for {days} days" if days else f"for {retention_ms // _MINUTE_MS} minutes"
+        bytes_kept = self.config.get("retention.bytes")
+        return said if bytes_kept is None else f"{said}, or {int(bytes_kept) * self.partitions / 1e9:.3g} GB"
 
 
 def topic_name(settings: Settings, topic: str) -> str:
@@ -124,6 +131,11 @@ def changelog_name(settings: Settings, table: str) -> str:
     return f"{settings.app_id}-{table}-changelog"
 
 
+def served_name(settings: Settings) -> str:
+    """Make the full name of the topic that keeps what was shown. Terms are part of it, so every epoch has its own."""
+    return topic_name(settings, f"{SERVED}-{settings.epoch}")
+
+
 def registry(settings: Settings) -> tuple[Topic, ...]:
     """List every topic of this configuration, under its full name.
 
@@ -138,6 +150,13 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         # A segment is deleted only when the broker no longer writes to it; by default that takes a week.
         kept_ms = {"retention.ms": str(retention_ms), "segment.ms": str(retention_ms)}
         return make(name, key, {"cleanup.policy": "delete", **kept_ms, **(config or {})})
+
+    def bounded(name: str, key: str, retention_ms: int, kept_bytes: int) -> Topic:
+        # What is kept is bounded by partition, and only whole segments are deleted.
+        share = max(1, kept_bytes // settings.topics.partitions)
+        segment = min(_SEGMENT_BYTES, max(_SEGMENT_BYTES_MIN, share // 8))
+        bounds = {"retention.ms": str(retention_ms), "retention.bytes": str(share), "segment.bytes": str(segment)}
+        return make(name, key, {"cleanup.policy": "delete", **bounds})
 
     def compacted(name: str, key: str) -> Topic:
         # The lag counts from a record's timestamp. One set by a process that slept would be old, so the broker sets it.
@@ -200,6 +219,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
             "kind:of what",
             {"cleanup.policy": "compact", "segment.ms": str(_HEARTBEAT_SEGMENT_MS)},
         ),
+        bounded(served_name(settings), _SERVED_KEY, _SERVED_MS, settings.topics.served_kept_bytes),
         kept(topic_name(settings, DEAD_LETTERS), "key of the refused record", 30 * _DAY_MS),
         *(compacted(changelog_name(settings, table), row_keys[table]) for table in TABLES),
         *(of_dialect(own) for own in own_topics(settings)),
