@@ -17,7 +17,7 @@ from models.codec import decode_row, row_order
 from models.engine.tables import ACCOUNTS, VALUATIONS
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
-from models.prices import UsedMark, decode_tick, mark_of
+from models.prices import decode_tick, mark_of, used_mark
 from models.provenance import MADE_FROM
 from models.references import UsedReference
 from models.valuations import UNSUPPORTED
@@ -31,7 +31,7 @@ from streams.replay.raw_fold import RawFold, held_from_the_first
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from models.prices import Mark
+    from models.prices import Mark, UsedMark
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.settings import Settings
 
@@ -105,7 +105,7 @@ class _Named:
                 msg = "it does not name which of its marks was stale"
                 raise _Unnamed(msg)
             stale = False
-        return UsedMark(key, mark.mark_e18, mark.event_ms, mark.offset, stale)
+        return used_mark(key, mark, stale=stale)
 
     def reference(self, name: str, /) -> UsedReference | None:
         """The reference that the row names."""
