@@ -14,7 +14,8 @@ from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES
 from models.flash.flash_accounts import encode_account
 from models.flash.solana_keys import key_text
 from streams.ingest.flash.account_journal import AccountJournal
-from streams.ingest.flash.flash_follow import FlashFollow, LayerUrls
+from streams.ingest.flash.flash_follow import FlashFollow
+from streams.ingest.flash.layer_urls import LayerUrls
 from streams.process.clock import SystemClock
 from streams.settings import Settings
 from streams.settings.flash.flash_settings import FlashSettings

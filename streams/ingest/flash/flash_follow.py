@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES
-from models.flash.flash_table import built_in_table, read_table
 from models.heartbeats import ChainBeat, chain_key
 from streams.ingest.flash.account_journal import AccountJournal
 from streams.ingest.flash.known_accounts import read_known
 from streams.ingest.flash.layer_follower import LayerFollower
 from streams.ingest.flash.layer_node import LayerNode
 from streams.ingest.flash.layer_socket import Hearing, LayerSocket
+from streams.ingest.flash.layer_urls import LayerUrls
 from streams.ingest.flash.solana_answers import CLOCK_ADDRESS, clock_unix_s
+from streams.ingest.flash.table_file import table_of
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.prices.price_tasks import RECONNECT_S, together
 from streams.kafka.topics import DEAD_LETTERS, LEASES, require_topic
@@ -31,12 +32,9 @@ from streams.settings import BadSettings
 from streams.settings.flash.flash_settings import flash_deployments
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Mapping, Sequence
-
-    from pydantic import SecretStr
+    from collections.abc import Coroutine, Iterator, Mapping
 
     from models.flash.chain_accounts import Layer
-    from models.flash.flash_table import FlashTable
     from models.heartbeats import Beat
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -46,26 +44,6 @@ _log = logging.getLogger(__name__)
 
 # A chain says a slot every 0.4 s; so many that are missing are no pause.
 _SILENT_AFTER_S = 15.0
-
-
-class LayerUrls:
-    """The endpoints of one chain, by how they are asked.
-
-    Args:
-        setting: Where they are configured, for messages.
-        urls: Of http(s) and ws(s).
-
-    Raises:
-        BadSettings: None of them is http(s), or one is neither.
-    """
-
-    def __init__(self, setting: str, urls: Sequence[SecretStr]) -> None:
-        plain = [url.get_secret_value() for url in urls]
-        self.asked = [url for url in plain if url.startswith(("http://", "https://"))]
-        self.heard = [url for url in plain if url.startswith(("ws://", "wss://"))]
-        if not self.asked or len(self.asked) + len(self.heard) < len(plain):
-            msg = f"expected http(s) and ws(s) URLs in {setting}, at least one of http(s), found {len(plain)} URLs"
-            raise BadSettings(msg)
 
 
 async def run(settings: Settings, name: str, clock: Clock) -> None:
@@ -89,7 +67,7 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
         )
         raise BadSettings(msg)
     deployment = deployments[name]
-    table = table_of(name, deployment)
+    table = table_of(f"deployments.{name}.table", deployment.table)
     urls: dict[Layer, LayerUrls] = {
         "base": LayerUrls(f"deployments.{name}.base_rpc", deployment.base_rpc),
         "rollup": LayerUrls(f"deployments.{name}.rollup_rpc", deployment.rollup_rpc),
@@ -104,22 +82,6 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
             following = FlashFollow(name, deployment, journal=journal, session=session, urls=urls, clock=clock)
             beats = HeartbeatWriter(settings, clock, following.beats).run()
             await together(*following.tasks(), beats)
-
-
-def table_of(name: str, deployment: FlashSettings) -> FlashTable:
-    """The table that a deployment goes by.
-
-    Raises:
-        BadSettings: The file cannot be read.
-        BadRecord: It holds no table.
-    """
-    if deployment.table is None:
-        return built_in_table()
-    try:
-        return read_table(deployment.table.read_bytes())
-    except OSError as error:
-        msg = f"expected a table in deployments.{name}.table, found {error}: make one with tidemark flash refresh"
-        raise BadSettings(msg) from error
 
 
 class FlashFollow:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES, SAID_BYTES_MAX
 from models.flash.flash_accounts import DISCRIMINATORS, Basket, encode_account
 from models.flash.flash_references import decode_reference
-from streams.ingest.flash.flash_follow import LayerUrls
+from streams.ingest.flash.layer_urls import LayerUrls
 from streams.ingest.flash.solana_answers import (
     SeenAccount,
     clock_unix_s,
