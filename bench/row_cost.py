@@ -20,6 +20,7 @@ from bench.load.rows import DEPLOYMENT, account_row, address, symbol
 from models.codec import decode_row, join_row
 from models.engine.board import InputBoard, PriceSource
 from models.engine.deployment import Venues
+from models.engine.step import Write
 from models.engine.tables import ACCOUNTS, ALERTS, VALUATIONS
 from models.engine.valuing import Valuing
 from models.ids import account_key
@@ -95,7 +96,7 @@ class World:
         if is_due:
             self._sums_due_ms = self._at_ms + _SUMS_EVERY_MS
         for sum_ in self._valuing.totals.round(self._at_ms, is_due=is_due):
-            if sum_ is not None:
+            if isinstance(sum_, Write):
                 self._rows[sum_.table, sum_.key] = join_row(1, sum_.version, sum_.body)
         return written
 
