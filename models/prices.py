@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from models.codec import NUMBER_MAX
 from models.errors import BadNumber, BadRecord, BadRow
@@ -15,6 +16,22 @@ HIGHEST_PRICE_E18 = 10**15 * E18
 # A mark never moves backward, so one of the far future would hold its market until then. A smaller bound would refuse
 # every tick where our clock is a little slow; a larger one lets a faulty tick stop a market for longer.
 FUTURE_MAX_MS = 60_000
+# No oracle counts in steps as coarse or as fine as these.
+_EXPONENT_MAX = 30
+
+
+class OracleSaid(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an oracle says of a price beside it, as sent.
+
+    ``exponent`` is that of the oracle's own number, so that it can be made again to the digit. ``average`` is the
+    price's exponential moving average, ``confidence`` by how much the price may be wrong, ``session`` which session of
+    its market is on; each None where the oracle does not say.
+    """
+
+    exponent: int
+    average: str | None = None
+    confidence: str | None = None
+    session: str | None = None
 
 
 class MarkTick(msgspec.Struct, tag="mark", tag_field="kind", frozen=True):
@@ -35,6 +52,7 @@ class MarkTick(msgspec.Struct, tag="mark", tag_field="kind", frozen=True):
     next_funding_ms: int | None
     clock_ahead_ms: int | None = None
     max_late_ms: int | None = None
+    oracle: OracleSaid | UnsetType = UNSET
 
 
 class BookTick(msgspec.Struct, tag="book", tag_field="kind", frozen=True):
@@ -56,12 +74,22 @@ _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[PriceTick] = msgspec.json.Decoder(PriceTick)
 
 
+class OracleTerms(msgspec.Struct, frozen=True):
+    """What an oracle says of a mark beside it, as ``OracleSaid`` does, with numbers at 1e18."""
+
+    exponent: int
+    average_e18: int | None
+    confidence_e18: int | None
+    session: str | None
+
+
 class Mark(msgspec.Struct, frozen=True):
     """A market's newest price from one source.
 
     ``mark_e18`` is positive; ``index_e18`` and ``funding_rate_e18`` (signed, a fraction per funding interval) are None
     where the source does not say. ``event_ms`` orders marks; ``received_ms`` tells their age. ``offset`` is that of the
-    tick in its partition of ``price-ticks``. ``clock_ahead_ms`` and ``max_late_ms`` are as in ``MarkTick``.
+    tick in its partition of ``price-ticks``. ``clock_ahead_ms`` and ``max_late_ms`` are as in ``MarkTick``;
+    ``oracle`` is None of a source that is none.
     """
 
     mark_e18: int
@@ -73,6 +101,7 @@ class Mark(msgspec.Struct, frozen=True):
     offset: int
     clock_ahead_ms: int | None = None
     max_late_ms: int | None = None
+    oracle: OracleTerms | None = None
 
     @property
     def late_ms(self) -> int | None:
@@ -90,7 +119,7 @@ class UsedMark(msgspec.Struct, frozen=True):
     """The mark a market is valued at. ``key`` is ``source:symbol``, ``mark_e18`` positive, ``offset`` that of its tick.
 
     ``event_ms`` is the venue's time. ``stale``: no source of the market has a mark that is neither too old nor came too
-    late.
+    late. ``oracle`` is as in ``Mark``.
     """
 
     key: str
@@ -98,6 +127,18 @@ class UsedMark(msgspec.Struct, frozen=True):
     event_ms: int
     offset: int
     stale: bool
+    oracle: OracleTerms | None = None
+
+
+def used_mark(key: str, mark: Mark, *, stale: bool) -> UsedMark:
+    """A mark as it is used.
+
+    Args:
+        key: Its key, ``source:symbol``.
+        mark: The mark.
+        stale: Whether it is too old, or came too late.
+    """
+    return UsedMark(key, mark.mark_e18, mark.event_ms, mark.offset, stale, mark.oracle)
 
 
 def encode_tick(tick: PriceTick) -> bytes:
@@ -141,6 +182,7 @@ def mark_of(tick: PriceTick, offset: int) -> Mark:
                 offset=offset,
                 clock_ahead_ms=tick.clock_ahead_ms,
                 max_late_ms=tick.max_late_ms,
+                oracle=None if tick.oracle is UNSET else _oracle_terms(tick, tick.oracle),
             )
         case BookTick():
             bid, ask = _price(tick, "bid", tick.bid), _price(tick, "ask", tick.ask)
@@ -181,6 +223,7 @@ def encode_mark(mark: Mark) -> dict[str, Any]:
         "offset": mark.offset,
         **({} if mark.clock_ahead_ms is None else {"clock_ahead_ms": mark.clock_ahead_ms}),
         **({} if mark.max_late_ms is None else {"max_late_ms": mark.max_late_ms}),
+        **({} if mark.oracle is None else {"oracle": _oracle_body(mark.oracle)}),
     }
 
 
@@ -202,10 +245,42 @@ def decode_mark(body: dict[str, Any]) -> Mark:
             offset=body["offset"],
             clock_ahead_ms=body.get("clock_ahead_ms"),
             max_late_ms=body.get("max_late_ms"),
+            oracle=_oracle_of(body["oracle"]) if "oracle" in body else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"expected the body of a marks row, found {body!r:.200} ({error!r})"
         raise BadRow(msg) from error
+
+
+def _oracle_terms(tick: MarkTick, said: OracleSaid) -> OracleTerms:
+    if not -_EXPONENT_MAX <= said.exponent <= _EXPONENT_MAX:
+        msg = f"expected an oracle's exponent of {tick.source}:{tick.symbol} within {_EXPONENT_MAX} of 0, found {said}"
+        raise BadRecord(msg)
+    return OracleTerms(
+        said.exponent,
+        _optional(tick, "average", said.average),
+        _optional(tick, "confidence", said.confidence),
+        said.session,
+    )
+
+
+def _oracle_body(terms: OracleTerms) -> dict[str, Any]:
+    return {
+        "exponent": terms.exponent,
+        "average": None if terms.average_e18 is None else str(terms.average_e18),
+        "confidence": None if terms.confidence_e18 is None else str(terms.confidence_e18),
+        "session": terms.session,
+    }
+
+
+def _oracle_of(body: dict[str, Any]) -> OracleTerms:
+    average, confidence = body["average"], body["confidence"]
+    return OracleTerms(
+        exponent=body["exponent"],
+        average_e18=None if average is None else int(average),
+        confidence_e18=None if confidence is None else int(confidence),
+        session=body["session"],
+    )
 
 
 def _expect_times(tick: PriceTick) -> None:

@@ -18,6 +18,15 @@ Position = Annotated[tuple[int, int], Meta(description="A log offset: of a raw r
 Id = Annotated[int | str, Meta(description="A number, or a text that is none.")]
 
 
+class OracleBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What an oracle says of a mark beside it; ``models.prices.OracleTerms`` says what each column means."""
+
+    exponent: int
+    average: Amount | None
+    confidence: Amount | None
+    session: str | None
+
+
 class MarkBody(msgspec.Struct, forbid_unknown_fields=True):
     """The newest mark of a source's symbol; ``models.prices.Mark`` says what each column means."""
 
@@ -30,6 +39,7 @@ class MarkBody(msgspec.Struct, forbid_unknown_fields=True):
     offset: Annotated[int, Meta(ge=0, description="Of the tick in its partition of price-ticks.")]
     clock_ahead_ms: int | UnsetType = UNSET
     max_late_ms: int | UnsetType = UNSET
+    oracle: OracleBody | UnsetType = UNSET
 
 
 class RulesBody(msgspec.Struct, forbid_unknown_fields=True):

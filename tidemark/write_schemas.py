@@ -12,6 +12,9 @@ import msgspec
 from models import row_bodies
 from models.account_events import AccountRecord
 from models.chain_records import ChainRecord
+from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES, ClockSaid
+from models.flash.chain_accounts import AccountRecord as FlashRecord
+from models.flash.flash_table import FlashTable
 from models.heartbeats import Beat
 from models.instruments import InstrumentFact
 from models.interest import Watch
@@ -29,6 +32,8 @@ _RECORDS: dict[str, Any] = {
     "account-events": AccountRecord,
     "chain-blocks": ChainRecord,
     "dead-letters": DeadLetter,
+    FLASH_ACCOUNTS: FlashRecord,
+    FLASH_REFERENCES: FlashRecord | ClockSaid | FlashTable,
     "heartbeats": Beat,
     "instrument-facts": InstrumentFact,
     "interest": Watch,

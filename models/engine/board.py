@@ -13,12 +13,12 @@ from models.codec import decode_row
 from models.errors import BadRow
 from models.freshness import is_settling
 from models.ids import market_of_key, split_key
-from models.prices import UsedMark
+from models.prices import used_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from models.prices import Mark
+    from models.prices import Mark, UsedMark
     from models.references import UsedReference
 
 MarketId = tuple[str, int | str]
@@ -85,13 +85,13 @@ def choose_mark(candidates: Iterable[tuple[PriceSource, Mark | None]], now_ms: i
         if mark is None:
             continue
         if now_ms - mark.received_ms <= source.max_age_ms and not mark.is_late:
-            return UsedMark(source.key.decode(), mark.mark_e18, mark.event_ms, mark.offset, stale=False)
+            return used_mark(source.key.decode(), mark, stale=False)
         if newest is None or mark.event_ms > newest[1].event_ms:
             newest = source.key, mark
     if newest is None:
         return None
     key, mark = newest
-    return UsedMark(key.decode(), mark.mark_e18, mark.event_ms, mark.offset, stale=True)
+    return used_mark(key.decode(), mark, stale=True)
 
 
 class InputBoard:

@@ -224,7 +224,8 @@ class Engine:
             for key in sorted(keys):
                 self._value(key, now_ms)
         for write in self.valuing.totals.round(now_ms, is_due=True):
-            if write is not None:
+            # Nobody reads here what is kept of what was shown.
+            if isinstance(write, Write):
                 self.tables.put(write)
 
     def _routed(self, kind: str, step: Step, now_ms: int) -> None:

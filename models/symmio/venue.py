@@ -19,7 +19,7 @@ from models.symmio.holding import decode_holding
 from models.symmio.moves import moves_of_record
 from models.symmio.router import Router
 from models.symmio.topics import ACCOUNT_EVENTS, CHAIN_BLOCKS, POSITION_STATES_IN
-from models.symmio.valuation import value_account
+from models.symmio.valuation import AccountValuer
 from models.symmio.what_if import charged
 from models.venue import Settled, TopicSpec, Valued
 
@@ -141,10 +141,34 @@ class Symmio:
 
     def value(self, held: Holding, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions as the contract does."""
-        valuation = value_account(held, term, inputs.mark, unsupported=unsupported)
-        figures = valuation.figures
+        return self.valuer(held, term).value(inputs, unsupported=unsupported)
+
+    def valuer(self, held: Holding, term: int) -> SymmioValuer:
+        """What values only the positions anew whose marks moved."""
+        return SymmioValuer(held, term)
+
+
+class SymmioValuer:
+    """An account's valuations, with its figures as the book keeps them.
+
+    Args:
+        held: What the account holds.
+        term: The term of its row.
+    """
+
+    def __init__(self, held: Holding, term: int) -> None:
+        self._account = AccountValuer(held, term)
+
+    def value(self, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the account.
+
+        Args:
+            inputs: The marks in use.
+            unsupported: Whether its deployment is unsupported.
+        """
+        body, figures = self._account.value(inputs.mark, unsupported=unsupported)
         shown = None if figures is None else Shown(figures.available_balance / E18, figures.notional / E18)
-        return Valued(valuation.body(), shown)
+        return Valued(body, shown)
 
 
 SYMMIO = Symmio()

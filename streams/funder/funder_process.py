@@ -19,11 +19,12 @@ from models.symmio.funding_records import CeilingMet, Frozen, Missed, Outcome, P
 from streams.funder.account_charges import AccountCharges, Route
 from streams.funder.ceilings import Ceilings, limits_of
 from streams.funder.chain_view import PATIENCE, Chain, ChainError
-from streams.funder.executor import Executor, freeze
+from streams.funder.executor import Executor
 from streams.funder.funding_inputs import Tables, expected_terms_of
 from streams.funder.funding_journal import opened_journal, read_journal
 from streams.funder.hedgers import hedgers_of, party_bs
 from streams.funder.muon import Muon
+from streams.funder.rounds import freeze
 from streams.funder.sender import Sender
 from streams.funder.signer_balance import tell_balance
 from streams.kafka.topics import FUNDING, require_topic

@@ -27,8 +27,10 @@ from streams.kafka.topics import (
     changelog_name,
     registry,
     routed_name,
+    served_name,
     topic_name,
 )
+from streams.settings.own_topics import own_topics
 from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
@@ -105,8 +107,9 @@ def _worker(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
     raw = [topic_name(settings, venue.raw.name) for venue in venues]
     references = [topic_name(settings, venue.references.name) for venue in venues if venue.references is not None]
     facts = [topic_name(settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS)]
-    # What it reads and also writes: its tables and claims, and what its router writes for its accounts agent.
-    yield from _topics((*tables, *routed, topic_name(settings, OWNERSHIP)), Operation.READ, Operation.WRITE)
+    # What it reads and also writes: its tables, claims and what it showed, and what its router writes for accounts.
+    both = (*tables, *routed, topic_name(settings, OWNERSHIP), served_name(settings))
+    yield from _topics(both, Operation.READ, Operation.WRITE)
     yield from _topics((*facts, *raw, *told, *references, topic_name(settings, INTEREST)), Operation.READ)
     written = (HEARTBEATS, DEAD_LETTERS, FIGURE_SETTINGS)
     yield from _topics((topic_name(settings, topic) for topic in written), Operation.WRITE)
@@ -126,6 +129,11 @@ def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator
     # Records of accounts may come in over HTTP, where no ingest of the venue's own writes them.
     folded = [topic_name(settings, venue.raw.name) for venue in venues if venue.routed is None]
     yield from _topics((*asked, *told, *folded), Operation.WRITE)
+    for own in own_topics(settings):
+        operations = {Operation.READ: own.is_read, Operation.WRITE: own.is_written}
+        yield from _topics(
+            [topic_name(settings, own.name)], *(one for one, is_wanted in operations.items() if is_wanted)
+        )
 
 
 def _funder(settings: Settings) -> Iterator[Grant]:
@@ -146,10 +154,10 @@ def _ingest_venue(settings: Settings, venue: Venue[Any, Any, Any]) -> Iterator[G
     own = topic_name(settings, venue.raw.name), topic_name(settings, LEASES)
     yield from _topics(own, Operation.READ, Operation.WRITE)
     if venue.references is not None:
-        # Who says what accounts have also says what their values depend on.
-        yield from _topics([topic_name(settings, venue.references.name)], Operation.WRITE)
+        # Who says what accounts have also says what their values depend on, and after a start reads what it said.
+        yield from _topics([topic_name(settings, venue.references.name)], Operation.READ, Operation.WRITE)
     yield from _topics([topic_name(settings, OWNER_REQUESTS)], Operation.READ)
-    yield from _topics((topic_name(settings, topic) for topic in (OWNERS, HEARTBEATS)), Operation.WRITE)
+    yield from _topics((topic_name(settings, topic) for topic in (OWNERS, HEARTBEATS, DEAD_LETTERS)), Operation.WRITE)
     yield _fence(settings, "ingest")
 
 
@@ -174,7 +182,7 @@ def _analyst(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iter
     of_venues += [topic_name(settings, venue.told.name) for venue in venues if venue.told is not None]
     of_venues += [topic_name(settings, venue.references.name) for venue in venues if venue.references is not None]
     tables = [changelog_name(settings, table) for table in TABLES]
-    yield from _topics((*facts, *of_venues, *tables), Operation.READ)
+    yield from _topics((*facts, *of_venues, *tables, served_name(settings)), Operation.READ)
     yield Grant(Resource.GROUP, f"{settings.topics.prefix}analyst-", (Operation.READ,), is_prefix=True)
 
 

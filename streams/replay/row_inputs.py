@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.errors import BadRecord
-from models.prices import UsedMark, decode_tick, mark_of
+from models.prices import decode_tick, mark_of, used_mark
 from models.provenance import MADE_FROM
 from models.references import UsedReference
 from streams.kafka.partitions import partition_of
@@ -18,7 +18,7 @@ from streams.replay.merging import read_merged
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from models.prices import Mark
+    from models.prices import Mark, UsedMark
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.replay.raw_fold import RawFold
 
@@ -76,7 +76,7 @@ class NamedInputs:
                 msg = "it does not name which of its marks was stale"
                 raise Unnamed(msg)
             stale = False
-        return UsedMark(key, mark.mark_e18, mark.event_ms, mark.offset, stale)
+        return used_mark(key, mark, stale=stale)
 
     def reference(self, name: str, /) -> UsedReference | None:
         """The reference that the row names."""

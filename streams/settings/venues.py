@@ -29,6 +29,7 @@ KINDS = Kinds(
     {
         "symmio": "streams.settings.symmio.symmio_settings:SYMMIO",
         "ledger": "streams.settings.ledger.ledger_deployment:LEDGER",
+        "flash": "streams.settings.flash.flash_settings:FLASH",
     },
 )
 

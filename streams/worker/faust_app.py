@@ -44,6 +44,7 @@ from streams.transport.terms import Terms
 from streams.valuing.engines import Engines
 from streams.valuing.flush import Flush
 from streams.valuing.market_marks import MarketMarks
+from streams.valuing.served_gap import ServedGap
 from streams.worker.admin import AdminServer
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         flush = Flush(settings, self.rows, self.engines, pace=self.pace, clock=clock, fatal=self.crash_now)
         self.interest = Interest(settings, clock, self.engines.watch, self.engines.unwatch)
         self.state_releases = StateReleases(self.rows, self.engines, clock, self.crash_now)
-        writers = self.engines, flush, self.state_releases
+        gap = ServedGap(settings, self.rows, self.terms, self.crash_now)
+        writers = self.engines, gap, flush, self.state_releases
         self.ownership = Ownership(settings, self.terms, self.rows, writers)
         self.follower = ChangelogFollower(settings.bootstrap, self.rows, self.crash_now)
         self.admin = AdminServer(settings.worker, self.status)

@@ -10,7 +10,7 @@ from models.codec import decode_row
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from models.ids import split_key
-from models.prices import MarkTick, UsedMark, mark_of
+from models.prices import MarkTick, UsedMark, mark_of, used_mark
 from models.provenance import MADE_FROM
 from models.valuations import UNSUPPORTED
 from streams.settings.figures import all_figure_settings
@@ -51,7 +51,7 @@ class Named:
         if one["mark_key"] is None:
             return None
         mark = mark_of(self._ticks[one["mark_key"], one["mark_offset"]], one["mark_offset"])
-        return UsedMark(one["mark_key"], mark.mark_e18, mark.event_ms, mark.offset, one["stale"])
+        return used_mark(one["mark_key"], mark, stale=one["stale"])
 
     def reference(self, _name: str, /) -> None:
         return None

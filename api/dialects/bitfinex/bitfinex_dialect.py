@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, assert_never
 from aiohttp import web
 
 from api.access.gate import Door, InProtocol
-from api.access.limits import TokenBuckets
 from api.dialects.bitfinex.api_keys import BadKeys, KeyFile
 from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
 from api.dialects.bitfinex.calc_lanes import CalcLanes
+from api.dialects.bitfinex.login_limit import LoginLimit
 from api.dialects.bitfinex.logins import Logins
 from api.dialects.bitfinex.public_channels import Market, Quotes
 from api.dialects.bitfinex.shown_accounts import NamedMarkets, ShownAccounts, Tables
@@ -79,7 +79,7 @@ def stand(
     hub, freshness = site.app[HUB], site.app[FRESHNESS]
     desk = Desk(
         hub=hub,
-        logins=_logins(site, keys, nonces),
+        logins=_logins(site, section, keys, nonces),
         book_of=accounts.book_of,
         lanes=CalcLanes(site.leases, section.calculations_per_s, section.queued_calculations, hub.now_s),
         quotes=_quotes(NamedMarkets(site.deployments, tables, symbols), tables),
@@ -129,13 +129,14 @@ def _tables(site: Site) -> Tables:
     return Tables(app[FEEDS], app[PRICES], app[ACCOUNTS], is_unsupported, is_absent, site.interest, site.clock.now_ms)
 
 
-def _logins(site: Site, keys: KeyFile, nonces: Nonces) -> Logins:
+def _logins(site: Site, section: BitfinexSettings, keys: KeyFile, nonces: Nonces) -> Logins:
     refused_a_minute = site.settings.api.limits.failed_authentications_per_minute
+    clock_s = site.clock.monotonic_s
     return Logins(
         keys,
         nonces,
-        failures=TokenBuckets(refused_a_minute / 60, refused_a_minute),
-        clock_s=site.clock.monotonic_s,
+        of_keys=LoginLimit(site.leases, "login", section.logins_per_minute, clock_s),
+        failures=LoginLimit(site.leases, "login-failed", refused_a_minute, clock_s),
     )
 
 

@@ -15,8 +15,9 @@ from api.tables.market_prices import InputsAt
 from api.tables.ranking import Order, Sort
 from models.codec import decode_row
 from models.errors import BadRow
-from models.ids import account_key, canonical_id, market_of_key
+from models.ids import account_key, canonical_id, market_of_key, split_key
 from models.ledger.ledger_settings import symbol_reference
+from models.ledger.priced_account import PricedAccount
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from api.tables.feeds import Feeds
     from api.tables.market_prices import MarketPrices
     from api.tables.ranking import Accounts, Line
+    from models.ledger.ledger_state import Holdings
     from streams.settings import DeploymentSettings
 
 _BY_ADDRESS = Order(Sort.ADDRESS, is_descending=False)
@@ -58,6 +60,17 @@ class Tables(NamedTuple):
     clock_ms: Callable[[], int]
 
 
+class _Turn(NamedTuple):
+    """What all calculations of one turn of the loop share: by deployment, and by the key of an account."""
+
+    inputs: dict[str, InputsAt]
+    accounts: dict[bytes, PricedAccount]
+
+    def end(self) -> None:
+        self.inputs.clear()
+        self.accounts.clear()
+
+
 class ShownAccounts:
     """Makes books. It listens to the tables from the moment it is made.
 
@@ -79,9 +92,8 @@ class ShownAccounts:
         self._tables = tables
         self._symbols = symbols
         feeds = tables.feeds
-        # What all calculations of one turn of the loop share, by deployment.
-        self._inputs_of_turn: dict[str, InputsAt] = {}
-        self._statements = Statements(feeds.statements.rows, KeyedListeners(), tables.is_absent)
+        self._turn = _Turn({}, {})
+        self._statements = Statements(feeds.statements.rows, KeyedListeners(), tables.is_absent, {})
         self._valuations = Valuations(
             feeds.valuations.rows,
             KeyedListeners(),
@@ -94,7 +106,8 @@ class ShownAccounts:
         feeds.statements.listen_rows(self._statements.listeners.tell)
         feeds.valuations.listen(self._valued)
         # Marks of before and of after it are never mixed.
-        feeds.marks.listen(lambda _: self._inputs_of_turn.clear())
+        feeds.marks.listen(lambda _: self._turn.end())
+        feeds.references.listen(lambda _: self._turn.end())
 
     @property
     def watched(self) -> Collection[str]:
@@ -118,7 +131,7 @@ class ShownAccounts:
         if len(accounts) != 1:
             # Wallets of several accounts of an exchange are no wallet of anybody's.
             raise LoginRefused(AUTH_FAILED, "apikey: expected one account")
-        return LedgerBook(accounts[0], self._statements, lambda: self._inputs(key.deployment))
+        return LedgerBook(accounts[0], self._statements, self._priced)
 
     async def accounts_of(self, key: ApiKey) -> Sequence[bytes]:
         """Keys of the accounts that a key shows now, in a stable order.
@@ -145,13 +158,22 @@ class ShownAccounts:
         walk = self._tables.accounts.walk(_BY_ADDRESS, None, is_wanted, owner)
         return [entry[2] async for entry, _ in walk]
 
+    def _priced(self, key: bytes, holdings: Holdings) -> PricedAccount:
+        """An account at the marks and settings of this turn of the loop: it is priced once for all who ask in it."""
+        account = self._turn.accounts.get(key)
+        if account is None or account.holdings is not holdings:
+            account = PricedAccount(holdings, self._inputs(split_key(key)[0]))
+            self._turn.accounts[key] = account
+        return account
+
     def _inputs(self, deployment: str) -> InputsAt:
         """Marks and settings of this turn of the loop: a batch of calculations chooses each mark once."""
-        inputs = self._inputs_of_turn.get(deployment)
+        inputs = self._turn.inputs.get(deployment)
         if inputs is None:
+            if not self._turn.inputs:
+                asyncio.get_running_loop().call_soon(self._turn.end)
             inputs = InputsAt(self._tables.prices, deployment, self._tables.clock_ms())
-            self._inputs_of_turn[deployment] = inputs
-            asyncio.get_running_loop().call_soon(self._inputs_of_turn.clear)
+            self._turn.inputs[deployment] = inputs
         return inputs
 
     def _symbol_of(self, deployment: str, market: int | str) -> str:

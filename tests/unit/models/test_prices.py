@@ -5,7 +5,18 @@ import orjson
 import pytest
 
 from models.errors import BadRecord
-from models.prices import BookTick, MarkTick, decode_mark, decode_tick, encode_mark, encode_tick, mark_of
+from models.prices import (
+    BookTick,
+    MarkTick,
+    OracleSaid,
+    OracleTerms,
+    decode_mark,
+    decode_tick,
+    encode_mark,
+    encode_tick,
+    mark_of,
+    used_mark,
+)
 
 _AT = 1_745_970_000_000
 _MARK = MarkTick("v", "X", _AT, _AT, "100.5", None, "0.0001", _AT + 8 * 3_600_000)
@@ -92,3 +103,20 @@ def test_the_future_is_that_of_a_clock_that_is_known_to_be_ahead() -> None:
         mark_of(_replace(_MARK, clock_ahead_ms=2**63), 1)
     with pytest.raises(BadRecord, match="expected max_late_ms"):
         mark_of(_replace(_MARK, max_late_ms=-1), 1)
+
+
+def test_what_an_oracle_says_of_its_price_goes_with_the_mark_and_is_absent_elsewhere() -> None:
+    sent = _replace(_MARK, oracle=OracleSaid(-8, "100.25", "0.125", "regular"))
+    mark = mark_of(decode_tick(encode_tick(sent)), 3)
+    assert mark.oracle == OracleTerms(-8, 100_250_000_000_000_000_000, 125_000_000_000_000_000, "regular")
+    assert decode_mark(orjson.loads(orjson.dumps(encode_mark(mark)))) == mark
+    assert used_mark("v:X", mark, stale=False).oracle == mark.oracle
+
+    assert b"oracle" not in encode_tick(_MARK)
+    assert "oracle" not in encode_mark(mark_of(_MARK, 3))
+
+
+@pytest.mark.parametrize("said", [OracleSaid(-31), OracleSaid(2**31), OracleSaid(-8, "x"), OracleSaid(-8, None, "1e5")])
+def test_an_oracle_of_impossible_numbers_is_refused(said: OracleSaid) -> None:
+    with pytest.raises(BadRecord, match="of v:X"):
+        mark_of(_replace(_MARK, oracle=said), 1)

@@ -6,6 +6,7 @@ import { History, live } from "../live.js";
 import { clock, count, milliseconds, percent, plural, short } from "../words.js";
 import { happenings } from "./happenings.js";
 import { missingWay, reading, setWay, tagElements } from "./reading.js";
+import { statement } from "./statement.js";
 
 const CHART_PX = 210;
 
@@ -60,6 +61,7 @@ export function account(main, scope, key) {
   lockedHost.classList.add("wraps");
   const lockedPanel = h("section.panel", { hidden: true }, h("header", h("h2", "Locked margin")), lockedHost);
   const happened = happenings(scope, key, deployment);
+  const stated = statement(scope, key);
 
   for (const [name, title] of FIGURES) {
     const value = h("dd.money");
@@ -86,6 +88,7 @@ export function account(main, scope, key) {
       h("section.panel", h("header", h("h2", "Balance")), dl),
       lockedPanel,
     ),
+    ...stated.elements,
     ...happened.elements,
   );
 
@@ -264,6 +267,7 @@ export function account(main, scope, key) {
     live.client.subscribe("account", key, ({ data, error }) => {
       refusal = error?.message ?? null;
       shown = data ?? shown;
+      if (data) stated.follow(data);
       render();
     }),
   );

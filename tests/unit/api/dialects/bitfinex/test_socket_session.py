@@ -348,6 +348,18 @@ async def test_after_too_many_refused_logins_an_address_is_told_so_and_a_good_on
         assert "OK" == (await socket.logs_in(50))["status"]
 
 
+async def test_a_key_logs_in_so_often_a_minute_and_a_captured_frame_uses_none_of_it_up(tmp_path: Path) -> None:
+    made = Scene(tmp_path, logins_per_minute=2)
+    made.hold(k1=ApiKey(SECRET, "alice", (ACCOUNT,)), k2=ApiKey(SECRET, "alice", (ACCOUNT,)))
+    async with made.serving() as client:
+        for nonce, told in ((1, "OK"), (1, "nonce: small"), (1, "nonce: small"), (2, "OK"), (3, "rate: limit")):
+            async with made.socket(client) as socket:
+                answer = await socket.logs_in(nonce)
+                assert told == answer.get("msg", answer["status"])
+        async with made.socket(client) as socket:
+            assert "OK" == (await socket.logs_in(1, key="k2"))["status"]
+
+
 async def test_while_tables_are_being_read_a_login_waits(tmp_path: Path) -> None:
     made = Scene(tmp_path, ready=False)
     async with made.connected() as socket:
