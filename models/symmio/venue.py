@@ -20,6 +20,7 @@ from models.symmio.moves import moves_of_record
 from models.symmio.router import Router
 from models.symmio.topics import ACCOUNT_EVENTS, CHAIN_BLOCKS, POSITION_STATES_IN
 from models.symmio.valuation import AccountValuer
+from models.symmio.what_if import charged
 from models.venue import Settled, TopicSpec, Valued
 
 if TYPE_CHECKING:
@@ -125,6 +126,10 @@ class Symmio:
     def moves(self, before: AccountRow | None, record: OwnRecord, after: AccountRow) -> Sequence[Move]:
         """One for each event of a transaction."""
         return moves_of_record(before, record, after)
+
+    def charged(self, account: AccountRow, rate_e18: int) -> AccountRow:
+        """A charge on every position, folded as one of the contract is: longs pay where the rate is positive."""
+        return charged(account, rate_e18)
 
     def exposure(self, deployment: str, held: Holding, inputs: Inputs) -> Exposure:  # noqa: ARG002 - it is linear
         """Open amounts by symbol, and what is left before liquidation."""

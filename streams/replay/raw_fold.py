@@ -25,12 +25,12 @@ class NoDeployment(ReplayError):
 
 
 class RawFold:
-    """Folds the raw records of some accounts of a deployment, in the order of one partition.
+    """Folds the raw records of some or all accounts of a deployment, in the order of each partition.
 
     Args:
         settings: Have the deployment.
         name: The deployment.
-        wanted: The accounts' keys.
+        wanted: The accounts' keys; None for all.
         tables: What was folded before; by default nothing.
         on_folded: Is told each record that was folded into an account or into the whole deployment, with its key.
 
@@ -42,7 +42,7 @@ class RawFold:
         self,
         settings: Settings,
         name: str,
-        wanted: Collection[bytes],
+        wanted: Collection[bytes] | None,
         *,
         tables: MemoryTables | None = None,
         on_folded: Callable[[bytes, Positioned], None] | None = None,
@@ -60,17 +60,20 @@ class RawFold:
             None if found.venue.routed is None else found.venue.routes({name: found.own}, self.engine.tables.read)
         )
         self._name = name
-        self._wanted = frozenset(wanted)
+        self._prefix = f"{name}:".encode()
+        self._wanted = None if wanted is None else frozenset(wanted)
 
     def partitions(self, held: Mapping[Place, Held]) -> dict[int, frozenset[bytes]]:
-        """In which partitions of the raw topic the accounts' records stand, and which accounts' in each.
+        """In which partitions of the raw topic the accounts' records stand, and which of the wanted ones in each.
 
         Args:
             held: What the log holds of the topic.
         """
         count = len(held)
         if self.venue.routed is not None:
-            return {partition_of(self._name.encode(), count): self._wanted}
+            return {partition_of(self._name.encode(), count): self._wanted or frozenset()}
+        if self._wanted is None:
+            return {number: frozenset() for number in range(count)}
         numbers = {partition_of(key, count) for key in self._wanted}
         return {
             number: frozenset(key for key in self._wanted if partition_of(key, count) == number) for number in numbers
@@ -92,7 +95,9 @@ class RawFold:
             if record.key != self._name.encode():
                 return None
             return self.engine.raw_value(self._name, value, record.offset, record.time_ms)
-        if record.key is None or record.key not in self._wanted:
+        if record.key is None or not record.key.startswith(self._prefix):
+            return None
+        if self._wanted is not None and record.key not in self._wanted:
             return None
         try:
             decoded = self.venue.decode(value, (record.offset, -1))

@@ -140,3 +140,27 @@ def test_windows_that_cannot_be_explained_end_with_their_codes(monkeypatch: pyte
     assert (0, "") == (dry.exit_code, dry.stdout)
     broken = ListedLog(story.records, story.log()._held, breaks_after=3)
     assert 3 == code(broken, DEPLOYMENT, account, "--from", first, "--to", last)
+
+
+def test_a_scenario_is_worked_out_and_summed_up(monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
+    at = rfc3339(max(one.time_ms for one in story.records))
+
+    def given(*options: str) -> Result:
+        return run(monkeypatch, story, story.log(), "whatif", DEPLOYMENT, "--time", at, *options)
+
+    result = given("--shock", "BTC=-90%", "--funding", "0.1%", "--all", "--json")
+
+    assert 0 == result.exit_code, result.output
+    *accounts, last = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (len(story.last), len(accounts)) == (last["summary"]["accounts"], last["summary"]["changed"])
+    assert all(one["before"] != one["after"] for one in accounts)
+    assert "binance-futures:BTCUSDT: " in result.stderr
+    assert f"{len(story.last)} accounts: " in given("--mark", "BTCUSDT=1").stdout
+    for options in ((), ("--shock", "BTC=5"), ("--mark", "BTC=5%"), ("--shock", "BTC"), ("--funding", "much")):
+        assert 2 == given(*options).exit_code
+    assert "found DOGE" in str(given("--shock", "DOGE=-1%").exception)
+    nobody = run(monkeypatch, story, story.log(), "whatif", DEPLOYMENT, "--shock", "BTC=1%", "--time",
+                 rfc3339(story.records[0].time_ms - 1))  # fmt: skip
+    assert (1, "") == (nobody.exit_code, nobody.stdout)
+    dry = given("--shock", "BTC=1%", "--dry-run")
+    assert (0, "") == (dry.exit_code, dry.stdout)
