@@ -38,6 +38,7 @@ from api.http.keys import (
     FRESHNESS,
     FUNDING,
     GATE,
+    HISTORY,
     HUB,
     METRICS,
     PRICES,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from api.delivery.interest_writer import InterestSink
     from api.dialects.mounting import DialectPackage
     from api.tables.feeds import Feeds
+    from api.tables.history import HistorySource
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -87,6 +89,7 @@ def create_app(
     leases: Leases | None = None,
     records: RecordSink | None = None,
     heartbeats: Heartbeats | None = None,
+    history: HistorySource | None = None,
     find_dialect: Callable[[str], DialectPackage | None] = dialect_of,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
@@ -99,6 +102,7 @@ def create_app(
         leases: Count over all replicas; without them each such limit is counted on this replica alone.
         records: Takes records that clients send; by default it writes to the cluster, from the first record on.
         heartbeats: What processes say of themselves; later ones are added. By default nothing was ever heard.
+        history: Tells how figures went; without it that is not known.
         find_dialect: Finds the dialect of a kind; by default among those that are installed.
 
     Raises:
@@ -125,6 +129,7 @@ def create_app(
     )
     app[SETTINGS], app[FEEDS], app[CLOCK], app[METRICS], app[GATE] = settings, feeds, clock, metrics, gate
     app[RECORDS] = Records(settings) if records is None else records
+    app[HISTORY] = history
     _provide(app, addresses, heartbeats or Heartbeats())
     leases = Leases(settings, clock) if leases is None else leases
     dialects = app[DIALECTS] = mount_dialects(

@@ -23,6 +23,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from api.dialects.mounted_dialects import MountedDialects
+    from api.tables.history import HistorySource
     from api.tables.market_funding import MarketFunding
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
@@ -45,4 +46,5 @@ PRICES = web.AppKey("prices", MarketPrices)
 GATE = web.AppKey("gate", Gate)
 FUNDING: web.AppKey[MarketFunding] = web.AppKey("funding")
 CHARGED = web.AppKey("charged", ChargedOfDialects)
+HISTORY: web.AppKey[HistorySource | None] = web.AppKey("history")
 VIEWS = web.AppKey("views", AccountViews)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from api.dialects.mounting import Mounted, Site
     from api.http.door import Door
+    from api.tables.history import HistorySource
     from models.owners import SubAccountOwner
     from streams.replicas.heartbeat_reader import Heartbeats
     from tests.support.feed import FakeTables
@@ -138,6 +139,7 @@ async def serving(
     interest: FakeInterest | None = None,
     records: FakeRecords | None = None,
     heartbeats: Heartbeats | None = None,
+    history: HistorySource | None = None,
     charged: FundingRecords | None = None,
     upnl_interval_s: float = TICK_S,
     clock_ms: Callable[[], int] = _now_ms,
@@ -152,6 +154,7 @@ async def serving(
         interest or FakeInterest(),
         records=taking,
         heartbeats=heartbeats,
+        history=history,
         find_dialect=symmio_that_hears(heard, upnl_interval_s),
         clock=WallClock(clock_ms),
     )
