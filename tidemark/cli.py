@@ -89,6 +89,7 @@ def cli(config: Path | None) -> None:
     In production each of these is a process of its own, against your Kafka:
         tidemark topics create
         tidemark worker                           # as many as you like
+        tidemark history                          # how figures went, for charts
         tidemark ingest chain NAME                # one a deployment
         tidemark ingest prices NAME               # one a price source
         tidemark api                              # as many as you like
