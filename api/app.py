@@ -19,6 +19,7 @@ from api.assets.webjars import DIRECTORY, Webjars
 from api.dashboard.dashboard_routes import routes as dashboard_routes
 from api.delivery.connections import Connections, SocketLimits
 from api.delivery.hub import Hub
+from api.delivery.inputs_writer import InputsWriter
 from api.dialects.mounted_dialects import mount_dialects
 from api.dialects.mounting import dialect_of
 from api.dialects.native.directory import Directory
@@ -40,6 +41,7 @@ from api.http.keys import (
     GATE,
     HISTORY,
     HUB,
+    KEPT,
     METRICS,
     PRICES,
     RECORDS,
@@ -130,6 +132,7 @@ def create_app(
     app[SETTINGS], app[FEEDS], app[CLOCK], app[METRICS], app[GATE] = settings, feeds, clock, metrics, gate
     app[RECORDS] = Records(settings) if records is None else records
     app[HISTORY] = history
+    app[KEPT] = InputsWriter(app[RECORDS], settings.epoch, lambda outcome: metrics.kept_inputs.labels(outcome).inc())
     _provide(app, addresses, heartbeats or Heartbeats())
     leases = Leases(settings, clock) if leases is None else leases
     dialects = app[DIALECTS] = mount_dialects(
@@ -143,6 +146,7 @@ def create_app(
     app.on_shutdown.append(_drain)
     _mount(app, native)
     app[FRESHNESS].listen(directory.wake_all_of_accounts)
+    app.on_cleanup.append(_stop_keeping)
     app.cleanup_ctx.append(_waking(*dialects.waits, directory.wake_when_ready, app[FRESHNESS].watch))
     return app
 
@@ -247,6 +251,10 @@ def _report(app: web.Application, leases: Leases, directory: Directory) -> None:
         metrics.registry.register(collector)
     metrics.watched_accounts.set_function(lambda: len({*app[DIALECTS].watched_accounts, *directory.watched_accounts}))
     metrics.deliver(app[HUB], directory)
+
+
+async def _stop_keeping(app: web.Application) -> None:
+    await app[KEPT].stop()
 
 
 async def _drain(app: web.Application) -> None:

@@ -132,7 +132,8 @@ def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator
     asked = [topic_name(settings, topic) for topic in (INTEREST, OWNER_REQUESTS, HISTORY_REQUESTS)]
     # Records of accounts may come in over HTTP, where no ingest of the venue's own writes them.
     folded = [topic_name(settings, venue.raw.name) for venue in venues if venue.routed is None]
-    yield from _topics((*asked, *told, *folded), Operation.WRITE)
+    # What it made figures of that it computes itself.
+    yield from _topics((*asked, *told, *folded, served_name(settings)), Operation.WRITE)
 
 
 def _funder(settings: Settings) -> Iterator[Grant]:

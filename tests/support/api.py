@@ -17,7 +17,7 @@ from api.dialects.symmio.symmio_dialect import stand
 from api.dialects.symmio.upnl_ws import INTERVAL_S
 from api.http.listening import BoundedRunner, admin_door, public_door
 from streams.kafka.single_records import NotWritten
-from streams.kafka.topics import OWNER_REQUESTS, WHITELIST
+from streams.kafka.topics import OWNER_REQUESTS, SERVED, WHITELIST
 from streams.settings import ApiSettings, Settings, SymmioSettings
 from streams.settings.dialects import DialectSettings
 from tests.support.clocks import WallClock
@@ -73,10 +73,12 @@ class FakeRecords:
     """Takes what would go to the cluster; what is written to ``whitelist`` is on the list at once.
 
     ``asked`` are the accounts whose owner was asked for; those of ``made`` are answered at once, and None is an answer.
+    ``kept`` is what figures were made of.
     """
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes | None]] = []
+        self.kept: list[tuple[bytes, bytes]] = []
         self.whitelisted: set[bytes] = set()
         self.is_down = False
         self.asked: list[bytes] = []
@@ -90,6 +92,9 @@ class FakeRecords:
             self.asked.append(key)
             if key in self.made:
                 self.owners.take(key, self.made[key])
+            return
+        if topic.startswith(SERVED):
+            self.kept.append((key, value or b""))
             return
         self.sent.append((topic, key, value))
         if topic == WHITELIST:

@@ -57,7 +57,9 @@ class LedgerBook:
         inputs_now: Makes the marks and settings of its deployment, as they are now.
     """
 
-    def __init__(self, key: bytes, statements: Statements, inputs_now: Callable[[], Inputs]) -> None:
+    def __init__(
+        self, key: bytes, statements: Statements, inputs_now: Callable[[bytes | None, Calculation], Inputs]
+    ) -> None:
         self._key = key
         self._statements = statements
         self._inputs_now = inputs_now
@@ -91,7 +93,8 @@ class LedgerBook:
 
     def calculate(self, calculation: Calculation) -> Frame | None:
         """As ``AccountBook`` says."""
-        holdings, inputs, subject = self._holdings(), self._inputs_now(), calculation.subject
+        holdings, subject = self._holdings(), calculation.subject
+        inputs = self._inputs_now(self._statements.rows.get(self._key), calculation)
         match calculation.kind:
             case "margin_base":
                 return Frame("miu", base_margin_array(ledger_figures.base_margin(holdings, inputs)))

@@ -13,9 +13,10 @@ from api.dialects.bitfinex.ledger_book import LedgerBook, Statements
 from api.dialects.bitfinex.valuation_book import ValuationBook, Valuations
 from api.tables.market_prices import InputsAt
 from api.tables.ranking import Order, Sort
-from models.codec import decode_row
+from models.codec import decode_order, decode_row
 from models.errors import BadRow
 from models.ids import account_key, canonical_id, market_of_key
+from models.kept_inputs import CalculationsMade, KeptMark
 from models.ledger.ledger_settings import symbol_reference
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from api.delivery.interest_writer import InterestSink
     from api.dialects.bitfinex.account_book import AccountBook
     from api.dialects.bitfinex.api_keys import ApiKey
+    from api.dialects.bitfinex.calc_requests import Calculation
     from api.dialects.bitfinex.venue_symbols import VenueSymbols
     from api.tables.feeds import Feeds
     from api.tables.market_prices import MarketPrices
@@ -47,6 +49,7 @@ class Tables(NamedTuple):
         is_absent: Whether an account of a deployment that is in no table is known not to exist.
         interest: Hears which accounts are watched.
         clock_ms: Our own time, in Unix ms.
+        keep: Called with a deployment and what calculations of its accounts were made of.
     """
 
     feeds: Feeds
@@ -56,6 +59,42 @@ class Tables(NamedTuple):
     is_absent: Callable[[str], bool]
     interest: InterestSink
     clock_ms: Callable[[], int]
+    keep: Callable[[str, CalculationsMade], None]
+
+
+class Turn:
+    """Calculations of one turn of the loop, and what they are made of.
+
+    Args:
+        inputs: Marks and references, as of one instant.
+    """
+
+    def __init__(self, inputs: InputsAt) -> None:
+        self._inputs = inputs
+        self._asked: list[tuple[str, int, int, str]] = []
+
+    def of(self, account: bytes, row: bytes | None, asked: Calculation) -> InputsAt:
+        """What a calculation is made of beside its account.
+
+        Args:
+            account: The account's key.
+            row: Its statement, None where it has none.
+            asked: The calculation.
+        """
+        term, version = (0, 0) if row is None else decode_order(row)
+        self._asked.append((account.decode(), term, version, f"{asked.kind} {asked.subject}".strip()))
+        return self._inputs
+
+    def made(self) -> CalculationsMade:
+        """What is kept of them."""
+        marks = {
+            str(market): None if mark is None else KeptMark(mark.key, mark.offset, mark.stale)
+            for market, mark in self._inputs.marks.items()
+        }
+        references = {
+            name: None if one is None else (one.partition, one.offset) for name, one in self._inputs.references.items()
+        }
+        return CalculationsMade(self._inputs.at_ms, self._asked, marks, references)
 
 
 class ShownAccounts:
@@ -80,7 +119,7 @@ class ShownAccounts:
         self._symbols = symbols
         feeds = tables.feeds
         # What all calculations of one turn of the loop share, by deployment.
-        self._inputs_of_turn: dict[str, InputsAt] = {}
+        self._turns: dict[str, Turn] = {}
         self._statements = Statements(feeds.statements.rows, KeyedListeners(), tables.is_absent)
         self._valuations = Valuations(
             feeds.valuations.rows,
@@ -94,7 +133,7 @@ class ShownAccounts:
         feeds.statements.listen_rows(self._statements.listeners.tell)
         feeds.valuations.listen(self._valued)
         # Marks of before and of after it are never mixed.
-        feeds.marks.listen(lambda _: self._inputs_of_turn.clear())
+        feeds.marks.listen(lambda _: self._turn_over())
 
     @property
     def watched(self) -> Collection[str]:
@@ -118,7 +157,10 @@ class ShownAccounts:
         if len(accounts) != 1:
             # Wallets of several accounts of an exchange are no wallet of anybody's.
             raise LoginRefused(AUTH_FAILED, "apikey: expected one account")
-        return LedgerBook(accounts[0], self._statements, lambda: self._inputs(key.deployment))
+        (account,) = accounts
+        return LedgerBook(
+            account, self._statements, lambda row, asked: self._inputs(key.deployment).of(account, row, asked)
+        )
 
     async def accounts_of(self, key: ApiKey) -> Sequence[bytes]:
         """Keys of the accounts that a key shows now, in a stable order.
@@ -145,14 +187,19 @@ class ShownAccounts:
         walk = self._tables.accounts.walk(_BY_ADDRESS, None, is_wanted, owner)
         return [entry[2] async for entry, _ in walk]
 
-    def _inputs(self, deployment: str) -> InputsAt:
+    def _inputs(self, deployment: str) -> Turn:
         """Marks and settings of this turn of the loop: a batch of calculations chooses each mark once."""
-        inputs = self._inputs_of_turn.get(deployment)
-        if inputs is None:
-            inputs = InputsAt(self._tables.prices, deployment, self._tables.clock_ms())
-            self._inputs_of_turn[deployment] = inputs
-            asyncio.get_running_loop().call_soon(self._inputs_of_turn.clear)
-        return inputs
+        turn = self._turns.get(deployment)
+        if turn is None:
+            turn = Turn(InputsAt(self._tables.prices, deployment, self._tables.clock_ms()))
+            self._turns[deployment] = turn
+            asyncio.get_running_loop().call_soon(self._turn_over)
+        return turn
+
+    def _turn_over(self) -> None:
+        turns, self._turns = self._turns, {}
+        for deployment, turn in turns.items():
+            self._tables.keep(deployment, turn.made())
 
     def _symbol_of(self, deployment: str, market: int | str) -> str:
         row = self._tables.feeds.markets.rows.get(f"{deployment}:{market}".encode())
