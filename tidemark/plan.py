@@ -179,7 +179,7 @@ def commands(settings: Settings, recording: Path | None, recorded_deployment: st
     Returns:
         Commands by the names of the processes.
     """
-    wanted = {"api": ["api"], "worker": ["worker"]}
+    wanted = {"api": ["api"], "worker": ["worker"], "history": ["history"]}
     if recording is not None and recorded_deployment is not None:
         wanted[RECORDED] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]
     else:

@@ -20,6 +20,7 @@ from models.heartbeats import ChainBeat, PricesBeat, WorkerBeat
 from models.ledger.ledger_account import LedgerAccount
 from models.ledger.ledger_state import Holdings, statement_of
 from models.ledger.ledger_valuation import value_account
+from models.served import totals_key
 from models.statements import Event, Statement, encode_statement
 from models.subtotals import Subtotals
 from models.symmio.funding_records import encode_record, record_key
@@ -280,6 +281,22 @@ async def test_a_restart_of_the_server_is_survived(chromium: Browser, site: Site
     assert before != after
     await expect(page.locator(".figure")).to_have_attribute("data-exact", after)
     await context.close()
+
+
+async def test_charts_of_a_server_that_was_restarted_begin_with_the_past(chromium: Browser, site: Site) -> None:
+    account = first_account((await site.rest("/v1/accounts?limit=1"))["items"])
+    for minutes_ago, upnl in ((20, -9_000_000), (10, 7_000_000), (5, -8_000_000)):
+        for series in (account, totals_key(DEPLOYMENT).decode()):
+            site.history.show(series, now_ms() - minutes_ago * 60_000, upnl, 40_000_000)
+    await site.stop()
+    await site.start()
+
+    async with opened(chromium, site) as page:
+        totals = page.get_by_role("img", name=re.compile("uPnL of all accounts, last 15 min.*lowest .9M, highest 7M"))
+        await expect(totals).to_have_count(1)
+        await expect(page.get_by_role("img", name=re.compile("Notional of all accounts.*highest 40M"))).to_have_count(1)
+    async with opened(chromium, site, f"/#/accounts/{account}") as page:
+        await expect(page.get_by_role("img", name=re.compile("last 15 min.*lowest .9M, highest 7M"))).to_have_count(1)
 
 
 async def test_accounts_are_sorted_as_asked(chromium: Browser, site: Site) -> None:

@@ -1,4 +1,4 @@
-// One account: figures, positions, and how its uPnL went since the page was opened.
+// One account: figures, positions, and how its uPnL went.
 
 import { TimeChart } from "../chart.js";
 import { framed, h, scrollTable, setChildren, setMoney, setShown, setText } from "../dom.js";
@@ -47,7 +47,7 @@ export function account(main, scope, key) {
   const owner = h("span.note");
   const asOf = h("p.note");
   const chartHost = h("div");
-  const readout = h("p.readout", h("span", "uPnL since this page was opened"), h("span"));
+  const readout = h("p.readout", h("span", "uPnL over the last minutes"), h("span"));
   const figures = new Map();
   const dl = h("dl.figures");
   const body = h("tbody");
@@ -94,7 +94,7 @@ export function account(main, scope, key) {
 
   const history = new History(1);
   const chart = new TimeChart(chartHost, {
-    label: "uPnL of this account since the page was opened",
+    label: "uPnL of this account",
     height: CHART_PX,
     isSigned: true,
     onPoint: showPoint,
@@ -266,6 +266,9 @@ export function account(main, scope, key) {
   scope.add(
     live.client.subscribe("account", key, ({ data, error }) => {
       refusal = error?.message ?? null;
+      if (!shown && data && data.status !== "absent") {
+        live.past(`/v1/accounts/${encodeURIComponent(key)}/history?`, history, ["upnl"], scope);
+      }
       shown = data ?? shown;
       if (data) stated.follow(data);
       render();
