@@ -44,6 +44,7 @@ _COMMANDS = {
     "top": "tidemark.commands.top:top",
     "audit": "tidemark.commands.audit:audit",
     "funder": "tidemark.commands.funder:funder",
+    "webhooks": "tidemark.commands.webhooks:webhooks",
     "config": "tidemark.commands.config:config",
     "doctor": "tidemark.commands.doctor:doctor",
     "keys": "tidemark.commands.keys:keys",
