@@ -47,6 +47,7 @@ _COMMANDS = {
     "audit": "tidemark.commands.audit:audit",
     "funder": "tidemark.commands.funder:funder",
     "history": "tidemark.commands.history:history",
+    "webhooks": "tidemark.commands.webhooks:webhooks",
     "config": "tidemark.commands.config:config",
     "doctor": "tidemark.commands.doctor:doctor",
     "keys": "tidemark.commands.keys:keys",

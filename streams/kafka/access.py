@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, SERVED_TABLES, TABLES, WATERMARKS
+from models.engine.tables import ACCOUNTS, ALERTS, INSTRUMENTS, MARKETS, SERVED_TABLES, TABLES, WATERMARKS
 from streams.kafka.topics import (
     DEAD_LETTERS,
     FIGURE_SETTINGS,
@@ -26,6 +26,7 @@ from streams.kafka.topics import (
     OWNERS,
     OWNERSHIP,
     PRICE_TICKS,
+    WEBHOOK_PROGRESS,
     WHITELIST,
     changelog_name,
     registry,
@@ -90,7 +91,7 @@ def fence_name(settings: Settings, process: str, name: str) -> str:
 
 
 def grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
-    """List what each process may do, by its name: worker, api, funder, history, ingest of each kind, tools, analyst."""
+    """List what each process may do, by its name: worker, api, funder, history, ingests, webhooks, tools, analyst."""
     venues = [installed.venue for installed in venues_of(settings).installed]
     return {
         "worker": tuple(_worker(settings, venues)),
@@ -99,6 +100,7 @@ def grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
         "history": tuple(_history(settings)),
         "ingest-prices": tuple(_ingest_prices(settings)),
         **{f"ingest-{venue.kind}": tuple(_ingest_venue(settings, venue)) for venue in venues},
+        "webhooks": tuple(_webhooks(settings)),
         "tools": tuple(_tools(settings, venues)),
         "analyst": tuple(_analyst(settings, venues)),
     }
@@ -171,6 +173,12 @@ def _ingest_venue(settings: Settings, venue: Venue[Any, Any, Any]) -> Iterator[G
     yield from _topics([topic_name(settings, OWNER_REQUESTS)], Operation.READ)
     yield from _topics((topic_name(settings, topic) for topic in (OWNERS, HEARTBEATS, DEAD_LETTERS)), Operation.WRITE)
     yield _fence(settings, "ingest")
+
+
+def _webhooks(settings: Settings) -> Iterator[Grant]:
+    yield from _topics([changelog_name(settings, ALERTS)], Operation.READ)
+    own = (topic_name(settings, topic) for topic in (LEASES, WEBHOOK_PROGRESS))
+    yield from _topics(own, Operation.READ, Operation.WRITE)
 
 
 def _tools(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:

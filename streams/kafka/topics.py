@@ -59,6 +59,7 @@ SERVED = "served"
 HISTORY = "history"
 HISTORY_REQUESTS = "history-requests"
 HISTORY_ANSWERS = "history-answers"
+WEBHOOK_PROGRESS = "webhook-progress"
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
@@ -218,6 +219,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
         compacted(topic_name(settings, OWNERS), "deployment:account"),
         compacted(topic_name(settings, NONCES), "realm:holder"),
+        compacted(topic_name(settings, WEBHOOK_PROGRESS), "webhook:epoch:deployment:account"),
         passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
         make(
             topic_name(settings, HEARTBEATS),

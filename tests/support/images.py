@@ -10,5 +10,6 @@ PORTS: dict[str, set[int]] = {
     "history": {IngestSettings().admin_port},
     "api": {ApiSettings().port, ApiSettings().admin_port},
     "funder": {IngestSettings().admin_port},
+    "webhooks": {IngestSettings().admin_port},
     "tools": set(),
 }
