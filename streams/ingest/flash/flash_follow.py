@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 
 # A chain says a slot every 0.4 s; so many that are missing are no pause.
 _SILENT_AFTER_S = 15.0
+_ASKED_EVERY_S = 5.0
 
 
 async def run(settings: Settings, name: str, clock: Clock) -> None:
@@ -116,7 +117,6 @@ class FlashFollow:
             layer: LayerFollower(node, journal, clock, reread_every_s=deployment.reread_interval_ms / 1_000)
             for layer, node in self.nodes.items()
         }
-        self._clock_s = 0
 
     def tasks(self) -> Iterator[Coroutine[None, None, None]]:
         """Everything that runs until cancelled."""
@@ -137,11 +137,13 @@ class FlashFollow:
         yield self._say_clock()
 
     def beats(self, process: str, at_ms: int) -> dict[str, Beat]:
-        """What to say at an instant: both chains are followed as of the older of the two."""
+        """What to say at an instant: both chains are followed as of the older of the two.
+
+        A slot has no time of its own, so it is that at which it was heard of.
+        """
         heard_ms = min(follower.heard_ms for follower in self.followers.values())
-        return {
-            chain_key(self._name): ChainBeat(process, at_ms, heard_ms, self.nodes["rollup"].highest_slot, self._clock_s)
-        }
+        slot = self.nodes["rollup"].highest_slot
+        return {chain_key(self._name): ChainBeat(process, at_ms, heard_ms, slot, heard_ms // 1_000)}
 
     async def _say_references(self) -> None:
         await self.followers["base"].is_read.wait()
@@ -153,12 +155,17 @@ class FlashFollow:
         while True:
             (answer,) = await self.nodes["base"].accounts([CLOCK_ADDRESS])
             try:
-                self._clock_s = clock_unix_s(answer.accounts[CLOCK_ADDRESS])
+                unix_s = clock_unix_s(answer.accounts[CLOCK_ADDRESS])
             except RpcError as error:
                 _log.warning("no time of the chain deployment=%s reason=%s", self._name, error)
             else:
-                await self._journal.say_clock("base", answer.slot, self._clock_s)
+                await self._journal.say_clock("base", answer.slot, unix_s)
             await asyncio.sleep(self._deployment.clock_interval_ms / 1_000)
+
+    def _reread_every_s(self, urls: LayerUrls) -> float:
+        every_s = self._deployment.reread_interval_ms / 1_000
+        # What is not heard of has to be asked for, and in time to be called fresh.
+        return every_s if urls.heard else min(every_s, _ASKED_EVERY_S)
 
     def _node(self, layer: Layer, urls: LayerUrls) -> LayerNode:
         endpoints = [HttpEndpoint(self._session, url, f"#{number}") for number, url in enumerate(urls.asked, start=1)]
