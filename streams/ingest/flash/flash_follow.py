@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from models.flash.chain_accounts import Layer
     from models.heartbeats import Beat
+    from streams.ingest.flash.yellowstone import YellowstoneStream
     from streams.process.clock import Clock
     from streams.settings import Settings
     from streams.settings.flash.flash_settings import FlashSettings
@@ -70,8 +72,8 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
     deployment = deployments[name]
     table = table_of(f"deployments.{name}.table", deployment.table)
     urls: dict[Layer, LayerUrls] = {
-        "base": LayerUrls(f"deployments.{name}.base_rpc", deployment.base_rpc),
-        "rollup": LayerUrls(f"deployments.{name}.rollup_rpc", deployment.rollup_rpc),
+        "base": LayerUrls(f"deployments.{name}.base_rpc", deployment.base_rpc, deployment.base_grpc),
+        "rollup": LayerUrls(f"deployments.{name}.rollup_rpc", deployment.rollup_rpc, deployment.rollup_grpc),
     }
     async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
         await require_topic(settings, FLASH_ACCOUNTS, FLASH_REFERENCES, DEAD_LETTERS, LEASES)
@@ -123,18 +125,44 @@ class FlashFollow:
         for layer, follower in self.followers.items():
             yield follower.run()
             yield follower.settle()
+            hearing = Hearing(follower.note_gap, follower.hear, follower.hear_slot)
             for number, url in enumerate(self._urls[layer].heard, start=1):
                 yield LayerSocket(
                     self._session,
                     url,
                     label=(self._name, layer, f"#{number}"),
                     subscriptions=follower.subscriptions,
-                    hearing=Hearing(follower.note_gap, follower.hear, follower.hear_slot),
+                    hearing=hearing,
+                    silent_after_s=_SILENT_AFTER_S,
+                    backoff=Backoff(*RECONNECT_S),
+                ).run()
+            for number, url in enumerate(self._urls[layer].streamed, start=1):
+                yield self._streaming()(
+                    url,
+                    label=(self._name, layer, f"grpc #{number}"),
+                    programme=self._journal.programme,
+                    begins=follower.beginnings,
+                    commitment=self._deployment.commitment,
+                    hearing=hearing,
                     silent_after_s=_SILENT_AFTER_S,
                     backoff=Backoff(*RECONNECT_S),
                 ).run()
         yield self._say_references()
         yield self._say_clock()
+
+    def _streaming(self) -> type[YellowstoneStream]:
+        """What streams over gRPC, which not every installation has.
+
+        Raises:
+            BadSettings: The extra is not installed.
+        """
+        try:
+            module = import_module("streams.ingest.flash.yellowstone")
+        except ModuleNotFoundError as error:
+            msg = f"deployments.{self._name}: expected {error.name} for its grpc, found none: get tidemark[yellowstone]"
+            raise BadSettings(msg) from error
+        kind: type[YellowstoneStream] = module.YellowstoneStream
+        return kind
 
     def beats(self, process: str, at_ms: int) -> dict[str, Beat]:
         """What to say at an instant: both chains are followed as of the older of the two.
@@ -165,7 +193,7 @@ class FlashFollow:
     def _reread_every_s(self, urls: LayerUrls) -> float:
         every_s = self._deployment.reread_interval_ms / 1_000
         # What is not heard of has to be asked for, and in time to be called fresh.
-        return every_s if urls.heard else min(every_s, _ASKED_EVERY_S)
+        return every_s if urls.heard or urls.streamed else min(every_s, _ASKED_EVERY_S)
 
     def _node(self, layer: Layer, urls: LayerUrls) -> LayerNode:
         endpoints = [HttpEndpoint(self._session, url, f"#{number}") for number, url in enumerate(urls.asked, start=1)]
