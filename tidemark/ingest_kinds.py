@@ -14,7 +14,10 @@ from streams.settings.installed import BadPackage, Kinds
 if TYPE_CHECKING:
     import click
 
-KINDS = Kinds("tidemark.ingest", {"symmio": "tidemark.commands.chain:SYMMIO"})
+KINDS = Kinds(
+    "tidemark.ingest",
+    {"symmio": "tidemark.commands.chain:SYMMIO", "flash": "tidemark.commands.flash_ingest:FLASH"},
+)
 # SYMMIO's is called by what it follows; every other one is called as its kind.
 _NAMES = {"symmio": "chain"}
 

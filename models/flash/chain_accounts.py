@@ -23,6 +23,7 @@ from models.flash.flash_accounts import (
     Pool,
     UserDepositLedger,
 )
+from models.flash.solana_keys import base58_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,6 +167,15 @@ def account_text(data: bytes) -> str:
 def type_of(data: bytes) -> str | None:
     """Which type of account bytes begin as, by their discriminator; None where it is none of those that are read."""
     return _TYPE_OF.get(data[:_DISCRIMINATOR_BYTES])
+
+
+def discriminator_text(account: str) -> str:
+    """How accounts of a type begin, as base58: nodes choose accounts by it.
+
+    Raises:
+        StopIteration: There is no such type.
+    """
+    return base58_text(next(first for first, name in _TYPE_OF.items() if name == account))
 
 
 def owner_of(account: str, data: bytes) -> bytes | None:

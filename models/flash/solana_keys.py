@@ -5,6 +5,7 @@ from __future__ import annotations
 from solders.pubkey import Pubkey
 
 _BASKET_SEED = b"basket"
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 def key_text(key: bytes) -> str:
@@ -28,3 +29,13 @@ def basket_address(owner: bytes, programme: bytes) -> bytes:
         programme: That of the programme whose basket it is, 32 bytes.
     """
     return bytes(Pubkey.find_program_address([_BASKET_SEED, owner], Pubkey(programme))[0])
+
+
+def base58_text(data: bytes) -> str:
+    """Bytes of any length as base58; solders spells public keys alone."""
+    number, text = int.from_bytes(data, "big"), ""
+    while number:
+        number, digit = divmod(number, len(_BASE58))
+        text = _BASE58[digit] + text
+    zeros = len(data) - len(data.lstrip(b"\0"))
+    return _BASE58[0] * zeros + text

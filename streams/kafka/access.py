@@ -146,10 +146,10 @@ def _ingest_venue(settings: Settings, venue: Venue[Any, Any, Any]) -> Iterator[G
     own = topic_name(settings, venue.raw.name), topic_name(settings, LEASES)
     yield from _topics(own, Operation.READ, Operation.WRITE)
     if venue.references is not None:
-        # Who says what accounts have also says what their values depend on.
-        yield from _topics([topic_name(settings, venue.references.name)], Operation.WRITE)
+        # Who says what accounts have also says what their values depend on, and after a start reads what it said.
+        yield from _topics([topic_name(settings, venue.references.name)], Operation.READ, Operation.WRITE)
     yield from _topics([topic_name(settings, OWNER_REQUESTS)], Operation.READ)
-    yield from _topics((topic_name(settings, topic) for topic in (OWNERS, HEARTBEATS)), Operation.WRITE)
+    yield from _topics((topic_name(settings, topic) for topic in (OWNERS, HEARTBEATS, DEAD_LETTERS)), Operation.WRITE)
     yield _fence(settings, "ingest")
 
 

@@ -44,6 +44,11 @@ class FlashSettings(DeploymentSettings):
     clock_interval_ms: PositiveInt = 60_000
     reread_interval_ms: PositiveInt = 60_000
 
+    @property
+    def is_followed(self) -> bool:
+        """Always: the chains do not write records."""
+        return True
+
 
 FLASH = VenuePackage(VENUE, FlashSettings)
 """The venue, as it is built in."""

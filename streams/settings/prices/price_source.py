@@ -22,6 +22,7 @@ KINDS = Kinds(
     {
         "binance-futures": "streams.settings.prices.binance_source:BINANCE",
         "bitfinex": "streams.settings.prices.bitfinex_source:BITFINEX",
+        "flash-oracle": "streams.settings.flash.oracle_source:ORACLE",
     },
 )
 

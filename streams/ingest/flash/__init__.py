@@ -1,0 +1,1 @@
+"""Follows Flash Trade on both of its chains."""

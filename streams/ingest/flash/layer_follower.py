@@ -1,0 +1,114 @@
+"""Keeps the topics in step with one chain: all accounts are read, and then what changes is heard and read again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from models.flash.chain_accounts import LAYER_OF
+from models.flash.flash_accounts import CustomOracle
+from streams.ingest.flash.account_book import News
+from streams.ingest.flash.layer_socket import Subscription
+
+if TYPE_CHECKING:
+    from streams.ingest.flash.account_journal import AccountJournal
+    from streams.ingest.flash.layer_node import LayerNode
+    from streams.ingest.flash.solana_answers import SeenAccount, SeenAccounts
+    from streams.process.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+# What is doubtful is asked for again after so long: time for another slot, of another endpoint.
+_LOOK_AGAIN_S = 0.5
+
+
+class LayerFollower:
+    """Follows the accounts of one chain.
+
+    Args:
+        node: The chain's nodes.
+        journal: Takes what they say.
+        clock: Tells when the chain was last heard of.
+        reread_every_s: All accounts are read again after so long, in s.
+    """
+
+    def __init__(self, node: LayerNode, journal: AccountJournal, clock: Clock, *, reread_every_s: float) -> None:
+        self._node = node
+        self._journal = journal
+        self._programme = journal.programme
+        self._clock = clock
+        self._reread_every_s = reread_every_s
+        self._gap = asyncio.Event()
+        self._doubtful: set[str] = set()
+        self._has_doubts = asyncio.Event()
+        self.is_read = asyncio.Event()
+        self.heard_ms = 0
+        # Oracles are the prices' business, which a process of its own follows.
+        self._types = [
+            account for account, layer in LAYER_OF.items() if layer == node.layer and account != CustomOracle.__name__
+        ]
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """What a websocket of the chain is to subscribe to: every account of each type that is read here."""
+        return [
+            Subscription("programSubscribe", [self._programme, self._node.chosen_by(account)])
+            for account in self._types
+        ]
+
+    def note_gap(self) -> None:
+        """Something may have happened that nobody told: read all accounts again."""
+        self._gap.set()
+
+    def hear_slot(self, slot: int) -> None:
+        """Note that the chain has come to a slot."""
+        self._node.note_slot(slot)
+        self.heard_ms = self._clock.now_ms()
+
+    async def hear(self, seen: SeenAccount) -> None:
+        """Take a state of an account; one that is doubtful is asked for again."""
+        if await self._journal.take(self._node.layer, seen) in (News.DISPUTED, News.DOUBTED):
+            self._doubt(seen.pubkey)
+
+    async def run(self) -> None:
+        """Read all accounts, and again after each gap and interval, until cancelled."""
+        while True:
+            self._gap.clear()
+            for account in self._types:
+                await self._reread(account)
+            self.is_read.set()
+            try:
+                async with asyncio.timeout(self._reread_every_s):
+                    await self._gap.wait()
+            except TimeoutError:
+                continue
+
+    async def settle(self) -> None:
+        """Ask again for every account that is doubtful, until cancelled."""
+        while True:
+            await self._has_doubts.wait()
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            doubtful, self._doubtful = sorted(self._doubtful), set()
+            self._has_doubts.clear()
+            for answer in await self._node.accounts(doubtful):
+                await self._take_all(answer)
+
+    async def _reread(self, account: str) -> None:
+        answer = await self._node.programme_accounts(self._programme, account)
+        await self._take_all(answer)
+        # What an answer leaves out may be closed, or the answer may be a part: the accounts themselves are asked for.
+        book = self._journal.books[self._node.layer]
+        for pubkey in book.standing(account):
+            known = book.known(pubkey)
+            if pubkey not in answer.accounts and known is not None and known.order.slot < answer.slot:
+                self._doubt(pubkey)
+
+    async def _take_all(self, answer: SeenAccounts) -> None:
+        self.hear_slot(answer.slot)
+        for seen in answer.accounts.values():
+            await self.hear(seen)
+
+    def _doubt(self, pubkey: str) -> None:
+        self._doubtful.add(pubkey)
+        self._has_doubts.set()

@@ -1,0 +1,84 @@
+"""Reads the accounts of Flash's oracle into ticks. Pure.
+
+An oracle says its time in seconds, and may say several prices in one. Marks are ordered by their time, so the second
+one of a second is taken to be a millisecond later, and so on; whole seconds are still the oracle's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.errors import BadRecord
+from models.flash.flash_accounts import CustomOracle, decode_account
+from models.flash.flash_texts import native_text
+from models.prices import MarkTick, OracleSaid
+from streams.ingest.prices.price_frames import BadTick, Frame, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MS_PER_S = 1_000
+# A worker reads plain decimals of at most so many places.
+_PLACES_MAX = 18
+
+
+class OracleReader:
+    """Makes ticks of the states of one oracle, each price once.
+
+    Args:
+        symbol: The token's symbol.
+        session_of: Tells which session of its market is on, given an instant in Unix ms.
+    """
+
+    def __init__(self, symbol: str, session_of: Callable[[int], str | None]) -> None:
+        self._symbol = symbol
+        self._session_of = session_of
+        self._slot = -1
+        self._last: tuple[bytes, str | None] | None = None
+        self._event_ms = 0
+
+    def read(self, data: bytes, slot: int, source: str, received_ms: int) -> Frame:
+        """Read a state of the account.
+
+        Args:
+            data: Its bytes.
+            slot: As of which slot; an older one than before says nothing new.
+            source: The source's name.
+            received_ms: When it came, Unix ms.
+
+        Returns:
+            A frame without a tick where it says what was said before.
+        """
+        said = data, self._session_of(received_ms)
+        if slot < self._slot or said == self._last:
+            return Frame([], [], 0)
+        try:
+            tick = self._tick(decode_account(CustomOracle, data), source, received_ms, said[1])
+        except BadRecord as error:
+            return Frame([], [Refused(data, error, self._symbol)], 0)
+        self._slot, self._last = slot, said
+        return Frame([] if tick is None else [tick], [], 0)
+
+    def again(self, source: str, received_ms: int) -> Frame:
+        """What was said last, once more where another session has begun since."""
+        if self._last is None:
+            return Frame([], [], 0)
+        return self.read(self._last[0], self._slot, source, received_ms)
+
+    def _tick(self, oracle: CustomOracle, source: str, received_ms: int, session: str | None) -> MarkTick | None:
+        places = -oracle.expo
+        if not 0 <= places <= _PLACES_MAX or oracle.price == 0 or oracle.publish_time <= 0:
+            msg = f"expected a price above 0 of at most {_PLACES_MAX} places and its time, found {oracle}"
+            raise BadTick(msg)
+        event_ms = oracle.publish_time * _MS_PER_S
+        if event_ms + _MS_PER_S <= self._event_ms:
+            return None
+        event_ms = max(event_ms, self._event_ms + 1)
+        if event_ms // _MS_PER_S > oracle.publish_time:
+            return None
+        self._event_ms = event_ms
+        price, average, confidence = (
+            native_text(number, places, places) for number in (oracle.price, oracle.ema, oracle.conf)
+        )
+        said = OracleSaid(oracle.expo, average, confidence, session)
+        return MarkTick(source, self._symbol, event_ms, received_ms, price, None, None, None, oracle=said)

@@ -1,0 +1,250 @@
+"""The ingest of Flash against nodes of both chains that are in order: what it writes, once, and what it passes over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES, SAID_BYTES_MAX
+from models.flash.flash_accounts import DISCRIMINATORS, Basket, encode_account
+from models.flash.flash_references import decode_reference
+from streams.ingest.flash.layer_urls import LayerUrls
+from streams.ingest.flash.solana_answers import (
+    SeenAccount,
+    clock_unix_s,
+    read_accounts,
+    read_notification,
+    read_programme_accounts,
+)
+from streams.node.rpc import BadAnswer
+from streams.settings import BadSettings
+from tests.support.eventually import eventually
+from tests.support.flash import (
+    CUSTODIES,
+    DELEGATION,
+    OWNER,
+    PROGRAMME,
+    SOL_LONG,
+    basket,
+    basket_of,
+    ledger,
+    position,
+    references,
+    text,
+)
+from tests.support.hostile_solana import RecordingOutlet, following, journal_of, two_chains
+from tidemark.demo.solana_node import SolanaNode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tidemark.demo.solana_node import SolanaChain
+
+BASKET = encode_account(basket(position(SOL_LONG)))
+OTHER = encode_account(basket(position(SOL_LONG, "100")))
+
+
+class World:
+    """Two chains, a node of each, and what the ingest wrote."""
+
+    def __init__(self) -> None:
+        self.base, self.rollup = two_chains()
+        self.outlet = RecordingOutlet()
+
+    @asynccontextmanager
+    async def followed(self, *, reread_ms: int = 100) -> AsyncIterator[tuple[SolanaNode, SolanaNode]]:
+        nodes = SolanaNode(self.base), SolanaNode(self.rollup)
+        async with following([nodes[0]], [nodes[1]], self.outlet, reread_ms=reread_ms) as followed:
+            for follower in followed.followers.values():
+                await eventually(follower.is_read.is_set, 60)
+            slots = asyncio.create_task(_slots(self.base, self.rollup))
+            try:
+                yield nodes
+            finally:
+                slots.cancel()
+
+    def said(self) -> list[dict[str, Any]]:
+        return [json.loads(value or b"null") for _, value in self.outlet.of(FLASH_ACCOUNTS)]
+
+    async def until_said(self, count: int) -> list[dict[str, Any]]:
+        await eventually(lambda: len(self.said()) >= count, 60)
+        return self.said()
+
+
+async def _slots(base: SolanaChain, rollup: SolanaChain) -> None:
+    while True:
+        await asyncio.sleep(0.02)
+        base.next_slot()
+        rollup.next_slot()
+
+
+async def test_accounts_are_written_raw_under_their_owner_and_references_under_their_names() -> None:
+    world = World()
+    world.rollup.put(basket_of(), PROGRAMME, BASKET)
+    world.base.put(text("ledger"), PROGRAMME, encode_account(ledger(("USDC", 5))))
+    async with world.followed():
+        said = {one["account"]: one for one in await world.until_said(2)}
+        names = {f"flash:{name}".encode() for name in references()}
+        await eventually(lambda: names == {key for key, _ in world.outlet.of(FLASH_REFERENCES)}, 60)
+    assert {key for key, _ in world.outlet.of(FLASH_ACCOUNTS)} == {f"flash:{OWNER}".encode()}
+    assert (said["Basket"]["layer"], said["Basket"]["pubkey"], said["Basket"]["programme"]) == (
+        "rollup", basket_of(), PROGRAMME,
+    )  # fmt: skip
+    assert said["UserDepositLedger"]["layer"] == "base"
+    for key, value in world.outlet.of(FLASH_REFERENCES):
+        decode_reference(key.decode().partition(":")[2], value or b"")
+
+
+async def test_changes_are_heard_and_what_stays_as_it_was_is_said_once() -> None:
+    world = World()
+    world.rollup.put(basket_of(), PROGRAMME, BASKET)
+    async with world.followed(reread_ms=60_000) as (_, rollup):
+        await world.until_said(1)
+        await eventually(lambda: bool(rollup.sockets), 60)
+        world.rollup.next_slot()
+        world.rollup.put(basket_of(), PROGRAMME, OTHER)
+        await world.until_said(2)
+        world.rollup.put(basket_of(), PROGRAMME, OTHER)
+        world.rollup.next_slot()
+        world.rollup.put(basket_of(), PROGRAMME, BASKET)
+        said = await world.until_said(3)
+    assert [one["slot"] for one in said] == sorted(one["slot"] for one in said)
+    assert len(said) == 3
+
+
+async def test_a_restart_writes_nothing_that_the_topics_have() -> None:
+    world = World()
+    world.rollup.put(basket_of(), PROGRAMME, BASKET)
+    async with world.followed():
+        await world.until_said(1)
+        await eventually(lambda: len(world.outlet.of(FLASH_REFERENCES)) >= len(references()), 60)
+    before = len(world.outlet.of(FLASH_ACCOUNTS))
+    async with world.followed():
+        clocks = len(world.outlet.of(FLASH_REFERENCES))
+        await eventually(lambda: len(world.outlet.of(FLASH_REFERENCES)) > clocks, 60)
+        world.rollup.next_slot()
+        world.rollup.put(basket_of(), PROGRAMME, OTHER)
+        await world.until_said(before + 1)
+    assert len(world.outlet.of(FLASH_ACCOUNTS)) == before + 1
+    others = [key for key, _ in world.outlet.of(FLASH_REFERENCES) if not key.endswith(b":clock")]
+    assert len(others) == len(set(others))
+
+
+async def test_what_happens_between_two_connections_is_read_when_the_second_is_open() -> None:
+    world = World()
+    async with world.followed(reread_ms=60_000) as (_, rollup):
+        await eventually(lambda: bool(rollup.sockets), 60)
+        first = next(iter(rollup.sockets))
+        await first.close()
+        await eventually(lambda: first not in rollup.sockets, 60)
+        world.rollup.put(basket_of(), PROGRAMME, BASKET)
+        await world.until_said(1)
+
+
+async def test_an_account_that_was_closed_while_nobody_looked_is_said_to_be_closed() -> None:
+    world = World()
+    world.rollup.put(basket_of(), PROGRAMME, BASKET)
+    async with world.followed():
+        await world.until_said(1)
+    world.rollup.next_slot()
+    world.rollup.close(basket_of())
+    async with world.followed():
+        said = await world.until_said(2)
+    assert (said[-1]["kind"], said[-1]["pubkey"]) == ("closed", basket_of())
+    assert {key for key, _ in world.outlet.of(FLASH_ACCOUNTS)} == {f"flash:{OWNER}".encode()}
+
+
+async def test_copies_of_delegated_accounts_and_other_programmes_are_passed_over() -> None:
+    world = World()
+    world.base.put(basket_of(), PROGRAMME, OTHER)
+    world.base.put(text("copy"), DELEGATION, BASKET)
+    world.rollup.put(text("custody copy"), PROGRAMME, encode_account(CUSTODIES["SOL"]))
+    async with world.followed():
+        world.rollup.put(basket_of(), PROGRAMME, BASKET)
+        (said,) = await world.until_said(1)
+    assert (said["layer"], said["kind"]) == ("rollup", "account")
+    assert f"flash:custody.{text('custody copy')}".encode() not in {k for k, _ in world.outlet.of(FLASH_REFERENCES)}
+
+
+async def test_what_cannot_be_decoded_is_written_raw_and_what_names_no_owner_is_a_dead_letter() -> None:
+    world = World()
+    begin = DISCRIMINATORS[Basket]
+    world.rollup.put(text("cut"), PROGRAMME, BASKET[:100])
+    world.rollup.put(text("large"), PROGRAMME, BASKET + bytes(SAID_BYTES_MAX))
+    world.rollup.put(text("short"), PROGRAMME, begin + b"x")
+    async with world.followed():
+        said = {one["pubkey"]: one for one in await world.until_said(2)}
+        await eventually(lambda: bool(world.outlet.of("dead-letters")), 60)
+    assert said[text("cut")]["kind"] == "account"
+    assert (said[text("large")]["kind"], said[text("large")]["size"]) == (
+        "too_large", len(BASKET) + SAID_BYTES_MAX,
+    )  # fmt: skip
+    (letter,) = world.outlet.of("dead-letters")
+    assert f"names its owner, found {text('short')} of 9 bytes" in json.loads(letter[1] or b"")["reason"]
+
+
+async def test_of_a_reference_that_changes_often_the_newest_state_is_written_when_its_time_comes() -> None:
+    outlet, address = RecordingOutlet(), text("SOL custody")
+    journal = journal_of(outlet)
+    for rate in range(50):
+        custody = CUSTODIES["SOL"]
+        state = custody.borrow_rate_state._replace(current_rate=rate)
+        data = encode_account(custody._replace(borrow_rate_state=state))
+        await journal.take("base", SeenAccount(address, PROGRAMME, data, slot=rate))
+    assert not outlet.records
+    await journal.say_references()
+    await journal.say_references()
+    ((_, key, value),) = outlet.records
+    assert key == f"flash:custody.{address}".encode()
+    found: Any = decode_reference(f"custody.{address}", value or b"")
+    assert found.borrow_rate_state.current_rate == 49
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        [],
+        {"value": []},
+        {"context": {"slot": -1}, "value": []},
+        {"context": {"slot": 2**63}, "value": []},
+        {"context": {"slot": True}, "value": []},
+        {"context": {"slot": 1}, "value": None},
+        {"context": {"slot": 1}, "value": [{"pubkey": "0", "account": {}}]},
+        {"context": {"slot": 1}, "value": [{"pubkey": OWNER, "account": None}]},
+        {"context": {"slot": 1}, "value": [{"pubkey": OWNER, "account": {"lamports": 1, "owner": "x", "data": []}}]},
+        {"context": {"slot": 1}, "value": [{"pubkey": OWNER, "account": {
+            "lamports": 1, "owner": PROGRAMME, "data": ["!", "base64"]}}]},
+        {"context": {"slot": 1}, "value": [{"pubkey": OWNER, "account": {
+            "lamports": 1, "owner": "x", "data": ["", "base64"]}}]},
+    ],
+)  # fmt: skip
+def test_an_answer_of_another_shape_is_refused(result: Any) -> None:  # noqa: ANN401
+    with pytest.raises(BadAnswer):
+        read_programme_accounts(result)
+
+
+def test_an_answer_with_other_than_so_many_accounts_is_refused() -> None:
+    with pytest.raises(BadAnswer, match="expected 2 accounts or nulls, found 1"):
+        read_accounts([OWNER, PROGRAMME], {"context": {"slot": 1}, "value": [None]})
+    seen = read_accounts([OWNER], {"context": {"slot": 1}, "value": [None]}).accounts[OWNER]
+    assert (seen.data, seen.slot) == (None, 1)
+    with pytest.raises(BadAnswer, match="the clock"):
+        clock_unix_s(seen)
+
+
+@pytest.mark.parametrize("message", [{}, {"method": "rootNotification"}, {"method": "slotNotification", "params": {}}])
+def test_a_notification_of_another_shape_is_refused(message: dict[str, Any]) -> None:
+    with pytest.raises(BadAnswer, match="expected a notification"):
+        read_notification(message, {})
+
+
+@pytest.mark.parametrize("urls", [(), ("ws://x",), ("http://x", "ftp://y")])
+def test_each_chain_needs_an_endpoint_that_can_be_asked(urls: tuple[str, ...]) -> None:
+    with pytest.raises(BadSettings, match=r"expected http\(s\) and ws\(s\) URLs in here, at least one"):
+        LayerUrls("here", [*map(SecretStr, urls)])
