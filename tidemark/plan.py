@@ -101,7 +101,8 @@ def flash_invitation(said: str, api: str) -> str:
         api: The address of the api, such as ``http://127.0.0.1:8000``.
     """
     owner = json.loads(said)["flash"]["owner"]
-    return f"an owner of the simulated Flash Trade: {owner}\n  curl {api}/v1/accounts/{FLASH}:{owner}"
+    paths = f"/v1/accounts/{FLASH}:{owner}", f"/v2/owner/{owner}"
+    return "\n".join((f"an owner of the simulated Flash Trade: {owner}", *(f"  curl {api}{path}" for path in paths)))
 
 
 def with_recording(settings: Settings, directory: Path) -> tuple[Settings, str]:
