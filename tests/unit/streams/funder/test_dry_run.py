@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from models.money import E18
-from models.symmio.funding import FundingRates
 from models.symmio.funding_plan import ChainQuote, Charge
 from models.symmio.funding_records import Epoch, Frozen, FrozenMarket, Plan
 from models.symmio.state import PositionType, QuoteStatus
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 PARTY_A, PARTY_B = "0x" + "0a" * 20, "0x" + "0b" * 20
 GWEI = 10**9
-MARKET = FrozenMarket(str(100 * E18), "venue:AAA", "0", *map(str, FundingRates(-E18 // 1_000, E18 // 2_000)))
+MARKET = FrozenMarket(str(100 * E18), "venue:AAA", "0", str(-E18 // 1_000), str(E18 // 2_000))
 FROZEN = Frozen(Epoch(14_400, 420, 14_400), 14_400, 14_820, 14_400, 14_400, {1: MARKET}, {2: "no tick"}, 1)
-FUNDING = FundingSettings(party_b=PARTY_B, batch=2, coin_price=2_000)
+FUNDING = FundingSettings(party_b=PARTY_B, batch=2, coin_price=Decimal(2_000))
 
 
 class HeldQuotes(Chain):
