@@ -81,7 +81,10 @@ def _only_one(settings: Settings) -> str:
     names = [name for name, one in symmio_deployments(settings).items() if one.funding.party_b is not None]
     if len(names) != 1:
         found = ", ".join(sorted(names)) or "none"
-        msg = f"expected one deployment with a funding.party_b, or its name as an argument, found {found}"
+        msg = (
+            f"expected one deployment with a funding.party_b, or its name as an argument, found {found}; "
+            "docs/funding.md says what to set in [deployments.NAME.funding]"
+        )
         raise BadSettings(msg)
     return names[0]
 
