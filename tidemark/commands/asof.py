@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidemark.captured_option import captured_option
+from tidemark.captured_option import captured_option, checkpoints_option
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 )
 @click.option("--offset", type=click.IntRange(min=0), metavar="N", help="As this record of its raw topic left it.")
 @captured_option
+@checkpoints_option
 @click.option("--json", "as_json", is_flag=True, help="Print it in one line.")
 @ending_by_code
 def asof(
     *, deployment: str, account: str, time_text: str | None, block: int | None, offset: int | None,
-    captured: Path | None, as_json: bool,
+    captured: Path | None, checkpoints: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Recompute the valuation of ACCOUNT as of an instant, from raw records and prices, by the engine of the workers.
 
@@ -54,7 +55,7 @@ def asof(
     from streams.replay.bounded_log import BadWindow
     from streams.replay.log_window import read_instant
     from tidemark.local_stack import settings_here
-    from tidemark.replay_window import open_log, run_reading
+    from tidemark.replay_window import found_in, open_log, run_reading
 
     if [time_text, block, offset].count(None) != 2:  # noqa: PLR2004 - one of three is given
         msg = "expected one of --time, --block and --offset"
@@ -72,7 +73,9 @@ def asof(
             read[0] += 1
 
         at = At(time_ms, block, offset)
-        return await value_account_at(log, settings, deployment, account, at, on_record=count)
+        return await value_account_at(
+            log, settings, deployment, account, at, on_record=count, checkpoints=found_in(checkpoints)
+        )
 
     found = run_reading(settings, captured, valued)
     click.echo(f"{read[0]} records read", err=True)

@@ -17,6 +17,8 @@ from tests.support.told_log import Story, tell
 from tidemark import cli as command_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from click.testing import Result
 
 
@@ -164,3 +166,30 @@ def test_a_scenario_is_worked_out_and_summed_up(monkeypatch: pytest.MonkeyPatch,
     assert (1, "") == (nobody.exit_code, nobody.stdout)
     dry = given("--shock", "BTC=1%", "--dry-run")
     assert (0, "") == (dry.exit_code, dry.stdout)
+
+
+def test_a_checkpoint_is_made_listed_and_begun_at(
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path
+) -> None:
+    at = rfc3339(story.records[len(story.records) // 2].time_ms)
+
+    def given(*options: str) -> Result:
+        return run(monkeypatch, story, story.log(), *options)
+
+    dry = given("checkpoint", "create", DEPLOYMENT, "--out", str(tmp_path / "c"), "--time", at, "--dry-run")
+    assert (0, "", []) == (dry.exit_code, dry.stdout, list(tmp_path.iterdir()))
+    made = given("checkpoint", "create", DEPLOYMENT, "--out", str(tmp_path / "c"), "--time", at, "--json")
+    assert 0 == made.exit_code, made.output
+    listed = given("checkpoint", "list", str(tmp_path / "c"), "--json")
+    assert json.loads(made.stdout) == json.loads(listed.stdout)
+    assert at == json.loads(listed.stdout)["time"]
+    account = max(story.last).decode().partition(":")[2]
+    end = rfc3339(max(one.time_ms for one in story.records))
+    whole, begun = [
+        given("asof", DEPLOYMENT, account, "--time", end, "--json", *options)
+        for options in ((), ("--checkpoints", str(tmp_path / "c")))
+    ]
+    assert whole.stdout == begun.stdout != ""
+    assert int(begun.stderr.split()[0]) < int(whole.stderr.split()[0])
+    before = given("checkpoint", "create", DEPLOYMENT, "--out", str(tmp_path / "d"), "--time", "1970-01-02T00:00:00Z")
+    assert (1, "") == (before.exit_code, before.stdout)
