@@ -39,6 +39,7 @@ _COMMANDS = {
     "capture": "tidemark.commands.capture:capture",
     "asof": "tidemark.commands.asof:asof",
     "explain": "tidemark.commands.explain:explain",
+    "checkpoint": "tidemark.commands.checkpoint:checkpoint",
     "whatif": "tidemark.commands.whatif:whatif",
     "verify": "tidemark.commands.verify:verify",
     "fold": "tidemark.commands.fold:fold",

@@ -10,11 +10,13 @@ import click
 
 from streams.replay.bounded_log import BrokenOff, Place, Span
 from streams.replay.captured_log import CapturedLog
+from streams.replay.checkpoints import Checkpoints
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import check_offsets, read_instant, read_offsets, resolve_times, write_offsets
 from streams.replay.named_topics import compacted_topics, find_topic, kept_ms
 from tidemark import kafka
 from tidemark.captured_option import captured_option
+from tidemark.version import version_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -78,6 +80,11 @@ def open_log(settings: Settings, captured: Path | None, clock: Clock) -> Log:
     if captured is not None:
         return CapturedLog(captured)
     return KafkaLog(settings.bootstrap, kept_ms(settings), clock)
+
+
+def found_in(directory: Path | None) -> Checkpoints | None:
+    """The checkpoints of a directory, as far as this version may use them; None where none was given."""
+    return None if directory is None else Checkpoints(directory, version_text())
 
 
 def run_reading(settings: Settings, captured: Path | None, reading: Callable[[], Coroutine[None, None, T]]) -> T:

@@ -11,16 +11,18 @@ from models.errors import BadRecord
 from models.ids import canonical_id, is_account_id
 from streams.kafka.topics import PRICE_TICKS, topic_name
 from streams.replay.bounded_log import BadWindow, Place, Span
+from streams.replay.checkpoints import begin_fold, expect_raw
 from streams.replay.cut import time_of_last
 from streams.replay.log_window import resolve_times
 from streams.replay.marks_at import fold_marks, mark_keys
 from streams.replay.merging import read_merged
-from streams.replay.raw_fold import RawFold, held_from_the_first
+from streams.replay.raw_fold import RawFold, expect_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from streams.replay.bounded_log import Log, LogRecord
+    from streams.replay.checkpoints import Checkpoints
     from streams.settings import Settings
 
 
@@ -50,9 +52,10 @@ class At(NamedTuple):
 
 
 async def value_account_at(
-    log: Log, settings: Settings, deployment: str, account: str, at: At, *, on_record: Callable[[LogRecord], None]
-) -> AccountAt | None:
-    """Fold an account from the first raw record on, and value it as of an instant.
+    log: Log, settings: Settings, deployment: str, account: str, at: At, *, on_record: Callable[[LogRecord], None],
+    checkpoints: Checkpoints | None = None,
+) -> AccountAt | None:  # fmt: skip
+    """Fold an account from the first raw record or a checkpoint on, and value it as of an instant.
 
     Prices are those that had been written by then: with a block or an offset, by the time of the last record folded.
 
@@ -63,6 +66,7 @@ async def value_account_at(
         account: The account, in any spelling of its venue.
         at: Up to where.
         on_record: Is told each record that was read.
+        checkpoints: Where checkpoints are; by default every record is folded.
 
     Returns:
         The valuation; None where there was no such account.
@@ -72,11 +76,18 @@ async def value_account_at(
     """
     key = key_of(settings, deployment, account)
     fold = RawFold(settings, deployment, (key,))
-    held = await held_from_the_first(log, fold.topic)
+    held = await log.held([fold.topic])
     (number,) = fold.partitions(held)
     place = Place(fold.topic, number)
+    if at.block is not None:
+        # The block is looked for from the first record on.
+        expect_first(held)
     end = await _end(log, fold, place, held[place].end, at)
-    at_ms, last = at.time_ms, -1
+    raw = {place: Span(0, end)}
+    begun = begin_fold(settings, deployment, (key,), raw, until_ms=at.time_ms, checkpoints=checkpoints)
+    await expect_raw(log, begun)
+    fold = begun.fold
+    at_ms, last = at.time_ms, begun.vector[place].begin - 1
     doubts: list[str] = []
     if fold.venue.references is not None:
         # Exposures are made with the references that hold; a time is known before anything is folded only by --time.
@@ -84,12 +95,15 @@ async def value_account_at(
         doubts += await fold_references(
             log, topic_name(settings, fold.venue.references.name), fold, deployment, until_ms
         )
-    async for record in read_merged(log, {place: Span(0, end)}):
+    async for record in read_merged(log, begun.vector):
         on_record(record)
         fold.take(record)
         last = record.offset
         if at.time_ms is None:
             at_ms = record.time_ms
+    if at_ms is None and last >= 0:
+        # The checkpoint has all of it.
+        at_ms = await time_of_last(log, place, held[place]._replace(end=end))
     if at_ms is None or last < 0:
         return None
     engine = fold.engine

@@ -23,10 +23,11 @@ from streams.kafka.partitions import partition_of
 from streams.kafka.topics import PRICE_TICKS, topic_name
 from streams.replay.account_at import fold_references, key_of
 from streams.replay.bounded_log import BadWindow, Place, Span
+from streams.replay.checkpoints import begin_fold, expect_raw
 from streams.replay.log_window import resolve_times
 from streams.replay.marks_at import LOOK_EVERY_MS, fold_marks, mark_keys
 from streams.replay.merging import read_merged
-from streams.replay.raw_fold import RawFold, held_from_the_first
+from streams.replay.raw_fold import RawFold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from models.explaining import Term
     from models.venue import Positioned
     from streams.replay.bounded_log import Log, LogRecord
+    from streams.replay.checkpoints import Checkpoints
     from streams.settings import Settings
 
 _PROGRESS = {Final: "finality", RolledBack: ROLLBACK, Unsupported: "unsupported", Supported: "supported"}
@@ -64,7 +66,7 @@ class _Taken(NamedTuple):
 
 async def explain_account(
     log: Log, settings: Settings, deployment: str, account: str, *, since_ms: int, until_ms: int,
-    on_term: Callable[[Term], None], on_record: Callable[[LogRecord], None],
+    on_term: Callable[[Term], None], on_record: Callable[[LogRecord], None], checkpoints: Checkpoints | None = None,
 ) -> Explained:  # fmt: skip
     """Explain why an account's valuation as of one instant is another than as of an instant before.
 
@@ -77,25 +79,25 @@ async def explain_account(
         until_ms: The second one; what was written by then counts.
         on_term: Is told each term, in the order of the log.
         on_record: Is told each record that was read.
+        checkpoints: Where checkpoints are; by default every record is folded.
 
     Raises:
         ReplayError: The deployment, the window or the log is not one for which that can be said.
     """
     _expect_order(since_ms, until_ms)
     key = key_of(settings, deployment, account)
-    follows = _Follows(settings, deployment, key)
-    fold = follows.fold
-    held = await held_from_the_first(log, fold.topic)
-    (number,) = fold.partitions(held)
-    place = Place(fold.topic, number)
-    middle, end = [(await resolve_times(log, [fold.topic], None, one + 1))[place].end for one in (since_ms, until_ms)]
+    place = await _place_of(log, settings, deployment, key)
+    middle, end = [(await resolve_times(log, [place.topic], None, one + 1))[place].end for one in (since_ms, until_ms)]
+    follows = _Follows(settings, deployment, key, {place: Span(0, middle)}, (since_ms, checkpoints))
+    fold = follows.begun.fold
+    await expect_raw(log, follows.begun)
     doubts: list[str] = []
     vector = {place: Span(middle, end)}
     if fold.venue.references is not None:
         said = topic_name(settings, fold.venue.references.name)
         doubts += await fold_references(log, said, fold, deployment, since_ms)
         vector |= await resolve_times(log, [said], since_ms + 1, until_ms + 1)
-    async for record in read_merged(log, {place: Span(0, middle)}):
+    async for record in read_merged(log, follows.begun.vector):
         on_record(record)
         fold.take(record)
     keys = await _keys_of_window(log, settings, deployment, (key, fold, dict(vector)), on_record)
@@ -131,11 +133,16 @@ async def explained_vector(
         ReplayError: The deployment, the window or the log is not one for which that can be said.
     """
     _expect_order(since_ms, until_ms)
-    fold = RawFold(settings, deployment, (key_of(settings, deployment, account),))
-    (number,) = fold.partitions(await held_from_the_first(log, fold.topic))
-    place = Place(fold.topic, number)
-    raw = {place: (await resolve_times(log, [fold.topic], None, until_ms + 1))[place]}
+    place = await _place_of(log, settings, deployment, key_of(settings, deployment, account))
+    raw = {place: (await resolve_times(log, [place.topic], None, until_ms + 1))[place]}
     return raw | await resolve_times(log, [topic_name(settings, PRICE_TICKS)], since_ms + 1, until_ms + 1)
+
+
+async def _place_of(log: Log, settings: Settings, deployment: str, key: bytes) -> Place:
+    """Where the raw records of an account stand."""
+    fold = RawFold(settings, deployment, (key,))
+    (number,) = fold.partitions(await log.held([fold.topic]))
+    return Place(fold.topic, number)
 
 
 def _expect_order(since_ms: int, until_ms: int) -> None:
@@ -185,7 +192,14 @@ def _refer(engine: Engine, deployment: str, record: LogRecord) -> bool:
 class _Follows:
     """Follows one account through the log, and says by which terms it changes."""
 
-    def __init__(self, settings: Settings, deployment: str, key: bytes) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        deployment: str,
+        key: bytes,
+        raw: Mapping[Place, Span],
+        begin: tuple[int, Checkpoints | None],
+    ) -> None:
         self._deployment, self._key = deployment, key
         self._prices = topic_name(settings, PRICE_TICKS)
         self._taken: list[_Taken] = []
@@ -194,7 +208,11 @@ class _Follows:
         self._term = 0
         self._looked_ms = 0
         self.standing = NOWHERE
-        self.fold = RawFold(settings, deployment, (key,), on_folded=self._note)
+        since_ms, checkpoints = begin
+        self.begun = begin_fold(
+            settings, deployment, (key,), raw, until_ms=since_ms, checkpoints=checkpoints, on_folded=self._note
+        )
+        self.fold = self.begun.fold
         self._inputs = DeploymentInputs(self.fold.engine.board, deployment)
 
     def start(self, at_ms: int) -> Standing:

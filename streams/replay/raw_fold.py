@@ -59,7 +59,7 @@ class RawFold:
         self._routes = (
             None if found.venue.routed is None else found.venue.routes({name: found.own}, self.engine.tables.read)
         )
-        self._name = name
+        self.name = name
         self._prefix = f"{name}:".encode()
         self._wanted = None if wanted is None else frozenset(wanted)
 
@@ -71,7 +71,7 @@ class RawFold:
         """
         count = len(held)
         if self.venue.routed is not None:
-            return {partition_of(self._name.encode(), count): self._wanted or frozenset()}
+            return {partition_of(self.name.encode(), count): self._wanted or frozenset()}
         if self._wanted is None:
             return {number: frozenset() for number in range(count)}
         numbers = {partition_of(key, count) for key in self._wanted}
@@ -81,7 +81,7 @@ class RawFold:
 
     def decode(self, record: LogRecord) -> object | None:
         """Decode a raw record of the deployment without folding it; None where it is of others, or cannot be read."""
-        if self._routes is None or record.key != self._name.encode():
+        if self._routes is None or record.key != self.name.encode():
             return None
         try:
             return self._routes.decode(record.value or b"")
@@ -92,9 +92,9 @@ class RawFold:
         """Fold a record, and return it decoded; None where it is of others, or cannot be read."""
         value = record.value or b""
         if self.venue.routed is not None:
-            if record.key != self._name.encode():
+            if record.key != self.name.encode():
                 return None
-            return self.engine.raw_value(self._name, value, record.offset, record.time_ms)
+            return self.engine.raw_value(self.name, value, record.offset, record.time_ms)
         if record.key is None or not record.key.startswith(self._prefix):
             return None
         if self._wanted is not None and record.key not in self._wanted:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tidemark.captured_option import captured_option
+from tidemark.captured_option import captured_option, checkpoints_option
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.replay.account_at import AccountAt
+    from streams.replay.served_at import ServedRow
 
 
 @click.command
@@ -26,18 +27,22 @@ if TYPE_CHECKING:
     "--block", type=click.IntRange(min=0), metavar="N", help="As this block left it, where its venue has any."
 )
 @click.option("--offset", type=click.IntRange(min=0), metavar="N", help="As this record of its raw topic left it.")
+@click.option("--served", "is_served", is_flag=True, help="Print beside it the row that was shown then.")
 @captured_option
+@checkpoints_option
 @click.option("--json", "as_json", is_flag=True, help="Print it in one line.")
 @ending_by_code
 def asof(
-    *, deployment: str, account: str, time_text: str | None, block: int | None, offset: int | None,
-    captured: Path | None, as_json: bool,
+    *, deployment: str, account: str, time_text: str | None, block: int | None, offset: int | None, is_served: bool,
+    captured: Path | None, checkpoints: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Recompute the valuation of ACCOUNT as of an instant, from raw records and prices, by the engine of the workers.
 
     Raw records are read from the first one on; what had been written by --time counts. With --block or --offset, the
     account is as these left it, and prices are those that had been written when the last of its raw records was. The
-    row is printed with its provenance; account_order has the term 0, since no worker wrote it.
+    row is printed with its provenance; account_order has the term 0, since no worker wrote it. With --served the row
+    that was shown last by then stands beside it, and the columns in which the two differ: a row that nobody watched may
+    be some time old, anything else is a finding.
 
     \b
     Exit codes:
@@ -50,11 +55,12 @@ def asof(
         tidemark asof demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --block 1777 --json | jq .row.upnl
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
-    from streams.replay.account_at import At, value_account_at
+    from streams.replay.account_at import At, key_of, value_account_at
     from streams.replay.bounded_log import BadWindow
     from streams.replay.log_window import read_instant
+    from streams.replay.served_at import served_at
     from tidemark.local_stack import settings_here
-    from tidemark.replay_window import open_log, run_reading
+    from tidemark.replay_window import found_in, open_log, run_reading
 
     if [time_text, block, offset].count(None) != 2:  # noqa: PLR2004 - one of three is given
         msg = "expected one of --time, --block and --offset"
@@ -67,28 +73,39 @@ def asof(
         raise BadWindow(msg)
     log, read = open_log(settings, captured, clock), [0]
 
-    async def valued() -> AccountAt | None:
+    async def valued() -> tuple[AccountAt | None, ServedRow | None]:
         def count(_: object) -> None:
             read[0] += 1
 
         at = At(time_ms, block, offset)
-        return await value_account_at(log, settings, deployment, account, at, on_record=count)
+        valued_at = await value_account_at(
+            log, settings, deployment, account, at, on_record=count, checkpoints=found_in(checkpoints)
+        )
+        shown_ms = time_ms if valued_at is None else valued_at.at_ms
+        if not is_served or shown_ms is None:
+            return valued_at, None
+        key = key_of(settings, deployment, account)
+        return valued_at, await served_at(log, settings, key, shown_ms, on_record=count)
 
-    found = run_reading(settings, captured, valued)
+    found, shown = run_reading(settings, captured, valued)
     click.echo(f"{read[0]} records read", err=True)
-    if found is None:
+    if found is None and shown is None:
         click.echo(f"no such account of {deployment} then: {account}", err=True)
         raise SystemExit(EXIT_NOTHING)
-    _print(deployment, found, as_json=as_json)
+    said = {"deployment": deployment, **_recomputed(found)}
+    if is_served:
+        said["served"] = _shown(shown, found)
+    click.echo(json.dumps(said) if as_json else json.dumps(said, indent=2))
 
 
-def _print(deployment: str, found: AccountAt, *, as_json: bool) -> None:
+def _recomputed(found: AccountAt | None) -> dict[str, Any]:
     from models.instants import rfc3339
 
+    if found is None:
+        return {"row": None}
     for doubt in found.doubts:
         click.echo(f"not certain: {doubt}", err=True)
-    said = {
-        "deployment": deployment,
+    return {
         "at": rfc3339(found.at_ms),
         "at_ms": found.at_ms,
         "offset": found.offset,
@@ -96,4 +113,24 @@ def _print(deployment: str, found: AccountAt, *, as_json: bool) -> None:
         "doubts": list(found.doubts),
         "row": found.body,
     }
-    click.echo(json.dumps(said) if as_json else json.dumps(said, indent=2))
+
+
+def _shown(shown: ServedRow | None, found: AccountAt | None) -> dict[str, Any] | None:
+    from models.codec import decode_order
+    from models.instants import rfc3339
+    from streams.replay.served_at import differing
+
+    if shown is None:
+        return None
+    record = shown.record
+    term, version = decode_order(record.value or b"")
+    recomputed = {} if found is None else json.loads(json.dumps(found.body))
+    return {
+        "record": f"{record.topic}:{record.partition}:{record.offset}",
+        "at": rfc3339(record.time_ms),
+        "at_ms": record.time_ms,
+        "term": term,
+        "version": version,
+        "differs": differing(shown.body, recomputed),
+        "row": shown.body,
+    }

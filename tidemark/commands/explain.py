@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidemark.captured_option import captured_option
+from tidemark.captured_option import captured_option, checkpoints_option
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
@@ -29,12 +29,13 @@ _TOP = 20
     "--top", type=click.IntRange(min=0), default=_TOP, metavar="N", help="Print so many of the largest terms."
 )
 @captured_option
+@checkpoints_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a term, and a last one that sums them up.")
 @click.option("--dry-run", is_flag=True, help="Only print which offsets would be read.")
 @ending_by_code
 def explain(
-    *, deployment: str, account: str, since: str, until: str, top: int, captured: Path | None, as_json: bool,
-    dry_run: bool,
+    *, deployment: str, account: str, since: str, until: str, top: int, captured: Path | None,
+    checkpoints: Path | None, as_json: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Say by which events ACCOUNT's uPnL as of --to is another than as of --from, in the order of the log.
 
@@ -60,7 +61,7 @@ def explain(
     from streams.replay.shown_terms import Summary, term_body
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
-    from tidemark.replay_window import open_log, run_reading
+    from tidemark.replay_window import found_in, open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
     since_ms, until_ms = (read_instant(one, clock.now_ms()) for one in (since, until))
@@ -79,7 +80,7 @@ def explain(
         progress = Progress(vector, clock)
         found = await explain_account(
             log, settings, deployment, account, since_ms=since_ms, until_ms=until_ms,
-            on_term=take, on_record=progress.take,
+            on_term=take, on_record=progress.take, checkpoints=found_in(checkpoints),
         )  # fmt: skip
         progress.finish()
         return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidemark.captured_option import captured_option
+from tidemark.captured_option import captured_option, checkpoints_option
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ _RATE = re.compile(r"([+-]?[0-9.]+)(%?)")
 @click.option("--time", "time_text", metavar="TIME", default="now", help="As of 2026-11-20T10:30:00Z, -15m, or now.")
 @click.option("--all", "is_all", is_flag=True, help="Print every account that is another, not only new liquidations.")
 @captured_option
+@checkpoints_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an account, and a last one that sums them up.")
 @click.option("--dry-run", is_flag=True, help="Only print which offsets would be folded.")
 @ending_by_code
 def whatif(
     *, deployment: str, shocks: tuple[str, ...], marks: tuple[str, ...], funding: str | None, time_text: str,
-    is_all: bool, captured: Path | None, as_json: bool, dry_run: bool,
+    is_all: bool, captured: Path | None, checkpoints: Path | None, as_json: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Say which accounts of DEPLOYMENT could be liquidated if marks or funding were others.
 
@@ -66,7 +67,7 @@ def whatif(
     from streams.replay.log_window import read_instant, write_offsets
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
-    from tidemark.replay_window import open_log, run_reading
+    from tidemark.replay_window import found_in, open_log, run_reading
 
     changes = _changes(marks, is_share=False) | _changes(shocks, is_share=True)
     if not changes and funding is None:
@@ -84,7 +85,9 @@ def whatif(
         if dry_run:
             return None
         progress = Progress(vector, clock)
-        found = await value_accounts_at(log, settings, deployment, at_ms, on_record=progress.take)
+        found = await value_accounts_at(
+            log, settings, deployment, at_ms, on_record=progress.take, checkpoints=found_in(checkpoints)
+        )
         progress.finish()
         return found
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
 from models.codec import decode_row, encode_row
 from models.instants import rfc3339
-from streams.replay.bounded_log import BrokenOff
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import served_name
+from streams.replay.bounded_log import BrokenOff, Held, LogRecord, Place
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.listed_log import ListedLog
 from tests.support.told_log import Story, tell
 from tidemark import cli as command_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from click.testing import Result
 
 
@@ -164,3 +168,62 @@ def test_a_scenario_is_worked_out_and_summed_up(monkeypatch: pytest.MonkeyPatch,
     assert (1, "") == (nobody.exit_code, nobody.stdout)
     dry = given("--shock", "BTC=1%", "--dry-run")
     assert (0, "") == (dry.exit_code, dry.stdout)
+
+
+def test_a_checkpoint_is_made_listed_and_begun_at(
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path
+) -> None:
+    at = rfc3339(story.records[len(story.records) // 2].time_ms)
+
+    def given(*options: str) -> Result:
+        return run(monkeypatch, story, story.log(), *options)
+
+    dry = given("checkpoint", "create", DEPLOYMENT, "--out", str(tmp_path / "c"), "--time", at, "--dry-run")
+    assert (0, "", []) == (dry.exit_code, dry.stdout, list(tmp_path.iterdir()))
+    made = given("checkpoint", "create", DEPLOYMENT, "--out", str(tmp_path / "c"), "--time", at, "--json")
+    assert 0 == made.exit_code, made.output
+    listed = given("checkpoint", "list", str(tmp_path / "c"), "--json")
+    assert json.loads(made.stdout) == json.loads(listed.stdout)
+    assert at == json.loads(listed.stdout)["time"]
+    account = max(story.last).decode().partition(":")[2]
+    end = rfc3339(max(one.time_ms for one in story.records))
+    whole, begun = [
+        given("asof", DEPLOYMENT, account, "--time", end, "--json", *options)
+        for options in ((), ("--checkpoints", str(tmp_path / "c")))
+    ]
+    assert whole.stdout == begun.stdout != ""
+    assert int(begun.stderr.split()[0]) < int(whole.stderr.split()[0])
+    before = given("checkpoint", "create", DEPLOYMENT, "--out", str(tmp_path / "d"), "--time", "1970-01-02T00:00:00Z")
+    assert (1, "") == (before.exit_code, before.stdout)
+
+
+def test_what_was_shown_stands_beside_what_is_recomputed(monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
+    (now_ms, key), body = next(reversed(story.shown.items()))
+    topic, account = served_name(story.settings), key.decode().partition(":")[2]
+    place = Place(topic, partition_of(key, 4))
+    wrong = {**body, "upnl": "7", "notional": "8"}
+    # The row before, a fenced owner's late one, another account's, and one that was shown later.
+    served = [
+        LogRecord(time_ms, *place, offset, of, encode_row(term, version, row))
+        for offset, (time_ms, of, term, version, row) in enumerate(
+            [(now_ms - 900_000, key, 3, 6, body), (now_ms - 700_000, key, 3, 7, wrong),
+             (now_ms - 650_000, key, 2, 9, body), (now_ms, key + b"1", 3, 9, body), (now_ms + 1, key, 3, 8, body)]
+        )
+    ]  # fmt: skip
+
+    def given(*shown: LogRecord) -> dict[str, Any]:
+        log = ListedLog([*story.records, *shown], story.log()._held)
+        none = {Place(topic, number): Held(0, 0, None) for number in range(4)}
+        log._held = {**log._held, **none, **{one.place: Held(0, one.offset + 1, None) for one in shown}}
+        at = rfc3339(now_ms)
+        result = run(monkeypatch, story, log, "asof", DEPLOYMENT, account, "--time", at, "--json", "--served")
+        assert 0 == result.exit_code, result.output
+        said: dict[str, Any] = json.loads(result.stdout)
+        return said
+
+    said = given(*served)
+    shown = said["served"]
+    assert (f"{topic}:{place.partition}:1", 3, 7) == (shown["record"], shown["term"], shown["version"])
+    assert ({"upnl", "notional"}, "7") == (set(shown["differs"]) - {"stale", "positions"}, shown["row"]["upnl"])
+    assert body["upnl"] == said["row"]["upnl"]
+    assert given()["served"] is None

@@ -1,0 +1,84 @@
+"""What was shown of an account as of an instant: its newest row on ``served`` by then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from models.codec import decode_row, row_order
+from models.provenance import MADE_FROM
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import served_name
+from streams.replay.bounded_log import OutOfRetention, Place
+from streams.replay.log_window import resolve_times
+from streams.replay.merging import read_merged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from streams.replay.bounded_log import Log, LogRecord
+    from streams.settings import Settings
+
+# How far back the row is looked for at first; each further attempt goes four times as far.
+_FIRST_BACK_MS = 600_000
+_FURTHER = 4
+# They say who wrote a row and when, and what stood before; who recomputes has none of it.
+_NOT_COMPARED = {"account_order", "last_complete", MADE_FROM}
+
+
+class ServedRow(NamedTuple):
+    """A row as it was shown: its body, and the record that it stands in."""
+
+    body: Mapping[str, Any]
+    record: LogRecord
+
+
+async def served_at(
+    log: Log, settings: Settings, key: bytes, at_ms: int, *, on_record: Callable[[LogRecord], None]
+) -> ServedRow | None:
+    """Find the row that was shown of an account as of an instant.
+
+    Args:
+        log: Where the topics are.
+        settings: Name the topic.
+        key: The account's key.
+        at_ms: The instant, Unix ms.
+        on_record: Is told each record that was read.
+
+    Returns:
+        The newest row by then; None where none that is held was shown.
+
+    Raises:
+        ReplayError: The log cannot be read.
+    """
+    topic = served_name(settings)
+    held = await log.held([topic])
+    place, back_ms = Place(topic, partition_of(key, len(held))), _FIRST_BACK_MS
+    while True:
+        try:
+            span = (await resolve_times(log, [topic], at_ms - back_ms, at_ms + 1))[place]
+        except OutOfRetention:
+            span = (await resolve_times(log, [topic], None, at_ms + 1))[place]
+        newest: LogRecord | None = None
+        async for record in read_merged(log, {place: span}):
+            on_record(record)
+            if record.key != key or record.value is None or record.time_ms > at_ms:
+                continue
+            # A fenced owner's late row is of an older term.
+            if newest is None or row_order(record.value) >= row_order(newest.value or b""):
+                newest = record
+        if newest is not None:
+            return ServedRow(decode_row(newest.value or b"").body, newest)
+        if span.begin <= held[place].begin:
+            return None
+        back_ms *= _FURTHER
+
+
+def differing(shown: Mapping[str, Any], recomputed: Mapping[str, Any]) -> list[str]:
+    """The columns in which what was shown is not what is recomputed; a row that nobody watched may be some time old.
+
+    Args:
+        shown: Body of the row that was shown.
+        recomputed: Body of the row that was made again, as JSON has it.
+    """
+    names = [name for name in {**shown, **recomputed} if name not in _NOT_COMPARED]
+    return [name for name in names if shown.get(name) != recomputed.get(name)]
