@@ -13,8 +13,10 @@ from models import row_bodies
 from models.account_events import AccountRecord
 from models.chain_records import ChainRecord
 from models.heartbeats import Beat
+from models.history_records import HistoryAnswer, HistoryHour, HistoryRequest
 from models.instruments import InstrumentFact
 from models.interest import Watch
+from models.kept_inputs import KeptInput
 from models.ledger.ledger_schemas import VERSION, ledger_schemas
 from models.prices import PriceTick
 from models.symmio import symmio_row_bodies
@@ -30,10 +32,15 @@ _RECORDS: dict[str, Any] = {
     "chain-blocks": ChainRecord,
     "dead-letters": DeadLetter,
     "heartbeats": Beat,
+    "history": HistoryHour,
+    "history-answers": HistoryAnswer,
+    "history-requests": HistoryRequest,
     "instrument-facts": InstrumentFact,
     "interest": Watch,
     "position-states-in": EngineState,
     "price-ticks": PriceTick,
+    # Beside rows of valuations and parts of totals.
+    "served": KeptInput,
 }
 _FOLDERS = ("ledger", "records", "rows")
 
