@@ -22,6 +22,9 @@ HISTORY_WAITED_FOR_S = 3.0
 PAGE_MAX = 1_000
 """The most bars of an answer: at most 0.5 MB of texts, which fits a record."""
 
+DAYS_MAX = 366
+"""The most days of an answer: each is read out of its hours."""
+
 _Candle = tuple[str | None, str | None, str | None, str | None]
 _Bar = tuple[int, _Candle, _Candle, _Candle]
 

@@ -18,7 +18,7 @@ from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_afte
 from api.rest.query import Query, bad_parameter, choice, instant
 from api.tables.history import BarWindow, NoAnswer
 from models.history import DAY_S, HOUR_S, MINUTE_S, SECOND_S
-from models.history_records import PAGE_MAX, bar_of_texts, candles_of
+from models.history_records import DAYS_MAX, PAGE_MAX, bar_of_texts, candles_of
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
 from models.served import totals_key
@@ -108,8 +108,7 @@ async def _page(request: web.Request, query: Query, series: str, head: View) -> 
 
 
 def _window(query: Query, step_s: int, now_ms: int, most: int) -> BarWindow:
-    # A day is read out of its hours: a page has as many of days as of hours.
-    most = min(most, PAGE_MAX if step_s < DAY_S else PAGE_MAX * HOUR_S // DAY_S)
+    most = min(most, PAGE_MAX if step_s < DAY_S else DAYS_MAX)
     to_ms, from_ms = query.get(_TO), query.get(_FROM)
     # The bar that is still open is there too.
     to_s = now_ms // 1_000 + step_s if to_ms is None else -(-to_ms // 1_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -296,6 +297,15 @@ async def test_charts_of_a_server_that_was_restarted_begin_with_the_past(chromiu
         await expect(totals).to_have_count(1)
         await expect(page.get_by_role("img", name=re.compile("Notional of all accounts.*highest 40M"))).to_have_count(1)
     async with opened(chromium, site, f"/#/accounts/{account}") as page:
+        await page.get_by_role("button", name="Notional").click()
+        course = page.get_by_role("img", name=re.compile("Notional, 6 hours.*newest 40M"))
+        await expect(course).to_have_count(1)
+        async with page.expect_download() as saving:
+            await page.get_by_role("button", name="Download CSV").click()
+        saved = Path(await (await saving.value).path())
+        rows = (await asyncio.to_thread(saved.read_text)).splitlines()
+        assert "at,at_ns,upnl_open" == rows[0][:18]
+        assert 3 == len(rows) - 1
         await expect(page.get_by_role("img", name=re.compile("last 15 min.*lowest .9M, highest 7M"))).to_have_count(1)
 
 
@@ -317,7 +327,7 @@ async def test_accounts_are_sorted_as_asked(chromium: Browser, site: Site) -> No
                 await expect(heading).to_have_attribute("aria-sort", f"{direction}ending")
 
 
-async def test_accounts_are_found_by_a_part_of_their_address_or_owner_and_by_state(
+async def test_accounts_are_found_by_a_part_of_their_address_owner_or_name_and_by_state(
     chromium: Browser, site: Site
 ) -> None:
     scene = site.scene
@@ -328,6 +338,10 @@ async def test_accounts_are_found_by_a_part_of_their_address_or_owner_and_by_sta
         await page.keyboard.type(scene.key(44)[8:20])
         await expect(rows).to_have_count(1)
         await expect(rows).to_have_attribute("data-account", scene.key(44))
+        scene.change(46, name="Rainy Day")
+        await page.get_by_role("searchbox").fill("rainy d")
+        await expect(rows).to_have_count(1)
+        await expect(rows).to_have_attribute("data-account", scene.key(46))
         await page.get_by_role("searchbox").fill("0x" + f"{7:040x}")
         await expect(rows).to_have_count(2)  # 7 and 107 have one owner
         await page.get_by_role("searchbox").fill(scene.key(45).partition(":")[2])

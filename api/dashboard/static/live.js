@@ -139,7 +139,22 @@ class Live extends EventTarget {
     this.client.start();
   }
 
+  /** Have the browser save what a path answers; a link could not say who asks. */
+  async save(path, name) {
+    const response = await this.#fetched(path);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await response.blob());
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
   async rest(path, signal) {
+    const response = await this.#fetched(path, signal);
+    return response.json();
+  }
+
+  async #fetched(path, signal) {
     const headers = this.client.token ? { Authorization: `Bearer ${this.client.token}` } : {};
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
     const response = await fetch(path, { headers, signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
@@ -147,7 +162,7 @@ class Live extends EventTarget {
       const problem = await response.json().catch(() => ({}));
       throw new Error(problem.detail ?? problem.title ?? `${path.split("?")[0]} answered ${response.status}`);
     }
-    return response.json();
+    return response;
   }
 
   /** Have a chart begin with what was before the page was opened; without an answer it begins now. */

@@ -4,6 +4,7 @@ import { TimeChart } from "../chart.js";
 import { framed, h, scrollTable, setChildren, setMoney, setShown, setText } from "../dom.js";
 import { History, live } from "../live.js";
 import { clock, count, milliseconds, percent, plural, short } from "../words.js";
+import { course } from "./course.js";
 import { happenings } from "./happenings.js";
 import { missingWay, reading, setWay, tagElements } from "./reading.js";
 import { statement } from "./statement.js";
@@ -82,6 +83,7 @@ export function account(main, scope, key) {
         h("div", h("p.label", "Open positions"), positionsCount),
       ),
     ),
+    course(scope, key),
     h("section.panel.spaced", h("header", h("h2", "Positions"), positionsNote), positionsTable, none),
     h(
       "div.grid.halves",
