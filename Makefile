@@ -8,7 +8,7 @@ ARGS ?=
 # One file a claim; in_turn.py runs some of them in two checkouts.
 CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
 # Where processes are killed, or delays are counted, nothing else runs; other tests run two at a time, with a broker each.
-ALONE := tests/acceptance tests/recovery tests/rehearsals
+ALONE := tests/acceptance tests/recovery
 
 # Stamps: what is up to date takes no time. They lie in the directories they speak of, and go with them.
 RUNTIME := $(VENV)/.runtime

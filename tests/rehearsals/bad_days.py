@@ -196,7 +196,7 @@ CHEAP = (
     Rehearsal("a poison record", poison_record),
     Rehearsal("a writer is paused, and wakes behind its spare", writer_paused),
 )
-"""Those that every change has to pass."""
+"""Those that take seconds."""
 
 DEAR = (
     Rehearsal("clients are cut off for 15 s", clients_cut),
