@@ -5,6 +5,8 @@ import { live } from "../live.js";
 import { plural } from "../words.js";
 
 const LOOK_EVERY_MS = 1000;
+// Of others there is no row, or none that may be shown.
+const KNOWN = new Set(["valued", "unpriced", "suspect"]);
 const WALLET_COLUMNS = ["Wallet", "Currency", "Balance", "Unsettled interest"];
 const ORDER_COLUMNS = ["Market", "Side", "Type", "Left", "Of", "Price"];
 
@@ -13,6 +15,7 @@ export function statement(scope, key) {
   const wallets = section("Wallets", WALLET_COLUMNS, 2, "No wallets.");
   const orders = section("Orders", ORDER_COLUMNS, 3, "No open orders.");
   const refused = h("p.note", { hidden: true });
+  let hasBegun = false;
   let isDue = false;
   let isReading = false;
   let isOver = false;
@@ -20,9 +23,12 @@ export function statement(scope, key) {
   let seq;
 
   function follow(account) {
+    if (!KNOWN.has(account.status)) return;
     seq = account.seq;
     isDue = true;
-    if (after === null) read();
+    if (hasBegun) return;
+    hasBegun = true;
+    read();
   }
 
   async function read() {
