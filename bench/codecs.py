@@ -61,7 +61,7 @@ def row(number: int) -> Row:
         return UsedMark(key, 100 * E18 + number * 10**14, _AT_MS, number, stale=False)
 
     valued = value_account(account_row(number, POSITIONS, SYMBOLS).holding, 1, mark, unsupported=False)
-    return account_key(DEPLOYMENT, address(number)), encode_row(7, number, valued.body())
+    return account_key(DEPLOYMENT, address(number)), encode_row(7, number, valued.body)
 
 
 def rows_at(batch: int) -> int:

@@ -31,6 +31,7 @@ from api.http.listening import BoundedRunner, public_door
 from bench.growth import processor_s, resident_mib
 from bench.load.crowd import Crowd, Socket, masked, subscribe
 from streams.process.clock import SystemClock
+from streams.process.garbage import collect_rarely
 from tests.support.api import FakeInterest, api_settings, symmio_that_hears
 from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.pipeline import free_port
@@ -85,6 +86,8 @@ async def serve(port: int) -> None:
         put_market(tables, number, f"S{number}USDT", of="main")
         put_mark(tables, f"S{number}USDT", "100", rate="0.0001")
         put_instrument(tables, f"S{number}USDT")
+    # As in a replica's own process.
+    collect_rarely()
     app = create_app(
         api_settings("main"), tables.feeds, FakeInterest(), clock=SystemClock(), find_dialect=symmio_that_hears()
     )

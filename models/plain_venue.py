@@ -16,7 +16,7 @@ from models.codec import ORDER_BYTES, decode_order, encode_body
 from models.errors import BadNumber, BadRecord, BadRow, TidemarkError
 from models.money import E18, divide_toward_zero
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
-from models.venue import Settled, Valued
+from models.venue import Settled, Valued, ValuedWhole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -348,6 +348,10 @@ class PlainVenue(Generic[S]):
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - a venue may
         """Nothing more than all accounts have."""
         return {}
+
+    def valuer(self, held: PlainAccount[S], term: int) -> ValuedWhole:
+        """What values the whole account each time."""
+        return ValuedWhole(self, held, term)
 
     def value(self, held: PlainAccount[S], term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions at the marks in use: quantity x (mark - entry), truncated toward zero, each.

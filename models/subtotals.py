@@ -18,9 +18,6 @@ SYMBOL = "symbol"
 UNHEDGED = "unhedged"
 """The sum of a deployment's positions without a counterparty; its uPnL is the accounts' own."""
 
-# What says which sums a position is in, and on which side; its amounts can move only where none of these changed.
-_SUMMED_BY = ("quote", "quantity", "side", "symbol", "party_b")
-
 _SumId = tuple[str, str, str]
 """Kind, deployment, and id: a hedger's address, or a symbol's number."""
 
@@ -78,6 +75,16 @@ class _Sum:
             if not self.times_s[before_s]:
                 del self.times_s[before_s]
 
+    def take_in(self, other: _Sum) -> None:
+        """Add all addends of another sum."""
+        self.positions += other.positions
+        self.unpriced += other.unpriced
+        self.upnl += other.upnl
+        self.long_notional += other.long_notional
+        self.short_notional += other.short_notional
+        if other.times_s:
+            self.times_s[min(other.times_s)] += 1
+
     def body(self, kind: str) -> dict[str, Any]:
         """Body of a row of the ``subtotals`` table.
 
@@ -131,11 +138,14 @@ class Subtotals:
 
     def _move(self, deployment: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
         """Take in new values of the same positions, in half the time; tell whether these are the same, and priced."""
-        pairs = list(zip(before["positions"], after["positions"], strict=False))
-        if len(before["positions"]) != len(after["positions"]) or not all(map(_is_moved, pairs)):
+        olds, news = before["positions"], after["positions"]
+        if len(olds) != len(news) or not all(map(_is_moved, olds, news)):
             return False
         times_s = before["as_of_ms"] // 1000, after["as_of_ms"] // 1000
-        for old, new in pairs:
+        is_later = times_s[0] != times_s[1]
+        for old, new in zip(olds, news, strict=True):
+            if old is new and not is_later:
+                continue
             upnl, notional = int(new["upnl"]) - int(old["upnl"]), int(new["notional"]) - int(old["notional"])
             is_long = new["side"] == "long"
             for sum_id in _sums_of(deployment, new):
@@ -155,14 +165,28 @@ class Subtotals:
                 total.add(sign, quantity, value, time_s, is_long=is_long)
                 self._changed.add(sum_id)
 
+    def of_deployments(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each deployment with the sum over its accounts, as a body of the kind ``UNHEDGED``."""
+        totals: dict[str, list[_Sum]] = {}
+        for (kind, deployment, _), one in self._sums.items():
+            if kind != SYMBOL:
+                totals.setdefault(deployment, []).append(one)
+        # uPnL is kept as the hedgers', and turned for the sum that is the accounts' own.
+        for deployment, sums in totals.items():
+            total = _Sum()
+            for one in sums:
+                total.take_in(one)
+            yield deployment, total.body(UNHEDGED)
+
     def take_changed(self, partition: int, standing: set[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Yield key and body of each sum that changed, and an empty one for each standing row that has no sum."""
         changed, self._changed = self._changed, set()
-        ours = {_key(sum_id, partition) for sum_id in self._sums}
         for sum_id in sorted(changed):
             yield _key(sum_id, partition), self._sums[sum_id].body(sum_id[0])
-        for key in sorted(standing - ours):
-            yield key, _Sum().body(key.partition(b":")[0].decode())
+        if standing:
+            ours = {_key(sum_id, partition) for sum_id in self._sums}
+            for key in sorted(standing - ours):
+                yield key, _Sum().body(key.partition(b":")[0].decode())
 
 
 def _key(sum_id: _SumId, partition: int) -> bytes:
@@ -175,8 +199,13 @@ def _sums_of(deployment: str, position: Mapping[str, Any]) -> tuple[_SumId, _Sum
     return hedger, (SYMBOL, deployment, symbol)
 
 
-def _is_moved(pair: tuple[Mapping[str, Any], Mapping[str, Any]]) -> bool:
-    old, new = pair
+def _is_moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    if old["notional"] is None or new["notional"] is None:
+        return False
     # Of some venues a position's id is its market, so that it can turn from long to short at the same size.
-    is_same = all(old.get(name) == new.get(name) for name in _SUMMED_BY)
-    return is_same and old["notional"] is not None and new["notional"] is not None
+    return old is new or _summed_by(old) == _summed_by(new)
+
+
+def _summed_by(position: Mapping[str, Any]) -> tuple[object, ...]:
+    """What says which sums a position is in, and on which side; its amounts can move only where none of it changed."""
+    return position["quote"], position["quantity"], position["side"], position["symbol"], position.get("party_b")

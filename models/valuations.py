@@ -48,7 +48,10 @@ UNSUPPORTED = "unsupported"
 NO_ACCOUNT = "nobody"
 
 _BPS = 10_000
-_LAST_COMPLETE = ("upnl", "notional", "available_balance", "allocated", "locked", "pending", "as_of_ms")
+_LAST_COMPLETE = (
+    *("upnl", "upnl_net", "notional", "equity", "available_balance"),
+    *("allocated", "locked", "pending", "as_of_ms"),
+)
 
 
 def distance_bps(available_e18: int, notional_e18: int) -> int | None:

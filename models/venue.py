@@ -106,6 +106,18 @@ class Valued(NamedTuple):
     shown: Shown | None
 
 
+class Valuer(Protocol):
+    """Values one account again and again, and may keep what it worked out for it; what it kept changes no figure."""
+
+    def value(self, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the account.
+
+        Args:
+            inputs: The marks in use, and the references.
+            unsupported: Whether its deployment is unsupported, so that its figures are unknown.
+        """
+
+
 class TopicSpec(NamedTuple):
     """A topic of a venue: its name, a record's key in words, and for how long records stay, in ms (-1: for ever)."""
 
@@ -376,8 +388,16 @@ class Venue(Protocol[A, H, R_contra]):
             KeyError, TypeError, ValueError: The body lacks what it must have.
         """
 
+    def valuer(self, held: H, term: int) -> Valuer:
+        """What values an account as long as its row stands; ``ValuedWhole`` of a venue that keeps nothing for it.
+
+        Args:
+            held: What the account holds.
+            term: The term of its row; with the version it names what was valued.
+        """
+
     def value(self, held: H, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
-        """Value an account.
+        """Value an account, as one that was never valued before.
 
         Args:
             held: What it holds.
@@ -385,3 +405,27 @@ class Venue(Protocol[A, H, R_contra]):
             inputs: The marks in use, and the references.
             unsupported: Whether its deployment is unsupported, so that its figures are unknown.
         """
+
+
+class ValuedWhole:
+    """The valuer of a venue that works out everything each time.
+
+    Args:
+        venue: The venue.
+        held: What the account holds.
+        term: The term of its row.
+    """
+
+    def __init__(self, venue: Venue[Any, H, Any], held: H, term: int) -> None:
+        self._venue = venue
+        self._held = held
+        self._term = term
+
+    def value(self, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the account.
+
+        Args:
+            inputs: The marks in use, and the references.
+            unsupported: Whether its deployment is unsupported.
+        """
+        return self._venue.value(self._held, self._term, inputs, unsupported=unsupported)

@@ -27,6 +27,8 @@ _MARKETS = "markets"
 
 _FIGURES = ("upnl", "notional", "equity", "available_balance")
 _LAST_COMPLETE = ("upnl", "notional", "available_balance")
+# The venue's own uPnL is not everywhere, and rows of before have no equity in their last complete figures.
+_LAST_MORE = ("upnl_net", "equity")
 
 
 def absent_account(key: str) -> View:
@@ -85,7 +87,7 @@ class AccountViews:
             last = body["last_complete"]
             if last is not None:
                 view["last_complete"] = {
-                    **_money(last, _LAST_COMPLETE),
+                    **_money(last, (*_LAST_COMPLETE, *(name for name in _LAST_MORE if name in last))),
                     **_instant("as_of", last["as_of_ms"]),
                     **own.get("last_complete", {}),
                 }

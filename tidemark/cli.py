@@ -38,12 +38,16 @@ _COMMANDS = {
     "tail": "tidemark.commands.tail:tail",
     "capture": "tidemark.commands.capture:capture",
     "asof": "tidemark.commands.asof:asof",
+    "explain": "tidemark.commands.explain:explain",
+    "whatif": "tidemark.commands.whatif:whatif",
     "verify": "tidemark.commands.verify:verify",
     "fold": "tidemark.commands.fold:fold",
     "flash": "tidemark.commands.flash:flash",
     "top": "tidemark.commands.top:top",
     "audit": "tidemark.commands.audit:audit",
     "funder": "tidemark.commands.funder:funder",
+    "history": "tidemark.commands.history:history",
+    "webhooks": "tidemark.commands.webhooks:webhooks",
     "config": "tidemark.commands.config:config",
     "doctor": "tidemark.commands.doctor:doctor",
     "keys": "tidemark.commands.keys:keys",
@@ -88,6 +92,7 @@ def cli(config: Path | None) -> None:
     In production each of these is a process of its own, against your Kafka:
         tidemark topics create
         tidemark worker                           # as many as you like
+        tidemark history                          # how figures went, for charts
         tidemark ingest chain NAME                # one a deployment
         tidemark ingest prices NAME               # one a price source
         tidemark api                              # as many as you like

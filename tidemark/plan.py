@@ -101,7 +101,8 @@ def flash_invitation(said: str, api: str) -> str:
         api: The address of the api, such as ``http://127.0.0.1:8000``.
     """
     owner = json.loads(said)["flash"]["owner"]
-    return f"an owner of the simulated Flash Trade: {owner}\n  curl {api}/v1/accounts/{FLASH}:{owner}"
+    paths = f"/v1/accounts/{FLASH}:{owner}", f"/v2/owner/{owner}"
+    return "\n".join((f"an owner of the simulated Flash Trade: {owner}", *(f"  curl {api}{path}" for path in paths)))
 
 
 def with_recording(settings: Settings, directory: Path) -> tuple[Settings, str]:
@@ -199,7 +200,7 @@ def commands(settings: Settings, recording: Path | None, recorded_deployment: st
     Returns:
         Commands by the names of the processes.
     """
-    wanted = {"api": ["api"], "worker": ["worker"]}
+    wanted = {"api": ["api"], "worker": ["worker"], "history": ["history"]}
     if recording is not None and recorded_deployment is not None:
         wanted[RECORDED] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]
     else:

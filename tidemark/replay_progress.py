@@ -23,7 +23,7 @@ class Progress:
     """Says how far a reading is; on a terminal in one line that is redrawn, elsewhere in a line now and then.
 
     Args:
-        vector: What is read.
+        vector: What is read; records that are read beside it count, but not in the share.
         clock: Tells how long it takes.
 
     Attributes:
@@ -42,7 +42,9 @@ class Progress:
 
     def take(self, record: LogRecord) -> None:
         """Note that a record was read."""
-        self._next[record.place] = record.offset + 1
+        span = self._vector.get(record.place)
+        if span is not None and span.begin <= record.offset:
+            self._next[record.place] = record.offset + 1
         self.records += 1
         if self.records % _LOOK_EVERY == 0 and self._clock.monotonic_s() - self._said_s >= self._every_s:
             self._said_s = self._clock.monotonic_s()

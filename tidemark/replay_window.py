@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -12,16 +13,19 @@ from streams.replay.captured_log import CapturedLog
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import check_offsets, read_instant, read_offsets, resolve_times, write_offsets
 from streams.replay.named_topics import compacted_topics, find_topic, kept_ms
+from tidemark import kafka
 from tidemark.captured_option import captured_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from models.errors import TidemarkError
     from streams.process.clock import Clock
     from streams.replay.bounded_log import Log
     from streams.settings import Settings
+
+T = TypeVar("T")
 
 EXIT_NOTHING = 1
 EXIT_BROKEN_OFF = 3
@@ -74,6 +78,24 @@ def open_log(settings: Settings, captured: Path | None, clock: Clock) -> Log:
     if captured is not None:
         return CapturedLog(captured)
     return KafkaLog(settings.bootstrap, kept_ms(settings), clock)
+
+
+def run_reading(settings: Settings, captured: Path | None, reading: Callable[[], Coroutine[None, None, T]]) -> T:
+    """Run what reads a log to its end.
+
+    Args:
+        settings: Name Kafka.
+        captured: The capture that is read instead; None for Kafka, which has to be there.
+        reading: What reads.
+
+    Raises:
+        NoBroker: Kafka does not answer.
+        ReplayError: The reading cannot be done, or broke off.
+    """
+    if captured is not None:
+        return asyncio.run(reading())
+    with kafka.naming_the_broker(kafka.require_broker(settings.bootstrap)):
+        return asyncio.run(reading())
 
 
 async def find_window(

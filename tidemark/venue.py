@@ -13,7 +13,7 @@ from models.plain_venue import Holds, Own, PlainVenue, Position
 from models.prices import OracleTerms, UsedMark
 from models.references import UsedReference
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED
-from models.venue import Inputs, Settled, TopicSpec, Valued, Venue
+from models.venue import Inputs, Settled, TopicSpec, Valued, ValuedWhole, Valuer, Venue
 from models.watermarks import DeploymentWatermark
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.venues import VenuePackage
@@ -47,6 +47,8 @@ __all__ = [
     "UsedMark",
     "UsedReference",
     "Valued",
+    "ValuedWhole",
+    "Valuer",
     "Venue",
     "VenuePackage",
     "decode_order",

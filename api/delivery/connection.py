@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from api.access.credentials import SUBPROTOCOL
+from api.delivery.liveness import Liveness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from api.delivery.dialect import Dialect
 
 _TEXT_FRAME = 0x81
+_PING_FRAME = b"\x89\x00"
+# A close frame without a reason: 1001, since the client is taken to be gone.
+_GONE_FRAME = b"\x88\x02" + WSCloseCode.GOING_AWAY.to_bytes(2)
 _SHORT_MAX = 125
 _MEDIUM_MAX = 65_535
 _MEDIUM, _LONG = 126, 127
@@ -66,7 +70,7 @@ class _Messages:
                         raise StopAsyncIteration
                     await self._pong(message.data)
                 case WSMsgType.PONG:
-                    pass
+                    self._connection.heard_pong()
                 case _:
                     return message
 
@@ -90,7 +94,17 @@ class Connection:
         pings: Its limit on pings; a client that sends more is closed with 1008.
     """
 
-    __slots__ = ("_closing", "_pings", "_request", "_socket", "_transport", "dialect", "is_closing", "messages_limit")
+    __slots__ = (
+        "_closing",
+        "_liveness",
+        "_pings",
+        "_request",
+        "_socket",
+        "_transport",
+        "dialect",
+        "is_closing",
+        "messages_limit",
+    )
 
     def __init__(self, request: web.Request, dialect: Dialect, messages: TokenBucket, pings: TokenBucket) -> None:
         self.dialect = dialect
@@ -100,8 +114,9 @@ class Connection:
         self._request = request
         self._transport: asyncio.Transport | None = None
         self._closing: asyncio.Task[bool] | None = None
+        self._liveness: Liveness | None = None
         self._socket = web.WebSocketResponse(
-            heartbeat=dialect.ping_s,
+            heartbeat=dialect.ping_s if dialect.pong_s is None else None,
             timeout=CLOSE_TIMEOUT_S,
             max_msg_size=dialect.max_message_bytes,
             compress=False,
@@ -125,6 +140,8 @@ class Connection:
         if raw is not None:
             raw.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_SNDBUF, self.dialect.kernel_bytes)
             raw.setsockopt(os_socket.SOL_SOCKET, os_socket.SO_RCVBUF, _RECEIVED_BYTES)
+        if self.dialect.pong_s is not None:
+            self._liveness = Liveness(self._ping, self._cut, ping_s=self.dialect.ping_s, pong_s=self.dialect.pong_s)
 
     @property
     def response(self) -> web.WebSocketResponse:
@@ -157,6 +174,27 @@ class Connection:
         """Yield what the client sends, until one side goes away; pings are answered and left out."""
         return _Messages(self, self._socket, self._pings)
 
+    def heard_pong(self) -> None:
+        """Note that the client answered a ping."""
+        if self._liveness is not None:
+            self._liveness.heard()
+
+    def _ping(self) -> None:
+        if self._transport is not None and not self.is_closing and not self._transport.is_closing():
+            self._transport.write(_PING_FRAME)
+
+    def _cut(self) -> None:
+        """End the connection to a client that does not answer; its answer to a close is not waited for either."""
+        transport = self._transport
+        if transport is None or self.is_closing:
+            return
+        self.is_closing = True
+        transport.write(_GONE_FRAME)
+        if transport.get_write_buffer_size():
+            transport.abort()
+        else:
+            transport.close()
+
     def close(self, code: int, reason: bytes = b"") -> None:
         """Close in the background; nothing is written after the close frame. A second call does nothing."""
         if self.is_closing:
@@ -170,6 +208,8 @@ class Connection:
 
     async def closed(self) -> None:
         """Wait until a close that was begun is done, for ``CLOSE_TIMEOUT_S`` at most; then cut the connection."""
+        if self._liveness is not None:
+            self._liveness.stop()
         if self._closing is None:
             return
         _, late = await asyncio.wait([self._closing], timeout=CLOSE_TIMEOUT_S)

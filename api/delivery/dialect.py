@@ -37,6 +37,8 @@ class Dialect:
         ends_with_token: Whether a connection is closed when its client's token ends; an endpoint whose clients may send
             another token sees to that itself.
         ping_s: Time between protocol pings, in s.
+        pong_s: How long a pong is waited for before the connection is cut, in s, less than ``ping_s``; None for half
+            of that, rounded up to whole seconds as aiohttp does it.
     """
 
     name: str
@@ -51,3 +53,4 @@ class Dialect:
     subprotocols: tuple[str, ...] = ()
     ends_with_token: bool = True
     ping_s: float = _PING_S
+    pong_s: float | None = None

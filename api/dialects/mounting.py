@@ -34,6 +34,7 @@ KINDS = Kinds(
     "tidemark.dialects",
     {
         "bitfinex": "api.dialects.bitfinex.bitfinex_dialect:BITFINEX",
+        "flash": "api.dialects.flash.flash_dialect:FLASH",
         "ledger": "api.dialects.ledger.ledger_dialect:LEDGER",
         "symmio": "api.dialects.symmio.symmio_dialect:SYMMIO",
     },

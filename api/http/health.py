@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from api.http.keys import CLOCK, CONNECTIONS, DIALECTS, FEEDS, FRESHNESS, SETTINGS
+from api.http.keys import CONNECTIONS, DIALECTS, FEEDS, FRESHNESS, SETTINGS
 from api.tables.deployment_heads import deployment_progress
 from api.tables.feeds import behind_ms
 
 if TYPE_CHECKING:
     from api.tables.feeds import Feeds
-    from api.tables.freshness import Freshness
+    from api.tables.freshness import Seen
     from streams.settings import Settings
 
 
-def not_ready_reasons(feeds: Feeds, freshness: Freshness, max_lag_ms: int, now_ms: int, *, draining: bool) -> list[str]:
+def not_ready_reasons(feeds: Feeds, seen: Seen, max_lag_ms: int, *, draining: bool) -> list[str]:
     """Say why this replica should get no traffic.
 
     Args:
         feeds: The tables.
-        freshness: Tells what is stale.
+        seen: How old everything is now.
         max_lag_ms: How late a table's rows may be, in ms.
-        now_ms: The time now, in Unix ms.
         draining: Whether the server is going away.
 
     Returns:
@@ -35,9 +34,9 @@ def not_ready_reasons(feeds: Feeds, freshness: Freshness, max_lag_ms: int, now_m
     for table, feed in feeds.by_table().items():
         if not feed.is_ready:
             reasons.append(f"feed of {table} has not been read to its end yet")
-        elif (late_ms := behind_ms(feed, now_ms)) > max_lag_ms:
+        elif (late_ms := behind_ms(feed, seen.at_ms)) > max_lag_ms:
             reasons.append(f"feed of {table} is {late_ms} ms behind, expected at most {max_lag_ms} ms")
-    return [*reasons, *(part.reason for part in freshness.stale())]
+    return [*reasons, *(part.reason for part in seen.stale)]
 
 
 def unsupported_deployments(settings: Settings, feeds: Feeds) -> dict[str, dict[str, Any]]:
@@ -58,8 +57,8 @@ async def healthz(_request: web.Request) -> web.Response:
 async def readyz(request: web.Request) -> web.Response:
     """Answer 200 when this replica should get traffic, else 503; the body says why."""
     settings, feeds = request.app[SETTINGS], request.app[FEEDS]
-    now_ms, draining = request.app[CLOCK].now_ms(), request.app[CONNECTIONS].draining
-    reasons = not_ready_reasons(feeds, request.app[FRESHNESS], settings.api.max_lag_ms, now_ms, draining=draining)
+    seen, draining = request.app[FRESHNESS].look(), request.app[CONNECTIONS].draining
+    reasons = not_ready_reasons(feeds, seen, settings.api.max_lag_ms, draining=draining)
     reasons += request.app[DIALECTS].not_ready
     body = {
         "isReady": not reasons,

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from api.http.health import not_ready_reasons
-from api.http.keys import CLOCK, CONNECTIONS, FEEDS, FRESHNESS, REPLICA, SETTINGS, SOURCES
+from api.http.keys import CONNECTIONS, FEEDS, FRESHNESS, REPLICA, SETTINGS, SOURCES
 from api.rest.gzip_bodies import json_answer
 from api.rest.query import Query
 from api.tables.deployment_heads import deployment_progress
@@ -33,10 +33,11 @@ async def status(request: web.Request) -> web.Response:
     """Answer the state of things now."""
     Query(request)
     app = request.app
-    settings, feeds, now_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms()
-    freshness, draining = app[FRESHNESS], app[CONNECTIONS].draining
-    reasons = not_ready_reasons(feeds, freshness, settings.api.max_lag_ms, now_ms, draining=draining)
-    parts = freshness.look().parts
+    settings, feeds, freshness = app[SETTINGS], app[FEEDS], app[FRESHNESS]
+    # A look takes a millisecond where there are hundreds of markets, so everything here goes by one.
+    seen = freshness.look()
+    now_ms, parts = seen.at_ms, seen.parts
+    reasons = not_ready_reasons(feeds, seen, settings.api.max_lag_ms, draining=app[CONNECTIONS].draining)
     sources = app[SOURCES]
     states = sources.states()
     partitions = settings.topics.partitions
@@ -48,8 +49,8 @@ async def status(request: web.Request) -> web.Response:
         "version": _VERSION,
         "is_ready": not reasons,
         "reasons": reasons,
-        "lag_ms": freshness.lag_ms(),
-        "stale": {part.name: part.age_ms for part in freshness.stale()},
+        "lag_ms": freshness.lag_ms(seen),
+        "stale": {part.name: part.age_ms for part in seen.stale},
         "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
         "parts": {name: _part(part) for name, part in parts.items()},
         "deployments": {

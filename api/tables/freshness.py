@@ -69,6 +69,15 @@ class Seen(NamedTuple):
         parts = (self.parts[name] for name in names if name in self.parts)
         return tuple(part.kind for part in parts if part.state is State.STALE)
 
+    @property
+    def stale(self) -> list[Part]:
+        """The parts that are stale and that make figures old."""
+        return [part for part in self.parts.values() if part.state is State.STALE and self._makes_old(part)]
+
+    def _makes_old(self, part: Part) -> bool:
+        """Whether anything that is shown is old because of a part; a market may have its prices from another source."""
+        return part.kind != _FUNDER and (part.kind != PRICES or bool(self.stale_symbols))
+
 
 class Freshness:
     """Looks at the ages of everything, and says what is stale.
@@ -156,16 +165,14 @@ class Freshness:
         self._seen = Seen(now_ms, parts, _by_deployment(self._prices.stale_markets(now_ms)))
         return self._seen
 
-    def stale(self) -> list[Part]:
-        """The parts that are stale now and that make figures old; see ``Seen.parts`` for all."""
-        seen = self.look()
-        return [part for part in seen.parts.values() if part.state is State.STALE and _makes_old(part, seen)]
+    def lag_ms(self, seen: Seen) -> int:
+        """How old figures may be for want of records or of whoever writes them, in ms; 0 where nothing is late.
 
-    def lag_ms(self) -> int:
-        """How old figures may be for want of records or of whoever writes them, in ms; 0 where nothing is late."""
-        now_ms = self._clock_ms()
-        behind = (behind_ms(feed, now_ms) for feed in self._feeds.by_table().values())
-        return max(*behind, *(part.age_ms or 0 for part in self.stale()))
+        Args:
+            seen: What was seen just now.
+        """
+        behind = (behind_ms(feed, seen.at_ms) for feed in self._feeds.by_table().values())
+        return max(*behind, *(part.age_ms or 0 for part in seen.stale))
 
     def sums(self, view: View) -> View:
         """Say over a deployment's sums, as ``Totals.of`` returns them, what is old in them: ``stale_because``."""
@@ -247,11 +254,6 @@ def _sources(settings: Settings) -> Collection[str]:
         return settings.sources.keys()
     named = {source for one in settings.deployments.values() for source in one.default_sources}
     return sorted({source.removesuffix("-book") for source in named})
-
-
-def _makes_old(part: Part, seen: Seen) -> bool:
-    """Whether anything that is shown is old because of a part; a market may have its prices from another source."""
-    return part.kind != _FUNDER and (part.kind != PRICES or bool(seen.stale_symbols))
 
 
 def _stale_in(seen: Seen) -> tuple[frozenset[str], Mapping[str, frozenset[int | str]]]:

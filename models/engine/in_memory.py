@@ -28,7 +28,7 @@ from models.prices import decode_mark, mark_of
 from models.references import said_by, used_of_row
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from models.engine.deployment import EngineDeployment
     from models.engine.partition import Folding
@@ -48,6 +48,7 @@ class Engine:
         deployments: By name.
         tables: What an engine before made; by default nothing.
         wanted: The accounts that are folded, by their keys; by default all.
+        on_folded: Is told each record that was folded into an account or a whole deployment, with its key, at once.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Engine:
         tables: MemoryTables | None = None,
         *,
         wanted: Collection[bytes] | None = None,
+        on_folded: Callable[[bytes, Positioned], None] | None = None,
     ) -> None:
+        self._on_folded = on_folded
         self._wanted = None if wanted is None else frozenset(wanted)
         self._deployments = deployments
         self._venues = Venues(deployments, None)
@@ -137,6 +140,8 @@ class Engine:
             self.refused.append(folded.suspicion)
         if folded.is_deployment_touched:
             self.valuing.touch_deployment(deployment)
+        if self._on_folded is not None:
+            self._on_folded(key, record)
 
     def fold(self, kind: str) -> None:
         """Write what the records of a venue's accounts come to."""
@@ -219,7 +224,8 @@ class Engine:
             for key in sorted(keys):
                 self._value(key, now_ms)
         for write in self.valuing.totals.round(now_ms, is_due=True):
-            if write is not None:
+            # Nobody reads here what is kept of what was shown.
+            if isinstance(write, Write):
                 self.tables.put(write)
 
     def _routed(self, kind: str, step: Step, now_ms: int) -> None:

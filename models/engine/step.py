@@ -25,6 +25,14 @@ class Write(NamedTuple):
     body: bytes
 
 
+class Served(NamedTuple):
+    """What the topic ``served`` keeps of something that was shown and is no row of its own, under a key of its own."""
+
+    key: bytes
+    version: int
+    body: bytes
+
+
 class Output(NamedTuple):
     """A record to be folded, which is sent to the partition of ``key``, or to every partition."""
 

@@ -71,6 +71,12 @@ class MemoryTables:
     def __init__(self) -> None:
         self._rows: dict[str, dict[bytes, bytes]] = {name: {} for name in TABLES}
 
+    def copy(self) -> MemoryTables:
+        """The same rows, so that what is written to either does not change the other."""
+        copied = MemoryTables()
+        copied._rows = {name: dict(rows) for name, rows in self._rows.items()}
+        return copied
+
     def read(self, table: str, key: bytes) -> bytes | None:
         """Read the current row of a key, None where there is none."""
         return self._rows[table].get(key)

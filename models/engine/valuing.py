@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from models.engine.board import InputBoard, MarketId
     from models.engine.deployment import Venues
     from models.engine.tables import ReadRow
-    from models.venue import Held, Venue
+    from models.venue import Held, Valuer, Venue
     from models.watermarks import DeploymentWatermark
 
 # What is held takes some 2 kB, so that those kept for an account's next valuation are 4 MB a partition.
@@ -66,7 +66,7 @@ class Valuing:
         self._makers: dict[str, tuple[str, str]] = {}
         self._watermark_of = watermark_of
         self._moved: set[MarketId] = set()
-        self._held: Recent[tuple[Held, int]] = Recent(_HELD_KEPT)
+        self._held: Recent[tuple[Held, Valuer]] = Recent(_HELD_KEPT)
         self._on_touched: Callable[[], None] = _nothing
         self._curved = _Curved()
         # Their exposures were made at other references, or out of reach of the marks in use.
@@ -196,12 +196,12 @@ class Valuing:
         found = self._hold(key) if is_urgent else self._read_held(key)
         if found is None or self.alarms.is_waiting(key):
             return None
-        held, term = found
+        held, valuer = found
         deployment, _ = split_key(key)
         is_unsupported = self._watermark_of(deployment).unsupported_since is not None
         venue, inputs = self._venue(deployment), self._inputs_of(deployment)
         inputs.take_asked()
-        body, shown = venue.value(held, term, inputs, unsupported=is_unsupported)
+        body, shown = valuer.value(inputs, unsupported=is_unsupported)
         made = provenance(at_ms, *self._maker_of(deployment, venue), inputs.take_asked())
         transition = self.alarms.transition(key, body, made)
         if transition is not None:
@@ -278,8 +278,8 @@ class Valuing:
             inputs = self._inputs[deployment] = DeploymentInputs(self._board, deployment)
         return inputs
 
-    def _hold(self, key: bytes) -> tuple[Held, int] | None:
-        """What an account holds by the row that stands in the table, and that row's term; kept for the next time."""
+    def _hold(self, key: bytes) -> tuple[Held, Valuer] | None:
+        """What an account holds by the row that stands in the table, and what values it; kept for the next time."""
         found = self._held.get(key)
         if found is None:
             found = self._read_held(key)
@@ -287,11 +287,13 @@ class Valuing:
                 self._held.put(key, found)
         return found
 
-    def _read_held(self, key: bytes) -> tuple[Held, int] | None:
+    def _read_held(self, key: bytes) -> tuple[Held, Valuer] | None:
         row = self._read(ACCOUNTS, key)
         if row is None:
             return None
-        return self._venue(split_key(key)[0]).read_held(row), decode_order(row)[0]
+        venue = self._venue(split_key(key)[0])
+        held = venue.read_held(row)
+        return held, venue.valuer(held, decode_order(row)[0])
 
 
 class _Curved:

@@ -29,9 +29,11 @@ from models.flash.position_terms import QuotedCustody, is_long, market_terms, me
 from models.money import divide_toward_zero
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from models.flash.flash_accounts import LimitOrder, MarketOrders, Position, Side, TriggerOrder
+
+    Calculate = Callable[[Position, Side, QuotedCustody, QuotedCustody, int], PositionMetrics]
 
 # A part of 1e4 is hundredths of a percent.
 _PERCENT_DECIMALS = 2
@@ -52,18 +54,21 @@ class ListedMarket(NamedTuple):
     collateral: ListedCustody
 
 
-def position_view(position: Position, market: ListedMarket, now_s: int) -> dict[str, Any]:
+def position_view(
+    position: Position, market: ListedMarket, now_s: int, calculate: Calculate = metrics_of
+) -> dict[str, Any]:
     """What users are shown of a position: the fields of ``MbPositionMetricsDto``.
 
     Args:
         position: The position, of a size that is not 0.
         market: Its market.
         now_s: The time, in seconds of Unix time.
+        calculate: Makes the figures, ``metrics_of`` or ``metrics_at_mark_of``.
 
     Raises:
         Uncomputable: There are no figures at these prices.
     """
-    metrics = metrics_of(position, market.side, market.target.quoted, market.collateral.quoted, now_s)
+    metrics = calculate(position, market.side, market.target.quoted, market.collateral.quoted, now_s)
     token = market.target.token
     entry = OraclePrice(*position.entry_price)
     return {

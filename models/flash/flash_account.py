@@ -285,8 +285,12 @@ def write_account(account: FlashAccount) -> bytes:
 
 
 def statement_of(account: FlashAccount) -> dict[str, object]:
-    """What an account shows beside its valuation: the bytes of its parts, as the chains have them."""
-    return {"owner": account.owner, "basket": _shown(account.basket), "ledger": _shown(account.ledger)}
+    """What an account shows beside its valuation: the bytes of its parts, as the chains have them.
+
+    A part that cannot be read is null, as one that is closed; ``suspect`` says why it cannot.
+    """
+    parts = {"basket": _shown(account.basket), "ledger": _shown(account.ledger)}
+    return {"owner": account.owner, **parts, "suspect": account.suspect}
 
 
 def _shown(part: Part | None) -> dict[str, object] | None:

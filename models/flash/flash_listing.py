@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from models.flash.basket_views import ListedCustody, ListedMarket
 from models.flash.chain_accounts import ClockSaid
 from models.flash.flash_accounts import Custody, Market, Pool
-from models.flash.flash_prices import OraclePrice, Uncomputable, check_exponent, shifted
+from models.flash.flash_prices import OraclePrice, Uncomputable, Unpriced, check_exponent, shifted
 from models.flash.flash_references import CLOCK, TABLE, reference_name
 from models.flash.flash_table import FlashTable
 from models.flash.position_terms import Quote, QuotedCustody
@@ -132,7 +132,7 @@ class Listing:
         if custody is None or token is None or mark is None:
             missing = "account" if custody is None else "token in the table" if token is None else "mark"
             msg = f"expected custody {key_text(address)} ({symbol or 'of no name'}) to have a {missing}, found none"
-            raise Uncomputable(msg)
+            raise (Unpriced if missing == "mark" else Uncomputable)(msg)
         return ListedCustody(QuotedCustody(custody, quote_of_mark(mark)), token), mark
 
     def _symbol_of(self, custody: bytes) -> str | None:

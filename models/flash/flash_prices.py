@@ -24,6 +24,10 @@ class Uncomputable(TidemarkError):
     """A position or an order has no figures at what is known: a price, a rate or a size is one nobody divides by."""
 
 
+class Unpriced(Uncomputable):
+    """A position or an order has no figures since a token has no price."""
+
+
 class OraclePrice(NamedTuple):
     """A price in USD, ``price x 10^exponent``.
 

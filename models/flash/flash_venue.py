@@ -11,7 +11,7 @@ from models.flash.flash_references import decode_reference
 from models.flash.flash_valuation import flash_extras, value_account
 from models.flash.solana_keys import key_of
 from models.plain_venue import Own
-from models.venue import Settled, TopicSpec
+from models.venue import Settled, TopicSpec, ValuedWhole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,6 +114,10 @@ class Flash:
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The venue's own uPnL, and the slot of the basket."""
         return flash_extras(body)
+
+    def valuer(self, held: FlashAccount, term: int) -> ValuedWhole:
+        """What values the whole basket each time: with every mark that moves, time has passed for all its fees."""
+        return ValuedWhole(self, held, term)
 
     def value(self, held: FlashAccount, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions at the marks in use, in USD."""

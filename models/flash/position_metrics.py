@@ -154,9 +154,7 @@ def position_metrics(
     """
     if position.empty:
         return empty_metrics(position, mark)
-    if mark.exponent != position.entry.exponent:
-        msg = f"expected a price of the exponent {position.entry.exponent} of the entry price, found {mark.exponent}"
-        raise Uncomputable(msg)
+    _expect_same_exponent(position, mark)
     exit_price = mark._replace(price=_with_spread(position.long, mark.price, _spread_e6(position.size_usd_e6, market)))
     profit, loss = _profit_and_loss(position, market, exit_price.price, locked_usd_e6, now_s)
     exit_fee = exit_fee_usd_e6(position.size_usd_e6, market)
@@ -171,6 +169,43 @@ def position_metrics(
         leverage_bps(position.size_usd_e6, margin),
         liquidation_price(position, market, exit_fee + borrow_fee),
         exit_price,
+    )
+
+
+def metrics_at_mark(
+    position: PositionTerms, market: MarketTerms, borrow: BorrowTerms, *, mark: OraclePrice, now_s: int
+) -> PositionMetrics:
+    """Calculate a position's figures as the venue's interface shows them: its gain counts at the mark itself.
+
+    The spread is not taken off, nothing is delayed, no profit is capped, and leverage is size by collateral. Fees and
+    the liquidation price are those of ``position_metrics``.
+
+    Args:
+        position: The position.
+        market: The custody of its target.
+        borrow: The custody of its collateral.
+        mark: The price of its target, as settled.
+        now_s: The time, in seconds of Unix time.
+
+    Raises:
+        Uncomputable: The prices' exponents differ, or something is divided by 0.
+    """
+    if position.empty:
+        return empty_metrics(position, mark)
+    _expect_same_exponent(position, mark)
+    rise = (1 if position.long else -1) * (mark.price - position.entry.price)
+    gain = divide_toward_zero(rise * position.size_usd_e6, position.entry.price)
+    exit_fee = exit_fee_usd_e6(position.size_usd_e6, market)
+    borrow_fee = _borrow_fee_usd_e6(position, borrow, now_s)
+    return PositionMetrics(
+        max(gain, 0),
+        max(-gain, 0),
+        exit_fee,
+        borrow_fee,
+        position.collateral_usd_e6 + gain - exit_fee - borrow_fee,
+        leverage_bps(position.size_usd_e6, position.collateral_usd_e6),
+        liquidation_price(position, market, exit_fee + borrow_fee),
+        mark,
     )
 
 
@@ -212,6 +247,12 @@ def exit_fee_usd_e6(size_usd_e6: int, market: MarketTerms) -> int:
 def leverage_bps(size_usd_e6: int, margin_usd_e6: int) -> int:
     """Size by margin at 1e4, truncated; ``LEVERAGE_UNBOUNDED`` where no margin is left."""
     return size_usd_e6 * BPS // margin_usd_e6 if margin_usd_e6 > 0 else LEVERAGE_UNBOUNDED
+
+
+def _expect_same_exponent(position: PositionTerms, mark: OraclePrice) -> None:
+    if mark.exponent != position.entry.exponent:
+        msg = f"expected a price of the exponent {position.entry.exponent} of the entry price, found {mark.exponent}"
+        raise Uncomputable(msg)
 
 
 def _spread_e6(size_usd_e6: int, market: MarketTerms) -> int:

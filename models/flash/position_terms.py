@@ -12,6 +12,7 @@ from models.flash.position_metrics import (
     PositionMetrics,
     PositionTerms,
     empty_metrics,
+    metrics_at_mark,
     position_metrics,
 )
 
@@ -56,29 +57,40 @@ def metrics_of(
     Raises:
         Uncomputable: The market has no side, or there are no figures at these prices.
     """
-    terms = PositionTerms(
-        long=is_long(side),
-        entry=OraclePrice(*position.entry_price),
-        reference_price=position.reference_price.price,
-        size_amount=position.size_amount,
-        size_decimals=position.size_decimals,
-        size_usd_e6=position.size_usd,
-        collateral_usd_e6=position.collateral_usd,
-        fee_snapshot_e9=position.cumulative_lock_fee_snapshot,
-        unsettled_fees_usd_e6=position.unsettled_fees_usd,
-        update_time_s=position.update_time,
-    )
+    terms = _position_terms(position, side)
     if terms.empty:
         # Its figures are known even where its prices are not.
         return empty_metrics(terms, target.quote.spot)
-    borrowing = collateral.custody.borrow_rate_state
     return position_metrics(
         terms,
         market_terms(target.custody),
-        BorrowTerms(borrowing.current_rate, borrowing.cumulative_lock_fee, borrowing.last_update),
+        _borrow_terms(collateral),
         mark=_exit_mark(target),
         locked_usd_e6=_locked_usd_e6(position, collateral),
         now_s=now_s,
+    )
+
+
+def metrics_at_mark_of(
+    position: Position, side: Side, target: QuotedCustody, collateral: QuotedCustody, now_s: int
+) -> PositionMetrics:
+    """Calculate the figures of a position of a basket at the mark itself, as ``metrics_at_mark`` does.
+
+    Args:
+        position: As of ``metrics_of``, and so are the others.
+        side: That of its market.
+        target: The custody of its market's target.
+        collateral: The custody of its collateral.
+        now_s: The time, in seconds of Unix time.
+
+    Raises:
+        Uncomputable: As ``metrics_of`` does.
+    """
+    terms = _position_terms(position, side)
+    if terms.empty:
+        return empty_metrics(terms, target.quote.spot)
+    return metrics_at_mark(
+        terms, market_terms(target.custody), _borrow_terms(collateral), mark=_exit_mark(target), now_s=now_s
     )
 
 
@@ -115,6 +127,26 @@ def settled_price(quoted: QuotedCustody) -> OraclePrice:
     oracle = quoted.custody.oracle
     bounds = PriceBounds(quoted.custody.is_stable, oracle.max_divergence_bps, oracle.max_conf_bps)
     return settled(*quoted.quote, bounds)
+
+
+def _position_terms(position: Position, side: Side) -> PositionTerms:
+    return PositionTerms(
+        long=is_long(side),
+        entry=OraclePrice(*position.entry_price),
+        reference_price=position.reference_price.price,
+        size_amount=position.size_amount,
+        size_decimals=position.size_decimals,
+        size_usd_e6=position.size_usd,
+        collateral_usd_e6=position.collateral_usd,
+        fee_snapshot_e9=position.cumulative_lock_fee_snapshot,
+        unsettled_fees_usd_e6=position.unsettled_fees_usd,
+        update_time_s=position.update_time,
+    )
+
+
+def _borrow_terms(collateral: QuotedCustody) -> BorrowTerms:
+    borrowing = collateral.custody.borrow_rate_state
+    return BorrowTerms(borrowing.current_rate, borrowing.cumulative_lock_fee, borrowing.last_update)
 
 
 def _exit_mark(target: QuotedCustody) -> OraclePrice:

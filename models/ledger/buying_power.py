@@ -14,12 +14,11 @@ from models.money import E18, parse_e18
 
 if TYPE_CHECKING:
     from models.ledger.ledger_objects import Order
-    from models.ledger.ledger_pricing import Conversion, Priced
+    from models.ledger.ledger_pricing import Conversion
     from models.ledger.ledger_settings import SymbolSettings
     from models.ledger.ledger_state import Holdings
     from models.venue import Inputs
 
-_E54 = E18**3
 _EXCHANGE = "EXCHANGE"
 
 
@@ -77,27 +76,6 @@ def commitment(holdings: Holdings, symbol: str, inputs: Inputs) -> Commitment | 
     return Commitment(settings, mark.mark_e18, conversion, held_e36, buys_e36, sells_e36)
 
 
-def free_usd_e18(holdings: Holdings, priced: Priced, inputs: Inputs) -> int | None:
-    """Calculate what is left of an account's net value beside the initial margin of all that it holds and has ordered.
-
-    Args:
-        holdings: What the account has.
-        priced: The same, priced.
-        inputs: Marks and settings.
-
-    Returns:
-        In USD, negative where it lacks margin; None where anything of it cannot be priced.
-    """
-    ordered = {order.symbol for order in holdings.orders if is_on_margin(order)}
-    committed = [
-        commitment(holdings, symbol, inputs) for symbol in {*ordered, *(one.symbol for one in holdings.positions)}
-    ]
-    if not priced.is_complete or None in committed:
-        return None
-    needed = sum(one.conversion.usd_up_e18(one.initial_e54, _E54) for one in committed if one is not None)
-    return priced.net_usd_e18 - needed
-
-
 class BuyingPower(NamedTuple):
     """How much may be traded of a symbol: notionals in the quote currency, amounts in the base currency; all >= 0."""
 
@@ -112,7 +90,7 @@ def buying_power(one: Commitment, free_usd: int) -> BuyingPower:
 
     Args:
         one: What the account has of it.
-        free_usd: What ``free_usd_e18`` says, signed.
+        free_usd: What ``PricedAccount.free_usd_e18`` says, signed.
 
     Returns:
         ``gross_e18`` is the largest notional for which the free margin and the symbol's own suffice, ``more_e18`` by

@@ -4,16 +4,15 @@ Money is exact, in integers at 1e18; None where a price, a conversion or a setti
 the account is suspect. ``PL`` and ``PL_PERC`` alone are doubles, made in the venue's own order of operations: their
 last digits depend on it. Divide by 10**18 to get the nearest double of an integer.
 
-``inputs`` are the marks of the account's deployment and its settings (``ledger_settings``), as ``models.venue.Inputs``.
+Figures of one moment are asked of one ``PricedAccount``: what they have in common is calculated once.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from models.ledger.buying_power import buying_power, commitment, free_usd_e18
-from models.ledger.ledger_pricing import convert_wallet, price, price_position, settings_of
-from models.ledger.liquidation_price import Liquidations
+from models.ledger.buying_power import buying_power
+from models.ledger.ledger_pricing import convert_wallet, settings_of
 from models.ledger.wallet_holds import available_of
 from models.money import E18, divide_toward_zero, parse_e18
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from models.ledger.ledger_objects import Funding, LedgerPosition, Wallet
-    from models.ledger.ledger_pricing import Priced
     from models.ledger.ledger_state import Holdings
+    from models.ledger.priced_account import PricedAccount
     from models.prices import UsedMark
     from models.venue import Inputs
 
@@ -112,8 +111,9 @@ class Assets(NamedTuple):
     aum_net_e18: int | None
 
 
-def position_figures(holdings: Holdings, symbol: str, inputs: Inputs) -> PositionFigures | None:
+def position_figures(account: PricedAccount, symbol: str) -> PositionFigures | None:
     """Calculate what ``position_SYMBOL`` asks for; None where the account has no position in the symbol."""
+    holdings, inputs = account.holdings, account.inputs
     position = holdings.position(symbol)
     if position is None:
         return None
@@ -126,7 +126,7 @@ def position_figures(holdings: Holdings, symbol: str, inputs: Inputs) -> Positio
     stated_e18 = _stated_collateral(position)
     # The margin does not depend on the conversion, so that it is known where that is not.
     own_pl_e54 = _pl_e54(position, mark, settings.close_fee_e18)
-    price_liq_e18, leverage_e18 = _carried(price(holdings, inputs), position, inputs)
+    price_liq_e18, leverage_e18 = _carried(account, position)
     return PositionFigures(
         pl,
         pl_perc,
@@ -154,28 +154,29 @@ def price_doubles(position: LedgerPosition, mark: UsedMark, close_fee: float) ->
     return pl, move if amount > 0 else -move
 
 
-def base_margin(holdings: Holdings, inputs: Inputs) -> BaseMargin:
+def base_margin(account: PricedAccount) -> BaseMargin:
     """Calculate what ``margin_base`` asks for."""
-    if holdings.suspect is not None:
+    if account.holdings.suspect is not None:
         return BaseMargin(None, None, None, None, None)
-    priced = price(holdings, inputs)
+    priced = account.priced
     has_positions, has_wallets = None not in priced.positions, None not in priced.wallets
     return BaseMargin(
         priced.pl_usd_e18 if has_positions else None,
-        _interest_usd_e18([one for one in holdings.wallets if one.type == "margin"], inputs),
+        _interest_usd_e18([one for one in account.holdings.wallets if one.type == "margin"], account.inputs),
         priced.balance_usd_e18 if has_wallets else None,
         priced.net_usd_e18 if priced.is_complete else None,
         priced.required_usd_e18 if has_positions else None,
     )
 
 
-def symbol_margin(holdings: Holdings, symbol: str, inputs: Inputs) -> SymbolMargin | None:
+def symbol_margin(account: PricedAccount, symbol: str) -> SymbolMargin | None:
     """Calculate what ``margin_sym_SYMBOL`` asks for; None where the deployment has no settings of the symbol."""
-    if settings_of(symbol, inputs) is None:
+    if settings_of(symbol, account.inputs) is None:
         return None
-    one = commitment(holdings, symbol, inputs)
-    free_usd = free_usd_e18(holdings, price(holdings, inputs), inputs)
-    if holdings.suspect is not None or one is None or free_usd is None:
+    if account.holdings.suspect is not None:
+        return SymbolMargin(None, None, None, None)
+    one, free_usd = account.commitment(symbol), account.free_usd_e18
+    if one is None or free_usd is None:
         return SymbolMargin(None, None, None, None)
     return SymbolMargin(*buying_power(one, free_usd))
 
@@ -196,48 +197,47 @@ def funding_figures(holdings: Holdings, symbol: str) -> FundingFigures:
     )
 
 
-def available_balance_e18(holdings: Holdings, type_: str, currency: str, inputs: Inputs) -> int | None:
+def available_balance_e18(account: PricedAccount, type_: str, currency: str) -> int | None:
     """Calculate ``BALANCE_AVAILABLE`` of a wallet, in its own currency: what no order, offer or margin holds.
 
     Args:
-        holdings: What the account has.
+        account: The account.
         type_: ``exchange``, ``margin`` or ``funding``.
         currency: Such as ``USD``.
-        inputs: Marks and settings.
 
     Returns:
         >= 0; None where there is no such wallet, or where it cannot be known.
     """
-    wallet = holdings.wallet(type_, currency)
-    if wallet is None or holdings.suspect is not None:
+    wallet = account.holdings.wallet(type_, currency)
+    if wallet is None or account.holdings.suspect is not None:
         return None
-    return available_of(wallet, holdings, inputs)
+    return available_of(wallet, account)
 
 
-def assets(holdings: Holdings, inputs: Inputs) -> Assets:
+def assets(account: PricedAccount) -> Assets:
     """Calculate what ``balance`` asks for."""
+    holdings, inputs = account.holdings, account.inputs
     if holdings.suspect is not None:
         return Assets(None, None)
     wallets = [convert_wallet(one, inputs) for one in holdings.wallets if parse_e18(one.balance)]
     if None in wallets:
         return Assets(None, None)
     aum_e18 = sum(one.usd_e18 for one in wallets if one is not None)
-    positions = [price_position(one, inputs) for one in holdings.positions]
     interest_e18 = _interest_usd_e18(holdings.wallets, inputs)
-    if None in positions or interest_e18 is None:
+    if None in account.priced.positions or interest_e18 is None:
         return Assets(aum_e18, None)
-    pl_e18 = sum(one.pl_usd_e18 for one in positions if one is not None)
-    return Assets(aum_e18, aum_e18 + interest_e18 + pl_e18)
+    return Assets(aum_e18, aum_e18 + interest_e18 + account.priced.pl_usd_e18)
 
 
-def _carried(priced: Priced, position: LedgerPosition, inputs: Inputs) -> tuple[int | None, int | None]:
+def _carried(account: PricedAccount, position: LedgerPosition) -> tuple[int | None, int | None]:
     """Liquidation price and leverage of a position, which the whole account carries."""
-    one = price_position(position, inputs)
-    if one is None or not priced.is_complete:
+    priced = account.priced
+    if not priced.is_complete:
         return None, None
+    (one,) = (found for found in priced.known_positions if found.position is position)
     net_e18 = priced.net_usd_e18
     leverage_e18 = one.notional_usd_e18 * E18 // net_e18 if net_e18 > 0 else None
-    return Liquidations(priced).price_e18(one), leverage_e18
+    return account.liquidations.price_e18(one), leverage_e18
 
 
 def _stated_collateral(position: LedgerPosition) -> int | None:

@@ -10,7 +10,7 @@ from models.ledger.ledger_settings import decode_settings
 from models.ledger.ledger_state import statement_of
 from models.ledger.ledger_valuation import ledger_extras, value_account
 from models.plain_venue import Own
-from models.venue import Settled, TopicSpec
+from models.venue import Settled, TopicSpec, ValuedWhole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,6 +121,10 @@ class Ledger:
     def value(self, held: LedgerAccount, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions at the marks in use, in USD."""
         return value_account(held, term, inputs, unsupported=unsupported)
+
+    def valuer(self, held: LedgerAccount, term: int) -> ValuedWhole:
+        """What values the whole account each time: a mark may convert what others are worth."""
+        return ValuedWhole(self, held, term)
 
 
 LEDGER = Ledger()

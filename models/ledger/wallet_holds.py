@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from models.ledger.buying_power import free_usd_e18, is_on_margin
+from models.ledger.buying_power import is_on_margin
 from models.ledger.ledger_objects import pair_of
-from models.ledger.ledger_pricing import conversion_of, price, settings_of
+from models.ledger.ledger_pricing import conversion_of, settings_of
 from models.money import E18, parse_e18
 
 if TYPE_CHECKING:
     from models.ledger.ledger_objects import Funding, Wallet
     from models.ledger.ledger_state import Holdings
+    from models.ledger.priced_account import PricedAccount
     from models.venue import Inputs
 
 
-def available_of(wallet: Wallet, holdings: Holdings, inputs: Inputs) -> int | None:
+def available_of(wallet: Wallet, account: PricedAccount) -> int | None:
     """Calculate what of a wallet is available, in its own currency at 1e18.
 
     Args:
         wallet: One of the account's.
-        holdings: What the account has.
-        inputs: Marks and settings.
+        account: The account.
 
     Returns:
         From 0 to its balance; None where a mark, a conversion or a setting that it needs is missing.
@@ -29,12 +29,12 @@ def available_of(wallet: Wallet, holdings: Holdings, inputs: Inputs) -> int | No
     balance_e18 = parse_e18(wallet.balance)
     match wallet.type:
         case "exchange":
-            held_e18 = _ordered_e18(wallet.currency, holdings, inputs)
+            held_e18 = _ordered_e18(wallet.currency, account.holdings, account.inputs)
             left_e18 = None if held_e18 is None else balance_e18 - held_e18
         case "margin":
-            left_e18 = _free_e18(wallet.currency, holdings, inputs)
+            left_e18 = _free_e18(wallet.currency, account)
         case "funding":
-            left_e18 = balance_e18 - _lent_e18(f"f{wallet.currency}", holdings)
+            left_e18 = balance_e18 - _lent_e18(f"f{wallet.currency}", account.holdings)
         case _:
             assert_never(wallet.type)
     return None if left_e18 is None else max(0, min(left_e18, balance_e18))
@@ -65,10 +65,9 @@ def _ordered_e18(currency: str, holdings: Holdings, inputs: Inputs) -> int | Non
     return held_e18
 
 
-def _free_e18(currency: str, holdings: Holdings, inputs: Inputs) -> int | None:
+def _free_e18(currency: str, account: PricedAccount) -> int | None:
     """What margin does not need, in a currency."""
-    free_usd = free_usd_e18(holdings, price(holdings, inputs), inputs)
-    conversion = conversion_of(currency, inputs)
+    free_usd, conversion = account.free_usd_e18, conversion_of(currency, account.inputs)
     if free_usd is None or conversion is None:
         return None
     return free_usd * conversion.scale // conversion.rate

@@ -55,7 +55,7 @@ from models.symmio.state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from models.symmio.events import AccountEvent
 
@@ -102,6 +102,23 @@ def fold(state: AccountState, events: Iterable[AccountEvent], block: int) -> Acc
     return transaction.result()
 
 
+def fold_each(state: AccountState, events: Iterable[AccountEvent], block: int) -> Iterator[AccountState]:
+    """Fold the same, and yield the account as each of the events leaves it.
+
+    Args:
+        state: The account before the transaction.
+        events: Every event of the transaction that concerns the account.
+        block: Number of the block.
+
+    Raises:
+        BadFold: An event does not fit the state.
+    """
+    transaction = _Transaction(state, block)
+    for event in events:
+        transaction.apply(event)
+        yield transaction.so_far()
+
+
 class _Transaction:
     """One transaction being folded."""
 
@@ -116,6 +133,11 @@ class _Transaction:
     def result(self) -> AccountState:
         self._expect_no_remainder("the end of the transaction")
         return self._draft.state()
+
+    def so_far(self) -> AccountState:
+        """The account as the events so far leave it; later ones do not change what was handed out."""
+        state = self._draft.state()
+        return _replace(state, party_b=dict(state.party_b), quotes=dict(state.quotes))
 
     def apply(self, event: AccountEvent) -> None:
         if not isinstance(event, SendQuote | CancelQuote):

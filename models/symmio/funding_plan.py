@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from models.money import E18, divide_toward_zero
-from models.symmio.state import OPEN_STATUSES, PositionType, QuoteStatus
+from models.symmio.state import OPEN_STATUSES, PENDING_STATUSES, PositionType, QuoteStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -224,20 +224,27 @@ class Eligibility(StrEnum):
     DUE = "due"
     PAID = "paid"
     NOT_OPEN = "it is not open"
-    NOT_OURS = "it is of other parties"
+    GONE = "the block that opened it has left the chain"
+    NOT_OURS = "it is another hedger's"
     NO_PRICE = "its opened price is zero"
 
 
 def eligibility_of(quote: ChainQuote, *, party_a: str, party_b: str, pays_s: int) -> Eligibility:
     """Find out whether the contract lets a quote be charged for an epoch.
 
+    A quote never changes its account, and one that was opened is not pending again. So where the contract has nothing
+    under its id, or another account's quote, or one that is not opened yet, blocks have left the chain; it may come
+    back with later ones.
+
     Args:
-        quote: The quote as the contract has it.
+        quote: The quote as the contract has it; it was open by the log.
         party_a: Address of the account that is charged.
         party_b: Address of the party that charges.
         pays_s: When the epoch begins, Unix s.
     """
-    if quote.party_a != party_a or quote.party_b != party_b:
+    if quote.party_a != party_a or quote.status in PENDING_STATUSES:
+        return Eligibility.GONE
+    if quote.party_b != party_b:
         return Eligibility.NOT_OURS
     # It may have been closed after it was charged.
     if quote.paid_s >= pays_s:

@@ -12,6 +12,7 @@ from typing import NamedTuple, assert_never
 import msgspec
 
 from models.errors import BadRecord
+from models.money import E18
 from models.symmio.funding import FundingRates
 from models.symmio.funding_plan import Charge, Terms, Window
 
@@ -116,9 +117,10 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     change until it is ``final``, which is when the block that used the nonce is as deep as the deployment's finality.
     ``raw`` is the one that was signed last. ``hashes`` are those of the charges, ``cancels`` those of transfers of
     nothing. After ``closes_s``, in the chain's time, the charges are of no use. ``signed_s`` is the chain's time when
-    the first one was signed, ``gas`` its limit. ``worst_wei`` is the most that any of them can cost, ``cost_wei`` what
-    the one in the chain did cost. ``left_block`` is the block with which one of them left the chain last. ``moved_e18``
-    is the sum of what is charged, in the collateral, whoever pays it.
+    the first one was signed, ``gas`` its limit. ``worst_wei`` is the most that any of them can cost, of which
+    ``data_wei`` is not for gas, ``cost_wei`` what the one in the chain did cost. ``left_block`` is the block with which
+    one of them left the chain last. ``moved_e18`` is the sum of what is charged, in the collateral, whoever pays it;
+    ``coin_e18`` is what the chain's coin was taken to be worth in it, None where that was not configured.
     """
 
     signer: str
@@ -138,9 +140,11 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     gas: int = 0
     signed_s: int = 0
     worst_wei: str = "0"
+    data_wei: str = "0"
     cost_wei: str | None = None
     left_block: int | None = None
     moved_e18: str = "0"
+    coin_e18: str | None = None
     final: bool = False
 
 
@@ -173,6 +177,23 @@ class Outcome(msgspec.Struct, tag="outcome", tag_field="kind", frozen=True):
     def quotes(self) -> list[int]:
         """The ids of all quotes, in order; one that was told twice is there twice."""
         return sorted(quote_id for name in KINDS for quote_id in getattr(self, name))
+
+
+BPS = 10_000
+"""Shares are told in hundredths of a per cent."""
+
+
+def share_bps(cost_wei: int, coin_e18: int | None, moved_e18: int) -> int | None:
+    """A cost as a share of what is charged; None where nothing is, or the coin's worth is not known.
+
+    Args:
+        cost_wei: The cost.
+        coin_e18: What the chain's coin is worth in the collateral, 1e18-scaled.
+        moved_e18: What is charged, in the collateral, 1e18-scaled.
+    """
+    if coin_e18 is None or not moved_e18:
+        return None
+    return cost_wei * coin_e18 * BPS // (moved_e18 * E18)
 
 
 KINDS = ("paid", "free", "closed", "culprits", "missed")

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from models.ids import account_key
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
-from models.symmio.funding_records import Frozen, Missed
+from models.symmio.funding_records import Frozen, Missed, share_bps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from models.symmio.funding_records import ChargeCells, Epoch, FrozenMarket, Outcome, Plan, TickRef, Transaction
     from models.views import View
 
@@ -18,12 +20,13 @@ OUTCOMES = {"paid": "paid", "free": "free", "closed": "closed", "culprits": "ref
 OPEN = "open"
 
 
-def epoch_view(deployment: str, record: Frozen | Missed) -> View:
-    """Show an epoch: its terms, or why its window was missed.
+def epoch_view(deployment: str, record: Frozen | Missed, sent: Sequence[Transaction]) -> View:
+    """Show an epoch: its terms and what charging it cost, or why its window was missed.
 
     Args:
         deployment: The deployment's name.
         record: What is on record of the epoch.
+        sent: The transactions that charge quotes for it.
     """
     epoch = record.epoch
     view = {
@@ -41,6 +44,7 @@ def epoch_view(deployment: str, record: Frozen | Missed) -> View:
         **view,
         "markets": [{"market": symbol_id, **_terms(one)} for symbol_id, one in sorted(record.markets.items())],
         "left_out": [{"market": symbol_id, "reason": said} for symbol_id, said in sorted(record.left_out.items())],
+        **({"fees": _fees(epoch, sent)} if sent else {}),
     }
 
 
@@ -106,6 +110,27 @@ def outcome_of_quote(outcome: Outcome | None, quote_id: int) -> tuple[str, str]:
 def cells_in(sent: Transaction, epoch: Epoch, quote_id: int) -> ChargeCells | None:
     """Find the charge of a quote for an epoch in a transaction, None where it has none."""
     return next((cells for cells in sent.charges if (cells.quote_id, cells.epoch) == (quote_id, epoch)), None)
+
+
+def _fees(epoch: Epoch, sent: Sequence[Transaction]) -> View:
+    """What charging an epoch cost, as far as it is known; a transaction costs each of its charges the same."""
+    cost_wei = moved_e18 = worth_e36 = 0
+    for one in sent:
+        ours = sum(cells.epoch == epoch for cells in one.charges)
+        own_wei = int(one.cost_wei or 0) * ours // len(one.charges)
+        cost_wei += own_wei
+        worth_e36 += own_wei * int(one.coin_e18 or 0)
+        if one.state == "mined":
+            moved_e18 += int(one.moved_e18) * ours // len(one.charges)
+    is_priced = all(one.coin_e18 is not None for one in sent)
+    share = share_bps(worth_e36, 1, moved_e18) if is_priced else None
+    return {
+        "transactions": len(sent),
+        "cost": format_e18(cost_wei),
+        "charged": format_e18(moved_e18),
+        **({} if share is None else {"share_bps": share}),
+        "final": all(one.final for one in sent),
+    }
 
 
 def _begins(epoch: Epoch) -> dict[str, str]:

@@ -5,12 +5,11 @@ Money is 1e18-scaled ints, signed where a sign makes sense; in a body it is deci
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from models.money import E18
-from models.prices import UsedMark  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.symmio.margin import (
     available_for_liquidation,
     party_a_available_for_quote,
@@ -21,36 +20,10 @@ from models.symmio.state import PositionType
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body, distance_bps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from models.prices import UsedMark
     from models.symmio.holding import Holding, OpenPosition, PendingQuote
-
-
-class PositionValue(msgspec.Struct, frozen=True):
-    """One position at its mark; ``upnl`` and ``notional`` are None where there is no mark."""
-
-    position: OpenPosition
-    mark: UsedMark | None
-    upnl: int | None
-    notional: int | None
-
-    def body(self) -> Body:
-        """The position as it stands in a ``valuations`` row."""
-        position, mark = self.position, self.mark
-        return {
-            "quote": position.quote_id,
-            "symbol": position.symbol_id,
-            "side": _side(position.position_type),
-            "party_b": position.party_b,
-            "quantity": str(position.open_amount),
-            "opened_price": str(position.opened_price),
-            "mark": None if mark is None else str(mark.mark_e18),
-            "mark_key": None if mark is None else mark.key,
-            "mark_offset": None if mark is None else mark.offset,
-            "upnl": _text(self.upnl),
-            "notional": _text(self.notional),
-            "stale": mark is not None and mark.stale,
-        }
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -77,121 +50,191 @@ class Figures(msgspec.Struct, frozen=True):
         return self.available_balance < 0
 
 
-class Valuation(msgspec.Struct, frozen=True):
-    """An account valued; ``figures`` is None where they are unknown, and ``status`` says why."""
+class Valuation(NamedTuple):
+    """An account valued: the body of its row of ``valuations``, and its figures, None where they are unknown."""
 
-    holding: Holding
-    term: int
-    status: str
-    positions: tuple[PositionValue, ...]
+    body: Body
     figures: Figures | None
 
-    @property
-    def stale(self) -> int:
-        """Number of positions whose mark is stale."""
-        return sum(1 for position in self.positions if position.mark is not None and position.mark.stale)
 
-    @property
-    def unpriced(self) -> int:
-        """Number of positions whose market has no mark, where the account is otherwise known."""
-        if self.status in (SUSPECT, UNSUPPORTED):
-            return 0
-        return sum(1 for position in self.positions if position.mark is None)
+class AccountValuer:
+    """Values one account again and again; a position whose mark is the one of the last time is not worked out anew.
 
-    @property
-    def as_of_ms(self) -> int:
-        """Event time of the oldest mark used; where none is, the time of the last block that touched the account."""
-        marks = [position.mark.event_ms for position in self.positions if position.mark is not None]
-        return min(marks, default=self.holding.time_s * 1000)
+    What was valued before changes no figure: a valuer that was just made gives the same. Bodies share the positions
+    that did not move, so nobody may change them.
 
-    def body(self) -> Body:
-        """Body of a row of the ``valuations`` table."""
-        holding, figures = self.holding, self.figures
-        balances = None if self.status == NO_ACCOUNT else holding.balances
-        return {
-            "account_order": [self.term, holding.version],
-            "position": list(holding.applied),
-            "block": holding.block,
-            "time_s": holding.time_s,
-            "status": self.status,
-            "stale": self.stale,
-            "unpriced": self.unpriced,
-            "upnl": None if figures is None else str(figures.upnl),
-            "upnl_capped": None if figures is None else str(figures.upnl_capped),
-            "notional": None if figures is None else str(figures.notional),
-            "notional_opened": None if figures is None else str(figures.notional_opened),
-            "equity": None if figures is None else str(figures.equity),
-            "available_balance": None if figures is None else str(figures.available_balance),
-            "available_for_quote": None if figures is None else str(figures.available_for_quote),
-            "allocated": None if balances is None else str(balances.allocated),
-            "locked": None if balances is None else [*map(str, balances.locked)],
-            "pending": None if balances is None else [*map(str, balances.pending)],
-            "liquidating": holding.liquidating,
-            "liquidatable": None if figures is None else figures.liquidatable,
-            "distance_bps": None if figures is None else figures.distance_bps,
-            "as_of_ms": self.as_of_ms,
-            "positions": [position.body() for position in self.positions],
-            "pending_quotes": [_pending_body(quote) for quote in holding.pending_quotes],
-            "party_b": holding.buckets,
-            "owner": holding.owner,
-            "multi_account": holding.multi_account,
-            "name": holding.name,
-            "last_complete": None,
-        }
+    Args:
+        holding: The account.
+        term: Term of the account's row; with its version it names what was valued.
+    """
+
+    def __init__(self, holding: Holding, term: int) -> None:
+        self._holding = holding
+        self._priced = [_Priced(position) for position in holding.positions]
+        self._notional_opened = sum(
+            position.open_amount * position.opened_price // E18 for position in holding.positions
+        )
+        self._unvalued = _unvalued(holding, term)
+
+    def value(self, mark_of: Callable[[int], UsedMark | None], *, unsupported: bool) -> Valuation:
+        """Value the positions (quotes of status 4, 5 and 6) at the marks of now.
+
+        An account whose every block was rolled back is nobody's: no money is said of it, as of one that never was.
+
+        Args:
+            mark_of: The mark of a symbol id, None where it has none.
+            unsupported: Whether the account's deployment is unsupported; its accounts are unknown then.
+        """
+        holding, body = self._holding, self._unvalued.copy()
+        if unsupported or holding.is_suspect or holding.is_no_account:
+            body["positions"] = [_position_body(priced.position) for priced in self._priced]
+            body["status"] = UNSUPPORTED if unsupported else SUSPECT if holding.is_suspect else NO_ACCOUNT
+            if body["status"] == NO_ACCOUNT:
+                body["allocated"] = body["locked"] = body["pending"] = None
+            return Valuation(body, None)
+        marks = []
+        for priced in self._priced:
+            mark = mark_of(priced.position.symbol_id)
+            if mark is not priced.mark:
+                priced.move(mark)
+            if mark is not None:
+                marks.append(mark)
+        body["stale"] = sum(mark.stale for mark in marks)
+        body["as_of_ms"] = min((mark.event_ms for mark in marks), default=holding.time_s * 1000)
+        body["positions"] = [priced.body for priced in self._priced]
+        if len(marks) < len(self._priced):
+            body["status"], body["unpriced"] = UNPRICED, len(self._priced) - len(marks)
+            return Valuation(body, None)
+        figures = self._figures()
+        body["status"] = VALUED
+        body["upnl"] = str(figures.upnl)
+        body["upnl_capped"] = str(figures.upnl_capped)
+        body["notional"] = str(figures.notional)
+        body["notional_opened"] = str(figures.notional_opened)
+        body["equity"] = str(figures.equity)
+        body["available_balance"] = str(figures.available_balance)
+        body["available_for_quote"] = str(figures.available_for_quote)
+        body["liquidatable"] = figures.liquidatable
+        body["distance_bps"] = figures.distance_bps
+        return Valuation(body, figures)
+
+    def _figures(self) -> Figures:
+        upnl = notional = 0
+        by_party_b: dict[str, int] = {}
+        for priced in self._priced:
+            upnl += priced.upnl
+            notional += priced.notional
+            party_b = priced.position.party_b
+            by_party_b[party_b] = by_party_b.get(party_b, 0) + priced.upnl
+        balances, allocated_by = self._holding.balances, self._holding.allocated_by
+        available_balance = available_for_liquidation(balances, upnl)
+        return Figures(
+            upnl=upnl,
+            upnl_capped=sum(min(part, allocated_by.get(party_b, 0)) for party_b, part in by_party_b.items()),
+            notional=notional,
+            notional_opened=self._notional_opened,
+            equity=balances.allocated + upnl,
+            available_balance=available_balance,
+            available_for_quote=party_a_available_for_quote(balances, upnl),
+            distance_bps=distance_bps(available_balance, notional),
+        )
+
+
+class _Priced:
+    """A position at the mark that it was valued at last; ``upnl`` and ``notional`` count only where there is one."""
+
+    __slots__ = ("body", "mark", "notional", "position", "upnl")
+
+    def __init__(self, position: OpenPosition) -> None:
+        self.position = position
+        self.mark: UsedMark | None = None
+        self.upnl = self.notional = 0
+        self.body = _position_body(position)
+
+    def move(self, mark: UsedMark | None) -> None:
+        """Value the position at another mark; ``body`` becomes another one, and the one before stays as it is."""
+        self.mark = mark
+        if mark is None:
+            self.body = _position_body(self.position)
+            return
+        self.upnl = position_upnl(self.position, mark.mark_e18)
+        self.notional = position_notional(self.position, mark.mark_e18)
+        body = self.body.copy()
+        body["mark"] = str(mark.mark_e18)
+        body["mark_key"] = mark.key
+        body["mark_offset"] = mark.offset
+        body["upnl"] = str(self.upnl)
+        body["notional"] = str(self.notional)
+        body["stale"] = mark.stale
+        self.body = body
 
 
 def value_account(
     holding: Holding, term: int, mark_of: Callable[[int], UsedMark | None], *, unsupported: bool
 ) -> Valuation:
-    """Value an account's positions (quotes of status 4, 5 and 6) at the marks of now.
-
-    An account whose every block was rolled back is nobody's: no money is said of it, as of one that never was.
+    """Value an account once, as ``AccountValuer`` does.
 
     Args:
         holding: The account.
-        term: Term of the account's row; with its version it names what was valued.
+        term: Term of the account's row.
         mark_of: The mark of a symbol id, None where it has none.
-        unsupported: Whether the account's deployment is unsupported; its accounts are unknown then.
+        unsupported: Whether the account's deployment is unsupported.
     """
-    if unsupported or holding.is_suspect or holding.is_no_account:
-        status = UNSUPPORTED if unsupported else SUSPECT if holding.is_suspect else NO_ACCOUNT
-        unvalued = tuple(PositionValue(position, None, None, None) for position in holding.positions)
-        return Valuation(holding, term, status, unvalued, None)
-    positions = tuple(_valued(position, mark_of(position.symbol_id)) for position in holding.positions)
-    figures = _figures(holding, positions)
-    return Valuation(holding, term, UNPRICED if figures is None else VALUED, positions, figures)
+    return AccountValuer(holding, term).value(mark_of, unsupported=unsupported)
 
 
-def _valued(position: OpenPosition, mark: UsedMark | None) -> PositionValue:
-    if mark is None:
-        return PositionValue(position, None, None, None)
-    price = mark.mark_e18
-    return PositionValue(position, mark, position_upnl(position, price), position_notional(position, price))
-
-
-def _figures(holding: Holding, valued: Sequence[PositionValue]) -> Figures | None:
-    upnl = notional = notional_opened = 0
-    by_party_b: dict[str, int] = {}
-    for value in valued:
-        if value.upnl is None or value.notional is None:
-            return None
-        position = value.position
-        upnl += value.upnl
-        notional += value.notional
-        notional_opened += position.open_amount * position.opened_price // E18
-        by_party_b[position.party_b] = by_party_b.get(position.party_b, 0) + value.upnl
+def _unvalued(holding: Holding, term: int) -> Body:
+    """The body of the account's row, before anything is known of its positions' worth."""
     balances = holding.balances
-    available_balance = available_for_liquidation(balances, upnl)
-    return Figures(
-        upnl=upnl,
-        upnl_capped=sum(min(part, holding.allocated_by.get(party_b, 0)) for party_b, part in by_party_b.items()),
-        notional=notional,
-        notional_opened=notional_opened,
-        equity=balances.allocated + upnl,
-        available_balance=available_balance,
-        available_for_quote=party_a_available_for_quote(balances, upnl),
-        distance_bps=distance_bps(available_balance, notional),
-    )
+    return {
+        "account_order": [term, holding.version],
+        "position": list(holding.applied),
+        "block": holding.block,
+        "time_s": holding.time_s,
+        "status": VALUED,
+        "stale": 0,
+        "unpriced": 0,
+        "upnl": None,
+        "upnl_capped": None,
+        "notional": None,
+        "notional_opened": None,
+        "equity": None,
+        "available_balance": None,
+        "available_for_quote": None,
+        "allocated": str(balances.allocated),
+        "locked": [*map(str, balances.locked)],
+        "pending": [*map(str, balances.pending)],
+        "liquidating": holding.liquidating,
+        "liquidatable": None,
+        "distance_bps": None,
+        # The time of the last block that touched the account, until a mark is older.
+        "as_of_ms": holding.time_s * 1000,
+        "positions": [],
+        "pending_quotes": [_pending_body(quote) for quote in holding.pending_quotes],
+        "party_b": holding.buckets,
+        "owner": holding.owner,
+        "multi_account": holding.multi_account,
+        "name": holding.name,
+        "last_complete": None,
+    }
+
+
+def _position_body(position: OpenPosition) -> Body:
+    """A position as it stands in a ``valuations`` row while it has no mark."""
+    return {
+        "quote": position.quote_id,
+        "symbol": position.symbol_id,
+        "side": _side(position.position_type),
+        "party_b": position.party_b,
+        "quantity": str(position.open_amount),
+        "opened_price": str(position.opened_price),
+        "mark": None,
+        "mark_key": None,
+        "mark_offset": None,
+        "upnl": None,
+        "notional": None,
+        "stale": False,
+    }
 
 
 def _pending_body(quote: PendingQuote) -> Body:
@@ -208,7 +251,3 @@ def _pending_body(quote: PendingQuote) -> Body:
 
 def _side(position_type: PositionType) -> str:
     return "long" if position_type is PositionType.LONG else "short"
-
-
-def _text(value: int | None) -> str | None:
-    return None if value is None else str(value)

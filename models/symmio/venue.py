@@ -16,9 +16,11 @@ from models.symmio.account_views import account_extras
 from models.symmio.due_states import DueStates
 from models.symmio.exposure import exposure_of
 from models.symmio.holding import decode_holding
+from models.symmio.moves import moves_of_record
 from models.symmio.router import Router
 from models.symmio.topics import ACCOUNT_EVENTS, CHAIN_BLOCKS, POSITION_STATES_IN
-from models.symmio.valuation import value_account
+from models.symmio.valuation import AccountValuer
+from models.symmio.what_if import charged
 from models.venue import Settled, TopicSpec, Valued
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from models.chain_records import LogOffset
     from models.engine.board import PriceSource
     from models.engine.tables import ReadRow
+    from models.moves import Move
     from models.symmio.account import AccountRow
     from models.symmio.deployment import SymmioDeployment
     from models.symmio.holding import Holding
@@ -120,6 +123,14 @@ class Symmio:
         """Nothing: position states tell what happened."""
         return ()
 
+    def moves(self, before: AccountRow | None, record: OwnRecord, after: AccountRow) -> Sequence[Move]:
+        """One for each event of a transaction."""
+        return moves_of_record(before, record, after)
+
+    def charged(self, account: AccountRow, rate_e18: int) -> AccountRow:
+        """A charge on every position, folded as one of the contract is: longs pay where the rate is positive."""
+        return charged(account, rate_e18)
+
     def exposure(self, deployment: str, held: Holding, inputs: Inputs) -> Exposure:  # noqa: ARG002 - it is linear
         """Open amounts by symbol, and what is left before liquidation."""
         return exposure_of(deployment, held)
@@ -130,10 +141,34 @@ class Symmio:
 
     def value(self, held: Holding, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions as the contract does."""
-        valuation = value_account(held, term, inputs.mark, unsupported=unsupported)
-        figures = valuation.figures
+        return self.valuer(held, term).value(inputs, unsupported=unsupported)
+
+    def valuer(self, held: Holding, term: int) -> SymmioValuer:
+        """What values only the positions anew whose marks moved."""
+        return SymmioValuer(held, term)
+
+
+class SymmioValuer:
+    """An account's valuations, with its figures as the book keeps them.
+
+    Args:
+        held: What the account holds.
+        term: The term of its row.
+    """
+
+    def __init__(self, held: Holding, term: int) -> None:
+        self._account = AccountValuer(held, term)
+
+    def value(self, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the account.
+
+        Args:
+            inputs: The marks in use.
+            unsupported: Whether its deployment is unsupported.
+        """
+        body, figures = self._account.value(inputs.mark, unsupported=unsupported)
         shown = None if figures is None else Shown(figures.available_balance / E18, figures.notional / E18)
-        return Valued(valuation.body(), shown)
+        return Valued(body, shown)
 
 
 SYMMIO = Symmio()

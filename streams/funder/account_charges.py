@@ -43,6 +43,8 @@ _GAS_NUMERATOR, _GAS_DENOMINATOR = 5, 4
 # A revert reason with one of these words is about the pair, its signature or the whole deployment: no quote is to
 # blame.
 _NOT_A_QUOTES = ("paus", "liquidat", "solven", "muon", "signature", "expired", "nonce", "suspend", "emergency")
+# The epoch was frozen, so its window had opened before.
+_NOT_OPENED = "its window is not open yet: the block that opened it has left the chain"
 
 
 class AccountFault(TidemarkError):
@@ -162,11 +164,11 @@ class AccountCharges:
         over = [due for due in left if now_s > due.window.closes_s]
         for batch in batches(over, self._batch):
             await self._tell(batch, now_s)
-        unreadable: dict[int, str] = {}
+        held_up: dict[int, str] = {}
         for batch in batches([due for due in left if now_s <= due.window.closes_s], self._batch):
-            await self._charge(batch, unreadable)
-        if unreadable:
-            msg = f"expected the views of all quotes to answer, found: {_listed(unreadable)}"
+            await self._charge(batch, held_up)
+        if held_up:
+            msg = f"expected all quotes to be in the chain and their views to answer, found: {_listed(held_up)}"
             raise AccountFault(msg)
 
     async def _tell(self, batch: Sequence[Due], now_s: int) -> None:
@@ -185,12 +187,12 @@ class AccountCharges:
         self._decide(batch, quotes, now_s, contradicted)
         _expect_agreement(contradicted)
 
-    async def _charge(self, batch: Sequence[Due], unreadable: dict[int, str]) -> None:
+    async def _charge(self, batch: Sequence[Due], held_up: dict[int, str]) -> None:
         for _ in range(_TRIES):
             batch = [
                 due
                 for due in batch
-                if due.quote_id not in unreadable and not self._progress[due.epoch].settled(due.quote_id)
+                if due.quote_id not in held_up and not self._progress[due.epoch].settled(due.quote_id)
             ]
             try:
                 pair = await self._chain.pair(self._party_a, self._route.party_b, [due.quote_id for due in batch])
@@ -198,10 +200,11 @@ class AccountCharges:
                 refused = await self._chain.unreadable([due.quote_id for due in batch])
                 if not refused:
                     raise
-                unreadable |= refused
+                held_up |= refused
                 continue
             contradicted = await self._contradicted(batch, pair.quotes)
-            charged = self._decide(batch, pair.quotes, await self._chain.pending_time_s(), contradicted)
+            charged, gone = self._decide(batch, pair.quotes, await self._chain.pending_time_s(), contradicted)
+            held_up |= gone
             if not charged:
                 _expect_agreement(contradicted)
                 return
@@ -221,8 +224,8 @@ class AccountCharges:
                 if len(charged) == 1:
                     raise
                 half = len(batch) // 2
-                await self._charge(batch[:half], unreadable)
-                await self._charge(batch[half:], unreadable)
+                await self._charge(batch[:half], held_up)
+                await self._charge(batch[half:], held_up)
                 return
             if state is State.MINED:
                 for one in charged:
@@ -248,8 +251,13 @@ class AccountCharges:
 
     def _decide(
         self, batch: Sequence[Due], quotes: Mapping[int, ChainQuote], now_s: int, contradicted: Collection[int]
-    ) -> list[Charged]:
-        charged = []
+    ) -> tuple[list[Charged], dict[int, str]]:
+        """Settle what can be settled; find what is to be charged, and what the blocks that left the chain took along.
+
+        The blocks that follow may bring that back, so it is tried until its window closes.
+        """
+        charged: list[Charged] = []
+        gone: dict[int, str] = {}
         for due in batch:
             if due.quote_id in contradicted:
                 continue
@@ -258,12 +266,16 @@ class AccountCharges:
             eligibility = eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s)
             if eligibility is Eligibility.PAID:
                 progress.paid.add(due.quote_id)
-            elif eligibility is Eligibility.NOT_OPEN:
+            elif eligibility is Eligibility.GONE and now_s <= due.window.closes_s:
+                gone[due.quote_id] = eligibility.value
+            elif eligibility in (Eligibility.NOT_OPEN, Eligibility.GONE):
                 progress.closed[due.quote_id] = eligibility.value
             elif eligibility is not Eligibility.DUE:
                 progress.culprits[due.quote_id] = eligibility.value
-            elif not due.window.is_open(now_s):
+            elif now_s > due.window.closes_s:
                 progress.late.add(due.quote_id)
+            elif now_s < due.window.opens_s:
+                gone[due.quote_id] = _NOT_OPENED
             else:
                 charge = charge_of(quote, due.terms, self._charge_on)
                 progress.note_clip(charge)
@@ -271,7 +283,7 @@ class AccountCharges:
                     charged.append(Charged(due, quote, charge))
                 else:
                     progress.free.add(due.quote_id)
-        return charged
+        return charged, gone
 
     async def _signature(self) -> PairSignature:
         signature = await self._muon.sign(self._party_a, self._route.party_b)

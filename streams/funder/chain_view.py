@@ -277,6 +277,22 @@ class Chain:
         call: Call = ("eth_estimateGas", [{"from": sender, "to": to, "data": _hex(data)}, "pending"])
         return await self._ask([call], lambda results: read_quantity(results[0]))
 
+    async def number_of(self, address: str, view: _View) -> int | None:
+        """The number that a view of any contract answers; None where it refuses to.
+
+        Args:
+            address: The contract's.
+            view: Its name, the kinds of its arguments, and these.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        call: Call = ("eth_call", [{"to": address, "data": _hex(call_data(*view))}, "latest"])
+        try:
+            return await self._ask([call], _decoded(lambda answers: read_numbers(answers[0], 1)[0]))
+        except Reverted:
+            return None
+
     async def balance_wei(self, address: str) -> int:
         """What an address has of the chain's coin, in wei, by the newest block."""
         return await self._ask([("eth_getBalance", [address, "latest"])], lambda results: read_quantity(results[0]))

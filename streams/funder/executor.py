@@ -16,18 +16,18 @@ from streams.funder.account_charges import AccountCharges, AccountFault, Due, Pr
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import ChainError, Reverted
 from streams.funder.muon import NoSignature
-from streams.funder.outcomes import corrected, disputed, outcome_of
+from streams.funder.outcomes import corrected, disputed, outcome_of, reopened
+from streams.funder.rounds import Round, freeze
 from streams.funder.signer import NotSigned
 from streams.funder.topic_span import NotRead
 
 if TYPE_CHECKING:
     from collections import defaultdict
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
     from models.errors import TidemarkError
     from models.symmio.funding_plan import Window
     from models.symmio.funding_records import Record
-    from models.symmio.holding import OpenPosition
     from streams.funder.chain_view import Chain
     from streams.funder.funding_inputs import Tables
     from streams.funder.funding_journal import Journal
@@ -66,88 +66,11 @@ _PATIENCE = 4
 # Two seconds after an epoch's instant its marks are settled, and two more leave time for them to be written.
 _PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
+_KNOWN_LATE = "the tables knew of it only after the window had closed"
+_LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
 _OPEN = "open"
 
 _RETRIED = (AccountFault, CeilingInTheWay, ChainError, NoSignature, NotSigned)
-
-
-class Round:
-    """One epoch: its terms, its accounts, and what became of each."""
-
-    def __init__(self, frozen: Frozen) -> None:
-        self.frozen = frozen
-        self.plans: dict[str, Plan] = {}
-        self.outcomes: dict[str, Outcome] = {}
-        self.progress: dict[str, Progress] = {}
-        self.clipped: dict[int, tuple[str, str]] = {}
-        # Accounts that are charged but for quotes whose markets have no terms yet.
-        self.waiting: set[str] = set()
-        self.is_over = False
-        # Markets of which it was told that their quotes are missed for want of terms.
-        self.told_unpriced: set[int] = set()
-
-    @property
-    def to_charge(self) -> set[str]:
-        """The accounts of which something may be done now."""
-        return self.plans.keys() - self.outcomes.keys() - self.waiting
-
-    def unpriced(self, party_a: str) -> set[int]:
-        """The markets of an account's quotes that have no terms."""
-        return {symbol_id for _, symbol_id in self.plans[party_a].quotes if symbol_id in self.frozen.left_out}
-
-    def is_waiting(self, party_a: str) -> bool:
-        """Whether a market of an account's quotes that has no terms may still come to some."""
-        return not self.is_over and any(self.frozen.left_out[one] in PENDING for one in self.unpriced(party_a))
-
-    def progress_of(self, party_a: str) -> Progress:
-        """Find an account's progress, which begins with the clipped rates that are on record."""
-        if party_a not in self.progress:
-            progress = self.progress[party_a] = Progress()
-            for quote_id, _ in self.plans[party_a].quotes:
-                if quote_id in self.clipped:
-                    progress.clipped[quote_id] = self.clipped[quote_id]
-        return self.progress[party_a]
-
-
-def freeze(
-    epoch: Epoch,
-    window: Window,
-    *,
-    symbols: Collection[int],
-    positions: dict[str, list[OpenPosition]],
-    terms_of: Callable[[int, Window], FrozenMarket | str],
-    at_s: int,
-    tables_s: int,
-    party_b: str = "",
-) -> tuple[Frozen, list[Plan]]:
-    """Fix the terms of an epoch, and list the quotes that have it; those of markets without terms are among them.
-
-    Args:
-        epoch: The epoch.
-        window: When it is charged.
-        symbols: Ids of the markets that have this epoch.
-        positions: Every account's open positions, by its address.
-        terms_of: Finds a market's terms, or why it has none.
-        at_s: The chain's time, Unix s.
-        tables_s: The chain's time up to which positions are known, Unix s.
-        party_b: Address of the hedger whose positions they are.
-
-    Returns:
-        The terms, and a plan for each account that has quotes of these markets.
-    """
-    used = {one.symbol_id for held in positions.values() for one in held if one.symbol_id in symbols}
-    terms = {symbol_id: terms_of(symbol_id, window) for symbol_id in sorted(used)}
-    markets = {symbol_id: one for symbol_id, one in terms.items() if isinstance(one, FrozenMarket)}
-    left_out = {symbol_id: one for symbol_id, one in terms.items() if isinstance(one, str)}
-    plans = []
-    for party_a, held in sorted(positions.items()):
-        quotes = tuple((one.quote_id, one.symbol_id) for one in held if one.symbol_id in symbols)
-        if quotes:
-            plans.append(Plan(epoch, party_a, quotes, party_b))
-    frozen = Frozen(
-        epoch, window.opens_s, window.closes_s, at_s, tables_s, markets, left_out, len(plans), party_b=party_b
-    )
-    return frozen, plans
 
 
 class Executor:
@@ -262,6 +185,7 @@ class Executor:
                 self._refuse(epoch, window, refusal)
             elif self._is_time(window, now_s):
                 await self._freeze(epoch, window, now_s)
+        await self._plan_more(now_s)
         await self._price_more(now_s)
         await self._reap()
         self._start(now_s, refusal)
@@ -303,9 +227,10 @@ class Executor:
         is_passed = now_s >= window.opens_s + _PRICED_AFTER_S
         return is_late or (is_passed and self._tables.time_s >= window.opens_s)
 
-    async def _freeze(self, epoch: Epoch, window: Window, now_s: int) -> None:
+    async def _look(self, epoch: Epoch, window: Window, now_s: int) -> tuple[Frozen, list[Plan]]:
+        """Find terms and plans of an epoch as of now."""
         await self._tables.read_prices(window)
-        frozen, plans = freeze(
+        return freeze(
             epoch,
             window,
             symbols=self._tables.markets(epoch),
@@ -315,6 +240,9 @@ class Executor:
             tables_s=self._tables.time_s,
             party_b=self._party_b,
         )
+
+    async def _freeze(self, epoch: Epoch, window: Window, now_s: int) -> None:
+        frozen, plans = await self._look(epoch, window, now_s)
         await self._journal.write([*plans, frozen])
         self._refused.pop(epoch, None)
         one = self._rounds[epoch] = Round(frozen)
@@ -325,6 +253,29 @@ class Executor:
             epoch, len(plans), sum(len(plan.quotes) for plan in plans), frozen.left_out,
             max(0, now_s - frozen.tables_s),
         )  # fmt: skip
+
+    async def _plan_more(self, now_s: int) -> None:
+        """Add the quotes that the tables did not know when their epoch was frozen, once they have reached it."""
+        for epoch, one in list(self._rounds.items()):
+            if one.is_whole or self._tables.time_s < one.frozen.opens_s:
+                continue
+            found, plans = await self._look(epoch, one.frozen.window, now_s)
+            frozen, more = one.extend(found, plans)
+            await self._journal.write([*more, frozen])
+            one.frozen = frozen
+            for plan in more:
+                former = one.outcomes.pop(plan.party_a, None)
+                known = {*one.plans[plan.party_a].quotes} if plan.party_a in one.plans else set()
+                if former is not None:
+                    one.reasons |= former.missed
+                if now_s > frozen.closes_s:
+                    one.reasons |= {quote_id: _KNOWN_LATE for quote_id, _ in {*plan.quotes} - known}
+                one.plans[plan.party_a] = plan
+            one.waiting.clear()
+            _log.info(
+                "epoch extended epoch=%s accounts with more quotes=%d accounts=%d tables known up to=%d",
+                epoch, len(more), frozen.accounts, frozen.tables_s,
+            )  # fmt: skip
 
     async def _price_more(self, now_s: int) -> None:
         """Ask again for the terms of markets that had none when their epoch was frozen, until the window closes."""
@@ -424,8 +375,10 @@ class Executor:
 
     async def _finish(self, one: Round, party_a: str, reason: str) -> None:
         epoch = one.frozen.epoch
-        left = {quote_id: block for (left_epoch, quote_id), block in self._left.items() if left_epoch == epoch}
-        outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, left=left)
+        reasons = one.reasons | {
+            quote_id: _LEFT.format(block) for (left_epoch, quote_id), block in self._left.items() if left_epoch == epoch
+        }
+        outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, reasons=reasons)
         one.outcomes[party_a] = outcome
         await self._journal.write([outcome])
         for symbol_id in one.unpriced(party_a) - one.told_unpriced:
@@ -446,6 +399,7 @@ class Executor:
             for one in self._rounds.values()
             for party_a, outcome in one.outcomes.items()
             if not outcome.final
+            and one.is_whole
             and now_s > one.frozen.closes_s
             and party_a not in self._running
             and not self._is_watching(party_a)
@@ -465,18 +419,18 @@ class Executor:
         except Reverted:
             unreadable = await self._chain.unreadable(ids)
             quotes = await self._chain.quotes([quote_id for quote_id in ids if quote_id not in unreadable])
-        doubts = disputed(outcome, quotes)
+        doubts, back = disputed(outcome, quotes), reopened(outcome, quotes)
         told = await self._chain.quotes_by_each(sorted(doubts)) if doubts else [quotes]
         if not told or any(doubts - disputed(outcome, others) for others in told):
             # An endpoint still agrees with the outcome: which of them has an old state will show.
             return
         if outcome is not one.outcomes.get(party_a):
             return
-        final = corrected(outcome, doubts)
+        final = corrected(outcome, doubts, back)
         one.outcomes[party_a] = final
         await self._journal.write([final])
-        if doubts:
-            _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, sorted(doubts))
+        if doubts or back:
+            _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, sorted(doubts | back))
         for name, count in final.counts.items():
             _QUOTES.labels(self._name, name).inc(count)
         _QUOTES.labels(self._name, "clipped").inc(len(final.clipped))

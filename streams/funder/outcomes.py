@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from models.symmio.funding_records import Outcome
+from models.symmio.state import OPEN_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from models.symmio.funding_records import Frozen, Plan
     from streams.funder.account_charges import Progress
 
-_LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
 _NOT_IN_CHAIN = "the chain says that it was not charged"
+_BACK = "it was not open when its turn came, and is again since blocks left the chain"
 
 
-def outcome_of(plan: Plan, frozen: Frozen, progress: Progress, *, reason: str, left: Mapping[int, int]) -> Outcome:
+def outcome_of(plan: Plan, frozen: Frozen, progress: Progress, *, reason: str, reasons: Mapping[int, str]) -> Outcome:
     """Tell the outcome of each quote of a plan.
 
     Args:
@@ -27,7 +28,7 @@ def outcome_of(plan: Plan, frozen: Frozen, progress: Progress, *, reason: str, l
         frozen: The epoch's terms, with the markets that are left out.
         progress: What has become of the quotes that were to be charged.
         reason: Why those are missed that were not reached before the window closed.
-        left: Quotes whose transaction left the chain, with the number of its block.
+        reasons: Why some of them were, if it was for something else.
     """
     paid, free = [], []
     closed: dict[int, str] = {}
@@ -44,10 +45,8 @@ def outcome_of(plan: Plan, frozen: Frozen, progress: Progress, *, reason: str, l
             culprits[quote_id] = progress.culprits[quote_id]
         elif symbol_id in frozen.left_out:
             missed[quote_id] = frozen.left_out[symbol_id]
-        elif quote_id in left:
-            missed[quote_id] = _LEFT.format(left[quote_id])
         else:
-            missed[quote_id] = reason
+            missed[quote_id] = reasons.get(quote_id, reason)
     return Outcome(
         plan.epoch,
         plan.party_a,
@@ -78,12 +77,27 @@ def disputed(outcome: Outcome, quotes: Mapping[int, ChainQuote]) -> set[int]:
     }
 
 
-def corrected(outcome: Outcome, wrong: Collection[int]) -> Outcome:
+def reopened(outcome: Outcome, quotes: Mapping[int, ChainQuote]) -> set[int]:
+    """Find the quotes that an outcome has as closed and the contract as open: what closed them has left the chain.
+
+    Args:
+        outcome: The outcome.
+        quotes: Some of its quotes, as the contract has them.
+    """
+    return {
+        quote_id
+        for quote_id in outcome.closed.keys() & quotes.keys()
+        if quotes[quote_id].party_a == outcome.party_a and quotes[quote_id].status in OPEN_STATUSES
+    }
+
+
+def corrected(outcome: Outcome, wrong: Collection[int], back: Collection[int]) -> Outcome:
     """Make an outcome final, with the opposite for the quotes on which the chain differs.
 
     Args:
         outcome: The outcome so far.
         wrong: Quotes that it has as paid and that were not, and the other way round.
+        back: Quotes that it has as closed and that are open.
     """
     paid = set(outcome.paid)
     missed = {quote_id: said for quote_id, said in outcome.missed.items() if quote_id not in wrong}
@@ -91,8 +105,10 @@ def corrected(outcome: Outcome, wrong: Collection[int]) -> Outcome:
         outcome,
         paid=tuple(sorted(paid ^ set(wrong))),
         free=tuple(quote_id for quote_id in outcome.free if quote_id not in wrong),
-        closed={quote_id: said for quote_id, said in outcome.closed.items() if quote_id not in wrong},
+        closed={quote_id: said for quote_id, said in outcome.closed.items() if quote_id not in {*wrong, *back}},
         culprits={quote_id: said for quote_id, said in outcome.culprits.items() if quote_id not in wrong},
-        missed=missed | {quote_id: _NOT_IN_CHAIN for quote_id in sorted(wrong) if quote_id in paid},
+        missed=missed
+        | {quote_id: _NOT_IN_CHAIN for quote_id in sorted(wrong) if quote_id in paid}
+        | dict.fromkeys(sorted(set(back) - set(wrong)), _BACK),
         final=True,
     )

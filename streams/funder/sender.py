@@ -28,9 +28,10 @@ import msgspec
 from prometheus_client import Counter, Gauge
 
 from models.money import E18, format_e18
-from models.symmio.funding_records import Transaction
+from models.symmio.funding_records import Transaction, share_bps
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import Head, NodeDown
+from streams.funder.data_fees import DataFees
 from streams.funder.fees import Fees, fees_of, floor_of
 from streams.funder.flights import LOOKS_TO_BE_SURE, Change, Flight, State
 from streams.funder.signer import TRANSFER_GAS, NotSigned
@@ -72,7 +73,6 @@ _RESEND_S = 3.0
 _LOOK_AGAIN_S = 3.0
 # A pool's floor follows what it holds: what it said before is asked anew by trying.
 _FLOOR_S = 60.0
-_BPS = 10_000
 _replace = msgspec.structs.replace
 
 
@@ -132,6 +132,7 @@ class Sender:
         self._signer = signer
         self._journal = journal
         self._ceilings = ceilings
+        self._data_fees = DataFees(chain)
         self._depth = depth
         self._replace_after_s = replace_after_s
         self._on_unmined = on_unmined
@@ -175,15 +176,17 @@ class Sender:
 
         Raises:
             CeilingInTheWay: It would cost more than the ceilings; nothing is sent.
+            NodeDown: The node does not say what it would cost; nothing is sent.
             NotSigned: The key's holder does not sign; nothing is sent.
         """
         async with self._signing:
             now_s = await self._chain.pending_time_s()
             await self._ceilings.expect_gas(gas, now_s)
             fees = await self._expect_fees(await self._prices(), now_s)
-            await self._ceilings.expect_room(gas * fees.max_wei, purpose.closes_s, now_s)
+            data_wei = await self._data_fees.bound_wei(data, gas)
+            await self._ceilings.expect_room(gas * fees.max_wei + data_wei, purpose.closes_s, now_s)
             signed = await self._signer.sign(nonce=self._next, to=to, data=data, gas=gas, fees=fees)
-            flight = self._take_off(self._next, purpose, signed, fees, gas=gas, now_s=now_s)
+            flight = self._take_off(self._next, purpose, signed, fees, gas=gas, data_wei=data_wei, now_s=now_s)
             self._next += 1
         await self._store([flight])
         await self._hand_over(flight)
@@ -272,11 +275,8 @@ class Sender:
             flight.done.set_result(State(record.state))
 
     def _share(self, cost_wei: int, record: Transaction) -> str:
-        """A cost as a share of what a transaction charges; ``unknown`` where the coin's price is not configured."""
-        moved_e18 = int(record.moved_e18)
-        if self._coin_e18 is None or not moved_e18:
-            return "unknown"
-        return f"{cost_wei * self._coin_e18 * _BPS // (moved_e18 * E18)} bps"
+        share = share_bps(cost_wei, self._coin_e18, int(record.moved_e18))
+        return "unknown" if share is None else f"{share} bps"
 
     def _count(self) -> None:
         _UNCLEAR.labels(self._deployment).set(sum(one.is_unclear for one in self._flights.values()))
@@ -331,7 +331,8 @@ class Sender:
         raised = prices.fees(most).raised_over(Fees(int(record.max_fee_wei), int(record.tip_wei)))
         if not raised.within(most):
             return
-        worst_wei = max(int(record.worst_wei), (TRANSFER_GAS if cancels else record.gas) * raised.max_wei)
+        gas_wei = (TRANSFER_GAS if cancels else record.gas) * raised.max_wei
+        worst_wei = max(int(record.worst_wei), gas_wei + int(record.data_wei))
         more_wei = worst_wei - int(record.worst_wei)
         if more_wei:
             await self._ceilings.expect_room(more_wei, record.closes_s, chain_s)
@@ -371,9 +372,11 @@ class Sender:
             async with self._signing:
                 now_s = await self._chain.pending_time_s()
                 fees = await self._expect_fees(await self._prices(), now_s)
-                await self._ceilings.expect_room(TRANSFER_GAS * fees.max_wei, 0, now_s)
+                data_wei = await self._data_fees.bound_wei(b"", TRANSFER_GAS)
+                await self._ceilings.expect_room(TRANSFER_GAS * fees.max_wei + data_wei, 0, now_s)
                 signed = await self._signer.sign_nothing(nonce, fees)
-                flight = self._take_off(nonce, Purpose("", (), 0), signed, fees, gas=TRANSFER_GAS, now_s=now_s)
+                nothing = Purpose("", (), 0)
+                flight = self._take_off(nonce, nothing, signed, fees, gas=TRANSFER_GAS, data_wei=data_wei, now_s=now_s)
         except CeilingInTheWay:
             return
         _log.warning("nonce filled nonce=%d", nonce)
@@ -390,7 +393,9 @@ class Sender:
         await self._ceilings.expect_fees(prices.base_wei, prices.tip_wei, prices.floor_wei, now_s)
         return prices.fees(self._ceilings.limits.fees.with_room_to_replace())
 
-    def _take_off(self, nonce: int, purpose: Purpose, signed: Signed, fees: Fees, *, gas: int, now_s: int) -> Flight:
+    def _take_off(
+        self, nonce: int, purpose: Purpose, signed: Signed, fees: Fees, *, gas: int, data_wei: int, now_s: int
+    ) -> Flight:
         record = Transaction(
             signer=self._signer.address,
             nonce=nonce,
@@ -404,8 +409,10 @@ class Sender:
             tip_wei=str(fees.tip_wei),
             gas=gas,
             signed_s=now_s,
-            worst_wei=str(gas * fees.max_wei),
+            worst_wei=str(gas * fees.max_wei + data_wei),
+            data_wei=str(data_wei),
             moved_e18=str(purpose.moved_e18),
+            coin_e18=None if self._coin_e18 is None else str(self._coin_e18),
         )
         flight = Flight(record)
         flight.signed_s, flight.signed_block = self._clock_s(), self._head.block

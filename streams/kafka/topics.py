@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ from models.engine.tables import (
 )
 from models.errors import TidemarkError
 from streams.kafka.connection import client_arguments
+from streams.settings.installed import BadPackage
+from streams.settings.own_topics import own_topics
 from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from models.venue import TopicSpec, Venue
     from streams.settings import Settings
     from streams.settings.kafka_client import Bootstrap
+    from streams.settings.own_topics import OwnTopic
 
 PRICE_TICKS = "price-ticks"
 INSTRUMENT_FACTS = "instrument-facts"
@@ -51,6 +55,11 @@ HEARTBEATS = "heartbeats"
 DEAD_LETTERS = "dead-letters"
 FUNDING = "funding"
 FIGURE_SETTINGS = "figure-settings"
+SERVED = "served"
+HISTORY = "history"
+HISTORY_REQUESTS = "history-requests"
+HISTORY_ANSWERS = "history-answers"
+WEBHOOK_PROGRESS = "webhook-progress"
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
@@ -60,16 +69,23 @@ _FOREVER_MS = -1
 _INTEREST_MS = 10 * _MINUTE_MS
 # Who asks waits for two seconds.
 _OWNER_REQUESTS_MS = 10 * _MINUTE_MS
+# Who asks waits for three seconds.
+_HISTORY_REQUESTS_MS = 10 * _MINUTE_MS
 # Only the last six minutes are ever read; an owner's leases are said again every 5 s by each replica, in 150 bytes.
 _LEASES_MS = 15 * _MINUTE_MS
 # A segment is compacted only when the broker no longer writes to it, by default after a week; a replica that starts
 # reads all that is left. Twelve parts that beat once a second leave 14,000 records in twenty minutes.
 _HEARTBEAT_SEGMENT_MS = 10 * _MINUTE_MS
+_SERVED_KEY = "deployment:account, or : and of what"
+_SERVED_MS = 30 * _DAY_MS
+_SEGMENT_BYTES = 2**30
+_SEGMENT_BYTES_MIN = 2**20
 # A fenced owner's late row must not outlive the current owner's: the cleaner waits until that one has surely written
 # its row again (rule 2).
 _COMPACTION_LAG_MS = 3_600_000
 # An account with 150 quotes and an undo of 64 blocks stays under 1 MB, which is also the broker's own limit.
 MAX_RECORD_BYTES = 1_000_000
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 # A cluster answers that a topic was created before all of its brokers know of it.
 _VISIBLE_TIMEOUT_S = 30.0
 _VISIBLE_POLL_S = 0.05
@@ -98,7 +114,9 @@ class Topic:
         if retention_ms == _FOREVER_MS:
             return "for ever"
         days = retention_ms // _DAY_MS
-        return f"for {days} days" if days else f"for {retention_ms // _MINUTE_MS} minutes"
+        said = f"for {days} days" if days else f"for {retention_ms // _MINUTE_MS} minutes"
+        bytes_kept = self.config.get("retention.bytes")
+        return said if bytes_kept is None else f"{said}, or {int(bytes_kept) * self.partitions / 1e9:.3g} GB"
 
 
 def topic_name(settings: Settings, topic: str) -> str:
@@ -119,8 +137,17 @@ def changelog_name(settings: Settings, table: str) -> str:
     return f"{settings.app_id}-{table}-changelog"
 
 
+def served_name(settings: Settings) -> str:
+    """Make the full name of the topic that keeps what was shown. Terms are part of it, so every epoch has its own."""
+    return topic_name(settings, f"{SERVED}-{settings.epoch}")
+
+
 def registry(settings: Settings) -> tuple[Topic, ...]:
-    """List every topic of this configuration, under its full name."""
+    """List every topic of this configuration, under its full name.
+
+    Raises:
+        BadPackage: A package names a topic of its own as one is named already, or cannot be used.
+    """
 
     def kept(name: str, key: str, retention_ms: int) -> Topic:
         return make(name, key, {"cleanup.policy": "delete", "retention.ms": str(retention_ms)})
@@ -129,6 +156,13 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         # A segment is deleted only when the broker no longer writes to it; by default that takes a week.
         kept_ms = {"retention.ms": str(retention_ms), "segment.ms": str(retention_ms)}
         return make(name, key, {"cleanup.policy": "delete", **kept_ms, **(config or {})})
+
+    def bounded(name: str, key: str, retention_ms: int, kept_bytes: int) -> Topic:
+        # What is kept is bounded by partition, and only whole segments are deleted.
+        share = max(1, kept_bytes // settings.topics.partitions)
+        segment = min(_SEGMENT_BYTES, max(_SEGMENT_BYTES_MIN, share // 8))
+        bounds = {"retention.ms": str(retention_ms), "retention.bytes": str(share), "segment.bytes": str(segment)}
+        return make(name, key, {"cleanup.policy": "delete", **bounds})
 
     def compacted(name: str, key: str) -> Topic:
         # The lag counts from a record's timestamp. One set by a process that slept would be old, so the broker sets it.
@@ -148,6 +182,10 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         if venue.routed is not None:
             yield kept(routed_name(settings, venue.routed), venue.routed.key, venue.routed.kept_ms)
 
+    def of_dialect(own: OwnTopic) -> Topic:
+        name = topic_name(settings, own.name)
+        return compacted(name, own.key) if own.kept_ms is None else kept(name, own.key, own.kept_ms)
+
     row_keys = {
         MARKS: "source:symbol",
         INSTRUMENTS: "source:symbol",
@@ -164,7 +202,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         REFERENCES: "deployment:reference",
         STATEMENTS: "deployment:account",
     }
-    return (
+    topics = (
         kept(topic_name(settings, PRICE_TICKS), "source:symbol", 7 * _DAY_MS),
         # Every fact is repeated within the hour; a month of every ticker would take 40 GB.
         kept(topic_name(settings, INSTRUMENT_FACTS), "source:symbol", 7 * _DAY_MS),
@@ -181,15 +219,35 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
         compacted(topic_name(settings, OWNERS), "deployment:account"),
         compacted(topic_name(settings, NONCES), "realm:holder"),
+        compacted(topic_name(settings, WEBHOOK_PROGRESS), "webhook:epoch:deployment:account"),
         passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
         make(
             topic_name(settings, HEARTBEATS),
             "kind:of what",
             {"cleanup.policy": "compact", "segment.ms": str(_HEARTBEAT_SEGMENT_MS)},
         ),
+        bounded(served_name(settings), _SERVED_KEY, _SERVED_MS, settings.topics.served_kept_bytes),
+        # Bars of hours, for ever: what was shown does not depend on the epoch in which it was.
+        compacted(topic_name(settings, HISTORY), "deployment:account:hour"),
+        passing(topic_name(settings, HISTORY_REQUESTS), "request", _HISTORY_REQUESTS_MS),
+        passing(topic_name(settings, HISTORY_ANSWERS), "request", _HISTORY_REQUESTS_MS),
         kept(topic_name(settings, DEAD_LETTERS), "key of the refused record", 30 * _DAY_MS),
         *(compacted(changelog_name(settings, table), row_keys[table]) for table in TABLES),
+        *(of_dialect(own) for own in own_topics(settings)),
     )
+    _expect_other_names(topics)
+    return topics
+
+
+def _expect_other_names(topics: tuple[Topic, ...]) -> None:
+    names = [topic.name for topic in topics]
+    for name in names:
+        if names.count(name) > 1 or not _NAME.fullmatch(name):
+            msg = (
+                "tidemark.topics: expected topics of letters, digits, '.', '_' and '-' that nothing else is named as, "
+                f"found {name!r}; the package that names it has to call it otherwise"
+            )
+            raise BadPackage(msg)
 
 
 async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list[str]:

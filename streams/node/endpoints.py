@@ -21,19 +21,9 @@ from prometheus_client import Counter
 
 from models.errors import TidemarkError
 from streams.node.blocks import read_header, read_optional_header
-from streams.node.rpc import (
-    BadAnswer,
-    CallReverted,
-    EndpointDown,
-    EndpointSlow,
-    NoContract,
-    RateLimited,
-    Refused,
-    RpcError,
-    TooMuch,
-)
+from streams.node.rpc import BadAnswer, NoContract, RateLimited, Refused, RpcError
 from streams.node.standing import OlderHead, OtherChain, Patience, Standing
-from streams.process.backoff import Backoff
+from streams.node.turn import NoOther, Request, Turn, expect_to_fit, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -63,8 +53,6 @@ _BATCHES_IN_FLIGHT = 4
 # What is asked for very often, as in a join, is to survive a node that refuses a quarter of its calls.
 _INSISTING_ROUNDS = 12
 _INSISTING_AGAIN_S = (0.1, 10.0)
-_ELSEWHERE_ROUNDS = 3
-_MOMENT_S = 1.0
 _SHOWN_CHARACTERS = 200
 
 
@@ -72,101 +60,11 @@ class WrongChain(TidemarkError):
     """Every endpoint serves another chain than the one configured. Correct ``chain_id`` or ``rpc``."""
 
 
-class NoOther(RpcError):
-    """No other endpoint is in order than those that were asked already."""
-
-
 class _Asked(NamedTuple, Generic[_T]):
     """Calls whose results are read together, since they are to be of one state."""
 
     calls: Sequence[Call]
     read: Callable[[list[Any]], _T]
-
-
-class _Failure(NamedTuple):
-    standing: Standing
-    fault: RpcError
-    kind: str
-
-
-class _Turn:
-    """What has become of a request so far: which endpoints failed it, and how many rounds of them are left.
-
-    Args:
-        patience: Says how many rounds there are.
-        but: Labels of endpoints that are not to be asked.
-    """
-
-    def __init__(self, patience: Patience, but: Collection[str] = ()) -> None:
-        self.but = but
-        self._patience = patience
-        self._failures: list[_Failure] = []
-        self._failed: set[str] = set()
-        self._last: RpcError | None = None
-        self._rounds = 0
-        self._backoff = Backoff(*patience.again_s)
-        self.progressed()
-
-    def is_over_for(self, standing: Standing) -> bool:
-        """Tell whether an endpoint is not to be asked in this round."""
-        return standing.label in self._failed or standing.label in self.but
-
-    def is_first(self, standing: Standing) -> bool:
-        """Tell whether an endpoint has not failed any part of the request that is left."""
-        return not any(failure.standing is standing for failure in self._failures)
-
-    def fail(self, standing: Standing, fault: RpcError, kind: str) -> None:
-        """Note that an endpoint does not answer in this round.
-
-        Args:
-            standing: The endpoint's.
-            fault: How it failed.
-            kind: Of which kind the question was.
-        """
-        self._failures.append(_Failure(standing, fault, kind))
-        self._failed.add(standing.label)
-        # TooMuch tells who asks to divide what it asks: it is for what can be divided.
-        self._last = Refused(str(fault), str(fault)) if isinstance(fault, TooMuch) else fault
-
-    def moment_s(self, standings: Sequence[Standing]) -> float | None:
-        """Return how long to wait for an endpoint that is back in a moment where some are not to be asked, in s."""
-        if not self.but:
-            return None
-        backs_s = [s.aside_until_s - _now_s() for s in standings if not s.is_in_order and not self.is_over_for(s)]
-        return next((back_s for back_s in sorted(backs_s) if back_s <= _MOMENT_S), None)
-
-    def progressed(self) -> None:
-        """Note that a part was answered: what is left has as many rounds as at first."""
-        self._rounds = min(_ELSEWHERE_ROUNDS, self._patience.rounds) if self.but else self._patience.rounds
-        self._backoff.reset()
-
-    def answered_by(self, standing: Standing) -> None:
-        """Note that an endpoint answered what others had failed: they are at fault, or do not offer it."""
-        for failure in self._failures:
-            if failure.standing is standing:
-                continue
-            if isinstance(failure.fault, BadAnswer):
-                failure.standing.put_aside(failure.fault)
-            else:
-                failure.standing.note_unable(failure.kind)
-        self._failures.clear()
-
-    async def next_round(self) -> None:
-        """Wait for the next round.
-
-        Raises:
-            RpcError: There is none; it is the last failure, or NoOther.
-        """
-        self._rounds -= 1
-        if self._rounds <= 0 or not self._failed:
-            raise self._last or NoOther(f"expected another endpoint than {', '.join(self.but)} in order, found none")
-        self._failed.clear()
-        await asyncio.sleep(self._backoff.next_s())
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether an endpoint was asked in vain in this round, or some are not to be asked."""
-        return bool(self._failed or self.but)
 
 
 class Node:
@@ -244,7 +142,7 @@ class Node:
             NoOther: No other endpoint is in order.
             TooMuch, CallReverted, RpcError, WrongChain: As of ``ask``.
         """
-        turn = _Turn(self._patience, than)
+        turn = Turn(self._patience, than)
         ((answer, standing),) = await self._answers([_Asked(calls, read)], turn, is_divisible=is_divisible)
         return answer, standing.label
 
@@ -344,7 +242,7 @@ class Node:
             [("eth_getBlockByNumber", ["finalized", False])], lambda results: read_optional_header(results[0])
         )
         try:
-            ((header, _),) = await self._answers([asked], _Turn(replace(self._patience, rounds=1)))
+            ((header, _),) = await self._answers([asked], Turn(replace(self._patience, rounds=1)))
         except RpcError:
             return None
         return None if header is None else header.number
@@ -355,7 +253,7 @@ class Node:
         async def ask(some: Sequence[Question[Any]]) -> list[Any]:
             async with room:
                 asked = [_Asked([call], _only(read)) for call, read in some]
-                found = await self._answers(asked, _Turn(self._patience), keeps_bad=keeps_bad)
+                found = await self._answers(asked, Turn(self._patience), keeps_bad=keeps_bad)
                 return [answer for answer, _ in found]
 
         batches = [questions[start : start + _BATCH_CALLS] for start in range(0, len(questions), _BATCH_CALLS)]
@@ -368,11 +266,11 @@ class Node:
 
     async def _newest(self) -> tuple[Header, Standing]:
         asked = _Asked([_LATEST], _only(read_header))
-        (found,) = await self._answers([asked], _Turn(self._patience))
+        (found,) = await self._answers([asked], Turn(self._patience))
         return found
 
     async def _answers(
-        self, questions: Sequence[_Asked[_T]], turn: _Turn, *, is_divisible: bool = False, keeps_bad: bool = False
+        self, questions: Sequence[_Asked[_T]], turn: Turn, *, is_divisible: bool = False, keeps_bad: bool = False
     ) -> list[tuple[Any, Standing]]:
         """Ask until each question is answered: what one endpoint does not answer, the next one is asked."""
         found: dict[int, tuple[Any, Standing]] = {}
@@ -388,10 +286,10 @@ class Node:
                 # The first of those that are left is the one that every endpoint failed.
                 self._name(left.pop(first).calls[0], error)
                 found[first] = error, self._standings[0]
-                turn = _Turn(self._patience)
+                turn = Turn(self._patience)
                 continue
             span = _span(calls) if is_divisible else None
-            _expect_to_fit(standing, span)
+            expect_to_fit(standing, span)
             outcomes = await standing.send(calls, is_separable=len(questions) > 1)
             answers, faults = _read_all(left, outcomes)
             if answers:
@@ -403,10 +301,10 @@ class Node:
             left = {at: left[at] for at in faults}
             if faults:
                 at, fault = next(iter(faults.items()))
-                _judge(standing, fault, turn, _Request(_kind(left[at].calls[0]), span, is_divisible))
+                judge(standing, fault, turn, Request(_kind(left[at].calls[0]), span, is_divisible))
         return [found[at] for at in range(len(questions))]
 
-    async def _next(self, turn: _Turn, calls: Sequence[Call]) -> Standing:
+    async def _next(self, turn: Turn, calls: Sequence[Call]) -> Standing:
         kinds = {_kind(call) for call in calls}
         while True:
             in_order = sorted(self._in_order(), key=lambda standing: standing.is_unable(kinds))
@@ -484,71 +382,6 @@ class Node:
             str(call)[:_SHOWN_CHARACTERS],
             error,
         )
-
-
-class _Request(NamedTuple):
-    """What was asked: its kind, the blocks of its range of logs where it has one, and whether who asks divides it."""
-
-    kind: str
-    span: int | None
-    is_divisible: bool
-
-
-def _judge(standing: Standing, fault: RpcError, turn: _Turn, request: _Request) -> None:
-    """Decide what an endpoint's fault means for it and for the request.
-
-    Args:
-        standing: The endpoint's.
-        fault: How it failed.
-        turn: What has become of the request so far.
-        request: What was asked.
-
-    Raises:
-        TooMuch: Less is to be asked for.
-        CallReverted: A contract refused a call.
-    """
-    is_aside = is_too_much = False
-    match fault:
-        case CallReverted():
-            standing.count("reverted")
-            raise fault
-        case Refused() | TooMuch():
-            standing.count("refused" if isinstance(fault, Refused) else "too much")
-            # What was taken before is asked once more first, elsewhere or later: a refusal may be for a moment.
-            is_proven = request.span is not None and standing.width.is_proven(request.span)
-            is_too_much = request.is_divisible and not (is_proven and turn.is_first(standing))
-        case BadAnswer():
-            standing.count("bad")
-        case EndpointSlow():
-            is_too_much = request.is_divisible
-            is_aside = standing.is_slow or not request.is_divisible
-        case RateLimited() | EndpointDown(was_reached=True):
-            # Words may be wrong about the cause: what comes again and again is also tried with less.
-            is_too_much = request.is_divisible and standing.limited > 0
-            standing.limited += 1
-            is_aside = True
-        case _:
-            is_aside = True
-    if is_aside:
-        standing.put_aside(fault)
-    if is_too_much:
-        _expect_less(standing, fault, request.span)
-    if not is_aside:
-        turn.fail(standing, fault, request.kind)
-
-
-def _expect_less(standing: Standing, fault: RpcError, span: int | None) -> None:
-    if span is not None:
-        standing.width.refused(span)
-        standing.show()
-    msg = f"{fault}; asking for less"
-    raise TooMuch(msg, None if span is None else standing.width.size) from fault
-
-
-def _expect_to_fit(standing: Standing, span: int | None) -> None:
-    if span is not None and span > standing.width.size:
-        msg = f"expected at most {standing.width.size} blocks to be asked of endpoint {standing.label}, found {span}"
-        raise TooMuch(msg, standing.width.size)
 
 
 def _read_all(

@@ -8,31 +8,20 @@ from models.chain_records import Block
 from models.codec import decode_row
 from models.engine.tables import VALUATIONS
 from models.errors import BadRecord
-from models.ids import canonical_id, is_account_id, mark_key
-from models.prices import decode_tick, later_mark, mark_of
-from streams.kafka.partitions import partition_of
+from models.ids import canonical_id, is_account_id
 from streams.kafka.topics import PRICE_TICKS, topic_name
-from streams.replay.bounded_log import BadWindow, OutOfRetention, Place, Span
+from streams.replay.bounded_log import BadWindow, Place, Span
+from streams.replay.cut import time_of_last
 from streams.replay.log_window import resolve_times
+from streams.replay.marks_at import fold_marks, mark_keys
 from streams.replay.merging import read_merged
 from streams.replay.raw_fold import RawFold, held_from_the_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
-    from models.prices import Mark, PriceTick
-    from streams.replay.bounded_log import Held, Log, LogRecord
+    from streams.replay.bounded_log import Log, LogRecord
     from streams.settings import Settings
-
-# Whether a mark is stale follows from the marks of the last seconds (models/freshness.py); before so long nothing does.
-_WATCHED_MS = 300_000
-_LOOK_EVERY_MS = 1_000
-# How far back marks are looked for at first; each further attempt goes four times as far.
-_FIRST_BACK_MS = 600_000
-_FURTHER = 4
-# A tick's own time may be ahead of the time when it was written (models.prices.FUTURE_MAX_MS): one that stands before
-# what was read could be the newest, unless another was written so much later.
-_MARGIN_MS = 120_000
 
 
 class AccountAt(NamedTuple):
@@ -81,7 +70,7 @@ async def value_account_at(
     Raises:
         ReplayError: The deployment, the instant or the log is not one for which that can be said.
     """
-    key = _key_of(settings, deployment, account)
+    key = key_of(settings, deployment, account)
     fold = RawFold(settings, deployment, (key,))
     held = await held_from_the_first(log, fold.topic)
     (number,) = fold.partitions(held)
@@ -91,8 +80,8 @@ async def value_account_at(
     doubts: list[str] = []
     if fold.venue.references is not None:
         # Exposures are made with the references that hold; a time is known before anything is folded only by --time.
-        until_ms = at_ms if at_ms is not None else await _time_of_last(log, place, end)
-        doubts += await _fold_references(
+        until_ms = at_ms if at_ms is not None else await time_of_last(log, place, held[place]._replace(end=end))
+        doubts += await fold_references(
             log, topic_name(settings, fold.venue.references.name), fold, deployment, until_ms
         )
     async for record in read_merged(log, {place: Span(0, end)}):
@@ -103,15 +92,29 @@ async def value_account_at(
             at_ms = record.time_ms
     if at_ms is None or last < 0:
         return None
-    doubts += await _fold_marks(log, topic_name(settings, PRICE_TICKS), fold, at_ms, on_record)
-    fold.engine.value(at_ms)
-    row = fold.engine.tables.read(VALUATIONS, key)
+    engine = fold.engine
+    engine.choose(at_ms)
+    prices = topic_name(settings, PRICE_TICKS)
+    doubts += await fold_marks(log, prices, engine, mark_keys(engine), at_ms=at_ms, on_record=on_record)
+    engine.value(at_ms)
+    row = engine.tables.read(VALUATIONS, key)
     if row is None:
         return None
-    return AccountAt(decode_row(row).body, at_ms, last, tuple(fold.engine.refused), tuple(doubts))
+    return AccountAt(decode_row(row).body, at_ms, last, tuple(engine.refused), tuple(doubts))
 
 
-def _key_of(settings: Settings, deployment: str, account: str) -> bytes:
+def key_of(settings: Settings, deployment: str, account: str) -> bytes:
+    """The key of an account, in any spelling of its venue.
+
+    Args:
+        settings: Have the deployment.
+        deployment: Its name.
+        account: The account.
+
+    Raises:
+        NoDeployment: There is no such deployment, or its venue is not installed.
+        BadWindow: It can be no account of that venue.
+    """
     venue = RawFold(settings, deployment, ()).venue
     spelt = venue.account_id(canonical_id(account)) if is_account_id(account) else None
     if spelt is None:
@@ -148,18 +151,16 @@ async def _end_of_block(log: Log, fold: RawFold, place: Place, end: int, number:
     return last + 1
 
 
-async def _time_of_last(log: Log, place: Place, end: int) -> int:
-    time_ms, begin = 0, end
-    while time_ms == 0 and begin > 0:
-        # At the last offsets there may be no record, but the ends of transactions.
-        begin = max(0, begin - 100)
-        async for record in read_merged(log, {place: Span(begin, end)}):
-            time_ms = record.time_ms
-    return time_ms
+async def fold_references(log: Log, topic: str, fold: RawFold, deployment: str, until_ms: int) -> list[str]:
+    """Fold the references that had been said by an instant, and return of which only newer ones are left.
 
-
-async def _fold_references(log: Log, topic: str, fold: RawFold, deployment: str, until_ms: int) -> list[str]:
-    """Fold the references that had been said by an instant; say of which only newer ones are left."""
+    Args:
+        log: Where the topics are.
+        topic: Full name of the venue's topic of references.
+        fold: Takes them in.
+        deployment: Whose they are.
+        until_ms: The instant, Unix ms.
+    """
     prefix = f"{deployment}:".encode()
     known: set[bytes] = set()
     later: dict[bytes, None] = {}
@@ -181,90 +182,3 @@ async def _fold_references(log: Log, topic: str, fold: RawFold, deployment: str,
         for key in later
         if key not in known
     ]
-
-
-async def _fold_marks(
-    log: Log, topic: str, fold: RawFold, at_ms: int, on_record: Callable[[LogRecord], None]
-) -> list[str]:
-    """Fold the newest mark of each key that the account needs, and choose marks through the last minutes.
-
-    What is said of a key that has none, of whose place the first records are gone, is returned.
-    """
-    engine = fold.engine
-    engine.choose(at_ms)
-    keys = {source.key for market in engine.valuing.exposures.markets for source in engine.board.sources_of(market)}
-    if not keys:
-        return []
-    held = await log.held([topic])
-    found = await _find_marks(log, held, keys, at_ms, on_record)
-    for tick, offset in found.early.values():
-        engine.tick(tick, offset)
-    look_ms = at_ms - _WATCHED_MS
-    for time_ms, tick, offset in found.late:
-        while look_ms < time_ms:
-            engine.choose(look_ms)
-            look_ms += _LOOK_EVERY_MS
-        engine.tick(tick, offset)
-    while look_ms < at_ms:
-        engine.choose(look_ms)
-        look_ms += _LOOK_EVERY_MS
-    return [
-        f"no price of {key.decode()} by then is held in {topic}, whose older records are gone"
-        for key in sorted(keys - found.last_ms.keys())
-        if held[Place(topic, partition_of(key, len(held)))].begin > 0
-    ]
-
-
-class _Found:
-    """The ticks of some keys: of those before the last minutes the newest of each, and all of these."""
-
-    def __init__(self, late_from_ms: int) -> None:
-        self._late_from_ms = late_from_ms
-        self._marks: dict[bytes, Mark] = {}
-        self.early: dict[bytes, tuple[PriceTick, int]] = {}
-        self.late: list[tuple[int, PriceTick, int]] = []
-        self.last_ms: dict[bytes, int] = {}
-
-    def take(self, key: bytes, record: LogRecord) -> None:
-        try:
-            tick = decode_tick(record.value or b"")
-            mark = mark_of(tick, record.offset)
-        except BadRecord:
-            return
-        if mark_key(tick.source, tick.symbol) != key:
-            return
-        self.last_ms[key] = record.time_ms
-        if record.time_ms >= self._late_from_ms:
-            self.late.append((record.time_ms, tick, record.offset))
-        elif later_mark(self._marks.get(key), mark) is not None:
-            self._marks[key], self.early[key] = mark, (tick, record.offset)
-
-
-async def _find_marks(
-    log: Log,
-    held: Mapping[Place, Held],
-    keys: Collection[bytes],
-    at_ms: int,
-    on_record: Callable[[LogRecord], None],
-) -> _Found:
-    """Read back until each key has a tick, or to the oldest one."""
-    (topic,) = {place.topic for place in held}
-    places = {Place(topic, partition_of(key, len(held))) for key in keys}
-    back_ms = _FIRST_BACK_MS
-    while True:
-        since_ms: int | None = at_ms - back_ms
-        try:
-            window = await resolve_times(log, [topic], since_ms, at_ms + 1)
-        except OutOfRetention:
-            since_ms = None
-            window = await resolve_times(log, [topic], None, at_ms + 1)
-        found = _Found(at_ms - _WATCHED_MS)
-        vector = {place: window[place] for place in places}
-        async for record in read_merged(log, vector):
-            on_record(record)
-            if record.key is not None and record.key in keys:
-                found.take(record.key, record)
-        is_all = since_ms is None or all(span.begin == held[place].begin for place, span in vector.items())
-        if is_all or all(found.last_ms.get(key, 0) >= (since_ms or 0) + _MARGIN_MS for key in keys):
-            return found
-        back_ms *= _FURTHER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.engine.tables import TABLES
-from streams.kafka.topics import changelog_name, registry
+from streams.kafka.topics import SERVED, changelog_name, registry, served_name
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -16,16 +16,17 @@ def find_topic(settings: Settings, text: str) -> str:
 
     Args:
         settings: Name the topics.
-        text: Its name without the prefix, or the name of a table, for its changelog; any other is a full name, which
-            may be that of a topic of an epoch before.
+        text: Its name without the prefix, or the name of a table, for its changelog, or ``served``; any other is a full
+            name, which may be that of a topic of an epoch before.
     """
     names = {topic.name.removeprefix(settings.topics.prefix): topic.name for topic in registry(settings)}
-    return {**names, **{table: changelog_name(settings, table) for table in TABLES}}.get(text, text)
+    rows = {table: changelog_name(settings, table) for table in TABLES}
+    return {**names, **rows, SERVED: served_name(settings)}.get(text, text)
 
 
 def changelogs(settings: Settings) -> frozenset[str]:
     """Full names of the topics that hold rows."""
-    return frozenset(changelog_name(settings, table) for table in TABLES)
+    return frozenset({served_name(settings), *(changelog_name(settings, table) for table in TABLES)})
 
 
 def compacted_topics(settings: Settings) -> frozenset[str]:

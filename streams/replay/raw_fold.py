@@ -12,8 +12,10 @@ from streams.replay.bounded_log import OutOfRetention, Place, ReplayError
 from streams.settings.venues import engine_deployments
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
+    from models.engine.tables import MemoryTables
+    from models.venue import Positioned
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.settings import Settings
 
@@ -23,18 +25,28 @@ class NoDeployment(ReplayError):
 
 
 class RawFold:
-    """Folds the raw records of some accounts of a deployment, in the order of one partition.
+    """Folds the raw records of some or all accounts of a deployment, in the order of each partition.
 
     Args:
         settings: Have the deployment.
         name: The deployment.
-        wanted: The accounts' keys.
+        wanted: The accounts' keys; None for all.
+        tables: What was folded before; by default nothing.
+        on_folded: Is told each record that was folded into an account or into the whole deployment, with its key.
 
     Raises:
         NoDeployment: There is none of that name, or its venue is not installed.
     """
 
-    def __init__(self, settings: Settings, name: str, wanted: Collection[bytes]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        wanted: Collection[bytes] | None,
+        *,
+        tables: MemoryTables | None = None,
+        on_folded: Callable[[bytes, Positioned], None] | None = None,
+    ) -> None:
         deployments = engine_deployments(settings.deployments)
         found = deployments.get(name)
         if found is None or found.venue is None:
@@ -43,22 +55,25 @@ class RawFold:
         self.deployment = found
         self.venue = found.venue
         self.topic = topic_name(settings, found.venue.raw.name)
-        self.engine = Engine({name: found}, wanted=wanted)
+        self.engine = Engine({name: found}, tables, wanted=wanted, on_folded=on_folded)
         self._routes = (
             None if found.venue.routed is None else found.venue.routes({name: found.own}, self.engine.tables.read)
         )
         self._name = name
-        self._wanted = frozenset(wanted)
+        self._prefix = f"{name}:".encode()
+        self._wanted = None if wanted is None else frozenset(wanted)
 
     def partitions(self, held: Mapping[Place, Held]) -> dict[int, frozenset[bytes]]:
-        """In which partitions of the raw topic the accounts' records stand, and which accounts' in each.
+        """In which partitions of the raw topic the accounts' records stand, and which of the wanted ones in each.
 
         Args:
             held: What the log holds of the topic.
         """
         count = len(held)
         if self.venue.routed is not None:
-            return {partition_of(self._name.encode(), count): self._wanted}
+            return {partition_of(self._name.encode(), count): self._wanted or frozenset()}
+        if self._wanted is None:
+            return {number: frozenset() for number in range(count)}
         numbers = {partition_of(key, count) for key in self._wanted}
         return {
             number: frozenset(key for key in self._wanted if partition_of(key, count) == number) for number in numbers
@@ -80,7 +95,9 @@ class RawFold:
             if record.key != self._name.encode():
                 return None
             return self.engine.raw_value(self._name, value, record.offset, record.time_ms)
-        if record.key is None or record.key not in self._wanted:
+        if record.key is None or not record.key.startswith(self._prefix):
+            return None
+        if self._wanted is not None and record.key not in self._wanted:
             return None
         try:
             decoded = self.venue.decode(value, (record.offset, -1))
@@ -104,11 +121,20 @@ async def held_from_the_first(log: Log, topic: str) -> Mapping[Place, Held]:
         NoSuchTopic: There is no such topic.
     """
     held = await log.held([topic])
+    expect_first(held)
+    return held
+
+
+def expect_first(held: Mapping[Place, Held]) -> None:
+    """Check that nothing is gone of places whose every record is needed.
+
+    Raises:
+        OutOfRetention: Their first records are gone.
+    """
     for place, one in held.items():
         if one.begin > 0:
             msg = (
-                f"expected {topic}:{place.partition} from its first record on, since accounts are folded from it, "
-                f"found offset {one.begin} to be the oldest that is held"
+                f"expected {place.topic}:{place.partition} from its first record on, since accounts are folded from "
+                f"it, found offset {one.begin} to be the oldest that is held"
             )
             raise OutOfRetention(msg)
-    return held

@@ -50,7 +50,8 @@ class ApiLimitSettings(Section):
 
     An address is one of IPv4, or the first 64 bits of one of IPv6. ``messages_per_s`` and ``messages_burst`` limit a
     connection; ``requests_per_s``, ``requests_burst`` and ``connections_per_address`` an address;
-    ``connections_per_user`` a token's subject over all replicas. All others limit a replica.
+    ``connections_per_user`` a token's subject over all replicas. All others limit a replica; of logins of the Bitfinex
+    websocket ``failed_authentications_per_minute`` are those of an address over all replicas.
 
     ``connections`` are those of all clients together; where the process may open fewer files, they are fewer. Requests
     are of any path, handshakes of websockets among them. ``head_s`` is the time in which the head of a request must

@@ -11,7 +11,7 @@ from models.codec import decode_order, join_row, order_of_term
 from models.engine.tables import TABLES
 from streams.kafka.deadletter import DeadLetters, encode_dead_letter
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import DEAD_LETTERS, changelog_name, topic_name
+from streams.kafka.topics import DEAD_LETTERS, changelog_name, served_name, topic_name
 from streams.transport.publisher import Receipt, check_size
 from streams.transport.stores import MemoryStore, RocksStore, RowStore
 from streams.transport.terms import Superseded
@@ -19,7 +19,7 @@ from streams.transport.terms import Superseded
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from models.engine.step import Stage, Step, Write
+    from models.engine.step import Served, Stage, Step, Write
     from models.engine.tables import ReadRow
     from models.errors import TidemarkError
     from streams.kafka.record import Record
@@ -113,6 +113,7 @@ class Rows:
         self._on_restated = on_restated
         self.partitions = settings.topics.partitions
         self._letters = DeadLetters(clock)
+        self._served_topic = served_name(settings)
         self._letters_topic = topic_name(settings, DEAD_LETTERS)
         self._changelogs = {name: changelog_name(settings, name) for name in TABLES}
         self._tables_of = {changelog: name for name, changelog in self._changelogs.items()}
@@ -144,6 +145,36 @@ class Rows:
         """
         row = join_row(self._terms.term(partition), write.version, write.body)
         self._put(write.table, partition, write.key, row, charge)
+
+    def put_shown(self, partition: int, write: Write) -> None:
+        """Write a row that is shown, and in the same stage the record that keeps it when the row is another.
+
+        Either may be durable without the other when the worker is killed: ``ServedGap`` keeps then what was shown, and
+        a record of what never was has a row of a later term behind it. Arguments and errors are those of ``put``.
+        """
+        row = join_row(self._terms.term(partition), write.version, write.body)
+        self._put(write.table, partition, write.key, row, UNCHARGED)
+        self._publisher.append(self._served_topic, partition, write.key, row, UNCHARGED)
+
+    def put_served(self, partition: int, served: Served) -> None:
+        """Keep something that is shown and is no row of its own; errors are those of ``put``.
+
+        Args:
+            partition: The partition whose owner says it.
+            served: The record.
+        """
+        value = join_row(self._terms.term(partition), served.version, served.body)
+        self._publisher.append(self._served_topic, partition, served.key, value, UNCHARGED)
+
+    def keep(self, partition: int, key: bytes, row: bytes) -> None:
+        """Keep a row that an owner before has shown, as it was.
+
+        Args:
+            partition: The key's partition.
+            key: The account.
+            row: The row, under the term under which it was shown.
+        """
+        self._publisher.append(self._served_topic, partition, key, row, UNCHARGED)
 
     def put_stage(self, partition: int, stage: Stage, charge: Charge = UNCHARGED) -> None:
         """Write the rows of a stage, and those again that it rests on; arguments and errors are those of ``put``."""

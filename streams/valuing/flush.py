@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from models.engine.pace import Pace
-    from models.engine.step import Write
+    from models.engine.step import Served, Write
     from models.engine.valuing import Valuing
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -67,6 +67,22 @@ class ValuedRows(Protocol):
             partition: The key's partition.
             write: The row.
             charge: What is not complete before the broker has it.
+        """
+
+    def put_shown(self, partition: int, write: Write, /) -> None:
+        """Write a row that is shown, and keep what it says for a time.
+
+        Args:
+            partition: The key's partition.
+            write: The row.
+        """
+
+    def put_served(self, partition: int, served: Served, /) -> None:
+        """Keep something for a time that is shown and is no row of its own.
+
+        Args:
+            partition: The partition whose owner says it.
+            served: The record.
         """
 
     def flush(self) -> None:
@@ -280,7 +296,7 @@ class PartitionFlush:
             self._rows.put(self._partition, write, _Acknowledged(acknowledged))
         else:
             _changed.inc()
-            self._rows.put(self._partition, write)
+            self._rows.put_shown(self._partition, write)
 
 
 class _Acknowledged:

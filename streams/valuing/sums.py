@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from models.engine.step import Served, Write
+
 if TYPE_CHECKING:
-    from models.engine.step import Write
     from models.engine.totals import Totals
     from streams.process.clock import Clock
 
@@ -21,6 +22,9 @@ class SumRows(Protocol):
 
     def put(self, partition: int, write: Write, /) -> None:
         """Write a row."""
+
+    def put_served(self, partition: int, served: Served, /) -> None:
+        """Keep what is no row of its own."""
 
     def flush(self) -> None:
         """Let what was written leave."""
@@ -67,8 +71,13 @@ class Sums:
     def _round(self, until_s: float, *, is_due: bool) -> bool:
         """Go on with the round until a time; tell whether nothing of it is left."""
         for write in self._totals.round(self._clock.now_ms(), is_due=is_due):
-            if write is not None:
-                self._rows.put(self._partition, write)
+            match write:
+                case Write():
+                    self._rows.put(self._partition, write)
+                case Served():
+                    self._rows.put_served(self._partition, write)
+                case None:
+                    pass
             if self._clock.monotonic_s() >= until_s:
                 return False
         return True

@@ -21,7 +21,7 @@ from streams.agents.state_releases import StateReleases
 from streams.agents.told import ToldAgent
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
-from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS, routed_name, topic_name
+from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS, routed_name, served_name, topic_name
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
 from streams.process.supervision import ended, supervised
@@ -44,6 +44,7 @@ from streams.transport.terms import Terms
 from streams.valuing.engines import Engines
 from streams.valuing.flush import Flush
 from streams.valuing.market_marks import MarketMarks
+from streams.valuing.served_gap import ServedGap
 from streams.worker.admin import AdminServer
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.settings = settings
         self.clock = clock
         self.terms = Terms()
-        self.publisher = Publisher(self.crash_now, self._acked)
+        self.publisher = Publisher(self.crash_now, self._acked, patient=(served_name(settings),))
         stores = {name: self.tables[name].data for name in TABLES}
         self.rows = Rows(settings, stores, self.publisher, self.terms, clock=clock, on_restated=self._restated)
         self.markets = MarketMarks(settings, clock, self.crash_now, self._moved, self._referred)
@@ -116,7 +117,8 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         flush = Flush(settings, self.rows, self.engines, pace=self.pace, clock=clock, fatal=self.crash_now)
         self.interest = Interest(settings, clock, self.engines.watch, self.engines.unwatch)
         self.state_releases = StateReleases(self.rows, self.engines, clock, self.crash_now)
-        writers = self.engines, flush, self.state_releases
+        gap = ServedGap(settings, self.rows, self.terms, self.crash_now)
+        writers = self.engines, gap, flush, self.state_releases
         self.ownership = Ownership(settings, self.terms, self.rows, writers)
         self.follower = ChangelogFollower(settings.bootstrap, self.rows, self.crash_now)
         self.admin = AdminServer(settings.worker, self.status)

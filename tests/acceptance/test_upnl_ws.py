@@ -110,7 +110,7 @@ def row_of(account: Account) -> dict[str, Any]:
         holding = account.holdings[symbol_id]
         return UsedMark(f"venue:{symbol_id}", holding.mark, holding.mark_event_ms, 1, stale=False)
 
-    return value_account(row.holding, 1, mark_of, unsupported=False).body()
+    return value_account(row.holding, 1, mark_of, unsupported=False).body
 
 
 def truncated(exact: Decimal) -> Decimal:

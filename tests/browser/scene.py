@@ -61,7 +61,7 @@ def funding_records(account: str) -> list[Record]:
         Plan(epoch, account, ((10, 0), (11, 1))),
         Transaction(
             HEDGERS[0], 7, account, (ChargeCells(10, epoch, rate, rate),), "mined", opens_s + 420, "0x02", ("0x01",),
-            block=9, cost_wei=str(E18 // 1_000), final=True,
+            block=9, cost_wei=str(E18 // 1_000), moved_e18=str(10 * E18), coin_e18=str(3_000 * E18), final=True,
         ),
         Outcome(epoch, account, (10,), (), {}, {}, {11: "its feed was silent"}, final=True),
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import jwt
+import msgspec
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
@@ -17,7 +18,10 @@ from pydantic import SecretStr
 
 from models.heartbeats import ChainBeat, PricesBeat, WorkerBeat
 from models.ledger.ledger_account import LedgerAccount
+from models.ledger.ledger_state import Holdings, statement_of
 from models.ledger.ledger_valuation import value_account
+from models.served import totals_key
+from models.statements import Event, Statement, encode_statement
 from models.subtotals import Subtotals
 from models.symmio.funding_records import encode_record, record_key
 from streams.settings import ApiSettings, AuthSettings, TokenKeySettings
@@ -26,7 +30,7 @@ from tests.browser.scene import DEPLOYMENT, SOURCE, Scene, funding_records, now_
 from tests.browser.site import Site, browser, site_of
 from tests.support.eventually import eventually
 from tests.support.feed import last_complete, unpriced_body, unsupported_body
-from tests.support.ledger import holdings, inputs, position, wallet
+from tests.support.ledger import holdings, inputs, order, position, wallet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -175,10 +179,50 @@ async def test_an_account_of_a_ledger_shows_the_figures_of_its_venue_and_none_th
         await expect(page.get_by_role("heading", name="By hedger")).to_be_hidden()
 
 
+async def test_an_account_of_a_ledger_shows_its_wallets_and_orders_as_rest_says_them_and_as_they_change(
+    chromium: Browser,
+) -> None:
+    scene, key = Scene(), "desk:u1"
+    settings = scene_settings()
+    desk = LedgerDeploymentSettings(default_sources=(SOURCE,))
+    settings = settings.model_copy(update={"deployments": {**settings.deployments, "desk": desk}})
+    scene.tables.follow("desk")
+
+    def show(version: int, held: Holdings) -> None:
+        of_account = LedgerAccount(applied=(version, -1), version=version, heard=version, holdings=held)
+        body, _ = value_account(of_account, 1, inputs({"tBTCUSD": "153.62"}), unsupported=False)
+        scene.tables.valuations.put(key, version, {**body, "as_of_ms": now_ms()})
+        stated = Statement((version, -1), statement_of(held), [Event(version, (version, -1), {"kind": "changed"})])
+        scene.tables.statements.put(key, version, encode_statement(stated))
+
+    sells = order(7, "-0.5", "0", type_="MARKET")
+    show(1, holdings(wallet("1000"), wallet("0.25", "BTC", "exchange"), order(5, "0.123456789", "150"), sells))
+    async with site_of(scene, settings) as site, opened(chromium, site, f"/#/accounts/{key}") as page:
+        wallets = page.get_by_role("table", name="Wallets").locator("tbody tr")
+        await expect(wallets).to_have_count(2)
+        said = (await site.rest(f"/v1/accounts/{key}/statement"))["statement"]
+        for number, one in enumerate(said["wallets"]):
+            texts = [text.strip() for text in await wallets.nth(number).locator("td").all_inner_texts()]
+            assert [one["type"], one["currency"]] == texts[:2]
+            assert one["balance"] == await exact(wallets.nth(number).locator(".money").first)
+        orders = page.get_by_role("table", name="Orders").locator("tbody tr")
+        await expect(orders.first).to_contain_text("buy")
+        assert ["0.123456789", "0.123456789", "150"] == await orders.first.locator(".money").evaluate_all(
+            "cells => cells.map((cell) => cell.dataset.exact)"
+        )
+        await expect(orders.last).to_contain_text("sell")
+        await expect(orders.last).to_contain_text("market")
+        show(2, msgspec.structs.replace(holdings(wallet("999.5")), seq=2))
+        await expect(wallets).to_have_count(1)
+        assert "999.5" == await exact(wallets.first.locator(".money").first)
+        await expect(page.get_by_text("No open orders.")).to_be_visible()
+
+
 async def test_funding_shows_epochs_and_what_became_of_each_quote(chromium: Browser, site: Site) -> None:
     async with opened(chromium, site, "/#/funding") as page:
         epochs = page.get_by_role("table", name="Epochs").locator("tbody tr")
         await expect(epochs).to_have_count(1)
+        await expect(epochs).to_contain_text("0.001 (30 %)")
         quotes = page.get_by_role("table", name="Quotes of the newest epoch").locator("tbody tr")
         await expect(quotes).to_have_count(2)
         await expect(quotes.first).to_contain_text("paid")
@@ -237,6 +281,22 @@ async def test_a_restart_of_the_server_is_survived(chromium: Browser, site: Site
     assert before != after
     await expect(page.locator(".figure")).to_have_attribute("data-exact", after)
     await context.close()
+
+
+async def test_charts_of_a_server_that_was_restarted_begin_with_the_past(chromium: Browser, site: Site) -> None:
+    account = first_account((await site.rest("/v1/accounts?limit=1"))["items"])
+    for minutes_ago, upnl in ((20, -9_000_000), (10, 7_000_000), (5, -8_000_000)):
+        for series in (account, totals_key(DEPLOYMENT).decode()):
+            site.history.show(series, now_ms() - minutes_ago * 60_000, upnl, 40_000_000)
+    await site.stop()
+    await site.start()
+
+    async with opened(chromium, site) as page:
+        totals = page.get_by_role("img", name=re.compile("uPnL of all accounts, last 15 min.*lowest .9M, highest 7M"))
+        await expect(totals).to_have_count(1)
+        await expect(page.get_by_role("img", name=re.compile("Notional of all accounts.*highest 40M"))).to_have_count(1)
+    async with opened(chromium, site, f"/#/accounts/{account}") as page:
+        await expect(page.get_by_role("img", name=re.compile("last 15 min.*lowest .9M, highest 7M"))).to_have_count(1)
 
 
 async def test_accounts_are_sorted_as_asked(chromium: Browser, site: Site) -> None:

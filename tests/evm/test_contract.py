@@ -11,10 +11,11 @@ import pytest
 from models.money import E18
 from models.symmio.funding_plan import Charge
 from streams.funder.chain_view import Chain, Reverted
+from streams.funder.data_fees import ORACLE, DataFees
 from streams.funder.diamond_calls import charge_data
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
-from tests.evm.anvil import CHAIN_ID
+from tests.evm.anvil import CHAIN_ID, running_anvil
 from tests.evm.market import EPOCH_S, GENEROUS, WINDOW_S, Opened, account, next_window_s, scene
 
 if TYPE_CHECKING:
@@ -105,3 +106,13 @@ async def test_a_charge_moves_the_nonces_that_its_signature_covers(settings: Cal
             assert (1, 1) == await node.nonces(ALICE, one.party_b)
             with pytest.raises(Reverted, match="the signature is not of this state"):
                 await node.simulate(one.party_b, charge_data(ALICE, [charge(1)], signature))
+
+
+async def test_what_a_chain_takes_for_data_is_asked_of_its_oracle_where_there_is_one() -> None:
+    async with running_anvil() as chain, aiohttp.ClientSession() as session:
+        node = Chain(Node("main", [HttpEndpoint(session, chain.url, "#1")], CHAIN_ID), ORACLE)
+        assert 0 == await DataFees(node).bound_wei(b"\x01" * 100, 50_000)
+        oracle = await chain.deploy("GasOracle", [], [])
+        await chain.ask("anvil_setCode", ORACLE, await chain.ask("eth_getCode", oracle.address, "latest"))
+        # 1,000 wei a byte of 100 and of an envelope of 200, twice; of an operator's fee it knows nothing.
+        assert 600_000 == await DataFees(node).bound_wei(b"\x01" * 100, 50_000)

@@ -65,7 +65,7 @@ def tables_of(
     sums = Subtotals()
     for address, row in rows.items():
         holding = decode_holding(encode_row(3, row.version, encode_account(row)), row.version)
-        body = with_last_complete(None, value_account(holding, 3, mark_of, unsupported=False).body())
+        body = with_last_complete(None, value_account(holding, 3, mark_of, unsupported=False).body)
         tables.valuations.put(f"main:{address}", 1, body)
         sums.put("main", None, orjson.loads(orjson.dumps(body)))
     for key, body in sums.take_changed(0, set()):

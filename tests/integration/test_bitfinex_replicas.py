@@ -7,18 +7,20 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from api.dialects.bitfinex.api_keys import ApiKey
+from models.leases import Claim, Limit, decode_lease, lease_key
 from models.money import E18
 from streams.kafka.single_records import Records
+from streams.kafka.topics import LEASES
 from streams.process.clock import SystemClock
 from streams.replicas.lease_holder import Leases
 from streams.replicas.nonce_log import NonceLog
-from tests.support.bitfinex import ACCOUNT, SECRET, SYMBOL_SETTINGS, Scene, Socket, signed
+from tests.support.bitfinex import ACCOUNT, SECRET, SYMBOL_SETTINGS, Scene, Socket, signed, types
 from tests.support.eventually import eventually
 from tests.support.ledger import holdings, position, wallet
-from tests.support.records import create_all
+from tests.support.records import create_all, read_records
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
     from streams.settings import Settings
@@ -30,7 +32,8 @@ PER_S = 8
 
 @asynccontextmanager
 async def replica(own: Settings, directory: Path) -> AsyncIterator[Scene]:
-    records, leases = Records(own), Leases(own, SystemClock())
+    # A replica that waited less for a slow broker would count by itself meanwhile.
+    records, leases = Records(own), Leases(own, SystemClock(), decide_within_s=60)
     nonces = NonceLog(own, records, SystemClock())
     leases.start()
     try:
@@ -50,18 +53,26 @@ async def replica(own: Settings, directory: Path) -> AsyncIterator[Scene]:
         await records.stop()
 
 
-async def served(socket: Socket, first: int, many: int) -> list[float]:
-    """When each of so many different calculations came."""
-    clock_s = asyncio.get_running_loop().time
+async def served(socket: Socket, first: int, many: int) -> int:
+    """How many of so many different calculations came, each of them once and in its order."""
     await socket.asks(*(f"wallet_margin_C{number:02d}" for number in range(first, first + many)))
-    came = []
     for number in range(first, first + many):
         assert f"C{number:02d}" == (await socket.hears_of("wu"))[2][1]
-        came.append(clock_s())
-    return came
+        assert "error" not in types(socket.seen)
+    return many
 
 
-async def test_a_users_second_is_one_over_both_replicas_and_other_users_are_served_at_once(
+def granted(claims: Iterable[tuple[int, Claim]]) -> int:
+    """How many units the log grants: as many as fit into a second, by its own stamps, and no claim in part."""
+    taken: list[tuple[int, int]] = []
+    for at_ms, claim in claims:
+        standing = sum(units for since_ms, units in taken if since_ms + 1_000 > at_ms)
+        if standing + claim.units <= PER_S:
+            taken.append((at_ms, claim.units))
+    return sum(units for _, units in taken)
+
+
+async def test_over_both_replicas_a_user_is_calculated_what_the_log_grants_him_in_any_second_and_no_more(
     settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     own = settings()
@@ -70,25 +81,18 @@ async def test_a_users_second_is_one_over_both_replicas_and_other_users_are_serv
         one, two = [await stack.enter_async_context(replica(own, tmp_path)) for _ in range(2)]
         one.hold(alice=ApiKey(SECRET, "alice", (ACCOUNT,)), bob=ApiKey(SECRET, "bob", (ACCOUNT,)))
         sockets = []
-        for nonce, (made, key) in enumerate(((one, "alice"), (two, "alice"), (one, "bob"), (two, "bob")), 1):
+        for nonce, (made, key) in enumerate(((one, "alice"), (two, "alice"), (two, "bob")), 1):
             socket = await stack.enter_async_context(made.connected())
             assert "OK" == (await socket.logs_in(nonce, key=key))["status"]
             await socket.hears_of("fls")
             sockets.append(socket)
-        here, there, calm, _ = sockets
-        clock_s = asyncio.get_running_loop().time
-        began_s = clock_s()
-        flood = asyncio.gather(served(here, 0, EACH), served(there, 30, EACH))
-        waited = [max(await served(calm, 0, PER_S)) - began_s]
-        came = sorted(at for times in await flood for at in times)
-        took_s = came[-1] - began_s
-
-    assert 2 * EACH == len(came)
-    # The first eight come at once; each later one only when an earlier one is a second old.
-    assert 2 * EACH / PER_S - 1 - 0.1 <= took_s <= 4 * EACH / PER_S
-    for at, (earlier_s, later_s) in enumerate(zip(came, came[PER_S:], strict=False)):
-        assert later_s - earlier_s > 0.8, (at, came)
-    assert waited[0] < 1
+        here, there, calm = sockets
+        came = await asyncio.gather(served(here, 0, EACH), served(there, 30, EACH), served(calm, 0, PER_S))
+    for user, calculated in (("alice", came[0] + came[1]), ("bob", came[2])):
+        name = lease_key(Limit("calc", PER_S), user)
+        records = [record for record in await read_records(own, LEASES) if record.key == name]
+        claims = [(record.timestamp, decode_lease(name, record.value)) for record in records]
+        assert calculated == granted([(at_ms, claim) for at_ms, claim in claims if isinstance(claim, Claim)])
 
 
 async def test_a_frame_that_logged_in_at_one_replica_does_not_at_the_other_nor_after_a_restart(

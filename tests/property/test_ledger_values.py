@@ -17,6 +17,7 @@ from models.ledger.ledger_exposure import exposure_of
 from models.ledger.ledger_figures import base_margin, position_figures, symbol_margin
 from models.ledger.ledger_settings import Tier
 from models.ledger.ledger_valuation import value_account
+from models.ledger.priced_account import PricedAccount
 from tests.support.ledger import holdings, inputs, position, wallet
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def test_the_row_says_what_the_oracle_counts(one: Made) -> None:
         body = valued(one, one.now())
         for name in ("upnl", "upnl_net", "notional", "equity", "available_balance"):
             assert abs(Decimal(body[name]).scaleb(-18) - expected[name]) <= CLOSE, name
-        base = base_margin(one.held(), one.now())
+        base = base_margin(PricedAccount(one.held(), one.now()))
         said = (base.user_pl_e18, base.margin_balance_e18, base.margin_net_e18, base.margin_required_e18)
         for found, name in zip(said, ("upnl_net", "balance", "equity", "required"), strict=True):
             assert found is not None
@@ -142,7 +143,7 @@ def test_at_the_liquidation_price_equity_equals_maintenance(one: Made) -> None:
     with localcontext() as context:
         context.prec = 120
         for symbol, (amount, _) in one.positions.items():
-            found = position_figures(one.held(), symbol, one.now())
+            found = position_figures(PricedAccount(one.held(), one.now()), symbol)
             assert found is not None
             if found.price_liq_e18 is None:
                 continue
@@ -161,7 +162,7 @@ def test_beyond_its_liquidation_price_a_position_s_account_is_liquidatable(
 ) -> None:
     assume(one.positions)
     symbol = data.draw(st.sampled_from(sorted(one.positions)))
-    found = position_figures(one.held(), symbol, one.now())
+    found = position_figures(PricedAccount(one.held(), one.now()), symbol)
     assert found is not None
     is_long = Decimal(one.positions[symbol][0]) > 0
     with localcontext() as context:
@@ -251,7 +252,7 @@ def test_who_buys_or_sells_all_that_the_figures_say_has_no_more_room(
     tiers = tuple(Tier(**tier) for tier in one.tiers)
     now = inputs({"tBTCUSD": price}, fee="0", tiers=tiers)
     held = [] if Decimal(amount) == 0 else [position(amount, price)]
-    before = symbol_margin(holdings(wallet(balance), *held), "tBTCUSD", now)
+    before = symbol_margin(PricedAccount(holdings(wallet(balance), *held), now), "tBTCUSD")
     assert before is not None
     assert before.buy_e18 is not None
     assert before.sell_e18 is not None
@@ -260,7 +261,7 @@ def test_who_buys_or_sells_all_that_the_figures_say_has_no_more_room(
         context.prec = 120
         moved = Decimal(before.buy_e18 if buys else -before.sell_e18).scaleb(-18) + Decimal(amount)
         assume(abs(moved) > Decimal("1e-12"))
-        after = symbol_margin(holdings(wallet(balance), position(f"{moved:f}", price)), "tBTCUSD", now)
+        after = symbol_margin(PricedAccount(holdings(wallet(balance), position(f"{moved:f}", price)), now), "tBTCUSD")
         assert after is not None
         assert after.tradable_e18 is not None
         # A unit of the last place of the amount, and of the margin by the lowest rate of 0.002.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -18,14 +16,13 @@ from api.http.keys import CONNECTIONS
 from streams.settings import ApiLimitSettings, ApiSettings
 from tests.support.api import api_settings, serving
 from tests.support.eventually import eventually
+from tests.support.faults import nothing_fails
 from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.native import NativeServer
 from tests.support.plain_socket import BINARY, CLOSE, CONTINUATION, FIN, HANDSHAKE, PING, PONG, TEXT, Frame, handshake
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aiohttp import web
     from aiohttp.test_utils import TestClient
 
@@ -104,24 +101,6 @@ def nearly_valid(draw: st.DrawFn) -> str:
 
 a_text = st.one_of(nearly_valid(), nearly_valid(), a_json.map(json.dumps), st.text(), st.sampled_from(EDGES))
 a_frame = a_text | st.binary(max_size=64)
-
-
-@contextmanager
-def nothing_fails() -> Iterator[None]:
-    """Fail where an error is logged, by anybody, or an exception ends up in the loop."""
-    faults: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            faults.append(record.getMessage())
-
-    listener = Listener(logging.ERROR)
-    logging.getLogger().addHandler(listener)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(listener)
-    assert [] == faults
 
 
 def tables() -> FakeTables:

@@ -34,6 +34,7 @@ from tests.support.pipeline import (
     write_chain,
     write_ticks,
 )
+from tests.support.verified import expect_verified
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,6 +170,7 @@ async def test_whatever_happens_to_two_workers_every_row_is_what_the_engine_make
         await eventually(valued, 15)
         assert await feed_rows(settings, VALUATIONS) == await held(fleet, VALUATIONS)
         assert [] == await versions_that_went_back(settings)
+        await expect_verified(settings)
         assert oracle.refused == await refused_reasons(settings)
     finally:
         for process in fleet.workers:

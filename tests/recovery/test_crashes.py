@@ -33,6 +33,7 @@ from tests.support.pipeline import (
     write_chain,
     write_ticks,
 )
+from tests.support.verified import expect_verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,7 @@ async def assert_as_undisturbed(settings: Settings, undisturbed: Oracle, *proces
     await eventually(held_as_fed, 15)
     assert any(row.body["positions"] and row.body["upnl"] for row in (await feed_rows(settings, VALUATIONS)).values())
     assert [] == await versions_that_went_back(settings)
+    await expect_verified(settings)
 
 
 async def start(settings: Settings) -> list[Any]:

@@ -101,7 +101,7 @@ class Socket:
         await self.ws.send_str(message if isinstance(message, str) else json.dumps(message))
 
     async def hears(self) -> Any:  # noqa: ANN401 - whatever comes
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             frame = json.loads(await self.ws.receive_str())
         self.seen.append(frame)
         return frame

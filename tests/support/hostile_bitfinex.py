@@ -170,9 +170,12 @@ class HostileBitfinex:
 
     def _send(self, socket: _Socket, number: int, content: bytes) -> None:
         kinds = self._now()
-        if number in socket.dead or "silent" in kinds:
+        if number in socket.dead:
             return
+        # The venue numbers what it loses, also while it is silent. Of what it never numbered nobody could know.
         socket.sequence += 1
+        if "silent" in kinds:
+            return
         appended = b"".join(
             b",%d" % value for flag, value in ((65_536, socket.sequence), (32_768, self.now_ms)) if socket.flags & flag
         )

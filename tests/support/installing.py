@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from api.dialects.mounting import dialect_of
+from streams.settings.own_topics import topics_of
 from streams.settings.prices.price_source import price_package
 from streams.settings.venues import package_of
 from tests.support.venues import announce
@@ -39,5 +40,5 @@ def announced(directory: Path, monkeypatch: pytest.MonkeyPatch, *entries: tuple[
 
 def _forget() -> None:
     importlib.invalidate_caches()
-    for find in (dialect_of, price_package, package_of, ingest_of):
+    for find in (dialect_of, price_package, package_of, ingest_of, topics_of):
         find.cache_clear()

@@ -261,4 +261,9 @@ async def records_of(settings: Settings, topic: str) -> list[tuple[bytes, bytes]
 
 async def changelog(settings: Settings, table: str) -> list[tuple[bytes, Row]]:
     """Every record of a table's changelog, in the order of each partition."""
-    return [(key, decode_row(row)) for key, row in await records_of(settings, changelog_name(settings, table))]
+    return await rows_of(settings, changelog_name(settings, table))
+
+
+async def rows_of(settings: Settings, topic: str) -> list[tuple[bytes, Row]]:
+    """Every record of a topic of rows, by its full name, in the order of each partition."""
+    return [(key, decode_row(row)) for key, row in await records_of(settings, topic)]

@@ -13,7 +13,7 @@ from streams.kafka.topics import create_topics, registry, topic_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiokafka import TopicPartition
+    from aiokafka import ConsumerRecord, TopicPartition
 
     from models.chain_records import ChainRecord
     from streams.settings import Settings
@@ -26,6 +26,11 @@ async def create_all(settings: Settings) -> None:
 
 async def read_topic(settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:
     """Keys and values of every committed record that stands in the topic now, by partition."""
+    return [(record.key, record.value) for record in await read_records(settings, topic)]
+
+
+async def read_records(settings: Settings, topic: str) -> list[ConsumerRecord]:
+    """Every committed record that stands in the topic now, by partition."""
     name = topic_name(settings, topic)
     consumer = AIOKafkaConsumer(
         name,
@@ -39,10 +44,10 @@ async def read_topic(settings: Settings, topic: str) -> list[tuple[bytes, bytes]
     try:
         partitions = sorted(consumer.assignment())
         ends = await consumer.end_offsets(partitions)
-        found: dict[TopicPartition, list[tuple[bytes, bytes]]] = {tp: [] for tp in partitions}
+        found: dict[TopicPartition, list[ConsumerRecord]] = {tp: [] for tp in partitions}
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for tp, records in (await consumer.getmany(timeout_ms=100)).items():
-                found[tp] += [(record.key, record.value) for record in records]
+                found[tp] += records
         return [record for tp in partitions for record in found[tp]]
     finally:
         await consumer.stop()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 PASSWORD = "of-a-test"
-USERS = ("worker", "api", "funder", "ingest-prices", "ingest-symmio", "tools", "analyst", "nobody")
+USERS = ("worker", "api", "funder", "ingest-prices", "ingest-symmio", "webhooks", "tools", "analyst", "nobody")
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 # Numbers of Kafka's protocol.
 _ALLOW, _LITERAL, _PREFIXED = 3, 3, 4

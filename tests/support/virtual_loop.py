@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import selectors
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,5 +43,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_in_no_time(coroutine: Coroutine[Any, Any, T], least_step_s: float = 0.0) -> T:
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(least_step_s)) as runner:
-        return runner.run(coroutine)
+    """Run on a virtual clock, and the same each time: back-off draws its jitter from ``random``, which is seeded."""
+    before = random.getstate()
+    random.seed(0)
+    try:
+        with asyncio.Runner(loop_factory=lambda: VirtualLoop(least_step_s)) as runner:
+            return runner.run(coroutine)
+    finally:
+        random.setstate(before)

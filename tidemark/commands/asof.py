@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -54,9 +53,8 @@ def asof(
     from streams.replay.account_at import At, value_account_at
     from streams.replay.bounded_log import BadWindow
     from streams.replay.log_window import read_instant
-    from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.local_stack import settings_here
-    from tidemark.replay_window import open_log
+    from tidemark.replay_window import open_log, run_reading
 
     if [time_text, block, offset].count(None) != 2:  # noqa: PLR2004 - one of three is given
         msg = "expected one of --time, --block and --offset"
@@ -76,11 +74,7 @@ def asof(
         at = At(time_ms, block, offset)
         return await value_account_at(log, settings, deployment, account, at, on_record=count)
 
-    if captured is not None:
-        found = asyncio.run(valued())
-    else:
-        with naming_the_broker(require_broker(settings.bootstrap)):
-            found = asyncio.run(valued())
+    found = run_reading(settings, captured, valued)
     click.echo(f"{read[0]} records read", err=True)
     if found is None:
         click.echo(f"no such account of {deployment} then: {account}", err=True)

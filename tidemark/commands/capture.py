@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,9 +46,8 @@ def capture(
         tidemark records price-ticks --from -1h --log incident/
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
-    from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.local_stack import settings_here
-    from tidemark.replay_window import find_window, open_log
+    from tidemark.replay_window import find_window, open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
     log = open_log(settings, captured, clock)
@@ -62,11 +60,7 @@ def capture(
             raise SystemExit(EXIT_NOTHING)
         return None if dry_run else await _write(log, window, out, clock)
 
-    if captured is not None:
-        manifest = asyncio.run(written())
-    else:
-        with naming_the_broker(require_broker(settings.bootstrap)):
-            manifest = asyncio.run(written())
+    manifest = run_reading(settings, captured, written)
     if manifest is not None:
         click.echo(f"{out}: {sum(part.records for part in manifest.parts)} records, digest {manifest.digest}")
 

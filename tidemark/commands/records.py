@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -47,9 +46,8 @@ def records(
         tidemark records chain-blocks account-events-1 --from 2026-11-20T10:00:00Z --to 2026-11-20T10:30:00Z --json
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
-    from tidemark.kafka import naming_the_broker, require_broker
     from tidemark.local_stack import settings_here
-    from tidemark.replay_window import find_window, open_log
+    from tidemark.replay_window import find_window, open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
     log = open_log(settings, captured, clock)
@@ -62,11 +60,7 @@ def records(
             return window.offsets
         return await _print(log, settings, window, keys=keys, limit=limit, as_json=as_json)
 
-    if captured is not None:
-        found = asyncio.run(printed())
-    else:
-        with naming_the_broker(require_broker(settings.bootstrap)):
-            found = asyncio.run(printed())
+    found = run_reading(settings, captured, printed)
     if not found:
         click.echo("no record in the window", err=True)
         raise SystemExit(EXIT_NOTHING)

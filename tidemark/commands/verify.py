@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -14,22 +13,37 @@ from tidemark.replay_window import refuse
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from streams.replay.bounded_log import Log
     from streams.replay.row_check import RowReport
+    from streams.settings import Settings
 
 _EXIT_DIFFERS = 1
 _EXIT_NOT_RUN = 2
+# One row in a round of all takes half as long again, and the bound moves (models/freshness.py).
+_MARGIN = 2
+_LEAST_AGE_S = 10
 
 
 @click.command
 @captured_option
+@click.option(
+    "--max-age",
+    "max_age_s",
+    type=click.IntRange(min=0),
+    metavar="S",
+    help="For how long a row may be out of date; by default twice worker.unwatched_max_age_s, at least 10.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def verify(*, captured: Path | None, as_json: bool) -> None:
-    """Make every current row of valuations anew from what it names, and compare.
+@click.option("--dry-run", is_flag=True, help="Only print up to which offsets topics would be read.")
+def verify(*, captured: Path | None, max_age_s: int | None, as_json: bool, dry_run: bool) -> None:
+    """Hold every current row of valuations against the log: make it anew from what it names, and compare.
 
     A row names its account's last record, the ticks of its marks, its references, and the version and settings it was
-    made under. Accounts are folded from the first raw record on, and only the ticks that are named are read. Rows that
-    another version of the venue's figures made, or other settings, are counted as not comparable, with the reason;
-    so are rows whose ticks retention has deleted.
+    made under. Accounts are folded from the first raw record up to a cut of the log, which is printed; of ticks those
+    that are named are read, and the newest. A SYMMIO row that is the same is valued a second time, by code of its own.
+    A mark that a row calls fresh must not have been too old then, and no row may be out of date for longer than
+    --max-age. Rows that another version of the venue's figures made, or other settings, are counted as not comparable,
+    with the reason; so are rows whose ticks retention has deleted.
 
     \b
     Exit codes:
@@ -41,31 +55,33 @@ def verify(*, captured: Path | None, as_json: bool) -> None:
         tidemark verify --json | jq .not_comparable
     """  # noqa: D301 - click wants its \b as it is
     from models.errors import TidemarkError
+    from streams.audit.second_valuation import value_again
     from streams.process.clock import SystemClock
-    from streams.replay.row_check import check_rows
-    from tidemark.kafka import naming_the_broker, require_broker
+    from streams.replay.row_check import Checking, check_rows
     from tidemark.local_stack import settings_here
-    from tidemark.replay_window import open_log
+    from tidemark.replay_window import open_log, run_reading
 
     settings = settings_here()
     log = open_log(settings, captured, SystemClock())
     read = [0]
+    bound_s = max(_LEAST_AGE_S, _MARGIN * settings.worker.unwatched_max_age_s) if max_age_s is None else max_age_s
 
-    async def checked() -> RowReport:
-        def count(_: object) -> None:
-            read[0] += 1
+    def count(_: object) -> None:
+        read[0] += 1
 
-        return await check_rows(log, settings, on_record=count)
+    async def checked() -> RowReport | None:
+        if dry_run:
+            await _print_cut(log, settings)
+            return None
+        return await check_rows(Checking(log, settings, bound_s * 1_000, {"symmio": value_again}, count))
 
     try:
-        if captured is not None:
-            report = asyncio.run(checked())
-        else:
-            with naming_the_broker(require_broker(settings.bootstrap)):
-                report = asyncio.run(checked())
+        report = run_reading(settings, captured, checked)
     except TidemarkError as error:
         refuse(error)
         raise SystemExit(_EXIT_NOT_RUN) from error
+    if report is None:
+        return
     click.echo(f"{read[0]} records read", err=True)
     _print(report, as_json=as_json)
     if report.differences:
@@ -75,22 +91,39 @@ def verify(*, captured: Path | None, as_json: bool) -> None:
         raise SystemExit(_EXIT_NOT_RUN)
 
 
+async def _print_cut(log: Log, settings: Settings) -> None:
+    from models.engine.tables import VALUATIONS
+    from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
+    from streams.replay.cut import cut_of, write_cut
+    from streams.replay.raw_fold import RawFold
+
+    raw = {RawFold(settings, name, ()).topic for name in settings.deployments}
+    topics = [changelog_name(settings, VALUATIONS), *sorted(raw), topic_name(settings, PRICE_TICKS)]
+    cut = await cut_of(log, topics)
+    click.echo(f"cut: {write_cut({place: one.end for place, one in cut.held.items()})}", err=True)
+
+
 def _print(report: RowReport, *, as_json: bool) -> None:
+    from streams.replay.cut import write_cut
+
     if as_json:
         said = {
             "rows": report.rows,
             "same": report.same,
+            "valued_twice": report.twice,
             "differences": [one._asdict() for one in report.differences],
             "not_comparable": dict(report.not_comparable),
+            "cut": write_cut(report.cut),
         }
         click.echo(json.dumps(said))
         return
+    click.echo(f"cut: {write_cut(report.cut)}", err=True)
     for key, name, ours, again in report.differences:
         click.echo(f"{key} {name}: row={ours} recomputed={again}")
     for why, count in sorted(report.not_comparable.items()):
         click.echo(f"not comparable: {count} rows: {why}")
     differing = len({one.key for one in report.differences})
     click.echo(
-        f"{report.rows} rows: {report.same} are the same, {differing} differ, "
+        f"{report.rows} rows: {report.same} are the same, {report.twice} of these valued twice, {differing} differ, "
         f"{report.not_comparable.total()} not comparable"
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.delivery.subscription import Subscription
 from api.dialects.bitfinex.account_book import Listener
-from api.dialects.bitfinex.event_objects import GENERIC, error
+from api.dialects.bitfinex.event_objects import CONCURRENCY, GENERIC, error
 from api.dialects.bitfinex.heard_frames import SNAPSHOTS, Frame
 from api.dialects.bitfinex.numbered_frames import ACCOUNT
 from api.dialects.bitfinex.public_channels import HEARTBEAT_S
@@ -84,6 +84,10 @@ class AccountChannel(Subscription):
             self._say(frame)
         elif self._says_unknown:
             self.say_unknown(f"{calculation.kind}_{calculation.subject}".rstrip("_"))
+
+    def tell_left_out(self) -> None:
+        """Tell that there was no place for something that it asked for."""
+        self._hub.say(self.outbox, error(CONCURRENCY, "calc: rate limit"))
 
     def say_unknown(self, text: str) -> None:
         """Tell that a calculation is of nothing that is there, where the settings want it told."""

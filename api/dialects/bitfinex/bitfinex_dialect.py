@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, assert_never
 from aiohttp import web
 
 from api.access.gate import Door, InProtocol
-from api.access.limits import TokenBuckets
 from api.dialects.bitfinex.api_keys import BadKeys, KeyFile
 from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
 from api.dialects.bitfinex.calc_lanes import CalcLanes
+from api.dialects.bitfinex.login_limit import LoginLimit
 from api.dialects.bitfinex.logins import Logins
 from api.dialects.bitfinex.public_channels import Market, Quotes
 from api.dialects.bitfinex.shown_accounts import NamedMarkets, ShownAccounts, Tables
@@ -20,7 +20,7 @@ from api.dialects.bitfinex.socket_session import Desk
 from api.dialects.bitfinex.venue_symbols import VenueSymbols
 from api.dialects.mounting import DialectPackage, Mounted
 from api.http.error_bodies import error_response
-from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, HUB, PRICES, STANDINGS
+from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, HUB, KEPT, PRICES, STANDINGS
 from api.tables.standing import NoSuchAccount
 from streams.replicas.nonce_log import NonceLog
 from streams.settings import BadSettings
@@ -79,7 +79,7 @@ def stand(
     hub, freshness = site.app[HUB], site.app[FRESHNESS]
     desk = Desk(
         hub=hub,
-        logins=_logins(site, keys, nonces),
+        logins=_logins(site, section, keys, nonces),
         book_of=accounts.book_of,
         lanes=CalcLanes(site.leases, section.calculations_per_s, section.queued_calculations, hub.now_s),
         quotes=_quotes(NamedMarkets(site.deployments, tables, symbols), tables),
@@ -126,16 +126,26 @@ def _tables(site: Site) -> Tables:
     def is_absent(deployment: str) -> bool:
         return isinstance(standings.missing(deployment), NoSuchAccount)
 
-    return Tables(app[FEEDS], app[PRICES], app[ACCOUNTS], is_unsupported, is_absent, site.interest, site.clock.now_ms)
+    return Tables(
+        app[FEEDS],
+        app[PRICES],
+        app[ACCOUNTS],
+        is_unsupported,
+        is_absent,
+        site.interest,
+        site.clock.now_ms,
+        app[KEPT].keep,
+    )
 
 
-def _logins(site: Site, keys: KeyFile, nonces: Nonces) -> Logins:
+def _logins(site: Site, section: BitfinexSettings, keys: KeyFile, nonces: Nonces) -> Logins:
     refused_a_minute = site.settings.api.limits.failed_authentications_per_minute
+    clock_s = site.clock.monotonic_s
     return Logins(
         keys,
         nonces,
-        failures=TokenBuckets(refused_a_minute / 60, refused_a_minute),
-        clock_s=site.clock.monotonic_s,
+        of_keys=LoginLimit(site.leases, "login", section.logins_per_minute, clock_s),
+        failures=LoginLimit(site.leases, "login-failed", refused_a_minute, clock_s),
     )
 
 

@@ -21,7 +21,9 @@ class BitfinexSettings(DialectSettings):
         path: Where it is served.
         unknown: What becomes of a calculation of something that is not there: nothing, as clients know it, or an error.
         calculations_per_s: How many calculations a user has in any second, over all sockets and replicas.
-        queued_calculations: How many more of a user's may wait.
+        queued_calculations: How many more of a user's may wait, over all sockets and replicas; beside them as many as a
+            second has at each replica but one.
+        logins_per_minute: How often a key may log in within any minute, over all replicas.
         symbols: Symbols of markets of other venues, by the market's name, where the rule does not suit.
         currency: What the money of accounts of other venues is called.
     """
@@ -31,5 +33,6 @@ class BitfinexSettings(DialectSettings):
     unknown: Literal["silence", "error"] = "silence"
     calculations_per_s: PositiveInt = 8
     queued_calculations: PositiveInt = 60
+    logins_per_minute: PositiveInt = 60
     symbols: dict[str, Symbol] = Field(default_factory=dict)
     currency: Currency = "USTF0"

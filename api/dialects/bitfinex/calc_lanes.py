@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from api.dialects.bitfinex.calc_places import CalcPlaces
 from api.dialects.bitfinex.calc_queue import CalcQueue
 from api.dialects.bitfinex.calc_window import CalcWindow
 
@@ -24,6 +26,9 @@ class Asker(Protocol):
     def calculate(self, calculation: Calculation) -> None:
         """Calculate something now, and send it."""
 
+    def tell_left_out(self) -> None:
+        """Tell that something is not calculated, which had waited."""
+
 
 class CalcLanes:
     """The lanes of all users.
@@ -42,66 +47,99 @@ class CalcLanes:
         self._clock_s = clock_s
         self._lanes: dict[str, _Lane] = {}
 
-    def enter(self, user: str) -> None:
-        """Count one more socket of a user."""
+    def enter(self, user: str, asker: Asker) -> None:
+        """Let one more socket of a user ask."""
         if user not in self._lanes:
             window = CalcWindow(self._leases, user, self._per_s, self._clock_s)
-            self._lanes[user] = _Lane(window, self._queue_max)
-        self._lanes[user].sockets += 1
+            self._lanes[user] = _Lane(window, CalcPlaces(self._leases, user, self._queue_max, self._per_s))
+        self._lanes[user].enter(asker)
 
     def leave(self, user: str, asker: Asker) -> None:
-        """Count one socket of a user less; what it waits for is not calculated."""
-        lane = self._lanes[user]
-        lane.forget(asker)
-        lane.sockets -= 1
-        if not lane.sockets:
+        """Let a socket of a user ask no more; what it waits for is not calculated."""
+        if self._lanes[user].leave(asker):
             del self._lanes[user]
-            lane.stop()
 
-    def ask(self, user: str, asker: Asker, calculations: Collection[Calculation]) -> int:
+    async def ask(self, user: str, asker: Asker, calculations: Collection[Calculation]) -> int:
         """Have calculations made, each as soon as its user may have it.
 
         Args:
-            user: Whose second counts; ``enter`` was called for it.
-            asker: Makes them.
+            user: Whose second counts.
+            asker: Makes them. What it asks for after ``leave`` is not calculated.
             calculations: What is asked for.
 
         Returns:
             How many there was no place for.
         """
-        return self._lanes[user].ask(asker, calculations)
+        lane = self._lanes.get(user)
+        return 0 if lane is None else await lane.ask(asker, calculations)
 
 
 class _Lane:
-    def __init__(self, window: CalcWindow, queue_max: int) -> None:
-        self.sockets = 0
+    def __init__(self, window: CalcWindow, places: CalcPlaces) -> None:
         self._window = window
-        self._queue: CalcQueue[Asker] = CalcQueue(queue_max)
+        self._places = places
+        self._askers: set[Asker] = set()
+        self._queue: CalcQueue[Asker] = CalcQueue()
+        # Places are for whom they were taken, so one message is let in at a time.
+        self._letting_in = asyncio.Lock()
         self._draining: asyncio.Task[None] | None = None
 
-    def ask(self, asker: Asker, calculations: Collection[Calculation]) -> int:
-        left_out = self._queue.add(asker, calculations, self._window.room().units)
+    def enter(self, asker: Asker) -> None:
+        self._askers.add(asker)
+
+    def leave(self, asker: Asker) -> bool:
+        """Forget a socket; whether it was the last one."""
+        self._askers.discard(asker)
+        self._queue.leave(asker)
+        self._fit()
+        if not self._askers and self._draining is not None:
+            self._draining.cancel()
+        return not self._askers
+
+    async def ask(self, asker: Asker, calculations: Collection[Calculation]) -> int:
+        async with self._letting_in:
+            most = await self._make_places(calculations)
+            # It may have gone meanwhile, and the lane with it.
+            left_out = self._queue.add(asker, calculations, most) if asker in self._askers else Counter()
+        self._fit()
         if self._queue and self._draining is None:
             self._draining = asyncio.create_task(self._drain(), name="calculations of a user")
-        return left_out
+        for other in left_out:
+            if other is not asker:
+                other.tell_left_out()
+        return left_out.get(asker, 0)
 
-    def forget(self, asker: Asker) -> None:
-        self._queue.leave(asker)
+    async def _make_places(self, calculations: Collection[Calculation]) -> int:
+        """Have places for what there will be, as far as there are; return how many there are in all."""
+        while True:
+            waiting = self._queue.with_these(calculations) - self._window.room().units
+            places = await self._places.cover(waiting)
+            # Others may have taken of the second meanwhile: then more have to wait.
+            room = self._window.room().units
+            if places < waiting or self._queue.with_these(calculations) <= places + room:
+                return places + room
 
-    def stop(self) -> None:
-        if self._draining is not None:
-            self._draining.cancel()
+    def _fit(self) -> None:
+        # What is being let in has no place in the queue yet.
+        if not self._letting_in.locked():
+            self._places.fit(len(self._queue) - self._window.room().units)
 
     async def _drain(self) -> None:
         try:
             while self._queue:
                 room = self._window.room()
                 claimed = min(room.units, len(self._queue))
-                if not claimed or not await self._window.take(claimed):
-                    await asyncio.sleep(max(_SOONEST_S, self._window.room().next_s if not claimed else 0.0))
-                    continue
-                for calculation, askers in self._queue.take(claimed):
-                    for asker in askers:
-                        asker.calculate(calculation)
+                if not claimed:
+                    await asyncio.sleep(max(_SOONEST_S, room.next_s + self._window.courtesy_s()))
+                elif await self._window.take(claimed):
+                    self._calculate(claimed)
+                else:
+                    await asyncio.sleep(_SOONEST_S)
         finally:
             self._draining = None
+
+    def _calculate(self, most: int) -> None:
+        for calculation, askers in self._queue.take(most):
+            for asker in askers:
+                asker.calculate(calculation)
+        self._fit()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from streams.replicas.lease_holder import Leases
 
 WINDOW_S = 1.0
+# How much later than it could a replica claims, for each calculation that it was granted within the last second.
+_COURTESY_S = 0.002
 
 
 class CalcWindow:
@@ -55,9 +57,24 @@ class CalcWindow:
             self._granted_s.extend([self._clock_s()] * calculations)
         return is_granted
 
-    def _own_room(self) -> Room:
+    def courtesy_s(self) -> float:
+        """How long to wait beyond the end of a full second, in s.
+
+        The replica that had most of it waits longest: else the one that is nearest to the broker would have every
+        second of a user who floods it, and his sockets elsewhere none.
+        """
+        if self._leases.room(self._limit, self._user) is None:
+            return 0.0
+        self._forget()
+        return _COURTESY_S * len(self._granted_s)
+
+    def _forget(self) -> None:
         now_s = self._clock_s()
         while self._granted_s and now_s - self._granted_s[0] >= WINDOW_S:
             self._granted_s.popleft()
+
+    def _own_room(self) -> Room:
+        self._forget()
+        now_s = self._clock_s()
         next_s = self._granted_s[0] + WINDOW_S - now_s if self._granted_s else 0.0
         return Room(self._limit.capacity - len(self._granted_s), next_s)

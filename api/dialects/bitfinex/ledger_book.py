@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from api.dialects.bitfinex.account_book import KeyedListeners, Listener
     from api.dialects.bitfinex.calc_requests import Calculation
+    from models.ledger.priced_account import PricedAccount
     from models.statements import Event
-    from models.venue import Inputs
 
 _log = logging.getLogger(__name__)
 
@@ -41,11 +41,13 @@ class Statements(NamedTuple):
         rows: Its rows by key.
         listeners: Are told of each row as it comes.
         is_absent: Whether an account of a deployment that is in no table is known not to exist.
+        read: What the newest row of each account that is shown says, with that row.
     """
 
     rows: Mapping[bytes, bytes]
     listeners: KeyedListeners
     is_absent: Callable[[str], bool]
+    read: dict[bytes, tuple[bytes, Holdings]]
 
 
 class LedgerBook:
@@ -54,17 +56,18 @@ class LedgerBook:
     Args:
         key: Its key.
         statements: Where its statement stands.
-        inputs_now: Makes the marks and settings of its deployment, as they are now.
+        priced_now: Prices what it has at the marks and settings of now.
     """
 
-    def __init__(self, key: bytes, statements: Statements, inputs_now: Callable[[], Inputs]) -> None:
+    def __init__(
+        self, key: bytes, statements: Statements, priced_now: Callable[[bytes, Holdings, Calculation], PricedAccount]
+    ) -> None:
         self._key = key
         self._statements = statements
-        self._inputs_now = inputs_now
+        self._priced_now = priced_now
         self._listener: Listener | None = None
         # The number of the newest happening that was told, or that the snapshots show.
         self._told = 0
-        self._read: tuple[bytes, Holdings] | None = None
 
     @property
     def accounts(self) -> Collection[bytes]:
@@ -80,6 +83,8 @@ class LedgerBook:
     def end(self) -> None:
         """As ``AccountBook`` says."""
         self._statements.listeners.remove(self._key, self._on_row)
+        # Who shows the account still reads its row again.
+        self._statements.read.pop(self._key, None)
 
     def snapshots(self) -> Sequence[Frame]:
         """As ``AccountBook`` says."""
@@ -91,40 +96,41 @@ class LedgerBook:
 
     def calculate(self, calculation: Calculation) -> Frame | None:
         """As ``AccountBook`` says."""
-        holdings, inputs, subject = self._holdings(), self._inputs_now(), calculation.subject
+        account, subject = self._priced_now(self._key, self._holdings(), calculation), calculation.subject
         match calculation.kind:
             case "margin_base":
-                return Frame("miu", base_margin_array(ledger_figures.base_margin(holdings, inputs)))
+                return Frame("miu", base_margin_array(ledger_figures.base_margin(account)))
             case "margin_sym":
-                symbol = ledger_figures.symbol_margin(holdings, subject, inputs)
+                symbol = ledger_figures.symbol_margin(account, subject)
                 return None if symbol is None else Frame("miu", symbol_margin_array(subject, symbol))
             case "funding_sym":
                 if not subject.startswith("f"):
                     return None
-                return Frame("fiu", funding_array(subject, ledger_figures.funding_figures(holdings, subject)))
+                return Frame("fiu", funding_array(subject, ledger_figures.funding_figures(account.holdings, subject)))
             case "position":
-                return _position(holdings, subject, inputs)
+                return _position(account, subject)
             case "wallet":
-                wallet = holdings.wallet(*calculation.wallet)
+                wallet = account.holdings.wallet(*calculation.wallet)
                 if wallet is None:
                     return None
-                available = ledger_figures.available_balance_e18(holdings, wallet.type, wallet.currency, inputs)
+                available = ledger_figures.available_balance_e18(account, wallet.type, wallet.currency)
                 return Frame("wu", ledger_wallet(wallet, money(available)))
             case _:
-                return Frame("bu", balance_array(ledger_figures.assets(holdings, inputs)))
+                return Frame("bu", balance_array(ledger_figures.assets(account)))
 
     def _holdings(self) -> Holdings:
         row = self._statements.rows.get(self._key)
         if row is None:
             is_absent = self._statements.is_absent(split_key(self._key)[0])
             return Holdings() if is_absent else Holdings(suspect="expected a statement, found none in the table yet")
-        if self._read is None or self._read[0] is not row:
+        read = self._statements.read.get(self._key)
+        if read is None or read[0] is not row:
             try:
-                self._read = row, read_statement(decode_statement(row).body)
+                read = self._statements.read[self._key] = row, read_statement(decode_statement(row).body)
             except msgspec.ValidationError as error:
                 msg = f"expected the statement of a ledger's account, found {row!r:.200} ({error!r})"
                 raise BadRow(msg) from error
-        return self._read[1]
+        return read[1]
 
     def _on_row(self, row: bytes) -> None:
         if self._listener is None:
@@ -151,9 +157,9 @@ def _frames_of(events: Sequence[Event]) -> list[Frame] | None:
     return [frame for frame in frames if frame is not None]
 
 
-def _position(holdings: Holdings, symbol: str, inputs: Inputs) -> Frame | None:
-    position = holdings.position(symbol)
-    figures = ledger_figures.position_figures(holdings, symbol, inputs)
+def _position(account: PricedAccount, symbol: str) -> Frame | None:
+    position = account.holdings.position(symbol)
+    figures = ledger_figures.position_figures(account, symbol)
     if position is None or figures is None:
         return None
     calculated = Calculated(

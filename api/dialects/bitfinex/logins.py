@@ -11,16 +11,17 @@ from models.nonces import nonce_key
 from streams.replicas.lease_holder import Undecided
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from api.access.limits import TokenBuckets
     from api.dialects.bitfinex.api_keys import ApiKey, KeyFile
+    from api.dialects.bitfinex.login_limit import LoginLimit
 
 # Names the nonces' records beside the key. It is the same for every section of the dialect: else a captured frame would
 # be good again once its section is renamed, and at another section that has the same file of keys.
 _REALM = "bitfinex"
 # What an unknown key's signature is compared with, so that it takes as long as that of a known one.
 _NO_SECRET = uuid.uuid4().hex
+_TOO_MANY = "rate: limit"
 _READ_ONLY, _CLOSED = {"read": 1, "write": 0}, {"read": 0, "write": 0}
 _CAPS = ("orders", "account", "funding", "history", "wallets", "withdraw", "positions", "ui_withdraw")
 
@@ -58,15 +59,15 @@ class Logins:
     Args:
         keys: The keys.
         nonces: Use up numbers over all replicas.
-        failures: How many logins an address may fail.
-        clock_s: A clock that does not go back, in s.
+        of_keys: How often a key may log in.
+        failures: How often an address may fail to.
     """
 
-    def __init__(self, keys: KeyFile, nonces: Nonces, *, failures: TokenBuckets, clock_s: Callable[[], float]) -> None:
+    def __init__(self, keys: KeyFile, nonces: Nonces, *, of_keys: LoginLimit, failures: LoginLimit) -> None:
         self._keys = keys
         self._nonces = nonces
+        self._of_keys = of_keys
         self._failures = failures
-        self._clock_s = clock_s
 
     async def check(self, message: Mapping[str, Any], client: str) -> Login:
         """Check an ``auth`` frame.
@@ -82,8 +83,8 @@ class Logins:
             return await self._check(message)
         except LoginRefused as refused:
             # A good login is accepted however many bad ones came from its address.
-            if refused.code != NOT_READY and self._failures.take(client, self._clock_s()):
-                raise LoginRefused(AUTH_FAILED, "rate: limit") from refused
+            if refused.code != NOT_READY and not await self._failures.take(client):
+                raise LoginRefused(AUTH_FAILED, _TOO_MANY) from refused
             raise
 
     async def _check(self, message: Mapping[str, Any]) -> Login:
@@ -102,6 +103,9 @@ class Logins:
             raise LoginRefused(NOT_READY, "auth: not ready, try again") from error
         if not is_first:
             raise LoginRefused(AUTH_NONCE, "nonce: small")
+        # Frames that were captured come no further, so that nobody else can use up the logins of a key.
+        if not await self._of_keys.take(request.api_key):
+            raise LoginRefused(AUTH_FAILED, _TOO_MANY)
         return Login(request.api_key, key, request.filters, request.sub_id)
 
 

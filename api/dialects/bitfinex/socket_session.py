@@ -136,7 +136,7 @@ class SocketSession:
             case {"event": str(event)}:
                 self._take_event(event, message)
             case [0, str(type_), _, payload, *_]:
-                self._take_input(type_, payload)
+                await self._take_input(type_, payload)
             case _:
                 self.say(events.error(events.UNKNOWN_EVENT, "event: unknown"))
 
@@ -198,7 +198,7 @@ class SocketSession:
             says_unknown=self._desk.says_unknown,
         )
         self._logged_in = _LoggedIn(login, channel, book)
-        self._desk.lanes.enter(key.user)
+        self._desk.lanes.enter(key.user, channel)
         self.say(events.auth_accepted(key.user_id, str(uuid.uuid4()), caps_of(key), login.sub_id))
         channel.begin()
 
@@ -219,15 +219,15 @@ class SocketSession:
             raise LoginRefused(events.NOT_READY, "auth: not ready, the account cannot be read") from error
         return book
 
-    def _take_input(self, type_: str, payload: Any) -> None:  # noqa: ANN401 - whatever a client sends
+    async def _take_input(self, type_: str, payload: Any) -> None:  # noqa: ANN401 - whatever a client sends
         if self._logged_in is None:
             self.say(events.error(events.AUTH_FAILED, "auth: invalid"))
         elif type_ == "calc":
-            self._calculate(self._logged_in, payload)
+            await self._calculate(self._logged_in, payload)
         else:
             self.say(events.error(events.GENERIC, "input: not supported", {"type": type_[:_ECHOED_MAX]}))
 
-    def _calculate(self, logged_in: _LoggedIn, payload: Any) -> None:  # noqa: ANN401 - whatever a client sends
+    async def _calculate(self, logged_in: _LoggedIn, payload: Any) -> None:  # noqa: ANN401 - whatever a client sends
         asked = read_calc(payload)
         if isinstance(asked, TooMany):
             self.say(events.error(events.PARAMS, "calc: limit"))
@@ -236,9 +236,9 @@ class SocketSession:
         for text in asked.unknown:
             channel.say_unknown(text[:_ECHOED_MAX])
         opened = [one for one in asked.calculations if channel.may_calculate(one)]
-        if not self._desk.lanes.ask(logged_in.login.key.user, channel, opened):
+        if not await self._desk.lanes.ask(logged_in.login.key.user, channel, opened):
             return
-        self.say(events.error(events.CONCURRENCY, "calc: rate limit"))
+        channel.tell_left_out()
         if self._overflows.is_last_straw(self._desk.hub.now_s()):
             self._desk.hub.close(self._outbox, WSCloseCode.POLICY_VIOLATION, b"calc: rate limit")
 

@@ -62,11 +62,12 @@ class Pulse:
     def _said(self) -> dict[str, Any]:
         now_ms = self._clock_ms()
         feeds = self._feeds.by_table().values()
-        stale = {part.name: part.age_ms for part in self._freshness.stale() if part.age_ms is not None}
+        seen = self._freshness.look()
+        stale = {part.name: part.age_ms for part in seen.stale if part.age_ms is not None}
         return {
             "server_time_ns": ns_text(now_ms),
             "is_ready": all(feed.is_ready for feed in feeds),
-            "lag_ms": self._freshness.lag_ms(),
+            "lag_ms": self._freshness.lag_ms(seen),
             "stale": stale,
             "deployments": {
                 name: self._deployment(name, is_stale=chain_key(name) in stale) for name in self._settings.deployments

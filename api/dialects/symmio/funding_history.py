@@ -23,7 +23,7 @@ from models.symmio.funding_records import (
 from models.symmio.funding_views import charge_view, epoch_view, outcome_of_quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from api.dialects.symmio.funding_reader import FundingRecords
     from models.views import View
@@ -41,22 +41,39 @@ class EpochHistory:
         epoch: The epoch.
         hedger: The hedger's address, empty in records of before there could be several.
         sent_of: Finds the newest transaction that charges a quote for the epoch.
+        sent: The newest record of each transaction that charges any for it, by signer and nonce, also other hedgers'.
     """
 
     def __init__(
-        self, deployment: str, epoch: Epoch, hedger: str, sent_of: Callable[[int], Transaction | None]
+        self,
+        deployment: str,
+        epoch: Epoch,
+        hedger: str,
+        *,
+        sent_of: Callable[[int], Transaction | None],
+        sent: Mapping[tuple[str, int], Transaction],
     ) -> None:
         self.place = (-epoch.pays_s, deployment, str(epoch), hedger)
         self.terms: Frozen | Missed | None = None
         self.plans: dict[str, Plan] = {}
         self.outcomes: dict[str, Outcome] = {}
         self._deployment = deployment
+        self._epoch = epoch
         self._sent_of = sent_of
+        self._sent = sent
 
     @property
     def view(self) -> View | None:
         """It is shown so; None while its freezing is not read."""
-        return None if self.terms is None else epoch_view(self._deployment, self.terms)
+        if self.terms is None:
+            return None
+        planned = {quote_id for plan in self.plans.values() for quote_id, _ in plan.quotes}
+        sent = [
+            one
+            for one in self._sent.values()
+            if any(cells.epoch == self._epoch and cells.quote_id in planned for cells in one.charges)
+        ]
+        return epoch_view(self._deployment, self.terms, sent)
 
     @property
     def accounts(self) -> Sequence[str]:
@@ -89,6 +106,7 @@ class FundingHistory:
         self._deployments = frozenset(deployments)
         self._epochs: dict[tuple[str, Epoch, str], EpochHistory] = {}
         self._sent: dict[tuple[str, Epoch, int], Transaction] = {}
+        self._sent_for: dict[tuple[str, Epoch], dict[tuple[str, int], Transaction]] = {}
         records.listen(self._take)
 
     @property
@@ -125,10 +143,16 @@ class FundingHistory:
     def _of(self, deployment: str, record: Frozen | Missed | Plan | Outcome) -> EpochHistory:
         key = deployment, record.epoch, record.party_b
         if key not in self._epochs:
-            self._epochs[key] = EpochHistory(*key, lambda quote_id: self._sent.get((*key[:2], quote_id)))
+            self._epochs[key] = EpochHistory(
+                *key,
+                sent_of=lambda quote_id: self._sent.get((*key[:2], quote_id)),
+                sent=self._sent_for.setdefault(key[:2], {}),
+            )
         return self._epochs[key]
 
     def _take_sent(self, deployment: str, record: Transaction) -> None:
+        for epoch in {cells.epoch for cells in record.charges}:
+            self._sent_for.setdefault((deployment, epoch), {})[record.signer, record.nonce] = record
         for cells in record.charges:
             key = deployment, cells.epoch, cells.quote_id
             standing = self._sent.get(key)
@@ -145,3 +169,5 @@ class FundingHistory:
         for key in old:
             del self._epochs[key]
         self._sent = {key: sent for key, sent in self._sent.items() if key[0] != deployment or key[1] not in gone}
+        for epoch in gone:
+            self._sent_for.pop((deployment, epoch), None)

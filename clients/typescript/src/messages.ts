@@ -204,7 +204,10 @@ export type Instant = string;
 /** What was known before a price was missing. At SYMMIO it has `allocated`, `locked` and `pending` too. */
 export type LastComplete = {
   readonly upnl: Decimal;
+  /** The venue's own uPnL, where it is another one, as of an account. */
+  readonly upnl_net?: Decimal;
   readonly notional: Decimal;
+  readonly equity?: Decimal;
   readonly available_balance: Decimal;
   readonly allocated?: Decimal;
   readonly locked?: Locked;

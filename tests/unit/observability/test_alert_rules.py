@@ -78,3 +78,11 @@ def test_connections_near_their_limit_are_four_fifths_of_it() -> None:
     bound = int(ALERTS["ConnectionsNearLimit"]["expr"].rpartition(">")[2])
 
     assert bound == ApiLimitSettings().connections * 4 // 5
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_on_an_event_sees_the_first_one_of_a_process(alert: str) -> None:
+    expression = ALERTS[alert]["expr"]
+
+    for counter, window in re.findall(r"increase\((tidemark_[^\[]+)\[(\w+)\]\)", expression):
+        assert f"(last_over_time({counter}[{window}]) unless {counter} offset {window})" in expression

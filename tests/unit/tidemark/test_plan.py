@@ -136,6 +136,7 @@ def test_each_deployment_and_each_source_is_a_process_beside_one_worker_and_one_
     assert {
         "api": ["api"],
         "worker": ["worker"],
+        "history": ["history"],
         "chain-a": ["ingest", "chain", "a"],
         "chain-b": ["ingest", "chain", "b"],
         "prices-venue": ["ingest", "prices", "venue"],
@@ -147,7 +148,7 @@ def test_a_recording_takes_the_place_of_the_connectors(tmp_path: Path) -> None:
     settings, name = with_recording(Settings(), tmp_path)
     assert (31337, DIAMOND) == (symmio_deployments(settings)[name].chain_id, symmio_deployments(settings)[name].diamond)
     planned = commands(settings, tmp_path, name)
-    assert ["api", "worker", "recorded"] == list(planned)
+    assert ["api", "worker", "history", "recorded"] == list(planned)
     assert ["ingest", "recorded", str(tmp_path), "--deployment", name] == planned["recorded"][3:]
 
 

@@ -1,4 +1,4 @@
-// One account: figures, positions, and how its uPnL went since the page was opened.
+// One account: figures, positions, and how its uPnL went.
 
 import { TimeChart } from "../chart.js";
 import { framed, h, scrollTable, setChildren, setMoney, setShown, setText } from "../dom.js";
@@ -6,6 +6,7 @@ import { History, live } from "../live.js";
 import { clock, count, milliseconds, percent, plural, short } from "../words.js";
 import { happenings } from "./happenings.js";
 import { missingWay, reading, setWay, tagElements } from "./reading.js";
+import { statement } from "./statement.js";
 
 const CHART_PX = 210;
 
@@ -46,7 +47,7 @@ export function account(main, scope, key) {
   const owner = h("span.note");
   const asOf = h("p.note");
   const chartHost = h("div");
-  const readout = h("p.readout", h("span", "uPnL since this page was opened"), h("span"));
+  const readout = h("p.readout", h("span", "uPnL over the last minutes"), h("span"));
   const figures = new Map();
   const dl = h("dl.figures");
   const body = h("tbody");
@@ -60,6 +61,7 @@ export function account(main, scope, key) {
   lockedHost.classList.add("wraps");
   const lockedPanel = h("section.panel", { hidden: true }, h("header", h("h2", "Locked margin")), lockedHost);
   const happened = happenings(scope, key, deployment);
+  const stated = statement(scope, key);
 
   for (const [name, title] of FIGURES) {
     const value = h("dd.money");
@@ -86,12 +88,13 @@ export function account(main, scope, key) {
       h("section.panel", h("header", h("h2", "Balance")), dl),
       lockedPanel,
     ),
+    ...stated.elements,
     ...happened.elements,
   );
 
   const history = new History(1);
   const chart = new TimeChart(chartHost, {
-    label: "uPnL of this account since the page was opened",
+    label: "uPnL of this account",
     height: CHART_PX,
     isSigned: true,
     onPoint: showPoint,
@@ -263,7 +266,11 @@ export function account(main, scope, key) {
   scope.add(
     live.client.subscribe("account", key, ({ data, error }) => {
       refusal = error?.message ?? null;
+      if (!shown && data && data.status !== "absent") {
+        live.past(`/v1/accounts/${encodeURIComponent(key)}/history?`, history, ["upnl"], scope);
+      }
       shown = data ?? shown;
+      if (data) stated.follow(data);
       render();
     }),
   );

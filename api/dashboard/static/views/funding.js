@@ -64,7 +64,7 @@ export function funding(main, scope) {
     setText(note, failure ?? (told ? `${plural(told.length, "epoch")} of the last three days` : ""));
     if (!told) return;
     epochs.show(
-      ["Begins", "Deployment", "State", "Length", "Markets"],
+      ["Begins", "Deployment", "State", "Length", "Markets", "Fees"],
       3,
       told.map((one) => [
         clock(milliseconds(one.begins_ns)),
@@ -72,6 +72,7 @@ export function funding(main, scope) {
         outcome(stateOf(one), one.missed),
         duration(one.epoch_s * 1000),
         count(one.markets.length),
+        fees(one.fees),
       ]),
       "No epoch of the last three days is on record.",
     );
@@ -118,6 +119,12 @@ export function funding(main, scope) {
   scope.every(POLL_MS, read);
   read();
   return "Funding";
+}
+
+/** What an epoch cost in the chain's coin, and as a share of what was charged. */
+function fees(one) {
+  if (!one) return "–";
+  return one.share_bps === undefined ? one.cost : `${one.cost} (${one.share_bps / 100} %)`;
 }
 
 function stateOf(one) {

@@ -65,7 +65,7 @@ async def test_a_price_that_is_missing_leaves_the_last_complete_figures() -> Non
     assert ("unpriced", 1) == (account["status"], account["unpriced"])
     assert account.keys().isdisjoint(FIGURES)
     last = account["last_complete"]
-    assert ["0.724", "30.724", "996.053952"] == [last[name] for name in ("upnl", "notional", "available_balance")]
+    assert ["0.724", "0.662552", "30.724", "1000.662552", "996.053952"] == [last[name] for name in FIGURES]
 
 
 async def test_of_a_suspect_account_no_figure_is_shown() -> None:

@@ -17,7 +17,7 @@ from models.money import E18
 from models.prices import Mark
 from models.references import UsedReference
 from models.watermarks import DeploymentWatermark
-from tidemark.venue import Own
+from tidemark.venue import Own, ValuedWhole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,9 @@ class Taxed(type(PACKAGE.venue)):  # type: ignore[misc]
         self.tangents += 1
         line = super().exposure(deployment, held, inputs)
         return line._replace(margin=line.margin - self._tax(inputs))  # type: ignore[no-any-return]
+
+    def valuer(self, held: Any, term: int) -> ValuedWhole:  # noqa: ANN401
+        return ValuedWhole(self, held, term)
 
     def value(self, held: Any, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:  # noqa: ANN401
         valued = super().value(held, term, inputs, unsupported=unsupported)

@@ -9,6 +9,7 @@ import msgspec
 from models.codec import decode_order, decode_row, encode_row, join_row
 from models.engine.board import InputBoard, PriceSource
 from models.engine.deployment import Venues
+from models.engine.step import Write
 from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from models.engine.valuing import Valuing
 from models.money import E18
@@ -20,7 +21,6 @@ from models.watermarks import DeploymentWatermark
 from tests.support.symmio import account_with_one_long
 
 if TYPE_CHECKING:
-    from models.engine.step import Write
     from models.symmio.account import AccountRow
 
 ALICE, BOB, OTHER = b"main:0xa", b"main:0xb", b"other:0xa"
@@ -111,7 +111,7 @@ class World:
 
     def summed(self) -> list[str]:
         """Sums that a round writes."""
-        return [write.key.decode() for write in self.valuing.totals.round(0, is_due=True) if write is not None]
+        return [write.key.decode() for write in self.valuing.totals.round(0, is_due=True) if isinstance(write, Write)]
 
     def _new(self) -> Valuing:
         sums = [key for table, key in self.rows if table == SUBTOTALS]

@@ -11,6 +11,7 @@ from models.ledger.ledger_figures import position_figures
 from models.ledger.ledger_settings import Tier
 from models.ledger.ledger_state import Holdings
 from models.ledger.ledger_valuation import value_account
+from models.ledger.priced_account import PricedAccount
 from models.money import format_e18
 from tests.support.ledger import NOW_MS, StandingInputs, holdings, inputs, order, position, wallet
 
@@ -143,7 +144,7 @@ def test_an_account_worked_by_hand(name: str) -> None:
         symbol: price for symbol, (price, _) in worked.prices.items()
     }
     for symbol, (_, leverage) in worked.prices.items():
-        figures = position_figures(worked.held, symbol, worked.now)
+        figures = position_figures(PricedAccount(worked.held, worked.now), symbol)
         assert figures is not None
         assert figures.leverage_e18 is not None
         assert format_e18(figures.leverage_e18) == leverage

@@ -15,6 +15,7 @@ from models.ledger.ledger_figures import (
 )
 from models.ledger.ledger_objects import Credit, Loan, Offer
 from models.ledger.ledger_settings import Tier
+from models.ledger.priced_account import PricedAccount
 from models.money import format_e18, parse_e18
 from models.prices import UsedMark
 from tests.support.ledger import holdings, inputs, order, position, wallet
@@ -51,39 +52,39 @@ def test_the_published_margin_sample_adds_up() -> None:
     # [-13.014640000000007, 0, 49331.70267297, 49318.68803297, 27]: net = balance + PL.
     # 90 bought at 2.0, now at 2.0: the fee to close is 0.002 x 90 x 2 = 0.36, PL = -0.36; 15 % of 180 is required: 27.
     held = holdings(wallet("49331.70267297"), position("90", "2"))
-    base = base_margin(held, inputs({"tBTCUSD": "2"}))
+    base = base_margin(PricedAccount(held, inputs({"tBTCUSD": "2"})))
     assert texts(base) == ["-0.36", "0", "49331.70267297", "49331.34267297", "27"]
 
 
 def test_a_missing_leg_makes_what_needs_it_unknown_and_nothing_else() -> None:
     held = holdings(wallet("100"), wallet("5", "UST"), position("1", "10", "tABCUST"), position("1", "10"))
     now = inputs({"tABCUST": "11", "tBTCUSD": "12"}, paths={"UST": ["tUSTUSD"]})
-    base = base_margin(held, now)
+    base = base_margin(PricedAccount(held, now))
     assert base.user_pl_e18 is base.margin_net_e18 is base.margin_balance_e18 is base.margin_required_e18 is None
-    of_ust = position_figures(held, "tABCUST", now)
+    of_ust = position_figures(PricedAccount(held, now), "tABCUST")
     assert of_ust is not None
     assert of_ust.pl == 1 * (11 - 10.0) - 0.002 * 1 * 11
     assert of_ust.price_liq_e18 is None
     assert of_ust.leverage_e18 is None
-    assert text(available_balance_e18(held, "margin", "USD", now)) is None
-    assert assets(held, now) == (None, None)
+    assert text(available_balance_e18(PricedAccount(held, now), "margin", "USD")) is None
+    assert assets(PricedAccount(held, now)) == (None, None)
 
 
 def test_a_suspect_account_has_no_figures() -> None:
     held = holdings(wallet("100"), position("1", "10"), suspect="expected record 2")
     now = inputs({"tBTCUSD": "12"})
-    assert set(base_margin(held, now)) == {None}
-    assert set(position_figures(held, "tBTCUSD", now) or ()) == {None}
-    assert set(symbol_margin(held, "tBTCUSD", now) or ()) == {None}
+    assert set(base_margin(PricedAccount(held, now))) == {None}
+    assert set(position_figures(PricedAccount(held, now), "tBTCUSD") or ()) == {None}
+    assert set(symbol_margin(PricedAccount(held, now), "tBTCUSD") or ()) == {None}
     assert set(funding_figures(held, "fUSD")) == {None}
-    assert assets(held, now) == (None, None)
+    assert assets(PricedAccount(held, now)) == (None, None)
 
 
 def test_what_an_account_has_not_is_told_apart_from_what_is_not_known() -> None:
     now = inputs({"tBTCUSD": "12"})
-    assert position_figures(holdings(wallet("1")), "tBTCUSD", now) is None
-    assert symbol_margin(holdings(wallet("1")), "tETHUSD", now) is None
-    assert available_balance_e18(holdings(wallet("1")), "exchange", "USD", now) is None
+    assert position_figures(PricedAccount(holdings(wallet("1")), now), "tBTCUSD") is None
+    assert symbol_margin(PricedAccount(holdings(wallet("1")), now), "tETHUSD") is None
+    assert available_balance_e18(PricedAccount(holdings(wallet("1")), now), "exchange", "USD") is None
 
 
 def test_buying_power_counts_what_is_held_and_ordered() -> None:
@@ -91,7 +92,7 @@ def test_buying_power_counts_what_is_held_and_ordered() -> None:
     # With the buys filled the notional is 1,450, which needs 290; fee to close 2, so net is 1,000 - 2 = 998.
     # Free 708, so 290 + 708 = 998 carry 4,990: 3,540 more than 1,450.
     held = holdings(wallet("1000"), position("10", "100"), order(1, "5", "90"), order(2, "-3", "110"))
-    found = symbol_margin(held, "tBTCUSD", inputs({"tBTCUSD": "100"}))
+    found = symbol_margin(PricedAccount(held, inputs({"tBTCUSD": "100"})), "tBTCUSD")
     # Buys: (4,990 - 1,000 - 450) / 100. Sells close first: (4,990 + 1,000 - 330) / 100.
     assert texts(found or ()) == ["3540", "4990", "35.4", "56.6"]
 
@@ -105,15 +106,15 @@ def test_exchange_orders_need_no_margin_and_hold_what_they_would_pay() -> None:
         order(2, "-0.5", "200", type_="EXCHANGE LIMIT"),
     )
     now = inputs({"tBTCUSD": "100"})
-    assert texts(symbol_margin(held, "tBTCUSD", now) or ()) == ["5000", "5000", "50", "50"]
-    assert text(available_balance_e18(held, "exchange", "USD", now)) == "230"
-    assert text(available_balance_e18(held, "exchange", "BTC", now)) == "1.5"
-    assert text(available_balance_e18(held, "margin", "USD", now)) == "1000"
+    assert texts(symbol_margin(PricedAccount(held, now), "tBTCUSD") or ()) == ["5000", "5000", "50", "50"]
+    assert text(available_balance_e18(PricedAccount(held, now), "exchange", "USD")) == "230"
+    assert text(available_balance_e18(PricedAccount(held, now), "exchange", "BTC")) == "1.5"
+    assert text(available_balance_e18(PricedAccount(held, now), "margin", "USD")) == "1000"
 
 
 def test_an_account_that_lacks_margin_can_still_close() -> None:
     held = holdings(wallet("100"), position("-10", "100"))
-    found = symbol_margin(held, "tBTCUSD", inputs({"tBTCUSD": "105"}, fee="0"))
+    found = symbol_margin(PricedAccount(held, inputs({"tBTCUSD": "105"}, fee="0")), "tBTCUSD")
     # Net 100 - 50 = 50 carries 250; held is 1,050 short, so (250 + 1,050) / 105 can be bought, and nothing sold.
     assert texts(found or ()) == ["0", "250", "12.380952380952380952", "0"]
 
@@ -141,7 +142,7 @@ def test_funding_figures_are_means_by_amount() -> None:
     assert texts(funding_figures(held, "fUSD")) == ["0.0004", "0.0003", "30", "4"]
     assert texts(funding_figures(held, "fETH")) == ["0", "0", "0", "0"]
     # Of 1,000, 50 are offered and 400 lent.
-    assert text(available_balance_e18(held, "funding", "USD", inputs({}))) == "550"
+    assert text(available_balance_e18(PricedAccount(held, inputs({})), "funding", "USD")) == "550"
 
 
 def test_assets_are_all_wallets_in_usd_and_net_of_what_is_open() -> None:
@@ -151,8 +152,8 @@ def test_assets_are_all_wallets_in_usd_and_net_of_what_is_open() -> None:
     )  # fmt: skip
     now = inputs({"tBTCUSD": "100", "tUSTUSD": "0.9"}, paths={"BTC": ["tBTCUSD"], "UST": ["tUSTUSD"]})
     # 100 + 2 x 100 + 50 x 0.9 = 345; interest -1 + 0.5 x 0.9 = -0.55; PL 10 - 0.2 = 9.8.
-    assert texts(assets(held, now)) == ["345", "354.25"]
-    assert texts(base_margin(held, now))[:2] == ["9.8", "-1"]
+    assert texts(assets(PricedAccount(held, now))) == ["345", "354.25"]
+    assert texts(base_margin(PricedAccount(held, now)))[:2] == ["9.8", "-1"]
 
 
 def test_collateral_is_what_the_venue_says_or_else_the_initial_margin() -> None:
@@ -161,7 +162,10 @@ def test_collateral_is_what_the_venue_says_or_else_the_initial_margin() -> None:
     now = inputs({symbol: "100", "tUSTUSD": "1"}, paths={"USTF0": ["tUSTUSD"]}, fee="0")
     stated = holdings(wallet("90", "USTF0"), position("1", "110", symbol, collateral="40", **derivative))
     plain = holdings(wallet("90", "USTF0"), position("1", "110", symbol, **derivative))
-    first, second = position_figures(stated, symbol, now), position_figures(plain, symbol, now)
+    first, second = (
+        position_figures(PricedAccount(stated, now), symbol),
+        position_figures(PricedAccount(plain, now), symbol),
+    )
     assert first is not None
     assert second is not None
     # 20 % of 100 are initial; 10 are lost, so that 30 would have to be set aside.
@@ -176,8 +180,8 @@ def test_a_tier_takes_only_what_is_above_the_one_before() -> None:
     held = holdings(wallet("500"), position("15", "100"))
     now = inputs({"tBTCUSD": "100"}, tiers=tiers, fee="0")
     # 5 % of 1,000 and 25 % of 500.
-    assert text(base_margin(held, now).margin_required_e18) == "175"
+    assert text(base_margin(PricedAccount(held, now)).margin_required_e18) == "175"
     # 500 + 15 x (P - 100) = 50 + 25 % of (15 P - 1,000): 11.25 P = 800. 15 P is 1,066.7 then, so in the second tier.
-    found = position_figures(held, "tBTCUSD", now)
+    found = position_figures(PricedAccount(held, now), "tBTCUSD")
     assert found is not None
     assert text(found.price_liq_e18) == "71.111111111111111112"

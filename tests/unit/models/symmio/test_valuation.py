@@ -57,7 +57,7 @@ def _mark(price: int, event_ms: int = 5_000, *, stale: bool = False) -> UsedMark
 def test_what_dust_is_left_of_a_position_beside_a_fortune_is_farther_from_liquidation_than_a_number_says() -> None:
     row = _two_positions(10**12 * E18)
 
-    body = value_account(row.holding, 3, lambda _: _mark(1), unsupported=False).body()
+    body = value_account(row.holding, 3, lambda _: _mark(1), unsupported=False).body
 
     assert (VALUED, NUMBER_MAX) == (body["status"], body["distance_bps"])
     assert NUMBER_MAX == orjson.loads(orjson.dumps(body))["distance_bps"]
@@ -66,7 +66,7 @@ def test_what_dust_is_left_of_a_position_beside_a_fortune_is_farther_from_liquid
 def test_a_valued_account_shows_every_figure() -> None:
     marks = {1: _mark(103 * E18, 7_000), 2: _mark(98 * E18, 6_000, stale=True)}
 
-    body = value_account(_two_positions().holding, 3, marks.get, unsupported=False).body()
+    body = value_account(_two_positions().holding, 3, marks.get, unsupported=False).body
 
     assert body.keys() == _KEYS
     assert ([3, 1], [4, 2], 30, 1_030, "valued", 1, 0) == (
@@ -99,15 +99,15 @@ def test_a_valued_account_shows_every_figure() -> None:
 def test_an_account_can_be_liquidated_below_its_cva_and_liquidation_fee() -> None:
     row = _two_positions(allocated=140 * E18)
 
-    kept = value_account(row.holding, 1, lambda _: _mark(100 * E18), unsupported=False).body()
-    lost = value_account(row.holding, 1, {1: _mark(100 * E18 - 1), 2: _mark(100 * E18)}.get, unsupported=False).body()
+    kept = value_account(row.holding, 1, lambda _: _mark(100 * E18), unsupported=False).body
+    lost = value_account(row.holding, 1, {1: _mark(100 * E18 - 1), 2: _mark(100 * E18)}.get, unsupported=False).body
 
     assert (False, 0) == (kept["liquidatable"], kept["distance_bps"])
     assert (True, -1) == (lost["liquidatable"], lost["distance_bps"])
 
 
 def test_a_position_without_a_mark_leaves_no_partial_sums() -> None:
-    body = value_account(_two_positions().holding, 1, {2: _mark(98 * E18)}.get, unsupported=False).body()
+    body = value_account(_two_positions().holding, 1, {2: _mark(98 * E18)}.get, unsupported=False).body
 
     assert ("unpriced", 1, 0, 5_000) == (body["status"], body["unpriced"], body["stale"], body["as_of_ms"])
     assert {None} == {
@@ -122,7 +122,7 @@ def test_a_position_without_a_mark_leaves_no_partial_sums() -> None:
 
 
 def test_an_account_without_positions_is_worth_its_balance_as_of_its_block() -> None:
-    body = value_account(_row(allocate(5)).holding, 1, lambda _: None, unsupported=False).body()
+    body = value_account(_row(allocate(5)).holding, 1, lambda _: None, unsupported=False).body
 
     assert ("valued", "0", "0", "5", None, False, 1_030_000) == (
         body["status"], body["upnl"], body["notional"], body["equity"], body["distance_bps"], body["liquidatable"],
@@ -136,7 +136,7 @@ def test_an_account_that_is_not_known_has_no_figures(status: str) -> None:
     if status == "suspect":
         row = msgspec.structs.replace(row, suspect=("because", (4, 2)))
 
-    body = value_account(row.holding, 1, lambda _: _mark(E18), unsupported=status == "unsupported").body()
+    body = value_account(row.holding, 1, lambda _: _mark(E18), unsupported=status == "unsupported").body
 
     assert (status, None, None, None) == (body["status"], body["upnl"], body["equity"], body["liquidatable"])
     assert [None, None] == [position["upnl"] for position in body["positions"]]
@@ -144,8 +144,8 @@ def test_an_account_that_is_not_known_has_no_figures(status: str) -> None:
 
 def test_the_last_complete_figures_are_carried_while_a_position_is_unpriced() -> None:
     row = _two_positions()
-    valued = value_account(row.holding, 1, lambda _: _mark(103 * E18), unsupported=False).body()
-    unpriced = value_account(row.holding, 1, lambda _: None, unsupported=False).body()
+    valued = value_account(row.holding, 1, lambda _: _mark(103 * E18), unsupported=False).body
+    unpriced = value_account(row.holding, 1, lambda _: None, unsupported=False).body
 
     first = with_last_complete(valued, unpriced)
     second = with_last_complete(first, unpriced)
@@ -153,7 +153,7 @@ def test_the_last_complete_figures_are_carried_while_a_position_is_unpriced() ->
     assert first == second
     assert {
         name: valued[name]
-        for name in ("upnl", "notional", "available_balance", "allocated", "locked", "pending", "as_of_ms")
+        for name in ("upnl", "notional", "equity", "available_balance", "allocated", "locked", "pending", "as_of_ms")
     } == first["last_complete"]
     assert with_last_complete(None, unpriced)["last_complete"] is None
     assert valued == with_last_complete(first, valued)
@@ -161,7 +161,7 @@ def test_the_last_complete_figures_are_carried_while_a_position_is_unpriced() ->
 
 def test_sums_take_hedgers_and_symbols_of_every_account_once() -> None:
     marks = {1: _mark(103 * E18, 7_000), 2: _mark(98 * E18, 6_000)}
-    body = value_account(_two_positions().holding, 1, marks.get, unsupported=False).body()
+    body = value_account(_two_positions().holding, 1, marks.get, unsupported=False).body
     sums = Subtotals()
 
     sums.put("main", None, body)
@@ -183,13 +183,13 @@ def test_sums_take_hedgers_and_symbols_of_every_account_once() -> None:
 
 
 def test_what_an_account_no_longer_holds_leaves_the_sums() -> None:
-    priced = value_account(_two_positions().holding, 1, lambda _: _mark(103 * E18, 7_000), unsupported=False).body()
+    priced = value_account(_two_positions().holding, 1, lambda _: _mark(103 * E18, 7_000), unsupported=False).body
     sums = Subtotals()
     earlier = {**priced, "as_of_ms": 1}
     sums.put("main", None, earlier)
     sums.put("main", None, priced)
 
-    nothing = value_account(_row(allocate(5)).holding, 1, lambda _: None, unsupported=False).body()
+    nothing = value_account(_row(allocate(5)).holding, 1, lambda _: None, unsupported=False).body
     sums.put("main", earlier, nothing)
 
     taken = dict(sums.take_changed(0, set()))
@@ -199,7 +199,7 @@ def test_what_an_account_no_longer_holds_leaves_the_sums() -> None:
 
 
 def test_unpriced_positions_are_counted_and_leave_no_partial_sum() -> None:
-    body = value_account(_two_positions().holding, 1, lambda _: None, unsupported=False).body()
+    body = value_account(_two_positions().holding, 1, lambda _: None, unsupported=False).body
     sums = Subtotals()
     sums.put("main", None, body)
 
@@ -215,7 +215,7 @@ def test_unpriced_positions_are_counted_and_leave_no_partial_sum() -> None:
 def test_an_account_that_the_chain_does_not_know_any_more_has_no_figures() -> None:
     row = advance(_two_positions(), RolledBack((5, -1), 29))
 
-    body = value_account(row.holding, 3, lambda _: _mark(100 * E18), unsupported=False).body()
+    body = value_account(row.holding, 3, lambda _: _mark(100 * E18), unsupported=False).body
 
     assert body.keys() == _KEYS
     assert ("nobody", [3, 2], -1, []) == (body["status"], body["account_order"], body["block"], body["positions"])
@@ -232,17 +232,17 @@ def test_nobody_of_an_unsupported_deployment_is_unsupported_and_a_suspect_one_su
     nobody = AccountRow()
     suspect = msgspec.structs.replace(nobody, suspect=("because", (4, 2)))
 
-    assert "unsupported" == value_account(nobody.holding, 1, lambda _: None, unsupported=True).body()["status"]
-    assert "suspect" == value_account(suspect.holding, 1, lambda _: None, unsupported=False).body()["status"]
+    assert "unsupported" == value_account(nobody.holding, 1, lambda _: None, unsupported=True).body["status"]
+    assert "suspect" == value_account(suspect.holding, 1, lambda _: None, unsupported=False).body["status"]
 
 
 def test_sums_that_follow_prices_are_those_of_the_rows_that_stand() -> None:
     followed, fresh = Subtotals(), Subtotals()
-    before = value_account(_two_positions().holding, 1, lambda _: _mark(103 * E18, 7_000), unsupported=False).body()
+    before = value_account(_two_positions().holding, 1, lambda _: _mark(103 * E18, 7_000), unsupported=False).body
     followed.put("main", None, before)
     for price, event_ms in ((97 * E18, 9_000), (105 * E18 + 1, 9_400), (None, 9_400), (101 * E18, 12_000)):
         mark = None if price is None else _mark(price, event_ms)
-        body = value_account(_two_positions().holding, 1, lambda _, mark=mark: mark, unsupported=False).body()  # type: ignore[misc]
+        body = value_account(_two_positions().holding, 1, lambda _, mark=mark: mark, unsupported=False).body  # type: ignore[misc]
         followed.put("main", before, body)
         before = body
     fresh.put("main", None, before)
@@ -252,14 +252,14 @@ def test_sums_that_follow_prices_are_those_of_the_rows_that_stand() -> None:
 
 def test_a_row_begins_with_what_names_the_account_s_own_row() -> None:
     """Readers tell by these bytes whether anything but prices is another."""
-    body = value_account(_two_positions().holding, 3, lambda _: None, unsupported=False).body()
+    body = value_account(_two_positions().holding, 3, lambda _: None, unsupported=False).body
 
     assert orjson.dumps(body).startswith(b'{"account_order":[3,1],')
 
 
 def test_a_row_shows_pending_quotes_buckets_and_who_made_the_account() -> None:
     row = _row(allocate(1_000 * E18), allocate_b(15 * E18), fee_out(0), send_quote(7, symbol_id=2, side=1))
-    body = value_account(row.holding, 3, lambda _: None, unsupported=False).body()
+    body = value_account(row.holding, 3, lambda _: None, unsupported=False).body
 
     assert {HEDGER: (str(15 * E18), ("0",) * 4, ("0",) * 4)} == body["party_b"]
     assert [

@@ -209,12 +209,59 @@ async def test_what_is_closed_while_it_is_charged_is_no_culprit() -> None:
 async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_the_others_are_charged() -> None:
     bench = Bench(quote(1), quote(2), quote(3))
     bench.chain.illegible = {2}
-    with pytest.raises(AccountFault, match="the views of all quotes to answer, found: quote 2: execution reverted"):
+    with pytest.raises(AccountFault, match="their views to answer, found: quote 2: execution reverted"):
         await bench.run()
     assert [(1, 3)] == bench.sender.sent
     bench.chain.now_s = 14_821
     progress = await bench.run()
     assert ({1, 3}, {2: "its view: execution reverted"}) == (progress.paid, progress.culprits)
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        quote(2)._replace(party_a="0x" + "00" * 20, party_b="0x" + "00" * 20, status=QuoteStatus.PENDING),
+        quote(2)._replace(party_a="0x" + "0c" * 20),
+        quote(2)._replace(party_b="0x" + "00" * 20, status=QuoteStatus.PENDING),
+    ],
+    ids=["no quote", "another account's", "pending again"],
+)
+async def test_a_quote_whose_opening_left_the_chain_is_looked_for_until_the_window_closes_and_closed_then(
+    instead: ChainQuote,
+) -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.chain.known[2] = instead
+    said = "the block that opened it has left the chain"
+    with pytest.raises(AccountFault, match=f"in the chain.*, found: quote 2: {said}"):
+        await bench.run()
+    assert ([(1,)], {}, {}) == (bench.sender.sent, bench.progress.closed, bench.progress.culprits)
+    bench.chain.now_s = 14_821
+    assert {2: said} == (await bench.run()).closed
+
+
+async def test_a_quote_that_later_blocks_bring_back_is_charged() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.chain.known[2] = quote(2)._replace(party_a="0x" + "0c" * 20)
+    with pytest.raises(AccountFault):
+        await bench.run()
+    bench.chain.known[2] = quote(2)
+    assert {1, 2} == (await bench.run()).paid
+    assert [(1,), (2,)] == bench.sender.sent
+
+
+async def test_another_hedgers_quote_is_no_business_of_ours() -> None:
+    bench = Bench(quote(1), quote(2)._replace(party_b="0x" + "0c" * 20))
+    assert {2: "it is another hedger's"} == (await bench.run()).culprits
+
+
+async def test_nothing_is_late_where_a_fork_took_the_chain_back_to_before_the_window() -> None:
+    bench = Bench(quote(1))
+    bench.chain.now_s = 14_399
+    with pytest.raises(AccountFault, match="its window is not open yet: the block that opened it has left the chain"):
+        await bench.run()
+    assert not bench.progress.late
+    bench.chain.now_s = 14_400
+    assert {1} == (await bench.run()).paid
 
 
 async def test_a_batch_that_takes_too_much_gas_is_divided() -> None:

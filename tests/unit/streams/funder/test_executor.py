@@ -28,9 +28,10 @@ from models.symmio.state import PositionType, QuoteStatus
 from streams.funder import executor as executor_module
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.chain_view import Chain
-from streams.funder.executor import Executor, freeze
+from streams.funder.executor import Executor
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import Journal
+from streams.funder.rounds import freeze
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 
@@ -159,7 +160,9 @@ class Charging(AccountCharges):
         for due in dues:
             if self._done[due.epoch].settled(due.quote_id):
                 continue
-            if not due.window.is_open(bench.chain.now_s):
+            if due.quote_id in bench.closed:
+                self._done[due.epoch].closed[due.quote_id] = "it is not open"
+            elif not due.window.is_open(bench.chain.now_s):
                 self._done[due.epoch].late.add(due.quote_id)
             elif self._account in bench.faults:
                 raise AccountFault(bench.faults[self._account])
@@ -172,6 +175,7 @@ class Bench:
     def __init__(self) -> None:
         self.chain, self.tables, self.journal = HeldTime(), HeldTables(), HeldJournal()
         self.faults: dict[str, str] = {}
+        self.closed: set[int] = set()
         self.watched: set[str] = set()
         self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.runs: list[str] = []
@@ -416,6 +420,18 @@ async def test_an_outcome_that_the_chain_contradicts_is_corrected() -> None:
     assert ((3, 4), {}) == (bob.paid, bob.missed)
 
 
+async def test_a_quote_whose_closing_left_the_chain_is_missed_and_not_closed() -> None:
+    bench = Bench()
+    bench.closed = {2}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        assert {2: "it is not open"} == outcomes(bench, ALICE)[-1].closed
+        bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
+        alice = await final(bench, ALICE)
+    said = "it was not open when its turn came, and is again since blocks left the chain"
+    assert ((1,), {}, {2: said}) == (alice.paid, alice.closed, alice.missed)
+
+
 async def test_an_outcome_with_which_an_endpoint_still_agrees_is_not_corrected_yet() -> None:
     bench = Bench()
     async with running(bench):
@@ -488,3 +504,44 @@ async def test_tables_that_are_behind_are_waited_for_but_not_for_long() -> None:
         bench.chain.now_s = 5_025
         await eventually(lambda: bench.told(ALICE, BOB))
     assert [4_999] == [one.tables_s for one in bench.journal.records if isinstance(one, Frozen)]
+
+
+async def test_quotes_that_the_tables_come_to_know_after_the_freezing_are_planned_and_charged_too() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.tables.held = {BOB: [position(3)]}
+    bench.chain.now_s = 5_025
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+        bench.tables.held = {ALICE: [position(1, 2)], BOB: [position(3), position(5)]}
+        bench.tables.second = MARKET
+        bench.tables.folded_s = 5_000
+        await eventually(lambda: bench.told(ALICE) and outcomes(bench, BOB)[-1].paid == (3, 5))
+    assert (1,) == outcomes(bench, ALICE)[-1].paid
+    frozen = [one for one in bench.journal.records if isinstance(one, Frozen)]
+    assert [(4_999, {1}, 1), (5_000, {1, 2}, 2)] == [(one.tables_s, {*one.markets}, one.accounts) for one in frozen]
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    asked = bench.chain.asked
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+    assert [BOB, ALICE, BOB] == [bench.runs[0], *sorted(bench.runs[1:])]
+
+
+async def test_quotes_that_the_tables_come_to_know_after_the_window_are_missed_with_that_reason() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.tables.held = {BOB: [position(3)]}
+    bench.chain.now_s = 5_025
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+        bench.chain.now_s = bench.chain.final_s = 5_101
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+        # Whether there are more of them is not known yet.
+        assert [False] == [one.final for one in outcomes(bench, BOB)]
+        bench.tables.held = {ALICE: [position(1)], BOB: [position(3), position(4, 2)]}
+        bench.tables.folded_s = 5_000
+        alice, bob = await final(bench, ALICE), await final(bench, BOB)
+    assert {1: "the tables knew of it only after the window had closed"} == alice.missed
+    assert ((3,), {4: Unpriced.NO_MARK}) == (bob.paid, bob.missed)

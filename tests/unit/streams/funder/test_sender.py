@@ -19,6 +19,7 @@ from models.symmio.funding_records import CeilingMet, Record, Transaction
 from streams.funder import sender as sender_module
 from streams.funder.ceilings import CeilingInTheWay, Ceilings, Limits, TooMuchGas
 from streams.funder.chain_view import Chain, Head, NodeDown
+from streams.funder.data_fees import ORACLE
 from streams.funder.fees import Fees
 from streams.funder.flights import State
 from streams.funder.funding_journal import Journal
@@ -52,6 +53,16 @@ class HeldChain(Chain):
         self.refusal: str | None = None
         self.taken: list[str] = []
         self.mined: dict[str, Receipt] = {}
+        self.oracle: dict[str, int | None] | None = None
+
+    async def has_code(self, address: str) -> bool:
+        assert ORACLE == address
+        return self.oracle is not None
+
+    async def number_of(self, address: str, view: tuple[str, Sequence[str], Sequence[object]]) -> int | None:
+        assert ORACLE == address
+        assert self.oracle is not None
+        return self.oracle[view[0]]
 
     def mine(self, sent: str, *, succeeded: bool | None = True) -> None:
         self.block += 1
@@ -395,6 +406,38 @@ async def test_no_more_is_spent_a_day_than_its_ceiling() -> None:
             await one.send()
         one.chain.time_s += 86_401
         await eventually(lambda: met("day") == 0.0)
+
+
+async def test_what_a_chain_takes_for_data_is_bounded_before_and_counted_after() -> None:
+    # 10,500,000 wei for gas and twice 3,000,000 for data and operator; in the end 2,205,000 and 4,000,000.
+    async with bench(limits=WIDE._replace(day_wei=16_500_001)) as one:
+        one.chain.oracle = {"getL1Fee": 2_000_000, "getOperatorFee": 1_000_000}
+        sending = one.send()
+        sent = await one.hash_of(7)
+        assert ("16500000", "6000000") == (one.journal.newest[7].worst_wei, one.journal.newest[7].data_wei)
+        one.chain.mine(sent)
+        assert State.MINED == await sending
+        one.chain.mined[sent] = one.chain.mined[sent]._replace(cost_wei=6_205_000)
+        with pytest.raises(CeilingInTheWay, match="found 16500000 spent or under way and up to 16500000 more wanted"):
+            await one.send()
+        one.chain.block = 106
+        await eventually(lambda: not one.sender.is_watching(PARTY_A))
+        one.chain.oracle = {"getL1Fee": None, "getOperatorFee": None}
+        with pytest.raises(CeilingInTheWay, match="found 6205000 spent or under way and up to 10500000 more wanted"):
+            await one.send()
+
+
+async def test_what_replaces_a_transaction_counts_with_its_data_too() -> None:
+    async with bench(replace_after_s=0.01) as one:
+        one.chain.oracle = {"getL1Fee": 2_000_000, "getOperatorFee": None}
+        sending = one.send()
+        await one.hash_of(7)
+        one.chain.block += 1
+        await eventually(lambda: len(one.journal.newest[7].hashes) > 1)
+        newest = one.journal.newest[7]
+        assert 50_000 * int(newest.max_fee_wei) + 4_000_000 == int(newest.worst_wei)
+        one.chain.mine(await one.hash_of(7))
+        await sending
 
 
 async def test_fees_are_told_as_a_share_of_what_is_charged_before_and_after(caplog: pytest.LogCaptureFixture) -> None:

@@ -48,3 +48,13 @@ def test_what_a_node_said_is_kept_for_ever() -> None:
     topic = TOPICS["blue-chain-blocks"]
     assert ("delete", "-1") == (topic.config["cleanup.policy"], topic.config["retention.ms"])
     assert "for ever" == topic.kept
+
+
+def test_what_was_shown_is_kept_for_a_month_and_takes_no_more_than_is_set() -> None:
+    settings = SETTINGS.model_copy(update={"topics": TopicSettings(partitions=4, served_kept_gb=8)})
+    topic = next(one for one in registry(settings) if one.name == "served-3")
+
+    assert ("delete", str(30 * 86_400_000)) == (topic.config["cleanup.policy"], topic.config["retention.ms"])
+    assert 8 * 10**9 == 4 * int(topic.config["retention.bytes"])
+    assert "for 30 days, or 8 GB" == topic.kept
+    assert 8 * int(topic.config["segment.bytes"]) <= int(topic.config["retention.bytes"])

@@ -10,10 +10,12 @@ import pytest
 from models.chain_records import Block
 from models.codec import decode_row, encode_row
 from models.provenance import MADE_FROM
+from models.symmio import margin, valuation
+from streams.audit.second_valuation import value_again
 from streams.replay.account_at import At, value_account_at
 from streams.replay.bounded_log import BadWindow, Held, LogRecord, OutOfRetention
 from streams.replay.raw_fold import NoDeployment
-from streams.replay.row_check import RowReport, check_rows
+from streams.replay.row_check import Checking, RowReport, check_rows
 from tests.support.golden import (
     DEPLOYMENT,
     FORKS,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from streams.replay.account_at import AccountAt
+
+
+BOUND_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +55,9 @@ async def at(story: Story, key: bytes, when: At) -> AccountAt | None:
 async def check(
     story: Story, *, records: Sequence[LogRecord] | None = None, last: Mapping[bytes, bytes] | None = None
 ) -> RowReport:
-    return await check_rows(story.log(records, last), story.settings, on_record=lambda _: None)
+    return await check_rows(
+        Checking(story.log(records, last), story.settings, BOUND_MS, {"symmio": value_again}, lambda _: None)
+    )
 
 
 def figures(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +123,7 @@ async def test_rows_that_follow_from_the_log_are_clean(name: str, request: pytes
     report = await check(story)
 
     assert [] == report.differences
-    assert report.rows == report.same == len(story.last) > 1
+    assert report.rows == report.same == report.twice == len(story.last) > 1
     assert not report.not_comparable
 
 
@@ -182,3 +189,54 @@ async def test_rows_whose_ticks_are_deleted_are_not_comparable(golden: Story) ->
     assert [] == report.differences
     assert ["the tick of a mark is not held any more"] == list(report.not_comparable)
     assert report.rows == report.same + report.not_comparable.total()
+
+
+def rows_at(story: Story, now_ms: int) -> dict[bytes, bytes]:
+    """The rows as they stood at an instant."""
+    return {key: encode_row(0, 1, body) for (at_ms, key), body in story.shown.items() if at_ms == now_ms}
+
+
+async def test_rows_of_long_ago_are_out_of_date_and_rows_of_just_now_are_not(golden: Story) -> None:
+    instants = sorted(golden.folded)
+    end_ms = max(one.time_ms for one in golden.records)
+    long_ago = next(at_ms for at_ms in reversed(instants) if at_ms < end_ms - 3 * BOUND_MS)
+    just_now = next(at_ms for at_ms in reversed(instants) if end_ms - BOUND_MS < at_ms < end_ms - 1_000)
+
+    old, fresh = [await check(golden, last=rows_at(golden, at_ms)) for at_ms in (long_ago, just_now)]
+
+    assert {"out of date"} == {one.name for one in old.differences}
+    assert any('"mark_offset"' in one.again for one in old.differences)
+    assert any('"since"' in one.again for one in old.differences)
+    assert [] == fresh.differences
+    assert old.rows == old.same
+
+
+async def test_a_mark_that_is_called_fresh_and_was_too_old_is_found(golden: Story) -> None:
+    (_, key), body = next(
+        (one, body)
+        for one, body in reversed(golden.shown.items())
+        if any(position["stale"] is False and position["mark_key"] for position in body["positions"])
+    )
+    # The row is made a minute later than it was: its mark was too old by then.
+    made = {**body[MADE_FROM], "at_ms": body[MADE_FROM]["at_ms"] + 60_000}
+
+    report = await check(golden, last={key: encode_row(0, 1, {**body, MADE_FROM: made})})
+
+    report.differences = [one for one in report.differences if one.name != "out of date"]
+    assert {(key.decode(), "stale")} == {(one.key, one.name) for one in report.differences}
+    assert '"max_age_ms":5000' in report.differences[0].again
+
+
+async def test_what_the_first_valuation_is_wrong_about_the_second_one_finds(
+    golden: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = margin.position_upnl
+    monkeypatch.setattr(valuation, "position_upnl", lambda position, price: right(position, price) + 1)
+    wrong = tell(DEPLOYMENT, golden_deployment(), golden_chain(), SYMBOL)
+
+    report = await check(wrong)
+
+    assert report.same == report.rows > report.twice
+    assert {"positions.upnl (valued a second time)", "upnl (valued a second time)"} <= {
+        one.name for one in report.differences
+    }

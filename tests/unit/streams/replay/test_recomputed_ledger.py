@@ -9,6 +9,7 @@ import msgspec
 from models.codec import decode_row
 from models.engine.in_memory import Engine
 from models.engine.tables import VALUATIONS
+from models.explaining import Term
 from models.ids import mark_key
 from models.ledger.ledger_venue import LEDGER, LEDGER_EVENTS, LEDGER_SETTINGS
 from models.prices import MarkTick, encode_tick
@@ -17,7 +18,8 @@ from streams.kafka.partitions import partition_of
 from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.replay.account_at import At, value_account_at
 from streams.replay.bounded_log import Held, LogRecord, Place
-from streams.replay.row_check import RowReport, check_rows
+from streams.replay.explained import explain_account
+from streams.replay.row_check import Checking, RowReport, check_rows
 from streams.settings import Settings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from streams.settings.venues import engine_deployments
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 START_MS = 1_700_000_000_000
+BOUND_MS = 60_000
 PERP = "tBTCF0:USTF0"
 PARTITIONS = 4
 PRICES = {"tBTCUSD": "120", PERP: "110", "tUSTUSD": "0.99"}
@@ -109,7 +112,7 @@ async def equity(world: Desk, account: str, at: At) -> tuple[str | None, dict[st
 
 
 async def check(world: Desk, **without: Callable[[LogRecord], bool]) -> RowReport:
-    return await check_rows(world.log(**without), world.settings, on_record=lambda _: None)
+    return await check_rows(Checking(world.log(**without), world.settings, BOUND_MS, {}, lambda _: None))
 
 
 async def test_an_account_of_any_venue_is_valued_with_the_settings_and_prices_of_the_instant() -> None:
@@ -154,3 +157,25 @@ async def test_what_a_reference_said_may_be_gone_is_said() -> None:
     assert found is not None
     assert found.doubts
     assert all("compacted away" in doubt for doubt in found.doubts)
+
+
+async def test_a_change_of_any_venue_is_explained_without_a_rest() -> None:
+    world = desk()
+    before, since_ms = world.row(ANN), world.now_ms
+    world.tick(PERP, "130").set("0").tick("tUSTUSD", "0.98")
+    world.say(ANN, record("position_set", 4, position=position("0.2", "105", PERP, type="derivative")))
+    world.say(ANN, record("wallet_set", 5, wallet=wallet("70", "USTF0"))).tick(PERP, "90")
+    after, terms = world.row(ANN), list[Term]()
+
+    found = await explain_account(
+        world.log(), world.settings, "desk", ANN, since_ms=since_ms, until_ms=world.now_ms,
+        on_term=terms.append, on_record=lambda _: None,
+    )  # fmt: skip
+
+    assert (before["upnl"], after["upnl"]) == (str(found.begin.upnl_e18), str(found.end.upnl_e18))
+    assert (before["equity"], after["equity"]) == (str(found.begin.equity_e18), str(found.end.equity_e18))
+    assert int(after["upnl"]) - int(before["upnl"]) == sum(term.upnl_e18 for term in terms)
+    balances = sum(term.balance_e18 for term in terms)
+    assert int(after["equity"]) - int(before["equity"]) == sum(term.upnl_e18 for term in terms) + balances
+    names = {term.event.name for term in terms}
+    assert {"price", "conversion", "reference", "position_changed", "wallet_changed"} == names

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from models.engine.board import MarketId
-    from models.engine.step import Write
+    from models.engine.step import Served, Write
     from models.engine.tables import ReadRow
     from models.symmio.account import AccountRow
     from streams.transport.publisher import Charge
@@ -75,6 +75,12 @@ class FakeRows:
             charge.acked(1)
         else:
             self.held.append(charge)
+
+    def put_shown(self, partition: int, write: Write) -> None:
+        self.put(partition, write)
+
+    def put_served(self, partition: int, served: Served) -> None:
+        """What is kept of the totals is read by nobody here."""
 
     def flush(self) -> None:
         """Everything leaves at once."""

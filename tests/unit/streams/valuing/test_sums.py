@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from models.codec import decode_row, encode_body, encode_row
-from models.engine.step import Write
+from models.codec import decode_row, encode_body, encode_row, join_row
+from models.engine.step import Served, Write
 from models.engine.tables import SUBTOTALS, MemoryTables
 from models.engine.totals import Totals
+from models.served import totals_key
 from streams.process.clock import SystemClock
 from streams.valuing.sums import Sums
 
@@ -25,6 +26,7 @@ class FakeRows:
     def __init__(self, former: bytes | None = None) -> None:
         self.tables = MemoryTables()
         self.has_left = True
+        self.served: list[Served] = []
         if former is not None:
             self.tables.put(Write(SUBTOTALS, KEY, 7, former))
 
@@ -32,6 +34,10 @@ class FakeRows:
         assert (SUBTOTALS, 3) == (write.table, partition)
         self.tables.put(write)
         self.has_left = False
+
+    def put_served(self, partition: int, served: Served) -> None:
+        assert 3 == partition
+        self.served.append(served)
 
     def flush(self) -> None:
         self.has_left = True
@@ -99,6 +105,18 @@ def test_sums_are_written_when_they_are_due_and_not_waited_for_when_nothing_is_l
     assert sums.due_s == sums.next_turn_s
     write_now(sums)
     assert str(13 + 5) == rows.long_notional()
+
+
+def test_a_partitions_part_of_the_totals_is_kept_once_for_each_change() -> None:
+    sums, rows, accounts = made()
+    accounts.value(ALICE, 10)
+    write_now(sums)
+    write_now(sums)
+    accounts.value(BOB, 5)
+    write_now(sums)
+
+    assert {totals_key("main")} == {one.key for one in rows.served}
+    assert ["10", "15"] == [decode_row(join_row(1, 1, one.body)).body["notional"] for one in rows.served]
 
 
 def test_a_turn_that_ends_before_the_round_leaves_it_due_and_the_next_one_goes_on() -> None:

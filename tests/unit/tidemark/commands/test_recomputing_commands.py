@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from models.codec import decode_row, encode_row
+from models.instants import rfc3339
 from streams.replay.bounded_log import BrokenOff
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.listed_log import ListedLog
@@ -71,11 +72,13 @@ def test_an_instant_is_given_once(monkeypatch: pytest.MonkeyPatch, story: Story,
 def test_rows_that_are_the_same_end_with_0_and_differences_are_listed_and_end_with_1(
     monkeypatch: pytest.MonkeyPatch, story: Story
 ) -> None:
-    clean = run(monkeypatch, story, story.log(), "verify")
-    assert (0, f"{len(story.last)} rows: {len(story.last)} are the same, 0 differ, 0 not comparable\n") == (
-        clean.exit_code,
-        clean.stdout,
-    )
+    clean, rows = run(monkeypatch, story, story.log(), "verify"), len(story.last)
+    said = f"{rows} rows: {rows} are the same, {rows} of these valued twice, 0 differ, 0 not comparable\n"
+    assert (0, said) == (clean.exit_code, clean.stdout)
+    assert "cut: p-chain-blocks:" in clean.stderr
+    dry = run(monkeypatch, story, story.log(), "verify", "--dry-run")
+    assert (0, "") == (dry.exit_code, dry.stdout)
+    assert "p-chain-blocks:" in dry.stderr
 
     key, value = next(iter(story.last.items()))
     row = decode_row(value)
@@ -96,3 +99,68 @@ def test_what_could_not_run_ends_with_2(monkeypatch: pytest.MonkeyPatch, story: 
     result = run(monkeypatch, story, broken, "verify")
     assert (2, "") == (result.exit_code, result.stdout)
     assert BrokenOff.__name__ not in result.stderr
+
+
+def test_a_change_is_explained_term_by_term_and_summed_up(monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
+    key = max(
+        story.last, key=lambda one: sum(bool(body["positions"]) for (_, k), body in story.shown.items() if k == one)
+    )
+    account, first_ms = key.decode().partition(":")[2], story.records[0].time_ms
+    last_ms = max(one.time_ms for one in story.records)
+    given = ("explain", DEPLOYMENT, account, "--from", rfc3339(first_ms), "--to", rfc3339(last_ms))
+
+    result = run(monkeypatch, story, story.log(), *given, "--json")
+
+    assert 0 == result.exit_code, result.output
+    *terms, last = [json.loads(line) for line in result.stdout.splitlines()]
+    end = decode_row(story.last[key]).body
+    assert (end["upnl"], end["equity"]) == (last["summary"]["end"]["upnl"], last["summary"]["end"]["equity"])
+    assert int(end["upnl"] or 0) == sum(int(term["upnl"]) for term in terms)
+    assert len(terms) == last["summary"]["terms"] > 0
+    assert {"transfer", "fee"} <= {term["name"] for term in terms}
+    assert all(term["event"].startswith(("p-chain-blocks:", "p-price-ticks:")) for term in terms)
+    text = run(monkeypatch, story, story.log(), *given, "--top", "1")
+    assert f"in {len(terms)} terms" in text.stdout
+    assert "window: p-chain-blocks:" in text.stderr
+
+
+def test_windows_that_cannot_be_explained_end_with_their_codes(monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
+    account = next(iter(story.last)).decode().partition(":")[2]
+    first, last = rfc3339(story.records[0].time_ms), rfc3339(max(one.time_ms for one in story.records))
+
+    def code(log: ListedLog, *given: str) -> int:
+        result = run(monkeypatch, story, log, "explain", *given)
+        assert not result.stdout
+        return result.exit_code
+
+    assert 1 == code(story.log(), DEPLOYMENT, "0x" + "1" * 40, "--from", first, "--to", last)
+    inverted = run(monkeypatch, story, story.log(), "explain", DEPLOYMENT, account, "--from", last, "--to", first)
+    assert "begins before it ends" in str(inverted.exception)
+    dry = run(monkeypatch, story, story.log(), "explain", DEPLOYMENT, account, "--from", first, "--dry-run")
+    assert (0, "") == (dry.exit_code, dry.stdout)
+    broken = ListedLog(story.records, story.log()._held, breaks_after=3)
+    assert 3 == code(broken, DEPLOYMENT, account, "--from", first, "--to", last)
+
+
+def test_a_scenario_is_worked_out_and_summed_up(monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
+    at = rfc3339(max(one.time_ms for one in story.records))
+
+    def given(*options: str) -> Result:
+        return run(monkeypatch, story, story.log(), "whatif", DEPLOYMENT, "--time", at, *options)
+
+    result = given("--shock", "BTC=-90%", "--funding", "0.1%", "--all", "--json")
+
+    assert 0 == result.exit_code, result.output
+    *accounts, last = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (len(story.last), len(accounts)) == (last["summary"]["accounts"], last["summary"]["changed"])
+    assert all(one["before"] != one["after"] for one in accounts)
+    assert "binance-futures:BTCUSDT: " in result.stderr
+    assert f"{len(story.last)} accounts: " in given("--mark", "BTCUSDT=1").stdout
+    for options in ((), ("--shock", "BTC=5"), ("--mark", "BTC=5%"), ("--shock", "BTC"), ("--funding", "much")):
+        assert 2 == given(*options).exit_code
+    assert "found DOGE" in str(given("--shock", "DOGE=-1%").exception)
+    nobody = run(monkeypatch, story, story.log(), "whatif", DEPLOYMENT, "--shock", "BTC=1%", "--time",
+                 rfc3339(story.records[0].time_ms - 1))  # fmt: skip
+    assert (1, "") == (nobody.exit_code, nobody.stdout)
+    dry = given("--shock", "BTC=1%", "--dry-run")
+    assert (0, "") == (dry.exit_code, dry.stdout)

@@ -30,6 +30,7 @@ from tidemark.venue import (
     TopicSpec,
     UsedMark,
     Valued,
+    ValuedWhole,
     VenuePackage,
     decode_order,
     divide_toward_zero,
@@ -209,6 +210,9 @@ class Inverse:
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """What orders keep back."""
         return {"order_margin": body["order_margin"]}
+
+    def valuer(self, held: Account, term: int) -> ValuedWhole:
+        return ValuedWhole(self, held, term)
 
     def value(self, held: Account, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions at the marks in use, in coins, each truncated toward zero."""

@@ -15,6 +15,7 @@ from api.dialects.bitfinex.api_keys import ApiKey
 from api.http.keys import FRESHNESS
 from models.heartbeats import PricesBeat, prices_key
 from models.money import E18
+from models.prices import Mark, encode_mark
 from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.bitfinex import ACCOUNT, KEY, NOW_MS, SECRET, SYMBOL_SETTINGS, Scene, signed, types
 from tests.support.eventually import eventually
@@ -313,6 +314,17 @@ async def test_a_ticker_and_a_status_show_marks_and_unknown_channels_are_refused
         assert 10_401 == (await socket.hears_of("error"))["code"]
 
 
+async def test_a_mark_that_cannot_be_read_is_unknown_to_a_channel_and_the_next_one_is_shown(scene: Scene) -> None:
+    async with scene.connected() as socket:
+        await socket.say({"event": "subscribe", "channel": "ticker", "symbol": "tBTCUSD"})
+        await socket.hears_of("subscribed")
+        assert 153.62 == (await socket.hears())[1][6]
+        scene.tables.marks.put("bitfinex:tBTCUSD", 1_000, {"nonsense": 1})
+        assert [1, [None] * 10] == await socket.hears()
+        scene.tables.marks.put("bitfinex:tBTCUSD", 1_001, encode_mark(Mark(E18, None, None, None, NOW_MS, NOW_MS, 1)))
+        assert 1 == (await socket.hears())[1][6]
+
+
 async def test_a_restart_is_told_and_closes_with_1012(scene: Scene) -> None:
     async with scene.serving() as client, scene.socket(client) as socket:
         await socket.logs_in(1)
@@ -346,6 +358,18 @@ async def test_after_too_many_refused_logins_an_address_is_told_so_and_a_good_on
         assert "apikey: digest invalid" == answers[0]["msg"]
         assert "rate: limit" == answers[-1]["msg"]
         assert "OK" == (await socket.logs_in(50))["status"]
+
+
+async def test_a_key_logs_in_so_often_a_minute_and_a_captured_frame_uses_none_of_it_up(tmp_path: Path) -> None:
+    made = Scene(tmp_path, logins_per_minute=2)
+    made.hold(k1=ApiKey(SECRET, "alice", (ACCOUNT,)), k2=ApiKey(SECRET, "alice", (ACCOUNT,)))
+    async with made.serving() as client:
+        for nonce, told in ((1, "OK"), (1, "nonce: small"), (1, "nonce: small"), (2, "OK"), (3, "rate: limit")):
+            async with made.socket(client) as socket:
+                answer = await socket.logs_in(nonce)
+                assert told == answer.get("msg", answer["status"])
+        async with made.socket(client) as socket:
+            assert "OK" == (await socket.logs_in(1, key="k2"))["status"]
 
 
 async def test_while_tables_are_being_read_a_login_waits(tmp_path: Path) -> None:

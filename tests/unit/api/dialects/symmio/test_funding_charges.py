@@ -130,6 +130,23 @@ async def test_an_epoch_shows_its_terms_their_ticks_and_what_was_left_out() -> N
     assert [{"market": 2, "reason": "its feed was silent"}] == epoch["left_out"]
 
 
+async def test_an_epoch_shows_what_charging_it_cost_as_a_share_of_what_was_charged() -> None:
+    # The second one did nothing and cost as much; of the third only one of two charges is for this epoch.
+    first = msgspec.structs.replace(sent(1, 3, 7), moved_e18=str(10 * E18), coin_e18=str(3_000 * E18))
+    second = msgspec.structs.replace(first, nonce=2, state="reverted")
+    both = sent(3, 7).charges + sent(3, 7, epoch=BEFORE).charges
+    third = msgspec.structs.replace(first, nonce=3, charges=both, cost_wei=None, state="sent", final=False)
+    other = msgspec.structs.replace(sent(9, 99), signer="0x" + "5f" * 20)
+    async with told(frozen(), *plans(), first, second, third, other) as client:
+        (epoch,) = await items(client, "/v1/funding/epochs")
+    # 0.002 coins of 3,000 are 6, of 10 that were charged.
+    expected = {"transactions": 3, "cost": "0.002", "charged": "10", "share_bps": 6_000, "final": False}
+    assert expected == epoch["fees"]
+    async with told(frozen(), *plans(), sent(1, 3, 7)) as client:
+        (epoch,) = await items(client, "/v1/funding/epochs")
+    assert {"transactions": 1, "cost": "0.001", "charged": "0", "final": True} == epoch["fees"]
+
+
 async def test_epochs_come_newest_first_and_a_missed_one_says_why() -> None:
     missed = Missed(BEFORE, BEFORE.pays_s, BEFORE.pays_s + WINDOW_S, HEDGER, "no executor was there")
     async with told(missed, frozen()) as client:

@@ -1,0 +1,133 @@
+"""An epoch as the executor has it: the terms that were frozen, the plans, and what has become of each account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from models.symmio.epoch_prices import PENDING
+from models.symmio.funding_records import Frozen, FrozenMarket, Plan
+from streams.funder.account_charges import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from models.symmio.funding_plan import Window
+    from models.symmio.funding_records import Epoch, Outcome
+    from models.symmio.holding import OpenPosition
+
+
+class Round:
+    """One epoch: its terms, its accounts, and what became of each."""
+
+    def __init__(self, frozen: Frozen) -> None:
+        self.frozen = frozen
+        self.plans: dict[str, Plan] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.progress: dict[str, Progress] = {}
+        self.clipped: dict[int, tuple[str, str]] = {}
+        # Accounts that are charged but for quotes whose markets have no terms yet.
+        self.waiting: set[str] = set()
+        self.is_over = False
+        # Markets of which it was told that their quotes are missed for want of terms.
+        self.told_unpriced: set[int] = set()
+        # Why quotes are missed, where that is not the reason of their account.
+        self.reasons: dict[int, str] = {}
+
+    @property
+    def to_charge(self) -> set[str]:
+        """The accounts of which something may be done now."""
+        return self.plans.keys() - self.outcomes.keys() - self.waiting
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every quote is planned that was open when the window opened: the tables were known up to then."""
+        return self.frozen.tables_s >= self.frozen.opens_s
+
+    def extend(self, found: Frozen, plans: Sequence[Plan]) -> tuple[Frozen, list[Plan]]:
+        """Find what is to be on record once more quotes are known; what was fixed before stays as it is.
+
+        Args:
+            found: The terms that an epoch would have which was frozen now.
+            plans: The plans that it would have.
+
+        Returns:
+            The terms, and the plans that are new or have new quotes.
+        """
+        extended = []
+        for plan in plans:
+            known = self.plans[plan.party_a].quotes if plan.party_a in self.plans else ()
+            quotes = tuple(sorted({*known, *plan.quotes}))
+            if len(quotes) > len(known):
+                extended.append(msgspec.structs.replace(plan, quotes=quotes))
+        frozen = msgspec.structs.replace(
+            self.frozen,
+            tables_s=found.tables_s,
+            markets=found.markets | self.frozen.markets,
+            left_out={
+                symbol_id: said
+                for symbol_id, said in (found.left_out | self.frozen.left_out).items()
+                if symbol_id not in self.frozen.markets and symbol_id not in found.markets
+            },
+            accounts=len(self.plans.keys() | {plan.party_a for plan in extended}),
+        )
+        return frozen, extended
+
+    def unpriced(self, party_a: str) -> set[int]:
+        """The markets of an account's quotes that have no terms."""
+        return {symbol_id for _, symbol_id in self.plans[party_a].quotes if symbol_id in self.frozen.left_out}
+
+    def is_waiting(self, party_a: str) -> bool:
+        """Whether a market of an account's quotes that has no terms may still come to some."""
+        return not self.is_over and any(self.frozen.left_out[one] in PENDING for one in self.unpriced(party_a))
+
+    def progress_of(self, party_a: str) -> Progress:
+        """Find an account's progress, which begins with the clipped rates that are on record."""
+        if party_a not in self.progress:
+            progress = self.progress[party_a] = Progress()
+            for quote_id, _ in self.plans[party_a].quotes:
+                if quote_id in self.clipped:
+                    progress.clipped[quote_id] = self.clipped[quote_id]
+        return self.progress[party_a]
+
+
+def freeze(
+    epoch: Epoch,
+    window: Window,
+    *,
+    symbols: Collection[int],
+    positions: dict[str, list[OpenPosition]],
+    terms_of: Callable[[int, Window], FrozenMarket | str],
+    at_s: int,
+    tables_s: int,
+    party_b: str = "",
+) -> tuple[Frozen, list[Plan]]:
+    """Fix the terms of an epoch, and list the quotes that have it; those of markets without terms are among them.
+
+    Args:
+        epoch: The epoch.
+        window: When it is charged.
+        symbols: Ids of the markets that have this epoch.
+        positions: Every account's open positions, by its address.
+        terms_of: Finds a market's terms, or why it has none.
+        at_s: The chain's time, Unix s.
+        tables_s: The chain's time up to which positions are known, Unix s.
+        party_b: Address of the hedger whose positions they are.
+
+    Returns:
+        The terms, and a plan for each account that has quotes of these markets.
+    """
+    used = {one.symbol_id for held in positions.values() for one in held if one.symbol_id in symbols}
+    terms = {symbol_id: terms_of(symbol_id, window) for symbol_id in sorted(used)}
+    markets = {symbol_id: one for symbol_id, one in terms.items() if isinstance(one, FrozenMarket)}
+    left_out = {symbol_id: one for symbol_id, one in terms.items() if isinstance(one, str)}
+    plans = []
+    for party_a, held in sorted(positions.items()):
+        quotes = tuple((one.quote_id, one.symbol_id) for one in held if one.symbol_id in symbols)
+        if quotes:
+            plans.append(Plan(epoch, party_a, quotes, party_b))
+    frozen = Frozen(
+        epoch, window.opens_s, window.closes_s, at_s, tables_s, markets, left_out, len(plans), party_b=party_b
+    )
+    return frozen, plans

@@ -1,0 +1,74 @@
+"""All accounts of a deployment as of an instant, folded and valued by the engine on the clock of the log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from streams.kafka.topics import PRICE_TICKS, topic_name
+from streams.replay.account_at import fold_references
+from streams.replay.log_window import resolve_times
+from streams.replay.marks_at import fold_marks, mark_keys
+from streams.replay.merging import read_merged
+from streams.replay.raw_fold import RawFold, held_from_the_first
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from streams.replay.bounded_log import Log, LogRecord, Place, Span
+    from streams.settings import Settings
+
+
+class AccountsAt(NamedTuple):
+    """The accounts in an engine, valued as of an instant; ``doubts`` say what the log cannot tell any more."""
+
+    fold: RawFold
+    doubts: tuple[str, ...]
+
+
+async def raw_vector(log: Log, settings: Settings, deployment: str, at_ms: int) -> Mapping[Place, Span]:
+    """The offsets of the raw topic that are folded for an instant.
+
+    Args:
+        log: Where the topics are.
+        settings: Have the deployment.
+        deployment: Its name.
+        at_ms: The instant, Unix ms.
+
+    Raises:
+        ReplayError: There is no such deployment, or first records are gone.
+    """
+    fold = RawFold(settings, deployment, None)
+    numbers = fold.partitions(await held_from_the_first(log, fold.topic))
+    spans = await resolve_times(log, [fold.topic], None, at_ms + 1)
+    return {place: span for place, span in spans.items() if place.partition in numbers}
+
+
+async def value_accounts_at(
+    log: Log, settings: Settings, deployment: str, at_ms: int, *, on_record: Callable[[LogRecord], None]
+) -> AccountsAt:
+    """Fold every account of a deployment from the first raw record on, and value all as of an instant.
+
+    Args:
+        log: Where the topics are.
+        settings: Have the deployment.
+        deployment: Its name.
+        at_ms: The instant, Unix ms; what was written by then counts.
+        on_record: Is told each record that was read.
+
+    Raises:
+        ReplayError: The deployment, the instant or the log is not one for which that can be said.
+    """
+    vector = await raw_vector(log, settings, deployment, at_ms)
+    fold = RawFold(settings, deployment, None)
+    doubts: list[str] = []
+    if fold.venue.references is not None:
+        said = topic_name(settings, fold.venue.references.name)
+        doubts += await fold_references(log, said, fold, deployment, at_ms)
+    async for record in read_merged(log, vector):
+        on_record(record)
+        fold.take(record)
+    engine, prices = fold.engine, topic_name(settings, PRICE_TICKS)
+    engine.choose(at_ms)
+    doubts += await fold_marks(log, prices, engine, mark_keys(engine), at_ms=at_ms, on_record=on_record)
+    engine.value(at_ms)
+    return AccountsAt(fold, tuple(doubts))
