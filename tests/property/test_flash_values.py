@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.book_figures import MOVE_MAX
@@ -53,6 +53,7 @@ def _account(positions: list[object]) -> FlashAccount:
     return take(NEW, Own((0, -1), said(basket(*positions))))  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(
     positions=st.lists(_POSITIONS, min_size=1, max_size=4, unique_by=lambda one: one.market),
     prices=st.fixed_dictionaries({"SOL": st.integers(100, 200), "BTC": st.integers(100, 200)}),
@@ -88,6 +89,7 @@ def test_the_line_less_its_slack_is_never_above_what_is_left_before_the_nearest_
     assert line - drawn.slack <= available
 
 
+@settings(deadline=None)
 @given(st.lists(_POSITIONS, min_size=1, max_size=1), st.integers(100, 200))
 def test_at_the_marks_of_now_the_line_is_what_is_left(positions: list[object], price: int) -> None:
     inputs = StandingInputs({"SOL": str(price), "BTC": str(price), "USDC": "1"})

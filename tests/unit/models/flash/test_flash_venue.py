@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.codec import decode_row
@@ -219,6 +219,7 @@ def test_a_basket_that_cannot_be_read_is_suspect_with_the_cause_until_a_newer_on
     assert world.say(said(basket(position(SOL_LONG)), slot=3)).row()["status"] == "valued"
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 400))
 def test_no_basket_of_any_numbers_ends_a_worker(seed: int, cut: int) -> None:
     data = encode_account(random_account(Basket, Random(seed)))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.flash.chain_accounts import discriminator_text
@@ -130,6 +130,7 @@ def test_an_update_of_another_shape_is_refused(update: bytes) -> None:
         read_update(update)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_do_anything_else_than_to_be_read_or_refused(update: bytes) -> None:
     with suppress(BadAnswer):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
@@ -105,6 +105,7 @@ def test_a_frame_of_another_shape_or_an_error_is_refused(body: bytes) -> None:
         HermesReader({"SOL": SOL_ID}).read(b'{"type":"response","status":"error","error":"x"}', "pyth", AT_MS)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(-18, 0))
 def test_a_decimal_text_is_the_number_with_its_exponent(number: int, exponent: int) -> None:
     assert parse_e18(decimal_text(number, exponent)) == number * 10 ** (18 + exponent)
