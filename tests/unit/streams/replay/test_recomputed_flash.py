@@ -17,7 +17,7 @@ from streams.kafka.partitions import partition_of
 from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.replay.account_at import At, value_account_at
 from streams.replay.bounded_log import Held, LogRecord, Place
-from streams.replay.row_check import check_rows
+from streams.replay.row_check import Checking, check_rows
 from streams.settings import Settings
 from streams.settings.flash.flash_settings import FlashSettings
 from streams.settings.venues import engine_deployments
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PARTITIONS = 4
+# Longer than any of these stories: how old rows may be is another test's.
+BOUND_MS = 10**9
 TOPICS = (FLASH_ACCOUNTS, FLASH_REFERENCES, PRICE_TICKS)
 
 
@@ -124,7 +126,7 @@ async def test_a_basket_is_valued_with_the_prices_and_the_time_of_the_instant() 
 @pytest.mark.parametrize("max_age_ms", [10**12, 2_500])
 async def test_rows_follow_from_what_they_name_though_some_of_their_marks_are_stale(max_age_ms: int) -> None:
     world = venue(max_age_ms)
-    report = await check_rows(world.log(), world.settings, on_record=lambda _: None)
+    report = await check_rows(Checking(world.log(), world.settings, BOUND_MS, {}, lambda _: None))
     assert ([], 1, 1) == (report.differences, report.rows, report.same)
 
 
@@ -133,5 +135,5 @@ async def test_a_row_with_a_position_that_lacks_its_custody_follows_from_what_it
     name = next(name for name in references() if name.startswith("custody."))
     world.refer({name: b""})
     assert world.row()["status"] == "unpriced"
-    report = await check_rows(world.log(), world.settings, on_record=lambda _: None)
+    report = await check_rows(Checking(world.log(), world.settings, BOUND_MS, {}, lambda _: None))
     assert ([], 1, 1) == (report.differences, report.rows, report.same)
