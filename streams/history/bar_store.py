@@ -184,7 +184,9 @@ class BarStore:
             self._base.executemany(
                 "INSERT OR IGNORE INTO unsaid VALUES (?, (SELECT id FROM series WHERE name = ?))", hours
             )
-        first_s = min(start_s for _, _, start_s in bars)
+        # A bar of an hour begins before what was shown in it; of restored hours there are no finer ones.
+        finest_s = min(step_s for _, step_s, _ in bars)
+        first_s = min(start_s for _, step_s, start_s in bars if step_s == finest_s)
         self._base.execute(
             "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = MIN(value, excluded.value)",
             (_BEGAN, first_s),

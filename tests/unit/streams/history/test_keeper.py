@@ -235,7 +235,14 @@ def test_an_answer_has_the_window_what_came_before_it_and_from_when_on_there_is_
     assert [3, 4, 5] == [bar_of_texts(bar).upnl.close for bar in answer.bars]
     assert answer.before is not None
     assert 2 == bar_of_texts(answer.before).upnl.close
-    assert (True, NOW_S) == (answer.has_more, answer.held_from_s // HOUR_S * HOUR_S if answer.held_from_s else None)
+    assert (True, NOW_S) == (answer.has_more, answer.held_from_s)
+
+
+def test_what_is_held_begins_with_what_was_shown_first_and_not_with_its_hour(world: World) -> None:
+    world.shown(1, 1_234.5)
+    world.commit()
+
+    assert NOW_S + 1_234 == world.store.began_s
 
 
 def test_days_are_made_of_hours(world: World) -> None:
