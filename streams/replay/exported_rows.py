@@ -1,0 +1,136 @@
+"""What an export has of a record: one row of plain columns, of which every format is made.
+
+Schemas are versioned: a column is never given another meaning, and whoever adds one raises the version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from models.codec import decode_row
+from models.errors import BadNumber, BadRecord, BadRow
+from models.ids import split_key
+from models.prices import decode_tick, mark_of
+from models.provenance import MADE_FROM
+from models.served import is_of_account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from streams.replay.bounded_log import LogRecord
+
+_NS_IN_MS = 1_000_000
+TEXT, WHOLE, TIME_NS, MONEY_E18 = "text", "whole", "time_ns", "money_e18"
+Row = dict[str, Any]
+
+
+class Schema(NamedTuple):
+    """The columns of an export, by name and kind, and what reads them from a record: None of one that is of others."""
+
+    name: str
+    version: int
+    columns: Mapping[str, str]
+    read: Callable[[LogRecord], Row | None]
+
+
+def _place(record: LogRecord) -> Row:
+    return {"time": record.time_ms * _NS_IN_MS, "partition": record.partition, "offset": record.offset}
+
+
+def _valuation(record: LogRecord) -> Row | None:
+    key = record.key or b""
+    if record.value is None or not is_of_account(key):
+        return None
+    try:
+        row = decode_row(record.value)
+    except BadRow:
+        return None
+    body = row.body
+    deployment, account = split_key(key)
+    made = body.get(MADE_FROM)
+    return {
+        **_place(record),
+        "deployment": deployment,
+        "account": account,
+        "term": row.term,
+        "version": row.version,
+        "status": body["status"],
+        "stale": body["stale"],
+        "unpriced": body["unpriced"],
+        **{name: None if body[name] is None else int(body[name]) for name in _FIGURES},
+        "as_of": body["as_of_ms"] * _NS_IN_MS,
+        "made_at": None if made is None else made["at_ms"] * _NS_IN_MS,
+    }
+
+
+def _price(record: LogRecord) -> Row | None:
+    try:
+        tick = decode_tick(record.value or b"")
+        mark = mark_of(tick, record.offset)
+    except (BadRecord, BadNumber):
+        return None
+    return {
+        **_place(record),
+        "source": tick.source,
+        "symbol": tick.symbol,
+        "event": tick.event_ms * _NS_IN_MS,
+        "received": tick.received_ms * _NS_IN_MS,
+        "mark": mark.mark_e18,
+        "index": mark.index_e18,
+        "funding_rate": mark.funding_rate_e18,
+    }
+
+
+_FIGURES = ("upnl", "notional", "equity", "available_balance")
+_PLACE = {"time": TIME_NS, "partition": WHOLE, "offset": WHOLE}
+VALUATIONS_SCHEMA = Schema(
+    "valuations",
+    1,
+    {
+        **_PLACE, "deployment": TEXT, "account": TEXT, "term": WHOLE, "version": WHOLE, "status": TEXT, "stale": WHOLE,
+        "unpriced": WHOLE, **dict.fromkeys(_FIGURES, MONEY_E18), "as_of": TIME_NS, "made_at": TIME_NS,
+    },
+    _valuation,
+)  # fmt: skip
+PRICES_SCHEMA = Schema(
+    "prices",
+    1,
+    {
+        **_PLACE, "source": TEXT, "symbol": TEXT, "event": TIME_NS, "received": TIME_NS, "mark": MONEY_E18,
+        "index": MONEY_E18, "funding_rate": MONEY_E18,
+    },
+    _price,
+)  # fmt: skip
+SCHEMAS = {one.name: one for one in (VALUATIONS_SCHEMA, PRICES_SCHEMA)}
+
+
+class RowDigest:
+    """The SHA-256 of rows in their order, the same in whatever format they are written."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self.rows = 0
+
+    def take(self, line: bytes) -> None:
+        """Count a row, as ``json_row`` encodes it."""
+        self._sha256.update(line)
+        self.rows += 1
+
+    def text(self) -> str:
+        """The digest so far."""
+        return self._sha256.hexdigest()
+
+
+def json_row(schema: Schema, row: Row) -> bytes:
+    """One line of NDJSON: money is decimal text of the 1e18-scaled int, times are ns since 1970.
+
+    Args:
+        schema: The row's.
+        row: The row.
+    """
+    kinds = schema.columns
+    cells = {name: str(cell) if kinds[name] == MONEY_E18 and cell is not None else cell for name, cell in row.items()}
+    return orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,144 @@
+"""``tidemark export``: the same rows in every format, to the last digit, once more by their manifest, or not at all."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from models.codec import encode_row
+from streams.kafka.topics import PRICE_TICKS, served_name, topic_name
+from streams.replay.bounded_log import Held, LogRecord, Place
+from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
+from tests.support.listed_log import ListedLog
+from tests.support.told_log import Story, tell
+from tidemark import cli as command_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+HUGE_E18 = 10**40
+
+
+@pytest.fixture(scope="module")
+def story() -> Story:
+    return tell(DEPLOYMENT, golden_deployment(), golden_chain()[:80], SYMBOL)
+
+
+def shown_log(story: Story, *, breaks_after: int | None = None) -> tuple[ListedLog, str]:
+    """A log with what was shown, one of it with more than decimal128 holds, and its window as offsets."""
+    topic = served_name(story.settings)
+    records = []
+    for offset, ((now_ms, key), body) in enumerate(list(story.shown.items())[-200:]):
+        row = body if offset else {**body, "equity": str(-HUGE_E18)}
+        records.append(LogRecord(now_ms, topic, 0, offset, key, encode_row(3, offset, row)))
+    held = story.log()._held
+    nothing = {Place(topic, number): Held(0, 0, None) for number in range(4)}
+    log = ListedLog(
+        [*story.records, *records],
+        {**held, **nothing, Place(topic, 0): Held(0, len(records), None)},
+        breaks_after=breaks_after,
+    )
+    return log, f"{topic}:0:0-{len(records)}"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, story: Story, log: ListedLog, *arguments: str) -> Result:
+    settings = story.settings.model_copy(update={"kafka": "127.0.0.1:1"})
+    monkeypatch.setattr("tidemark.local_stack.settings_here", lambda: settings)
+    monkeypatch.setattr("tidemark.kafka.require_broker", lambda bootstrap: bootstrap)
+    monkeypatch.setattr("tidemark.replay_window.open_log", lambda *_: log)
+    return CliRunner().invoke(command_line.cli, ["export", *arguments])
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_format_has_the_same_rows_to_the_last_digit(
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path
+) -> None:
+    log, window = shown_log(story)
+    digests = set()
+    for name in ("ndjson", "parquet", "arrow"):
+        out = tmp_path / f"shown.{name}"
+        result = run(monkeypatch, story, log, "valuations", "--offsets", window, "--format", name, "--out", str(out))
+        assert 0 == result.exit_code, result.output
+        digests.add(json.loads(out.with_name(out.name + ".manifest.json").read_text())["sha256"])
+    assert 1 == len(digests)
+
+    rows = rows_of(tmp_path / "shown.ndjson")
+    parquet = pq.read_table(tmp_path / "shown.parquet")
+    assert parquet == pa.ipc.open_file(str(tmp_path / "shown.arrow")).read_all()
+    assert b"1" == parquet.schema.metadata[b"tidemark.schema_version"]
+    assert pa.timestamp("ns", tz="UTC") == parquet.schema.field("time").type
+    assert pa.decimal128(38, 18) == parquet.schema.field("upnl").type
+    for name in ("upnl", "equity"):
+        plain, text = parquet.column(name).to_pylist(), parquet.column(f"{name}_text").to_pylist()
+        found = [one if one is not None else None if two is None else Decimal(two).scaleb(-18)
+                 for one, two in zip(plain, text, strict=True)]  # fmt: skip
+        assert [None if row[name] is None else Decimal(row[name]).scaleb(-18) for row in rows] == found
+    assert str(-HUGE_E18) == parquet.column("equity_text").to_pylist()[0]
+    path = str(tmp_path / "shown.parquet")
+    with duckdb.connect() as database:
+        rows_of_sum = database.execute("select sum(upnl) from read_parquet(?)", [path]).fetchall()
+    assert rows_of_sum == [(sum(Decimal(row["upnl"]).scaleb(-18) for row in rows if row["upnl"] is not None),)]
+
+
+def test_a_manifest_gives_the_same_rows_once_more_or_says_that_they_are_others(
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path
+) -> None:
+    log, window = shown_log(story)
+    key = max(story.last).decode()
+    first = ("valuations", "--offsets", window, "--key", key, "--format", "ndjson", "--out", str(tmp_path / "one"))
+    assert 0 == run(monkeypatch, story, log, *first).exit_code
+    again = ("valuations", "--manifest", str(tmp_path / "one.manifest.json"), "--format", "ndjson", "--out")
+
+    result = run(monkeypatch, story, log, *again, str(tmp_path / "two"))
+
+    assert 0 == result.exit_code, result.output
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert {key} == {f"{row['deployment']}:{row['account']}" for row in rows_of(tmp_path / "one")}
+    place = Place(served_name(story.settings), 0)
+    log.of[place] = [one for one in log.of[place] if one.key != key.encode() or one.offset % 2]
+    assert 1 == run(monkeypatch, story, log, *again, str(tmp_path / "three")).exit_code
+
+
+def test_prices_are_exported_as_their_sources_said_them(
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path
+) -> None:
+    out = tmp_path / "prices"
+    given = ("prices", "--from", "2020-01-01T00:00:00Z", "--format", "ndjson", "--out", str(out))
+
+    result = run(monkeypatch, story, story.log(), *given)
+
+    assert 0 == result.exit_code, result.output
+    ticks = [
+        json.loads(one.value or b"") for one in story.records if one.topic == topic_name(story.settings, PRICE_TICKS)
+    ]
+    assert [Decimal(tick["mark"]) for tick in ticks] == [Decimal(row["mark"]).scaleb(-18) for row in rows_of(out)]
+    assert [tick["event_ms"] * 1_000_000 for tick in ticks] == [row["event"] for row in rows_of(out)]
+
+
+def test_what_cannot_be_exported_leaves_nothing(monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path) -> None:
+    log, window = shown_log(story)
+    out = str(tmp_path / "x")
+
+    def code(of: ListedLog, *given: str) -> int:
+        return run(monkeypatch, story, of, *given, "--format", "parquet", "--out", out).exit_code
+
+    assert 1 == code(log, "valuations", "--offsets", window, "--key", "nobody")
+    assert 1 == code(log, "valuations", "--offsets", window.rpartition(":")[0] + ":5-5")
+    assert 3 == code(shown_log(story, breaks_after=2)[0], "valuations", "--offsets", window)
+    assert 0 == code(log, "valuations", "--offsets", window, "--dry-run")
+    assert 2 == code(log, "valuations")
+    assert [] == list(tmp_path.iterdir())
+    assert 0 == code(log, "valuations", "--offsets", window)
+    assert code(log, "valuations", "--offsets", window)
