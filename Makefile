@@ -8,7 +8,7 @@ ARGS ?=
 # One file a claim; in_turn.py runs some of them in two checkouts.
 CLAIMS := $(filter-out bench/in_turn.py,$(wildcard bench/[a-z]*.py))
 # Where processes are killed, or delays are counted, nothing else runs; other tests run two at a time, with a broker each.
-ALONE := tests/acceptance tests/recovery
+ALONE := tests/acceptance tests/recovery tests/rehearsals
 
 # Stamps: what is up to date takes no time. They lie in the directories they speak of, and go with them.
 RUNTIME := $(VENV)/.runtime
@@ -71,6 +71,14 @@ k8s-verify: $(DEV) ## Check manifests and images with real tools; they are fetch
 .PHONY: panels
 panels: $(DEV) $(JARS) $(WEBJARS) ## Run a stack under a real Prometheus, and say which panels of the dashboards show nothing
 	$(BIN)/python k8s/verify/live_panels.py
+
+.PHONY: site
+site: $(DEV) ## Build the guides as a site: .cache/site
+	$(BIN)/python -m sphinx -q -W --keep-going -d .cache/doctrees docs .cache/site
+
+.PHONY: rehearse
+rehearse: $(DEV) $(JARS) $(WEBJARS) ## Play bad days on the rendered overlay "prod" (ARGS="words of a rehearsal's name")
+	PYTHONPATH=.:k8s/verify $(BIN)/python -m tests.rehearsals $(ARGS)
 
 .PHONY: hostile
 hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the whole stack with each trait (SCRIPTS=, SEED=)

@@ -19,6 +19,7 @@ from api.assets.webjars import DIRECTORY, Webjars
 from api.dashboard.dashboard_routes import routes as dashboard_routes
 from api.delivery.connections import Connections, SocketLimits
 from api.delivery.hub import Hub
+from api.delivery.inputs_writer import InputsWriter
 from api.dialects.mounted_dialects import mount_dialects
 from api.dialects.mounting import dialect_of
 from api.dialects.native.directory import Directory
@@ -38,7 +39,9 @@ from api.http.keys import (
     FRESHNESS,
     FUNDING,
     GATE,
+    HISTORY,
     HUB,
+    KEPT,
     METRICS,
     PRICES,
     RECORDS,
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from api.delivery.interest_writer import InterestSink
     from api.dialects.mounting import DialectPackage
     from api.tables.feeds import Feeds
+    from api.tables.history import HistorySource
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -87,6 +91,7 @@ def create_app(
     leases: Leases | None = None,
     records: RecordSink | None = None,
     heartbeats: Heartbeats | None = None,
+    history: HistorySource | None = None,
     find_dialect: Callable[[str], DialectPackage | None] = dialect_of,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
@@ -99,6 +104,7 @@ def create_app(
         leases: Count over all replicas; without them each such limit is counted on this replica alone.
         records: Takes records that clients send; by default it writes to the cluster, from the first record on.
         heartbeats: What processes say of themselves; later ones are added. By default nothing was ever heard.
+        history: Tells how figures went; without it that is not known.
         find_dialect: Finds the dialect of a kind; by default among those that are installed.
 
     Raises:
@@ -125,6 +131,8 @@ def create_app(
     )
     app[SETTINGS], app[FEEDS], app[CLOCK], app[METRICS], app[GATE] = settings, feeds, clock, metrics, gate
     app[RECORDS] = Records(settings) if records is None else records
+    app[HISTORY] = history
+    app[KEPT] = InputsWriter(app[RECORDS], settings.epoch, lambda outcome: metrics.kept_inputs.labels(outcome).inc())
     _provide(app, addresses, heartbeats or Heartbeats())
     leases = Leases(settings, clock) if leases is None else leases
     dialects = app[DIALECTS] = mount_dialects(
@@ -138,6 +146,7 @@ def create_app(
     app.on_shutdown.append(_drain)
     _mount(app, native)
     app[FRESHNESS].listen(directory.wake_all_of_accounts)
+    app.on_cleanup.append(_stop_keeping)
     app.cleanup_ctx.append(_waking(*dialects.waits, directory.wake_when_ready, app[FRESHNESS].watch))
     return app
 
@@ -242,6 +251,10 @@ def _report(app: web.Application, leases: Leases, directory: Directory) -> None:
         metrics.registry.register(collector)
     metrics.watched_accounts.set_function(lambda: len({*app[DIALECTS].watched_accounts, *directory.watched_accounts}))
     metrics.deliver(app[HUB], directory)
+
+
+async def _stop_keeping(app: web.Application) -> None:
+    await app[KEPT].stop()
 
 
 async def _drain(app: web.Application) -> None:

@@ -17,6 +17,7 @@ from api.http.descriptors import affordable_connections
 from api.http.keys import DIALECTS
 from api.http.listening import BoundedRunner, admin_door, public_door
 from api.tables.feeds import Feeds
+from api.tables.history import HistoryAnswers
 from models.engine.tables import MARKS, SERVED_TABLES, VALUATIONS
 from models.errors import TidemarkError
 from streams.kafka.feed import Feed
@@ -81,6 +82,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     leases = Leases(settings, clock)
     records = Records(settings)
     heartbeats = Heartbeats()
+    history = HistoryAnswers(settings, records, clock)
     app = create_app(
         settings,
         Feeds(*followed),
@@ -89,6 +91,7 @@ async def run(settings: Settings, clock: Clock) -> None:
         leases=leases,
         records=records,
         heartbeats=heartbeats,
+        history=history,
     )
     admin = create_admin_app(app)
     _say_if_bounded(settings.api.limits.connections)
@@ -98,7 +101,8 @@ async def run(settings: Settings, clock: Clock) -> None:
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
-                for reader in (*followed, *app[DIALECTS].resources, HeartbeatReader(settings, heartbeats, clock)):
+                heard = HeartbeatReader(settings, heartbeats, clock)
+                for reader in (*followed, *app[DIALECTS].resources, heard, history):
                     tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")

@@ -145,6 +145,59 @@ class _Lease:
         self.is_sure = is_sure
 
 
+class _KeyLeases:
+    """The leases of one key, and their sums: of some keys there are ten thousand, and each claim asks for the sums."""
+
+    __slots__ = ("_first_end_ms", "_of_holder", "at_most", "by_name", "surely")
+
+    def __init__(self) -> None:
+        self.by_name: dict[tuple[str, int], _Lease] = {}
+        self.surely = 0
+        self.at_most = 0
+        self._of_holder: dict[str, int] = {}
+        # No lease ends before it; it may be earlier than the first of them ends.
+        self._first_end_ms = 0
+
+    def add(self, name: tuple[str, int], lease: _Lease) -> None:
+        self._first_end_ms = min(self._first_end_ms, lease.ends_ms) if self.by_name else lease.ends_ms
+        self.by_name[name] = lease
+        self._count(name[0], lease, 1)
+
+    def remove(self, name: tuple[str, int]) -> None:
+        lease = self.by_name.pop(name, None)
+        if lease is not None:
+            self._count(name[0], lease, -1)
+
+    def let_end(self, lease: _Lease, ends_ms: int) -> None:
+        lease.ends_ms = ends_ms
+        self._first_end_ms = min(self._first_end_ms, ends_ms)
+
+    def end(self, now_ms: int) -> None:
+        """Remove what has ended."""
+        if now_ms < self._first_end_ms:
+            return
+        for name in [name for name, lease in self.by_name.items() if lease.ends_ms <= now_ms]:
+            self.remove(name)
+        self._first_end_ms = min((lease.ends_ms for lease in self.by_name.values()), default=0)
+
+    def units(self, at_ms: int, but_of: str) -> int:
+        """Count the units that have not ended by ``at_ms``, without those of a holder."""
+        if at_ms < self._first_end_ms:
+            return self.at_most - self._of_holder.get(but_of, 0)
+        held = self.by_name.items()
+        return sum(lease.units for (holder, _), lease in held if holder != but_of and lease.ends_ms > at_ms)
+
+    def _count(self, holder: str, lease: _Lease, times: int) -> None:
+        units = times * lease.units
+        self.at_most += units
+        self.surely += units if lease.is_sure else 0
+        of_holder = self._of_holder.get(holder, 0) + units
+        if of_holder:
+            self._of_holder[holder] = of_holder
+        else:
+            del self._of_holder[holder]
+
+
 class Ledger:
     """The leases of one partition: the fold of its records.
 
@@ -155,14 +208,14 @@ class Ledger:
     def __init__(self, begun_ms: int) -> None:
         # From this time on every lease that has not ended has been read.
         self._complete_ms = begun_ms + LEASE_TTL_MAX_MS if begun_ms else 0
-        self._leases: dict[bytes, dict[tuple[str, int], _Lease]] = {}
+        self._leases: dict[bytes, _KeyLeases] = {}
         # A broker's clock may step back; a lease that has ended must not be revived by that.
         self._now_ms = 0
         self._swept_ms = 0
 
     def __len__(self) -> int:
         """Count the leases in memory; one that has ended is removed within ``_SWEEP_EVERY_MS``."""
-        return sum(map(len, self._leases.values()))
+        return sum(len(leases.by_name) for leases in self._leases.values())
 
     def claim(self, key: bytes, claim: Claim, at_ms: int) -> Verdict:
         """Apply a claim.
@@ -178,18 +231,17 @@ class Ledger:
         leases = self._holding(key, at_ms)
         name = claim.holder, claim.number
         ends_ms = self._now_ms + claim.ttl_ms
-        lease = leases.get(name)
+        lease = leases.by_name.get(name)
         if lease is not None:
             # The producer sent the claim twice. Where we were unsure of it, it may have been granted only now.
             if not lease.is_sure:
-                lease.ends_ms = max(lease.ends_ms, ends_ms)
+                leases.let_end(lease, max(lease.ends_ms, ends_ms))
             return Verdict.GRANTED if lease.is_sure else Verdict.UNSURE
-        surely = sum(lease.units for lease in leases.values() if lease.is_sure)
-        at_most = sum(lease.units for lease in leases.values())
-        if surely + claim.units > claim.capacity:
+        if leases.surely + claim.units > claim.capacity:
             return Verdict.REFUSED
-        is_sure = self._now_ms >= self._complete_ms and at_most + claim.units <= claim.capacity
-        self._leases.setdefault(key, leases)[name] = _Lease(claim.units, ends_ms, is_sure=is_sure)
+        is_sure = self._now_ms >= self._complete_ms and leases.at_most + claim.units <= claim.capacity
+        leases.add(name, _Lease(claim.units, ends_ms, is_sure=is_sure))
+        self._leases[key] = leases
         return Verdict.GRANTED if is_sure else Verdict.UNSURE
 
     def hold(self, key: bytes, hold: Hold, at_ms: int) -> list[int]:
@@ -206,14 +258,15 @@ class Ledger:
         leases = self._holding(key, at_ms)
         ended = []
         for number, units in hold.leases:
-            lease = leases.get((hold.holder, number))
+            lease = leases.by_name.get((hold.holder, number))
             if lease is not None:
-                lease.ends_ms = self._now_ms + hold.ttl_ms
+                leases.let_end(lease, self._now_ms + hold.ttl_ms)
             elif self._now_ms < self._complete_ms:
-                leases[hold.holder, number] = _Lease(units, self._now_ms + hold.ttl_ms, is_sure=False)
+                lease = _Lease(units, self._now_ms + hold.ttl_ms, is_sure=False)
+                leases.add((hold.holder, number), lease)
             else:
                 ended.append(number)
-        if leases:
+        if leases.by_name:
             self._leases[key] = leases
         return ended
 
@@ -225,7 +278,7 @@ class Ledger:
             release: The release.
             at_ms: The broker's time of the record, in Unix ms.
         """
-        self._holding(key, at_ms).pop((release.holder, release.number), None)
+        self._holding(key, at_ms).remove((release.holder, release.number))
 
     def units(self, key: bytes, at_ms: int, but_of: str = "") -> int:
         """Count the units of a key that may be leased.
@@ -235,8 +288,8 @@ class Ledger:
             at_ms: The time now, in Unix ms; what has ended by then does not count.
             but_of: A holder whose leases do not count; none is left out where it is empty.
         """
-        leases = self._leases.get(key, {})
-        return sum(lease.units for (holder, _), lease in leases.items() if holder != but_of and lease.ends_ms > at_ms)
+        leases = self._leases.get(key)
+        return 0 if leases is None else leases.units(at_ms, but_of)
 
     def next_end_ms(self, key: bytes, at_ms: int) -> int | None:
         """When the first of a key's leases ends, in Unix ms; None where none is left.
@@ -245,10 +298,11 @@ class Ledger:
             key: The limit and its owner.
             at_ms: The time now, in Unix ms.
         """
-        ends = (lease.ends_ms for lease in self._leases.get(key, {}).values() if lease.ends_ms > at_ms)
-        return min(ends, default=None)
+        leases = self._leases.get(key)
+        held = () if leases is None else leases.by_name.values()
+        return min((lease.ends_ms for lease in held if lease.ends_ms > at_ms), default=None)
 
-    def _holding(self, key: bytes, at_ms: int) -> dict[tuple[str, int], _Lease]:
+    def _holding(self, key: bytes, at_ms: int) -> _KeyLeases:
         """Find the leases of a key that have not ended."""
         self._now_ms = max(self._now_ms, at_ms)
         if self._now_ms - self._swept_ms >= _SWEEP_EVERY_MS:
@@ -257,10 +311,11 @@ class Ledger:
                 self._end(one)
         return self._end(key)
 
-    def _end(self, key: bytes) -> dict[tuple[str, int], _Lease]:
-        leases = self._leases.get(key, {})
-        for name in [name for name, lease in leases.items() if lease.ends_ms <= self._now_ms]:
-            del leases[name]
-        if not leases:
-            self._leases.pop(key, None)
+    def _end(self, key: bytes) -> _KeyLeases:
+        leases = self._leases.get(key)
+        if leases is None:
+            return _KeyLeases()
+        leases.end(self._now_ms)
+        if not leases.by_name:
+            del self._leases[key]
         return leases

@@ -48,6 +48,8 @@ _COMMANDS = {
     "top": "tidemark.commands.top:top",
     "audit": "tidemark.commands.audit:audit",
     "funder": "tidemark.commands.funder:funder",
+    "history": "tidemark.commands.history:history",
+    "webhooks": "tidemark.commands.webhooks:webhooks",
     "config": "tidemark.commands.config:config",
     "doctor": "tidemark.commands.doctor:doctor",
     "keys": "tidemark.commands.keys:keys",
@@ -92,6 +94,7 @@ def cli(config: Path | None) -> None:
     In production each of these is a process of its own, against your Kafka:
         tidemark topics create
         tidemark worker                           # as many as you like
+        tidemark history                          # how figures went, for charts
         tidemark ingest chain NAME                # one a deployment
         tidemark ingest prices NAME               # one a price source
         tidemark api                              # as many as you like

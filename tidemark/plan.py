@@ -18,6 +18,8 @@ from streams.settings import (
     symmio_deployments,
 )
 from streams.settings.dialects import UnreadDialect
+from streams.settings.flash.flash_settings import ORACLE_SOURCE, FlashSettings
+from streams.settings.flash.oracle_source import FlashOracleSource
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tidemark.demo.demo_keys import demo_keys
 from tidemark.demo.trading_desk import ACCOUNTS, SYMBOLS
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 DEMO = "demo"
 DESK = "desk"
 """The simulated exchange beside the simulated chain, whose accounts a ledger is kept of."""
+FLASH = "flash"
+"""The simulated Flash Trade, on two chains of its own."""
 RECORDED = "recorded"
 _TIDEMARK = (sys.executable, "-m", "tidemark.cli")
 
@@ -62,7 +66,12 @@ def with_demo(settings: Settings, said: str) -> Settings:
     desk = LedgerDeploymentSettings(
         markets={symbol: (PriceRef(source=DEMO, symbol=market),) for symbol, (market, _, _) in SYMBOLS.items()}
     )
-    mine = {"deployments": {DEMO: deployment, DESK: desk}, "sources": {DEMO: source}}
+    flash = FlashSettings.model_validate({name: urls["flash"][name] for name in ("base_rpc", "rollup_rpc")})
+    oracle = FlashOracleSource.model_validate({"rpc": urls["flash"]["base_rpc"]})
+    mine = {
+        "deployments": {DEMO: deployment, DESK: desk, FLASH: flash},
+        "sources": {DEMO: source, ORACLE_SOURCE: oracle},
+    }
     return settings.model_copy(update=mine | _topics_apart(settings, DEMO))
 
 
@@ -82,6 +91,18 @@ def with_demo_clients(settings: Settings, said: str) -> tuple[Settings, list[Dem
     section = UnreadDialect.model_validate({"kind": "bitfinex", "deployments": (DESK, DEMO), "keys": str(path)})
     keys = demo_keys(path, f"{DESK}:{ACCOUNTS[0]}", f"{DEMO}:{json.loads(said)['owner']}")
     return settings.model_copy(update={"dialects": {"bitfinex": section}}), keys
+
+
+def flash_invitation(said: str, api: str) -> str:
+    """Tell how to look at an owner of the simulated Flash.
+
+    Args:
+        said: The line of JSON that the simulator printed when it started.
+        api: The address of the api, such as ``http://127.0.0.1:8000``.
+    """
+    owner = json.loads(said)["flash"]["owner"]
+    paths = f"/v1/accounts/{FLASH}:{owner}", f"/v2/owner/{owner}"
+    return "\n".join((f"an owner of the simulated Flash Trade: {owner}", *(f"  curl {api}{path}" for path in paths)))
 
 
 def with_recording(settings: Settings, directory: Path) -> tuple[Settings, str]:
@@ -179,7 +200,7 @@ def commands(settings: Settings, recording: Path | None, recorded_deployment: st
     Returns:
         Commands by the names of the processes.
     """
-    wanted = {"api": ["api"], "worker": ["worker"]}
+    wanted = {"api": ["api"], "worker": ["worker"], "history": ["history"]}
     if recording is not None and recorded_deployment is not None:
         wanted[RECORDED] = ["ingest", "recorded", str(recording.resolve()), "--deployment", recorded_deployment]
     else:

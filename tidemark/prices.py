@@ -3,7 +3,7 @@
 A package offers a ``PricePackage`` under the entry point group ``tidemark.prices``, by the name of its kind.
 """
 
-from models.prices import BookTick, MarkTick, PriceTick
+from models.prices import BookTick, MarkTick, OracleSaid, PriceTick
 from streams.ingest.outlet import NotAcknowledged, Outlet
 from streams.ingest.prices.frame_sink import PriceSink
 from streams.ingest.prices.price_frames import BadFrame, BadTick, Frame, Refused, number_text
@@ -28,6 +28,7 @@ __all__ = [
     "Frame",
     "MarkTick",
     "NotAcknowledged",
+    "OracleSaid",
     "Outlet",
     "PricePackage",
     "PriceSink",

@@ -35,6 +35,7 @@ from tidemark.plan import (
     commands,
     demo_command,
     desk_command,
+    flash_invitation,
     with_demo,
     with_demo_clients,
     with_local_defaults,
@@ -211,11 +212,12 @@ class _Stack:
             raise DemoFailed(msg) from error
 
     async def _follow_demo(self, said: str) -> None:
-        """Follow the simulator that said this, and tell how clients of the Bitfinex websocket watch its accounts."""
+        """Follow the simulator that said this, and tell how clients watch its accounts."""
         following = with_demo(self._settings, said)
         self._settings, keys = await _with_room(self._console, "API keys", lambda: with_demo_clients(following, said))
         api = self._settings.api
         _say(self._console, "", invitation(keys, f"ws://{url_host(api.host)}:{api.port}/ws/2"))
+        _say(self._console, "", flash_invitation(said, f"http://{url_host(api.host)}:{api.port}"))
 
     async def _write_config(self) -> None:
         text = effective_toml(self._settings, reveal_secrets=True)

@@ -10,7 +10,7 @@ from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadNumber, BadRecord, BadRow
 from models.money import E18, divide_toward_zero, format_e18, parse_e18
 from models.plain_venue import Holds, Own, PlainVenue, Position
-from models.prices import UsedMark
+from models.prices import OracleTerms, UsedMark
 from models.references import UsedReference
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED
 from models.venue import Inputs, Settled, TopicSpec, Valued, ValuedWhole, Valuer, Venue
@@ -36,6 +36,7 @@ __all__ = [
     "Holds",
     "Inputs",
     "LogOffset",
+    "OracleTerms",
     "Own",
     "PlainVenue",
     "Position",

@@ -16,8 +16,10 @@ from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES, ClockS
 from models.flash.chain_accounts import AccountRecord as FlashRecord
 from models.flash.flash_table import FlashTable
 from models.heartbeats import Beat
+from models.history_records import HistoryAnswer, HistoryHour, HistoryRequest
 from models.instruments import InstrumentFact
 from models.interest import Watch
+from models.kept_inputs import KeptInput
 from models.ledger.ledger_schemas import VERSION, ledger_schemas
 from models.prices import PriceTick
 from models.symmio import symmio_row_bodies
@@ -35,10 +37,15 @@ _RECORDS: dict[str, Any] = {
     FLASH_ACCOUNTS: FlashRecord,
     FLASH_REFERENCES: FlashRecord | ClockSaid | FlashTable,
     "heartbeats": Beat,
+    "history": HistoryHour,
+    "history-answers": HistoryAnswer,
+    "history-requests": HistoryRequest,
     "instrument-facts": InstrumentFact,
     "interest": Watch,
     "position-states-in": EngineState,
     "price-ticks": PriceTick,
+    # Beside rows of valuations and parts of totals.
+    "served": KeptInput,
 }
 _FOLDERS = ("ledger", "records", "rows")
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from api.access.gate import Gate
 from api.delivery.connections import Connections
 from api.delivery.hub import Hub
+from api.delivery.inputs_writer import InputsWriter
 from api.http.metrics import ApiMetrics
 from api.tables.charged_funding import ChargedOfDialects
 from api.tables.deployment_totals import Totals
@@ -23,6 +24,7 @@ from streams.settings import Settings
 
 if TYPE_CHECKING:
     from api.dialects.mounted_dialects import MountedDialects
+    from api.tables.history import HistorySource
     from api.tables.market_funding import MarketFunding
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
@@ -45,4 +47,6 @@ PRICES = web.AppKey("prices", MarketPrices)
 GATE = web.AppKey("gate", Gate)
 FUNDING: web.AppKey[MarketFunding] = web.AppKey("funding")
 CHARGED = web.AppKey("charged", ChargedOfDialects)
+KEPT = web.AppKey("kept", InputsWriter)
+HISTORY: web.AppKey[HistorySource | None] = web.AppKey("history")
 VIEWS = web.AppKey("views", AccountViews)

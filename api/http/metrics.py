@@ -59,6 +59,12 @@ class ApiMetrics:
             ["endpoint", "kind"],
             registry=self.registry,
         )
+        self.kept_inputs = Counter(
+            "tidemark_api_kept_inputs",
+            "Records of what figures were made of that this replica computed",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.skipped_frames = Counter(
             "tidemark_api_skipped_frames",
             "Frames that were due and not sent",

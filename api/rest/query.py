@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from api.http.problems import BAD_PARAMETER, Problem
@@ -19,7 +20,9 @@ T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
 _SHOWN_CHARACTERS = 80
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,22 @@ def amount(name: str) -> Parameter[int]:
         return value_e18 if value_e18 >= 0 else None
 
     return Parameter(name, "a plain decimal number of at least 0 and at most 18 decimals", read)
+
+
+def instant(name: str) -> Parameter[int]:
+    """Describe a parameter that is an instant of RFC 3339 with its zone; its value is in Unix ms."""
+
+    def read(text: str) -> int | None:
+        if not _INSTANT.fullmatch(text):
+            return None
+        try:
+            at = datetime.fromisoformat(text)
+            # Floats would round the microseconds of a far future.
+            return (at - _UNIX_EPOCH) // timedelta(milliseconds=1) if at >= _UNIX_EPOCH else None
+        except (ValueError, OverflowError):
+            return None
+
+    return Parameter(name, "an instant with its zone since 1970, such as 2026-01-31T16:00:00Z", read)
 
 
 def _shown(text: str) -> str:

@@ -12,6 +12,7 @@ from api.rest.v1_accounts import account, account_positions, accounts
 from api.rest.v1_alerts import AlertEndpoints
 from api.rest.v1_funding import funding
 from api.rest.v1_funding_charges import funding_charges, funding_epochs
+from api.rest.v1_history import account_history, account_history_file, totals_history, totals_history_file
 from api.rest.v1_markets import mark, markets, marks
 from api.rest.v1_position_states import PositionStateEndpoints
 from api.rest.v1_positions import positions
@@ -40,6 +41,8 @@ def doors(deployments: Mapping[str, DeploymentSettings]) -> list[Door]:
         Door(web.get("/v1/accounts/{account}/alerts", alerts.of_account), one_account),
         Door(web.get("/v1/accounts/{account}/position-states", states.of_account), one_account),
         Door(web.get("/v1/accounts/{account}/statement", statement), one_account),
+        Door(web.get("/v1/accounts/{account}/history", account_history), one_account),
+        Door(web.get("/v1/accounts/{account}/history.csv", account_history_file), one_account),
         Door(web.get("/v1/positions", positions), Filtered()),
         Door(web.get("/v1/alerts", alerts.every), Filtered()),
         Door(web.get("/v1/position-states", states.every), Filtered()),
@@ -50,5 +53,7 @@ def doors(deployments: Mapping[str, DeploymentSettings]) -> list[Door]:
         Door(web.get("/v1/funding/epochs", funding_epochs), Markets()),
         Door(web.get("/v1/funding/charges", funding_charges), Filtered()),
         Door(web.get("/v1/totals", totals), Filtered()),
+        Door(web.get("/v1/totals/history", totals_history), Filtered()),
+        Door(web.get("/v1/totals/history.csv", totals_history_file), Filtered()),
         Door(web.get("/v1/status", status), Markets()),
     ]

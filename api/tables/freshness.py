@@ -112,7 +112,7 @@ class Freshness:
         }
         self._names = (
             *(worker_key(partition) for partition in range(self._partitions)),
-            *(chain_key(name) for name, one in settings.deployments.items() if one.says_heads),
+            *(chain_key(name) for name, one in settings.deployments.items() if one.is_followed),
             *(prices_key(name) for name in _sources(settings)),
             *(
                 funder_key(name)
@@ -120,6 +120,7 @@ class Freshness:
                 if one.funding.party_b is not None
             ),
         )
+        self._say_heads = frozenset(name for name, one in settings.deployments.items() if one.says_heads)
         self._steady = {name: Steady() for name in (BROKER, *self._names)}
         self._feeds = feeds
         self._prices = prices
@@ -130,7 +131,7 @@ class Freshness:
 
     def follows_chain(self, deployment: str) -> bool:
         """Whether a deployment says how far it is known; otherwise its accounts are those that records name."""
-        return chain_key(deployment) in self._steady
+        return deployment in self._say_heads
 
     @property
     def head_ms(self) -> int:

@@ -67,6 +67,22 @@ class InputsAt:
         self._deployment = deployment
         self._now_ms = now_ms
         self._chosen: dict[int | str, UsedMark | None] = {}
+        self._asked: dict[str, UsedReference | None] = {}
+
+    @property
+    def at_ms(self) -> int:
+        """The instant, Unix ms."""
+        return self._now_ms
+
+    @property
+    def marks(self) -> Mapping[int | str, UsedMark | None]:
+        """The marks that were asked for so far, by market."""
+        return self._chosen
+
+    @property
+    def references(self) -> Mapping[str, UsedReference | None]:
+        """The references that were asked for so far, by name."""
+        return self._asked
 
     def mark(self, market: int | str) -> UsedMark | None:
         """The mark of a market, None where there is none.
@@ -80,7 +96,8 @@ class InputsAt:
 
     def reference(self, name: str) -> UsedReference | None:
         """A reference, None where nothing was said of it."""
-        return self._prices.reference(self._deployment, name)
+        found = self._asked[name] = self._prices.reference(self._deployment, name)
+        return found
 
 
 class MarketPrices:

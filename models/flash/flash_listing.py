@@ -106,6 +106,8 @@ class Listing:
             collateral.token.symbol,
         )
         self._found[market] = known
+        # Only of marks that figures are made of, which a row names.
+        self._heard_s = max(self._heard_s, *(mark.event_ms // _MS_PER_S for mark in (target_mark, collateral_mark)))
         return known
 
     def custodies_of(self, market: bytes) -> dict[int, ListedCustody]:
@@ -131,7 +133,6 @@ class Listing:
             missing = "account" if custody is None else "token in the table" if token is None else "mark"
             msg = f"expected custody {key_text(address)} ({symbol or 'of no name'}) to have a {missing}, found none"
             raise (Unpriced if missing == "mark" else Uncomputable)(msg)
-        self._heard_s = max(self._heard_s, mark.event_ms // _MS_PER_S)
         return ListedCustody(QuotedCustody(custody, quote_of_mark(mark)), token), mark
 
     def _symbol_of(self, custody: bytes) -> str | None:

@@ -143,7 +143,8 @@ def _position(held: Held, found: FoundMarket | None, worth: Worth | None, listin
         "upnl": None if worth is None else str(worth.upnl_e18),
         "notional": None if worth is None else str(worth.notional_e18),
         "liquidation_price": None if liquidation is None or not liquidation.price else str(_price_e18(liquidation)),
-        "stale": found is not None and found.stale,
+        # That of its own mark; the account counts those of collaterals too.
+        "stale": mark is not None and mark.stale,
     }
 
 

@@ -5,6 +5,7 @@ All is exact: a result is an integer at 1e18, truncated once, at its end; margin
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.ledger.ledger_objects import pair_of
@@ -117,48 +118,51 @@ class ConvertedWallet(NamedTuple):
         return self.conversion.usd_e18(self.balance_e18, E18)
 
 
-class Priced(NamedTuple):
-    """An account at the marks and settings of one moment.
+class Priced:
+    """An account at the marks and settings of one moment; each sum is made when it is first asked for.
 
-    Attributes:
+    Args:
         positions: As those of the account; None in the place of one that lacks a mark, a conversion or its settings.
         wallets: The margin wallets that are not empty, in the same way.
     """
 
-    positions: tuple[PricedPosition | None, ...]
-    wallets: tuple[ConvertedWallet | None, ...]
+    def __init__(
+        self, positions: tuple[PricedPosition | None, ...], wallets: tuple[ConvertedWallet | None, ...]
+    ) -> None:
+        self.positions = positions
+        self.wallets = wallets
 
-    @property
+    @cached_property
     def is_complete(self) -> bool:
         """Whether nothing is missing."""
         return None not in self.positions and None not in self.wallets
 
-    @property
+    @cached_property
     def known_positions(self) -> list[PricedPosition]:
         """The positions that lack nothing."""
         return [one for one in self.positions if one is not None]
 
-    @property
+    @cached_property
     def known_wallets(self) -> list[ConvertedWallet]:
         """The margin wallets that lack nothing."""
         return [one for one in self.wallets if one is not None]
 
-    @property
+    @cached_property
     def balance_usd_e18(self) -> int:
         """What the margin wallets have."""
         return sum(one.usd_e18 for one in self.known_wallets)
 
-    @property
+    @cached_property
     def pl_usd_e18(self) -> int:
         """What closing all positions now would bring, fees taken off."""
         return sum(one.pl_usd_e18 for one in self.known_positions)
 
-    @property
+    @cached_property
     def net_usd_e18(self) -> int:
         """What the account would be worth without its positions, closed now."""
         return self.balance_usd_e18 + self.pl_usd_e18
 
-    @property
+    @cached_property
     def required_usd_e18(self) -> int:
         """With a net value below this it is liquidated."""
         return sum(one.required_usd_e18 for one in self.known_positions)

@@ -42,8 +42,8 @@ from models.symmio.events import (
     SettleUpnl,
     UnlockQuote,
 )
+from models.symmio.fold_liquidations import LOCKED_STATUSES, Liquidations
 from models.symmio.state import (
-    NOTHING,
     OPEN_STATUSES,
     PENDING_STATUSES,
     ZERO_ADDRESS,
@@ -63,23 +63,12 @@ __all__ = ["NAME_CHARACTERS_MAX", "BadFold", "fold"]
 
 # An owner may give an account a name of any length; a row must stay small.
 NAME_CHARACTERS_MAX = 200
-_LOCKED_STATUSES = frozenset({QuoteStatus.LOCKED, QuoteStatus.CANCEL_PENDING})
 _CLOSING_STATUSES = {
     Closing.FILL: frozenset({QuoteStatus.CLOSE_PENDING, QuoteStatus.CANCEL_CLOSE_PENDING}),
     Closing.EMERGENCY: frozenset({QuoteStatus.OPENED, QuoteStatus.CLOSE_PENDING}),
     Closing.FORCE: frozenset({QuoteStatus.CLOSE_PENDING}),
 }
 _replace = msgspec.structs.replace
-
-_LiquidationEvent = (
-    LiquidatePartyA
-    | SetSymbolsPrices
-    | LiquidatePendingPositionsPartyA
-    | LiquidatePositionsPartyA
-    | FullyLiquidatedPartyA
-    | LiquidatePartyB
-    | LiquidatePositionsPartyB
-)
 
 
 def fold(state: AccountState, events: Iterable[AccountEvent], block: int) -> AccountState:
@@ -127,8 +116,7 @@ class _Transaction:
         self._block = block
         # The remainder of a partial fill, until the next event gives it its id.
         self._remainder: Quote | None = None
-        # The fees that BalanceChange events gave back while party A is being liquidated.
-        self._fees_back = 0
+        self._liquidations = Liquidations(self._draft, block)
 
     def result(self) -> AccountState:
         self._expect_no_remainder("the end of the transaction")
@@ -188,7 +176,7 @@ class _Transaction:
                 | LiquidatePartyB()
                 | LiquidatePositionsPartyB()
             ):
-                self._liquidate(event)
+                self._liquidations.apply(event)
             case AddAccount():
                 self._draft.named = (event.owner, event.multi_account, event.name[:NAME_CHARACTERS_MAX])
             case EditAccountName():
@@ -197,31 +185,12 @@ class _Transaction:
             case _:
                 assert_never(event)
 
-    def _liquidate(self, event: _LiquidationEvent) -> None:
-        match event:
-            case LiquidatePartyA():
-                self._liquidate_party_a(event)
-            case SetSymbolsPrices():
-                self._draft.prices = {**self._draft.prices, **dict(event.prices)}
-            case LiquidatePendingPositionsPartyA():
-                self._liquidate_pending_party_a(event)
-            case LiquidatePositionsPartyA():
-                self._liquidate_positions_party_a(event)
-            case FullyLiquidatedPartyA():
-                self._end_liquidation_party_a()
-            case LiquidatePartyB():
-                self._liquidate_party_b(event)
-            case LiquidatePositionsPartyB():
-                self._liquidate_positions_party_b(event)
-            case _:
-                assert_never(event)
-
     # Balances
 
     def _balance_change_party_a(self, event: BalanceChangePartyA) -> None:
         if self._draft.liquidating and event.change is BalanceChange.PLATFORM_FEE_IN:
             # Fees of quotes that end with the liquidation are kept aside, not allocated (LiquidationFacetImpl.sol:108).
-            self._fees_back += event.amount
+            self._liquidations.fees_back += event.amount
             return
         if self._draft.liquidating and event.change is BalanceChange.CVA_OUT:
             # 0.8.3 emits it when it settles, but its storage only changes with the REALIZED_PNL_OUT of all that is
@@ -330,14 +299,14 @@ class _Transaction:
 
     def _end_pending(self, quote: Quote, status: QuoteStatus) -> None:
         self._draft.take_pending_party_a(quote)
-        if quote.status in _LOCKED_STATUSES:
+        if quote.status in LOCKED_STATUSES:
             self._draft.take_pending_party_b(quote)
         self._draft.put(quote, status=status, terminal_block=self._block)
 
     # Positions
 
     def _open(self, event: OpenPosition) -> None:
-        quote = self._draft.quote(event.quote_id, "OpenPosition", _LOCKED_STATUSES)
+        quote = self._draft.quote(event.quote_id, "OpenPosition", LOCKED_STATUSES)
         # A market quote of quantity 0 may be sent and opened (LibPartyBPositionsActions.sol:46-49): 0 of 0 is filled.
         if event.party_b != quote.party_b or not min(1, quote.quantity) <= event.filled_amount <= quote.quantity:
             msg = (
@@ -426,100 +395,6 @@ class _Transaction:
                 msg = f"expected a rate that leaves quote {quote_id} a price of {quote.opened_price}, found {rate}"
                 raise BadFold(msg)
             self._draft.put(quote, opened_price=opened_price)
-
-    # Liquidation of party A
-
-    def _liquidate_party_a(self, event: LiquidatePartyA) -> None:
-        aside = self._draft.balances.allocated - event.allocated
-        if self._draft.liquidating or aside < 0 or (aside and not event.deferred):
-            msg = (
-                f"expected LiquidatePartyA of an account with {event.allocated} allocated, found "
-                f"{self._draft.balances.allocated} and {'a' if self._draft.liquidating else 'no'} liquidation under way"
-            )
-            raise BadFold(msg)
-        # A deferred liquidation sets aside what it may not take, without a BalanceChange event
-        # (DeferredLiquidationFacetImpl.sol:40).
-        self._draft.balances = _replace(self._draft.balances, allocated=event.allocated)
-        self._draft.reimbursement += aside
-        self._draft.liquidating = True
-
-    def _liquidate_pending_party_a(self, event: LiquidatePendingPositionsPartyA) -> None:
-        self._expect_liquidating("LiquidatePendingPositionsPartyA")
-        fees = 0
-        for quote_id in event.quote_ids:
-            quote = self._draft.quote(quote_id, "LiquidatePendingPositionsPartyA", PENDING_STATUSES)
-            fees += quote.trading_fee_amount
-            if quote.status in _LOCKED_STATUSES:
-                self._draft.buckets[quote.party_b] = _replace(self._draft.bucket(quote.party_b), pending=NOTHING)
-            self._draft.put(quote, status=QuoteStatus.LIQUIDATED_PENDING, terminal_block=self._block)
-        if self._fees_back not in (0, fees):
-            msg = f"expected {fees} of fees given back for quotes {event.quote_ids}, found {self._fees_back}"
-            raise BadFold(msg)
-        left = [quote.quote_id for quote in self._draft.quotes.values() if quote.status in PENDING_STATUSES]
-        if left:
-            msg = f"expected every pending quote to be liquidated, found {left} left out of {event.quote_ids}"
-            raise BadFold(msg)
-        # 0.8.4 emits BalanceChange events for these fees, 0.8.3 does not; in both they follow from the quotes.
-        self._draft.reimbursement += fees
-        self._fees_back = 0
-        self._draft.balances = _replace(self._draft.balances, pending=NOTHING)
-
-    def _liquidate_positions_party_a(self, event: LiquidatePositionsPartyA) -> None:
-        self._expect_liquidating("LiquidatePositionsPartyA")
-        for quote_id in event.quote_ids:
-            quote = self._draft.quote(quote_id, "LiquidatePositionsPartyA", OPEN_STATUSES)
-            self._draft.take_locked_party_b(quote, quote.locked)
-            # The prices are not known where a checkpoint joined the account in the middle of its liquidation.
-            price = self._draft.prices.get(quote.symbol_id)
-            average = quote.avg_closed_price
-            if price is not None:
-                average = (average * quote.closed_amount + quote.open_amount * price) // quote.quantity
-            self._draft.put(
-                quote,
-                status=QuoteStatus.LIQUIDATED,
-                avg_closed_price=average,
-                avg_closed_known=quote.avg_closed_known and price is not None,
-                closed_amount=quote.quantity,
-                terminal_block=self._block,
-            )
-
-    def _end_liquidation_party_a(self) -> None:
-        """Give back what was set aside (LiquidationFacetImpl.sol:296-313); REALIZED_PNL_OUT took the rest before."""
-        self._expect_liquidating("FullyLiquidatedPartyA")
-        allocated = self._draft.balances.allocated + self._draft.reimbursement
-        self._draft.balances = _replace(self._draft.balances, allocated=allocated, locked=NOTHING)
-        self._draft.reimbursement = 0
-        self._fees_back = 0
-        self._draft.liquidating = False
-        self._draft.prices = {}
-
-    # Liquidation of party B
-
-    def _liquidate_party_b(self, event: LiquidatePartyB) -> None:
-        """End the bucket; its BalanceChange events come before or after this event (LibLiquidation.sol:23-102)."""
-        for quote in list(self._draft.quotes.values()):
-            if quote.party_b == event.party_b and quote.status in _LOCKED_STATUSES:
-                self._draft.take_pending_party_a(quote)
-                self._draft.put(quote, status=QuoteStatus.LIQUIDATED_PENDING, terminal_block=self._block)
-        bucket = self._draft.bucket(event.party_b)
-        self._draft.buckets[event.party_b] = _replace(bucket, locked=NOTHING, pending=NOTHING)
-
-    def _liquidate_positions_party_b(self, event: LiquidatePositionsPartyB) -> None:
-        for quote_id in event.quote_ids:
-            quote = self._draft.quote(quote_id, "LiquidatePositionsPartyB", OPEN_STATUSES)
-            self._draft.take_locked_party_a(quote, quote.locked)
-            self._draft.put(
-                quote,
-                status=QuoteStatus.LIQUIDATED,
-                avg_closed_known=False,
-                closed_amount=quote.quantity,
-                terminal_block=self._block,
-            )
-
-    def _expect_liquidating(self, action: str) -> None:
-        if not self._draft.liquidating:
-            msg = f"expected a liquidation of party A under way at {action}, found none"
-            raise BadFold(msg)
 
     def _expect_no_remainder(self, found: str) -> None:
         if self._remainder is not None:

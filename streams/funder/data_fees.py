@@ -34,11 +34,23 @@ class DataFees:
         self._has_oracle: bool | None = None
 
     async def bound_wei(self, data: bytes, gas: int) -> int:
-        """Find what a transaction may cost beside its gas, in wei: twice of what it would now; 0 on other chains.
+        """Find what a transaction may cost beside its gas, in wei: twice of what it would now.
 
         Args:
             data: The call's data.
             gas: The transaction's gas limit.
+
+        Raises:
+            NodeDown: The node does not answer.
+        """
+        return _FACTOR * await self.now_wei(data, gas)
+
+    async def now_wei(self, data: bytes, gas: int) -> int:
+        """Find what a transaction would cost beside its gas now, in wei; 0 on other chains.
+
+        Args:
+            data: The call's data.
+            gas: The gas that it takes.
 
         Raises:
             NodeDown: The node does not answer.
@@ -50,4 +62,4 @@ class DataFees:
         for_data_wei = await self._chain.number_of(ORACLE, ("getL1Fee", ("bytes",), (data + _ENVELOPE,)))
         # Oracles of before there was such a fee do not know it.
         for_operator_wei = await self._chain.number_of(ORACLE, ("getOperatorFee", ("uint256",), (gas,)))
-        return _FACTOR * ((for_data_wei or 0) + (for_operator_wei or 0))
+        return (for_data_wei or 0) + (for_operator_wei or 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar, assert_never
 
@@ -14,37 +13,33 @@ import aiohttp
 from models.heartbeats import FunderBeat, funder_key
 from models.leases import LEASE_TTL_MS
 from models.money import E18
-from models.symmio.funding_plan import Eligibility, charge_of, eligibility_of
 from models.symmio.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Transaction
 from streams.funder.account_charges import AccountCharges, Route
 from streams.funder.ceilings import Ceilings, limits_of
-from streams.funder.chain_view import PATIENCE, Chain, ChainError
+from streams.funder.chain_view import Chain, ChainError
+from streams.funder.connect import configured, connected
 from streams.funder.executor import Executor
-from streams.funder.funding_inputs import Tables, expected_terms_of
+from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import opened_journal, read_journal
-from streams.funder.hedgers import hedgers_of, party_bs
+from streams.funder.hedgers import hedgers_of
 from streams.funder.muon import Muon
-from streams.funder.rounds import freeze
 from streams.funder.sender import Sender
 from streams.funder.signer_balance import tell_balance
 from streams.kafka.topics import FUNDING, require_topic
-from streams.node.endpoints import Node
-from streams.node.rpc import HttpEndpoint
 from streams.process.backoff import Backoff
 from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.turns import turn
-from streams.settings import BadSettings, symmio_deployments
+from streams.settings import BadSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from models.symmio.funding_plan import ChainQuote, Charge, Window
-    from models.symmio.funding_records import Epoch, FrozenMarket, Record
+    from models.symmio.funding_records import Epoch, Record
     from streams.funder.account_charges import Progress
     from streams.funder.funding_journal import Journal
     from streams.funder.hedgers import Hedger
     from streams.process.clock import Clock
-    from streams.settings import FundingSettings, Settings, SymmioSettings
+    from streams.settings import Settings, SymmioSettings
 
 _log = logging.getLogger(__name__)
 
@@ -68,12 +63,12 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
         WrongChain: Every endpoint is of another chain.
         Fenced, Superseded: Another executor took over.
     """
-    deployment = _configured(settings, name)
+    deployment = configured(settings, name)
     muon_url = deployment.funding.muon
     if muon_url is None:
         msg = f"deployments.{name}.funding.muon: expected the URL of a Muon gateway, found nothing"
         raise BadSettings(msg)
-    async with _connected(deployment, name) as chain, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
+    async with connected(deployment, name) as chain, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
         hedgers = await hedgers_of(name, deployment, session)
         await require_topic(settings, FUNDING)
         await _answered(chain.pending_time_s)
@@ -187,108 +182,6 @@ def _is_of(record: Record, hedger: Hedger, *, is_first: bool) -> bool:
             return party_b == hedger.party_b or (is_first and not party_b)
         case _:
             assert_never(record)
-
-
-class Planned(NamedTuple):
-    """The plan for an epoch: its terms, and each account's quotes with their charges, or why there is none."""
-
-    frozen: Frozen
-    charges: dict[str, list[tuple[int, Charge | Eligibility]]]
-
-
-async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
-    """Find what would be charged in the windows that are open, or open next; send and write nothing.
-
-    A window that is not open yet is planned as though it had opened a moment ago.
-
-    Args:
-        settings: The configuration.
-        name: The deployment.
-        clock: Tells which marks are stale.
-
-    Raises:
-        BadSettings: What is needed is not configured.
-        WrongChain: Every endpoint is of another chain.
-        NodeDown: The node does not answer.
-    """
-    deployment = _configured(settings, name)
-    failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
-    tables = Tables(settings, name, clock, lambda error: _fail(failed, error))
-    planned = []
-    async with _connected(deployment, name) as chain:
-        try:
-            await tables.start()
-            now_s = await chain.pending_time_s()
-            for party_b in party_bs(name, deployment):
-                for epoch, window in sorted(tables.next_windows(now_s).items()):
-                    asked = expected_terms_of(window, now_s)
-                    await tables.read_prices(asked)
-                    frozen, plans = freeze(
-                        epoch,
-                        window,
-                        symbols=tables.markets(epoch),
-                        positions=tables.positions(party_b),
-                        terms_of=partial(_terms_as_of, tables, asked),
-                        at_s=now_s,
-                        tables_s=tables.time_s,
-                        party_b=party_b,
-                    )
-                    planned.append(Planned(frozen, await _charges(chain, deployment.funding, frozen, plans)))
-        finally:
-            await tables.stop()
-    return planned
-
-
-def _terms_as_of(tables: Tables, asked: Window, symbol_id: int, window: Window) -> FrozenMarket | str:
-    del window
-    return tables.freeze(symbol_id, asked)
-
-
-async def _charges(
-    chain: Chain, funding: FundingSettings, frozen: Frozen, plans: Sequence[Plan]
-) -> dict[str, list[tuple[int, Charge | Eligibility]]]:
-    charges: dict[str, list[tuple[int, Charge | Eligibility]]] = {}
-    for one in plans:
-        priced = [(quote_id, symbol_id) for quote_id, symbol_id in one.quotes if symbol_id in frozen.markets]
-        quotes = await chain.quotes([quote_id for quote_id, _ in priced])
-        charges[one.party_a] = [
-            (quote_id, _planned(quotes[quote_id], frozen, symbol_id, (one.party_a, one.party_b), funding))
-            for quote_id, symbol_id in priced
-        ]
-    return charges
-
-
-def _planned(
-    quote: ChainQuote, frozen: Frozen, symbol_id: int, parties: tuple[str, str], funding: FundingSettings
-) -> Charge | Eligibility:
-    party_a, party_b = parties
-    eligibility = eligibility_of(quote, party_a=party_a, party_b=party_b, pays_s=frozen.epoch.pays_s)
-    if eligibility is not Eligibility.DUE:
-        return eligibility
-    return charge_of(quote, frozen.markets[symbol_id].terms, funding.charge_on)
-
-
-def _configured(settings: Settings, name: str) -> SymmioSettings:
-    deployment = symmio_deployments(settings).get(name)
-    if deployment is None:
-        msg = f"expected one of the deployments {', '.join(sorted(symmio_deployments(settings)))}, found {name!r}"
-        raise BadSettings(msg)
-    return deployment
-
-
-@asynccontextmanager
-async def _connected(deployment: SymmioSettings, name: str) -> AsyncIterator[Chain]:
-    urls = [secret.get_secret_value() for secret in deployment.rpc]
-    async with aiohttp.ClientSession() as session:
-        endpoints = [
-            HttpEndpoint(session, url, f"#{number}")
-            for number, url in enumerate(urls, start=1)
-            if url.startswith("http")
-        ]
-        if not endpoints:
-            msg = f"deployments.{name}.rpc: expected an http or https endpoint, found none"
-            raise BadSettings(msg)
-        yield Chain(Node(name, endpoints, deployment.chain_id, PATIENCE), deployment.diamond)
 
 
 async def _answered(ask: Callable[[], Awaitable[T]]) -> T:

@@ -17,12 +17,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_hash.auto import keccak
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError
 
-from streams.funder.signer import NotSigned, Signed
+from streams.funder.signer import ORDER, NotSigned, Signed
 from streams.settings import BadSettings
-
-# The order of secp256k1. Ethereum takes the lower one of the two values of s that sign the same.
-_ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 
 
 class KmsKey:
@@ -43,7 +42,7 @@ class KmsKey:
         """Have a transaction signed.
 
         Raises:
-            NotSigned: KMS does not answer, or refuses.
+            NotSigned: KMS does not answer, refuses, or answers what is no signature of the key.
         """
         transaction = TypedTransaction.from_dict(fields)
         answer = await _called(
@@ -53,12 +52,16 @@ class KmsKey:
             MessageType="DIGEST",
             SigningAlgorithm="ECDSA_SHA_256",
         )
-        r, s = decode_dss_signature(answer["Signature"])
-        s = min(s, _ORDER - s)
-        for v in (0, 1):
-            signed = TypedTransaction.from_dict({**fields, "v": v, "r": r, "s": s}).encode()
-            if Account.recover_transaction(signed).lower() == self.address:
-                return Signed("0x" + signed.hex(), "0x" + keccak(signed).hex())
+        try:
+            r, s = decode_dss_signature(answer["Signature"])
+            s = min(s, ORDER - s)
+            for v in (0, 1):
+                signed = TypedTransaction.from_dict({**fields, "v": v, "r": r, "s": s}).encode()
+                if Account.recover_transaction(signed).lower() == self.address:
+                    return Signed("0x" + signed.hex(), "0x" + keccak(signed).hex())
+        except (ValueError, TypeError, ValidationError, BadSignature) as error:
+            msg = f"expected KMS to answer a signature, found {error}"
+            raise NotSigned(msg) from error
         msg = f"expected KMS to sign as {self.address}, found the signature of another key"
         raise NotSigned(msg)
 

@@ -9,10 +9,12 @@ import orjson
 from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_hash.auto import keccak
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError
 from hexbytes import HexBytes
 from rlp.exceptions import RLPException
 
-from streams.funder.signer import NotSigned, Signed
+from streams.funder.signer import HALF_ORDER, NotSigned, Signed
 from streams.process.http_bodies import read_at_most
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1 << 20
 _ANSWER_S = 10.0
 _SHOWN_CHARACTERS = 200
-_SAME = ("chainId", "nonce", "to", "value", "data", "gas", "maxFeePerGas", "maxPriorityFeePerGas")
+# The type as well: one of another type may have the same fields, and hand the account over to a contract beside.
+_SAME = ("type", "chainId", "nonce", "to", "value", "data", "gas", "maxFeePerGas", "maxPriorityFeePerGas")
 
 
 class RemoteKey:
@@ -90,18 +93,27 @@ def expect_signed(raw: bytes, fields: dict[str, Any], key: Key) -> None:
         NotSigned: It is another transaction, of another chain, or signed by another key.
     """
     try:
-        found = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
-        signer = Account.recover_transaction(raw).lower()
-    except (RLPException, ValueError, TypeError, KeyError, IndexError) as error:
+        read = TypedTransaction.from_bytes(HexBytes(raw))
+        found, signer = read.as_dict(), Account.recover_transaction(raw).lower()
+        # Nodes refuse what is spelled otherwise, and we would wait for another hash than theirs.
+        is_as_nodes_spell_it = read.encode() == raw and found["s"] <= HALF_ORDER and found["v"] in (0, 1)
+    except (RLPException, BadSignature, ValidationError, ValueError, TypeError, KeyError, IndexError) as error:
         msg = f"expected a signed transaction of type 2, found 0x{raw.hex()[:_SHOWN_CHARACTERS]}"
         raise NotSigned(msg) from error
+    if not is_as_nodes_spell_it:
+        msg = f"expected a transaction as nodes spell it, found 0x{raw.hex()[:_SHOWN_CHARACTERS]}"
+        raise NotSigned(msg)
     if signer != key.address:
         msg = f"expected the signature of {key.address}, found that of {signer}"
         raise NotSigned(msg)
     for name in _SAME:
-        if _plain(found[name]) != _plain(fields[name]):
-            msg = f"expected {name} to be signed as {_plain(fields[name])!r}, found {_plain(found[name])!r}"
+        if _plain(found.get(name)) != _plain(fields[name]):
+            msg = f"expected {name} to be signed as {_plain(fields[name])!r}, found {_plain(found.get(name))!r}"
             raise NotSigned(msg)
+    if found["accessList"]:
+        # It has bytes that chains with a fee for data charge for, and takes gas that the call needs.
+        msg = f"expected no access list to be signed, found {len(found['accessList'])} entries"
+        raise NotSigned(msg)
 
 
 def _plain(value: object) -> object:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 TRANSFER_GAS = 21_000
 """The gas of a transfer of nothing."""
 
+ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+"""The order of secp256k1."""
+
+HALF_ORDER = ORDER // 2
+"""Ethereum takes the lower one of the two values of s that sign the same, which is not above this."""
+
 
 class NotSigned(TidemarkError):
     """Who holds the key does not answer, refuses, or signs something else. It carries no URL and no key."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, SERVED_TABLES, TABLES, WATERMARKS
+from models.engine.tables import ACCOUNTS, ALERTS, INSTRUMENTS, MARKETS, SERVED_TABLES, TABLES, WATERMARKS
 from streams.kafka.topics import (
     DEAD_LETTERS,
     FIGURE_SETTINGS,
     FUNDING,
     HEARTBEATS,
+    HISTORY,
+    HISTORY_ANSWERS,
+    HISTORY_REQUESTS,
     INSTRUMENT_FACTS,
     INTEREST,
     LEASES,
@@ -23,6 +26,7 @@ from streams.kafka.topics import (
     OWNERS,
     OWNERSHIP,
     PRICE_TICKS,
+    WEBHOOK_PROGRESS,
     WHITELIST,
     changelog_name,
     registry,
@@ -87,14 +91,16 @@ def fence_name(settings: Settings, process: str, name: str) -> str:
 
 
 def grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
-    """List what each process may do, by its name: worker, api, funder, ingest of each kind, tools, analyst."""
+    """List what each process may do, by its name: worker, api, funder, history, ingests, webhooks, tools, analyst."""
     venues = [installed.venue for installed in venues_of(settings).installed]
     return {
         "worker": tuple(_worker(settings, venues)),
         "api": tuple(_api(settings, venues)),
         "funder": tuple(_funder(settings)),
+        "history": tuple(_history(settings)),
         "ingest-prices": tuple(_ingest_prices(settings)),
         **{f"ingest-{venue.kind}": tuple(_ingest_venue(settings, venue)) for venue in venues},
+        "webhooks": tuple(_webhooks(settings)),
         "tools": tuple(_tools(settings, venues)),
         "analyst": tuple(_analyst(settings, venues)),
     }
@@ -120,15 +126,17 @@ def _worker(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
 
 def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:
     yield from _topics((changelog_name(settings, table) for table in SERVED_TABLES), Operation.READ)
-    yield from _topics((topic_name(settings, topic) for topic in (FUNDING, HEARTBEATS, OWNERS)), Operation.READ)
+    heard = (FUNDING, HEARTBEATS, OWNERS, HISTORY_ANSWERS)
+    yield from _topics((topic_name(settings, topic) for topic in heard), Operation.READ)
     yield from _topics(
         (topic_name(settings, topic) for topic in (LEASES, NONCES, WHITELIST)), Operation.READ, Operation.WRITE
     )
     told = [topic_name(settings, venue.told.name) for venue in venues if venue.told is not None]
-    asked = [topic_name(settings, topic) for topic in (INTEREST, OWNER_REQUESTS)]
+    asked = [topic_name(settings, topic) for topic in (INTEREST, OWNER_REQUESTS, HISTORY_REQUESTS)]
     # Records of accounts may come in over HTTP, where no ingest of the venue's own writes them.
     folded = [topic_name(settings, venue.raw.name) for venue in venues if venue.routed is None]
-    yield from _topics((*asked, *told, *folded), Operation.WRITE)
+    # It keeps in the one of what was served what it made figures of that it computes itself.
+    yield from _topics((*asked, *told, *folded, served_name(settings)), Operation.WRITE)
     for own in own_topics(settings):
         operations = {Operation.READ: own.is_read, Operation.WRITE: own.is_written}
         yield from _topics(
@@ -142,6 +150,12 @@ def _funder(settings: Settings) -> Iterator[Grant]:
     yield from _topics((topic_name(settings, topic) for topic in (FUNDING, LEASES)), Operation.READ, Operation.WRITE)
     yield from _topics([topic_name(settings, HEARTBEATS)], Operation.WRITE)
     yield _fence(settings, "funder")
+
+
+def _history(settings: Settings) -> Iterator[Grant]:
+    yield from _topics([served_name(settings), topic_name(settings, HISTORY_REQUESTS)], Operation.READ)
+    yield from _topics([topic_name(settings, HISTORY)], Operation.READ, Operation.WRITE)
+    yield from _topics([topic_name(settings, HISTORY_ANSWERS)], Operation.WRITE)
 
 
 def _ingest_prices(settings: Settings) -> Iterator[Grant]:
@@ -161,6 +175,12 @@ def _ingest_venue(settings: Settings, venue: Venue[Any, Any, Any]) -> Iterator[G
     yield _fence(settings, "ingest")
 
 
+def _webhooks(settings: Settings) -> Iterator[Grant]:
+    yield from _topics([changelog_name(settings, ALERTS)], Operation.READ)
+    own = (topic_name(settings, topic) for topic in (LEASES, WEBHOOK_PROGRESS))
+    yield from _topics(own, Operation.READ, Operation.WRITE)
+
+
 def _tools(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:
     """What the command line needs to create topics, to look at a deployment, and to audit and repair accounts."""
     names = [topic.name for topic in registry(settings)]
@@ -175,7 +195,7 @@ def _tools(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterat
 
 def _analyst(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:
     """What a person needs to read records and rows; who is let in under which limit is nothing for them."""
-    kept = (PRICE_TICKS, INSTRUMENT_FACTS, FUNDING, FIGURE_SETTINGS, OWNERS, DEAD_LETTERS)
+    kept = (HISTORY, PRICE_TICKS, INSTRUMENT_FACTS, FUNDING, FIGURE_SETTINGS, OWNERS, DEAD_LETTERS)
     facts = [topic_name(settings, topic) for topic in kept]
     of_venues = [topic_name(settings, venue.raw.name) for venue in venues]
     of_venues += [routed_name(settings, venue.routed) for venue in venues if venue.routed is not None]

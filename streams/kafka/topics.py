@@ -56,6 +56,10 @@ DEAD_LETTERS = "dead-letters"
 FUNDING = "funding"
 FIGURE_SETTINGS = "figure-settings"
 SERVED = "served"
+HISTORY = "history"
+HISTORY_REQUESTS = "history-requests"
+HISTORY_ANSWERS = "history-answers"
+WEBHOOK_PROGRESS = "webhook-progress"
 
 _DAY_MS = 86_400_000
 _MINUTE_MS = 60_000
@@ -65,6 +69,8 @@ _FOREVER_MS = -1
 _INTEREST_MS = 10 * _MINUTE_MS
 # Who asks waits for two seconds.
 _OWNER_REQUESTS_MS = 10 * _MINUTE_MS
+# Who asks waits for three seconds.
+_HISTORY_REQUESTS_MS = 10 * _MINUTE_MS
 # Only the last six minutes are ever read; an owner's leases are said again every 5 s by each replica, in 150 bytes.
 _LEASES_MS = 15 * _MINUTE_MS
 # A segment is compacted only when the broker no longer writes to it, by default after a week; a replica that starts
@@ -213,6 +219,7 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
         compacted(topic_name(settings, OWNERS), "deployment:account"),
         compacted(topic_name(settings, NONCES), "realm:holder"),
+        compacted(topic_name(settings, WEBHOOK_PROGRESS), "webhook:epoch:deployment:account"),
         passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
         make(
             topic_name(settings, HEARTBEATS),
@@ -220,6 +227,10 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
             {"cleanup.policy": "compact", "segment.ms": str(_HEARTBEAT_SEGMENT_MS)},
         ),
         bounded(served_name(settings), _SERVED_KEY, _SERVED_MS, settings.topics.served_kept_bytes),
+        # Bars of hours, for ever: what was shown does not depend on the epoch in which it was.
+        compacted(topic_name(settings, HISTORY), "deployment:account:hour"),
+        passing(topic_name(settings, HISTORY_REQUESTS), "request", _HISTORY_REQUESTS_MS),
+        passing(topic_name(settings, HISTORY_ANSWERS), "request", _HISTORY_REQUESTS_MS),
         kept(topic_name(settings, DEAD_LETTERS), "key of the refused record", 30 * _DAY_MS),
         *(compacted(changelog_name(settings, table), row_keys[table]) for table in TABLES),
         *(of_dialect(own) for own in own_topics(settings)),

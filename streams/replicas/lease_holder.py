@@ -122,6 +122,8 @@ class Leases:
         self._failed_ms = 0
         self._number = 0
         self._held: dict[bytes, dict[int, Lease]] = {}
+        # Of one key there may be ten thousand leases, which no claim should have to count.
+        self._units: dict[bytes, int] = {}
         self._asked: dict[int, asyncio.Future[Verdict]] = {}
         self._outbox: deque[tuple[bytes, LeaseRecord]] = deque()
         self._changed = asyncio.Event()
@@ -265,17 +267,20 @@ class Leases:
         self._number += 1
         lease.number = self._number
         self._held.setdefault(lease.key, {})[lease.number] = lease
+        self._units[lease.key] = self._units_here(lease.key) + lease.units
 
     def _drop(self, lease: Lease) -> bool:
         """Hold a lease no longer; False where it was not held."""
         held = self._held.get(lease.key, {})
-        was_held = held.pop(lease.number, None) is not None
-        if was_held and not held:
-            del self._held[lease.key]
-        return was_held
+        if held.pop(lease.number, None) is None:
+            return False
+        self._units[lease.key] -= lease.units
+        if not held:
+            del self._held[lease.key], self._units[lease.key]
+        return True
 
     def _units_here(self, key: bytes) -> int:
-        return sum(lease.units for lease in self._held.get(key, {}).values())
+        return self._units.get(key, 0)
 
     def _count(self, limit: Limit, verdict: Verdict) -> None:
         self._claims.labels(limit.name, verdict.value).inc()

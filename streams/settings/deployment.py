@@ -59,6 +59,11 @@ class DeploymentSettings(Section):
         package = package_of(self.kind)
         return package is not None and package.venue.routed is not None
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether an ingest follows its chain, and says so in heartbeats; otherwise it writes its records itself."""
+        return self.says_heads
+
     def price_sources(self, name: str) -> tuple[PriceSource, ...]:
         """The same as ``prices_of``, as the engine's input board is told."""
         return tuple(PriceSource(mark_key(ref.source, ref.symbol), ref.max_age_ms) for ref in self.prices_of(name))

@@ -28,6 +28,7 @@ from streams.settings.prices.price_source import SourceSettings, UnavailableSour
 from streams.settings.processes import BrokerSettings, IngestSettings, LogSettings, TopicSettings, WorkerSettings
 from streams.settings.values import Name
 from streams.settings.venues import DEFAULT_KIND, package_of
+from streams.settings.webhooks import WebhookSettings
 
 CONFIG_VARIABLE = "TIDEMARK_CONFIG"
 _PREFIX = "TIDEMARK_"
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
     deployments: dict[Name, SerializeAsAny[Annotated[DeploymentSettings, BeforeValidator(_by_kind)]]] = {}
     sources: dict[Name, SerializeAsAny[Annotated[SourceSettings, BeforeValidator(_source_by_kind)]]] = {}
     dialects: dict[Name, SerializeAsAny[Annotated[DialectSettings, BeforeValidator(_unread)]]] = {}
+    webhooks: dict[Name, WebhookSettings] = {}
     ingest: IngestSettings = IngestSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
@@ -222,12 +224,14 @@ def _refuse_unknown_variables() -> None:
 
 
 def _refuse_unknown_deployments(settings: Settings) -> None:
-    """Refuse a dialect on a deployment that is not configured, which would show nothing of it."""
-    for name, dialect in settings.dialects.items():
-        for deployment in dialect.deployments:
+    """Refuse a dialect or webhook on a deployment that is not configured, which would show or send nothing of it."""
+    named = {f"dialects.{name}": one.deployments for name, one in settings.dialects.items()}
+    named |= {f"webhooks.{name}": one.deployments for name, one in settings.webhooks.items()}
+    for section, deployments in named.items():
+        for deployment in deployments:
             if deployment not in settings.deployments:
                 found = meant(deployment, settings.deployments)
-                msg = f"dialects.{name}.deployments: expected names of deployments, found {deployment!r}; {found}"
+                msg = f"{section}.deployments: expected names of deployments, found {deployment!r}; {found}"
                 raise BadSettings(msg)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # What is on its way at a kill is mostly less than a hundred rows, and never more than a flush lets be.
-_READ_BACK = (1_000, 40_000)
+_READ_BACK = (1_000, 20_000)
 _FETCH_WAIT_MS = 50
 _MOST_RECORDS = 5_000
 _RETRY_S = 1.0
@@ -140,12 +140,16 @@ class ServedGap:
             ends = await consumer.end_offsets([changelog, served])
             for count in _READ_BACK:
                 tails = await _tails(consumer, {tp: (max(begins[tp], ends[tp] - count), ends[tp]) for tp in ends})
-                missing = not_kept(_before(tails[changelog], term), _before(tails[served], term))
+                shown, kept = _before(tails[changelog], term), _before(tails[served], term)
+                missing = not_kept(shown, kept)
+                if missing is None and not kept and ends[served] - count <= begins[served]:
+                    # Nobody kept anything before us. An owner that was killed at once has shown its last rows at most.
+                    missing = shown
                 if missing is not None:
                     return missing
         finally:
             await consumer.stop()
-        # Nothing was shown before, or what was is older than what is kept.
+        # What was shown before is older than what is kept.
         return ()
 
 

@@ -21,7 +21,7 @@ from streams.agents.state_releases import StateReleases
 from streams.agents.told import ToldAgent
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
-from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS, routed_name, topic_name
+from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS, routed_name, served_name, topic_name
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
 from streams.process.supervision import ended, supervised
@@ -108,7 +108,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.settings = settings
         self.clock = clock
         self.terms = Terms()
-        self.publisher = Publisher(self.crash_now, self._acked)
+        self.publisher = Publisher(self.crash_now, self._acked, patient=(served_name(settings),))
         stores = {name: self.tables[name].data for name in TABLES}
         self.rows = Rows(settings, stores, self.publisher, self.terms, clock=clock, on_restated=self._restated)
         self.markets = MarketMarks(settings, clock, self.crash_now, self._moved, self._referred)

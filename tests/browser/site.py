@@ -18,6 +18,7 @@ from streams.replicas.heartbeat_reader import Heartbeats
 from tests.browser.scene import Scene, now_ms, scene_settings
 from tests.support.api import FakeInterest, symmio_that_hears
 from tests.support.clocks import WallClock
+from tests.support.history import KeptHistory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,6 +39,7 @@ class Site:
         self.interest = FakeInterest()
         self.heartbeats = Heartbeats()
         self.charged = FundingRecords()
+        self.history = KeptHistory(now_ms)
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -52,6 +54,7 @@ class Site:
             self.scene.tables.feeds,
             self.interest,
             heartbeats=self.heartbeats,
+            history=self.history,
             clock=WallClock(now_ms),
             find_dialect=symmio_that_hears(Heard(frozenset(), lambda: True, OwnerAnswers(), self.charged)),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -20,6 +21,7 @@ from models.heartbeats import ChainBeat, PricesBeat, WorkerBeat
 from models.ledger.ledger_account import LedgerAccount
 from models.ledger.ledger_state import Holdings, statement_of
 from models.ledger.ledger_valuation import value_account
+from models.served import totals_key
 from models.statements import Event, Statement, encode_statement
 from models.subtotals import Subtotals
 from models.symmio.funding_records import encode_record, record_key
@@ -282,6 +284,31 @@ async def test_a_restart_of_the_server_is_survived(chromium: Browser, site: Site
     await context.close()
 
 
+async def test_charts_of_a_server_that_was_restarted_begin_with_the_past(chromium: Browser, site: Site) -> None:
+    account = first_account((await site.rest("/v1/accounts?limit=1"))["items"])
+    for minutes_ago, upnl in ((20, -9_000_000), (10, 7_000_000), (5, -8_000_000)):
+        for series in (account, totals_key(DEPLOYMENT).decode()):
+            site.history.show(series, now_ms() - minutes_ago * 60_000, upnl, 40_000_000)
+    await site.stop()
+    await site.start()
+
+    async with opened(chromium, site) as page:
+        totals = page.get_by_role("img", name=re.compile("uPnL of all accounts, last 15 min.*lowest .9M, highest 7M"))
+        await expect(totals).to_have_count(1)
+        await expect(page.get_by_role("img", name=re.compile("Notional of all accounts.*highest 40M"))).to_have_count(1)
+    async with opened(chromium, site, f"/#/accounts/{account}") as page:
+        await page.get_by_role("button", name="Notional").click()
+        course = page.get_by_role("img", name=re.compile("Notional, 6 hours.*newest 40M"))
+        await expect(course).to_have_count(1)
+        async with page.expect_download() as saving:
+            await page.get_by_role("button", name="Download CSV").click()
+        saved = Path(await (await saving.value).path())
+        rows = (await asyncio.to_thread(saved.read_text)).splitlines()
+        assert "at,at_ns,upnl_open" == rows[0][:18]
+        assert 3 == len(rows) - 1
+        await expect(page.get_by_role("img", name=re.compile("last 15 min.*lowest .9M, highest 7M"))).to_have_count(1)
+
+
 async def test_accounts_are_sorted_as_asked(chromium: Browser, site: Site) -> None:
     async with opened(chromium, site, "/#/accounts") as page:
         for name, sort, directions in (
@@ -300,7 +327,7 @@ async def test_accounts_are_sorted_as_asked(chromium: Browser, site: Site) -> No
                 await expect(heading).to_have_attribute("aria-sort", f"{direction}ending")
 
 
-async def test_accounts_are_found_by_a_part_of_their_address_or_owner_and_by_state(
+async def test_accounts_are_found_by_a_part_of_their_address_owner_or_name_and_by_state(
     chromium: Browser, site: Site
 ) -> None:
     scene = site.scene
@@ -311,6 +338,10 @@ async def test_accounts_are_found_by_a_part_of_their_address_or_owner_and_by_sta
         await page.keyboard.type(scene.key(44)[8:20])
         await expect(rows).to_have_count(1)
         await expect(rows).to_have_attribute("data-account", scene.key(44))
+        scene.change(46, name="Rainy Day")
+        await page.get_by_role("searchbox").fill("rainy d")
+        await expect(rows).to_have_count(1)
+        await expect(rows).to_have_attribute("data-account", scene.key(46))
         await page.get_by_role("searchbox").fill("0x" + f"{7:040x}")
         await expect(rows).to_have_count(2)  # 7 and 107 have one owner
         await page.get_by_role("searchbox").fill(scene.key(45).partition(":")[2])

@@ -11,9 +11,10 @@ import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
-from models.symmio.funding_records import Epoch, Missed
+from models.symmio.funding_records import Epoch, Missed, share_bps
+from streams.funder.dry_run import plan
 from streams.funder.epoch_replay import replay
-from streams.funder.funder_process import plan, run
+from streams.funder.funder_process import run
 from streams.funder.funding_journal import opened_journal, read_journal
 from streams.kafka.fenced_writer import Fenced
 from streams.process.clock import SystemClock
@@ -213,7 +214,7 @@ async def test_what_leaves_the_chain_with_its_block_is_charged_again(settings: C
 
 
 async def test_before_the_epoch_where_that_is_set_and_as_the_plan_said(settings: Callable[..., Settings]) -> None:
-    async with scene(settings, party_b="key", when="before", charge_on="opened", batch=1) as one:
+    async with scene(settings, party_b="key", when="before", charge_on="opened", batch=1, coin_price=3_000) as one:
         await one.open([quote(0), quote(0, SHORT, most=10)])
         pays_s = await next_window_s(one.chain)
         (planned,) = await plan(one.settings, NAME, SystemClock())
@@ -227,6 +228,13 @@ async def test_before_the_epoch_where_that_is_set_and_as_the_plan_said(settings:
         rate, gets = E18 // 10_000, -E18 * 3 // 40_000
         assert {account(0): [(1, Charge(1, rate, rate)), (2, Charge(2, -10, gets))]} == planned.charges
         assert (EPOCH_S, WINDOW_S, pays_s) == planned.frozen.epoch
+        # Until a charge is on record nobody knows what gas one takes.
+        assert (2, E18 // 10 + 10_000, None, None) == planned.fees
+        (planned,) = await plan(one.settings, NAME, SystemClock())
+        assert planned.fees.cost_wei is not None
+        assert share_bps(planned.fees.cost_wei, 3_000 * E18, planned.fees.moved_e18) == planned.fees.share
+        mined = [sent for sent in await one.sent() if sent.gas_used]
+        assert sum(sent.gas_used or 0 for sent in mined) <= planned.fees.cost_wei
         assert (1, 2) == (await one.outcomes())[account(0)].paid
         prices = {1: 100 * E18 + 100 * rate, 2: 100 * E18 + 1_000}
         assert prices == await one.contract_prices()

@@ -14,7 +14,7 @@ from streams.kafka.topics import LEASES
 from streams.process.clock import SystemClock
 from streams.replicas.lease_holder import Leases
 from streams.replicas.nonce_log import NonceLog
-from tests.support.bitfinex import ACCOUNT, SECRET, SYMBOL_SETTINGS, Scene, Socket, signed
+from tests.support.bitfinex import ACCOUNT, SECRET, SYMBOL_SETTINGS, Scene, Socket, signed, types
 from tests.support.eventually import eventually
 from tests.support.ledger import holdings, position, wallet
 from tests.support.records import create_all, read_records
@@ -58,6 +58,7 @@ async def served(socket: Socket, first: int, many: int) -> int:
     await socket.asks(*(f"wallet_margin_C{number:02d}" for number in range(first, first + many)))
     for number in range(first, first + many):
         assert f"C{number:02d}" == (await socket.hears_of("wu"))[2][1]
+        assert "error" not in types(socket.seen)
     return many
 
 

@@ -19,6 +19,7 @@ import orjson
 import pytest
 from eth_abi.abi import decode, encode
 
+from models.flash.flash_table import built_in_table
 from models.prices import MarkTick, mark_of
 from tests.support.eventually import eventually
 from tidemark.demo.multi_account import selector
@@ -95,6 +96,24 @@ async def test_a_batch_is_answered_in_order(client: _Client) -> None:
     assert hex(CHAIN_ID) == answers[0]["result"]
     assert -32_601 == answers[1]["error"]["code"]
     assert 600 <= int(answers[2]["result"]["number"], 16)
+
+
+@pytest.mark.parametrize(("layer", "least"), [("rollup_rpc", 5), ("base_rpc", 30)])
+async def test_both_chains_of_flash_answer_and_go_on(client: _Client, layer: str, least: int) -> None:
+    params = [built_in_table().programme, {"encoding": "base64", "withContext": True}]
+
+    async def answer() -> Json:
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "getProgramAccounts", "params": params}
+        async with client.session.post(client.description["flash"][layer][0], json=asked) as response:
+            return (await response.json())["result"]
+
+    first = await answer()
+    assert len(first["value"]) >= least
+
+    async def is_later() -> bool:
+        return bool((await answer())["context"]["slot"] > first["context"]["slot"])
+
+    await eventually(is_later, 60)
 
 
 async def test_blocks_are_found_by_number_hash_and_tag(client: _Client) -> None:

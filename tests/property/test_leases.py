@@ -99,6 +99,10 @@ def test_who_reads_from_the_beginning_says_what_the_plain_fold_says(log: Log) ->
         units = ledger.units(key, at_ms)
         assert sum(taken for taken, _ in plain[key].leases.values()) == units
         assert units <= CAPACITY
+        for then_ms, but_of in ((at_ms, "one"), (at_ms + 999, ""), (at_ms + 1_000, "two"), (at_ms + 15_000, "")):
+            others = ((taken, ends_ms) for (of, _), (taken, ends_ms) in plain[key].leases.items() if of != but_of)
+            left = sum(taken for taken, ends_ms in others if ends_ms > then_ms)
+            assert left == ledger.units(key, then_ms, but_of)
 
 
 @settings(max_examples=300)

@@ -17,7 +17,7 @@ from api.dialects.symmio.symmio_dialect import stand
 from api.dialects.symmio.upnl_ws import INTERVAL_S
 from api.http.listening import BoundedRunner, admin_door, public_door
 from streams.kafka.single_records import NotWritten
-from streams.kafka.topics import OWNER_REQUESTS, WHITELIST
+from streams.kafka.topics import OWNER_REQUESTS, SERVED, WHITELIST
 from streams.settings import ApiSettings, Settings, SymmioSettings
 from streams.settings.dialects import DialectSettings
 from tests.support.clocks import WallClock
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from api.dialects.mounting import Mounted, Site
     from api.http.door import Door
+    from api.tables.history import HistorySource
     from models.owners import SubAccountOwner
     from streams.replicas.heartbeat_reader import Heartbeats
     from tests.support.feed import FakeTables
@@ -72,10 +73,12 @@ class FakeRecords:
     """Takes what would go to the cluster; what is written to ``whitelist`` is on the list at once.
 
     ``asked`` are the accounts whose owner was asked for; those of ``made`` are answered at once, and None is an answer.
+    ``kept`` is what figures were made of.
     """
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, bytes | None]] = []
+        self.kept: list[tuple[bytes, bytes]] = []
         self.whitelisted: set[bytes] = set()
         self.is_down = False
         self.asked: list[bytes] = []
@@ -89,6 +92,9 @@ class FakeRecords:
             self.asked.append(key)
             if key in self.made:
                 self.owners.take(key, self.made[key])
+            return
+        if topic.startswith(SERVED):
+            self.kept.append((key, value or b""))
             return
         self.sent.append((topic, key, value))
         if topic == WHITELIST:
@@ -138,6 +144,7 @@ async def serving(
     interest: FakeInterest | None = None,
     records: FakeRecords | None = None,
     heartbeats: Heartbeats | None = None,
+    history: HistorySource | None = None,
     charged: FundingRecords | None = None,
     upnl_interval_s: float = TICK_S,
     clock_ms: Callable[[], int] = _now_ms,
@@ -152,6 +159,7 @@ async def serving(
         interest or FakeInterest(),
         records=taking,
         heartbeats=heartbeats,
+        history=history,
         find_dialect=symmio_that_hears(heard, upnl_interval_s),
         clock=WallClock(clock_ms),
     )

@@ -134,7 +134,12 @@ def journal_of(outlet: RecordingOutlet) -> AccountJournal:
 
 @asynccontextmanager
 async def following(
-    base: Sequence[SolanaNode], rollup: Sequence[SolanaNode], outlet: RecordingOutlet, *, reread_ms: int = 200
+    base: Sequence[SolanaNode],
+    rollup: Sequence[SolanaNode],
+    outlet: RecordingOutlet,
+    *,
+    reread_ms: int = 200,
+    streams: Sequence[str] = (),
 ) -> AsyncIterator[FlashFollow]:
     """The ingest, following nodes of both chains, and writing what is new to an outlet.
 
@@ -143,6 +148,7 @@ async def following(
         rollup: Those of the rollup.
         outlet: Takes the records; what is in it was written before.
         reread_ms: How often all accounts are read again.
+        streams: Where the rollup is subscribed to over gRPC; then it is over no websocket.
     """
     for node in (*base, *rollup):
         await node.start()
@@ -153,7 +159,14 @@ async def following(
         for record_key, value in outlet.of(topic):
             journal.restore(record_key.decode().partition(":")[2], value)
     await journal.say_table()
-    urls = {layer: LayerUrls(layer, [*map(SecretStr, _urls(nodes))]) for layer, nodes in _layers(base, rollup)}
+    urls = {
+        "base": LayerUrls("base", [*map(SecretStr, _urls(base))]),
+        "rollup": LayerUrls(
+            "rollup",
+            [*map(SecretStr, [node.urls[0] for node in rollup] if streams else _urls(rollup))],
+            [*map(SecretStr, streams)],
+        ),
+    }
     async with aiohttp.ClientSession() as session:
         followed = FlashFollow("flash", section, journal=journal, session=session, urls=urls, clock=clock)  # type: ignore[arg-type]
         tasks = [asyncio.create_task(one) for one in followed.tasks()]
@@ -170,10 +183,6 @@ async def following(
                     await task
             for node in (*base, *rollup):
                 await node.stop()
-
-
-def _layers(base: Sequence[SolanaNode], rollup: Sequence[SolanaNode]) -> tuple[tuple[str, Sequence[SolanaNode]], ...]:
-    return ("base", base), ("rollup", rollup)
 
 
 def _urls(nodes: Sequence[SolanaNode]) -> list[str]:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 PASSWORD = "of-a-test"
-USERS = ("worker", "api", "funder", "ingest-prices", "ingest-symmio", "tools", "analyst", "nobody")
+USERS = (
+    "worker", "history", "api", "funder", "ingest-prices", "ingest-symmio", "webhooks", "tools", "analyst", "nobody",
+)  # fmt: skip
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 # Numbers of Kafka's protocol.
 _ALLOW, _LITERAL, _PREFIXED = 3, 3, 4

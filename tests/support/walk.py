@@ -9,12 +9,14 @@ import jwt
 from pydantic import SecretStr
 
 from api.http.keys import GATE
+from models.served import totals_key
 from models.subtotals import Subtotals
 from models.symmio.funding_records import Epoch, Frozen, Plan, Record, encode_record, record_key
 from streams.settings import ApiLimitSettings, ApiSettings, AuthSettings, TokenKeySettings
 from tests.support.account_rows import alerts_body
 from tests.support.api import FakeRecords
 from tests.support.feed import FakeTables, e18, valuation_body
+from tests.support.history import KeptHistory
 from tests.support.legacy import PositionStates
 from tests.support.solver import (
     HEDGER,
@@ -112,6 +114,14 @@ def walked_tables() -> FakeTables:
     return tables
 
 
+def walked_history() -> KeptHistory:
+    """How figures of ``MINE`` and of ``THEIRS``, and what sums with these come to, went."""
+    history = KeptHistory(lambda: NOW_MS)
+    for series, figure in ((f"main:{MINE}", -12), (f"main:{THEIRS}", 77_125), (totals_key("main").decode(), 31_337)):
+        history.show(series, NOW_MS, figure, figure)
+    return history
+
+
 def say_funding(charged: FundingRecords) -> None:
     """A quote of ``MINE`` and one of ``THEIRS`` were charged."""
     epoch = Epoch(14_400, 420, NOW_S // 14_400 * 14_400)
@@ -176,7 +186,7 @@ def _queries(canonical: str, account: str) -> tuple[str, ...]:
         return ("", f"?account=main:{account}")
     if canonical == "/v1/accounts":
         return ("", "?limit=1&sort=upnl&direction=desc")
-    if canonical == "/v1/totals":
+    if canonical in {"/v1/totals", "/v1/totals/history", "/v1/totals/history.csv"}:
         return ("", "?deployment=main")
     return ("?leverage=9",) if "/get_locked_params" in canonical else ("",)
 

@@ -9,16 +9,31 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 SERVER = ("models", "streams", "api", "tidemark")
 # It ships in the same wheel, and has a project file of its own.
 OWN = (*SERVER, "tidemark_client")
 
 
+# What needs an extra is imported by these alone, which are imported only where it is configured (by import_module).
+OF_EXTRAS = {
+    "yellowstone": {
+        ROOT / "streams/ingest/flash/yellowstone.py",
+        ROOT / "streams/ingest/flash/yellowstone_messages.py",
+    }
+}
+
+
 def imported(package: str) -> set[str]:
-    """The top-level names that a package imports, anywhere in its modules."""
+    """The top-level names that a package imports, anywhere in its modules but those of extras."""
+    return names_in(set((ROOT / package).rglob("*.py")) - set().union(*OF_EXTRAS.values()))
+
+
+def names_in(sources: set[Path]) -> set[str]:
     names: set[str] = set()
-    for source in (ROOT / package).rglob("*.py"):
+    for source in sources:
         for node in ast.walk(ast.parse(source.read_text())):
             match node:
                 case ast.Import():
@@ -43,6 +58,18 @@ def test_every_imported_package_is_declared_and_pinned() -> None:
 
     assert set() == undeclared
     assert all("==" in one for one in declared.values())
+
+
+@pytest.mark.parametrize("extra", OF_EXTRAS)
+def test_what_an_extra_is_needed_for_is_declared_in_it(extra: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {canonical(one.partition("==")[0]) for one in project["optional-dependencies"][extra]}
+    everywhere = {canonical(re.split(r"[\[=]", one)[0]) for one in project["dependencies"]}
+    providers = packages_distributions()
+    foreign = names_in(OF_EXTRAS[extra]) - set(OWN) - sys.stdlib_module_names
+    used = {canonical(one) for name in foreign for one in providers[name]}
+
+    assert declared == used - everywhere
 
 
 def test_every_declared_package_is_imported_or_named_here_with_a_reason() -> None:

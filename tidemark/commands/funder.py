@@ -13,8 +13,8 @@ from streams.settings import BadSettings, Settings, load_settings, symmio_deploy
 if TYPE_CHECKING:
     from models.symmio.funding_plan import Window
     from models.symmio.funding_records import Epoch, FrozenMarket, TickRef
+    from streams.funder.dry_run import ExpectedFees, Planned
     from streams.funder.epoch_replay import Replayed
-    from streams.funder.funder_process import Planned
 
 
 class Instant(click.ParamType):
@@ -47,8 +47,9 @@ def funder(deployment: str | None, *, dry_run: bool, at: int | None) -> None:
 
     With --dry-run --at, the marks and rates of a past epoch are found in the topics anew, and compared with the record.
     """
+    from streams.funder.dry_run import plan
     from streams.funder.epoch_replay import replay
-    from streams.funder.funder_process import plan, run
+    from streams.funder.funder_process import run
     from streams.process.clock import SystemClock
     from streams.process.logs import log_to_stderr
     from tidemark.admin_port import with_admin_port
@@ -80,7 +81,10 @@ def _only_one(settings: Settings) -> str:
     names = [name for name, one in symmio_deployments(settings).items() if one.funding.party_b is not None]
     if len(names) != 1:
         found = ", ".join(sorted(names)) or "none"
-        msg = f"expected one deployment with a funding.party_b, or its name as an argument, found {found}"
+        msg = (
+            f"expected one deployment with a funding.party_b, or its name as an argument, found {found}; "
+            "docs/funding.md says what to set in [deployments.NAME.funding]"
+        )
         raise BadSettings(msg)
     return names[0]
 
@@ -95,6 +99,8 @@ def _print(planned: Planned) -> None:
         click.echo(f"  symbol {symbol_id}: {_terms(market)}")
     for symbol_id, reason in frozen.left_out.items():
         click.echo(f"  symbol {symbol_id} left out: {reason}")
+    if planned.fees.transactions:
+        click.echo(f"  {_fees(planned.fees)}")
     for party_a, charges in planned.charges.items():
         click.echo(f"  {party_a}: {len(charges)} quotes")
         for quote_id, charge in charges:
@@ -102,8 +108,19 @@ def _print(planned: Planned) -> None:
                 case Charge(rate_e18=rate, wanted_e18=wanted):
                     clipped = f", clipped from {format_e18(wanted)}" if charge.is_clipped else ""
                     click.echo(f"    quote {quote_id}: rate {format_e18(rate)}{clipped}")
-                case _:
-                    click.echo(f"    quote {quote_id}: not charged, {charge.value}")
+                case reason:
+                    click.echo(f"    quote {quote_id}: not charged, {reason}")
+
+
+def _fees(fees: ExpectedFees) -> str:
+    from models.money import format_e18
+
+    count = "1 transaction" if fees.transactions == 1 else f"{fees.transactions} transactions"
+    charged = f"{count} to charge {format_e18(fees.moved_e18)} in all"
+    if fees.cost_wei is None:
+        return f"{charged}; their fees are known once a first one is on record"
+    share = "set coin_price to see them as a share" if fees.share is None else f"{fees.share} bps of that"
+    return f"{charged}; fees of about {format_e18(fees.cost_wei)} of the chain's coin, {share}"
 
 
 def _print_replayed(replayed: Replayed) -> None:

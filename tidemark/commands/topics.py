@@ -60,7 +60,8 @@ def acls(strimzi: str | None, tls: bool) -> None:
     """Print which rights each process needs: lines of arguments for kafka-acls.
 
     Every process connects as a user of its own: tidemark-worker, tidemark-api, tidemark-funder, tidemark-ingest-prices,
-    tidemark-ingest-symmio, tidemark-tools for the command line, tidemark-analyst for people who only read.
+    tidemark-ingest-symmio, tidemark-webhooks, tidemark-tools for the command line, tidemark-analyst for people who only
+    read.
     """
     import yaml
 

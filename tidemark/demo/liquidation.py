@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tidemark.demo import events
 from tidemark.demo.books import require
-from tidemark.demo.contract import CVA_IN, LF_IN, PLATFORM_FEE_IN, REALIZED_PNL_IN, REALIZED_PNL_OUT, without
 from tidemark.demo.ledger import OPEN, Liquidation, Locked, Settlement, Severity, Status
+from tidemark.demo.trader_actions import CVA_IN, LF_IN, PLATFORM_FEE_IN, REALIZED_PNL_IN, REALIZED_PNL_OUT, without
 
 if TYPE_CHECKING:
     from tidemark.demo.contract import Contract

@@ -12,8 +12,10 @@ from aiohttp import web
 
 from models.errors import TidemarkError
 from tidemark.demo.chain import FINALITY_DEPTH, START_BLOCK, Chain
+from tidemark.demo.flash_venue import SimulatedFlash
 from tidemark.demo.market import Market
 from tidemark.demo.node import CHAIN_ID, Node
+from tidemark.demo.solana_node import SolanaNode
 from tidemark.demo.traders import make_trader
 from tidemark.demo.venue import Venue
 from tidemark.ports import any_free_port
@@ -38,6 +40,8 @@ class DemoState(msgspec.Struct, frozen=True):
     genesis_s: int
     rpc_port: int
     venue_port: int
+    base_port: int = 0
+    rollup_port: int = 0
 
 
 def load_state(path: Path, seed: int | None, now_s: int, ports: tuple[int, int] | None = None) -> DemoState:
@@ -54,7 +58,8 @@ def load_state(path: Path, seed: int | None, now_s: int, ports: tuple[int, int] 
     """
     if not path.exists():
         taken = ports or (any_free_port(_HOST), any_free_port(_HOST))
-        state = DemoState(_DEFAULT_SEED if seed is None else seed, now_s - _HISTORY_BLOCKS, *taken)
+        chains = any_free_port(_HOST), any_free_port(_HOST)
+        state = DemoState(_DEFAULT_SEED if seed is None else seed, now_s - _HISTORY_BLOCKS, *taken, *chains)
         _write(path, state)
         return state
     try:
@@ -62,6 +67,10 @@ def load_state(path: Path, seed: int | None, now_s: int, ports: tuple[int, int] 
     except msgspec.DecodeError as error:
         msg = f"expected the simulator's state in {path}, found something else ({error}); remove it to begin anew"
         raise DemoError(msg) from error
+    if not state.base_port:
+        # It was written before there was a simulated Flash.
+        state = msgspec.structs.replace(state, base_port=any_free_port(_HOST), rollup_port=any_free_port(_HOST))
+        _write(path, state)
     if seed not in (None, state.seed):
         msg = f"expected seed {state.seed} as in {path}, found {seed}; remove the file to begin anew"
         raise DemoError(msg)
@@ -83,6 +92,8 @@ class DemoServer:
         self._market = Market(state.seed)
         self.chain = Chain(state.seed, state.genesis_s, self._market)
         self._node = Node(self.chain)
+        self.flash = SimulatedFlash(state.seed, state.genesis_s, self._market)
+        self._layers = SolanaNode(self.flash.base), SolanaNode(self.flash.rollup)
         self._runners: list[web.AppRunner] = []
 
     @property
@@ -106,6 +117,11 @@ class DemoServer:
                 # The simulated traders have some 20 million open.
                 "solver": {"open_interest_cap": 100_000_000},
             },
+            "flash": {
+                "base_rpc": _both_ways(self.state.base_port),
+                "rollup_rpc": _both_ways(self.state.rollup_port),
+                "owner": self.flash.owners[0],
+            },
         }
 
     async def start(self) -> None:
@@ -127,8 +143,14 @@ class DemoServer:
                 await web.TCPSite(runner, _HOST, port).start()
             except OSError as error:
                 await self.stop()
-                msg = f"expected port {port} of the simulator's state file to be free, found it taken ({error})"
-                raise DemoError(msg) from error
+                raise _taken(port, error) from error
+        self.flash.open(self.chain.head.number)
+        for layer, port in zip(self._layers, (self.state.base_port, self.state.rollup_port), strict=True):
+            try:
+                await layer.start(port)
+            except OSError as error:
+                await self.stop()
+                raise _taken(port, error) from error
 
     def _catch_up(self) -> None:
         # No object of a chain ever becomes garbage, and the collector would take a third of the time looking for some.
@@ -144,9 +166,12 @@ class DemoServer:
             heard = self.chain.grow_to(self._second(), forks=True)
             await self._node.announce(heard)
             await self._venue.publish(_now_ms(), self._marks_e8)
+            self.flash.grow_to(self.chain.head.number)
 
     async def stop(self) -> None:
         """Close every socket and both ports."""
+        for layer in self._layers:
+            await layer.stop()
         for runner in self._runners:
             await runner.cleanup()
 
@@ -157,6 +182,14 @@ class DemoServer:
 
     def _second(self) -> int:
         return int(time.time()) - self.state.genesis_s
+
+
+def _both_ways(port: int) -> list[str]:
+    return [f"http://{_HOST}:{port}", f"ws://{_HOST}:{port}"]
+
+
+def _taken(port: int, error: OSError) -> DemoError:
+    return DemoError(f"expected port {port} of the simulator's state file to be free, found it taken ({error})")
 
 
 def _now_ms() -> int:

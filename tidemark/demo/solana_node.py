@@ -23,6 +23,7 @@ _RENT = 1_000_000
 # A clock's account: slot, epoch's start, epoch, leader's epoch, and the time in seconds.
 _CLOCK_BYTES = 40
 _LONGEST_QUEUE = 10_000
+_KEPT_STATES = 1_000
 
 
 class ChainAccount(NamedTuple):
@@ -83,13 +84,13 @@ class SolanaChain:
             data: Its bytes.
         """
         account = ChainAccount(programme, data)
-        self._states.setdefault(pubkey, []).append((self.slot, account))
+        self._write(pubkey, account)
         self._tell(Change(self.slot, pubkey, account, programme))
 
     def close(self, pubkey: str) -> None:
         """Close an account, in the slot that stands."""
         before = self.at(pubkey, self.slot)
-        self._states.setdefault(pubkey, []).append((self.slot, None))
+        self._write(pubkey, None)
         self._tell(Change(self.slot, pubkey, None, _SYSTEM if before is None else before.programme))
 
     def at(self, pubkey: str, slot: int) -> ChainAccount | None:
@@ -111,6 +112,12 @@ class SolanaChain:
             for pubkey, account in found.items()
             if account is not None and account.programme == programme
         }
+
+    def _write(self, pubkey: str, account: ChainAccount | None) -> None:
+        states = self._states.setdefault(pubkey, [])
+        states.append((self.slot, account))
+        # A simulation runs for days, and no node is asked for a state of long ago.
+        del states[:-_KEPT_STATES]
 
     def _tell(self, change: Change) -> None:
         for listener in list(self._listeners):

@@ -35,6 +35,7 @@ export class TimeChart {
   #plot = null;
   #colours = {};
   #data = [[], []];
+  #marks = [];
   #resizing;
 
   /**
@@ -73,6 +74,16 @@ export class TimeChart {
     const { label, format = about } = this.#options;
     const said = `${label}, last ${span}: lowest ${format(Math.min(...known))}, highest ${format(Math.max(...known))}, newest ${format(known.at(-1))}`;
     this.#host.setAttribute("aria-label", said);
+  }
+
+  setLabel(label) {
+    this.#options = { ...this.#options, label };
+  }
+
+  /** Say when something happened: a stroke at the bottom for each of these times. */
+  setMarks(times_s) {
+    this.#marks = times_s;
+    this.#plot?.redraw();
   }
 
   recolour() {
@@ -144,7 +155,7 @@ export class TimeChart {
         ],
         hooks: {
           drawAxes: [(plot) => isSigned && this.#waterline(plot)],
-          draw: [(plot) => this.#newest(plot)],
+          draw: [(plot) => this.#newest(plot), (plot) => this.#strokes(plot)],
           setCursor: [(plot) => onPoint?.(plot.cursor.idx ?? null)],
         },
       },
@@ -231,6 +242,23 @@ export class TimeChart {
       2 * Math.PI,
     );
     ctx.fill();
+    ctx.restore();
+  }
+
+  #strokes(plot) {
+    const [times_s] = this.#data;
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = this.#colours.accent;
+    ctx.lineWidth = 2 * devicePixelRatio;
+    for (const s of this.#marks) {
+      if (s < times_s[0] || s > times_s.at(-1)) continue;
+      const x = Math.round(plot.valToPos(s, "x", true));
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top + bbox.height);
+      ctx.lineTo(x, bbox.top + bbox.height - 8 * devicePixelRatio);
+      ctx.stroke();
+    }
     ctx.restore();
   }
 

@@ -13,6 +13,9 @@ const TOTALS_INTERVAL_MS = 500;
 const HEARTBEATS_LATE = 1.8;
 const LATE_MS = 5000;
 
+// A replica that has just started hears no answers yet.
+const PAST_ASKED_TIMES = 5;
+
 /** Values sampled once a second; null where nothing was known, so that a line has a gap there. */
 export class History {
   times_s = [];
@@ -26,6 +29,31 @@ export class History {
     this.times_s.push(timeMs / 1000);
     values.forEach((value, at) => this.series[at].push(value));
     if (this.times_s.length > SAMPLES_KEPT) [this.times_s, ...this.series].forEach((list) => list.shift());
+  }
+
+  /**
+   * Put what was before in front: bars of a second, each of which holds until the next one.
+   *
+   * @param {object} answer Of REST: `items`, and `before` them.
+   * @param {string[]} figures Which of a bar's are the series.
+   * @param {number} nowMs Server's time.
+   */
+  putBefore({ items, before }, figures, nowMs) {
+    const bars = new Map(items.map((bar) => [milliseconds(bar.at_ns) / 1000, bar]));
+    const untilS = this.times_s[0] ?? nowMs / 1000;
+    const closes = (bar) => figures.map((figure) => (bar[figure]?.close === undefined ? null : Number(bar[figure].close)));
+    let values = before ? closes(before) : figures.map(() => null);
+    const times = [];
+    const series = figures.map(() => []);
+    for (let s = Math.floor(nowMs / 1000) - SAMPLES_KEPT; s < untilS; s += 1) {
+      const bar = bars.get(s);
+      if (bar) values = closes(bar);
+      times.push(s);
+      values.forEach((value, at) => series[at].push(value));
+    }
+    this.times_s.unshift(...times);
+    this.series.forEach((list, at) => list.unshift(...series[at]));
+    [this.times_s, ...this.series].forEach((list) => list.splice(0, list.length - SAMPLES_KEPT));
   }
 }
 
@@ -111,7 +139,22 @@ class Live extends EventTarget {
     this.client.start();
   }
 
+  /** Have the browser save what a path answers; a link could not say who asks. */
+  async save(path, name) {
+    const response = await this.#fetched(path);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await response.blob());
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
   async rest(path, signal) {
+    const response = await this.#fetched(path, signal);
+    return response.json();
+  }
+
+  async #fetched(path, signal) {
     const headers = this.client.token ? { Authorization: `Bearer ${this.client.token}` } : {};
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
     const response = await fetch(path, { headers, signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
@@ -119,7 +162,21 @@ class Live extends EventTarget {
       const problem = await response.json().catch(() => ({}));
       throw new Error(problem.detail ?? problem.title ?? `${path.split("?")[0]} answered ${response.status}`);
     }
-    return response.json();
+    return response;
+  }
+
+  /** Have a chart begin with what was before the page was opened; without an answer it begins now. */
+  async past(path, history, figures, scope) {
+    for (let asked = 0; asked < PAST_ASKED_TIMES && !scope?.isOver; asked += 1) {
+      try {
+        const answer = await this.rest(`${path}step=1s&limit=${SAMPLES_KEPT}`);
+        if (!scope?.isOver) history.putBefore(answer, figures, this.nowMs());
+        this.dispatchEvent(new Event("sample"));
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+      }
+    }
   }
 
   /** The first heartbeat comes after some seconds; until then its words are taken from the status. */
@@ -149,13 +206,17 @@ class Live extends EventTarget {
 
   #follow(deployment) {
     if (this.totalsHistory.has(deployment)) return;
-    this.totalsHistory.set(deployment, new History(2));
+    const history = new History(2);
+    this.totalsHistory.set(deployment, history);
     this.client.subscribe(
       "totals",
       deployment,
       ({ data, error }) => {
         const isFirst = !this.totals.has(deployment);
         this.totals.set(deployment, error ? { refusal: error.message } : data);
+        if (isFirst && !error) {
+          this.past(`/v1/totals/history?deployment=${encodeURIComponent(deployment)}&`, history, ["upnl", "notional"]);
+        }
         if (isFirst) this.#sample();
         this.dispatchEvent(new Event("totals"));
       },

@@ -20,7 +20,7 @@ from api.dialects.bitfinex.socket_session import Desk
 from api.dialects.bitfinex.venue_symbols import VenueSymbols
 from api.dialects.mounting import DialectPackage, Mounted
 from api.http.error_bodies import error_response
-from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, HUB, PRICES, STANDINGS
+from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, HUB, KEPT, PRICES, STANDINGS
 from api.tables.standing import NoSuchAccount
 from streams.replicas.nonce_log import NonceLog
 from streams.settings import BadSettings
@@ -126,7 +126,16 @@ def _tables(site: Site) -> Tables:
     def is_absent(deployment: str) -> bool:
         return isinstance(standings.missing(deployment), NoSuchAccount)
 
-    return Tables(app[FEEDS], app[PRICES], app[ACCOUNTS], is_unsupported, is_absent, site.interest, site.clock.now_ms)
+    return Tables(
+        app[FEEDS],
+        app[PRICES],
+        app[ACCOUNTS],
+        is_unsupported,
+        is_absent,
+        site.interest,
+        site.clock.now_ms,
+        app[KEPT].keep,
+    )
 
 
 def _logins(site: Site, section: BitfinexSettings, keys: KeyFile, nonces: Nonces) -> Logins:

@@ -98,10 +98,8 @@ class _Lane:
 
     async def ask(self, asker: Asker, calculations: Collection[Calculation]) -> int:
         async with self._letting_in:
-            waiting = self._queue.with_these(calculations) - self._window.room().units
-            places = await self._places.cover(waiting)
+            most = await self._make_places(calculations)
             # It may have gone meanwhile, and the lane with it.
-            most = places + self._window.room().units
             left_out = self._queue.add(asker, calculations, most) if asker in self._askers else Counter()
         self._fit()
         if self._queue and self._draining is None:
@@ -110,6 +108,16 @@ class _Lane:
             if other is not asker:
                 other.tell_left_out()
         return left_out.get(asker, 0)
+
+    async def _make_places(self, calculations: Collection[Calculation]) -> int:
+        """Have places for what there will be, as far as there are; return how many there are in all."""
+        while True:
+            waiting = self._queue.with_these(calculations) - self._window.room().units
+            places = await self._places.cover(waiting)
+            # Others may have taken of the second meanwhile: then more have to wait.
+            room = self._window.room().units
+            if places < waiting or self._queue.with_these(calculations) <= places + room:
+                return places + room
 
     def _fit(self) -> None:
         # What is being let in has no place in the queue yet.

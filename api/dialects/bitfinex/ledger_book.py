@@ -60,7 +60,7 @@ class LedgerBook:
     """
 
     def __init__(
-        self, key: bytes, statements: Statements, priced_now: Callable[[bytes, Holdings], PricedAccount]
+        self, key: bytes, statements: Statements, priced_now: Callable[[bytes, Holdings, Calculation], PricedAccount]
     ) -> None:
         self._key = key
         self._statements = statements
@@ -96,7 +96,7 @@ class LedgerBook:
 
     def calculate(self, calculation: Calculation) -> Frame | None:
         """As ``AccountBook`` says."""
-        account, subject = self._priced_now(self._key, self._holdings()), calculation.subject
+        account, subject = self._priced_now(self._key, self._holdings(), calculation), calculation.subject
         match calculation.kind:
             case "margin_base":
                 return Frame("miu", base_margin_array(ledger_figures.base_margin(account)))

@@ -5,11 +5,13 @@ They show the marks that accounts are valued at. What a venue's own channels say
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from api.delivery.subscription import Subscription
 from api.dialects.bitfinex.account_arrays import instant, money
+from models.errors import BadRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from api.dialects.bitfinex.numbered_frames import NumberedFrames
     from api.tables.market_prices import MarketPrices
     from models.prices import Mark
+
+_log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 # A venue's ticker comes about so often.
@@ -142,9 +146,7 @@ class PublicChannel(Subscription):
 
     def take(self, now_s: float) -> bytes | None:
         """Encode what it shows now; where it showed that before, a heartbeat when one is due."""
-        found = self._quotes.of(self._market)
-        self._follow(None if found is None else found[0])
-        shown = self._show(None if found is None else found[1])
+        shown = self._shown_now()
         is_new = shown != self._shown
         # The hub's ticks are of 10 ms: one that comes a little early counts.
         if not is_new and now_s < self._sent_s + HEARTBEAT_S - _TICK_S:
@@ -153,6 +155,16 @@ class PublicChannel(Subscription):
         self._shown, self._sent_s = shown, now_s
         self._hub.at(self, now_s + HEARTBEAT_S)
         return self._frames.of_channel(self.number, shown) if is_new else self._frames.heartbeat(self.number)
+
+    def _shown_now(self) -> list[Any]:
+        try:
+            found = self._quotes.of(self._market)
+        except BadRow as error:
+            # It is followed as before, so that the next mark is shown.
+            _log.warning("mark is shown as unknown: %s", error)
+            return self._show(None)
+        self._follow(None if found is None else found[0])
+        return self._show(None if found is None else found[1])
 
     def _follow(self, key: bytes | None) -> None:
         if key == self._key:

@@ -13,9 +13,10 @@ from api.dialects.bitfinex.ledger_book import LedgerBook, Statements
 from api.dialects.bitfinex.valuation_book import ValuationBook, Valuations
 from api.tables.market_prices import InputsAt
 from api.tables.ranking import Order, Sort
-from models.codec import decode_row
+from models.codec import decode_order, decode_row
 from models.errors import BadRow
 from models.ids import account_key, canonical_id, market_of_key, split_key
+from models.kept_inputs import CalculationsMade, KeptMark
 from models.ledger.ledger_settings import symbol_reference
 from models.ledger.priced_account import PricedAccount
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from api.delivery.interest_writer import InterestSink
     from api.dialects.bitfinex.account_book import AccountBook
     from api.dialects.bitfinex.api_keys import ApiKey
+    from api.dialects.bitfinex.calc_requests import Calculation
     from api.dialects.bitfinex.venue_symbols import VenueSymbols
     from api.tables.feeds import Feeds
     from api.tables.market_prices import MarketPrices
@@ -49,6 +51,7 @@ class Tables(NamedTuple):
         is_absent: Whether an account of a deployment that is in no table is known not to exist.
         interest: Hears which accounts are watched.
         clock_ms: Our own time, in Unix ms.
+        keep: Called with a deployment and what calculations of its accounts were made of.
     """
 
     feeds: Feeds
@@ -58,17 +61,47 @@ class Tables(NamedTuple):
     is_absent: Callable[[str], bool]
     interest: InterestSink
     clock_ms: Callable[[], int]
+    keep: Callable[[str, CalculationsMade], None]
 
 
-class _Turn(NamedTuple):
-    """What all calculations of one turn of the loop share: by deployment, and by the key of an account."""
+class Turn:
+    """Calculations of one turn of the loop on accounts of a deployment, and what they are made of.
 
-    inputs: dict[str, InputsAt]
-    accounts: dict[bytes, PricedAccount]
+    Args:
+        inputs: Marks and references, as of one instant.
+    """
 
-    def end(self) -> None:
-        self.inputs.clear()
-        self.accounts.clear()
+    def __init__(self, inputs: InputsAt) -> None:
+        self._inputs = inputs
+        self._accounts: dict[bytes, PricedAccount] = {}
+        self._asked: list[tuple[str, int, int, str]] = []
+
+    def priced(self, key: bytes, holdings: Holdings, row: bytes | None, asked: Calculation) -> PricedAccount:
+        """An account as a calculation is to see it.
+
+        Args:
+            key: The account's key.
+            holdings: What it holds.
+            row: The statement that says so, None where it has none.
+            asked: The calculation.
+        """
+        term, version = (0, 0) if row is None else decode_order(row)
+        self._asked.append((key.decode(), term, version, f"{asked.kind} {asked.subject}".strip()))
+        account = self._accounts.get(key)
+        if account is None or account.holdings is not holdings:
+            account = self._accounts[key] = PricedAccount(holdings, self._inputs)
+        return account
+
+    def made(self) -> CalculationsMade:
+        """What is kept of them."""
+        marks = {
+            str(market): None if mark is None else KeptMark(mark.key, mark.offset, mark.stale)
+            for market, mark in self._inputs.marks.items()
+        }
+        references = {
+            name: None if one is None else (one.partition, one.offset) for name, one in self._inputs.references.items()
+        }
+        return CalculationsMade(self._inputs.at_ms, self._asked, marks, references)
 
 
 class ShownAccounts:
@@ -92,7 +125,8 @@ class ShownAccounts:
         self._tables = tables
         self._symbols = symbols
         feeds = tables.feeds
-        self._turn = _Turn({}, {})
+        # What all calculations of one turn of the loop share, by deployment.
+        self._turns: dict[str, Turn] = {}
         self._statements = Statements(feeds.statements.rows, KeyedListeners(), tables.is_absent, {})
         self._valuations = Valuations(
             feeds.valuations.rows,
@@ -106,8 +140,8 @@ class ShownAccounts:
         feeds.statements.listen_rows(self._statements.listeners.tell)
         feeds.valuations.listen(self._valued)
         # Marks of before and of after it are never mixed.
-        feeds.marks.listen(lambda _: self._turn.end())
-        feeds.references.listen(lambda _: self._turn.end())
+        feeds.marks.listen(lambda _: self._turn_over())
+        feeds.references.listen(lambda _: self._turn_over())
 
     @property
     def watched(self) -> Collection[str]:
@@ -158,23 +192,21 @@ class ShownAccounts:
         walk = self._tables.accounts.walk(_BY_ADDRESS, None, is_wanted, owner)
         return [entry[2] async for entry, _ in walk]
 
-    def _priced(self, key: bytes, holdings: Holdings) -> PricedAccount:
+    def _priced(self, key: bytes, holdings: Holdings, asked: Calculation) -> PricedAccount:
         """An account at the marks and settings of this turn of the loop: it is priced once for all who ask in it."""
-        account = self._turn.accounts.get(key)
-        if account is None or account.holdings is not holdings:
-            account = PricedAccount(holdings, self._inputs(split_key(key)[0]))
-            self._turn.accounts[key] = account
-        return account
+        deployment, _ = split_key(key)
+        turn = self._turns.get(deployment)
+        if turn is None:
+            if not self._turns:
+                asyncio.get_running_loop().call_soon(self._turn_over)
+            turn = Turn(InputsAt(self._tables.prices, deployment, self._tables.clock_ms()))
+            self._turns[deployment] = turn
+        return turn.priced(key, holdings, self._statements.rows.get(key), asked)
 
-    def _inputs(self, deployment: str) -> InputsAt:
-        """Marks and settings of this turn of the loop: a batch of calculations chooses each mark once."""
-        inputs = self._turn.inputs.get(deployment)
-        if inputs is None:
-            if not self._turn.inputs:
-                asyncio.get_running_loop().call_soon(self._turn.end)
-            inputs = InputsAt(self._tables.prices, deployment, self._tables.clock_ms())
-            self._turn.inputs[deployment] = inputs
-        return inputs
+    def _turn_over(self) -> None:
+        turns, self._turns = self._turns, {}
+        for deployment, turn in turns.items():
+            self._tables.keep(deployment, turn.made())
 
     def _symbol_of(self, deployment: str, market: int | str) -> str:
         row = self._tables.feeds.markets.rows.get(f"{deployment}:{market}".encode())

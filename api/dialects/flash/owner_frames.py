@@ -146,9 +146,12 @@ class TableFrames:
                 nothing = {"owner": of.owner, "basketPubkey": None, "basketData": None}
                 return Snapshot({**nothing, "positionMetrics": {}, "orderMetrics": {}}, ({}, {}))
             case OnBoard(_, pubkey, data, opened):
-                listing = self._board.now()
-                positions = position_figures(opened, listing, self._calculate)
-                orders = order_figures(opened, listing)
+                try:
+                    listing = self._board.now()
+                    positions = position_figures(opened, listing, self._calculate)
+                    orders = order_figures(opened, listing)
+                except BadRow as error:
+                    return _unreadable_mark(error)
                 return Snapshot(
                     {
                         "owner": of.owner,
@@ -177,10 +180,19 @@ class TableFrames:
         found = self.find(of)
         if not isinstance(found, OnBoard):
             return None
-        figures = position_figures(found.opened, self._board.now(), self._calculate)
+        try:
+            figures = position_figures(found.opened, self._board.now(), self._calculate)
+        except BadRow as error:
+            _unreadable_mark(error)
+            return None
         if figures.omitted:
             self._on_omitted(len(figures.omitted))
         return orjson.dumps({"type": "metrics", "data": figures.shown})
+
+
+def _unreadable_mark(error: BadRow) -> Unknown:
+    _log.warning("figures cannot be made, since a mark cannot be read: %s", error)
+    return Unknown("a price cannot be read")
 
 
 def _read(row: bytes) -> OnBoard | Absent | Unknown:

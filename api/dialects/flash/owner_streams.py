@@ -185,19 +185,28 @@ class OwnerStream:
         if self.is_empty:
             # Nobody hears it; who comes back within the grace begins anew.
             return
+        try:
+            if self._make_metrics():
+                self._on_late(began_s - due_s)
+        finally:
+            # Instants that were missed are not made up for.
+            missed = max(0, math.floor((self._loop.time() - due_s) / interval_s))
+            self._due_s = due_s + interval_s * (missed + 1)
+            self._timer = self._loop.call_at(self._due_s, self._tick)
+
+    def _make_metrics(self) -> bool:
+        """Make a frame of metrics; False where there is none to be sent."""
         if self.basket is None or not self.basket.is_whole:
             self.show_basket()
-        if self.basket is not None and self._basket_timer is None:
-            made = self._frames.metrics(self.of)
-            if made is not None:
-                self.metrics = made
-                self.tick += 1
-                self._hub.changed(self._sockets, urgent=True)
-                self._on_late(began_s - due_s)
-        # Instants that were missed are not made up for.
-        missed = max(0, math.floor((self._loop.time() - due_s) / interval_s))
-        self._due_s = due_s + interval_s * (missed + 1)
-        self._timer = self._loop.call_at(self._due_s, self._tick)
+        if self.basket is None or self._basket_timer is not None:
+            return False
+        made = self._frames.metrics(self.of)
+        if made is None:
+            return False
+        self.metrics = made
+        self.tick += 1
+        self._hub.changed(self._sockets, urgent=True)
+        return True
 
 
 class OwnerStreams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.kept_inputs import FundingMade, KeptFunding
 from models.money import parse_e18
 from models.symmio.funding import funding_rates, funding_view, next_funding_view
 from streams.settings import symmio_deployments
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from streams.settings import FundingSettings, Settings
 
 
+def _nothing(_deployment: str, _made: FundingMade) -> None:
+    """Does nothing: nobody keeps what funding was made of."""
+
+
 class FundingBoard:
     """The funding of valid markets by name.
 
@@ -22,9 +27,17 @@ class FundingBoard:
         settings: How rates come about.
         listings: The markets.
         clock_ms: Our own time, in Unix ms.
+        keep: Called with a deployment and what its funding was made of, each time that it is worked out.
     """
 
-    def __init__(self, settings: Settings, listings: Listings, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listings: Listings,
+        clock_ms: Callable[[], int],
+        keep: Callable[[str, FundingMade], None] = _nothing,
+    ) -> None:
+        self._keep = keep
         self._settings = settings
         self._listings = listings
         self._clock_ms = clock_ms
@@ -42,7 +55,9 @@ class FundingBoard:
         made_s, views = self._made.get(deployment, (-1, {}))
         if now_ms // 1000 != made_s:
             funding = symmio_deployments(self._settings)[deployment].funding
-            views = funding_views(self._listings.of(deployment), funding, now_ms=now_ms, asked=None)
+            listed = tuple(self._listings.of(deployment))
+            views = funding_views(listed, funding, now_ms=now_ms, asked=None)
+            self._keep(deployment, _made_of([one for one in listed if one.name in views], funding, now_ms))
             self._made[deployment] = now_ms // 1000, views
         return views
 
@@ -54,6 +69,27 @@ class FundingBoard:
             made = {name: next_funding_view(f"{deployment}:{name}", view) for name, view in views.items()}
             self._next[deployment] = views, made
         return made
+
+
+def _made_of(markets: Iterable[Listed], funding: FundingSettings, now_ms: int) -> FundingMade:
+    """What the rates of markets were made of."""
+    return FundingMade(
+        now_ms,
+        share=f"{funding.share:f}",
+        max_rate=f"{funding.max_rate:f}",
+        is_scaled=funding.scale,
+        markets={
+            one.name: KeptFunding(
+                one.market.symbol_id,
+                one.funding.offset,
+                str(one.funding.funding_rate_e18),
+                one.market.funding_rate_epoch_duration_s or 0,
+                None if one.instrument.funding is None else one.instrument.funding.interval_s,
+            )
+            for one in markets
+            if one.funding is not None
+        },
+    )
 
 
 def funding_views(

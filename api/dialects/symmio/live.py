@@ -19,7 +19,7 @@ from api.dialects.symmio.socket_names import UPNL_WS
 from api.dialects.symmio.upnl_ws import UpnlEndpoint
 from api.dialects.symmio.whitelist import Whitelist
 from api.dialects.symmio.whitelisting import Whitelisting
-from api.http.keys import FEEDS, FRESHNESS, HUB, METRICS, PRICES, STANDINGS
+from api.http.keys import FEEDS, FRESHNESS, HUB, KEPT, METRICS, PRICES, STANDINGS
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Live:
         )
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
-        self.funding = FundingBoard(settings, listings, now_ms)
+        self.funding = FundingBoard(settings, listings, now_ms, app[KEPT].keep)
         self.whitelisting = Whitelisting(site.addresses, Owners(site.records, heard.owners))
         self.upnl = UpnlEndpoint(
             site.connections,

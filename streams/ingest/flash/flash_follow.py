@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from models.flash.chain_accounts import Layer
     from models.heartbeats import Beat
+    from streams.ingest.flash.yellowstone import YellowstoneStream
     from streams.process.clock import Clock
     from streams.settings import Settings
     from streams.settings.flash.flash_settings import FlashSettings
@@ -44,6 +46,7 @@ _log = logging.getLogger(__name__)
 
 # A chain says a slot every 0.4 s; so many that are missing are no pause.
 _SILENT_AFTER_S = 15.0
+_ASKED_EVERY_S = 5.0
 
 
 async def run(settings: Settings, name: str, clock: Clock) -> None:
@@ -69,8 +72,8 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
     deployment = deployments[name]
     table = table_of(f"deployments.{name}.table", deployment.table)
     urls: dict[Layer, LayerUrls] = {
-        "base": LayerUrls(f"deployments.{name}.base_rpc", deployment.base_rpc),
-        "rollup": LayerUrls(f"deployments.{name}.rollup_rpc", deployment.rollup_rpc),
+        "base": LayerUrls(f"deployments.{name}.base_rpc", deployment.base_rpc, deployment.base_grpc),
+        "rollup": LayerUrls(f"deployments.{name}.rollup_rpc", deployment.rollup_rpc, deployment.rollup_grpc),
     }
     async with aiohttp.ClientSession() as session, opened_outlet(settings.bootstrap) as outlet:
         await require_topic(settings, FLASH_ACCOUNTS, FLASH_REFERENCES, DEAD_LETTERS, LEASES)
@@ -116,32 +119,59 @@ class FlashFollow:
             layer: LayerFollower(node, journal, clock, reread_every_s=deployment.reread_interval_ms / 1_000)
             for layer, node in self.nodes.items()
         }
-        self._clock_s = 0
 
     def tasks(self) -> Iterator[Coroutine[None, None, None]]:
         """Everything that runs until cancelled."""
         for layer, follower in self.followers.items():
             yield follower.run()
             yield follower.settle()
+            hearing = Hearing(follower.note_gap, follower.hear, follower.hear_slot)
             for number, url in enumerate(self._urls[layer].heard, start=1):
                 yield LayerSocket(
                     self._session,
                     url,
                     label=(self._name, layer, f"#{number}"),
                     subscriptions=follower.subscriptions,
-                    hearing=Hearing(follower.note_gap, follower.hear, follower.hear_slot),
+                    hearing=hearing,
+                    silent_after_s=_SILENT_AFTER_S,
+                    backoff=Backoff(*RECONNECT_S),
+                ).run()
+            for number, url in enumerate(self._urls[layer].streamed, start=1):
+                yield self._streaming()(
+                    url,
+                    label=(self._name, layer, f"grpc #{number}"),
+                    programme=self._journal.programme,
+                    begins=follower.beginnings,
+                    commitment=self._deployment.commitment,
+                    hearing=hearing,
                     silent_after_s=_SILENT_AFTER_S,
                     backoff=Backoff(*RECONNECT_S),
                 ).run()
         yield self._say_references()
         yield self._say_clock()
 
+    def _streaming(self) -> type[YellowstoneStream]:
+        """What streams over gRPC, which not every installation has.
+
+        Raises:
+            BadSettings: The extra is not installed.
+        """
+        try:
+            module = import_module("streams.ingest.flash.yellowstone")
+        except ModuleNotFoundError as error:
+            msg = f"deployments.{self._name}: expected {error.name} for its grpc, found none: get tidemark[yellowstone]"
+            raise BadSettings(msg) from error
+        kind: type[YellowstoneStream] = module.YellowstoneStream
+        return kind
+
     def beats(self, process: str, at_ms: int) -> dict[str, Beat]:
-        """What to say at an instant: both chains are followed as of the older of the two."""
+        """What to say at an instant: both chains are followed as of the older of the two.
+
+        A slot has no time of its own, so it is that at which it was heard of.
+        """
         heard_ms = min(follower.heard_ms for follower in self.followers.values())
-        return {
-            chain_key(self._name): ChainBeat(process, at_ms, heard_ms, self.nodes["rollup"].highest_slot, self._clock_s)
-        }
+        slot = self.nodes["rollup"].highest_slot
+        return {chain_key(self._name): ChainBeat(process, at_ms, heard_ms, slot, heard_ms // 1_000)}
 
     async def _say_references(self) -> None:
         await self.followers["base"].is_read.wait()
@@ -153,12 +183,17 @@ class FlashFollow:
         while True:
             (answer,) = await self.nodes["base"].accounts([CLOCK_ADDRESS])
             try:
-                self._clock_s = clock_unix_s(answer.accounts[CLOCK_ADDRESS])
+                unix_s = clock_unix_s(answer.accounts[CLOCK_ADDRESS])
             except RpcError as error:
                 _log.warning("no time of the chain deployment=%s reason=%s", self._name, error)
             else:
-                await self._journal.say_clock("base", answer.slot, self._clock_s)
+                await self._journal.say_clock("base", answer.slot, unix_s)
             await asyncio.sleep(self._deployment.clock_interval_ms / 1_000)
+
+    def _reread_every_s(self, urls: LayerUrls) -> float:
+        every_s = self._deployment.reread_interval_ms / 1_000
+        # What is not heard of has to be asked for, and in time to be called fresh.
+        return every_s if urls.heard or urls.streamed else min(every_s, _ASKED_EVERY_S)
 
     def _node(self, layer: Layer, urls: LayerUrls) -> LayerNode:
         endpoints = [HttpEndpoint(self._session, url, f"#{number}") for number, url in enumerate(urls.asked, start=1)]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from models.flash.chain_accounts import LAYER_OF
+from models.flash.chain_accounts import LAYER_OF, discriminator_text
 from models.flash.flash_accounts import CustomOracle
 from streams.ingest.flash.account_book import News
 from streams.ingest.flash.layer_socket import Subscription
@@ -56,6 +56,11 @@ class LayerFollower:
             Subscription("programSubscribe", [self._programme, self._node.chosen_by(account)])
             for account in self._types
         ]
+
+    @property
+    def beginnings(self) -> list[str]:
+        """How the accounts begin that are read here, as base58."""
+        return [discriminator_text(account) for account in self._types]
 
     def note_gap(self) -> None:
         """Something may have happened that nobody told: read all accounts again."""

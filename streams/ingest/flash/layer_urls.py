@@ -18,12 +18,19 @@ class LayerUrls:
     Args:
         setting: Where they are configured, for messages.
         urls: Of http(s) and ws(s).
+        streams: Those of Yellowstone gRPC.
+
+    Attributes:
+        asked: What is asked.
+        heard: What is subscribed to over websockets.
+        streamed: What is subscribed to over gRPC.
 
     Raises:
         BadSettings: None of them is http(s), or one is neither.
     """
 
-    def __init__(self, setting: str, urls: Sequence[SecretStr]) -> None:
+    def __init__(self, setting: str, urls: Sequence[SecretStr], streams: Sequence[SecretStr] = ()) -> None:
+        self.streamed = [url.get_secret_value() for url in streams]
         plain = [url.get_secret_value() for url in urls]
         self.asked = [url for url in plain if url.startswith(("http://", "https://"))]
         self.heard = [url for url in plain if url.startswith(("ws://", "wss://"))]

@@ -12,6 +12,8 @@ from prometheus_client import Counter
 from models.errors import TidemarkError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.process.backoff import Backoff
 
 _log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class VenueSocket:
         protocol: Takes the frames.
         silent_after_s: A connection without a tick for so long, in s, is closed and opened again.
         backoff: Tells how long to wait between two connections.
+        headers: What is sent with each request for a connection, such as a token.
     """
 
     def __init__(
@@ -71,9 +74,11 @@ class VenueSocket:
         protocol: VenueProtocol,
         silent_after_s: float,
         backoff: Backoff,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._session = session
         self._url = url
+        self._headers = headers
         self._source = source
         self._protocol = protocol
         self._silent_after_s = silent_after_s
@@ -97,7 +102,7 @@ class VenueSocket:
     async def _session_of_frames(self) -> str:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                socket = await self._session.ws_connect(self._url, max_msg_size=MAX_FRAME_BYTES)
+                socket = await self._session.ws_connect(self._url, max_msg_size=MAX_FRAME_BYTES, headers=self._headers)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return type(error).__name__
         try:

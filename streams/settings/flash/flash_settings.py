@@ -25,8 +25,10 @@ class FlashSettings(DeploymentSettings):
     """One deployment of Flash.
 
     ``base_rpc`` are nodes of Solana, ``rollup_rpc`` those of the venue's rollup, tried in order: of each chain http(s)
-    endpoints are asked, and ws(s) endpoints subscribed to. ``commitment`` is how sure a node has to be of what it says.
-    ``table`` is a file that ``tidemark flash refresh`` made; by default the one that Tidemark was made with.
+    endpoints are asked, and ws(s) endpoints subscribed to. ``base_grpc`` and ``rollup_grpc`` are subscribed to as well,
+    over Yellowstone gRPC, which needs the extra ``yellowstone``: ``https://TOKEN@HOST:PORT``. ``commitment`` is how
+    sure a node has to be of what it says. ``table`` is a file that ``tidemark flash refresh`` made; by default the one
+    that Tidemark was made with.
 
     Accounts that values depend on change with every trade of anybody, so changes of one are written no oftener than
     ``reference_interval_ms``, and the time of the chain, up to which fees accrue, every ``clock_interval_ms``.
@@ -36,6 +38,8 @@ class FlashSettings(DeploymentSettings):
     kind: Literal["flash"] = "flash"
     base_rpc: tuple[SecretStr, ...] = ()
     rollup_rpc: tuple[SecretStr, ...] = ()
+    base_grpc: tuple[SecretStr, ...] = ()
+    rollup_grpc: tuple[SecretStr, ...] = ()
     commitment: Literal["processed", "confirmed", "finalized"] = "confirmed"
     table: Path | None = None
     default_sources: tuple[Name, ...] = (ORACLE_SOURCE,)
@@ -43,6 +47,11 @@ class FlashSettings(DeploymentSettings):
     reference_interval_ms: PositiveInt = 10_000
     clock_interval_ms: PositiveInt = 60_000
     reread_interval_ms: PositiveInt = 60_000
+
+    @property
+    def is_followed(self) -> bool:
+        """Always: the chains do not write records."""
+        return True
 
 
 FLASH = VenuePackage(VENUE, FlashSettings)

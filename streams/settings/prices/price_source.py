@@ -22,6 +22,8 @@ KINDS = Kinds(
     {
         "binance-futures": "streams.settings.prices.binance_source:BINANCE",
         "bitfinex": "streams.settings.prices.bitfinex_source:BITFINEX",
+        "pyth-lazer": "streams.settings.prices.pyth_source:LAZER",
+        "pyth-hermes": "streams.settings.prices.pyth_source:HERMES",
         "flash-oracle": "streams.settings.flash.oracle_source:ORACLE",
     },
 )

@@ -18,7 +18,7 @@ from tidemark.demo.server import DemoServer, load_state
 
 DOCKER = Path(__file__).parents[3] / "docker"
 CONFIGURED = DOCKER / "tidemark.demo.toml"
-NAMES = ("topics", "ingest-chain", "ingest-prices", "worker-0", "worker-1", "api", "funder")
+NAMES = ("topics", "ingest-chain", "ingest-prices", "worker-0", "worker-1", "history", "api", "funder", "webhooks")
 ALIVE = [name for name in NAMES if name != "topics"]
 
 

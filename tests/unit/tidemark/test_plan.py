@@ -19,6 +19,7 @@ from streams.settings import (
     load_settings,
     symmio_deployments,
 )
+from streams.settings.flash.flash_settings import flash_deployments
 from tidemark.config_text import effective_toml
 from tidemark.demo.demo_keys import DemoKey, invitation
 from tidemark.display import urls_of
@@ -26,6 +27,7 @@ from tidemark.plan import (
     BadRecording,
     child_environment,
     commands,
+    flash_invitation,
     with_demo,
     with_demo_clients,
     with_local_defaults,
@@ -54,6 +56,7 @@ SAID = json.dumps(
             "start_block": 1,
             "finality_depth": 5,
         },
+        "flash": {"base_rpc": ["http://127.0.0.1:3"], "rollup_rpc": ["http://127.0.0.1:4"], "owner": "F1ash"},
     }
 )
 
@@ -63,8 +66,22 @@ def test_the_demo_is_one_deployment_and_one_source_at_the_addresses_it_said() ->
     deployment = symmio_deployments(settings)["demo"]
     assert ["http://127.0.0.1:1", "ws://127.0.0.1:1"] == [url.get_secret_value() for url in deployment.rpc]
     assert (31337, DIAMOND, 5) == (deployment.chain_id, deployment.diamond, deployment.finality_depth)
-    assert {"demo": BinanceSource(websocket="ws://127.0.0.1:2", rest=json.loads(SAID)["rest"])} == settings.sources
+    assert BinanceSource(websocket="ws://127.0.0.1:2", rest=json.loads(SAID)["rest"]) == settings.sources["demo"]
     assert ("demo", "demo-book") == deployment.default_sources
+
+
+def test_the_demo_follows_both_chains_of_flash_and_its_oracles_and_names_an_owner() -> None:
+    settings = with_demo(Settings(), SAID)
+    (flash,) = flash_deployments(settings).values()
+    assert [[url.get_secret_value() for url in urls] for urls in (flash.base_rpc, flash.rollup_rpc)] == [
+        ["http://127.0.0.1:3"],
+        ["http://127.0.0.1:4"],
+    ]
+    assert set(flash.default_sources) <= set(settings.sources)
+    started = commands(settings, None, None)
+    assert ["ingest", "flash", "flash"] == started["flash-flash"][-3:]
+    assert "prices-flash-oracle" in started
+    assert "http://h/v1/accounts/flash:F1ash" in flash_invitation(SAID, "http://h")
 
 
 def test_clients_of_the_bitfinex_websocket_have_keys_of_both_simulations_that_stay_through_restarts(
@@ -73,7 +90,7 @@ def test_clients_of_the_bitfinex_websocket_have_keys_of_both_simulations_that_st
     following = with_demo(Settings(data_dir=tmp_path), SAID)
     settings, keys = with_demo_clients(following, SAID)
     section = BitfinexSettings.model_validate(settings.dialects["bitfinex"].model_dump())
-    assert set(settings.deployments) == set(section.deployments)
+    assert {"demo", "desk"} == set(section.deployments)
     assert ["desk:trader-1", f"demo:owner={OWNER}"] == [key.account for key in keys]
     assert 0o600 == stat.S_IMODE(section.keys.stat().st_mode)
     assert {key.name: key.secret for key in keys} == {name: key.secret for name, key in read_keys(section.keys).items()}
@@ -119,6 +136,7 @@ def test_each_deployment_and_each_source_is_a_process_beside_one_worker_and_one_
     assert {
         "api": ["api"],
         "worker": ["worker"],
+        "history": ["history"],
         "chain-a": ["ingest", "chain", "a"],
         "chain-b": ["ingest", "chain", "b"],
         "prices-venue": ["ingest", "prices", "venue"],
@@ -130,7 +148,7 @@ def test_a_recording_takes_the_place_of_the_connectors(tmp_path: Path) -> None:
     settings, name = with_recording(Settings(), tmp_path)
     assert (31337, DIAMOND) == (symmio_deployments(settings)[name].chain_id, symmio_deployments(settings)[name].diamond)
     planned = commands(settings, tmp_path, name)
-    assert ["api", "worker", "recorded"] == list(planned)
+    assert ["api", "worker", "history", "recorded"] == list(planned)
     assert ["ingest", "recorded", str(tmp_path), "--deployment", name] == planned["recorded"][3:]
 
 

@@ -1,9 +1,10 @@
-// One account: figures, positions, and how its uPnL went since the page was opened.
+// One account: figures, positions, and how its uPnL went.
 
 import { TimeChart } from "../chart.js";
 import { framed, h, scrollTable, setChildren, setMoney, setShown, setText } from "../dom.js";
 import { History, live } from "../live.js";
 import { clock, count, milliseconds, percent, plural, short } from "../words.js";
+import { course } from "./course.js";
 import { happenings } from "./happenings.js";
 import { missingWay, reading, setWay, tagElements } from "./reading.js";
 import { statement } from "./statement.js";
@@ -47,7 +48,7 @@ export function account(main, scope, key) {
   const owner = h("span.note");
   const asOf = h("p.note");
   const chartHost = h("div");
-  const readout = h("p.readout", h("span", "uPnL since this page was opened"), h("span"));
+  const readout = h("p.readout", h("span", "uPnL over the last minutes"), h("span"));
   const figures = new Map();
   const dl = h("dl.figures");
   const body = h("tbody");
@@ -82,6 +83,7 @@ export function account(main, scope, key) {
         h("div", h("p.label", "Open positions"), positionsCount),
       ),
     ),
+    course(scope, key),
     h("section.panel.spaced", h("header", h("h2", "Positions"), positionsNote), positionsTable, none),
     h(
       "div.grid.halves",
@@ -94,7 +96,7 @@ export function account(main, scope, key) {
 
   const history = new History(1);
   const chart = new TimeChart(chartHost, {
-    label: "uPnL of this account since the page was opened",
+    label: "uPnL of this account",
     height: CHART_PX,
     isSigned: true,
     onPoint: showPoint,
@@ -266,6 +268,9 @@ export function account(main, scope, key) {
   scope.add(
     live.client.subscribe("account", key, ({ data, error }) => {
       refusal = error?.message ?? null;
+      if (!shown && data && data.status !== "absent") {
+        live.past(`/v1/accounts/${encodeURIComponent(key)}/history?`, history, ["upnl"], scope);
+      }
       shown = data ?? shown;
       if (data) stated.follow(data);
       render();

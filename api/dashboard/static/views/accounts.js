@@ -46,8 +46,8 @@ const asked = { sort: "notional", direction: "desc", text: "", state: "", deploy
 export function accounts(main, scope) {
   const find = h("input", {
     type: "search",
-    placeholder: "Address or owner, or a part of it",
-    "aria-label": "Find an account by address or owner",
+    placeholder: "Address, owner or name, or a part of it",
+    "aria-label": "Find an account by address, owner or name",
     autocomplete: "off",
     spellcheck: "false",
   });
@@ -213,7 +213,8 @@ export function accounts(main, scope) {
       while (!into.isWhole && into === list) await page(into, PAGE, () => true, { owner: text });
       return;
     }
-    const isWanted = ({ account, owner = "" }) => account.includes(text) || owner.toLowerCase().includes(text);
+    const isWanted = ({ account, owner = "", name = "" }) =>
+      [account, owner, name].some((said) => said.toLowerCase().includes(text));
     while (!into.isWhole && into.items.length < SEARCH_MOST && into.looked < SEARCHED_MOST && into === list) {
       await page(into, SEARCH_PAGE, isWanted);
       if (into === list) showList();

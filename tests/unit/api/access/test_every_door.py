@@ -40,6 +40,7 @@ from tests.support.walk import (
     records,
     say_funding,
     token,
+    walked_history,
     walked_settings,
     walked_tables,
 )
@@ -70,9 +71,9 @@ class Answer(NamedTuple):
 
 @asynccontextmanager
 async def walked() -> AsyncIterator[Client]:
-    charged, clock_ms = FundingRecords(), lambda: NOW_S * 1_000
+    charged, clock_ms, history = FundingRecords(), lambda: NOW_S * 1_000, walked_history()
     async with serving(
-        walked_tables(), walked_settings(), records=records(), charged=charged, clock_ms=clock_ms
+        walked_tables(), walked_settings(), records=records(), charged=charged, clock_ms=clock_ms, history=history
     ) as client:
         say_funding(charged)
         yield client

@@ -12,6 +12,7 @@ from models.flash.position_metrics import (
     MarketTerms,
     PositionMetrics,
     PositionTerms,
+    metrics_at_mark,
     position_metrics,
 )
 
@@ -171,3 +172,30 @@ def test_a_stable_token_is_compared_with_one_dollar_and_not_with_its_average() -
 def test_an_average_of_0_is_refused_since_nothing_diverges_from_it() -> None:
     with pytest.raises(Uncomputable, match="average"):
         settled(OraclePrice(1, -8), OraclePrice(0, -8), DOUBTING)
+
+
+def test_at_the_mark_a_gain_is_neither_through_the_spread_nor_capped_nor_delayed() -> None:
+    held_back = MARKET._replace(spread_min_e6=100, spread_max_e6=5_000, delay_s=1_000_000)
+    by_venue = _metrics(15000000000, market=held_back, locked_usd_e6=0)
+    found = metrics_at_mark(POSITION, held_back, BORROW, mark=OraclePrice(15000000000, -8), now_s=NOW_S)
+    # 148000000 x 500000000 / 14852000000, and 500 / 100 as leverage; fees and liquidation price are the same.
+    assert (4_982_493, 0, 50_000) == (found.profit_usd_e6, found.loss_usd_e6, found.leverage_bps)
+    assert 100_000_000 + 4_982_493 - 315_000 == found.margin_usd_e6
+    assert by_venue.profit_usd_e6 == 0
+    assert (by_venue.fees_usd_e6, by_venue.liquidation) == (found.fees_usd_e6, found.liquidation)
+    assert 15000000000 == found.exit.price
+
+
+def test_at_the_mark_a_short_loses_what_a_long_gains() -> None:
+    found = metrics_at_mark(
+        POSITION._replace(long=False), MARKET, BORROW, mark=OraclePrice(15000000000, -8), now_s=NOW_S
+    )
+    assert (0, 4_982_493) == (found.profit_usd_e6, found.loss_usd_e6)
+
+
+def test_at_the_mark_a_position_of_nothing_is_worth_nothing_and_other_exponents_have_no_figures() -> None:
+    mark = OraclePrice(15000000000, -8)
+    empty = metrics_at_mark(POSITION._replace(size_usd_e6=0), MARKET, BORROW, mark=mark, now_s=NOW_S)
+    assert (0, 0) == (empty.pnl_usd_e6, empty.fees_usd_e6)
+    with pytest.raises(Uncomputable, match="exponent -8 of the entry price"):
+        metrics_at_mark(POSITION, MARKET, BORROW, mark=mark._replace(exponent=-7), now_s=NOW_S)

@@ -10,10 +10,8 @@ import pytest
 from models.account_events import AccountCheckpoint, RolledBack, Transaction
 from models.errors import BadRow
 from models.symmio.account import (
-    CAUSE_CHARACTERS_MAX,
     QUOTES_MAX,
     ROW_MAX_BYTES,
-    SIZE_OF_QUOTE,
     AccountRow,
     BlockUndo,
     advance,
@@ -25,6 +23,7 @@ from models.symmio.account import (
     encode_finished,
     settle,
 )
+from models.symmio.account_size import CAUSE_CHARACTERS_MAX, SIZE_OF_QUOTE
 from models.symmio.draft import BadFold
 from models.symmio.state import EMPTY, Locked, Quote, QuoteStatus
 from models.symmio.state_codec import encode_quote

@@ -93,3 +93,15 @@ async def test_kms_that_does_not_answer_does_not_sign(kms: Any, monkeypatch: pyt
     monkeypatch.setattr(key, "_client", type("Away", (), {"sign": staticmethod(away)}))
     with pytest.raises(NotSigned, match="expected KMS to answer"):
         await Signer(key, 1).sign_nothing(1, Fees(1, 1))
+
+
+@pytest.mark.parametrize("said", [b"", b"no signature", bytes.fromhex("3006020100020100")])
+async def test_what_is_no_signature_of_the_key_is_told_of(
+    kms: Any,  # noqa: ANN401
+    monkeypatch: pytest.MonkeyPatch,
+    said: bytes,
+) -> None:
+    key = await kms_key(new_key(kms, "ECC_SECG_P256K1"), "kms_key")
+    monkeypatch.setattr(ECDSAPrivateKey, "sign", lambda *_: said)
+    with pytest.raises(NotSigned, match="expected KMS to"):
+        await Signer(key, 1).sign_nothing(0, Fees(100, 10))

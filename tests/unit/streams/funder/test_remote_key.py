@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+import rlp
 from aiohttp import web
 from eth_account import Account
 
 from streams.funder.fees import Fees
 from streams.funder.local_key import LocalKey
-from streams.funder.remote_key import RemoteKey
-from streams.funder.signer import NotSigned, Signer
+from streams.funder.remote_key import RemoteKey, expect_signed
+from streams.funder.signer import ORDER, NotSigned, Signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 ACCOUNT, STRANGER = Account.from_key("0x" + "42" * 32), Account.from_key("0x" + "43" * 32)
 TO = "0x" + "d1" * 20
+AUTHORIZATION = ACCOUNT.sign_authorization({"chainId": 1, "address": TO, "nonce": 4})
 
 
 class Holder:
@@ -43,6 +46,7 @@ class Holder:
         numbers = ("gas", "nonce", "value", "maxFeePerGas", "maxPriorityFeePerGas", "chainId")
         fields = {"type": 2, "to": bytes.fromhex(told["to"][2:]), "data": bytes.fromhex(told["data"][2:])}
         fields |= {name: int(told[name], 16) for name in numbers} | self.changes
+        fields = {name: value for name, value in fields.items() if value is not None}
         signed = self.account.sign_transaction(fields)
         return web.json_response({"jsonrpc": "2.0", "id": body["id"], "result": signed.raw_transaction.to_0x_hex()})
 
@@ -76,6 +80,12 @@ async def test_it_signs_as_the_key_itself_would(aiohttp_server: AiohttpServer) -
         ({"to": b"\x07" * 20}, "expected to to be signed"),
         ({"maxFeePerGas": 10**15}, "expected maxFeePerGas"),
         ({"data": b""}, "expected data"),
+        ({"accessList": [{"address": TO, "storageKeys": []}]}, "expected no access list to be signed, found 1"),
+        (
+            {"type": 1, "gasPrice": 100, "maxFeePerGas": None, "maxPriorityFeePerGas": None},
+            "expected type to be signed as 2, found 1",
+        ),
+        ({"type": 4, "authorizationList": [AUTHORIZATION]}, "expected type to be signed as 2, found 4"),
     ],
 )
 async def test_something_else_than_was_asked_is_not_believed(
@@ -122,3 +132,40 @@ async def test_one_that_is_away_is_told_of_without_its_url(unused_tcp_port: int)
         with pytest.raises(NotSigned, match="expected the remote signer to answer") as caught:
             await Signer(remote, 1).sign_nothing(3, Fees(100, 10))
     assert "token" not in str(caught.value)
+
+
+def test_whatever_a_signer_answers_is_what_was_asked_or_refused_for_a_reason() -> None:
+    fields = {
+        "type": 2,
+        "chainId": 1,
+        "nonce": 3,
+        "to": bytes.fromhex(TO[2:]),
+        "value": 0,
+        "data": b"\x01" * 9,
+        "gas": 90_000,
+        "maxFeePerGas": 100,
+        "maxPriorityFeePerGas": 10,
+    }
+    raw = bytes(ACCOUNT.sign_transaction(fields).raw_transaction)
+    expect_signed(raw, fields, LocalKey(ACCOUNT))
+    draw = random.Random(1)
+    kinds: tuple[Any, ...] = (b"", b"\x00", b"\x01" * 33, [], [b""], [[b"", b""]], b"\xff" * 32, draw.randbytes(20))
+    for _ in range(2_000):
+        cells = list(rlp.decode(raw[1:]))
+        cells[draw.randrange(len(cells))] = draw.choice(kinds)
+        bent = bytearray(bytes([draw.choice((1, 2, 2, 2, 3, 4))]) + rlp.encode(cells))
+        if draw.random() < 0.5:
+            bent[draw.randrange(len(bent))] = draw.randrange(256)
+        if bytes(bent) != raw:
+            with pytest.raises(NotSigned):
+                expect_signed(bytes(bent), fields, LocalKey(ACCOUNT))
+
+
+def test_the_signature_that_says_the_same_with_the_higher_s_is_refused_since_nodes_refuse_it() -> None:
+    fields = {"type": 2, "chainId": 1, "nonce": 3, "to": bytes.fromhex(TO[2:]), "value": 0, "data": b"", "gas": 21_000}
+    fields |= {"maxFeePerGas": 100, "maxPriorityFeePerGas": 10}
+    cells = list(rlp.decode(bytes(ACCOUNT.sign_transaction(fields).raw_transaction)[1:]))
+    cells[-1] = (ORDER - int.from_bytes(cells[-1])).to_bytes(32)
+    cells[-3] = b"" if cells[-3] else b"\x01"
+    with pytest.raises(NotSigned, match="as nodes spell it"):
+        expect_signed(b"\x02" + rlp.encode(cells), fields, LocalKey(ACCOUNT))

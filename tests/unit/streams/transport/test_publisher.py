@@ -7,6 +7,8 @@ import pytest
 
 from streams.kafka.topics import MAX_RECORD_BYTES
 from streams.transport.publisher import Publisher, Receipt, RecordTooLarge
+from tests.support.eventually import eventually
+from tests.support.virtual_loop import run_in_no_time
 
 
 class Written(NamedTuple):
@@ -137,3 +139,54 @@ async def test_a_batch_the_broker_does_not_take_is_fatal_and_settles_nothing() -
     assert [] == acked
     assert 1 == publisher.unacked
     await publisher.stop()
+
+
+def test_what_nobody_waits_for_leaves_in_larger_batches_and_still_leaves() -> None:
+    async def in_turns() -> tuple[list[int], list[int], int]:
+        producer = FakeProducer()
+        publisher = Publisher(_fail, lambda *_: None, patient=("kept",))
+        publisher.start(producer)
+        for _ in range(100):
+            for topic in ("rows", "kept"):
+                publisher.append(topic, 0, b"k", b"v", Receipt())
+            assert 1 == publisher.unsent
+            publisher.flush()
+            await asyncio.sleep(0.004)
+        # No flush comes any more.
+        await asyncio.sleep(1)
+        sizes = {topic: [len(batch[2]) for batch in producer.sent if batch[0] == topic] for topic in ("rows", "kept")}
+        await publisher.stop()
+        return sizes["rows"], sizes["kept"], publisher.unsent
+
+    rows, kept, unsent = run_in_no_time(in_turns(), least_step_s=1e-6)
+
+    assert ([1] * 100, 0) == (rows, unsent)
+    assert 100 == sum(kept)
+    assert len(kept) <= 6
+
+
+def test_whoever_waits_for_everything_does_not_wait_for_the_patient() -> None:
+    async def in_turns() -> float:
+        producer = FakeProducer()
+        publisher = Publisher(_fail, lambda *_: None, patient=("kept",))
+        publisher.start(producer)
+        loop = asyncio.get_running_loop()
+        publisher.append("kept", 0, b"k", b"1", Receipt())
+        publisher.flush()
+        await asyncio.sleep(0.01)
+        publisher.append("kept", 0, b"k", b"2", Receipt())
+        began_s = loop.time()
+        draining = asyncio.create_task(publisher.drain())
+        await eventually(lambda: len(producer.sent) == 2)
+        took_s = loop.time() - began_s
+        for at in range(2):
+            producer.acknowledge(at, at)
+        await draining
+        await publisher.stop()
+        return took_s
+
+    assert run_in_no_time(in_turns(), least_step_s=1e-6) < 0.05
+
+
+def _fail(error: BaseException) -> None:
+    raise error

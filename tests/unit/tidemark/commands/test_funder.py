@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from models.money import E18
 from models.symmio.funding_plan import Charge, Eligibility, Window
 from models.symmio.funding_records import Epoch, Frozen, FrozenMarket, TickRef
+from streams.funder.dry_run import ExpectedFees, Planned
 from streams.funder.epoch_replay import Replayed
-from streams.funder.funder_process import Planned
 from streams.settings import BadSettings, FundingSettings, Settings, SymmioSettings
-from tidemark.commands.funder import Instant, _only_one, _print, _print_replayed, funder
+from tidemark.commands.funder import Instant, _fees, _only_one, _print, _print_replayed, funder
 
 WITHOUT = SymmioSettings(chain_id=1, diamond="0x" + "d1" * 20)
 WITH = WITHOUT.model_copy(update={"funding": FundingSettings(party_b="0x" + "0b" * 20)})
@@ -30,21 +30,30 @@ def test_the_plan_says_every_rate_and_why_a_quote_has_none(capsys: pytest.Captur
         left_out={2: "its mark is stale"},
         accounts=1,
     )
-    charges: list[tuple[int, Charge | Eligibility]] = [
+    charges: list[tuple[int, Charge | str]] = [
         (1, Charge(1, E18 // 5_000, E18 // 5_000)),
         (2, Charge(2, -10, -20)),
-        (3, Eligibility.PAID),
+        (3, Eligibility.PAID.value),
     ]
-    _print(Planned(frozen, {"0xa": charges}))
+    fees = ExpectedFees(transactions=1, moved_e18=10 * E18, cost_wei=E18 // 1_000, share=3_000)
+    _print(Planned(frozen, {"0xa": charges}, fees))
     assert capsys.readouterr().out.splitlines() == [
         "epoch 2025-04-08T00:00:00+00:00 of 14400 s, window 2025-04-08T00:00:00+00:00 to 2025-04-08T00:07:00+00:00",
         "  symbol 1: mark 110 (venue:AAA), long -0.0002, short 0.00015",
         "  symbol 2 left out: its mark is stale",
+        "  1 transaction to charge 10 in all; fees of about 0.001 of the chain's coin, 3000 bps of that",
         "  0xa: 3 quotes",
         "    quote 1: rate 0.0002",
         "    quote 2: rate -0.00000000000000001, clipped from -0.00000000000000002",
         "    quote 3: not charged, paid",
     ]
+
+
+def test_fees_that_are_not_known_are_said_not_to_be() -> None:
+    fees = ExpectedFees(transactions=2, moved_e18=10 * E18, cost_wei=None, share=None)
+    assert "2 transactions to charge 10 in all; their fees are known once a first one is on record" == _fees(fees)
+    said = _fees(fees._replace(cost_wei=E18 // 1_000))
+    assert said.endswith("fees of about 0.001 of the chain's coin, set coin_price to see them as a share")
 
 
 EPOCH = Epoch(14_400, 420, 1_744_070_400)

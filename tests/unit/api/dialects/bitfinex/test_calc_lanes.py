@@ -162,6 +162,25 @@ def test_a_user_has_eight_in_any_second_over_two_replicas_and_all_that_was_let_i
     run_in_no_time(scene(), 0.001)
 
 
+def test_what_another_replica_takes_of_the_second_while_a_message_is_let_in_costs_it_no_place() -> None:
+    async def scene() -> None:
+        log = LeaseLog()
+        near, far = lanes(log.replica(NEAR_S)), lanes(log.replica(10 * FAR_S))
+        one, two = Asker(), Asker()
+        near.enter("alice", one)
+        far.enter("alice", two)
+        asked = await asyncio.gather(
+            far.ask("alice", two, keys(*range(30, 54))), near.ask("alice", one, keys(*range(PER_S)))
+        )
+        assert not any(asked)
+        await asyncio.sleep(20)
+        assert keys(*range(30, 54)) == two.order()
+        near.leave("alice", one)
+        far.leave("alice", two)
+
+    run_in_no_time(scene(), 0.001)
+
+
 def test_places_to_wait_are_counted_over_replicas_but_each_has_a_seconds_worth_of_its_own() -> None:
     async def scene() -> None:
         log = LeaseLog()

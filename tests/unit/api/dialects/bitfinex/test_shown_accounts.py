@@ -10,6 +10,7 @@ from api.dialects.bitfinex.calc_requests import Calculation
 from api.dialects.bitfinex.shown_accounts import ShownAccounts, Tables
 from api.dialects.bitfinex.venue_symbols import VenueSymbols
 from api.tables.market_prices import MarketPrices
+from models.kept_inputs import CalculationsMade, KeptMark, decode_kept, encode_kept
 from models.money import E18
 from streams.settings import Settings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
@@ -36,6 +37,7 @@ class Desk:
         self.ledger.refer("symbol:tBTCUSD", SYMBOL_SETTINGS)
         self.ledger.show(holdings(wallet("1000"), position("1", "100")))
         self.asked_ms = 0
+        self.kept: list[tuple[str, CalculationsMade]] = []
         self._shown = ShownAccounts(
             settings.deployments,
             Tables(
@@ -46,6 +48,7 @@ class Desk:
                 lambda _: True,
                 FakeInterest(),
                 self._now_ms,
+                lambda deployment, made: self.kept.append((deployment, made)),
             ),
             VenueSymbols({}),
             "USTF0",
@@ -86,3 +89,22 @@ async def test_calculations_of_one_turn_are_of_one_instant_and_those_of_the_next
     await asyncio.sleep(0)
     assert one() == other()
     assert 2 == desk.asked_ms
+
+
+async def test_what_calculations_were_made_of_is_kept_once_a_turn_however_many_sockets_asked() -> None:
+    desk = Desk()
+    one, other = net_of(await desk.book()), net_of(await desk.book())
+    desk.ledger.mark("tBTCUSD", 200 * E18)
+    assert one() == other()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    ((deployment, made),) = desk.kept
+    assert LEDGER == deployment
+    assert NOW_MS == made.at_ms
+    assert [(f"{LEDGER}:{ACCOUNT.partition(':')[2]}", "margin_base")] * 2 == [(one[0], one[3]) for one in made.asked]
+    mark = made.marks["tBTCUSD"]
+    assert isinstance(mark, KeptMark)
+    assert ("bitfinex:tBTCUSD", False) == (mark.key, mark.stale)
+    assert made.references["symbol:tBTCUSD"] is not None
+    assert made == decode_kept(encode_kept(made))

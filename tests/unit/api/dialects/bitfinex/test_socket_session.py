@@ -15,6 +15,7 @@ from api.dialects.bitfinex.api_keys import ApiKey
 from api.http.keys import FRESHNESS
 from models.heartbeats import PricesBeat, prices_key
 from models.money import E18
+from models.prices import Mark, encode_mark
 from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.bitfinex import ACCOUNT, KEY, NOW_MS, SECRET, SYMBOL_SETTINGS, Scene, signed, types
 from tests.support.eventually import eventually
@@ -311,6 +312,17 @@ async def test_a_ticker_and_a_status_show_marks_and_unknown_channels_are_refused
         assert {"event": "unsubscribed", "status": "OK", "chanId": 1} == await socket.hears_of("unsubscribed")
         await socket.say({"event": "unsubscribe", "chanId": 1})
         assert 10_401 == (await socket.hears_of("error"))["code"]
+
+
+async def test_a_mark_that_cannot_be_read_is_unknown_to_a_channel_and_the_next_one_is_shown(scene: Scene) -> None:
+    async with scene.connected() as socket:
+        await socket.say({"event": "subscribe", "channel": "ticker", "symbol": "tBTCUSD"})
+        await socket.hears_of("subscribed")
+        assert 153.62 == (await socket.hears())[1][6]
+        scene.tables.marks.put("bitfinex:tBTCUSD", 1_000, {"nonsense": 1})
+        assert [1, [None] * 10] == await socket.hears()
+        scene.tables.marks.put("bitfinex:tBTCUSD", 1_001, encode_mark(Mark(E18, None, None, None, NOW_MS, NOW_MS, 1)))
+        assert 1 == (await socket.hears())[1][6]
 
 
 async def test_a_restart_is_told_and_closes_with_1012(scene: Scene) -> None:

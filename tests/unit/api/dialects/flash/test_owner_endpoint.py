@@ -12,10 +12,26 @@ from aiohttp import WSServerHandshakeError
 from pydantic import SecretStr
 
 from models.flash.flash_accounts import encode_account
+from models.flash.flash_venue import FLASH
 from models.flash.solana_keys import key_text
+from models.statements import Statement, encode_statement
+from models.watermarks import DeploymentWatermark
 from streams.settings import AuthSettings, TokenKeySettings
 from tests.support.eventually import eventually
-from tests.support.flash import BTC_LONG, OWNER, SOL_LONG, SOL_SHORT, basket, basket_of, key, position, text
+from tests.support.flash import (
+    BTC_LONG,
+    OWNER,
+    SOL_LONG,
+    SOL_SHORT,
+    basket,
+    basket_of,
+    closed,
+    key,
+    position,
+    said,
+    said_bytes,
+    text,
+)
 from tests.support.flash_scene import DEPLOYMENT, FlashScene, hears, hears_of, with_orders
 from tests.support.walk import SECRET, token
 
@@ -248,3 +264,54 @@ async def test_who_may_not_read_an_owner_is_told_what_is_told_of_one_who_is_not_
         headers = {"Authorization": f"Bearer {mine}"}
         async with client.ws_connect(f"/v2/owner/{OWNER}/ws", headers=headers) as socket:
             assert 1 == len((await hears(socket))["data"]["positionMetrics"])
+
+
+async def test_without_a_token_no_path_of_the_dialect_answers() -> None:
+    auth = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr(SECRET))})
+    scene = filled(auth=auth)
+    scene.show(basket(position(SOL_LONG)))
+    asked_for = {"owner": OWNER, "pubkey": basket_of(), "symbol": "SOL", "pool": "pool", "kind": "markets"}
+    async with scene.serving() as client:
+        paths = {route.resource.canonical for route in client.app.router.routes() if route.resource}
+        of_dialect = sorted(path for path in paths if path.startswith(("/v2/", "/owner/")))
+        assert len(of_dialect) == 13
+        for path in of_dialect:
+            assert 401 == (await asked(client, path.format(**asked_for)))[0], path
+
+
+async def test_a_mark_that_cannot_be_read_makes_figures_unknown_and_they_come_back_with_the_next() -> None:
+    scene = filled()
+    scene.show(basket(position(SOL_LONG)))
+    async with scene.serving() as client, listening(client, query="?updateIntervalMs=100") as socket:
+        assert "basket" == (await hears(socket))["type"]
+        scene.tables.marks.put("flash-oracle:SOL", 10**6, {"mark": "x"})
+        assert 503 == (await asked(client, f"/v2/owner/{OWNER}"))[0]
+        scene.mark("SOL", "140", scene.now_ms + 1)
+
+        async def is_new() -> bool:
+            shown = (await hears_of(socket, "metrics")).get(key_text(SOL_LONG), {})
+            found: bool = shown.get("pnlWithoutFeeUsdUi") == "-28.68"
+            return found
+
+        await eventually(is_new)
+
+
+async def test_what_the_venue_folds_is_what_the_dialect_reads() -> None:
+    scene, version = filled(), 0
+    account = None
+    async with scene.serving() as client:
+        for record, shown in (
+            (said(basket(position(SOL_LONG)), slot=1), 200),
+            (said_bytes(b"no basket", slot=2), 503),
+            (said(basket(position(BTC_LONG)), slot=3), 200),
+            (closed(slot=4), 200),
+        ):
+            version += 1
+            known = DeploymentWatermark(applied=(version, -1), head=0)
+            account = FLASH.fold(account, FLASH.decode(record, (version, -1)), known)
+            body = FLASH.statement(account)
+            assert body is not None
+            row = encode_statement(Statement((version, -1), body, ()))
+            scene.tables.statements.put(f"{DEPLOYMENT}:{OWNER}", version, row)
+            assert shown == (await asked(client, f"/v2/owner/{OWNER}"))[0]
+        assert NOTHING == (await asked(client, f"/v2/owner/{OWNER}"))[1]

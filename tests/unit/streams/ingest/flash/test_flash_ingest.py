@@ -38,6 +38,7 @@ from tests.support.flash import (
     text,
 )
 from tests.support.hostile_solana import RecordingOutlet, following, journal_of, two_chains
+from tests.support.yellowstone import YellowstoneServer
 from tidemark.demo.solana_node import SolanaNode
 
 if TYPE_CHECKING:
@@ -144,6 +145,22 @@ async def test_what_happens_between_two_connections_is_read_when_the_second_is_o
         await eventually(lambda: first not in rollup.sockets, 60)
         world.rollup.put(basket_of(), PROGRAMME, BASKET)
         await world.until_said(1)
+
+
+async def test_a_stream_over_grpc_feeds_the_same_topic() -> None:
+    world = World()
+    server = YellowstoneServer(world.rollup)
+    await server.start()
+    nodes = SolanaNode(world.base), SolanaNode(world.rollup)
+    streams = [f"http://127.0.0.1:{server.port}"]
+    async with following([nodes[0]], [nodes[1]], world.outlet, reread_ms=600_000, streams=streams) as followed:
+        await eventually(lambda: server.streams == 1 and followed.followers["rollup"].is_read.is_set(), 60)
+        world.rollup.next_slot()
+        world.rollup.put(basket_of(), PROGRAMME, OTHER)
+        world.rollup.put(basket_of(), PROGRAMME, BASKET)
+        said = await world.until_said(2)
+    await server.stop()
+    assert [(one["slot"], one["write_version"]) for one in said] == [(1, 1), (1, 2)]
 
 
 async def test_an_account_that_was_closed_while_nobody_looked_is_said_to_be_closed() -> None:

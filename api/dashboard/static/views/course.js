@@ -1,0 +1,116 @@
+// How an account went over hours, days and months, as far back as it is kept, with when funding was charged, and a file.
+
+import { TimeChart } from "../chart.js";
+import { h, setText } from "../dom.js";
+import { live } from "../live.js";
+import { about, clock, milliseconds } from "../words.js";
+
+const CHART_PX = 180;
+const READ_MS = 60_000;
+const CHARGES = 200;
+// What is read for each span: bars of a step, and so many of them.
+const SPANS = { "6 hours": ["1m", 360], "30 days": ["1h", 720], "1 year": ["1d", 366] };
+const FIGURES = { Equity: "equity", uPnL: "upnl", Notional: "notional" };
+
+export function course(scope, key) {
+  const path = `/v1/accounts/${encodeURIComponent(key)}/history`;
+  let span = "6 hours";
+  let figure = "Equity";
+  let read = 0;
+  let bars = [];
+  const host = h("div");
+  const note = h("span.note");
+  const readout = h("span.note");
+  const download = h("button.quiet", { type: "button", onclick: save }, "Download CSV");
+  const spans = segments("Span", Object.keys(SPANS), (name) => {
+    span = name;
+    show([]);
+    ask();
+  });
+  const figures = segments("Figure", Object.keys(FIGURES), (name) => {
+    figure = name;
+    show(bars);
+  });
+  const chart = new TimeChart(host, { label: "How the account went", height: CHART_PX, onPoint: showPoint });
+  scope.add(() => chart.end());
+
+  async function ask() {
+    read += 1;
+    const mine = read;
+    const [step, limit] = SPANS[span];
+    try {
+      const answer = await live.rest(`${path}?step=${step}&limit=${limit}`);
+      if (scope.isOver || mine !== read) return;
+      show(answer.before ? [answer.before, ...answer.items] : answer.items);
+      const from = answer.held_from_ns && clock(milliseconds(answer.held_from_ns));
+      setText(note, answer.is_cut ? `kept from ${from} on` : bars.length ? "" : "nothing was shown yet");
+    } catch (error) {
+      if (!scope.isOver && mine === read) setText(note, error.message);
+    }
+  }
+
+  function show(found) {
+    bars = found;
+    spans.press(span);
+    figures.press(figure);
+    chart.setLabel(`${figure}, ${span}`);
+    const value = (bar) => bar[FIGURES[figure]]?.close;
+    chart.setData(
+      bars.map(({ at_ns: ns }) => milliseconds(ns) / 1000),
+      bars.map((bar) => (value(bar) === undefined ? null : Number(value(bar)))),
+    );
+  }
+
+  function showPoint(index) {
+    const bar = index === null ? null : bars[index];
+    const close = bar?.[FIGURES[figure]]?.close;
+    setText(readout, close === undefined ? "" : `about ${about(Number(close))} at ${clock(milliseconds(bar.at_ns))}`);
+  }
+
+  async function readCharges() {
+    try {
+      const { items } = await live.rest(`/v1/funding/charges?${new URLSearchParams({ account: key, limit: CHARGES })}`);
+      if (!scope.isOver) chart.setMarks([...new Set(items.map(({ begins_ns: ns }) => milliseconds(ns) / 1000))]);
+    } catch {
+      // The table of what was charged says why.
+    }
+  }
+
+  async function save() {
+    const [step, limit] = SPANS[span];
+    const seconds = { "1m": 60, "1h": 3600, "1d": 86_400 }[step] * limit;
+    const from = new Date(live.nowMs() - seconds * 1000).toISOString();
+    try {
+      await live.save(`${path}.csv?${new URLSearchParams({ step, from })}`, `${key.replace(":", "-")}-${step}.csv`);
+    } catch (error) {
+      setText(note, error.message);
+    }
+  }
+
+  scope.every(READ_MS, ask);
+  show([]);
+  ask();
+  readCharges();
+  return h(
+    "section.panel.spaced",
+    { "aria-label": "How the account went" },
+    h("header", h("h2", "History"), readout, note),
+    h("div.heading", spans.element, figures.element, download),
+    host,
+  );
+}
+
+/** Buttons of which one is pressed. */
+function segments(label, names, choose) {
+  const element = h(
+    "div.segments",
+    { role: "group", "aria-label": label },
+    names.map((name) => h("button", { type: "button", onclick: () => choose(name) }, name)),
+  );
+  return {
+    element,
+    press: (name) => {
+      for (const button of element.children) button.setAttribute("aria-pressed", String(button.textContent === name));
+    },
+  };
+}

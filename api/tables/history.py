@@ -1,0 +1,112 @@
+"""How figures went, asked of the process that keeps it: a request on one topic, the answer on another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from models.errors import BadRecord, TidemarkError
+from models.history_records import HISTORY_WAITED_FOR_S, HistoryRequest, decode_answer, encode_request
+from streams.kafka.reader import TopicReader
+from streams.kafka.single_records import NotWritten
+from streams.kafka.topics import HISTORY_ANSWERS, HISTORY_REQUESTS, topic_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from models.history_records import HistoryAnswer
+    from streams.kafka.record import Record
+    from streams.kafka.single_records import RecordSink
+    from streams.process.clock import Clock
+    from streams.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+# An answer is waited for by a person who looks at a page.
+_WAIT_MS = 100
+
+
+class NoAnswer(TidemarkError):
+    """Nobody has said how figures went. See whether ``tidemark history`` runs, and ask again."""
+
+
+class BarWindow(NamedTuple):
+    """Which bars are wanted.
+
+    Attributes:
+        step_s: Their step, in s.
+        from_s: They begin with the bar that this instant lies in, Unix s.
+        to_s: They begin before this instant, Unix s.
+        most: How many at most.
+    """
+
+    step_s: int
+    from_s: int
+    to_s: int
+    most: int
+
+
+class HistorySource(Protocol):
+    """Tells how figures went."""
+
+    async def bars(self, series: str, window: BarWindow) -> HistoryAnswer:
+        """The bars of an account, or of the totals of a deployment.
+
+        Args:
+            series: The account's key, or that of the totals.
+            window: Which bars.
+
+        Raises:
+            NoAnswer: Nobody says so in time.
+        """
+
+
+class HistoryAnswers(TopicReader):
+    """Asks on a topic, and hears the answers; those to other replicas are passed over.
+
+    Args:
+        settings: Name the broker and the topics.
+        records: Take the requests.
+        clock: As for ``TopicReader``.
+    """
+
+    def __init__(self, settings: Settings, records: RecordSink, clock: Clock) -> None:
+        super().__init__(settings.bootstrap, topic_name(settings, HISTORY_ANSWERS), clock, wait_ms=_WAIT_MS)
+        self._records = records
+        self._asked: dict[str, asyncio.Future[HistoryAnswer]] = {}
+
+    async def bars(self, series: str, window: BarWindow) -> HistoryAnswer:
+        """The bars of an account, or of the totals of a deployment; arguments and errors are those of the protocol."""
+        request = HistoryRequest(uuid.uuid4().hex, series, *window)
+        answered: asyncio.Future[HistoryAnswer] = asyncio.get_running_loop().create_future()
+        self._asked[request.id] = answered
+        try:
+            async with asyncio.timeout(HISTORY_WAITED_FOR_S):
+                await self._records.send(HISTORY_REQUESTS, request.id.encode(), encode_request(request))
+                return await answered
+        except (NotWritten, TimeoutError) as error:
+            msg = f"expected an answer on {self.topic} within {HISTORY_WAITED_FOR_S} s, found {error!r}"
+            raise NoAnswer(msg) from error
+        finally:
+            del self._asked[request.id]
+
+    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        # What was asked before this replica began was asked by another.
+        for tp, offset in end.items():
+            consumer.seek(tp, offset)
+        return dict(end)
+
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        for tp, records in fetched.items():
+            for record in records:
+                answered = self._asked.get((record.key or b"").decode(errors="replace"))
+                if answered is None or answered.done():
+                    continue
+                try:
+                    answered.set_result(decode_answer(record.value))
+                except BadRecord as error:
+                    _log.warning("history refused partition=%d offset=%d error=%s", tp.partition, record.offset, error)

@@ -1,0 +1,16 @@
+"""How Sphinx makes the site of the guides: `make site`."""
+
+from __future__ import annotations
+
+project = "Tidemark"
+author = "The Tidemark authors"
+extensions = ["myst_parser"]
+exclude_patterns = ["schemas", "conf.py"]
+# A link to a heading of a page is checked as one to a page is.
+myst_heading_anchors = 4
+# Prose has straight quotes and hyphens of commands in it.
+smartquotes = False
+html_theme = "furo"
+html_title = "Tidemark"
+# Examples name their language where it matters; nothing else is coloured, or guessed to be one.
+highlight_language = "none"

@@ -1,0 +1,56 @@
+"""The process that keeps history. Any number of them may run: each has a file of its own, and the same bars in it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from streams.history.bar_store import BarStore
+from streams.history.history_requests import HistoryRequests, answer_requests
+from streams.history.hours import restore_hours, say_hours
+from streams.history.keeper import Keeper
+from streams.history.served_reader import ServedReader
+from streams.kafka.producer import start_producer
+from streams.kafka.topics import HISTORY, HISTORY_ANSWERS, HISTORY_REQUESTS, require_topic
+
+if TYPE_CHECKING:
+    from streams.kafka.reader import TopicReader
+    from streams.process.clock import Clock
+    from streams.settings import Settings
+
+FILE = "history.sqlite"
+
+
+async def run(settings: Settings, clock: Clock) -> None:
+    """Keep history in the data directory and answer who asks for it, until cancelled.
+
+    Raises:
+        BadTopic: A topic is missing.
+        BadStore: The file cannot be used.
+        KafkaError: The broker cannot be reached any more; started again, it goes on where it was.
+    """
+    await require_topic(settings, HISTORY, HISTORY_REQUESTS, HISTORY_ANSWERS)
+    store = BarStore(settings.data_dir / FILE)
+    try:
+        store.begin_epoch(settings.epoch)
+        await restore_hours(settings, store, clock)
+        producer = await start_producer(settings.bootstrap)
+        try:
+            requests = HistoryRequests(settings, clock)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_follow(ServedReader(settings, Keeper(store), clock)), name="what was shown")
+                tasks.create_task(_follow(requests), name="requests for history")
+                tasks.create_task(answer_requests(requests, settings, store, producer, clock), name="answers")
+                tasks.create_task(say_hours(settings, store, producer, clock), name="hours")
+        finally:
+            await producer.stop()
+    finally:
+        store.close()
+
+
+async def _follow(reader: TopicReader) -> None:
+    try:
+        await reader.start()
+        await reader.closed()
+    finally:
+        await reader.stop()

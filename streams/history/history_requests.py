@@ -1,0 +1,125 @@
+"""Answers who asks for history: the api asks on a topic, and the file stays with the process that writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter
+
+from models.errors import BadRecord
+from models.history import DAY_S, HOUR_S, KEPT_S, coarser
+from models.history_records import (
+    HISTORY_WAITED_FOR_S,
+    PAGE_MAX,
+    HistoryAnswer,
+    bar_texts,
+    decode_request,
+    encode_answer,
+)
+from streams.kafka.reader import TopicReader
+from streams.kafka.topics import HISTORY_ANSWERS, HISTORY_REQUESTS, topic_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+    from models.history_records import HistoryRequest
+    from streams.history.bar_store import BarStore
+    from streams.kafka.record import Record
+    from streams.process.clock import Clock
+    from streams.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_REQUESTS = Counter("tidemark_history_requests_total", "Requests for history, by what became of them.", ("outcome",))
+_WAIT_MS = 250
+# A page of a thousand bars takes some 5 ms; who waits behind more than this has given up.
+_WAITING_MAX = 500
+
+
+class HistoryRequests(TopicReader):
+    """The requests that wait for an answer, in their order.
+
+    Args:
+        settings: Name the broker and the topic.
+        clock: Tells which requests of before the start still wait for an answer.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        super().__init__(settings.bootstrap, topic_name(settings, HISTORY_REQUESTS), clock, wait_ms=_WAIT_MS)
+        self._waiting: asyncio.Queue[HistoryRequest] = asyncio.Queue(_WAITING_MAX)
+
+    async def next(self) -> HistoryRequest:
+        """The request that waits for longest."""
+        return await self._waiting.get()
+
+    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        since_ms = max(0, self._clock.now_ms() - int(HISTORY_WAITED_FOR_S * 1_000))
+        return await self._seek_time(consumer, end, since_ms)
+
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        for tp, records in fetched.items():
+            for record in records:
+                try:
+                    self._waiting.put_nowait(decode_request(record.value))
+                except BadRecord as error:
+                    _REQUESTS.labels("unreadable").inc()
+                    _log.warning(
+                        "history request refused partition=%d offset=%d error=%s", tp.partition, record.offset, error
+                    )
+                except asyncio.QueueFull:
+                    _REQUESTS.labels("no_room").inc()
+
+
+async def answer_requests(
+    requests: HistoryRequests, settings: Settings, store: BarStore, producer: AIOKafkaProducer, clock: Clock
+) -> None:
+    """Answer requests on ``history-answers``, until cancelled.
+
+    Args:
+        requests: Started.
+        settings: Name the topic.
+        store: The bars.
+        producer: Started.
+        clock: Tells what is kept no longer.
+
+    Raises:
+        KafkaError: The broker did not take an answer.
+    """
+    topic = topic_name(settings, HISTORY_ANSWERS)
+    while True:
+        request = await requests.next()
+        answer = answer_of(store, request, clock.now_ms() // 1_000)
+        await producer.send_and_wait(topic, encode_answer(answer), key=request.id.encode())
+        _REQUESTS.labels("answered").inc()
+
+
+def answer_of(store: BarStore, request: HistoryRequest, now_s: int) -> HistoryAnswer:
+    """Read the bars that a request asks for.
+
+    Args:
+        store: The bars.
+        request: What is asked.
+        now_s: The time now, Unix s.
+    """
+    # Days are made of hours as they are asked for.
+    kept_step_s = HOUR_S if request.step_s == DAY_S else request.step_s
+    parts = request.step_s // kept_step_s
+    most = min(request.most, PAGE_MAX)
+    kept_s = KEPT_S[kept_step_s]
+    began_s = store.began_s
+    held_s = began_s if began_s is None or kept_s is None else max(began_s, now_s - kept_s)
+    from_s = request.from_s // request.step_s * request.step_s
+    found = store.bars(request.series, kept_step_s, (from_s, request.to_s), most * parts + 1)
+    bars = list(coarser(found, request.step_s))
+    before = store.last_before(request.series, kept_step_s, from_s)
+    return HistoryAnswer(
+        request.id,
+        [bar_texts(bar) for bar in bars[:most]],
+        None if before is None else bar_texts(before),
+        has_more=len(bars) > most or len(found) > most * parts,
+        held_from_s=held_s,
+    )

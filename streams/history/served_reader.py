@@ -1,0 +1,77 @@
+"""Follows ``served`` into bars, from where the file of the bars has got to."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter
+
+from models.errors import BadRow
+from streams.kafka.reader import TopicReader
+from streams.kafka.topics import served_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from streams.history.keeper import Keeper
+    from streams.kafka.record import Record
+    from streams.process.clock import Clock
+    from streams.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_ROWS = Counter("tidemark_history_rows_total", "Rows that were shown and went into history.", ("outcome",))
+_kept, _unreadable = (_ROWS.labels(outcome) for outcome in ("kept", "unreadable"))
+# Bars are a second old at the most, and a thousand of them are written in some 10 ms.
+_COMMIT_EVERY_S = 1.0
+_WAIT_MS = 250
+
+
+class ServedReader(TopicReader):
+    """Hands records to a keeper, and has it commit once a second.
+
+    Args:
+        settings: Name the broker and the topic.
+        keeper: Makes the bars.
+        clock: Tells when to commit.
+    """
+
+    def __init__(self, settings: Settings, keeper: Keeper, clock: Clock) -> None:
+        super().__init__(settings.bootstrap, served_name(settings), clock, wait_ms=_WAIT_MS)
+        self._keeper = keeper
+        self._committed_s = clock.monotonic_s()
+
+    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        oldest = await consumer.beginning_offsets(list(end))
+        begin = {}
+        for tp in end:
+            begin[tp] = self._keeper.next_offset(tp.partition)
+            if not oldest[tp] <= begin[tp] <= end[tp]:
+                _log.warning(
+                    "history has a gap partition=%d expected_offset=%d found_oldest=%d", *tp[1:], begin[tp], oldest[tp]
+                )
+                begin[tp] = oldest[tp]
+                self._keeper.restart(tp.partition, oldest[tp])
+            consumer.seek(tp, begin[tp])
+        return begin
+
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        for tp, records in fetched.items():
+            for record in records:
+                if record.value is None:
+                    continue
+                try:
+                    self._keeper.take(tp.partition, record.offset, record.timestamp, record.key, record.value)
+                except BadRow as error:
+                    # The record stays where it is; the bar of its span is without it.
+                    _unreadable.inc()
+                    _log.warning("row refused partition=%d offset=%d error=%s", tp.partition, record.offset, error)
+                else:
+                    _kept.inc()
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._committed_s + _COMMIT_EVERY_S:
+            self._keeper.commit(self._clock.now_ms() // 1_000)
+            self._committed_s = now_s

@@ -1,0 +1,228 @@
+"""What goes wrong in each rehearsal, and its cure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaProducer
+
+from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS, topic_name
+from streams.process.faults import EXIT_SUPERSEDED
+from tests.rehearsals.cluster import MARKETS, REPLICAS, SOURCE
+from tests.rehearsals.rehearsal import Rehearsal, metrics_of, status_of
+from tests.support.eventually import eventually
+from tests.support.pipeline import end_offset
+
+if TYPE_CHECKING:
+    from tests.rehearsals.pods import Pod
+    from tests.rehearsals.rehearsal import Stage
+
+# Bounds of docs/freshness.md, in s.
+_PROCESS_S, _BROKER_S, _OUTSIDE_S = 6.0, 6.0, 15.0
+_PAUSED_S = 60.0
+_BURST_S = 300.0
+PRICES = f"ingest-prices-{SOURCE}"
+
+
+async def _owner(stage: Stage) -> tuple[Pod, int]:
+    """A worker that owns a partition, and the partition."""
+    found: list[tuple[Pod, int]] = []
+
+    async def is_there() -> bool:
+        for pod in stage.cluster.of("worker"):
+            owned = (await status_of(pod)).get("partitions")
+            if owned:
+                found.append((pod, owned[0]))
+                return True
+        return False
+
+    await eventually(is_there, 60)
+    return found[0]
+
+
+async def _owned_again(stage: Stage, partition: int) -> None:
+    async def is_owned() -> bool:
+        owned = [(await status_of(pod)).get("partitions", ()) for pod in stage.cluster.of("worker") if pod.is_ready]
+        return any(partition in one for one in owned)
+
+    await eventually(is_owned, 120)
+
+
+async def _restarted(pod: Pod, before: int) -> None:
+    await eventually(lambda: pod.restarts > before, 60)
+    pod.is_ready = False
+    await eventually(lambda: pod.is_ready, 120)
+
+
+async def worker_killed(stage: Stage) -> None:
+    """A worker is killed: its standby takes over, or it is back before its session is over."""
+    pod, partition = await _owner(stage)
+    before = pod.restarts
+    async with stage.gone(f"worker:{partition}", _PROCESS_S):
+        pod.signal(signal.SIGKILL)
+        await _restarted(pod, before)
+        await _owned_again(stage, partition)
+
+
+async def volume_lost(stage: Stage) -> None:
+    """A worker dies with its volume: its rows are read from the changelogs again."""
+    pod, partition = await _owner(stage)
+    before = pod.restarts
+    async with stage.gone(f"worker:{partition}", _PROCESS_S):
+        pod.signal(signal.SIGSTOP)
+        pod.lose_volume("data")
+        pod.signal(signal.SIGKILL)
+        await _restarted(pod, before)
+        await _owned_again(stage, partition)
+
+
+async def poison_record(stage: Stage) -> None:
+    """Somebody writes what is no price: it is a dead letter, and everything else goes on."""
+    settings = stage.cluster.settings
+    letters = topic_name(settings, DEAD_LETTERS)
+    before = await end_offset(settings, letters)
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka)
+    await producer.start()
+    try:
+        key = f"{SOURCE}:BTCUSDT".encode()
+        await producer.send_and_wait(topic_name(settings, PRICE_TICKS), b'{"kind": "poison"}', key=key)
+    finally:
+        await producer.stop()
+
+    async def is_told() -> bool:
+        return await end_offset(settings, letters) > before
+
+    await eventually(is_told, 60)
+    await stage.alerted("DeadLetters")
+
+
+async def writer_paused(stage: Stage) -> None:
+    """The ingest of prices sleeps, its spare takes over, and it wakes up: it may write nothing more, and ends."""
+    sleeper, spare = await _writer_and_spare(stage, PRICES)
+    before = len(sleeper.exit_codes)
+    sleeper.signal(signal.SIGSTOP)
+    try:
+        await eventually(lambda: _works(spare), 120)
+    finally:
+        sleeper.signal(signal.SIGCONT)
+    await eventually(lambda: len(sleeper.exit_codes) > before, 60)
+    assert sleeper.exit_codes[-1] == EXIT_SUPERSEDED, sleeper.said[-2_000:]
+
+
+async def all_killed(stage: Stage) -> None:
+    """Each process is killed once, one after the other."""
+    for pod in [*stage.cluster.pods.values()]:
+        before = pod.restarts
+        pod.signal(signal.SIGKILL)
+        await _restarted(pod, before)
+    stage.notes.append(f"{len(stage.cluster.pods)} processes")
+
+
+async def rolled(stage: Stage) -> None:
+    """Everything is replaced as a rollout does it, with preStop, grace periods and waits between pods."""
+    for name in REPLICAS:
+        grace_s = stage.cluster.overlay.workloads[name].pod["terminationGracePeriodSeconds"]
+        ended_s = await stage.cluster.roll(name)
+        assert max(ended_s) < grace_s, (name, ended_s)
+        stage.notes.append(f"{name}: ended within {max(ended_s):.0f} s of {grace_s}")
+
+
+async def broker_restarted(stage: Stage) -> None:
+    """The broker is killed, and started again on its data."""
+    broker = stage.cluster.broker.broker
+    async with stage.gone("broker", _BROKER_S):
+        await asyncio.to_thread(broker.kill)
+        broker.spawn()
+        await asyncio.to_thread(broker.wait_ready)
+
+
+async def broker_paused(stage: Stage) -> None:
+    """The broker hangs for a minute, and for as long as it takes to be told of."""
+    pid = stage.cluster.broker.broker.pid
+    assert pid is not None
+    async with stage.gone("broker", _BROKER_S):
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(_PAUSED_S)
+            await stage.alerted("BrokerUnreachable")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def prices_frozen(stage: Stage) -> None:
+    """The venue keeps its socket open and says nothing; the cure is that it speaks again."""
+    async with stage.gone(f"prices:{SOURCE}", _OUTSIDE_S):
+        await stage.cluster.world.tell(prices=False)
+        await asyncio.sleep(_OUTSIDE_S)
+        await stage.alerted("InputStale")
+    await stage.cluster.world.tell(prices=True)
+
+
+async def prices_mad(stage: Stage) -> None:
+    """The venue says a tenth and ten times the price in turn, many times a second; then it is sane again."""
+    before = (await stage.cluster.world.tell(mad=True))["published"]
+
+    async def is_enough() -> bool:
+        return (await stage.cluster.world.tell())["published"] > before + 200
+
+    await eventually(is_enough, 120)
+    await stage.cluster.world.tell(mad=False)
+
+
+async def clients_cut(stage: Stage) -> None:
+    """The network between clients and replicas is cut, and comes back."""
+    before = stage.watcher.opened
+    stage.cluster.service.is_cut = True
+    stage.cluster.service.cut()
+    await asyncio.sleep(_OUTSIDE_S)
+    stage.cluster.service.is_cut = False
+    await eventually(lambda: stage.watcher.opened > before, 60)
+
+
+async def burst(stage: Stage) -> None:
+    """Ten times as many prices for five minutes: what is late is not lost."""
+    before = (await stage.cluster.world.tell(times=10))["published"]
+    await asyncio.sleep(_BURST_S)
+    after = (await stage.cluster.world.tell(times=1))["published"]
+    stage.notes.append(f"{(after - before) * MARKETS / _BURST_S:.0f} prices a second were said")
+
+
+CHEAP = (
+    Rehearsal("a worker is killed", worker_killed),
+    Rehearsal("a worker loses its volume", volume_lost),
+    Rehearsal("a poison record", poison_record),
+    Rehearsal("a writer is paused, and wakes behind its spare", writer_paused),
+)
+"""Those that every change has to pass."""
+
+DEAR = (
+    Rehearsal("clients are cut off for 15 s", clients_cut),
+    Rehearsal("each process is killed", all_killed),
+    Rehearsal("the broker is killed and started again", broker_restarted),
+    Rehearsal("the broker hangs for 60 s", broker_paused),
+    Rehearsal("the source of prices freezes", prices_frozen),
+    Rehearsal("the source of prices goes mad", prices_mad),
+    Rehearsal("a rolling restart of everything", rolled),
+    Rehearsal("ten times the load for 5 min", burst),
+)
+"""Those that take minutes."""
+
+
+async def _writer_and_spare(stage: Stage, workload: str) -> tuple[Pod, Pod]:
+    found: list[Pod] = []
+
+    async def are_told_apart() -> bool:
+        works = {pod: await _works(pod) for pod in stage.cluster.of(workload) if pod.is_ready}
+        found[:] = sorted(works, key=lambda pod: not works[pod])
+        return sorted(works.values()) == [False, True]
+
+    await eventually(are_told_apart, 120)
+    return found[0], found[1]
+
+
+async def _works(pod: Pod) -> bool:
+    """Whether an ingest is the one that writes: only that one beats."""
+    return 'tidemark_heartbeats_total{outcome="written"}' in await metrics_of(pod)

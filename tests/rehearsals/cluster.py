@@ -1,0 +1,246 @@
+"""The rendered overlay "prod" as processes of this machine, against a broker with TLS, SCRAM and access lists.
+
+What differs from the overlay is all of ``_differences`` and ``REPLICAS``; docs/rehearsals.md says it to readers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import time
+import tomllib
+import uuid
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import jwt
+import tomlkit
+
+from streams.kafka.topics import create_topics, registry
+from streams.settings import settings_of_file
+from tests.rehearsals.pods import Pod
+from tests.rehearsals.rendered import ROOT, Namespace, Overlay, Workload, rendered
+from tests.rehearsals.service import Service
+from tests.support.eventually import eventually
+from tests.support.secured_broker import PASSWORD, USERS, SecuredBroker, secured_broker
+from tidemark.acl_text import user_name
+from tidemark.child_processes import tied_to_us
+from tidemark.demo.market import INSTRUMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+
+CONFIG = "tidemark.toml"
+DEPLOYMENT, SOURCE = "main", "binance-futures"
+REPLICAS = {"worker": 3, "api": 2, "ingest-chain-main": 2, "ingest-prices-binance-futures": 2}
+"""How many pods there are; the overlay's funder is not among them, since the simulated chain takes no transactions."""
+MARKETS = len(INSTRUMENTS)
+"""How many prices the venue says at a time."""
+PARTITIONS = 3
+"""A multiple of the workers, as the overlay has it; it has 32 for four."""
+
+
+class World:
+    """The simulated chain and venue."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.said = said
+
+    async def tell(self, **what: object) -> dict[str, int]:
+        """Tell it to hold blocks or prices, or to go mad; return how many times prices were published, and the head."""
+        async with aiohttp.ClientSession() as session, session.post(self.said["control"], json=what) as answer:
+            told: dict[str, int] = await answer.json()
+            return told
+
+
+class Cluster:
+    """Everything that runs: pods by name, the broker, the world, and the address that clients connect to."""
+
+    def __init__(self, directory: Path, overlay: Overlay, broker: SecuredBroker, world: World) -> None:
+        self.directory = directory
+        self.overlay = overlay
+        self.broker = broker
+        self.world = world
+        self.pods: dict[str, Pod] = {}
+        self.service = Service(lambda: self.of("api"), "public")
+        self.address = ""
+        self._token_key = secrets.token_urlsafe(48)
+        own = tomllib.loads(overlay.config[1])
+        (directory / CONFIG).write_text(tomlkit.dumps(_merged(own, _differences(broker, world))))
+        self.settings = settings_of_file(directory / CONFIG).model_copy(update={"kafka": broker.open.servers})
+        self._net = f"127.{os.getpid() >> 8 & 0x7F | 0x80}.{os.getpid() & 0xFF}"
+        self._made = 0
+
+    @property
+    def namespace(self) -> Namespace:
+        """What ConfigMaps and secrets hold, under the names that the overlay asks for."""
+        return Namespace(
+            {self.overlay.config[0]: {"tidemark.toml": (self.directory / CONFIG).read_text()}},
+            {
+                **{user_name(user): {"password": PASSWORD} for user in USERS},
+                "tidemark-cluster-ca-cert": {"ca.crt": self.broker.authority.file.read_text()},
+                "tidemark-rpc-main": {"endpoints": json.dumps(self.world.said["rpc"])},
+                "tidemark-token-keys": {"main": self._token_key},
+            },
+        )
+
+    @property
+    def token(self) -> str:
+        """The token of a reader who may read everything."""
+        claims = {"sub": "rehearsal", "accounts": ["*"], "exp": int(time.time()) + 86_400}
+        return jwt.encode(claims, self._token_key, "HS256", {"kid": "main"})
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those of a reader who may read everything."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def of(self, workload: str) -> list[Pod]:
+        """The pods of a workload."""
+        return [pod for pod in self.pods.values() if pod.workload.name == workload]
+
+    def start(self, workload: Workload, name: str) -> Pod:
+        """Start a pod; one that had the name before leaves it its volumes."""
+        self._made += 1
+        host = f"{self._net}.{1 + self._made % 250}"
+        hosts = {f"TIDEMARK_{part}HOST": host for part in ("WORKER__ADMIN_", "API__", "API__ADMIN_", "INGEST__ADMIN_")}
+        pod = Pod(name, workload, host, self.directory / "pods" / name, namespace=self.namespace, settings=hosts)
+        self.pods[name] = pod
+        pod.start()
+        return pod
+
+    def start_all(self) -> None:
+        """Start every pod that there should be."""
+        for name, count in REPLICAS.items():
+            workload = self.overlay.workloads[name]
+            for at in range(count):
+                self.start(workload, _pod_name(workload, at))
+
+    async def all_ready(self, timeout_s: float = 120) -> None:
+        """Wait until every pod is ready and a reader is answered."""
+        await eventually(lambda: all(pod.is_ready for pod in self.pods.values()), timeout_s)
+
+    async def roll(self, name: str) -> list[float]:
+        """Replace every pod of a workload as its controller does; return how long each took to end, in s."""
+        workload = self.overlay.workloads[name]
+        ended = []
+        for old in sorted(self.of(name), key=lambda pod: pod.name, reverse=True):
+            surge = workload.kind == "Deployment" and workload.spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+            if surge:
+                await self._followed(self.start(workload, _pod_name(workload, None)))
+            ended.append(await old.end())
+            del self.pods[old.name]
+            if not surge:
+                own = old.name if workload.kind == "StatefulSet" else _pod_name(workload, None)
+                await self._followed(self.start(workload, own))
+        return ended
+
+    async def stop(self) -> None:
+        """End every pod at once."""
+        await asyncio.gather(*(pod.destroy() for pod in self.pods.values()))
+        await self.service.stop()
+
+    async def _followed(self, pod: Pod) -> None:
+        await eventually(lambda: pod.is_ready, 120)
+        # A controller goes on when a pod has been ready for so long.
+        await asyncio.sleep(pod.workload.spec.get("minReadySeconds", 0))
+
+    async def run(self, *command: str) -> tuple[int, str, str]:
+        """Run a command of the image "tools" as its user; return exit code, stdout and stderr."""
+        environment = {
+            **{name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")},
+            "TIDEMARK_CONFIG": str(self.directory / CONFIG),
+            "TIDEMARK_DEPLOYMENTS__MAIN__RPC": json.dumps(self.world.said["rpc"]),
+            "TIDEMARK_KAFKA_CLIENT__TLS__CA": str(self.broker.authority.file),
+            "TIDEMARK_KAFKA_CLIENT__SASL__MECHANISM": "SCRAM-SHA-512",
+            "TIDEMARK_KAFKA_CLIENT__SASL__USERNAME": user_name("tools"),
+            "TIDEMARK_KAFKA_CLIENT__SASL__PASSWORD": PASSWORD,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "tidemark.cli", *command),
+            cwd=ROOT,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        return process.returncode or 0, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def cluster(directory: Path, prices_per_s: int) -> AsyncIterator[Cluster]:
+    """Start the broker, the world, topics and rights; pods are started by who asks for them.
+
+    Args:
+        directory: Where everything is.
+        prices_per_s: How many times a second the venue says the prices of its twelve markets.
+    """
+    overlay = rendered(ROOT / "k8s" / "overlays" / "prod")
+    async with AsyncExitStack() as ending:
+        broker = ending.enter_context(secured_broker(directory))
+        world = await _world(ending, directory, prices_per_s)
+        made = Cluster(directory, overlay, broker, world)
+        ending.push_async_callback(made.stop)
+        await broker.allow(made.settings)
+        await create_topics(broker.open, registry(made.settings))
+        made.address = await made.service.start("127.0.0.1")
+        yield made
+
+
+async def _world(ending: AsyncExitStack, directory: Path, prices_per_s: int) -> World:
+    with (directory / "world.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *tied_to_us([sys.executable, "-m", "tests.rehearsals.world", str(directory / "world"), str(prices_per_s)]),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+        )
+
+    async def end() -> None:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+    ending.push_async_callback(end)
+    assert process.stdout is not None
+    return World(json.loads(await process.stdout.readline()))
+
+
+def _pod_name(workload: Workload, at: int | None) -> str:
+    if workload.kind == "StatefulSet":
+        return f"{workload.name}-{at}"
+    return f"{workload.name}-{uuid.uuid4().hex[:5]}"
+
+
+def _differences(broker: SecuredBroker, world: World) -> dict[str, Any]:
+    """What the configuration has otherwise than the overlay: what one machine is not, and where the simulation is."""
+    simulated = world.said["deployment"]
+    names = ("chain_id", "diamond", "multi_accounts", "hedgers", "start_block", "finality_depth")
+    return {
+        "kafka": broker.by_password("tools").servers,
+        "topics": {"partitions": PARTITIONS, "replication_factor": 1},
+        "sources": {SOURCE: {"websocket": world.said["websocket"], "rest": world.said["rest"]}},
+        "deployments": {
+            DEPLOYMENT: {
+                **{name: simulated[name] for name in names},
+                "funding": {"party_b": simulated["hedgers"][0]},
+            }
+        },
+        # Every client of a rehearsal comes from one address, and asks more often than people do.
+        "api": {"limits": {"requests_per_s": 100_000, "requests_burst": 100_000, "connections_per_address": 10_000}},
+    }
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with what ``over`` says otherwise."""
+    both = dict(base)
+    for name, value in over.items():
+        both[name] = _merged(both.get(name, {}), value) if isinstance(value, dict) else value
+    return both

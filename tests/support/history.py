@@ -1,0 +1,48 @@
+"""Who keeps history, without a process and a broker: bars in memory, read as the process reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from api.tables.history import NoAnswer
+from models.history import KEPT_S, Reading, empty_bar, start_of
+from models.history_records import HistoryAnswer, HistoryRequest, decode_answer, encode_answer
+from models.money import E18
+from streams.history.bar_store import BarStore
+from streams.history.history_requests import answer_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api.tables.history import BarWindow
+
+
+class KeptHistory:
+    """Bars in memory.
+
+    Args:
+        clock_ms: Tells what is kept no longer, in Unix ms.
+    """
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._store = BarStore(Path(":memory:"))
+        self.is_silent = False
+
+    def show(self, series: str, at_ms: int, upnl: int | None, notional: int | None = None) -> None:
+        """Something was shown at an instant, in whole units of money."""
+        figures = (None if figure is None else figure * E18 for figure in (upnl, notional, None))
+        reading = Reading(*figures)
+        for step_s in KEPT_S:
+            bar_id = series, step_s, start_of(at_ms, step_s)
+            bar = self._store.bar(bar_id) or empty_bar(bar_id[2])
+            with self._store.transaction():
+                self._store.put_bars({bar_id: bar.then(reading)})
+
+    async def bars(self, series: str, window: BarWindow) -> HistoryAnswer:
+        """The bars of an account or of totals."""
+        if self.is_silent:
+            raise NoAnswer
+        request = HistoryRequest("1", series, *window)
+        return decode_answer(encode_answer(answer_of(self._store, request, self._clock_ms() // 1_000)))
