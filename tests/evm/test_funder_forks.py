@@ -16,7 +16,6 @@ from tests.evm.judge import charged, charged_at_s, expect_no_ceiling_broken
 from tests.evm.killer import Killer
 from tests.evm.market import HOUR_S, SIGNER, next_window_s, quotes_of, scene
 from tests.evm.weather import KINDS, SEEDS, happen, meddle
-from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,19 +60,19 @@ async def test_outcomes_are_what_the_chain_says_and_no_ceiling_is_broken(
             await killer.start()
             await killer.start()
             # From here on there is something to lose.
-            await eventually(lambda: has_sent(one), timeout_s=60)
+            await killer.until(lambda: has_sent(one), timeout_s=60)
             for _ in range(EVENTS):
                 await happen(draw.choice(KINDS), one, killer, draw, depth=DEPTH)
             meddling.cancel()
             with suppress(asyncio.CancelledError):
                 await meddling
             one.node.calm()
-            await eventually(lambda: all_told(one), timeout_s=40)
+            await killer.until(lambda: all_told(one), timeout_s=40)
             # What a fork threw out of the chain, or a fee above the ceiling held up, is charged while the window is
             # open: some 20 blocks after a spike to 200 gwei the fee is below the ceiling again.
-            await eventually(lambda: most_are_charged(one), timeout_s=90)
+            await killer.until(lambda: most_are_charged(one), timeout_s=90)
             await one.chain.go_to(pays_s + HOUR_S + 1)
-            await eventually(lambda: all_final(one), timeout_s=60)
+            await killer.until(lambda: all_final(one), timeout_s=60)
         finally:
             meddling.cancel()
             await killer.end()

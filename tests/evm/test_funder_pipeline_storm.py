@@ -171,9 +171,9 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
                 await meddling
             await storm.calm(pays_s)
             terms = await judged_terms(one, pays_s)
-            await eventually(lambda: is_done(one, terms), timeout_s=90)
+            await killer.until(lambda: is_done(one, terms), timeout_s=90)
             await one.chain.go_to(pays_s + HOUR_S + 1)
-            await eventually(lambda: all_final(one), timeout_s=90)
+            await killer.until(lambda: all_final(one), timeout_s=90)
         finally:
             meddling.cancel()
             await killer.end()

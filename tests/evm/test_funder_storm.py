@@ -80,7 +80,7 @@ async def test_each_quote_is_charged_once(
                 counts = await charged(one)
                 return len(await one.outcomes()) == len(SIZES) and len(counts) == len(quotes) - len(SPARED)
 
-            await eventually(all_told, timeout_s=60)
+            await killer.until(all_told, timeout_s=60)
         finally:
             meddling.cancel()
             await killer.end()
