@@ -91,8 +91,9 @@ SEED ?= 0
 STORMS ?= 20
 
 .PHONY: funding-storm
-funding-storm: $(DEV) $(JARS) ## Charge funding while fees spike, receipts are late, blocks leave the chain and executors die (STORMS=, SEED=)
-	TIDEMARK_TEST_STORMS=$(STORMS) TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/evm/test_funder_forks.py $(ARGS)
+funding-storm: $(DEV) $(JARS) ## Charge funding while feeds, workers, ingests, nodes and executors fail and blocks leave (STORMS=, SEED=)
+	TIDEMARK_TEST_STORMS=$(STORMS) TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/evm/test_funder_forks.py \
+		tests/evm/test_funder_pipeline_storm.py $(ARGS)
 
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim

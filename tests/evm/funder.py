@@ -56,7 +56,8 @@ class Funder:
         await self._process.wait()
 
 
-async def start_funder(settings: Settings, name: str, directory: Path) -> Funder:
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment of a process that has these settings, their secrets included."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")}
     plain = settings.model_dump(mode="json", exclude_none=True)
     for deployment, secrets in symmio_deployments(settings).items():
@@ -75,6 +76,11 @@ async def start_funder(settings: Settings, name: str, directory: Path) -> Funder
         f"TIDEMARK_{field.upper()}": value if isinstance(value, str) else json.dumps(value)
         for field, value in plain.items()
     }
+    return environment
+
+
+async def start_funder(settings: Settings, name: str, directory: Path) -> Funder:
+    environment = environment_of(settings)
     log = directory / f"funder-{uuid.uuid4().hex[:8]}.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from models.symmio.abi import decode_log
 from models.symmio.events import ChargeFundingRate
+from streams.settings import symmio_deployments
+from tests.evm.market import NAME
 
 if TYPE_CHECKING:
     from models.chain_records import RawLog
     from tests.evm.market import Scene
 
 WITH_TRANSACTIONS = True
+_GWEI, _COIN = 10**9, 10**18
 
 
 class Paid(NamedTuple):
@@ -31,6 +34,15 @@ async def charged(one: Scene) -> Counter[int]:
     found: Counter[int] = Counter()
     for _, log in await one.charges():
         found.update(_charge(log).quote_ids)
+    return found
+
+
+async def charged_rates(one: Scene) -> dict[int, list[int]]:
+    """At which rates each quote is charged on the chain as it is, as the contract signs them."""
+    found: dict[int, list[int]] = {}
+    for _, log in await one.charges():
+        for quote_id, rate_e18 in _charge(log).rates:
+            found.setdefault(quote_id, []).append(rate_e18)
     return found
 
 
@@ -54,6 +66,21 @@ async def paid_by(one: Scene, signer: str) -> list[Paid]:
                 Paid(int(sent["nonce"], 16), int(block["timestamp"], 16), cost_wei, *fees, int(sent["gas"], 16))
             )
     return found
+
+
+async def expect_no_ceiling_broken(one: Scene, signer: str) -> None:
+    """What the chain shows of the signer is within the ceilings of the settings, and on record as it was."""
+    paid = await paid_by(one, signer)
+    funding = symmio_deployments(one.settings)[NAME].funding
+    assert all(sent.max_fee_wei <= funding.max_fee_gwei * _GWEI for sent in paid)
+    assert all(sent.tip_wei <= funding.max_tip_gwei * _GWEI for sent in paid)
+    assert all(sent.gas <= funding.max_gas for sent in paid)
+    # Everything was within one window and one day.
+    assert sum(sent.cost_wei for sent in paid) <= min(funding.max_window_spend, funding.max_day_spend) * _COIN
+    told = {sent.nonce: int(sent.cost_wei or 0) for sent in await one.sent() if sent.final}
+    assert {sent.nonce: sent.cost_wei for sent in paid if sent.nonce in told} == {
+        sent.nonce: told[sent.nonce] for sent in paid if sent.nonce in told
+    }
 
 
 def _charge(log: RawLog) -> ChargeFundingRate:

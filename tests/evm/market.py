@@ -27,7 +27,7 @@ from streams.process.clock import SystemClock
 from tests.evm.anvil import CHAIN_ID, Anvil, Contract, key_of, running_anvil
 from tests.evm.flaky import Flaky, running_flaky
 from tests.evm.gateway import KEY, Gateway, running_gateway
-from tests.evm.venue import Venue, running_venue
+from tests.evm.venue import SOURCE, Venue, running_venue
 from tests.support.records import create_all
 from tests.support.symmio import Partition
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 NAME = "main"
 EPOCH_S, WINDOW_S = 14_400, 420
+HOUR_S = 3_600
+"""The window of a test in which much happens: chain time goes with the clock, and a slow machine takes minutes."""
 MARKS_E18 = {1: 110 * E18, 2: 19 * E18}
 VENUE_RATES_E18 = {1: E18 // 5_000, 2: -E18 // 8_000}
 SIGNER = key_of("signer")
@@ -93,7 +95,9 @@ class Scene:
         node: Flaky,
         venue: Venue,
         party_b: str,
+        window_s: int,
     ) -> None:
+        self.window_s = window_s
         self.settings = settings
         self.chain = chain
         self.diamond = diamond
@@ -133,7 +137,7 @@ class Scene:
                 name=symbol,
                 is_valid=True,
                 funding_rate_epoch_duration_s=EPOCH_S,
-                funding_rate_window_s=WINDOW_S,
+                funding_rate_window_s=self.window_s,
             )
             rows[MARKETS, market_key(NAME, symbol_id)] = encode_market(market)
         await self.write(rows)
@@ -264,7 +268,13 @@ class Scene:
 
 @asynccontextmanager
 async def scene(
-    settings: Callable[..., Settings], *, party_b: str, depth: int = 64, **funding: object
+    settings: Callable[..., Settings],
+    *,
+    party_b: str,
+    depth: int = 64,
+    window_s: int = WINDOW_S,
+    sources: Sequence[str] = (SOURCE,),
+    **funding: object,
 ) -> AsyncIterator[Scene]:
     """A chain that is in no window; ``party_b`` is ``key`` or ``contract``."""
     async with AsyncExitStack() as stack:
@@ -280,7 +290,7 @@ async def scene(
             caller = await chain.deploy("TrustedCaller", ["address", "address"], [diamond.address, signer])
             hedger = caller.address
         for symbol_id, symbol in SYMBOLS.items():
-            await diamond.send("setSymbol", symbol_id, symbol, EPOCH_S, WINDOW_S)
+            await diamond.send("setSymbol", symbol_id, symbol, EPOCH_S, window_s)
         gateway = await stack.enter_async_context(running_gateway(chain, diamond))
         node = await stack.enter_async_context(running_flaky(chain.url))
         configured = settings(
@@ -292,7 +302,7 @@ async def scene(
                     "rpc": [node.url],
                     "poll_interval_ms": 100,
                     "finality_depth": depth,
-                    "default_sources": ["binance-futures"],
+                    "default_sources": list(sources),
                     "default_max_age_ms": 3_600_000,
                     "funding": {
                         "party_b": hedger,
@@ -306,9 +316,18 @@ async def scene(
         )
         await create_all(configured)
         marks = {symbol: (MARKS_E18[symbol_id], VENUE_RATES_E18[symbol_id]) for symbol_id, symbol in SYMBOLS.items()}
-        venue = Venue(configured, chain, marks)
+        venue = Venue(configured, chain, marks, sources)
         await stack.enter_async_context(running_venue(venue, configured))
-        yield Scene(configured, chain, diamond=diamond, gateway=gateway, node=node, venue=venue, party_b=hedger)
+        yield Scene(
+            configured,
+            chain,
+            diamond=diamond,
+            gateway=gateway,
+            node=node,
+            venue=venue,
+            party_b=hedger,
+            window_s=window_s,
+        )
 
 
 async def next_window_s(chain: Anvil) -> int:

@@ -1,0 +1,251 @@
+"""Feeds, workers, ingests and executors fail, fees spike, receipts come late and blocks leave the chain, at random.
+
+Everything is real but the exchange and the contract: an EVM, Kafka, the ingest, the worker and the executors are
+processes. What became of each quote is compared with what a judge says that sees the chain and the log of ticks alone.
+No claim is about how fast anything is: the window is an hour of the chain's time, and every end is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.funder.epoch_replay import replay
+from streams.process.clock import SystemClock
+from tests.evm.judge import charged, charged_at_s, charged_rates, expect_no_ceiling_broken
+from tests.evm.killer import Killer
+from tests.evm.market import EPOCH_S, HOUR_S, NAME, SIGNER, SYMBOLS, next_window_s, quotes_of, scene
+from tests.evm.pipeline import pipeline
+from tests.evm.verdict import Terms, read_ticks, terms_at, verdicts
+from tests.evm.weather import KINDS, SEEDS, STORMS, happen, meddle
+from tests.support.eventually import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from models.symmio.funding_records import FrozenMarket, TickRef
+    from streams.settings import Settings
+    from tests.evm.market import Scene
+    from tests.evm.pipeline import Pipeline
+    from tests.evm.verdict import Said
+
+DEPTH = 12
+SOURCES = ("binance-futures", "recorded")
+SIZES = (14, 8, 4, 3, 2, 2)
+REFUSED, FREE, CLIPPED = 5, 9, 13
+CLIPPED_TO, CLOSED_STATUS = 10**12, 7
+EVENTS = 6 if STORMS else 3
+_OWN_KINDS = (*KINDS, "worker", "worker", "ingest", "close", "close", "leap")
+
+
+class Storm:
+    """One storm over one epoch.
+
+    Args:
+        one: The scene.
+        tables: The ingest and the worker.
+        killer: Has the executors.
+        draw: Decides what happens.
+    """
+
+    def __init__(self, one: Scene, tables: Pipeline, killer: Killer, draw: random.Random) -> None:
+        self._one = one
+        self._tables = tables
+        self._killer = killer
+        self._draw = draw
+        self._closed: set[int] = set()
+
+    async def open_window(self, pays_s: int) -> None:
+        """Let feeds fall silent about the epoch's beginning and what makes tables be down, then go there."""
+        one, draw = self._one, self._draw
+        # A short silence, one after which a source does not count, one that leaves no mark, and one that is for good.
+        silences = (
+            range(0),
+            range(pays_s - 7, pays_s + 6),
+            range(pays_s - 4, pays_s + 30),
+            range(pays_s - 30, pays_s + 5),
+            range(pays_s - 3, pays_s + 10**6),
+        )
+        for symbol in SYMBOLS.values():
+            one.venue.hushed[SOURCES[0], symbol] = draw.choice(silences)
+        # One market at least can be priced by its second source.
+        hushed = draw.choice([*SYMBOLS.values()])
+        one.venue.hushed[SOURCES[1], hushed] = draw.choice(silences)
+        if draw.random() < 0.5:
+            self._tables.kill_worker()
+        if draw.random() < 0.25:
+            self._tables.kill_ingest()
+        await self._killer.start()
+        if draw.random() < 0.5:
+            await eventually(lambda: len(self._killer.working) == 1, timeout_s=60)
+        await one.chain.mine_every(1)
+        await one.chain.go_to(pays_s + 1)
+        # A fork that reached below this would take the chain's clock back before the window.
+        await one.chain.ask("anvil_mine", hex(DEPTH), hex(1))
+
+    async def happen(self) -> None:
+        """Let one thing happen."""
+        one, draw = self._one, self._draw
+        match draw.choice(_OWN_KINDS):
+            case "worker" if self._tables.worker is None:
+                self._tables.start_worker()
+            case "worker":
+                self._tables.kill_worker()
+            case "ingest":
+                self._tables.kill_ingest()
+                self._tables.start_ingest()
+            case "close":
+                self._closed.add(draw.randint(1, len(one.quotes)))
+                await self._close()
+            case "leap":
+                await one.chain.go_to(await one.chain.time_s() + draw.randint(HOUR_S // 60, HOUR_S // 12))
+            case kind:
+                await happen(kind, one, self._killer, draw, depth=DEPTH)
+                # A chain mines again what it lost; this one forgets it.
+                await self._close()
+
+    async def _close(self) -> None:
+        """No log says it: the tables keep these quotes open."""
+        for quote_id in sorted(self._closed):
+            await self._one.diamond.send("setStatus", quote_id, CLOSED_STATUS)
+
+    async def calm(self, pays_s: int) -> None:
+        """Let everything be up, and the chain be where every source that comes back has come back."""
+        one = self._one
+        one.node.calm()
+        self._tables.start_worker()
+        self._tables.start_ingest()
+        await one.chain.mine_every(1)
+        await self._close()
+        # A base fee of 200 gwei falls below the ceiling in 20 empty blocks.
+        await one.chain.ask("anvil_mine", hex(24), hex(1))
+        # Blocks come meanwhile, and time does not go back.
+        await one.chain.go_to(max(await one.chain.time_s(), pays_s) + HOUR_S // 20)
+        await eventually(lambda: one.venue.said_s > pays_s + 60, timeout_s=60)
+
+
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reason(
+    settings: Callable[..., Settings], tmp_path: Path, seed: int
+) -> None:
+    draw = random.Random(seed)
+    quotes = quotes_of(SIZES, seed=seed)
+    quotes[FREE - 1] = quotes[FREE - 1]._replace(max_funding_rate=0)
+    quotes[CLIPPED - 1] = quotes[CLIPPED - 1]._replace(max_funding_rate=CLIPPED_TO)
+    ceilings = {"max_fee_gwei": 20, "max_tip_gwei": 2, "max_window_spend": 0.2, "max_day_spend": 0.3}
+    async with (
+        scene(
+            settings,
+            party_b="key",
+            depth=DEPTH,
+            window_s=HOUR_S,
+            sources=SOURCES,
+            replace_after_s=3,
+            batch=10,
+            **ceilings,
+        ) as one,
+        AsyncExitStack() as stack,
+    ):
+        one.venue.seed = seed
+        await one.open_on_chain(quotes)
+        await one.diamond.send("refuse", REFUSED, "the quote is cursed")
+        tables = await stack.enter_async_context(pipeline(one))
+        pays_s = await next_window_s(one.chain)
+        killer = Killer(one, tmp_path, seed)
+        storm = Storm(one, tables, killer, draw)
+        meddling = asyncio.create_task(meddle(one, draw))
+        try:
+            await storm.open_window(pays_s)
+            await killer.start()
+            for _ in range(EVENTS):
+                await storm.happen()
+            meddling.cancel()
+            with suppress(asyncio.CancelledError):
+                await meddling
+            await storm.calm(pays_s)
+            terms = await judged_terms(one, pays_s)
+            await killer.until(lambda: is_done(one, terms), timeout_s=90)
+            await one.chain.go_to(pays_s + HOUR_S + 1)
+            await killer.until(lambda: all_final(one), timeout_s=90)
+        finally:
+            meddling.cancel()
+            await killer.end()
+        await one.chain.mine_every(0)
+        await expect_the_judges_terms(one, terms, pays_s)
+        await expect_the_judges_verdicts(one, terms, pays_s)
+        await expect_no_ceiling_broken(one, SIGNER.address.lower())
+        prices = await one.contract_prices()
+        await eventually(lambda: prices == tables.prices, timeout_s=60)
+
+
+async def judged_terms(one: Scene, pays_s: int) -> dict[int, Terms | str]:
+    ticks = await read_ticks(one)
+    return {
+        symbol_id: terms_at([ticks[source, symbol] for source in SOURCES], pays_s, EPOCH_S)
+        for symbol_id, symbol in SYMBOLS.items()
+    }
+
+
+async def is_done(one: Scene, terms: dict[int, Terms | str]) -> bool:
+    """Whether everything is charged that the judge says is to be."""
+    told = await verdicts(one, terms)
+    return {quote_id for quote_id, verdict in told.items() if verdict.outcome == "paid"} == set(await charged(one))
+
+
+async def all_final(one: Scene) -> bool:
+    outcomes = await one.outcomes()
+    return len(outcomes) == len(SIZES) and all(told.final for told in outcomes.values())
+
+
+async def expect_the_judges_terms(one: Scene, terms: dict[int, Terms | str], pays_s: int) -> None:
+    frozen = (await one.frozen())[-1]
+    judged = {symbol_id: _cells(found) for symbol_id, found in terms.items() if isinstance(found, Terms)}
+    assert judged == {symbol_id: _told(market) for symbol_id, market in frozen.markets.items()}
+    assert {symbol_id: said for symbol_id, said in terms.items() if isinstance(said, str)} == frozen.left_out
+    # Whenever they are read, they are the same.
+    (replayed,) = await replay(one.settings, NAME, SystemClock(), pays_s)
+    assert judged == {
+        symbol_id: _told(market) for symbol_id, market in replayed.markets.items() if not isinstance(market, str)
+    }
+    assert not any(replayed.differs(symbol_id) for symbol_id in replayed.markets)
+
+
+def _cells(terms: Terms) -> tuple[object, ...]:
+    return _place(terms.mark), _place(terms.rate), terms.mark.mark_e18, terms.long_e18, terms.short_e18
+
+
+def _told(market: FrozenMarket) -> tuple[object, ...]:
+    return _ref(market.mark_tick), _ref(market.rate_tick), int(market.mark), int(market.long), int(market.short)
+
+
+def _place(said: Said) -> tuple[int, int, int]:
+    return said.partition, said.offset, said.event_ms
+
+
+def _ref(tick: TickRef | None) -> tuple[int, int, int]:
+    assert tick is not None
+    return tick.partition, tick.offset, tick.event_ms
+
+
+async def expect_the_judges_verdicts(one: Scene, terms: dict[int, Terms | str], pays_s: int) -> None:
+    told = await verdicts(one, terms)
+    assert all(pays_s <= time_s <= pays_s + HOUR_S for time_s in await charged_at_s(one))
+    paid = {quote_id: [verdict.rate_e18] for quote_id, verdict in told.items() if verdict.outcome == "paid"}
+    assert paid == await charged_rates(one)
+    recorded: dict[int, tuple[str, str]] = {}
+    outcomes = await one.outcomes()
+    for outcome in outcomes.values():
+        recorded |= dict.fromkeys(outcome.paid, ("paid", ""))
+        recorded |= dict.fromkeys(outcome.free, ("free", ""))
+        for name in ("closed", "culprits", "missed"):
+            recorded |= {quote_id: (name, said) for quote_id, said in getattr(outcome, name).items()}
+    assert {quote_id: (verdict.outcome, verdict.reason) for quote_id, verdict in told.items()} == recorded
+    # Each of them once.
+    assert {1} == set(Counter(quote_id for outcome in outcomes.values() for quote_id in outcome.quotes).values())

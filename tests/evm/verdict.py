@@ -1,0 +1,213 @@
+"""A judge of an epoch that looks at the chain and at the log of ticks alone, by docs/funding.md.
+
+It says of each quote what should have become of it and at which rate. It shares nothing with what it judges: neither
+the choice of a mark nor the arithmetic of a rate.
+"""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiokafka import AIOKafkaConsumer
+from eth_abi.abi import decode
+
+from streams.kafka.topics import PRICE_TICKS, topic_name
+from tests.evm.judge import charged_rates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tests.evm.market import Scene
+
+_E18 = 10**18
+_PASSED_MS, _LOOK_BACK_MS, _LATER_MS = 2_000, 300_000, 5_000
+# Funding of the market's epochs, scaled from the exchange's default interval; shares and bounds are the defaults.
+_INTERVAL_S = 28_800
+_SHARE, _MOST = Fraction(3, 4), Fraction(1, 100)
+_OPEN_STATUSES = range(4, 7)
+_REFUSE = "refuse"
+_WORD = 64
+
+
+class Said(NamedTuple):
+    """A tick as it stands in the log: where, and what it says; times are Unix ms."""
+
+    partition: int
+    offset: int
+    event_ms: int
+    received_ms: int
+    mark_e18: int
+    rate_e18: int
+    ends_ms: int
+
+
+class Terms(NamedTuple):
+    """A market's terms: the ticks of mark and rate, and what longs and shorts get, 1e18-scaled; who pays gets less."""
+
+    mark: Said
+    rate: Said
+    long_e18: int
+    short_e18: int
+
+
+class Held(NamedTuple):
+    """A quote as the contract has it now."""
+
+    symbol_id: int
+    is_long: bool
+    initial_price: int
+    max_rate: int
+    status: int
+
+
+class Verdict(NamedTuple):
+    """What should have become of a quote: one of the names of outcomes, and the rate as the contract signs it."""
+
+    outcome: str
+    rate_e18: int = 0
+    reason: str = ""
+
+
+async def read_ticks(one: Scene) -> dict[tuple[str, str], list[Said]]:
+    """Every tick in the log, by source and symbol, in the log's order."""
+    consumer = AIOKafkaConsumer(
+        topic_name(one.settings, PRICE_TICKS),
+        bootstrap_servers=one.settings.kafka,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    found: dict[tuple[str, str], list[Said]] = {}
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for partition, records in (await consumer.getmany(timeout_ms=100)).items():
+                for record in records:
+                    tick = json.loads(record.value)
+                    found.setdefault((tick["source"], tick["symbol"]), []).append(
+                        Said(
+                            partition.partition,
+                            record.offset,
+                            tick["event_ms"],
+                            tick["received_ms"],
+                            _scaled(tick["mark"]),
+                            _scaled(tick["funding_rate"]),
+                            tick["next_funding_ms"] or 0,
+                        )
+                    )
+    finally:
+        await consumer.stop()
+    return found
+
+
+def terms_at(said: Sequence[Sequence[Said]], at_s: int, epoch_s: int) -> Terms | str:
+    """The terms of a market at an instant, or why it has none.
+
+    Args:
+        said: Every tick of each of its sources, in order of preference.
+        at_s: The instant, Unix s.
+        epoch_s: The market's funding epoch, s.
+    """
+    at_ms = at_s * 1_000
+    marks: list[tuple[int | None, Said | None]] = []
+    rates: list[tuple[int | None, Said | None]] = []
+    for ticks in said:
+        passing = next((at for at, tick in enumerate(ticks) if tick.event_ms > at_ms + _PASSED_MS), None)
+        passed_ms = None if passing is None else ticks[passing].received_ms
+        counting = [one for one in ticks[:passing] if at_ms - _LOOK_BACK_MS <= one.event_ms <= at_ms]
+        marks.append((passed_ms, max(counting, key=lambda one: one.event_ms, default=None)))
+        current = [one for one in counting if not one.ends_ms or one.ends_ms >= at_ms]
+        ends_ms = min((one.ends_ms for one in current), default=0)
+        newest = max((one for one in current if one.ends_ms == ends_ms), key=lambda one: one.event_ms, default=None)
+        rates.append((passed_ms, newest))
+    mark, rate = _first(marks), _first(rates)
+    if isinstance(mark, str):
+        return mark
+    if isinstance(rate, str):
+        return rate
+    paid = min(_MOST, Fraction(abs(rate.rate_e18) * epoch_s, _E18 * _INTERVAL_S))
+    pays, gets = int(paid * _E18), int(paid * _SHARE * _E18)
+    return Terms(mark, rate, *((-pays, gets) if rate.rate_e18 >= 0 else (gets, -pays)))
+
+
+async def verdicts(one: Scene, terms: Mapping[int, Terms | str]) -> dict[int, Verdict]:
+    """What should have become of each quote by the chain as it is, by its id.
+
+    Args:
+        one: The scene; its quotes are all there are.
+        terms: Each market's terms, or why it has none.
+    """
+    refused = await _refusals(one)
+    charged = await charged_rates(one)
+    found: dict[int, Verdict] = {}
+    for quote_id in range(1, len(one.quotes) + 1):
+        quote = await _held(one, quote_id)
+        market = terms[quote.symbol_id]
+        if isinstance(market, Terms):
+            wanted = _toward_zero(
+                -(market.long_e18 if quote.is_long else market.short_e18) * market.mark.mark_e18, quote.initial_price
+            )
+            rate_e18 = max(-quote.max_rate, min(quote.max_rate, wanted))
+        else:
+            rate_e18 = 0
+        if quote_id in charged:
+            # What was closed or refused after it was charged is charged.
+            found[quote_id] = Verdict("paid", rate_e18)
+        elif isinstance(market, str):
+            found[quote_id] = Verdict("missed", reason=market)
+        elif quote.status not in _OPEN_STATUSES:
+            found[quote_id] = Verdict("closed", reason="it is not open")
+        elif not rate_e18:
+            found[quote_id] = Verdict("free")
+        elif quote_id in refused:
+            found[quote_id] = Verdict("culprits", reason=refused[quote_id])
+        else:
+            found[quote_id] = Verdict("paid", rate_e18)
+    return found
+
+
+def _first(said: Iterable[tuple[int | None, Said | None]]) -> Said | str:
+    """What the first source says that counts: it has passed the instant within five seconds of the first usable one."""
+    told = list(said)
+    usable_ms = [passed_ms for passed_ms, one in told if passed_ms is not None and one is not None]
+    if not usable_ms:
+        away = any(passed_ms is None for passed_ms, _ in told)
+        since = "no source that it can be priced by has said anything since the epoch's instant"
+        return since if away else "no source said a price in the five minutes before the epoch's instant"
+    return next(
+        one
+        for passed_ms, one in told
+        if passed_ms is not None and one is not None and passed_ms <= min(usable_ms) + _LATER_MS
+    )
+
+
+async def _held(one: Scene, quote_id: int) -> Held:
+    call = {"to": one.diamond.address, "data": one.diamond.data("getQuote", quote_id)}
+    answer = (await one.chain.ask("eth_call", call, "latest"))[2:]
+    words = [int(answer[at : at + _WORD], 16) for at in range(0, len(answer), _WORD)]
+    quote = words[1:]
+    return Held(quote[2], quote[3] == 0, quote[6], quote[19], quote[22])
+
+
+async def _refusals(one: Scene) -> dict[int, str]:
+    """The quotes that the chain's transactions made the contract refuse, with its reason."""
+    selector = one.diamond.data(_REFUSE, 0, "")[:10]
+    found: dict[int, str] = {}
+    for number in range(int(await one.chain.ask("eth_blockNumber"), 16) + 1):
+        block = await one.chain.ask("eth_getBlockByNumber", hex(number), True)  # noqa: FBT003 - JSON-RPC
+        for sent in block["transactions"]:
+            if sent["input"].startswith(selector):
+                quote_id, reason = decode(["uint256", "string"], bytes.fromhex(sent["input"][10:]))
+                found[quote_id] = reason
+    return found
+
+
+def _scaled(text: str) -> int:
+    return int(Fraction(text) * _E18)
+
+
+def _toward_zero(numerator: int, denominator: int) -> int:
+    whole = abs(numerator) // denominator
+    return whole if numerator >= 0 else -whole

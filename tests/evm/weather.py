@@ -1,0 +1,61 @@
+"""What happens to a chain, its node and the executors of funding in a storm."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from tests.evm.market import account
+
+if TYPE_CHECKING:
+    import random
+
+    from tests.evm.killer import Killer
+    from tests.evm.market import Scene
+
+GWEI = 10**9
+STORMS = int(os.environ.get("TIDEMARK_TEST_STORMS") or 0)
+"""How many storms were asked for; without any there is a short one."""
+_FIRST = int(os.environ.get("TIDEMARK_TEST_SEED") or 0)
+SEEDS = range(_FIRST, _FIRST + max(1, STORMS))
+
+KINDS = ("fork", "fork", "kill", "spike", "stall", "suggest", "late", "odds")
+
+
+async def happen(kind: str, one: Scene, killer: Killer, draw: random.Random, *, depth: int) -> None:
+    """Let one thing happen, and what follows from it for a while.
+
+    Args:
+        kind: One of ``KINDS``.
+        one: The scene.
+        killer: Has the executors.
+        draw: Decides how bad it is.
+        depth: A fork is shorter than this.
+    """
+    match kind:
+        case "fork":
+            await one.chain.ask("anvil_reorg", draw.randint(1, depth - 1), [])
+        case "kill":
+            await killer.kill_one()
+        case "spike":
+            await one.chain.ask("anvil_setNextBlockBaseFeePerGas", hex(draw.choice((5, 15, 40, 200)) * GWEI))
+        case "stall":
+            await one.chain.mine_every(0)
+            await one.chain.ask("evm_setAutomine", False)  # noqa: FBT003 - JSON-RPC
+            await asyncio.sleep(2 * draw.random())
+            await one.chain.mine_every(1)
+        case "suggest":
+            one.node.suggests_wei = draw.choice((0, 3 * GWEI, 5_000 * GWEI))
+        case "late":
+            one.node.late_s = draw.choice((0.0, 2.0, 6.0))
+        case _:
+            one.node.odds = draw.choice((0.0, 0.05, 0.1))
+    await asyncio.sleep(2 * draw.random())
+
+
+async def meddle(one: Scene, draw: random.Random) -> None:
+    """Others act for the accounts all the time: signatures fetched before are stale."""
+    while True:
+        await one.diamond.send("act", one.party_b, account(draw.randrange(6)))
+        await asyncio.sleep(draw.random() * 3)
