@@ -170,7 +170,7 @@ def test_a_section_is_read_by_the_settings_of_its_kind(tmp_path: Path, monkeypat
     file = tmp_path / "tidemark.toml"
     monkeypatch.setenv("TIDEMARK_CONFIG", str(file))
     file.write_text('[deployments.game]\nkind = "paper"\ndefault_max_age_ms = 700\n')
-    assert ["ledger", "paper", "symmio"] == KINDS.names()
+    assert ["flash", "ledger", "paper", "symmio"] == KINDS.names()
     assert ("PaperSettings", 700) == (
         type(load_settings().deployments["game"]).__name__,
         load_settings().deployments["game"].default_max_age_ms,

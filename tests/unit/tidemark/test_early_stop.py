@@ -50,6 +50,8 @@ def test_sigterm_before_settings_are_read_ends_a_process(command: list[str], cod
 
 
 def test_who_only_imports_the_command_line_keeps_its_handlers() -> None:
-    import tidemark.cli  # noqa: F401, PLC0415 - the import is what is tested
-
-    assert signal.SIG_DFL == signal.getsignal(signal.SIGTERM)
+    program = "import signal, tidemark.cli; print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, timeout=60, check=True, capture_output=True, text=True
+    )
+    assert "True\n" == said.stdout

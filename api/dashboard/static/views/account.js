@@ -63,6 +63,7 @@ export function account(main, scope, key) {
   const lockedPanel = h("section.panel", { hidden: true }, h("header", h("h2", "Locked margin")), lockedHost);
   const happened = happenings(scope, key, deployment);
   const stated = statement(scope, key);
+  const went = course(scope, key);
 
   for (const [name, title] of FIGURES) {
     const value = h("dd.money");
@@ -83,7 +84,7 @@ export function account(main, scope, key) {
         h("div", h("p.label", "Open positions"), positionsCount),
       ),
     ),
-    course(scope, key),
+    went.element,
     h("section.panel.spaced", h("header", h("h2", "Positions"), positionsNote), positionsTable, none),
     h(
       "div.grid.halves",
@@ -272,7 +273,10 @@ export function account(main, scope, key) {
         live.past(`/v1/accounts/${encodeURIComponent(key)}/history?`, history, ["upnl"], scope);
       }
       shown = data ?? shown;
-      if (data) stated.follow(data);
+      if (data) {
+        stated.follow(data);
+        went.follow(data);
+      }
       render();
     }),
   );

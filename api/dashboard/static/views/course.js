@@ -12,12 +12,14 @@ const CHARGES = 200;
 const SPANS = { "6 hours": ["1m", 360], "30 days": ["1h", 720], "1 year": ["1d", 366] };
 const FIGURES = { Equity: "equity", uPnL: "upnl", Notional: "notional" };
 
+/** The section; `follow(account)` is told each state of the account, and of one that is not there nothing is asked. */
 export function course(scope, key) {
   const path = `/v1/accounts/${encodeURIComponent(key)}/history`;
   let span = "6 hours";
   let figure = "Equity";
   let read = 0;
   let bars = [];
+  let isThere = false;
   const host = h("div");
   const note = h("span.note");
   const readout = h("span.note");
@@ -34,7 +36,15 @@ export function course(scope, key) {
   const chart = new TimeChart(host, { label: "How the account went", height: CHART_PX, onPoint: showPoint });
   scope.add(() => chart.end());
 
+  function follow(account) {
+    if (isThere || account.status === "absent") return;
+    isThere = true;
+    ask();
+    readCharges();
+  }
+
   async function ask() {
+    if (!isThere) return;
     read += 1;
     const mine = read;
     const [step, limit] = SPANS[span];
@@ -89,15 +99,14 @@ export function course(scope, key) {
 
   scope.every(READ_MS, ask);
   show([]);
-  ask();
-  readCharges();
-  return h(
+  const element = h(
     "section.panel.spaced",
     { "aria-label": "How the account went" },
     h("header", h("h2", "History"), readout, note),
     h("div.heading", spans.element, figures.element, download),
     host,
   );
+  return { element, follow };
 }
 
 /** Buttons of which one is pressed. */
