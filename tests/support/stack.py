@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from streams.kafka.topics import create_topics, registry
+from streams.settings.flash.flash_settings import ORACLE_SOURCE
 from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.pipeline import free_port
-from tidemark.plan import DEMO, with_demo
+from tidemark.plan import DEMO, FLASH, with_demo
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -75,7 +76,7 @@ async def stack(directory: Path, secured: SecuredBroker | None = None, **api: ob
         limits = {"requests_per_s": 100_000, "requests_burst": 100_000}
         ports = {"port": free_port(), "admin_port": free_port(), "limits": limits}
         plain = settings_of_a_test(bootstrap, directory, api={**ports, **api}, worker={"admin_port": free_port()})
-        settings = with_demo(plain, (await simulator.stdout.readline()).decode())
+        settings = _without_flash(with_demo(plain, (await simulator.stdout.readline()).decode()))
         if secured is not None:
             await secured.allow(settings)
         await create_topics(settings.bootstrap if secured is None else secured.by_password("tools"), registry(settings))
@@ -98,6 +99,13 @@ async def stack(directory: Path, secured: SecuredBroker | None = None, **api: ob
             process = await _started(ending, directory, name, "-m", "tidemark.cli", *command, settings=own)
             made.pids[name] = process.pid
         yield made
+
+
+def _without_flash(settings: Settings) -> Settings:
+    """Leave out what needs two more ingests: tests/integration/test_flash_ingest.py has them."""
+    deployments = {name: one for name, one in settings.deployments.items() if name != FLASH}
+    sources = {name: one for name, one in settings.sources.items() if name != ORACLE_SOURCE}
+    return settings.model_copy(update={"deployments": deployments, "sources": sources})
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
