@@ -17,7 +17,7 @@ import pytest
 from aiohttp import WSMessage, WSMsgType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 START_MS = 1_745_970_800_000
 TICKERS = ("tAAAUSD", "tBBBUSD")
@@ -122,9 +122,10 @@ class HostileBitfinex:
             second += 1
             await asyncio.sleep(second - self.now_s)
 
-    async def ws_connect(self, url: str, *, max_msg_size: int) -> _Socket:
+    async def ws_connect(self, url: str, *, max_msg_size: int, headers: Mapping[str, str]) -> _Socket:
         assert url.endswith("/ws/2")
         assert max_msg_size > 0
+        assert not headers
         await asyncio.sleep(_LATENCY_S)
         if "refused" in self._now():
             raise aiohttp.ClientConnectionError

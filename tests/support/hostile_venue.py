@@ -253,8 +253,9 @@ class HostileVenue:
             spoiled.append({**element, **changes})
         return spoiled + self._rng.choice(([], [None], [7, "x"], [{}], [{name: None}], [{name: "x" * 100}]))
 
-    async def ws_connect(self, url: str, *, max_msg_size: int) -> _Socket:
+    async def ws_connect(self, url: str, *, max_msg_size: int, headers: Mapping[str, str]) -> _Socket:
         assert max_msg_size > 0
+        assert not headers
         await asyncio.sleep(_LATENCY_S)
         if "refused" in self._kinds("socket"):
             await asyncio.sleep(self._rng.choice((0.0, 0.0, 60.0)))

@@ -30,12 +30,19 @@ FREE = {
 }
 
 
+# What packages do not say of themselves: solders has its licence as a file alone; jsonalias, four lines that solders
+# needs, a type and nothing that runs, states none at all.
+UNSAID = {"solders": {"Apache-2.0"}, "jsonalias": set[str]()}
+
+
 def licences_of(package: str) -> set[str]:
     told = metadata(package)
     if "License-Expression" in told:
         expression = told["License-Expression"]
         return set(re.split(r"\s+(?:AND|OR)\s+", expression.translate(str.maketrans("", "", "()"))))
     classifiers = [one.rpartition("::")[2].strip() for one in told.get_all("Classifier", []) if "License ::" in one]
+    if not classifiers and "License" not in told:
+        return UNSAID[package]
     return set(classifiers) or {told["License"]}
 
 
