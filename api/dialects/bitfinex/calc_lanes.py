@@ -97,11 +97,14 @@ class _Lane:
         return not self._askers
 
     async def ask(self, asker: Asker, calculations: Collection[Calculation]) -> int:
-        async with self._letting_in:
-            most = await self._make_places(calculations)
-            # It may have gone meanwhile, and the lane with it.
-            left_out = self._queue.add(asker, calculations, most) if asker in self._askers else Counter()
-        self._fit()
+        try:
+            async with self._letting_in:
+                most = await self._make_places(calculations)
+                # It may have gone meanwhile, and the lane with it.
+                left_out = self._queue.add(asker, calculations, most) if asker in self._askers else Counter()
+        finally:
+            # Who is cancelled keeps no places: they would be held for ever once the lane is gone.
+            self._fit()
         if self._queue and self._draining is None:
             self._draining = asyncio.create_task(self._drain(), name="calculations of a user")
         for other in left_out:

@@ -244,3 +244,21 @@ def test_a_socket_that_left_while_it_was_let_in_is_calculated_nothing_and_keeps_
         made.leave("alice", other)
 
     run_in_no_time(scene(), 0.001)
+
+
+def test_places_that_were_taken_for_who_is_turned_out_meanwhile_are_free_again() -> None:
+    async def scene() -> None:
+        log = LeaseLog()
+        slow, other = lanes(log.replica(0.05)), lanes(log.replica(0.05))
+        turned_out, asker = Asker(), Asker()
+        slow.enter("alice", turned_out)
+        asking = asyncio.create_task(slow.ask("alice", turned_out, keys(*range(PER_S + WAITING))))
+        await asyncio.sleep(0.25)
+        slow.leave("alice", turned_out)
+        asking.cancel()
+        await asyncio.sleep(1)
+        other.enter("alice", asker)
+        assert 0 == await other.ask("alice", asker, keys(*range(PER_S + WAITING)))
+        other.leave("alice", asker)
+
+    run_in_no_time(scene(), 0.001)
