@@ -140,6 +140,7 @@ async def following(
     *,
     reread_ms: int = 200,
     streams: Sequence[str] = (),
+    is_heard: bool = True,
 ) -> AsyncIterator[FlashFollow]:
     """The ingest, following nodes of both chains, and writing what is new to an outlet.
 
@@ -149,6 +150,7 @@ async def following(
         outlet: Takes the records; what is in it was written before.
         reread_ms: How often all accounts are read again.
         streams: Where the rollup is subscribed to over gRPC; then it is over no websocket.
+        is_heard: Whether the rollup is subscribed to at all.
     """
     for node in (*base, *rollup):
         await node.start()
@@ -163,7 +165,7 @@ async def following(
         "base": LayerUrls("base", [*map(SecretStr, _urls(base))]),
         "rollup": LayerUrls(
             "rollup",
-            [*map(SecretStr, [node.urls[0] for node in rollup] if streams else _urls(rollup))],
+            [*map(SecretStr, _urls(rollup) if is_heard and not streams else [node.urls[0] for node in rollup])],
             [*map(SecretStr, streams)],
         ),
     }

@@ -116,7 +116,7 @@ class FlashFollow:
         self._urls = urls
         self.nodes: dict[Layer, LayerNode] = {layer: self._node(layer, one) for layer, one in urls.items()}
         self.followers: dict[Layer, LayerFollower] = {
-            layer: LayerFollower(node, journal, clock, reread_every_s=deployment.reread_interval_ms / 1_000)
+            layer: LayerFollower(node, journal, clock, reread_every_s=self._reread_every_s(urls[layer]))
             for layer, node in self.nodes.items()
         }
 

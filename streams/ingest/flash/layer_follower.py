@@ -44,6 +44,8 @@ class LayerFollower:
         self._has_doubts = asyncio.Event()
         self.is_read = asyncio.Event()
         self.heard_ms = 0
+        self._newest_slot = -1
+        self._is_whole = False
         # Oracles are the prices' business, which a process of its own follows.
         self._types = [
             account for account, layer in LAYER_OF.items() if layer == node.layer and account != CustomOracle.__name__
@@ -63,13 +65,17 @@ class LayerFollower:
         return [discriminator_text(account) for account in self._types]
 
     def note_gap(self) -> None:
-        """Something may have happened that nobody told: read all accounts again."""
+        """Something may have happened that nobody told: read all accounts again, and vouch for nothing until then."""
+        self._is_whole = False
         self._gap.set()
 
     def hear_slot(self, slot: int) -> None:
-        """Note that the chain has come to a slot."""
+        """Note that the chain has come to a slot; a node that says the same one again says nothing of now."""
         self._node.note_slot(slot)
-        self.heard_ms = self._clock.now_ms()
+        if slot > self._newest_slot:
+            self._newest_slot = slot
+            if self._is_whole:
+                self.heard_ms = self._clock.now_ms()
 
     async def hear(self, seen: SeenAccount) -> None:
         """Take a state of an account; one that is doubtful is asked for again."""
@@ -80,8 +86,12 @@ class LayerFollower:
         """Read all accounts, and again after each gap and interval, until cancelled."""
         while True:
             self._gap.clear()
+            began_ms, slot = self._clock.now_ms(), self._newest_slot
             for account in self._types:
                 await self._reread(account)
+            if self._newest_slot > slot:
+                self.heard_ms = max(self.heard_ms, began_ms)
+            self._is_whole = not self._gap.is_set()
             self.is_read.set()
             try:
                 async with asyncio.timeout(self._reread_every_s):

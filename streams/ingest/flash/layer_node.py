@@ -120,8 +120,9 @@ class LayerNode:
             if isinstance(outcome, RpcError):
                 raise outcome
             return read(outcome)
-        except RpcError as error:
-            cause = "bad answer" if isinstance(error, BadAnswer) else type(error).__name__
+        except (RpcError, RecursionError) as error:
+            # What is nested as deeply as JSON may be cannot even be shown.
+            cause = "bad answer" if isinstance(error, BadAnswer | RecursionError) else type(error).__name__
             self._fault(endpoint, cause, str(error))
             return None
 

@@ -123,7 +123,8 @@ class LayerSocket:
             for number, one in self._asked.items():
                 await socket.send_json({"jsonrpc": "2.0", "id": number, "method": one.method, "params": one.params})
             return await self._receive(socket)
-        except (_Ended, BadAnswer) as error:
+        except (_Ended, BadAnswer, RecursionError) as error:
+            # What is nested as deeply as JSON may be cannot even be shown.
             return str(error) if isinstance(error, _Ended) else "bad frame"
         except ConnectionError as error:
             return type(error).__name__
@@ -164,7 +165,11 @@ class LayerSocket:
             await self._hearing.account(heard.account)
 
     def _subscribed(self, answer: dict[str, Any]) -> None:
-        one = self._asked.pop(answer.get("id", 0), None)
+        asked = answer.get("id")
+        if not isinstance(asked, int):
+            msg = f"expected an answer with the number of a request, found {asked!r:.80}"
+            raise BadAnswer(msg)
+        one = self._asked.pop(asked, None)
         if one is None:
             return
         number = answer.get("result")

@@ -7,12 +7,15 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from pydantic import SecretStr
 
 from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES, SAID_BYTES_MAX
 from models.flash.flash_accounts import DISCRIMINATORS, Basket, encode_account
 from models.flash.flash_references import decode_reference
+from streams.ingest.flash import flash_follow
+from streams.ingest.flash.layer_node import LayerNode
 from streams.ingest.flash.layer_urls import LayerUrls
 from streams.ingest.flash.solana_answers import (
     SeenAccount,
@@ -22,6 +25,7 @@ from streams.ingest.flash.solana_answers import (
     read_programme_accounts,
 )
 from streams.node.rpc import BadAnswer
+from streams.process.backoff import Backoff
 from streams.settings import BadSettings
 from tests.support.eventually import eventually
 from tests.support.flash import (
@@ -75,6 +79,17 @@ class World:
     async def until_said(self, count: int) -> list[dict[str, Any]]:
         await eventually(lambda: len(self.said()) >= count, 60)
         return self.said()
+
+
+class CountingNode(SolanaNode):
+    """Counts the questions that it is asked, and may refuse them."""
+
+    asked = 0
+    refuses = False
+
+    def respond(self, body: bytes) -> bytes:
+        self.asked += 1
+        return b"" if self.refuses else super().respond(body)
 
 
 async def _slots(base: SolanaChain, rollup: SolanaChain) -> None:
@@ -147,20 +162,105 @@ async def test_what_happens_between_two_connections_is_read_when_the_second_is_o
         await world.until_said(1)
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"jsonrpc":"2.0","id":[],"result":1}',
+        b'{"jsonrpc":"2.0","id":{},"result":1}',
+        b'{"method":"x","params":' + b"[" * 1_000 + b"]" * 1_000 + b"}",
+    ],
+)
+async def test_a_node_that_answers_nonsense_does_not_end_the_ingest(frame: bytes) -> None:
+    world = World()
+    async with world.followed(reread_ms=60_000) as (_, rollup):
+        await eventually(lambda: bool(rollup.sockets), 60)
+        first = next(iter(rollup.sockets))
+        await first.send_str(frame.decode())
+        await eventually(lambda: first not in rollup.sockets, 60)
+        world.rollup.put(basket_of(), PROGRAMME, BASKET)
+        await world.until_said(1)
+
+
+async def test_an_answer_that_cannot_even_be_shown_is_a_fault_of_its_endpoint() -> None:
+    deep = b'{"jsonrpc":"2.0","id":1,"result":{"value":' + b"[" * 1_000 + b"]" * 1_000 + b"}}"
+
+    class Endpoint:
+        label = "#1"
+
+        def __init__(self, result: Any) -> None:  # noqa: ANN401
+            self.result = result
+
+        async def ask(self, calls: Any, timeout_s: float) -> list[Any]:  # noqa: ANN401, ARG002
+            return [self.result]
+
+        async def close(self) -> None:
+            return
+
+    good = Endpoint({"context": {"slot": 1}, "value": []})
+    bad = Endpoint(orjson.loads(deep)["result"])
+    node = LayerNode("flash", "rollup", [bad, good], commitment="confirmed", backoff=Backoff(0.01, 0.1))
+    assert (await node.programme_accounts(PROGRAMME, "Basket")).slot == 1
+
+
+async def test_a_chain_that_is_not_heard_of_is_asked_in_time_to_be_called_fresh(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flash_follow, "_ASKED_EVERY_S", 0.05)
+    world = World()
+    nodes = SolanaNode(world.base), SolanaNode(world.rollup)
+    async with following([nodes[0]], [nodes[1]], world.outlet, reread_ms=600_000, is_heard=False) as followed:
+        await eventually(followed.followers["rollup"].is_read.is_set, 60)
+        world.rollup.next_slot()
+        world.rollup.put(basket_of(), PROGRAMME, BASKET)
+        await world.until_said(1)
+
+
+async def test_a_node_that_stands_still_is_not_heard_of_again() -> None:
+    world = World()
+    base, rollup = CountingNode(world.base), CountingNode(world.rollup)
+    async with following([base], [rollup], world.outlet, reread_ms=20) as followed:
+        follower = followed.followers["rollup"]
+        await eventually(lambda: rollup.asked > 4, 60)
+        heard_ms, asked = follower.heard_ms, rollup.asked
+        assert heard_ms > 0
+        await eventually(lambda: rollup.asked > asked + 4, 60)
+        assert follower.heard_ms == heard_ms
+        world.rollup.next_slot()
+        await eventually(lambda: follower.heard_ms > heard_ms, 60)
+
+
+async def test_of_a_chain_whose_accounts_cannot_be_read_nothing_is_vouched_for_though_its_slots_are_heard() -> None:
+    world = World()
+    base, rollup = CountingNode(world.base), CountingNode(world.rollup)
+    rollup.refuses = True
+    async with following([base], [rollup], world.outlet, reread_ms=20) as followed:
+        await eventually(lambda: bool(rollup.sockets), 60)
+        slots = asyncio.create_task(_slots(world.base, world.rollup))
+        await eventually(lambda: followed.nodes["rollup"].highest_slot > 5, 60)
+        assert followed.followers["rollup"].heard_ms == 0
+        rollup.refuses = False
+        await eventually(lambda: followed.followers["rollup"].heard_ms > 0, 60)
+        slots.cancel()
+
+
 async def test_a_stream_over_grpc_feeds_the_same_topic() -> None:
     world = World()
     server = YellowstoneServer(world.rollup)
     await server.start()
-    nodes = SolanaNode(world.base), SolanaNode(world.rollup)
+    nodes = SolanaNode(world.base), CountingNode(world.rollup)
     streams = [f"http://127.0.0.1:{server.port}"]
     async with following([nodes[0]], [nodes[1]], world.outlet, reread_ms=600_000, streams=streams) as followed:
         await eventually(lambda: server.streams == 1 and followed.followers["rollup"].is_read.is_set(), 60)
+        asked = nodes[1].asked
+        # With its first word the stream is open, and all is read again: only then can nobody but it say what comes.
+        world.rollup.next_slot()
+        await eventually(lambda: nodes[1].asked > asked, 60)
         world.rollup.next_slot()
         world.rollup.put(basket_of(), PROGRAMME, OTHER)
         world.rollup.put(basket_of(), PROGRAMME, BASKET)
         said = await world.until_said(2)
     await server.stop()
-    assert [(one["slot"], one["write_version"]) for one in said] == [(1, 1), (1, 2)]
+    assert [(one["slot"], one["write_version"]) for one in said] == [(2, 1), (2, 2)]
 
 
 async def test_an_account_that_was_closed_while_nobody_looked_is_said_to_be_closed() -> None:
