@@ -196,8 +196,9 @@ class OwnerStream:
 
     def _make_metrics(self) -> bool:
         """Make a frame of metrics; False where there is none to be sent."""
-        if self.basket is None or not self.basket.is_whole:
-            self.show_basket()
+        if self._basket_timer is None and (self.basket is None or not self.basket.is_whole):
+            # At once: a rest would keep these metrics back, at the fastest pace all of them.
+            self._make_basket()
         if self.basket is None or self._basket_timer is not None:
             return False
         made = self._frames.metrics(self.of)

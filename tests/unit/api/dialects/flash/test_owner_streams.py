@@ -260,6 +260,21 @@ def test_what_was_left_out_for_want_of_a_price_is_sent_when_it_has_one() -> None
     virtually(scene())
 
 
+def test_what_was_left_out_for_want_of_a_price_keeps_no_metrics_of_other_markets_back() -> None:
+    async def scene() -> None:
+        stage = Stage("SOL")
+        stage.frames.is_whole = False
+        stage.join(10.0)
+        # From now on a basket is due a little after each tick.
+        await asyncio.sleep(0.09)
+        wire, _ = stage.join(0.1)
+        await asyncio.sleep(3)
+        assert kinds(wire).count("metrics") >= 29
+        assert stage.frames.made["basket"] <= 35
+
+    virtually(scene())
+
+
 def test_an_owner_who_may_not_be_read_is_not_worked_on_and_not_told_of_changes() -> None:
     async def scene() -> None:
         stage = Stage()
