@@ -217,9 +217,12 @@ class BarStore:
         return [(name, unpack_bar(start_s, figures)) for name, start_s, figures in found]
 
     def said(self, hours: Iterable[tuple[str, Bar]]) -> None:
-        """The topic has these bars of hours."""
-        query = "DELETE FROM unsaid WHERE start = ? AND series = (SELECT id FROM series WHERE name = ?)"
-        self._base.executemany(query, ((bar.start_s, name) for name, bar in hours))
+        """The topic has these bars of hours; one that is another by now has to be said again."""
+        query = (
+            "DELETE FROM unsaid WHERE start = ?1 AND series = (SELECT id FROM series WHERE name = ?2) AND EXISTS "
+            "(SELECT 1 FROM bars WHERE series = unsaid.series AND step = ?3 AND start = ?1 AND figures = ?4)"
+        )
+        self._base.executemany(query, ((bar.start_s, name, HOUR_S, pack_bar(bar)) for name, bar in hours))
 
     def _fact(self, name: str) -> int | None:
         found = self._base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()

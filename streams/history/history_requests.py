@@ -115,7 +115,11 @@ def answer_of(store: BarStore, request: HistoryRequest, now_s: int) -> HistoryAn
     from_s = request.from_s // request.step_s * request.step_s
     found = store.bars(request.series, kept_step_s, (from_s, request.to_s), most * parts + 1)
     bars = list(coarser(found, request.step_s))
-    before = store.last_before(request.series, kept_step_s, from_s)
+    # What was shown last may be so long ago that only a longer bar of it is left.
+    older = (
+        store.last_before(request.series, step_s, from_s - step_s + 1) for step_s in KEPT_S if step_s >= kept_step_s
+    )
+    before = next((bar for bar in older if bar is not None), None)
     return HistoryAnswer(
         request.id,
         [bar_texts(bar) for bar in bars[:most]],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
@@ -31,7 +33,10 @@ _WAIT_MS = 250
 
 
 class ServedReader(TopicReader):
-    """Hands records to a keeper, and has it commit once a second.
+    """Hands records to a keeper, those of all partitions in the order of time, and has it commit once a second.
+
+    Totals are sums over partitions: of one that is read behind the others, an old part would stand beside their new
+    ones, and bars would have sums that never were shown.
 
     Args:
         settings: Name the broker and the topic.
@@ -43,6 +48,9 @@ class ServedReader(TopicReader):
         super().__init__(settings.bootstrap, served_name(settings), clock, wait_ms=_WAIT_MS)
         self._keeper = keeper
         self._committed_s = clock.monotonic_s()
+        self._at_hand: dict[TopicPartition, deque[Record[bytes]]] = {}
+        self._next: dict[TopicPartition, int] = {}
+        self._until: dict[TopicPartition, int] = {}
 
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         oldest = await consumer.beginning_offsets(list(end))
@@ -56,22 +64,51 @@ class ServedReader(TopicReader):
                 begin[tp] = oldest[tp]
                 self._keeper.restart(tp.partition, oldest[tp])
             consumer.seek(tp, begin[tp])
+            self._at_hand[tp] = deque()
+        self._next, self._until = dict(begin), dict(end)
         return begin
+
+    def _wanted(self) -> Sequence[TopicPartition]:
+        # Where some wait for others, these alone are asked for, so that what waits is bounded.
+        return [tp for tp, waiting in self._at_hand.items() if not waiting] if any(self._at_hand.values()) else ()
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         for tp, records in fetched.items():
-            for record in records:
-                if record.value is None:
-                    continue
-                try:
-                    self._keeper.take(tp.partition, record.offset, record.timestamp, record.key, record.value)
-                except BadRow as error:
-                    # The record stays where it is; the bar of its span is without it.
-                    _unreadable.inc()
-                    _log.warning("row refused partition=%d offset=%d error=%s", tp.partition, record.offset, error)
-                else:
-                    _kept.inc()
+            self._at_hand[tp].extend(records)
+            self._next[tp] = records[-1].offset + 1
+        # Where nothing came, nobody is waited for any longer.
+        self._fold(is_all=not fetched)
         now_s = self._clock.monotonic_s()
         if now_s >= self._committed_s + _COMMIT_EVERY_S:
             self._keeper.commit(self._clock.now_ms() // 1_000)
             self._committed_s = now_s
+
+    def _fold(self, *, is_all: bool) -> None:
+        """Fold what is at hand, up to where a partition has more that is not."""
+        if not is_all and any(not waiting and self._is_behind(tp) for tp, waiting in self._at_hand.items()):
+            return
+        heads = [(waiting[0].timestamp, tp) for tp, waiting in self._at_hand.items() if waiting]
+        heapify(heads)
+        while heads:
+            _, tp = heappop(heads)
+            waiting = self._at_hand[tp]
+            self._fold_one(tp, waiting.popleft())
+            if waiting:
+                heappush(heads, (waiting[0].timestamp, tp))
+            elif not is_all and self._is_behind(tp):
+                return
+
+    def _is_behind(self, tp: TopicPartition) -> bool:
+        return self._next[tp] < max(self._until[tp], self._ends.get(tp, 0))
+
+    def _fold_one(self, tp: TopicPartition, record: Record[bytes]) -> None:
+        if record.value is None:
+            return
+        try:
+            self._keeper.take(tp.partition, record.offset, record.timestamp, record.key, record.value)
+        except BadRow as error:
+            # The record stays where it is; the bar of its span is without it.
+            _unreadable.inc()
+            _log.warning("row refused partition=%d offset=%d error=%s", tp.partition, record.offset, error)
+        else:
+            _kept.inc()

@@ -79,6 +79,10 @@ class TopicReader:
         """
         raise NotImplementedError
 
+    def _wanted(self) -> Sequence[TopicPartition]:
+        """The partitions whose records are to be taken in next; none for all."""
+        return ()
+
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Seek where to begin, and return these offsets; by default at the oldest record of each partition."""
         begin: dict[TopicPartition, int] = await consumer.beginning_offsets(list(end))
@@ -198,7 +202,8 @@ class TopicReader:
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:
-            fetched = await consumer.getmany(timeout_ms=200 if self._left else _LONGEST_WAIT_MS)
+            wait_ms = 200 if self._left else _LONGEST_WAIT_MS
+            fetched = await consumer.getmany(*self._wanted(), timeout_ms=wait_ms)
             for tp, records in fetched.items():
                 self._positions[tp] = records[-1].offset + 1
             self._take(fetched)

@@ -225,6 +225,18 @@ def test_a_file_that_is_something_else_is_refused(tmp_path: Path) -> None:
         BarStore(path)
 
 
+def test_what_still_holds_is_said_where_only_longer_bars_of_it_are_left(world: World) -> None:
+    world.shown(7, 0.0)
+    world.commit(now_s := NOW_S + 2 * DAY_S)
+    request = HistoryRequest("r", ALICE.decode(), SECOND_S, now_s - 60, now_s, 100)
+
+    answer = answer_of(world.store, request, now_s)
+
+    assert [] == answer.bars
+    assert answer.before is not None
+    assert 7 == bar_of_texts(answer.before).upnl.close
+
+
 def test_an_answer_has_the_window_what_came_before_it_and_from_when_on_there_is_any(world: World) -> None:
     for at in range(10):
         world.shown(at, at)
@@ -263,3 +275,18 @@ def test_what_is_kept_no_longer_is_not_said_to_be_held(world: World) -> None:
     request = HistoryRequest("1", ALICE.decode(), MINUTE_S, 0, NOW_S, 10)
 
     assert NOW_S - 30 * DAY_S == answer_of(world.store, request, NOW_S).held_from_s
+
+
+def test_an_hour_that_changes_while_it_is_being_said_is_said_again(world: World) -> None:
+    world.shown(1, 0.0)
+    world.commit()
+    on_their_way = world.store.unsaid_hours(NOW_S + 1, 10)
+    world.shown(9, 1.0)
+    world.commit()
+
+    world.store.said(on_their_way)
+
+    again = world.store.unsaid_hours(NOW_S + 1, 10)
+    assert [9] == [bar.upnl.close for _, bar in again]
+    world.store.said(again)
+    assert [] == world.store.unsaid_hours(NOW_S + 1, 10)
