@@ -37,7 +37,7 @@ KINDS = {
 
 # Of each alarm: a mark that comes and goes does not push out when the account became liquidatable. 32 of 400 bytes are
 # 13 kB a row.
-_TRANSITIONS_OF_ONE_ALARM = 8
+TRANSITIONS_OF_ONE_ALARM = 8
 _ALARM_OF = {kind: alarm for alarm, kinds in KINDS.items() for kind in kinds}
 _COUNTS = ("block", "status", "stale", "unpriced")
 _FIGURES = (*_COUNTS, "upnl", "notional", "available_balance", "distance_bps", "liquidating")
@@ -120,6 +120,6 @@ def _transition(transition_id: str, kind: str, valuation: Mapping[str, Any], mad
 def _newest(transitions: list[Body], alarm: int) -> list[Body]:
     """Newest first, without the last of ``alarm`` where there are too many of it."""
     of_alarm = [at for at, transition in enumerate(transitions) if _ALARM_OF[transition["kind"]] == alarm]
-    if len(of_alarm) > _TRANSITIONS_OF_ONE_ALARM:
+    if len(of_alarm) > TRANSITIONS_OF_ONE_ALARM:
         del transitions[of_alarm[-1]]
     return transitions

@@ -253,7 +253,8 @@ class _Follows:
         terms: list[Term] = []
         board, markets = self.fold.engine.board, tuple(self.fold.engine.valuing.exposures.markets)
         next_ms = self._looked_ms - self._looked_ms % LOOK_EVERY_MS + LOOK_EVERY_MS
-        while next_ms <= at_ms:
+        # Without a market there is nothing to look at, however long that is.
+        while markets and next_ms <= at_ms:
             if board.choose(markets, next_ms):
                 terms += self._change_to(self._account, Event("", "", "", next_ms))
             next_ms += LOOK_EVERY_MS

@@ -5,7 +5,7 @@ Beside each file stands a manifest, by which the same rows can be exported again
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -23,6 +23,8 @@ _FORMAT = 1
 _ROWS_AT_ONCE = 50_000
 _DIGITS, _DECIMALS = 38, 18
 _FITS_E18 = 10**_DIGITS
+# By default decimals are rounded to 28 digits.
+_EXACT = Context(prec=_DIGITS)
 
 
 class BadManifest(ReplayError):
@@ -224,4 +226,4 @@ def _arrow_writer(path: Path, file_format: str, schema: Schema) -> RowWriter:
 def _decimal(value_e18: int | None) -> Decimal | None:
     if value_e18 is None or abs(value_e18) >= _FITS_E18:
         return None
-    return Decimal(value_e18).scaleb(-_DECIMALS)
+    return Decimal(value_e18).scaleb(-_DECIMALS, _EXACT)

@@ -87,6 +87,8 @@ class Checking(NamedTuple):
     """How rows are checked.
 
     ``bound_ms``: for how long a row may be out of date. ``seconds`` value a second time, by the venue's kind.
+    ``begun_ms`` is when the check began, Unix ms: rows are cut then, and need not say what was written while they were
+    read and others were folded.
     """
 
     log: Log
@@ -94,6 +96,7 @@ class Checking(NamedTuple):
     bound_ms: int
     seconds: Mapping[str, SecondValuation]
     on_record: Callable[[LogRecord], None]
+    begun_ms: int | None = None
 
 
 async def check_rows(checking: Checking) -> RowReport:
@@ -171,7 +174,10 @@ async def _check_deployment(
     read = await read_offsets_of(log, wanted, checking.on_record)
     raw = {place: one for place, one in cut.held.items() if place.topic == fold.topic}
     expect_first(raw)
-    due_ms = max(cut.time_ms, rows_ms) - checking.bound_ms
+    newest_ms = max(cut.time_ms, rows_ms)
+    if checking.begun_ms is not None:
+        newest_ms = min(newest_ms, max(checking.begun_ms, rows_ms))
+    due_ms = newest_ms - checking.bound_ms
     for number, keys in fold.partitions(raw).items():
         some = {key: rows[key] for key in keys if key in rows}
         place = Place(fold.topic, number)

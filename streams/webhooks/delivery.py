@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter, Gauge
 
+from models.alerts import KINDS, TRANSITIONS_OF_ONE_ALARM
 from models.codec import decode_row
 from models.errors import BadRow
 from models.ids import split_key
@@ -184,11 +185,19 @@ class Delivery:
             _log.exception("row of alerts cannot be read account=%s", key.decode())
             return None
         known = max(after, self._known.get(key, 0))
-        if found and (missed := found[0].ordinal - known - 1) > 0:
+        if found and (missed := found[0].ordinal - known - 1) > 0 and self._may_lack(found):
             self._known[key] = found[0].ordinal - 1
             _MISSED.labels(self._name).inc(missed)
             _log.warning("transitions are gone webhook=%s account=%s count=%d", self._name, key.decode(), missed)
         return next((message for message in found if message.kind in self._kinds), None)
+
+    def _may_lack(self, found: Sequence[WebhookMessage]) -> bool:
+        """Whether any that are gone may have been wanted: a row is without one of an alarm only if it has all newer."""
+        return any(
+            sum(message.kind in kinds for message in found) >= TRANSITIONS_OF_ONE_ALARM
+            for kinds in KINDS.values()
+            if not self._kinds.isdisjoint(kinds)
+        )
 
     async def _measure(self) -> None:
         while True:

@@ -79,7 +79,14 @@ class HttpPoster:
         # Names are resolved anew for every connection, so that one whose address changed is found.
         connector = aiohttp.TCPConnector(resolver=own, use_dns_cache=False)
         timeout = aiohttp.ClientTimeout(total=self._settings.timeout_s)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+        # What an answer says beside its status counts for nothing: no cookie is kept, no body unpacked.
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        )
 
     async def stop(self) -> None:
         """Close all connections."""

@@ -56,6 +56,7 @@ def explain(
         tidemark explain demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --from -30m --json | jq 'select(.name=="fill")'
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
+    from streams.replay.bounded_log import BadWindow
     from streams.replay.explained import explain_account, explained_vector
     from streams.replay.log_window import read_instant, write_offsets
     from streams.replay.shown_terms import Summary, term_body
@@ -64,7 +65,11 @@ def explain(
     from tidemark.replay_window import found_in, open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
-    since_ms, until_ms = (read_instant(one, clock.now_ms()) for one in (since, until))
+    now_ms = clock.now_ms()
+    since_ms, until_ms = (read_instant(one, now_ms) for one in (since, until))
+    if until_ms > now_ms:
+        msg = f"expected instants that have been, found {until}"
+        raise BadWindow(msg)
     log, summary, stdout = open_log(settings, captured, clock), Summary(top), click.get_text_stream("stdout")
 
     def take(term: Term) -> None:

@@ -61,8 +61,8 @@ def verify(*, captured: Path | None, max_age_s: int | None, as_json: bool, dry_r
     from tidemark.local_stack import settings_here
     from tidemark.replay_window import open_log, run_reading
 
-    settings = settings_here()
-    log = open_log(settings, captured, SystemClock())
+    settings, clock = settings_here(), SystemClock()
+    log = open_log(settings, captured, clock)
     read = [0]
     bound_s = max(_LEAST_AGE_S, _MARGIN * settings.worker.unwatched_max_age_s) if max_age_s is None else max_age_s
 
@@ -73,7 +73,8 @@ def verify(*, captured: Path | None, max_age_s: int | None, as_json: bool, dry_r
         if dry_run:
             await _print_cut(log, settings)
             return None
-        return await check_rows(Checking(log, settings, bound_s * 1_000, {"symmio": value_again}, count))
+        seconds, begun_ms = {"symmio": value_again}, clock.now_ms()
+        return await check_rows(Checking(log, settings, bound_s * 1_000, seconds, count, begun_ms))
 
     try:
         report = run_reading(settings, captured, checked)

@@ -211,6 +211,18 @@ async def test_rows_of_long_ago_are_out_of_date_and_rows_of_just_now_are_not(gol
     assert old.rows == old.same
 
 
+async def test_rows_need_not_say_what_was_written_while_they_were_read(golden: Story) -> None:
+    instants = sorted(golden.folded)
+    end_ms = max(one.time_ms for one in golden.records)
+    begun_ms = next(at_ms for at_ms in reversed(instants) if at_ms < end_ms - 3 * BOUND_MS)
+    log = golden.log(last=rows_at(golden, begun_ms))
+
+    report = await check_rows(Checking(log, golden.settings, BOUND_MS, {}, lambda _: None, begun_ms))
+
+    assert [] == report.differences
+    assert 0 < report.rows == report.same
+
+
 async def test_a_mark_that_is_called_fresh_and_was_too_old_is_found(golden: Story) -> None:
     (_, key), body = next(
         (one, body)

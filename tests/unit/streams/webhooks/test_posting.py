@@ -114,6 +114,22 @@ async def test_one_that_never_answers_or_answers_without_end_is_left_in_time() -
     assert Outcome.UNREACHABLE is silent.outcome
 
 
+async def test_no_cookie_of_a_receiver_is_kept() -> None:
+    heard: list[int] = []
+
+    async def bakes(request: web.Request) -> web.Response:
+        heard.append(len(request.cookies))
+        response = web.Response(status=500)
+        for number in range(50):
+            response.set_cookie(f"c{len(heard)}-{number}", "x" * 20)
+        return response
+
+    async with receiver(bakes) as url, poster(url.replace("127.0.0.1", "localhost")) as one:
+        for _ in range(3):
+            await one.post(MESSAGE)
+    assert [0, 0, 0] == heard
+
+
 async def test_a_private_address_is_refused_before_anything_is_sent() -> None:
     heard: list[bytes] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 HUGE_E18 = 10**40
+# As many digits as decimal128 holds.
+LONG_E18 = -(10**38 - 1)
+EXACT = Context(prec=60)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def shown_log(story: Story, *, breaks_after: int | None = None) -> tuple[ListedL
     topic = served_name(story.settings)
     records = []
     for offset, ((now_ms, key), body) in enumerate(list(story.shown.items())[-200:]):
-        row = body if offset else {**body, "equity": str(-HUGE_E18)}
+        row = body if offset else {**body, "equity": str(-HUGE_E18), "available_balance": str(LONG_E18)}
         records.append(LogRecord(now_ms, topic, 0, offset, key, encode_row(3, offset, row)))
     held = story.log()._held
     nothing = {Place(topic, number): Held(0, 0, None) for number in range(4)}
@@ -80,11 +83,11 @@ def test_every_format_has_the_same_rows_to_the_last_digit(
     assert b"1" == parquet.schema.metadata[b"tidemark.schema_version"]
     assert pa.timestamp("ns", tz="UTC") == parquet.schema.field("time").type
     assert pa.decimal128(38, 18) == parquet.schema.field("upnl").type
-    for name in ("upnl", "equity"):
+    for name in ("upnl", "equity", "available_balance"):
         plain, text = parquet.column(name).to_pylist(), parquet.column(f"{name}_text").to_pylist()
-        found = [one if one is not None else None if two is None else Decimal(two).scaleb(-18)
+        found = [one if one is not None else None if two is None else Decimal(two).scaleb(-18, EXACT)
                  for one, two in zip(plain, text, strict=True)]  # fmt: skip
-        assert [None if row[name] is None else Decimal(row[name]).scaleb(-18) for row in rows] == found
+        assert [None if row[name] is None else Decimal(row[name]).scaleb(-18, EXACT) for row in rows] == found
     assert str(-HUGE_E18) == parquet.column("equity_text").to_pylist()[0]
     path = str(tmp_path / "shown.parquet")
     with duckdb.connect() as database:

@@ -140,6 +140,15 @@ def test_windows_that_cannot_be_explained_end_with_their_codes(monkeypatch: pyte
     assert 1 == code(story.log(), DEPLOYMENT, "0x" + "1" * 40, "--from", first, "--to", last)
     inverted = run(monkeypatch, story, story.log(), "explain", DEPLOYMENT, account, "--from", last, "--to", first)
     assert "begins before it ends" in str(inverted.exception)
+    ahead = run(
+        monkeypatch, story, story.log(), "explain", DEPLOYMENT, account, "--from", first, "--to", "9000-01-01T00:00:00Z"
+    )
+    assert "expected instants that have been" in str(ahead.exception)
+    # Of the half a century in which there was nothing, no second is looked at.
+    ever = run(
+        monkeypatch, story, story.log(), "explain", DEPLOYMENT, account, "--from", "1970-01-01T00:00:00Z", "--to", last
+    )
+    assert 0 == ever.exit_code, ever.output
     dry = run(monkeypatch, story, story.log(), "explain", DEPLOYMENT, account, "--from", first, "--dry-run")
     assert (0, "") == (dry.exit_code, dry.stdout)
     broken = ListedLog(story.records, story.log()._held, breaks_after=3)
