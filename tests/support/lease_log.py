@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import TopicPartition
@@ -45,18 +46,22 @@ class LeaseLog:
         self.records += 1
         written = _Record(self.records, LoopClock(BEGAN_MS).now_ms(), key, encode_lease(record))
         for reader, away_s in self._readers:
-            asyncio.get_running_loop().call_later(away_s, reader.hear, written)
+            reader.coming.append(written)
+            asyncio.get_running_loop().call_later(away_s, reader.hear_next)
 
 
 class _Reader(LedgerReader):
     """Reads what it is told, rather than a topic."""
 
     def begin(self) -> None:
+        # Timers of one instant come in any order, and records in the log's.
+        self.coming: deque[_Record] = deque()
         self._ledgers = [Ledger(0) for _ in range(self._partitions)]
         self._ready.set()
         self.answered_ms = self._clock.now_ms() + LEASE_TTL_MAX_MS
 
-    def hear(self, record: _Record) -> None:
+    def hear_next(self) -> None:
+        record = self.coming.popleft()
         self._take({TopicPartition(self.topic, partition_of(record.key, self._partitions)): [record]})
 
 
@@ -71,7 +76,12 @@ class _LoggedLeases(Leases):
         reader = _Reader(settings, clock, self.holder, self._on_verdict, self._on_ended)
         reader.begin()
         self._reader = reader
+        self._going: deque[tuple[bytes, LeaseRecord]] = deque()
         log.read_by(reader, away_s)
 
     def _send(self, key: bytes, record: LeaseRecord) -> None:
-        asyncio.get_running_loop().call_later(self._away_s, self._log.append, key, record)
+        self._going.append((key, record))
+        asyncio.get_running_loop().call_later(self._away_s, self._append_next)
+
+    def _append_next(self) -> None:
+        self._log.append(*self._going.popleft())
