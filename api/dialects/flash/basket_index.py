@@ -58,7 +58,10 @@ class BasketIndex:
         pubkey = None if basket is None else str(basket["pubkey"])
         before = self._basket_of.get(owner)
         if before is not None and before != pubkey:
-            del self._basket_of[owner], self._owner_of[before]
+            del self._basket_of[owner]
+            if self._owner_of.get(before) == owner:
+                # Another owner's row may have named it since.
+                del self._owner_of[before]
         if pubkey is not None and before != pubkey:
             self._basket_of[owner], self._owner_of[pubkey] = pubkey, owner
         if ledger is None:

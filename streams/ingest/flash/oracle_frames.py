@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from models.errors import BadRecord
 from models.flash.flash_accounts import CustomOracle, decode_account
 from models.flash.flash_texts import native_text
-from models.prices import MarkTick, OracleSaid
+from models.prices import FUTURE_MAX_MS, MarkTick, OracleSaid
 from streams.ingest.prices.price_frames import BadTick, Frame, Refused
 
 if TYPE_CHECKING:
@@ -71,6 +71,10 @@ class OracleReader:
             msg = f"expected a price above 0 of at most {_PLACES_MAX} places and its time, found {oracle}"
             raise BadTick(msg)
         event_ms = oracle.publish_time * _MS_PER_S
+        if event_ms - received_ms > FUTURE_MAX_MS:
+            # A worker refuses it, and prices of before it would never be said again.
+            msg = f"expected a time at most {FUTURE_MAX_MS} ms after {received_ms}, found {oracle}"
+            raise BadTick(msg)
         if event_ms + _MS_PER_S <= self._event_ms:
             return None
         event_ms = max(event_ms, self._event_ms + 1)

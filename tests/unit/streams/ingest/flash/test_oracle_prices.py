@@ -88,6 +88,13 @@ def test_a_price_that_is_none_is_refused_and_the_next_one_is_read(account: Custo
     assert len(_read(reader, oracle("2")).ticks) == 1
 
 
+def test_a_price_of_the_far_future_is_refused_and_holds_back_no_later_one() -> None:
+    reader = _reader()
+    (refused,) = _read(reader, oracle("1")._replace(publish_time=NOW_S * 1_000)).refused
+    assert "expected a time at most" in str(refused.error)
+    assert len(_read(reader, oracle("2")).ticks) == 1
+
+
 def test_a_new_session_is_said_though_the_price_stays() -> None:
     sessions = iter(["regular", "regular", "closed"])
     reader = OracleReader("SOL", lambda _: next(sessions))
