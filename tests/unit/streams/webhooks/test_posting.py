@@ -33,7 +33,8 @@ MESSAGE = WebhookMessage("msg_1", 1, "liquidatable", 0, '{"type":"account.liquid
 async def receiver(answers: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     application = web.Application()
     application.router.add_post("/hook", answers)
-    runner = web.AppRunner(application)
+    # A handler that never ends is not waited for.
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
