@@ -69,8 +69,12 @@ async def test_every_row_that_was_shown_is_kept_also_those_of_a_worker_that_was_
         await quote(mine, 2, "4")
         await eventually(lambda: _all_kept(mine), 120)
         assert "7" == (await kept(mine))[account, row.term, row.version + 1].body["upnl"]
-        totals = {deployment_of_totals(key) for key, _ in await rows_of(mine, served_name(mine))}
-        assert DEPLOYMENT in totals
+        # They are kept once a second.
+        await eventually(lambda: _are_totals_kept(mine), 120)
+
+
+async def _are_totals_kept(settings: Settings) -> bool:
+    return DEPLOYMENT in {deployment_of_totals(key) for key, _ in await rows_of(settings, served_name(settings))}
 
 
 async def _all_kept(settings: Settings) -> bool:
