@@ -144,9 +144,11 @@ class Executor:
                 for cells in record.charges:
                     if cells.rate != cells.wanted and cells.epoch in self._rounds:
                         self._rounds[cells.epoch].clipped[cells.quote_id] = cells.rate, cells.wanted
+        newest = {(record.signer, record.nonce): record for record in records if isinstance(record, Transaction)}
         for one in self._rounds.values():
             for party_a in one.outcomes.keys() & one.plans.keys():
                 one.told_unpriced |= one.unpriced(party_a)
+            one.doubt(newest.values())
 
     def unmined(self, record: Transaction) -> None:
         """Look again at an account's quotes, since a transaction of it has left the chain, or is another one."""
@@ -369,7 +371,8 @@ class Executor:
     def _forget(self, now_s: int) -> None:
         for epoch, one in list(self._rounds.items()):
             is_told = one.plans.keys() == one.outcomes.keys() and all(told.final for told in one.outcomes.values())
-            if now_s > one.frozen.closes_s and is_told:
+            # Without a plan there is nothing to tell, but the tables may still come to know of one.
+            if now_s > one.frozen.closes_s and one.is_whole and is_told:
                 del self._rounds[epoch]
                 self._left = {key: block for key, block in self._left.items() if key[0] != epoch}
 
@@ -420,8 +423,8 @@ class Executor:
             unreadable = await self._chain.unreadable(ids)
             quotes = await self._chain.quotes([quote_id for quote_id in ids if quote_id not in unreadable])
         doubts, back = disputed(outcome, quotes), reopened(outcome, quotes)
-        told = await self._chain.quotes_by_each(sorted(doubts)) if doubts else [quotes]
-        if not told or any(doubts - disputed(outcome, others) for others in told):
+        told = await self._chain.quotes_by_each(sorted(doubts | back)) if doubts or back else [quotes]
+        if not told or any(doubts - disputed(outcome, others) or back - reopened(outcome, others) for others in told):
             # An endpoint still agrees with the outcome: which of them has an old state will show.
             return
         if outcome is not one.outcomes.get(party_a):

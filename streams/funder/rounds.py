@@ -9,12 +9,13 @@ import msgspec
 from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_records import Frozen, FrozenMarket, Plan
 from streams.funder.account_charges import Progress
+from streams.funder.flights import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from models.symmio.funding_plan import Window
-    from models.symmio.funding_records import Epoch, Outcome
+    from models.symmio.funding_records import Epoch, Outcome, Transaction
     from models.symmio.holding import OpenPosition
 
 
@@ -73,6 +74,30 @@ class Round:
             accounts=len(self.plans.keys() | {plan.party_a for plan in extended}),
         )
         return frozen, extended
+
+    def doubt(self, sent: Iterable[Transaction]) -> None:
+        """Take back outcomes on record that the executor before would have told anew, had it not ended.
+
+        Their plans have more quotes by now, or what they say is paid is in no transaction that is in the chain.
+
+        Args:
+            sent: The newest record of each transaction.
+        """
+        mined: set[int] = set()
+        others: set[int] = set()
+        for one in sent:
+            found = mined if one.state == State.MINED else others
+            found |= {cells.quote_id for cells in one.charges if cells.epoch == self.frozen.epoch}
+        left = others - mined
+        for party_a, plan in self.plans.items():
+            former = self.outcomes.get(party_a)
+            if former is None or former.final:
+                continue
+            if former.quotes == sorted(quote_id for quote_id, _ in plan.quotes) and left.isdisjoint(former.paid):
+                continue
+            del self.outcomes[party_a]
+            self.progress_of(party_a).free.update(former.free)
+            self.reasons |= former.missed | former.culprits
 
     def unpriced(self, party_a: str) -> set[int]:
         """The markets of an account's quotes that have no terms."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
@@ -114,6 +115,7 @@ class HeldTime(Chain):
         self.final_s = 0
         self.charged: set[int] = set()
         self.told_elsewhere: set[int] | None = None
+        self.closed_elsewhere: set[int] = set()
 
     async def pending_time_s(self) -> int:
         self.asked += 1
@@ -130,6 +132,13 @@ class HeldTime(Chain):
         told = [await self.quotes(quote_ids)]
         if self.told_elsewhere is not None:
             told.append({one: charged(one, 5_000 if one in self.told_elsewhere else 0) for one in quote_ids})
+        if self.closed_elsewhere:
+            told.append(
+                {
+                    one: quote._replace(status=QuoteStatus.CLOSED) if one in self.closed_elsewhere else quote
+                    for one, quote in told[0].items()
+                }
+            )
         return told
 
 
@@ -445,6 +454,19 @@ async def test_an_outcome_with_which_an_endpoint_still_agrees_is_not_corrected_y
         assert (2,) == (await final(bench, ALICE)).paid
 
 
+async def test_a_closing_that_an_endpoint_still_has_is_not_taken_as_gone() -> None:
+    bench = Bench()
+    bench.closed = {2}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.closed_elsewhere = {2}
+        bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
+        await final(bench, BOB)
+        assert [False] == [one.final for one in outcomes(bench, ALICE)]
+        bench.chain.closed_elsewhere = set()
+        assert [2] == list((await final(bench, ALICE)).missed)
+
+
 async def test_what_left_the_chain_and_was_not_charged_again_is_missed_with_its_block() -> None:
     bench = Bench()
     async with running(bench):
@@ -545,3 +567,51 @@ async def test_quotes_that_the_tables_come_to_know_after_the_window_are_missed_w
         alice, bob = await final(bench, ALICE), await final(bench, BOB)
     assert {1: "the tables knew of it only after the window had closed"} == alice.missed
     assert ((3,), {4: Unpriced.NO_MARK}) == (bob.paid, bob.missed)
+
+
+async def test_quotes_that_were_planned_late_are_charged_by_the_next_executor_too() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.tables.held = {BOB: [position(3)]}
+    bench.chain.now_s = 5_025
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+    # It was killed once the plan had grown, before it could charge what is new.
+    (frozen,) = [one for one in bench.journal.records if isinstance(one, Frozen)]
+    bench.tables.folded_s = 5_000
+    bench.tables.held = {BOB: [position(3), position(5)]}
+    plan = Plan(frozen.epoch, BOB, ((3, 1), (5, 1)), PARTY_B)
+    bench.journal.records += [plan, msgspec.structs.replace(frozen, tables_s=5_000)]
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    async with running(bench):
+        await eventually(lambda: outcomes(bench, BOB)[-1].paid == (3, 5))
+
+
+async def test_what_left_the_chain_before_an_executor_was_killed_is_looked_at_again_by_the_next() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+    bench.journal.records.append(sent(ALICE, left_block=33))
+    bench.runs.clear()
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    async with running(bench):
+        await eventually(lambda: len(outcomes(bench, ALICE)) == 2)
+    assert [ALICE] == bench.runs
+
+
+async def test_an_epoch_that_was_frozen_without_any_quote_is_not_over_before_the_tables_have_reached_it() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.tables.held = {}
+    bench.chain.now_s = 5_025
+    async with running(bench):
+        await eventually(lambda: any(isinstance(one, Frozen) for one in bench.journal.records))
+        bench.chain.now_s = 5_101
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+        bench.tables.held = {ALICE: [position(1)]}
+        bench.tables.folded_s = 5_000
+        await eventually(lambda: bench.told(ALICE))
+    assert {1: "the tables knew of it only after the window had closed"} == outcomes(bench, ALICE)[-1].missed
