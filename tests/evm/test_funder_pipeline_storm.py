@@ -101,7 +101,8 @@ class Storm:
                 self._tables.kill_ingest()
                 self._tables.start_ingest()
             case "close":
-                self._closed.add(draw.randint(1, len(one.quotes)))
+                # What became of these two does not change when they are closed, and when that was is chance.
+                self._closed.add(draw.choice([*{*range(1, len(one.quotes) + 1)} - {REFUSED, FREE}]))
                 await self._close()
             case "leap":
                 await one.chain.go_to(await one.chain.time_s() + draw.randint(HOUR_S // 60, HOUR_S // 12))
@@ -160,7 +161,8 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
         pays_s = await next_window_s(one.chain)
         killer = Killer(one, tmp_path, seed)
         storm = Storm(one, tables, killer, draw)
-        meddling = asyncio.create_task(meddle(one, draw))
+        # It draws when it comes to it: with the storm's own, that would be another storm each time.
+        meddling = asyncio.create_task(meddle(one, random.Random(seed)))
         try:
             await storm.open_window(pays_s)
             await killer.start()
