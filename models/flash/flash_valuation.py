@@ -45,7 +45,7 @@ def value_account(account: FlashAccount, term: int, inputs: Inputs, *, unsupport
     positions = held_positions(account.contents)
     listing = Listing(inputs)
     found = found_markets(positions, listing) if unknown is None else [None] * len(positions)
-    now_s = listing.now_s
+    now_s = listing.time_s(found)
     worths = [
         None if market is None else worth_of(one.position, market, now_s)
         for one, market in zip(positions, found, strict=True)
