@@ -246,7 +246,7 @@ CHEAP = (
     Rehearsal("a writer is paused, and wakes behind its spare", writer_paused),
     Rehearsal("the broker is killed and started again", broker_restarted),
 )
-"""Those that take seconds, and are played with every change."""
+"""Those that take seconds."""
 
 DEAR = (
     Rehearsal("a worker loses its volume", volume_lost),
