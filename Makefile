@@ -76,9 +76,25 @@ panels: $(DEV) $(JARS) $(WEBJARS) ## Run a stack under a real Prometheus, and sa
 site: $(DEV) ## Build the guides as a site: .cache/site
 	$(BIN)/python -m sphinx -q -W --keep-going -d .cache/doctrees docs .cache/site
 
+SBOM := .cache/sbom
+
+.PHONY: sbom
+sbom: $(SBOM)/.fetched ## Write everything that is installed with Tidemark as CycloneDX: .cache/sbom/tidemark.cdx.json
+	$(SBOM)/tool/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --validate \
+		--output-file $(SBOM)/tidemark.cdx.json requirements/runtime.txt
+
+$(SBOM)/.fetched: requirements/sbom.txt
+	$(PYTHON) -m venv --clear $(SBOM)/tool
+	$(SBOM)/tool/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r $<
+	@touch $@
+
 .PHONY: rehearse
 rehearse: $(DEV) $(JARS) $(WEBJARS) ## Play bad days on the rendered overlay "prod" (ARGS="words of a rehearsal's name")
 	PYTHONPATH=.:k8s/verify $(BIN)/python -m tests.rehearsals $(ARGS)
+
+.PHONY: soak
+soak: $(DEV) $(JARS) $(WEBJARS) ## Run that overlay for an hour, then at ten times the load (ARGS="--minutes 60 --burst-minutes 5")
+	$(BIN)/python -m tests.rehearsals.soak $(ARGS)
 
 .PHONY: hostile
 hostile: $(DEV) $(JARS) ## Ingest behind hostile nodes: 6,000 scripts, and the whole stack with each trait (SCRIPTS=, SEED=)
@@ -121,6 +137,7 @@ lock: ## Pin every dependency anew, with hashes
 	$(VENV)-lock/bin/python -m pip --disable-pip-version-check --no-input install --quiet uv
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group build $(LOCK) --output-file requirements/runtime.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml --group dev $(LOCK) --output-file requirements/dev.txt
+	$(VENV)-lock/bin/uv pip compile requirements/sbom.in $(LOCK) --output-file requirements/sbom.txt
 	$(VENV)-lock/bin/uv pip compile k8s/verify/requirements.in $(LOCK) --output-file k8s/verify/requirements.txt
 	rm -rf $(VENV)-lock
 

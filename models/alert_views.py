@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.alerts import KINDS
+from models.alerts import HEDGER_KINDS, KINDS
 from models.errors import BadRow
 from models.ids import split_key
 from models.instants import ns_text, rfc3339
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 View = dict[str, Any]
 
+_AS_THEY_ARE = ("hedger", "block", "stale", "unpriced", "liquidating")
 _MONEY = ("upnl", "notional", "available_balance")
 _CALLED_OFF = {on: (on, off) for on, off in KINDS.values()}
+_HEDGER_ON, _ = HEDGER_KINDS
 
 
 def alerts_view(key: str, body: Mapping[str, Any]) -> View:
@@ -31,12 +33,18 @@ def alerts_view(key: str, body: Mapping[str, Any]) -> View:
     """
     deployment, address = split_key(key.encode())
     try:
-        transitions = body["transitions"]
+        transitions, names = body["transitions"], body["alarms"]
+        since_ms = {name: _since_ms(_CALLED_OFF[name], transitions) for name in names if name != _HEDGER_ON}
+        hedgers_ms: dict[str, int] = {}
+        if _HEDGER_ON in names:
+            hedgers_ms = {one: _since_ms(HEDGER_KINDS, transitions, one) for one in body["hedgers"]}
+            since_ms[_HEDGER_ON] = min(hedgers_ms.values())
         return {
             "account": key,
             "deployment": deployment,
             "address": address,
-            "alarms": {name: _instant("since", _since_ms(name, transitions)) for name in body["alarms"]},
+            "alarms": {name: _instant("since", unix_ms) for name, unix_ms in since_ms.items()},
+            **({"hedgers": {one: _instant("since", ms) for one, ms in hedgers_ms.items()}} if hedgers_ms else {}),
             "transitions": [_transition(transition) for transition in transitions],
         }
     except (KeyError, TypeError, ValueError, StopIteration) as error:
@@ -44,9 +52,9 @@ def alerts_view(key: str, body: Mapping[str, Any]) -> View:
         raise BadRow(msg) from error
 
 
-def _since_ms(alarm: str, transitions: Sequence[Mapping[str, Any]]) -> int:
-    kinds = _CALLED_OFF[alarm]
-    return int(next(one["as_of_ms"] for one in transitions if one["kind"] in kinds))
+def _since_ms(kinds: tuple[str, str], transitions: Sequence[Mapping[str, Any]], hedger: str | None = None) -> int:
+    """As of when an alarm came on that is on: its newest transition, of a hedger where it is one's."""
+    return int(next(one["as_of_ms"] for one in transitions if one["kind"] in kinds and one.get("hedger") == hedger))
 
 
 def _transition(transition: Mapping[str, Any]) -> View:
@@ -55,7 +63,7 @@ def _transition(transition: Mapping[str, Any]) -> View:
         "kind": transition["kind"],
         "status": transition["status"],
         **_instant("as_of", transition["as_of_ms"]),
-        **{name: transition[name] for name in ("block", "stale", "unpriced", "liquidating") if name in transition},
+        **{name: transition[name] for name in _AS_THEY_ARE if name in transition},
         **{name: show_e18(transition[name]) for name in _MONEY if transition[name] is not None},
     }
     if transition["distance_bps"] is not None:

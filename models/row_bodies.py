@@ -167,6 +167,7 @@ class ValuationBody(msgspec.Struct):
     positions: list[PositionBody]
     owner: Address | None
     last_complete: dict[str, Any] | None
+    liquidatable_hedgers: list[Address] | UnsetType = UNSET
     made_from: MadeFrom | UnsetType = UNSET
 
 
@@ -204,17 +205,22 @@ class TransitionBody(msgspec.Struct, forbid_unknown_fields=True):
     notional: Amount | None
     available_balance: E18 | None
     distance_bps: int | None
+    hedger: Address | UnsetType = UNSET
     block: int | UnsetType = UNSET
     liquidating: bool | UnsetType = UNSET
     made_from: MadeFromInputs | UnsetType = UNSET
 
 
 class AlertsBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The alarms of an account that are on, how many transitions there ever were, and the newest of them first."""
+    """The alarms of an account that are on, how many transitions there ever were, and the newest of them first.
+
+    ``hedgers`` are those that can be liquidated toward the account; absent where there are none.
+    """
 
     alarms: list[str]
     count: int
     transitions: list[TransitionBody]
+    hedgers: list[Address] | UnsetType = UNSET
 
 
 class ReferenceBody(msgspec.Struct, forbid_unknown_fields=True):

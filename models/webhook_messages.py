@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.alert_views import alerts_view
+from models.alerts import alarm_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,7 @@ class WebhookMessage(NamedTuple):
         id: Its idempotency key, which names this transition and no other.
         ordinal: Its place among the transitions of its account, from 1 on.
         kind: What it is called, such as ``liquidatable``.
+        alarm: Which alarm it turned on or off; of each a row keeps so many transitions.
         as_of_ms: When it was seen, Unix ms.
         body: JSON, as it is signed and sent.
     """
@@ -28,6 +30,7 @@ class WebhookMessage(NamedTuple):
     id: str
     ordinal: int
     kind: str
+    alarm: tuple[str, str]
     as_of_ms: int
     body: bytes
 
@@ -60,7 +63,7 @@ def _message(subject: Mapping[str, Any], transition: Mapping[str, Any], epoch: i
     name = sha256(f"{epoch}:{transition['id']}".encode()).hexdigest()[:_ID_DIGITS]
     as_of_ms = int(transition["as_of_ns"]) // 1_000_000
     body = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
-    return WebhookMessage(f"msg_{name}", _ordinal(transition), transition["kind"], as_of_ms, body)
+    return WebhookMessage(f"msg_{name}", _ordinal(transition), transition["kind"], alarm_of(transition), as_of_ms, body)
 
 
 def _ordinal(transition: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ from api.rest.known import account_of_path, account_parameter, etag_of, row_of, 
 from api.rest.pages import CURSOR, LIMIT
 from api.rest.query import Query, choice, flag
 from models.alert_views import alerts_view
-from models.alerts import KINDS
+from models.alerts import HEDGER_KINDS, TRANSITION_KINDS
 from models.codec import ORDER_BYTES, decode_row
 from models.engine.tables import ALERTS
 from models.errors import BadRow
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _NEVER: dict[str, Any] = {"alarms": (), "transitions": ()}
 """The body of an account of which no alarm was ever on."""
 
-_ALARM_OF = {kind: on for on, off in KINDS.values() for kind in (on, off)}
+_ALARM_OF = {kind: kinds[0] for kinds in TRANSITION_KINDS for kind in kinds}
 _KIND = choice("kind", tuple(_ALARM_OF))
 _ON = flag("on")
 # All events share these tags: the kind, and whether the alarm has been on since then.
@@ -40,11 +40,13 @@ class _Transition(msgspec.Struct, gc=False):
     id: str
     kind: str
     as_of_ms: int
+    hedger: str = ""
 
 
 class _Body(msgspec.Struct, gc=False):
     alarms: set[str]
     transitions: list[_Transition]
+    hedgers: tuple[str, ...] = ()
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
@@ -86,11 +88,12 @@ class AlertEndpoints:
 def _events(key: bytes, row: bytes) -> Iterator[Event]:
     try:
         body = _decode_body(memoryview(row)[ORDER_BYTES:])
+        on = {(name, "") for name in body.alarms} | {(HEDGER_KINDS[0], hedger) for hedger in body.hedgers}
         for one in body.transitions:
-            alarm = _ALARM_OF[one.kind]
+            alarm = _ALARM_OF[one.kind], one.hedger
             # While an alarm is on, its newest transition is the one that turned it on.
-            is_on = alarm in body.alarms
-            body.alarms.discard(alarm)
+            is_on = alarm in on
+            on.discard(alarm)
             yield -one.as_of_ms, key, -_count(one.id), _TAGS[one.kind, is_on]
     except (msgspec.DecodeError, KeyError, ValueError) as error:
         msg = f"expected a row of alerts, found {row!r:.200} ({error!r})"

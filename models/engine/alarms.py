@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.alerts import QUIET, alarms_of, alarms_of_row, with_transitions
+from models.alerts import NOTHING_ON, Standing, alarms_of, hedgers_of, standing_of_row, with_transitions
 from models.codec import decode_row, encode_body
 from models.engine.step import Write
 from models.engine.tables import ALERTS
@@ -28,12 +28,12 @@ class Alarms:
 
     def __init__(self, read: ReadRow) -> None:
         self._read = read
-        self._alarms: dict[bytes, int] = {}
+        self._standing: dict[bytes, Standing] = {}
         self._unacknowledged: set[bytes] = set()
 
     def restore(self, key: bytes, row: bytes) -> None:
         """Take in a row of ``alerts`` that was recovered."""
-        self._hold(key, alarms_of_row(row))
+        self._hold(key, standing_of_row(row))
 
     def is_waiting(self, key: bytes) -> bool:
         """Whether a transition of the account is on its way: its valuation has to wait."""
@@ -49,23 +49,23 @@ class Alarms:
             valuation: Body of the valuation.
             made: Its provenance.
         """
-        before = self._alarms.get(key, QUIET)
-        alarms = alarms_of(valuation, before)
-        if alarms == before:
+        before = self._standing.get(key, NOTHING_ON)
+        after = Standing(alarms_of(valuation, before.alarms), hedgers_of(valuation, before.hedgers))
+        if after == before:
             return None
         value = self._read(ALERTS, key)
         row = None if value is None else decode_row(value)
-        body = with_transitions(key, None if row is None else row.body, alarms, valuation, made)
+        body = with_transitions(key, None if row is None else row.body, after.alarms, valuation, made)
         self._unacknowledged.add(key)
-        self._hold(key, alarms)
+        self._hold(key, after)
         return Write(ALERTS, key, 1 if row is None else row.version + 1, encode_body(body))
 
     def acknowledged(self, key: bytes) -> None:
         """The account's transition is durable."""
         self._unacknowledged.discard(key)
 
-    def _hold(self, key: bytes, alarms: int) -> None:
-        if alarms == QUIET:
-            self._alarms.pop(key, None)
+    def _hold(self, key: bytes, standing: Standing) -> None:
+        if standing == NOTHING_ON:
+            self._standing.pop(key, None)
         else:
-            self._alarms[key] = alarms
+            self._standing[key] = standing

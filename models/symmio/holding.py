@@ -158,6 +158,11 @@ def decode_holding(value: bytes, version: int) -> Holding:
         raise BadRow(msg) from error
 
 
+def balances_of_bucket(buckets: Mapping[str, BucketCells], party_b: str) -> Balances:
+    """Read a party B's balances with an account; nothing where it has no bucket."""
+    return _balances(buckets[party_b]) if party_b in buckets else Balances()
+
+
 def _balances(cells: BucketCells) -> Balances:
     allocated, (cva, lf, party_amm, party_bmm), (pending_cva, pending_lf, pending_amm, pending_bmm) = cells
     return Balances(

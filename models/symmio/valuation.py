@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from models.money import E18
+from models.symmio.holding import balances_of_bucket
 from models.symmio.margin import (
     available_for_liquidation,
     party_a_available_for_quote,
@@ -17,13 +18,23 @@ from models.symmio.margin import (
     position_upnl,
 )
 from models.symmio.state import PositionType
-from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body, distance_bps
+from models.valuations import (
+    LIQUIDATABLE_HEDGERS,
+    NO_ACCOUNT,
+    SUSPECT,
+    UNPRICED,
+    UNSUPPORTED,
+    VALUED,
+    Body,
+    distance_bps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from models.prices import UsedMark
     from models.symmio.holding import Holding, OpenPosition, PendingQuote
+    from models.symmio.state import Balances
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -33,6 +44,7 @@ class Figures(msgspec.Struct, frozen=True):
     is at marks, ``notional_opened`` at opened prices. ``equity`` = allocated + uPnL; ``available_balance`` = equity
     less locked cva and liquidation fee: below zero the account can be liquidated. ``distance_bps``: by how many bps of
     the notional uPnL may fall until then, floored, negative beyond it, None without positions.
+    ``liquidatable_hedgers`` are the parties B that the contract would let be liquidated toward the account.
     """
 
     upnl: int
@@ -43,6 +55,7 @@ class Figures(msgspec.Struct, frozen=True):
     available_balance: int
     available_for_quote: int
     distance_bps: int | None
+    liquidatable_hedgers: tuple[str, ...]
 
     @property
     def liquidatable(self) -> bool:
@@ -75,6 +88,7 @@ class AccountValuer:
             position.open_amount * position.opened_price // E18 for position in holding.positions
         )
         self._unvalued = _unvalued(holding, term)
+        self._party_b_balances: dict[str, Balances] = {}
 
     def value(self, mark_of: Callable[[int], UsedMark | None], *, unsupported: bool) -> Valuation:
         """Value the positions (quotes of status 4, 5 and 6) at the marks of now.
@@ -116,6 +130,8 @@ class AccountValuer:
         body["available_for_quote"] = str(figures.available_for_quote)
         body["liquidatable"] = figures.liquidatable
         body["distance_bps"] = figures.distance_bps
+        if figures.liquidatable_hedgers:
+            body[LIQUIDATABLE_HEDGERS] = list(figures.liquidatable_hedgers)
         return Valuation(body, figures)
 
     def _figures(self) -> Figures:
@@ -137,7 +153,16 @@ class AccountValuer:
             available_balance=available_balance,
             available_for_quote=party_a_available_for_quote(balances, upnl),
             distance_bps=distance_bps(available_balance, notional),
+            liquidatable_hedgers=tuple(
+                party_b for party_b in sorted(by_party_b) if self._left_to(party_b, -by_party_b[party_b]) < 0
+            ),
         )
+
+    def _left_to(self, party_b: str, upnl: int) -> int:
+        """What is left of a party B's bucket before it can be liquidated, at the party's own uPnL."""
+        if party_b not in self._party_b_balances:
+            self._party_b_balances[party_b] = balances_of_bucket(self._holding.buckets, party_b)
+        return available_for_liquidation(self._party_b_balances[party_b], upnl)
 
 
 class _Priced:

@@ -46,7 +46,7 @@ class Symmio:
     """What ``models.venue.Venue`` asks of a venue."""
 
     kind = "symmio"
-    figures_version = 1
+    figures_version = 2
     raw = TopicSpec(CHAIN_BLOCKS, "deployment")
     routed = TopicSpec(ACCOUNT_EVENTS, "deployment:account; deployment for what goes to every partition", 30 * _DAY_MS)
     told = TopicSpec(POSITION_STATES_IN, "deployment:account", 90 * _DAY_MS)

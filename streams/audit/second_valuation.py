@@ -11,7 +11,7 @@ from decimal import ROUND_DOWN, ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 # A product of two amounts of 256 bits has 155 digits.
 _DIGITS = 400
@@ -56,7 +56,7 @@ def _value(body: Mapping[str, Any], tick: Callable[[str, int], bytes]) -> dict[s
     }
     known = [one for one in gains if one is not None]
     if body["status"] != "valued" or len(known) < len(gains):
-        return {**again, **dict.fromkeys(_FIGURES), "liquidatable": None}
+        return {**again, **dict.fromkeys(_FIGURES), "liquidatable": None, "liquidatable_hedgers": None}
     allocated, locked = Decimal(body["allocated"]), [Decimal(one) for one in body["locked"]]
     upnl = sum(known, Decimal(0))
     available = allocated + upnl - locked[_CVA] - locked[_LF]
@@ -66,7 +66,20 @@ def _value(body: Mapping[str, Any], tick: Callable[[str, int], bytes]) -> dict[s
         **again,
         **{name: _text(value) for name, value in zip(_FIGURES, figures, strict=True)},
         "liquidatable": available < 0,
+        "liquidatable_hedgers": _hedgers_below(body, known) or None,
     }
+
+
+def _hedgers_below(body: Mapping[str, Any], gains: Sequence[Decimal]) -> list[str]:
+    """The hedgers whose part does not bear what the account gained with them."""
+    left = {}
+    for one, gain in zip(body["positions"], gains, strict=True):
+        hedger = one["party_b"]
+        if hedger not in left:
+            allocated, locked, _ = body["party_b"].get(hedger, ("0", ("0", "0"), None))
+            left[hedger] = Decimal(allocated) - Decimal(locked[_CVA]) - Decimal(locked[_LF])
+        left[hedger] -= gain
+    return sorted(hedger for hedger, rest in left.items() if rest < 0)
 
 
 def _mark(said: Mapping[str, Any]) -> Decimal:

@@ -282,6 +282,6 @@ class _Comparing:
 
 
 def _column(body: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
-    """A column, ``positions.NAME`` for that of each position."""
+    """A column, None where it is absent; ``positions.NAME`` for that of each position."""
     of, _, column = name.rpartition(".")
-    return [one[column] for one in body[of]] if of else body[name]
+    return [one[column] for one in body[of]] if of else body.get(name)

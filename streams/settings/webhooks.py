@@ -16,7 +16,18 @@ _PREFIX = "whsec_"
 # Those of the Standard Webhooks specification.
 _FEWEST_BYTES, _MOST_BYTES = 24, 64
 
-AlertKind = Literal["liquidatable", "recovered", "stale", "fresh", "unpriced", "priced", "unknown", "known"]
+AlertKind = Literal[
+    "liquidatable",
+    "recovered",
+    "stale",
+    "fresh",
+    "unpriced",
+    "priced",
+    "unknown",
+    "known",
+    "hedger_liquidatable",
+    "hedger_recovered",
+]
 
 
 def signing_key(text: str) -> bytes:
@@ -67,7 +78,10 @@ class WebhookSettings(Section):
     url: Annotated[SecretStr, AfterValidator(_target)]
     secret: Annotated[SecretStr, AfterValidator(_secret)] | None = None
     secret_file: Path | None = None
-    kinds: tuple[AlertKind, ...] = ("liquidatable", "recovered", "stale", "fresh", "unknown", "known")
+    kinds: tuple[AlertKind, ...] = (
+        *("liquidatable", "recovered", "stale", "fresh", "unknown", "known"),
+        *("hedger_liquidatable", "hedger_recovered"),
+    )
     deployments: tuple[Name, ...] = ()
     allow_private: bool = False
     timeout_s: PositiveFloat = 10.0

@@ -7,12 +7,13 @@ least once, and what is sent again has the same id and the same bytes.
 from __future__ import annotations
 
 import asyncio
+import collections
 import logging
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter, Gauge
 
-from models.alerts import KINDS, TRANSITIONS_OF_ONE_ALARM
+from models.alerts import TRANSITION_KINDS, TRANSITIONS_OF_ONE_ALARM
 from models.codec import decode_row
 from models.errors import BadRow
 from models.ids import split_key
@@ -193,11 +194,9 @@ class Delivery:
 
     def _may_lack(self, found: Sequence[WebhookMessage]) -> bool:
         """Whether any that are gone may have been wanted: a row is without one of an alarm only if it has all newer."""
-        return any(
-            sum(message.kind in kinds for message in found) >= TRANSITIONS_OF_ONE_ALARM
-            for kinds in KINDS.values()
-            if not self._kinds.isdisjoint(kinds)
-        )
+        wanted = {kinds[0] for kinds in TRANSITION_KINDS if not self._kinds.isdisjoint(kinds)}
+        counts = collections.Counter(message.alarm for message in found if message.alarm[0] in wanted)
+        return any(count >= TRANSITIONS_OF_ONE_ALARM for count in counts.values())
 
     async def _measure(self) -> None:
         while True:

@@ -125,7 +125,7 @@ def test_every_row_of_the_recorded_chain_is_made_anew_from_what_it_names() -> No
     assert len(rows) == _expect_made_anew(deployments, chain, rows, ticks) > 500
     assert {"valued", "unpriced"} <= {body["status"] for body in rows.values()}
     assert any(body["stale"] for body in rows.values())
-    assert {("symmio/1", deployments[DEPLOYMENT].settings)} == {
+    assert {("symmio/2", deployments[DEPLOYMENT].settings)} == {
         (body[MADE_FROM]["venue"], body[MADE_FROM]["settings"]) for body in rows.values()
     }
 

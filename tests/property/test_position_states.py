@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.position_states import EMPTY
 from models.symmio.position_states import released, with_chain_states, with_engine_state, without_blocks_above
-from tests.support.positions import TIME_S, chain_state, engine_state
+from tests.support.positions import TIME_S, chain_state, engine_state, standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,12 +79,6 @@ def fold(steps: Sequence[EngineState | Happening], *, gaps: bool) -> Mapping[str
         else:
             body = with_engine_state(body, step, fresh=True, gaps=gaps)
     return body
-
-
-def standing(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The states but for what depends on when they came."""
-    apart = {"seq", "push", "due_ms"}
-    return [{name: part for name, part in one.items() if name not in apart} for one in body["states"]]
 
 
 @given(engines(), chains(), st.booleans(), st.data())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from models.alerts import KINDS, with_transitions
+from models.alerts import TRANSITION_KINDS, with_transitions
 from models.codec import encode_row
 from models.webhook_messages import messages_of
 from streams.settings.webhooks import WebhookSettings
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from models.webhook_messages import WebhookMessage
 
 ACCOUNTS = [f"d:0x{at:040x}".encode() for at in range(6)]
+HEDGERS = [f"0x{at:040x}" for at in (0xB1, 0xB2)]
 ROUNDS = 60
 SETTINGS = WebhookSettings.model_validate(
     {
         "url": "https://desk.example/",
         "secret": "whsec_" + "A" * 32,
-        "kinds": tuple(k for two in KINDS.values() for k in two),
+        "kinds": tuple(kind for kinds in TRANSITION_KINDS for kind in kinds),
     }
 )
 
@@ -51,11 +52,13 @@ class World:
         self.listener: Delivery | None = None
 
     def moves(self) -> None:
-        """The alarms of one account change; its row has the newest transitions alone."""
+        """The alarms of one account and its hedgers change; its row has the newest transitions alone."""
         key = self._chance.choice(ACCOUNTS)
         before = self._bodies.get(key)
         alarms = self._chance.randrange(16)
-        body = with_transitions(key, before, alarms, valuation(len(self.rows)), {})
+        hedgers = [hedger for hedger in HEDGERS if self._chance.random() < 0.5]
+        shown = {**valuation(len(self.rows)), "liquidatable_hedgers": hedgers}
+        body = with_transitions(key, before, alarms, shown, {})
         self._bodies[key] = body
         self.rows[key] = encode_row(1, int(body["count"]), body)
         if self.listener is not None:

@@ -1,39 +1,60 @@
-"""``make rehearse``: plays every rehearsal under load, prints what was seen, and writes it into docs/rehearsals.md."""
+"""``make rehearse``: plays rehearsals under load, and writes what was seen of each into docs/rehearsals.md."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
 import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from tool_cache import ensure_prometheus
 
 from tests.rehearsals.alerts import Alerts
 from tests.rehearsals.bad_days import CHEAP, DEAR
-from tests.rehearsals.cluster import MARKETS, cluster
+from tests.rehearsals.cluster import MARKETS, cluster, fresh_directory
+from tests.rehearsals.figures import Row, write_rows
+from tests.rehearsals.machine import processors_busy
+from tests.rehearsals.machine_faults import built
+from tests.rehearsals.proof import proven
 from tests.rehearsals.rehearsal import Stage, played
-from tests.rehearsals.rendered import ROOT
 from tests.rehearsals.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from tests.rehearsals.rehearsal import Outcome, Rehearsal
+    from tests.rehearsals.rehearsal import Rehearsal
 
-PAGE = ROOT / "docs" / "rehearsals.md"
-BEGIN, END = "<!-- figures: make rehearse -->", "<!-- end of figures -->"
-PRICES_PER_S = 10
 # How much later than documented this machine may be, which runs broker, clients and Prometheus beside.
 _ROOM_S = 10
+_MEASURED_S = 10
+_PROOF_WITHIN_S = 300
 
 
-async def main(directory: Path, wanted: Sequence[str]) -> None:
-    """Play the rehearsals whose names hold one of some words; all, if none is given."""
+class Load(NamedTuple):
+    """What is said a second, and how many processors are busy with it while nothing goes wrong."""
+
+    prices_per_s: int
+    processors: float
+
+    def __str__(self) -> str:
+        said = f"{self.prices_per_s * MARKETS} prices, 1 block"
+        return f"{said}: {self.processors:.1f} of {os.cpu_count()} processors"
+
+
+async def main(directory: Path, wanted: Sequence[str], prices_per_s: int) -> None:
+    """Play the rehearsals whose names hold one of some words; all, if none is given.
+
+    Args:
+        directory: Where everything is.
+        wanted: The words.
+        prices_per_s: How many times a second the venue says the prices of its markets.
+    """
     chosen = [one for one in (*CHEAP, *DEAR) if not wanted or any(word in one.name for word in wanted)]
-    outcomes: list[Outcome] = []
-    async with cluster(directory, PRICES_PER_S) as running:
+    async with cluster(directory, prices_per_s) as running:
+        running.faults = built(directory)
         running.start_all()
         await running.all_ready()
         watcher = Watcher(running, _ROOM_S)
@@ -41,41 +62,34 @@ async def main(directory: Path, wanted: Sequence[str]) -> None:
         alerts.start()
         try:
             await watcher.start()
-            outcomes += [await _played(one, Stage(running, watcher, alerts)) for one in chosen]
+            load = Load(prices_per_s, await processors_busy(running, _MEASURED_S))
+            _say(f"load a second: {load}")
+            for one in chosen:
+                await _play(one, Stage(running, watcher, alerts), load)
         finally:
             await watcher.stop()
             alerts.stop()
-    if not wanted:
-        _write(outcomes)
 
 
-async def _played(one: Rehearsal, stage: Stage) -> Outcome:
+async def _play(one: Rehearsal, stage: Stage, load: Load) -> None:
+    began_s = time.monotonic()
+    _say(f"{one.name} …")
     outcome = await played(one, stage)
-    sys.stdout.write(_row(outcome) + "\n")
+    proof = await proven(stage.cluster, _PROOF_WITHIN_S)
+    said = "; ".join(outcome.notes) or "-"
+    row = Row(one.name, str(load), outcome.took_s, proof, outcome.claims, said)
+    _say(f"{row.text}  ({time.monotonic() - began_s:.0f} s with the proof)")
+    write_rows([row], [each.name for each in (*CHEAP, *DEAR)])
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
-    return outcome
-
-
-def _row(one: Outcome) -> str:
-    proof = one.proof
-    said = "; ".join(one.notes) or "-"
-    seen = (f"{one.took_s:.0f}", proof.records, proof.rows, proof.valuations, one.claims, said)
-    return f"| {one.name} | {' | '.join(map(str, seen))} |"
-
-
-def _write(outcomes: Sequence[Outcome]) -> None:
-    head = "| what happens | over after s | records folded | rows the same | valuations the same | claims | seen |"
-    table = [
-        f"Load: {PRICES_PER_S * MARKETS} prices and one block a second.",
-        "",
-        head,
-        "|---|---|---|---|---|---|---|",
-    ]
-    text = PAGE.read_text()
-    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    PAGE.write_text("\n".join([before, "", *table, *map(_row, outcomes), "", after]))
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="tidemark-rehearsal-") as scratch:
-        asyncio.run(main(Path(scratch), sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="make rehearse", description=__doc__)
+    parser.add_argument("words", nargs="*", help="play the rehearsals whose names hold one of these; all by default")
+    parser.add_argument("--prices-per-s", type=int, default=1, help=f"how often {MARKETS} prices are said")
+    told = parser.parse_args()
+    asyncio.run(main(fresh_directory("rehearsal"), told.words, told.prices_per_s))

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS, topic_name
-from streams.process.faults import EXIT_SUPERSEDED
+from streams.process.faults import EXIT_FAULT, EXIT_SUPERSEDED
 from tests.rehearsals.cluster import MARKETS, REPLICAS, SOURCE
+from tests.rehearsals.machine_faults import FaultName, fill, set_fault, sized_volume
 from tests.rehearsals.rehearsal import Rehearsal, metrics_of, status_of
 from tests.support.eventually import eventually
 from tests.support.pipeline import end_offset
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.rehearsals.pods import Pod
     from tests.rehearsals.rehearsal import Stage
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 _PROCESS_S, _BROKER_S, _OUTSIDE_S = 6.0, 6.0, 15.0
 _PAUSED_S = 60.0
 _BURST_S = 300.0
+_FAULTY_S = 30.0
+_SLOW_MS, _CLOCK_MS = 500, 30_000
 PRICES = f"ingest-prices-{SOURCE}"
 
 
@@ -45,7 +50,7 @@ async def _owner(stage: Stage) -> tuple[Pod, int]:
 
 async def _owned_again(stage: Stage, partition: int) -> None:
     async def is_owned() -> bool:
-        owned = [(await status_of(pod)).get("partitions", ()) for pod in stage.cluster.of("worker") if pod.is_ready]
+        owned = [(await status_of(pod)).get("partitions", ()) for pod in stage.cluster.of("worker")]
         return any(partition in one for one in owned)
 
     await eventually(is_owned, 120)
@@ -53,7 +58,6 @@ async def _owned_again(stage: Stage, partition: int) -> None:
 
 async def _restarted(pod: Pod, before: int) -> None:
     await eventually(lambda: pod.restarts > before, 60)
-    pod.is_ready = False
     await eventually(lambda: pod.is_ready, 120)
 
 
@@ -63,8 +67,8 @@ async def worker_killed(stage: Stage) -> None:
     before = pod.restarts
     async with stage.gone(f"worker:{partition}", _PROCESS_S):
         pod.signal(signal.SIGKILL)
-        await _restarted(pod, before)
         await _owned_again(stage, partition)
+    await _restarted(pod, before)
 
 
 async def volume_lost(stage: Stage) -> None:
@@ -75,8 +79,8 @@ async def volume_lost(stage: Stage) -> None:
         pod.signal(signal.SIGSTOP)
         pod.lose_volume("data")
         pod.signal(signal.SIGKILL)
-        await _restarted(pod, before)
         await _owned_again(stage, partition)
+    await _restarted(pod, before)
 
 
 async def poison_record(stage: Stage) -> None:
@@ -103,13 +107,13 @@ async def writer_paused(stage: Stage) -> None:
     """The ingest of prices sleeps, its spare takes over, and it wakes up: it may write nothing more, and ends."""
     sleeper, spare = await _writer_and_spare(stage, PRICES)
     before = len(sleeper.exit_codes)
-    sleeper.signal(signal.SIGSTOP)
+    sleeper.sleep()
     try:
         await eventually(lambda: _works(spare), 120)
     finally:
-        sleeper.signal(signal.SIGCONT)
+        sleeper.wake()
     await eventually(lambda: len(sleeper.exit_codes) > before, 60)
-    assert sleeper.exit_codes[-1] == EXIT_SUPERSEDED, sleeper.said[-2_000:]
+    assert sleeper.exit_codes[before] == EXIT_SUPERSEDED, sleeper.said[-2_000:]
 
 
 async def all_killed(stage: Stage) -> None:
@@ -190,21 +194,70 @@ async def burst(stage: Stage) -> None:
     stage.notes.append(f"{(after - before) * MARKETS / _BURST_S:.0f} prices a second were said")
 
 
+async def volume_full(stage: Stage) -> None:
+    """A worker's volume is full: it ends, others have its partitions; there is room again, and it goes on."""
+    name = stage.cluster.of("worker")[-1].name
+    pod = stage.cluster.pods[name]
+    await pod.end()
+    volume = pod.mounts.place("data")
+    with sized_volume(volume):
+        pod = stage.cluster.start(pod.workload, name)
+        await eventually(lambda: pod.is_ready, 120)
+        filler = await asyncio.to_thread(fill, volume)
+        try:
+            await eventually(lambda: bool(pod.exit_codes), 120)
+        finally:
+            filler.unlink()
+        assert pod.exit_codes[0] == EXIT_FAULT, (pod.exit_codes, pod.said[-2_000:])
+        stage.notes.append(f"it ended with {EXIT_FAULT}")
+        await eventually(lambda: pod.is_ready, 120)
+        await pod.end()
+    stage.cluster.start(pod.workload, name)
+
+
+async def disk_slow(stage: Stage) -> None:
+    """Disks of all pods take half a second for each fsync, for half a minute."""
+    await _faulty(stage, list(stage.cluster.pods.values()), "fsync_ms", _SLOW_MS)
+
+
+async def clock_behind(stage: Stage) -> None:
+    """The clock of the ingest of prices is set back: what it says is old, and its prices are of the future to it."""
+    writer, _ = await _writer_and_spare(stage, PRICES)
+    async with stage.gone(f"prices:{SOURCE}", _PROCESS_S):
+        await _faulty(stage, [writer], "clock_ms", -_CLOCK_MS, "InputStale")
+
+
+async def _faulty(stage: Stage, pods: Sequence[Pod], name: FaultName, value_ms: int, alert: str | None = None) -> None:
+    places = [stage.cluster.faults_of(pod.name) for pod in pods]
+    for place in places:
+        set_fault(place, name, value_ms)
+    try:
+        await asyncio.sleep(_FAULTY_S)
+        if alert is not None:
+            await stage.alerted(alert)
+    finally:
+        for place in places:
+            set_fault(place, name, 0)
+
+
 CHEAP = (
     Rehearsal("a worker is killed", worker_killed),
-    Rehearsal("a worker loses its volume", volume_lost),
     Rehearsal("a poison record", poison_record),
     Rehearsal("a writer is paused, and wakes behind its spare", writer_paused),
+    Rehearsal("the broker is killed and started again", broker_restarted),
 )
 """Those that take seconds."""
 
 DEAR = (
+    Rehearsal("a worker loses its volume", volume_lost),
     Rehearsal("clients are cut off for 15 s", clients_cut),
     Rehearsal("each process is killed", all_killed),
-    Rehearsal("the broker is killed and started again", broker_restarted),
     Rehearsal("the broker hangs for 60 s", broker_paused),
     Rehearsal("the source of prices freezes", prices_frozen),
     Rehearsal("the source of prices goes mad", prices_mad),
+    Rehearsal("a worker's volume is full", volume_full),
+    Rehearsal("disks take half a second for an fsync", disk_slow),
+    Rehearsal("the clock of an ingest is set back", clock_behind),
     Rehearsal("a rolling restart of everything", rolled),
     Rehearsal("ten times the load for 5 min", burst),
 )

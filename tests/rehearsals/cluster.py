@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import sys
 import time
 import tomllib
@@ -22,6 +23,7 @@ import tomlkit
 
 from streams.kafka.topics import create_topics, registry
 from streams.settings import settings_of_file
+from tests.rehearsals import machine_faults
 from tests.rehearsals.pods import Pod
 from tests.rehearsals.rendered import ROOT, Namespace, Overlay, Workload, rendered
 from tests.rehearsals.service import Service
@@ -49,8 +51,9 @@ PARTITIONS = 3
 class World:
     """The simulated chain and venue."""
 
-    def __init__(self, said: dict[str, Any]) -> None:
+    def __init__(self, said: dict[str, Any], pid: int) -> None:
         self.said = said
+        self.pid = pid
 
     async def tell(self, **what: object) -> dict[str, int]:
         """Tell it to hold blocks or prices, or to go mad; return how many times prices were published, and the head."""
@@ -60,7 +63,10 @@ class World:
 
 
 class Cluster:
-    """Everything that runs: pods by name, the broker, the world, and the address that clients connect to."""
+    """Everything that runs: pods by name, the broker, the world, and the address that clients connect to.
+
+    ``faults`` is the library by which machines under pods have faults; None where none is asked for.
+    """
 
     def __init__(self, directory: Path, overlay: Overlay, broker: SecuredBroker, world: World) -> None:
         self.directory = directory
@@ -68,6 +74,7 @@ class Cluster:
         self.broker = broker
         self.world = world
         self.pods: dict[str, Pod] = {}
+        self.faults: Path | None = None
         self.service = Service(lambda: self.of("api"), "public")
         self.address = ""
         self._token_key = secrets.token_urlsafe(48)
@@ -108,19 +115,31 @@ class Cluster:
     def start(self, workload: Workload, name: str) -> Pod:
         """Start a pod; one that had the name before leaves it its volumes."""
         self._made += 1
+        faults = {} if self.faults is None else machine_faults.variables(self.faults, self.faults_of(name))
         host = f"{self._net}.{1 + self._made % 250}"
         hosts = {f"TIDEMARK_{part}HOST": host for part in ("WORKER__ADMIN_", "API__", "API__ADMIN_", "INGEST__ADMIN_")}
-        pod = Pod(name, workload, host, self.directory / "pods" / name, namespace=self.namespace, settings=hosts)
+        directory = self.directory / "pods" / name
+        pod = Pod(name, workload, host, directory, namespace=self.namespace, settings=hosts | faults)
         self.pods[name] = pod
         pod.start()
         return pod
 
-    def start_all(self) -> None:
-        """Start every pod that there should be."""
-        for name, count in REPLICAS.items():
+    def faults_of(self, name: str) -> Path:
+        """Where the faults are said of the machine under a pod."""
+        return self.directory / "faults" / name
+
+    def start_all(self, replicas: Mapping[str, int] = REPLICAS) -> None:
+        """Start every pod that there should be: so many of each workload."""
+        for name, count in replicas.items():
             workload = self.overlay.workloads[name]
             for at in range(count):
                 self.start(workload, _pod_name(workload, at))
+
+    @property
+    def processes(self) -> list[int]:
+        """The processes of all pods, the broker and the world."""
+        broker = self.broker.broker.pid
+        return [self.world.pid, *([] if broker is None else [broker]), *(pod.pid for pod in self.pods.values())]
 
     async def all_ready(self, timeout_s: float = 120) -> None:
         """Wait until every pod is ready and a reader is answered."""
@@ -151,15 +170,15 @@ class Cluster:
         # A controller goes on when a pod has been ready for so long.
         await asyncio.sleep(pod.workload.spec.get("minReadySeconds", 0))
 
-    async def run(self, *command: str) -> tuple[int, str, str]:
-        """Run a command of the image "tools" as its user; return exit code, stdout and stderr."""
+    async def run(self, user: str, *command: str) -> tuple[int, str, str]:
+        """Run a command of the image "tools" as a user of Kafka; return exit code, stdout and stderr."""
         environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")},
             "TIDEMARK_CONFIG": str(self.directory / CONFIG),
             "TIDEMARK_DEPLOYMENTS__MAIN__RPC": json.dumps(self.world.said["rpc"]),
             "TIDEMARK_KAFKA_CLIENT__TLS__CA": str(self.broker.authority.file),
             "TIDEMARK_KAFKA_CLIENT__SASL__MECHANISM": "SCRAM-SHA-512",
-            "TIDEMARK_KAFKA_CLIENT__SASL__USERNAME": user_name("tools"),
+            "TIDEMARK_KAFKA_CLIENT__SASL__USERNAME": user_name(user),
             "TIDEMARK_KAFKA_CLIENT__SASL__PASSWORD": PASSWORD,
         }
         process = await asyncio.create_subprocess_exec(
@@ -172,6 +191,14 @@ class Cluster:
         )
         out, err = await process.communicate()
         return process.returncode or 0, out.decode(), err.decode()
+
+
+def fresh_directory(name: str) -> Path:
+    """An empty directory under .cache, in which logs and volumes stay until the next time."""
+    directory = ROOT / ".cache" / name
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory
 
 
 @asynccontextmanager
@@ -201,6 +228,7 @@ async def _world(ending: AsyncExitStack, directory: Path, prices_per_s: int) -> 
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
+            start_new_session=True,
         )
 
     async def end() -> None:
@@ -210,7 +238,7 @@ async def _world(ending: AsyncExitStack, directory: Path, prices_per_s: int) -> 
 
     ending.push_async_callback(end)
     assert process.stdout is not None
-    return World(json.loads(await process.stdout.readline()))
+    return World(json.loads(await process.stdout.readline()), process.pid)
 
 
 def _pod_name(workload: Workload, at: int | None) -> str:

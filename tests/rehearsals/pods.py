@@ -56,7 +56,9 @@ class Pod:
         self.mounts = Mounts(directory, workload)
         self.log = directory / "log"
         self.is_ready = False
+        self._sleeps = False
         self.restarts = 0
+        self._quick_ends = 0
         self.exit_codes: list[int] = []
         self._ports = {one["name"]: int(one["containerPort"]) for one in workload.container["ports"]}
         self._namespace = namespace
@@ -115,8 +117,22 @@ class Pod:
             await asyncio.to_thread(self._process.wait)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send its process a signal: SIGKILL as a crash, SIGSTOP and SIGCONT as a pause."""
+        """Send its process a signal, such as SIGKILL as a crash."""
         os.kill(self.pid, number)
+
+    def sleep(self) -> None:
+        """Pause it with its node, as a virtual machine is paused that moves: the kubelet sleeps, too."""
+        self._sleeps, self.is_ready = True, False
+        self.signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it and its kubelet go on."""
+        self.signal(signal.SIGCONT)
+        self._sleeps = False
+
+    def forgive(self) -> None:
+        """Restart it at once when it ends next: a kubelet forgets ends after ten minutes, and each day begins so."""
+        self._quick_ends = 0
 
     def lose_volume(self, name: str) -> None:
         """Lose what a volume holds."""
@@ -140,7 +156,8 @@ class Pod:
                 probes.cancel()
                 self.is_ready = False
             self.exit_codes.append(self._process.returncode)
-            await asyncio.sleep(_BACK_OFF_S[min(self.restarts, len(_BACK_OFF_S) - 1)])
+            await asyncio.sleep(_BACK_OFF_S[min(self._quick_ends, len(_BACK_OFF_S) - 1)])
+            self._quick_ends += 1
             self.restarts += 1
 
     def _spawned(self) -> subprocess.Popen[bytes]:
@@ -158,6 +175,8 @@ class Pod:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                # As in a container: the scheduler gives each pod its share, and what is typed here ends none.
+                start_new_session=True,
             )
 
     async def _probe(self) -> None:
@@ -181,7 +200,7 @@ class Pod:
     async def _stay_alive(self, session: aiohttp.ClientSession, probe: dict[str, Any] | None) -> None:
         failed = 0
         while probe is not None:
-            failed = 0 if await self._asked(session, probe) else failed + 1
+            failed = 0 if await self._asked(session, probe) or self._sleeps else failed + 1
             if failed >= probe["failureThreshold"]:
                 self._kill_unhealthy()
                 return
@@ -190,7 +209,7 @@ class Pod:
     async def _stay_ready(self, session: aiohttp.ClientSession, probe: dict[str, Any] | None) -> None:
         failed = 0
         while probe is not None:
-            if await self._asked(session, probe):
+            if await self._asked(session, probe) and not self._sleeps:
                 failed, self.is_ready = 0, True
             else:
                 failed += 1

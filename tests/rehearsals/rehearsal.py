@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 
-from tests.rehearsals.proof import Proof, proven
 from tests.rehearsals.watcher import Absence
 from tests.support.eventually import eventually
 
@@ -70,33 +69,33 @@ class Rehearsal(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What was seen: how long it took, what was compared in the end, which claims were looked at, and notes."""
+    """What was seen: how long it took until it was over, which claims were looked at, and notes."""
 
     name: str
     took_s: float
-    proof: Proof
     claims: int
     notes: tuple[str, ...]
 
 
 async def played(rehearsal: Rehearsal, stage: Stage) -> Outcome:
-    """Play a rehearsal to its end.
+    """Play a rehearsal until it is over; that nothing was lost is for ``proven`` to say.
 
     Raises:
-        AssertionError: Something was lost, stayed gone, or was claimed to be fresh while it was not.
+        AssertionError: Something stayed gone, or was claimed to be fresh while it was not.
     """
     stage.absences.clear()
     stage.notes.clear()
+    for pod in stage.cluster.pods.values():
+        pod.forgive()
     began_s, before = time.monotonic(), len(stage.watcher.claims)
     await rehearsal.happens(stage)
     await stage.cluster.all_ready()
     await everybody_hears(stage)
     took_s = time.monotonic() - began_s
-    proof = await proven(stage.cluster)
     for absence in stage.absences:
         claims = stage.watcher.false_claims(absence)
         assert not claims, (rehearsal.name, absence, claims[:5])
-    return Outcome(rehearsal.name, took_s, proof, len(stage.watcher.claims) - before, tuple(stage.notes))
+    return Outcome(rehearsal.name, took_s, len(stage.watcher.claims) - before, tuple(stage.notes))
 
 
 async def everybody_hears(stage: Stage) -> None:

@@ -77,7 +77,10 @@ class Watcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def surfaces(self, since_s: float = 0) -> set[str]:
-        """Those that said anything since an instant, in Unix s."""
+        """Those that said anything since an instant, in Unix s; fails with what ended a look, as one ended for good."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
         return {claim.surface for claim in self.claims if claim.asked_s >= since_s}
 
     def false_claims(self, absence: Absence) -> list[Claim]:

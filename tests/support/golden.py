@@ -167,7 +167,7 @@ async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]
     def is_as_expected(key: bytes) -> bool:
         body = {**valuations[key].body, "last_complete": None}
         made = body.pop(MADE_FROM)
-        maker = "symmio/1", names[split_key(key)[0]]
+        maker = "symmio/2", names[split_key(key)[0]]
         return maker == (made["venue"], made["settings"]) and _lists(expected(key)) == body
 
     return [key for key in accounts.keys() | valuations.keys() if key not in valuations or not is_as_expected(key)]

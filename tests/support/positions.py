@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from models.symmio.engine_states import EngineState, decode_engine_state
 from models.symmio.position_states import CHAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ACCOUNT = "0x" + "0a" * 20
 KEY = f"main:{ACCOUNT}".encode()
@@ -52,3 +55,12 @@ def chain_state(at: tuple[int, int, int] = (40, 0, 3), **changes: object) -> dic
         "state_type": "alert",
         **changes,
     }
+
+
+def standing(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The states of a row, but for what depends on when they were seen.
+
+    Whether a state waited for the engine, whether it is pushed, and which number it has: these are observations.
+    """
+    apart = {"seq", "push", "due_ms"}
+    return [{name: part for name, part in one.items() if name not in apart} for one in body["states"]]

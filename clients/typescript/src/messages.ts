@@ -333,7 +333,9 @@ export type Alerts = {
   readonly address: AccountId;
   /** Those that are on, by name. */
   readonly alarms: { readonly [name: string]: Alarm };
-  /** The eight newest of each alarm, newest first. */
+  /** The hedgers that can be liquidated toward the account, and since when; absent where there are none. */
+  readonly hedgers?: { readonly [name: string]: Alarm };
+  /** The eight newest of each alarm, and of each hedger's, newest first. */
   readonly transitions: readonly (Transition)[];
 };
 
@@ -348,6 +350,8 @@ export type Transition = {
   /** Tells the transition from all others. */
   readonly id: string;
   readonly kind: TransitionKind;
+  /** Whom `hedger_liquidatable` and `hedger_recovered` are of; absent otherwise. */
+  readonly hedger?: Address;
   readonly status: AccountStatus;
   /** When the oldest mark in use was true; the block's time where none was. */
   readonly as_of: Instant;
@@ -367,8 +371,8 @@ export type Transition = {
   readonly distance_bps?: number;
 };
 
-/** The alarm that came on, or that it went off as `recovered`, `fresh`, `priced` and `known`, in the order of the alarms. */
-export type TransitionKind = "liquidatable" | "recovered" | "stale" | "fresh" | "unpriced" | "priced" | "unknown" | "known";
+/** The alarm that came on, or that it went off as `recovered`, `fresh`, `priced`, `known` and `hedger_recovered`, in the order of the alarms. */
+export type TransitionKind = "liquidatable" | "recovered" | "stale" | "fresh" | "unpriced" | "priced" | "unknown" | "known" | "hedger_liquidatable" | "hedger_recovered";
 
 /** An account's newest position states, at most 128. */
 export type PositionStates = {

@@ -95,15 +95,22 @@ def test_every_process_of_the_configuration_has_a_service() -> None:
     assert {("prices", name) for name in settings().sources} <= commands
 
 
-def test_prometheus_asks_every_process() -> None:
+def test_prometheus_asks_every_process_also_of_profiles_under_the_name_of_its_image() -> None:
     scraped = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yaml").read_text())["scrape_configs"]
-    targets = {target for job in scraped for static in job["static_configs"] for target in static["targets"]}
-    services = {name: compose()["services"][name] for name in ALIVE if "profiles" not in compose()["services"][name]}
+    targets = {
+        (target, static["labels"]["component"])
+        for job in scraped
+        for static in job["static_configs"]
+        for target in static["targets"]
+    }
+    services = {name: compose()["services"][name] for name in ALIVE}
     hosts = {
         name: one.get("network_mode", f"service:{name}").removeprefix("service:") for name, one in services.items()
     }
 
-    assert {f"{hosts[name]}:{admin_port_of(one)}" for name, one in services.items()} == targets
+    assert {
+        (f"{hosts[name]}:{admin_port_of(one)}", one["build"]["target"]) for name, one in services.items()
+    } == targets
 
 
 def test_files_that_are_mounted_are_in_the_repository() -> None:

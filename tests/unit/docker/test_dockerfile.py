@@ -62,6 +62,14 @@ def test_what_is_installed_is_locked_with_hashes() -> None:
     assert all("--require-hashes" in one or "--no-deps --no-index" in one for one in installs)
 
 
+def test_an_image_says_what_it_is_made_of_by_the_lock_that_it_was_made_by() -> None:
+    written = " ".join(stages()["sbom"])
+
+    assert "--require-hashes --only-binary :all: -r requirements/sbom.txt" in written
+    assert written.endswith("requirements/runtime.txt")
+    assert "COPY --from=sbom /tidemark.cdx.json /opt/tidemark/share/tidemark.cdx.json" in stages()["base"]
+
+
 def test_variables_of_the_image_are_settings() -> None:
     variables = set(re.findall(r"(TIDEMARK_[A-Z_]+)=", TEXT)) - {CONFIG_VARIABLE}
 

@@ -106,6 +106,17 @@ def test_ports_are_those_that_every_overlay_configures(lasting: dict[str, Any]) 
             assert ("0.0.0.0", settings.api.port) == (settings.api.host, ports["public"])
 
 
+def test_whatever_lasts_is_scraped_where_it_serves_its_metrics(lasting: dict[str, Any]) -> None:
+    (monitor,) = (one for one in resources() if one["kind"] == "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    labels = lasting["spec"]["template"]["metadata"]["labels"]
+
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert "app.kubernetes.io/component" in labels
+    assert (endpoint["port"], endpoint["path"]) == ("admin", "/metrics")
+    assert "admin" in {one["name"] for one in container_of(lasting)["ports"]}
+
+
 def test_probes_ask_the_admin_port_and_only_readiness_depends_on_others(lasting: dict[str, Any]) -> None:
     container = container_of(lasting)
     paths = {name: one["httpGet"]["path"] for name, one in container.items() if name.endswith("Probe")}

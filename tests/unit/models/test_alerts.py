@@ -16,8 +16,10 @@ from models.alerts import (
     STALE,
     UNKNOWN,
     UNPRICED,
+    Standing,
     alarms_of,
-    alarms_of_row,
+    hedgers_of,
+    standing_of_row,
     with_transitions,
 )
 from models.codec import encode_row
@@ -26,6 +28,7 @@ from tests.support.feed import no_account_body, unpriced_body, valuation_body
 
 MADE = {"at_ms": 5, "venue": "symmio/1", "settings": "0a"}
 KEY = b"main:0xa"
+H1, H2 = f"0x{'b1' * 20}", f"0x{'b2' * 20}"
 LIQUIDATABLE_BODY = valuation_body(liquidatable=True, available_balance="-3")
 SUSPECT_BODY = {**no_account_body(), "status": "suspect"}
 
@@ -120,7 +123,7 @@ def test_the_row_says_the_alarms_that_are_on_and_kinds_of_one_alarm_take_turns(p
 
     if body is None:
         return
-    assert before == alarms_of_row(encode_row(3, 4, body))
+    assert (before, frozenset()) == standing_of_row(encode_row(3, 4, body))
     for on, off in KINDS.values():
         kinds = [one["kind"] for one in body["transitions"] if one["kind"] in (on, off)]
         assert all(kind != following for kind, following in itertools.pairwise(kinds))
@@ -128,10 +131,36 @@ def test_the_row_says_the_alarms_that_are_on_and_kinds_of_one_alarm_take_turns(p
         assert (kinds[:1] == [on]) is (on in body["alarms"])
 
 
+def test_each_hedger_has_its_newest_transitions_and_its_own_since() -> None:
+    body = None
+    for at in range(40):
+        # One flaps, the other has been liquidatable since the second valuation.
+        hedgers = [H2] if at else []
+        shown = valuation_body(liquidatable_hedgers=[*([H1] if at % 2 else []), *hedgers], as_of_ms=1_000 + at)
+        body = with_transitions(KEY, body, QUIET, shown, MADE)
+
+    assert body is not None
+    assert [8, 1] == [sum(one["hedger"] == hedger for one in body["transitions"]) for hedger in (H1, H2)]
+    assert (["hedger_liquidatable"], [H1, H2]) == (body["alarms"], body["hedgers"])
+    view = alerts_view("main:0xa", body)
+    assert {H1: "1039000000", H2: "1001000000"} == {one: since["since_ns"] for one, since in view["hedgers"].items()}
+    assert "1001000000" == view["alarms"]["hedger_liquidatable"]["since_ns"]
+    assert {H1, H2} == {one["hedger"] for one in view["transitions"]}
+    assert Standing(QUIET, frozenset({H1, H2})) == standing_of_row(encode_row(3, 4, body))
+
+
+def test_what_cannot_be_seen_of_hedgers_is_as_it_was() -> None:
+    known = frozenset({H1})
+
+    assert known == hedgers_of(unpriced_body(last_complete=None), known)
+    assert known == hedgers_of(SUSPECT_BODY, known)
+    assert not hedgers_of(valuation_body(), known)
+
+
 @pytest.mark.parametrize("row", [b"", b"\x00" * 16 + b'{"alarms":["hungry"]}', b"\x00" * 16 + b"{}"])
 def test_what_is_no_row_of_alerts_is_refused(row: bytes) -> None:
     with pytest.raises(BadRow, match="expected a row of alerts"):
-        alarms_of_row(row)
+        standing_of_row(row)
 
 
 def test_a_view_has_no_null_and_every_instant_twice() -> None:

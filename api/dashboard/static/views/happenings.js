@@ -19,6 +19,8 @@ const KINDS = {
   priced: ["good", "prices known"],
   unknown: ["bad", "unknown"],
   known: ["good", "known again"],
+  hedger_liquidatable: ["bad", "hedger liquidatable"],
+  hedger_recovered: ["good", "hedger recovered"],
 };
 
 /** The sections; `setMarkets` says which markets' funding concerns the account. */
@@ -72,7 +74,12 @@ export function happenings(scope, key, deployment) {
         .slice(0, SHOWN)
         .map((one) => [
           at(one.as_of_ns),
-          tagElements([KINDS[one.kind] ?? ["plain", one.kind]])[0],
+          h(
+            "span",
+            { title: one.hedger ?? "" },
+            tagElements([KINDS[one.kind] ?? ["plain", one.kind]])[0],
+            one.hedger ? ` ${one.hedger.slice(0, 6)}…${one.hedger.slice(-4)}` : "",
+          ),
           money(one.upnl, { signed: true }),
           one.distance_bps === undefined ? h("span.unknown", "unknown") : percent(one.distance_bps),
         ]),

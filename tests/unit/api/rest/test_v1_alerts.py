@@ -7,7 +7,7 @@ import pytest
 
 from api.rest.timeline import Timeline
 from models.alert_views import alerts_view
-from models.alerts import LIQUIDATABLE, QUIET, STALE, UNKNOWN
+from models.alerts import LIQUIDATABLE, QUIET, STALE, UNKNOWN, with_transitions
 from tests.support.account_rows import alerts_body
 from tests.support.api import api_settings, serving
 from tests.support.feed import FakeFeed, FakeTables, no_account_body, unsupported_body, valuation_body
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Client = TestClient[web.Request, web.Application]
 
 KEY = account_key(1)
+H1, H2 = f"0x{'b1' * 20}", f"0x{'b2' * 20}"
 SETTINGS = api_settings("main", "other")
 STEPS = {
     account_key(0): [(STALE, 1_000), (QUIET, 4_000)],
@@ -98,6 +99,21 @@ async def test_transitions_of_all_accounts_say_whose_they_are() -> None:
 
     (newest, *_) = alerts_view(KEY, alerts_body(KEY, *STEPS[KEY]))["transitions"]
     assert [{"account": KEY, "deployment": "main", **newest}] == answer.body["items"]
+
+
+async def test_of_each_hedger_the_transition_is_on_that_turned_its_own_alarm_on() -> None:
+    tables, body = FakeTables("main", "other"), None
+    tables.valuations.put(KEY, 1, valuation_body())
+    for at, hedgers in enumerate(([H1], [H1, H2], [H2]), 1):
+        shown = valuation_body(liquidatable_hedgers=hedgers, as_of_ms=at * 1_000)
+        body = with_transitions(KEY.encode(), body, QUIET, shown, {})
+    assert body is not None
+    tables.alerts.put(KEY, 3, body)
+    async with serving(tables, SETTINGS) as client:
+        on = await get(client, "/v1/alerts?kind=hedger_liquidatable&on=true")
+        off = await get(client, "/v1/alerts?kind=hedger_liquidatable&on=false")
+
+    assert [[H2], [H1]] == [[one["hedger"] for one in answer.body["items"]] for answer in (on, off)]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 6, 1000])

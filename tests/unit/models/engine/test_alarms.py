@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from models.engine.step import Write
 
 ALICE, BOB = b"main:0xa", b"main:0xb"
+H1, H2 = f"0x{'b1' * 20}", f"0x{'b2' * 20}"
 MADE = {"at_ms": 5, "venue": "symmio/1", "settings": "0a"}
 SAFE, LOST = valuation_body(), valuation_body(liquidatable=True, available_balance="-3")
 
@@ -68,6 +69,24 @@ def test_a_valuation_waits_while_its_account_s_transition_is_on_its_way_and_no_o
     assert (True, False) == (world.alarms.is_waiting(ALICE), world.alarms.is_waiting(BOB))
     world.alarms.acknowledged(ALICE)
     assert not world.alarms.is_waiting(ALICE)
+
+
+def test_hedgers_come_and_go_by_themselves_also_under_another_owner() -> None:
+    world = World()
+    for hedgers in ([H1], [H1, H2], [H2], []):
+        world.value(valuation_body(liquidatable_hedgers=hedgers))
+        world.take_over()
+        assert world.value(valuation_body(liquidatable_hedgers=hedgers)) is None
+
+    assert ["hedger_liquidatable", "hedger_liquidatable", "hedger_recovered", "hedger_recovered"] == world.kinds()
+
+
+def test_hedgers_are_as_they_were_while_the_account_has_no_price() -> None:
+    world = World()
+    world.value(valuation_body(liquidatable_hedgers=[H1]))
+    world.value(unpriced_body(last_complete=None))
+
+    assert ["hedger_liquidatable", "unpriced"] == world.kinds()
 
 
 def test_several_alarms_of_one_valuation_are_one_row() -> None:

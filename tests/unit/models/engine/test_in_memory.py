@@ -46,6 +46,7 @@ from tests.support.symmio import (
     E18,
     HEDGER,
     allocate,
+    allocate_b,
     block,
     fee_in,
     fee_out,
@@ -75,7 +76,9 @@ class World:
         self.offset = 0
         self.ticks = 0
         self.chain(
-            block(1, [log("AddSymbol", 1, "BTC", 1, 2, 3, 4, 14_400, 420)], [allocate(allocated)]),
+            block(
+                1, [log("AddSymbol", 1, "BTC", 1, 2, 3, 4, 14_400, 420)], [allocate(allocated), allocate_b(1_000 * E18)]
+            ),
             block(2, [fee_out(0), send_quote(7)]),
             block(3, [log("LockQuote", HEDGER, 7), log("OpenPosition", 7, ALICE, HEDGER, 10 * E18, 100 * E18)]),
         )

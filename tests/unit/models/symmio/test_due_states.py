@@ -17,7 +17,7 @@ from models.symmio.account import advance
 from models.symmio.due_states import DueStates
 from models.symmio.engine_states import encode_engine_state
 from models.symmio.position_states import GAP_S, pushed_since
-from tests.support.positions import KEY, engine_state
+from tests.support.positions import KEY, engine_state, standing
 from tests.support.symmio import ALICE, E18, allocate, block, fee_out, send_quote
 
 if TYPE_CHECKING:
@@ -162,6 +162,18 @@ def test_what_the_chain_did_long_ago_neither_waits_nor_is_pushed() -> None:
     assert 1 == world.shows()
     assert [] == pushed_since(world.body(), 0)
     assert world.states.next_due_ms is None
+
+
+def test_who_folds_it_afterwards_has_the_states_of_who_saw_it_happen_with_other_numbers() -> None:
+    live, afterwards = World("gaps"), World("gaps")
+    live.sent()
+    live.now_ms += GAP_MS
+    live.release()
+    afterwards.now_ms += 10 * 60_000
+    afterwards.sent()
+
+    assert standing(live.body()) == standing(afterwards.body())
+    assert (2, 1) == (live.body()["count"], afterwards.body()["count"])
 
 
 def test_what_is_delivered_again_rests_on_the_row_that_stands() -> None:

@@ -68,7 +68,8 @@ def test_a_valued_account_shows_every_figure() -> None:
 
     body = value_account(_two_positions().holding, 3, marks.get, unsupported=False).body
 
-    assert body.keys() == _KEYS
+    assert body.keys() == _KEYS | {"liquidatable_hedgers"}
+    assert [HEDGER] == body["liquidatable_hedgers"]
     assert ([3, 1], [4, 2], 30, 1_030, "valued", 1, 0) == (
         body["account_order"], body["position"], body["block"], body["time_s"], body["status"], body["stale"],
         body["unpriced"],
@@ -104,6 +105,25 @@ def test_an_account_can_be_liquidated_below_its_cva_and_liquidation_fee() -> Non
 
     assert (False, 0) == (kept["liquidatable"], kept["distance_bps"])
     assert (True, -1) == (lost["liquidatable"], lost["distance_bps"])
+
+
+def test_a_hedger_can_be_liquidated_toward_an_account_below_what_is_locked_of_it() -> None:
+    # Of 100 that are allocated 70 are locked as cva and liquidation fee; the account gains what the hedger loses.
+    row = _row(allocate(1_000 * E18), allocate_b(100 * E18), *_open(1, 1, 0, HEDGER))
+
+    kept = value_account(row.holding, 1, {1: _mark(103 * E18)}.get, unsupported=False).body
+    lost = value_account(row.holding, 1, {1: _mark(103 * E18 + 1)}.get, unsupported=False).body
+
+    assert (False, False) == ("liquidatable_hedgers" in kept, lost["liquidatable"])
+    assert [HEDGER] == lost["liquidatable_hedgers"]
+
+
+def test_a_hedger_that_allocated_nothing_can_be_liquidated_at_once() -> None:
+    row = _row(allocate(1_000 * E18), *_open(1, 1, 0, HEDGER))
+
+    assert [HEDGER] == value_account(row.holding, 1, lambda _: _mark(100 * E18), unsupported=False).body[
+        "liquidatable_hedgers"
+    ]
 
 
 def test_a_position_without_a_mark_leaves_no_partial_sums() -> None:

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from models.alerts import LIQUIDATABLE, QUIET, UNPRICED, with_transitions
 from models.codec import encode_row
 from streams.webhooks.delivery import Delivery
-from tests.property.test_webhooks import ACCOUNTS, SETTINGS, Progress, Receiver, valuation
+from tests.property.test_webhooks import ACCOUNTS, HEDGERS, SETTINGS, Progress, Receiver, valuation
 from tests.support.clocks import WallClock
 
 if TYPE_CHECKING:
@@ -20,19 +20,34 @@ if TYPE_CHECKING:
 KEY = ACCOUNTS[0]
 
 
+def test_hedgers_that_came_and_went_a_few_times_each_are_not_missed_beside_what_nobody_wants() -> None:
+    body: dict[str, Any] | None = None
+    for at in range(24):
+        hedgers = [HEDGERS[at % 2]] if at < 4 else []
+        alarms = QUIET if at % 2 else UNPRICED
+        body = with_transitions(KEY, body, alarms, {**valuation(at), "liquidatable_hedgers": hedgers}, {})
+
+    assert body is not None
+    assert 0 == missed_of("hedgers", ("hedger_liquidatable", "hedger_recovered"), body)
+
+
 @pytest.mark.parametrize(("alarm", "missed"), [(UNPRICED, 0), (LIQUIDATABLE, 12)])
 def test_what_nobody_wants_is_not_missed(alarm: int, missed: int) -> None:
     body: dict[str, Any] | None = None
     for at in range(20):
         body = with_transitions(KEY, body, QUIET if at % 2 else alarm, valuation(at), {})
     assert body is not None
+    assert missed == missed_of(f"missed-{alarm}", ("liquidatable", "recovered"), body)
+
+
+def missed_of(name: str, kinds: tuple[str, ...], body: dict[str, Any]) -> float:
+    """How many transitions of a row a receiver that wants these kinds counts as missed."""
     chance = random.Random(1)
-    name = f"missed-{alarm}"
-    settings = SETTINGS.model_copy(update={"kinds": ("liquidatable", "recovered")})
+    settings = SETTINGS.model_copy(update={"kinds": kinds})
     delivery = Delivery(
         name,
         settings,
-        rows={KEY: encode_row(1, 20, body)},
+        rows={KEY: encode_row(1, int(body["count"]), body)},
         epoch=1,
         progress=Progress(chance),
         poster=Receiver(chance),
@@ -42,4 +57,4 @@ def test_what_nobody_wants_is_not_missed(alarm: int, missed: int) -> None:
 
     delivery._next(KEY)
 
-    assert missed == (REGISTRY.get_sample_value("tidemark_webhook_missed_total", {"webhook": name}) or 0)
+    return REGISTRY.get_sample_value("tidemark_webhook_missed_total", {"webhook": name}) or 0

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 NOW_S = 1_800_000_000
-MESSAGE = WebhookMessage("msg_1", 1, "liquidatable", 0, '{"type":"account.liquidatable","é":1}'.encode())
+MESSAGE = WebhookMessage(
+    "msg_1", 1, "liquidatable", ("liquidatable", ""), 0, '{"type":"account.liquidatable","é":1}'.encode()
+)
 
 
 @asynccontextmanager

@@ -48,7 +48,7 @@ def test_a_row_is_printed_with_its_provenance(monkeypatch: pytest.MonkeyPatch, s
     assert 0 == result.exit_code, result.output
     said = json.loads(result.stdout)
     assert (body["upnl"], body["position"], now_ms) == (said["row"]["upnl"], said["row"]["position"], said["at_ms"])
-    assert "symmio/1" == said["row"]["made_from"]["venue"]
+    assert "symmio/2" == said["row"]["made_from"]["venue"]
     assert [] == said["doubts"]
 
 

@@ -1,0 +1,172 @@
+"""``make soak``: runs the overlay "prod" at its load for long, then at ten times of it, and looks at what it holds.
+
+Memory must be flat and no descriptor be lost; in the burst figures may grow old, and must be young again after it, with
+nothing lost. What was seen is kept as docs/soak.svg, with the figures of every sample in .cache/soak.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.rehearsals.cluster import MARKETS, cluster, fresh_directory
+from tests.rehearsals.machine import held_by, processors_busy
+from tests.rehearsals.plot import Line, write_plot
+from tests.rehearsals.proof import proven
+from tests.rehearsals.rehearsal import Stage, everybody_hears, status_of
+from tests.rehearsals.rendered import ROOT
+from tests.rehearsals.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from tests.rehearsals.cluster import Cluster
+    from tests.rehearsals.machine import Held
+
+PLOT, SAMPLES = ROOT / "docs" / "soak.svg", ROOT / ".cache" / "soak.json"
+BURST_TIMES = 10
+_EVERY_S = 5.0
+_MEASURED_S = 10
+_PROOF_WITHIN_S = 600
+_ROOM_S = 30
+# By how much a process may hold more in the last quarter of the steady hour than in the second: caches that fill.
+_MORE_SHARE, _MORE_MB, _MORE_DESCRIPTORS = 0.05, 10.0, 16
+
+
+class Sample(NamedTuple):
+    """One look: when, in s since the beginning; what each pod holds; records that wait; how old frames are, in s."""
+
+    at_s: float
+    held: Mapping[str, Held]
+    waiting: int
+    age_s: float
+
+
+async def main(directory: Path, *, steady_s: float, burst_s: float, prices_per_s: int) -> list[str]:
+    """Run it, and return what was otherwise than promised.
+
+    Args:
+        directory: Where everything is.
+        steady_s: How long it runs at its load, in s.
+        burst_s: How long at ten times of it, in s.
+        prices_per_s: How many times a second the venue says the prices of its markets.
+    """
+    async with cluster(directory, prices_per_s) as running:
+        running.start_all()
+        await running.all_ready()
+        watcher = Watcher(running, _ROOM_S)
+        try:
+            await watcher.start()
+            busy = await processors_busy(running, _MEASURED_S)
+            _say(f"{prices_per_s * MARKETS} prices a second keep {busy:.1f} processors busy")
+            began_s = time.monotonic()
+            steady = await _looked(running, watcher, began_s, steady_s)
+            await running.world.tell(times=BURST_TIMES)
+            burst = await _looked(running, watcher, began_s, burst_s)
+            await running.world.tell(times=1)
+            await everybody_hears(Stage(running, watcher, None))
+            after = await _looked(running, watcher, began_s, 2 * _EVERY_S)
+            proof = await proven(running, _PROOF_WITHIN_S)
+        finally:
+            await watcher.stop()
+        restarts = {pod.name: pod.restarts for pod in running.pods.values() if pod.restarts}
+    _say(f"nothing is lost: {proof.records} records folded again, {proof.rows} rows and {proof.valuations} values same")
+    _keep([*steady, *burst, *after], steady_s, burst_s)
+    faults = [f"{name} was restarted {count} times" for name, count in restarts.items()]
+    return [*faults, *grown(steady)]
+
+
+async def _looked(cluster: Cluster, watcher: Watcher, began_s: float, seconds: float) -> list[Sample]:
+    samples = []
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        since_s = time.time()
+        await asyncio.sleep(_EVERY_S)
+        said = [await status_of(pod) for pod in cluster.of("worker")]
+        found = {pod.name: held_by(pod.pid) for pod in cluster.pods.values()}
+        ages = [
+            claim.asked_s - claim.dated_s
+            for claim in watcher.claims
+            if claim.asked_s >= since_s and claim.dated_s is not None
+        ]
+        samples.append(
+            Sample(
+                time.monotonic() - began_s,
+                {name: held for name, held in found.items() if held is not None},
+                sum(sum(one.get("lag_records", {}).values()) for one in said),
+                max(ages, default=0.0),
+            )
+        )
+    return samples
+
+
+def grown(steady: Sequence[Sample]) -> list[str]:
+    """What held more in the last quarter of a steady time than in the second, beyond what caches take.
+
+    Args:
+        steady: The samples, in order. Those of the first quarter do not count: everything is read for the first time.
+    """
+    quarter = len(steady) // 4
+    early, late = steady[quarter : 2 * quarter], steady[-quarter:] if quarter else []
+    faults = []
+    for name in sorted(set.intersection(*(set(one.held) for one in (*early, *late)))) if early else []:
+        was, is_now = (median(one.held[name].memory_mb for one in part) for part in (early, late))
+        if is_now > was * (1 + _MORE_SHARE) + _MORE_MB:
+            faults.append(f"{name} held {was:.0f} MB, and later {is_now:.0f} MB")
+        few, many = (median(one.held[name].descriptors for one in part) for part in (early, late))
+        if many > few + _MORE_DESCRIPTORS:
+            faults.append(f"{name} held {few:.0f} descriptors, and later {many:.0f}")
+    return faults
+
+
+def _keep(samples: Sequence[Sample], steady_s: float, burst_s: float) -> None:
+    SAMPLES.parent.mkdir(exist_ok=True)
+    SAMPLES.write_text(json.dumps([{**one._asdict(), "held": dict(one.held)} for one in samples]))
+    at_s = [one.at_s for one in samples]
+    names = sorted({name for one in samples for name in one.held})
+    memory = [Line(name, [one.held[name].memory_mb if name in one.held else None for one in samples]) for name in names]
+    files = [
+        Line(name, [one.held[name].descriptors if name in one.held else None for one in samples]) for name in names
+    ]
+    write_plot(
+        PLOT,
+        at_s,
+        {
+            "resident memory, MB": memory,
+            "open descriptors": files,
+            "records that wait for workers": [Line("all topics", [one.waiting for one in samples])],
+            "age of the oldest frame, s": [Line("legacy sockets", [one.age_s for one in samples])],
+        },
+        f"{steady_s / 60:.0f} min at the load, {burst_s / 60:.0f} min at {BURST_TIMES} times of it",
+    )
+    _say(f"kept: {PLOT.relative_to(ROOT)}, {SAMPLES.relative_to(ROOT)}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60, help="at the load")
+    parser.add_argument("--burst-minutes", type=float, default=5, help=f"at {BURST_TIMES} times of it")
+    parser.add_argument("--prices-per-s", type=int, default=1, help=f"how often {MARKETS} prices are said")
+    told = parser.parse_args()
+    wrong = asyncio.run(
+        main(
+            fresh_directory("soak"),
+            steady_s=told.minutes * 60,
+            burst_s=told.burst_minutes * 60,
+            prices_per_s=told.prices_per_s,
+        )
+    )
+    for fault in wrong:
+        _say(f"not as promised: {fault}")
+    sys.exit(1 if wrong else 0)
