@@ -103,9 +103,14 @@ def _archive(url: str) -> ArchiveStore:
     return store
 
 
-def found_in(directory: Path | None) -> Checkpoints | None:
-    """The checkpoints of a directory, as far as this version may use them; None where none was given."""
-    return None if directory is None else Checkpoints(directory, version_text())
+async def found_in(directory: Path | None, log: Log) -> Checkpoints | None:
+    """The checkpoints of a directory, as far as this version may use them for a log; None where none was given.
+
+    Args:
+        directory: Has them.
+        log: What is read.
+    """
+    return None if directory is None else Checkpoints(directory, version_text(), await log.cluster())
 
 
 def run_reading(settings: Settings, source: LogSource, reading: Callable[[], Coroutine[None, None, T]]) -> T:

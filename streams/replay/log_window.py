@@ -52,6 +52,23 @@ def read_instant(text: str, now_ms: int) -> int:
     return (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
+def read_past(text: str, now_ms: int) -> int:
+    """Read an instant that has been, in Unix ms.
+
+    Args:
+        text: As ``read_instant`` reads it.
+        now_ms: The instant now, Unix ms.
+
+    Raises:
+        BadWindow: It is none, or is to come.
+    """
+    instant_ms = read_instant(text, now_ms)
+    if instant_ms > now_ms:
+        msg = f"expected an instant that has been, found {text}"
+        raise BadWindow(msg)
+    return instant_ms
+
+
 def write_offsets(vector: Mapping[Place, Span]) -> str:
     """Write a vector so that ``read_offsets`` reads it: spans in which there is something, by topic and partition."""
     return ",".join(

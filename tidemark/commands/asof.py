@@ -57,8 +57,7 @@ def asof(
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
     from streams.replay.account_at import At, key_of, value_account_at
-    from streams.replay.bounded_log import BadWindow
-    from streams.replay.log_window import read_instant
+    from streams.replay.log_window import read_past
     from streams.replay.served_at import served_at
     from tidemark.local_stack import settings_here
     from tidemark.replay_window import found_in, open_log, run_reading
@@ -67,11 +66,7 @@ def asof(
         msg = "expected one of --time, --block and --offset"
         raise click.UsageError(msg)
     settings, clock = settings_here(), SystemClock()
-    now_ms = clock.now_ms()
-    time_ms = None if time_text is None else read_instant(time_text, now_ms)
-    if time_ms is not None and time_ms > now_ms:
-        msg = f"expected an instant that has been, found {time_text}"
-        raise BadWindow(msg)
+    time_ms = None if time_text is None else read_past(time_text, clock.now_ms())
     log, read = open_log(settings, source, clock), [0]
 
     async def valued() -> tuple[AccountAt | None, ServedRow | None]:
@@ -80,7 +75,7 @@ def asof(
 
         at = At(time_ms, block, offset)
         valued_at = await value_account_at(
-            log, settings, deployment, account, at, on_record=count, checkpoints=found_in(checkpoints)
+            log, settings, deployment, account, at, on_record=count, checkpoints=await found_in(checkpoints, log)
         )
         shown_ms = time_ms if valued_at is None else valued_at.at_ms
         if not is_served or shown_ms is None:

@@ -65,7 +65,7 @@ def create(*, deployment: str, out: Path, time_text: str, source: LogSource, as_
             raise SystemExit(EXIT_NOTHING)
         if dry_run:
             return None
-        checkpoints, progress = found_in(out), Progress(vector, clock)
+        checkpoints, progress = await found_in(out, log), Progress(vector, clock)
         assert checkpoints is not None  # noqa: S101 - a directory was given
         begun = await fold_accounts_at(
             log, settings, deployment, at_ms, on_record=progress.take, checkpoints=checkpoints
@@ -83,10 +83,10 @@ def create(*, deployment: str, out: Path, time_text: str, source: LogSource, as_
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(*, directory: Path, as_json: bool) -> None:
     """List the checkpoints in DIR."""
-    from tidemark.replay_window import found_in
+    from streams.replay.checkpoints import Checkpoints
+    from tidemark.version import version_text
 
-    checkpoints = found_in(directory)
-    for path, head in [] if checkpoints is None else checkpoints.list():
+    for path, head in Checkpoints(directory, version_text()).list():
         _print(path, head, as_json=as_json)
 
 
@@ -96,7 +96,7 @@ def _print(path: Path, head: Head, *, as_json: bool) -> None:
     ends = {str(number): end for number, end in sorted(head.ends.items())}
     said = {
         "path": str(path), "deployment": head.deployment, "time": rfc3339(head.time_ms), "topic": head.topic,
-        "ends": ends, "rows": head.rows, "code": head.code, "sha256": head.sha256,
+        "ends": ends, "rows": head.rows, "cluster": head.cluster, "code": head.code, "sha256": head.sha256,
     }  # fmt: skip
     if as_json:
         click.echo(json.dumps(said))

@@ -57,9 +57,8 @@ def explain(
         tidemark explain demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --from -30m --json | jq 'select(.name=="fill")'
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
-    from streams.replay.bounded_log import BadWindow
     from streams.replay.explained import explain_account, explained_vector
-    from streams.replay.log_window import read_instant, write_offsets
+    from streams.replay.log_window import read_past, write_offsets
     from streams.replay.shown_terms import Summary, term_body
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
@@ -67,10 +66,7 @@ def explain(
 
     settings, clock = settings_here(), SystemClock()
     now_ms = clock.now_ms()
-    since_ms, until_ms = (read_instant(one, now_ms) for one in (since, until))
-    if until_ms > now_ms:
-        msg = f"expected instants that have been, found {until}"
-        raise BadWindow(msg)
+    since_ms, until_ms = (read_past(one, now_ms) for one in (since, until))
     log, summary, stdout = open_log(settings, source, clock), Summary(top), click.get_text_stream("stdout")
 
     def take(term: Term) -> None:
@@ -86,7 +82,7 @@ def explain(
         progress = Progress(vector, clock)
         found = await explain_account(
             log, settings, deployment, account, since_ms=since_ms, until_ms=until_ms,
-            on_term=take, on_record=progress.take, checkpoints=found_in(checkpoints),
+            on_term=take, on_record=progress.take, checkpoints=await found_in(checkpoints, log),
         )  # fmt: skip
         progress.finish()
         return found

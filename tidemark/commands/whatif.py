@@ -65,7 +65,7 @@ def whatif(
     from models.what_if import Scenario, figures_of, outcomes, put_scenario
     from streams.process.clock import SystemClock
     from streams.replay.accounts_at import raw_vector, value_accounts_at
-    from streams.replay.log_window import read_instant, write_offsets
+    from streams.replay.log_window import read_past, write_offsets
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
     from tidemark.replay_window import found_in, open_log, run_reading
@@ -77,7 +77,7 @@ def whatif(
     rate = None if funding is None else _read(_RATE, funding, "--funding such as 0.1% or 0.001")
     scenario = Scenario(changes, None if rate is None else parse_e18(_plain(rate[1])) // (100 if rate[2] else 1))
     settings, clock = settings_here(), SystemClock()
-    at_ms = read_instant(time_text, clock.now_ms())
+    at_ms = read_past(time_text, clock.now_ms())
     log = open_log(settings, source, clock)
 
     async def valued() -> AccountsAt | None:
@@ -87,7 +87,7 @@ def whatif(
             return None
         progress = Progress(vector, clock)
         found = await value_accounts_at(
-            log, settings, deployment, at_ms, on_record=progress.take, checkpoints=found_in(checkpoints)
+            log, settings, deployment, at_ms, on_record=progress.take, checkpoints=await found_in(checkpoints, log)
         )
         progress.finish()
         return found
