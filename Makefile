@@ -95,6 +95,11 @@ funding-storm: $(DEV) $(JARS) ## Charge funding while feeds, workers, ingests, n
 	TIDEMARK_TEST_STORMS=$(STORMS) TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/evm/test_funder_forks.py \
 		tests/evm/test_funder_pipeline_storm.py $(ARGS)
 
+.PHONY: storms
+storms: $(DEV) $(JARS) $(WEBJARS) ## Kill and rebalance workers at length: 30 kills, 30 rebalances, 5 sleeps; 30 kills; 20 standbys that take over
+	TIDEMARK_TEST_WHOLE=1 $(BIN)/python -m pytest tests/recovery/test_chaos.py tests/recovery/test_crashes.py \
+		tests/recovery/test_standbys.py $(ARGS)
+
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim
 	@set -e; for claim in $(CLAIMS); do echo "== $$claim"; $(BIN)/python "$$claim"; done

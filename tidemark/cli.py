@@ -37,6 +37,7 @@ _COMMANDS = {
     "records": "tidemark.commands.records:records",
     "tail": "tidemark.commands.tail:tail",
     "capture": "tidemark.commands.capture:capture",
+    "archive": "tidemark.commands.archive:archive",
     "export": "tidemark.commands.export:export",
     "asof": "tidemark.commands.asof:asof",
     "explain": "tidemark.commands.explain:explain",

@@ -16,7 +16,7 @@ from models.flash.basket_worth import found_markets, held_positions, worth_of
 from models.flash.flash_listing import Listing
 from models.flash.flash_prices import OraclePrice, Uncomputable, check_exponent, shifted
 from models.flash.solana_keys import key_text
-from models.money import E18, format_e18
+from models.money import E18, show_e18
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body, distance_bps
 from models.venue import Valued
 
@@ -84,7 +84,7 @@ def flash_extras(body: Mapping[str, Any]) -> dict[str, Any]:
     if body["slot"] is not None:
         shown["slot"] = body["slot"]
     if body["upnl_net"] is not None:
-        shown["upnl_net"] = format_e18(int(body["upnl_net"]))
+        shown["upnl_net"] = show_e18(body["upnl_net"])
     return shown
 
 

@@ -28,6 +28,7 @@ from streams.kafka.topics import (
     PRICE_TICKS,
     WEBHOOK_PROGRESS,
     WHITELIST,
+    archived_names,
     changelog_name,
     registry,
     routed_name,
@@ -91,7 +92,7 @@ def fence_name(settings: Settings, process: str, name: str) -> str:
 
 
 def grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
-    """List what each process may do, by its name: worker, api, funder, history, ingests, webhooks, tools, analyst."""
+    """List what each process may do, by its name: worker, api, ingest-prices, tools, analyst and so on."""
     venues = [installed.venue for installed in venues_of(settings).installed]
     return {
         "worker": tuple(_worker(settings, venues)),
@@ -102,6 +103,7 @@ def grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
         **{f"ingest-{venue.kind}": tuple(_ingest_venue(settings, venue)) for venue in venues},
         "webhooks": tuple(_webhooks(settings)),
         "tools": tuple(_tools(settings, venues)),
+        "archive": tuple(_topics(archived_names(settings), Operation.READ)),
         "analyst": tuple(_analyst(settings, venues)),
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidemark.captured_option import captured_option, checkpoints_option
+from tidemark.log_source import checkpoints_option, log_options
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from models.explaining import Term
     from streams.replay.explained import Explained
     from streams.replay.shown_terms import Summary
+    from tidemark.log_source import LogSource
 
 _TOP = 20
 
@@ -28,13 +29,13 @@ _TOP = 20
 @click.option(
     "--top", type=click.IntRange(min=0), default=_TOP, metavar="N", help="Print so many of the largest terms."
 )
-@captured_option
+@log_options
 @checkpoints_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a term, and a last one that sums them up.")
 @click.option("--dry-run", is_flag=True, help="Only print which offsets would be read.")
 @ending_by_code
 def explain(
-    *, deployment: str, account: str, since: str, until: str, top: int, captured: Path | None,
+    *, deployment: str, account: str, since: str, until: str, top: int, source: LogSource,
     checkpoints: Path | None, as_json: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Say by which events ACCOUNT's uPnL as of --to is another than as of --from, in the order of the log.
@@ -70,7 +71,7 @@ def explain(
     if until_ms > now_ms:
         msg = f"expected instants that have been, found {until}"
         raise BadWindow(msg)
-    log, summary, stdout = open_log(settings, captured, clock), Summary(top), click.get_text_stream("stdout")
+    log, summary, stdout = open_log(settings, source, clock), Summary(top), click.get_text_stream("stdout")
 
     def take(term: Term) -> None:
         summary.take(term)
@@ -91,7 +92,7 @@ def explain(
         return found
 
     try:
-        found = run_reading(settings, captured, explained)
+        found = run_reading(settings, source, explained)
     finally:
         stdout.flush()
     if found is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidemark.captured_option import captured_option, checkpoints_option
+from tidemark.log_source import checkpoints_option, log_options
 from tidemark.replay_window import ending_by_code
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streams.replay.checkpoints import Checkpoints
     from streams.replay.replayed_log import ReplayWindow
     from streams.settings import Settings
+    from tidemark.log_source import LogSource
 
 
 @click.command("serve-replay")
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 @click.option("--step", "is_stepwise", is_flag=True, help="Go on only when a line on stdin says so.")
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", help="Where to listen; on the loopback, if not given.")
 @click.option("--port", type=click.IntRange(1, 65_535), default=8_090, metavar="PORT", help="8090, if not given.")
-@captured_option
+@log_options
 @checkpoints_option
 @ending_by_code
 def serve_replay(
-    *, since: str, until: str | None, speed: int, is_stepwise: bool, host: str, port: int, captured: Path | None,
+    *, since: str, until: str | None, speed: int, is_stepwise: bool, host: str, port: int, source: LogSource,
     checkpoints: Path | None,
 ) -> None:  # fmt: skip
     """Serve what was served at a time of the past: websockets, REST and page, in every dialect that is configured.
@@ -70,12 +71,12 @@ def serve_replay(
     settings, clock = settings_here(), SystemClock()
     log_to_stderr(settings, "serve-replay")
     own = settings.model_copy(update={"api": settings.api.model_copy(update={"host": host, "port": port})})
-    log = open_log(settings, captured, clock)
+    log = open_log(settings, source, clock)
     served = _serve(
         log, own, clock, since=since, until=until, speed=None if is_stepwise else speed,
         checkpoints=found_in(checkpoints),
     )  # fmt: skip
-    if captured is not None:
+    if not source.needs_kafka:
         run_until_stopped(served)
         return
     with kafka.naming_the_broker(kafka.require_broker(settings.bootstrap)):
