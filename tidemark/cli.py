@@ -43,6 +43,7 @@ _COMMANDS = {
     "explain": "tidemark.commands.explain:explain",
     "checkpoint": "tidemark.commands.checkpoint:checkpoint",
     "whatif": "tidemark.commands.whatif:whatif",
+    "serve-replay": "tidemark.commands.serve_replay:serve_replay",
     "verify": "tidemark.commands.verify:verify",
     "fold": "tidemark.commands.fold:fold",
     "flash": "tidemark.commands.flash:flash",

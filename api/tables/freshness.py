@@ -95,6 +95,7 @@ class Freshness:
         prices: Know how old each market's mark is.
         heartbeats: What processes said of themselves.
         clock_ms: Our own time, in Unix ms.
+        has_broker: Whether there is a broker that answers; in a replay there is none.
     """
 
     def __init__(
@@ -104,6 +105,8 @@ class Freshness:
         prices: MarketPrices,
         heartbeats: Heartbeats,
         clock_ms: Callable[[], int],
+        *,
+        has_broker: bool = True,
     ) -> None:
         bounds = settings.api.freshness
         self._bounds = Bounds(
@@ -133,6 +136,7 @@ class Freshness:
         self._prices = prices
         self._heartbeats = heartbeats
         self._clock_ms = clock_ms
+        self._has_broker = has_broker
         self._seen: Seen | None = None
         self._causes: dict[Whose, tuple[str, ...]] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -167,7 +171,8 @@ class Freshness:
         now_ms = self._clock_ms()
         answered_ms = min(feed.answered_ms for feed in self._feeds.by_table().values())
         broker = Age("the newest answer", max(0, now_ms - answered_ms), self._bounds.broker_ms)
-        parts = {BROKER: part_of(BROKER, [broker] if answered_ms else [], self._steady[BROKER], now_ms)}
+        ages = [broker] if answered_ms and self._has_broker else []
+        parts = {BROKER: part_of(BROKER, ages, self._steady[BROKER], now_ms)}
         for name in self._names:
             parts[name] = part_of(name, self._ages(name, now_ms), self._steady[name], now_ms)
         self._seen = Seen(now_ms, parts, _by_deployment(self._prices.stale_markets(now_ms)))

@@ -101,6 +101,16 @@ class TopicReader:
             consumer.seek(tp, offset)
         return begin
 
+    def tell(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        """Take records in that somebody else has read, such as a replay, which never calls ``start``; then it is ready.
+
+        Args:
+            fetched: Records of the topic.
+        """
+        self._take(fetched)
+        self.answered_ms = self._clock.now_ms()
+        self._ready.set()
+
     async def start(self) -> None:
         """Connect and begin to read. After an error nothing stays open, and ``start`` may be called again.
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from models.instants import rfc3339
-from streams.replay.bounded_log import BadWindow, OutOfRetention, Place, Span, expect_held
+from streams.replay.bounded_log import BadWindow, NoSuchTopic, OutOfRetention, Place, Span, expect_held
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -128,6 +128,15 @@ async def resolve_times(
         ends = dict(await log.find(held, until_ms))
     # A record that was made late may stand before the first one of the window.
     return {place: Span(min(begins[place], ends[place]), ends[place]) for place in held}
+
+
+async def is_held(log: Log, topic: str) -> bool:
+    """Whether a log has a topic, by its full name: a capture has only those that were captured."""
+    try:
+        await log.held([topic])
+    except NoSuchTopic:
+        return False
+    return True
 
 
 async def check_offsets(log: Log, vector: Mapping[Place, Span]) -> None:
