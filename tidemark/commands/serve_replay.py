@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from streams.process.clock import Clock
     from streams.replay.bounded_log import Log
-    from streams.replay.checkpoints import Checkpoints
     from streams.replay.replayed_log import ReplayWindow
     from streams.settings import Settings
     from tidemark.log_source import LogSource
@@ -65,7 +64,7 @@ def serve_replay(
     from streams.process.logs import log_to_stderr
     from tidemark import kafka
     from tidemark.local_stack import settings_here
-    from tidemark.replay_window import found_in, open_log
+    from tidemark.replay_window import open_log
     from tidemark.running import run_until_stopped
 
     settings, clock = settings_here(), SystemClock()
@@ -74,7 +73,7 @@ def serve_replay(
     log = open_log(settings, source, clock)
     served = _serve(
         log, own, clock, since=since, until=until, speed=None if is_stepwise else speed,
-        checkpoints=found_in(checkpoints),
+        directory=checkpoints,
     )  # fmt: skip
     if not source.needs_kafka:
         run_until_stopped(served)
@@ -85,9 +84,10 @@ def serve_replay(
 
 async def _serve(
     log: Log, settings: Settings, clock: Clock, *, since: str, until: str | None, speed: int | None,
-    checkpoints: Checkpoints | None,
+    directory: Path | None,
 ) -> None:  # fmt: skip
     from api.replay.replay_server import Replay, ReplayServer
+    from tidemark.replay_window import found_in
 
     window = await _window(log, settings, since, until, clock.now_ms())
     read = [0]
@@ -98,7 +98,7 @@ async def _serve(
     def say(sentence: str) -> None:
         click.echo(sentence, err=True)
 
-    replay = Replay(log, settings, window, speed, checkpoints)
+    replay = Replay(log, settings, window, speed, await found_in(directory, log))
     server = ReplayServer(replay, clock, _lines_of_stdin(), say=say, on_record=count)
     await server.run()
 
