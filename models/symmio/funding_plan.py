@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+LATE_S = 300
+"""How late a charge may be mined and still pay nothing else: a chain that stands still when a window closes takes it
+when it goes on, before it can be taken back."""
+
+
 class When(StrEnum):
     """On which side of an epoch's beginning its funding is charged."""
 
@@ -83,8 +88,8 @@ def window_of(pays_s: int, epoch_s: int, window_s: int, when: When) -> Window:
 def refusal_of(epoch_s: int, window_s: int, when: When) -> str | None:
     """Find out why markets with this epoch and window are not charged; None where they are.
 
-    A transaction may be mined after our window has closed. With a window of half an epoch or more, the contract would
-    at once take it for the next epoch, at the terms of this one. One that is late for a window before the epoch still
+    A transaction may be mined after our window has closed. With a window of about half an epoch or more, the contract
+    would take it for the next epoch, at the terms of this one. One that is late for a window before the epoch still
     pays that epoch; but a window of nothing, or of the whole epoch, leaves no time at which the contract takes that.
 
     Args:
@@ -92,10 +97,10 @@ def refusal_of(epoch_s: int, window_s: int, when: When) -> str | None:
         window_s: The market's window in s, 0 or more.
         when: On which side of an epoch's beginning we charge.
     """
-    if when is When.AFTER and 2 * window_s + 1 >= epoch_s:
+    if when is When.AFTER and epoch_s - 2 * window_s <= LATE_S:
         return (
-            f"expected a window shorter than half of the epoch of {epoch_s} s, found {window_s} s: a charge that is "
-            "late would pay the next epoch at the terms of this one"
+            f"expected a window {LATE_S // 2} s and more below half of the epoch of {epoch_s} s, found {window_s} s: a "
+            "charge that is late would pay the next epoch at the terms of this one"
         )
     window = window_of(epoch_s, epoch_s, window_s, when)
     if window.opens_s > window.closes_s:

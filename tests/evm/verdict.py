@@ -141,13 +141,18 @@ def terms_at(said: Sequence[Sequence[Said]], at_s: int, epoch_s: int) -> Terms |
     return Terms(mark, rate, *((-pays, gets) if rate.rate_e18 >= 0 else (gets, -pays)))
 
 
-async def seen_of(one: Scene) -> Seen:
-    """Look at the chain as it is; the scene's quotes are all there are."""
+async def seen_of(one: Scene, refused: Mapping[int, str]) -> Seen:
+    """Look at the chain as it is.
+
+    Args:
+        one: The scene; its quotes are all there are.
+        refused: Why the contract refuses some of them, as ``refusals`` found it: it looks at every block.
+    """
     return Seen(
         {quote_id: await _held(one, quote_id) for quote_id in range(1, len(one.quotes) + 1)},
         await charged_rates(one),
         await charged_at_s(one),
-        await _refusals(one),
+        refused,
     )
 
 
@@ -207,7 +212,7 @@ async def _held(one: Scene, quote_id: int) -> Held:
     return Held(quote[2], quote[3] == 0, quote[6], quote[19], quote[22])
 
 
-async def _refusals(one: Scene) -> dict[int, str]:
+async def refusals(one: Scene) -> dict[int, str]:
     """The quotes that the chain's transactions made the contract refuse, with its reason."""
     selector = one.diamond.data(_REFUSE, 0, "")[:10]
     found: dict[int, str] = {}

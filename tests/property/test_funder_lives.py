@@ -12,9 +12,10 @@ from contextlib import suppress
 
 import pytest
 
+from models.symmio.funding_plan import LATE_S
 from tests.evm.mutants import MUTANTS
 from tests.support.funding_chain import GWEI
-from tests.support.funding_lives import DEPTH, PAYS_S, WINDOW_S, World
+from tests.support.funding_lives import DEPTH, EPOCH_S, PAYS_S, WINDOW_S, World
 from tests.support.virtual_loop import run_in_no_time
 
 FIRST = int(os.environ.get("TIDEMARK_TEST_SEED") or 0)
@@ -126,6 +127,32 @@ def test_whatever_happens_the_judge_agrees_once_it_is_calm(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_happens_while_the_window_closes_what_is_told_is_what_the_chain_has(seed: int) -> None:
     assert [] == run_in_no_time(storm(seed, WINDOW_S + 30)).complaints(may_miss=True)
+
+
+async def stalled_at_the_close(still_s: int) -> World:
+    """The chain stands still when the window closes, with charges in its pool, and goes on later."""
+    world = World(random.Random(3), window_s=(EPOCH_S - LATE_S - 1) // 2, slowest_s=1.0)
+    closes_s = PAYS_S + world.window_s
+    # The tables are known so late that there is something to be charged then.
+    world.known_s, world.late = closes_s - 4, frozenset(range(2, len(world.quotes)))
+
+    async def stall() -> None:
+        await asyncio.sleep(closes_s - 2 - world.chain.now_s)
+        world.chain.is_stalled = True
+        await asyncio.sleep(still_s)
+        world.chain.is_stalled = False
+
+    stalling = asyncio.create_task(stall())
+    await until_over(world, [], away_s=1)
+    await stalling
+    return world
+
+
+@pytest.mark.parametrize("still_s", [3, 30, LATE_S - 5])
+def test_a_charge_that_is_late_for_its_window_never_pays_the_next_epoch(still_s: int) -> None:
+    world = run_in_no_time(stalled_at_the_close(still_s))
+    assert [] == world.complaints(may_miss=True)
+    assert any(one.missed for one in world.outcomes)
 
 
 @pytest.mark.parametrize("name", MUTANTS)

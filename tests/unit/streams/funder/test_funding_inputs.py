@@ -12,7 +12,7 @@ from models.instruments import FundingTerms, FundingTermsFact, Instrument, encod
 from models.money import E18
 from models.prices import MarkTick, encode_tick
 from models.symmio.epoch_prices import Unpriced
-from models.symmio.funding_plan import When, Window
+from models.symmio.funding_plan import LATE_S, When, Window
 from models.symmio.funding_records import FrozenMarket, TickRef
 from models.symmio.markets import Market, encode_market
 from streams.funder import epoch_ticks
@@ -190,12 +190,12 @@ async def test_what_is_no_tick_of_the_key_is_passed_over(topics: HeldTopics) -> 
     assert str(110 * E18) == found.mark
 
 
-async def test_a_market_whose_window_is_half_of_its_epoch_is_refused(topics: HeldTopics) -> None:
+async def test_a_market_whose_window_is_nearly_half_of_its_epoch_is_refused(topics: HeldTopics) -> None:
     topics.tick(-1)
     topics.tick(3)
-    half_s = EPOCH_S // 2
+    half_s = (EPOCH_S - LATE_S) // 2
     refused = await frozen(tables(window_s=half_s), WINDOW._replace(closes_s=PAYS_S + half_s))
-    assert "half of the epoch of 14400 s, found 7200 s" in str(refused)
+    assert "half of the epoch of 14400 s, found 7050 s" in str(refused)
     charged = await frozen(tables(window_s=half_s - 1), WINDOW._replace(closes_s=PAYS_S + half_s - 1))
     assert isinstance(charged, FrozenMarket)
 
