@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from models.book_figures import Exposure, Shown
+from models.book_figures import Exposure
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.codec import ORDER_BYTES, decode_order, encode_body
 from models.errors import BadNumber, BadRecord, BadRow, TidemarkError
-from models.money import E18, divide_toward_zero
-from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
-from models.venue import Settled, Valued, ValuedWhole
+from models.money import E18
+from models.plain_valuer import PlainValuer
+from models.venue import Settled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from models.account_events import RolledBack
     from models.engine.tables import ReadRow
-    from models.prices import UsedMark
-    from models.venue import Inputs, TopicSpec
+    from models.venue import Inputs, TopicSpec, Valued
     from models.watermarks import DeploymentWatermark
 
 S = TypeVar("S")
@@ -349,44 +348,14 @@ class PlainVenue(Generic[S]):
         """Nothing more than all accounts have."""
         return {}
 
-    def valuer(self, held: PlainAccount[S], term: int) -> ValuedWhole:
-        """What values the whole account each time."""
-        return ValuedWhole(self, held, term)
+    def valuer(self, held: PlainAccount[S], term: int) -> PlainValuer:
+        """What values the account again and again, and works out only the positions that moved."""
+        holds = Holds(0, 0, (), 0) if held.state is None else self.holds(held.state)
+        return PlainValuer(held, holds, term)
 
     def value(self, held: PlainAccount[S], term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
-        """Value the positions at the marks in use: quantity x (mark - entry), truncated toward zero, each.
-
-        The figures' meanings are those of ``models.valuations``; without positions, ``distance_bps`` is None.
-        """
-        holds = Holds(0, 0, (), 0) if held.state is None else self.holds(held.state)
-        is_unknown = unsupported or held.suspect is not None or held.state is None
-        marks = [None if is_unknown else inputs.mark(position.market) for position in holds.positions]
-        values = [_value(position, mark) for position, mark in zip(holds.positions, marks, strict=True)]
-        is_complete = not is_unknown and None not in values
-        upnl = sum(value[0] for value in values if value is not None)
-        notional = sum(value[1] for value in values if value is not None)
-        equity = holds.balance_e18 + upnl
-        available = equity - holds.maintenance_e18
-        status = (VALUED if is_complete else UNPRICED) if not is_unknown else _unknown(held, unsupported=unsupported)
-        used = [mark for mark in marks if mark is not None]
-        body = {
-            "account_order": [term, held.version],
-            "position": list(held.applied),
-            "status": status,
-            "stale": sum(mark.stale for mark in used),
-            "unpriced": 0 if is_unknown else values.count(None),
-            "upnl": str(upnl) if is_complete else None,
-            "notional": str(notional) if is_complete else None,
-            "equity": str(equity) if is_complete else None,
-            "available_balance": str(available) if is_complete else None,
-            "liquidatable": available < 0 if is_complete else None,
-            "distance_bps": distance_bps(available, notional) if is_complete else None,
-            "as_of_ms": min((mark.event_ms for mark in used), default=holds.time_ms),
-            "positions": [_body(*one) for one in zip(holds.positions, marks, values, strict=True)],
-            "owner": holds.owner,
-            "last_complete": None,
-        }
-        return Valued(body, Shown(available / E18, notional / E18) if is_complete else None)
+        """Value the positions at the marks in use, as ``PlainValuer`` does."""
+        return self.valuer(held, term).value(inputs, unsupported=unsupported)
 
 
 def _expect_within(what: str, number: int, least: int, most: int) -> None:
@@ -405,32 +374,3 @@ def _expect_text(what: str, text: str) -> None:
     if not 0 < len(text) <= _TEXT_CHARACTERS_MAX or not text.isprintable():
         msg = f"expected {what} of 1 to {_TEXT_CHARACTERS_MAX} printable characters, found {text!r:.200}"
         raise BadRecord(msg)
-
-
-def _unknown(held: PlainAccount[Any], *, unsupported: bool) -> str:
-    if unsupported:
-        return UNSUPPORTED
-    return SUSPECT if held.suspect is not None else NO_ACCOUNT
-
-
-def _value(position: Position, mark: UsedMark | None) -> tuple[int, int] | None:
-    if mark is None:
-        return None
-    upnl = divide_toward_zero(position.quantity_e18 * (mark.mark_e18 - position.entry_e18), E18)
-    return upnl, abs(position.quantity_e18) * mark.mark_e18 // E18
-
-
-def _body(position: Position, mark: UsedMark | None, value: tuple[int, int] | None) -> dict[str, Any]:
-    return {
-        "quote": position.id,
-        "symbol": position.market,
-        "side": "long" if position.quantity_e18 > 0 else "short",
-        "quantity": str(abs(position.quantity_e18)),
-        "opened_price": str(position.entry_e18),
-        "mark": None if mark is None else str(mark.mark_e18),
-        "mark_key": None if mark is None else mark.key,
-        "mark_offset": None if mark is None else mark.offset,
-        "upnl": None if value is None else str(value[0]),
-        "notional": None if value is None else str(value[1]),
-        "stale": mark is not None and mark.stale,
-    }

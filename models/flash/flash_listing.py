@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.flash.basket_views import ListedCustody, ListedMarket
@@ -62,7 +63,7 @@ class Listing:
         marks = (mark for one in found if one is not None for mark in (one.target, one.collateral))
         return max((0 if clock is None else clock.unix_s, *(mark.event_ms // _MS_PER_S for mark in marks)))
 
-    @property
+    @cached_property
     def table(self) -> FlashTable | None:
         """How pools, markets and tokens are called, None while nothing was said of it."""
         return self._refer(TABLE, FlashTable)

@@ -32,8 +32,89 @@ _E6_TO_E18 = 10**12
 _E18_DECIMALS = 18
 
 
+class FlashValuer:
+    """Values one account again and again; a position of which no input and no second has passed is not worked out anew.
+
+    What was valued before changes no figure: a valuer that was just made gives the same. Bodies share the positions
+    that stayed as they were, so nobody may change them.
+
+    Args:
+        account: The account.
+        term: The term of its row.
+    """
+
+    def __init__(self, account: FlashAccount, term: int) -> None:
+        self._account = account
+        self._term = term
+        self._positions = [_Kept(held) for held in held_positions(account.contents)]
+
+    def value(self, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the account.
+
+        Args:
+            inputs: Marks and references.
+            unsupported: Whether its deployment is unsupported, so that its figures are unknown.
+        """
+        account = self._account
+        unknown = _unknown(account, unsupported=unsupported)
+        listing = Listing(inputs)
+        positions = self._positions
+        found = found_markets((one.held for one in positions), listing) if unknown is None else [None] * len(positions)
+        now_s = listing.time_s(found)
+        for one, market in zip(positions, found, strict=True):
+            one.value(market, now_s, listing if unknown is None else None)
+        priced = [one.worth for one in positions if one.worth is not None]
+        is_complete = unknown is None and len(priced) == len(positions)
+        figures: dict[str, Any] = dict.fromkeys(
+            ("upnl", "upnl_net", "notional", "equity", "available_balance", "liquidatable", "distance_bps")
+        )
+        shown = None
+        if is_complete:
+            figures, shown = _figures(priced)
+        marks = [mark for one in found if one is not None for mark in (one.target, one.collateral)]
+        body: Body = {
+            "account_order": [self._term, account.version],
+            "position": list(account.applied),
+            "slot": None if account.basket is None else str(account.basket.slot),
+            "status": (VALUED if is_complete else UNPRICED) if unknown is None else unknown,
+            "stale": sum(one.stale for one in found if one is not None),
+            "unpriced": len(positions) - len(priced) if unknown is None else 0,
+            **figures,
+            "as_of_ms": min((mark.event_ms for mark in marks), default=_heard_ms(account)),
+            "positions": [one.body for one in positions],
+            "conversions": _conversions(found),
+            "owner": account.owner,
+            "last_complete": None,
+        }
+        return Valued(body, shown)
+
+
+class _Kept:
+    """A position with what it was worth the last time, and the row's part of it."""
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.worth: Worth | None = None
+        self.body: Body = {}
+        self._of: tuple[FoundMarket, int] | None = None
+
+    def value(self, found: FoundMarket | None, now_s: int, listing: Listing | None) -> None:
+        """Value it.
+
+        Args:
+            found: Its market, None where that is not known or has no mark.
+            now_s: The time, in seconds of Unix time.
+            listing: The markets; without it its figures are unknown.
+        """
+        if found is not None and self._of == (found, now_s):
+            return
+        self._of = None if found is None else (found, now_s)
+        self.worth = None if found is None else worth_of(self.held.position, found, now_s)
+        self.body = _position(self.held, found, self.worth, listing)
+
+
 def value_account(account: FlashAccount, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
-    """Value an account.
+    """Value an account, as one that was never valued before.
 
     Args:
         account: The account.
@@ -41,41 +122,7 @@ def value_account(account: FlashAccount, term: int, inputs: Inputs, *, unsupport
         inputs: Marks and references.
         unsupported: Whether its deployment is unsupported, so that its figures are unknown.
     """
-    unknown = _unknown(account, unsupported=unsupported)
-    positions = held_positions(account.contents)
-    listing = Listing(inputs)
-    found = found_markets(positions, listing) if unknown is None else [None] * len(positions)
-    now_s = listing.time_s(found)
-    worths = [
-        None if market is None else worth_of(one.position, market, now_s)
-        for one, market in zip(positions, found, strict=True)
-    ]
-    priced = [worth for worth in worths if worth is not None]
-    is_complete = unknown is None and len(priced) == len(positions)
-    figures: dict[str, Any] = dict.fromkeys(
-        ("upnl", "upnl_net", "notional", "equity", "available_balance", "liquidatable", "distance_bps")
-    )
-    shown = None
-    if is_complete:
-        figures, shown = _figures(priced)
-    marks = [mark for one in found if one is not None for mark in (one.target, one.collateral)]
-    body: Body = {
-        "account_order": [term, account.version],
-        "position": list(account.applied),
-        "slot": None if account.basket is None else str(account.basket.slot),
-        "status": (VALUED if is_complete else UNPRICED) if unknown is None else unknown,
-        "stale": sum(one.stale for one in found if one is not None),
-        "unpriced": len(positions) - len(priced) if unknown is None else 0,
-        **figures,
-        "as_of_ms": min((mark.event_ms for mark in marks), default=_heard_ms(account)),
-        "positions": [
-            _position(*one, listing if unknown is None else None) for one in zip(positions, found, worths, strict=True)
-        ],
-        "conversions": _conversions(found),
-        "owner": account.owner,
-        "last_complete": None,
-    }
-    return Valued(body, shown)
+    return FlashValuer(account, term).value(inputs, unsupported=unsupported)
 
 
 def flash_extras(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES
 from models.flash.flash_account import KIND, NEW, doubted, read_account, statement_of, take, write_account
 from models.flash.flash_exposure import exposure_of
 from models.flash.flash_references import decode_reference
-from models.flash.flash_valuation import flash_extras, value_account
+from models.flash.flash_valuation import FlashValuer, flash_extras, value_account
 from models.flash.solana_keys import key_of
 from models.plain_venue import Own
-from models.venue import Settled, TopicSpec, ValuedWhole
+from models.venue import Settled, TopicSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,9 +115,9 @@ class Flash:
         """The venue's own uPnL, and the slot of the basket."""
         return flash_extras(body)
 
-    def valuer(self, held: FlashAccount, term: int) -> ValuedWhole:
-        """What values the whole basket each time: with every mark that moves, time has passed for all its fees."""
-        return ValuedWhole(self, held, term)
+    def valuer(self, held: FlashAccount, term: int) -> FlashValuer:
+        """What values the basket again and again: fees of all its positions accrue once a second."""
+        return FlashValuer(held, term)
 
     def value(self, held: FlashAccount, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
         """Value the positions at the marks in use, in USD."""

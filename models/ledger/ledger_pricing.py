@@ -5,6 +5,7 @@ All is exact: a result is an integer at 1e18, truncated once, at its end; margin
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,8 +55,9 @@ class Conversion(NamedTuple):
         return -(-amount * self.rate // (scale // E18 * self.scale))
 
 
-class PricedPosition(NamedTuple):
-    """A position at the mark in use, in its symbol's quote currency, and how that becomes USD."""
+@dataclass(frozen=True)
+class PricedPosition:
+    """A position at the mark in use, in its symbol's quote currency, and how that becomes USD; each figure once."""
 
     position: LedgerPosition
     amount_e18: int
@@ -64,37 +66,37 @@ class PricedPosition(NamedTuple):
     price: UsedMark
     conversion: Conversion
 
-    @property
+    @cached_property
     def price_pl_e36(self) -> int:
         """What the price gained or lost, before fees."""
         return self.amount_e18 * (self.price.mark_e18 - self.base_e18)
 
-    @property
+    @cached_property
     def notional_e36(self) -> int:
         """The amount at the price, >= 0."""
         return abs(self.amount_e18) * self.price.mark_e18
 
-    @property
+    @cached_property
     def pl_e54(self) -> int:
         """What closing it now would bring: what the price gained or lost, less the fee."""
         return self.price_pl_e36 * E18 - self.settings.close_fee_e18 * self.notional_e36
 
-    @property
+    @cached_property
     def upnl_usd_e18(self) -> int:
         """``price_pl_e36`` in USD."""
         return self.conversion.usd_e18(self.price_pl_e36, _E36)
 
-    @property
+    @cached_property
     def pl_usd_e18(self) -> int:
         """``pl_e54`` in USD."""
         return self.conversion.usd_e18(self.pl_e54, _E54)
 
-    @property
+    @cached_property
     def notional_usd_e18(self) -> int:
         """``notional_e36`` in USD."""
         return self.conversion.usd_e18(self.notional_e36, _E36)
 
-    @property
+    @cached_property
     def required_usd_e18(self) -> int:
         """The margin with less than which it is liquidated, in USD."""
         return self.conversion.usd_up_e18(self.settings.maintenance.margin_e54(self.notional_e36), _E54)
@@ -105,14 +107,15 @@ class PricedPosition(NamedTuple):
         return self.price, *(leg.mark for leg in self.conversion.legs)
 
 
-class ConvertedWallet(NamedTuple):
+@dataclass(frozen=True)
+class ConvertedWallet:
     """A wallet whose currency becomes USD."""
 
     wallet: Wallet
     balance_e18: int
     conversion: Conversion
 
-    @property
+    @cached_property
     def usd_e18(self) -> int:
         """What it has, in USD."""
         return self.conversion.usd_e18(self.balance_e18, E18)
@@ -198,29 +201,73 @@ def settings_of(symbol: str, inputs: Inputs) -> SymbolSettings | None:
     return used.value if used is not None and isinstance(used.value, SymbolSettings) else None
 
 
-def price_position(position: LedgerPosition, inputs: Inputs) -> PricedPosition | None:
-    """Price a position; None where its settings, its mark or its conversion are missing."""
-    settings = settings_of(position.symbol, inputs)
-    price = None if settings is None else inputs.mark(settings.price)
-    conversion = conversion_of(pair_of(position.symbol).quote, inputs)
-    if settings is None or price is None or conversion is None:
-        return None
-    amount_e18, base_e18 = parse_e18(position.amount), parse_e18(position.base_price)
-    return PricedPosition(position, amount_e18, base_e18, settings, price, conversion)
+class _KeptPosition:
+    """Prices a position again and again; while its settings and marks are the same it stays the same object."""
+
+    def __init__(self, position: LedgerPosition) -> None:
+        self._position = position
+        self._amount_e18, self._base_e18 = parse_e18(position.amount), parse_e18(position.base_price)
+        self._quote = pair_of(position.symbol).quote
+        self._last: PricedPosition | None = None
+
+    def price(self, inputs: Inputs) -> PricedPosition | None:
+        """Price it; None where its settings, its mark or its conversion are missing."""
+        settings = settings_of(self._position.symbol, inputs)
+        price = None if settings is None else inputs.mark(settings.price)
+        conversion = conversion_of(self._quote, inputs)
+        if settings is None or price is None or conversion is None:
+            return None
+        last = self._last
+        if last is None or last.settings is not settings or last.price is not price or last.conversion != conversion:
+            last = PricedPosition(self._position, self._amount_e18, self._base_e18, settings, price, conversion)
+            self._last = last
+        return last
+
+
+class _KeptWallet:
+    """Converts a wallet again and again; while its marks are the same it stays the same object."""
+
+    def __init__(self, wallet: Wallet) -> None:
+        self._wallet = wallet
+        self._balance_e18 = parse_e18(wallet.balance)
+        self._last: ConvertedWallet | None = None
+
+    def convert(self, inputs: Inputs) -> ConvertedWallet | None:
+        """Find what it is worth; None where its conversion is missing."""
+        conversion = conversion_of(self._wallet.currency, inputs)
+        if conversion is None:
+            return None
+        if self._last is None or self._last.conversion != conversion:
+            self._last = ConvertedWallet(self._wallet, self._balance_e18, conversion)
+        return self._last
+
+
+class KeptPrices:
+    """Prices the same holdings again and again; of what did not move nothing is worked out anew.
+
+    Args:
+        holdings: What the account has.
+    """
+
+    def __init__(self, holdings: Holdings) -> None:
+        self._positions = [_KeptPosition(one) for one in holdings.positions]
+        self._wallets = [_KeptWallet(one) for one in margin_wallets(holdings)]
+
+    def price(self, inputs: Inputs) -> Priced:
+        """Price all positions and margin wallets."""
+        return Priced(
+            tuple(one.price(inputs) for one in self._positions), tuple(one.convert(inputs) for one in self._wallets)
+        )
 
 
 def convert_wallet(wallet: Wallet, inputs: Inputs) -> ConvertedWallet | None:
     """Find what a wallet is worth; None where its conversion is missing."""
-    conversion = conversion_of(wallet.currency, inputs)
-    return None if conversion is None else ConvertedWallet(wallet, parse_e18(wallet.balance), conversion)
+    return _KeptWallet(wallet).convert(inputs)
 
 
 def price(holdings: Holdings, inputs: Inputs) -> Priced:
     """Price all positions and margin wallets of an account."""
-    return Priced(
-        tuple(price_position(one, inputs) for one in holdings.positions),
-        tuple(convert_wallet(one, inputs) for one in margin_wallets(holdings)),
-    )
+    return KeptPrices(holdings).price(inputs)
 
 
 def margin_wallets(holdings: Holdings) -> list[Wallet]:

@@ -10,11 +10,11 @@ market that it is valued at; ``upnl`` and ``notional`` of it are in USD, prices 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.book_figures import Shown
 from models.ids import canonical_id
-from models.ledger.ledger_pricing import Priced, price, settings_of
+from models.ledger.ledger_pricing import KeptPrices, Priced, settings_of
 from models.ledger.liquidation_price import Liquidations
 from models.money import E18, parse_e18, show_e18
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body, distance_bps
@@ -32,8 +32,92 @@ if TYPE_CHECKING:
 _NOTHING = Priced((), ())
 
 
+class LedgerValuer:
+    """Values one account again and again; of what did not move nothing is worked out anew.
+
+    What was valued before changes no figure: a valuer that was just made gives the same. Bodies share the positions
+    that did not move, so nobody may change them.
+
+    Args:
+        held: The account.
+        term: The term of its row.
+    """
+
+    def __init__(self, held: LedgerAccount, term: int) -> None:
+        self._held = held
+        self._term = term
+        self._prices = KeptPrices(held.holdings)
+        self._shown: list[_Shown | None] = [None] * len(held.holdings.positions)
+
+    def value(self, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """Value the account.
+
+        Args:
+            inputs: Marks and settings.
+            unsupported: Whether its deployment is unsupported, so that its figures are unknown.
+        """
+        held, holdings = self._held, self._held.holdings
+        unknown = _unknown(held, unsupported=unsupported)
+        priced = self._prices.price(inputs) if unknown is None else _NOTHING
+        is_complete = unknown is None and priced.is_complete
+        upnl, notional, figures = 0, 0, dict.fromkeys(("upnl", "upnl_net", "notional", "equity", "available_balance"))
+        available = 0
+        if is_complete:
+            upnl = sum(one.upnl_usd_e18 for one in priced.known_positions)
+            notional = sum(one.notional_usd_e18 for one in priced.known_positions)
+            equity, net = priced.net_usd_e18, priced.pl_usd_e18
+            available = equity - priced.required_usd_e18
+            figures = _texts(upnl=upnl, upnl_net=net, notional=notional, equity=equity, available_balance=available)
+        used = [mark for one in priced.known_positions for mark in one.marks]
+        used += [leg.mark for one in priced.known_wallets for leg in one.conversion.legs]
+        body: Body = {
+            "account_order": [self._term, held.version],
+            "position": list(held.applied),
+            "seq": holdings.seq,
+            "status": (VALUED if is_complete else UNPRICED) if unknown is None else unknown,
+            "stale": _stale(priced),
+            "unpriced": priced.positions.count(None) + priced.wallets.count(None),
+            **figures,
+            "liquidatable": available < 0 if is_complete else None,
+            "distance_bps": distance_bps(available, notional) if is_complete else None,
+            "as_of_ms": min((mark.event_ms for mark in used), default=holdings.time_ms),
+            "positions": self._positions(priced, inputs if unknown is None else None, is_complete=is_complete),
+            "conversions": _conversions(priced),
+            # Readers name an owner by the one spelling of an id.
+            "owner": None if holdings.owner is None else canonical_id(holdings.owner),
+            "last_complete": None,
+        }
+        return Valued(body, Shown(available / E18, notional / E18) if is_complete else None)
+
+    def _positions(self, priced: Priced, inputs: Inputs | None, *, is_complete: bool) -> list[Body]:
+        """The row's parts of all positions; without ``inputs`` their figures are unknown."""
+        positions = self._held.holdings.positions
+        prices = priced.positions if inputs is not None else (None,) * len(positions)
+        liquidations = Liquidations(priced) if is_complete else None
+        bodies = []
+        for at, (position, found) in enumerate(zip(positions, prices, strict=True)):
+            if found is None:
+                bodies.append(_position(position, None, None, inputs))
+                continue
+            liquidation = None if liquidations is None else liquidations.price_e18(found)
+            shown = self._shown[at]
+            if shown is None or shown.found is not found or shown.liquidation_e18 != liquidation:
+                body = _position(position, found, liquidation, inputs)
+                shown = self._shown[at] = _Shown(found, liquidation, body)
+            bodies.append(shown.body)
+        return bodies
+
+
+class _Shown(NamedTuple):
+    """The row's part of a position, and what it was made of."""
+
+    found: PricedPosition
+    liquidation_e18: int | None
+    body: Body
+
+
 def value_account(held: LedgerAccount, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
-    """Value an account.
+    """Value an account, as one that was never valued before.
 
     Args:
         held: The account.
@@ -41,44 +125,7 @@ def value_account(held: LedgerAccount, term: int, inputs: Inputs, *, unsupported
         inputs: Marks and settings.
         unsupported: Whether its deployment is unsupported, so that its figures are unknown.
     """
-    holdings = held.holdings
-    unknown = _unknown(held, unsupported=unsupported)
-    priced = price(holdings, inputs) if unknown is None else _NOTHING
-    is_complete = unknown is None and priced.is_complete
-    upnl, notional, figures = 0, 0, dict.fromkeys(("upnl", "upnl_net", "notional", "equity", "available_balance"))
-    available = 0
-    if is_complete:
-        upnl = sum(one.upnl_usd_e18 for one in priced.known_positions)
-        notional = sum(one.notional_usd_e18 for one in priced.known_positions)
-        equity, net = priced.net_usd_e18, priced.pl_usd_e18
-        available = equity - priced.required_usd_e18
-        figures = _texts(upnl=upnl, upnl_net=net, notional=notional, equity=equity, available_balance=available)
-    used = [mark for one in priced.known_positions for mark in one.marks]
-    used += [leg.mark for one in priced.known_wallets for leg in one.conversion.legs]
-    missing = priced.positions.count(None) + priced.wallets.count(None)
-    prices = priced.positions if unknown is None else (None,) * len(holdings.positions)
-    liquidations = Liquidations(priced) if is_complete else None
-    body: Body = {
-        "account_order": [term, held.version],
-        "position": list(held.applied),
-        "seq": holdings.seq,
-        "status": (VALUED if is_complete else UNPRICED) if unknown is None else unknown,
-        "stale": _stale(priced),
-        "unpriced": missing,
-        **figures,
-        "liquidatable": available < 0 if is_complete else None,
-        "distance_bps": distance_bps(available, notional) if is_complete else None,
-        "as_of_ms": min((mark.event_ms for mark in used), default=holdings.time_ms),
-        "positions": [
-            _position(one, found, liquidations, inputs if unknown is None else None)
-            for one, found in zip(holdings.positions, prices, strict=True)
-        ],
-        "conversions": _conversions(priced),
-        # Readers name an owner by the one spelling of an id.
-        "owner": None if holdings.owner is None else canonical_id(holdings.owner),
-        "last_complete": None,
-    }
-    return Valued(body, Shown(available / E18, notional / E18) if is_complete else None)
+    return LedgerValuer(held, term).value(inputs, unsupported=unsupported)
 
 
 def ledger_extras(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,10 +166,17 @@ def _stale(priced: Priced) -> int:
 def _position(
     position: LedgerPosition,
     found: PricedPosition | None,
-    liquidations: Liquidations | None,
+    liquidation_e18: int | None,
     inputs: Inputs | None,
 ) -> Body:
-    """The row's part of a position; without ``inputs`` its figures are unknown."""
+    """The row's part of a position.
+
+    Args:
+        position: The position.
+        found: It at its marks, None where anything is missing.
+        liquidation_e18: The price at which the account is liquidated by it, None where there is none.
+        inputs: Marks and settings; without them its figures are unknown.
+    """
     amount_e18 = parse_e18(position.amount)
     settings = None if inputs is None else settings_of(position.symbol, inputs)
     market = position.symbol if settings is None else settings.price
@@ -132,7 +186,6 @@ def _position(
     elif inputs is not None and settings is not None:
         # It lacks its conversion: what the market says is shown all the same.
         mark = inputs.mark(settings.price)
-    liquidation = None if liquidations is None or found is None else liquidations.price_e18(found)
     return {
         "quote": position.symbol,
         "symbol": market,
@@ -144,6 +197,6 @@ def _position(
         "mark_offset": None if mark is None else mark.offset,
         "upnl": None if found is None else str(found.upnl_usd_e18),
         "notional": None if found is None else str(found.notional_usd_e18),
-        "liquidation_price": None if liquidation is None else str(liquidation),
+        "liquidation_price": None if liquidation_e18 is None else str(liquidation_e18),
         "stale": any(one.stale for one in found.marks) if found is not None else mark is not None and mark.stale,
     }

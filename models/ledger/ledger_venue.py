@@ -8,9 +8,9 @@ from models.ledger.ledger_account import KIND, NEW, doubted, read_account, take,
 from models.ledger.ledger_exposure import exposure_of
 from models.ledger.ledger_settings import decode_settings
 from models.ledger.ledger_state import statement_of
-from models.ledger.ledger_valuation import ledger_extras, value_account
+from models.ledger.ledger_valuation import LedgerValuer, ledger_extras, value_account
 from models.plain_venue import Own
-from models.venue import Settled, TopicSpec, ValuedWhole
+from models.venue import Settled, TopicSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,9 +122,9 @@ class Ledger:
         """Value the positions at the marks in use, in USD."""
         return value_account(held, term, inputs, unsupported=unsupported)
 
-    def valuer(self, held: LedgerAccount, term: int) -> ValuedWhole:
-        """What values the whole account each time: a mark may convert what others are worth."""
-        return ValuedWhole(self, held, term)
+    def valuer(self, held: LedgerAccount, term: int) -> LedgerValuer:
+        """What values the account again and again, and works out only what moved."""
+        return LedgerValuer(held, term)
 
 
 LEDGER = Ledger()
