@@ -108,8 +108,17 @@ STORMS ?= 20
 
 .PHONY: funding-storm
 funding-storm: $(DEV) $(JARS) ## Charge funding while feeds, workers, ingests, nodes and executors fail and blocks leave (STORMS=, SEED=)
-	TIDEMARK_TEST_STORMS=$(STORMS) TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/evm/test_funder_forks.py \
-		tests/evm/test_funder_pipeline_storm.py $(ARGS)
+	TIDEMARK_TEST_STORMS=$(STORMS) TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m pytest tests/property/test_funder_lives.py \
+		tests/evm/test_funder_forks.py tests/evm/test_funder_pipeline_storm.py $(ARGS)
+
+.PHONY: funding-mutants
+funding-mutants: $(DEV) $(JARS) ## Give the funder a fault at a time, and see that the storm's judge refuses each (SEED=, MUTANTS=)
+	TIDEMARK_TEST_SEED=$(SEED) $(BIN)/python -m tests.evm.mutants $(MUTANTS)
+
+.PHONY: storms
+storms: $(DEV) $(JARS) $(WEBJARS) ## Kill and rebalance workers at length: 30 kills, 30 rebalances, 5 sleeps; 30 kills; 20 standbys that take over
+	TIDEMARK_TEST_WHOLE=1 $(BIN)/python -m pytest tests/recovery/test_chaos.py tests/recovery/test_crashes.py \
+		tests/recovery/test_standbys.py $(ARGS)
 
 .PHONY: bench
 bench: $(DEV) $(JARS) ## Run the benchmarks, one file a claim

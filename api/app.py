@@ -45,6 +45,7 @@ from api.http.keys import (
     METRICS,
     PRICES,
     RECORDS,
+    REPLAY_OF,
     REPLICA,
     SETTINGS,
     SOURCES,
@@ -62,6 +63,7 @@ from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
 from api.tables.standing import Standings
+from models.instants import rfc3339
 from streams.kafka.single_records import Records
 from streams.replicas.heartbeat_reader import Heartbeats
 from streams.replicas.lease_holder import Leases
@@ -92,6 +94,7 @@ def create_app(
     records: RecordSink | None = None,
     heartbeats: Heartbeats | None = None,
     history: HistorySource | None = None,
+    machine: Clock | None = None,
     find_dialect: Callable[[str], DialectPackage | None] = dialect_of,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
@@ -105,6 +108,8 @@ def create_app(
         records: Takes records that clients send; by default it writes to the cluster, from the first record on.
         heartbeats: What processes say of themselves; later ones are added. By default nothing was ever heard.
         history: Tells how figures went; without it that is not known.
+        machine: The machine's clock, where ``clock`` is that of a replay: tokens end by it, and every surface says of
+            which instant it is a replay. None where nothing is replayed.
         find_dialect: Finds the dialect of a kind; by default among those that are installed.
 
     Raises:
@@ -115,7 +120,7 @@ def create_app(
         msg = "deployments: expected at least one to serve, found none; add a [deployments.NAME] section"
         raise BadSettings(msg)
     addresses = ClientAddresses(settings.api.trusted_proxies)
-    guard = _guard(settings, clock)
+    guard = _guard(settings, machine or clock)
     gate = Gate(guard, addresses)
     metrics = ApiMetrics(settings, feeds, clock.now_ms)
     requests = RequestLimits(settings.api.limits, addresses, clock.monotonic_s, metrics.limited_requests)
@@ -130,6 +135,7 @@ def create_app(
         ]
     )
     app[SETTINGS], app[FEEDS], app[CLOCK], app[METRICS], app[GATE] = settings, feeds, clock, metrics, gate
+    app[REPLAY_OF] = None if machine is None else lambda: rfc3339(clock.now_ms())
     app[RECORDS] = Records(settings) if records is None else records
     app[HISTORY] = history
     app[KEPT] = InputsWriter(app[RECORDS], settings.epoch, lambda outcome: metrics.kept_inputs.labels(outcome).inc())
@@ -143,6 +149,8 @@ def create_app(
     _report(app, leases, directory)
     native = _native_endpoint(app, leases, directory, guard=guard, addresses=addresses)
     app.on_response_prepare.extend((responses.name_server, responses.set_headers, requests.tell))
+    if app[REPLAY_OF] is not None:
+        app.on_response_prepare.append(responses.name_replay)
     app.on_shutdown.append(_drain)
     _mount(app, native)
     app[FRESHNESS].listen(directory.wake_all_of_accounts)
@@ -180,7 +188,8 @@ def _provide(app: web.Application, addresses: ClientAddresses, heartbeats: Heart
     """Put into the application what the handlers of several parts look things up in."""
     settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms
     app[PRICES] = MarketPrices(settings, feeds)
-    app[FRESHNESS] = Freshness(settings, feeds, app[PRICES], heartbeats, clock_ms)
+    is_live = app[REPLAY_OF] is None
+    app[FRESHNESS] = Freshness(settings, feeds, app[PRICES], heartbeats, clock_ms, has_broker=is_live)
     app[METRICS].tell_freshness(app[FRESHNESS])
     app[STANDINGS] = Standings(feeds, settings.topics.partitions, app[FRESHNESS], clock_ms)
     app[ACCOUNTS] = Accounts(feeds)
@@ -224,7 +233,7 @@ def _native_endpoint(
         connections=app[CONNECTIONS],
         hub=app[HUB],
         directory=directory,
-        pulse=Pulse(settings, app[FEEDS], app[SOURCES], app[FRESHNESS], clock_ms),
+        pulse=Pulse(settings, app[FEEDS], app[SOURCES], app[FRESHNESS], clock_ms, replay_of=app[REPLAY_OF]),
         guard=guard,
         addresses=addresses,
         clock_ms=clock_ms,

@@ -96,8 +96,8 @@ async def run(settings: Settings, clock: Clock) -> None:
     admin = create_admin_app(app)
     _say_if_bounded(settings.api.limits.connections)
     async with (
-        _listening(admin, admin_door(admin), "admin_port", settings.api.admin_host, settings.api.admin_port),
-        _listening(app, public_door(app), "port", settings.api.host, settings.api.port),
+        listening(admin, admin_door(admin), "admin_port", settings.api.admin_host, settings.api.admin_port),
+        listening(app, public_door(app), "port", settings.api.host, settings.api.port),
     ):
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -162,7 +162,19 @@ async def _tell(interest: InterestSender) -> None:
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, door: Door, setting: str, host: str, port: int) -> AsyncIterator[None]:
+async def listening(app: web.Application, door: Door, setting: str, host: str, port: int) -> AsyncIterator[None]:
+    """Serve an application for as long as the block lasts.
+
+    Args:
+        app: The application.
+        door: Lets its clients in.
+        setting: The setting of ``api`` that says the port.
+        host: Where it listens.
+        port: Where it listens.
+
+    Raises:
+        PortTaken: It cannot listen there.
+    """
     runner = BoundedRunner(app, door, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
     await runner.setup()
     try:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import click
 
-from bench.growth import peak_mib, processor_s
+from bench.growth import peak_mib
+from bench.load.processes import processor_s
 from bench.load.rows import DEPLOYMENT, Writer, address, bench_deployment
 from models.codec import encode_row
 from models.engine.tables import VALUATIONS

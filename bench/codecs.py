@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from bench.growth import processor_s
+from bench.load.processes import processor_s
 from bench.load.rows import DEPLOYMENT, SOURCE, account_row, address, symbol
 from models.codec import encode_row
 from models.engine.tables import VALUATIONS

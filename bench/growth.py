@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.load.processes import processor_s
 from bench.load.rows import DEPLOYMENT, bench_deployment, lay_out, tick
 from models.engine.tables import VALUATIONS
 from models.money import E18
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 SYMBOLS = 500
 PARTITIONS = 8
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _WAIT_S = 900
 
 
@@ -48,12 +48,6 @@ def peak_mib(pid: int) -> float:
 def _memory_mib(pid: int, what: str) -> float:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(status.split(f"{what}:")[1].split()[0]) / 1024
-
-
-def processor_s(pid: int) -> float:
-    """Processor time a process has taken, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
 
 
 async def send_ticks(settings: Settings, rate: int, seconds: int) -> None:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import click
 
-from bench.growth import processor_s, resident_mib, send_ticks
+from bench.growth import resident_mib, send_ticks
+from bench.load.processes import processor_s
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
 from models.engine.tables import VALUATIONS
 from streams.kafka.topics import changelog_name, create_topics, registry

@@ -28,8 +28,9 @@ from aiohttp import web
 
 from api.app import create_app
 from api.http.listening import BoundedRunner, public_door
-from bench.growth import processor_s, resident_mib
+from bench.growth import resident_mib
 from bench.load.crowd import Crowd, Socket, masked, subscribe
+from bench.load.processes import processor_s
 from streams.process.clock import SystemClock
 from streams.process.garbage import collect_rarely
 from tests.support.api import FakeInterest, api_settings, symmio_that_hears

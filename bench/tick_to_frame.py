@@ -20,8 +20,8 @@ import click
 import orjson
 import uvloop
 
-from bench.growth import processor_s
 from bench.load.crowd import Crowd, subscribe
+from bench.load.processes import processor_s
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
 from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares, through_the_broker
 from models.engine.tables import VALUATIONS

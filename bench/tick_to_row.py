@@ -22,7 +22,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from api.delivery.interest_writer import InterestSender, kafka_outlet
-from bench.growth import processor_s
+from bench.load.processes import processor_s
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out, tick
 from models.codec import decode_row
 from models.engine.tables import VALUATIONS

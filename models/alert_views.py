@@ -8,7 +8,7 @@ from models.alerts import HEDGER_KINDS, KINDS
 from models.errors import BadRow
 from models.ids import split_key
 from models.instants import ns_text, rfc3339
-from models.money import format_e18
+from models.money import show_e18
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ def _transition(transition: Mapping[str, Any]) -> View:
         "status": transition["status"],
         **_instant("as_of", transition["as_of_ms"]),
         **{name: transition[name] for name in _AS_THEY_ARE if name in transition},
-        **{name: format_e18(int(transition[name])) for name in _MONEY if transition[name] is not None},
+        **{name: show_e18(transition[name]) for name in _MONEY if transition[name] is not None},
     }
     if transition["distance_bps"] is not None:
         view["distance_bps"] = transition["distance_bps"]

@@ -225,7 +225,7 @@ def aging_of(
         raise _bad(body, error) from error
     if symbols:
         because.add(PRICES)
-    return Aging(tuple(sorted(because)), tuple(sorted(symbols)))
+    return Aging(tuple(sorted(because)), tuple(sorted(symbols))) if because else AS_IT_SAYS
 
 
 def aged(body: Body, aging: Aging) -> Body:

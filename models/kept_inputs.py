@@ -1,7 +1,8 @@
 """What figures were made of that an api replica computes itself, on ``served``: once for each computation.
 
-Rows of ``valuations`` name their own inputs. Answers to ``calc`` and the funding of markets are no rows: a record says
-at which instant they were made, and of which rows, marks and references. Whoever reads these computes the same anew.
+Rows of ``valuations`` name their own inputs. Answers to ``calc``, baskets of Flash and the funding of markets are no
+rows: a record says at which instant they were made, and of which rows, marks and references. Whoever reads these
+computes the same anew.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class KeptFunding(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CalculationsMade(msgspec.Struct, tag="calculations-made", tag_field="kind", frozen=True):
-    """Calculations of one turn of a replica's loop, which share their marks.
+    """Calculations that share their instant and their marks: those of a turn of a replica's loop, or somewhat longer.
 
     Attributes:
         at_ms: The instant, Unix ms.

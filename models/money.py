@@ -6,6 +6,7 @@ import re
 
 from models.errors import BadNumber
 
+_DECIMALS = 18
 E18 = 10**18
 _DECIMAL = re.compile(r"(-?)([0-9]{1,60})(?:\.([0-9]{1,60}))?")
 
@@ -39,6 +40,29 @@ def format_e18(value_e18: int) -> str:
     whole, fraction = divmod(abs(value_e18), E18)
     text = f"{whole}.{fraction:018d}".rstrip("0").rstrip(".") if fraction else str(whole)
     return f"-{text}" if value_e18 < 0 else text
+
+
+def show_e18(text: str) -> str:
+    """Write what a row holds, the text of a 1e18-scaled integer, as ``format_e18`` writes that integer.
+
+    The point is put into the digits: a frame of four positions shows 40 amounts, and as integers they take three times
+    as long.
+
+    Args:
+        text: Such as ``"-12500000000000000000"``.
+
+    Raises:
+        ValueError: The text is no integer.
+    """
+    digits = text[1:] if text[:1] == "-" else text
+    if digits[:1] in {"", "0"} or not (digits.isdecimal() and digits.isascii()):
+        return format_e18(int(text))
+    if len(digits) > _DECIMALS:
+        whole, fraction = digits[:-_DECIMALS], digits[-_DECIMALS:].rstrip("0")
+    else:
+        whole, fraction = "0", digits.rjust(_DECIMALS, "0").rstrip("0")
+    shown = f"{whole}.{fraction}" if fraction else whole
+    return shown if digits is text else f"-{shown}"
 
 
 def divide_toward_zero(numerator: int, denominator: int) -> int:

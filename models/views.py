@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadRow
 from models.ids import market_of_key, split_key
 from models.instants import ns_text, rfc3339
-from models.money import format_e18
+from models.money import format_e18, show_e18
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -214,7 +214,7 @@ def _net_quantities(positions: list[Mapping[str, Any]]) -> dict[int | str, int]:
 
 
 def _money(body: Mapping[str, Any], names: tuple[str, ...]) -> View:
-    return {name: format_e18(int(body[name])) for name in names if body[name] is not None}
+    return {name: show_e18(body[name]) for name in names if body[name] is not None}
 
 
 def _instant(name: str, unix_ms: int) -> View:

@@ -7,6 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from models.errors import TidemarkError
 from streams.settings import (
     DEFAULT_SOURCE,
@@ -21,7 +23,7 @@ from streams.settings.dialects import UnreadDialect
 from streams.settings.flash.flash_settings import ORACLE_SOURCE, FlashSettings
 from streams.settings.flash.oracle_source import FlashOracleSource
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
-from tidemark.demo.demo_keys import demo_keys
+from tidemark.demo.demo_keys import demo_ingest_key, demo_keys
 from tidemark.demo.trading_desk import ACCOUNTS, SYMBOLS
 from tidemark.ingest_kinds import ingest_of
 from tidemark.ports import free_port, required_port
@@ -78,19 +80,25 @@ def with_demo(settings: Settings, said: str) -> Settings:
 def with_demo_clients(settings: Settings, said: str) -> tuple[Settings, list[DemoKey]]:
     """Return settings that serve clients of the Bitfinex websocket both simulations, and the keys for them.
 
-    The keys stand in a file of the data directory. It is made at the first start, and for its owner's eyes alone.
+    The simulated exchange also takes accounts of one's own, under an ingest key. All keys stand in files of the data
+    directory. They are made at the first start, and for their owner's eyes alone.
 
     Args:
         settings: Those that follow the simulator.
         said: The line of JSON that the simulator printed when it started.
 
     Raises:
-        BadKeys: The file cannot be read or written, or holds no keys.
+        BadKeys: The file of API keys cannot be read or written, or holds no keys.
+        OSError: That of the ingest key cannot be.
     """
-    path = settings.data_dir / "demo" / "api-keys.json"
+    directory = settings.data_dir / "demo"
+    path = directory / "api-keys.json"
     section = UnreadDialect.model_validate({"kind": "bitfinex", "deployments": (DESK, DEMO), "keys": str(path)})
     keys = demo_keys(path, f"{DESK}:{ACCOUNTS[0]}", f"{DEMO}:{json.loads(said)['owner']}")
-    return settings.model_copy(update={"dialects": {"bitfinex": section}}), keys
+    ingest_key = SecretStr(demo_ingest_key(directory / "desk-ingest-key"))
+    desk = settings.deployments[DESK].model_copy(update={"ingest_key": ingest_key})
+    deployments = {**settings.deployments, DESK: desk}
+    return settings.model_copy(update={"dialects": {"bitfinex": section}, "deployments": deployments}), keys
 
 
 def flash_invitation(said: str, api: str) -> str:

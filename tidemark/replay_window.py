@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from streams.replay.bounded_log import BrokenOff, Place, Span
-from streams.replay.captured_log import CapturedLog
+from streams.archive.archive_store import opened_store
+from streams.archive.archived_log import ArchivedLog, JoinedLog
+from streams.replay.bounded_log import BadArchive, BrokenOff, Place, Span
+from streams.replay.captured_log import MANIFEST, CapturedLog
 from streams.replay.checkpoints import Checkpoints
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import check_offsets, read_instant, read_offsets, resolve_times, write_offsets
 from streams.replay.named_topics import compacted_topics, find_topic, kept_ms
 from tidemark import kafka
-from tidemark.captured_option import captured_option
+from tidemark.log_source import log_options
 from tidemark.version import version_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
-    from pathlib import Path
 
     from models.errors import TidemarkError
+    from streams.archive.archive_store import ArchiveStore
     from streams.process.clock import Clock
     from streams.replay.bounded_log import Log
     from streams.settings import Settings
+    from tidemark.log_source import LogSource
 
 T = TypeVar("T")
 
@@ -52,9 +56,9 @@ class Window(NamedTuple):
 
 
 def window_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--from``, ``--to``, ``--offsets`` and ``--log`` to a command."""
+    """Add ``--from``, ``--to``, ``--offsets``, ``--log`` and ``--from-archive`` to a command."""
     for option in (
-        captured_option,
+        log_options,
         click.option("--offsets", help="The window as offsets, TOPIC:PARTITION:BEGIN-END,…, as it was printed before."),
         click.option("--to", "until", metavar="TIME", help="The end of the window, not in it; now, if not given."),
         click.option(
@@ -65,41 +69,63 @@ def window_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def open_log(settings: Settings, captured: Path | None, clock: Clock) -> Log:
+def open_log(settings: Settings, source: LogSource, clock: Clock) -> Log:
     """The log that a command reads.
 
     Args:
         settings: Name Kafka and the topics.
-        captured: A capture to be read instead; None for Kafka.
+        source: What the command was told to read.
         clock: Tells the instant now.
 
     Raises:
-        BadCapture: It is none.
+        BadCapture: What is to be read in place of Kafka is no capture.
+        BadArchive: There is no such archive.
         BadSettings: Kafka is not configured.
     """
-    if captured is not None:
-        return CapturedLog(captured)
-    return KafkaLog(settings.bootstrap, kept_ms(settings), clock)
+    if source.alone is not None:
+        if (Path(source.alone) / MANIFEST).exists() or not _is_archive(source.alone):
+            return CapturedLog(Path(source.alone))
+        return ArchivedLog(_archive(source.alone))
+    live = KafkaLog(settings.bootstrap, kept_ms(settings), clock)
+    return live if source.archive is None else JoinedLog(ArchivedLog(_archive(source.archive)), live)
 
 
-def found_in(directory: Path | None) -> Checkpoints | None:
-    """The checkpoints of a directory, as far as this version may use them; None where none was given."""
-    return None if directory is None else Checkpoints(directory, version_text())
+def _is_archive(text: str) -> bool:
+    """Whether a URL, or a directory that has a topic's index, was named: of what is neither, a capture is told."""
+    return "://" in text or any(Path(text).glob("*/index.json"))
 
 
-def run_reading(settings: Settings, captured: Path | None, reading: Callable[[], Coroutine[None, None, T]]) -> T:
+def _archive(url: str) -> ArchiveStore:
+    store = opened_store(url)
+    if not store.directories():
+        msg = f"expected an archive at {store}, found nothing: tidemark archive write makes one"
+        raise BadArchive(msg)
+    return store
+
+
+async def found_in(directory: Path | None, log: Log) -> Checkpoints | None:
+    """The checkpoints of a directory, as far as this version may use them for a log; None where none was given.
+
+    Args:
+        directory: Has them.
+        log: What is read.
+    """
+    return None if directory is None else Checkpoints(directory, version_text(), await log.cluster())
+
+
+def run_reading(settings: Settings, source: LogSource, reading: Callable[[], Coroutine[None, None, T]]) -> T:
     """Run what reads a log to its end.
 
     Args:
         settings: Name Kafka.
-        captured: The capture that is read instead; None for Kafka, which has to be there.
+        source: What is read; Kafka has to be there where it is.
         reading: What reads.
 
     Raises:
         NoBroker: Kafka does not answer.
         ReplayError: The reading cannot be done, or broke off.
     """
-    if captured is not None:
+    if not source.needs_kafka:
         return asyncio.run(reading())
     with kafka.naming_the_broker(kafka.require_broker(settings.bootstrap)):
         return asyncio.run(reading())

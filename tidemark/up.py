@@ -18,12 +18,13 @@ from models.errors import TidemarkError
 from streams.kafka.topics import create_topics, registry
 from streams.process.faults import cause_of
 from streams.settings import BadSettings, Bootstrap
+from streams.settings.ledger.ledger_deployment import ledger_deployments
 from tidemark.broker import Broker, DiskFull
 from tidemark.broker.jars import has_jars
 from tidemark.broker_keeper import BrokerKeeper
 from tidemark.child import Child
 from tidemark.config_text import effective_toml
-from tidemark.demo.demo_keys import invitation
+from tidemark.demo.demo_keys import invitation, producer_invitation
 from tidemark.display import Display, LiveDisplay, PlainDisplay, live_if_terminal, urls_of
 from tidemark.full_disk import is_full
 from tidemark.kafka import naming_the_broker, require_broker
@@ -215,9 +216,12 @@ class _Stack:
         """Follow the simulator that said this, and tell how clients watch its accounts."""
         following = with_demo(self._settings, said)
         self._settings, keys = await _with_room(self._console, "API keys", lambda: with_demo_clients(following, said))
-        api = self._settings.api
-        _say(self._console, "", invitation(keys, f"ws://{url_host(api.host)}:{api.port}/ws/2"))
-        _say(self._console, "", flash_invitation(said, f"http://{url_host(api.host)}:{api.port}"))
+        at = f"{url_host(self._settings.api.host)}:{self._settings.api.port}"
+        _say(self._console, "", invitation(keys, f"ws://{at}/ws/2"))
+        ingest_key = ledger_deployments(self._settings)[DESK].ingest_key
+        if ingest_key is not None:
+            _say(self._console, "", producer_invitation(ingest_key.get_secret_value(), f"http://{at}", self._config))
+        _say(self._console, "", flash_invitation(said, f"http://{at}"))
 
     async def _write_config(self) -> None:
         text = effective_toml(self._settings, reveal_secrets=True)

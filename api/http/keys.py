@@ -23,6 +23,8 @@ from models.views import AccountViews
 from streams.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from api.dialects.mounted_dialects import MountedDialects
     from api.tables.history import HistorySource
     from api.tables.market_funding import MarketFunding
@@ -37,6 +39,8 @@ HUB = web.AppKey("hub", Hub)
 CONNECTIONS = web.AppKey("connections", Connections)
 ACCOUNTS = web.AppKey("accounts", Accounts)
 REPLICA = web.AppKey("replica", str)
+REPLAY_OF: web.AppKey[Callable[[], str] | None] = web.AppKey("replay_of")
+"""Says of which instant everything is a replay; None where nothing is replayed."""
 SOURCES = web.AppKey("sources", Sources)
 TOTALS = web.AppKey("totals", Totals)
 RECORDS: web.AppKey[RecordSink] = web.AppKey("records")

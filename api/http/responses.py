@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from api.http.keys import DIALECTS, METRICS
+from api.http.keys import DIALECTS, METRICS, REPLAY_OF
 from api.http.log_lines import shown
 from api.http.problems import said_by
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_EXPOSED = "Access-Control-Expose-Headers"
+_REPLAY_OF = "Tidemark-Replay-Of"
 # Frontends on other hosts send App-Name with almost every request, so browsers send a preflight first.
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "App-Name, Content-Type, Authorization",
-    "Access-Control-Expose-Headers": "ETag, RateLimit, RateLimit-Policy, Retry-After",
+    _EXPOSED: "ETag, RateLimit, RateLimit-Policy, Retry-After",
     "Access-Control-Max-Age": "86400",
 }
 _CONTENT_POLICY = (
@@ -57,6 +59,16 @@ async def set_headers(_request: web.Request, response: web.StreamResponse) -> No
         response.headers.update(_CORS | _SECURITY)
         response.headers.setdefault("Content-Security-Policy", _CONTENT_POLICY)
         response.headers.setdefault("Cache-Control", _CACHE)
+
+
+async def name_replay(request: web.Request, response: web.StreamResponse) -> None:
+    """Say of which instant an answer is a replay, also that to a handshake; for ``on_response_prepare``."""
+    replay_of = request.app[REPLAY_OF]
+    if replay_of is not None:
+        response.headers[_REPLAY_OF] = replay_of()
+        exposed = response.headers.get(_EXPOSED)
+        if exposed is not None:
+            response.headers[_EXPOSED] = f"{exposed}, {_REPLAY_OF}"
 
 
 @web.middleware

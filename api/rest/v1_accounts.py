@@ -92,7 +92,8 @@ async def _one(request: web.Request, view: Callable[[str, dict[str, Any]], View]
     if known.body is None:
         return await tagged_json_answer(request, f"{etag}.{UNSUPPORTED}", unsupported_account(known.key))
     try:
-        aging = request.app[FRESHNESS].aging(known.key, known.body)
+        freshness = request.app[FRESHNESS]
+        aging = freshness.aging(freshness.whose(known.key), known.body)
         shown = view(known.key, aged(known.body, aging))
     except BadRow as error:
         raise unreadable_account(known.key) from error
@@ -134,8 +135,8 @@ def _item(key: str, row: bytes, hidden: Collection[str], app: web.Application) -
     if key.partition(":")[0] in hidden:
         return unsupported_account(key)
     try:
-        body = decode_row(row).body
-        return app[VIEWS].figures(key, aged(body, app[FRESHNESS].aging(key, body)))
+        body, freshness = decode_row(row).body, app[FRESHNESS]
+        return app[VIEWS].figures(key, aged(body, freshness.aging(freshness.whose(key), body)))
     except BadRow:
         return {**absent_account(key), "status": UNREADABLE}
 

@@ -113,8 +113,9 @@ async def _rows_of_all(
 
 def _positions(key: str, row: bytes, app: web.Application) -> list[View]:
     try:
-        body = decode_row(row).body
-        shown = app[VIEWS].positions(key, aged(body, app[FRESHNESS].aging(key, body)))["positions"]
+        body, freshness = decode_row(row).body, app[FRESHNESS]
+        aging = freshness.aging(freshness.whose(key), body)
+        shown = app[VIEWS].positions(key, aged(body, aging))["positions"]
     except BadRow:
         return []
     place = {"account": key, "deployment": split_key(key.encode())[0]}

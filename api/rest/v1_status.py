@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from api.http.health import not_ready_reasons
-from api.http.keys import CONNECTIONS, FEEDS, FRESHNESS, REPLICA, SETTINGS, SOURCES
+from api.http.keys import CONNECTIONS, FEEDS, FRESHNESS, REPLAY_OF, REPLICA, SETTINGS, SOURCES
 from api.rest.gzip_bodies import json_answer
 from api.rest.query import Query
 from api.tables.deployment_heads import deployment_progress
@@ -41,7 +41,9 @@ async def status(request: web.Request) -> web.Response:
     sources = app[SOURCES]
     states = sources.states()
     partitions = settings.topics.partitions
+    replay_of = app[REPLAY_OF]
     view: View = {
+        **({} if replay_of is None else {"replay_of": replay_of()}),
         "server_time": rfc3339(now_ms),
         "server_time_ns": ns_text(now_ms),
         "epoch": settings.epoch,

@@ -45,6 +45,13 @@ _ROWS_EVERY_S = 10.0
 _POLLS_BETWEEN_LOOKS = 12
 
 
+class Whose(NamedTuple):
+    """Whom an account's figures depend on beside the broker: its deployment, and the part that owns its partition."""
+
+    deployment: str
+    worker: str
+
+
 class Seen(NamedTuple):
     """What was seen at a look.
 
@@ -88,6 +95,7 @@ class Freshness:
         prices: Know how old each market's mark is.
         heartbeats: What processes said of themselves.
         clock_ms: Our own time, in Unix ms.
+        has_broker: Whether there is a broker that answers; in a replay there is none.
     """
 
     def __init__(
@@ -97,6 +105,8 @@ class Freshness:
         prices: MarketPrices,
         heartbeats: Heartbeats,
         clock_ms: Callable[[], int],
+        *,
+        has_broker: bool = True,
     ) -> None:
         bounds = settings.api.freshness
         self._bounds = Bounds(
@@ -126,7 +136,9 @@ class Freshness:
         self._prices = prices
         self._heartbeats = heartbeats
         self._clock_ms = clock_ms
+        self._has_broker = has_broker
         self._seen: Seen | None = None
+        self._causes: dict[Whose, tuple[str, ...]] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def follows_chain(self, deployment: str) -> bool:
@@ -159,10 +171,12 @@ class Freshness:
         now_ms = self._clock_ms()
         answered_ms = min(feed.answered_ms for feed in self._feeds.by_table().values())
         broker = Age("the newest answer", max(0, now_ms - answered_ms), self._bounds.broker_ms)
-        parts = {BROKER: part_of(BROKER, [broker] if answered_ms else [], self._steady[BROKER], now_ms)}
+        ages = [broker] if answered_ms and self._has_broker else []
+        parts = {BROKER: part_of(BROKER, ages, self._steady[BROKER], now_ms)}
         for name in self._names:
             parts[name] = part_of(name, self._ages(name, now_ms), self._steady[name], now_ms)
         self._seen = Seen(now_ms, parts, _by_deployment(self._prices.stale_markets(now_ms)))
+        self._causes.clear()
         return self._seen
 
     def lag_ms(self, seen: Seen) -> int:
@@ -184,21 +198,28 @@ class Freshness:
             causes.add(PRICES)
         return {**view, "stale_because": sorted(causes)} if causes else view
 
-    def aging(self, key: str, body: Mapping[str, Any]) -> Aging:
+    def whose(self, key: str) -> Whose:
+        """Find whom the figures of an account depend on, by its key; it is the same for ever."""
+        encoded = key.encode()
+        deployment, _ = split_key(encoded)
+        return Whose(deployment, worker_key(partition_of(encoded, self._partitions)))
+
+    def aging(self, whose: Whose, body: Mapping[str, Any]) -> Aging:
         """Find why an account's row is older than it says.
 
         Args:
-            key: The account's key.
+            whose: Whom the account depends on.
             body: Body of its ``valuations`` row.
 
         Raises:
             BadRow: The body lacks what it must have.
         """
         seen = self._recent()
-        encoded = key.encode()
-        deployment, _ = split_key(encoded)
-        causes = seen.causes_of(deployment, worker_key(partition_of(encoded, self._partitions)))
-        symbols = seen.stale_symbols.get(deployment, frozenset())
+        # What was seen holds for thousands of frames, and so does what it means for all accounts of a worker.
+        causes = self._causes.get(whose)
+        if causes is None:
+            causes = self._causes[whose] = seen.causes_of(whose.deployment, whose.worker)
+        symbols = seen.stale_symbols.get(whose.deployment, frozenset())
         return aging_of(causes, body, symbols, now_ms=self._clock_ms(), row_ms=self._bounds.row_ms)
 
     def known_ms(self, deployment: str) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from models.codec import decode_row
 from models.engine.board import InputBoard
 from models.errors import BadRow
+from models.kept_inputs import CalculationsMade, KeptMark
 from models.prices import decode_mark
 from models.references import used_of_row
 from streams.settings.venues import venues_of
@@ -69,20 +70,18 @@ class InputsAt:
         self._chosen: dict[int | str, UsedMark | None] = {}
         self._asked: dict[str, UsedReference | None] = {}
 
-    @property
-    def at_ms(self) -> int:
-        """The instant, Unix ms."""
-        return self._now_ms
+    def made(self, asked: list[tuple[str, int, int, str]]) -> CalculationsMade:
+        """What is kept of calculations that were made of these inputs.
 
-    @property
-    def marks(self) -> Mapping[int | str, UsedMark | None]:
-        """The marks that were asked for so far, by market."""
-        return self._chosen
-
-    @property
-    def references(self) -> Mapping[str, UsedReference | None]:
-        """The references that were asked for so far, by name."""
-        return self._asked
+        Args:
+            asked: Of each its account, term and version of the account's statement, and what was asked.
+        """
+        marks = {
+            str(market): None if mark is None else KeptMark(mark.key, mark.offset, mark.stale)
+            for market, mark in self._chosen.items()
+        }
+        references = {name: None if one is None else (one.partition, one.offset) for name, one in self._asked.items()}
+        return CalculationsMade(self._now_ms, asked, marks, references)
 
     def mark(self, market: int | str) -> UsedMark | None:
         """The mark of a market, None where there is none.

@@ -105,8 +105,17 @@ def commands_of(systems: Mapping[str, System]) -> dict[str, list[str]]:
 def _command_of(peer: str) -> list[str]:
     if peer != "kafka_streams":
         return [str(python_of(peer)), "-m", f"bench.peers.{peer}"]
+    return java_command("Peer")
+
+
+def java_command(main: str) -> list[str]:
+    """How a main class of the peer of Kafka Streams is started, built where it is not yet.
+
+    Raises:
+        CalledProcessError: It could not be built.
+    """
     built = _built_with_maven()
-    return ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{built}/classes:{built}/libs/*", "Peer"]
+    return ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{built}/classes:{built}/libs/*", main]
 
 
 def python_of(peer: str) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from models.codec import join_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from models.engine.step import Step, Write
 
@@ -70,6 +70,11 @@ class MemoryTables:
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[bytes, bytes]] = {name: {} for name in TABLES}
+        self._on_row: Callable[[str, bytes, bytes], None] | None = None
+
+    def listen(self, on_row: Callable[[str, bytes, bytes], None]) -> None:
+        """Call ``on_row`` with table, key and row of each row that is written from now on."""
+        self._on_row = on_row
 
     def copy(self) -> MemoryTables:
         """The same rows, so that what is written to either does not change the other."""
@@ -91,7 +96,9 @@ class MemoryTables:
 
     def put(self, write: Write) -> None:
         """Write one row."""
-        self._rows[write.table][write.key] = join_row(0, write.version, write.body)
+        row = self._rows[write.table][write.key] = join_row(0, write.version, write.body)
+        if self._on_row is not None:
+            self._on_row(write.table, write.key, row)
 
     def take(self, step: Step) -> None:
         """Write the rows of a step, stage after stage."""

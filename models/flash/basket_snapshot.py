@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from models.flash.basket_views import Calculate
     from models.flash.flash_accounts import Basket, MarketOrders, Position
-    from models.flash.flash_listing import Listing
+    from models.flash.flash_listing import FoundMarket, Listing
 
 
 class Opened(NamedTuple):
@@ -54,14 +54,20 @@ def position_figures(opened: Opened, listing: Listing, calculate: Calculate = me
         calculate: As for ``position_view``.
     """
     figures = Figures({}, {})
+    found: dict[str, tuple[Position, FoundMarket]] = {}
     for text, key, position in opened.positions:
         if _is_active(text, listing):
             try:
-                # The time is that of the newest mark found, so the market is found first.
-                market = listing.market(key).listed
-                figures.shown[text] = position_view(position, market, listing.now_s, calculate)
+                found[text] = position, listing.market(key)
             except Uncomputable as error:
                 figures.omitted[text] = error
+    # Fees of all accrue to one instant, which all marks together say.
+    now_s = listing.time_s(market for _, market in found.values())
+    for text, (position, market) in found.items():
+        try:
+            figures.shown[text] = position_view(position, market.listed, now_s, calculate)
+        except Uncomputable as error:
+            figures.omitted[text] = error
     return figures
 
 

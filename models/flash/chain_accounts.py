@@ -143,6 +143,17 @@ def decode_account_record(value: bytes) -> AccountRecord:
         raise BadRecord(msg) from error
 
 
+def expect_slot(record: AccountRecord | ClockSaid) -> None:
+    """Expect a slot that a chain can have come to. A node may have lied of one before ingest bounded what it believes.
+
+    Raises:
+        BadRecord: There are more slots than milliseconds since 1970.
+    """
+    if record.slot > record.received_ms:
+        msg = f"expected a slot of at most one a millisecond since 1970, found {record.slot} at {record.received_ms}"
+        raise BadRecord(msg)
+
+
 def account_bytes(record: AccountSaid) -> bytes:
     """The account's bytes.
 

@@ -27,6 +27,7 @@ from models.flash.chain_accounts import (
     Order,
     account_bytes,
     decode_account_record,
+    expect_slot,
 )
 from models.flash.flash_accounts import Basket, UserDepositLedger, decode_account
 from models.flash.solana_keys import key_text
@@ -65,8 +66,8 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def order(self) -> Order:
-        """Which of two states is newer."""
-        return Order(self.slot, self.write_version)
+        """Which of two states is newer; one of a slot that no chain can have (``expect_slot``) is the oldest."""
+        return Order(self.slot if self.slot <= self.received_ms else -1, self.write_version)
 
 
 class FlashAccount(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -133,7 +134,7 @@ def take(before: FlashAccount, own: Own) -> FlashAccount:
         ``before`` itself where the record changes nothing.
 
     Raises:
-        BadRecord: It is of a chain on which nobody updates such an account.
+        BadRecord: It is of a chain on which nobody updates such an account, or of a slot that no chain can have.
     """
     try:
         record = _owned_record(own.value)
@@ -142,6 +143,7 @@ def take(before: FlashAccount, own: Own) -> FlashAccount:
     if record.layer != LAYER_OF[record.account]:
         msg = f"expected a {record.account} of the {LAYER_OF[record.account]} chain, found one of {record.layer}"
         raise BadRecord(msg)
+    expect_slot(record)
     name = _PART_OF[record.account]
     standing: Part | None = getattr(before, name)
     if standing is not None and (record.order < standing.order or _says(record, standing)):

@@ -63,7 +63,7 @@ def exposure_of(deployment: str, account: FlashAccount, inputs: Inputs) -> Expos
     positions = held_positions(account.contents)
     listing = Listing(inputs)
     found = found_markets(positions, listing)
-    now_s = listing.now_s
+    now_s = listing.time_s(found)
     symbols = {symbol for one in positions for symbol in listing.symbols_of(one.market)}
     signed: dict[Market, float] = {(deployment, symbol): 0.0 for symbol in sorted(symbols)}
     tangents = [

@@ -14,6 +14,8 @@ from models.flash.position_terms import Quote, QuotedCustody
 from models.flash.solana_keys import key_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from models.prices import UsedMark
     from models.venue import Inputs
 
@@ -49,16 +51,16 @@ class Listing:
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
         self._found: dict[bytes, FoundMarket] = {}
-        self._heard_s = 0
 
-    @property
-    def now_s(self) -> int:
-        """The time, in seconds of Unix time: of the chain, or of a mark that was found, whichever is later.
+    def time_s(self, found: Iterable[FoundMarket | None]) -> int:
+        """The time that figures of markets are of, in seconds of Unix time: the chain's, or a later one of their marks.
 
-        It is no clock's, so that the same inputs are worth the same whenever they are valued.
+        It is no clock's, so that the same inputs are worth the same whenever they are valued; and it is of no mark of
+        others, so that a basket is worth the same whoever else is looked at.
         """
         clock = self._refer(CLOCK, ClockSaid)
-        return self._heard_s if clock is None else max(self._heard_s, clock.unix_s)
+        marks = (mark for one in found if one is not None for mark in (one.target, one.collateral))
+        return max((0 if clock is None else clock.unix_s, *(mark.event_ms // _MS_PER_S for mark in marks)))
 
     @property
     def table(self) -> FlashTable | None:
@@ -106,8 +108,6 @@ class Listing:
             collateral.token.symbol,
         )
         self._found[market] = known
-        # Only of marks that figures are made of, which a row names.
-        self._heard_s = max(self._heard_s, *(mark.event_ms // _MS_PER_S for mark in (target_mark, collateral_mark)))
         return known
 
     def custodies_of(self, market: bytes) -> dict[int, ListedCustody]:

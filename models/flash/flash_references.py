@@ -54,7 +54,7 @@ def decode_reference(name: str, value: bytes) -> FlashReference:
     if name == TABLE:
         return read_table(value)
     if name == CLOCK:
-        return _clock(value)
+        return decode_clock(value)
     prefix, _, address = name.partition(".")
     of = REFERRED.get(prefix)
     if of is None:
@@ -70,7 +70,12 @@ def decode_reference(name: str, value: bytes) -> FlashReference:
     return decode_account(of, account_bytes(record))
 
 
-def _clock(value: bytes) -> ClockSaid:
+def decode_clock(value: bytes) -> ClockSaid:
+    """Read the time of a chain.
+
+    Raises:
+        BadRecord: It is none.
+    """
     try:
         return _clock_decoder.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -16,7 +16,7 @@ from models.flash.basket_worth import found_markets, held_positions, worth_of
 from models.flash.flash_listing import Listing
 from models.flash.flash_prices import OraclePrice, Uncomputable, check_exponent, shifted
 from models.flash.solana_keys import key_text
-from models.money import E18, format_e18
+from models.money import E18, show_e18
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body, distance_bps
 from models.venue import Valued
 
@@ -45,7 +45,7 @@ def value_account(account: FlashAccount, term: int, inputs: Inputs, *, unsupport
     positions = held_positions(account.contents)
     listing = Listing(inputs)
     found = found_markets(positions, listing) if unknown is None else [None] * len(positions)
-    now_s = listing.now_s
+    now_s = listing.time_s(found)
     worths = [
         None if market is None else worth_of(one.position, market, now_s)
         for one, market in zip(positions, found, strict=True)
@@ -84,7 +84,7 @@ def flash_extras(body: Mapping[str, Any]) -> dict[str, Any]:
     if body["slot"] is not None:
         shown["slot"] = body["slot"]
     if body["upnl_net"] is not None:
-        shown["upnl_net"] = format_e18(int(body["upnl_net"]))
+        shown["upnl_net"] = show_e18(body["upnl_net"])
     return shown
 
 

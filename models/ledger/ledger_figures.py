@@ -151,7 +151,8 @@ def price_doubles(position: LedgerPosition, mark: UsedMark, close_fee: float) ->
     amount, base, at = float(position.amount), float(position.base_price), mark.mark_e18 / E18
     pl = amount * (at - base) - close_fee * abs(amount) * at
     move = (at - base) / base * 100
-    return pl, move if amount > 0 else -move
+    # What a short position has neither gained nor lost is 0, and not the -0 that doubles have beside it.
+    return pl + 0.0, (move if amount > 0 else -move) + 0.0
 
 
 def base_margin(account: PricedAccount) -> BaseMargin:

@@ -11,22 +11,24 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-# The end of a text, in the regular expressions of JSON schemas and of Python: Python's $ lets a line feed follow.
-_END = r"(?![\s\S])"
+TEXT_END = r"(?![\s\S])"
+"""The end of a text, in the regular expressions of JSON schemas and of Python: Python's $ lets a line feed follow."""
 # 30 digits hold any amount of any currency, and products of three of them stay far below the largest float.
-_UNSIGNED = r"[0-9]{1,30}(\.[0-9]{1,18})?" + _END
+_UNSIGNED = r"[0-9]{1,30}(\.[0-9]{1,18})?" + TEXT_END
 Decimal = Annotated[str, Meta(pattern="^-?" + _UNSIGNED, description="Decimal number, exact")]
 NotNegative = Annotated[str, Meta(pattern="^" + _UNSIGNED, description="Decimal number >= 0, exact")]
-Currency = Annotated[str, Meta(pattern="^[A-Za-z0-9]{2,20}" + _END, description="Currency, such as USD or USTF0")]
-Owner = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}" + _END, description="Whose the account is")]
+Currency = Annotated[str, Meta(pattern="^[A-Za-z0-9]{2,20}" + TEXT_END, description="Currency, such as USD or USTF0")]
+Owner = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}" + TEXT_END, description="Whose the account is")]
 Symbol = Annotated[
     str,
     Meta(
-        pattern="^t([A-Za-z0-9]{6}|[A-Za-z0-9]{2,20}:[A-Za-z0-9]{2,20})" + _END,
+        pattern="^t([A-Za-z0-9]{6}|[A-Za-z0-9]{2,20}:[A-Za-z0-9]{2,20})" + TEXT_END,
         description="Trading symbol: currencies of three letters, such as tBTCUSD, or any two, such as tBTCF0:USTF0",
     ),
 ]
-FundingSymbol = Annotated[str, Meta(pattern="^f[A-Za-z0-9]{2,20}" + _END, description="Funding symbol, such as fUSD")]
+FundingSymbol = Annotated[
+    str, Meta(pattern="^f[A-Za-z0-9]{2,20}" + TEXT_END, description="Funding symbol, such as fUSD")
+]
 # Beyond 53 bits JavaScript clients would read another id.
 Id = Annotated[int, Meta(ge=0, le=2**53 - 1, description="Id, below 2^53")]
 # The last millisecond of the year 9999, which is the last that RFC 3339 can write.
@@ -38,8 +40,9 @@ Code = Annotated[int, Meta(ge=-(2**53 - 1), le=2**53 - 1, description="A venue's
 Side = Annotated[Literal[-1, 0, 1], Meta(description="1: the account lends, -1: it borrows, 0: both")]
 
 CALCULATED = frozenset({
-    "pl", "pl_perc", "price_liq", "leverage", "collateral_min", "balance_available", "margin_net", "user_pl",
-    "upnl", "liquidation_price",
+    "pl", "pl_perc", "price_liq", "leverage", "collateral_min", "balance_available", "available_balance", "user_pl",
+    "user_swaps", "margin_balance", "margin_net", "margin_required", "tradable_balance", "gross_balance", "aum",
+    "aum_net", "upnl", "liquidation_price",
 })  # fmt: skip
 """Names of what is calculated from prices, and so refused on input."""
 

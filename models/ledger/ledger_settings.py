@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from models.errors import BadNumber, BadRecord
-from models.ledger.ledger_objects import Currency, NotNegative, Symbol
+from models.ledger.ledger_objects import TEXT_END, Currency, NotNegative, Symbol
 from models.ledger.margin_brackets import Bracket, Brackets
 from models.money import E18, parse_e18
 
@@ -28,7 +28,7 @@ USD = "USD"
 _PATH_MAX = 2
 _TIERS_MAX = 50
 
-MarketName = Annotated[str, Meta(pattern=r"^[!-~]{1,64}$", description="Name of a market of the deployment")]
+MarketName = Annotated[str, Meta(pattern="^[!-~]{1,64}" + TEXT_END, description="Name of a market of the deployment")]
 
 
 class CurrencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

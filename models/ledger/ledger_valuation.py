@@ -16,7 +16,7 @@ from models.book_figures import Shown
 from models.ids import canonical_id
 from models.ledger.ledger_pricing import Priced, price, settings_of
 from models.ledger.liquidation_price import Liquidations
-from models.money import E18, format_e18, parse_e18
+from models.money import E18, parse_e18, show_e18
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, Body, distance_bps
 from models.venue import Valued
 
@@ -85,7 +85,7 @@ def ledger_extras(body: Mapping[str, Any]) -> dict[str, Any]:
     """What users are shown beside what all accounts have: the venue's own uPnL, and how far the ledger is folded."""
     shown: dict[str, Any] = {"seq": str(body["seq"])}
     if body["upnl_net"] is not None:
-        shown["upnl_net"] = format_e18(int(body["upnl_net"]))
+        shown["upnl_net"] = show_e18(body["upnl_net"])
     return shown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.instants import ns_text, rfc3339
-from models.money import format_e18
+from models.money import format_e18, show_e18
 from models.symmio.margin import classify_liquidation
 from models.symmio.state import Balances, Locked
 
@@ -29,7 +29,7 @@ def account_extras(body: Mapping[str, Any]) -> View:
     """
     unix_ms = body["time_s"] * 1000
     view: View = {
-        **{name: format_e18(int(body[name])) for name in _FIGURES if body[name] is not None},
+        **{name: show_e18(body[name]) for name in _FIGURES if body[name] is not None},
         "liquidating": body["liquidating"],
         "block": body["block"],
         "block_time": rfc3339(unix_ms),
@@ -42,7 +42,7 @@ def account_extras(body: Mapping[str, Any]) -> View:
     last = body["last_complete"]
     if last is not None:
         locked = {name: _locked(last[name]) for name in ("locked", "pending")}
-        view["last_complete"] = {"allocated": format_e18(int(last["allocated"])), **locked}
+        view["last_complete"] = {"allocated": show_e18(last["allocated"]), **locked}
     return view
 
 
@@ -62,4 +62,4 @@ def _liquidation(body: Mapping[str, Any]) -> View:
 
 
 def _locked(amounts: list[str]) -> View:
-    return {name: format_e18(int(amount)) for name, amount in zip(_LOCKED, amounts, strict=True)}
+    return {name: show_e18(amount) for name, amount in zip(_LOCKED, amounts, strict=True)}

@@ -67,7 +67,7 @@ class FrozenMarket(msgspec.Struct, frozen=True):
 class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
     """The terms of an epoch, as of the chain's time ``at_s``; it is charged from ``opens_s`` to ``closes_s``.
 
-    ``tables_s`` is the chain's time up to which the accounts were folded: a quote that was opened later is not charged.
+    ``tables_s`` is the chain's time up to which the accounts were folded: before ``opens_s``, quotes may be missing.
     ``left_out`` has the markets with open quotes that are not charged, each with the reason. ``accounts`` is the number
     of ``Plan`` records of the epoch. ``party_b`` is the hedger, empty in records of before there could be several.
     """
@@ -89,15 +89,17 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
 
 
 class Plan(msgspec.Struct, tag="plan", tag_field="kind", frozen=True):
-    """All quotes of one account with the hedger, (quote id, symbol id) each, that were open at the freezing.
+    """All quotes of one account with the hedger, (quote id, symbol id) each, that were open at the epoch's instant.
 
-    Quotes of markets that are left out are among them, so that each of them has an outcome.
+    Quotes of markets that are left out are among them, so that each of them has an outcome. ``late`` are those of which
+    the tables came to know only after the window had closed, and which were open until then.
     """
 
     epoch: Epoch
     party_a: str
     quotes: tuple[tuple[int, int], ...]
     party_b: str = ""
+    late: tuple[int, ...] = ()
 
 
 class ChargeCells(NamedTuple):

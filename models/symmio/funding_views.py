@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from models.ids import account_key
 from models.instants import ns_text, rfc3339
-from models.money import format_e18
+from models.money import format_e18, show_e18
 from models.symmio.funding_records import Frozen, Missed, share_bps
 
 if TYPE_CHECKING:
@@ -82,12 +82,8 @@ def charge_view(
         "outcome": name,
         "final": outcome is not None and outcome.final,
         **({"reason": reason} if reason else {}),
-        **({} if market is None else {"mark": format_e18(int(market.mark))}),
-        **(
-            {}
-            if cells is None
-            else {"rate": format_e18(int(cells.rate)), "unclipped_rate": format_e18(int(cells.wanted))}
-        ),
+        **({} if market is None else {"mark": show_e18(market.mark)}),
+        **({} if cells is None else {"rate": show_e18(cells.rate), "unclipped_rate": show_e18(cells.wanted)}),
         **({} if sent is None else {"transaction": _transaction(sent)}),
     }
 
@@ -140,10 +136,10 @@ def _begins(epoch: Epoch) -> dict[str, str]:
 
 def _terms(market: FrozenMarket) -> View:
     return {
-        "mark": format_e18(int(market.mark)),
-        "venue_rate": format_e18(int(market.venue_rate)),
-        "long_rate": format_e18(int(market.long)),
-        "short_rate": format_e18(int(market.short)),
+        "mark": show_e18(market.mark),
+        "venue_rate": show_e18(market.venue_rate),
+        "long_rate": show_e18(market.long),
+        "short_rate": show_e18(market.short),
         **({} if market.interval_s is None else {"interval_s": market.interval_s}),
         **({} if market.mark_tick is None else {"mark_tick": _tick(market.mark_tick)}),
         **({} if market.rate_tick is None else {"rate_tick": _tick(market.rate_tick)}),
@@ -169,5 +165,5 @@ def _transaction(sent: Transaction) -> View:
         "hashes": list(sent.hashes),
         "quotes": len(sent.charges),
         **({} if sent.block is None else {"block": sent.block}),
-        **({} if sent.cost_wei is None else {"cost": format_e18(int(sent.cost_wei))}),
+        **({} if sent.cost_wei is None else {"cost": show_e18(sent.cost_wei)}),
     }

@@ -330,6 +330,9 @@ class AccountCharges:
                 # Another endpoint would take it: the one that refused has an old state. It is tried again.
                 _log.warning("quote refused by an old state party_a=%s quote=%d", self._party_a, one.due.quote_id)
                 continue
+            if not one.due.window.is_open(await self._chain.pending_time_s()):
+                # The window closed since it was read, so everything is refused: the next try says so of it.
+                continue
             _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, refusal)
             self._progress[one.due.epoch].culprits[one.due.quote_id] = refusal
 

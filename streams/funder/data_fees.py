@@ -1,7 +1,7 @@
 """What chains of the OP stack take beside the fee for gas: for a transaction's data, and for the chain's operator.
 
-It is set by the chain when it takes the transaction, and named in the receipt. Before that the chain's own oracle says
-what it would be now.
+It is set by the chain when it takes the transaction. The receipt names the fee for data, and of the operator's that
+there was one. Before that the chain's own oracle says what both would be now.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from models.instruments import FundingTermsFact, Instrument, decode_fact, fold_f
 from models.prices import decode_tick, mark_of
 from models.symmio.epoch_prices import LOOK_BACK_MS, SourceSaid
 from streams.funder.topic_span import TopicSpan
-from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS
+from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -54,7 +54,7 @@ class EpochTicks:
         begin_ms = min(instant.at_ms, instant.now_ms) - _MARGIN_MS
         self._ticks = TopicSpan(
             settings,
-            PRICE_TICKS,
+            topic_name(settings, PRICE_TICKS),
             keys,
             since_ms=begin_ms - LOOK_BACK_MS,
             until_ms=instant.closes_ms + _MARGIN_MS,
@@ -62,7 +62,7 @@ class EpochTicks:
         )
         self._facts = TopicSpan(
             settings,
-            INSTRUMENT_FACTS,
+            topic_name(settings, INSTRUMENT_FACTS),
             keys,
             since_ms=begin_ms - _FACTS_BACK_MS,
             until_ms=instant.at_ms + _MARGIN_MS,

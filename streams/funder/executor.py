@@ -15,6 +15,7 @@ from models.symmio.funding_records import KINDS, Epoch, Frozen, FrozenMarket, Mi
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import ChainError, Reverted
+from streams.funder.epoch_moves import held_before
 from streams.funder.muon import NoSignature
 from streams.funder.outcomes import corrected, disputed, outcome_of, reopened
 from streams.funder.rounds import Round, freeze
@@ -23,11 +24,12 @@ from streams.funder.topic_span import NotRead
 
 if TYPE_CHECKING:
     from collections import defaultdict
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from models.errors import TidemarkError
     from models.symmio.funding_plan import Window
     from models.symmio.funding_records import Record
+    from models.symmio.position_moves import Ended
     from streams.funder.chain_view import Chain
     from streams.funder.funding_inputs import Tables
     from streams.funder.funding_journal import Journal
@@ -66,7 +68,6 @@ _PATIENCE = 4
 # Two seconds after an epoch's instant its marks are settled, and two more leave time for them to be written.
 _PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
-_KNOWN_LATE = "the tables knew of it only after the window had closed"
 _LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
 _OPEN = "open"
 
@@ -144,9 +145,11 @@ class Executor:
                 for cells in record.charges:
                     if cells.rate != cells.wanted and cells.epoch in self._rounds:
                         self._rounds[cells.epoch].clipped[cells.quote_id] = cells.rate, cells.wanted
+        newest = {(record.signer, record.nonce): record for record in records if isinstance(record, Transaction)}
         for one in self._rounds.values():
             for party_a in one.outcomes.keys() & one.plans.keys():
                 one.told_unpriced |= one.unpriced(party_a)
+            one.doubt(newest.values())
 
     def unmined(self, record: Transaction) -> None:
         """Look again at an account's quotes, since a transaction of it has left the chain, or is another one."""
@@ -227,22 +230,27 @@ class Executor:
         is_passed = now_s >= window.opens_s + _PRICED_AFTER_S
         return is_late or (is_passed and self._tables.time_s >= window.opens_s)
 
-    async def _look(self, epoch: Epoch, window: Window, now_s: int) -> tuple[Frozen, list[Plan]]:
-        """Find terms and plans of an epoch as of now."""
+    async def _look(self, epoch: Epoch, window: Window, now_s: int) -> tuple[Frozen, list[Plan], Mapping[int, Ended]]:
+        """Find terms and plans of an epoch as far as they are known now, and which of their quotes have ended since."""
         await self._tables.read_prices(window)
-        return freeze(
+        tables_s = await self._tables.known_until_s()
+        positions = self._tables.positions(self._party_b)
+        moves = await self._tables.read_moves(window)
+        held = await held_before(moves, positions, party_b=self._party_b, chain=self._chain)
+        frozen, plans = freeze(
             epoch,
             window,
             symbols=self._tables.markets(epoch),
-            positions=self._tables.positions(self._party_b),
+            positions=held,
             terms_of=self._tables.freeze,
             at_s=now_s,
-            tables_s=self._tables.time_s,
+            tables_s=tables_s,
             party_b=self._party_b,
         )
+        return frozen, plans, moves.ended
 
     async def _freeze(self, epoch: Epoch, window: Window, now_s: int) -> None:
-        frozen, plans = await self._look(epoch, window, now_s)
+        frozen, plans, _ = await self._look(epoch, window, now_s)
         await self._journal.write([*plans, frozen])
         self._refused.pop(epoch, None)
         one = self._rounds[epoch] = Round(frozen)
@@ -259,17 +267,13 @@ class Executor:
         for epoch, one in list(self._rounds.items()):
             if one.is_whole or self._tables.time_s < one.frozen.opens_s:
                 continue
-            found, plans = await self._look(epoch, one.frozen.window, now_s)
-            frozen, more = one.extend(found, plans)
+            frozen, more = one.extend(*await self._look(epoch, one.frozen.window, now_s))
             await self._journal.write([*more, frozen])
             one.frozen = frozen
             for plan in more:
                 former = one.outcomes.pop(plan.party_a, None)
-                known = {*one.plans[plan.party_a].quotes} if plan.party_a in one.plans else set()
                 if former is not None:
                     one.reasons |= former.missed
-                if now_s > frozen.closes_s:
-                    one.reasons |= {quote_id: _KNOWN_LATE for quote_id, _ in {*plan.quotes} - known}
                 one.plans[plan.party_a] = plan
             one.waiting.clear()
             _log.info(
@@ -369,7 +373,8 @@ class Executor:
     def _forget(self, now_s: int) -> None:
         for epoch, one in list(self._rounds.items()):
             is_told = one.plans.keys() == one.outcomes.keys() and all(told.final for told in one.outcomes.values())
-            if now_s > one.frozen.closes_s and is_told:
+            # Without a plan there is nothing to tell, but the tables may still come to know of one.
+            if now_s > one.frozen.closes_s and one.is_whole and is_told:
                 del self._rounds[epoch]
                 self._left = {key: block for key, block in self._left.items() if key[0] != epoch}
 
@@ -420,8 +425,8 @@ class Executor:
             unreadable = await self._chain.unreadable(ids)
             quotes = await self._chain.quotes([quote_id for quote_id in ids if quote_id not in unreadable])
         doubts, back = disputed(outcome, quotes), reopened(outcome, quotes)
-        told = await self._chain.quotes_by_each(sorted(doubts)) if doubts else [quotes]
-        if not told or any(doubts - disputed(outcome, others) for others in told):
+        told = await self._chain.quotes_by_each(sorted(doubts | back)) if doubts or back else [quotes]
+        if not told or any(doubts - disputed(outcome, others) or back - reopened(outcome, others) for others in told):
             # An endpoint still agrees with the outcome: which of them has an old state will show.
             return
         if outcome is not one.outcomes.get(party_a):

@@ -145,5 +145,7 @@ def _mined(record: Transaction, receipt: Receipt) -> Transaction:
 
 
 def _cost_wei(record: Transaction, receipt: Receipt) -> int:
-    # A node that does not tell the price is taken to have charged the most that was allowed.
-    return receipt.gas_used * int(record.max_fee_wei) if receipt.cost_wei is None else receipt.cost_wei
+    # What a node does not tell is taken to be the most that was allowed.
+    if receipt.cost_wei is None:
+        return receipt.gas_used * int(record.max_fee_wei) + int(record.data_wei)
+    return receipt.cost_wei + (int(record.data_wei) if receipt.has_operator_fee else 0)

@@ -96,14 +96,14 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
                 async with asyncio.TaskGroup() as work:
                     work.create_task(journal.run())
                     for number, (hedger, route) in enumerate(zip(hedgers, routes, strict=True)):
-                        one = _Working(name, deployment, hedger, route, chain, muon, journal, tables, turns, valid_s)
-                        own = [record for record in records if _is_of(record, hedger, is_first=number == 0)]
+                        one = Working(name, deployment, hedger, route, chain, muon, journal, tables, turns, valid_s)
+                        own = [record for record in records if is_of(record, hedger, is_first=number == 0)]
                         work.create_task(one.run(own))
         finally:
             await tables.stop()
 
 
-class _Working(NamedTuple):
+class Working(NamedTuple):
     """What charges for one hedger; the node, the gateway, the journal and the tables are those of all of them."""
 
     name: str
@@ -173,7 +173,7 @@ class _Working(NamedTuple):
             work.create_task(tell_balance(self.name, self.chain, signer.address))
 
 
-def _is_of(record: Record, hedger: Hedger, *, is_first: bool) -> bool:
+def is_of(record: Record, hedger: Hedger, *, is_first: bool) -> bool:
     """Whether a record is of a hedger; those of before they named one are of the first."""
     match record:
         case Transaction(signer=signer) | CeilingMet(signer=signer):

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from aiokafka.errors import KafkaError
+
 from models.codec import decode_order, decode_row
 from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, WATERMARKS
 from models.ids import account_key, market_key, split_key
@@ -18,7 +20,9 @@ from models.symmio.funding_records import Epoch, FrozenMarket, TickRef
 from models.symmio.holding import decode_holding
 from models.symmio.markets import decode_market
 from models.watermarks import decode_watermark
+from streams.funder.epoch_moves import moves_since
 from streams.funder.epoch_ticks import EpochTicks, Instant
+from streams.funder.topic_span import NotRead
 from streams.kafka.feed import Feed
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import changelog_name
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from models.symmio.funding_plan import Window
     from models.symmio.holding import OpenPosition
     from models.symmio.markets import Market
+    from models.symmio.position_moves import Moves
     from streams.process.clock import Clock
     from streams.settings import Settings
 
@@ -40,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 # Two seconds after an instant its marks are settled, and three more leave time for them to be written.
 _SETTLED_S = 5
+# A feed that has stopped must not keep a pass from looking after what is under way.
+_CAUGHT_UP_WITHIN_S = 10.0
 
 
 def expected_terms_of(window: Window, now_s: int) -> Window:
@@ -107,6 +114,24 @@ class Tables:
         rows = (self._watermarks.rows.get(f"{self._name}:{number}".encode()) for number in range(self._partitions))
         return min(0 if row is None else decode_watermark(decode_row(row).body).head_time_s for row in rows)
 
+    async def known_until_s(self) -> int:
+        """Wait until all is known that was folded by ``time_s``, and return that time, Unix s.
+
+        The feeds are read side by side: that of the watermarks may be ahead of that of the accounts.
+
+        Raises:
+            NotRead: The broker does not answer.
+        """
+        time_s = self.time_s
+        try:
+            async with asyncio.timeout(_CAUGHT_UP_WITHIN_S):
+                await self._markets.read_until_now()
+                await self._accounts.read_until_now()
+        except (KafkaError, TimeoutError) as error:
+            msg = f"expected the broker to hand out the accounts that were folded by {time_s}, found: {error!r}"
+            raise NotRead(msg) from error
+        return time_s
+
     @property
     def refusal(self) -> str | None:
         """Why nothing of the deployment may be charged, None where it may: what is known of it may not be true."""
@@ -129,6 +154,18 @@ class Tables:
             if ours:
                 found[split_key(key)[1]] = ours
         return found
+
+    async def read_moves(self, window: Window) -> Moves:
+        """Read which positions were opened, and which have ended, since the instant at which ``window`` opens.
+
+        Whatever ``positions`` said before, is of a time that this reaches beyond.
+
+        Raises:
+            NotRead: The broker does not answer.
+        """
+        prefix = account_key(self._name, "")
+        keys = {key for key in self._accounts.rows if key.startswith(prefix)}
+        return await moves_since(self._settings, window.opens_s, self._clock.now_ms(), keys | {self._name.encode()})
 
     def open_windows(self, now_s: int) -> dict[Epoch, Window]:
         """Find the windows that are open at the chain's time ``now_s``, by the epoch that is charged in them."""

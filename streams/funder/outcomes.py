@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from streams.funder.account_charges import Progress
 
 _NOT_IN_CHAIN = "the chain says that it was not charged"
+_KNOWN_LATE = "the tables knew of it only after the window had closed"
 _BACK = "it was not open when its turn came, and is again since blocks left the chain"
 
 
@@ -39,6 +40,8 @@ def outcome_of(plan: Plan, frozen: Frozen, progress: Progress, *, reason: str, r
             paid.append(quote_id)
         elif quote_id in progress.free:
             free.append(quote_id)
+        elif quote_id in plan.late:
+            missed[quote_id] = frozen.left_out.get(symbol_id, _KNOWN_LATE)
         elif quote_id in progress.closed:
             closed[quote_id] = progress.closed[quote_id]
         elif quote_id in progress.culprits:

@@ -9,13 +9,15 @@ import msgspec
 from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_records import Frozen, FrozenMarket, Plan
 from streams.funder.account_charges import Progress
+from streams.funder.flights import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from models.symmio.funding_plan import Window
-    from models.symmio.funding_records import Epoch, Outcome
+    from models.symmio.funding_records import Epoch, Outcome, Transaction
     from models.symmio.holding import OpenPosition
+    from models.symmio.position_moves import Ended
 
 
 class Round:
@@ -45,22 +47,30 @@ class Round:
         """Whether every quote is planned that was open when the window opened: the tables were known up to then."""
         return self.frozen.tables_s >= self.frozen.opens_s
 
-    def extend(self, found: Frozen, plans: Sequence[Plan]) -> tuple[Frozen, list[Plan]]:
+    def extend(self, found: Frozen, plans: Sequence[Plan], ended: Mapping[int, Ended]) -> tuple[Frozen, list[Plan]]:
         """Find what is to be on record once more quotes are known; what was fixed before stays as it is.
 
         Args:
             found: The terms that an epoch would have which was frozen now.
             plans: The plans that it would have.
+            ended: Those of its quotes that have ended since the epoch's instant.
 
         Returns:
             The terms, and the plans that are new or have new quotes.
         """
+        closes_s = self.frozen.closes_s
         extended = []
         for plan in plans:
-            known = self.plans[plan.party_a].quotes if plan.party_a in self.plans else ()
+            former = self.plans.get(plan.party_a)
+            known, late = ((), ()) if former is None else (former.quotes, former.late)
             quotes = tuple(sorted({*known, *plan.quotes}))
-            if len(quotes) > len(known):
-                extended.append(msgspec.structs.replace(plan, quotes=quotes))
+            if len(quotes) == len(known):
+                continue
+            if found.at_s > closes_s:
+                new = {quote_id for quote_id, _ in {*quotes} - {*known}}
+                kept = {one for one in new if one not in ended or ended[one].time_s > closes_s}
+                late = tuple(sorted({*late, *kept}))
+            extended.append(msgspec.structs.replace(plan, quotes=quotes, late=late))
         frozen = msgspec.structs.replace(
             self.frozen,
             tables_s=found.tables_s,
@@ -73,6 +83,30 @@ class Round:
             accounts=len(self.plans.keys() | {plan.party_a for plan in extended}),
         )
         return frozen, extended
+
+    def doubt(self, sent: Iterable[Transaction]) -> None:
+        """Take back outcomes on record that the executor before would have told anew, had it not ended.
+
+        Their plans have more quotes by now, or what they say is paid is in no transaction that is in the chain.
+
+        Args:
+            sent: The newest record of each transaction.
+        """
+        mined: set[int] = set()
+        others: set[int] = set()
+        for one in sent:
+            found = mined if one.state == State.MINED else others
+            found |= {cells.quote_id for cells in one.charges if cells.epoch == self.frozen.epoch}
+        left = others - mined
+        for party_a, plan in self.plans.items():
+            former = self.outcomes.get(party_a)
+            if former is None or former.final:
+                continue
+            if former.quotes == sorted(quote_id for quote_id, _ in plan.quotes) and left.isdisjoint(former.paid):
+                continue
+            del self.outcomes[party_a]
+            self.progress_of(party_a).free.update(former.free)
+            self.reasons |= former.missed | former.culprits
 
     def unpriced(self, party_a: str) -> set[int]:
         """The markets of an account's quotes that have no terms."""

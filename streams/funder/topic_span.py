@@ -13,7 +13,6 @@ from aiokafka.errors import KafkaError
 from models.errors import BadRecord, TidemarkError
 from streams.kafka.consumer import start_consumer
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -36,11 +35,11 @@ class TopicSpan:
     """Hands the records of some keys to ``take``, each once, those of one key in the order of the log.
 
     Args:
-        settings: Name the topic and the broker.
-        topic: Its name in the registry.
+        settings: Name the broker.
+        topic: The topic's full name.
         keys: The keys.
         since_ms: Where to begin, by the timestamps of records, Unix ms.
-        until_ms: Where to end, likewise; a partition is read to its end at most.
+        until_ms: Where to end, likewise; a partition is read to its end at most, and to its end without it.
         take: Takes a record's key, value and offset. What it raises ``BadRecord`` for is passed over: whoever folds the
             topic has put it on ``dead-letters``.
     """
@@ -52,11 +51,11 @@ class TopicSpan:
         keys: Collection[bytes],
         *,
         since_ms: int,
-        until_ms: int,
+        until_ms: int | None = None,
         take: Callable[[bytes, bytes, int], None],
     ) -> None:
         self._bootstrap = settings.bootstrap
-        self._topic = topic_name(settings, topic)
+        self._topic = topic
         self._keys = frozenset(keys)
         numbers = sorted({partition_of(key, settings.topics.partitions) for key in keys})
         self._left = {TopicPartition(self._topic, number) for number in numbers}
@@ -112,4 +111,4 @@ class TopicSpan:
                 self._take(record.key, record.value, record.offset)
             except BadRecord:
                 continue
-        return records[-1].timestamp > self._until_ms
+        return self._until_ms is not None and records[-1].timestamp > self._until_ms

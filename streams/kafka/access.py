@@ -28,6 +28,7 @@ from streams.kafka.topics import (
     PRICE_TICKS,
     WEBHOOK_PROGRESS,
     WHITELIST,
+    archived_names,
     changelog_name,
     registry,
     routed_name,
@@ -91,17 +92,18 @@ def fence_name(settings: Settings, process: str, name: str) -> str:
 
 
 def grants(settings: Settings) -> dict[str, tuple[Grant, ...]]:
-    """List what each process may do, by its name: worker, api, funder, history, ingests, webhooks, tools, analyst."""
+    """List what each process may do, by its name: worker, api, ingest-prices, tools, analyst and so on."""
     venues = [installed.venue for installed in venues_of(settings).installed]
     return {
         "worker": tuple(_worker(settings, venues)),
         "api": tuple(_api(settings, venues)),
-        "funder": tuple(_funder(settings)),
+        "funder": tuple(_funder(settings, venues)),
         "history": tuple(_history(settings)),
         "ingest-prices": tuple(_ingest_prices(settings)),
         **{f"ingest-{venue.kind}": tuple(_ingest_venue(settings, venue)) for venue in venues},
         "webhooks": tuple(_webhooks(settings)),
         "tools": tuple(_tools(settings, venues)),
+        "archive": tuple(_topics(archived_names(settings), Operation.READ)),
         "analyst": tuple(_analyst(settings, venues)),
     }
 
@@ -144,8 +146,11 @@ def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator
         )
 
 
-def _funder(settings: Settings) -> Iterator[Grant]:
+def _funder(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator[Grant]:
     yield from _topics((changelog_name(settings, table) for table in sorted(_FUNDER_TABLES)), Operation.READ)
+    # They say what was opened and what ended since an epoch began.
+    routed = [routed_name(settings, venue.routed) for venue in venues if venue.routed is not None]
+    yield from _topics(routed, Operation.READ)
     yield from _topics((topic_name(settings, topic) for topic in (PRICE_TICKS, INSTRUMENT_FACTS)), Operation.READ)
     yield from _topics((topic_name(settings, topic) for topic in (FUNDING, LEASES)), Operation.READ, Operation.WRITE)
     yield from _topics([topic_name(settings, HEARTBEATS)], Operation.WRITE)

@@ -8,7 +8,7 @@ from models.codec import row_order
 from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from aiokafka import TopicPartition
 
@@ -17,24 +17,17 @@ if TYPE_CHECKING:
     from streams.settings.kafka_client import Bootstrap
 
 
-class Feed(TopicReader):
-    """The current row of every key of one changelog.
+class CurrentRows:
+    """The current row of every key of one changelog, told to whoever listens.
 
     Rows are ordered by (term, version). A row below the current one is ignored, so a fenced owner's late row has no
     effect.
 
-    Args:
-        bootstrap: How the cluster is reached.
-        topic: The changelog's full name.
-        clock: Tells when the broker last answered.
-        wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
-
     Attributes:
-        newest_ms: The greatest timestamp of a record that was read, in Unix ms; 0 before the first.
+        newest_ms: The greatest timestamp of a record that was taken in, in Unix ms; 0 before the first.
     """
 
-    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
-        super().__init__(bootstrap, topic, clock, wait_ms)
+    def __init__(self) -> None:
         self._rows: dict[bytes, bytes] = {}
         self._listeners: list[Callable[[Sequence[bytes]], None]] = []
         self._row_listeners: list[Callable[[bytes, bytes], None]] = []
@@ -53,9 +46,10 @@ class Feed(TopicReader):
         """Call ``on_row`` with the key and the value of each row in log order, also of those that are soon replaced."""
         self._row_listeners.append(on_row)
 
-    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+    def take_in(self, parts: Iterable[Sequence[Record[bytes]]]) -> None:
+        """Take records in, those of each partition in the order of the log, and tell what changed."""
         changed: list[bytes] = []
-        for records in fetched.values():
+        for records in parts:
             changed += self._apply(records)
         if changed:
             for on_rows in self._listeners:
@@ -79,3 +73,21 @@ class Feed(TopicReader):
                 on_row(key, value)
         self.newest_ms = max(self.newest_ms, records[-1].timestamp)
         return changed
+
+
+class Feed(CurrentRows, TopicReader):
+    """The rows of a changelog that is read from Kafka.
+
+    Args:
+        bootstrap: How the cluster is reached.
+        topic: The changelog's full name.
+        clock: Tells when the broker last answered.
+        wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
+    """
+
+    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+        CurrentRows.__init__(self)
+        TopicReader.__init__(self, bootstrap, topic, clock, wait_ms)
+
+    def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        self.take_in(fetched.values())

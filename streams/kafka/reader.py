@@ -32,6 +32,8 @@ _LONGEST_WAIT_MS = 1_000
 # One small request every two seconds, so that a broker that is gone is noticed within five.
 _CHECK_EVERY_S = 2.0
 _ANSWER_WITHIN_S = 3.0
+# Who waits for what is in the topic looks again so often.
+_LOOK_AGAIN_S = 0.02
 
 
 class TopicMissing(TidemarkError):
@@ -98,6 +100,16 @@ class TopicReader:
         for tp, offset in begin.items():
             consumer.seek(tp, offset)
         return begin
+
+    def tell(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        """Take records in that somebody else has read, such as a replay, which never calls ``start``; then it is ready.
+
+        Args:
+            fetched: Records of the topic.
+        """
+        self._take(fetched)
+        self.answered_ms = self._clock.now_ms()
+        self._ready.set()
 
     async def start(self) -> None:
         """Connect and begin to read. After an error nothing stays open, and ``start`` may be called again.
@@ -176,6 +188,22 @@ class TopicReader:
             ready.cancel()
         if not self._ready.is_set():
             self._following.result()
+
+    async def read_until_now(self) -> None:
+        """Wait until everything has been read that is in the topic now; the reader has been started.
+
+        Raises:
+            KafkaError: The broker does not say where the topic ends.
+        """
+        consumer = self._consumer
+        if consumer is None:
+            msg = f"expected a reader of {self.topic} that was started"
+            raise AssertionError(msg)
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        # Who reads takes records in within the turn of the loop in which the consumer's position moves.
+        for tp, end in ends.items():
+            while await consumer.position(tp) < end:  # noqa: ASYNC110 - a consumer tells nobody that it has moved
+                await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def closed(self) -> None:
         """Wait until the reader ends, which it does only by an error, and raise that error."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -97,13 +97,18 @@ class BadTopic(TidemarkError):
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it is to be created; ``name`` is its full name, ``key`` describes a record's key in words."""
+    """A topic as it is to be created; ``name`` is its full name, ``key`` describes a record's key in words.
+
+    ``is_archived`` is whether ``tidemark archive`` keeps its records: not of what is said again within minutes, and not
+    of what a worker makes of other topics.
+    """
 
     name: str
     key: str
     partitions: int
     replication_factor: int
     config: dict[str, str]
+    is_archived: bool = True
 
     @property
     def kept(self) -> str:
@@ -142,6 +147,12 @@ def served_name(settings: Settings) -> str:
     return topic_name(settings, f"{SERVED}-{settings.epoch}")
 
 
+def derived_names(settings: Settings) -> frozenset[str]:
+    """The full names of the topics, beside changelogs, that every epoch has its own of."""
+    routed = (installed.venue.routed for installed in venues_of(settings).installed)
+    return frozenset({served_name(settings), *(routed_name(settings, one) for one in routed if one is not None)})
+
+
 def registry(settings: Settings) -> tuple[Topic, ...]:
     """List every topic of this configuration, under its full name.
 
@@ -172,6 +183,9 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
     def make(name: str, key: str, config: dict[str, str]) -> Topic:
         limit = {"max.message.bytes": str(MAX_RECORD_BYTES)}
         return Topic(name, key, settings.topics.partitions, settings.topics.replication_factor, config | limit)
+
+    def unarchived(topic: Topic) -> Topic:
+        return replace(topic, is_archived=False)
 
     def of_venue(venue: Venue[Any, Any, Any]) -> Iterator[Topic]:
         yield kept(topic_name(settings, venue.raw.name), venue.raw.key, venue.raw.kept_ms)
@@ -211,28 +225,34 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
         passing(
             topic_name(settings, FUNDING), "deployment:kind:of what", 90 * _DAY_MS, {"cleanup.policy": "compact,delete"}
         ),
-        compacted(topic_name(settings, OWNERSHIP), "partition"),
+        unarchived(compacted(topic_name(settings, OWNERSHIP), "partition")),
         # Never compacted away: each name is the hash of what stands under it.
         compacted(topic_name(settings, FIGURE_SETTINGS), "hash of the settings"),
-        passing(topic_name(settings, INTEREST), "deployment:account", _INTEREST_MS),
+        unarchived(passing(topic_name(settings, INTEREST), "deployment:account", _INTEREST_MS)),
         compacted(topic_name(settings, WHITELIST), "deployment:account"),
-        passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS),
+        unarchived(passing(topic_name(settings, OWNER_REQUESTS), "deployment:account", _OWNER_REQUESTS_MS)),
         compacted(topic_name(settings, OWNERS), "deployment:account"),
         compacted(topic_name(settings, NONCES), "realm:holder"),
         compacted(topic_name(settings, WEBHOOK_PROGRESS), "webhook:epoch:deployment:account"),
-        passing(topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}),
-        make(
-            topic_name(settings, HEARTBEATS),
-            "kind:of what",
-            {"cleanup.policy": "compact", "segment.ms": str(_HEARTBEAT_SEGMENT_MS)},
+        unarchived(
+            passing(
+                topic_name(settings, LEASES), "limit:owner", _LEASES_MS, {"message.timestamp.type": "LogAppendTime"}
+            )
+        ),
+        unarchived(
+            make(
+                topic_name(settings, HEARTBEATS),
+                "kind:of what",
+                {"cleanup.policy": "compact", "segment.ms": str(_HEARTBEAT_SEGMENT_MS)},
+            )
         ),
         bounded(served_name(settings), _SERVED_KEY, _SERVED_MS, settings.topics.served_kept_bytes),
         # Bars of hours, for ever: what was shown does not depend on the epoch in which it was.
         compacted(topic_name(settings, HISTORY), "deployment:account:hour"),
-        passing(topic_name(settings, HISTORY_REQUESTS), "request", _HISTORY_REQUESTS_MS),
-        passing(topic_name(settings, HISTORY_ANSWERS), "request", _HISTORY_REQUESTS_MS),
+        unarchived(passing(topic_name(settings, HISTORY_REQUESTS), "request", _HISTORY_REQUESTS_MS)),
+        unarchived(passing(topic_name(settings, HISTORY_ANSWERS), "request", _HISTORY_REQUESTS_MS)),
         kept(topic_name(settings, DEAD_LETTERS), "key of the refused record", 30 * _DAY_MS),
-        *(compacted(changelog_name(settings, table), row_keys[table]) for table in TABLES),
+        *(unarchived(compacted(changelog_name(settings, table), row_keys[table])) for table in TABLES),
         *(of_dialect(own) for own in own_topics(settings)),
     )
     _expect_other_names(topics)
@@ -248,6 +268,11 @@ def _expect_other_names(topics: tuple[Topic, ...]) -> None:
                 f"found {name!r}; the package that names it has to call it otherwise"
             )
             raise BadPackage(msg)
+
+
+def archived_names(settings: Settings) -> list[str]:
+    """The full names of the topics that ``tidemark archive`` keeps."""
+    return [topic.name for topic in registry(settings) if topic.is_archived]
 
 
 async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list[str]:

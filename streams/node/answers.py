@@ -30,7 +30,8 @@ _SHOWN_CHARACTERS = 80
 class Receipt(NamedTuple):
     """Where a transaction is, whether it did what it was for, and what it cost its signer.
 
-    ``succeeded`` and ``cost_wei`` are None where the node does not say.
+    ``succeeded`` and ``cost_wei`` are None where the node does not say. ``has_operator_fee`` is whether there was a fee
+    for the chain's operator beside ``cost_wei``, of which receipts do not say how high it was.
     """
 
     hash: str
@@ -39,6 +40,7 @@ class Receipt(NamedTuple):
     succeeded: bool | None
     gas_used: int
     cost_wei: int | None = None
+    has_operator_fee: bool = False
 
 
 def read_quantity(answer: object, bits: int = 256) -> int:
@@ -172,6 +174,8 @@ def read_receipt(answer: object, tx: str) -> Receipt | None:
         None if status is None else _succeeded(status),
         read_quantity(receipt.get("gasUsed")),
         _cost_wei(receipt),
+        # By which rule the fee is made of these two differs from one upgrade of the chain to the next.
+        any(read_quantity(receipt.get(name) or 0) for name in ("operatorFeeScalar", "operatorFeeConstant")),
     )
 
 

@@ -66,13 +66,22 @@ async def fold_accounts_at(
     Raises:
         ReplayError: The deployment, the instant or the log is not one for which that can be said.
     """
+    begun = await _begun(log, settings, deployment, at_ms, checkpoints)
+    await _fold(log, begun, on_record)
+    return begun
+
+
+async def _begun(log: Log, settings: Settings, deployment: str, at_ms: int, checkpoints: Checkpoints | None) -> Begun:
     vector = await raw_vector(log, settings, deployment, at_ms)
     begun = begin_fold(settings, deployment, None, vector, until_ms=at_ms, checkpoints=checkpoints)
     await expect_raw(log, begun)
+    return begun
+
+
+async def _fold(log: Log, begun: Begun, on_record: Callable[[LogRecord], None]) -> None:
     async for record in read_merged(log, begun.vector):
         on_record(record)
         begun.fold.take(record)
-    return begun
 
 
 async def value_accounts_at(
@@ -92,12 +101,14 @@ async def value_accounts_at(
     Raises:
         ReplayError: The deployment, the instant or the log is not one for which that can be said.
     """
-    begun = await fold_accounts_at(log, settings, deployment, at_ms, on_record=on_record, checkpoints=checkpoints)
+    begun = await _begun(log, settings, deployment, at_ms, checkpoints)
     fold = begun.fold
     doubts: list[str] = []
     if fold.venue.references is not None:
+        # Which marks an account needs follows from the references that hold when it is folded.
         said = topic_name(settings, fold.venue.references.name)
         doubts += await fold_references(log, said, fold, deployment, at_ms)
+    await _fold(log, begun, on_record)
     engine, prices = fold.engine, topic_name(settings, PRICE_TICKS)
     engine.choose(at_ms)
     doubts += await fold_marks(log, prices, engine, mark_keys(engine), at_ms=at_ms, on_record=on_record)

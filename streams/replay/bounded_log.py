@@ -5,6 +5,7 @@
     * ``OutOfRetention``: the window begins before the oldest record that is still held.
     * ``NoSuchTopic``: the log has no such topic.
     * ``BadCapture``: captured files are damaged, or are none.
+    * ``BadArchive``: an archive is damaged, is none, or is of another cluster.
     * ``BrokenOff``: the reading began and could not be finished; what came of it is not whole.
 """
 
@@ -38,6 +39,10 @@ class NoSuchTopic(ReplayError):
 
 class BadCapture(ReplayError):
     """Captured files are damaged or are none. Capture the window again."""
+
+
+class BadArchive(ReplayError):
+    """An archive is damaged, cannot be reached, or is of another cluster. ``tidemark archive check`` names what is."""
 
 
 class BrokenOff(ReplayError):
@@ -81,6 +86,7 @@ class LogRecord(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
     @property
     def place(self) -> Place:
@@ -107,6 +113,9 @@ class Reading(Protocol):
 
 class Log(Protocol):
     """Records in places, each at an offset that never changes."""
+
+    async def cluster(self) -> str | None:
+        """The id of the cluster whose offsets these are; None where files do not say."""
 
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         """What it holds of every partition of these topics, by their full names.

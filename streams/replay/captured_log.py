@@ -2,7 +2,7 @@
 
 ``manifest.json`` names the topics with the offsets of each partition, the file of each, and digests. Each line of
 ``TOPIC-PARTITION.ndjson.gz`` is one record: ``[offset, time in Unix ms, key, value]``, key and value as text, as
-``{"base64": …}`` where they are no UTF-8, or null.
+``{"base64": …}`` where they are no UTF-8, or null. Headers, where a record has any, stand behind: ``[[name, value]]``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     ``since_ms`` and ``until_ms``: every record made in between, Unix ms, is in it; None where the window was not one
     by time. ``digest`` is the SHA-256 over all parts: two captures of one digest hold the same
-    records. ``code`` is the version that made it.
+    records. ``code`` is the version that made it, ``cluster`` the id of the cluster whose offsets these are.
     """
 
     format: int
@@ -58,6 +58,7 @@ class Manifest(msgspec.Struct, frozen=True):
     until_ms: int | None
     parts: tuple[CapturedPart, ...]
     digest: str
+    cluster: str | None = None
 
 
 class CaptureExists(ReplayError):
@@ -90,7 +91,9 @@ class CaptureWriter:
         """Write a record; those of a place come in the order of their offsets."""
         self._parts[record.place].write(_line(record))
 
-    def finish(self, *, code: str, made_ms: int, since_ms: int | None, until_ms: int | None) -> Manifest:
+    def finish(
+        self, *, code: str, made_ms: int, since_ms: int | None, until_ms: int | None, cluster: str | None = None
+    ) -> Manifest:
         """Write the manifest, and put the capture in its place.
 
         Args:
@@ -98,12 +101,13 @@ class CaptureWriter:
             made_ms: The instant, Unix ms.
             since_ms: The beginning of a window by time, Unix ms; None of another.
             until_ms: Its end, likewise.
+            cluster: The id of the cluster that was read; None where it is not known.
         """
         parts = tuple(
             CapturedPart(*place, *self._vector[place], part.records, _file_of(place), part.close())
             for place, part in sorted(self._parts.items())
         )
-        manifest = Manifest(_FORMAT, code, made_ms, since_ms, until_ms, parts, _digest_of(parts))
+        manifest = Manifest(_FORMAT, code, made_ms, since_ms, until_ms, parts, _digest_of(parts), cluster)
         encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
         (self._partial / MANIFEST).write_bytes(encoded + b"\n")
         self._partial.rename(self._directory)
@@ -151,6 +155,10 @@ class CapturedLog:
         self._directory = directory
         self.manifest = _read_manifest(directory / MANIFEST)
         self._parts = {Place(part.topic, part.partition): part for part in self.manifest.parts}
+
+    async def cluster(self) -> str | None:
+        """The cluster that was captured, where the capture says it."""
+        return self.manifest.cluster
 
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         """What the capture holds of these topics.
@@ -271,7 +279,9 @@ def _digest_of(parts: Sequence[CapturedPart]) -> str:
 
 
 def _line(record: LogRecord) -> bytes:
-    cells = [record.offset, record.time_ms, _cell(record.key), _cell(record.value)]
+    cells: list[Any] = [record.offset, record.time_ms, _cell(record.key), _cell(record.value)]
+    if record.headers:
+        cells.append([[name, _cell(value)] for name, value in record.headers])
     return orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -285,8 +295,9 @@ def _cell(value: bytes | None) -> str | dict[str, str] | None:
 
 
 def _read_line(place: Place, line: bytes) -> LogRecord:
-    offset, time_ms, key, value = orjson.loads(line)
-    return LogRecord(time_ms, place.topic, place.partition, offset, _bytes(key), _bytes(value))
+    offset, time_ms, key, value, *rest = orjson.loads(line)
+    headers = tuple((name, _bytes(said)) for name, said in rest[0]) if rest else ()
+    return LogRecord(time_ms, place.topic, place.partition, offset, _bytes(key), _bytes(value), headers)
 
 
 def _bytes(cell: Any) -> bytes | None:  # noqa: ANN401 - it is whatever stands in the file

@@ -52,7 +52,8 @@ class Head(msgspec.Struct, frozen=True):
 
     ``ends`` are the first offsets that are not in it, by partition of ``topic``; ``code`` is the version that made it,
     ``settings`` the name of the deployment's settings, ``time_ms`` the instant that it is of, Unix ms. ``rows`` and
-    ``sha256`` are those of the lines that follow.
+    ``sha256`` are those of the lines that follow. ``cluster`` is the id of the cluster whose offsets these are; None
+    where the log did not say.
     """
 
     format: int
@@ -65,6 +66,7 @@ class Head(msgspec.Struct, frozen=True):
     time_ms: int
     rows: int
     sha256: str
+    cluster: str | None = None
 
 
 class Begun(NamedTuple):
@@ -80,11 +82,13 @@ class Checkpoints:
     Args:
         directory: Where they are, and are written to.
         code: This version.
+        cluster: The id of the cluster whose log is read; None where the log does not say.
     """
 
-    def __init__(self, directory: Path, code: str) -> None:
+    def __init__(self, directory: Path, code: str, cluster: str | None = None) -> None:
         self._directory = directory
         self._code = code
+        self._cluster = cluster
 
     def write(self, fold: RawFold, ends: Mapping[Place, int], time_ms: int) -> tuple[Path, Head]:
         """Write what was folded, beside its place first; it is there only when it is whole.
@@ -116,6 +120,7 @@ class Checkpoints:
             time_ms=time_ms,
             rows=lines.count(b"\n"),
             sha256=hashlib.sha256(lines).hexdigest(),
+            cluster=self._cluster,
         )
         path = self._directory / f"{fold.name}-{time_ms}{_SUFFIX}"
         if path.exists():
@@ -148,7 +153,7 @@ class Checkpoints:
             until_ms: The instant that this is, Unix ms; None where it is known by offsets alone.
 
         Raises:
-            BadCheckpoint: One cannot be read.
+            BadCheckpoint: One cannot be read, or is of another cluster, in which the same offsets mean other records.
         """
         numbers = {place.partition: end for place, end in ends.items()}
         usable = [
@@ -160,6 +165,13 @@ class Checkpoints:
             and (until_ms is None or head.time_ms <= until_ms)
             and all(head.ends.get(number, end + 1) <= end for number, end in numbers.items())
         ]
+        for path, head in usable:
+            if None not in (head.cluster, self._cluster) and head.cluster != self._cluster:
+                msg = (
+                    f"expected checkpoints of the cluster {self._cluster}, whose log is read, found {path} of "
+                    f"{head.cluster}: name another directory"
+                )
+                raise BadCheckpoint(msg)
         return max(usable, key=lambda one: one[1].time_ms, default=None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import start_consumer
+from streams.kafka.record import Record
 from streams.replay.bounded_log import BrokenOff, Held, LogRecord, NoSuchTopic, Place, Span
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer
 
-    from streams.kafka.record import Record
     from streams.process.clock import Clock
     from streams.settings.kafka_client import Bootstrap
 
@@ -34,6 +34,11 @@ _ANSWER_WITHIN_S = 5.0
 _ENDLESS = 2**62
 # A broker that answers and yet hands out nothing of what it says to have is given up after so many questions.
 _ASKED_AT_MOST = 6
+
+
+class _WithHeaders(Record[bytes | None], Protocol):
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 class KafkaLog:
@@ -52,6 +57,16 @@ class KafkaLog:
         self._bootstrap = bootstrap
         self._kept_ms = kept_ms
         self._clock = clock
+
+    async def cluster(self) -> str | None:
+        """The cluster's id.
+
+        Raises:
+            KafkaError: The cluster does not answer.
+        """
+        async with self._admin() as admin:
+            found: str | None = (await admin.describe_cluster())["cluster_id"]
+            return found
 
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         """What the cluster holds of every partition of these topics.
@@ -120,17 +135,22 @@ class KafkaLog:
 
     async def _partitions(self, topics: Collection[str]) -> dict[str, list[int]]:
         # Asked for by name, a topic that does not exist would be created where the cluster creates topics by itself.
-        admin = AIOKafkaAdminClient(**client_arguments(self._bootstrap))
-        try:
-            await admin.start()
+        async with self._admin() as admin:
             described = {one["topic"]: one["partitions"] for one in await admin.describe_topics()}
-        finally:
-            await admin.close()
         missing = sorted(set(topics) - described.keys())
         if missing:
             msg = f"expected topics {', '.join(missing)} on {self._bootstrap}, found none of that name that we may see"
             raise NoSuchTopic(msg)
         return {topic: sorted(one["partition"] for one in described[topic]) for topic in topics}
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(**client_arguments(self._bootstrap))
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()
 
 
 class KafkaReading:
@@ -227,8 +247,12 @@ async def _consumer(bootstrap: Bootstrap) -> AsyncIterator[AIOKafkaConsumer]:
                 raise
 
 
-def _logged(tp: TopicPartition, record: Record[bytes | None]) -> LogRecord:
-    return LogRecord(record.timestamp, tp.topic, tp.partition, record.offset, record.key, record.value)
+def _logged(tp: TopicPartition, record: _WithHeaders) -> LogRecord:
+    headers = record.headers
+    return LogRecord(
+        record.timestamp, tp.topic, tp.partition, record.offset, record.key, record.value,
+        tuple(headers) if headers else (),
+    )  # fmt: skip
 
 
 def _names(tps: Sequence[TopicPartition]) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from models.instants import rfc3339
-from streams.replay.bounded_log import BadWindow, OutOfRetention, Place, Span, expect_held
+from streams.replay.bounded_log import BadWindow, NoSuchTopic, OutOfRetention, Place, Span, expect_held
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -50,6 +50,23 @@ def read_instant(text: str, now_ms: int) -> int:
         msg = f"expected a time such as 2026-11-20T10:30:00Z with its zone, -15m or now, found {text!r}"
         raise BadWindow(msg)
     return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def read_past(text: str, now_ms: int) -> int:
+    """Read an instant that has been, in Unix ms.
+
+    Args:
+        text: As ``read_instant`` reads it.
+        now_ms: The instant now, Unix ms.
+
+    Raises:
+        BadWindow: It is none, or is to come.
+    """
+    instant_ms = read_instant(text, now_ms)
+    if instant_ms > now_ms:
+        msg = f"expected an instant that has been, found {text}"
+        raise BadWindow(msg)
+    return instant_ms
 
 
 def write_offsets(vector: Mapping[Place, Span]) -> str:
@@ -111,6 +128,15 @@ async def resolve_times(
         ends = dict(await log.find(held, until_ms))
     # A record that was made late may stand before the first one of the window.
     return {place: Span(min(begins[place], ends[place]), ends[place]) for place in held}
+
+
+async def is_held(log: Log, topic: str) -> bool:
+    """Whether a log has a topic, by its full name: a capture has only those that were captured."""
+    try:
+        await log.held([topic])
+    except NoSuchTopic:
+        return False
+    return True
 
 
 async def check_offsets(log: Log, vector: Mapping[Place, Span]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field, PositiveInt
 
@@ -40,6 +40,10 @@ class DeploymentSettings(Section):
     @property
     def own(self) -> object:
         """What the venue's pure part is told of the deployment; by default all of its settings."""
+        return self
+
+    def replayed(self) -> Self:
+        """The deployment as a replay serves it, which reaches nothing outside; one that would overrides it."""
         return self
 
     def account_id(self, text: str) -> str | None:

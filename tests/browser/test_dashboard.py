@@ -217,6 +217,11 @@ async def test_an_account_of_a_ledger_shows_its_wallets_and_orders_as_rest_says_
         await expect(wallets).to_have_count(1)
         assert "999.5" == await exact(wallets.first.locator(".money").first)
         await expect(page.get_by_text("No open orders.")).to_be_visible()
+        why = "expected record 3, found later ones up to 4"
+        show(3, msgspec.structs.replace(holdings(wallet("999.5"), suspect=why), seq=3))
+        await expect(page.get_by_text(f"Figures are unknown: {why}")).to_be_visible()
+        show(4, msgspec.structs.replace(holdings(wallet("999.5")), seq=4))
+        await expect(page.get_by_text("Figures are unknown")).to_be_hidden()
 
 
 async def test_funding_shows_epochs_and_what_became_of_each_quote(chromium: Browser, site: Site) -> None:

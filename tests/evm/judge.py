@@ -11,7 +11,11 @@ from streams.settings import symmio_deployments
 from tests.evm.market import NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from models.chain_records import RawLog
+    from models.symmio.funding_records import Transaction as Sent
+    from streams.settings import FundingSettings
     from tests.evm.market import Scene
 
 WITH_TRANSACTIONS = True
@@ -70,17 +74,37 @@ async def paid_by(one: Scene, signer: str) -> list[Paid]:
 
 async def expect_no_ceiling_broken(one: Scene, signer: str) -> None:
     """What the chain shows of the signer is within the ceilings of the settings, and on record as it was."""
-    paid = await paid_by(one, signer)
     funding = symmio_deployments(one.settings)[NAME].funding
-    assert all(sent.max_fee_wei <= funding.max_fee_gwei * _GWEI for sent in paid)
-    assert all(sent.tip_wei <= funding.max_tip_gwei * _GWEI for sent in paid)
-    assert all(sent.gas <= funding.max_gas for sent in paid)
-    # Everything was within one window and one day.
-    assert sum(sent.cost_wei for sent in paid) <= min(funding.max_window_spend, funding.max_day_spend) * _COIN
-    told = {sent.nonce: int(sent.cost_wei or 0) for sent in await one.sent() if sent.final}
-    assert {sent.nonce: sent.cost_wei for sent in paid if sent.nonce in told} == {
-        sent.nonce: told[sent.nonce] for sent in paid if sent.nonce in told
-    }
+    assert [] == complaints_of_spending(await paid_by(one, signer), await one.sent(), funding)
+
+
+def complaints_of_spending(paid: Sequence[Paid], told: Sequence[Sent], funding: FundingSettings) -> list[str]:
+    """Say what of a signer's spending is beyond the ceilings, or is on record as another sum.
+
+    Args:
+        paid: Its transactions in the chain, all of one window and one day.
+        told: What is on record of each nonce.
+        funding: Have the ceilings.
+    """
+    found = []
+    for sent in paid:
+        for what, is_much in (
+            ("fee", sent.max_fee_wei > funding.max_fee_gwei * _GWEI),
+            ("tip", sent.tip_wei > funding.max_tip_gwei * _GWEI),
+            ("gas", sent.gas > funding.max_gas),
+        ):
+            if is_much:
+                found.append(f"transaction {sent.nonce}: the {what} is above its ceiling")
+    cost_wei = sum(sent.cost_wei for sent in paid)
+    for what, most in (("window", funding.max_window_spend), ("day", funding.max_day_spend)):
+        if cost_wei > most * _COIN:
+            found.append(f"the {what} cost {cost_wei} wei, more than {most} coins")
+    final = {one.nonce: int(one.cost_wei or 0) for one in told if one.final}
+    return found + [
+        f"transaction {sent.nonce}: it cost {sent.cost_wei} wei, on record are {final[sent.nonce]}"
+        for sent in paid
+        if final.get(sent.nonce, sent.cost_wei) != sent.cost_wei
+    ]
 
 
 def _charge(log: RawLog) -> ChargeFundingRate:

@@ -42,7 +42,7 @@ def quote(number: int, side: int = LONG, *, opened: int = 100 * E18, most: int =
 @asynccontextmanager
 async def funder(one: Scene) -> AsyncIterator[asyncio.Task[None]]:
     """An executor, for as long as the block lasts."""
-    task = asyncio.create_task(run(one.settings, NAME, SystemClock(), lease_ttl_ms=1_000))
+    task = asyncio.create_task(run(one.settings, NAME, SystemClock(), lease_ttl_ms=10_000))
     try:
         yield task
     finally:

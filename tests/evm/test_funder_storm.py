@@ -41,7 +41,7 @@ async def meddle(one: Scene) -> None:
 
 
 @pytest.mark.timeout(1_200)
-@pytest.mark.parametrize(("party_b", "kills"), [("key", 8), ("contract", 7)])
+@pytest.mark.parametrize(("party_b", "kills"), [("key", 5), ("contract", 4)])
 async def test_each_quote_is_charged_once(
     settings: Callable[..., Settings], tmp_path: Path, party_b: str, kills: int
 ) -> None:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer
 from eth_abi.abi import decode
 
 from streams.kafka.topics import PRICE_TICKS, topic_name
-from tests.evm.judge import charged_rates
+from tests.evm.judge import charged_at_s, charged_rates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,6 +60,15 @@ class Held(NamedTuple):
     initial_price: int
     max_rate: int
     status: int
+
+
+class Seen(NamedTuple):
+    """What a judge sees of the chain: quotes, the rates that each was charged at, and why some are refused."""
+
+    held: Mapping[int, Held]
+    charged: Mapping[int, Sequence[int]]
+    charged_at_s: Sequence[int]
+    refused: Mapping[int, str]
 
 
 class Verdict(NamedTuple):
@@ -132,18 +141,25 @@ def terms_at(said: Sequence[Sequence[Said]], at_s: int, epoch_s: int) -> Terms |
     return Terms(mark, rate, *((-pays, gets) if rate.rate_e18 >= 0 else (gets, -pays)))
 
 
-async def verdicts(one: Scene, terms: Mapping[int, Terms | str]) -> dict[int, Verdict]:
-    """What should have become of each quote by the chain as it is, by its id.
+async def seen_of(one: Scene) -> Seen:
+    """Look at the chain as it is; the scene's quotes are all there are."""
+    return Seen(
+        {quote_id: await _held(one, quote_id) for quote_id in range(1, len(one.quotes) + 1)},
+        await charged_rates(one),
+        await charged_at_s(one),
+        await _refusals(one),
+    )
+
+
+def verdicts(seen: Seen, terms: Mapping[int, Terms | str]) -> dict[int, Verdict]:
+    """What should have become of each quote, by its id.
 
     Args:
-        one: The scene; its quotes are all there are.
+        seen: What the chain shows.
         terms: Each market's terms, or why it has none.
     """
-    refused = await _refusals(one)
-    charged = await charged_rates(one)
     found: dict[int, Verdict] = {}
-    for quote_id in range(1, len(one.quotes) + 1):
-        quote = await _held(one, quote_id)
+    for quote_id, quote in seen.held.items():
         market = terms[quote.symbol_id]
         if isinstance(market, Terms):
             wanted = _toward_zero(
@@ -152,7 +168,7 @@ async def verdicts(one: Scene, terms: Mapping[int, Terms | str]) -> dict[int, Ve
             rate_e18 = max(-quote.max_rate, min(quote.max_rate, wanted))
         else:
             rate_e18 = 0
-        if quote_id in charged:
+        if quote_id in seen.charged:
             # What was closed or refused after it was charged is charged.
             found[quote_id] = Verdict("paid", rate_e18)
         elif isinstance(market, str):
@@ -161,8 +177,8 @@ async def verdicts(one: Scene, terms: Mapping[int, Terms | str]) -> dict[int, Ve
             found[quote_id] = Verdict("closed", reason="it is not open")
         elif not rate_e18:
             found[quote_id] = Verdict("free")
-        elif quote_id in refused:
-            found[quote_id] = Verdict("culprits", reason=refused[quote_id])
+        elif quote_id in seen.refused:
+            found[quote_id] = Verdict("culprits", reason=seen.refused[quote_id])
         else:
             found[quote_id] = Verdict("paid", rate_e18)
     return found

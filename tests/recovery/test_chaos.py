@@ -35,6 +35,7 @@ from tests.support.pipeline import (
     write_ticks,
 )
 from tests.support.verified import expect_verified
+from tests.support.whole import WHOLE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from models.codec import Row
     from streams.settings import Settings
 
-KILLS, REBALANCES, SLEEPS = 30, 30, 5
+KILLS, REBALANCES, SLEEPS = (30, 30, 5) if WHOLE else (9, 9, 2)
 # Small slices, so that most of what happens lands inside one.
 SLICE_RECORDS = 12
 

@@ -34,6 +34,7 @@ from tests.support.pipeline import (
     write_ticks,
 )
 from tests.support.verified import expect_verified
+from tests.support.whole import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +106,7 @@ async def start(settings: Settings) -> list[Any]:
     return forked_chain()
 
 
-@pytest.mark.parametrize(("store", "kills"), [("memory", 20), ("rocksdb", 10)])
+@pytest.mark.parametrize(("store", "kills"), [("memory", 20 if WHOLE else 8), ("rocksdb", 10 if WHOLE else 5)])
 async def test_killed_at_random_moments_the_tables_are_as_if_nothing_had_happened(
     kafka: str, tmp_path: Path, undisturbed: Oracle, store: str, kills: int
 ) -> None:

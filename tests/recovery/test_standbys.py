@@ -1,4 +1,4 @@
-"""Twenty times a second worker joins, stands by, and takes over from the first one that is killed: no row is lost."""
+"""Time after time a second worker joins, stands by, and takes over from the first that is killed: no row is lost."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from tests.support.broker import settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.golden import CHAIN_TABLES, FORKS, FORKS_SYMBOL, Oracle, forked_chain, forked_deployment, ticks
 from tests.support.pipeline import WorkerProcess, all_committed, feed_rows, write_chain, write_ticks
+from tests.support.whole import WHOLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-RUNS = 20
+# With each store.
+RUNS = 10 if WHOLE else 4
 SLICE_RECORDS = 12
 
 pytestmark = pytest.mark.timeout(1_800)
@@ -35,12 +37,12 @@ async def test_a_standby_that_takes_over_has_every_row(kafka: str, tmp_path: Pat
     everything = list(range(settings.topics.partitions))
     await create_topics(settings.bootstrap, registry(settings))
     chain, moment = forked_chain(), random.Random(store)
-    share = -(-len(chain) // (RUNS // 2))
+    share = -(-len(chain) // RUNS)
     owner = WorkerProcess(settings, instance="worker-0", fault="slow", static=False)
     standby: WorkerProcess | None = None
     try:
         await owner.ready()
-        for run in range(RUNS // 2):
+        for run in range(RUNS):
             standby = WorkerProcess(settings, instance=f"worker-{run + 1}", fault="slow", static=False)
             if moment.random() < 0.5:
                 await standby.ready(60)

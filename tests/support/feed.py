@@ -56,6 +56,15 @@ class FakeFeed:
         for on_rows in self._listeners:
             on_rows([key.encode()])
 
+    def put_rows(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Put encoded rows, as they come of one answer to a fetch."""
+        for key, row in rows:
+            self.rows[key] = row
+            for on_row in self._row_listeners:
+                on_row(key, row)
+        for on_rows in self._listeners:
+            on_rows([key for key, _ in rows])
+
     def remove(self, key: str) -> None:
         """Take the row away, as its Kafka tombstone does."""
         del self.rows[key.encode()]

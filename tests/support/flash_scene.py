@@ -115,6 +115,7 @@ class FlashScene(FlashTables):
     ) -> None:
         super().__init__(ready=ready)
         self.interest = FakeInterest()
+        self.records = FakeRecords()
         self.now_ms = NOW_MS
         self._leases = leases
         self._auth = auth or AuthSettings()
@@ -132,7 +133,7 @@ class FlashScene(FlashTables):
             self.tables.feeds,
             self.interest,
             leases=self._leases,
-            records=FakeRecords(),
+            records=self.records,
             find_dialect=self._find,
             clock=WallClock(lambda: self.now_ms),
         )

@@ -44,10 +44,14 @@ class ListedLog:
         self._held = held or {place: Held(0, records[-1].offset + 1, None) for place, records in self.of.items()}
         self._draws = draws or Random(1)
         self._breaks_after = breaks_after
+        self.cluster_id = "listed"
 
     def all_records(self) -> list[LogRecord]:
         """What it was made of."""
         return [one for records in self.of.values() for one in records]
+
+    async def cluster(self) -> str | None:
+        return self.cluster_id
 
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         if missing := set(topics) - {place.topic for place in self._held}:

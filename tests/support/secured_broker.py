@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 PASSWORD = "of-a-test"
 USERS = (
-    "worker", "history", "api", "funder", "ingest-prices", "ingest-symmio", "webhooks", "tools", "analyst", "nobody",
+    "worker", "history", "api", "funder", "ingest-prices", "ingest-symmio", "webhooks", "tools", "archive", "analyst",
+    "nobody",
 )  # fmt: skip
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 # Numbers of Kafka's protocol.

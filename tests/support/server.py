@@ -27,15 +27,25 @@ def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
-@asynccontextmanager
-async def api_process(settings: Settings) -> AsyncIterator[Process]:
+def environment_of(settings: Settings) -> dict[str, str]:
+    """What a process is to find in its environment, to have these settings."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")}
-    environment |= {
+    return environment | {
         f"TIDEMARK_{name.upper()}": json.dumps(value, default=_plain) if isinstance(value, dict) else str(value)
         for name, value in settings.model_dump(exclude_none=True).items()
     }
+
+
+@asynccontextmanager
+async def api_process(settings: Settings) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tidemark.cli", "api", cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL
+        sys.executable,
+        "-m",
+        "tidemark.cli",
+        "api",
+        cwd=ROOT,
+        env=environment_of(settings),
+        stderr=asyncio.subprocess.DEVNULL,
     )
     try:
         yield process

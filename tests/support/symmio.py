@@ -233,6 +233,7 @@ def account_with_one_long(allocated: int) -> AccountRow:
     """An account of which all is final, long 10 of symbol 1 from 100; 70 of what it allocated is cva and fee."""
     logs = (
         allocate(allocated),
+        allocate_b(1_000 * E18),
         fee_out(0),
         send_quote(1, symbol_id=1, side=0),
         log("LockQuote", HEDGER, 1),

@@ -19,7 +19,11 @@ OWN = (*SERVER, "tidemark_client")
 
 # What needs an extra is imported by these alone, which are imported only where it is configured (by import_module).
 OF_EXTRAS = {
-    "analysis": {ROOT / "streams/replay/export_files.py"},
+    "analysis": {
+        ROOT / "streams/archive/archive_store.py",
+        ROOT / "streams/archive/segment_file.py",
+        ROOT / "streams/replay/export_files.py",
+    },
     "yellowstone": {
         ROOT / "streams/ingest/flash/yellowstone.py",
         ROOT / "streams/ingest/flash/yellowstone_messages.py",

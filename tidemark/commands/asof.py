@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tidemark.captured_option import captured_option, checkpoints_option
+from tidemark.log_source import checkpoints_option, log_options
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from streams.replay.account_at import AccountAt
     from streams.replay.served_at import ServedRow
+    from tidemark.log_source import LogSource
 
 
 @click.command
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 )
 @click.option("--offset", type=click.IntRange(min=0), metavar="N", help="As this record of its raw topic left it.")
 @click.option("--served", "is_served", is_flag=True, help="Print beside it the row that was shown then.")
-@captured_option
+@log_options
 @checkpoints_option
 @click.option("--json", "as_json", is_flag=True, help="Print it in one line.")
 @ending_by_code
 def asof(
     *, deployment: str, account: str, time_text: str | None, block: int | None, offset: int | None, is_served: bool,
-    captured: Path | None, checkpoints: Path | None, as_json: bool,
+    source: LogSource, checkpoints: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Recompute the valuation of ACCOUNT as of an instant, from raw records and prices, by the engine of the workers.
 
@@ -56,8 +57,7 @@ def asof(
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
     from streams.replay.account_at import At, key_of, value_account_at
-    from streams.replay.bounded_log import BadWindow
-    from streams.replay.log_window import read_instant
+    from streams.replay.log_window import read_past
     from streams.replay.served_at import served_at
     from tidemark.local_stack import settings_here
     from tidemark.replay_window import found_in, open_log, run_reading
@@ -66,12 +66,8 @@ def asof(
         msg = "expected one of --time, --block and --offset"
         raise click.UsageError(msg)
     settings, clock = settings_here(), SystemClock()
-    now_ms = clock.now_ms()
-    time_ms = None if time_text is None else read_instant(time_text, now_ms)
-    if time_ms is not None and time_ms > now_ms:
-        msg = f"expected an instant that has been, found {time_text}"
-        raise BadWindow(msg)
-    log, read = open_log(settings, captured, clock), [0]
+    time_ms = None if time_text is None else read_past(time_text, clock.now_ms())
+    log, read = open_log(settings, source, clock), [0]
 
     async def valued() -> tuple[AccountAt | None, ServedRow | None]:
         def count(_: object) -> None:
@@ -79,7 +75,7 @@ def asof(
 
         at = At(time_ms, block, offset)
         valued_at = await value_account_at(
-            log, settings, deployment, account, at, on_record=count, checkpoints=found_in(checkpoints)
+            log, settings, deployment, account, at, on_record=count, checkpoints=await found_in(checkpoints, log)
         )
         shown_ms = time_ms if valued_at is None else valued_at.at_ms
         if not is_served or shown_ms is None:
@@ -87,7 +83,7 @@ def asof(
         key = key_of(settings, deployment, account)
         return valued_at, await served_at(log, settings, key, shown_ms, on_record=count)
 
-    found, shown = run_reading(settings, captured, valued)
+    found, shown = run_reading(settings, source, valued)
     click.echo(f"{read[0]} records read", err=True)
     if found is None and shown is None:
         click.echo(f"no such account of {deployment} then: {account}", err=True)

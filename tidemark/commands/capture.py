@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
     from streams.replay.bounded_log import Log
     from streams.replay.captured_log import Manifest
+    from tidemark.log_source import LogSource
     from tidemark.replay_window import Window
 
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only print which offsets the window comes to.")
 @ending_by_code
 def capture(
-    *, topics: tuple[str, ...], since: str | None, until: str | None, offsets: str | None, captured: Path | None,
+    *, topics: tuple[str, ...], since: str | None, until: str | None, offsets: str | None, source: LogSource,
     out: Path, dry_run: bool,
 ) -> None:  # fmt: skip
     """Write the records of TOPICs in a window to DIR, one file a partition, with a manifest of offsets and digests.
@@ -50,7 +51,7 @@ def capture(
     from tidemark.replay_window import find_window, open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
-    log = open_log(settings, captured, clock)
+    log = open_log(settings, source, clock)
 
     async def written() -> Manifest | None:
         now_ms = clock.now_ms()
@@ -60,7 +61,7 @@ def capture(
             raise SystemExit(EXIT_NOTHING)
         return None if dry_run else await _write(log, window, out, clock)
 
-    manifest = run_reading(settings, captured, written)
+    manifest = run_reading(settings, source, written)
     if manifest is not None:
         click.echo(f"{out}: {sum(part.records for part in manifest.parts)} records, digest {manifest.digest}")
 
@@ -79,7 +80,11 @@ async def _write(log: Log, window: Window, out: Path, clock: Clock) -> Manifest:
                 writer.take(record)
                 progress.take(record)
         manifest = writer.finish(
-            code=version_text(), made_ms=clock.now_ms(), since_ms=window.since_ms, until_ms=window.until_ms
+            code=version_text(),
+            made_ms=clock.now_ms(),
+            since_ms=window.since_ms,
+            until_ms=window.until_ms,
+            cluster=await log.cluster(),
         )
         is_whole = True
     finally:

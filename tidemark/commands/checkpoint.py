@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidemark.captured_option import captured_option
+from tidemark.log_source import log_options
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
     from streams.replay.checkpoints import Head
+    from tidemark.log_source import LogSource
 
 
 @click.group
@@ -27,11 +28,11 @@ def checkpoint() -> None:
 @click.argument("deployment")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR", help="Where to.")
 @click.option("--time", "time_text", metavar="TIME", default="now", help="As of 2026-11-20T10:30:00Z, -15m, or now.")
-@captured_option
+@log_options
 @click.option("--json", "as_json", is_flag=True, help="Print what it holds as one JSON object.")
 @click.option("--dry-run", is_flag=True, help="Only print which offsets would be folded.")
 @ending_by_code
-def create(*, deployment: str, out: Path, time_text: str, captured: Path | None, as_json: bool, dry_run: bool) -> None:
+def create(*, deployment: str, out: Path, time_text: str, source: LogSource, as_json: bool, dry_run: bool) -> None:
     """Fold every account of DEPLOYMENT up to an instant, and write that to a file in DIR.
 
     It begins at the newest checkpoint in DIR itself. The file is there only when it is whole.
@@ -54,7 +55,7 @@ def create(*, deployment: str, out: Path, time_text: str, captured: Path | None,
 
     settings, clock = settings_here(), SystemClock()
     at_ms = min(read_instant(time_text, clock.now_ms()), clock.now_ms())
-    log = open_log(settings, captured, clock)
+    log = open_log(settings, source, clock)
 
     async def written() -> tuple[Path, Head] | None:
         vector = await raw_vector(log, settings, deployment, at_ms)
@@ -64,7 +65,7 @@ def create(*, deployment: str, out: Path, time_text: str, captured: Path | None,
             raise SystemExit(EXIT_NOTHING)
         if dry_run:
             return None
-        checkpoints, progress = found_in(out), Progress(vector, clock)
+        checkpoints, progress = await found_in(out, log), Progress(vector, clock)
         assert checkpoints is not None  # noqa: S101 - a directory was given
         begun = await fold_accounts_at(
             log, settings, deployment, at_ms, on_record=progress.take, checkpoints=checkpoints
@@ -72,7 +73,7 @@ def create(*, deployment: str, out: Path, time_text: str, captured: Path | None,
         progress.finish()
         return checkpoints.write(begun.fold, {place: span.end for place, span in vector.items()}, at_ms)
 
-    made = run_reading(settings, captured, written)
+    made = run_reading(settings, source, written)
     if made is not None:
         _print(*made, as_json=as_json)
 
@@ -82,10 +83,10 @@ def create(*, deployment: str, out: Path, time_text: str, captured: Path | None,
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(*, directory: Path, as_json: bool) -> None:
     """List the checkpoints in DIR."""
-    from tidemark.replay_window import found_in
+    from streams.replay.checkpoints import Checkpoints
+    from tidemark.version import version_text
 
-    checkpoints = found_in(directory)
-    for path, head in [] if checkpoints is None else checkpoints.list():
+    for path, head in Checkpoints(directory, version_text()).list():
         _print(path, head, as_json=as_json)
 
 
@@ -95,7 +96,7 @@ def _print(path: Path, head: Head, *, as_json: bool) -> None:
     ends = {str(number): end for number, end in sorted(head.ends.items())}
     said = {
         "path": str(path), "deployment": head.deployment, "time": rfc3339(head.time_ms), "topic": head.topic,
-        "ends": ends, "rows": head.rows, "code": head.code, "sha256": head.sha256,
+        "ends": ends, "rows": head.rows, "cluster": head.cluster, "code": head.code, "sha256": head.sha256,
     }  # fmt: skip
     if as_json:
         click.echo(json.dumps(said))

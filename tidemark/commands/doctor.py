@@ -74,10 +74,11 @@ async def _inside(settings: Settings) -> list[Finding]:
     from streams.checks.topic_checks import check_registry
     from streams.process.clock import SystemClock
     from streams.settings import symmio_deployments
+    from streams.settings.flash.flash_settings import flash_deployments
 
     deployments = symmio_deployments(settings)
     funded = [name for name, one in deployments.items() if one.funding.party_b is not None]
-    parts = [*map(chain_key, deployments), *map(funder_key, funded)]
+    parts = [*map(chain_key, (*deployments, *flash_deployments(settings))), *map(funder_key, funded)]
 
     async def access() -> list[Finding]:
         return [await check_access(settings)]
@@ -110,11 +111,15 @@ async def _outside(settings: Settings) -> list[Finding]:
     """Check what is asked elsewhere: nodes, and this machine."""
     from streams.audit.deployment_checks import check_deployment
     from streams.checks.disk_checks import check_disk
+    from streams.ingest.flash.node_checks import check_flash_nodes
     from streams.process.clock import SystemClock
     from streams.settings import symmio_deployments
+    from streams.settings.flash.flash_settings import flash_deployments
 
     clock = SystemClock()
     found = [check_disk(settings.data_dir)]
     for name, deployment in symmio_deployments(settings).items():
         found += await check_deployment(settings, name, deployment, clock)
+    for name, flash in flash_deployments(settings).items():
+        found += await check_flash_nodes(name, flash, settings.api.freshness.head_s, clock)
     return found

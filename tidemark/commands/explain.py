@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidemark.captured_option import captured_option, checkpoints_option
+from tidemark.log_source import checkpoints_option, log_options
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from models.explaining import Term
     from streams.replay.explained import Explained
     from streams.replay.shown_terms import Summary
+    from tidemark.log_source import LogSource
 
 _TOP = 20
 
@@ -28,13 +29,13 @@ _TOP = 20
 @click.option(
     "--top", type=click.IntRange(min=0), default=_TOP, metavar="N", help="Print so many of the largest terms."
 )
-@captured_option
+@log_options
 @checkpoints_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a term, and a last one that sums them up.")
 @click.option("--dry-run", is_flag=True, help="Only print which offsets would be read.")
 @ending_by_code
 def explain(
-    *, deployment: str, account: str, since: str, until: str, top: int, captured: Path | None,
+    *, deployment: str, account: str, since: str, until: str, top: int, source: LogSource,
     checkpoints: Path | None, as_json: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Say by which events ACCOUNT's uPnL as of --to is another than as of --from, in the order of the log.
@@ -56,9 +57,8 @@ def explain(
         tidemark explain demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --from -30m --json | jq 'select(.name=="fill")'
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
-    from streams.replay.bounded_log import BadWindow
     from streams.replay.explained import explain_account, explained_vector
-    from streams.replay.log_window import read_instant, write_offsets
+    from streams.replay.log_window import read_past, write_offsets
     from streams.replay.shown_terms import Summary, term_body
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
@@ -66,11 +66,8 @@ def explain(
 
     settings, clock = settings_here(), SystemClock()
     now_ms = clock.now_ms()
-    since_ms, until_ms = (read_instant(one, now_ms) for one in (since, until))
-    if until_ms > now_ms:
-        msg = f"expected instants that have been, found {until}"
-        raise BadWindow(msg)
-    log, summary, stdout = open_log(settings, captured, clock), Summary(top), click.get_text_stream("stdout")
+    since_ms, until_ms = (read_past(one, now_ms) for one in (since, until))
+    log, summary, stdout = open_log(settings, source, clock), Summary(top), click.get_text_stream("stdout")
 
     def take(term: Term) -> None:
         summary.take(term)
@@ -85,13 +82,13 @@ def explain(
         progress = Progress(vector, clock)
         found = await explain_account(
             log, settings, deployment, account, since_ms=since_ms, until_ms=until_ms,
-            on_term=take, on_record=progress.take, checkpoints=found_in(checkpoints),
+            on_term=take, on_record=progress.take, checkpoints=await found_in(checkpoints, log),
         )  # fmt: skip
         progress.finish()
         return found
 
     try:
-        found = run_reading(settings, captured, explained)
+        found = run_reading(settings, source, explained)
     finally:
         stdout.flush()
     if found is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from streams.replay.bounded_log import Log
     from streams.replay.export_files import ExportManifest, ExportWriter
     from streams.replay.exported_rows import Schema
+    from tidemark.log_source import LogSource
     from tidemark.replay_window import Window
 
 _EXIT_DIFFERS = 1
@@ -36,7 +37,7 @@ _EXIT_DIFFERS = 1
 @click.option("--dry-run", is_flag=True, help="Only print which offsets the window comes to.")
 @ending_by_code
 def export(
-    *, what: str, since: str | None, until: str | None, offsets: str | None, captured: Path | None,
+    *, what: str, since: str | None, until: str | None, offsets: str | None, source: LogSource,
     keys: tuple[str, ...], file_format: str, out: Path, manifest: Path | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """Write to FILE what was shown of accounts (valuations, of the topic served) or what sources said (prices).
@@ -63,7 +64,7 @@ def export(
     from tidemark.replay_window import find_window, open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
-    log, schema = open_log(settings, captured, clock), SCHEMAS[what]
+    log, schema = open_log(settings, source, clock), SCHEMAS[what]
     before = None if manifest is None else read_manifest(manifest)
     if before is not None:
         if (before.schema, before.schema_version) != (schema.name, schema.version):
@@ -83,7 +84,7 @@ def export(
         writer = ExportWriter(out, file_format, schema)
         return await _write(log, window, schema, writer, keys)
 
-    made = run_reading(settings, captured, written)
+    made = run_reading(settings, source, written)
     if dry_run:
         return
     if made is None:

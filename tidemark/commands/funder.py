@@ -148,11 +148,9 @@ def _print_epoch(epoch: Epoch, window: Window) -> None:
 
 
 def _terms(market: FrozenMarket) -> str:
-    from models.money import format_e18
+    from models.money import show_e18
 
-    mark, venue, long, short = (
-        format_e18(int(text)) for text in (market.mark, market.venue_rate, market.long, market.short)
-    )
+    mark, venue, long, short = (show_e18(text) for text in (market.mark, market.venue_rate, market.long, market.short))
     interval = "" if market.interval_s is None else f" of {market.interval_s} s"
     rate = f"rate {venue}{interval}{_tick(market.rate_tick)}, " if market.rate_tick else ""
     source = _tick(market.mark_tick) or f" ({market.mark_key})"

@@ -9,9 +9,15 @@ import click
 
 from models.errors import TidemarkError
 from streams.settings import load_settings
+from streams.settings.known_keys import meant
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from api.dialects.bitfinex.api_keys import ApiKey
+    from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
+    from streams.settings import DeploymentSettings, Settings
 
 _KIND = "bitfinex"
 _NAME_BYTES, _SECRET_BYTES = 24, 32
@@ -50,10 +56,13 @@ def add(user: str, accounts: tuple[str, ...], permissions: tuple[str, ...], dial
     """Make a key, and print its name and its secret. The secret is not shown again."""
     from api.dialects.bitfinex.api_keys import ApiKey, keys_alone, write_keys
 
-    path = _file(dialect)
+    settings = load_settings()
+    section = _section(settings, dialect)
     name, secret = secrets.token_urlsafe(_NAME_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
-    with keys_alone(path) as standing:
-        write_keys(path, {**standing, name: ApiKey(secret, user, accounts, permissions)})
+    key = ApiKey(secret, user, accounts, permissions)
+    _expect_shown(key, section, settings.deployments)
+    with keys_alone(section.keys) as standing:
+        write_keys(section.keys, {**standing, name: key})
     click.echo(f"apiKey    {name}")
     click.echo(f"apiSecret {secret}")
 
@@ -85,13 +94,46 @@ def revoke(name: str, dialect: str | None) -> None:
 
 
 def _file(dialect: str | None) -> Path:
+    return _section(load_settings(), dialect).keys
+
+
+def _section(settings: Settings, dialect: str | None) -> BitfinexSettings:
     from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
 
-    named = {name: one for name, one in load_settings().dialects.items() if one.kind == _KIND}
+    named = {name: one for name, one in settings.dialects.items() if one.kind == _KIND}
     if dialect is None and len(named) == 1:
         dialect = next(iter(named))
     if dialect is None or dialect not in named:
         found = ", ".join(named) or "none"
         msg = f"expected a section [dialects.NAME] of kind {_KIND!r}, found {dialect or found!r}; name one of: {found}"
         raise NoSuchKeys(msg)
-    return BitfinexSettings.model_validate(named[dialect].model_dump()).keys
+    return BitfinexSettings.model_validate(named[dialect].model_dump())
+
+
+def _expect_shown(key: ApiKey, section: BitfinexSettings, deployments: Mapping[str, DeploymentSettings]) -> None:
+    """Refuse a key with which every login would fail: its holder would only be told that it is invalid.
+
+    Args:
+        key: The key, of which ``write_keys`` checks all else.
+        section: The dialect's section.
+        deployments: Those of the configuration.
+
+    Raises:
+        BadKeys: The dialect does not show its deployment, an account can be none of it, or one key shows several
+            accounts of a ledger.
+    """
+    from api.dialects.bitfinex.api_keys import OWNER, BadKeys
+    from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
+
+    shown = deployments.get(key.deployment)
+    if key.deployment not in section.deployments or shown is None:
+        msg = f"expected --account of a deployment that the dialect shows, found {key.deployment!r}; "
+        raise BadKeys(msg + meant(key.deployment, section.deployments))
+    own = [text.removeprefix(f"{key.deployment}:") for text in key.accounts if text.startswith(f"{key.deployment}:")]
+    for account in own:
+        if shown.is_installed and not account.startswith(OWNER) and shown.account_id(account) is None:
+            msg = f"expected --account of the kind {shown.kind}, found {account!r}, which can be no account of it"
+            raise BadKeys(msg)
+    if isinstance(shown, LedgerDeploymentSettings) and len(own) > 1:
+        msg = f"expected one --account of a ledger, found {', '.join(own)}: make a key for each"
+        raise BadKeys(msg)

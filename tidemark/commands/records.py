@@ -10,10 +10,9 @@ import click
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code, window_options
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from streams.replay.bounded_log import Log
     from streams.settings import Settings
+    from tidemark.log_source import LogSource
     from tidemark.replay_window import Window
 
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only print which offsets the window comes to.")
 @ending_by_code
 def records(
-    *, topics: tuple[str, ...], since: str | None, until: str | None, offsets: str | None, captured: Path | None,
+    *, topics: tuple[str, ...], since: str | None, until: str | None, offsets: str | None, source: LogSource,
     keys: tuple[str, ...], limit: int | None, as_json: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Print the records of TOPICs in a window, decoded, in one order: time, topic as given, partition, offset.
@@ -50,7 +49,7 @@ def records(
     from tidemark.replay_window import find_window, open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
-    log = open_log(settings, captured, clock)
+    log = open_log(settings, source, clock)
 
     async def printed() -> int:
         window = await find_window(
@@ -60,7 +59,7 @@ def records(
             return window.offsets
         return await _print(log, settings, window, keys=keys, limit=limit, as_json=as_json)
 
-    found = run_reading(settings, captured, printed)
+    found = run_reading(settings, source, printed)
     if not found:
         click.echo("no record in the window", err=True)
         raise SystemExit(EXIT_NOTHING)

@@ -38,7 +38,7 @@ def create() -> None:
     "--strimzi", metavar="CLUSTER", help="Print KafkaTopic resources for Strimzi's Kafka of this name instead."
 )
 def list_(strimzi: str | None) -> None:
-    """Print every topic of the configuration: name, partitions, how long records are kept, what the key is."""
+    """Print every topic of the configuration: name, partitions, for how long records stay, whether archived, key."""
     from streams.kafka.topics import registry
     from tidemark.topic_manifests import topics_yaml
 
@@ -48,7 +48,9 @@ def list_(strimzi: str | None) -> None:
         return
     width = max(len(topic.name) for topic in wanted)
     for topic in wanted:
-        click.echo(f"{topic.name:{width}}  {topic.partitions:3} partitions  {topic.kept:18}  key {topic.key}")
+        archived = "archived" if topic.is_archived else ""
+        said = f"{topic.partitions:3} partitions  {topic.kept:18}  {archived:8}  key {topic.key}"
+        click.echo(f"{topic.name:{width}}  {said}")
 
 
 @topics.command
@@ -60,8 +62,8 @@ def acls(strimzi: str | None, tls: bool) -> None:
     """Print which rights each process needs: lines of arguments for kafka-acls.
 
     Every process connects as a user of its own: tidemark-worker, tidemark-api, tidemark-funder, tidemark-ingest-prices,
-    tidemark-ingest-symmio, tidemark-webhooks, tidemark-tools for the command line, tidemark-analyst for people who only
-    read.
+    tidemark-ingest-symmio, tidemark-webhooks, tidemark-tools for the command line, tidemark-archive for `tidemark
+    archive write`, tidemark-analyst for people who only read.
     """
     import yaml
 

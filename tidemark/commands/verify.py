@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidemark.captured_option import captured_option
+from tidemark.log_source import log_options
 from tidemark.replay_window import refuse
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from streams.replay.bounded_log import Log
     from streams.replay.row_check import RowReport
     from streams.settings import Settings
+    from tidemark.log_source import LogSource
 
 _EXIT_DIFFERS = 1
 _EXIT_NOT_RUN = 2
@@ -25,7 +24,7 @@ _LEAST_AGE_S = 10
 
 
 @click.command
-@captured_option
+@log_options
 @click.option(
     "--max-age",
     "max_age_s",
@@ -35,7 +34,7 @@ _LEAST_AGE_S = 10
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--dry-run", is_flag=True, help="Only print up to which offsets topics would be read.")
-def verify(*, captured: Path | None, max_age_s: int | None, as_json: bool, dry_run: bool) -> None:
+def verify(*, source: LogSource, max_age_s: int | None, as_json: bool, dry_run: bool) -> None:
     """Hold every current row of valuations against the log: make it anew from what it names, and compare.
 
     A row names its account's last record, the ticks of its marks, its references, and the version and settings it was
@@ -62,7 +61,7 @@ def verify(*, captured: Path | None, max_age_s: int | None, as_json: bool, dry_r
     from tidemark.replay_window import open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
-    log = open_log(settings, captured, clock)
+    log = open_log(settings, source, clock)
     read = [0]
     bound_s = max(_LEAST_AGE_S, _MARGIN * settings.worker.unwatched_max_age_s) if max_age_s is None else max_age_s
 
@@ -77,7 +76,7 @@ def verify(*, captured: Path | None, max_age_s: int | None, as_json: bool, dry_r
         return await check_rows(Checking(log, settings, bound_s * 1_000, seconds, count, begun_ms))
 
     try:
-        report = run_reading(settings, captured, checked)
+        report = run_reading(settings, source, checked)
     except TidemarkError as error:
         refuse(error)
         raise SystemExit(_EXIT_NOT_RUN) from error

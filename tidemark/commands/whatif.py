@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tidemark.captured_option import captured_option, checkpoints_option
+from tidemark.log_source import checkpoints_option, log_options
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from models.what_if import Change, Figures, Outcome
     from streams.replay.accounts_at import AccountsAt
+    from tidemark.log_source import LogSource
 
 _GIVEN = re.compile(r"([^=]+)=([+-]?[0-9.]+)(%?)")
 _RATE = re.compile(r"([+-]?[0-9.]+)(%?)")
@@ -33,14 +34,14 @@ _RATE = re.compile(r"([+-]?[0-9.]+)(%?)")
 )
 @click.option("--time", "time_text", metavar="TIME", default="now", help="As of 2026-11-20T10:30:00Z, -15m, or now.")
 @click.option("--all", "is_all", is_flag=True, help="Print every account that is another, not only new liquidations.")
-@captured_option
+@log_options
 @checkpoints_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object an account, and a last one that sums them up.")
 @click.option("--dry-run", is_flag=True, help="Only print which offsets would be folded.")
 @ending_by_code
 def whatif(
     *, deployment: str, shocks: tuple[str, ...], marks: tuple[str, ...], funding: str | None, time_text: str,
-    is_all: bool, captured: Path | None, checkpoints: Path | None, as_json: bool, dry_run: bool,
+    is_all: bool, source: LogSource, checkpoints: Path | None, as_json: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Say which accounts of DEPLOYMENT could be liquidated if marks or funding were others.
 
@@ -64,7 +65,7 @@ def whatif(
     from models.what_if import Scenario, figures_of, outcomes, put_scenario
     from streams.process.clock import SystemClock
     from streams.replay.accounts_at import raw_vector, value_accounts_at
-    from streams.replay.log_window import read_instant, write_offsets
+    from streams.replay.log_window import read_past, write_offsets
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
     from tidemark.replay_window import found_in, open_log, run_reading
@@ -76,8 +77,8 @@ def whatif(
     rate = None if funding is None else _read(_RATE, funding, "--funding such as 0.1% or 0.001")
     scenario = Scenario(changes, None if rate is None else parse_e18(_plain(rate[1])) // (100 if rate[2] else 1))
     settings, clock = settings_here(), SystemClock()
-    at_ms = read_instant(time_text, clock.now_ms())
-    log = open_log(settings, captured, clock)
+    at_ms = read_past(time_text, clock.now_ms())
+    log = open_log(settings, source, clock)
 
     async def valued() -> AccountsAt | None:
         vector = await raw_vector(log, settings, deployment, at_ms)
@@ -86,12 +87,12 @@ def whatif(
             return None
         progress = Progress(vector, clock)
         found = await value_accounts_at(
-            log, settings, deployment, at_ms, on_record=progress.take, checkpoints=found_in(checkpoints)
+            log, settings, deployment, at_ms, on_record=progress.take, checkpoints=await found_in(checkpoints, log)
         )
         progress.finish()
         return found
 
-    found = run_reading(settings, captured, valued)
+    found = run_reading(settings, source, valued)
     if found is None:
         return
     engine = found.fold.engine

@@ -1,4 +1,4 @@
-"""API keys of the simulated accounts, so that a client of the Bitfinex websocket can watch them at once."""
+"""Keys of the simulated accounts: clients of the Bitfinex websocket can watch them, and anybody's own, at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _USER = "demo"
 _SECRET_BYTES = 32
+_OWN_EYES = 0o600
 
 
 class DemoKey(NamedTuple):
@@ -51,6 +52,24 @@ def demo_keys(path: Path, ledger_account: str, owner: str) -> list[DemoKey]:
     return [DemoKey(name, keys[name].secret, keys[name].accounts[0]) for name in wanted]
 
 
+def demo_ingest_key(path: Path) -> str:
+    """Return the key with which accounts of one's own are written to the simulated exchange; it is made once.
+
+    Args:
+        path: The file that holds it.
+
+    Raises:
+        OSError: The file cannot be read or written.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.touch(mode=_OWN_EYES)
+        new.write_text(secrets.token_urlsafe(_SECRET_BYTES))
+        new.replace(path)
+    return path.read_text()
+
+
 def invitation(keys: Sequence[DemoKey], url: str) -> str:
     """Return what is printed of the keys: each with its secret, and a program that logs in with the first.
 
@@ -70,3 +89,18 @@ bfx.wss.on("authenticated", lambda _: bfx.wss.inputs.calc("margin_base"))
 bfx.wss.run()
 
 """ + "\n".join([*lines, ""])
+
+
+def producer_invitation(ingest_key: str, api: str, config: Path) -> str:
+    """Return what is printed of the way to an account of one's own: it is written, and a key is made that shows it.
+
+    Args:
+        ingest_key: What ``demo_ingest_key`` returned.
+        api: The address of the api, such as ``http://127.0.0.1:8080``.
+        config: The configuration file of what runs.
+    """
+    return f"""\
+an account of your own, desk:ann, and a key that shows it (docs/ledger.md):
+  python3 examples/ledger_producer.py {api} {ingest_key}
+  .venv/bin/tidemark --config {config} keys add --user ann --account desk:ann
+"""

@@ -194,7 +194,9 @@ class SolanaNode:
             case "getProgramAccounts", [str(programme), dict(options)]:
                 begins = _begins(options)
                 found = self.chain.of_programme(programme, slot)
-                accounts = [keyed(key, one) for key, one in found.items() if _is_begun(one.data, begins)]
+                accounts = [
+                    keyed(key, _sliced(one, options)) for key, one in found.items() if _is_begun(one.data, begins)
+                ]
                 return _with_slot(slot, accounts)
             case _:
                 raise LookupError(method)
@@ -316,6 +318,15 @@ def _notification(method: str, number: int, result: Any) -> bytes:  # noqa: ANN4
 
 def _with_slot(slot: int, value: Any) -> dict[str, Any]:  # noqa: ANN401 - of each method
     return {"context": {"slot": slot, "apiVersion": "2.0.0"}, "value": value}
+
+
+def _sliced(account: ChainAccount, options: dict[str, Any]) -> ChainAccount:
+    """As much of an account as a question wants."""
+    match options.get("dataSlice"):
+        case {"offset": int(offset), "length": int(length)}:
+            return account._replace(data=account.data[offset : offset + length])
+        case _:
+            return account
 
 
 def _begins(options: dict[str, Any]) -> bytes:

@@ -130,7 +130,12 @@ class Live extends EventTarget {
     }
     if (this.heartbeat.lag_ms > LATE_MS)
       return { name: "late", text: `figures ${duration(this.heartbeat.lag_ms)} late` };
-    return { name: "live", text: "live" };
+    return { name: "live", text: this.replayOf ? `replay of ${this.replayOf}` : "live" };
+  }
+
+  /** The instant of the past that everything is a replay of; null where nothing is replayed. */
+  get replayOf() {
+    return this.heartbeat?.replay_of ?? null;
   }
 
   setToken(token) {

@@ -21,6 +21,9 @@ const OLD = {
   reading: "The server is still reading its tables. What is shown is incomplete.",
 };
 
+// The instant is in the pill.
+const REPLAY = "This is a replay of the past. Nothing that is shown is of now.";
+
 const $ = (id) => document.getElementById(id);
 let scope = null;
 
@@ -77,7 +80,7 @@ function show({ isFirst = false } = {}) {
 function showConnection() {
   const { name, text } = live.freshness;
   const pill = $("connection");
-  pill.dataset.state = name;
+  pill.dataset.state = name === "live" && live.replayOf ? "replay" : name;
   setText(pill, text);
   document.documentElement.dataset.freshness = name;
   const unsupported = Object.entries(live.heartbeat?.deployments ?? {})
@@ -87,9 +90,11 @@ function showConnection() {
   const said =
     name in OLD
       ? OLD[name]
-      : unsupported.length
-        ? `${unsupported.join(", ")}: its contract did something this version does not support. Its figures are unknown.`
-        : "";
+      : live.replayOf
+        ? REPLAY
+        : unsupported.length
+          ? `${unsupported.join(", ")}: its contract did something this version does not support. Its figures are unknown.`
+          : "";
   setShown(notice, Boolean(said));
   setText(notice, said);
   setShown($("main"), name !== "ended");

@@ -37,7 +37,7 @@ _Account = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]*:(owner=)?[A
 
 
 class BadKeys(TidemarkError):
-    """The file of API keys cannot be read or written. The message holds no secret."""
+    """The file of API keys cannot be read or written, or a key would show nothing. The message holds no secret."""
 
 
 class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -16,7 +16,6 @@ from api.tables.ranking import Order, Sort
 from models.codec import decode_order, decode_row
 from models.errors import BadRow
 from models.ids import account_key, canonical_id, market_of_key, split_key
-from models.kept_inputs import CalculationsMade, KeptMark
 from models.ledger.ledger_settings import symbol_reference
 from models.ledger.priced_account import PricedAccount
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from api.tables.feeds import Feeds
     from api.tables.market_prices import MarketPrices
     from api.tables.ranking import Accounts, Line
+    from models.kept_inputs import CalculationsMade
     from models.ledger.ledger_state import Holdings
     from streams.settings import DeploymentSettings
 
@@ -94,14 +94,7 @@ class Turn:
 
     def made(self) -> CalculationsMade:
         """What is kept of them."""
-        marks = {
-            str(market): None if mark is None else KeptMark(mark.key, mark.offset, mark.stale)
-            for market, mark in self._inputs.marks.items()
-        }
-        references = {
-            name: None if one is None else (one.partition, one.offset) for name, one in self._inputs.references.items()
-        }
-        return CalculationsMade(self._inputs.at_ms, self._asked, marks, references)
+        return self._inputs.made(self._asked)
 
 
 class ShownAccounts:

@@ -187,7 +187,8 @@ class ValuationBook:
         """Figures of a position at its mark; liquidation is that of the whole, with all other prices as they are."""
         base, mark = one.base_price, one.mark_e18
         perc = liquidation = leverage = None
-        if base and mark is not None:
+        # Hedged at a loss, a position may have a base price below 0, of which no move is a percentage.
+        if base is not None and base > 0 and mark is not None:
             move = (mark / E18 - base) / base * 100
             perc = move if one.amount_e18 > 0 else -move
         # Of several accounts each has a liquidation price of its own.

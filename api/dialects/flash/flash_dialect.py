@@ -19,7 +19,7 @@ from api.dialects.flash.owner_streams import OwnerStreams
 from api.dialects.flash.socket_places import SocketPlaces
 from api.dialects.flash.venue_reads import RAW_KINDS, VenueReads
 from api.dialects.mounting import DialectPackage, Mounted
-from api.http.keys import FEEDS, HUB, METRICS, PRICES, STANDINGS
+from api.http.keys import FEEDS, HUB, KEPT, METRICS, PRICES, STANDINGS
 from models.flash.flash_account import KIND
 from models.flash.position_terms import metrics_at_mark_of, metrics_of
 from models.ids import account_key, split_key
@@ -49,13 +49,15 @@ def mount(site: Site, section: FlashDialectSettings) -> Mounted:
     late = Histogram("tidemark_flash_late_seconds", "How late metrics are made", buckets=_LATE_BUCKETS_S, registry=None)
     for collector in (omitted, late):
         metrics.registry.register(collector)
-    board = FlashBoard(deployment, site.app[PRICES], feeds, site.clock.now_ms)
+    board = FlashBoard(deployment, site.app[PRICES], feeds, site.clock.now_ms, site.app[KEPT].keep)
+    site.app.cleanup_ctx.append(board.keeping)
     frames = TableFrames(
         deployment,
         feeds.statements.rows,
         board,
         missing=lambda: site.app[STANDINGS].missing(deployment),
         calculate=_calculation(section),
+        pnl=section.pnl,
         on_omitted=omitted.inc,
     )
     streams = OwnerStreams(

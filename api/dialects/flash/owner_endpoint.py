@@ -103,7 +103,9 @@ class OwnerEndpoint:
             raise web.HTTPBadRequest(text="expected the handshake of a websocket")
         seat = _Seat(self._hub)
         client = self._addresses.limit_key_of(request)
-        place = await self._places.take(f"{self._deployment}:{of.owner}", client, seat.lose)
+        # Who may not read an owner holds none of the owner's places, and is not told how many are taken.
+        subject = f"{self._deployment}:{of.owner}{' hidden' if of.is_hidden else ''}"
+        place = await self._places.take(subject, client, seat.lose)
         if isinstance(place, Full):
             self._metrics.refused_sockets.labels(f"flash_{place.name.lower()}").inc()
             return error_body(_STATUS[place], place.value)

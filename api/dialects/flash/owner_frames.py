@@ -30,18 +30,22 @@ _log = logging.getLogger(__name__)
 
 # A basket in memory takes some 10 KiB, with its base64. Those unused for longest are read again.
 _READ_MAX = 10_000
+BASKET_FIGURES, METRICS = "basket", "metrics"
+"""What was calculated of a basket, as it is kept: figures of positions and orders, or of positions alone."""
 
 
 class OnBoard(NamedTuple):
     """A basket as it was read out of a row.
 
     Attributes:
+        key: The account's key.
         row: The row, by which it is known whether it is still the newest.
         pubkey: The basket's address.
         data: Its bytes as base64.
         opened: What of it there are figures of.
     """
 
+    key: str
     row: bytes
     pubkey: str
     data: str
@@ -86,6 +90,7 @@ class TableFrames:
         board: Tells the markets of now.
         missing: What may be said of an account that is in no table.
         calculate: Makes the figures of a position.
+        pnl: Which figures these are, as settings call them.
         on_omitted: Called with how many markets of a frame had to be left out.
     """
 
@@ -97,6 +102,7 @@ class TableFrames:
         *,
         missing: Callable[[], NoSuchAccount | NotKnown],
         calculate: Calculate,
+        pnl: str,
         on_omitted: Callable[[int], object],
     ) -> None:
         self._deployment = deployment
@@ -104,6 +110,7 @@ class TableFrames:
         self._board = board
         self._missing = missing
         self._calculate = calculate
+        self._pnl = pnl
         self._on_omitted = on_omitted
         self._read: OrderedDict[str, OnBoard] = OrderedDict()
         self._is_warm = False
@@ -117,7 +124,8 @@ class TableFrames:
         if not self._is_warm:
             return _COLD
         owner = of.owner
-        row = None if of.is_hidden else self._statements.get(account_key(self._deployment, owner))
+        key = account_key(self._deployment, owner)
+        row = None if of.is_hidden else self._statements.get(key)
         if row is None:
             missing = self._missing()
             return Absent() if isinstance(missing, NoSuchAccount) else Unknown(missing.reason)
@@ -126,7 +134,7 @@ class TableFrames:
             self._read.move_to_end(owner)
             return known
         try:
-            found = _read(row)
+            found = _read(key.decode(), row)
         except (BadRow, BadRecord) as error:
             _log.warning("statement cannot be read deployment=%s owner=%s cause=%s", self._deployment, owner, error)
             return Unknown("the basket cannot be read")
@@ -145,13 +153,14 @@ class TableFrames:
             case Absent():
                 nothing = {"owner": of.owner, "basketPubkey": None, "basketData": None}
                 return Snapshot({**nothing, "positionMetrics": {}, "orderMetrics": {}}, ({}, {}))
-            case OnBoard(_, pubkey, data, opened):
+            case OnBoard(_, _, pubkey, data, opened):
                 try:
                     listing = self._board.now()
                     positions = position_figures(opened, listing, self._calculate)
                     orders = order_figures(opened, listing)
                 except BadRow as error:
                     return _unreadable_mark(error)
+                self._kept(found, BASKET_FIGURES)
                 return Snapshot(
                     {
                         "owner": of.owner,
@@ -185,9 +194,13 @@ class TableFrames:
         except BadRow as error:
             _unreadable_mark(error)
             return None
+        self._kept(found, METRICS)
         if figures.omitted:
             self._on_omitted(len(figures.omitted))
         return orjson.dumps({"type": "metrics", "data": figures.shown})
+
+    def _kept(self, of: OnBoard, what: str) -> None:
+        self._board.calculated(of.key, of.row, f"{what} {self._pnl}")
 
 
 def _unreadable_mark(error: BadRow) -> Unknown:
@@ -195,8 +208,12 @@ def _unreadable_mark(error: BadRow) -> Unknown:
     return Unknown("a price cannot be read")
 
 
-def _read(row: bytes) -> OnBoard | Absent | Unknown:
+def _read(key: str, row: bytes) -> OnBoard | Absent | Unknown:
     """Read a row of ``statements``.
+
+    Args:
+        key: The account's key.
+        row: The row.
 
     Raises:
         BadRow, BadRecord: It is none of this venue's.
@@ -210,7 +227,7 @@ def _read(row: bytes) -> OnBoard | Absent | Unknown:
             return Absent()
         data = basket["data"]
         opened = opened_of(decode_account(Basket, base64.b64decode(data, validate=True)))
-        return OnBoard(row, basket["pubkey"], data, opened)
+        return OnBoard(key, row, basket["pubkey"], data, opened)
     except (KeyError, TypeError, ValueError) as error:
         msg = f"expected the statement of an account of Flash, found {body!r:.200} ({error!r})"
         raise BadRow(msg) from error

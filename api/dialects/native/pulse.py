@@ -35,6 +35,7 @@ class Pulse:
         sources: The sources of prices.
         freshness: Tells what is stale.
         clock_ms: Our own time, in Unix ms.
+        replay_of: Says of which instant everything is a replay; None where nothing is replayed.
     """
 
     def __init__(
@@ -44,7 +45,10 @@ class Pulse:
         sources: Sources,
         freshness: Freshness,
         clock_ms: Callable[[], int],
+        *,
+        replay_of: Callable[[], str] | None = None,
     ) -> None:
+        self._replay_of = replay_of
         self._settings = settings
         self._feeds = feeds
         self._sources = sources
@@ -64,7 +68,9 @@ class Pulse:
         feeds = self._feeds.by_table().values()
         seen = self._freshness.look()
         stale = {part.name: part.age_ms for part in seen.stale if part.age_ms is not None}
+        replayed = {} if self._replay_of is None else {"replay_of": self._replay_of()}
         return {
+            **replayed,
             "server_time_ns": ns_text(now_ms),
             "is_ready": all(feed.is_ready for feed in feeds),
             "lag_ms": self._freshness.lag_ms(seen),

@@ -63,6 +63,8 @@ class Subject(ABC):
         self._epoch = epoch
         self._state: State | None = None
         self._deltas: dict[Seq, bytes] = {}
+        # The view that the newest state was made of, until it is compared with what a client holds.
+        self._made_of: View | None = None
 
     @abstractmethod
     def current(self) -> State | None:
@@ -72,7 +74,10 @@ class Subject(ABC):
         """The rest of a delta from the state that a client holds to the one that ``current`` has just returned."""
         tail = self._deltas.get(held.seq)
         if tail is None:
-            patch = merge_patch(orjson.loads(held.data), orjson.loads(current.data))
+            view, self._made_of = self._made_of, None
+            if view is None or current is not self._state:
+                view = orjson.loads(current.data)
+            patch = merge_patch(orjson.loads(held.data), view)
             tail = self._deltas[held.seq] = delta_tail(held.seq, current.seq, orjson.dumps(patch))
         return tail
 
@@ -80,6 +85,8 @@ class Subject(ABC):
         """Encode a view and keep it as the newest state."""
         data = orjson.dumps(view)
         tail = snapshot_tail(self._epoch, seq, data)
+        # A first state has nobody to be compared for, and would keep its view in memory.
+        self._made_of = None if self._state is None else view
         self._state = State(seq, tail, len(tail) - len(data) - 1)
         self._deltas.clear()
         return self._state
@@ -160,15 +167,17 @@ class AccountSubject(RowSubject):
         super().__init__(epoch, feed, key, absent, view)
         self._is_unsupported = is_unsupported
         self._freshness = freshness
-        self._deployment = key.partition(":")[0]
+        self._whose = freshness.whose(key)
         self._hides = False
         self._dated_row: bytes | None = None
         self._dates: dict[str, Any] | None = None
+        # What was decoded for its dates, until it is shown in the same turn.
+        self._decoded: dict[str, Any] | None = None
         self._aging = AS_IT_SAYS
 
     def current(self) -> State | None:
         """The state of the current row, without its figures while those of its deployment are unknown."""
-        hides = self._is_unsupported(self._deployment)
+        hides = self._is_unsupported(self._whose.deployment)
         row = self._feed.rows.get(self._row_key)
         if hides != self._hides:
             self._hides, self._state = hides, None
@@ -189,7 +198,7 @@ class AccountSubject(RowSubject):
             # What a row's age depends on is kept, so that it is decoded once a row and not once a look.
             self._dated_row = row
             try:
-                body = decode_row(row).body
+                self._decoded = body = decode_row(row).body
                 symbols = {position["symbol"] for position in body["positions"]}
                 self._dates = {
                     "as_of_ms": body["as_of_ms"],
@@ -198,14 +207,15 @@ class AccountSubject(RowSubject):
                 }
             except (BadRow, KeyError, TypeError):
                 self._dates = None
-        return AS_IT_SAYS if self._dates is None else self._freshness.aging(self._key, self._dates)
+        return AS_IT_SAYS if self._dates is None else self._freshness.aging(self._whose, self._dates)
 
     def _seq(self, row: bytes) -> Seq:
         seq = decode_order(row)
         return seq if self._aging == AS_IT_SAYS else (*seq, digest_of([*self._aging]))
 
     def _body(self, row: bytes) -> dict[str, Any]:
-        return aged(super()._body(row), self._aging)
+        body, self._decoded = self._decoded, None
+        return aged(super()._body(row) if body is None else body, self._aging)
 
 
 class HiddenSubject(Subject):

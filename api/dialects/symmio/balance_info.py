@@ -20,7 +20,7 @@ from models.codec import decode_row
 from models.errors import BadRow
 from models.freshness import dated
 from models.ids import account_key
-from models.money import format_e18
+from models.money import format_e18, show_e18
 from models.symmio.notification_views import checksummed
 from models.valuations import NO_ACCOUNT, UNPRICED, VALUED
 from streams.settings import symmio_deployments
@@ -128,7 +128,7 @@ def _money(allocated: str, locked: Collection[str], pending: Collection[str]) ->
         *zip(_LOCKED, locked, strict=True),
         *zip((f"pending_{name}" for name in _LOCKED), pending, strict=True),
     ]
-    return {name: format_e18(int(value)) for name, value in [("allocated_balance", allocated), *pairs]}
+    return {name: show_e18(value) for name, value in [("allocated_balance", allocated), *pairs]}
 
 
 def _added(amounts: Collection[Collection[str]]) -> list[str]:

@@ -10,7 +10,7 @@ from models.symmio.funding import funding_rates, funding_view, next_funding_view
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from api.dialects.symmio.listing import Listed, Listings
     from streams.settings import FundingSettings, Settings
@@ -56,7 +56,7 @@ class FundingBoard:
         if now_ms // 1000 != made_s:
             funding = symmio_deployments(self._settings)[deployment].funding
             listed = tuple(self._listings.of(deployment))
-            views = funding_views(listed, funding, now_ms=now_ms, asked=None)
+            views = _funding_views(listed, funding, now_ms)
             self._keep(deployment, _made_of([one for one in listed if one.name in views], funding, now_ms))
             self._made[deployment] = now_ms // 1000, views
         return views
@@ -92,18 +92,9 @@ def _made_of(markets: Iterable[Listed], funding: FundingSettings, now_ms: int) -
     )
 
 
-def funding_views(
-    markets: Iterable[Listed], funding: FundingSettings, *, now_ms: int, asked: Collection[str] | None
-) -> dict[str, Any]:
-    """Show the funding of valid markets by name, where the chain charges any and the venue says a rate.
-
-    Args:
-        markets: All markets of a deployment.
-        funding: How rates come about.
-        now_ms: The time now, in Unix ms.
-        asked: Names of the wanted markets, None for all.
-    """
-    views = {one.name: _view(one, funding, now_ms) for one in markets if asked is None or one.name in asked}
+def _funding_views(markets: Iterable[Listed], funding: FundingSettings, now_ms: int) -> dict[str, Any]:
+    """The funding of valid markets by name, where the chain charges any and the venue says a rate."""
+    views = {one.name: _view(one, funding, now_ms) for one in markets}
     return {name: view for name, view in views.items() if view is not None}
 
 

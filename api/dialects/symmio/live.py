@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from api.dialects.symmio.account_answers import Answers
-from api.dialects.symmio.app_keys import ANSWERS, HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
+from api.dialects.symmio.app_keys import ANSWERS, FUNDING_BOARD, HOLDINGS, LISTINGS, POSITION_STATES, WHITELIST
 from api.dialects.symmio.funding_board import FundingBoard
 from api.dialects.symmio.funding_rate_ws import FundingRateEndpoint
 from api.dialects.symmio.holdings import Holdings
@@ -73,7 +73,7 @@ class Live:
         )
         symbols = QuoteSymbols(feeds.valuations.rows)
         app[POSITION_STATES] = PositionStateSearch(feeds.position_states, whitelist.allows, symbols.of)
-        self.funding = FundingBoard(settings, listings, now_ms, app[KEPT].keep)
+        self.funding = app[FUNDING_BOARD] = FundingBoard(settings, listings, now_ms, app[KEPT].keep)
         self.whitelisting = Whitelisting(site.addresses, Owners(site.records, heard.owners))
         self.upnl = UpnlEndpoint(
             site.connections,

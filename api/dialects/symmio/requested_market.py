@@ -28,15 +28,24 @@ _MARKETS_BETWEEN_YIELDS = 15
 _COLD = "the tables are still being read, try again in some seconds"
 
 
+def expect_markets(request: web.Request) -> None:
+    """Check that the markets are known.
+
+    Raises:
+        Refusal: They are not known yet.
+    """
+    if not request.app[LISTINGS].is_warm:
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, _COLD)
+
+
 async def listed(request: web.Request, deployment: str) -> AsyncIterator[Listed]:
     """Yield the markets of a deployment, in pieces that take turns with other long work.
 
     Raises:
         Refusal: They are not known yet.
     """
+    expect_markets(request)
     listings = request.app[LISTINGS]
-    if not listings.is_warm:
-        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, _COLD)
     for number, one in enumerate(listings.of(deployment), start=1):
         yield one
         if number % _MARKETS_BETWEEN_YIELDS == 0:

@@ -460,6 +460,8 @@ export type MergePatch = { readonly [name: string]: unknown };
 /** That the server lives, and how late its figures are. */
 export type Heartbeat = {
   readonly type: "heartbeat";
+  /** Everything here is a replay of this instant of the past; absent where nothing is replayed. */
+  readonly replay_of?: Instant;
   readonly server_time_ns: Nanoseconds;
   readonly is_ready: boolean;
   /** How old figures may be for want of records or of whoever writes them; 0 where nothing is late. */

@@ -21,14 +21,16 @@ from models.flash.chain_accounts import (
     account_text,
     decode_account_record,
     encode_account_record,
+    expect_slot,
     owner_of,
     type_of,
 )
-from models.flash.flash_references import CLOCK, TABLE, reference_name
+from models.flash.flash_references import CLOCK, TABLE, decode_clock, reference_name
 from models.flash.flash_table import write_table
 from models.flash.solana_keys import key_text
 from models.ids import account_key
 from streams.ingest.flash.account_book import AccountBook, Known, News, digest_of
+from streams.ingest.flash.slot_bound import SlotBound
 from streams.kafka.deadletter import DeadLetters, encode_dead_letter
 from streams.kafka.topics import DEAD_LETTERS, topic_name
 
@@ -71,10 +73,12 @@ class AccountJournal:
         self._letters = DeadLetters(clock)
         self._waiting: dict[str, bytes | None] = {}
         self._said_table: bytes | None = None
+        self._clock_slot = -1
         self.books: Mapping[Layer, AccountBook] = {
             "base": AccountBook("base", table.programme),
             "rollup": AccountBook("rollup", table.programme),
         }
+        self.bounds: Mapping[Layer, SlotBound] = {layer: SlotBound(clock) for layer in self.books}
 
     def restore(self, name: str, value: bytes | None) -> None:
         """Take in a record of a topic as it stands.
@@ -85,14 +89,19 @@ class AccountJournal:
         """
         if name == TABLE:
             self._said_table = value
-        if value is None or name in {TABLE, CLOCK}:
+        if value is None or name == TABLE:
             return
         try:
+            if name == CLOCK:
+                self._restore_clock(decode_clock(value))
+                return
             record = decode_account_record(value)
+            expect_slot(record)
             data = account_bytes(record) if isinstance(record, AccountSaid) else b""
         except BadRecord:
             # Whoever folds it says so; it will be written again when a node says it.
             return
+        self.bounds[record.layer].restore(record.slot, record.received_ms)
         # Of one that was too large nobody knows the bytes any more, so that it is written again.
         digest = None if isinstance(record, AccountClosed) else digest_of(data)
         owner = name if record.account in OWNED else None
@@ -143,13 +152,16 @@ class AccountJournal:
             self._said_table = said
 
     async def say_clock(self, layer: Layer, slot: int, unix_s: int) -> None:
-        """Write the time of a chain, up to which fees have accrued.
+        """Write the time of a chain, up to which fees have accrued; that of an older slot than was written is not.
 
         Args:
             layer: The chain.
             slot: As of which slot.
             unix_s: The time, in seconds of Unix time.
         """
+        if slot <= self._clock_slot:
+            return
+        self._clock_slot = slot
         said = ClockSaid(layer=layer, slot=slot, unix_s=unix_s, received_ms=self._clock.now_ms())
         await self._refer(CLOCK, encode_account_record(said))
 
@@ -158,6 +170,11 @@ class AccountJournal:
         waiting, self._waiting = self._waiting, {}
         for name, value in waiting.items():
             await self._refer(name, value)
+
+    def _restore_clock(self, said: ClockSaid) -> None:
+        expect_slot(said)
+        self._clock_slot = said.slot
+        self.bounds[said.layer].restore(said.slot, said.received_ms)
 
     async def _refer(self, name: str, value: bytes | None) -> None:
         key = f"{self._deployment}:{name}".encode()

@@ -181,13 +181,13 @@ class FlashFollow:
 
     async def _say_clock(self) -> None:
         while True:
-            (answer,) = await self.nodes["base"].accounts([CLOCK_ADDRESS])
-            try:
-                unix_s = clock_unix_s(answer.accounts[CLOCK_ADDRESS])
-            except RpcError as error:
-                _log.warning("no time of the chain deployment=%s reason=%s", self._name, error)
-            else:
-                await self._journal.say_clock("base", answer.slot, unix_s)
+            async for answer in self.nodes["base"].accounts([CLOCK_ADDRESS]):
+                try:
+                    unix_s = clock_unix_s(answer.accounts[CLOCK_ADDRESS])
+                except RpcError as error:
+                    _log.warning("no time of the chain deployment=%s reason=%s", self._name, error)
+                else:
+                    await self._journal.say_clock("base", answer.slot, unix_s)
             await asyncio.sleep(self._deployment.clock_interval_ms / 1_000)
 
     def _reread_every_s(self, urls: LayerUrls) -> float:
@@ -198,5 +198,10 @@ class FlashFollow:
     def _node(self, layer: Layer, urls: LayerUrls) -> LayerNode:
         endpoints = [HttpEndpoint(self._session, url, f"#{number}") for number, url in enumerate(urls.asked, start=1)]
         return LayerNode(
-            self._name, layer, endpoints, commitment=self._deployment.commitment, backoff=Backoff(*RECONNECT_S)
+            self._name,
+            layer,
+            endpoints,
+            commitment=self._deployment.commitment,
+            bound=self._journal.bounds[layer],
+            backoff=Backoff(*RECONNECT_S),
         )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from models.flash.chain_accounts import LAYER_OF, discriminator_text
 from models.flash.flash_accounts import CustomOracle
 from streams.ingest.flash.account_book import News
 from streams.ingest.flash.layer_socket import Subscription
+from streams.ingest.flash.solana_answers import ListedAccounts, SeenAccounts
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
     from streams.ingest.flash.account_journal import AccountJournal
     from streams.ingest.flash.layer_node import LayerNode
-    from streams.ingest.flash.solana_answers import SeenAccount, SeenAccounts
+    from streams.ingest.flash.solana_answers import SeenAccount
     from streams.process.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -70,7 +73,11 @@ class LayerFollower:
         self._gap.set()
 
     def hear_slot(self, slot: int) -> None:
-        """Note that the chain has come to a slot; a node that says the same one again says nothing of now."""
+        """Note that the chain has come to a slot; a node that says the same one again says nothing of now.
+
+        Raises:
+            SlotAhead: It cannot have come so far.
+        """
         self._node.note_slot(slot)
         if slot > self._newest_slot:
             self._newest_slot = slot
@@ -106,18 +113,29 @@ class LayerFollower:
             await asyncio.sleep(_LOOK_AGAIN_S)
             doubtful, self._doubtful = sorted(self._doubtful), set()
             self._has_doubts.clear()
-            for answer in await self._node.accounts(doubtful):
-                await self._take_all(answer)
+            await self._read_each(doubtful)
 
     async def _reread(self, account: str) -> None:
         answer = await self._node.programme_accounts(self._programme, account)
-        await self._take_all(answer)
+        match answer:
+            case SeenAccounts(_, accounts):
+                standing: Container[str] = accounts
+                await self._take_all(answer)
+            case ListedAccounts(_, pubkeys):
+                standing = set(pubkeys)
+                await self._read_each(pubkeys)
+            case _:
+                assert_never(answer)
         # What an answer leaves out may be closed, or the answer may be a part: the accounts themselves are asked for.
         book = self._journal.books[self._node.layer]
         for pubkey in book.standing(account):
             known = book.known(pubkey)
-            if pubkey not in answer.accounts and known is not None and known.order.slot < answer.slot:
+            if pubkey not in standing and known is not None and known.order.slot < answer.slot:
                 self._doubt(pubkey)
+
+    async def _read_each(self, pubkeys: Sequence[str]) -> None:
+        async for answer in self._node.accounts(pubkeys):
+            await self._take_all(answer)
 
     async def _take_all(self, answer: SeenAccounts) -> None:
         self.hear_slot(answer.slot)

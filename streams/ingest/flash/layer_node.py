@@ -2,6 +2,7 @@
 
 An endpoint that is behind gives right answers of an old slot: they are used only where no other endpoint has a newer
 one. Which endpoint is asked first turns with every question, so that what one of them leaves out another one says.
+What no endpoint gives at once, since it is too much, is asked for in parts.
 """
 
 from __future__ import annotations
@@ -9,18 +10,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from prometheus_client import Counter
 
 from models.flash.chain_accounts import discriminator_text
-from streams.ingest.flash.solana_answers import SeenAccounts, read_accounts, read_programme_accounts
-from streams.node.rpc import BadAnswer, RpcError
+from streams.ingest.flash.slot_bound import SlotAhead
+from streams.ingest.flash.solana_answers import (
+    ListedAccounts,
+    SeenAccounts,
+    read_accounts,
+    read_programme_accounts,
+    read_programme_addresses,
+)
+from streams.node.rpc import BadAnswer, RpcError, TooMuch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from models.flash.chain_accounts import Layer
+    from streams.ingest.flash.slot_bound import SlotBound
     from streams.node.rpc import Call, Endpoint
     from streams.process.backoff import Backoff
 
@@ -33,10 +42,22 @@ _FAULTS = Counter(
 # The most that nodes of Solana take in one question.
 _ASKED_AT_ONCE = 100
 _ANSWER_WITHIN_S = 30.0
-# Slots are 0.4 s on Solana and less on the rollup; a node that is so many behind does not keep up.
-_BEHIND_SLOTS = 150
+BEHIND_SLOTS = 150
+"""A node that is so many slots behind does not keep up; one is 0.4 s on Solana, and less on the rollup."""
 
-T = TypeVar("T")
+# The bytes of no account: addresses alone take some 200 bytes each, so that 400,000 of them are an answer.
+_NO_BYTES = {"offset": 0, "length": 0}
+
+
+class _OfSlot(Protocol):
+    """An answer, which is as of a slot."""
+
+    @property
+    def slot(self) -> int:
+        """As of which slot it is."""
+
+
+A = TypeVar("A", bound=_OfSlot)
 
 
 class LayerNode:
@@ -47,6 +68,7 @@ class LayerNode:
         layer: Which chain.
         endpoints: Its http(s) endpoints, in order of preference; at least one.
         commitment: How sure a node has to be of what it says.
+        bound: Tells which slots are believed.
         backoff: Tells how long to wait before all endpoints are asked again.
 
     Attributes:
@@ -54,29 +76,57 @@ class LayerNode:
     """
 
     def __init__(
-        self, deployment: str, layer: Layer, endpoints: Sequence[Endpoint], *, commitment: str, backoff: Backoff
+        self,
+        deployment: str,
+        layer: Layer,
+        endpoints: Sequence[Endpoint],
+        *,
+        commitment: str,
+        bound: SlotBound,
+        backoff: Backoff,
     ) -> None:
         self.layer = layer
         self.highest_slot = 0
         self._deployment = deployment
         self._endpoints = endpoints
         self._commitment = commitment
+        self._bound = bound
         self._backoff = backoff
         self._asked = 0
+        # The types of which no endpoint gives all accounts in one answer.
+        self._is_too_much: set[str] = set()
 
     def note_slot(self, slot: int) -> None:
-        """Note that the chain has come to a slot."""
+        """Note that the chain has come to a slot.
+
+        Raises:
+            SlotAhead: It cannot have come so far.
+        """
+        self._bound.take(slot)
         self.highest_slot = max(self.highest_slot, slot)
 
-    async def programme_accounts(self, programme: str, account: str) -> SeenAccounts:
-        """All accounts of one type.
+    async def programme_accounts(self, programme: str, account: str) -> SeenAccounts | ListedAccounts:
+        """All accounts of one type, or only their addresses where no endpoint gives more in one answer.
 
         Args:
             programme: The programme that owns them.
             account: The type, by whose discriminator they are chosen.
         """
         options = {**self.chosen_by(account), "withContext": True}
-        return await self._ask(("getProgramAccounts", [programme, options]), read_programme_accounts)
+        whole: Call = ("getProgramAccounts", [programme, options])
+        addresses: Call = ("getProgramAccounts", [programme, {**options, "dataSlice": _NO_BYTES}])
+        self._backoff.reset()
+        while True:
+            try:
+                seen = None if account in self._is_too_much else await self._round(whole, read_programme_accounts)
+            except TooMuch:
+                seen = None
+                self._is_too_much.add(account)
+            # What an endpoint refuses for its size in words of its own may be given in parts as well.
+            given = seen or await self._round(addresses, read_programme_addresses)
+            if given is not None:
+                return given
+            await asyncio.sleep(self._backoff.next_s())
 
     def chosen_by(self, account: str) -> dict[str, Any]:
         """The options by which a node gives the accounts of one type, with all of their bytes."""
@@ -86,45 +136,73 @@ class LayerNode:
             "filters": [{"memcmp": {"offset": 0, "bytes": discriminator_text(account)}}],
         }
 
-    async def accounts(self, pubkeys: Sequence[str]) -> list[SeenAccounts]:
+    async def accounts(self, pubkeys: Sequence[str]) -> AsyncIterator[SeenAccounts]:
         """Accounts by their addresses, in answers of at most a hundred, each as of one slot."""
-        answers = []
-        for first in range(0, len(pubkeys), _ASKED_AT_ONCE):
-            some = list(pubkeys[first : first + _ASKED_AT_ONCE])
-            options = {"encoding": "base64", "commitment": self._commitment}
-            call: Call = ("getMultipleAccounts", [some, options])
-            answers.append(await self._ask(call, partial(read_accounts, some)))
-        return answers
+        firsts = range(0, len(pubkeys), _ASKED_AT_ONCE)
+        waiting = [list(pubkeys[first : first + _ASKED_AT_ONCE]) for first in reversed(firsts)]
+        while waiting:
+            some = waiting.pop()
+            try:
+                answer = await self._accounts_of(some)
+            except TooMuch:
+                # One account that is larger than an answer is none of the venue's; it stays as it was.
+                if len(some) > 1:
+                    waiting += some[len(some) // 2 :], some[: len(some) // 2]
+                continue
+            yield answer
 
-    async def _ask(self, call: Call, read: Callable[[Any], SeenAccounts]) -> SeenAccounts:
-        """Ask until there is an answer; it is the newest of those that are behind where all of them are."""
+    async def _accounts_of(self, pubkeys: list[str]) -> SeenAccounts:
+        """Ask until there is an answer.
+
+        Raises:
+            TooMuch: It would be larger than any that is taken.
+        """
+        options = {"encoding": "base64", "commitment": self._commitment}
         self._backoff.reset()
         while True:
-            behind: SeenAccounts | None = None
-            for endpoint in self._in_turn():
-                answer = await self._answer(endpoint, call, read)
-                if answer is None:
-                    continue
-                if answer.slot >= self.highest_slot - _BEHIND_SLOTS:
-                    self.note_slot(answer.slot)
-                    return answer
-                self._fault(endpoint, "behind", f"slot {answer.slot} of {self.highest_slot}")
-                behind = answer if behind is None or answer.slot > behind.slot else behind
-            if behind is not None:
-                return behind
+            answer = await self._round(("getMultipleAccounts", [pubkeys, options]), partial(read_accounts, pubkeys))
+            if answer is not None:
+                return answer
             await asyncio.sleep(self._backoff.next_s())
 
-    async def _answer(self, endpoint: Endpoint, call: Call, read: Callable[[Any], SeenAccounts]) -> SeenAccounts | None:
-        try:
-            (outcome,) = await endpoint.ask([call], _ANSWER_WITHIN_S)
-            if isinstance(outcome, RpcError):
-                raise outcome
-            return read(outcome)
-        except (RpcError, RecursionError) as error:
-            # What is nested as deeply as JSON may be cannot even be shown.
-            cause = "bad answer" if isinstance(error, BadAnswer | RecursionError) else type(error).__name__
-            self._fault(endpoint, cause, str(error))
-            return None
+    async def _round(self, call: Call, read: Callable[[Any], A]) -> A | None:
+        """Ask each endpoint once, until one answers; it is the newest of those that are behind where all of them are.
+
+        Returns:
+            None where none answered.
+
+        Raises:
+            TooMuch: None answered, and the answer of one is larger than any that is taken.
+        """
+        behind: A | None = None
+        too_much: TooMuch | None = None
+        for endpoint in self._in_turn():
+            try:
+                answer = await self._answer(endpoint, call, read)
+            except (RpcError, RecursionError) as error:
+                self._fault(endpoint, _cause_of(error), str(error))
+                too_much = error if isinstance(error, TooMuch) else too_much
+                continue
+            if answer.slot >= self.highest_slot - BEHIND_SLOTS:
+                return answer
+            self._fault(endpoint, "behind", f"slot {answer.slot} of {self.highest_slot}")
+            behind = answer if behind is None or answer.slot > behind.slot else behind
+        if behind is None and too_much is not None:
+            raise too_much
+        return behind
+
+    async def _answer(self, endpoint: Endpoint, call: Call, read: Callable[[Any], A]) -> A:
+        """Ask one endpoint.
+
+        Raises:
+            RpcError: It gives no answer that can be used.
+        """
+        (outcome,) = await endpoint.ask([call], _ANSWER_WITHIN_S)
+        if isinstance(outcome, RpcError):
+            raise outcome
+        answer = read(outcome)
+        self.note_slot(answer.slot)
+        return answer
 
     def _in_turn(self) -> Iterator[Endpoint]:
         first = self._asked
@@ -142,3 +220,14 @@ class LayerNode:
             cause,
             reason,
         )
+
+
+def _cause_of(error: RpcError | RecursionError) -> str:
+    match error:
+        case SlotAhead():
+            return "slot ahead"
+        case BadAnswer() | RecursionError():
+            # What is nested as deeply as JSON may be cannot even be shown.
+            return "bad answer"
+        case _:
+            return type(error).__name__

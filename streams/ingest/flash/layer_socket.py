@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 import orjson
 from prometheus_client import Counter
 
+from streams.ingest.flash.slot_bound import SlotAhead
 from streams.ingest.flash.solana_answers import SeenAccount, read_notification
 from streams.node.rpc import BadAnswer
+from streams.process.reconnecting import stay_connected
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -52,12 +55,33 @@ class Hearing(NamedTuple):
     Attributes:
         opened: All is subscribed to: what happened before is not told.
         account: An account, as a node said it.
-        slot: The chain has come to a slot.
+        slot: The chain has come to a slot. It raises ``BadAnswer`` at one that is not believed.
     """
 
     opened: Callable[[], None]
     account: Callable[[SeenAccount], Awaitable[None]]
     slot: Callable[[int], None]
+
+
+def count_end(counter: Counter, label: tuple[str, str, str], cause: str, wait_s: float) -> None:
+    """Count and log that a connection to a node ended.
+
+    Args:
+        counter: Counts it, by deployment, layer and cause.
+        label: Deployment, layer and name of the endpoint.
+        cause: Why it ended.
+        wait_s: How long is waited before the next one, in s.
+    """
+    deployment, layer, endpoint = label
+    counter.labels(deployment, layer, cause).inc()
+    _log.warning(
+        "connection to a node ended deployment=%s layer=%s endpoint=%s cause=%s wait_s=%.1f",
+        deployment,
+        layer,
+        endpoint,
+        cause,
+        wait_s,
+    )
 
 
 class LayerSocket:
@@ -96,20 +120,7 @@ class LayerSocket:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        deployment, layer, endpoint = self._label
-        while True:
-            cause = await self._connection()
-            _ENDED.labels(deployment, layer, cause).inc()
-            wait_s = self._backoff.next_s()
-            _log.warning(
-                "node socket ended deployment=%s layer=%s endpoint=%s cause=%s wait_s=%.1f",
-                deployment,
-                layer,
-                endpoint,
-                cause,
-                wait_s,
-            )
-            await asyncio.sleep(wait_s)
+        await stay_connected(self._connection, self._backoff, partial(count_end, _ENDED, self._label))
 
     async def _connection(self) -> str:
         try:
@@ -123,9 +134,13 @@ class LayerSocket:
             for number, one in self._asked.items():
                 await socket.send_json({"jsonrpc": "2.0", "id": number, "method": one.method, "params": one.params})
             return await self._receive(socket)
-        except (_Ended, BadAnswer, RecursionError) as error:
+        except _Ended as error:
+            return str(error)
+        except SlotAhead:
+            return "slot ahead"
+        except (BadAnswer, RecursionError):
             # What is nested as deeply as JSON may be cannot even be shown.
-            return str(error) if isinstance(error, _Ended) else "bad frame"
+            return "bad frame"
         except ConnectionError as error:
             return type(error).__name__
         finally:

@@ -12,6 +12,7 @@ from streams.ingest.flash.layer_node import LayerNode
 from streams.ingest.flash.layer_socket import Hearing, LayerSocket, Subscription
 from streams.ingest.flash.layer_urls import LayerUrls
 from streams.ingest.flash.oracle_frames import OracleReader
+from streams.ingest.flash.slot_bound import SlotBound
 from streams.ingest.flash.table_file import table_of
 from streams.ingest.prices.frame_sink import PriceSink
 from streams.ingest.prices.price_tasks import RECONNECT_S, together
@@ -49,7 +50,12 @@ class OracleFollower:
         self._urls = LayerUrls(f"sources.{site.name}.rpc", source.rpc)
         endpoints = [HttpEndpoint(site.session, url, f"#{at}") for at, url in enumerate(self._urls.asked, start=1)]
         self._node = LayerNode(
-            site.name, self._layer, endpoints, commitment=source.commitment, backoff=Backoff(*RECONNECT_S)
+            site.name,
+            self._layer,
+            endpoints,
+            commitment=source.commitment,
+            bound=SlotBound(site.clock),
+            backoff=Backoff(*RECONNECT_S),
         )
         self._readers = {
             address: OracleReader(symbol, partial(session_of, symbol, source.sessions))
@@ -92,7 +98,7 @@ class OracleFollower:
     async def _poll(self, every_s: float) -> None:
         while True:
             self._gap.clear()
-            for answer in await self._node.accounts(list(self._readers)):
+            async for answer in self._node.accounts(list(self._readers)):
                 for seen in answer.accounts.values():
                     await self._take(seen)
             try:

@@ -43,6 +43,13 @@ class SeenAccounts(NamedTuple):
     accounts: dict[str, SeenAccount]
 
 
+class ListedAccounts(NamedTuple):
+    """The addresses of all accounts of a type, as of one slot."""
+
+    slot: int
+    pubkeys: list[str]
+
+
 class Notified(NamedTuple):
     """What a notification says: ``subscription`` is the node's number of it, ``account`` None where it says a slot."""
 
@@ -75,12 +82,19 @@ def read_programme_accounts(result: Any) -> SeenAccounts:  # noqa: ANN401 - the 
     Raises:
         BadAnswer: It is no such answer.
     """
-    slot, value = _with_context(result)
-    if not isinstance(value, list):
-        msg = f"expected a list of accounts, found {value!r:.80}"
-        raise BadAnswer(msg)
+    slot, value = _listed(result)
     accounts = [_keyed(one, slot) for one in value]
     return SeenAccounts(slot, {one.pubkey: one for one in accounts})
+
+
+def read_programme_addresses(result: Any) -> ListedAccounts:  # noqa: ANN401 - the same
+    """Read an answer to ``getProgramAccounts`` that was asked for its context and for no bytes.
+
+    Raises:
+        BadAnswer: It is no such answer.
+    """
+    slot, value = _listed(result)
+    return ListedAccounts(slot, [_keyed(one, slot).pubkey for one in value])
 
 
 def read_notification(message: dict[str, Any], subjects: dict[int, str | None]) -> Notified | None:
@@ -122,6 +136,14 @@ def clock_unix_s(account: SeenAccount) -> int:
         msg = f"expected the account of the clock with {_CLOCK_BYTES} bytes, found {len(data)}"
         raise BadAnswer(msg)
     return max(int.from_bytes(data[_CLOCK_UNIX_AT:_CLOCK_BYTES], "little", signed=True), 0)
+
+
+def _listed(result: Any) -> tuple[int, list[Any]]:  # noqa: ANN401 - of any shape
+    slot, value = _with_context(result)
+    if not isinstance(value, list):
+        msg = f"expected a list of accounts, found {value!r:.80}"
+        raise BadAnswer(msg)
+    return slot, value
 
 
 def _with_context(result: Any) -> tuple[int, Any]:  # noqa: ANN401 - of any shape

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import grpc
 from prometheus_client import Counter
 
+from streams.ingest.flash.layer_socket import count_end
+from streams.ingest.flash.slot_bound import SlotAhead
 from streams.ingest.flash.yellowstone_messages import SUBSCRIBE, pong_request, read_update, subscribe_request
 from streams.node.rpc import BadAnswer
+from streams.process.reconnecting import stay_connected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -66,20 +70,7 @@ class YellowstoneStream:
 
     async def run(self) -> None:
         """Stay subscribed until cancelled."""
-        deployment, layer, endpoint = self._label
-        while True:
-            cause = await self._stream()
-            _ENDED.labels(deployment, layer, cause).inc()
-            wait_s = self._backoff.next_s()
-            _log.warning(
-                "node stream ended deployment=%s layer=%s endpoint=%s cause=%s wait_s=%.1f",
-                deployment,
-                layer,
-                endpoint,
-                cause,
-                wait_s,
-            )
-            await asyncio.sleep(wait_s)
+        await stay_connected(self._stream, self._backoff, partial(count_end, _ENDED, self._label))
 
     async def _stream(self) -> str:
         said: asyncio.Queue[bytes] = asyncio.Queue()
@@ -102,6 +93,8 @@ class YellowstoneStream:
                     await self._take(update, said)
             except TimeoutError:
                 return "silent"
+            except SlotAhead:
+                return "slot ahead"
             except BadAnswer as error:
                 _log.warning("bad update of a node stream reason=%s", error)
                 return "bad update"

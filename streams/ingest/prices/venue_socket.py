@@ -10,6 +10,7 @@ import aiohttp
 from prometheus_client import Counter
 
 from models.errors import TidemarkError
+from streams.process.reconnecting import stay_connected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,12 +93,11 @@ class VenueSocket:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        while True:
-            cause = await self._session_of_frames()
-            _RECONNECTS.labels(self._source, cause).inc()
-            wait_s = self._backoff.next_s()
-            _log.warning("price socket ended source=%s cause=%s wait_s=%.1f", self._source, cause, wait_s)
-            await asyncio.sleep(wait_s)
+        await stay_connected(self._session_of_frames, self._backoff, self._ended)
+
+    def _ended(self, cause: str, wait_s: float) -> None:
+        _RECONNECTS.labels(self._source, cause).inc()
+        _log.warning("price socket ended source=%s cause=%s wait_s=%.1f", self._source, cause, wait_s)
 
     async def _session_of_frames(self) -> str:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import PositiveInt, SecretStr
 
@@ -59,6 +59,10 @@ class SymmioSettings(DeploymentSettings):
     ingest_key: IngestKey | None = None
     open_paths: tuple[str, ...] = ()
     solver: SolverSettings = SolverSettings()
+
+    def replayed(self) -> Self:
+        """The deployment without its solver's engine: whoever looks at the past must not trade by it."""
+        return self.model_copy(update={"solver": self.solver.model_copy(update={"upstream": None})})
 
     @property
     def own(self) -> SymmioDeployment:

@@ -51,6 +51,8 @@ async def test_the_funding_of_a_second_is_kept_once_however_many_ask_for_it() ->
     async with serving(tables, records=records, clock_ms=lambda: NOW_MS) as client:
         for _ in range(3):
             assert 200 == (await get(client, "/v1/funding")).status
+            async with client.get("/get_funding_info") as answer:
+                assert 200 == answer.status
         await eventually(lambda: bool(records.kept))
 
     ((key, row),) = records.kept

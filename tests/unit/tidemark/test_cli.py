@@ -82,7 +82,8 @@ def test_the_file_given_is_in_effect_and_shown(runner: CliRunner, tmp_path: Path
 def test_every_topic_is_listed_with_its_partitions_retention_and_key(runner: CliRunner) -> None:
     lines = runner.invoke(cli, ["topics", "list"]).output.splitlines()
     assert len(registry(Settings())) == len(lines)
-    assert ["price-ticks", "8", "partitions", "for", "7", "days", "key", "source:symbol"] == lines[0].split()
+    said = ["price-ticks", "8", "partitions", "for", "7", "days", "archived", "key", "source:symbol"]
+    assert said == lines[0].split()
     assert "newest of each key" in next(line for line in lines if "accounts-changelog" in line)
 
 

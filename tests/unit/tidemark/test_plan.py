@@ -20,8 +20,9 @@ from streams.settings import (
     symmio_deployments,
 )
 from streams.settings.flash.flash_settings import flash_deployments
+from streams.settings.ledger.ledger_deployment import ledger_deployments
 from tidemark.config_text import effective_toml
-from tidemark.demo.demo_keys import DemoKey, invitation
+from tidemark.demo.demo_keys import DemoKey, invitation, producer_invitation
 from tidemark.display import urls_of
 from tidemark.plan import (
     BadRecording,
@@ -113,6 +114,19 @@ def test_the_printed_client_is_a_program_of_five_lines_with_the_key_and_its_secr
     compile(program, "printed", "exec")
     assert 'Client("demo", "s1", wss_host="ws://127.0.0.1:8080/ws/2")' in program
     assert f"api key demo-chain of demo:owner={OWNER}, secret s2" in said
+
+
+def test_the_simulated_exchange_takes_accounts_of_ones_own_under_a_key_that_stays_through_restarts(
+    tmp_path: Path,
+) -> None:
+    following = with_demo(Settings(data_dir=tmp_path), SAID)
+    first, second = (ledger_deployments(with_demo_clients(following, SAID)[0])["desk"].ingest_key for _ in range(2))
+    assert first is not None
+    assert first == second
+    assert 0o600 == stat.S_IMODE((tmp_path / "demo" / "desk-ingest-key").stat().st_mode)
+    said = producer_invitation(first.get_secret_value(), "http://127.0.0.1:8080", tmp_path / "effective.toml")
+    assert f"examples/ledger_producer.py http://127.0.0.1:8080 {first.get_secret_value()}\n" in said
+    assert f"--config {tmp_path}/effective.toml keys add --user ann --account desk:ann\n" in said
 
 
 def test_what_the_demo_and_a_recording_make_of_the_settings_can_be_read_by_their_processes(

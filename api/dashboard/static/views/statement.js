@@ -1,4 +1,4 @@
-// What an account shows beside its figures: wallets and orders, where its venue says that it has them.
+// What an account shows beside its figures, where its venue says it: wallets and orders, and why figures are unknown.
 
 import { h, money, scrollTable, setChildren, setShown, setText } from "../dom.js";
 import { live } from "../live.js";
@@ -15,6 +15,7 @@ export function statement(scope, key) {
   const wallets = section("Wallets", WALLET_COLUMNS, 2, "No wallets.");
   const orders = section("Orders", ORDER_COLUMNS, 3, "No open orders.");
   const refused = h("p.note", { hidden: true });
+  const doubt = h("p.note", { hidden: true });
   let hasBegun = false;
   let isDue = false;
   let isReading = false;
@@ -48,8 +49,10 @@ export function statement(scope, key) {
     isReading = false;
   }
 
-  function show({ wallets: held, orders: open, seq: read }) {
+  function show({ wallets: held, orders: open, seq: read, suspect }) {
     setShown(refused, false);
+    setText(doubt, `Figures are unknown: ${suspect}`);
+    setShown(doubt, typeof suspect === "string");
     // A venue that has neither has no statement that changes.
     if (!Array.isArray(held) && !Array.isArray(open) && seq === undefined) isOver = true;
     // Both rows are written by one record, and come one after the other.
@@ -59,7 +62,7 @@ export function statement(scope, key) {
   }
 
   scope.every(LOOK_EVERY_MS, read);
-  return { elements: [h("div.grid.halves", wallets.element, orders.element), refused], follow };
+  return { elements: [doubt, h("div.grid.halves", wallets.element, orders.element), refused], follow };
 }
 
 function walletCells({ type, currency, balance, unsettled_interest: interest }) {

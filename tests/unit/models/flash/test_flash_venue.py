@@ -6,6 +6,7 @@ import base64
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -189,6 +190,21 @@ def test_a_copy_of_a_basket_on_the_base_chain_is_refused_and_changes_nothing() -
         FLASH.fold(None, Own((9, -1), copy), DeploymentWatermark())
     world.say(copy)
     assert len(world.row()["positions"]) == 1
+
+
+def test_a_slot_that_no_chain_can_have_is_refused_and_one_that_stands_gives_way_to_any() -> None:
+    world = World().refer().priced().say(said(basket(position(SOL_LONG)), slot=5))
+    lie = said(basket(), slot=2**63 - 1)
+    with pytest.raises(BadRecord, match="at most one a millisecond since 1970"):
+        FLASH.fold(None, Own((9, -1), lie), DeploymentWatermark())
+    assert len(world.say(lie).row()["positions"]) == 1
+    # A row of before this was refused.
+    before = FLASH.read(world.engine.tables.read(ACCOUNTS, KEY) or b"")
+    assert before.basket is not None
+    stuck = msgspec.structs.replace(before, basket=msgspec.structs.replace(before.basket, slot=2**63 - 1))
+    after = FLASH.fold(stuck, Own((99, -1), said(basket(), slot=6)), DeploymentWatermark())
+    assert after.basket is not None
+    assert after.basket.slot == 6
 
 
 def test_a_basket_that_was_closed_is_no_account_until_it_is_opened_again() -> None:

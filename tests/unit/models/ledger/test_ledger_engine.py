@@ -147,6 +147,10 @@ def test_settings_that_contradict_themselves_are_refused_and_the_former_ones_sta
             b'{"v": 1, "price": "x", "close_fee": "0", "tiers": [{"initial": "1", "maintenance": "0", "up_to": "5"}]}',
             "only in the last",
         ),
+        (
+            b'{"v": 1, "price": "x\\n", "close_fee": "0", "tiers": [{"initial": "1", "maintenance": "0"}]}',
+            "`str` matching",
+        ),
     ):
         with pytest.raises(BadRecord, match=fault):
             world.engine.reference(key, bad, 10_000)

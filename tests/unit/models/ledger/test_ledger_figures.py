@@ -44,6 +44,10 @@ def test_the_second_published_sample_is_met_to_fifteen_digits() -> None:
     assert perc == pytest.approx(0.0569151963574369, rel=1e-14)
 
 
+def test_a_short_position_at_its_base_price_has_gained_0_and_not_minus_0() -> None:
+    assert [str(one) for one in price_doubles(position("-2", "65"), at("65"), 0.0)] == ["0.0", "0.0"]
+
+
 def test_without_a_fee_the_sample_of_2017_has_the_price_alone() -> None:
     assert price_doubles(position("0.2", "153.71"), at("153.62"), 0.0)[0] == 0.2 * (153.62 - 153.71)
 

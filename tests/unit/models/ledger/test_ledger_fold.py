@@ -210,7 +210,13 @@ def test_a_bad_repeat_of_what_was_folded_is_refused_and_leaves_the_account_sound
         LEDGER.fold(folded.known, bad, NOWHERE)
 
 
-@pytest.mark.parametrize("field", ["pl", "pl_perc", "price_liq", "leverage", "collateral_min"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("pl", "pl_perc", "price_liq", "leverage", "collateral_min", "balance_available", "user_pl", "user_swaps"),
+        *("margin_balance", "margin_net", "margin_required", "tradable_balance", "gross_balance", "aum", "aum_net"),
+    ],
+)
 def test_what_is_calculated_here_is_refused_by_name(field: str) -> None:
     what = {**msgspec.to_builtins(position("1", "100")), field: "1"}
     folded = Folded().say(record("position_set", 1, position=what))

@@ -7,9 +7,11 @@ from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
+from models.account_events import Transaction as AccountEvents
 from models.symmio.epoch_prices import Unpriced
 from models.symmio.funding_plan import ChainQuote, When, Window, window_at
 from models.symmio.funding_records import (
@@ -24,6 +26,7 @@ from models.symmio.funding_records import (
     Transaction,
 )
 from models.symmio.holding import OpenPosition
+from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType, QuoteStatus
 from streams.funder import executor as executor_module
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
@@ -34,9 +37,12 @@ from streams.funder.funding_journal import Journal
 from streams.funder.rounds import freeze
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
+from tests.support.symmio import log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from models.account_events import AccountRecord
 
 PARTY_B = "0x" + "0b" * 20
 ALICE, BOB = "0x" + "a1" * 20, "0x" + "b1" * 20
@@ -71,6 +77,7 @@ class HeldTables(Tables):
         self.reads = 0
         self.second: FrozenMarket | str = Unpriced.NO_MARK
         self.held = {ALICE: [position(1), position(2)], BOB: [position(3), position(4, 2)]}
+        self.moved: list[tuple[str, AccountRecord]] = []
 
     @property
     def kinds(self) -> set[tuple[int, int]]:
@@ -97,6 +104,15 @@ class HeldTables(Tables):
     def markets(self, epoch: Epoch) -> set[int]:
         return {1, 2} if epoch[:2] == (EPOCH_S, WINDOW_S) else set()
 
+    async def known_until_s(self) -> int:
+        return self.folded_s
+
+    async def read_moves(self, window: Window) -> Moves:
+        moves = Moves(window.opens_s)
+        for account, record in self.moved:
+            moves.add(account, record)
+        return moves
+
     async def read_prices(self, window: Window) -> None:
         assert EPOCH_S == window.epoch_s
         self.reads += 1
@@ -114,6 +130,8 @@ class HeldTime(Chain):
         self.final_s = 0
         self.charged: set[int] = set()
         self.told_elsewhere: set[int] | None = None
+        self.closed_elsewhere: set[int] = set()
+        self.closed: set[int] = set()
 
     async def pending_time_s(self) -> int:
         self.asked += 1
@@ -124,12 +142,23 @@ class HeldTime(Chain):
         return self.final_s
 
     async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:
-        return {one: charged(one, 5_000 if one in self.charged else 0) for one in quote_ids}
+        told = {one: charged(one, 5_000 if one in self.charged else 0) for one in quote_ids}
+        return {
+            one: quote._replace(status=QuoteStatus.CLOSED) if one in self.closed else quote
+            for one, quote in told.items()
+        }
 
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
         told = [await self.quotes(quote_ids)]
         if self.told_elsewhere is not None:
             told.append({one: charged(one, 5_000 if one in self.told_elsewhere else 0) for one in quote_ids})
+        if self.closed_elsewhere:
+            told.append(
+                {
+                    one: quote._replace(status=QuoteStatus.CLOSED) if one in self.closed_elsewhere else quote
+                    for one, quote in told[0].items()
+                }
+            )
         return told
 
 
@@ -445,6 +474,19 @@ async def test_an_outcome_with_which_an_endpoint_still_agrees_is_not_corrected_y
         assert (2,) == (await final(bench, ALICE)).paid
 
 
+async def test_a_closing_that_an_endpoint_still_has_is_not_taken_as_gone() -> None:
+    bench = Bench()
+    bench.closed = {2}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.closed_elsewhere = {2}
+        bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
+        await final(bench, BOB)
+        assert [False] == [one.final for one in outcomes(bench, ALICE)]
+        bench.chain.closed_elsewhere = set()
+        assert [2] == list((await final(bench, ALICE)).missed)
+
+
 async def test_what_left_the_chain_and_was_not_charged_again_is_missed_with_its_block() -> None:
     bench = Bench()
     async with running(bench):
@@ -545,3 +587,121 @@ async def test_quotes_that_the_tables_come_to_know_after_the_window_are_missed_w
         alice, bob = await final(bench, ALICE), await final(bench, BOB)
     assert {1: "the tables knew of it only after the window had closed"} == alice.missed
     assert ((3,), {4: Unpriced.NO_MARK}) == (bob.paid, bob.missed)
+
+
+async def test_quotes_that_were_planned_late_are_charged_by_the_next_executor_too() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.tables.held = {BOB: [position(3)]}
+    bench.chain.now_s = 5_025
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+    # It was killed once the plan had grown, before it could charge what is new.
+    (frozen,) = [one for one in bench.journal.records if isinstance(one, Frozen)]
+    bench.tables.folded_s = 5_000
+    bench.tables.held = {BOB: [position(3), position(5)]}
+    plan = Plan(frozen.epoch, BOB, ((3, 1), (5, 1)), PARTY_B)
+    bench.journal.records += [plan, msgspec.structs.replace(frozen, tables_s=5_000)]
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    async with running(bench):
+        await eventually(lambda: outcomes(bench, BOB)[-1].paid == (3, 5))
+
+
+async def test_what_left_the_chain_before_an_executor_was_killed_is_looked_at_again_by_the_next() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+    bench.journal.records.append(sent(ALICE, left_block=33))
+    bench.runs.clear()
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    async with running(bench):
+        await eventually(lambda: len(outcomes(bench, ALICE)) == 2)
+    assert [ALICE] == bench.runs
+
+
+async def test_an_epoch_that_was_frozen_without_any_quote_is_not_over_before_the_tables_have_reached_it() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.tables.held = {}
+    bench.chain.now_s = 5_025
+    async with running(bench):
+        await eventually(lambda: any(isinstance(one, Frozen) for one in bench.journal.records))
+        bench.chain.now_s = 5_101
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+        bench.tables.held = {ALICE: [position(1)]}
+        bench.tables.folded_s = 5_000
+        await eventually(lambda: bench.told(ALICE))
+    assert {1: "the tables knew of it only after the window had closed"} == outcomes(bench, ALICE)[-1].missed
+
+
+async def test_quotes_that_were_opened_after_the_epoch_began_are_none_of_its_however_late_the_tables_are() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.tables.held = {BOB: [position(3)]}
+    bench.chain.now_s = 5_025
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+        bench.chain.now_s = bench.chain.final_s = 9_000
+        bench.tables.moved = [(BOB, opening(5, 5_050)), (ALICE, opening(1, 8_000)), (BOB, opening(6, 8_001))]
+        bench.tables.held = {ALICE: [position(1)], BOB: [position(3), position(5), position(6)]}
+        bench.tables.folded_s = 8_500
+        assert [3] == (await final(bench, BOB)).quotes
+    assert {BOB} == {one.party_a for one in bench.journal.records if isinstance(one, Outcome | Plan)}
+
+
+async def test_quotes_that_ended_before_the_tables_knew_of_the_epoch_have_an_outcome_too() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.tables.held = {BOB: [position(3)]}
+    bench.chain.now_s = 5_025
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+        bench.chain.now_s = bench.chain.final_s = 5_999
+        bench.closed = bench.chain.closed = {1, 2, 7}
+        # The first one ended while it could be charged, the second one later, and the last one was opened later.
+        bench.tables.moved = [
+            (ALICE, ending(1, 5_060)),
+            (ALICE, ending(2, 5_101)),
+            (ALICE, opening(7, 5_200)),
+            (ALICE, ending(7, 5_300)),
+        ]
+        bench.tables.folded_s = 5_500
+        alice = await final(bench, ALICE)
+    assert {1: "it is not open"} == alice.closed
+    assert {2: "the tables knew of it only after the window had closed"} == alice.missed
+    assert [1, 2] == alice.quotes
+
+
+async def test_what_was_known_late_is_missed_for_that_by_the_next_executor_too() -> None:
+    bench = Bench()
+    bench.tables.folded_s = 4_999
+    bench.tables.held = {BOB: [position(3)]}
+    bench.chain.now_s = 5_025
+    async with running(bench):
+        await eventually(lambda: bench.told(BOB))
+        bench.faults = {ALICE: "not now"}
+        bench.chain.now_s = 5_101
+        bench.tables.held = {ALICE: [position(1)], BOB: [position(3)]}
+        bench.tables.folded_s = 5_000
+        await eventually(lambda: bench.told(ALICE))
+    # It was killed when it had told what is to be told of, and nothing more.
+    records = [one for one in bench.journal.records if not (isinstance(one, Outcome) and one.party_a == ALICE)]
+    bench.journal.records = records
+    bench.executor = bench.new()
+    bench.executor.restore(list(records))
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE))
+    assert {1: "the tables knew of it only after the window had closed"} == outcomes(bench, ALICE)[-1].missed
+
+
+def opening(quote_id: int, at_s: int) -> AccountEvents:
+    logs = (log("OpenPosition", quote_id, ALICE, PARTY_B, 1, 100),)
+    return AccountEvents((at_s, 0), at_s, at_s, "0x01", logs)
+
+
+def ending(quote_id: int, at_s: int) -> AccountEvents:
+    logs = (log("FillCloseRequest", quote_id, ALICE, PARTY_B, 1, 100, QuoteStatus.CLOSED, 1),)
+    return AccountEvents((at_s, 0), at_s, at_s, "0x01", logs)

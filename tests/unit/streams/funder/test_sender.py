@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from eth_account import Account
@@ -425,6 +425,24 @@ async def test_what_a_chain_takes_for_data_is_bounded_before_and_counted_after()
         one.chain.oracle = {"getL1Fee": None, "getOperatorFee": None}
         with pytest.raises(CeilingInTheWay, match="found 6205000 spent or under way and up to 10500000 more wanted"):
             await one.send()
+
+
+@pytest.mark.parametrize(
+    ("told", "cost_wei"),
+    [
+        ({"cost_wei": 4_205_000, "has_operator_fee": True}, 4_205_000 + 6_000_000),
+        ({"cost_wei": None}, 21_000 * 210 + 6_000_000),
+    ],
+)
+async def test_a_fee_that_a_receipt_does_not_tell_counts_as_it_was_bounded(told: dict[str, Any], cost_wei: int) -> None:
+    async with bench() as one:
+        one.chain.oracle = {"getL1Fee": 2_000_000, "getOperatorFee": 1_000_000}
+        sending = one.send()
+        sent = await one.hash_of(7)
+        one.chain.mine(sent)
+        one.chain.mined[sent] = one.chain.mined[sent]._replace(**told)
+        assert State.MINED == await sending
+        assert str(cost_wei) == one.journal.newest[7].cost_wei
 
 
 async def test_what_replaces_a_transaction_counts_with_its_data_too() -> None:

@@ -53,6 +53,9 @@ def test_replicas_of_the_api_may_do_with_them_what_the_package_says_and_tools_ma
         Grant(Resource.TOPIC, said, (Operation.WRITE,)),
     } == own.pop("api")
     assert {said, guests} == {grant.name for grant in own.pop("tools")}
+    assert {(said, (Operation.READ,)), (guests, (Operation.READ,))} == {
+        (grant.name, grant.operations) for grant in own.pop("archive")
+    }
     # A worker starts only if every topic is there.
     assert {Operation.DESCRIBE} == {one for grant in own.pop("worker") for one in grant.operations}
     assert not any(own.values())

@@ -135,7 +135,22 @@ def test_a_receipt_says_what_the_transaction_cost_with_the_fee_for_data() -> Non
     assert 2_100_000 == told.cost_wei
     told = read_receipt(RECEIPT | {"effectiveGasPrice": "0x64", "l1Fee": "0x7"}, TX)
     assert told is not None
-    assert 2_100_007 == told.cost_wei
+    assert (2_100_007, False) == (told.cost_wei, told.has_operator_fee)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_told"),
+    [
+        ({}, False),
+        ({"operatorFeeScalar": None, "operatorFeeConstant": "0x0"}, False),
+        ({"operatorFeeScalar": "0x64", "operatorFeeConstant": "0x0"}, True),
+        ({"operatorFeeConstant": "0x1"}, True),
+    ],
+)
+def test_a_receipt_says_whether_there_was_a_fee_for_the_operator(fields: dict[str, object], *, is_told: bool) -> None:
+    told = read_receipt(RECEIPT | fields, TX)
+    assert told is not None
+    assert is_told is told.has_operator_fee
 
 
 def test_a_receipt_without_the_field_status_is_of_unknown_success() -> None:

@@ -53,8 +53,8 @@ def instants(story: Story) -> list[int]:
     return sorted({one.time_ms for one in story.records})
 
 
-async def make(story: Story, directory: Path, at_ms: int) -> Checkpoints:
-    checkpoints, log, name = Checkpoints(directory, CODE), story.log(), deployment_of(story)
+async def make(story: Story, directory: Path, at_ms: int, cluster: str | None = None) -> Checkpoints:
+    checkpoints, log, name = Checkpoints(directory, CODE, cluster), story.log(), deployment_of(story)
     begun = await fold_accounts_at(log, story.settings, name, at_ms, on_record=lambda _: None, checkpoints=checkpoints)
     vector = await raw_vector(log, story.settings, name, at_ms)
     checkpoints.write(begun.fold, {place: span.end for place, span in vector.items()}, at_ms)
@@ -181,3 +181,19 @@ async def test_a_checkpoint_of_another_version_is_passed_over_and_a_damaged_one_
     path.write_bytes(b"nonsense")
     with pytest.raises(BadCheckpoint, match="expected a checkpoint"):
         checkpoints.list()
+
+
+async def test_a_checkpoint_of_another_cluster_is_refused_and_one_that_names_none_is_used(
+    golden: Story, tmp_path: Path
+) -> None:
+    times, key = instants(golden), max(golden.last)
+    at, half_ms = At(time_ms=times[-1]), times[len(times) // 2]
+    await make(golden, tmp_path / "none", half_ms)
+    _, read = await asof(golden, key, at, Checkpoints(tmp_path / "none", CODE, "ours"))
+    assert read < (await asof(golden, key, at, None))[1]
+
+    own = tmp_path / "ours"
+    await make(golden, own, half_ms, "ours")
+    assert read == (await asof(golden, key, at, Checkpoints(own, CODE, "ours")))[1]
+    with pytest.raises(BadCheckpoint, match="of the cluster theirs"):
+        await asof(golden, key, at, Checkpoints(own, CODE, "theirs"))

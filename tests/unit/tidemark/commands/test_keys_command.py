@@ -17,8 +17,9 @@ from tidemark.commands.keys import NoSuchKeys, keys
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config, file = tmp_path / "tidemark.toml", tmp_path / "keys.json"
     config.write_text(
-        '[deployments.desk]\nkind = "ledger"\n'
-        f'[dialects.bitfinex]\nkind = "bitfinex"\ndeployments = ["desk"]\nkeys = "{file}"\n'
+        '[deployments.desk]\nkind = "ledger"\n[deployments.other]\nkind = "ledger"\n'
+        f'[deployments.main]\nkind = "symmio"\nchain_id = 1\ndiamond = "0x{"d" * 40}"\n'
+        f'[dialects.bitfinex]\nkind = "bitfinex"\ndeployments = ["desk", "main"]\nkeys = "{file}"\n'
     )
     monkeypatch.setenv("TIDEMARK_CONFIG", str(config))
     return file
@@ -81,6 +82,22 @@ def test_a_key_that_replicas_could_not_read_is_refused_and_the_file_stays(file: 
         run("add", *words)
     assert before == file.read_bytes()
     assert [file.name, "tidemark.toml"] == sorted(one.name for one in file.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("accounts", "told"),
+    [
+        (("deks:u1",), "a deployment that the dialect shows, found 'deks'; did you mean desk"),
+        (("other:u1",), "a deployment that the dialect shows, found 'other'"),
+        (("main:u1",), "of the kind symmio, found 'u1'"),
+        (("desk:u1", "desk:u2"), "one --account of a ledger, found u1, u2"),
+    ],
+)
+def test_a_key_whose_every_login_would_be_refused_is_not_made(file: Path, accounts: tuple[str, ...], told: str) -> None:
+    with pytest.raises(BadKeys, match=told):
+        run("add", "--user", "alice", *(word for account in accounts for word in ("--account", account)))
+    assert not file.exists()
+    run("add", "--user", "alice", "--account", f"main:0x{'A' * 40}", "--account", f"main:owner=0x{'b' * 40}")
 
 
 def followed(file: Path) -> KeyFile:

@@ -143,7 +143,7 @@ def test_windows_that_cannot_be_explained_end_with_their_codes(monkeypatch: pyte
     ahead = run(
         monkeypatch, story, story.log(), "explain", DEPLOYMENT, account, "--from", first, "--to", "9000-01-01T00:00:00Z"
     )
-    assert "expected instants that have been" in str(ahead.exception)
+    assert "expected an instant that has been" in str(ahead.exception)
     # Of the half a century in which there was nothing, no second is looked at.
     ever = run(
         monkeypatch, story, story.log(), "explain", DEPLOYMENT, account, "--from", "1970-01-01T00:00:00Z", "--to", last
@@ -175,6 +175,10 @@ def test_a_scenario_is_worked_out_and_summed_up(monkeypatch: pytest.MonkeyPatch,
     nobody = run(monkeypatch, story, story.log(), "whatif", DEPLOYMENT, "--shock", "BTC=1%", "--time",
                  rfc3339(story.records[0].time_ms - 1))  # fmt: skip
     assert (1, "") == (nobody.exit_code, nobody.stdout)
+    to_come = run(
+        monkeypatch, story, story.log(), "whatif", DEPLOYMENT, "--shock", "BTC=1%", "--time", "9999-01-01T00:00:00Z"
+    )
+    assert "expected an instant that has been" in str(to_come.exception)
     dry = given("--shock", "BTC=1%", "--dry-run")
     assert (0, "") == (dry.exit_code, dry.stdout)
 

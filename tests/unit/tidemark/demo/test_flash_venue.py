@@ -30,8 +30,8 @@ def _record(address: str, account: ChainAccount, slot: int) -> bytes:
     assert kind is not None
     return encode_account_record(
         AccountSaid(
-            pubkey=address, account=kind, programme=account.programme, layer=LAYER_OF[kind], slot=slot, received_ms=1,
-            data=account_text(account.data),
+            pubkey=address, account=kind, programme=account.programme, layer=LAYER_OF[kind], slot=slot,
+            received_ms=_GENESIS_S * 1_000, data=account_text(account.data),
         )
     )  # fmt: skip
 

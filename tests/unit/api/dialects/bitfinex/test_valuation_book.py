@@ -111,6 +111,19 @@ async def test_long_and_short_of_one_size_are_a_position_of_0_that_keeps_what_is
         assert [14, None, None] == pu[6:9]
 
 
+async def test_of_a_base_price_below_0_no_move_in_percent_is_told_which_would_have_the_wrong_sign(
+    scene: Scene,
+) -> None:
+    # 10 x 100 - 9 x 200 = -800 for 1: at 210 it has gained 1,010, of which nothing is a percentage.
+    quotes = [quote(1, "long", "10", "100", "210"), quote(2, "short", "9", "200", "210")]
+    scene.tables.valuations.put(f"{CHAIN}:{PARTY}", 1, body(*quotes))
+    async with scene.logged_in() as socket:
+        await socket.asks(f"position_{BTC}")
+        pu = (await socket.hears())[2]
+    assert [1, -800] == pu[2:4]
+    assert [1010, None] == pu[6:8]
+
+
 async def test_a_change_of_quotes_is_told_and_one_of_prices_is_not(scene: Scene) -> None:
     key, put = f"{CHAIN}:{PARTY}", scene.tables.valuations.put
     put(key, 1, body(quote(1, "long", "1", "100", "110")))

@@ -266,6 +266,40 @@ async def test_who_may_not_read_an_owner_is_told_what_is_told_of_one_who_is_not_
             assert 1 == len((await hears(socket))["data"]["positionMetrics"])
 
 
+async def test_who_may_not_read_an_owner_takes_none_of_the_owners_places_and_learns_nothing_of_them() -> None:
+    auth = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr(SECRET))})
+    scene = filled(auth=auth, sockets_per_owner=2)
+    scene.now_ms = 1_745_970_800_000
+    scene.show(basket(position(SOL_LONG)))
+    mine, others = ({"Authorization": f"Bearer {token(f'{DEPLOYMENT}:{owner}')}"} for owner in (OWNER, text("another")))
+    path = f"/v2/owner/{OWNER}/ws"
+    async with (
+        scene.serving() as client,
+        client.ws_connect(path, headers=others) as first,
+        client.ws_connect(path, headers=others) as second,
+    ):
+        for stranger in (first, second):
+            assert {"type": "basket", "data": NOTHING} == await hears(stranger)
+        with pytest.raises(WSServerHandshakeError) as refused:
+            await client.ws_connect(path, headers=others)
+        assert 429 == refused.value.status
+        async with client.ws_connect(path, headers=mine) as one, client.ws_connect(path, headers=mine) as two:
+            for owner in (one, two):
+                assert OWNER == (await hears(owner))["data"]["owner"]
+            with pytest.raises(WSServerHandshakeError):
+                await client.ws_connect(path, headers=mine)
+            await first.close()
+
+            async def is_free() -> bool:
+                try:
+                    await (await client.ws_connect(path, headers=others)).close()
+                except WSServerHandshakeError:
+                    return False
+                return True
+
+            await eventually(is_free)
+
+
 async def test_without_a_token_no_path_of_the_dialect_answers() -> None:
     auth = AuthSettings(mode="tokens", keys={"main": TokenKeySettings(algorithm="HS256", key=SecretStr(SECRET))})
     scene = filled(auth=auth)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from aiohttp import web
 from pydantic import SecretStr
 
 from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES, SAID_BYTES_MAX
@@ -17,6 +18,7 @@ from models.flash.flash_references import decode_reference
 from streams.ingest.flash import flash_follow
 from streams.ingest.flash.layer_node import LayerNode
 from streams.ingest.flash.layer_urls import LayerUrls
+from streams.ingest.flash.slot_bound import SlotAhead, SlotBound
 from streams.ingest.flash.solana_answers import (
     SeenAccount,
     clock_unix_s,
@@ -26,11 +28,13 @@ from streams.ingest.flash.solana_answers import (
 )
 from streams.node.rpc import BadAnswer
 from streams.process.backoff import Backoff
+from streams.process.clock import SystemClock
 from streams.settings import BadSettings
 from tests.support.eventually import eventually
 from tests.support.flash import (
     CUSTODIES,
     DELEGATION,
+    NOW_S,
     OWNER,
     PROGRAMME,
     SOL_LONG,
@@ -198,8 +202,122 @@ async def test_an_answer_that_cannot_even_be_shown_is_a_fault_of_its_endpoint() 
 
     good = Endpoint({"context": {"slot": 1}, "value": []})
     bad = Endpoint(orjson.loads(deep)["result"])
-    node = LayerNode("flash", "rollup", [bad, good], commitment="confirmed", backoff=Backoff(0.01, 0.1))
+    bound = SlotBound(SystemClock())
+    node = LayerNode("flash", "rollup", [bad, good], commitment="confirmed", bound=bound, backoff=Backoff(0.01, 0.1))
     assert (await node.programme_accounts(PROGRAMME, "Basket")).slot == 1
+
+
+class LyingNode(SolanaNode):
+    """Says now and then that the chain has come to the last slot that there can be, in answers and notifications."""
+
+    is_lying = True
+    lies = 0
+
+    def answer(self, method: str, params: list[Any]) -> Any:  # noqa: ANN401 - as of the node
+        result = super().answer(method, params)
+        if self.is_lying and self.asked_often():
+            result = {**result, "context": {"slot": 2**63 - 1}}
+        return result
+
+    def frames(self, change: Any, number: int, subscription: Any) -> list[bytes]:  # noqa: ANN401 - as of the node
+        frames = super().frames(change, number, subscription)
+        if not self.is_lying or not self.asked_often():
+            return frames
+        return [frame.replace(b'"slot":%d' % change.slot, b'"slot":%d' % (2**63 - 1)) for frame in frames]
+
+    def asked_often(self) -> bool:
+        self.lies += 1
+        return self.lies % 2 == 0
+
+
+async def test_a_slot_that_no_chain_can_have_come_to_keeps_no_later_state_of_a_basket_back() -> None:
+    world = World()
+    world.rollup.put(basket_of(), PROGRAMME, BASKET)
+    nodes = SolanaNode(world.base), LyingNode(world.rollup)
+    async with following([nodes[0]], [nodes[1]], world.outlet, reread_ms=100) as followed:
+        slots = asyncio.create_task(_slots(world.base, world.rollup))
+        try:
+            await world.until_said(1)
+            await eventually(lambda: nodes[1].lies > 40, 60)
+            world.rollup.put(basket_of(), PROGRAMME, OTHER)
+            await world.until_said(2)
+            heard_ms = followed.followers["rollup"].heard_ms
+            await eventually(lambda: followed.followers["rollup"].heard_ms > heard_ms, 60)
+        finally:
+            slots.cancel()
+    said = world.said()
+    assert len(said) == 2
+    assert said[-1]["slot"] < 10**6
+
+
+async def test_after_a_restart_a_slot_is_bounded_by_what_the_topics_have() -> None:
+    world = World()
+    world.rollup.put(basket_of(), PROGRAMME, BASKET)
+    async with world.followed():
+        await world.until_said(1)
+        await eventually(lambda: len(world.outlet.of(FLASH_REFERENCES)) > len(references()), 60)
+    journal = journal_of(world.outlet)
+    for topic in (FLASH_ACCOUNTS, FLASH_REFERENCES):
+        for record_key, value in world.outlet.of(topic):
+            journal.restore(record_key.decode().partition(":")[2], value)
+    for bound in journal.bounds.values():
+        with pytest.raises(SlotAhead, match="expected a slot of at most"):
+            bound.take(10**11)
+        bound.take(1_000)
+
+
+async def test_the_time_of_a_chain_is_never_that_of_an_older_slot_also_after_a_restart() -> None:
+    outlet = RecordingOutlet()
+    journal = journal_of(outlet)
+    await journal.say_clock("base", 7, NOW_S)
+    await journal.say_clock("base", 6, NOW_S - 60)
+    (said,) = outlet.of(FLASH_REFERENCES)
+    again = journal_of(outlet)
+    again.restore("clock", said[1])
+    await again.say_clock("base", 7, NOW_S - 60)
+    assert len(outlet.records) == 1
+    await again.say_clock("base", 8, NOW_S + 1)
+    assert [json.loads(value or b"")["slot"] for _, value in outlet.of(FLASH_REFERENCES)] == [7, 8]
+
+
+class SmallNode(SolanaNode):
+    """Refuses, as HTTP does, every answer of more bytes than it has room for."""
+
+    room = 4_500
+
+    def __init__(self, chain: SolanaChain) -> None:
+        super().__init__(chain)
+        self.refused = 0
+
+    async def _post(self, request: web.Request) -> web.Response:
+        response = await super()._post(request)
+        body = response.body
+        assert isinstance(body, bytes)
+        if len(body) > self.room:
+            self.refused += 1
+            return web.Response(status=413)
+        return response
+
+
+async def test_what_is_too_much_for_one_answer_is_read_in_parts() -> None:
+    world = World()
+    owners = [text(f"owner {number}") for number in range(12)]
+    for owner in owners:
+        world.rollup.put(basket_of(owner), PROGRAMME, encode_account(basket(position(SOL_LONG), owner=owner)))
+    nodes = SolanaNode(world.base), SmallNode(world.rollup)
+    async with following([nodes[0]], [nodes[1]], world.outlet, reread_ms=100):
+        said = await world.until_said(len(owners))
+        assert {one["pubkey"] for one in said} == {basket_of(owner) for owner in owners}
+        # What is not in the list any more is asked for, and found to be closed.
+        world.rollup.next_slot()
+        world.rollup.close(basket_of(owners[3]))
+        slots = asyncio.create_task(_slots(world.base, world.rollup))
+        try:
+            said = await world.until_said(len(owners) + 1)
+        finally:
+            slots.cancel()
+    assert (said[-1]["kind"], said[-1]["pubkey"]) == ("closed", basket_of(owners[3]))
+    assert nodes[1].refused > 0
 
 
 async def test_a_chain_that_is_not_heard_of_is_asked_in_time_to_be_called_fresh(

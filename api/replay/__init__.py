@@ -1,0 +1,1 @@
+"""The api's own application over a log that is replayed."""

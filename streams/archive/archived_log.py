@@ -1,0 +1,333 @@
+"""An archive as a log, and an archive and a cluster as one log."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streams.archive.segment_file import read_segment
+from streams.archive.topic_index import archived_topics, read_content, read_index, write_index
+from streams.replay.bounded_log import BadArchive, Held, NoSuchTopic, Place, Span
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+
+    from streams.archive.archive_store import ArchiveStore
+    from streams.archive.topic_index import ArchivedPartition, Segment, TopicIndex
+    from streams.replay.bounded_log import Log, LogRecord, Reading
+
+
+class ArchivedLog:
+    """What an archive has, as a log.
+
+    Args:
+        store: The archive.
+    """
+
+    def __init__(self, store: ArchiveStore) -> None:
+        self._store = store
+        self._indexes: dict[str, TopicIndex | None] = {}
+
+    async def cluster(self) -> str | None:
+        """The cluster that was archived last; what is archived of several has one numbering."""
+        topics = await asyncio.to_thread(archived_topics, self._store)
+        return (await self.clusters(topics[0]))[-1] if topics else None
+
+    async def clusters(self, topic: str) -> tuple[str, ...]:
+        """The ids of the clusters whose offsets those of a topic are; none where nothing of it is archived."""
+        index = await self._index(topic)
+        return () if index is None else index.clusters
+
+    async def config(self, topic: str) -> dict[str, str]:
+        """How the registry had a topic; none where it did not, or nothing of it is archived."""
+        index = await self._index(topic)
+        return {} if index is None else index.config
+
+    async def add_cluster(self, topic: str, cluster: str) -> None:
+        """Note that the offsets of a topic are also those of another cluster, which it was restored to.
+
+        Args:
+            topic: Its full name.
+            cluster: The id of that cluster.
+
+        Raises:
+            BadArchive: The archive does not take it.
+        """
+        index = await self._index(topic)
+        if index is not None and cluster not in index.clusters:
+            index = msgspec.structs.replace(index, clusters=(*index.clusters, cluster))
+            await asyncio.to_thread(write_index, self._store, index)
+            self._indexes[topic] = index
+
+    async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
+        """What is archived of these topics, as far back as nothing is missing.
+
+        Raises:
+            NoSuchTopic: Nothing is archived of one.
+            BadArchive: The archive cannot be read.
+        """
+        held = {}
+        for topic in topics:
+            index = await self._index(topic)
+            if index is None:
+                there = ", ".join(await asyncio.to_thread(archived_topics, self._store)) or "nothing"
+                msg = f"expected {topic} in the archive {self._store}, found {there}"
+                raise NoSuchTopic(msg)
+            for partition, one in index.partitions.items():
+                begin = one.whole_from()
+                held[Place(topic, partition)] = Held(begin, one.end, _since_ms(one, begin), one.until_ms)
+        return held
+
+    async def find(self, held: Mapping[Place, Held], time_ms: int) -> Mapping[Place, int]:
+        """The first offset of each place at which a record was made at an instant or later; its end where none was.
+
+        Args:
+            held: What is archived.
+            time_ms: The instant, Unix ms.
+
+        Raises:
+            BadArchive: A segment was altered.
+        """
+        return {place: await self._find(place, one, time_ms) for place, one in held.items()}
+
+    @asynccontextmanager
+    async def reading(self, vector: Mapping[Place, Span]) -> AsyncIterator[ArchivedReading]:
+        """Read these spans, for as long as the block lasts."""
+        segments = {place: await self._segments(place, span) for place, span in vector.items()}
+        yield ArchivedReading(self._store, vector, segments)
+
+    async def _find(self, place: Place, held: Held, time_ms: int) -> int:
+        for segment in await self._segments(place, Span(held.begin, held.end)):
+            if segment.last_ms is None or segment.last_ms < time_ms:
+                continue
+            content = await asyncio.to_thread(read_content, self._store, segment)
+            for records in read_segment(place, content):
+                for record in records:
+                    if record.time_ms >= time_ms:
+                        return min(record.offset, held.end)
+        return held.end
+
+    async def _segments(self, place: Place, span: Span) -> list[Segment]:
+        index = await self._index(place.topic)
+        known = None if index is None else index.partitions.get(place.partition)
+        return [] if known is None else [one for one in known.segments if one.begin < span.end and one.end > span.begin]
+
+    async def _index(self, topic: str) -> TopicIndex | None:
+        if topic not in self._indexes:
+            self._indexes[topic] = await asyncio.to_thread(read_index, self._store, topic)
+        return self._indexes[topic]
+
+
+class ArchivedReading:
+    """Reads spans of an archive; of each place one segment is in memory.
+
+    Args:
+        store: The archive.
+        vector: What is read.
+        segments: Those of each place, in order.
+    """
+
+    def __init__(
+        self, store: ArchiveStore, vector: Mapping[Place, Span], segments: Mapping[Place, Sequence[Segment]]
+    ) -> None:
+        self._store = store
+        self._vector = vector
+        self._left = {place: list(reversed(some)) for place, some in segments.items()}
+        self._open: dict[Place, Iterator[list[LogRecord]]] = {}
+
+    async def more(self, places: Collection[Place]) -> Mapping[Place, Sequence[LogRecord]]:
+        """Read on.
+
+        Args:
+            places: Of which none is over.
+
+        Returns:
+            The next records of each of them; none where it is over.
+
+        Raises:
+            BadArchive: A segment is not there, or was altered.
+        """
+        return {place: await self._more(place) for place in places}
+
+    async def _more(self, place: Place) -> Sequence[LogRecord]:
+        span = self._vector[place]
+        while True:
+            batches = self._open.get(place)
+            if batches is None:
+                if not self._left[place]:
+                    return ()
+                segment = self._left[place].pop()
+                content = await asyncio.to_thread(read_content, self._store, segment)
+                batches = self._open[place] = read_segment(place, content)
+            records = next(batches, None)
+            if records is None:
+                del self._open[place]
+                continue
+            if records and (records[0].offset < span.begin or records[-1].offset >= span.end):
+                records = [one for one in records if span.begin <= one.offset < span.end]
+            if records:
+                return records
+
+
+class JoinedLog:
+    """An archive and the cluster that it was made of as one log: what is archived is read there, the rest in Kafka.
+
+    Args:
+        archived: The archive.
+        live: The cluster.
+    """
+
+    def __init__(self, archived: ArchivedLog, live: Log) -> None:
+        self._archived = archived
+        self._live = live
+        # Up to which offset each place is read in the archive.
+        self._joints: dict[Place, int] = {}
+
+    async def cluster(self) -> str | None:
+        """The cluster's id."""
+        return await self._live.cluster()
+
+    async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
+        """What both hold together, as far back as nothing is missing.
+
+        Raises:
+            NoSuchTopic: Neither has one.
+            BadArchive: The archive cannot be read, or is of another cluster.
+        """
+        held: dict[Place, Held] = {}
+        for topic in topics:
+            try:
+                old = await self._archived.held([topic])
+            except NoSuchTopic:
+                old = {}
+            try:
+                new = await self._live.held([topic])
+            except NoSuchTopic:
+                if not old:
+                    raise
+                new = {}
+            if old and new:
+                await self._expect_same_cluster(topic)
+            held |= {place: self._join(place, old.get(place), new.get(place)) for place in old.keys() | new.keys()}
+        return held
+
+    async def find(self, held: Mapping[Place, Held], time_ms: int) -> Mapping[Place, int]:
+        """The first offset of each place at which a record was made at an instant or later; its end where none was.
+
+        Args:
+            held: What both hold.
+            time_ms: The instant, Unix ms.
+        """
+        joints = {place: self._joints.get(place, 0) for place in held}
+        old = {place: one._replace(end=joints[place]) for place, one in held.items() if one.begin < joints[place]}
+        found = {
+            place: offset
+            for place, offset in (await self._archived.find(old, time_ms)).items()
+            if offset < joints[place]
+        }
+        new = {place: one for place, one in held.items() if place not in found and joints[place] < one.end}
+        later = await self._live.find(new, time_ms) if new else {}
+        # The cluster may still have what is archived; its first offset is then before the joint.
+        return {
+            place: found.get(place, max(later.get(place, one.end), min(joints[place], one.end)))
+            for place, one in held.items()
+        }
+
+    @asynccontextmanager
+    async def reading(self, vector: Mapping[Place, Span]) -> AsyncIterator[JoinedReading]:
+        """Read these spans, for as long as the block lasts."""
+        await self.held({place.topic for place in vector})
+        old, new = {}, {}
+        for place, span in vector.items():
+            joint = self._joints[place]
+            if span.begin < min(span.end, joint):
+                old[place] = Span(span.begin, min(span.end, joint))
+            if max(span.begin, joint) < span.end:
+                new[place] = Span(max(span.begin, joint), span.end)
+        async with AsyncExitStack() as stack:
+            archived = await stack.enter_async_context(self._archived.reading(old)) if old else None
+            live = await stack.enter_async_context(self._live.reading(new)) if new else None
+            yield JoinedReading(archived, old.keys(), live, new.keys())
+
+    def _join(self, place: Place, old: Held | None, new: Held | None) -> Held:
+        if old is None or new is None:
+            self._joints[place] = 0 if old is None else old.end
+            return old or new  # type: ignore[return-value] # one of them is there
+        if new.end < old.end:
+            msg = (
+                f"expected {place.topic}:{place.partition} to reach offset {old.end}, up to which it is archived, "
+                f"found it to end at {new.end}: the topic was made anew, or this is another cluster"
+            )
+            raise BadArchive(msg)
+        if new.begin > old.end:
+            # What was deleted in between was not archived; only what follows is whole.
+            self._joints[place] = 0
+            return new
+        self._joints[place] = old.end
+        first = old if old.begin <= new.begin else new
+        if first is new:
+            self._joints[place] = 0
+        return Held(first.begin, new.end, first.since_ms, new.until_ms)
+
+    async def _expect_same_cluster(self, topic: str) -> None:
+        known, found = await self._archived.clusters(topic), await self._live.cluster()
+        if (found or "unknown") not in known:
+            msg = (
+                f"expected {topic} of the archive and of Kafka to be of one cluster, "
+                f"found {' or '.join(known)} archived and {found} live: read the archive alone with --log"
+            )
+            raise BadArchive(msg)
+
+
+class JoinedReading:
+    """Reads spans of both, of each place first in the archive.
+
+    Args:
+        archived: Reads the archive; None where nothing is read there.
+        old: The places that are read there.
+        live: Reads the cluster; None where nothing is.
+        new: The places that are read there.
+    """
+
+    def __init__(
+        self, archived: Reading | None, old: Collection[Place], live: Reading | None, new: Collection[Place]
+    ) -> None:
+        self._archived = archived
+        self._old = set(old)
+        self._live = live
+        self._new = set(new)
+
+    async def more(self, places: Collection[Place]) -> Mapping[Place, Sequence[LogRecord]]:
+        """Read on.
+
+        Args:
+            places: Of which none is over.
+
+        Returns:
+            The next records of at least one of them; none of them where a place is over.
+
+        Raises:
+            BrokenOff: The span cannot be read to its end.
+            BadArchive: A segment is not there, or was altered.
+        """
+        found: dict[Place, Sequence[LogRecord]] = {}
+        old = [place for place in places if place in self._old]
+        if old and self._archived is not None:
+            for place, records in (await self._archived.more(old)).items():
+                if not records:
+                    self._old.discard(place)
+                if records or place not in self._new:
+                    found[place] = records
+        if found or self._live is None:
+            return found
+        return await self._live.more([place for place in places if place not in self._old])
+
+
+def _since_ms(archived: ArchivedPartition, begin: int) -> int | None:
+    if begin == 0:
+        return None
+    first = (one.first_ms for one in archived.segments if one.begin >= begin and one.first_ms is not None)
+    return next(first, archived.until_ms)

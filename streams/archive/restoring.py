@@ -1,0 +1,267 @@
+"""Archived topics written into an empty cluster, every record at its offset, with its time and headers.
+
+A broker numbers records itself, so an offset at which there was none has to be taken by something that nobody reads:
+fillers. Those before the first record are deleted again. Those between records are written in a transaction that is
+aborted, so that readers of what was committed, which all of Tidemark are, never see them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from streams.kafka.connection import client_arguments
+from streams.kafka.consumer import start_consumer
+from streams.kafka.producer import Fence, start_producer
+from streams.kafka.topics import Topic, create_topics
+from streams.replay.bounded_log import BrokenOff, Place, ReplayError, Span
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+    from streams.replay.bounded_log import Held, Log, LogRecord
+    from streams.settings.kafka_client import Bootstrap
+
+_BATCH_BYTES = 256 * 1024
+_REQUEST_BYTES = 4 * 2**20
+_BATCHES_AT_ONCE = 8
+_FENCE = Fence("tidemark-restore", timeout_ms=900_000)
+# A transaction is over long before its timeout; each end costs a round trip or two.
+_TRANSACTION_S = 60.0
+_MARKER_WITHIN_S = 60.0
+_MARKER_POLL_S = 0.005
+_FILLER = b""
+# Records are of any age and size, and in the order of their offsets, until all are there.
+_WHILE_RESTORED = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "message.timestamp.type": "CreateTime",
+    "max.message.bytes": str(2 * 2**20),
+}
+
+
+class NotEmpty(ReplayError):
+    """A topic that is to be restored has records already. Delete it, and restore it again."""
+
+
+class Target(NamedTuple):
+    """The cluster, and the clients by which a topic is written."""
+
+    bootstrap: Bootstrap
+    admin: AIOKafkaAdminClient
+    plain: AIOKafkaProducer
+    fillers: AIOKafkaProducer
+    reader: AIOKafkaConsumer
+
+
+@asynccontextmanager
+async def opened_target(bootstrap: Bootstrap) -> AsyncIterator[Target]:
+    """Connect to the cluster that is restored, for as long as the block lasts.
+
+    Raises:
+        KafkaError: It cannot be reached, or does not let us write.
+    """
+    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
+    plain = fillers = reader = None
+    try:
+        await admin.start()
+        sizes = {"compression": "lz4", "batch_bytes": _BATCH_BYTES, "request_bytes": _REQUEST_BYTES}
+        plain = await start_producer(bootstrap, **sizes)  # type: ignore[arg-type]
+        fillers = await start_producer(bootstrap, **sizes, fence=_FENCE)  # type: ignore[arg-type]
+        reader = await start_consumer(bootstrap, wait_ms=50, most_records=1, begins_anywhere=False)
+        yield Target(bootstrap, admin, plain, fillers, reader)
+    finally:
+        for client in (reader, fillers, plain):
+            if client is not None:
+                await client.stop()
+        await admin.close()
+
+
+async def is_restored(target: Target, topic: str, held: Mapping[Place, Held]) -> bool:
+    """Whether a topic has all that is archived already; False where it has nothing, or there is no such topic.
+
+    Args:
+        target: The cluster.
+        topic: Its full name.
+        held: What is archived of it.
+
+    Raises:
+        NotEmpty: It has a part.
+    """
+    if topic not in await target.admin.list_topics():
+        return False
+    tps = [TopicPartition(*place) for place in held]
+    ends = await target.reader.end_offsets(tps)
+    wanted = {tp: one.end for tp, one in zip(tps, held.values(), strict=True)}
+    if all(ends[tp] >= end for tp, end in wanted.items()):
+        return any(wanted.values())
+    found = {tp.partition: end for tp, end in ends.items() if end}
+    if found:
+        msg = f"expected {topic} to be empty or whole, found records up to {found}: delete it, and restore it again"
+        raise NotEmpty(msg)
+    return False
+
+
+async def restore_topic(
+    target: Target, log: Log, topic: Topic, held: Mapping[Place, Held], on_record: Callable[[LogRecord], None]
+) -> None:
+    """Write a topic that is empty, or is not there yet, as it is archived.
+
+    Args:
+        target: The cluster.
+        log: The archive.
+        topic: As it is to be in the end.
+        held: What is archived of it.
+        on_record: Is told each record that was written.
+
+    Raises:
+        BrokenOff: Another writes to the topic too, or the cluster stopped answering. The topic is not whole.
+        BadArchive: A segment was altered.
+    """
+    limits = {name: value for name, value in topic.config.items() if name not in _WHILE_RESTORED}
+    partitions = max(place.partition for place in held) + 1
+    await create_topics(target.bootstrap, (Topic(topic.name, topic.key, partitions, topic.replication_factor, limits),))
+    await _configure(target, topic.name, {**limits, **_WHILE_RESTORED})
+    try:
+        for place, one in sorted(held.items()):
+            await _restore_partition(target, log, place, one, on_record)
+    except KafkaError as error:
+        msg = f"expected {topic.name} to be written, found: {error!r}; delete it, and restore it again"
+        raise BrokenOff(msg) from error
+    await _configure(target, topic.name, topic.config)
+
+
+async def _restore_partition(
+    target: Target, log: Log, place: Place, held: Held, on_record: Callable[[LogRecord], None]
+) -> None:
+    writer = _PartitionWriter(target, place)
+    await writer.skip(held.begin)
+    async with log.reading({place: Span(held.begin, held.end)}) as reading:
+        while held.begin < held.end and (records := (await reading.more([place])).get(place, ())):
+            for run in _runs(records):
+                if run[0].offset > writer.end:
+                    await writer.fill(run[0].offset - writer.end)
+                await writer.write(run)
+            for record in records:
+                on_record(record)
+    await writer.finish(held.end)
+    if held.begin:
+        await target.admin.delete_records({TopicPartition(*place): RecordsToDelete(before_offset=held.begin)})
+
+
+class _PartitionWriter:
+    """Writes one partition, and checks that each record stands where it stood.
+
+    Attributes:
+        end: The next offset to be written.
+    """
+
+    def __init__(self, target: Target, place: Place) -> None:
+        self._target = target
+        self._tp = TopicPartition(*place)
+        self._began_s: float | None = None
+        self.end = 0
+
+    async def write(self, run: Sequence[LogRecord]) -> None:
+        """Write records whose offsets follow each other."""
+        batch, count = self._target.plain.create_batch(), 0
+        batches = []
+        for record in run:
+            cells = {"key": record.key, "value": record.value, "headers": list(record.headers)}
+            if batch.append(timestamp=record.time_ms, **cells) is None:
+                batches.append((batch, count))
+                batch, count = self._target.plain.create_batch(), 0
+                batch.append(timestamp=record.time_ms, **cells)
+            count += 1
+        batches.append((batch, count))
+        await self._send(self._target.plain, batches)
+
+    async def skip(self, count: int) -> None:
+        """Take the offsets before the first record. Nobody reads them: they are deleted in the end."""
+        await self._send_fillers(self._target.plain, count)
+
+    async def fill(self, count: int, *, is_last: bool = False) -> None:
+        """Take so many offsets at which there was no record.
+
+        Args:
+            count: At least one.
+            is_last: Whether the transaction ends here, where it may.
+        """
+        now_s = asyncio.get_running_loop().time()
+        is_open = self._began_s is not None
+        if self._began_s is None:
+            await self._target.fillers.begin_transaction()
+            self._began_s = now_s
+        # The end of a transaction takes an offset itself, where the transaction wrote something before.
+        is_over = (is_last or now_s - self._began_s > _TRANSACTION_S) and (is_open or count > 1)
+        await self._send_fillers(self._target.fillers, count - is_over)
+        if is_over:
+            await self._abort()
+
+    async def finish(self, end: int) -> None:
+        """Take the offsets up to the end; the end of a transaction may then take one more."""
+        if self.end < end:
+            await self.fill(end - self.end, is_last=True)
+        if self._began_s is not None:
+            await self._abort()
+
+    async def _abort(self) -> None:
+        await self._target.fillers.abort_transaction()
+        self._began_s = None
+        self.end += 1
+        # The coordinator answers before the partition has the marker.
+        async with asyncio.timeout(_MARKER_WITHIN_S):
+            while (await self._target.reader.end_offsets([self._tp]))[self._tp] < self.end:  # noqa: ASYNC110 - Kafka's
+                await asyncio.sleep(_MARKER_POLL_S)
+
+    async def _send_fillers(self, producer: AIOKafkaProducer, count: int) -> None:
+        while count:
+            batches: list[tuple[object, int]] = []
+            while count and len(batches) < _BATCHES_AT_ONCE:
+                batch, size = producer.create_batch(), 0
+                # Of no time, so that no search for an instant finds it.
+                while size < count and batch.append(timestamp=0, key=None, value=_FILLER) is not None:
+                    size += 1
+                batches.append((batch, size))
+                count -= size
+            await self._send(producer, batches)
+
+    async def _send(self, producer: AIOKafkaProducer, batches: Sequence[tuple[object, int]]) -> None:
+        topic, partition = self._tp
+        sent = [await producer.send_batch(batch, topic, partition=partition) for batch, _ in batches]
+        for one, (_, count) in zip(await asyncio.gather(*sent), batches, strict=True):
+            if one.offset != self.end:
+                msg = (
+                    f"expected the next record of {topic}:{partition} at offset {self.end}, found it at {one.offset}: "
+                    "another writes to it, so stop whoever does; then delete the topic, and restore it again"
+                )
+                raise BrokenOff(msg)
+            self.end += count
+
+
+def _runs(records: Sequence[LogRecord]) -> list[list[LogRecord]]:
+    runs: list[list[LogRecord]] = []
+    for record in records:
+        if runs and runs[-1][-1].offset + 1 == record.offset:
+            runs[-1].append(record)
+        else:
+            runs.append([record])
+    return runs
+
+
+async def _configure(target: Target, topic: str, config: Mapping[str, str]) -> None:
+    answers = await target.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(config))])
+    for answer in answers:
+        for code, message, *_ in answer.resources:
+            if code:
+                msg = f"expected the cluster to configure {topic}, found: {message or for_code(code).__name__}"
+                raise BrokenOff(msg)

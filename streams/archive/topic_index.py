@@ -1,0 +1,205 @@
+"""What an archive says of itself: a manifest beside each file, and an index a topic.
+
+A file counts when its manifest is there, which is written after it. The index has all manifests of a topic in one file
+and says how far each partition is archived, so that a reader asks the store for one file and not for thousands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streams.replay.bounded_log import BadArchive, Place
+
+if TYPE_CHECKING:
+    from streams.archive.archive_store import ArchiveStore
+
+FORMAT = 1
+_INDEX = "index.json"
+_MANIFEST = ".json"
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A file with every record that a partition had at the offsets from ``begin`` on and below ``end``.
+
+    ``first_ms`` and ``last_ms`` are the least and the greatest time of its records, Unix ms; None where it has none.
+    ``sha256`` is that of the file, ``cluster`` the id of the cluster that it was read from, ``code`` the version that
+    wrote it.
+    """
+
+    topic: str
+    partition: int
+    begin: int
+    end: int
+    records: int
+    first_ms: int | None
+    last_ms: int | None
+    size_bytes: int
+    sha256: str
+    cluster: str | None
+    code: str
+
+    @property
+    def file(self) -> str:
+        """The name of the file."""
+        return f"{_directory(Place(self.topic, self.partition))}{self.begin:020}-{self.end:020}.parquet"
+
+
+class ArchivedPartition(msgspec.Struct, frozen=True):
+    """How far a partition is archived: its segments by offset, up to ``end``.
+
+    ``until_ms``: the first record behind the end was made at this instant, Unix ms, or later.
+    """
+
+    begin: int
+    end: int
+    until_ms: int
+    segments: tuple[Segment, ...]
+
+    def whole_from(self) -> int:
+        """From which offset on nothing is missing: records may have been deleted before they were archived."""
+        begin = self.end
+        for segment in reversed(self.segments):
+            if segment.end != begin:
+                break
+            begin = segment.begin
+        return begin
+
+
+class TopicIndex(msgspec.Struct, frozen=True):
+    """What an archive has of a topic.
+
+    ``clusters`` are the ids of those whose offsets these are: the one that it was made in, and those that it was
+    restored to. ``config`` is how the registry has the topic, none where it does not.
+    """
+
+    format: int
+    topic: str
+    clusters: tuple[str, ...]
+    config: dict[str, str]
+    partitions: dict[int, ArchivedPartition]
+
+
+def read_index(store: ArchiveStore, topic: str) -> TopicIndex | None:
+    """Read the index of a topic; None where nothing of it is archived.
+
+    Args:
+        store: The archive.
+        topic: The full name.
+
+    Raises:
+        BadArchive: It cannot be read, or is of another format.
+    """
+    name = f"{topic}/{_INDEX}"
+    content = store.read(name)
+    if content is None:
+        return None
+    try:
+        index = msgspec.json.decode(content, type=TopicIndex)
+    except msgspec.DecodeError as error:
+        msg = f"expected the index of an archived topic at {store}/{name}, found: {error}"
+        raise BadArchive(msg) from error
+    if index.format != FORMAT:
+        msg = f"expected an index of format {FORMAT} at {store}/{name}, found {index.format}: use its version"
+        raise BadArchive(msg)
+    return index
+
+
+def write_index(store: ArchiveStore, index: TopicIndex) -> None:
+    """Write the index of a topic over the one before.
+
+    Args:
+        store: The archive.
+        index: What it says.
+
+    Raises:
+        BadArchive: The store does not take it.
+    """
+    store.write(f"{index.topic}/{_INDEX}", msgspec.json.format(msgspec.json.encode(index), indent=1) + b"\n")
+
+
+def archived_topics(store: ArchiveStore) -> list[str]:
+    """The full names of the topics that an archive has something of.
+
+    Raises:
+        BadArchive: The store does not answer.
+    """
+    return [name for name in store.directories() if store.read(f"{name}/{_INDEX}") is not None]
+
+
+def write_segment(store: ArchiveStore, segment: Segment, content: bytes) -> None:
+    """Write a segment, and then its manifest.
+
+    Args:
+        store: The archive.
+        segment: What it has.
+        content: The file.
+
+    Raises:
+        BadArchive: The store does not take it.
+    """
+    store.write(segment.file, content)
+    store.write(segment.file + _MANIFEST, msgspec.json.format(msgspec.json.encode(segment), indent=1) + b"\n")
+
+
+def read_manifest(store: ArchiveStore, file: str) -> Segment | None:
+    """Read the manifest of a segment; None where there is none.
+
+    Args:
+        store: The archive.
+        file: The segment's name.
+
+    Raises:
+        BadArchive: It cannot be read.
+    """
+    content = store.read(file + _MANIFEST)
+    if content is None:
+        return None
+    try:
+        return msgspec.json.decode(content, type=Segment)
+    except msgspec.DecodeError as error:
+        msg = f"expected the manifest of a segment at {store}/{file}{_MANIFEST}, found: {error}"
+        raise BadArchive(msg) from error
+
+
+def segment_files(store: ArchiveStore, place: Place) -> list[str]:
+    """The names of the segments of a place that are whole, whether the index names them or not, by offset.
+
+    Args:
+        store: The archive.
+        place: The partition.
+
+    Raises:
+        BadArchive: The store does not answer.
+    """
+    names = store.names(_directory(place))
+    return [name.removesuffix(_MANIFEST) for name in names if name.endswith(".parquet" + _MANIFEST)]
+
+
+def read_content(store: ArchiveStore, segment: Segment) -> bytes:
+    """Read a segment's file.
+
+    Args:
+        store: The archive.
+        segment: Which one.
+
+    Raises:
+        BadArchive: It is not there, or was altered.
+    """
+    content = store.read(segment.file)
+    if content is None:
+        msg = f"expected {store}/{segment.file}, which the index names, found no such file"
+        raise BadArchive(msg)
+    if (len(content), hashlib.sha256(content).hexdigest()) != (segment.size_bytes, segment.sha256):
+        msg = (
+            f"expected {segment.size_bytes} bytes of digest {segment.sha256} at {store}/{segment.file}, "
+            f"found {len(content)} bytes of another: it was altered"
+        )
+        raise BadArchive(msg)
+    return content
+
+
+def _directory(place: Place) -> str:
+    return f"{place.topic}/{place.partition}/"

@@ -1,0 +1,88 @@
+"""The positions of an epoch's instant: those of now without what was opened since, and with what has ended since."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from models.account_events import decode_account_record
+from models.ids import split_key
+from models.symmio.holding import OpenPosition
+from models.symmio.position_moves import Moves
+from models.symmio.venue import SYMMIO
+from streams.funder.chain_view import Reverted
+from streams.funder.topic_span import TopicSpan
+from streams.kafka.topics import routed_name
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from models.symmio.funding_plan import ChainQuote
+    from streams.funder.chain_view import Chain
+    from streams.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+# A record is stamped when it is written, by the clock of the worker's host; the instant is the chain's.
+_MARGIN_MS = 60_000
+
+
+async def moves_since(settings: Settings, since_s: int, now_ms: int, keys: Collection[bytes]) -> Moves:
+    """Read what has moved since an instant, in all that is written until now.
+
+    Args:
+        settings: Name the topic and the broker.
+        since_s: The instant, in the chain's time, Unix s.
+        now_ms: The time now, Unix ms.
+        keys: The keys of the accounts, and the deployment's.
+
+    Raises:
+        NotRead: The broker does not answer.
+    """
+    moves = Moves(since_s)
+
+    def take(key: bytes, value: bytes, offset: int) -> None:
+        del offset
+        moves.add(split_key(key)[1], decode_account_record(value))
+
+    # Where the chain's time is ahead of ours, nothing of that time has been written yet.
+    since_ms = min(since_s * 1_000, now_ms) - _MARGIN_MS
+    await TopicSpan(settings, routed_name(settings, SYMMIO.routed), keys, since_ms=since_ms, take=take).read_on()
+    return moves
+
+
+async def held_before(
+    moves: Moves, positions: Mapping[str, Sequence[OpenPosition]], *, party_b: str, chain: Chain
+) -> dict[str, list[OpenPosition]]:
+    """Find the positions of before the moves.
+
+    Args:
+        moves: What was opened and what has ended since.
+        positions: Every account's positions with a hedger, as of any time since, by its address.
+        party_b: Address of the hedger.
+        chain: Tells what was of the positions that have ended.
+
+    Raises:
+        NodeDown: The node does not answer.
+    """
+    opened, ended = moves.opened, moves.ended
+    held: dict[str, dict[int, OpenPosition]] = {}
+    for party_a, some in positions.items():
+        held[party_a] = {one.quote_id: one for one in some if one.quote_id not in opened}
+    known = {quote_id for some in held.values() for quote_id in some}
+    for quote_id, quote in (await _shown(sorted(ended.keys() - known), chain)).items():
+        # A fork may have given its id to another account's quote.
+        if (quote.party_a, quote.party_b) == (ended[quote_id].account, party_b):
+            held.setdefault(quote.party_a, {})[quote_id] = OpenPosition(
+                quote_id, quote.symbol_id, quote.position_type, party_b, quote.opened_price, quote.open_amount
+            )
+    return {party_a: [some[quote_id] for quote_id in sorted(some)] for party_a, some in held.items() if some}
+
+
+async def _shown(quote_ids: Sequence[int], chain: Chain) -> dict[int, ChainQuote]:
+    try:
+        return await chain.quotes(quote_ids)
+    except Reverted:
+        refused = await chain.unreadable(quote_ids)
+        _log.warning("ended quotes are in no plan, since the contract does not show them: %s", refused)
+        return await chain.quotes([quote_id for quote_id in quote_ids if quote_id not in refused])

@@ -1,0 +1,133 @@
+"""Faults that an executor is given on purpose, to see that the judge of the storms refuses each.
+
+As a program it lets a storm happen to each of them, and ends with 1 where one was not noticed:
+``python -m tests.evm.mutants [NAME …]``. An executor's process takes its fault from the environment variable
+``FUNDER_MUTANT``; nothing of it is in what is judged.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from models.symmio import funding_plan
+from streams.funder import account_charges, ceilings, executor, funder_process, outcomes, rounds
+from streams.funder.fees import Fees
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from models.symmio.funding_records import Frozen, Outcome, Plan
+
+    Patch = Callable[[object, str, object], None]
+
+VARIABLE = "FUNDER_MUTANT"
+_STORM = "tests/evm/test_funder_pipeline_storm.py"
+_SEED = "TIDEMARK_TEST_SEED"
+
+
+def _changed(make: Callable[..., Any], change: Callable[[Any], Any]) -> Callable[..., Any]:
+    return lambda *about, **more: change(make(*about, **more))
+
+
+def _another_mark(patch: Patch) -> None:
+    """The mark of an epoch is one too high in the last digit."""
+
+    def moved(found: tuple[Frozen, list[Plan]]) -> tuple[Frozen, list[Plan]]:
+        frozen, plans = found
+        markets = {
+            symbol_id: msgspec.structs.replace(one, mark=str(int(one.mark) + 1))
+            for symbol_id, one in frozen.markets.items()
+        }
+        return msgspec.structs.replace(frozen, markets=markets), plans
+
+    patch(executor, "freeze", _changed(rounds.freeze, moved))
+
+
+def _another_rate(patch: Patch) -> None:
+    """What is charged is one more in the last digit than by the terms on record."""
+    charge_of = _changed(funding_plan.charge_of, lambda one: one._replace(rate_e18=one.rate_e18 + 1))
+    patch(account_charges, "charge_of", charge_of)
+
+
+def _no_ceiling(patch: Patch) -> None:
+    """Fees may be some wei above the ceiling."""
+
+    def above(fees: Fees) -> Fees:
+        return Fees(fees.max_wei * 9 // 8 + 9, fees.tip_wei * 9 // 8 + 9)
+
+    limits_of = _changed(ceilings.limits_of, lambda one: one._replace(fees=above(one.fees)))
+    patch(funder_process, "limits_of", limits_of)
+
+
+def _forgotten_quote(patch: Patch) -> None:
+    """One quote is in no plan."""
+
+    def without_one(found: tuple[Frozen, list[Plan]]) -> tuple[Frozen, list[Plan]]:
+        frozen, (first, *others) = found
+        return frozen, [msgspec.structs.replace(first, quotes=first.quotes[:-1]), *others]
+
+    patch(executor, "freeze", _changed(rounds.freeze, without_one))
+
+
+def _wrong_reason(patch: Patch) -> None:
+    """Quotes that the contract refuses are told with another reason than its own."""
+
+    def reworded(found: Outcome) -> Outcome:
+        return msgspec.structs.replace(found, culprits=dict.fromkeys(found.culprits, "it could not be charged"))
+
+    patch(executor, "outcome_of", _changed(outcomes.outcome_of, reworded))
+
+
+def _unnoticed_fork(patch: Patch) -> None:
+    """What left the chain after it was charged stays paid."""
+    patch(executor.Executor, "unmined", lambda _self, _record: None)
+    patch(executor, "disputed", lambda *_: set())
+
+
+def _forgotten_death(patch: Patch) -> None:
+    """Who comes after an executor that died believes what it has told, also what it would have told anew."""
+    patch(rounds.Round, "doubt", lambda _self, _sent: None)
+    patch(executor, "disputed", lambda *_: set())
+
+
+MUTANTS: Mapping[str, Callable[[Patch], None]] = {
+    "another-mark": _another_mark,
+    "another-rate": _another_rate,
+    "no-ceiling": _no_ceiling,
+    "forgotten-quote": _forgotten_quote,
+    "wrong-reason": _wrong_reason,
+    "unnoticed-fork": _unnoticed_fork,
+    "forgotten-death": _forgotten_death,
+}
+
+
+def apply_named() -> None:
+    """Give this process the fault that the environment names, if it names one."""
+    name = os.environ.get(VARIABLE)
+    if name is not None:
+        MUTANTS[name](setattr)
+
+
+def _is_refused(name: str) -> bool:
+    # Six things happen in a storm that was asked for, and three in the one of every day.
+    storms = {"TIDEMARK_TEST_STORMS": "1", _SEED: os.environ.get(_SEED) or "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", _STORM],
+        env=os.environ | storms | {VARIABLE: name},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    said = [line for line in ended.stdout.splitlines() if line.startswith("E  ")]
+    print(name, "refused" if ended.returncode == 1 else "NOT REFUSED", *said[:2], flush=True)  # noqa: T201 - a program
+    return ended.returncode == 1
+
+
+if __name__ == "__main__":
+    refused = [_is_refused(name) for name in sys.argv[1:] or MUTANTS]
+    sys.exit(0 if all(refused) else 1)

@@ -1,0 +1,463 @@
+"""A chain with the part of the Diamond that charges funding, in this process: blocks, a pool, forks and endpoints.
+
+It is a contract of its own, written by what SYMMIO's FundingRateFacet requires. Blocks come by the time of the event
+loop, which a test lets jump. Endpoints answer JSON-RPC, and lie by a draw where a test wants that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from eth_abi.abi import decode, encode
+from eth_account import Account
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from eth_hash.auto import keccak
+from hexbytes import HexBytes
+
+from streams.funder.diamond_calls import SIGNATURE, call_data
+from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow, Refused
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from streams.node.rpc import Call, Outcome
+
+E18, GWEI = 10**18, 10**9
+DIAMOND = "0x" + "d1" * 20
+CHAIN_ID = 1
+VALID_S = 60
+_OPEN = range(4, 7)
+_CHARGE_GAS, _EACH_GAS = 50_000, 10_000
+_CHARGE_KINDS = ("address", "uint256[]", "int256[]", SIGNATURE)
+_VIEWS: dict[bytes, tuple[str, tuple[str, ...]]] = {
+    call_data(name, kinds, values)[:4]: (name, kinds)
+    for name, kinds, values in (
+        ("getQuote", ("uint256",), (0,)),
+        ("nonceOfPartyA", ("address",), (DIAMOND,)),
+        ("nonceOfPartyB", ("address", "address"), (DIAMOND, DIAMOND)),
+        ("partyAStats", ("address",), (DIAMOND,)),
+        ("balanceInfoOfPartyA", ("address",), (DIAMOND,)),
+        ("balanceInfoOfPartyB", ("address", "address"), (DIAMOND, DIAMOND)),
+    )
+}
+FAILURES = ("down", "slow", "half")
+"""An endpoint answers 500, does not answer in time, or does what it is asked and hangs up."""
+LIES = (*FAILURES, "old", "old", "null", "no receipt", "other receipt", "unclear")
+"""It may also answer of an old state, null, and for receipts nothing, another one, or one without its status."""
+
+
+class Refusal(Exception):
+    """The contract's own reason."""
+
+
+@dataclass
+class OnChain:
+    """A quote as the contract has it. ``charged`` has what it was charged at: rate, and the epoch that took it."""
+
+    quote_id: int
+    symbol_id: int
+    is_long: bool
+    party_a: str
+    party_b: str
+    price: int
+    max_rate: int
+    status: int = 4
+    paid_s: int = 0
+    charged: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+@dataclass
+class _State:
+    quotes: dict[int, OnChain]
+    nonces: dict[str, int] = field(default_factory=dict)
+    senders: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Block:
+    number: int
+    hash: str
+    time_s: int
+    base_wei: int
+    state: _State
+    receipts: dict[str, dict[str, Any]]
+    sent: list[str]
+
+
+class FundingChain:
+    """The chain itself.
+
+    Args:
+        quotes: What is open at the beginning.
+        began_s: The time of its first block, Unix s.
+        epoch_s: The markets' funding epoch, s.
+        window_s: The markets' window, s.
+        draw: Decides hashes; two forks never have the same block.
+    """
+
+    def __init__(
+        self, quotes: Sequence[OnChain], *, began_s: int, epoch_s: int, window_s: int, draw: random.Random
+    ) -> None:
+        self._draw = draw
+        self._began_s = began_s
+        self._epoch_s, self._window_s = epoch_s, window_s
+        self.refused: dict[int, str] = {}
+        self.base_wei, self.suggested_wei = 2 * GWEI, GWEI // 10
+        self.is_stalled = False
+        self._pool: dict[str, TypedTransaction] = {}
+        self._raws: dict[str, str] = {}
+        state = _State({one.quote_id: copy.deepcopy(one) for one in quotes})
+        self.blocks = [_Block(0, self._hash(), began_s, self.base_wei, state, {}, [])]
+
+    @property
+    def now_s(self) -> int:
+        """The time that the next block would have."""
+        return max(self._began_s + int(asyncio.get_running_loop().time()), self.blocks[-1].time_s + 1)
+
+    @property
+    def head(self) -> _Block:
+        return self.blocks[-1]
+
+    async def run(self) -> None:
+        """Make a block a second, until cancelled."""
+        while True:
+            await asyncio.sleep(1)
+            if not self.is_stalled:
+                self.mine()
+
+    def mine(self, acting: Sequence[tuple[str, str]] = ()) -> None:
+        """Make one block of what the pool has and pays for; before it somebody acts for some pairs of B and A."""
+        state = copy.deepcopy(self.head.state)
+        for party_b, party_a in acting:
+            for one in (f"{party_b} {party_a}", party_a):
+                state.nonces[one] = state.nonces.get(one, 0) + 1
+        block = _Block(len(self.blocks), self._hash(), self.now_s, self.base_wei, state, {}, [])
+        while (found := self._best(state)) is not None:
+            self._include(block, *found)
+        self.blocks.append(block)
+
+    def fork(self, blocks: int, *, forgets: bool, acting: Sequence[tuple[str, str]]) -> None:
+        """Let the newest blocks leave the chain; what was in them is mined again, unless the nodes forget it.
+
+        Args:
+            blocks: How many.
+            forgets: Whether the nodes forget what was in them.
+            acting: Pairs of B and A for which somebody acts before that: their signatures are stale then.
+        """
+        left = self.blocks[-blocks:] if blocks < len(self.blocks) else self.blocks[1:]
+        del self.blocks[len(self.blocks) - len(left) :]
+        for block in left:
+            for one in block.sent:
+                if not forgets:
+                    self._pool[one] = _decoded(self._raws[one])
+        # A fork takes over by being longer.
+        self.mine(acting)
+        for _ in left:
+            self.mine()
+
+    def send(self, raw: str) -> str:
+        """Take a transaction into the pool.
+
+        Raises:
+            Refusal: The pool does not take it.
+        """
+        one = _decoded(raw)
+        sent = "0x" + keccak(bytes.fromhex(raw[2:])).hex()
+        fields, sender = one.as_dict(), _sender_of(raw)
+        if sent in self._pool or any(sent in block.receipts for block in self.blocks):
+            msg = "already known"
+            raise Refusal(msg)
+        if fields["nonce"] < self.head.state.senders.get(sender, 0):
+            msg = "nonce too low"
+            raise Refusal(msg)
+        for other, standing in list(self._pool.items()):
+            told = standing.as_dict()
+            if (_sender_of(self._raws[other]), told["nonce"]) == (sender, fields["nonce"]):
+                if any(fields[name] * 10 < told[name] * 11 for name in ("maxFeePerGas", "maxPriorityFeePerGas")):
+                    msg = "replacement transaction underpriced"
+                    raise Refusal(msg)
+                del self._pool[other]
+        self._pool[sent], self._raws[sent] = one, raw
+        return sent
+
+    def close(self, quote_id: int) -> None:
+        """Close a quote, in every block, so that no fork brings it back."""
+        for block in self.blocks:
+            block.state.quotes[quote_id].status = 7
+
+    def forget_pool(self) -> None:
+        """Lose what waits, as nodes do that start again."""
+        self._pool.clear()
+
+    def receipt(self, sent: str, blocks: Sequence[_Block]) -> dict[str, Any] | None:
+        """Find the receipt of a transaction in some blocks."""
+        return next((block.receipts[sent] for block in blocks if sent in block.receipts), None)
+
+    def charge(self, state: _State, sender: str, data: bytes, time_s: int) -> None:
+        """Do what ``chargeFundingRate`` does.
+
+        Raises:
+            Refusal: The contract would revert.
+        """
+        party_a, quote_ids, rates, signature = decode(_CHARGE_KINDS, data[4:])
+        pair = f"{sender} {party_a.lower()}"
+        if time_s > signature[1] + VALID_S:
+            msg = "the signature has expired"
+            raise Refusal(msg)
+        if signature[0] != _signed(state, sender, party_a.lower()):
+            msg = "the signature is not of this state"
+            raise Refusal(msg)
+        for quote_id, rate in zip(quote_ids, rates, strict=True):
+            self._charge_one(state.quotes.get(quote_id), pair, rate, time_s)
+        for one in (pair, party_a.lower()):
+            state.nonces[one] = state.nonces.get(one, 0) + 1
+
+    def _charge_one(self, quote: OnChain | None, pair: str, rate: int, time_s: int) -> None:
+        if quote is None or f"{quote.party_b} {quote.party_a}" != pair:
+            msg = "not a quote of the pair"
+            raise Refusal(msg)
+        for is_wrong, msg in (
+            (quote.status not in _OPEN, "the quote is not open"),
+            (quote.quote_id in self.refused, self.refused.get(quote.quote_id, "")),
+            (abs(rate) > quote.max_rate, "the rate is above the quote's maximum"),
+        ):
+            if is_wrong:
+                raise Refusal(msg)
+        latest_s = time_s // self._epoch_s * self._epoch_s
+        epoch_s = latest_s if time_s <= latest_s + self._window_s else latest_s + self._epoch_s
+        if time_s > latest_s + self._window_s and time_s + self._window_s < epoch_s:
+            msg = "outside of the window"
+            raise Refusal(msg)
+        if epoch_s <= quote.paid_s:
+            msg = "the epoch is paid"
+            raise Refusal(msg)
+        quote.paid_s = epoch_s
+        quote.charged.append((rate, epoch_s, time_s))
+        moved = quote.price * abs(rate) // E18
+        quote.price += moved if (rate >= 0) == quote.is_long else -moved
+
+    def _best(self, state: _State) -> tuple[str, TypedTransaction, str] | None:
+        for sent, one in sorted(self._pool.items(), key=lambda item: -item[1].as_dict()["maxPriorityFeePerGas"]):
+            fields, sender = one.as_dict(), _sender_of(self._raws[sent])
+            if fields["maxFeePerGas"] >= self.base_wei and fields["nonce"] == state.senders.get(sender, 0):
+                return sent, one, sender
+        return None
+
+    def _include(self, block: _Block, sent: str, one: TypedTransaction, sender: str) -> None:
+        del self._pool[sent]
+        fields = one.as_dict()
+        block.state.senders[sender] = fields["nonce"] + 1
+        status, data = 1, bytes(fields["data"])
+        if data:
+            tried = copy.deepcopy(block.state)
+            try:
+                self.charge(tried, sender, data, block.time_s)
+            except Refusal:
+                status = 0
+            else:
+                block.state = tried
+        price_wei = min(fields["maxFeePerGas"], block.base_wei + fields["maxPriorityFeePerGas"])
+        block.sent.append(sent)
+        block.receipts[sent] = {
+            "transactionHash": sent,
+            "blockNumber": hex(block.number),
+            "blockHash": block.hash,
+            "status": hex(status),
+            "gasUsed": hex(_gas_of(data)),
+            "effectiveGasPrice": hex(price_wei),
+        }
+
+    def paid(self, sender: str) -> list[tuple[dict[str, Any], dict[str, Any], int]]:
+        """Everything that a sender paid for: its fields, its receipt, and the time of its block."""
+        return [
+            (_decoded(self._raws[one]).as_dict(), block.receipts[one], block.time_s)
+            for block in self.blocks
+            for one in block.sent
+            if _sender_of(self._raws[one]) == sender
+        ]
+
+    def _hash(self) -> str:
+        return f"0x{self._draw.getrandbits(256):064x}"
+
+
+class FundingEndpoint:
+    """An endpoint of the chain.
+
+    Args:
+        chain: The chain.
+        label: Its name.
+        draw: Decides what it does when it lies.
+        lies: What it does then, of ``LIES``.
+    """
+
+    def __init__(self, chain: FundingChain, label: str, draw: random.Random, lies: Sequence[str]) -> None:
+        self.label = label
+        self.lies = lies
+        # How often it lies, at an answer.
+        self.odds = 0.0
+        self._chain = chain
+        self._draw = draw
+
+    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Outcome]:
+        """Answer, or not."""
+        blocks = self._chain.blocks
+        lie = self._lie()
+        match lie:
+            case "down":
+                msg = f"{self.label}: 500"
+                raise EndpointDown(msg)
+            case "slow":
+                await asyncio.sleep(timeout_s)
+                msg = f"{self.label}: no answer"
+                raise EndpointSlow(msg)
+            case "old":
+                blocks = blocks[: max(1, len(blocks) - self._draw.randint(1, 12))]
+            case _:
+                await asyncio.sleep(self._draw.uniform(0.01, 0.4))
+        answers = [self._answer(method, params, blocks) for method, params in calls]
+        if lie == "half":
+            # It does what it is asked, and the answer is lost on its way.
+            msg = f"{self.label}: hung up"
+            raise EndpointDown(msg, was_reached=True)
+        return [self._twisted(lie, call[0], answer) for call, answer in zip(calls, answers, strict=True)]
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    def _lie(self) -> str:
+        if self._draw.random() >= self.odds:
+            return ""
+        return self._draw.choice(self.lies)
+
+    def _twisted(self, lie: str, method: str, answer: Outcome) -> Outcome:
+        is_receipt = method == "eth_getTransactionReceipt" and isinstance(answer, dict)
+        match lie:
+            case "null":
+                return None
+            case "no receipt" if is_receipt:
+                return None
+            case "other receipt" if is_receipt:
+                return answer | {"transactionHash": "0x" + "77" * 32}
+            case "unclear" if is_receipt:
+                return {name: told for name, told in answer.items() if name != "status"}
+            case _:
+                return answer
+
+    def _answer(self, method: str, params: list[Any], blocks: list[_Block]) -> Outcome:
+        head = blocks[-1]
+        match method:
+            case "eth_chainId":
+                return hex(CHAIN_ID)
+            case "eth_getCode":
+                return "0x"
+            case "eth_blockNumber":
+                return hex(head.number)
+            case "eth_getBlockByNumber":
+                return self._block(params[0], blocks)
+            case "eth_gasPrice":
+                return hex(head.base_wei + self._chain.suggested_wei)
+            case "eth_getBalance":
+                return hex(10**20)
+            case "eth_getTransactionCount":
+                return hex(head.state.senders.get(params[0], 0))
+            case "eth_getTransactionReceipt":
+                return self._chain.receipt(params[0], blocks)
+            case "eth_sendRawTransaction":
+                return self._sent(params[0])
+            case "eth_call" | "eth_estimateGas":
+                return self._called(method, params[0], head)
+            case _:
+                msg = f"expected a method of the executor's, found {method}"
+                raise AssertionError(msg)
+
+    def _block(self, tag: str, blocks: list[_Block]) -> Outcome:
+        head = blocks[-1]
+        block = head if tag in ("latest", "pending") else blocks[int(tag, 16)] if int(tag, 16) < len(blocks) else None
+        if block is None:
+            return None
+        # The pending block of an old state has an old time.
+        pending_s = self._chain.now_s if head is self._chain.head else head.time_s + 1
+        time_s = pending_s if tag == "pending" else block.time_s
+        return {
+            "number": hex(block.number),
+            "hash": block.hash,
+            "timestamp": hex(time_s),
+            "baseFeePerGas": hex(block.base_wei),
+        }
+
+    def _sent(self, raw: str) -> Outcome:
+        try:
+            return self._chain.send(raw)
+        except Refusal as error:
+            return Refused(f"{self.label}: {error}", str(error))
+
+    def _called(self, method: str, call: dict[str, Any], head: _Block) -> Outcome:
+        data = bytes.fromhex(call["data"][2:])
+        if data[:4] in _VIEWS:
+            return "0x" + _viewed(head.state, *_VIEWS[data[:4]], data).hex()
+        time_s = self._chain.now_s if head is self._chain.head else head.time_s + 1
+        try:
+            self._chain.charge(copy.deepcopy(head.state), call["from"], data, time_s)
+        except Refusal as error:
+            said = f"execution reverted: {error}"
+            reason = keccak(b"Error(string)")[:4] + encode(["string"], [str(error)])
+            return CallReverted(f"{self.label}: {said}", said, reason, self.label)
+        return hex(_gas_of(data)) if method == "eth_estimateGas" else "0x"
+
+
+def signed_state(chain: FundingChain, party_b: str, party_a: str) -> bytes:
+    """What a gateway signs of a pair: its nonces."""
+    return _signed(chain.head.state, party_b, party_a)
+
+
+def _signed(state: _State, party_b: str, party_a: str) -> bytes:
+    return f"{state.nonces.get(f'{party_b} {party_a}', 0)} {state.nonces.get(party_a, 0)}".encode()
+
+
+def _viewed(state: _State, name: str, kinds: tuple[str, ...], data: bytes) -> bytes:
+    arguments = decode(kinds, data[4:])
+    match name:
+        case "getQuote":
+            return _words(32, *_quote_words(state.quotes.get(arguments[0])))
+        case "nonceOfPartyA":
+            return _words(state.nonces.get(arguments[0].lower(), 0))
+        case "nonceOfPartyB":
+            return _words(state.nonces.get(" ".join(one.lower() for one in arguments), 0))
+        case "partyAStats":
+            return _words(*[0] * 14)
+        case _:
+            return _words(10**12 * E18, *[0] * 8)
+
+
+def _quote_words(quote: OnChain | None) -> list[int]:
+    words = [0] * 32
+    if quote is not None:
+        words[0], words[2], words[3], words[5] = quote.quote_id, quote.symbol_id, not quote.is_long, quote.price
+        words[9], words[19], words[22], words[29] = E18, quote.max_rate, quote.status, quote.paid_s
+        words[20], words[21] = int(quote.party_a, 16), int(quote.party_b, 16)
+    return words
+
+
+def _words(*values: int) -> bytes:
+    return b"".join(int(value).to_bytes(32) for value in values)
+
+
+def _decoded(raw: str) -> TypedTransaction:
+    return TypedTransaction.from_bytes(HexBytes(raw))
+
+
+_SENDERS: dict[str, str] = {}
+
+
+def _sender_of(raw: str) -> str:
+    if raw not in _SENDERS:
+        _SENDERS[raw] = Account.recover_transaction(raw).lower()
+    return _SENDERS[raw]
+
+
+def _gas_of(data: bytes) -> int:
+    return _CHARGE_GAS + _EACH_GAS * (len(data) // 64) if data else 21_000

@@ -1,0 +1,132 @@
+"""A replica over a replay: it shows the past in every dialect, and what is said to it reaches nobody else."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import jwt
+import pytest
+from aiohttp.test_utils import TestClient
+from pydantic import SecretStr
+
+from api.dialects.bitfinex.api_keys import ApiKey, write_keys
+from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
+from api.http.listening import public_door
+from api.replay.replay_replica import ReplayReplica
+from models.instants import rfc3339
+from models.money import parse_e18
+from streams.process.clock import SystemClock
+from streams.replay.replay_clock import ReplayClock
+from streams.replay.replayed_log import ReplayWindow, replaying
+from streams.settings import AuthSettings, Settings, TokenKeySettings
+from streams.settings.symmio.symmio_settings import SymmioSettings
+from tests.support.api import BoundedTestServer
+from tests.support.bitfinex import KEY, SECRET, Socket
+from tests.support.ledger import position, record
+from tests.support.told_ledger import ANN, PERP, Desk, desk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from aiohttp import web
+
+    from streams.replay.replayed_log import ReplayedLog
+
+_INGEST_KEY = "a key of more than thirty-two characters"
+_TOKEN_SECRET = "a secret of more than 32 bytes, as it should be"
+
+
+class Past:
+    """A replay of a ledger that is served."""
+
+    def __init__(self, client: TestClient[web.Request, web.Application], replay: ReplayedLog) -> None:
+        self.client = client
+        self._replay = replay
+        self._replica: ReplayReplica | None = None
+
+    def of(self, replica: ReplayReplica) -> Past:
+        self._replica = replica
+        return self
+
+    async def goes_to(self, at_ms: int) -> None:
+        assert self._replica is not None
+        self._replica.take(await self._replay.advance(at_ms))
+
+
+@asynccontextmanager
+async def past(world: Desk, since_ms: int, settings: Settings) -> AsyncIterator[Past]:
+    clock = ReplayClock(since_ms)
+    replica = ReplayReplica(settings, clock, SystemClock())
+    window = ReplayWindow(since_ms, world.now_ms)
+    async with replaying(
+        world.log(), settings, window, clock, told=replica.topics, on_record=lambda _: None
+    ) as replay:  # fmt: skip
+        replica.take(await replay.begin())
+        async with TestClient(BoundedTestServer(replica.app, public_door(replica.app))) as client:
+            yield Past(client, replay).of(replica)
+
+
+def with_bitfinex(world: Desk, directory: Path) -> Settings:
+    keys = directory / "keys.json"
+    write_keys(keys, {KEY: ApiKey(SECRET, "alice", (f"desk:{ANN}",))})
+    section = BitfinexSettings.model_validate({"kind": "bitfinex", "deployments": ("desk",), "keys": keys})
+    return world.settings.model_copy(update={"dialects": {"bitfinex": section}})
+
+
+async def test_a_ledgers_account_is_shown_to_a_bitfinex_client_as_it_was_and_goes_on(tmp_path: Path) -> None:
+    world = desk()
+    first, since_ms = world.row(ANN), world.now_ms
+    world.tick(PERP, "130")
+    priced, priced_ms = world.row(ANN), world.now_ms
+    world.say(ANN, record("position_set", 4, position=position("0.2", "105", PERP, type="derivative")))
+    async with past(world, since_ms, with_bitfinex(world, tmp_path)) as served:
+        for body, at_ms in ((first, since_ms), (priced, priced_ms)):
+            await served.goes_to(at_ms)
+            async with served.client.get(f"/v1/accounts/desk:{ANN}") as response:
+                assert rfc3339(at_ms) == response.headers["Tidemark-Replay-Of"]
+                shown = await response.json()
+            assert (int(body["equity"]), "valued") == (parse_e18(shown["equity"]), shown["status"])
+        async with served.client.ws_connect("/ws/2") as connected:
+            socket = Socket(connected)
+            # A nonce is used up here alone, and only once.
+            assert "OK" == (await socket.logs_in(7))["status"]
+            before = await socket.hears_of("ps")
+            assert (PERP, 0.5, 100) == tuple(before[2][0][at] for at in (0, 2, 3))
+            await served.goes_to(world.now_ms)
+            update = await socket.hears_of("pu")
+            assert (PERP, 0.2, 105) == tuple(update[2][at] for at in (0, 2, 3))
+        async with served.client.ws_connect("/ws/2") as connected:
+            assert "FAILED" == (await Socket(connected).logs_in(7))["status"]
+
+
+async def test_what_would_change_something_for_others_is_refused(tmp_path: Path) -> None:
+    world = desk()
+    key, deployments = SecretStr(_INGEST_KEY), world.settings.deployments
+    keyed = {name: one.model_copy(update={"ingest_key": key}) for name, one in deployments.items()}
+    engine = {"upstream": "http://127.0.0.1:9"}
+    solver = SymmioSettings.model_validate({"chain_id": 1, "diamond": "0x" + "d" * 40, "solver": engine})
+    assert solver.replayed().solver.upstream is None
+    assert solver.solver.upstream is not None
+    settings = world.settings.model_copy(update={"deployments": keyed})
+    async with past(world, world.now_ms, settings) as served:
+        path, headers = "/ingest/ledger-events", {"Authorization": f"Bearer {_INGEST_KEY}"}
+        event = b'{"account":"ann","event":' + record("account_opened", 9, owner=ANN) + b"}"
+        async with served.client.post(path, data=event, headers=headers) as response:
+            assert 503 == response.status, await response.text()
+
+
+@pytest.mark.parametrize(("lasts_s", "status"), [(600, 200), (-600, 401)])
+async def test_tokens_end_by_the_time_of_now(lasts_s: int, status: int) -> None:
+    world = desk()
+    keys = {"main": TokenKeySettings.model_validate({"algorithm": "HS256", "key": _TOKEN_SECRET})}
+    settings = world.settings.model_copy(update={"auth": AuthSettings(mode="tokens", keys=keys)})
+    now_s = SystemClock().now_ms() // 1_000
+    claims = {"sub": "desk-1", "accounts": [f"desk:{ANN}"], "exp": now_s + lasts_s}
+    headers = {"Authorization": f"Bearer {jwt.encode(claims, _TOKEN_SECRET)}"}
+    async with (
+        past(world, world.now_ms, settings) as served,
+        served.client.get(f"/v1/accounts/desk:{ANN}", headers=headers) as response,
+    ):
+        assert status == response.status

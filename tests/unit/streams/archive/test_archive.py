@@ -1,0 +1,297 @@
+"""The log in an archive: the records of Kafka, joined with it, whole after any kill, and found where altered."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from streams.archive import segment_file
+from streams.archive.archive_check import check_archive
+from streams.archive.archive_store import opened_store
+from streams.archive.archived_log import ArchivedLog, JoinedLog
+from streams.archive.archiving import archive_due, find_due
+from streams.replay.bounded_log import BadArchive, Held, LogRecord, NoSuchTopic, OutOfRetention, Place, Span
+from streams.replay.captured_log import CapturedLog, CaptureWriter
+from streams.replay.log_window import check_offsets, resolve_times
+from streams.replay.merging import merged
+from tests.support.listed_log import ListedLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from streams.archive.archive_store import ArchiveStore
+    from streams.replay.bounded_log import Log
+
+TOPIC = "t"
+PLACES = [Place(TOPIC, number) for number in range(3)]
+BUCKET = "tidemark-archive"
+# Offsets at which there is no record, as where a transaction ended.
+MISSING = 5
+
+
+def records_until(ends: Mapping[Place, int], begins: Mapping[Place, int] | None = None) -> list[LogRecord]:
+    """What stands at these offsets, the same at each whenever it is asked for; the time of offset n is about n s."""
+    found = []
+    for place, end in ends.items():
+        for offset in range((begins or {}).get(place, 0), end):
+            draws = random.Random(offset * 7 + place.partition)
+            if offset % MISSING == MISSING - 1:
+                continue
+            headers = (("trace", bytes([offset % 251, 255])), ("none", None)) if offset % 7 == 0 else ()
+            value = None if offset % 11 == 0 else draws.randbytes(20)
+            key = None if offset % 13 == 0 else f"k{offset % 4}".encode()
+            found.append(LogRecord(offset * 1_000 + draws.randint(0, 3_000), *place, offset, key, value, headers))
+    return found
+
+
+def log_of(end: int, begin: int = 0) -> ListedLog:
+    """A cluster in which partition n ends n offsets later than it is said; the last one has nothing."""
+    ends = {PLACES[0]: end, PLACES[1]: end + 1, PLACES[2]: 0}
+    begins = dict.fromkeys(PLACES, begin)
+    records = records_until(ends, begins)
+    first_ms = min((one.time_ms for one in records), default=0)
+    held = {
+        place: Held(min(begins[place], ends[place]), ends[place], first_ms if begin and ends[place] else None)
+        for place in PLACES
+    }
+    return ListedLog(records, held)
+
+
+@pytest.fixture(autouse=True)
+def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_file, "_MOST_RECORDS", 10)
+    monkeypatch.setattr(segment_file, "_ROWS_AT_ONCE", 3)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArchiveStore:
+    return opened_store(str(tmp_path / "archive"))
+
+
+async def archive(log: Log, store: ArchiveStore, until_ms: int) -> dict[Place, Span]:
+    """Archive what is older, and return what was gone before."""
+    due = await find_due(log, store, TOPIC, until_ms)
+    await archive_due(log, store, due, {"cleanup.policy": "delete"}, code="test", on_record=lambda _: None)
+    return dict(due.lost)
+
+
+async def read(log: Log, vector: Mapping[Place, Span] | None = None) -> list[LogRecord]:
+    spans = vector or {place: Span(one.begin, one.end) for place, one in (await log.held([TOPIC])).items()}
+    async with log.reading(spans) as reading:
+        return [one async for one in merged(reading, spans, [TOPIC])]
+
+
+async def digest(log: Log, vector: Mapping[Place, Span], directory: Path) -> str:
+    writer = CaptureWriter(directory, vector)
+    for one in await read(log, vector):
+        writer.take(one)
+    return writer.finish(code="test", made_ms=1, since_ms=None, until_ms=None).digest
+
+
+def findings(store: ArchiveStore) -> tuple[list[str], list[str]]:
+    report = check_archive(store, [], lambda _: None)
+    return report.findings, report.left_over
+
+
+async def test_an_archive_has_every_record_to_the_last_byte_and_one_digest_with_the_log_and_captures(
+    store: ArchiveStore, tmp_path: Path
+) -> None:
+    log = log_of(64)
+    assert {} == await archive(log, store, 10**9)
+
+    archived = ArchivedLog(store)
+    assert await read(log) == await read(archived)
+    assert await log.held([TOPIC]) == {
+        place: one._replace(until_ms=None) for place, one in (await archived.held([TOPIC])).items()
+    }
+    vector = {PLACES[0]: Span(7, 50), PLACES[1]: Span(0, 65)}
+    first = await digest(log, vector, tmp_path / "of log")
+    assert {first} == {
+        await digest(archived, vector, tmp_path / "of archive"),
+        await digest(CapturedLog(tmp_path / "of log"), vector, tmp_path / "of capture"),
+    }
+    assert ([], []) == findings(store)
+    with pytest.raises(NoSuchTopic, match="found t"):
+        await archived.held(["other"])
+
+
+async def test_what_is_archived_again_is_not_doubled_and_what_came_since_follows(store: ArchiveStore) -> None:
+    for end in (20, 20, 47, 90):
+        await archive(log_of(end), store, 10**9)
+        assert await read(log_of(end)) == await read(ArchivedLog(store))
+    assert ([], []) == findings(store)
+
+
+async def test_what_is_younger_than_the_instant_stays(store: ArchiveStore) -> None:
+    log = log_of(60)
+    await archive(log, store, 30_000)
+
+    found = await read(ArchivedLog(store))
+    wanted = await resolve_times(log, [TOPIC], None, 30_000)
+    assert await read(log, wanted) == found
+    with pytest.raises(OutOfRetention, match="held until"):
+        await resolve_times(ArchivedLog(store), [TOPIC], None, 31_000)
+
+
+@pytest.mark.parametrize("begin", [0, 10, 33, 40])
+async def test_archive_and_log_are_joined_without_gap_or_doubling(store: ArchiveStore, begin: int) -> None:
+    whole = log_of(100)
+    await archive(log_of(60), store, 42_000)
+    joined = JoinedLog(ArchivedLog(store), log_of(100, begin))
+
+    assert await read(whole) == await read(joined)
+    for since_ms, until_ms in ((0, 101_000), (12_000, 30_000), (12_000, 70_000), (50_000, 80_000), (41_000, 43_000)):
+        vector = await resolve_times(whole, [TOPIC], since_ms, until_ms)
+        assert vector == await resolve_times(joined, [TOPIC], since_ms, until_ms)
+        assert await read(whole, vector) == await read(joined, vector)
+
+
+async def test_what_was_deleted_before_it_was_archived_is_said_and_never_read_over(store: ArchiveStore) -> None:
+    await archive(log_of(30), store, 10**9)
+    later = log_of(100, 50)
+
+    joined = JoinedLog(ArchivedLog(store), later)
+    assert 50 == (await joined.held([TOPIC]))[PLACES[0]].begin
+    with pytest.raises(OutOfRetention):
+        await check_offsets(joined, {PLACES[0]: Span(20, 60)})
+    lost = await archive(later, store, 10**9)
+
+    assert {PLACES[0]: Span(30, 50), PLACES[1]: Span(31, 50)} == lost
+    assert 50 == (await ArchivedLog(store).held([TOPIC]))[PLACES[0]].begin
+    assert await read(later) == await read(ArchivedLog(store))
+    assert [one.partition(":")[2] for one in findings(store)[0]] == [
+        "0: offsets 30-50 were deleted before they were archived",
+        "1: offsets 31-50 were deleted before they were archived",
+    ]
+
+
+async def test_an_archive_of_another_cluster_or_of_a_topic_made_anew_is_refused(store: ArchiveStore) -> None:
+    await archive(log_of(30), store, 10**9)
+    other = log_of(60)
+    other.cluster_id = "other"
+
+    with pytest.raises(BadArchive, match="found the cluster other"):
+        await archive(other, store, 10**9)
+    with pytest.raises(BadArchive, match="of one cluster"):
+        await JoinedLog(ArchivedLog(store), other).held([TOPIC])
+    with pytest.raises(BadArchive, match="made anew"):
+        await archive(log_of(10), store, 10**9)
+    with pytest.raises(BadArchive, match="made anew"):
+        await JoinedLog(ArchivedLog(store), log_of(10)).held([TOPIC])
+    await ArchivedLog(store).add_cluster(TOPIC, "other")
+    await archive(other, store, 10**9)
+    assert await read(log_of(60)) == await read(ArchivedLog(store))
+
+
+@dataclass
+class Killed:
+    """A file system that dies at a call, in the middle of writing a file."""
+
+    files: object
+    dies_at: int
+    calls: Iterator[int] = field(default_factory=count)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.files, name)
+
+    def pipe_file(self, path: str, content: bytes) -> None:
+        if next(self.calls) == self.dies_at:
+            self.files.pipe_file(path, content[: len(content) // 2])  # type: ignore[attr-defined]
+            raise asyncio.CancelledError
+        self.files.pipe_file(path, content)  # type: ignore[attr-defined]
+
+
+async def test_a_run_that_is_killed_anywhere_leaves_no_part_as_if_whole_and_the_next_one_goes_on(
+    tmp_path: Path,
+) -> None:
+    whole, log = await read(log_of(33)), log_of(33)
+    for dies_at in count():
+        store = opened_store(str(tmp_path / str(dies_at)))
+        good = store._files
+        store._files = Killed(good, dies_at)
+        try:
+            await archive(log, store, 10**9)
+        except asyncio.CancelledError:
+            store._files = good
+        else:
+            break
+        try:
+            found = await read(ArchivedLog(store))
+        except NoSuchTopic:
+            found = []
+        assert [one for one in whole if one in found] == found
+        await archive(log, store, 10**9)
+        assert whole == await read(ArchivedLog(store))
+        assert [] == findings(store)[0]
+    assert dies_at > 10
+
+
+async def test_what_was_altered_cut_or_removed_is_found_and_never_read(store: ArchiveStore, tmp_path: Path) -> None:
+    await archive(log_of(33), store, 10**9)
+    files = sorted((tmp_path / "archive").rglob("*.parquet"))
+    content = files[0].read_bytes()
+    assert len(files) > 3
+    files[0].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    files[1].write_bytes(files[1].read_bytes()[:-9])
+    files[2].unlink()
+    files[3].with_name(files[3].name + ".json").unlink()
+    (files[0].parent / "stray.parquet.partial").write_bytes(b"x")
+
+    found, left_over = findings(store)
+
+    assert ["it was altered", "it was altered", "no such file", "its manifest"] == [
+        next(word for word in ("it was altered", "no such file", "its manifest") if word in one) for one in found
+    ]
+    assert ["t/0/stray.parquet.partial (not finished)"] == left_over
+    with pytest.raises(BadArchive, match="altered"):
+        await read(ArchivedLog(store))
+
+
+def test_what_is_no_place_for_an_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadArchive, match="expected a directory or a URL"):
+        opened_store("nosuchthing://bucket/archive")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadArchive, match="expected to reach"):
+        opened_store(str(tmp_path / "file")).write("a", b"x")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an archive in an S3-compatible store."""
+    for name, text in (("ACCESS_KEY_ID", "key"), ("SECRET_ACCESS_KEY", "secret"), ("EC2_METADATA_DISABLED", "true")):
+        monkeypatch.setenv(f"AWS_{name}", text)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        boto3.client("s3", region_name="us-east-1", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket=BUCKET)
+        yield f"s3://{BUCKET}/archive?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+    finally:
+        server.stop()
+
+
+async def test_an_object_store_holds_an_archive_as_a_directory_does(bucket: str) -> None:
+    store = opened_store(bucket)
+    with pytest.raises(NoSuchTopic, match="found nothing"):
+        await ArchivedLog(store).held([TOPIC])
+    await archive(log_of(20), store, 10**9)
+    await archive(log_of(33), store, 30_000)
+
+    assert await read(log_of(33)) == await read(JoinedLog(ArchivedLog(opened_store(bucket)), log_of(33, 12)))
+    assert ([], []) == findings(store)
+    assert f"{BUCKET}/archive" == str(store)
+
+
+async def test_a_store_in_memory_holds_an_archive(tmp_path: Path) -> None:
+    store = opened_store(f"memory://{tmp_path.name}")
+    await archive(log_of(20), store, 10**9)
+    assert await read(log_of(20)) == await read(ArchivedLog(store))
+    assert ([], []) == findings(store)

@@ -1,0 +1,73 @@
+"""Which slots are believed of a chain."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.ingest.flash.slot_bound import SlotAhead, SlotBound
+from tests.support.clocks import WallClock
+
+NOW_MS = 1_800_000_000_000
+HOUR_MS = 3_600_000
+
+
+class Bounded:
+    """A bound, and the clock that it goes by."""
+
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+        self.bound = SlotBound(WallClock(lambda: self.now_ms))
+
+    def believes(self, slot: int) -> bool:
+        try:
+            self.bound.take(slot)
+        except SlotAhead:
+            return False
+        return True
+
+
+def test_a_chain_goes_on_as_fast_as_chains_do_and_may_be_silent_for_any_time() -> None:
+    bounded, slot = Bounded(), 400_000_000
+    assert bounded.believes(slot)
+    for pause_ms in (10, 400, 10, HOUR_MS, 400, 1_000 * HOUR_MS, 10):
+        bounded.now_ms += pause_ms
+        slot += pause_ms // 10
+        assert bounded.believes(slot)
+
+
+def test_one_lie_is_refused_whatever_came_before_and_changes_nothing() -> None:
+    bounded = Bounded()
+    assert not bounded.believes(2**63 - 1)
+    assert bounded.believes(400_000_000)
+    assert not bounded.believes(500_000_000)
+    assert bounded.believes(400_000_001)
+
+
+def test_who_lies_again_and_again_gains_no_more_than_the_time_permits() -> None:
+    bounded, slot = Bounded(), 1_000
+    assert bounded.believes(slot)
+    for _ in range(10_000):
+        slot += 1_500 if bounded.believes(slot + 1_500) else 0
+    assert slot == 2_500
+
+
+def test_older_slots_and_a_clock_that_is_put_back_keep_no_true_slot_out() -> None:
+    bounded = Bounded()
+    bounded.bound.restore(1_000_000, NOW_MS - HOUR_MS)
+    assert bounded.believes(1_000_000 + HOUR_MS // 100)
+    bounded.now_ms -= HOUR_MS
+    slot = 1_000_000 + HOUR_MS // 100
+    for _ in range(100):
+        assert bounded.believes(slot - 100_000)
+        bounded.now_ms += 400
+        slot += 1
+        assert bounded.believes(slot)
+
+
+def test_the_newest_of_the_slots_that_are_restored_is_the_one_that_counts() -> None:
+    bounded = Bounded()
+    for slot, before_ms in ((5_000, HOUR_MS), (9_000, 0), (7_000, 2 * HOUR_MS)):
+        bounded.bound.restore(slot, NOW_MS - before_ms)
+    with pytest.raises(SlotAhead, match="since 9000 is the newest known, found 10501"):
+        bounded.bound.take(10_501)
+    assert bounded.believes(10_500)
