@@ -44,8 +44,8 @@ class Load(NamedTuple):
         return f"{said}: {self.processors:.1f} of {os.cpu_count()} processors"
 
 
-async def main(directory: Path, wanted: Sequence[str], prices_per_s: int) -> None:
-    """Play the rehearsals whose names hold one of some words; all, if none is given.
+async def main(directory: Path, wanted: Sequence[str], prices_per_s: int) -> list[str]:
+    """Play the rehearsals whose names hold one of some words, all if none is given, and return which failed.
 
     Args:
         directory: Where everything is.
@@ -53,6 +53,7 @@ async def main(directory: Path, wanted: Sequence[str], prices_per_s: int) -> Non
         prices_per_s: How many times a second the venue says the prices of its markets.
     """
     chosen = [one for one in (*CHEAP, *DEAR) if not wanted or any(word in one.name for word in wanted)]
+    failed: list[str] = []
     async with cluster(directory, prices_per_s) as running:
         running.faults = built(directory)
         running.start_all()
@@ -65,10 +66,15 @@ async def main(directory: Path, wanted: Sequence[str], prices_per_s: int) -> Non
             load = Load(prices_per_s, await processors_busy(running, _MEASURED_S))
             _say(f"load a second: {load}")
             for one in chosen:
-                await _play(one, Stage(running, watcher, alerts), load)
+                try:
+                    await _play(one, Stage(running, watcher, alerts), load)
+                except AssertionError as error:
+                    failed.append(one.name)
+                    _say(f"not as promised: {one.name}: {error}")
         finally:
             await watcher.stop()
             alerts.stop()
+    return failed
 
 
 async def _play(one: Rehearsal, stage: Stage, load: Load) -> None:
@@ -92,4 +98,4 @@ if __name__ == "__main__":
     parser.add_argument("words", nargs="*", help="play the rehearsals whose names hold one of these; all by default")
     parser.add_argument("--prices-per-s", type=int, default=1, help=f"how often {MARKETS} prices are said")
     told = parser.parse_args()
-    asyncio.run(main(fresh_directory("rehearsal"), told.words, told.prices_per_s))
+    sys.exit(1 if asyncio.run(main(fresh_directory("rehearsal"), told.words, told.prices_per_s)) else 0)

@@ -188,6 +188,7 @@ class Cluster:
             env=environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         out, err = await process.communicate()
         return process.returncode or 0, out.decode(), err.decode()

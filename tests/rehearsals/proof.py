@@ -56,6 +56,13 @@ async def proven(cluster: Cluster, timeout_s: float = 120) -> Proof:
         AssertionError: Something was lost, or is otherwise than the engine makes it.
     """
     head = (await cluster.world.tell(blocks=False, prices=False))["head"]
+    try:
+        return await _proven(cluster, head, timeout_s)
+    finally:
+        await cluster.world.tell(blocks=True, prices=True)
+
+
+async def _proven(cluster: Cluster, head: int, timeout_s: float) -> Proof:
     seen = _Seen(0, 0, ["nothing yet"])
 
     async def is_the_same() -> bool:
@@ -73,7 +80,6 @@ async def proven(cluster: Cluster, timeout_s: float = 120) -> Proof:
         msg = f"tables differ from what the engine makes of the topics: {seen.differing}"
         raise AssertionError(msg) from error
     valued = await _expect_verified(cluster)
-    await cluster.world.tell(blocks=True, prices=True)
     return Proof(seen.records, seen.rows, valued)
 
 
