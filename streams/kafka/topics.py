@@ -57,6 +57,7 @@ FUNDING = "funding"
 FIGURE_SETTINGS = "figure-settings"
 SERVED = "served"
 HISTORY = "history"
+BOOKINGS = "bookings"
 HISTORY_REQUESTS = "history-requests"
 HISTORY_ANSWERS = "history-answers"
 WEBHOOK_PROGRESS = "webhook-progress"
@@ -140,6 +141,11 @@ def changelog_name(settings: Settings, table: str) -> str:
 def served_name(settings: Settings) -> str:
     """Make the full name of the topic that keeps what was shown. Terms are part of it, so every epoch has its own."""
     return topic_name(settings, f"{SERVED}-{settings.epoch}")
+
+
+def bookings_name(settings: Settings) -> str:
+    """Make the full name of the topic of bookings. They follow from the fold, so every epoch has its own."""
+    return topic_name(settings, f"{BOOKINGS}-{settings.epoch}")
 
 
 def registry(settings: Settings) -> tuple[Topic, ...]:
@@ -227,6 +233,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
             {"cleanup.policy": "compact", "segment.ms": str(_HEARTBEAT_SEGMENT_MS)},
         ),
         bounded(served_name(settings), _SERVED_KEY, _SERVED_MS, settings.topics.served_kept_bytes),
+        # For ever: the records that they follow from may be kept for a shorter time.
+        kept(bookings_name(settings), "deployment:account; deployment for blocks that left the chain", _FOREVER_MS),
         # Bars of hours, for ever: what was shown does not depend on the epoch in which it was.
         compacted(topic_name(settings, HISTORY), "deployment:account:hour"),
         passing(topic_name(settings, HISTORY_REQUESTS), "request", _HISTORY_REQUESTS_MS),
