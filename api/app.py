@@ -31,10 +31,12 @@ from api.http.descriptors import affordable_connections
 from api.http.health import healthz, readyz
 from api.http.keys import (
     ACCOUNTS,
+    ADDRESSES,
     CHARGED,
     CLOCK,
     CONNECTIONS,
     DIALECTS,
+    EXPLANATIONS,
     FEEDS,
     FRESHNESS,
     FUNDING,
@@ -58,6 +60,7 @@ from api.http.problems import errors_as_problems
 from api.http.request_limits import RequestLimits
 from api.rest.v1_routes import doors as rest_doors
 from api.tables.deployment_totals import Totals
+from api.tables.explanations import Explanations
 from api.tables.freshness import Freshness
 from api.tables.market_prices import MarketPrices
 from api.tables.price_sources import Sources
@@ -95,6 +98,7 @@ def create_app(
     heartbeats: Heartbeats | None = None,
     history: HistorySource | None = None,
     machine: Clock | None = None,
+    explanations: Explanations | None = None,
     find_dialect: Callable[[str], DialectPackage | None] = dialect_of,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
@@ -110,6 +114,7 @@ def create_app(
         history: Tells how figures went; without it that is not known.
         machine: The machine's clock, where ``clock`` is that of a replay: tokens end by it, and every surface says of
             which instant it is a replay. None where nothing is replayed.
+        explanations: Work out why they did; by default in processes beside this one.
         find_dialect: Finds the dialect of a kind; by default among those that are installed.
 
     Raises:
@@ -138,6 +143,7 @@ def create_app(
     app[REPLAY_OF] = None if machine is None else lambda: rfc3339(clock.now_ms())
     app[RECORDS] = Records(settings) if records is None else records
     app[HISTORY] = history
+    app[EXPLANATIONS] = Explanations(clock.monotonic_s) if explanations is None else explanations
     app[KEPT] = InputsWriter(app[RECORDS], settings.epoch, lambda outcome: metrics.kept_inputs.labels(outcome).inc())
     _provide(app, addresses, heartbeats or Heartbeats())
     leases = Leases(settings, clock) if leases is None else leases
@@ -187,6 +193,7 @@ def _guard(settings: Settings, clock: Clock) -> Guard:
 def _provide(app: web.Application, addresses: ClientAddresses, heartbeats: Heartbeats) -> None:
     """Put into the application what the handlers of several parts look things up in."""
     settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms
+    app[ADDRESSES] = addresses
     app[PRICES] = MarketPrices(settings, feeds)
     is_live = app[REPLAY_OF] is None
     app[FRESHNESS] = Freshness(settings, feeds, app[PRICES], heartbeats, clock_ms, has_broker=is_live)
@@ -264,6 +271,7 @@ def _report(app: web.Application, leases: Leases, directory: Directory) -> None:
 
 async def _stop_keeping(app: web.Application) -> None:
     await app[KEPT].stop()
+    await app[EXPLANATIONS].stop()
 
 
 async def _drain(app: web.Application) -> None:

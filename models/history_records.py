@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
+from models.booking_requests import BookingsAnswer, BookingsRequest
 from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadRecord, BadRow
 from models.history import Bar, Candle, Reading
@@ -85,8 +86,14 @@ class HistoryHour(msgspec.Struct, tag="history-hour", tag_field="kind", frozen=T
 
 _encode = msgspec.json.Encoder().encode
 _shown_decoder = msgspec.json.Decoder(_Shown)
-_request_decoder = msgspec.json.Decoder(HistoryRequest)
-_answer_decoder = msgspec.json.Decoder(HistoryAnswer)
+Request = HistoryRequest | BookingsRequest
+"""What is asked on ``history-requests``."""
+
+Answer = HistoryAnswer | BookingsAnswer
+"""What is answered on ``history-answers``."""
+
+_request_decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_answer_decoder: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 _hour_decoder = msgspec.json.Decoder(HistoryHour)
 
 
@@ -106,12 +113,12 @@ def decode_shown(value: bytes) -> ShownRow:
         raise BadRow(msg) from error
 
 
-def encode_request(request: HistoryRequest) -> bytes:
+def encode_request(request: Request) -> bytes:
     """Encode a request as JSON with its ``kind``."""
     return _encode(request)
 
 
-def decode_request(value: bytes | None) -> HistoryRequest:
+def decode_request(value: bytes | None) -> Request:
     """Decode a record of ``history-requests``.
 
     Raises:
@@ -120,12 +127,12 @@ def decode_request(value: bytes | None) -> HistoryRequest:
     return _decoded(_request_decoder, value, "a request for history")
 
 
-def encode_answer(answer: HistoryAnswer) -> bytes:
+def encode_answer(answer: Answer) -> bytes:
     """Encode an answer as JSON with its ``kind``."""
     return _encode(answer)
 
 
-def decode_answer(value: bytes | None) -> HistoryAnswer:
+def decode_answer(value: bytes | None) -> Answer:
     """Decode a record of ``history-answers``.
 
     Raises:

@@ -11,12 +11,13 @@ import msgspec
 
 from models import row_bodies
 from models.account_events import AccountRecord
+from models.bookings import BookingRecord
 from models.chain_records import ChainRecord
 from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES, ClockSaid
 from models.flash.chain_accounts import AccountRecord as FlashRecord
 from models.flash.flash_table import FlashTable
 from models.heartbeats import Beat
-from models.history_records import HistoryAnswer, HistoryHour, HistoryRequest
+from models.history_records import Answer, HistoryHour, Request
 from models.instruments import InstrumentFact
 from models.interest import Watch
 from models.kept_inputs import KeptInput
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _RECORDS: dict[str, Any] = {
     "account-events": AccountRecord,
+    "bookings": BookingRecord,
     "chain-blocks": ChainRecord,
     "dead-letters": DeadLetter,
     FLASH_ACCOUNTS: FlashRecord,
     FLASH_REFERENCES: FlashRecord | ClockSaid | FlashTable,
     "heartbeats": Beat,
     "history": HistoryHour,
-    "history-answers": HistoryAnswer,
-    "history-requests": HistoryRequest,
+    "history-answers": Answer,
+    "history-requests": Request,
     "instrument-facts": InstrumentFact,
     "interest": Watch,
     "position-states-in": EngineState,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from api.access.addresses import ClientAddresses
 from api.access.gate import Gate
 from api.delivery.connections import Connections
 from api.delivery.hub import Hub
@@ -13,6 +14,7 @@ from api.delivery.inputs_writer import InputsWriter
 from api.http.metrics import ApiMetrics
 from api.tables.charged_funding import ChargedOfDialects
 from api.tables.deployment_totals import Totals
+from api.tables.explanations import Explanations
 from api.tables.feeds import Feeds
 from api.tables.freshness import Freshness
 from api.tables.market_prices import MarketPrices
@@ -52,5 +54,7 @@ GATE = web.AppKey("gate", Gate)
 FUNDING: web.AppKey[MarketFunding] = web.AppKey("funding")
 CHARGED = web.AppKey("charged", ChargedOfDialects)
 KEPT = web.AppKey("kept", InputsWriter)
+ADDRESSES = web.AppKey("addresses", ClientAddresses)
+EXPLANATIONS = web.AppKey("explanations", Explanations)
 HISTORY: web.AppKey[HistorySource | None] = web.AppKey("history")
 VIEWS = web.AppKey("views", AccountViews)

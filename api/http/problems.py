@@ -64,7 +64,20 @@ NOT_KNOWN = Kind(
     "What was asked for may exist, and its figures are not zero: they cannot be told now. `detail` says why; ask again "
     "after `Retry-After` seconds.",
 )
-KINDS = (BAD_PARAMETER, NO_SUCH_ACCOUNT, NO_SUCH_MARK, NOT_KNOWN)
+NOT_INSTALLED = Kind(
+    "not-installed",
+    HTTPStatus.NOT_IMPLEMENTED,
+    "This server cannot do that",
+    "What was asked for takes a library that this server does not have. `detail` names it, and what else can be asked.",
+)
+NOT_EXPLAINED = Kind(
+    "not-explained",
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    "This cannot be explained",
+    "Why an account moved in that span cannot be told: records are held no longer, or it takes too long. `detail` says "
+    "which. A shorter or later span may do better; `tidemark explain` has no such bounds.",
+)
+KINDS = (BAD_PARAMETER, NO_SUCH_ACCOUNT, NO_SUCH_MARK, NOT_KNOWN, NOT_INSTALLED, NOT_EXPLAINED)
 
 
 class Problem(TidemarkError):

@@ -1,7 +1,8 @@
-"""``/v1/accounts/{account}/history`` and ``/v1/totals/history``: how figures went, as pages of bars or as a file."""
+"""``/v1/accounts/{account}/history`` and ``/v1/totals/history``: how figures went, as pages of bars, CSV or Parquet."""
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from api.dialects.native.protocol import Channel
 from api.http.keys import CLOCK, HISTORY, SETTINGS
 from api.http.problems import NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer
+from api.rest.history_parquet import parquet_of
 from api.rest.known import account_of_path, known_account
 from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
 from api.rest.query import Query, bad_parameter, choice, instant
@@ -24,13 +26,14 @@ from models.money import format_e18
 from models.served import totals_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
     from api.rest.query import Parameter
     from models.history import Bar, Candle
     from models.history_records import HistoryAnswer
     from models.views import View
 
+PARQUET = ".parquet"
 STEPS = {"1s": SECOND_S, "1m": MINUTE_S, "1h": HOUR_S, "1d": DAY_S}
 _STEP = choice("step", tuple(STEPS))
 _STEP_DEFAULT = "1m"
@@ -134,19 +137,32 @@ async def _file(request: web.Request, query: Query, series: str, name: str) -> w
     if (window.to_s - window.from_s) // window.step_s > _FILE_BARS_MAX:
         expected = f"a window of at most {_FILE_BARS_MAX} steps for a file"
         raise bad_parameter(_FROM.name, expected, rfc3339(window.from_s * 1_000))
+    is_parquet = request.path.endswith(PARQUET)
     pages = _pages(request, series, window)
-    # A refusal has to come before the file begins.
-    first = await anext(pages)
-    response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="{name}-{step}.csv"'})
-    response.content_type, response.charset = "text/csv", "utf-8"
-    await response.prepare(request)
-    if request.method == METH_HEAD:
-        return response
-    await response.write(f"{','.join(_HEAD)}\r\n".encode() + _lines(first))
-    async for bars in pages:
-        await response.write(_lines(bars))
+    parts = parquet_of(pages, _FIGURES, _VALUES) if is_parquet else _csv(pages)
+    kind = PARQUET if is_parquet else ".csv"
+    response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="{name}-{step}{kind}"'})
+    response.content_type = "application/vnd.apache.parquet" if is_parquet else "text/csv"
+    if not is_parquet:
+        response.charset = "utf-8"
+    async with aclosing(parts):
+        # A refusal has to come before the file begins.
+        first = await anext(parts)
+        await response.prepare(request)
+        if request.method == METH_HEAD:
+            return response
+        await response.write(first)
+        async for part in parts:
+            await response.write(part)
     await response.write_eof()
     return response
+
+
+async def _csv(pages: AsyncIterator[list[Bar]]) -> AsyncGenerator[bytes]:
+    first = await anext(pages)
+    yield f"{','.join(_HEAD)}\r\n".encode() + _lines(first)
+    async for bars in pages:
+        yield _lines(bars)
 
 
 async def _pages(request: web.Request, series: str, window: BarWindow) -> AsyncIterator[list[Bar]]:

@@ -10,6 +10,8 @@ from api.access.gate import Door, Filtered, Markets, OneAccount
 from api.rest.known import account_key_of_path
 from api.rest.v1_accounts import account, account_positions, accounts
 from api.rest.v1_alerts import AlertEndpoints
+from api.rest.v1_bookings import account_bookings, account_closed_positions
+from api.rest.v1_explanations import explanation
 from api.rest.v1_funding import funding
 from api.rest.v1_funding_charges import funding_charges, funding_epochs
 from api.rest.v1_history import account_history, account_history_file, totals_history, totals_history_file
@@ -43,6 +45,10 @@ def doors(deployments: Mapping[str, DeploymentSettings]) -> list[Door]:
         Door(web.get("/v1/accounts/{account}/statement", statement), one_account),
         Door(web.get("/v1/accounts/{account}/history", account_history), one_account),
         Door(web.get("/v1/accounts/{account}/history.csv", account_history_file), one_account),
+        Door(web.get("/v1/accounts/{account}/history.parquet", account_history_file), one_account),
+        Door(web.get("/v1/accounts/{account}/bookings", account_bookings), one_account),
+        Door(web.get("/v1/accounts/{account}/closed-positions", account_closed_positions), one_account),
+        Door(web.get("/v1/accounts/{account}/explanation", explanation), one_account),
         Door(web.get("/v1/positions", positions), Filtered()),
         Door(web.get("/v1/alerts", alerts.every), Filtered()),
         Door(web.get("/v1/position-states", states.every), Filtered()),
@@ -55,5 +61,6 @@ def doors(deployments: Mapping[str, DeploymentSettings]) -> list[Door]:
         Door(web.get("/v1/totals", totals), Filtered()),
         Door(web.get("/v1/totals/history", totals_history), Filtered()),
         Door(web.get("/v1/totals/history.csv", totals_history_file), Filtered()),
+        Door(web.get("/v1/totals/history.parquet", totals_history_file), Filtered()),
         Door(web.get("/v1/status", status), Markets()),
     ]

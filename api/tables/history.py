@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from models.booking_requests import BookingsAnswer, BookingsRequest
 from models.errors import BadRecord, TidemarkError
-from models.history_records import HISTORY_WAITED_FOR_S, HistoryRequest, decode_answer, encode_request
+from models.history_records import (
+    HISTORY_WAITED_FOR_S,
+    HistoryAnswer,
+    HistoryRequest,
+    decode_answer,
+    encode_request,
+)
 from streams.kafka.reader import TopicReader
 from streams.kafka.single_records import NotWritten
 from streams.kafka.topics import HISTORY_ANSWERS, HISTORY_REQUESTS, topic_name
@@ -18,11 +25,14 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
-    from models.history_records import HistoryAnswer
+    from models.booking_requests import Place
+    from models.history_records import Answer, Request
     from streams.kafka.record import Record
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
     from streams.settings import Settings
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +60,26 @@ class BarWindow(NamedTuple):
     most: int
 
 
+class BookingWindow(NamedTuple):
+    """Which bookings are wanted, the newest first.
+
+    Attributes:
+        names: Their names, none for all.
+        from_ms: They are of this instant or later, Unix ms.
+        to_ms: They are of before this instant, Unix ms.
+        before: They stand before this place.
+        most: How many at most.
+        is_closed: Whether the positions are wanted that were closed then, in place of bookings.
+    """
+
+    names: tuple[str, ...]
+    from_ms: int
+    to_ms: int
+    before: Place
+    most: int
+    is_closed: bool = False
+
+
 class HistorySource(Protocol):
     """Tells how figures went."""
 
@@ -59,6 +89,17 @@ class HistorySource(Protocol):
         Args:
             series: The account's key, or that of the totals.
             window: Which bars.
+
+        Raises:
+            NoAnswer: Nobody says so in time.
+        """
+
+    async def bookings(self, series: str, window: BookingWindow) -> BookingsAnswer:
+        """The bookings of an account, or the positions that were closed.
+
+        Args:
+            series: The account's key.
+            window: Which of them.
 
         Raises:
             NoAnswer: Nobody says so in time.
@@ -77,12 +118,20 @@ class HistoryAnswers(TopicReader):
     def __init__(self, settings: Settings, records: RecordSink, clock: Clock) -> None:
         super().__init__(settings.bootstrap, topic_name(settings, HISTORY_ANSWERS), clock, wait_ms=_WAIT_MS)
         self._records = records
-        self._asked: dict[str, asyncio.Future[HistoryAnswer]] = {}
+        self._asked: dict[str, asyncio.Future[Answer]] = {}
 
     async def bars(self, series: str, window: BarWindow) -> HistoryAnswer:
         """The bars of an account, or of the totals of a deployment; arguments and errors are those of the protocol."""
-        request = HistoryRequest(uuid.uuid4().hex, series, *window)
-        answered: asyncio.Future[HistoryAnswer] = asyncio.get_running_loop().create_future()
+        answer = await self._ask(HistoryRequest(uuid.uuid4().hex, series, *window))
+        return _expected(answer, HistoryAnswer)
+
+    async def bookings(self, series: str, window: BookingWindow) -> BookingsAnswer:
+        """The bookings of an account; arguments and errors are those of the protocol."""
+        answer = await self._ask(BookingsRequest(uuid.uuid4().hex, series, *window))
+        return _expected(answer, BookingsAnswer)
+
+    async def _ask(self, request: Request) -> Answer:
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked[request.id] = answered
         try:
             async with asyncio.timeout(HISTORY_WAITED_FOR_S):
@@ -110,3 +159,10 @@ class HistoryAnswers(TopicReader):
                     answered.set_result(decode_answer(record.value))
                 except BadRecord as error:
                     _log.warning("history refused partition=%d offset=%d error=%s", tp.partition, record.offset, error)
+
+
+def _expected(answer: Answer, kind: type[T]) -> T:
+    if isinstance(answer, kind):
+        return answer
+    msg = f"expected a {kind.__name__}, found {answer!r:.200}"
+    raise NoAnswer(msg)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from models.chain_records import LogOffset
+    from models.engine.booker import Booker
     from models.engine.tables import ReadRow
     from models.venue import Change, Notices, Venue
 
@@ -58,6 +59,7 @@ class Accounts(Generic[A, H, R_contra]):
         keys: Says which accounts the partition has.
         venue: Says what records do to an account.
         notices: Tell an account's holders of it; None where the venue has nothing to tell them.
+        booker: Books what records do; None where nobody reads that.
     """
 
     def __init__(
@@ -67,7 +69,10 @@ class Accounts(Generic[A, H, R_contra]):
         keys: Callable[[], Iterable[bytes]],
         venue: Venue[A, H, R_contra],
         notices: Notices[A, R_contra] | None,
+        *,
+        booker: Booker | None = None,
     ) -> None:
+        self._booker = booker
         self._partition = partition
         self._read = read
         self._keys = keys
@@ -155,7 +160,11 @@ class Accounts(Generic[A, H, R_contra]):
             after = self._venue.fold(before, record, self.watermark(deployment))
             self._put(key, before, after)
             if after is not before:
-                self._happens(key, before, record, after)
+                happened = self._venue.events(before, record, after)
+                if happened:
+                    self._happened.setdefault(key, []).extend((record.position, event) for event in happened)
+                if self._booker is not None:
+                    self._booker.book(key, before, record, after, happened)
                 if self._notices is not None:
                     self._note(key, self._notices.of_record(key, record, after, now_ms))
         self._restored.pop(deployment, None)
@@ -165,10 +174,10 @@ class Accounts(Generic[A, H, R_contra]):
     def take(self) -> Step:
         """What the records since the last call come to; each account's row is in it once.
 
-        A quote is in ``quote-history`` for good before the row without it is written, and position states and
-        statements are before the row that has what made them: what is delivered again says nothing of what its row
-        has. Watermarks follow
-        the rows: finality that is known too early would drop undo that a redelivered transaction keeps.
+        A quote is in ``quote-history`` for good before the row without it is written, and position states, statements
+        and bookings are before the row that has what made them: what is delivered again says nothing of what its row
+        has. Watermarks follow the rows: finality that is known too early would drop undo that a redelivered transaction
+        keeps.
         """
         states = [] if self._notices is None else [self._notices.fold(*changed) for changed in self._changes.items()]
         before = Stage(
@@ -178,6 +187,7 @@ class Accounts(Generic[A, H, R_contra]):
                 *self._statements(),
             ],
             [state for state in states if isinstance(state, RowId)],
+            bookings=() if self._booker is None else self._booker.take(),
         )
         self._writing, self._unwritten = self._unwritten, {}
         rows = Stage([Write(ACCOUNTS, key, row.version, self._venue.write(row)) for key, row in self._writing.items()])
@@ -232,10 +242,13 @@ class Accounts(Generic[A, H, R_contra]):
         self._control(deployment, record.position, head=record.head, head_time_s=record.head_time_s, final=record.final)
 
     def _roll_back(self, deployment: str, record: RolledBack) -> None:
+        if self._booker is not None and record.position > self.watermark(deployment).applied:
+            self._booker.roll_back(deployment, record)
         for key in sorted(self._unsettled[deployment]):
             before = self._known(key)
             after = self._venue.undo(before, record)
             self._put(key, before, after)
+            self._book_doubt(key, record.position, record.ancestor, before, after)
             if self._notices is not None and after is not before:
                 self._note(key, self._notices.of_rollback(record))
         supported = {"unsupported_since": None, "reason": ""} if record.supported else {}
@@ -247,8 +260,15 @@ class Accounts(Generic[A, H, R_contra]):
         prefix = f"{deployment}:".encode()
         for key in sorted(key for key in {*self._keys(), *self._writing, *self._unwritten} if key.startswith(prefix)):
             before = self._known(key)
-            self._put(key, before, self._venue.doubt(before, record.position, cause))
+            after = self._venue.doubt(before, record.position, cause)
+            self._put(key, before, after)
+            self._book_doubt(key, record.position, record.block, before, after)
         self._control(deployment, record.position, unsupported_since=None, reason="", enumerated=record.enumerated)
+
+    def _book_doubt(self, key: bytes, position: LogOffset, block: int, before: A, after: A) -> None:
+        if self._booker is not None and after is not before and after.suspicion is not None:
+            time_ms = self.watermark(split_key(key)[0]).head_time_s * 1_000
+            self._booker.doubt(key, position, block, time_ms=time_ms, cause=after.suspicion)
 
     def _known(self, key: bytes) -> A:
         row = self.row(key)
@@ -269,11 +289,6 @@ class Accounts(Generic[A, H, R_contra]):
             unsettled.add(key)
         else:
             unsettled.discard(key)
-
-    def _happens(self, key: bytes, before: A | None, record: R_contra, after: A) -> None:
-        events = self._venue.events(before, record, after)
-        if events:
-            self._happened.setdefault(key, []).extend((record.position, event) for event in events)
 
     def _statements(self) -> Iterator[Write]:
         for key, row in self._unwritten.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.engine.accounts import Accounts
+from models.engine.booker import Booker
 from models.engine.tables import ACCOUNTS
 from models.engine.valuing import Valuing
 from models.errors import BadRow
@@ -42,6 +43,7 @@ class PartitionEngine:
         board: The marks in use.
         deadband: Share of its notional by which an unwatched account's uPnL may move unseen, >= 0.
         sums: Keys of the subtotals that the partition has.
+        is_booked: Whether what records do to accounts is booked, for readers of the topic ``bookings``.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class PartitionEngine:
         board: InputBoard,
         deadband: float,
         sums: Iterable[bytes] = (),
+        is_booked: bool = False,
     ) -> None:
         self._venues = venues
         self.unreadable: dict[bytes, str] = {}
@@ -62,7 +65,8 @@ class PartitionEngine:
         self._foldings: dict[str, Folding] = {}
         for venue, deployments in venues.installed:
             notices = venue.notices(deployments, read)
-            accounts = Accounts(partition, read, self.valuing.exposures.keys, venue, notices)
+            booker = Booker(venue) if is_booked else None
+            accounts = Accounts(partition, read, self.valuing.exposures.keys, venue, notices, booker=booker)
             self._foldings[venue.kind] = Folding(venue, accounts, notices)
 
     def __getitem__(self, kind: str) -> Folding:

@@ -33,6 +33,13 @@ class Served(NamedTuple):
     body: bytes
 
 
+class Kept(NamedTuple):
+    """A record of the topic ``bookings``, which is sent to the partition that the step is of."""
+
+    key: bytes
+    value: bytes
+
+
 class Output(NamedTuple):
     """A record to be folded, which is sent to the partition of ``key``, or to every partition."""
 
@@ -46,16 +53,18 @@ class Stage:
     """What may become durable in any order.
 
     ``rests_on`` are rows that records changed nothing of. What is about to be committed relies on them, so they have to
-    stand under the owner's own term: a late row of a fenced owner could hide them under an older one.
+    stand under the owner's own term: a late row of a fenced owner could hide them under an older one. ``bookings`` are
+    what readers are told of what the rows follow from.
     """
 
     writes: Sequence[Write] = ()
     rests_on: Sequence[RowId] = ()
     outputs: Sequence[Output] = ()
+    bookings: Sequence[Kept] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything in it."""
-        return bool(self.writes or self.rests_on or self.outputs)
+        return bool(self.writes or self.rests_on or self.outputs or self.bookings)
 
 
 @dataclass(frozen=True, slots=True)

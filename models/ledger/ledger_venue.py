@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.ledger.ledger_account import KIND, NEW, doubted, read_account, take, write_account
+from models.ledger.ledger_bookings import LEDGER_BOOKING_NAMES, bookings_of_happenings
 from models.ledger.ledger_exposure import exposure_of
 from models.ledger.ledger_settings import decode_settings
 from models.ledger.ledger_state import statement_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from models.account_events import RolledBack
     from models.book_figures import Exposure
+    from models.bookings import Booked
     from models.chain_records import LogOffset
     from models.engine.tables import ReadRow
     from models.ledger.ledger_account import LedgerAccount
@@ -38,6 +40,7 @@ class Ledger:
     routed = None
     told = None
     references = TopicSpec(LEDGER_SETTINGS, "deployment:name")
+    booking_names = LEDGER_BOOKING_NAMES
 
     def account_id(self, text: str) -> str | None:
         """Every text that can be an id is spelt as it is."""
@@ -113,6 +116,12 @@ class Ledger:
     def events(self, before: LedgerAccount | None, record: Own, after: LedgerAccount) -> Sequence[Happening]:
         """What happened by folding a record, in the order of the records that were folded with it."""
         return () if after is before else take(NEW if before is None else before, record).happenings
+
+    def bookings(
+        self, before: LedgerAccount | None, record: Own, after: LedgerAccount, happened: Sequence[Happening]
+    ) -> Booked | None:
+        """What of that opened or closed positions, and changed what is in wallets."""
+        return bookings_of_happenings((NEW if before is None else before).holdings, record, after, happened)
 
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The venue's own uPnL, and how far the ledger is folded."""

@@ -18,6 +18,7 @@ from models.symmio.exposure import exposure_of
 from models.symmio.holding import decode_holding
 from models.symmio.moves import moves_of_record
 from models.symmio.router import Router
+from models.symmio.symmio_bookings import SYMMIO_BOOKING_NAMES, bookings_of_record
 from models.symmio.topics import ACCOUNT_EVENTS, CHAIN_BLOCKS, POSITION_STATES_IN
 from models.symmio.valuation import AccountValuer
 from models.symmio.what_if import charged
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from models.account_events import AccountRecord, OwnRecord, RolledBack
     from models.book_figures import Exposure
+    from models.bookings import Booked, Happened
     from models.chain_records import LogOffset
     from models.engine.board import PriceSource
     from models.engine.tables import ReadRow
@@ -51,6 +53,7 @@ class Symmio:
     routed = TopicSpec(ACCOUNT_EVENTS, "deployment:account; deployment for what goes to every partition", 30 * _DAY_MS)
     told = TopicSpec(POSITION_STATES_IN, "deployment:account", 90 * _DAY_MS)
     references = None
+    booking_names = SYMMIO_BOOKING_NAMES
 
     def account_id(self, text: str) -> str | None:
         """An address in lower case."""
@@ -126,6 +129,16 @@ class Symmio:
     def moves(self, before: AccountRow | None, record: OwnRecord, after: AccountRow) -> Sequence[Move]:
         """One for each event of a transaction."""
         return moves_of_record(before, record, after)
+
+    def bookings(
+        self,
+        before: AccountRow | None,
+        record: OwnRecord,
+        after: AccountRow,
+        happened: Happened,  # noqa: ARG002
+    ) -> Booked | None:
+        """What each event of a transaction did to positions and to the allocated balance."""
+        return bookings_of_record(before, record, after)
 
     def charged(self, account: AccountRow, rate_e18: int) -> AccountRow:
         """A charge on every position, folded as one of the contract is: longs pay where the rate is positive."""

@@ -6,12 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from streams.history.bar_store import BarStore
-from streams.history.history_requests import HistoryRequests, answer_requests
+from streams.history.booking_reader import BookingReader
+from streams.history.booking_store import BookingStore
+from streams.history.history_requests import HistoryRequests, Kept, answer_requests
 from streams.history.hours import restore_hours, say_hours
 from streams.history.keeper import Keeper
 from streams.history.served_reader import ServedReader
 from streams.kafka.producer import start_producer
-from streams.kafka.topics import HISTORY, HISTORY_ANSWERS, HISTORY_REQUESTS, require_topic
+from streams.kafka.topics import BOOKINGS, HISTORY, HISTORY_ANSWERS, HISTORY_REQUESTS, require_topic
 
 if TYPE_CHECKING:
     from streams.kafka.reader import TopicReader
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 FILE = "history.sqlite"
+BOOKINGS_FILE = "bookings.sqlite"
 
 
 async def run(settings: Settings, clock: Clock) -> None:
@@ -26,26 +29,36 @@ async def run(settings: Settings, clock: Clock) -> None:
 
     Raises:
         BadTopic: A topic is missing.
-        BadStore: The file cannot be used.
+        BadStore: A file cannot be used.
         KafkaError: The broker cannot be reached any more; started again, it goes on where it was.
     """
-    await require_topic(settings, HISTORY, HISTORY_REQUESTS, HISTORY_ANSWERS)
+    await require_topic(settings, HISTORY, HISTORY_REQUESTS, HISTORY_ANSWERS, f"{BOOKINGS}-{settings.epoch}")
     store = BarStore(settings.data_dir / FILE)
     try:
         store.begin_epoch(settings.epoch)
-        await restore_hours(settings, store, clock)
-        producer = await start_producer(settings.bootstrap)
+        bookings = BookingStore(settings.data_dir / BOOKINGS_FILE, settings.epoch)
         try:
-            requests = HistoryRequests(settings, clock)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_follow(ServedReader(settings, Keeper(store), clock)), name="what was shown")
-                tasks.create_task(_follow(requests), name="requests for history")
-                tasks.create_task(answer_requests(requests, settings, store, producer, clock), name="answers")
-                tasks.create_task(say_hours(settings, store, producer, clock), name="hours")
+            await restore_hours(settings, store, clock)
+            await _keep(settings, store, bookings, clock)
         finally:
-            await producer.stop()
+            bookings.close()
     finally:
         store.close()
+
+
+async def _keep(settings: Settings, store: BarStore, bookings: BookingStore, clock: Clock) -> None:
+    producer = await start_producer(settings.bootstrap)
+    try:
+        requests, booking_reader = HistoryRequests(settings, clock), BookingReader(settings, bookings, clock)
+        kept = Kept(store, bookings, booking_reader)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_follow(ServedReader(settings, Keeper(store), clock)), name="what was shown")
+            tasks.create_task(_follow(booking_reader), name="bookings")
+            tasks.create_task(_follow(requests), name="requests for history")
+            tasks.create_task(answer_requests(requests, settings, kept, producer, clock), name="answers")
+            tasks.create_task(say_hours(settings, store, producer, clock), name="hours")
+    finally:
+        await producer.stop()
 
 
 async def _follow(reader: TopicReader) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from prometheus_client import Counter
 
+from models.booking_requests import BookingsRequest
 from models.errors import BadRecord
 from models.history import DAY_S, HOUR_S, KEPT_S, coarser
 from models.history_records import (
     HISTORY_WAITED_FOR_S,
     PAGE_MAX,
     HistoryAnswer,
+    HistoryRequest,
     bar_texts,
     decode_request,
     encode_answer,
 )
+from streams.history.booking_reader import answer_bookings
 from streams.kafka.reader import TopicReader
 from streams.kafka.topics import HISTORY_ANSWERS, HISTORY_REQUESTS, topic_name
 
@@ -26,8 +29,9 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-    from models.history_records import HistoryRequest
+    from models.history_records import Answer, Request
     from streams.history.bar_store import BarStore
+    from streams.history.booking_store import BookingStore
     from streams.kafka.record import Record
     from streams.process.clock import Clock
     from streams.settings import Settings
@@ -50,9 +54,9 @@ class HistoryRequests(TopicReader):
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         super().__init__(settings.bootstrap, topic_name(settings, HISTORY_REQUESTS), clock, wait_ms=_WAIT_MS)
-        self._waiting: asyncio.Queue[HistoryRequest] = asyncio.Queue(_WAITING_MAX)
+        self._waiting: asyncio.Queue[Request] = asyncio.Queue(_WAITING_MAX)
 
-    async def next(self) -> HistoryRequest:
+    async def next(self) -> Request:
         """The request that waits for longest."""
         return await self._waiting.get()
 
@@ -74,15 +78,39 @@ class HistoryRequests(TopicReader):
                     _REQUESTS.labels("no_room").inc()
 
 
+class Kept(NamedTuple):
+    """What requests are answered out of: the bars, the bookings, and who reads these."""
+
+    bars: BarStore
+    bookings: BookingStore
+    booking_reader: TopicReader
+
+    def answer(self, request: Request, now_s: int) -> Answer | None:
+        """Answer a request; None where that cannot be said yet, so that another of these processes may.
+
+        Args:
+            request: What is asked.
+            now_s: The time now, Unix s, by which is known what is kept no longer.
+        """
+        match request:
+            case HistoryRequest():
+                return answer_of(self.bars, request, now_s)
+            case BookingsRequest():
+                # What is still being read would look as if it never was.
+                return answer_bookings(self.bookings, request) if self.booking_reader.is_ready else None
+            case _:
+                assert_never(request)
+
+
 async def answer_requests(
-    requests: HistoryRequests, settings: Settings, store: BarStore, producer: AIOKafkaProducer, clock: Clock
+    requests: HistoryRequests, settings: Settings, kept: Kept, producer: AIOKafkaProducer, clock: Clock
 ) -> None:
     """Answer requests on ``history-answers``, until cancelled.
 
     Args:
         requests: Started.
         settings: Name the topic.
-        store: The bars.
+        kept: What they are answered out of.
         producer: Started.
         clock: Tells what is kept no longer.
 
@@ -92,7 +120,10 @@ async def answer_requests(
     topic = topic_name(settings, HISTORY_ANSWERS)
     while True:
         request = await requests.next()
-        answer = answer_of(store, request, clock.now_ms() // 1_000)
+        answer = kept.answer(request, clock.now_ms() // 1_000)
+        if answer is None:
+            _REQUESTS.labels("not_ready").inc()
+            continue
         await producer.send_and_wait(topic, encode_answer(answer), key=request.id.encode())
         _REQUESTS.labels("answered").inc()
 

@@ -29,6 +29,7 @@ from streams.kafka.topics import (
     WEBHOOK_PROGRESS,
     WHITELIST,
     archived_names,
+    bookings_name,
     changelog_name,
     registry,
     routed_name,
@@ -121,6 +122,7 @@ def _worker(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
     yield from _topics((*facts, *raw, *told, *references, topic_name(settings, INTEREST)), Operation.READ)
     written = (HEARTBEATS, DEAD_LETTERS, FIGURE_SETTINGS)
     yield from _topics((topic_name(settings, topic) for topic in written), Operation.WRITE)
+    yield from _topics([bookings_name(settings)], Operation.WRITE)
     # It starts only if every topic is as the registry has it.
     yield from _topics((topic.name for topic in registry(settings)), Operation.DESCRIBE)
     yield Grant(Resource.GROUP, settings.app_id, (Operation.READ,))
@@ -133,6 +135,10 @@ def _api(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iterator
     yield from _topics(
         (topic_name(settings, topic) for topic in (LEASES, NONCES, WHITELIST)), Operation.READ, Operation.WRITE
     )
+    # It explains figures out of the log, in a process beside it.
+    read = [topic_name(settings, PRICE_TICKS), *(topic_name(settings, venue.raw.name) for venue in venues)]
+    read += [topic_name(settings, venue.references.name) for venue in venues if venue.references is not None]
+    yield from _topics(read, Operation.READ)
     told = [topic_name(settings, venue.told.name) for venue in venues if venue.told is not None]
     asked = [topic_name(settings, topic) for topic in (INTEREST, OWNER_REQUESTS, HISTORY_REQUESTS)]
     # Records of accounts may come in over HTTP, where no ingest of the venue's own writes them.
@@ -158,7 +164,8 @@ def _funder(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Itera
 
 
 def _history(settings: Settings) -> Iterator[Grant]:
-    yield from _topics([served_name(settings), topic_name(settings, HISTORY_REQUESTS)], Operation.READ)
+    read = served_name(settings), bookings_name(settings), topic_name(settings, HISTORY_REQUESTS)
+    yield from _topics(read, Operation.READ)
     yield from _topics([topic_name(settings, HISTORY)], Operation.READ, Operation.WRITE)
     yield from _topics([topic_name(settings, HISTORY_ANSWERS)], Operation.WRITE)
 
@@ -207,7 +214,8 @@ def _analyst(settings: Settings, venues: Iterable[Venue[Any, Any, Any]]) -> Iter
     of_venues += [topic_name(settings, venue.told.name) for venue in venues if venue.told is not None]
     of_venues += [topic_name(settings, venue.references.name) for venue in venues if venue.references is not None]
     tables = [changelog_name(settings, table) for table in TABLES]
-    yield from _topics((*facts, *of_venues, *tables, served_name(settings)), Operation.READ)
+    shown = served_name(settings), bookings_name(settings)
+    yield from _topics((*facts, *of_venues, *tables, *shown), Operation.READ)
     yield Grant(Resource.GROUP, f"{settings.topics.prefix}analyst-", (Operation.READ,), is_prefix=True)
 
 

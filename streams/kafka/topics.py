@@ -57,6 +57,7 @@ FUNDING = "funding"
 FIGURE_SETTINGS = "figure-settings"
 SERVED = "served"
 HISTORY = "history"
+BOOKINGS = "bookings"
 HISTORY_REQUESTS = "history-requests"
 HISTORY_ANSWERS = "history-answers"
 WEBHOOK_PROGRESS = "webhook-progress"
@@ -150,7 +151,13 @@ def served_name(settings: Settings) -> str:
 def derived_names(settings: Settings) -> frozenset[str]:
     """The full names of the topics, beside changelogs, that every epoch has its own of."""
     routed = (installed.venue.routed for installed in venues_of(settings).installed)
-    return frozenset({served_name(settings), *(routed_name(settings, one) for one in routed if one is not None)})
+    apart = {served_name(settings), bookings_name(settings)}
+    return frozenset({*apart, *(routed_name(settings, one) for one in routed if one is not None)})
+
+
+def bookings_name(settings: Settings) -> str:
+    """Make the full name of the topic of bookings. They follow from the fold, so every epoch has its own."""
+    return topic_name(settings, f"{BOOKINGS}-{settings.epoch}")
 
 
 def registry(settings: Settings) -> tuple[Topic, ...]:
@@ -247,6 +254,8 @@ def registry(settings: Settings) -> tuple[Topic, ...]:
             )
         ),
         bounded(served_name(settings), _SERVED_KEY, _SERVED_MS, settings.topics.served_kept_bytes),
+        # For ever: the records that they follow from may be kept for a shorter time.
+        kept(bookings_name(settings), "deployment:account; deployment for blocks that left the chain", _FOREVER_MS),
         # Bars of hours, for ever: what was shown does not depend on the epoch in which it was.
         compacted(topic_name(settings, HISTORY), "deployment:account:hour"),
         unarchived(passing(topic_name(settings, HISTORY_REQUESTS), "request", _HISTORY_REQUESTS_MS)),

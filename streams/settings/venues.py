@@ -9,13 +9,14 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from models.bookings import TellsBookings
 from models.engine.deployment import EngineDeployment, Venues
 from models.views import AccountViews
 from streams.settings.figures import figure_settings, name_of
 from streams.settings.installed import Kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from models.venue import Venue
     from streams.settings.deployment import DeploymentSettings
@@ -69,6 +70,12 @@ def engine_deployments(deployments: Mapping[str, DeploymentSettings]) -> dict[st
 def venues_of(settings: Settings) -> Venues:
     """The venues of a configuration's deployments; of those that it does not name any more, the default kind."""
     return Venues(engine_deployments(settings.deployments), _venue(DEFAULT_KIND))
+
+
+def booking_names(deployment: DeploymentSettings) -> Sequence[str]:
+    """The names of what is booked of a deployment's accounts; none where its venue does not say what happens."""
+    venue: object = _venue(deployment.kind)
+    return venue.booking_names if isinstance(venue, TellsBookings) else ()
 
 
 def account_views(settings: Settings) -> AccountViews:

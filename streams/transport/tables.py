@@ -11,7 +11,7 @@ from models.codec import decode_order, join_row, order_of_term
 from models.engine.tables import TABLES
 from streams.kafka.deadletter import DeadLetters, encode_dead_letter
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import DEAD_LETTERS, changelog_name, served_name, topic_name
+from streams.kafka.topics import DEAD_LETTERS, bookings_name, changelog_name, served_name, topic_name
 from streams.transport.publisher import Receipt, check_size
 from streams.transport.stores import MemoryStore, RocksStore, RowStore
 from streams.transport.terms import Superseded
@@ -114,6 +114,7 @@ class Rows:
         self.partitions = settings.topics.partitions
         self._letters = DeadLetters(clock)
         self._served_topic = served_name(settings)
+        self._bookings_topic = bookings_name(settings)
         self._letters_topic = topic_name(settings, DEAD_LETTERS)
         self._changelogs = {name: changelog_name(settings, name) for name in TABLES}
         self._tables_of = {changelog: name for name, changelog in self._changelogs.items()}
@@ -177,11 +178,13 @@ class Rows:
         self._publisher.append(self._served_topic, partition, key, row, UNCHARGED)
 
     def put_stage(self, partition: int, stage: Stage, charge: Charge = UNCHARGED) -> None:
-        """Write the rows of a stage, and those again that it rests on; arguments and errors are those of ``put``."""
+        """Write what is in a stage, and the rows again that it rests on; arguments and errors are those of ``put``."""
         for write in stage.writes:
             self.put(partition, write, charge)
         for table, key in stage.rests_on:
             self.restate(table, partition, key, charge)
+        for booked in stage.bookings:
+            self._publisher.append(self._bookings_topic, partition, booked.key, booked.value, charge)
 
     async def put_step(
         self, partition: int, step: Step, charge: Charge, on_written: Callable[[Stage], None] = _nothing

@@ -154,4 +154,5 @@ class Engines:
             board=self._board,
             deadband=self._deadband,
             sums=(key for key, _ in self._rows.items(SUBTOTALS, partition)),
+            is_booked=True,
         )

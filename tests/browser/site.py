@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser
 
+    from api.tables.explanations import Explanations
     from streams.settings import Settings
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -40,6 +41,7 @@ class Site:
         self.heartbeats = Heartbeats()
         self.charged = FundingRecords()
         self.history = KeptHistory(now_ms)
+        self.explanations: Explanations | None = None
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -55,6 +57,7 @@ class Site:
             self.interest,
             heartbeats=self.heartbeats,
             history=self.history,
+            explanations=self.explanations,
             clock=WallClock(now_ms),
             find_dialect=symmio_that_hears(Heard(frozenset(), lambda: True, OwnerAnswers(), self.charged)),
         )

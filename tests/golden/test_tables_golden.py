@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from models.bookings import Booked, decode_booking_record
 from models.engine.tables import ACCOUNTS, QUOTE_HISTORY
 from models.ids import split_key
 from models.symmio.account import AccountRow, decode_account, decode_finished
 from models.symmio.replay import views_of
-from streams.kafka.topics import DEAD_LETTERS, create_topics, registry, topic_name
+from streams.kafka.topics import DEAD_LETTERS, bookings_name, create_topics, registry, topic_name
 from streams.settings import WorkerSettings
 from tests.support.golden import DEPLOYMENT, golden_chain, golden_deployment
-from tests.support.pipeline import all_committed, changelog, end_offset, worker, write_chain
+from tests.support.pipeline import all_committed, changelog, end_offset, records_of, worker, write_chain
 from tests.support.recording import GOLDEN_STATES, read_json
 from tests.support.snapshots import differences
 
@@ -55,3 +56,13 @@ async def test_tables_match_every_snapshot_after_the_logs_went_through_kafka(set
     assert [] == found
     assert finished
     assert 0 == await end_offset(mine, topic_name(mine, DEAD_LETTERS))
+
+    # What is on the topic of bookings adds up to what the contract had allocated at the last snapshot.
+    last = snapshots[-1]
+    allocated: defaultdict[str, int] = defaultdict(int)
+    for key, value in set(await records_of(mine, bookings_name(mine))):
+        booked = decode_booking_record(value)
+        if isinstance(booked, Booked) and booked.block <= last["block"]:
+            allocated[split_key(key)[1]] += sum(int(one.balance or 0) for one in booked.bookings)
+    expected = {account: balances[0] for account, balances in last["A"].items()}
+    assert {account: allocated[account] for account in expected} == expected

@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 
-from api.tables.history import BarWindow, HistoryAnswers, NoAnswer
+from api.tables.history import BarWindow, BookingWindow, HistoryAnswers, NoAnswer
+from models.booking_requests import FIRST_PLACE
+from models.bookings import Booked, Unbooked, encode_booking_record
 from models.codec import encode_row
 from models.history import HOUR_S, MINUTE_S
 from models.history_records import bar_of_texts
-from streams.history.history_process import FILE, run
+from streams.history.history_process import BOOKINGS_FILE, FILE, run
 from streams.kafka.single_records import Records
-from streams.kafka.topics import HISTORY, create_topics, registry, served_name, topic_name
+from streams.kafka.topics import HISTORY, bookings_name, create_topics, registry, served_name, topic_name
 from streams.process.clock import SystemClock
 from streams.process.supervision import ended
+from tests.support.bookings import fee, opened
 from tests.support.eventually import eventually
 from tests.support.pipeline import records_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from models.bookings import BookingRecord
     from models.history import Bar
     from streams.settings import Settings
 
@@ -114,6 +118,44 @@ async def test_hours_come_back_from_their_topic_when_the_file_and_what_was_shown
         async with keeping(later):
             await eventually(lambda: _is(answers, HOUR_S, {0: 2}), 120)
             assert {} == await closes(answers, MINUTE_S)
+
+
+async def test_what_is_booked_is_told_after_an_end_in_between_and_when_the_file_is_lost(
+    settings: Callable[..., Settings],
+) -> None:
+    mine = settings()
+    await create_topics(mine.bootstrap, registry(mine))
+    await book(mine, fee(at_ms=1_000, block=1), fee(at_ms=2_000, block=2), Unbooked((3, -1), 1))
+    async with asking(mine) as answers:
+        async with keeping(mine):
+            await eventually(lambda: _are_blocks(answers, [1]), 120)
+        await book(mine, fee(at_ms=2_000, block=2, part=7))
+        async with keeping(mine):
+            await eventually(lambda: _are_blocks(answers, [1]), 120)
+        await book(mine, opened(at_ms=4_000, block=4))
+        for path in mine.data_dir.glob(f"{BOOKINGS_FILE}*"):
+            path.unlink()
+        async with keeping(mine):
+            await eventually(lambda: _are_blocks(answers, [4, 1]), 120)
+
+
+async def book(settings: Settings, *records: BookingRecord) -> None:
+    """Write what a worker would on ``bookings``, all to one partition."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka)
+    await producer.start()
+    for one in records:
+        key = SERIES if isinstance(one, Booked) else "main"
+        value = encode_booking_record(one)
+        await producer.send_and_wait(bookings_name(settings), value, key=key.encode(), partition=0)
+    await producer.stop()
+
+
+async def _are_blocks(answers: HistoryAnswers, expected: list[int]) -> bool:
+    try:
+        found = await answers.bookings(SERIES, BookingWindow((), 0, 2**62, FIRST_PLACE, 100))
+    except NoAnswer:
+        return False
+    return expected == [line.block for line in found.bookings]
 
 
 async def _has_hours(settings: Settings) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from api.dialects.mounting import Mounted, Site
     from api.http.door import Door
+    from api.tables.explanations import Explanations
     from api.tables.history import HistorySource
     from models.owners import SubAccountOwner
     from streams.replicas.heartbeat_reader import Heartbeats
@@ -145,6 +146,7 @@ async def serving(
     records: FakeRecords | None = None,
     heartbeats: Heartbeats | None = None,
     history: HistorySource | None = None,
+    explanations: Explanations | None = None,
     charged: FundingRecords | None = None,
     upnl_interval_s: float = TICK_S,
     clock_ms: Callable[[], int] = _now_ms,
@@ -160,6 +162,7 @@ async def serving(
         records=taking,
         heartbeats=heartbeats,
         history=history,
+        explanations=explanations,
         find_dialect=symmio_that_hears(heard, upnl_interval_s),
         clock=WallClock(clock_ms),
     )

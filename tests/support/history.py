@@ -1,4 +1,4 @@
-"""Who keeps history, without a process and a broker: bars in memory, read as the process reads them."""
+"""Who keeps history, without a process and a broker: bars and bookings in memory, read as the process reads them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from api.tables.history import NoAnswer
+from models.booking_requests import BookingsAnswer, BookingsRequest
 from models.history import KEPT_S, Reading, empty_bar, start_of
 from models.history_records import HistoryAnswer, HistoryRequest, decode_answer, encode_answer
 from models.money import E18
 from streams.history.bar_store import BarStore
+from streams.history.booking_reader import answer_bookings
+from streams.history.booking_store import BookingStore
 from streams.history.history_requests import answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from api.tables.history import BarWindow
+    from api.tables.history import BarWindow, BookingWindow
+    from models.bookings import Booked
 
 
 class KeptHistory:
@@ -28,11 +32,14 @@ class KeptHistory:
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         self._clock_ms = clock_ms
         self._store = BarStore(Path(":memory:"))
+        self._bookings = BookingStore(Path(":memory:"), 1)
         self.is_silent = False
 
-    def show(self, series: str, at_ms: int, upnl: int | None, notional: int | None = None) -> None:
+    def show(
+        self, series: str, at_ms: int, upnl: int | None, notional: int | None = None, equity: int | None = None
+    ) -> None:
         """Something was shown at an instant, in whole units of money."""
-        figures = (None if figure is None else figure * E18 for figure in (upnl, notional, None))
+        figures = (None if figure is None else figure * E18 for figure in (upnl, notional, equity))
         reading = Reading(*figures)
         for step_s in KEPT_S:
             bar_id = series, step_s, start_of(at_ms, step_s)
@@ -45,4 +52,20 @@ class KeptHistory:
         if self.is_silent:
             raise NoAnswer
         request = HistoryRequest("1", series, *window)
-        return decode_answer(encode_answer(answer_of(self._store, request, self._clock_ms() // 1_000)))
+        answer = decode_answer(encode_answer(answer_of(self._store, request, self._clock_ms() // 1_000)))
+        assert isinstance(answer, HistoryAnswer)
+        return answer
+
+    def book(self, series: str, *booked: Booked) -> None:
+        """Something happened to an account."""
+        with self._bookings.transaction():
+            for one in booked:
+                self._bookings.book(series, one)
+
+    async def bookings(self, series: str, window: BookingWindow) -> BookingsAnswer:
+        """The bookings of an account, or its closed positions."""
+        if self.is_silent:
+            raise NoAnswer
+        answer = decode_answer(encode_answer(answer_bookings(self._bookings, BookingsRequest("1", series, *window))))
+        assert isinstance(answer, BookingsAnswer)
+        return answer

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from eth_abi.abi import encode
 
 from models.account_events import AccountRecord, Transaction, Unsupported
+from models.bookings import decode_booking_record
 from models.chain_records import Block, Checkpoint, PartyBView, QuoteView, RawLog, Rollback, Watermark
 from models.codec import decode_row
 from models.engine.accounts import Accounts
+from models.engine.booker import Booker
 from models.engine.tables import ACCOUNTS, QUOTE_HISTORY, WATERMARKS, MemoryTables
 from models.ids import split_key
 from models.symmio.abi import CATALOGUE
@@ -22,6 +24,7 @@ from models.symmio.venue import SYMMIO
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from models.bookings import BookingRecord
     from models.chain_records import ChainRecord
     from models.engine.step import Step, Write
     from models.symmio.state import Balances, Quote
@@ -129,12 +132,18 @@ class Chain:
 
 
 class Partition:
-    """A partition of the accounts' tables that holds every account, and the engine that folds into it."""
+    """A partition of the accounts' tables that holds every account, and the engine that folds into it.
+
+    ``booked`` are the records of bookings of what ``apply`` folded, in their order, each with its key.
+    """
 
     def __init__(self, tables: MemoryTables | None = None) -> None:
         self.tables = tables or MemoryTables()
-        states = SYMMIO.notices({}, self.tables.read)
-        self._accounts = Accounts(0, self.tables.read, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states)
+        self.booked: list[tuple[bytes, BookingRecord]] = []
+        states, booker = SYMMIO.notices({}, self.tables.read), Booker(SYMMIO)
+        self._accounts = Accounts(
+            0, self.tables.read, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states, booker=booker
+        )
         for key, row in self.tables.items(ACCOUNTS):
             self._accounts.restore(key, row)
         for key, row in self.tables.items(WATERMARKS):
@@ -145,6 +154,7 @@ class Partition:
         for start in range(0, len(records), records_a_slice):
             for stage in self.fold(records[start : start + records_a_slice]).stages:
                 self.write(stage.writes)
+                self.booked += [(kept.key, decode_booking_record(kept.value)) for kept in stage.bookings]
         return self
 
     def fold(self, records: Iterable[Keyed]) -> Step:

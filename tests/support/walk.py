@@ -15,6 +15,7 @@ from models.symmio.funding_records import Epoch, Frozen, Plan, Record, encode_re
 from streams.settings import ApiLimitSettings, ApiSettings, AuthSettings, TokenKeySettings
 from tests.support.account_rows import alerts_body
 from tests.support.api import FakeRecords
+from tests.support.bookings import fee
 from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.history import KeptHistory
 from tests.support.legacy import PositionStates
@@ -115,10 +116,11 @@ def walked_tables() -> FakeTables:
 
 
 def walked_history() -> KeptHistory:
-    """How figures of ``MINE`` and of ``THEIRS``, and what sums with these come to, went."""
+    """How figures of ``MINE``, of ``THEIRS`` and of sums with these went, and what was booked of them."""
     history = KeptHistory(lambda: NOW_MS)
     for series, figure in ((f"main:{MINE}", -12), (f"main:{THEIRS}", 77_125), (totals_key("main").decode(), 31_337)):
         history.show(series, NOW_MS, figure, figure)
+        history.book(series, fee(figure, at_ms=NOW_MS, block=1))
     return history
 
 
@@ -186,8 +188,10 @@ def _queries(canonical: str, account: str) -> tuple[str, ...]:
         return ("", f"?account=main:{account}")
     if canonical == "/v1/accounts":
         return ("", "?limit=1&sort=upnl&direction=desc")
-    if canonical in {"/v1/totals", "/v1/totals/history", "/v1/totals/history.csv"}:
+    if canonical in {"/v1/totals", *(f"/v1/totals/history{kind}" for kind in ("", ".csv", ".parquet"))}:
         return ("", "?deployment=main")
+    if canonical.endswith("/explanation"):
+        return ("?from=2020-01-01T00:00:00Z&to=2020-01-01T00:01:00Z",)
     return ("?leverage=9",) if "/get_locked_params" in canonical else ("",)
 
 

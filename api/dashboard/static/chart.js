@@ -8,6 +8,8 @@ const MISSING = "No charts: this server does not have the library that draws the
 const SHORTEST_S = 30;
 // A time this near the edge would be cut off.
 const EDGE_PX = 28;
+// A click moves the pointer by less.
+const SPAN_PX = 4;
 const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 
 let loading = null;
@@ -36,13 +38,15 @@ export class TimeChart {
   #colours = {};
   #data = [[], []];
   #marks = [];
+  #dots = [];
+  #span = null;
   #resizing;
 
   /**
    * @param {HTMLElement} host Where to.
    * @param {object} options `label`, for those who do not see it; `height` in px; `isSigned`: two colours, parted at 0;
    *   `sync`: charts of the same name share their cursor; `onPoint(index | null)`; `format(number)` for the axis;
-   *   `least`: where the axis begins at the lowest.
+   *   `least`: where the axis begins at the lowest; `onSpan(from_s, to_s)`: a span may be chosen by dragging.
    */
   constructor(host, options) {
     this.#host = host;
@@ -86,6 +90,12 @@ export class TimeChart {
     this.#plot?.redraw();
   }
 
+  /** Say when something happened that stands on the line: a dot for each of these times. */
+  setDots(times_s) {
+    this.#dots = times_s;
+    this.#plot?.redraw();
+  }
+
   recolour() {
     if (!this.#plot) return;
     this.#readColours();
@@ -101,7 +111,7 @@ export class TimeChart {
 
   #draw(uPlot) {
     this.#readColours();
-    const { height, isSigned, sync, onPoint, least } = this.#options;
+    const { height, isSigned, sync, onPoint, onSpan, least } = this.#options;
     const faint = () => this.#colours.faint;
     this.#plot = new uPlot(
       {
@@ -111,7 +121,7 @@ export class TimeChart {
         legend: { show: false },
         cursor: {
           y: false,
-          drag: { x: false, y: false },
+          drag: { x: Boolean(onSpan), y: false, setScale: false },
           points: { size: 8, stroke: () => this.#colours.panel, fill: () => this.#colours.ink, width: 2 },
           ...(sync && { sync: { key: sync, setSeries: false } }),
         },
@@ -154,8 +164,9 @@ export class TimeChart {
           },
         ],
         hooks: {
-          drawAxes: [(plot) => isSigned && this.#waterline(plot)],
-          draw: [(plot) => this.#newest(plot), (plot) => this.#strokes(plot)],
+          drawAxes: [(plot) => isSigned && this.#waterline(plot), (plot) => this.#shade(plot)],
+          draw: [(plot) => this.#newest(plot), (plot) => this.#strokes(plot), (plot) => this.#points(plot)],
+          setSelect: [(plot) => this.#selected(plot)],
           setCursor: [(plot) => onPoint?.(plot.cursor.idx ?? null)],
         },
       },
@@ -262,6 +273,48 @@ export class TimeChart {
     ctx.restore();
   }
 
+  #points(plot) {
+    const [times_s, values] = this.#data;
+    const { ctx } = plot;
+    ctx.save();
+    ctx.fillStyle = this.#colours.ink;
+    ctx.strokeStyle = this.#colours.panel;
+    ctx.lineWidth = devicePixelRatio;
+    for (const s of this.#dots) {
+      if (s < times_s[0] || s > times_s.at(-1)) continue;
+      const value = valueAt(times_s, values, s);
+      if (value === null) continue;
+      ctx.beginPath();
+      ctx.arc(plot.valToPos(s, "x", true), plot.valToPos(value, "y", true), 3 * devicePixelRatio, 0, 2 * Math.PI);
+      ctx.fill();
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  #selected(plot) {
+    const { left, width } = plot.select;
+    if (width < SPAN_PX) return;
+    this.#span = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")];
+    // It is drawn by its times, so that it stays where it was when the chart moves on.
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    plot.redraw();
+    this.#options.onSpan?.(...this.#span);
+  }
+
+  #shade(plot) {
+    if (!this.#span) return;
+    const { ctx, bbox } = plot;
+    const [from, to] = this.#span.map((s) => {
+      const x = plot.valToPos(s, "x", true);
+      return Math.min(bbox.left + bbox.width, Math.max(bbox.left, x));
+    });
+    ctx.save();
+    ctx.fillStyle = alpha(this.#colours.accent, 0.14);
+    ctx.fillRect(from, bbox.top, to - from, bbox.height);
+    ctx.restore();
+  }
+
   #waterline(plot) {
     const zero = this.#zero(plot);
     if (zero <= 0 || zero >= 1) return;
@@ -278,6 +331,15 @@ export class TimeChart {
     ctx.stroke();
     ctx.restore();
   }
+}
+
+/** Where the drawn line is at a time, null where there is none. */
+function valueAt(times_s, values, s) {
+  const after = times_s.findIndex((time) => time >= s);
+  const [one, other] = [values[Math.max(0, after - 1)], values[after]];
+  if (one === null || one === undefined || other === null || other === undefined) return null;
+  const [from, to] = [times_s[Math.max(0, after - 1)], times_s[after]];
+  return to === from ? other : one + ((other - one) * (s - from)) / (to - from);
 }
 
 function gradient(plot, stops) {

@@ -6,8 +6,10 @@ import { History, live } from "../live.js";
 import { clock, count, milliseconds, percent, plural, short } from "../words.js";
 import { course } from "./course.js";
 import { happenings } from "./happenings.js";
+import { lists } from "./lists.js";
 import { missingWay, reading, setWay, tagElements } from "./reading.js";
 import { statement } from "./statement.js";
+import { why } from "./why.js";
 
 const CHART_PX = 210;
 
@@ -63,7 +65,11 @@ export function account(main, scope, key) {
   const lockedPanel = h("section.panel", { hidden: true }, h("header", h("h2", "Locked margin")), lockedHost);
   const happened = happenings(scope, key, deployment);
   const stated = statement(scope, key);
-  const went = course(scope, key);
+  const symbols = new Map();
+  const nameOf = (id) => (typeof id === "string" ? id : symbols.get(id));
+  const explained = why(scope, key, nameOf);
+  const went = course(scope, key, explained.choose);
+  const listed = lists(scope, key, nameOf);
 
   for (const [name, title] of FIGURES) {
     const value = h("dd.money");
@@ -85,12 +91,14 @@ export function account(main, scope, key) {
       ),
     ),
     went.element,
+    explained.element,
     h("section.panel.spaced", h("header", h("h2", "Positions"), positionsNote), positionsTable, none),
     h(
       "div.grid.halves",
       h("section.panel", h("header", h("h2", "Balance")), dl),
       lockedPanel,
     ),
+    listed.element,
     ...stated.elements,
     ...happened.elements,
   );
@@ -102,7 +110,6 @@ export function account(main, scope, key) {
     isSigned: true,
     onPoint: showPoint,
   });
-  const symbols = new Map();
   const rows = new Map();
   let shown = null;
   let refusal = null;
@@ -276,6 +283,7 @@ export function account(main, scope, key) {
       if (data) {
         stated.follow(data);
         went.follow(data);
+        listed.follow(data);
       }
       render();
     }),
@@ -288,6 +296,7 @@ export function account(main, scope, key) {
   live.rest(`/v1/markets?deployment=${encodeURIComponent(deployment)}&limit=1000`).then(
     ({ items }) => {
       for (const { symbol_id: id, symbol } of items) if (symbol) symbols.set(id, symbol);
+      listed.renamed();
       render();
     },
     () => {},

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -25,6 +27,7 @@ from api.app import create_admin_app
 from api.dialects.symmio.funding_reader import FundingRecords
 from api.http.keys import GATE
 from tests.support.api import serving
+from tests.support.explaining import explaining
 from tests.support.walk import (
     GHOST,
     GHOST_OWNER,
@@ -55,12 +58,13 @@ if TYPE_CHECKING:
 # The ghost's, in place of what is theirs, so that answers can be compared to the letter.
 TWINS = ((THEIRS[2:], GHOST[2:]), (THEIR_OWNER[2:], GHOST_OWNER[2:]), (str(THEIR_QUOTE), str(GHOST_QUOTE)))
 # These say a word of an account and show nothing of it.
-SAY_YES_OR_NO = ("/check_in-whitelist", "/add-sub-address-in-whitelist")
+SAY_YES_OR_NO = ("/check_in-whitelist", "/add-sub-address-in-whitelist", "/explanation")
 FOREIGN, NARROW, WIDE = ("other:*",), (f"main:{MINE}", "other:*"), ("main:*",)
 
 
 # When it was, and how many requests the client has left: each answer has others.
 _OF_THE_MOMENT = {"Date", "RateLimit"}
+_PARQUET = b"PAR1"
 
 
 class Answer(NamedTuple):
@@ -73,7 +77,13 @@ class Answer(NamedTuple):
 async def walked() -> AsyncIterator[Client]:
     charged, clock_ms, history = FundingRecords(), lambda: NOW_S * 1_000, walked_history()
     async with serving(
-        walked_tables(), walked_settings(), records=records(), charged=charged, clock_ms=clock_ms, history=history
+        walked_tables(),
+        walked_settings(),
+        records=records(),
+        charged=charged,
+        clock_ms=clock_ms,
+        history=history,
+        explanations=explaining(),
     ) as client:
         say_funding(charged)
         yield client
@@ -84,7 +94,10 @@ async def answer(client: Client, ask: Ask, bearer: str | None) -> Answer:
     async with client.request(ask.method, ask.path, json=ask.body, headers=headers, allow_redirects=False) as response:
         kept = frozenset((name, value) for name, value in response.headers.items() if name not in _OF_THE_MOMENT)
         # Of a socket that was asked for without a handshake, and of a file, only the status is of interest.
-        return Answer(response.status, kept, (await response.text()).lower())
+        said = await response.read()
+        if said.startswith(_PARQUET):
+            said = str(pq.read_table(BytesIO(said)).to_pylist()).encode()
+        return Answer(response.status, kept, said.decode().lower())
 
 
 async def nothing(_request: web.Request) -> web.Response:

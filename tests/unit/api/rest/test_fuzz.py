@@ -23,6 +23,7 @@ from models.served import totals_key
 from tests.support.account_rows import told_tables
 from tests.support.api import serving
 from tests.support.contract import API, openapi
+from tests.support.explaining import explaining
 from tests.support.history import KeptHistory
 from tests.support.rest import MARK, NOW_MS, account_key
 
@@ -55,7 +56,7 @@ async def test_every_request_is_answered_as_the_contract_says(path: str) -> None
     history = KeptHistory(lambda: NOW_MS)
     for series in (account_key(0), totals_key("main").decode()):
         history.show(series, NOW_MS, 5, 100)
-    async with serving(told_tables(), history=history) as client:
+    async with serving(told_tables(), history=history, explanations=explaining()) as client:
         await asyncio.to_thread(_fuzz, path, str(client.make_url("/")).rstrip("/"))
 
 

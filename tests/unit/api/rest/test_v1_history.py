@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
+import sys
 from contextlib import asynccontextmanager
+from decimal import Decimal
+from io import BytesIO
 from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
 
 from models.history import DAY_S, MINUTE_S
 from models.instants import rfc3339
+from models.money import E18
 from models.served import totals_key
 from tests.support.api import serving
 from tests.support.feed import FakeTables, valuation_body
@@ -17,6 +23,7 @@ from tests.support.rest import NOW_MS, account_key, get
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import pytest
     from aiohttp import web
     from aiohttp.test_utils import TestClient
 
@@ -115,6 +122,49 @@ async def test_a_file_has_all_of_a_window_however_many_pages_that_takes() -> Non
     assert [str(-minutes) for minutes in range(1_499, 0, -1)] == [row["upnl_close"] for row in rows][:-1]
     assert at(1_499) == rows[0]["at"]
     assert "" == rows[0]["equity_open"]
+
+
+async def test_a_parquet_file_has_every_bar_to_the_last_digit_in_groups_of_rows_that_are_bounded() -> None:
+    history = shown(*range(1_500))
+    beyond = 10**21 + 1
+    history.show(KEY, NOW - 1_600 * MINUTE_MS, None, beyond)
+    path = f"{PATH}.parquet?from={at(1_600)}"
+    async with kept(history) as client, client.get(path) as response:
+        file = pq.ParquetFile(BytesIO(await response.read()))
+        kind, name = response.content_type, response.headers["Content-Disposition"]
+    rows = file.read().to_pylist()
+
+    assert ("application/vnd.apache.parquet", f'attachment; filename="{KEY.replace(":", "-")}-1m.parquet"') == (
+        kind,
+        name,
+    )
+    assert 1_000 == file.metadata.row_group(0).num_rows
+    assert [None, *(Decimal(-minutes) for minutes in range(1_499, -1, -1))] == [row["upnl_close"] for row in rows]
+    assert (None, f"{beyond * E18}") == (rows[0]["notional_high"], rows[0]["notional_high_text"])
+    assert (Decimal(100), None) == (rows[1]["notional_high"], rows[1]["notional_high_text"])
+    assert at(1_600) == rfc3339(int(rows[0]["at"].timestamp() * 1_000))
+
+
+async def test_totals_are_a_parquet_file_too_and_one_without_bars_has_its_columns() -> None:
+    async with kept(KeptHistory(lambda: NOW_MS)) as client:
+        async with client.get("/v1/totals/history.parquet?deployment=main") as response:
+            table = pq.read_table(BytesIO(await response.read()))
+        async with client.head(f"{PATH}.parquet") as head:
+            status = head.status
+
+    assert (0, 200) == (table.num_rows, status)
+    assert {"at", "upnl_open", "notional_close_text"} <= set(table.column_names)
+
+
+async def test_a_server_without_pyarrow_says_what_is_missing_and_what_else_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    async with kept(shown(1)) as client:
+        answer = await get(client, f"{PATH}.parquet")
+
+    assert 501 == answer.status
+    assert "tidemark[analysis]" in answer.body["detail"]
 
 
 async def test_a_window_that_is_none_and_a_file_that_is_too_long_are_refused() -> None:

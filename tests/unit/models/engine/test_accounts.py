@@ -18,8 +18,10 @@ from models.account_events import (
     Unfoldable,
     Unsupported,
 )
+from models.bookings import GAP, Booked, Unbooked, decode_booking_record
 from models.codec import decode_row
 from models.engine.accounts import Accounts, Folded
+from models.engine.booker import Booker
 from models.engine.step import RowId, Step
 from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, STATEMENTS, TABLES, WATERMARKS, MemoryTables
 from models.errors import BadRecord, BadRow
@@ -46,7 +48,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.account_events import AccountRecord
+    from models.bookings import BookingRecord
     from models.chain_records import RawLog
+    from models.engine.step import Stage
 
 PARTITION = 3
 MAIN = b"main"
@@ -103,8 +107,8 @@ class World:
         return None if row is None else decode_watermark(decode_row(row).body)
 
     def _new(self) -> Accounts[AccountRow, Holding, OwnRecord]:
-        states = DueStates(self._modes, self.tables.read)
-        return Accounts(PARTITION, self.tables.read, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states)
+        states, booker = DueStates(self._modes, self.tables.read), Booker(SYMMIO)
+        return Accounts(PARTITION, self.tables.read, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states, booker=booker)
 
 
 def transaction(offset: int, *logs: RawLog, index: int = 0) -> Transaction:
@@ -174,7 +178,7 @@ def test_each_account_is_written_once_whatever_happened_to_it() -> None:
     for offset in range(1, 6):
         world.apply(KEY, transaction(offset, allocate(E18)))
         world.apply(BOB_KEY, transaction(offset, allocate(2 * E18, BOB), index=1))
-    (stage,) = world.write().stages
+    _, stage = world.write().stages
 
     assert [(KEY, 5), (BOB_KEY, 5)] == [(write.key, write.version) for write in stage.writes]
     assert (10, 0) == (world.accounts.folded, world.accounts.repeated)
@@ -394,9 +398,52 @@ def test_an_account_is_called_suspect_by_the_record_that_made_it_so_and_by_no_ot
     assert world.apply(KEY, sent(3)).suspicion is None
 
     # What does not fold makes no states.
-    assert [[ACCOUNTS, ACCOUNTS]] == tables_of(world.write())
+    assert [[], [ACCOUNTS, ACCOUNTS]] == tables_of(world.write())
     assert "too large" == world.fold(BOB_KEY, Unfoldable((4, 0), "too large")).suspicion
     assert world.apply(BOB_KEY, Unfoldable((4, 0), "too large")).suspicion is None
+
+
+def booked_of(stage: Stage) -> list[tuple[bytes, BookingRecord]]:
+    return [(kept.key, decode_booking_record(kept.value)) for kept in stage.bookings]
+
+
+def test_bookings_are_durable_before_the_rows_that_have_what_made_them_and_the_same_after_a_kill() -> None:
+    world = World()
+    world.fold(KEY, transaction(1, allocate(5 * E18)))
+    world.apply(KEY, transaction(2, allocate(2 * E18)))
+    world.apply(MAIN, RolledBack((3, -1), 1))
+    first, *later = world.accounts.take().stages
+    # The worker is killed before anything of that is written.
+    world.take_over()
+    world.apply(KEY, transaction(2, allocate(2 * E18)))
+    world.apply(MAIN, RolledBack((3, -1), 1))
+    again = world.write().stages[0]
+
+    (key, booked), unbooked = booked_of(first)
+    assert isinstance(booked, Booked)
+    assert (KEY, (2, 0), 2, str(2 * E18)) == (key, booked.position, booked.block, booked.bookings[0].balance)
+    assert (MAIN, Unbooked((3, -1), 1)) == unbooked
+    assert not [stage for stage in later if stage.bookings]
+    assert [ACCOUNTS, WATERMARKS] == [write.table for stage in later for write in stage.writes]
+    assert booked_of(first) == booked_of(again)
+    # What is delivered again, with its rows written, is booked already.
+    world.apply(KEY, transaction(2, allocate(2 * E18)))
+    world.apply(MAIN, RolledBack((3, -1), 1))
+    assert not [stage for stage in world.write().stages if stage.bookings]
+
+
+def test_from_where_on_an_account_is_not_known_is_booked() -> None:
+    world = World()
+    world.fold(KEY, transaction(1, allocate(5 * E18)))
+    world.apply(KEY, unfoldable_transaction(2))
+    world.apply(BOB_KEY, transaction(2, allocate(E18, BOB), index=1))
+    world.apply(MAIN, Supported((3, -1), 50, enumerated=True))
+    found = [one for stage in world.write().stages for one in booked_of(stage)]
+
+    booked = [(key, record) for key, record in found if isinstance(record, Booked)]
+    gaps = [(key, record.position) for key, record in booked if record.bookings[0].name == GAP]
+    assert (KEY, (2, 0)) in gaps
+    assert (BOB_KEY, (3, -1)) in gaps
 
 
 def test_an_account_that_the_partition_names_and_the_table_lacks_is_an_error() -> None:

@@ -9,6 +9,7 @@ from models.ledger.ledger_venue import LEDGER_SETTINGS
 from models.provenance import MADE_FROM
 from streams.replay.account_at import At, value_account_at
 from streams.replay.bounded_log import LogRecord
+from streams.replay.explain_process import explained_lines
 from streams.replay.explained import explain_account
 from streams.replay.row_check import Checking, RowReport, check_rows
 from tests.support.ledger import position, record, wallet
@@ -97,3 +98,32 @@ async def test_a_change_of_any_venue_is_explained_without_a_rest() -> None:
     assert int(after["equity"]) - int(before["equity"]) == sum(term.upnl_e18 for term in terms) + balances
     names = {term.event.name for term in terms}
     assert {"price", "conversion", "reference", "position_changed", "wallet_changed"} == names
+
+
+async def test_the_process_beside_a_replica_says_how_far_it_is_and_then_what_the_terms_come_to_or_why_not() -> None:
+    world = desk()
+    before, since_ms = world.row(ANN), world.now_ms
+    world.tick(PERP, "130").say(ANN, record("wallet_set", 4, wallet=wallet("70", "USTF0"))).tick(PERP, "90")
+    after, lines = world.row(ANN), list[dict[str, Any]]()
+
+    async def said(account: str) -> dict[str, Any]:
+        lines.clear()
+        await explained_lines(
+            world.log(), world.settings, "desk", account, since_ms=since_ms, until_ms=world.now_ms, say=lines.append
+        )
+        return lines[-1]
+
+    found = (await said(ANN))["explained"]
+    assert 0 == lines[0]["read"]
+    assert 0 < lines[0]["of"]
+    assert (before["upnl"], after["upnl"]) == (found["begin"]["upnl"], found["end"]["upnl"])
+    assert int(after["upnl"]) - int(before["upnl"]) == sum(int(amount) for _, _, amount in found["upnl"])
+    assert found["terms"] == len(found["largest"])
+    assert "there was no account nobody" in (await said("nobody"))["refused"]
+    assert "expected a window that begins before it ends" in (await _inverted(world))["refused"]
+
+
+async def _inverted(world: Desk) -> dict[str, Any]:
+    lines: list[dict[str, Any]] = []
+    await explained_lines(world.log(), world.settings, "desk", ANN, since_ms=2, until_ms=1, say=lines.append)
+    return lines[-1]

@@ -1,0 +1,140 @@
+"""Records of the topic ``bookings``: what opened, closed, charged and paid an account, one booking each.
+
+A venue whose records say that has ``bookings`` (``TellsBookings``). They are a function of the account before and after
+a record, so that a record that is folded again after a crash comes to the same ones, at the same place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import msgspec
+
+from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.errors import BadRecord
+from models.row_bodies import E18, Amount, Id, UnixMs  # noqa: TC001
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.venue import Account, Positioned, Venue
+
+    Happened = Sequence[Mapping[str, Any]]
+
+OPEN, CLOSE, LIQUIDATION = "open", "close", "liquidation"
+FUNDING, SETTLEMENT, FEE, REALISED, TRANSFER, BALANCE = (
+    "funding", "settlement", "fee", "realised", "transfer", "balance",
+)  # fmt: skip
+CHECKPOINT, GAP = "checkpoint", "gap"
+
+NAMES = (OPEN, CLOSE, LIQUIDATION, FUNDING, SETTLEMENT, FEE, REALISED, TRANSFER, BALANCE, CHECKPOINT, GAP)
+"""Every name of a booking: of positions, of balances, and of what was said or is missing without an event."""
+
+
+class Booking(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One event that opened, closed, charged or paid something; what does not belong to it is absent.
+
+    ``name`` says what it was, ``cause`` what its venue calls it, ``at`` where in the record it stands, such as
+    ``transaction/log index``. Of a position: ``quote`` is its id, ``quantity`` how much was opened, closed or charged,
+    ``left`` how much of it is open after, ``price`` at which, ``opened_price`` the price that it was opened at, before
+    the event, and ``opened_price_after`` after it. ``realised`` is what the price has gained or lost it, ``funding``
+    what a charge gained or lost it. ``balance`` is by how much the account's balance changed, in ``currency`` where it
+    is not the unit of the account's figures. ``rate`` is of a funding charge.
+    """
+
+    name: str
+    cause: str
+    at: str = ""
+    quote: Id | None = None
+    market: Id | None = None
+    side: str | None = None
+    quantity: Amount | None = None
+    left: Amount | None = None
+    price: Amount | None = None
+    opened_price: Amount | None = None
+    opened_price_after: Amount | None = None
+    rate: E18 | None = None
+    realised: E18 | None = None
+    funding: E18 | None = None
+    balance: E18 | None = None
+    currency: str | None = None
+
+
+class Booked(msgspec.Struct, tag="booked", tag_field="kind", frozen=True):
+    """The bookings of one record of an account, whose log offset ``position`` is; ``block`` is -1 without blocks."""
+
+    position: LogOffset
+    block: int
+    time_ms: UnixMs
+    bookings: tuple[Booking, ...]
+
+
+class Unbooked(msgspec.Struct, tag="unbooked", tag_field="kind", frozen=True):
+    """Blocks above ``ancestor`` left the chain: what was booked for them before ``position`` never happened."""
+
+    position: LogOffset
+    ancestor: int
+
+
+def ends_position(booking: Booking) -> bool:
+    """Whether a booking left nothing open of a position."""
+    return booking.left == "0" and booking.quantity not in {None, "0"}
+
+
+BookingRecord = Booked | Unbooked
+
+
+@runtime_checkable
+class TellsBookings(Protocol):
+    """A venue whose records say what opened, closed, charged and paid an account."""
+
+    @property
+    def booking_names(self) -> Sequence[str]:
+        """The names that its bookings have."""
+
+    def bookings(self, before: Any, record: Any, after: Any, happened: Happened) -> Booked | None:  # noqa: ANN401 - they are the venue's own
+        """The bookings of a record of an account, None where it has none.
+
+        Args:
+            before: The account before it, None of a new one.
+            record: What was folded.
+            after: The account after it.
+            happened: What readers of the account's statement are told of the record.
+        """
+
+
+def bookings_of(
+    venue: Venue[Any, Any, Any], before: Account | None, record: Positioned, after: Account, happened: Happened
+) -> Booked | None:
+    """The bookings of a record of an account, None where it has none, or its venue tells of none.
+
+    Args:
+        venue: The account's venue.
+        before: The account before it, None of a new one.
+        record: What was folded.
+        after: The account after it.
+        happened: What readers of the account's statement are told of the record.
+    """
+    return venue.bookings(before, record, after, happened) if isinstance(venue, TellsBookings) else None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[BookingRecord] = msgspec.json.Decoder(BookingRecord)
+
+
+def encode_booking_record(record: BookingRecord) -> bytes:
+    """Encode a record as JSON with its ``kind``."""
+    return _encoder.encode(record)
+
+
+def decode_booking_record(value: bytes | None) -> BookingRecord:
+    """Decode a record of ``bookings``.
+
+    Raises:
+        BadRecord: It is none.
+    """
+    try:
+        return _decoder.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"expected a record of bookings, found {value[:80] if value else value!r}: {error}"
+        raise BadRecord(msg) from error

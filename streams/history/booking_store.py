@@ -1,0 +1,231 @@
+"""Bookings in a file of SQLite, with how far the topic is in them: both change in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from models.booking_requests import BOOKINGS_MAX, BookedLine
+from models.bookings import Booking, ends_position
+from models.ids import split_key
+from streams.history.bar_store import BadStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from models.booking_requests import Place
+    from models.bookings import Booked, Unbooked
+
+# A file of another layout or epoch is made anew from the topic, which has everything.
+_LAYOUT = 1
+_TABLES = """
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, count INTEGER NOT NULL, cut INTEGER
+);
+CREATE TABLE bookings (
+    series INTEGER NOT NULL, offset INTEGER NOT NULL, part INTEGER NOT NULL, number INTEGER NOT NULL,
+    deployment TEXT NOT NULL, block INTEGER NOT NULL, time INTEGER NOT NULL, name TEXT NOT NULL, quote TEXT,
+    is_end INTEGER NOT NULL, booking BLOB NOT NULL, PRIMARY KEY (series, offset, part, number)
+) WITHOUT ROWID;
+CREATE INDEX of_quote ON bookings (series, quote) WHERE quote IS NOT NULL;
+CREATE INDEX ends ON bookings (series, offset, part, number) WHERE is_end;
+CREATE INDEX of_block ON bookings (deployment, block) WHERE block >= 0;
+CREATE TABLE unbooked (
+    deployment TEXT NOT NULL, offset INTEGER NOT NULL, part INTEGER NOT NULL, ancestor INTEGER NOT NULL,
+    PRIMARY KEY (deployment, offset, part)
+) WITHOUT ROWID;
+CREATE TABLE places (number INTEGER PRIMARY KEY, next INTEGER NOT NULL);
+"""
+_LINE = "offset, part, number, block, time, booking"
+_NEWEST_FIRST = "ORDER BY offset DESC, part DESC, number DESC"
+# What is beyond the bound is deleted only when it is so much, since that takes a search.
+_SLACK = BOOKINGS_MAX // 10
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Booking).decode
+
+
+class BookingStore:
+    """The bookings of all accounts, the newest ``BOOKINGS_MAX`` of each.
+
+    Args:
+        path: The file; it is made where there is none.
+        epoch: The epoch whose bookings they are.
+        most: How many are held of an account.
+
+    Raises:
+        BadStore: The file is no store.
+    """
+
+    def __init__(self, path: Path, epoch: int, most: int = BOOKINGS_MAX) -> None:
+        self._most = most
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._base = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = NORMAL")
+            (layout,) = self._base.execute("PRAGMA user_version").fetchone()
+            (found_epoch,) = self._base.execute("PRAGMA application_id").fetchone()
+            if (layout, found_epoch) != (_LAYOUT, epoch):
+                self._begin_anew(epoch)
+        except sqlite3.DatabaseError as error:
+            msg = f"expected a file of SQLite at {path}, found none that can be used ({error}): move the file away"
+            raise BadStore(msg) from error
+
+    def _begin_anew(self, epoch: int) -> None:
+        tables = [name for (name,) in self._base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        dropped = "".join(f"DROP TABLE {name};" for name in tables)
+        heads = f"PRAGMA user_version = {_LAYOUT}; PRAGMA application_id = {epoch};"
+        self._base.executescript(f"BEGIN; {dropped} {_TABLES} {heads} COMMIT;")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._base.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what is written in the block, or nothing of it."""
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._base.execute("ROLLBACK")
+            raise
+        self._base.execute("COMMIT")
+
+    def next_offsets(self) -> Mapping[int, int]:
+        """The offset that each partition goes on from."""
+        return dict(self._base.execute("SELECT number, next FROM places"))
+
+    def put_next(self, offsets: Mapping[int, int]) -> None:
+        """Take note of the offset that partitions go on from."""
+        self._base.executemany("INSERT OR REPLACE INTO places VALUES (?, ?)", offsets.items())
+
+    def book(self, series: str, booked: Booked) -> None:
+        """Write the bookings of a record, unless its block has left the chain or they stand there already.
+
+        Args:
+            series: The account.
+            booked: The bookings.
+        """
+        deployment, _ = split_key(series.encode())
+        offset, part = booked.position
+        gone = self._base.execute(
+            "SELECT 1 FROM unbooked WHERE deployment = ? AND (offset, part) > (?, ?) AND ancestor < ? LIMIT 1",
+            (deployment, offset, part, booked.block),
+        )
+        if booked.block >= 0 and gone.fetchone() is not None:
+            return
+        self._base.execute("INSERT OR IGNORE INTO series (name, count) VALUES (?, 0)", (series,))
+        (number,) = self._base.execute("SELECT id FROM series WHERE name = ?", (series,)).fetchone()
+        before = self._base.total_changes
+        self._base.executemany(
+            "INSERT OR IGNORE INTO bookings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (number, offset, part, at, deployment, booked.block, booked.time_ms, *_cells(one))
+                for at, one in enumerate(booked.bookings)
+            ),
+        )
+        self._count(number, self._base.total_changes - before)
+
+    def unbook(self, deployment: str, unbooked: Unbooked) -> None:
+        """Delete what was booked for blocks that left the chain; what of it comes later is not booked.
+
+        Args:
+            deployment: The deployment.
+            unbooked: Which blocks.
+        """
+        place = (*unbooked.position, unbooked.ancestor)
+        known = self._base.execute("INSERT OR IGNORE INTO unbooked VALUES (?, ?, ?, ?)", (deployment, *place))
+        if not known.rowcount:
+            # Every partition says it.
+            return
+        gone = self._base.execute(
+            "DELETE FROM bookings WHERE deployment = ? AND block > ? AND block >= 0 AND (offset, part) < (?, ?) "
+            "RETURNING series",
+            (deployment, unbooked.ancestor, *unbooked.position),
+        ).fetchall()
+        self._base.executemany("UPDATE series SET count = count - 1 WHERE id = ?", gone)
+
+    def lines(
+        self, series: str, names: Sequence[str], span_ms: tuple[int, int], before: Place, most: int
+    ) -> list[BookedLine]:
+        """Bookings of an account, newest first.
+
+        Args:
+            series: The account.
+            names: Those wanted, none for all.
+            span_ms: They are of the first instant or later, and before the second, Unix ms.
+            before: They stand before this place.
+            most: How many at most.
+        """
+        wanted = f"AND name IN ({', '.join('?' * len(names))})" if names else ""
+        return self._lines(series, wanted, names, (*before, *span_ms), most)
+
+    def ends(self, series: str, span_ms: tuple[int, int], before: Place, most: int) -> list[BookedLine]:
+        """The bookings that left nothing open of a position; arguments are those of ``lines``."""
+        return self._lines(series, "AND is_end", (), (*before, *span_ms), most)
+
+    def of_quote(self, series: str, quote: int | str) -> list[BookedLine]:
+        """All bookings of a position, oldest first.
+
+        Args:
+            series: The account.
+            quote: The position.
+        """
+        found = self._base.execute(
+            f"SELECT {_LINE} FROM bookings WHERE series = (SELECT id FROM series WHERE name = ?) AND quote = ? "  # noqa: S608 - texts of ours
+            "ORDER BY offset, part, number",
+            (series, _text(quote)),
+        )
+        return [_line(row) for row in found]
+
+    def cut_ms(self, series: str) -> int | None:
+        """Until when bookings of an account are not held any more, Unix ms; None where all are."""
+        found = self._base.execute("SELECT cut FROM series WHERE name = ?", (series,)).fetchone()
+        return None if found is None else found[0]
+
+    def _lines(
+        self, series: str, wanted: str, names: Sequence[str], bounds: tuple[int, ...], most: int
+    ) -> list[BookedLine]:
+        query = (
+            f"SELECT {_LINE} FROM bookings WHERE series = (SELECT id FROM series WHERE name = ?) "  # noqa: S608 - texts of ours
+            f"AND (offset, part, number) < (?, ?, ?) AND time >= ? AND time < ? {wanted} {_NEWEST_FIRST} LIMIT ?"
+        )
+        return [_line(row) for row in self._base.execute(query, (series, *bounds, *names, most))]
+
+    def _count(self, number: int, more: int) -> None:
+        """Count bookings of an account, and delete the oldest where they are too many."""
+        (count,) = self._base.execute(
+            "UPDATE series SET count = count + ? WHERE id = ? RETURNING count", (more, number)
+        ).fetchone()
+        if count <= self._most + min(_SLACK, self._most):
+            return
+        place = self._base.execute(
+            f"SELECT offset, part, number, time FROM bookings WHERE series = ? {_NEWEST_FIRST} LIMIT 1 OFFSET ?",  # noqa: S608
+            (number, self._most),
+        ).fetchone()
+        gone = self._base.execute(
+            "DELETE FROM bookings WHERE series = ? AND (offset, part, number) <= (?, ?, ?)", (number, *place[:3])
+        )
+        self._base.execute(
+            "UPDATE series SET count = count - ?, cut = MAX(COALESCE(cut, 0), ?) WHERE id = ?",
+            (gone.rowcount, place[3], number),
+        )
+
+
+def _cells(one: Booking) -> tuple[str, str | None, bool, bytes]:
+    return one.name, _text(one.quote), ends_position(one), _encode(one)
+
+
+def _text(quote: int | str | None) -> str | None:
+    return None if quote is None else str(quote)
+
+
+def _line(row: tuple[int, int, int, int, int, bytes]) -> BookedLine:
+    offset, part, number, block, time_ms, booking = row
+    return BookedLine((offset, part, number), block, time_ms, _decode(booking))
