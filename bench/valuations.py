@@ -202,6 +202,7 @@ async def running(system: str, settings: Settings, load: Load, directory: Path) 
         "accounts": changelog_name(settings, ACCOUNTS),
         "ticks": topic_name(settings, PRICE_TICKS),
         "settings": next(iter(all_figure_settings(settings))),
+        "partitions": str(PARTITIONS),
         "application": application,
         "directory": str(directory / "streams"),
     }

@@ -29,7 +29,8 @@ class ValuationLoop:
     """One process of the floor.
 
     Args:
-        job: ``bootstrap``, the topics ``accounts``, ``ticks`` and ``output``, and ``settings``, which rows name.
+        job: ``bootstrap``, the topics ``accounts``, ``ticks`` and ``output``, how many ``partitions`` each has, and
+            ``settings``, which rows name.
     """
 
     def __init__(self, job: dict[str, str]) -> None:
@@ -53,15 +54,18 @@ class ValuationLoop:
         await consumer.start()
         await producer.start()
         await self._read_accounts(consumer)
-        consumer.assign(await _partitions(consumer, self._job["ticks"]))
+        consumer.assign(self._partitions_of("ticks"))
         while True:
             moved: set[int] = set()
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 moved.update(map(self._take, records))
             await self._write(producer, {key for symbol_id in moved for key in self._holders[symbol_id]})
 
+    def _partitions_of(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(self._job[topic], partition) for partition in range(int(self._job["partitions"]))]
+
     async def _read_accounts(self, consumer: AIOKafkaConsumer) -> None:
-        tps = await _partitions(consumer, self._job["accounts"])
+        tps = self._partitions_of("accounts")
         consumer.assign(tps)
         ends = await consumer.end_offsets(tps)
         while [tp for tp in tps if await consumer.position(tp) < ends[tp]]:
@@ -97,12 +101,6 @@ class ValuationLoop:
                     left.pop()
                 batch.close()
                 await producer.send_batch(batch, self._job["output"], partition=partition)
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    # A consumer without a subscription knows no topic before it asks for it.
-    await consumer._client.fetch_all_metadata()  # noqa: SLF001
-    return [TopicPartition(topic, partition) for partition in sorted(consumer.partitions_for_topic(topic) or ())]
 
 
 if __name__ == "__main__":

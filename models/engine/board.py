@@ -42,17 +42,21 @@ class DeploymentInputs:
 
     def __init__(self, board: InputBoard, deployment: str) -> None:
         self._board = board
+        # Each valuing asks for the mark of each position, so it is looked up here, without another call.
+        self._used = board.marks
         self._deployment = deployment
         self._asked: dict[str, UsedReference] = {}
 
     def take_asked(self) -> Mapping[str, UsedReference]:
         """The references that were asked for, and found, since this was last called."""
-        asked, self._asked = self._asked, {}
+        asked = self._asked
+        if asked:
+            self._asked = {}
         return asked
 
     def mark(self, market: int | str) -> UsedMark | None:
         """The mark in use of a market, None where there is none."""
-        return self._board.used(self._deployment, market)
+        return self._used.get((self._deployment, market))
 
     def reference(self, name: str) -> UsedReference | None:
         """A reference of the deployment, None where nothing was said of it."""
@@ -244,6 +248,11 @@ class InputBoard:
             market: Its id there.
         """
         return self._used.get((deployment, market))
+
+    @property
+    def marks(self) -> Mapping[MarketId, UsedMark]:
+        """The mark in use of every market that has one, now and later."""
+        return self._used
 
     @property
     def in_use(self) -> Iterable[UsedMark]:

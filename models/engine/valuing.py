@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.book import ExposureBook
 from models.book_figures import REACH
@@ -31,6 +31,24 @@ if TYPE_CHECKING:
 
 # What is held takes some 2 kB, so that those kept for an account's next valuation are 4 MB a partition.
 _HELD_KEPT = 2_000
+
+
+class _Known(NamedTuple):
+    """A deployment: its venue, the inputs of its accounts, and how provenance names venue and settings."""
+
+    deployment: str
+    venue: Venue[Any, Any, Any]
+    inputs: DeploymentInputs
+    made_by: str
+    settings: str
+
+
+class _Kept(NamedTuple):
+    """What an account holds by the row that stands in the table, what values it, and its deployment."""
+
+    held: Held
+    valuer: Valuer
+    known: _Known
 
 
 class Valuing:
@@ -62,11 +80,10 @@ class Valuing:
         self._read = read
         self._venues = venues
         self._board = board
-        self._inputs: dict[str, DeploymentInputs] = {}
-        self._makers: dict[str, tuple[str, str]] = {}
+        self._known: dict[str, _Known] = {}
         self._watermark_of = watermark_of
         self._moved: set[MarketId] = set()
-        self._held: Recent[tuple[Held, Valuer]] = Recent(_HELD_KEPT)
+        self._held: Recent[_Kept] = Recent(_HELD_KEPT)
         self._on_touched: Callable[[], None] = _nothing
         self._curved = _Curved()
         # Their exposures were made at other references, or out of reach of the marks in use.
@@ -94,7 +111,8 @@ class Valuing:
     def restore(self, key: bytes, held: Held) -> None:
         """Take in an account that was recovered, whose venue is installed."""
         deployment, _ = split_key(key)
-        exposure = self._venue(deployment).exposure(deployment, held, self._inputs_of(deployment))
+        known = self._know(deployment)
+        exposure = known.venue.exposure(deployment, held, known.inputs)
         priced = self._venues.priced(deployment)
         for market in exposure.signed:
             if isinstance(market[1], str) and priced is not None and market not in self.exposures.markets:
@@ -187,22 +205,21 @@ class Valuing:
         Args:
             key: The account.
             at_ms: The instant, Unix ms, which the row names.
-            is_urgent: Whether it should be shown at once; what it holds is kept for the next time then.
+            is_urgent: Whether it should be shown at once; what it holds is kept for the next time then, as it is where
+                there is room for all accounts.
 
         Returns:
             The valuations row, or None where it is as it was. Or a row of ``alerts`` that has to be durable before the
             valuation is written: call ``acknowledged`` when it is, and the account is valued again.
         """
-        found = self._hold(key) if is_urgent else self._read_held(key)
+        found = self._hold(key, is_urgent=is_urgent)
         if found is None or self.alarms.is_waiting(key):
             return None
-        held, valuer = found
-        deployment, _ = split_key(key)
-        is_unsupported = self._watermark_of(deployment).unsupported_since is not None
-        venue, inputs = self._venue(deployment), self._inputs_of(deployment)
-        inputs.take_asked()
-        body, shown = valuer.value(inputs, unsupported=is_unsupported)
-        made = provenance(at_ms, *self._maker_of(deployment, venue), inputs.take_asked())
+        held, valuer, known = found
+        is_unsupported = self._watermark_of(known.deployment).unsupported_since is not None
+        known.inputs.take_asked()
+        body, shown = valuer.value(known.inputs, unsupported=is_unsupported)
+        made = provenance(at_ms, known.made_by, known.settings, known.inputs.take_asked())
         transition = self.alarms.transition(key, body, made)
         if transition is not None:
             return transition
@@ -252,48 +269,44 @@ class Valuing:
         used = self._board.used(*market)
         return 0.0 if used is None else used.mark_e18 / E18
 
-    def _venue(self, deployment: str) -> Venue[Any, Any, Any]:
-        venue = self._venues.of(deployment)
-        if venue is None:
-            msg = f"expected accounts of installed venues, found one of {deployment}: install its package"
-            raise BadRow(msg)
-        return venue
-
     def _accounts_of(self, deployment: str) -> list[bytes]:
         prefix = f"{deployment}:".encode()
         return [key for key in self.exposures if key.startswith(prefix)]
 
-    def _maker_of(self, deployment: str, venue: Venue[Any, Any, Any]) -> tuple[str, str]:
-        """The venue's version and the settings' name, as provenance says them; made once, as each valuing asks."""
-        maker = self._makers.get(deployment)
-        if maker is None:
+    def _know(self, deployment: str) -> _Known:
+        """What is the same for all accounts of a deployment; made once, as each valuing asks."""
+        known = self._known.get(deployment)
+        if known is None:
+            venue = self._venues.of(deployment)
+            if venue is None:
+                msg = f"expected accounts of installed venues, found one of {deployment}: install its package"
+                raise BadRow(msg)
             configured = self._venues.priced(deployment)
             settings = "" if configured is None else configured.settings
-            maker = self._makers[deployment] = f"{venue.kind}/{venue.figures_version}", settings
-        return maker
+            inputs = DeploymentInputs(self._board, deployment)
+            known = _Known(deployment, venue, inputs, f"{venue.kind}/{venue.figures_version}", settings)
+            self._known[deployment] = known
+        return known
 
-    def _inputs_of(self, deployment: str) -> DeploymentInputs:
-        inputs = self._inputs.get(deployment)
-        if inputs is None:
-            inputs = self._inputs[deployment] = DeploymentInputs(self._board, deployment)
-        return inputs
+    def _hold(self, key: bytes, *, is_urgent: bool) -> _Kept | None:
+        """What is known of an account, kept for the next time where it is worth it.
 
-    def _hold(self, key: bytes) -> tuple[Held, Valuer] | None:
-        """What an account holds by the row that stands in the table, and what values it; kept for the next time."""
+        Accounts that are valued in turns would push each other out where there are more of them than are kept.
+        """
         found = self._held.get(key)
         if found is None:
             found = self._read_held(key)
-            if found is not None:
+            if found is not None and (is_urgent or len(self.exposures) <= _HELD_KEPT):
                 self._held.put(key, found)
         return found
 
-    def _read_held(self, key: bytes) -> tuple[Held, Valuer] | None:
+    def _read_held(self, key: bytes) -> _Kept | None:
         row = self._read(ACCOUNTS, key)
         if row is None:
             return None
-        venue = self._venue(split_key(key)[0])
-        held = venue.read_held(row)
-        return held, venue.valuer(held, decode_order(row)[0])
+        known = self._know(split_key(key)[0])
+        held = known.venue.read_held(row)
+        return _Kept(held, known.venue.valuer(held, decode_order(row)[0]), known)
 
 
 class _Curved:

@@ -83,7 +83,10 @@ class AccountValuer:
 
     def __init__(self, holding: Holding, term: int) -> None:
         self._holding = holding
-        self._priced = [_Priced(position) for position in holding.positions]
+        # Positions of one party B share what it takes no more than, so their uPnL is summed up apart.
+        parties = list(dict.fromkeys(position.party_b for position in holding.positions))
+        self._priced = [_Priced(position, parties.index(position.party_b)) for position in holding.positions]
+        self._caps = [holding.allocated_by.get(party_b, 0) for party_b in parties]
         self._notional_opened = sum(
             position.open_amount * position.opened_price // E18 for position in holding.positions
         )
@@ -106,18 +109,23 @@ class AccountValuer:
             if body["status"] == NO_ACCOUNT:
                 body["allocated"] = body["locked"] = body["pending"] = None
             return Valuation(body, None)
-        marks = []
+        positions, stale, unpriced, as_of_ms = [], 0, 0, None
         for priced in self._priced:
-            mark = mark_of(priced.position.symbol_id)
+            mark = mark_of(priced.symbol_id)
             if mark is not priced.mark:
                 priced.move(mark)
-            if mark is not None:
-                marks.append(mark)
-        body["stale"] = sum(mark.stale for mark in marks)
-        body["as_of_ms"] = min((mark.event_ms for mark in marks), default=holding.time_s * 1000)
-        body["positions"] = [priced.body for priced in self._priced]
-        if len(marks) < len(self._priced):
-            body["status"], body["unpriced"] = UNPRICED, len(self._priced) - len(marks)
+            positions.append(priced.body)
+            if mark is None:
+                unpriced += 1
+                continue
+            stale += mark.stale
+            if as_of_ms is None or mark.event_ms < as_of_ms:
+                as_of_ms = mark.event_ms
+        body["stale"] = stale
+        body["as_of_ms"] = holding.time_s * 1000 if as_of_ms is None else as_of_ms
+        body["positions"] = positions
+        if unpriced:
+            body["status"], body["unpriced"] = UNPRICED, unpriced
             return Valuation(body, None)
         figures = self._figures()
         body["status"] = VALUED
@@ -135,18 +143,19 @@ class AccountValuer:
         return Valuation(body, figures)
 
     def _figures(self) -> Figures:
-        upnl = notional = 0
-        by_party_b: dict[str, int] = {}
+        upnl = notional = capped = 0
+        parts = [0] * len(self._caps)
         for priced in self._priced:
             upnl += priced.upnl
             notional += priced.notional
-            party_b = priced.position.party_b
-            by_party_b[party_b] = by_party_b.get(party_b, 0) + priced.upnl
-        balances, allocated_by = self._holding.balances, self._holding.allocated_by
+            parts[priced.party] += priced.upnl
+        for part, cap in zip(parts, self._caps, strict=True):
+            capped += min(part, cap)
+        balances = self._holding.balances
         available_balance = available_for_liquidation(balances, upnl)
         return Figures(
             upnl=upnl,
-            upnl_capped=sum(min(part, allocated_by.get(party_b, 0)) for party_b, part in by_party_b.items()),
+            upnl_capped=capped,
             notional=notional,
             notional_opened=self._notional_opened,
             equity=balances.allocated + upnl,
@@ -166,12 +175,17 @@ class AccountValuer:
 
 
 class _Priced:
-    """A position at the mark that it was valued at last; ``upnl`` and ``notional`` count only where there is one."""
+    """A position at the mark that it was valued at last; ``upnl`` and ``notional`` count only where there is one.
 
-    __slots__ = ("body", "mark", "notional", "position", "upnl")
+    ``party`` is the number of its party B among those of the account.
+    """
 
-    def __init__(self, position: OpenPosition) -> None:
+    __slots__ = ("body", "mark", "notional", "party", "position", "symbol_id", "upnl")
+
+    def __init__(self, position: OpenPosition, party: int) -> None:
         self.position = position
+        self.party = party
+        self.symbol_id = position.symbol_id
         self.mark: UsedMark | None = None
         self.upnl = self.notional = 0
         self.body = _position_body(position)

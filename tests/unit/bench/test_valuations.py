@@ -16,9 +16,7 @@ from models.symmio.venue import SYMMIO
 
 LOAD = Load(accounts=3, positions=2, rate=1, is_paced=False)
 MARKS = {
-    f"{SOURCE}:{symbol(at)}": UsedMark(
-        f"{SOURCE}:{symbol(at)}", (100 + at) * E18, 1_700_000_000_000 + at, at, stale=False
-    )
+    f"{SOURCE}:{symbol(at)}": UsedMark(f"{SOURCE}:{symbol(at)}", (100 + at) * E18, 10**12 + at, at, stale=False)
     for at in range(1, SYMBOLS + 1)
 }
 
