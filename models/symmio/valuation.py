@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from models.prices import UsedMark
     from models.symmio.holding import Holding, OpenPosition, PendingQuote
-    from models.symmio.state import Balances
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -91,7 +90,10 @@ class AccountValuer:
             position.open_amount * position.opened_price // E18 for position in holding.positions
         )
         self._unvalued = _unvalued(holding, term)
-        self._party_b_balances: dict[str, Balances] = {}
+        # A party's own uPnL is that of the account with its sign turned: beyond this it can be liquidated.
+        self._limits = [
+            (party_b, available_for_liquidation(balances_of_bucket(holding.buckets, party_b), 0)) for party_b in parties
+        ]
 
     def value(self, mark_of: Callable[[int], UsedMark | None], *, unsupported: bool) -> Valuation:
         """Value the positions (quotes of status 4, 5 and 6) at the marks of now.
@@ -163,15 +165,9 @@ class AccountValuer:
             available_for_quote=party_a_available_for_quote(balances, upnl),
             distance_bps=distance_bps(available_balance, notional),
             liquidatable_hedgers=tuple(
-                party_b for party_b in sorted(by_party_b) if self._left_to(party_b, -by_party_b[party_b]) < 0
+                sorted(party_b for (party_b, limit), part in zip(self._limits, parts, strict=True) if part > limit)
             ),
         )
-
-    def _left_to(self, party_b: str, upnl: int) -> int:
-        """What is left of a party B's bucket before it can be liquidated, at the party's own uPnL."""
-        if party_b not in self._party_b_balances:
-            self._party_b_balances[party_b] = balances_of_bucket(self._holding.buckets, party_b)
-        return available_for_liquidation(self._party_b_balances[party_b], upnl)
 
 
 class _Priced:

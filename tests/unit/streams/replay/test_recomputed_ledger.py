@@ -8,7 +8,6 @@ from models.explaining import Term
 from models.ledger.ledger_venue import LEDGER_SETTINGS
 from models.provenance import MADE_FROM
 from streams.replay.account_at import At, value_account_at
-from streams.replay.bounded_log import LogRecord
 from streams.replay.explain_process import explained_lines
 from streams.replay.explained import explain_account
 from streams.replay.row_check import Checking, RowReport, check_rows
