@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -278,4 +279,5 @@ async def _writer_and_spare(stage: Stage, workload: str) -> tuple[Pod, Pod]:
 
 async def _works(pod: Pod) -> bool:
     """Whether an ingest is the one that writes: only that one beats."""
-    return 'tidemark_heartbeats_total{outcome="written"}' in await metrics_of(pod)
+    found = re.search(r'^tidemark_heartbeats_total\{outcome="written"\} (\S+)$', await metrics_of(pod), re.MULTILINE)
+    return found is not None and float(found[1]) > 0

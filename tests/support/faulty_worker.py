@@ -123,13 +123,19 @@ def die_of_alerts(fault: str) -> None:
     put = Rows.put
 
     def fatal_put(self: Rows, partition: int, write: Write, charge: Charge = UNCHARGED) -> None:
-        if write.table == ALERTS and orjson.loads(write.body)["transitions"][0]["kind"] in _OF_LIQUIDATION:
+        if write.table == ALERTS and not _newest_kinds(write.body).isdisjoint(_OF_LIQUIDATION):
             if fault == "alert-unsent":
                 os.kill(os.getpid(), signal.SIGKILL)
             charge = Fatal()
         put(self, partition, write, charge)
 
     Rows.put = fatal_put  # type: ignore[method-assign]
+
+
+def _newest_kinds(body: bytes) -> set[str]:
+    """What the valuation turned on or off that an alerts row is written for: the account's alarms, and its hedgers'."""
+    newest, *before = orjson.loads(body)["transitions"]
+    return {one["kind"] for one in (newest, *before) if one["as_of_ms"] == newest["as_of_ms"]}
 
 
 if __name__ == "__main__":
