@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.settings import Settings
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ledger_settings.py"
 ANN, BOB = b"desk:ann", b"desk:bob"
 SYMBOL = "tBTCF0:USTF0"
 # Old ticks would do as well: whether a mark is stale is not asked here.
@@ -38,11 +43,12 @@ async def say(settings: Settings, *records: tuple[bytes, bytes]) -> None:
 
 
 async def say_settings(settings: Settings) -> None:
+    """Write them as the guide says it."""
     said = inputs(PRICES, paths={"USTF0": ["tUSTUSD"]}, tiers=FLAT).settings
-    async with producer(settings) as sender:
-        for name, value in said.items():
-            topic = topic_name(settings, LEDGER_SETTINGS)
-            await sender.send(topic, msgspec.json.encode(value), key=f"desk:{name}".encode())
+    where = settings.bootstrap.servers, topic_name(settings, LEDGER_SETTINGS)
+    example = await asyncio.create_subprocess_exec(sys.executable, EXAMPLE, *where, stdin=asyncio.subprocess.PIPE)
+    await example.communicate(msgspec.json.encode({f"desk:{name}": value for name, value in said.items()}))
+    assert example.returncode == 0
 
 
 async def row_is(settings: Settings, key: bytes, **columns: object) -> bool:
