@@ -18,7 +18,7 @@ from models.provenance import MADE_FROM
 from models.served import is_of_account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from streams.replay.bounded_log import LogRecord
 
@@ -28,31 +28,32 @@ Row = dict[str, Any]
 
 
 class Schema(NamedTuple):
-    """The columns of an export, by name and kind, and what reads them from a record: None of one that is of others."""
+    """The columns of an export, by name and kind, and what reads rows from a record: none of one that is of others."""
 
     name: str
     version: int
     columns: Mapping[str, str]
-    read: Callable[[LogRecord], Row | None]
+    read: Callable[[LogRecord], Iterator[Row]]
 
 
-def _place(record: LogRecord) -> Row:
+def place_of(record: LogRecord) -> Row:
+    """The columns of ``PLACE``: where a record stands, and its own time."""
     return {"time": record.time_ms * _NS_IN_MS, "partition": record.partition, "offset": record.offset}
 
 
-def _valuation(record: LogRecord) -> Row | None:
+def _valuation(record: LogRecord) -> Iterator[Row]:
     key = record.key or b""
     if record.value is None or not is_of_account(key):
-        return None
+        return
     try:
         row = decode_row(record.value)
     except BadRow:
-        return None
+        return
     body = row.body
     deployment, account = split_key(key)
     made = body.get(MADE_FROM)
-    return {
-        **_place(record),
+    yield {
+        **place_of(record),
         "deployment": deployment,
         "account": account,
         "term": row.term,
@@ -66,14 +67,14 @@ def _valuation(record: LogRecord) -> Row | None:
     }
 
 
-def _price(record: LogRecord) -> Row | None:
+def _price(record: LogRecord) -> Iterator[Row]:
     try:
         tick = decode_tick(record.value or b"")
         mark = mark_of(tick, record.offset)
     except (BadRecord, BadNumber):
-        return None
-    return {
-        **_place(record),
+        return
+    yield {
+        **place_of(record),
         "source": tick.source,
         "symbol": tick.symbol,
         "event": tick.event_ms * _NS_IN_MS,
@@ -85,12 +86,12 @@ def _price(record: LogRecord) -> Row | None:
 
 
 _FIGURES = ("upnl", "notional", "equity", "available_balance")
-_PLACE = {"time": TIME_NS, "partition": WHOLE, "offset": WHOLE}
+PLACE = {"time": TIME_NS, "partition": WHOLE, "offset": WHOLE}
 VALUATIONS_SCHEMA = Schema(
     "valuations",
     1,
     {
-        **_PLACE, "deployment": TEXT, "account": TEXT, "term": WHOLE, "version": WHOLE, "status": TEXT, "stale": WHOLE,
+        **PLACE, "deployment": TEXT, "account": TEXT, "term": WHOLE, "version": WHOLE, "status": TEXT, "stale": WHOLE,
         "unpriced": WHOLE, **dict.fromkeys(_FIGURES, MONEY_E18), "as_of": TIME_NS, "made_at": TIME_NS,
     },
     _valuation,
@@ -99,12 +100,11 @@ PRICES_SCHEMA = Schema(
     "prices",
     1,
     {
-        **_PLACE, "source": TEXT, "symbol": TEXT, "event": TIME_NS, "received": TIME_NS, "mark": MONEY_E18,
+        **PLACE, "source": TEXT, "symbol": TEXT, "event": TIME_NS, "received": TIME_NS, "mark": MONEY_E18,
         "index": MONEY_E18, "funding_rate": MONEY_E18,
     },
     _price,
 )  # fmt: skip
-SCHEMAS = {one.name: one for one in (VALUATIONS_SCHEMA, PRICES_SCHEMA)}
 
 
 class RowDigest:

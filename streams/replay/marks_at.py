@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from models.errors import BadRecord
 from models.ids import mark_key
-from models.prices import decode_tick, later_mark, mark_of
+from models.prices import decode_tick, mark_of
 from streams.kafka.partitions import partition_of
-from streams.replay.bounded_log import OutOfRetention, Place
+from streams.replay.bounded_log import OutOfRetention, Place, Span
 from streams.replay.log_window import resolve_times
 from streams.replay.merging import read_merged
+from streams.replay.newest_ticks import newest_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from models.engine.in_memory import Engine
-    from models.prices import Mark, PriceTick
+    from models.prices import PriceTick
     from streams.replay.bounded_log import Held, Log, LogRecord
+    from streams.replay.newest_ticks import NewestTick
 
 # Whether a mark is stale follows from the marks of the last seconds (models/freshness.py); before so long nothing does.
 _WATCHED_MS = 300_000
@@ -57,8 +59,8 @@ async def fold_marks(
         return []
     held = await log.held([topic])
     found = await _find_marks(log, held, keys, at_ms, on_record)
-    for tick, offset in found.early.values():
-        engine.tick(tick, offset)
+    for one in found.early.values():
+        engine.tick(one.tick, one.offset)
     look_ms = at_ms - _WATCHED_MS
     for time_ms, tick, offset in found.late:
         while look_ms < time_ms:
@@ -75,29 +77,12 @@ async def fold_marks(
     ]
 
 
-class _Found:
+class _Found(NamedTuple):
     """The ticks of some keys: of those before the last minutes the newest of each, and all of these."""
 
-    def __init__(self, late_from_ms: int) -> None:
-        self._late_from_ms = late_from_ms
-        self._marks: dict[bytes, Mark] = {}
-        self.early: dict[bytes, tuple[PriceTick, int]] = {}
-        self.late: list[tuple[int, PriceTick, int]] = []
-        self.last_ms: dict[bytes, int] = {}
-
-    def take(self, key: bytes, record: LogRecord) -> None:
-        try:
-            tick = decode_tick(record.value or b"")
-            mark = mark_of(tick, record.offset)
-        except BadRecord:
-            return
-        if mark_key(tick.source, tick.symbol) != key:
-            return
-        self.last_ms[key] = record.time_ms
-        if record.time_ms >= self._late_from_ms:
-            self.late.append((record.time_ms, tick, record.offset))
-        elif later_mark(self._marks.get(key), mark) is not None:
-            self._marks[key], self.early[key] = mark, (tick, record.offset)
+    early: Mapping[bytes, NewestTick]
+    late: list[tuple[int, PriceTick, int]]
+    last_ms: dict[bytes, int]
 
 
 async def _find_marks(
@@ -118,13 +103,35 @@ async def _find_marks(
         except OutOfRetention:
             since_ms = None
             window = await resolve_times(log, [topic], None, at_ms + 1)
-        found = _Found(at_ms - _WATCHED_MS)
         vector = {place: window[place] for place in places}
-        async for record in read_merged(log, vector):
-            on_record(record)
-            if record.key is not None and record.key in keys:
-                found.take(record.key, record)
+        found = await _read_ticks(log, vector, await log.find(held, at_ms - _WATCHED_MS), keys, on_record)
         is_all = since_ms is None or all(span.begin == held[place].begin for place, span in vector.items())
         if is_all or all(found.last_ms.get(key, 0) >= (since_ms or 0) + _MARGIN_MS for key in keys):
             return found
         back_ms *= _FURTHER
+
+
+async def _read_ticks(
+    log: Log,
+    vector: Mapping[Place, Span],
+    since: Mapping[Place, int],
+    keys: Collection[bytes],
+    on_record: Callable[[LogRecord], None],
+) -> _Found:
+    middles = {place: min(max(since[place], span.begin), span.end) for place, span in vector.items()}
+    before = {place: Span(span.begin, middles[place]) for place, span in vector.items()}
+    early = await newest_ticks(log, before, keys, on_record)
+    late, last_ms = [], {key: one.time_ms for key, one in early.items()}
+    async for record in read_merged(log, {place: Span(middles[place], span.end) for place, span in vector.items()}):
+        on_record(record)
+        if record.key is None or record.key not in keys:
+            continue
+        try:
+            tick = decode_tick(record.value or b"")
+            mark_of(tick, record.offset)
+        except BadRecord:
+            continue
+        if mark_key(tick.source, tick.symbol) == record.key:
+            last_ms[record.key] = record.time_ms
+            late.append((record.time_ms, tick, record.offset))
+    return _Found(early, late, last_ms)

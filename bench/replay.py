@@ -1,0 +1,211 @@
+"""Replay beside a plain loop, kcat and quixstreams; what folding a long log takes; and how fast exports are written.
+
+``read``: ticks of ``price-ticks`` from the first to the last, decoded; Tidemark merges partitions, the others do not.
+``fold``: every tick and every event of a ledger's accounts read, the newest mark of each symbol chosen, and all
+accounts valued once at the end, in one process; also of a tenth of it, so that memory can be compared. ``parquet``:
+what the writer of exports takes, beside pyarrow with the same columns ready, as Python lists and as arrays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.peers.job import Job
+from bench.peers.launch import (
+    PARTITIONS,
+    Figures,
+    PeerFailed,
+    System,
+    commands_of,
+    create_topic,
+    fill,
+    markdown,
+    middle,
+    new_name,
+    run,
+)
+from bench.transport import ticks
+from models.engine.tables import VALUATIONS
+from models.ledger.ledger_venue import LEDGER_EVENTS
+from streams.kafka.topics import PRICE_TICKS, create_topics, registry, topic_name
+from streams.process.clock import SystemClock
+from streams.replay.accounts_at import fold_accounts_at
+from streams.replay.bounded_log import LogRecord
+from streams.replay.export_files import table_writer
+from streams.replay.exported_rows import PRICES_SCHEMA, json_row
+from streams.replay.kafka_log import KafkaLog
+from streams.replay.log_window import resolve_times
+from streams.replay.newest_ticks import newest_ticks
+from streams.settings import Settings
+from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
+from tests.support.broker import running_kafka
+from tests.support.ledger import position, record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FLOOR = "aiokafka"
+SYSTEMS = {FLOOR: System("aiokafka"), "tidemark": System("replay"), "quixstreams": System("quixstreams")}
+PARTS = ("read", "fold", "parquet")
+ACCOUNTS = 10_000
+DESK = "desk"
+SOURCE = "binance-futures"
+_ROWS = 200_000
+_AT_ONCE = 50_000
+
+
+def account_events(count: int) -> Iterator[tuple[bytes, bytes]]:
+    """Events of a ledger's accounts in turn: each sets a position anew."""
+    for number in range(count):
+        account, turn = number % ACCOUNTS, number // ACCOUNTS
+        of = position(str(1 + turn % 9), "100", f"S{account % 1_000}USDT")
+        yield f"{DESK}:a{account}".encode(), record("position_set", turn + 1, position=of)
+
+
+def settings_of(bootstrap: str, prefix: str) -> Settings:
+    """The configuration of a ledger whose log is folded."""
+    desk = LedgerDeploymentSettings(default_sources=(SOURCE,), default_max_age_ms=10**15)
+    topics = {"partitions": PARTITIONS, "prefix": prefix}
+    return Settings(kafka=bootstrap, deployments={DESK: desk}, topics=topics)  # type: ignore[arg-type]
+
+
+async def read(bootstrap: str, count: int, rounds: int) -> list[dict[str, object]]:
+    """Every system reads the same topic in turn; one line for each."""
+    topic, warm_up = new_name("ticks"), count // 5
+    await create_topic(bootstrap, topic, compacted=False)
+    await fill(bootstrap, topic, ticks(count + warm_up))
+    commands, found = commands_of(SYSTEMS), defaultdict[str, list[Figures]](list)
+    for _ in range(rounds):
+        for name, command in commands.items():
+            job = Job(bootstrap, topic, topic, new_name(name), count, "decode", "", PARTITIONS, warm_up, "memory")
+            try:
+                found[name].append(run(command, job))
+            except PeerFailed as error:
+                print(f"{name}: {error}", file=sys.stderr)
+        if shutil.which("kcat"):
+            found["kcat, not decoded"].append(_kcat(bootstrap, topic, count + warm_up))
+    lines: list[dict[str, object]] = []
+    for name, runs in found.items():
+        per_s, cpu_us = middle(runs)
+        ratio = f"{per_s / middle(found[FLOOR])[0]:.2f}"
+        lines.append({"system": name, "ticks/s": round(per_s), "µs": f"{cpu_us:.2f}", "x the loop": ratio})
+    return lines
+
+
+def _kcat(bootstrap: str, topic: str, count: int) -> Figures:
+    command = ["kcat", "-b", bootstrap, "-t", topic, "-C", "-o", "beginning", "-e", "-q", "-f", "%s\n"]
+    before, began_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+    seconds, after = time.monotonic() - began_s, resource.getrusage(resource.RUSAGE_CHILDREN)
+    used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Figures(count, seconds, used_s, None)
+
+
+async def fold(bootstrap: str, ticks_count: int, events: int) -> list[dict[str, object]]:
+    """Fold a tenth of a log, and all of another, each in a process of its own."""
+    lines: list[dict[str, object]] = []
+    for share in (10, 1):
+        prefix = new_name("fold") + "-"
+        settings = settings_of(bootstrap, prefix)
+        await create_topics(settings.bootstrap, registry(settings))
+        await fill(bootstrap, topic_name(settings, PRICE_TICKS), ticks(ticks_count // share))
+        await fill(bootstrap, topic_name(settings, LEDGER_EVENTS), account_events(events // share))
+        child = [sys.executable, "-m", "bench.replay", "--child", json.dumps([bootstrap, prefix])]
+        said = subprocess.run(child, capture_output=True, text=True, check=True)  # noqa: S603, ASYNC221 - it is waited for
+        lines.append({"ticks": ticks_count // share, "events": events // share, **json.loads(said.stdout)})
+    return lines
+
+
+async def fold_all(bootstrap: str, prefix: str) -> dict[str, object]:
+    """Fold a log from its first record to its last, and value all accounts."""
+    settings, began_s = settings_of(bootstrap, prefix), time.monotonic()
+    log, prices = KafkaLog(settings.bootstrap, {}, SystemClock()), topic_name(settings, PRICE_TICKS)
+    now_ms = SystemClock().now_ms()
+    begun = await fold_accounts_at(log, settings, DESK, now_ms, on_record=lambda _: None)
+    folded_s = time.monotonic() - began_s
+    found = await newest_ticks(log, await resolve_times(log, [prices], None, None), None)
+    engine = begun.fold.engine
+    for one in found.values():
+        engine.tick(one.tick, one.offset)
+    engine.choose(now_ms)
+    engine.value(now_ms)
+    return {
+        "s": round(time.monotonic() - began_s, 1),
+        "of these for accounts": round(folded_s, 1),
+        "accounts valued": sum(1 for _ in engine.tables.items(VALUATIONS)),
+        "marks": len(found),
+        "most memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def parquet() -> list[dict[str, object]]:
+    """Write prices as an export does, and as pyarrow does by itself."""
+    told = (LogRecord(at, PRICE_TICKS, 0, at, key, value) for at, (key, value) in enumerate(ticks(_ROWS)))
+    rows = [row for one in told for row in PRICES_SCHEMA.read(one)]
+    lines = [json_row(PRICES_SCHEMA, row) for row in rows]
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "ours"
+        writer = table_writer(path, "parquet", PRICES_SCHEMA)
+
+        def ours() -> None:
+            for at in range(0, len(rows), _AT_ONCE):
+                writer.write(rows[at : at + _AT_ONCE], lines[at : at + _AT_ONCE])
+            writer.close()
+
+        ours_us = _us(ours)
+        table: Any = pq.read_table(path).combine_chunks()
+        columns = {column: table.column(column).to_pylist() for column in table.column_names}
+        other = Path(name) / "theirs"
+        lists_us = _us(
+            lambda: pq.write_table(pa.Table.from_pydict(columns, schema=table.schema), other, compression="zstd")
+        )
+        arrays_us = _us(lambda: pq.write_table(table, other, compression="zstd"))
+    named = {"export's writer": ours_us, "pyarrow, lists ready": lists_us, "pyarrow, arrays ready": arrays_us}
+    return [
+        {"writer": who, "µs a row": f"{us:.2f}", "x lists ready": f"{lists_us / us:.2f}"} for who, us in named.items()
+    ]
+
+
+def _us(work: Any) -> float:  # noqa: ANN401 - a function
+    began_s = time.process_time()
+    work()
+    return (time.process_time() - began_s) / _ROWS * 1e6
+
+
+@click.command(help=__doc__)
+@click.option("--ticks", "ticks_count", default=1_000_000, show_default=True)
+@click.option("--events", default=100_000, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Measure these parts alone.")
+@click.option("--child", hidden=True)
+def main(ticks_count: int, events: int, rounds: int, only: tuple[str, ...], child: str | None) -> None:
+    """Measure, and print a table for each part."""
+    if child is not None:
+        print(json.dumps(asyncio.run(fold_all(*json.loads(child)))))
+        return
+    parts = only or PARTS
+    with running_kafka() as bootstrap:
+        if "read" in parts:
+            print(markdown(asyncio.run(read(bootstrap, ticks_count, rounds))), "\n")
+        if "fold" in parts:
+            print(markdown(asyncio.run(fold(bootstrap, ticks_count, events))), "\n")
+    if "parquet" in parts:
+        print(markdown(parquet()))
+
+
+if __name__ == "__main__":
+    main()
