@@ -169,7 +169,8 @@ class NodeFollower:
                     self.gaps += 1
                 case {"channel": channel, "key": key, "epoch": epoch, "seq": seq, "data": data}:
                     before = self.held.get((channel, key))
-                    if before is not None and seq < before[1]:
+                    # What may follow term and version says how old the row is, and has no order.
+                    if before is not None and seq[:2] < before[1][:2]:
                         self.went_back.append((before[1], seq))
                     self.held[channel, key] = epoch, seq, data
                 case other:
