@@ -7,9 +7,9 @@ import json
 import random
 import resource
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from statistics import median
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
