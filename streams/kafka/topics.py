@@ -150,9 +150,13 @@ def served_name(settings: Settings) -> str:
 
 def derived_names(settings: Settings) -> frozenset[str]:
     """The full names of the topics, beside changelogs, that every epoch has its own of."""
+    return frozenset({served_name(settings), bookings_name(settings), *routed_names(settings)})
+
+
+def routed_names(settings: Settings) -> frozenset[str]:
+    """The full names of the topics to which raw records are routed by account, as SYMMIO's blocks are."""
     routed = (installed.venue.routed for installed in venues_of(settings).installed)
-    apart = {served_name(settings), bookings_name(settings)}
-    return frozenset({*apart, *(routed_name(settings, one) for one in routed if one is not None)})
+    return frozenset(routed_name(settings, one) for one in routed if one is not None)
 
 
 def bookings_name(settings: Settings) -> str:

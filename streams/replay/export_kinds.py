@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from streams.kafka.topics import PRICE_TICKS, SERVED, derived_names, served_name
+from streams.kafka.topics import PRICE_TICKS, SERVED, routed_names
 from streams.replay.exported_rows import PRICES_SCHEMA, VALUATIONS_SCHEMA
 from streams.replay.exported_topics import TOPIC_SCHEMAS
 from streams.settings.venues import engine_deployments
@@ -27,7 +27,7 @@ def topics_of(settings: Settings, schema: str) -> tuple[str, ...]:
         schema: Its name.
     """
     if schema == "account-events":
-        return tuple(sorted(derived_names(settings) - {served_name(settings)}))
+        return tuple(sorted(routed_names(settings)))
     # The others are tables.
     return (_TOPICS.get(schema, schema),)
 

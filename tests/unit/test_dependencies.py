@@ -20,6 +20,7 @@ OWN = (*SERVER, "tidemark_client")
 # What needs an extra is imported by these alone, which are imported only where it is configured (by import_module).
 OF_EXTRAS = {
     "analysis": {
+        ROOT / "api/rest/history_parquet.py",
         ROOT / "streams/archive/archive_store.py",
         ROOT / "streams/archive/segment_file.py",
         ROOT / "streams/replay/export_files.py",
