@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, NoReturn
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from models.codec import encode_row
 from models.ids import mark_key, market_key
@@ -15,9 +16,11 @@ from models.symmio.epoch_prices import Unpriced
 from models.symmio.funding_plan import LATE_S, When, Window
 from models.symmio.funding_records import FrozenMarket, TickRef
 from models.symmio.markets import Market, encode_market
+from models.watermarks import DeploymentWatermark, encode_watermark
 from streams.funder import epoch_ticks
 from streams.funder.funding_inputs import Tables
-from streams.funder.topic_span import TopicSpan
+from streams.funder.topic_span import NotRead, TopicSpan
+from streams.kafka.feed import Feed
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS
 from streams.settings import Settings
@@ -218,3 +221,31 @@ def test_markets_whose_window_never_opens_are_told_of_once(caplog: pytest.LogCap
     assert "never charged symbols=[1]: expected a window in which" in said
     assert {} == tables(when=When.BEFORE).open_windows(PAYS_S + 60)
     assert 1 == len(caplog.records)
+
+
+async def test_accounts_are_read_as_far_as_what_vouches_for_them_before_positions_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = tables()
+    row = encode_row(1, 1, encode_watermark(DeploymentWatermark(head_time_s=PAYS_S)))
+    made._watermarks._rows |= {f"main:{number}".encode(): row for number in range(Settings().topics.partitions)}
+    read: list[str] = []
+
+    async def until_now(feed: Feed) -> None:
+        read.append(feed.topic)
+
+    monkeypatch.setattr(Feed, "read_until_now", until_now)
+    assert PAYS_S == await made.known_until_s()
+    assert [made._markets.topic, made._accounts.topic] == read
+
+
+async def test_a_broker_that_does_not_hand_out_the_accounts_ends_the_pass_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fails(feed: Feed) -> None:
+        del feed
+        raise KafkaConnectionError
+
+    monkeypatch.setattr(Feed, "read_until_now", fails)
+    with pytest.raises(NotRead, match="the accounts that were folded by 0, found"):
+        await tables().known_until_s()
