@@ -6,14 +6,16 @@ whose values follow from anything else implements ``models.venue.Venue`` itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
+from models.account_rows import AccountColumns, AccountRows
 from models.book_figures import Exposure
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
-from models.codec import ORDER_BYTES, decode_order, encode_body
-from models.errors import BadNumber, BadRecord, BadRow, TidemarkError
+from models.codec import decode_order, encode_body
+from models.errors import BadNumber, BadRecord, TidemarkError
 from models.money import E18
 from models.plain_valuer import PlainValuer
 from models.venue import Settled
@@ -105,15 +107,11 @@ class PlainAccount(msgspec.Struct, Generic[S], frozen=True):
         return False
 
 
-class _Envelope(msgspec.Struct):
-    venue: str
-    schema: int
-    applied: LogOffset
+class _Columns(AccountColumns, Generic[S]):
     suspect: tuple[str, LogOffset] | None
-    state: msgspec.Raw
+    state: S | None
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _encoder = msgspec.json.Encoder()
 
 
@@ -206,6 +204,12 @@ class PlainVenue(Generic[S]):
 
     # What core makes of it.
 
+    @cached_property
+    def _rows(self) -> AccountRows[_Columns[S]]:
+        # The type is known when it is run, and to no checker.
+        columns: type[_Columns[S]] = cast("Any", _Columns)[self.state]
+        return AccountRows(self.kind, self.schema, columns)
+
     def routes(self, deployments: Mapping[str, Any], read: ReadRow) -> Any:  # noqa: ANN401
         """Nothing: records are folded directly.
 
@@ -227,21 +231,12 @@ class PlainVenue(Generic[S]):
         Raises:
             BadRow: It is another venue's, of another schema, or no row.
         """
-        try:
-            envelope = _decode_envelope(memoryview(row)[ORDER_BYTES:])
-            if (envelope.venue, envelope.schema) == (self.kind, self.schema):
-                state = msgspec.json.decode(envelope.state, type=self.state | None)
-                return PlainAccount(envelope.applied, decode_order(row)[1], state, envelope.suspect)
-        except msgspec.DecodeError as error:
-            msg = f"expected a row of a {self.kind} account, found {row!r:.200} ({error})"
-            raise BadRow(msg) from error
-        msg = f"expected schema {self.schema} of {self.kind}, found {envelope.schema} of {envelope.venue}"
-        raise BadRow(msg)
+        found = self._rows.read(row)
+        return PlainAccount(found.applied, decode_order(row)[1], found.state, found.suspect)
 
     def write(self, account: PlainAccount[S]) -> bytes:
         """Encode the body of an account's row."""
-        state = msgspec.Raw(_encoder.encode(account.state))
-        return _encoder.encode(_Envelope(self.kind, self.schema, account.applied, account.suspect, state))
+        return self._rows.write(_Columns(self.kind, self.schema, account.applied, account.suspect, account.state))
 
     def fold(self, before: PlainAccount[S] | None, record: Own, known: DeploymentWatermark) -> PlainAccount[S]:
         """Fold a record; one at or below ``applied`` was folded before."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 import msgspec
 
+from models.account_rows import AccountColumns, AccountRows
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
-from models.codec import ORDER_BYTES, decode_order
-from models.errors import BadRecord, BadRow
+from models.codec import decode_order
+from models.errors import BadRecord
 from models.flash.chain_accounts import (
     LAYER_OF,
     OWNED,
@@ -230,10 +231,7 @@ def _owner(record: AccountSaid, known: str | None) -> str:
     return owner
 
 
-class _Row(msgspec.Struct):
-    venue: str
-    schema: int
-    applied: LogOffset
+class _Columns(AccountColumns):
     basket: Part | None
     ledger: Part | None
     owner: str | None
@@ -241,8 +239,7 @@ class _Row(msgspec.Struct):
     refused: tuple[str, LogOffset] | None
 
 
-_encoder = msgspec.json.Encoder()
-_row_decoder = msgspec.json.Decoder(_Row)
+_rows = AccountRows(KIND, _SCHEMA, _Columns)
 
 
 def read_account(row: bytes) -> FlashAccount:
@@ -251,14 +248,7 @@ def read_account(row: bytes) -> FlashAccount:
     Raises:
         BadRow: It is another venue's, of another schema, or no row.
     """
-    try:
-        found = _row_decoder.decode(memoryview(row)[ORDER_BYTES:])
-    except msgspec.DecodeError as error:
-        msg = f"expected a row of a {KIND} account, found {row!r:.200} ({error})"
-        raise BadRow(msg) from error
-    if (found.venue, found.schema) != (KIND, _SCHEMA):
-        msg = f"expected schema {_SCHEMA} of {KIND}, found {found.schema} of {found.venue}"
-        raise BadRow(msg)
+    found = _rows.read(row)
     return FlashAccount(
         applied=found.applied,
         version=decode_order(row)[1],
@@ -272,8 +262,8 @@ def read_account(row: bytes) -> FlashAccount:
 
 def write_account(account: FlashAccount) -> bytes:
     """Encode the body of an account's row."""
-    return _encoder.encode(
-        _Row(
+    return _rows.write(
+        _Columns(
             KIND,
             _SCHEMA,
             account.applied,

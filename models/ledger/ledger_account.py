@@ -7,13 +7,14 @@ there is room; beyond that it has to come again. Meanwhile the account is suspec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from models.account_rows import AccountColumns, AccountRows
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
-from models.codec import ORDER_BYTES, decode_order
-from models.errors import BadRecord, BadRow
+from models.codec import decode_order
+from models.errors import BadRecord
 from models.ledger.ledger_changes import changed_by
 from models.ledger.ledger_records import LedgerRecord, Snapshot, decode_ledger_record, number_of
 from models.ledger.ledger_state import Holdings
@@ -232,10 +233,7 @@ def _expect_room(holdings: Holdings) -> None:
             raise BadRecord(msg)
 
 
-class _Row(msgspec.Struct):
-    venue: str
-    schema: int
-    applied: LogOffset
+class _Columns(AccountColumns):
     holdings: Holdings
     heard: int
     waiting: tuple[LedgerRecord, ...]
@@ -243,8 +241,8 @@ class _Row(msgspec.Struct):
     refused: tuple[str, LogOffset] | None
 
 
+_rows = AccountRows(KIND, _SCHEMA, _Columns)
 _encoder = msgspec.json.Encoder()
-_row_decoder = msgspec.json.Decoder(_Row)
 
 
 def read_account(row: bytes) -> LedgerAccount:
@@ -253,14 +251,7 @@ def read_account(row: bytes) -> LedgerAccount:
     Raises:
         BadRow: It is another venue's, of another schema, or no row.
     """
-    try:
-        found = _row_decoder.decode(memoryview(row)[ORDER_BYTES:])
-    except msgspec.DecodeError as error:
-        msg = f"expected a row of a {KIND} account, found {row!r:.200} ({error})"
-        raise BadRow(msg) from error
-    if (found.venue, found.schema) != (KIND, _SCHEMA):
-        msg = f"expected schema {_SCHEMA} of {KIND}, found {found.schema} of {found.venue}"
-        raise BadRow(msg)
+    found = _rows.read(row)
     return LedgerAccount(
         applied=found.applied,
         version=decode_order(row)[1],
@@ -274,14 +265,15 @@ def read_account(row: bytes) -> LedgerAccount:
 
 def write_account(account: LedgerAccount) -> bytes:
     """Encode the body of an account's row."""
-    row: dict[str, Any] = {
-        "venue": KIND,
-        "schema": _SCHEMA,
-        "applied": account.applied,
-        "holdings": account.holdings,
-        "heard": account.heard,
-        "waiting": account.waiting,
-        "unread": account.unread,
-        "refused": account.refused,
-    }
-    return _encoder.encode(row)
+    return _rows.write(
+        _Columns(
+            KIND,
+            _SCHEMA,
+            account.applied,
+            account.holdings,
+            account.heard,
+            account.waiting,
+            account.unread,
+            account.refused,
+        )
+    )

@@ -19,7 +19,7 @@ from streams.ingest.flash.layer_urls import LayerUrls
 from streams.process.clock import SystemClock
 from streams.settings import Settings
 from streams.settings.flash.flash_settings import FlashSettings
-from tests.support.flash import CUSTODIES, MARKETS, NOW_S, POOL, PROGRAMME, key, market, the_pool, the_table
+from tests.support.flash import CUSTODIES, DELEGATION, MARKETS, NOW_S, POOL, PROGRAMME, key, market, the_pool, the_table
 from tidemark.demo.solana_node import SolanaChain, SolanaNode
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _KEPT_FRAMES = 50
 
 
 class HostileNode(SolanaNode):
-    """A node that is behind, answers in part, says null, refuses, drops, repeats and delays.
+    """A node that is behind, answers in part, says null, refuses, drops, repeats, delays, and lies of slots and owners.
 
     Args:
         chain: The chain.
@@ -53,7 +53,7 @@ class HostileNode(SolanaNode):
         return max(0, self.chain.slot - behind)
 
     def answer(self, method: str, params: list[Any]) -> Any:  # noqa: ANN401
-        """Some answers are null, or lack some accounts, or have null for some that there are."""
+        """Some answers are null, lack accounts, have null for some that there are, or lie of slot and programme."""
         if self._is_bad():
             return None
         result = super().answer(method, params)
@@ -65,7 +65,19 @@ class HostileNode(SolanaNode):
             else:
                 del value[where : where + 1]
             return {**result, "value": value}
+        if self._is_bad() and isinstance(result, dict):
+            return {**result, "context": {"slot": self._rng.choice((2**63 - 1, 10**12, self.chain.slot + 10_000))}}
+        if self._is_bad() and isinstance(result, dict):
+            return {**result, "value": [self._of_another_programme(one) for one in result["value"]]}
         return result
+
+    def _of_another_programme(self, shown: Any) -> Any:  # noqa: ANN401 - as nodes show it
+        """An account as the base chain has one that is delegated: another programme owns it."""
+        if shown is None or self._rng.random() < 0.5:
+            return shown
+        if "account" in shown:
+            return {**shown, "account": {**shown["account"], "owner": DELEGATION}}
+        return {**shown, "owner": DELEGATION}
 
     def respond(self, body: bytes) -> bytes:
         """Some answers are no JSON, or errors."""
@@ -83,6 +95,9 @@ class HostileNode(SolanaNode):
             frames = []
         if self._is_bad() and self._frames:
             frames += self._rng.choices(self._frames, k=2)
+        if self._is_bad():
+            lie = b'"slot":%d' % self._rng.choice((2**63 - 1, 10**12))
+            frames = [frame.replace(b'"slot":%d' % change.slot, lie) for frame in frames]
         return frames
 
     async def drop(self) -> None:

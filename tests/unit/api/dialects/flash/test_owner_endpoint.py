@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import WSServerHandshakeError
+from aiohttp.web import HTTPBadRequest
 from pydantic import SecretStr
 
+from api.dialects.flash.owner_endpoint import interval_ms_of
 from models.flash.flash_accounts import encode_account
 from models.flash.flash_venue import FLASH
 from models.flash.solana_keys import key_text
@@ -223,6 +225,26 @@ async def test_a_basket_that_cannot_be_read_is_not_shown_as_one_of_nothing() -> 
             scene.show(None, suspect="expected a whole Basket account")
             scene.show(basket(position(BTC_LONG)))
             assert [key_text(BTC_LONG)] == list((await hears_of(socket, "basket"))["positionMetrics"])
+
+
+@pytest.mark.parametrize(
+    ("text", "interval_ms"),
+    [
+        ("1000", 1_000), ("0", 100), ("-5", 100), ("-9999999", 100), ("+250", 250), ("99999", 10_000),
+        ("0" * 30 + "250", 250), ("9" * 5_000, 10_000), ("-" + "9" * 5_000, 100),
+    ],
+)  # fmt: skip
+def test_every_whole_number_is_an_interval_within_bounds(text: str, interval_ms: int) -> None:
+    assert interval_ms == interval_ms_of(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 20 + "x", "1_000", " 100", "100\n", "\u0661\u0660\u0660", "+", "--5", "0x64", "\x00"]
+)
+def test_what_is_no_whole_number_of_plain_digits_is_refused(text: str) -> None:
+    with pytest.raises(HTTPBadRequest) as refused:
+        interval_ms_of(text)
+    assert "expected updateIntervalMs as a whole number" in (refused.value.text or "")
 
 
 @pytest.mark.parametrize("interval", ["soon", "", "1e3", "100.5"])
