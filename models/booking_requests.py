@@ -11,7 +11,10 @@ from models.bookings import Booking  # noqa: TC001 - msgspec resolves the annota
 from models.row_bodies import E18, Amount, Id, UnixMs  # noqa: TC001
 
 BOOKINGS_MAX = 100_000
-"""The most bookings that are held of an account, the newest ones: at most some 50 MB."""
+"""The most bookings that are held of an account, the newest ones."""
+
+BOOKING_BYTES_MAX = 2_000
+"""The most that a booking takes in the file, with its indexes; mostly it takes 450 bytes."""
 
 BOOKINGS_PAGE_MAX = 1_000
 CLOSED_PAGE_MAX = 100

@@ -11,7 +11,7 @@ from api.rest.known import account_of_path, known_account
 from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
 from api.rest.query import Parameter, Query, bad_parameter, instant
 from api.tables.history import BookingWindow, NoAnswer
-from models.booking_requests import BOOKINGS_MAX, CLOSED_PAGE_MAX, FIRST_PLACE
+from models.booking_requests import BOOKING_BYTES_MAX, BOOKINGS_MAX, CLOSED_PAGE_MAX, FIRST_PLACE
 from models.booking_views import booking_view, closed_position_view
 from models.bookings import NAMES
 from models.instants import ns_text, rfc3339
@@ -94,7 +94,8 @@ async def _found(request: web.Request, account: AccountId, window: BookingWindow
 def _head(request: web.Request, account: AccountId, window: BookingWindow, found: BookingsAnswer) -> View:
     """What each answer says of what is held."""
     told = booking_names(request.app[SETTINGS].deployments[account.deployment])
-    view: View = {"account": account.key, "told": list(told), "kept": BOOKINGS_MAX}
+    bytes_max = BOOKINGS_MAX * BOOKING_BYTES_MAX
+    view: View = {"account": account.key, "told": list(told), "kept": BOOKINGS_MAX, "bytes_max": bytes_max}
     if found.cut_ms is not None:
         held_ms = found.cut_ms + 1
         view |= {"held_from": rfc3339(held_ms), "held_from_ns": ns_text(held_ms)}

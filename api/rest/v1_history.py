@@ -19,7 +19,7 @@ from api.rest.known import account_of_path, known_account
 from api.rest.pages import CURSOR, LIMIT, LIMIT_DEFAULT, bad_cursor, cursor_after, page
 from api.rest.query import Query, bad_parameter, choice, instant
 from api.tables.history import BarWindow, NoAnswer
-from models.history import DAY_S, HOUR_S, MINUTE_S, SECOND_S
+from models.history import BAR_BYTES_MAX, DAY_S, HOUR_S, KEPT_S, MINUTE_S, SECOND_S
 from models.history_records import DAYS_MAX, PAGE_MAX, bar_of_texts, candles_of
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
@@ -99,7 +99,7 @@ async def _page(request: web.Request, query: Query, series: str, head: View) -> 
         case _:
             raise bad_cursor()
     found = await _bars(request, series, window)
-    view: View = {**head, "step": step}
+    view: View = {**head, "step": step, **_kept(STEPS[step])}
     if found.held_from_s is not None:
         view |= {"held_from": rfc3339(found.held_from_s * 1_000), "held_from_ns": ns_text(found.held_from_s * 1_000)}
         view["is_cut"] = window.from_s < found.held_from_s // window.step_s * window.step_s
@@ -108,6 +108,12 @@ async def _page(request: web.Request, query: Query, series: str, head: View) -> 
     bars = [bar_of_texts(bar) for bar in found.bars]
     cursor = cursor_after(["history", bars[-1].start_s]) if found.has_more and bars else None
     return await json_answer(request, {**view, **await page(map(_bar_view, bars), cursor)})
+
+
+def _kept(step_s: int) -> View:
+    """For how long bars of a step are kept, and what those of an account take at most; absent where it is for ever."""
+    kept_s = KEPT_S.get(step_s)
+    return {} if kept_s is None else {"kept_s": kept_s, "bytes_max": kept_s // step_s * BAR_BYTES_MAX}
 
 
 def _window(query: Query, step_s: int, now_ms: int, most: int) -> BarWindow:

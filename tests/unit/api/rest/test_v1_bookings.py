@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from models.booking_requests import BOOKINGS_MAX
+from models.booking_requests import BOOKING_BYTES_MAX, BOOKINGS_MAX
 from models.bookings import GAP, Booked, Booking
 from models.instants import rfc3339
 from tests.support.api import serving
@@ -61,6 +61,7 @@ async def test_bookings_come_newest_first_with_exact_amounts_and_what_their_venu
     } == items[4]  # fmt: skip
     assert "-1" == items[-1]["balance"]
     assert (BOOKINGS_MAX, False) == (answer.body["kept"], answer.body["is_cut"])
+    assert BOOKINGS_MAX * BOOKING_BYTES_MAX == answer.body["bytes_max"]
     assert {"open", "close", "liquidation", "funding", "fee"} <= set(answer.body["told"])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from models.history import DAY_S, MINUTE_S
+from models.history import BAR_BYTES_MAX, DAY_S, MINUTE_S
 from models.instants import rfc3339
 from models.money import E18
 from models.served import totals_key
@@ -96,6 +96,8 @@ async def test_who_asks_for_what_is_kept_no_longer_is_told_so() -> None:
     assert ["-1"] == [bar["upnl"]["close"] for bar in answer.body["items"]]
     # It has always been kept, and began later.
     assert hours.body["is_cut"] is True
+    assert (DAY_S, DAY_S * BAR_BYTES_MAX) == (answer.body["kept_s"], answer.body["bytes_max"])
+    assert not {"kept_s", "bytes_max"} & hours.body.keys()
     assert 2 == len(hours.body["items"])
 
 
