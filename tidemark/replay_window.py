@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog, JoinedLog
-from streams.replay.bounded_log import BadArchive, BrokenOff, Place, Span
+from streams.replay.bounded_log import BadArchive, BrokenOff
 from streams.replay.captured_log import MANIFEST, CapturedLog
 from streams.replay.checkpoints import Checkpoints
 from streams.replay.kafka_log import KafkaLog
-from streams.replay.log_window import check_offsets, read_instant, read_offsets, resolve_times, write_offsets
-from streams.replay.named_topics import compacted_topics, find_topic, kept_ms
+from streams.replay.log_window import write_offsets
+from streams.replay.named_topics import compacted_topics, kept_ms
+from streams.replay.named_window import Window, resolve_window
 from tidemark import kafka
 from tidemark.log_source import log_options
 from tidemark.version import version_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
 
     from models.errors import TidemarkError
     from streams.archive.archive_store import ArchiveStore
@@ -35,24 +36,6 @@ T = TypeVar("T")
 
 EXIT_NOTHING = 1
 EXIT_BROKEN_OFF = 3
-
-
-class Window(NamedTuple):
-    """A window of some topics.
-
-    ``topics`` are full names in the order of their ranks; ``vector`` are the offsets. ``since_ms`` and ``until_ms`` are
-    the instants, Unix ms, of a window by time; None of another.
-    """
-
-    topics: tuple[str, ...]
-    vector: Mapping[Place, Span]
-    since_ms: int | None
-    until_ms: int | None
-
-    @property
-    def offsets(self) -> int:
-        """How many offsets there are in it; of some there may be no record."""
-        return sum(span.end - span.begin for span in self.vector.values())
 
 
 def window_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,20 +135,11 @@ async def find_window(
     if (offsets is None) == (since is None) or (offsets is not None and (until is not None or named)):
         msg = "expected topics and --from, or --offsets alone"
         raise click.UsageError(msg)
-    if offsets is not None:
-        vector = read_offsets(offsets)
-        await check_offsets(log, vector)
-        window = Window(tuple(dict.fromkeys(place.topic for place in vector)), vector, None, None)
-    elif not named:
+    if offsets is None and not named:
         msg = "expected a topic"
         raise click.UsageError(msg)
-    else:
-        topics = tuple(dict.fromkeys(find_topic(settings, one) for one in named))
-        since_ms = read_instant(str(since), now_ms)
-        until_ms = None if until is None else read_instant(until, now_ms)
-        vector = await resolve_times(log, topics, since_ms, until_ms)
-        # What is to come is not in it, whatever the end that was given.
-        window = Window(topics, vector, since_ms, now_ms if until_ms is None else min(until_ms, now_ms))
+    window = await resolve_window(log, settings, named, since=since, until=until, offsets=offsets, now_ms=now_ms)
+    vector = window.vector
     click.echo(f"window: {window.offsets} offsets: --offsets {write_offsets(vector) or 'none'}", err=True)
     for topic in sorted(set(window.topics) & compacted_topics(settings)):
         click.echo(f"{topic} is compacted: of each key only newer records may be left", err=True)

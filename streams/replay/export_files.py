@@ -192,17 +192,7 @@ class _Tables:
 
     def write(self, rows: list[Row], lines: list[bytes]) -> None:
         del lines
-        columns: dict[str, list[Any]] = {}
-        for name, kind in self._schema.columns.items():
-            cells = [row[name] for row in rows]
-            if kind == MONEY_E18:
-                columns[name] = _decimals(self._arrow, cells)
-                columns[f"{name}_text"] = [
-                    str(cell) if cell is not None and abs(cell) >= _FITS_E18 else None for cell in cells
-                ]
-            else:
-                columns[name] = cells
-        self._writer.write_table(self._arrow.Table.from_pydict(columns, schema=self._arrow_schema))
+        self._writer.write_table(_table_of(self._arrow, self._schema, rows, self._arrow_schema))
 
     def close(self) -> None:
         self._writer.close()
@@ -224,11 +214,36 @@ def table_writer(path: Path, file_format: str, schema: Schema) -> RowWriter:
     Raises:
         NoPyarrow: pyarrow is not installed.
     """
+    pa, arrow_schema = _arrow_of(schema, f"writes {file_format}")
+    if file_format == "parquet":
+        import pyarrow.parquet as pq  # noqa: PLC0415 - only who asks for it needs it
+
+        writer = pq.ParquetWriter(path, arrow_schema, compression="zstd")
+    else:
+        writer = pa.ipc.new_file(str(path), arrow_schema)
+    return _Tables(pa, writer, schema, arrow_schema)
+
+
+def arrow_table(schema: Schema, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - pyarrow may be missing
+    """The rows of a schema as a table of pyarrow, in the columns that an export has.
+
+    Args:
+        schema: The rows'.
+        rows: The rows.
+
+    Raises:
+        NoPyarrow: It is not installed.
+    """
+    pa, arrow_schema = _arrow_of(schema, "makes tables of Arrow")
+    return _table_of(pa, schema, rows, arrow_schema)
+
+
+def _arrow_of(schema: Schema, does: str) -> tuple[Any, Any]:
+    """Import pyarrow, and make its schema of one of ours."""
     try:
         import pyarrow as pa  # noqa: PLC0415 - only who asks for it needs it
-        import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
-        msg = f"expected pyarrow, which writes {file_format}, found none: install tidemark[analysis]"
+        msg = f"expected pyarrow, which {does}, found none: install tidemark[analysis]"
         raise NoPyarrow(msg) from error
     kinds = {
         TEXT: pa.string(),
@@ -242,12 +257,21 @@ def table_writer(path: Path, file_format: str, schema: Schema) -> RowWriter:
         if kind == MONEY_E18:
             fields.append((f"{name}_text", pa.string()))
     metadata = {"tidemark.schema": schema.name, "tidemark.schema_version": str(schema.version)}
-    arrow_schema = pa.schema(fields, metadata=metadata)
-    if file_format == "parquet":
-        writer = pq.ParquetWriter(path, arrow_schema, compression="zstd")
-    else:
-        writer = pa.ipc.new_file(str(path), arrow_schema)
-    return _Tables(pa, writer, schema, arrow_schema)
+    return pa, pa.schema(fields, metadata=metadata)
+
+
+def _table_of(arrow: Any, schema: Schema, rows: Sequence[Row], arrow_schema: Any) -> Any:  # noqa: ANN401
+    columns: dict[str, list[Any]] = {}
+    for name, kind in schema.columns.items():
+        cells = [row[name] for row in rows]
+        if kind == MONEY_E18:
+            columns[name] = _decimals(arrow, cells)
+            columns[f"{name}_text"] = [
+                str(cell) if cell is not None and abs(cell) >= _FITS_E18 else None for cell in cells
+            ]
+        else:
+            columns[name] = cells
+    return arrow.Table.from_pydict(columns, schema=arrow_schema)
 
 
 def _decimals(arrow: Any, cells_e18: Sequence[int | None]) -> Any:  # noqa: ANN401 - pyarrow has no types

@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from models.codec import encode_row
 from models.instants import rfc3339
-from streams.replay.bounded_log import Held, Span
+from streams.kafka.partitions import partition_of
+from streams.kafka.topics import served_name
+from streams.replay.bounded_log import Held, LogRecord, Place, Span
 from streams.replay.captured_log import CaptureWriter
 from streams.replay.merging import read_merged
 from tests.support.eventually import eventually
+from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.listed_log import ListedLog
 from tests.support.server import ROOT, environment_of
+from tests.support.told_log import PARTITIONS, tell
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from streams.replay.bounded_log import LogRecord
     from streams.settings import Settings
     from tests.support.told_log import Story
 
 
-async def captured(story: Story, directory: Path, *others: LogRecord) -> Path:
-    """A capture of all that a story has, and of records of other topics, each the only one of its topic."""
+async def captured(story: Story, directory: Path, *others: LogRecord, held: Mapping[Place, int] | None = None) -> Path:
+    """A capture of all that a story has, and of records of other topics.
+
+    Args:
+        story: Its log.
+        directory: Where the capture is to be.
+        others: The other records.
+        held: The first offset behind each of their places; by default each is the only one of its topic.
+    """
     told = story.log()
-    held = {
-        place: one for topic in {place.topic for place in told.of} for place, one in (await told.held([topic])).items()
-    }
-    held |= {one.place: Held(one.offset, one.offset + 1, None) for one in others}
-    log = ListedLog([*told.all_records(), *others], held)
-    vector = {place: Span(one.begin, one.end) for place, one in held.items()}
+    topics = {place.topic for place in told.of}
+    spans = {place: one for topic in topics for place, one in (await told.held([topic])).items()}
+    ends = {one.place: one.offset + 1 for one in others} if held is None else held
+    spans |= {place: Held(0, end, None) for place, end in ends.items()}
+    log = ListedLog([*told.all_records(), *others], spans)
+    vector = {place: Span(one.begin, one.end) for place, one in spans.items()}
     writer = CaptureWriter(directory, vector)
     async for record in read_merged(log, vector):
         writer.take(record)
@@ -89,3 +101,24 @@ async def serve_replay(settings: Settings, log: Path, since_ms: int, port: int) 
             process.kill()
         await process.wait()
         await listening
+
+
+EXAMPLE = ROOT / "tests" / "data" / "replay"
+
+
+async def write_example(directory: Path) -> Path:
+    """Write the capture of ``tests/data/replay``: the recorded chain with prices, and the rows that were shown."""
+    story = tell(DEPLOYMENT, golden_deployment(), golden_chain(), SYMBOL)
+    topic = served_name(story.settings)
+    ends = {Place(topic, number): 0 for number in range(PARTITIONS)}
+    shown = []
+    for version, ((at_ms, key), body) in enumerate(sorted(story.shown.items())):
+        place = Place(topic, partition_of(key, PARTITIONS))
+        shown.append(LogRecord(at_ms, *place, ends[place], key, encode_row(0, version, body)))
+        ends[place] += 1
+    return await captured(story, directory, *shown, held=ends)
+
+
+if __name__ == "__main__":
+    shutil.rmtree(EXAMPLE / "log", ignore_errors=True)
+    asyncio.run(write_example(EXAMPLE / "log"))

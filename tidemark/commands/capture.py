@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
     from streams.replay.bounded_log import Log
     from streams.replay.captured_log import Manifest
+    from streams.replay.named_window import Window
     from tidemark.log_source import LogSource
-    from tidemark.replay_window import Window
 
 
 @click.command

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from streams.replay.bounded_log import Log
     from streams.replay.export_files import ExportManifest, ExportWriter
     from streams.replay.exported_rows import Schema
+    from streams.replay.named_window import Window
     from tidemark.log_source import LogSource
-    from tidemark.replay_window import Window
 
 _EXIT_DIFFERS = 1
 
@@ -142,22 +142,18 @@ async def _write(
     log: Log, window: Window, schema: Schema, writer: ExportWriter, chosen: tuple[tuple[str, ...], str]
 ) -> ExportManifest | None:
     from streams.process.clock import SystemClock
-    from streams.replay.key_filter import KeyFilter
     from streams.replay.log_window import write_offsets
-    from streams.replay.merging import merged
+    from streams.replay.named_window import chosen_records
     from tidemark.replay_progress import Progress
     from tidemark.version import version_text
 
     keys, configuration = chosen
-    progress, wanted, is_whole = Progress(window.vector, SystemClock()), KeyFilter(keys), False
+    progress, is_whole = Progress(window.vector, SystemClock()), False
     made = None
     try:
-        async with log.reading(window.vector) as reading:
-            async for record in merged(reading, window.vector, window.topics):
-                progress.take(record)
-                if wanted.takes(record.key):
-                    for row in schema.read(record):
-                        writer.take(row)
+        async for record in chosen_records(log, window, keys, progress.take):
+            for row in schema.read(record):
+                writer.take(row)
         if writer.rows:
             made = writer.finish(
                 offsets=write_offsets(window.vector), keys=keys, code=version_text(), configuration=configuration

@@ -11,9 +11,9 @@ from tidemark.replay_window import EXIT_NOTHING, ending_by_code, window_options
 
 if TYPE_CHECKING:
     from streams.replay.bounded_log import Log
+    from streams.replay.named_window import Window
     from streams.settings import Settings
     from tidemark.log_source import LogSource
-    from tidemark.replay_window import Window
 
 
 @click.command
@@ -69,24 +69,17 @@ async def _print(
     log: Log, settings: Settings, window: Window, *, keys: tuple[str, ...], limit: int | None, as_json: bool
 ) -> int:
     from streams.process.clock import SystemClock
-    from streams.replay.key_filter import KeyFilter
-    from streams.replay.merging import merged
     from streams.replay.named_topics import changelogs
+    from streams.replay.named_window import chosen_records
     from streams.replay.shown_records import json_line, text_line
     from tidemark.replay_progress import Progress
 
-    line, of_rows, wanted, output = json_line if as_json else text_line, changelogs(settings), KeyFilter(keys), 0
+    line, of_rows, output = json_line if as_json else text_line, changelogs(settings), 0
     stdout = click.get_text_stream("stdout")
     progress = Progress(window.vector, SystemClock())
     try:
-        async with (
-            log.reading(window.vector) as reading,
-            aclosing(merged(reading, window.vector, window.topics)) as read,
-        ):
-            async for record in read:
-                progress.take(record)
-                if not wanted.takes(record.key):
-                    continue
+        async with aclosing(chosen_records(log, window, keys, progress.take)) as chosen:
+            async for record in chosen:
                 stdout.write(line(record, of_rows) + "\n")
                 output += 1
                 if output == limit:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 _EXIT_DIFFERS = 1
 _EXIT_NOT_RUN = 2
-# One row in a round of all takes half as long again, and the bound moves (models/freshness.py).
-_MARGIN = 2
-_LEAST_AGE_S = 10
 
 
 @click.command
@@ -54,16 +51,15 @@ def verify(*, source: LogSource, max_age_s: int | None, as_json: bool, dry_run: 
         tidemark verify --json | jq .not_comparable
     """  # noqa: D301 - click wants its \b as it is
     from models.errors import TidemarkError
-    from streams.audit.second_valuation import value_again
     from streams.process.clock import SystemClock
-    from streams.replay.row_check import Checking, check_rows
+    from streams.replay.row_check import check_rows
     from tidemark.local_stack import settings_here
+    from tidemark.replay.checking import checking
     from tidemark.replay_window import open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
     log = open_log(settings, source, clock)
     read = [0]
-    bound_s = max(_LEAST_AGE_S, _MARGIN * settings.worker.unwatched_max_age_s) if max_age_s is None else max_age_s
 
     def count(_: object) -> None:
         read[0] += 1
@@ -72,8 +68,7 @@ def verify(*, source: LogSource, max_age_s: int | None, as_json: bool, dry_run: 
         if dry_run:
             await _print_cut(log, settings)
             return None
-        seconds, begun_ms = {"symmio": value_again}, clock.now_ms()
-        return await check_rows(Checking(log, settings, bound_s * 1_000, seconds, count, begun_ms))
+        return await check_rows(checking(log, settings, clock, max_age_s, count))
 
     try:
         report = run_reading(settings, source, checked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import click
@@ -12,15 +11,12 @@ from tidemark.log_source import checkpoints_option, log_options
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from models.what_if import Change, Figures, Outcome
-    from streams.replay.accounts_at import AccountsAt
+    from models.what_if import Figures
+    from streams.replay.what_if_at import WhatIf
     from tidemark.log_source import LogSource
-
-_GIVEN = re.compile(r"([^=]+)=([+-]?[0-9.]+)(%?)")
-_RATE = re.compile(r"([+-]?[0-9.]+)(%?)")
 
 
 @click.command
@@ -61,79 +57,61 @@ def whatif(
         tidemark whatif demo --shock BTC=-30% --shock '*=-20%'
         tidemark whatif demo --mark BTCUSDT=25000 --funding 0.1% --time 2026-11-20T10:30:00Z --json
     """  # noqa: D301 - click wants its \b as it is
-    from models.money import parse_e18
-    from models.what_if import Scenario, figures_of, outcomes, put_scenario
+    from models.what_if import BadScenario
     from streams.process.clock import SystemClock
-    from streams.replay.accounts_at import raw_vector, value_accounts_at
+    from streams.replay.accounts_at import raw_vector
     from streams.replay.log_window import read_past, write_offsets
+    from streams.replay.what_if_at import read_scenario, what_if_at
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
     from tidemark.replay_window import found_in, open_log, run_reading
 
-    changes = _changes(marks, is_share=False) | _changes(shocks, is_share=True)
-    if not changes and funding is None:
-        msg = "expected --shock, --mark or --funding"
-        raise click.UsageError(msg)
-    rate = None if funding is None else _read(_RATE, funding, "--funding such as 0.1% or 0.001")
-    scenario = Scenario(changes, None if rate is None else parse_e18(_plain(rate[1])) // (100 if rate[2] else 1))
+    shocked, set_to = _given(shocks, "--shock such as BTC=-30%"), _given(marks, "--mark such as BTC=25000")
+    try:
+        scenario = read_scenario(shocked, set_to, funding)
+    except BadScenario as error:
+        raise click.UsageError(str(error)) from error
     settings, clock = settings_here(), SystemClock()
     at_ms = read_past(time_text, clock.now_ms())
     log = open_log(settings, source, clock)
 
-    async def valued() -> AccountsAt | None:
+    async def worked_out() -> WhatIf | None:
         vector = await raw_vector(log, settings, deployment, at_ms)
         click.echo(f"window: {write_offsets(vector) or 'none'}", err=True)
         if dry_run:
             return None
         progress = Progress(vector, clock)
-        found = await value_accounts_at(
-            log, settings, deployment, at_ms, on_record=progress.take, checkpoints=await found_in(checkpoints, log)
+        found = await what_if_at(
+            log,
+            settings,
+            deployment,
+            scenario,
+            at_ms=at_ms,
+            on_record=progress.take,
+            checkpoints=await found_in(checkpoints, log),
         )
         progress.finish()
         return found
 
-    found = run_reading(settings, source, valued)
+    found = run_reading(settings, source, worked_out)
     if found is None:
         return
-    engine = found.fold.engine
-    before = figures_of(engine)
     for doubt in found.doubts:
         click.echo(f"not certain: {doubt}", err=True)
-    if not before:
+    if not found.before:
         click.echo(f"no account of {deployment} then", err=True)
         raise SystemExit(EXIT_NOTHING)
-    moved = put_scenario(engine, (deployment, found.fold.venue), scenario, at_ms)
-    after = figures_of(engine)
-    _print_marks(moved)
-    _print(before, after, outcomes(before, after), is_all=is_all, as_json=as_json)
+    _print_marks(found.moved)
+    _print(found, is_all=is_all, as_json=as_json)
 
 
-def _changes(given: tuple[str, ...], *, is_share: bool) -> dict[str, Change]:
-    from models.money import E18, parse_e18
-    from models.what_if import Change
-
-    changes = {}
-    for text in given:
-        expected = "--shock such as BTC=-30%" if is_share else "--mark such as BTC=25000"
-        found = _read(_GIVEN, text, expected)
-        value_e18 = parse_e18(_plain(found[2]))
-        if bool(found[3]) != is_share:
-            msg = f"expected {expected}, found {text!r}"
-            raise click.UsageError(msg)
-        changes[found[1]] = Change(E18 + value_e18 // 100) if is_share else Change(E18, value_e18)
-    return changes
-
-
-def _read(pattern: re.Pattern[str], text: str, expected: str) -> re.Match[str]:
-    found = pattern.fullmatch(text)
-    if found is None:
-        msg = f"expected {expected}, found {text!r}"
+def _given(texts: tuple[str, ...], expected: str) -> list[tuple[str, str]]:
+    """Markets and what is said of each, as ``MARKET=WHAT``."""
+    pairs = [text.rpartition("=") for text in texts]
+    if wrong := next((text for text, (market, _, _) in zip(texts, pairs, strict=True) if not market), None):
+        msg = f"expected {expected}, found {wrong!r}"
         raise click.UsageError(msg)
-    return found
-
-
-def _plain(text: str) -> str:
-    return text.removeprefix("+")
+    return [(market, what) for market, _, what in pairs]
 
 
 def _print_marks(moved: Mapping[str, tuple[int, int]]) -> None:
@@ -143,17 +121,11 @@ def _print_marks(moved: Mapping[str, tuple[int, int]]) -> None:
         click.echo(f"{key}: {format_e18(old_e18)} -> {format_e18(new_e18)}", err=True)
 
 
-def _print(
-    before: dict[bytes, Figures],
-    after: dict[bytes, Figures],
-    changed: Sequence[Outcome],
-    *,
-    is_all: bool,
-    as_json: bool,
-) -> None:
+def _print(found: WhatIf, *, is_all: bool, as_json: bool) -> None:
     from models.money import format_e18
     from models.what_if import is_liquidatable
 
+    before, after, changed = found.before, found.after, found.changed
     new = [one for one in changed if is_liquidatable(one.after) and not is_liquidatable(one.before)]
     for key, was, is_now in changed if is_all else new:
         if as_json:

@@ -1,0 +1,141 @@
+"""Replay from Python: answers are those of the log, exact, and become tables of whatever is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from models.codec import decode_row
+from models.instants import rfc3339
+from models.what_if import BadScenario
+from streams.replay.bounded_log import BadWindow
+from streams.replay.export_files import NoPyarrow
+from tests.support.golden import FORKS, FORKS_SYMBOL, forked_chain, forked_deployment
+from tests.support.replaying import captured
+from tests.support.told_log import Story, tell
+from tidemark.replay import NeedsExtra, open_log
+
+if TYPE_CHECKING:
+    from tidemark.replay import OpenedLog
+
+_TICKS = "p-price-ticks"
+
+
+@pytest.fixture(scope="module")
+def story() -> Story:
+    return tell(FORKS, forked_deployment(), forked_chain(), FORKS_SYMBOL)
+
+
+@pytest.fixture(scope="module")
+def log(story: Story, tmp_path_factory: pytest.TempPathFactory) -> OpenedLog:
+    directory = tmp_path_factory.mktemp("replay") / "capture"
+    asyncio.run(captured(story, directory))
+    return open_log(directory, settings=story.settings)
+
+
+def priced(story: Story) -> tuple[int, str, dict[str, object]]:
+    """The last instant at which an account stood with a position that has a price, the account, and its row."""
+    found = [(at_ms, key, body) for (at_ms, key), body in story.shown.items() if body["upnl"] not in {None, "0"}]
+    at_ms, key, body = max(found, key=lambda one: one[:2])
+    return at_ms, key.decode().partition(":")[2], body
+
+
+def test_an_account_as_of_an_instant_is_what_stood_then_to_the_last_digit(story: Story, log: OpenedLog) -> None:
+    at_ms, account, body = priced(story)
+
+    found = log.asof(FORKS, account, time=rfc3339(at_ms))
+
+    assert Decimal(str(body["upnl"])).scaleb(-18) == found.upnl
+    assert Decimal(str(body["notional"])).scaleb(-18) == found.notional
+    assert (body["status"], ()) == (found.row["status"], found.doubts)
+    assert account in found._repr_html_()
+    nobody = log.asof(FORKS, "0x" + "1" * 40, time=rfc3339(at_ms))
+    assert nobody.recomputed is None
+    assert "no such account" in nobody._repr_html_()
+    with pytest.raises(LookupError, match="no such account"):
+        _ = nobody.upnl
+    with pytest.raises(BadWindow, match="one of time, block and offset"):
+        log.asof(FORKS, account)
+
+
+def test_terms_add_up_to_the_change_and_name_what_did_it(story: Story, log: OpenedLog) -> None:
+    at_ms, account, body = priced(story)
+
+    found = log.explain(FORKS, account, since=rfc3339(at_ms - 120_000), until=rfc3339(at_ms))
+
+    assert len(found.terms)
+    assert found.change == sum(one["upnl"] for one in found.terms) == sum(found.by_name.values())
+    assert Decimal(str(body["upnl"])).scaleb(-18) == Decimal(found.explained.end.upnl_e18 or 0).scaleb(-18)
+    assert f"{len(found.terms)} terms" in found._repr_html_()
+
+
+def test_records_and_prices_become_tables_of_arrow_and_duckdb(story: Story, log: OpenedLog) -> None:
+    ticks = [one for one in story.records if one.topic == _TICKS]
+
+    records = log.records("price-ticks", since="1970-01-01T00:00:00Z")
+    prices = log.prices(offsets=records.note)
+
+    assert [json.loads(one.value or b"") for one in ticks] == [json.loads(one["value"]) for one in records]
+    marks = [Decimal(json.loads(one.value or b"")["mark"]) for one in ticks]
+    assert marks == [one["mark"] for one in prices]
+    assert len(ticks) == prices.to_arrow().num_rows
+    total = prices.to_duckdb("prices").sql("select sum(mark), count(distinct symbol) from prices").fetchall()
+    assert [(sum(marks), 1)] == total
+    assert 3 == len(log.records("price-ticks", since="1970-01-01T00:00:00Z", limit=3))
+    assert f"{len(ticks) - 20} more" in prices._repr_html_()
+    with pytest.raises(BadWindow, match="a topic"):
+        log.records(since="-1m")
+
+
+def test_a_scenario_names_who_could_be_liquidated_and_a_bad_one_is_refused(story: Story, log: OpenedLog) -> None:
+    end = rfc3339(priced(story)[0])
+
+    found = log.whatif(FORKS, shocks={"*": "-90%"}, time=end)
+
+    assert len(found.accounts)
+    assert set(found.liquidated) <= {one["account"] for one in found.accounts}
+    assert {FORKS_SYMBOL} == {key.partition(":")[2] for key in found.marks}
+    assert all(new * 10 == pytest.approx(old) for old, new in found.marks.values())
+    for bad in ({"shocks": {"*": "90"}}, {"marks": {"*": "9%"}}, {"funding": "much"}, {}):
+        with pytest.raises(BadScenario):
+            log.whatif(FORKS, time=end, **bad)
+
+
+def test_rows_are_verified_and_one_that_was_altered_is_named(
+    story: Story, log: OpenedLog, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert log.verify().is_clean
+    key, row = max(story.last.items())
+    body = {**decode_row(row).body, "notional": "7"}
+    altered = story._replace(last={**story.last, key: row[:16] + json.dumps(body).encode()})
+    directory = tmp_path_factory.mktemp("altered") / "capture"
+    asyncio.run(captured(altered, directory))
+
+    found = open_log(directory, settings=story.settings).verify()
+
+    assert not found.is_clean
+    assert [(key.decode(), "notional", '"7"')] == [(one["row"], one["field"], one["ours"]) for one in found.differences]
+    assert "notional" in found._repr_html_()
+
+
+async def test_it_answers_where_a_loop_runs_already_as_in_a_notebook(story: Story, log: OpenedLog) -> None:
+    at_ms, account, _ = priced(story)
+    assert log.asof(FORKS, account, time=rfc3339(at_ms)).upnl is not None
+
+
+def test_what_is_not_installed_is_named(log: OpenedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = log.prices(since="1970-01-01T00:00:00Z", limit=1)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(NeedsExtra, match=r"tidemark\[analysis\]"):
+        prices.to_duckdb("prices")
+    monkeypatch.setattr("tidemark.replay.tables.find_spec", lambda _: None)
+    with pytest.raises(NeedsExtra, match="pip install pandas"):
+        prices.to_pandas()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(NoPyarrow, match=r"tidemark\[analysis\]"):
+        prices.to_arrow()
