@@ -127,6 +127,12 @@ async def find_window(
     Raises:
         ReplayError: It is no window of this log.
     """
+    if (offsets is None) == (since is None) or (offsets is not None and (until is not None or named)):
+        msg = "expected topics and --from, or --offsets alone"
+        raise click.UsageError(msg)
+    if offsets is None and not named:
+        msg = "expected a topic"
+        raise click.UsageError(msg)
     window = await resolve_window(log, settings, named, since=since, until=until, offsets=offsets, now_ms=now_ms)
     vector = window.vector
     click.echo(f"window: {window.offsets} offsets: --offsets {write_offsets(vector) or 'none'}", err=True)

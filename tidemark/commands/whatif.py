@@ -57,6 +57,7 @@ def whatif(
         tidemark whatif demo --shock BTC=-30% --shock '*=-20%'
         tidemark whatif demo --mark BTCUSDT=25000 --funding 0.1% --time 2026-11-20T10:30:00Z --json
     """  # noqa: D301 - click wants its \b as it is
+    from models.what_if import BadScenario
     from streams.process.clock import SystemClock
     from streams.replay.accounts_at import raw_vector
     from streams.replay.log_window import read_instant, write_offsets
@@ -65,9 +66,11 @@ def whatif(
     from tidemark.replay_progress import Progress
     from tidemark.replay_window import found_in, open_log, run_reading
 
-    scenario = read_scenario(
-        _given(shocks, "--shock such as BTC=-30%"), _given(marks, "--mark such as BTC=25000"), funding
-    )
+    shocked, set_to = _given(shocks, "--shock such as BTC=-30%"), _given(marks, "--mark such as BTC=25000")
+    try:
+        scenario = read_scenario(shocked, set_to, funding)
+    except BadScenario as error:
+        raise click.UsageError(str(error)) from error
     settings, clock = settings_here(), SystemClock()
     at_ms = read_instant(time_text, clock.now_ms())
     log = open_log(settings, source, clock)
