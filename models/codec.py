@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import orjson
 
 from models.errors import BadRow
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HEAD = struct.Struct(">QQ")
+_encode_struct = msgspec.json.Encoder().encode
 ORDER_BYTES = _HEAD.size
 
 NUMBER_MAX = 2**63 - 1
@@ -32,20 +34,25 @@ class Row(NamedTuple):
     body: dict[str, Any]
 
 
-def encode_row(term: int, version: int, body: Mapping[str, Any]) -> bytes:
+def encode_row(term: int, version: int, body: Mapping[str, Any] | msgspec.Struct) -> bytes:
     """Encode a row.
 
     Args:
         term: The owner's term, 0 to 2^64 - 1.
         version: The row's version, 0 to 2^64 - 1.
-        body: The row's JSON object; it holds only what orjson takes, so no int beyond 64 bits.
+        body: As for ``encode_body``.
     """
     return join_row(term, version, encode_body(body))
 
 
-def encode_body(body: Mapping[str, Any]) -> bytes:
-    """Encode a row's body, which follows its ``ORDER_BYTES``."""
-    return orjson.dumps(body)
+def encode_body(body: Mapping[str, Any] | msgspec.Struct) -> bytes:
+    """Encode a row's body, which follows its ``ORDER_BYTES``.
+
+    Args:
+        body: One of the types of bodies (``models.row_bodies``), or a JSON object that holds only what orjson takes, so
+            no int beyond 64 bits.
+    """
+    return _encode_struct(body) if isinstance(body, msgspec.Struct) else orjson.dumps(body)
 
 
 def join_row(term: int, version: int, encoded_body: bytes) -> bytes:

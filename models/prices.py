@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from models.codec import NUMBER_MAX
 from models.errors import BadNumber, BadRecord, BadRow
 from models.money import E18, parse_e18
+from models.row_bodies import MarkBody, OracleBody
 
 # No market quotes above 1e15 per unit (SHIB per satoshi would be 1e11); a larger text is a fault of the source.
 HIGHEST_PRICE_E18 = 10**15 * E18
@@ -211,20 +212,20 @@ def later_mark(standing: Mark | None, new: Mark) -> Mark | None:
     return new
 
 
-def encode_mark(mark: Mark) -> dict[str, Any]:
+def encode_mark(mark: Mark) -> MarkBody:
     """Body of a row of the ``marks`` table."""
-    return {
-        "mark": str(mark.mark_e18),
-        "index": None if mark.index_e18 is None else str(mark.index_e18),
-        "funding_rate": None if mark.funding_rate_e18 is None else str(mark.funding_rate_e18),
-        "next_funding_ms": mark.next_funding_ms,
-        "event_ms": mark.event_ms,
-        "received_ms": mark.received_ms,
-        "offset": mark.offset,
-        **({} if mark.clock_ahead_ms is None else {"clock_ahead_ms": mark.clock_ahead_ms}),
-        **({} if mark.max_late_ms is None else {"max_late_ms": mark.max_late_ms}),
-        **({} if mark.oracle is None else {"oracle": _oracle_body(mark.oracle)}),
-    }
+    return MarkBody(
+        mark=str(mark.mark_e18),
+        index=None if mark.index_e18 is None else str(mark.index_e18),
+        funding_rate=None if mark.funding_rate_e18 is None else str(mark.funding_rate_e18),
+        next_funding_ms=mark.next_funding_ms,
+        event_ms=mark.event_ms,
+        received_ms=mark.received_ms,
+        offset=mark.offset,
+        clock_ahead_ms=UNSET if mark.clock_ahead_ms is None else mark.clock_ahead_ms,
+        max_late_ms=UNSET if mark.max_late_ms is None else mark.max_late_ms,
+        oracle=UNSET if mark.oracle is None else _oracle_body(mark.oracle),
+    )
 
 
 def decode_mark(body: dict[str, Any]) -> Mark:
@@ -264,13 +265,13 @@ def _oracle_terms(tick: MarkTick, said: OracleSaid) -> OracleTerms:
     )
 
 
-def _oracle_body(terms: OracleTerms) -> dict[str, Any]:
-    return {
-        "exponent": terms.exponent,
-        "average": None if terms.average_e18 is None else str(terms.average_e18),
-        "confidence": None if terms.confidence_e18 is None else str(terms.confidence_e18),
-        "session": terms.session,
-    }
+def _oracle_body(terms: OracleTerms) -> OracleBody:
+    return OracleBody(
+        terms.exponent,
+        None if terms.average_e18 is None else str(terms.average_e18),
+        None if terms.confidence_e18 is None else str(terms.confidence_e18),
+        terms.session,
+    )
 
 
 def _oracle_of(body: dict[str, Any]) -> OracleTerms:

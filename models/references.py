@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from models.codec import decode_row
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
+from models.row_bodies import ReferenceBody
 
 if TYPE_CHECKING:
     from models.engine.deployment import Venues
@@ -62,9 +63,9 @@ def later_said(before: Said | None, news: Said) -> Said | None:
     return None if before is not None and news.offset <= before.offset else news
 
 
-def encode_said(said: Said) -> dict[str, Any]:
+def encode_said(said: Said) -> ReferenceBody:
     """Body of a row of the table ``references``."""
-    return said._asdict()
+    return ReferenceBody(*said)
 
 
 def decode_said(body: dict[str, Any]) -> Said:

@@ -14,6 +14,8 @@ from models.references import decode_said, encode_said, later_said
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from msgspec import Struct
+
     from models.engine.tables import ReadRow
     from models.instruments import InstrumentFact
     from models.prices import Mark
@@ -41,7 +43,7 @@ class Registers(Generic[T, N]):
         *,
         fold: Callable[[T | None, N], T | None],
         decode: Callable[[dict[str, Any]], T],
-        encode: Callable[[T], Mapping[str, Any]],
+        encode: Callable[[T], Mapping[str, Any] | Struct],
     ) -> None:
         self._table = table
         self._read = read

@@ -15,6 +15,8 @@ from streams.settings import TopicSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from msgspec import Struct
+
 
 HEAD_TIME_S = 1_745_970_700
 
@@ -49,7 +51,7 @@ class FakeFeed:
     def listen_rows(self, on_row: Callable[[bytes, bytes], None]) -> None:
         self._row_listeners.append(on_row)
 
-    def put(self, key: str, version: int, body: Mapping[str, Any]) -> None:
+    def put(self, key: str, version: int, body: Mapping[str, Any] | Struct) -> None:
         self.rows[key.encode()] = encode_row(1, version, body)
         for on_row in self._row_listeners:
             on_row(key.encode(), self.rows[key.encode()])
