@@ -80,6 +80,8 @@ async def newest_ticks(
         BrokenOff: The vector cannot be read to its end.
     """
     newest, left = NewestTicks(keys), {place for place, span in vector.items() if span.begin < span.end}
+    if not left:
+        return newest.found
     async with log.reading(vector) as reading:
         while left:
             for place, records in (await reading.more(left)).items():
