@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from streams.process.log_repeats import FewRepeats
 from streams.process.log_secrets import HidingFormatter, secrets_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def log_to_stderr(settings: Settings, process: str) -> None:
-    """Write log lines of INFO and above to stderr, of the Kafka client only from WARNING on; none has our secrets.
+    """Write log lines of INFO and above to stderr, of the Kafka client few of a kind from WARNING on; none has secrets.
 
     Args:
         settings: Say in which form, and have the secrets.
@@ -36,6 +37,7 @@ def log_to_stderr(settings: Settings, process: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     lines = logging.Formatter(_TEXT) if settings.log.format == "text" else json_formatter(process)
     handler.setFormatter(HidingFormatter(lines, secrets_of(settings)))
+    handler.addFilter(FewRepeats("aiokafka"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     # aiohttp warns of every client that asks for a subprotocol it does not know.
