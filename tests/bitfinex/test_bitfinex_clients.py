@@ -56,7 +56,7 @@ class Client:
     async def tells(self, event: str, times: int = 1) -> Any:  # noqa: ANN401 - whatever it tells
         """What it tells with the so-many-th event of a name."""
         try:
-            await eventually(lambda: len(self.of(event)) >= times, timeout_s=15)
+            await eventually(lambda: len(self.of(event)) >= times, timeout_s=60)
         except AssertionError:
             raise AssertionError([event, self.told]) from None
         return self.of(event)[times - 1]

@@ -123,7 +123,8 @@ async def test_a_paused_ingest_that_wakes_after_its_spare_took_over_writes_nothi
     hashes = {block.hash for block in theirs.blocks}
     added = surviving_blocks(after)
     assert {block.hash for block in added.values()} <= hashes
-    assert "expected to be the only" in ingests.said(0).splitlines()[-1]
+    # What the Kafka client leaves behind may be said after it.
+    assert "expected to be the only" in ingests.said(0)
 
 
 async def test_a_spare_goes_on_when_the_ingest_was_killed(own: Settings, ingests: Ingests) -> None:
