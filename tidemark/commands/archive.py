@@ -191,8 +191,8 @@ async def _write(
     for topic, config in topics.items():
         due = await find_due(log, store, topic, until_ms)
         lost = lost or bool(due.lost)
-        for place, span in due.lost.items():
-            click.echo(f"lost: {place.topic}:{place.partition}:{span.begin}-{span.end} is in Kafka no more", err=True)
+        for gap in _lost(due):
+            click.echo(f"lost: {gap} is in Kafka no more", err=True)
         progress = Progress(due.vector, clock)
         if not dry_run:
             await archive_due(log, store, due, config, code=version_text(), on_record=progress.take)
@@ -205,12 +205,18 @@ def _print_due(due: Due, records: int, *, as_json: bool, dry_run: bool) -> None:
 
     offsets = sum(span.end - span.begin for span in due.vector.values())
     if as_json:
-        lost = write_offsets(due.lost)
-        said = {"topic": due.topic, "offsets": write_offsets(due.vector), "records": records, "lost": lost}
+        said = {"topic": due.topic, "offsets": write_offsets(due.vector), "records": records}
+        said["lost"] = ",".join(_lost(due))
         click.echo(json.dumps(said))
     elif offsets:
         what = f"{offsets} offsets to archive" if dry_run else f"{records} records archived"
         click.echo(f"{due.topic}: {what}: {write_offsets(due.vector)}")
+
+
+def _lost(due: Due) -> list[str]:
+    from streams.replay.log_window import write_offsets
+
+    return [write_offsets({place: span}) for place, spans in sorted(due.lost.items()) for span in spans]
 
 
 async def _restore(
@@ -231,13 +237,12 @@ async def _restore(
     held = {topic: await log.held([topic]) for topic in topics}
     cluster = await open_log(settings, KAFKA, clock).cluster()
     async with opened_target(settings.bootstrap) as target:
-        there = {topic: await is_restored(target, topic, held[topic]) for topic in topics}
+        there = {topic: await is_restored(target, log, topic, held[topic], cluster) for topic in topics}
         for topic in topics:
             progress = Progress({place: Span(one.begin, one.end) for place, one in held[topic].items()}, clock)
             if not (there[topic] or dry_run):
                 wanted = await _as_registered(settings, log, topic)
-                await restore_topic(target, log, wanted, held[topic], progress.take)
-                await log.add_cluster(topic, cluster or "unknown")
+                await restore_topic(target, log, wanted, held[topic], cluster, on_record=progress.take)
             _print_restored(
                 topic, held[topic], progress.records, as_json=as_json, is_there=there[topic], dry_run=dry_run
             )
