@@ -165,6 +165,22 @@ def archived_topics(store: ArchiveStore) -> list[str]:
     return [name for name in store.directories() if store.read(f"{name}/{_INDEX}") is not None]
 
 
+def expect_topics(store: ArchiveStore) -> list[str]:
+    """The full names of the topics that an archive has something of, of which there has to be one.
+
+    Args:
+        store: The archive.
+
+    Raises:
+        BadArchive: There is none, or the store does not answer.
+    """
+    topics = archived_topics(store)
+    if not topics:
+        msg = f"expected an archive at {store}, found no topic: name the directory or URL that archive write was given"
+        raise BadArchive(msg)
+    return topics
+
+
 def write_segment(store: ArchiveStore, segment: Segment, content: bytes) -> None:
     """Write a segment, and then its manifest.
 
@@ -212,6 +228,19 @@ def segment_files(store: ArchiveStore, place: Place) -> list[str]:
     """
     names = store.names(_directory(place))
     return [name.removesuffix(_MANIFEST) for name in names if name.endswith(".parquet" + _MANIFEST)]
+
+
+def unnamed_topics(store: ArchiveStore) -> list[str]:
+    """The directories that have whole segments and no index, which nobody reads.
+
+    Args:
+        store: The archive.
+
+    Raises:
+        BadArchive: The store does not answer.
+    """
+    without = [name for name in store.directories() if store.read(f"{name}/{_INDEX}") is None]
+    return [name for name in without if any(one.endswith(".parquet" + _MANIFEST) for one in store.names(name))]
 
 
 def read_content(store: ArchiveStore, segment: Segment) -> bytes:

@@ -94,8 +94,8 @@ def check(*, url: str, topics: tuple[str, ...], as_json: bool) -> None:
     \b
     Exit codes:
         0  all is there, without a gap
-        1  something is missing, was altered, or was deleted from Kafka before it was archived; it is named
-        2  the archive cannot be read
+        1  something is missing, was altered, has no index, or was deleted before it was archived; it is named
+        2  there is no archive, or it cannot be read
     """  # noqa: D301 - click wants its \b as it is
     from streams.archive.archive_check import check_archive
     from streams.archive.archive_store import opened_store
@@ -124,12 +124,18 @@ def check(*, url: str, topics: tuple[str, ...], as_json: bool) -> None:
 @click.argument("url")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a topic.")
 def list_(*, url: str, as_json: bool) -> None:
-    """List the topics of an archive: files, records, bytes, and the offsets of each partition."""
+    """List the topics of an archive: files, records, bytes, and the offsets of each partition.
+
+    \b
+    Exit codes:
+        0  they are listed
+        2  there is no archive, or it cannot be read
+    """  # noqa: D301 - click wants its \b as it is
     from streams.archive.archive_store import opened_store
-    from streams.archive.topic_index import archived_topics, read_index
+    from streams.archive.topic_index import expect_topics, read_index
 
     store = opened_store(url)
-    for topic in archived_topics(store):
+    for topic in expect_topics(store):
         index = read_index(store, topic)
         partitions = {} if index is None else index.partitions
         segments = [segment for one in partitions.values() for segment in one.segments]
@@ -224,7 +230,7 @@ async def _restore(
 ) -> None:
     from streams.archive.archived_log import ArchivedLog
     from streams.archive.restoring import is_restored, opened_target, restore_topic
-    from streams.archive.topic_index import archived_topics
+    from streams.archive.topic_index import expect_topics
     from streams.process.clock import SystemClock
     from streams.replay.bounded_log import Span
     from tidemark.log_source import KAFKA
@@ -232,7 +238,7 @@ async def _restore(
     from tidemark.replay_window import open_log
 
     log, clock = ArchivedLog(store), SystemClock()
-    topics = named or tuple(await asyncio.to_thread(archived_topics, store))
+    topics = named or tuple(await asyncio.to_thread(expect_topics, store))
     _expect_another_epoch(settings, topics)
     held = {topic: await log.held([topic]) for topic in topics}
     cluster = await open_log(settings, KAFKA, clock).cluster()

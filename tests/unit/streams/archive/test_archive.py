@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import boto3
+import msgspec
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -17,7 +18,7 @@ from streams.archive.archive_check import check_archive
 from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog, JoinedLog
 from streams.archive.archiving import archive_due, find_due
-from streams.archive.topic_index import read_index
+from streams.archive.topic_index import read_index, write_index
 from streams.replay.bounded_log import BadArchive, Held, LogRecord, NoSuchTopic, OutOfRetention, Place, Span
 from streams.replay.captured_log import CapturedLog, CaptureWriter
 from streams.replay.log_window import check_offsets, resolve_times
@@ -307,6 +308,26 @@ async def test_what_was_altered_cut_or_removed_is_found_and_never_read(store: Ar
     assert ["t/0/stray.parquet.partial (not finished)"] == left_over
     with pytest.raises(BadArchive, match="altered"):
         await read(ArchivedLog(store))
+
+
+def test_where_there_is_nothing_no_archive_is_checked(store: ArchiveStore) -> None:
+    with pytest.raises(BadArchive, match="found no topic"):
+        findings(store)
+
+
+async def test_files_without_their_index_and_an_index_without_its_files_are_found(store: ArchiveStore) -> None:
+    await archive(log_of(33), store, 10**9)
+    index = read_index(store, TOPIC)
+    assert index is not None
+    partitions = {number: msgspec.structs.replace(one, segments=()) for number, one in index.partitions.items()}
+    write_index(store, msgspec.structs.replace(index, partitions=partitions))
+    assert [
+        "t:0: expected segments up to offset 33, found them to end at 0",
+        "t:1: expected segments up to offset 34, found them to end at 0",
+    ] == findings(store)[0]
+
+    store._files.rm(f"{store}/{TOPIC}/index.json")
+    assert ["t: expected an index of its files, found none: archive it again"] == findings(store)[0]
 
 
 def test_what_is_no_place_for_an_archive_is_refused(tmp_path: Path) -> None:
