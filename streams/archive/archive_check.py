@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from streams.archive.archive_store import is_unfinished
 from streams.archive.segment_file import read_segment
-from streams.archive.topic_index import archived_topics, read_content, read_index, read_manifest
+from streams.archive.topic_index import (
+    archived_topics,
+    expect_topics,
+    read_content,
+    read_index,
+    read_manifest,
+    unnamed_topics,
+)
 from streams.replay.bounded_log import BadArchive, Place
 
 if TYPE_CHECKING:
@@ -36,12 +43,13 @@ def check_archive(store: ArchiveStore, topics: Collection[str], on_segment: Call
         on_segment: Is told each segment that was read.
 
     Raises:
-        BadArchive: The store does not answer, an index cannot be read, or nothing is archived of a topic.
+        BadArchive: The store does not answer, an index cannot be read, or there is nothing, or nothing of a topic.
     """
-    findings: list[str] = []
     left_over: list[str] = []
     segments = records = 0
-    names = sorted(topics) or archived_topics(store)
+    unnamed = [] if topics else unnamed_topics(store)
+    findings = [f"{name}: expected an index of its files, found none: archive it again" for name in unnamed]
+    names = sorted(topics) or (archived_topics(store) if unnamed else expect_topics(store))
     for topic in names:
         index = read_index(store, topic)
         if index is None:
@@ -73,7 +81,7 @@ def _gaps(place: str, partition: ArchivedPartition) -> list[str]:
         if segment.begin < begin:
             findings.append(f"{place}: offsets {segment.begin}-{begin} are archived twice")
         begin = segment.end
-    if begin != partition.end and partition.segments:
+    if begin != partition.end:
         findings.append(f"{place}: expected segments up to offset {partition.end}, found them to end at {begin}")
     return findings
 

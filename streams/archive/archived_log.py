@@ -32,35 +32,73 @@ class ArchivedLog:
         self._indexes: dict[str, TopicIndex | None] = {}
 
     async def cluster(self) -> str | None:
-        """The cluster that was archived last; what is archived of several has one numbering."""
-        topics = await asyncio.to_thread(archived_topics, self._store)
-        return (await self.clusters(topics[0]))[-1] if topics else None
+        """The cluster whose offsets all of these are, the first one of several; None where there is none."""
+        found: list[str] | None = None
+        for topic in await asyncio.to_thread(archived_topics, self._store):
+            index = await self._index(topic)
+            whole = [] if index is None else index.whole_clusters()
+            found = whole if found is None else [one for one in found if one in whole]
+        return found[0] if found else None
 
-    async def clusters(self, topic: str) -> tuple[str, ...]:
-        """The ids of the clusters whose offsets those of a topic are; none where nothing of it is archived."""
+    async def clusters(self, topic: str) -> Mapping[str, Mapping[int, int]]:
+        """The clusters whose offsets those of a topic are, and below which of each partition, as its index has them."""
         index = await self._index(topic)
-        return () if index is None else index.clusters
+        return {} if index is None else index.clusters
+
+    async def expect_shared(self, topic: str, cluster: str | None) -> None:
+        """Check that what is archived of a topic has its offsets in a cluster.
+
+        Args:
+            topic: Its full name, of a topic that is archived.
+            cluster: The cluster's id; None where it does not say.
+
+        Raises:
+            BadArchive: It has not.
+        """
+        index = await self._index(topic)
+        if index is not None:
+            index.expect_shared(cluster or "unknown")
 
     async def config(self, topic: str) -> dict[str, str]:
         """How the registry had a topic; none where it did not, or nothing of it is archived."""
         index = await self._index(topic)
         return {} if index is None else index.config
 
-    async def add_cluster(self, topic: str, cluster: str) -> None:
+    async def add_cluster(self, topic: str, cluster: str | None) -> None:
         """Note that the offsets of a topic are also those of another cluster, which it was restored to.
 
         Args:
             topic: Its full name.
-            cluster: The id of that cluster.
+            cluster: The id of that cluster; None where it does not say.
 
         Raises:
             BadArchive: The archive does not take it.
         """
         index = await self._index(topic)
-        if index is not None and cluster not in index.clusters:
-            index = msgspec.structs.replace(index, clusters=(*index.clusters, cluster))
-            await asyncio.to_thread(write_index, self._store, index)
-            self._indexes[topic] = index
+        if index is not None:
+            ends = {number: one.end for number, one in index.partitions.items()}
+            await self._write_clusters(index, {**index.clusters, cluster or "unknown": ends})
+
+    async def remove_cluster(self, topic: str, cluster: str | None) -> None:
+        """Note that a cluster has nothing of a topic any more, since it is restored there anew.
+
+        Args:
+            topic: Its full name.
+            cluster: The id of that cluster; None where it does not say.
+
+        Raises:
+            BadArchive: The archive does not take it.
+        """
+        index = await self._index(topic)
+        name = cluster or "unknown"
+        if index is not None and name in index.clusters:
+            nothing = dict.fromkeys(index.partitions, 0)
+            await self._write_clusters(index, {**index.clusters, name: nothing})
+
+    async def _write_clusters(self, index: TopicIndex, clusters: dict[str, dict[int, int]]) -> None:
+        index = msgspec.structs.replace(index, clusters=clusters)
+        await asyncio.to_thread(write_index, self._store, index)
+        self._indexes[index.topic] = index
 
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         """What is archived of these topics, as far back as nothing is missing.
@@ -195,7 +233,7 @@ class JoinedLog:
 
         Raises:
             NoSuchTopic: Neither has one.
-            BadArchive: The archive cannot be read, or is of another cluster.
+            BadArchive: The archive cannot be read, or is of another cluster, or of one that parted from this one.
         """
         held: dict[Place, Held] = {}
         for topic in topics:
@@ -210,7 +248,7 @@ class JoinedLog:
                     raise
                 new = {}
             if old and new:
-                await self._expect_same_cluster(topic)
+                await self._archived.expect_shared(topic, await self._live.cluster())
             held |= {place: self._join(place, old.get(place), new.get(place)) for place in old.keys() | new.keys()}
         return held
 
@@ -271,15 +309,6 @@ class JoinedLog:
         if first is new:
             self._joints[place] = 0
         return Held(first.begin, new.end, first.since_ms, new.until_ms)
-
-    async def _expect_same_cluster(self, topic: str) -> None:
-        known, found = await self._archived.clusters(topic), await self._live.cluster()
-        if (found or "unknown") not in known:
-            msg = (
-                f"expected {topic} of the archive and of Kafka to be of one cluster, "
-                f"found {' or '.join(known)} archived and {found} live: read the archive alone with --log"
-            )
-            raise BadArchive(msg)
 
 
 class JoinedReading:

@@ -21,7 +21,7 @@ from streams.archive.topic_index import (
 from streams.replay.bounded_log import BadArchive, Held, Place, Span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from streams.archive.archive_store import ArchiveStore
     from streams.replay.bounded_log import Log, LogRecord
@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 class Due(NamedTuple):
     """What of a topic is to be archived: the spans, and what was deleted before it could be.
 
-    ``known`` is what the archive has of each partition.
+    ``index`` is what the archive has already, ``taken`` are the segments behind it that a run left which was ended
+    before it wrote the index, and ``cluster`` is the id of the one that is archived.
     """
 
     topic: str
     vector: Mapping[Place, Span]
-    lost: Mapping[Place, Span]
-    known: Mapping[int, ArchivedPartition]
-    clusters: tuple[str, ...]
+    lost: Mapping[Place, Sequence[Span]]
+    taken: Mapping[Place, Sequence[Segment]]
+    index: TopicIndex
+    cluster: str
     until_ms: int
 
 
@@ -56,22 +58,25 @@ async def find_due(log: Log, store: ArchiveStore, topic: str, until_ms: int) -> 
     """
     held = await log.held([topic])
     found = await log.find(held, until_ms)
-    index = await asyncio.to_thread(read_index, store, topic)
-    clusters = _clusters(store, topic, index, await log.cluster())
-    known = {} if index is None else dict(index.partitions)
+    index, cluster = await asyncio.to_thread(read_index, store, topic), await log.cluster() or "unknown"
+    if index is None:
+        index = TopicIndex(FORMAT, topic, {}, {}, {})
+    else:
+        index.expect_shared(cluster)
     vector: dict[Place, Span] = {}
-    lost: dict[Place, Span] = {}
+    lost: dict[Place, Sequence[Span]] = {}
+    taken: dict[Place, Sequence[Segment]] = {}
     for place, one in held.items():
-        before = known.get(place.partition)
-        begin = one.begin if before is None else before.end
+        before = index.partitions.get(place.partition)
+        begin = 0 if before is None else before.end
         _expect_not_behind(store, place, one, begin)
-        if begin < one.begin:
-            lost[place] = Span(begin, one.begin)
-            begin = one.begin
-        elif before is None and one.begin > 0:
-            lost[place] = Span(0, one.begin)
+        named = () if before is None else before.segments
+        left = await asyncio.to_thread(_left_over, store, place, {segment.file for segment in named}, cluster)
+        taken[place], gaps, begin = _taken(left, begin, one.begin, found[place])
+        if gaps:
+            lost[place] = gaps
         vector[place] = Span(begin, max(begin, found[place]))
-    return Due(topic, vector, lost, known, clusters, until_ms)
+    return Due(topic, vector, lost, taken, index, cluster, until_ms)
 
 
 async def archive_due(
@@ -95,34 +100,59 @@ async def archive_due(
         BrokenOff: The log could not be read to the end; what was archived by then stays.
         BadArchive: The store does not take it.
     """
-    partitions = dict(due.known)
+    partitions = dict(due.index.partitions)
+    shared = dict(due.index.clusters.get(due.cluster, {}))
     for place, span in sorted(due.vector.items()):
         before = partitions.get(place.partition)
-        segments = [*await asyncio.to_thread(_left_over, store, place, span)]
-        begin = segments[-1].end if segments else span.begin
-        async for builder, part in _cut(log, place, Span(begin, span.end), on_record):
+        segments = [*due.taken[place]]
+        async for builder, part in _cut(log, place, span, on_record):
             content = await asyncio.to_thread(builder.encode)
-            segment = _segment(place, part, builder, content, cluster=due.clusters[-1], code=code)
+            segment = _segment(place, part, builder, content, cluster=due.cluster, code=code)
             await asyncio.to_thread(write_segment, store, segment, content)
             segments.append(segment)
         known = () if before is None else before.segments
-        first = span.begin if before is None else before.begin
+        first = (segments[0].begin if segments else span.begin) if before is None else before.begin
         partitions[place.partition] = ArchivedPartition(first, span.end, due.until_ms, (*known, *segments))
-        index = TopicIndex(FORMAT, due.topic, due.clusters, dict(config), dict(sorted(partitions.items())))
+        shared[place.partition] = span.end
+        clusters = {**due.index.clusters, due.cluster: dict(sorted(shared.items()))}
+        index = TopicIndex(FORMAT, due.topic, clusters, dict(config), dict(sorted(partitions.items())))
         await asyncio.to_thread(write_index, store, index)
     return sum(len(one.segments) for one in partitions.values())
 
 
-def _left_over(store: ArchiveStore, place: Place, span: Span) -> list[Segment]:
-    """The segments that a run wrote which was ended before it wrote the index."""
-    found: list[Segment] = []
-    begin = span.begin
-    for file in segment_files(store, place):
-        segment = read_manifest(store, file)
-        if segment is not None and segment.begin == begin and segment.end <= span.end:
-            found.append(segment)
-            begin = segment.end
-    return found
+def _left_over(store: ArchiveStore, place: Place, named: Collection[str], cluster: str) -> list[Segment]:
+    """The segments of a cluster that are whole and not named by the index, by offset."""
+    found = [read_manifest(store, file) for file in segment_files(store, place) if file not in named]
+    return [one for one in found if one is not None and one.cluster == cluster]
+
+
+def _taken(left: Sequence[Segment], begin: int, held_from: int, end: int) -> tuple[list[Segment], list[Span], int]:
+    """Go on with what is left over, and only then say what is lost: Kafka may have deleted what is whole in files.
+
+    Args:
+        left: What may be left over, by offset.
+        begin: Up to which offset the index names segments.
+        held_from: The first offset that Kafka holds.
+        end: Up to which offset there is something to be archived.
+
+    Returns:
+        The segments to take, the spans that are neither in these nor held, and from where on Kafka is to be read.
+    """
+    taken: list[Segment] = []
+    lost: list[Span] = []
+    for one in left:
+        if one.begin < begin or one.end > end:
+            continue
+        if one.begin > begin:
+            if one.begin > held_from:
+                break
+            lost.append(Span(begin, one.begin))
+        taken.append(one)
+        begin = one.end
+    if begin < held_from:
+        lost.append(Span(begin, held_from))
+        begin = held_from
+    return taken, lost, begin
 
 
 async def _cut(
@@ -160,18 +190,6 @@ def _segment(
         cluster=cluster,
         code=code,
     )
-
-
-def _clusters(store: ArchiveStore, topic: str, index: TopicIndex | None, cluster: str | None) -> tuple[str, ...]:
-    known: Collection[str] = () if index is None else index.clusters
-    found = cluster or "unknown"
-    if known and found not in known:
-        msg = (
-            f"expected to archive {topic} in {store} from the cluster {' or '.join(known)}, whose offsets it has, "
-            f"found the cluster {found}: name another directory or URL"
-        )
-        raise BadArchive(msg)
-    return (*(one for one in known if one != found), found)
 
 
 def _expect_not_behind(store: ArchiveStore, place: Place, held: Held, begin: int) -> None:

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+    from streams.archive.archived_log import ArchivedLog
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.settings.kafka_client import Bootstrap
 
 _BATCH_BYTES = 256 * 1024
 _REQUEST_BYTES = 4 * 2**20
 _BATCHES_AT_ONCE = 8
+# A transaction lasts no longer than the records of one reading take, some thousand.
 _FENCE = Fence("tidemark-restore", timeout_ms=900_000)
-# A transaction is over long before its timeout; each end costs a round trip or two.
-_TRANSACTION_S = 60.0
 _MARKER_WITHIN_S = 60.0
 _MARKER_POLL_S = 0.005
 _FILLER = b""
@@ -86,47 +86,61 @@ async def opened_target(bootstrap: Bootstrap) -> AsyncIterator[Target]:
         await admin.close()
 
 
-async def is_restored(target: Target, topic: str, held: Mapping[Place, Held]) -> bool:
+async def is_restored(
+    target: Target, log: ArchivedLog, topic: str, held: Mapping[Place, Held], cluster: str | None
+) -> bool:
     """Whether a topic has all that is archived already; False where it has nothing, or there is no such topic.
+
+    It is whole only where the archive says so, since that is noted last: of as many records as there should be, these
+    may be others, or may have been written by a run that was ended before it had configured the topic.
 
     Args:
         target: The cluster.
+        log: The archive.
         topic: Its full name.
         held: What is archived of it.
+        cluster: The id of the cluster; None where it does not say.
 
     Raises:
-        NotEmpty: It has a part.
+        NotEmpty: It has a part, or other records.
     """
     if topic not in await target.admin.list_topics():
         return False
-    tps = [TopicPartition(*place) for place in held]
-    ends = await target.reader.end_offsets(tps)
-    wanted = {tp: one.end for tp, one in zip(tps, held.values(), strict=True)}
-    if all(ends[tp] >= end for tp, end in wanted.items()):
-        return any(wanted.values())
+    tps = {place: TopicPartition(*place) for place in held}
+    ends = await target.reader.end_offsets(list(tps.values()))
     found = {tp.partition: end for tp, end in ends.items() if end}
-    if found:
-        msg = f"expected {topic} to be empty or whole, found records up to {found}: delete it, and restore it again"
-        raise NotEmpty(msg)
-    return False
+    if not found:
+        return False
+    shared = (await log.clusters(topic)).get(cluster or "unknown", {})
+    if all(min(ends[tps[place]], shared.get(place.partition, 0)) >= one.end for place, one in held.items()):
+        return True
+    msg = (
+        f"expected {topic} to be empty, or to have been restored to its end, found records up to {found} that were "
+        "not: delete it, and restore it again"
+    )
+    raise NotEmpty(msg)
 
 
 async def restore_topic(
-    target: Target, log: Log, topic: Topic, held: Mapping[Place, Held], on_record: Callable[[LogRecord], None]
-) -> None:
-    """Write a topic that is empty, or is not there yet, as it is archived.
+    target: Target, log: ArchivedLog, topic: Topic, held: Mapping[Place, Held], cluster: str | None, *,
+    on_record: Callable[[LogRecord], None],
+) -> None:  # fmt: skip
+    """Write a topic that is empty, or is not there yet, as it is archived, and note in the archive that it is whole.
 
     Args:
         target: The cluster.
         log: The archive.
         topic: As it is to be in the end.
         held: What is archived of it.
+        cluster: The id of the cluster; None where it does not say.
         on_record: Is told each record that was written.
 
     Raises:
         BrokenOff: Another writes to the topic too, or the cluster stopped answering. The topic is not whole.
         BadArchive: A segment was altered.
     """
+    # It may have had the topic before, where that was deleted.
+    await log.remove_cluster(topic.name, cluster)
     limits = {name: value for name, value in topic.config.items() if name not in _WHILE_RESTORED}
     partitions = max(place.partition for place in held) + 1
     await create_topics(target.bootstrap, (Topic(topic.name, topic.key, partitions, topic.replication_factor, limits),))
@@ -138,6 +152,7 @@ async def restore_topic(
         msg = f"expected {topic.name} to be written, found: {error!r}; delete it, and restore it again"
         raise BrokenOff(msg) from error
     await _configure(target, topic.name, topic.config)
+    await log.add_cluster(topic.name, cluster)
 
 
 async def _restore_partition(
@@ -147,9 +162,10 @@ async def _restore_partition(
     await writer.skip(held.begin)
     async with log.reading({place: Span(held.begin, held.end)}) as reading:
         while held.begin < held.end and (records := (await reading.more([place])).get(place, ())):
-            for run in _runs(records):
+            runs = _runs(records)
+            for run in runs:
                 if run[0].offset > writer.end:
-                    await writer.fill(run[0].offset - writer.end)
+                    await writer.fill(run[0].offset - writer.end, is_last=run is runs[-1])
                 await writer.write(run)
             for record in records:
                 on_record(record)
@@ -168,7 +184,7 @@ class _PartitionWriter:
     def __init__(self, target: Target, place: Place) -> None:
         self._target = target
         self._tp = TopicPartition(*place)
-        self._began_s: float | None = None
+        self._is_open = False
         self.end = 0
 
     async def write(self, run: Sequence[LogRecord]) -> None:
@@ -189,34 +205,32 @@ class _PartitionWriter:
         """Take the offsets before the first record. Nobody reads them: they are deleted in the end."""
         await self._send_fillers(self._target.plain, count)
 
-    async def fill(self, count: int, *, is_last: bool = False) -> None:
+    async def fill(self, count: int, *, is_last: bool) -> None:
         """Take so many offsets at which there was no record.
 
         Args:
             count: At least one.
-            is_last: Whether the transaction ends here, where it may.
+            is_last: Whether the transaction ends here: nobody knows when there is an offset for its end again.
         """
-        now_s = asyncio.get_running_loop().time()
-        is_open = self._began_s is not None
-        if self._began_s is None:
+        if not self._is_open:
             await self._target.fillers.begin_transaction()
-            self._began_s = now_s
-        # The end of a transaction takes an offset itself, where the transaction wrote something before.
-        is_over = (is_last or now_s - self._began_s > _TRANSACTION_S) and (is_open or count > 1)
-        await self._send_fillers(self._target.fillers, count - is_over)
-        if is_over:
+            self._is_open = True
+            if is_last:
+                # Its end is written also where nothing else of it is.
+                self._target.fillers._txn_manager.maybe_add_partition_to_txn(self._tp)  # noqa: SLF001 - no public way
+        # The end of a transaction takes an offset itself.
+        await self._send_fillers(self._target.fillers, count - is_last)
+        if is_last:
             await self._abort()
 
     async def finish(self, end: int) -> None:
-        """Take the offsets up to the end; the end of a transaction may then take one more."""
+        """Take the offsets up to the end."""
         if self.end < end:
             await self.fill(end - self.end, is_last=True)
-        if self._began_s is not None:
-            await self._abort()
 
     async def _abort(self) -> None:
         await self._target.fillers.abort_transaction()
-        self._began_s = None
+        self._is_open = False
         self.end += 1
         # The coordinator answers before the partition has the marker.
         async with asyncio.timeout(_MARKER_WITHIN_S):

@@ -71,15 +71,51 @@ class ArchivedPartition(msgspec.Struct, frozen=True):
 class TopicIndex(msgspec.Struct, frozen=True):
     """What an archive has of a topic.
 
-    ``clusters`` are the ids of those whose offsets these are: the one that it was made in, and those that it was
-    restored to. ``config`` is how the registry has the topic, none where it does not.
+    ``clusters`` has by its id each one whose offsets these are, the one that it was made in and those that it was
+    restored to, and below which offset of each partition: behind that, what was archived is of another.
+    ``config`` is how the registry has the topic, none where it does not.
     """
 
     format: int
     topic: str
-    clusters: tuple[str, ...]
+    clusters: dict[str, dict[int, int]]
     config: dict[str, str]
     partitions: dict[int, ArchivedPartition]
+
+    def whole_clusters(self) -> list[str]:
+        """Those whose offsets all of these are."""
+        ends = {number: one.end for number, one in self.partitions.items()}
+        return [
+            name
+            for name, shared in self.clusters.items()
+            if all(shared.get(number, 0) >= end for number, end in ends.items())
+        ]
+
+    def expect_shared(self, cluster: str) -> None:
+        """Check that all that is archived stands in a cluster too, or stood there, at the same offsets.
+
+        Args:
+            cluster: Its id.
+
+        Raises:
+            BadArchive: It does not.
+        """
+        shared = self.clusters.get(cluster)
+        if shared is None:
+            msg = (
+                f"expected {self.topic} of the archive and of Kafka to be of one cluster, found "
+                f"{' or '.join(self.clusters) or 'none'} archived and {cluster} live: read the archive alone with "
+                "--log, and write another"
+            )
+            raise BadArchive(msg)
+        for number, one in self.partitions.items():
+            if shared.get(number, 0) < one.end:
+                msg = (
+                    f"expected {self.topic}:{number} of the cluster {cluster} to be what is archived up to offset "
+                    f"{one.end}, found that it is so up to {shared.get(number, 0)} only, and that another cluster "
+                    "wrote the rest: read the archive alone with --log, and write another"
+                )
+                raise BadArchive(msg)
 
 
 def read_index(store: ArchiveStore, topic: str) -> TopicIndex | None:
@@ -129,6 +165,22 @@ def archived_topics(store: ArchiveStore) -> list[str]:
     return [name for name in store.directories() if store.read(f"{name}/{_INDEX}") is not None]
 
 
+def expect_topics(store: ArchiveStore) -> list[str]:
+    """The full names of the topics that an archive has something of, of which there has to be one.
+
+    Args:
+        store: The archive.
+
+    Raises:
+        BadArchive: There is none, or the store does not answer.
+    """
+    topics = archived_topics(store)
+    if not topics:
+        msg = f"expected an archive at {store}, found no topic: name the directory or URL that archive write was given"
+        raise BadArchive(msg)
+    return topics
+
+
 def write_segment(store: ArchiveStore, segment: Segment, content: bytes) -> None:
     """Write a segment, and then its manifest.
 
@@ -176,6 +228,19 @@ def segment_files(store: ArchiveStore, place: Place) -> list[str]:
     """
     names = store.names(_directory(place))
     return [name.removesuffix(_MANIFEST) for name in names if name.endswith(".parquet" + _MANIFEST)]
+
+
+def unnamed_topics(store: ArchiveStore) -> list[str]:
+    """The directories that have whole segments and no index, which nobody reads.
+
+    Args:
+        store: The archive.
+
+    Raises:
+        BadArchive: The store does not answer.
+    """
+    without = [name for name in store.directories() if store.read(f"{name}/{_INDEX}") is None]
+    return [name for name in without if any(one.endswith(".parquet" + _MANIFEST) for one in store.names(name))]
 
 
 def read_content(store: ArchiveStore, segment: Segment) -> bytes:

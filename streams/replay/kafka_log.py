@@ -73,6 +73,7 @@ class KafkaLog:
 
         Raises:
             NoSuchTopic: There is none of that name, or we may not see it.
+            BrokenOff: The cluster stopped answering, or deleted its oldest record just now.
             KafkaError: The cluster does not answer.
         """
         partitions = await self._partitions(topics)
@@ -80,11 +81,13 @@ class KafkaLog:
         async with _consumer(self._bootstrap) as consumer:
             begins = await consumer.beginning_offsets(tps)
             ends = await consumer.end_offsets(tps)
-            oldest = await consumer.offsets_for_times(dict.fromkeys(tps, 0))
+            cut = {Place(*tp): Span(begins[tp], ends[tp]) for tp in tps if begins[tp] > 0}
+            oldest = await _first_records(consumer, cut)
         now_ms = self._clock.now_ms()
         held = {}
         for tp in tps:
-            found = now_ms if oldest[tp] is None else oldest[tp].timestamp
+            first = oldest.get(Place(*tp))
+            found = now_ms if first is None else first.time_ms
             since_ms = None
             if begins[tp] > 0:
                 # A quiet partition's oldest record may be young though nothing younger than the retention is gone.
@@ -101,15 +104,19 @@ class KafkaLog:
             time_ms: The instant, Unix ms.
 
         Raises:
+            BrokenOff: The cluster stopped answering, or deleted what was to be looked at.
             KafkaError: The cluster does not answer.
         """
         async with _consumer(self._bootstrap) as consumer:
-            tps = [TopicPartition(*place) for place in held]
-            found = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, time_ms)))
-        return {
-            place: one.end if found[tp] is None else min(found[tp].offset, one.end)
-            for (place, one), tp in zip(held.items(), tps, strict=True)
-        }
+            told = await consumer.offsets_for_times({TopicPartition(*place): max(0, time_ms) for place in held})
+            left = {}
+            for place, one in held.items():
+                at = told[TopicPartition(*place)]
+                left[place] = Span(one.end if at is None else min(at.offset, one.end), one.end)
+            # Kafka counts what nobody reads as well: the end of a transaction bears the instant at which it was ended,
+            # which in a restored cluster is later than all the records behind it.
+            found = await _first_records(consumer, left, time_ms)
+        return {place: found[place].offset if place in found else one.end for place, one in held.items()}
 
     @asynccontextmanager
     async def reading(self, vector: Mapping[Place, Span]) -> AsyncIterator[KafkaReading]:
@@ -228,6 +235,26 @@ class KafkaReading:
             if end < least:
                 msg = f"expected {_names([tp])} to reach offset {least}, found it to end at {end}: it was made anew"
                 raise BrokenOff(msg)
+
+
+async def _first_records(
+    consumer: AIOKafkaConsumer, vector: Mapping[Place, Span], least_ms: int | None = None
+) -> dict[Place, LogRecord]:
+    """The first committed record of each span that was made at ``least_ms`` or later; none of a span without one."""
+    left = {place: span for place, span in vector.items() if span.begin < span.end}
+    found: dict[Place, LogRecord] = {}
+    if not left:
+        # A consumer that is stopped while it still connects leaves its connection open.
+        return found
+    reading = KafkaReading(consumer, left)
+    while left:
+        for place, records in (await reading.more(left.keys())).items():
+            first = next((one for one in records if least_ms is None or one.time_ms >= least_ms), None)
+            if first is not None:
+                found[place] = first
+            if first is not None or not records:
+                del left[place]
+    return found
 
 
 @asynccontextmanager

@@ -211,7 +211,7 @@ async def test_a_topic_with_a_part_is_not_restored_over_and_another_writer_ends_
     await write_ticks(own, ticks(SYMBOL, 2))
 
     refused = await run(own, monkeypatch, "restore", url, topic)
-    assert f"expected {topic} to be empty or whole" in str(refused.exception)
+    assert f"expected {topic} to be empty, or to have been restored" in str(refused.exception)
     assert [0, 1] == await read_uncommitted(own, topic)
 
     await delete_topics(own)

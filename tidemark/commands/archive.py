@@ -94,8 +94,8 @@ def check(*, url: str, topics: tuple[str, ...], as_json: bool) -> None:
     \b
     Exit codes:
         0  all is there, without a gap
-        1  something is missing, was altered, or was deleted from Kafka before it was archived; it is named
-        2  the archive cannot be read
+        1  something is missing, was altered, has no index, or was deleted before it was archived; it is named
+        2  there is no archive, or it cannot be read
     """  # noqa: D301 - click wants its \b as it is
     from streams.archive.archive_check import check_archive
     from streams.archive.archive_store import opened_store
@@ -124,12 +124,18 @@ def check(*, url: str, topics: tuple[str, ...], as_json: bool) -> None:
 @click.argument("url")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a topic.")
 def list_(*, url: str, as_json: bool) -> None:
-    """List the topics of an archive: files, records, bytes, and the offsets of each partition."""
+    """List the topics of an archive: files, records, bytes, and the offsets of each partition.
+
+    \b
+    Exit codes:
+        0  they are listed
+        2  there is no archive, or it cannot be read
+    """  # noqa: D301 - click wants its \b as it is
     from streams.archive.archive_store import opened_store
-    from streams.archive.topic_index import archived_topics, read_index
+    from streams.archive.topic_index import expect_topics, read_index
 
     store = opened_store(url)
-    for topic in archived_topics(store):
+    for topic in expect_topics(store):
         index = read_index(store, topic)
         partitions = {} if index is None else index.partitions
         segments = [segment for one in partitions.values() for segment in one.segments]
@@ -191,8 +197,8 @@ async def _write(
     for topic, config in topics.items():
         due = await find_due(log, store, topic, until_ms)
         lost = lost or bool(due.lost)
-        for place, span in due.lost.items():
-            click.echo(f"lost: {place.topic}:{place.partition}:{span.begin}-{span.end} is in Kafka no more", err=True)
+        for gap in _lost(due):
+            click.echo(f"lost: {gap} is in Kafka no more", err=True)
         progress = Progress(due.vector, clock)
         if not dry_run:
             await archive_due(log, store, due, config, code=version_text(), on_record=progress.take)
@@ -205,12 +211,18 @@ def _print_due(due: Due, records: int, *, as_json: bool, dry_run: bool) -> None:
 
     offsets = sum(span.end - span.begin for span in due.vector.values())
     if as_json:
-        lost = write_offsets(due.lost)
-        said = {"topic": due.topic, "offsets": write_offsets(due.vector), "records": records, "lost": lost}
+        said = {"topic": due.topic, "offsets": write_offsets(due.vector), "records": records}
+        said["lost"] = ",".join(_lost(due))
         click.echo(json.dumps(said))
     elif offsets:
         what = f"{offsets} offsets to archive" if dry_run else f"{records} records archived"
         click.echo(f"{due.topic}: {what}: {write_offsets(due.vector)}")
+
+
+def _lost(due: Due) -> list[str]:
+    from streams.replay.log_window import write_offsets
+
+    return [write_offsets({place: span}) for place, spans in sorted(due.lost.items()) for span in spans]
 
 
 async def _restore(
@@ -218,7 +230,7 @@ async def _restore(
 ) -> None:
     from streams.archive.archived_log import ArchivedLog
     from streams.archive.restoring import is_restored, opened_target, restore_topic
-    from streams.archive.topic_index import archived_topics
+    from streams.archive.topic_index import expect_topics
     from streams.process.clock import SystemClock
     from streams.replay.bounded_log import Span
     from tidemark.log_source import KAFKA
@@ -226,18 +238,17 @@ async def _restore(
     from tidemark.replay_window import open_log
 
     log, clock = ArchivedLog(store), SystemClock()
-    topics = named or tuple(await asyncio.to_thread(archived_topics, store))
+    topics = named or tuple(await asyncio.to_thread(expect_topics, store))
     _expect_another_epoch(settings, topics)
     held = {topic: await log.held([topic]) for topic in topics}
     cluster = await open_log(settings, KAFKA, clock).cluster()
     async with opened_target(settings.bootstrap) as target:
-        there = {topic: await is_restored(target, topic, held[topic]) for topic in topics}
+        there = {topic: await is_restored(target, log, topic, held[topic], cluster) for topic in topics}
         for topic in topics:
             progress = Progress({place: Span(one.begin, one.end) for place, one in held[topic].items()}, clock)
             if not (there[topic] or dry_run):
                 wanted = await _as_registered(settings, log, topic)
-                await restore_topic(target, log, wanted, held[topic], progress.take)
-                await log.add_cluster(topic, cluster or "unknown")
+                await restore_topic(target, log, wanted, held[topic], cluster, on_record=progress.take)
             _print_restored(
                 topic, held[topic], progress.records, as_json=as_json, is_there=there[topic], dry_run=dry_run
             )

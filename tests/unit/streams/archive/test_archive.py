@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import boto3
+import msgspec
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -17,6 +18,7 @@ from streams.archive.archive_check import check_archive
 from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog, JoinedLog
 from streams.archive.archiving import archive_due, find_due
+from streams.archive.topic_index import read_index, write_index
 from streams.replay.bounded_log import BadArchive, Held, LogRecord, NoSuchTopic, OutOfRetention, Place, Span
 from streams.replay.captured_log import CapturedLog, CaptureWriter
 from streams.replay.log_window import check_offsets, resolve_times
@@ -76,11 +78,11 @@ def store(tmp_path: Path) -> ArchiveStore:
     return opened_store(str(tmp_path / "archive"))
 
 
-async def archive(log: Log, store: ArchiveStore, until_ms: int) -> dict[Place, Span]:
+async def archive(log: Log, store: ArchiveStore, until_ms: int) -> dict[Place, list[Span]]:
     """Archive what is older, and return what was gone before."""
     due = await find_due(log, store, TOPIC, until_ms)
     await archive_due(log, store, due, {"cleanup.policy": "delete"}, code="test", on_record=lambda _: None)
-    return dict(due.lost)
+    return {place: list(spans) for place, spans in due.lost.items()}
 
 
 async def read(log: Log, vector: Mapping[Place, Span] | None = None) -> list[LogRecord]:
@@ -164,7 +166,7 @@ async def test_what_was_deleted_before_it_was_archived_is_said_and_never_read_ov
         await check_offsets(joined, {PLACES[0]: Span(20, 60)})
     lost = await archive(later, store, 10**9)
 
-    assert {PLACES[0]: Span(30, 50), PLACES[1]: Span(31, 50)} == lost
+    assert {PLACES[0]: [Span(30, 50)], PLACES[1]: [Span(31, 50)]} == lost
     assert 50 == (await ArchivedLog(store).held([TOPIC]))[PLACES[0]].begin
     assert await read(later) == await read(ArchivedLog(store))
     assert [one.partition(":")[2] for one in findings(store)[0]] == [
@@ -178,7 +180,7 @@ async def test_an_archive_of_another_cluster_or_of_a_topic_made_anew_is_refused(
     other = log_of(60)
     other.cluster_id = "other"
 
-    with pytest.raises(BadArchive, match="found the cluster other"):
+    with pytest.raises(BadArchive, match="of one cluster, found listed archived and other live"):
         await archive(other, store, 10**9)
     with pytest.raises(BadArchive, match="of one cluster"):
         await JoinedLog(ArchivedLog(store), other).held([TOPIC])
@@ -189,6 +191,59 @@ async def test_an_archive_of_another_cluster_or_of_a_topic_made_anew_is_refused(
     await ArchivedLog(store).add_cluster(TOPIC, "other")
     await archive(other, store, 10**9)
     assert await read(log_of(60)) == await read(ArchivedLog(store))
+
+
+async def test_clusters_that_parted_are_not_mixed_whichever_of_them_goes_on(store: ArchiveStore) -> None:
+    await archive(log_of(30), store, 10**9)
+    await ArchivedLog(store).add_cluster(TOPIC, "other")
+    ours, other = log_of(60), log_of(100)
+    other.cluster_id = "other"
+    assert await read(other) == await read(JoinedLog(ArchivedLog(store), other))
+
+    await archive(ours, store, 10**9)
+    with pytest.raises(BadArchive, match=r"t:0 of the cluster other to be .* up to 30 only"):
+        await JoinedLog(ArchivedLog(store), other).held([TOPIC])
+    with pytest.raises(BadArchive, match="another cluster wrote the rest"):
+        await archive(other, store, 10**9)
+    # What was lost and is made anew of the archive has all of it again.
+    await ArchivedLog(store).add_cluster(TOPIC, "other")
+    await archive(other, store, 10**9)
+    with pytest.raises(BadArchive, match="t:0 of the cluster listed"):
+        await JoinedLog(ArchivedLog(store), log_of(200)).held([TOPIC])
+    assert await read(log_of(100)) == await read(ArchivedLog(store))
+
+
+async def test_what_a_killed_run_left_of_another_cluster_is_not_taken(store: ArchiveStore, tmp_path: Path) -> None:
+    await archive(log_of(33), store, 10**9)
+    (tmp_path / "archive" / TOPIC / "index.json").unlink()
+    other = log_of(35)
+    other.cluster_id = "other"
+
+    await archive(other, store, 10**9)
+    index = read_index(store, TOPIC)
+    assert index is not None
+    assert {"other"} == {segment.cluster for one in index.partitions.values() for segment in one.segments}
+    assert ["other"] == list(index.clusters)
+    assert [] == findings(store)[0]
+
+
+@pytest.mark.parametrize("begins", [(0, 50), (0, 60), (20, 50), (20, 70)])
+async def test_what_is_whole_in_files_is_not_lost_though_kafka_has_deleted_it_and_no_index_was_written(
+    store: ArchiveStore, tmp_path: Path, begins: tuple[int, int]
+) -> None:
+    first, then = begins
+    await archive(log_of(60, first), store, 10**9)
+    (tmp_path / "archive" / TOPIC / "index.json").unlink()
+
+    lost = await archive(log_of(100, then), store, 10**9)
+
+    gaps = ([Span(0, first)] if first else []) + ([Span(60, then)] if then > 60 else [])
+    assert gaps == lost.get(PLACES[0], [])
+    archived = await read(ArchivedLog(store), {PLACES[0]: Span(first, 100)})
+    assert [
+        one for one in records_until({PLACES[0]: 100}) if first <= one.offset < 60 or one.offset >= then
+    ] == archived
+    assert len(gaps) == len([one for one in findings(store)[0] if one.startswith("t:0:")])
 
 
 @dataclass
@@ -253,6 +308,26 @@ async def test_what_was_altered_cut_or_removed_is_found_and_never_read(store: Ar
     assert ["t/0/stray.parquet.partial (not finished)"] == left_over
     with pytest.raises(BadArchive, match="altered"):
         await read(ArchivedLog(store))
+
+
+def test_where_there_is_nothing_no_archive_is_checked(store: ArchiveStore) -> None:
+    with pytest.raises(BadArchive, match="found no topic"):
+        findings(store)
+
+
+async def test_files_without_their_index_and_an_index_without_its_files_are_found(store: ArchiveStore) -> None:
+    await archive(log_of(33), store, 10**9)
+    index = read_index(store, TOPIC)
+    assert index is not None
+    partitions = {number: msgspec.structs.replace(one, segments=()) for number, one in index.partitions.items()}
+    write_index(store, msgspec.structs.replace(index, partitions=partitions))
+    assert [
+        "t:0: expected segments up to offset 33, found them to end at 0",
+        "t:1: expected segments up to offset 34, found them to end at 0",
+    ] == findings(store)[0]
+
+    store._files.rm(f"{store}/{TOPIC}/index.json")
+    assert ["t: expected an index of its files, found none: archive it again"] == findings(store)[0]
 
 
 def test_what_is_no_place_for_an_archive_is_refused(tmp_path: Path) -> None:

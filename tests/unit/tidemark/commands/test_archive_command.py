@@ -104,6 +104,15 @@ def test_topics_of_the_epoch_in_use_are_not_restored(monkeypatch: pytest.MonkeyP
     assert f"{served_name(SETTINGS)} archived: set epoch to 2" in str(refused.exception)
 
 
+@pytest.mark.parametrize("command", ["check", "list", "restore"])
+def test_where_there_is_no_archive_nothing_is_said_to_be_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    found = run(monkeypatch, log_of(0), "archive", command, str(tmp_path / "none"))
+    assert found.exit_code
+    assert f"expected an archive at {tmp_path / 'none'}" in str(found.exception)
+
+
 def test_a_broken_reading_is_an_end_with_3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def breaks(_settings: Settings, _source: LogSource, _clock: Clock) -> Log:
         msg = "gone"

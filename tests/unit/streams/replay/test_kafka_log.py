@@ -1,0 +1,142 @@
+"""What a cluster is asked for: of what it counts itself and nobody reads, nothing is taken for a record."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from aiokafka.structs import OffsetAndTimestamp, TopicPartition
+
+from streams.replay import kafka_log
+from streams.replay.bounded_log import Held, OutOfRetention, Place, Span
+from streams.replay.kafka_log import KafkaLog
+from streams.replay.log_window import resolve_times
+from streams.settings.kafka_client import Bootstrap
+from tests.support.clocks import WallClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+
+NOW_MS = 1_000_000
+PLACE = Place("t", 0)
+
+
+class Entry(NamedTuple):
+    """What a broker has at an offset; of what is not committed, and of markers, a reader is handed nothing."""
+
+    offset: int
+    timestamp: int
+    is_read: bool = True
+    key: bytes | None = None
+    value: bytes | None = b"{}"
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+def filler(offset: int) -> Entry:
+    return Entry(offset, 0, is_read=False)
+
+
+def marker(offset: int) -> Entry:
+    return Entry(offset, NOW_MS, is_read=False)
+
+
+class ToldConsumer:
+    """Answers as a broker does, which searches all that it has, and hands out two entries of each place at a time."""
+
+    def __init__(self, entries: Mapping[TopicPartition, Sequence[Entry]]) -> None:
+        self._entries = entries
+        self._positions: dict[TopicPartition, int] = {}
+
+    async def beginning_offsets(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        return {tp: self._entries[tp][0].offset for tp in tps}
+
+    async def end_offsets(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        return {tp: self._entries[tp][-1].offset + 1 for tp in tps}
+
+    async def offsets_for_times(
+        self, times: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        found = {tp: next((one for one in self._entries[tp] if one.timestamp >= at), None) for tp, at in times.items()}
+        return {tp: one and OffsetAndTimestamp(one.offset, one.timestamp) for tp, one in found.items()}
+
+    def assign(self, tps: Collection[TopicPartition]) -> None:
+        self._positions = dict.fromkeys(tps, 0)
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self._positions[tp] = offset
+
+    def pause(self, tp: TopicPartition) -> None:
+        pass
+
+    async def position(self, tp: TopicPartition) -> int:
+        return self._positions[tp]
+
+    async def getmany(
+        self, *tps: TopicPartition, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[Entry]]:
+        del timeout_ms, max_records
+        found = {}
+        for tp in tps:
+            some = [one for one in self._entries[tp] if one.offset >= self._positions[tp]][:2]
+            self._positions[tp] = some[-1].offset + 1 if some else self._positions[tp]
+            if read := [one for one in some if one.is_read]:
+                found[tp] = read
+        return found
+
+
+@pytest.fixture
+def entries(monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
+    """What the broker has of the only partition."""
+    given: list[Entry] = []
+
+    @asynccontextmanager
+    async def consumer(_bootstrap: Bootstrap) -> AsyncIterator[ToldConsumer]:
+        yield ToldConsumer({TopicPartition(*PLACE): given})
+
+    async def partitions(_log: KafkaLog, topics: Collection[str]) -> dict[str, list[int]]:
+        return {topic: [PLACE.partition] for topic in topics}
+
+    monkeypatch.setattr(kafka_log, "_consumer", consumer)
+    monkeypatch.setattr(KafkaLog, "_partitions", partitions)
+    return given
+
+
+LOG = KafkaLog(Bootstrap("127.0.0.1:1"), {}, WallClock(lambda: NOW_MS))
+
+
+async def find(time_ms: int, end: int) -> int:
+    return (await LOG.find({PLACE: Held(0, end, None)}, time_ms))[PLACE]
+
+
+async def test_a_search_by_time_in_a_restored_cluster_finds_the_records_that_it_found_before(
+    entries: list[Entry],
+) -> None:
+    records = [Entry(offset, 1_000 * offset) for offset in range(40) if offset % 10 not in {4, 5, 6}]
+    holes = [offset for offset in range(40) if offset % 10 in {4, 5, 6}]
+    instants = range(0, 41_000, 500)
+    # The cluster that was lost had its markers when its records were made.
+    entries += sorted([*records, *(Entry(offset, 1_000 * offset, is_read=False) for offset in holes)])
+    before = [await find(at_ms, 40) for at_ms in instants]
+    # The one that was restored has fillers, and markers of the day on which it was.
+    entries[:] = sorted([*records, *(marker(one) if one % 10 == 6 else filler(one) for one in holes)])
+
+    assert before == [await find(at_ms, 40) for at_ms in instants]
+    assert {7, 39, 40} < set(before)
+    assert 35 == await find(34_500, 35)
+
+
+async def test_a_log_is_held_since_its_first_record_and_not_since_a_filler_or_a_marker_before_it(
+    entries: list[Entry],
+) -> None:
+    entries += [filler(5), filler(6), marker(7), *(Entry(offset, 1_000 * offset) for offset in range(8, 20))]
+
+    assert {PLACE: Held(5, 20, 8_000)} == await LOG.held(["t"])
+    with pytest.raises(OutOfRetention, match="held since"):
+        await resolve_times(LOG, ["t"], 7_999, None)
+    assert {PLACE: Span(9, 20)} == await resolve_times(LOG, ["t"], 8_500, None)
+
+
+async def test_a_log_without_records_is_held_from_now_on(entries: list[Entry]) -> None:
+    entries += [filler(5), marker(6)]
+    assert {PLACE: Held(5, 7, NOW_MS)} == await LOG.held(["t"])
