@@ -20,7 +20,10 @@ BOOKINGS_PAGE_MAX = 1_000
 CLOSED_PAGE_MAX = 100
 """The most bookings, and closed positions, of an answer."""
 
-Place = tuple[int, int, int]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""A whole number that the files of history can compare with."""
+
+Place = tuple[Int64, Int64, Int64]
 """Where a booking stands among all of its account: the log offset of its record, and its number in that."""
 
 FIRST_PLACE: Place = (2**63 - 1, 0, 0)
@@ -37,10 +40,10 @@ class BookingsRequest(msgspec.Struct, tag="bookings-request", tag_field="kind", 
     id: str
     series: str
     names: tuple[str, ...]
-    from_ms: int
-    to_ms: int
+    from_ms: Int64
+    to_ms: Int64
     before: Place
-    most: int
+    most: Annotated[int, Meta(ge=1)]
     is_closed: bool = False
 
 

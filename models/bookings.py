@@ -15,7 +15,7 @@ from models.errors import BadRecord
 from models.row_bodies import E18, Amount, Id, UnixMs  # noqa: TC001
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from models.venue import Account, Positioned, Venue
 
@@ -60,13 +60,17 @@ class Booking(msgspec.Struct, frozen=True, omit_defaults=True):
     currency: str | None = None
 
 
-class Booked(msgspec.Struct, tag="booked", tag_field="kind", frozen=True):
-    """The bookings of one record of an account, whose log offset ``position`` is; ``block`` is -1 without blocks."""
+class Booked(msgspec.Struct, tag="booked", tag_field="kind", frozen=True, omit_defaults=True):
+    """The bookings of one record of an account, whose log offset ``position`` is; ``block`` is -1 without blocks.
+
+    Where they are too many for one, they come in several: the first of these is number ``first`` among all of them.
+    """
 
     position: LogOffset
     block: int
     time_ms: UnixMs
     bookings: tuple[Booking, ...]
+    first: int = 0
 
 
 class Unbooked(msgspec.Struct, tag="unbooked", tag_field="kind", frozen=True):
@@ -118,6 +122,10 @@ def bookings_of(
     return venue.bookings(before, record, after, happened) if isinstance(venue, TellsBookings) else None
 
 
+# One record of a ledger may change thousands of wallets, each of which is booked with its cause: half of what a record
+# may have leaves room for the longest booking.
+_BOOKED_BYTES_MAX = 500_000
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[BookingRecord] = msgspec.json.Decoder(BookingRecord)
 
@@ -125,6 +133,19 @@ _decoder: msgspec.json.Decoder[BookingRecord] = msgspec.json.Decoder(BookingReco
 def encode_booking_record(record: BookingRecord) -> bytes:
     """Encode a record as JSON with its ``kind``."""
     return _encoder.encode(record)
+
+
+def encode_booked(booked: Booked) -> Iterator[bytes]:
+    """Encode the bookings of a record as one record or as several, none of which is too large for the broker."""
+    value = encode_booking_record(booked)
+    half = len(booked.bookings) // 2
+    if len(value) <= _BOOKED_BYTES_MAX or not half:
+        yield value
+        return
+    yield from encode_booked(msgspec.structs.replace(booked, bookings=booked.bookings[:half]))
+    yield from encode_booked(
+        msgspec.structs.replace(booked, bookings=booked.bookings[half:], first=booked.first + half)
+    )
 
 
 def decode_booking_record(value: bytes | None) -> BookingRecord:

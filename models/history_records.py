@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Meta
 
-from models.booking_requests import BookingsAnswer, BookingsRequest
+from models.booking_requests import BookingsAnswer, BookingsRequest, Int64
 from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadRecord, BadRow
 from models.history import Bar, Candle, Reading
@@ -57,10 +58,10 @@ class HistoryRequest(msgspec.Struct, tag="history-request", tag_field="kind", fr
 
     id: str
     series: str
-    step_s: int
-    from_s: int
-    to_s: int
-    most: int
+    step_s: Annotated[int, Meta(ge=1)]
+    from_s: Int64
+    to_s: Int64
+    most: Annotated[int, Meta(ge=1)]
 
 
 class HistoryAnswer(msgspec.Struct, tag="history-answer", tag_field="kind", frozen=True):

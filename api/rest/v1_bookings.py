@@ -30,6 +30,8 @@ _BOOKINGS, _CLOSED = "bookings", "closed-positions"
 _FROM, _TO = instant("from"), instant("to")
 # SQLite's greatest integer; no instant is later.
 _NEVER_MS = 2**63 - 1
+# A record has fewer parts, and bookings, by far.
+_PARTS = 2**31
 
 
 def _kinds(text: str) -> tuple[str, ...] | None:
@@ -74,7 +76,9 @@ def _before(query: Query, name: str) -> Place:
     match query.get(CURSOR):
         case None:
             return FIRST_PLACE
-        case [str(of), int(offset), int(part), int(number)] if of == name and 0 <= offset <= _NEVER_MS:
+        case [str(of), int(offset), int(part), int(number)] if (
+            of == name and 0 <= offset <= _NEVER_MS and -1 <= part < _PARTS and 0 <= number < _PARTS
+        ):
             return offset, part, number
         case _:
             raise bad_cursor()

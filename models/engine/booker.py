@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.bookings import GAP, Booked, Booking, Unbooked, bookings_of, encode_booking_record
+from models.bookings import GAP, Booked, Booking, Unbooked, bookings_of, encode_booked, encode_booking_record
 from models.engine.step import Kept
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Booker:
         """
         booked = bookings_of(self._venue, before, record, after, happened)
         if booked is not None:
-            self._kept.append(Kept(key, encode_booking_record(booked)))
+            self._kept += [Kept(key, value) for value in encode_booked(booked)]
 
     def doubt(self, key: bytes, position: LogOffset, block: int, *, time_ms: int, cause: str) -> None:
         """Book that an account is not known from a record of its deployment on.

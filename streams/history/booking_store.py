@@ -127,7 +127,7 @@ class BookingStore:
             "INSERT OR IGNORE INTO bookings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (number, offset, part, at, deployment, booked.block, booked.time_ms, *_cells(one))
-                for at, one in enumerate(booked.bookings)
+                for at, one in enumerate(booked.bookings, booked.first)
             ),
         )
         self._count(number, self._base.total_changes - before)

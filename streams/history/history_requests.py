@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
+import msgspec
 from prometheus_client import Counter
 
 from models.booking_requests import BookingsRequest
@@ -42,6 +44,8 @@ _REQUESTS = Counter("tidemark_history_requests_total", "Requests for history, by
 _WAIT_MS = 250
 # A page of a thousand bars takes some 5 ms; who waits behind more than this has given up.
 _WAITING_MAX = 500
+# What reading can raise for what is asked, or for what stands where it asks: a bound, a step, a row, a file.
+_OF_ONE_REQUEST = (ArithmeticError, LookupError, ValueError, msgspec.DecodeError, sqlite3.Error)
 
 
 class HistoryRequests(TopicReader):
@@ -120,7 +124,13 @@ async def answer_requests(
     topic = topic_name(settings, HISTORY_ANSWERS)
     while True:
         request = await requests.next()
-        answer = kept.answer(request, clock.now_ms() // 1_000)
+        try:
+            answer = kept.answer(request, clock.now_ms() // 1_000)
+        except _OF_ONE_REQUEST as error:
+            # All of these processes read it, and again after a start: were it to end one, it would end them all.
+            _REQUESTS.labels("failed").inc()
+            _log.warning("history request could not be answered request=%r error=%r", request, error)
+            continue
         if answer is None:
             _REQUESTS.labels("not_ready").inc()
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from api.rest.pages import cursor_after
 from models.booking_requests import BOOKING_BYTES_MAX, BOOKINGS_MAX
 from models.bookings import GAP, Booked, Booking
 from models.instants import rfc3339
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 KEY = account_key(1)
 PATH = f"/v1/accounts/{KEY}/bookings"
+NO_PLACES = ((0, 2**64 - 1, 0), (0, 0, 2**63), (2**63, 0, 0), (0, -2, 0), (-1, 0, 0))
 CLOSED_PATH = f"/v1/accounts/{KEY}/closed-positions"
 
 
@@ -108,6 +110,7 @@ async def test_what_is_asked_wrongly_is_refused_by_name_and_what_is_not_known_is
             for path in (
                 f"{PATH}?kind=opened", f"{PATH}?kind=", f"{CLOSED_PATH}?kind=open", f"{CLOSED_PATH}?cursor={page}",
                 f"{PATH}?from={rfc3339(NOW_MS)}&to={rfc3339(NOW_MS)}",
+                *(f"{PATH}?cursor={cursor_after(['bookings', *place])}" for place in NO_PLACES),
             )
         ]  # fmt: skip
         missing = await get(client, f"/v1/accounts/{account_key(9)}/bookings")
@@ -116,6 +119,6 @@ async def test_what_is_asked_wrongly_is_refused_by_name_and_what_is_not_known_is
     async with kept(None) as client:
         nobody = await get(client, CLOSED_PATH)
 
-    assert [400] * 5 == [one.status for one in refused]
+    assert [400] * (5 + len(NO_PLACES)) == [one.status for one in refused]
     assert "expected one or more of open, close" in refused[0].body["detail"]
     assert (404, 503, 503) == (missing.status, unanswered.status, nobody.status)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import product
+from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from models.bookings import Booking
+from models.bookings import Booked, Booking, decode_booking_record
+from models.engine.booker import Booker
 from models.ledger.ledger_venue import LEDGER
 from models.money import parse_e18
 from models.watermarks import DeploymentWatermark
 from tests.support.ledger import NOW_MS, position, record, wallet
 
 if TYPE_CHECKING:
-    from models.bookings import Booked
     from models.ledger.ledger_account import LedgerAccount
 
 
@@ -81,3 +83,30 @@ def test_a_record_that_came_before_the_one_it_follows_is_booked_with_that_once()
     )
 
     assert [("open", "long", "1", "1"), ("open", "long", "1", "2"), ("open", "long", "3", "5")] == told(found)
+
+
+def test_bookings_of_a_snapshot_that_replaces_thousands_of_wallets_fit_the_records_of_the_broker() -> None:
+    names = ["".join(letters) for letters in product(ascii_uppercase, repeat=3)]
+    booker, account = Booker(LEDGER), None
+    for seq, some in enumerate((names[:2_300], names[5_000:7_300]), start=1):
+        value = msgspec.json.encode(
+            {
+                "kind": "snapshot", "v": 1, "seq": seq, "time_ms": NOW_MS, "cause": "x" * 200, "owner": None,
+                "wallets": [{"type": "margin", "currency": name, "balance": "1"} for name in some],
+                "positions": [], "orders": [], "offers": [], "credits": [], "loans": [],
+            }
+        )  # fmt: skip
+        own = LEDGER.decode(value, (seq, -1))
+        after = LEDGER.fold(account, own, DeploymentWatermark())
+        booker.book(b"bfx:1", account, own, after, LEDGER.events(account, own, after))
+        account = after
+    kept = booker.take()
+    found = [decode_booking_record(one.value) for one in kept]
+    booked_last = [one for one in found if isinstance(one, Booked) and one.position == (2, -1)]
+
+    assert max(len(one.value) for one in kept) < 1_000_000
+    assert [0, 2_300, 4_600] == [
+        booked_last[0].first,
+        booked_last[len(booked_last) // 2].first,
+        booked_last[-1].first + len(booked_last[-1].bookings),
+    ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from models.booking_requests import CLOSED_PAGE_MAX, FIRST_PLACE, BookingsRequest
-from models.bookings import FEE, OPEN, Booked, BookingRecord, Unbooked
+from models.bookings import FEE, OPEN, Booked, BookingRecord, Unbooked, decode_booking_record, encode_booked
 from streams.history.bar_store import BadStore
 from streams.history.booking_reader import answer_bookings
 from streams.history.booking_store import BookingStore
@@ -137,6 +138,20 @@ def test_closed_positions_come_in_pages_that_are_bounded(tmp_path: Path) -> None
 
     assert (CLOSED_PAGE_MAX, True) == (len(first.closed), first.has_more)
     assert ([2, 1], False) == ([one.quote for one in rest.closed], rest.has_more)
+
+
+def test_bookings_of_one_record_that_come_in_several_have_each_a_place_of_their_own(tmp_path: Path) -> None:
+    store = BookingStore(tmp_path / "bookings.sqlite", 1)
+    (one,) = fee(at_ms=1_000, block=1).bookings
+    many = tuple(msgspec.structs.replace(one, cause=f"{at} {'x' * 2_000}") for at in range(600))
+    records = [decode_booking_record(value) for value in encode_booked(Booked((1, 0), 1, 1_000, many))]
+    assert 1 < len(records)
+    take(store, *((ALICE, record) for record in (*records, *records)))
+    lines = store.lines(ALICE, (), (0, 2**62), FIRST_PLACE, 1_000)
+    store.close()
+
+    assert list(range(599, -1, -1)) == [line.place[2] for line in lines]
+    assert many == tuple(line.booking for line in reversed(lines))
 
 
 def test_a_file_goes_on_where_it_was_and_one_of_another_epoch_begins_anew(tmp_path: Path) -> None:
