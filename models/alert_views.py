@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.alerts import HEDGER_KINDS, KINDS
+from models.alerts import HEDGER_KINDS, KINDS, all_transitions
 from models.errors import BadRow
 from models.ids import split_key
 from models.instants import ns_text, rfc3339
@@ -33,11 +33,10 @@ def alerts_view(key: str, body: Mapping[str, Any]) -> View:
     """
     deployment, address = split_key(key.encode())
     try:
-        transitions, names = body["transitions"], body["alarms"]
-        since_ms = {name: _since_ms(_CALLED_OFF[name], transitions) for name in names if name != _HEDGER_ON}
-        hedgers_ms: dict[str, int] = {}
-        if _HEDGER_ON in names:
-            hedgers_ms = {one: _since_ms(HEDGER_KINDS, transitions, one) for one in body["hedgers"]}
+        transitions = all_transitions(body)
+        since_ms = {name: _since_ms(_CALLED_OFF[name], transitions) for name in body["alarms"] if name in _CALLED_OFF}
+        hedgers_ms: Mapping[str, int] = body.get("hedgers_since_ms", {})
+        if hedgers_ms:
             since_ms[_HEDGER_ON] = min(hedgers_ms.values())
         return {
             "account": key,
@@ -52,9 +51,9 @@ def alerts_view(key: str, body: Mapping[str, Any]) -> View:
         raise BadRow(msg) from error
 
 
-def _since_ms(kinds: tuple[str, str], transitions: Sequence[Mapping[str, Any]], hedger: str | None = None) -> int:
-    """As of when an alarm came on that is on: its newest transition, of a hedger where it is one's."""
-    return int(next(one["as_of_ms"] for one in transitions if one["kind"] in kinds and one.get("hedger") == hedger))
+def _since_ms(kinds: tuple[str, str], transitions: Sequence[Mapping[str, Any]]) -> int:
+    """As of when an alarm came on that is on: its newest transition."""
+    return int(next(one["as_of_ms"] for one in transitions if one["kind"] in kinds))
 
 
 def _transition(transition: Mapping[str, Any]) -> View:

@@ -6,15 +6,19 @@ contract would let a hedger be liquidated toward the account; each hedger of an 
 
 What cannot be seen stays as it was: an account is neither called liquidatable nor recovered while it is unpriced, and
 nothing but ``unknown`` is said of one that is unknown.
+
+What is said of hedgers stands in columns of its own, which whoever knows of none passes over: workers of two versions
+read each other's rows while one takes the place of the other (docs/operations.md).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from models.codec import ORDER_BYTES
+from models.codec import ORDER_BYTES, encode_body
 from models.errors import BadRow
 from models.provenance import MADE_FROM, with_inputs
 from models.valuations import LIQUIDATABLE_HEDGERS, SUSPECT, UNSUPPORTED
@@ -37,15 +41,17 @@ KINDS = {
 """What a transition is called that turns an alarm on, and one that turns it off. An alarm is called by the former."""
 
 # Of each alarm, and of each hedger: a mark that comes and goes does not push out when the account became liquidatable.
-# 32 of 400 bytes are 13 kB a row, and a hedger that was ever liquidatable takes 3 kB more.
+# 32 of 400 bytes are 13 kB a row; each also names the marks that the account was valued by, which may be more bytes.
 TRANSITIONS_OF_ONE_ALARM = 8
+# Of all hedgers together. A record may have 1 MB, of which these leave more than half to the account's own.
+HEDGER_TRANSITIONS = 128
+HEDGER_TRANSITIONS_BYTES = 300_000
 HEDGER_KINDS = ("hedger_liquidatable", "hedger_recovered")
 """The same of a hedger of an account; such a transition names its ``hedger``."""
 
 TRANSITION_KINDS = (*KINDS.values(), HEDGER_KINDS)
 """What transitions are called, two of each alarm."""
 
-_HEDGER_ALARM = HEDGER_KINDS[0]
 _ALARM_OF = {kind: alarm for alarm, kinds in KINDS.items() for kind in kinds}
 _NAME_OF = {kind: kinds[0] for kinds in TRANSITION_KINDS for kind in kinds}
 _COUNTS = ("block", "status", "stale", "unpriced")
@@ -54,7 +60,7 @@ _FIGURES = (*_COUNTS, "upnl", "notional", "available_balance", "distance_bps", "
 
 class _Cells(msgspec.Struct):
     alarms: tuple[str, ...]
-    hedgers: tuple[str, ...] = ()
+    hedgers_since_ms: dict[str, int | None] = {}
 
 
 class Standing(NamedTuple):
@@ -78,8 +84,8 @@ def standing_of_row(value: bytes) -> Standing:
     """
     try:
         cells = _decoder.decode(memoryview(value)[ORDER_BYTES:])
-        return Standing(_bits(cells.alarms), frozenset(cells.hedgers))
-    except (msgspec.DecodeError, KeyError) as error:
+        return Standing(_bits(cells.alarms), frozenset(cells.hedgers_since_ms))
+    except msgspec.DecodeError as error:
         msg = f"expected a row of alerts, found {value!r:.200} ({error!r})"
         raise BadRow(msg) from error
 
@@ -124,27 +130,75 @@ def with_transitions(
         valuation: Body of the ``valuations`` row that shows it.
         made: That row's provenance.
     """
-    before = NOTHING_ON if standing is None else _standing_of_body(standing)
+    row: Mapping[str, Any] = {"alarms": (), "count": 0, "transitions": []} if standing is None else standing
+    before = Standing(_bits(row["alarms"]), frozenset(row.get("hedgers_since_ms", ())))
     after = Standing(alarms, hedgers_of(valuation, before.hedgers))
-    count: int = 0 if standing is None else standing["count"]
-    transitions: list[Body] = [] if standing is None else standing["transitions"]
+    count: int = row["count"]
+    transitions: list[Body] = row["transitions"]
+    of_hedgers: list[Body] = row.get("hedger_transitions", [])
+    seen = _seen_in(valuation, made)
     for kind, about in _changes(before, after):
         count += 1
-        new = {"id": f"{key.decode()}:{kind}:{count}", "kind": kind, **about, **_seen_in(valuation, made)}
-        transitions = _newest([new, *transitions])
-    names = [on for alarm, (on, _) in KINDS.items() if alarms & alarm]
-    body: Body = {"alarms": names, "count": count, "transitions": transitions}
-    if after.hedgers:
-        body |= {"alarms": [*names, _HEDGER_ALARM], "hedgers": sorted(after.hedgers)}
-    return body
+        new = {"id": f"{key.decode()}:{kind}:{count}", "kind": kind, **about, **seen}
+        if about:
+            of_hedgers = [new, *of_hedgers]
+        else:
+            transitions = _newest([new, *transitions])
+    body: Body = {
+        "alarms": [on for alarm, (on, _) in KINDS.items() if alarms & alarm],
+        "count": count,
+        "transitions": transitions,
+    }
+    return body | _hedger_columns(row, after.hedgers, of_hedgers, valuation["as_of_ms"])
 
 
-def _standing_of_body(body: Mapping[str, Any]) -> Standing:
-    return Standing(_bits(body["alarms"]), frozenset(body.get("hedgers", ())))
+def _hedger_columns(row: Mapping[str, Any], on: frozenset[str], transitions: list[Body], as_of_ms: int | None) -> Body:
+    """The columns about hedgers; each is absent where it says nothing.
+
+    Args:
+        row: The body as it was.
+        on: The hedgers that can be liquidated now.
+        transitions: Those of hedgers, newest first, also those for which there may be no place.
+        as_of_ms: As of when those came on that were not on before, Unix ms.
+    """
+    since_ms = row.get("hedgers_since_ms", {})
+    kept = _kept(transitions, on)
+    gone = max(
+        (ordinal_of(one) for at, one in enumerate(transitions) if at not in kept),
+        default=row.get("hedger_transitions_gone", 0),
+    )
+    columns: Body = {
+        "hedgers_since_ms": {hedger: since_ms.get(hedger, as_of_ms) for hedger in sorted(on)},
+        "hedger_transitions": [one for at, one in enumerate(transitions) if at in kept],
+        "hedger_transitions_gone": gone,
+    }
+    return {name: column for name, column in columns.items() if column}
+
+
+def _kept(transitions: list[Body], on: frozenset[str]) -> set[int]:
+    """The places of the hedgers' transitions that a row has room for: first those since which a hedger is on."""
+    newest: dict[str, int] = {}
+    for at, one in enumerate(transitions):
+        newest.setdefault(one["hedger"], at)
+    first = [at for hedger, at in newest.items() if hedger in on]
+    kept: set[int] = set()
+    counts: Counter[str] = Counter()
+    size = 0
+    for at in dict.fromkeys((*first, *range(len(transitions)))):
+        hedger = transitions[at]["hedger"]
+        if counts[hedger] == TRANSITIONS_OF_ONE_ALARM:
+            continue
+        size += len(encode_body(transitions[at]))
+        if len(kept) == HEDGER_TRANSITIONS or size > HEDGER_TRANSITIONS_BYTES:
+            break
+        counts[hedger] += 1
+        kept.add(at)
+    return kept
 
 
 def _bits(names: Iterable[str]) -> int:
-    return sum(_ALARM_OF[name] for name in names if name != _HEDGER_ALARM)
+    """The alarms of these names; a worker of another version may have named some that are none here."""
+    return sum(_ALARM_OF.get(name, QUIET) for name in names)
 
 
 def _changes(before: Standing, after: Standing) -> Iterator[tuple[str, Body]]:
@@ -174,5 +228,20 @@ def _newest(transitions: list[Body]) -> list[Body]:
 
 
 def alarm_of(transition: Mapping[str, Any]) -> tuple[str, str]:
-    """The alarm that a transition turns on or off: its name, and the hedger where it is one's, else ``""``."""
-    return _NAME_OF[transition["kind"]], transition.get("hedger", "")
+    """The alarm that a transition turns on or off: its name, and the hedger where it is one's, else ``""``.
+
+    One of a kind that is none here has that kind for its name: a worker of another version may have written it.
+    """
+    kind = transition["kind"]
+    return _NAME_OF.get(kind, kind), transition.get("hedger", "")
+
+
+def ordinal_of(transition: Mapping[str, Any]) -> int:
+    """A transition's place among all of its account, from 1 on, with which its id ends."""
+    return int(transition["id"].rpartition(":")[2])
+
+
+def all_transitions(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The transitions of a row's body, the account's and its hedgers', newest first; those of kinds known here."""
+    every = (*body["transitions"], *body.get("hedger_transitions", ()))
+    return sorted((one for one in every if one["kind"] in _NAME_OF), key=ordinal_of, reverse=True)

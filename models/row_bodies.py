@@ -214,13 +214,17 @@ class TransitionBody(msgspec.Struct, forbid_unknown_fields=True):
 class AlertsBody(msgspec.Struct, forbid_unknown_fields=True):
     """The alarms of an account that are on, how many transitions there ever were, and the newest of them first.
 
-    ``hedgers`` are those that can be liquidated toward the account; absent where there are none.
+    ``hedgers_since_ms`` are those that can be liquidated toward the account, and since when; ``hedger_transitions`` are
+    the newest of theirs, and ``hedger_transitions_gone`` is the number of the newest for which there was no place. Each
+    is absent where there is none.
     """
 
     alarms: list[str]
     count: int
     transitions: list[TransitionBody]
-    hedgers: list[Address] | UnsetType = UNSET
+    hedgers_since_ms: dict[Address, UnixMs] | UnsetType = UNSET
+    hedger_transitions: list[TransitionBody] | UnsetType = UNSET
+    hedger_transitions_gone: int | UnsetType = UNSET
 
 
 class ReferenceBody(msgspec.Struct, forbid_unknown_fields=True):

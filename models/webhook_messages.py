@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.alert_views import alerts_view
-from models.alerts import alarm_of
+from models.alerts import alarm_of, ordinal_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ def messages_of(key: str, body: Mapping[str, Any], *, epoch: int, after: int) ->
     """
     view = alerts_view(key, {**body, "alarms": ()})
     subject = {"account": view["account"], "deployment": view["deployment"], "address": view["address"]}
-    found = [_message(subject, one, epoch) for one in view["transitions"] if _ordinal(one) > after]
+    found = [_message(subject, one, epoch) for one in view["transitions"] if ordinal_of(one) > after]
     return sorted(found, key=lambda message: message.ordinal)
 
 
@@ -63,8 +63,6 @@ def _message(subject: Mapping[str, Any], transition: Mapping[str, Any], epoch: i
     name = sha256(f"{epoch}:{transition['id']}".encode()).hexdigest()[:_ID_DIGITS]
     as_of_ms = int(transition["as_of_ns"]) // 1_000_000
     body = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
-    return WebhookMessage(f"msg_{name}", _ordinal(transition), transition["kind"], alarm_of(transition), as_of_ms, body)
-
-
-def _ordinal(transition: Mapping[str, Any]) -> int:
-    return int(transition["id"].rpartition(":")[2])
+    return WebhookMessage(
+        f"msg_{name}", ordinal_of(transition), transition["kind"], alarm_of(transition), as_of_ms, body
+    )

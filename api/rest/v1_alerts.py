@@ -46,7 +46,8 @@ class _Transition(msgspec.Struct, gc=False):
 class _Body(msgspec.Struct, gc=False):
     alarms: set[str]
     transitions: list[_Transition]
-    hedgers: tuple[str, ...] = ()
+    hedgers_since_ms: dict[str, int | None] = {}
+    hedger_transitions: list[_Transition] = []
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
@@ -88,14 +89,17 @@ class AlertEndpoints:
 def _events(key: bytes, row: bytes) -> Iterator[Event]:
     try:
         body = _decode_body(memoryview(row)[ORDER_BYTES:])
-        on = {(name, "") for name in body.alarms} | {(HEDGER_KINDS[0], hedger) for hedger in body.hedgers}
-        for one in body.transitions:
+        on = {(name, "") for name in body.alarms} | {(HEDGER_KINDS[0], hedger) for hedger in body.hedgers_since_ms}
+        for one in (*body.transitions, *body.hedger_transitions):
+            if one.kind not in _ALARM_OF:
+                # A worker of a later version wrote it.
+                continue
             alarm = _ALARM_OF[one.kind], one.hedger
             # While an alarm is on, its newest transition is the one that turned it on.
             is_on = alarm in on
             on.discard(alarm)
             yield -one.as_of_ms, key, -_count(one.id), _TAGS[one.kind, is_on]
-    except (msgspec.DecodeError, KeyError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         msg = f"expected a row of alerts, found {row!r:.200} ({error!r})"
         raise BadRow(msg) from error
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import Counter, Gauge
 
-from models.alerts import TRANSITION_KINDS, TRANSITIONS_OF_ONE_ALARM
+from models.alerts import HEDGER_KINDS, KINDS, TRANSITIONS_OF_ONE_ALARM
 from models.codec import decode_row
 from models.errors import BadRow
 from models.ids import split_key
@@ -181,20 +181,23 @@ class Delivery:
             return None
         after = self._progress.of(key)
         try:
-            found = messages_of(key.decode(), decode_row(value).body, epoch=self._epoch, after=after)
+            body = decode_row(value).body
+            found = messages_of(key.decode(), body, epoch=self._epoch, after=after)
         except BadRow:
             _log.exception("row of alerts cannot be read account=%s", key.decode())
             return None
         known = max(after, self._known.get(key, 0))
-        if found and (missed := found[0].ordinal - known - 1) > 0 and self._may_lack(found):
+        if found and (missed := found[0].ordinal - known - 1) > 0 and self._may_lack(found, body, known):
             self._known[key] = found[0].ordinal - 1
             _MISSED.labels(self._name).inc(missed)
             _log.warning("transitions are gone webhook=%s account=%s count=%d", self._name, key.decode(), missed)
         return next((message for message in found if message.kind in self._kinds), None)
 
-    def _may_lack(self, found: Sequence[WebhookMessage]) -> bool:
+    def _may_lack(self, found: Sequence[WebhookMessage], body: Mapping[str, Any], known: int) -> bool:
         """Whether any that are gone may have been wanted: a row is without one of an alarm only if it has all newer."""
-        wanted = {kinds[0] for kinds in TRANSITION_KINDS if not self._kinds.isdisjoint(kinds)}
+        if body.get("hedger_transitions_gone", 0) > known and not self._kinds.isdisjoint(HEDGER_KINDS):
+            return True
+        wanted = {kinds[0] for kinds in KINDS.values() if not self._kinds.isdisjoint(kinds)}
         counts = collections.Counter(message.alarm for message in found if message.alarm[0] in wanted)
         return any(count >= TRANSITIONS_OF_ONE_ALARM for count in counts.values())
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import web
 
+from models.alerts import all_transitions
 from models.codec import encode_body
 from models.engine.step import Write
 from models.engine.tables import ACCOUNTS, ALERTS
@@ -134,7 +135,7 @@ def die_of_alerts(fault: str) -> None:
 
 def _newest_kinds(body: bytes) -> set[str]:
     """What the valuation turned on or off that an alerts row is written for: the account's alarms, and its hedgers'."""
-    newest, *before = orjson.loads(body)["transitions"]
+    newest, *before = all_transitions(orjson.loads(body))
     return {one["kind"] for one in (newest, *before) if one["as_of_ms"] == newest["as_of_ms"]}
 
 

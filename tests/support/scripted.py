@@ -383,7 +383,7 @@ def digest(rows: Mapping[bytes, bytes]) -> str:
 
 def _drop_provenance(body: dict[str, Any]) -> None:
     body.pop(MADE_FROM, None)
-    for part in (body.get("last_complete"), *body.get("transitions", ())):
+    for part in (body.get("last_complete"), *body.get("transitions", ()), *body.get("hedger_transitions", ())):
         if part is not None:
             part.pop(MADE_FROM, None)
 

@@ -335,7 +335,7 @@ export type Alerts = {
   readonly alarms: { readonly [name: string]: Alarm };
   /** The hedgers that can be liquidated toward the account, and since when; absent where there are none. */
   readonly hedgers?: { readonly [name: string]: Alarm };
-  /** The eight newest of each alarm, and of each hedger's, newest first. */
+  /** The eight newest of each alarm, and of each hedger's, newest first; of all hedgers together at most 128. */
   readonly transitions: readonly (Transition)[];
 };
 

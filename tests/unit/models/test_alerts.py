@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.alert_views import alerts_view
 from models.alerts import (
+    HEDGER_TRANSITIONS,
     KINDS,
     LIQUIDATABLE,
     QUIET,
@@ -140,13 +141,70 @@ def test_each_hedger_has_its_newest_transitions_and_its_own_since() -> None:
         body = with_transitions(KEY, body, QUIET, shown, MADE)
 
     assert body is not None
-    assert [8, 1] == [sum(one["hedger"] == hedger for one in body["transitions"]) for hedger in (H1, H2)]
-    assert (["hedger_liquidatable"], [H1, H2]) == (body["alarms"], body["hedgers"])
+    of_hedgers = [one["hedger"] for one in body["hedger_transitions"]]
+    assert [8, 1] == [of_hedgers.count(hedger) for hedger in (H1, H2)]
+    assert {H1: 1_039, H2: 1_001} == body["hedgers_since_ms"]
     view = alerts_view("main:0xa", body)
     assert {H1: "1039000000", H2: "1001000000"} == {one: since["since_ns"] for one, since in view["hedgers"].items()}
     assert "1001000000" == view["alarms"]["hedger_liquidatable"]["since_ns"]
     assert {H1, H2} == {one["hedger"] for one in view["transitions"]}
     assert Standing(QUIET, frozenset({H1, H2})) == standing_of_row(encode_row(3, 4, body))
+
+
+def test_hedgers_that_flap_do_not_push_out_since_when_another_is_liquidatable() -> None:
+    flapping = [f"0x{at:040x}" for at in range(40)]
+    body = with_transitions(KEY, None, QUIET, valuation_body(liquidatable_hedgers=[H1]), MADE)
+    for at in range(20):
+        hedgers = [H1] if at % 2 else [H1, *flapping]
+        body = with_transitions(KEY, body, QUIET, valuation_body(liquidatable_hedgers=hedgers), MADE)
+
+    assert HEDGER_TRANSITIONS == len(body["hedger_transitions"])
+    assert "main:0xa:hedger_liquidatable:1" == body["hedger_transitions"][-1]["id"]
+
+
+def test_hedgers_without_end_leave_a_row_within_a_record() -> None:
+    position = valuation_body()["positions"][0]
+    positions = [{**position, "mark_key": f"binance-futures:COIN{at}USDT", "mark_offset": 10**9} for at in range(200)]
+    hedgers = [f"0x{at:040x}" for at in range(400)]
+    body = with_transitions(KEY, None, LIQUIDATABLE | STALE | UNPRICED | UNKNOWN, LIQUIDATABLE_BODY, MADE)
+    body = with_transitions(KEY, body, QUIET, valuation_body(liquidatable_hedgers=[H1], as_of_ms=7), MADE)
+    for at in range(16):
+        flapping = [] if at % 2 else hedgers
+        shown = valuation_body(liquidatable_hedgers=[H1, *flapping], as_of_ms=1_000 + at, positions=positions)
+        alarms = STALE if at % 2 else LIQUIDATABLE | UNPRICED | UNKNOWN
+        body = with_transitions(KEY, body, alarms, shown, MADE)
+
+    assert len(encode_row(3, 4, body)) < 700_000
+    assert {H1: 7} == body["hedgers_since_ms"]
+    newest_gone = body["hedger_transitions_gone"]
+    assert body["count"] > newest_gone > body["count"] - 400 - len(KINDS)
+    body = with_transitions(KEY, body, QUIET, valuation_body(liquidatable_hedgers=[*hedgers, H1]), MADE)
+    assert Standing(QUIET, frozenset({H1, *hedgers})) == standing_of_row(encode_row(3, 4, body))
+    assert HEDGER_TRANSITIONS == len(body["hedger_transitions"])
+    assert 401 == len(alerts_view("main:0xa", body)["hedgers"])
+
+
+def test_columns_that_the_version_before_reads_say_nothing_of_hedgers() -> None:
+    """Its workers refuse a name of an alarm or of a transition that is none of theirs, and end."""
+    body = None
+    for hedgers in ([H1], [], [H2]):
+        shown = valuation_body(liquidatable=True, liquidatable_hedgers=hedgers)
+        body = with_transitions(KEY, body, LIQUIDATABLE, shown, MADE)
+
+    assert body is not None
+    assert (["liquidatable"], ["liquidatable"]) == (body["alarms"], [one["kind"] for one in body["transitions"]])
+
+
+def test_names_of_a_later_version_are_passed_over() -> None:
+    body = with_transitions(KEY, None, STALE, valuation_body(stale=1), MADE)
+    later = {**body["transitions"][0], "id": "main:0xa:hungry:2", "kind": "hungry"}
+    body = {**body, "alarms": ["stale", "hungry"], "count": 2, "transitions": [later, *body["transitions"]]}
+
+    assert Standing(STALE, frozenset()) == standing_of_row(encode_row(3, 4, body))
+    view = alerts_view("main:0xa", body)
+    assert ({"stale"}, ["stale"]) == (view["alarms"].keys(), [one["kind"] for one in view["transitions"]])
+    after = with_transitions(KEY, body, QUIET, valuation_body(), MADE)
+    assert ([], ["fresh", "hungry", "stale"]) == (after["alarms"], [one["kind"] for one in after["transitions"]])
 
 
 def test_what_cannot_be_seen_of_hedgers_is_as_it_was() -> None:
@@ -157,7 +215,7 @@ def test_what_cannot_be_seen_of_hedgers_is_as_it_was() -> None:
     assert not hedgers_of(valuation_body(), known)
 
 
-@pytest.mark.parametrize("row", [b"", b"\x00" * 16 + b'{"alarms":["hungry"]}', b"\x00" * 16 + b"{}"])
+@pytest.mark.parametrize("row", [b"", b"\x00" * 16 + b'{"alarms":"stale"}', b"\x00" * 16 + b"{}"])
 def test_what_is_no_row_of_alerts_is_refused(row: bytes) -> None:
     with pytest.raises(BadRow, match="expected a row of alerts"):
         standing_of_row(row)

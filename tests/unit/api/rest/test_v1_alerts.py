@@ -186,6 +186,19 @@ async def test_a_row_that_can_no_longer_be_read_when_its_page_is_made_is_left_ou
         assert [ALL[2], ALL[3], ALL[5]] == await listed(client)
 
 
+async def test_what_a_worker_of_a_later_version_wrote_of_an_account_takes_nothing_else_away() -> None:
+    tables = filled()
+    body = alerts_body(KEY, *STEPS[KEY])
+    later = {**body["transitions"][0], "id": f"{KEY}:hungry:9", "kind": "hungry"}
+    changed = {**body, "alarms": [*body["alarms"], "hungry"], "transitions": [later, *body["transitions"]]}
+    tables.alerts.put(KEY, 4, changed)
+    async with serving(tables, SETTINGS) as client:
+        assert ALL == await listed(client)
+        answer = await get(client, f"/v1/accounts/{KEY}/alerts")
+
+    assert alerts_view(KEY, body) == answer.body
+
+
 async def test_alerts_of_an_unsupported_deployment_are_shown_for_they_say_so() -> None:
     tables = filled()
     tables.deployments.put("main", 2, unsupported_body())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.alerts import all_transitions
 from models.codec import decode_row
 from models.engine.alarms import Alarms
 from models.engine.tables import ALERTS, MemoryTables
@@ -42,7 +43,7 @@ class World:
     def kinds(self, key: bytes = ALICE) -> list[str]:
         """The account's transitions in the order in which they came."""
         row = self.tables.read(ALERTS, key)
-        return [] if row is None else [one["kind"] for one in reversed(decode_row(row).body["transitions"])]
+        return [] if row is None else [one["kind"] for one in reversed(all_transitions(decode_row(row).body))]
 
 
 def test_an_account_without_an_alarm_has_no_row() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import REGISTRY
 
-from models.alerts import LIQUIDATABLE, QUIET, UNPRICED, with_transitions
+from models.alerts import HEDGER_TRANSITIONS, LIQUIDATABLE, QUIET, UNPRICED, with_transitions
 from models.codec import encode_row
 from streams.webhooks.delivery import Delivery
 from tests.property.test_webhooks import ACCOUNTS, HEDGERS, SETTINGS, Progress, Receiver, valuation
@@ -29,6 +29,14 @@ def test_hedgers_that_came_and_went_a_few_times_each_are_not_missed_beside_what_
 
     assert body is not None
     assert 0 == missed_of("hedgers", ("hedger_liquidatable", "hedger_recovered"), body)
+
+
+def test_hedgers_for_whose_transitions_a_row_has_no_place_are_missed_by_whoever_wants_them() -> None:
+    many = [f"0x{at:040x}" for at in range(HEDGER_TRANSITIONS + 5)]
+    body = with_transitions(KEY, None, QUIET, {**valuation(1), "liquidatable_hedgers": many}, {})
+
+    assert 5 == missed_of("many", ("hedger_liquidatable", "hedger_recovered"), body)
+    assert 0 == missed_of("many-unwanted", ("liquidatable", "recovered"), body)
 
 
 @pytest.mark.parametrize(("alarm", "missed"), [(UNPRICED, 0), (LIQUIDATABLE, 12)])
