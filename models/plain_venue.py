@@ -15,8 +15,9 @@ from models.account_rows import AccountColumns, AccountRows
 from models.book_figures import Exposure
 from models.chain_records import LogOffset  # noqa: TC001 - msgspec resolves the annotations at run time
 from models.codec import decode_order, encode_body
-from models.errors import BadNumber, BadRecord, TidemarkError
+from models.errors import BadRecord
 from models.money import E18
+from models.package_faults import UNREADABLE, cause_of
 from models.plain_valuer import PlainValuer
 from models.venue import Settled
 
@@ -44,10 +45,6 @@ _TEXT_CHARACTERS_MAX = 128
 _POSITIONS_MAX = 500
 # So does one of this and of the events beside it. A worker would end at a row that the broker does not take.
 _WRITTEN_BYTES_MAX = 250_000
-# What parsing raises at bytes of any content: no UTF-8, nested too deeply, a field missing, a number out of range.
-_UNREADABLE = (
-    BadRecord, BadNumber, msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError,
-)  # fmt: skip
 
 
 class Position(NamedTuple):
@@ -253,10 +250,8 @@ class PlainVenue(Generic[S]):
                 after = self._sound(whole)
             if before is None or after is not before.state:
                 self._expect_written(before, record.value, after)
-        except _UNREADABLE as error:
-            # A worker that ended at a record would be given the same one again, for ever.
-            cause = str(error) if isinstance(error, TidemarkError) else f"expected a record, found {error!r:.200}"
-            return self.doubt(before, record.position, cause)
+        except UNREADABLE as error:
+            return self.doubt(before, record.position, cause_of(error))
         if before is not None and after is before.state:
             return before
         return PlainAccount(record.position, 1 if before is None else before.version + 1, after)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from models.codec import decode_row
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
+from models.package_faults import UNREADABLE, cause_of
 from models.row_bodies import ReferenceBody
 
 if TYPE_CHECKING:
@@ -54,8 +55,25 @@ def said_by(venue: Venue[Any, Any, Any], name: str, value: bytes, at: tuple[int,
     except UnicodeDecodeError as error:
         msg = f"expected reference {name} as UTF-8 text, found {value[:80]!r}"
         raise BadRecord(msg) from error
-    venue.reference(name, value)
+    read_reference(venue, name, value)
     return Said(text, *at)
+
+
+def read_reference(venue: Venue[Any, Any, Any], name: str, value: bytes) -> Any:  # noqa: ANN401 - it is the venue's own
+    """What a venue's package makes of a record of a reference.
+
+    Args:
+        venue: The venue.
+        name: The reference's name.
+        value: The record.
+
+    Raises:
+        BadRecord: It cannot be read, whatever the package raises then.
+    """
+    try:
+        return venue.reference(name, value)
+    except UNREADABLE as error:
+        raise BadRecord(cause_of(error)) from error
 
 
 def later_said(before: Said | None, news: Said) -> Said | None:
@@ -101,7 +119,7 @@ def used_of_row(key: bytes, row: bytes, venues: Venues) -> UsedReference | None:
     if venue is None or venue.references is None or said.text is None:
         return None
     try:
-        return UsedReference(venue.reference(name, said.text.encode()), said.partition, said.offset)
+        return UsedReference(read_reference(venue, name, said.text.encode()), said.partition, said.offset)
     except BadRecord:
         # Another version of the venue took it. Whoever needs it says that it is missing.
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from models.errors import BadRecord
 from models.prices import decode_tick, mark_of, used_mark
 from models.provenance import MADE_FROM
-from models.references import UsedReference
+from models.references import UsedReference, read_reference
 from streams.kafka.partitions import partition_of
 from streams.replay.bounded_log import Place, Span
 from streams.replay.merging import read_merged
@@ -87,7 +87,7 @@ class NamedInputs:
         if record is None:
             msg = "a reference was said again since, and compacted away"
             raise Unnamed(msg)
-        return UsedReference(self._fold.venue.reference(name, record.value or b""), at[0], at[1])
+        return UsedReference(read_reference(self._fold.venue, name, record.value or b""), at[0], at[1])
 
 
 class Places(NamedTuple):

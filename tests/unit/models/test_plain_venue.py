@@ -113,6 +113,8 @@ def test_a_record_that_cannot_be_folded_makes_its_account_unknown_until_a_snapsh
     "bad",
     [
         b"",
+        b"[]",
+        b"null",
         b'{"kind": "\xff\xfe"}',
         b'{"kind": "cash", "x": ' + b"[" * 200_000 + b"]" * 200_000 + b', "time_ms": 1, "amount": "1"}',
         b'{"kind": "cash", "time_ms": 1000000000000000000000000000000, "amount": "1"}',
@@ -122,7 +124,7 @@ def test_a_record_that_cannot_be_folded_makes_its_account_unknown_until_a_snapsh
         json.dumps(opened("BTC\0USDT", "1", "1")).encode(),
         json.dumps(opened("BTCUSDT", "9" * 60, "9" * 60)).encode(),
     ],
-    ids=["empty", "no UTF-8", "deep", "late", "early", "infinite", "long", "unprintable", "rich"],
+    ids=["empty", "a list", "null", "no UTF-8", "deep", "late", "early", "infinite", "long", "unprintable", "rich"],
 )
 def test_no_bytes_of_a_record_end_the_fold_or_touch_another_account(bad: bytes) -> None:
     world = World()

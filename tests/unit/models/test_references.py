@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -42,6 +43,19 @@ def test_a_record_that_the_venue_cannot_read_is_refused() -> None:
     for name, value in (("a", b"x"), ("a", b"\xff"), ("a b", b"7"), ("", b"7"), ("n" * 65, b"7")):
         with pytest.raises(BadRecord, match="expected"):
             said_by(TIERED, name, value, (0, 0))
+
+
+def test_whatever_a_package_raises_at_a_record_it_is_refused_and_a_row_of_it_says_nothing() -> None:
+    class Careless(Tiered):  # type: ignore[misc]
+        def reference(self, name: str, value: bytes) -> Any:  # noqa: ANN401, ARG002
+            return json.loads(value).get("tiers")["first"]
+
+    careless = Careless()
+    for value in (b"x", b"[]", b"null", b"{}", b'{"tiers": {}}', b"[" * 200_000):
+        with pytest.raises(BadRecord, match="expected a record, found"):
+            said_by(careless, "a", value, (0, 0))
+        row = _row(Said(value.decode(), 0, 1))
+        assert used_of_row(b"game:a", row, Venues({"game": EngineDeployment(careless, None)}, None)) is None
 
 
 def test_the_newest_record_of_a_name_holds_and_a_repeated_one_changes_nothing() -> None:

@@ -1,10 +1,12 @@
-"""Which keys of records that come from outside are folded."""
+"""Which records that come from outside are folded, and that none of them ends its worker."""
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 from tidemark_paper import PACKAGE
 
@@ -12,10 +14,14 @@ from models.engine.board import InputBoard
 from models.engine.deployment import EngineDeployment, InstalledVenue, Venues
 from models.engine.partition import PartitionEngine
 from models.engine.tables import MemoryTables
+from models.venue import TopicSpec
 from streams.agents.accounts import AccountsAgent
+from streams.agents.references import ReferencesAgent
 from streams.process.clock import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from models.engine.step import Step
 
 RECORD = b'{"kind": "cash", "time_ms": 1, "amount": "5"}'
@@ -26,6 +32,9 @@ class FakeRows:
     """Tables of one partition that note what is refused and which accounts are written."""
 
     partitions = 1
+
+    def reader(self, _partition: int) -> Callable[[str, bytes], bytes | None]:
+        return lambda _table, _key: None
 
     def __init__(self) -> None:
         self.refused: list[str] = []
@@ -38,23 +47,39 @@ class FakeRows:
         self.written |= {write.key for stage in step.stages for write in stage.writes}
 
 
-async def handled(key: bytes) -> FakeRows:
-    """What becomes of a record with a key."""
-    rows, game = FakeRows(), {"game": EngineDeployment(PACKAGE.venue, None)}
+class Part(list[Any]):
+    """A slice of records."""
+
+    partition = 0
+
+
+class Careless(type(PACKAGE.venue)):  # type: ignore[misc]
+    """Paper trading by a package that expects every record to be what it should be, and every account to have cash."""
+
+    references = TopicSpec("paper-tiers", "deployment:tier")
+
+    def apply(self, state: Any, value: bytes) -> Any:  # noqa: ANN401
+        if json.loads(value).get("kind") == "gift":
+            return msgspec.structs.replace(state, cash=state.cash + "0")
+        return super().apply(state, value)
+
+    def reference(self, name: str, value: bytes) -> Any:  # noqa: ANN401, ARG002
+        return json.loads(value)["tier"]
+
+
+async def handled(key: bytes, *values: bytes, venue: Any = PACKAGE.venue) -> FakeRows:  # noqa: ANN401
+    """What becomes of records with a key."""
+    rows, game = FakeRows(), {"game": EngineDeployment(venue, None)}
     engine = PartitionEngine(0, MemoryTables().read, Venues(game, None), board=InputBoard(lambda _: None), deadband=0.0)
     agent = AccountsAgent(
-        InstalledVenue(PACKAGE.venue, {"game": None}),
+        InstalledVenue(venue, {"game": None}),
         cast("Any", rows),
         cast("Any", {0: engine}),
         cast("Any", SimpleNamespace(look=lambda: None)),
         SystemClock(),
     )
-    record = SimpleNamespace(key=key, value=RECORD, offset=0)
-
-    class Part(list[Any]):
-        partition = 0
-
-    await agent.handle(cast("Any", Part([record])))
+    said = enumerate(values or (RECORD,))
+    await agent.handle(cast("Any", Part(SimpleNamespace(key=key, value=one, offset=at) for at, one in said)))
     return rows
 
 
@@ -84,3 +109,30 @@ async def test_a_record_of_an_account_that_nobody_could_ask_for_is_refused(key: 
     rows = await handled(key)
 
     assert (1, set()) == (len(rows.refused), rows.written)
+
+
+@pytest.mark.parametrize(
+    ("bad", "cause"),
+    [
+        (b"[]", "'list' object has no attribute 'get'"),
+        (b"null", "'NoneType' object has no attribute 'get'"),
+        (b'{"kind": "gift"}', "'NoneType' object has no attribute 'cash'"),
+    ],
+)
+async def test_a_fault_of_a_package_at_a_record_is_a_dead_letter_and_other_accounts_go_on(
+    bad: bytes, cause: str
+) -> None:
+    rows = await handled(b"game:Ann-7", bad, RECORD, venue=Careless())
+
+    assert [cause in text for text in rows.refused] == [True]
+    assert {b"game:Ann-7"} == rows.written
+
+
+async def test_a_fault_of_a_package_at_a_reference_is_a_dead_letter_and_the_next_one_holds() -> None:
+    rows = FakeRows()
+    agent = ReferencesAgent(InstalledVenue(Careless(), {"game": None}), cast("Any", rows))
+    said = enumerate((b"[]", b"{}", b"x", b'{"tier": 1}'))
+    await agent.handle(cast("Any", Part(SimpleNamespace(key=b"game:a", value=one, offset=at) for at, one in said)))
+
+    assert 3 == len(rows.refused)
+    assert {b"game:a"} == rows.written

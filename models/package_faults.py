@@ -1,0 +1,22 @@
+"""What a venue's package raises at a record that it cannot read, beside the ``BadRecord`` that it should raise.
+
+A worker that ended at a record would be given the same one again, for ever, and no other venue's would be folded.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from models.errors import BadNumber, BadRecord, TidemarkError
+
+# Parsing raises these at bytes of any content: no UTF-8, nested too deeply, a field missing, no object where one was
+# expected, a number out of range. So does a state that is None, which is that of a new account.
+UNREADABLE = (
+    BadRecord, BadNumber, msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+    RecursionError,
+)  # fmt: skip
+
+
+def cause_of(error: Exception) -> str:
+    """Why a record could not be read, as a dead letter says it."""
+    return str(error) if isinstance(error, TidemarkError) else f"expected a record, found {error!r:.200}"
