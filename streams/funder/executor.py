@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from models.symmio.funding_records import Record
     from models.symmio.position_moves import Ended
     from streams.funder.chain_view import Chain
+    from streams.funder.epoch_ticks import EpochTicks
     from streams.funder.funding_inputs import Tables
     from streams.funder.funding_journal import Journal
 
@@ -232,7 +234,7 @@ class Executor:
 
     async def _look(self, epoch: Epoch, window: Window, now_s: int) -> tuple[Frozen, list[Plan], Mapping[int, Ended]]:
         """Find terms and plans of an epoch as far as they are known now, and which of their quotes have ended since."""
-        await self._tables.read_prices(window)
+        ticks = await self._tables.read_prices(window)
         tables_s = await self._tables.known_until_s()
         positions = self._tables.positions(self._party_b)
         moves = await self._tables.read_moves(window)
@@ -242,7 +244,7 @@ class Executor:
             window,
             symbols=self._tables.markets(epoch),
             positions=held,
-            terms_of=self._tables.freeze,
+            terms_of=partial(self._tables.freeze, ticks),
             at_s=now_s,
             tables_s=tables_s,
             party_b=self._party_b,
@@ -288,12 +290,11 @@ class Executor:
                 one.is_over = True
                 one.waiting.clear()
             elif not PENDING.isdisjoint(one.frozen.left_out.values()):
-                await self._tables.read_prices(one.frozen.window)
-                await self._price(one)
+                await self._price(one, await self._tables.read_prices(one.frozen.window))
 
-    async def _price(self, one: Round) -> None:
+    async def _price(self, one: Round, ticks: EpochTicks) -> None:
         frozen = one.frozen
-        terms = {symbol_id: self._tables.freeze(symbol_id, frozen.window) for symbol_id in frozen.left_out}
+        terms = {symbol_id: self._tables.freeze(ticks, symbol_id, frozen.window) for symbol_id in frozen.left_out}
         priced = {symbol_id: found for symbol_id, found in terms.items() if isinstance(found, FrozenMarket)}
         left_out = {symbol_id: found for symbol_id, found in terms.items() if isinstance(found, str)}
         if left_out == frozen.left_out:
@@ -314,7 +315,8 @@ class Executor:
         They are also started once the window has closed: the chain then tells which quotes were paid, and the others
         were missed. A deployment that is not what it is taken for is asked nothing until then.
         """
-        for party_a in {party_a for one in self._rounds.values() for party_a in one.to_charge}:
+        # In order: what happens does not depend on how texts are hashed.
+        for party_a in sorted({party_a for one in self._rounds.values() for party_a in one.to_charge}):
             if refusal is not None and any(
                 party_a in one.plans and now_s <= one.frozen.closes_s for one in self._rounds.values()
             ):
