@@ -8,7 +8,8 @@ Rules:
 * A transaction that is not in the chain after ``replace_after_s`` is replaced under its nonce, with fees an eighth
   higher, or those of now if they are higher still, and again after as long, up to the ceilings. A chain without new
   blocks takes nothing, whatever it costs, and one whose nonce is not next waits for others: neither is replaced. Once
-  its window has closed a transaction is replaced by a transfer of nothing.
+  its window has closed a transaction is replaced by a transfer of nothing, and where that cannot be signed, it is not
+  handed to a node again.
 * A tip that a node refuses is replaced at once by the one that the refusal names.
 * Nothing is signed that could cost more than the ceilings (``ceilings.py``).
 * A nonce below others of ours that is in no record is filled with a transfer of nothing, since the others would wait
@@ -308,7 +309,9 @@ class Sender:
                     pass
                 except NotSigned as error:
                     _log.warning("transaction not replaced nonce=%d: %s", flight.record.nonce, error)
-            await self._hand_over(flight)
+            # A charge is of no use any more once its window has closed, also where nothing could be signed in its place.
+            if chain_s <= flight.record.closes_s or flight.record.cancels:
+                await self._hand_over(flight)
 
     def _is_to_be_replaced(self, flight: Flight, prices: _Prices, chain_s: int) -> bool:
         record = flight.record

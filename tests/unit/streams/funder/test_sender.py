@@ -493,6 +493,17 @@ async def test_what_is_of_no_more_use_gives_its_nonce_to_nothing() -> None:
         await eventually(lambda: one.journal.newest[7].state == State.CANCELLED)
 
 
+async def test_a_charge_is_not_handed_out_after_its_window_though_nothing_can_be_signed_in_its_place() -> None:
+    async with bench([record(7)], limits=WIDE._replace(fees=Fees(300, 30))) as one:
+        one.chain.time_s, one.chain.base_wei = CLOSED_S, 301
+        await eventually(lambda: one.chain.looks >= 10)
+        assert [] == one.chain.taken
+        one.chain.base_wei = 100
+        await eventually(lambda: one.chain.taken != [])
+        assert {one.journal.newest[7].raw} == set(one.chain.taken)
+        assert one.journal.newest[7].cancels != ()
+
+
 async def test_what_leaves_the_chain_is_sent_again_and_its_account_is_told() -> None:
     async with bench([record(7, State.MINED, 99)]) as one:
         await eventually(lambda: 1 == len(one.unmined) and {record(7).raw} == set(one.chain.taken))
