@@ -180,7 +180,7 @@ class Executor:
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _pass(self) -> None:
-        now_s = await self._chain.pending_time_s()
+        now_s = await self._now_s()
         await self._note_missed(now_s)
         refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
@@ -200,6 +200,26 @@ class Executor:
         self._count(now_s)
         self._forget(now_s)
 
+    async def _now_s(self) -> int:
+        """Find the chain's time; that a window has opened or closed is not believed of one endpoint."""
+        now_s = await self._chain.pending_time_s()
+        if (
+            self._tables.open_windows(now_s).keys() - self._rounds.keys()
+            or any(now_s > one.frozen.closes_s and not one.is_over for one in self._rounds.values())
+            or any(now_s > window.closes_s for window, _ in self._refused.values())
+            or self._unseen(now_s)
+        ):
+            return min(now_s, *await self._chain.times_s())
+        return now_s
+
+    def _unseen(self, now_s: int) -> list[Missed]:
+        """The windows that closed without an executor."""
+        return [
+            Missed(Epoch(epoch_s, window_s, window.pays_s), window.opens_s, window.closes_s, self._party_b)
+            for epoch_s, window_s in sorted(self._last.keys() & self._tables.kinds)
+            for window in missed_windows(self._last[epoch_s, window_s], now_s, epoch_s, window_s, self._tables.when)
+        ]
+
     def _refuse(self, epoch: Epoch, window: Window, refusal: str) -> None:
         if epoch not in self._refused:
             _log.error("nothing is charged epoch=%s: %s", epoch, refusal)
@@ -214,11 +234,7 @@ class Executor:
         for one in missed:
             del self._refused[one.epoch]
             self._seen(one.epoch)
-        for epoch_s, window_s in self._last.keys() & self._tables.kinds:
-            missed += [
-                Missed(Epoch(epoch_s, window_s, window.pays_s), window.opens_s, window.closes_s, self._party_b)
-                for window in missed_windows(self._last[epoch_s, window_s], now_s, epoch_s, window_s, self._tables.when)
-            ]
+        missed += self._unseen(now_s)
         if missed:
             await self._journal.write(missed)
         for one in missed:
@@ -286,7 +302,7 @@ class Executor:
     async def _price_more(self, now_s: int) -> None:
         """Ask again for the terms of markets that had none when their epoch was frozen, until the window closes."""
         for one in list(self._rounds.values()):
-            if not one.frozen.window.is_open(now_s):
+            if now_s > one.frozen.closes_s:
                 one.is_over = True
                 one.waiting.clear()
             elif not PENDING.isdisjoint(one.frozen.left_out.values()):

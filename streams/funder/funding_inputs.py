@@ -209,7 +209,7 @@ class Tables:
         """Read what has been written of the instant at which ``window`` opens, for all markets that have its epoch.
 
         Returns:
-            What was read, for ``freeze``. It is the caller's: what other windows are asked for meanwhile changes nothing.
+            What was read, for ``freeze``; what is read of other windows meanwhile changes nothing in it.
 
         Raises:
             NotRead: The broker does not answer.

@@ -298,6 +298,9 @@ class Sender:
         if not due:
             return
         chain_s = await self._chain.pending_time_s()
+        if any(chain_s > flight.record.closes_s and not flight.record.cancels for flight in due):
+            # One endpoint's wrong clock takes nothing back.
+            chain_s = min(chain_s, *await self._chain.times_s())
         prices = await self._prices()
         for flight in sorted(due, key=lambda one: one.record.nonce):
             if self._is_to_be_replaced(flight, prices, chain_s):
@@ -309,7 +312,7 @@ class Sender:
                     pass
                 except NotSigned as error:
                     _log.warning("transaction not replaced nonce=%d: %s", flight.record.nonce, error)
-            # A charge is of no use any more once its window has closed, also where nothing could be signed in its place.
+            # Once its window has closed a charge is of no use, also where nothing could be signed in its place.
             if chain_s <= flight.record.closes_s or flight.record.cancels:
                 await self._hand_over(flight)
 

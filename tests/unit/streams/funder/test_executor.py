@@ -131,6 +131,7 @@ class HeldTime(Chain):
     def __init__(self) -> None:
         super().__init__(Node("main", (), 1), PARTY_B)
         self.now_s = 5_004
+        self.behind_s = 0
         self.asked = 0
         self.final_s = 0
         self.charged: set[int] = set()
@@ -141,6 +142,9 @@ class HeldTime(Chain):
     async def pending_time_s(self) -> int:
         self.asked += 1
         return self.now_s
+
+    async def times_s(self) -> list[int]:
+        return [self.now_s, self.now_s - self.behind_s]
 
     async def final_time_s(self, depth: int) -> int:
         assert DEPTH == depth
@@ -539,6 +543,19 @@ async def test_a_deployment_that_becomes_unsupported_in_mid_window_is_not_charge
         bench.chain.now_s = 5_101
         await eventually(lambda: bench.told(ALICE, BOB))
     assert {1: "not supported", 2: "not supported"} == outcomes(bench, ALICE)[-1].missed
+
+
+async def test_nothing_is_frozen_or_missed_by_the_wrong_clock_of_one_endpoint() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        written = len(bench.journal.records)
+        bench.chain.now_s, bench.chain.behind_s = 9_050, 4_000
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+        assert written == len(bench.journal.records)
+        bench.chain.behind_s = 0
+        await eventually(lambda: any(isinstance(one, Missed) for one in bench.journal.records))
 
 
 async def test_an_account_waits_while_another_hedger_charges_it() -> None:

@@ -83,6 +83,9 @@ class HeldChain(Chain):
     async def pending_time_s(self) -> int:
         return self.time_s
 
+    async def times_s(self) -> list[int]:
+        return [self.time_s]
+
     async def fees(self) -> tuple[int, int]:
         return self.base_wei, self.tip_wei
 
