@@ -399,6 +399,18 @@ class Chain:
             asked.append(label)
         return found
 
+    async def receipts_anywhere(self, hashes: Sequence[str]) -> dict[str, Receipt]:
+        """Receipts of those of the transactions of which any endpoint in order has one: it may be missing at others."""
+        found: dict[str, Receipt] = {}
+        asked: list[str] = []
+        with suppress(RpcError, TimeoutError):
+            async with asyncio.timeout(_ANSWERED_WITHIN_S):
+                while True:
+                    told, label = await self._node.ask_elsewhere(*_receipts_of(hashes), than=asked)
+                    found |= {one: told[one] for one in told if one not in found or found[one].succeeded is None}
+                    asked.append(label)
+        return found
+
     async def send(self, raw: str) -> str | None:
         """Hand a signed transaction to every endpoint; what it comes to is seen in receipts.
 

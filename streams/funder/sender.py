@@ -223,6 +223,15 @@ class Sender:
             return
         self._head = await self._chain.head(self._signer.address)
         receipts = await self._chain.receipts([one for flight in flights for one in flight.hashes])
+        # That a nonce is used and none of ours has it, is not believed of one endpoint: it would cost nothing then.
+        without = [
+            one
+            for flight in flights
+            if self._head.nonce > flight.record.nonce and receipts.keys().isdisjoint(flight.hashes)
+            for one in flight.hashes
+        ]
+        if without:
+            receipts |= await self._chain.receipts_anywhere(without)
         changes: list[tuple[Flight, Change, str]] = []
         for flight in flights:
             flight.looked_s = now_s

@@ -384,3 +384,11 @@ async def test_the_times_are_those_of_all_endpoints_but_of_one_whose_head_is_old
 
     async with over(aiohttp_server, at(100, 9_000), at(98, 1_000), at(90, 900)) as chain:
         assert [9_000, 1_000] == await chain.times_s()
+
+
+async def test_a_receipt_is_found_wherever_one_is(aiohttp_server: AiohttpServer) -> None:
+    first, second = telling(eth_getTransactionReceipt=None), telling(eth_getTransactionReceipt=NO_STATUS)
+    async with over(aiohttp_server, first, second, telling()) as chain:
+        assert {} == await chain.receipts([TX])
+        found = await chain.receipts_anywhere([TX])
+        assert (16, True) == (found[TX].block, found[TX].succeeded)
