@@ -160,7 +160,7 @@ class AccountCharges:
         # Transactions that are under way move the pair's nonces when they are mined.
         await self._sender.settle(self._party_a)
         left = [due for due in dues if not self._progress[due.epoch].settled(due.quote_id)]
-        now_s = await self._chain.pending_time_s()
+        now_s = await self._now_s(left)
         over = [due for due in left if now_s > due.window.closes_s]
         for batch in batches(over, self._batch):
             await self._tell(batch, now_s)
@@ -203,7 +203,7 @@ class AccountCharges:
                 held_up |= refused
                 continue
             contradicted = await self._contradicted(batch, pair.quotes)
-            charged, gone = self._decide(batch, pair.quotes, await self._chain.pending_time_s(), contradicted)
+            charged, gone = self._decide(batch, pair.quotes, await self._now_s(batch), contradicted)
             held_up |= gone
             if not charged:
                 _expect_agreement(contradicted)
@@ -234,6 +234,13 @@ class AccountCharges:
                 return
         msg = f"expected a batch to be mined within {_TRIES} tries, found it overtaken each time"
         raise AccountFault(msg)
+
+    async def _now_s(self, dues: Sequence[Due]) -> int:
+        """Find the chain's time; that a window has closed is not believed of one endpoint."""
+        now_s = await self._chain.pending_time_s()
+        if any(now_s > due.window.closes_s for due in dues):
+            return min(now_s, *await self._chain.times_s())
+        return now_s
 
     async def _contradicted(self, batch: Sequence[Due], quotes: Mapping[int, ChainQuote]) -> set[int]:
         """Find the quotes that one endpoint's state says are not to be charged, while another's says otherwise."""
@@ -330,8 +337,8 @@ class AccountCharges:
                 # Another endpoint would take it: the one that refused has an old state. It is tried again.
                 _log.warning("quote refused by an old state party_a=%s quote=%d", self._party_a, one.due.quote_id)
                 continue
-            if not one.due.window.is_open(await self._chain.pending_time_s()):
-                # The window closed since it was read, so everything is refused: the next try says so of it.
+            if not all(map(one.due.window.is_open, await self._chain.times_s())):
+                # The window may have closed since it was read, and everything is refused then: the next try says so.
                 continue
             _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, refusal)
             self._progress[one.due.epoch].culprits[one.due.quote_id] = refusal

@@ -243,7 +243,7 @@ class Ceilings:
                     assert_never(ceiling)
             if is_over:
                 fallen.add(ceiling)
-        for ceiling in fallen:
+        for ceiling in sorted(fallen):
             record = self._met.pop(ceiling)
             _log.info("ceiling not met any more ceiling=%s", ceiling)
             _MET.labels(self._deployment, self._signer, ceiling).set(0)

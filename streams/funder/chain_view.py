@@ -73,6 +73,24 @@ _FEES: tuple[list[Call], Callable[[list[Any]], tuple[int, int]]] = (
 )
 
 
+def _read_time(results: list[Any]) -> tuple[int, int]:
+    number, pending, latest = results
+    if pending is not None:
+        with suppress(BadAnswer):
+            return read_number(number), read_time_s(pending)
+    return read_number(number), read_time_s(latest)
+
+
+_TIME: tuple[list[Call], Callable[[list[Any]], tuple[int, int]]] = (
+    [
+        ("eth_blockNumber", []),
+        ("eth_getBlockByNumber", ["pending", False]),
+        ("eth_getBlockByNumber", ["latest", False]),
+    ],
+    _read_time,
+)
+
+
 class ChainError(TidemarkError):
     """The chain did not do what was asked."""
 
@@ -152,6 +170,25 @@ class Chain:
             with suppress(BadAnswer):
                 return read_time_s(block)
         return await self._ask([("eth_getBlockByNumber", ["latest", False])], lambda results: read_time_s(results[0]))
+
+    async def times_s(self) -> list[int]:
+        """The time that the next block would have by each endpoint whose head is not well below the others', Unix s.
+
+        The clock of one may be wrong: what is for good once a time has passed is to have passed for all of them.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        async with self._bounded("eth_getBlockByNumber"):
+            found, label = await self._node.ask_elsewhere(*_TIME, than=())
+        told = {label: found}
+        with suppress(RpcError, TimeoutError):
+            async with asyncio.timeout(_ANSWERED_WITHIN_S):
+                while True:
+                    found, label = await self._node.ask_elsewhere(*_TIME, than=tuple(told))
+                    told[label] = found
+        highest = max(block for block, _ in told.values())
+        return [time_s for block, time_s in told.values() if block + _OLDER_HEAD_BLOCKS >= highest]
 
     async def signature_valid_s(self) -> int:
         """How long the contract takes a signature for, in s."""
@@ -360,6 +397,18 @@ class Chain:
                 break
             found |= {one: receipt for one, receipt in told.items() if receipt.succeeded is not None}
             asked.append(label)
+        return found
+
+    async def receipts_anywhere(self, hashes: Sequence[str]) -> dict[str, Receipt]:
+        """Receipts of those of the transactions of which any endpoint in order has one: it may be missing at others."""
+        found: dict[str, Receipt] = {}
+        asked: list[str] = []
+        with suppress(RpcError, TimeoutError):
+            async with asyncio.timeout(_ANSWERED_WITHIN_S):
+                while True:
+                    told, label = await self._node.ask_elsewhere(*_receipts_of(hashes), than=asked)
+                    found |= {one: told[one] for one in told if one not in found or found[one].succeeded is None}
+                    asked.append(label)
         return found
 
     async def send(self, raw: str) -> str | None:

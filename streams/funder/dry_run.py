@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from models.symmio.funding_plan import ChainQuote, Window
     from models.symmio.funding_records import Frozen, FrozenMarket, Plan
     from streams.funder.chain_view import Chain
+    from streams.funder.epoch_ticks import EpochTicks
     from streams.process.clock import Clock
     from streams.settings import FundingSettings, Settings
 
@@ -98,13 +99,13 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
             for party_b in party_bs(name, deployment):
                 for epoch, window in sorted(tables.next_windows(now_s).items()):
                     asked = expected_terms_of(window, now_s)
-                    await tables.read_prices(asked)
+                    ticks = await tables.read_prices(asked)
                     frozen, plans = freeze(
                         epoch,
                         window,
                         symbols=tables.markets(epoch),
                         positions=tables.positions(party_b),
-                        terms_of=partial(_terms_as_of, tables, asked),
+                        terms_of=partial(_terms_as_of, tables, ticks, asked),
                         at_s=now_s,
                         tables_s=tables.time_s,
                         party_b=party_b,
@@ -118,9 +119,11 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
     return planned
 
 
-def _terms_as_of(tables: Tables, asked: Window, symbol_id: int, window: Window) -> FrozenMarket | str:
+def _terms_as_of(
+    tables: Tables, ticks: EpochTicks, asked: Window, symbol_id: int, window: Window
+) -> FrozenMarket | str:
     del window
-    return tables.freeze(symbol_id, asked)
+    return tables.freeze(ticks, symbol_id, asked)
 
 
 async def _gas_of_a_charge(settings: Settings, name: str, clock: Clock) -> int | None:

@@ -79,8 +79,10 @@ async def replay(settings: Settings, name: str, clock: Clock, at_s: int) -> list
         found = []
         for epoch_s, window_s in kinds:
             epoch, window = Epoch(epoch_s, window_s, at_s), window_of(at_s, epoch_s, window_s, tables.when)
-            await tables.read_prices(window)
-            markets = {symbol_id: tables.freeze(symbol_id, window) for symbol_id in sorted(tables.markets(epoch))}
+            ticks = await tables.read_prices(window)
+            markets = {
+                symbol_id: tables.freeze(ticks, symbol_id, window) for symbol_id in sorted(tables.markets(epoch))
+            }
             # The newest record of each key holds.
             recorded = {one.party_b: one for one in frozen if one.epoch == epoch}
             found.append(Replayed(epoch, window, markets, list(recorded.values())))

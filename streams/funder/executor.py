@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from models.symmio.funding_records import Record
     from models.symmio.position_moves import Ended
     from streams.funder.chain_view import Chain
+    from streams.funder.epoch_ticks import EpochTicks
     from streams.funder.funding_inputs import Tables
     from streams.funder.funding_journal import Journal
 
@@ -178,7 +180,7 @@ class Executor:
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _pass(self) -> None:
-        now_s = await self._chain.pending_time_s()
+        now_s = await self._now_s()
         await self._note_missed(now_s)
         refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
@@ -198,6 +200,26 @@ class Executor:
         self._count(now_s)
         self._forget(now_s)
 
+    async def _now_s(self) -> int:
+        """Find the chain's time; that a window has opened or closed is not believed of one endpoint."""
+        now_s = await self._chain.pending_time_s()
+        if (
+            self._tables.open_windows(now_s).keys() - self._rounds.keys()
+            or any(now_s > one.frozen.closes_s and not one.is_over for one in self._rounds.values())
+            or any(now_s > window.closes_s for window, _ in self._refused.values())
+            or self._unseen(now_s)
+        ):
+            return min(now_s, *await self._chain.times_s())
+        return now_s
+
+    def _unseen(self, now_s: int) -> list[Missed]:
+        """The windows that closed without an executor."""
+        return [
+            Missed(Epoch(epoch_s, window_s, window.pays_s), window.opens_s, window.closes_s, self._party_b)
+            for epoch_s, window_s in sorted(self._last.keys() & self._tables.kinds)
+            for window in missed_windows(self._last[epoch_s, window_s], now_s, epoch_s, window_s, self._tables.when)
+        ]
+
     def _refuse(self, epoch: Epoch, window: Window, refusal: str) -> None:
         if epoch not in self._refused:
             _log.error("nothing is charged epoch=%s: %s", epoch, refusal)
@@ -212,11 +234,7 @@ class Executor:
         for one in missed:
             del self._refused[one.epoch]
             self._seen(one.epoch)
-        for epoch_s, window_s in self._last.keys() & self._tables.kinds:
-            missed += [
-                Missed(Epoch(epoch_s, window_s, window.pays_s), window.opens_s, window.closes_s, self._party_b)
-                for window in missed_windows(self._last[epoch_s, window_s], now_s, epoch_s, window_s, self._tables.when)
-            ]
+        missed += self._unseen(now_s)
         if missed:
             await self._journal.write(missed)
         for one in missed:
@@ -232,7 +250,7 @@ class Executor:
 
     async def _look(self, epoch: Epoch, window: Window, now_s: int) -> tuple[Frozen, list[Plan], Mapping[int, Ended]]:
         """Find terms and plans of an epoch as far as they are known now, and which of their quotes have ended since."""
-        await self._tables.read_prices(window)
+        ticks = await self._tables.read_prices(window)
         tables_s = await self._tables.known_until_s()
         positions = self._tables.positions(self._party_b)
         moves = await self._tables.read_moves(window)
@@ -242,7 +260,7 @@ class Executor:
             window,
             symbols=self._tables.markets(epoch),
             positions=held,
-            terms_of=self._tables.freeze,
+            terms_of=partial(self._tables.freeze, ticks),
             at_s=now_s,
             tables_s=tables_s,
             party_b=self._party_b,
@@ -284,16 +302,15 @@ class Executor:
     async def _price_more(self, now_s: int) -> None:
         """Ask again for the terms of markets that had none when their epoch was frozen, until the window closes."""
         for one in list(self._rounds.values()):
-            if not one.frozen.window.is_open(now_s):
+            if now_s > one.frozen.closes_s:
                 one.is_over = True
                 one.waiting.clear()
             elif not PENDING.isdisjoint(one.frozen.left_out.values()):
-                await self._tables.read_prices(one.frozen.window)
-                await self._price(one)
+                await self._price(one, await self._tables.read_prices(one.frozen.window))
 
-    async def _price(self, one: Round) -> None:
+    async def _price(self, one: Round, ticks: EpochTicks) -> None:
         frozen = one.frozen
-        terms = {symbol_id: self._tables.freeze(symbol_id, frozen.window) for symbol_id in frozen.left_out}
+        terms = {symbol_id: self._tables.freeze(ticks, symbol_id, frozen.window) for symbol_id in frozen.left_out}
         priced = {symbol_id: found for symbol_id, found in terms.items() if isinstance(found, FrozenMarket)}
         left_out = {symbol_id: found for symbol_id, found in terms.items() if isinstance(found, str)}
         if left_out == frozen.left_out:
@@ -314,7 +331,8 @@ class Executor:
         They are also started once the window has closed: the chain then tells which quotes were paid, and the others
         were missed. A deployment that is not what it is taken for is asked nothing until then.
         """
-        for party_a in {party_a for one in self._rounds.values() for party_a in one.to_charge}:
+        # In order: what happens does not depend on how texts are hashed.
+        for party_a in sorted({party_a for one in self._rounds.values() for party_a in one.to_charge}):
             if refusal is not None and any(
                 party_a in one.plans and now_s <= one.frozen.closes_s for one in self._rounds.values()
             ):

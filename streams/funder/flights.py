@@ -120,8 +120,9 @@ class Flight:
             return Change.LANDED
         if head.block - self._used_block < depth:
             return Change.NOTHING
-        # None of ours took the nonce, so none of them cost anything.
-        self.record = _replace(record, final=True, cost_wei="0")
+        # No endpoint has a receipt of ours. Where all of them miss it, one of ours was paid for all the same: what that
+        # came to is not known, and it goes on counting with the most that it can cost.
+        self.record = _replace(record, final=True)
         return Change.FINAL
 
 

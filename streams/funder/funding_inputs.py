@@ -205,8 +205,11 @@ class Tables:
         kind = epoch.epoch_s, epoch.window_s
         return {symbol_id for symbol_id, found in self._funded().items() if found == kind}
 
-    async def read_prices(self, window: Window) -> None:
+    async def read_prices(self, window: Window) -> EpochTicks:
         """Read what has been written of the instant at which ``window`` opens, for all markets that have its epoch.
+
+        Returns:
+            What was read, for ``freeze``; what is read of other windows meanwhile changes nothing in it.
 
         Raises:
             NotRead: The broker does not answer.
@@ -223,9 +226,16 @@ class Tables:
                 for terms in map(self._funding_terms, ticks.said)
             ):
                 await ticks.read_terms()
+            return ticks
 
-    def freeze(self, symbol_id: int, window: Window) -> FrozenMarket | str:
-        """Find a market's terms for the epoch of ``window``, or why it has none so far, of what was read of it."""
+    def freeze(self, ticks: EpochTicks, symbol_id: int, window: Window) -> FrozenMarket | str:
+        """Find a market's terms for the epoch of ``window``, or why it has none so far.
+
+        Args:
+            ticks: What ``read_prices`` read of the window.
+            symbol_id: The market's id.
+            window: When the epoch is charged.
+        """
         market = self._market(symbol_id)
         if market is None or market.name is None:
             return Unpriced.NOT_KNOWN
@@ -234,7 +244,6 @@ class Tables:
         refusal = refusal_of(window.epoch_s, market.funding_rate_window_s or 0, self.when)
         if refusal is not None:
             return refusal
-        ticks = self._ticks[window]
         sources = self._deployment.price_sources(market.name)
         if any(source.key not in ticks.said for source in sources):
             return Unpriced.NOT_KNOWN

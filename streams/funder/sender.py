@@ -8,7 +8,8 @@ Rules:
 * A transaction that is not in the chain after ``replace_after_s`` is replaced under its nonce, with fees an eighth
   higher, or those of now if they are higher still, and again after as long, up to the ceilings. A chain without new
   blocks takes nothing, whatever it costs, and one whose nonce is not next waits for others: neither is replaced. Once
-  its window has closed a transaction is replaced by a transfer of nothing.
+  its window has closed a transaction is replaced by a transfer of nothing, and where that cannot be signed, it is not
+  handed to a node again.
 * A tip that a node refuses is replaced at once by the one that the refusal names.
 * Nothing is signed that could cost more than the ceilings (``ceilings.py``).
 * A nonce below others of ours that is in no record is filled with a transfer of nothing, since the others would wait
@@ -222,6 +223,15 @@ class Sender:
             return
         self._head = await self._chain.head(self._signer.address)
         receipts = await self._chain.receipts([one for flight in flights for one in flight.hashes])
+        # That a nonce is used and none of ours has it, is not believed of one endpoint: it would cost nothing then.
+        without = [
+            one
+            for flight in flights
+            if self._head.nonce > flight.record.nonce and receipts.keys().isdisjoint(flight.hashes)
+            for one in flight.hashes
+        ]
+        if without:
+            receipts |= await self._chain.receipts_anywhere(without)
         changes: list[tuple[Flight, Change, str]] = []
         for flight in flights:
             flight.looked_s = now_s
@@ -297,6 +307,9 @@ class Sender:
         if not due:
             return
         chain_s = await self._chain.pending_time_s()
+        if any(chain_s > flight.record.closes_s and not flight.record.cancels for flight in due):
+            # One endpoint's wrong clock takes nothing back.
+            chain_s = min(chain_s, *await self._chain.times_s())
         prices = await self._prices()
         for flight in sorted(due, key=lambda one: one.record.nonce):
             if self._is_to_be_replaced(flight, prices, chain_s):
@@ -308,7 +321,9 @@ class Sender:
                     pass
                 except NotSigned as error:
                     _log.warning("transaction not replaced nonce=%d: %s", flight.record.nonce, error)
-            await self._hand_over(flight)
+            # Once its window has closed a charge is of no use, also where nothing could be signed in its place.
+            if chain_s <= flight.record.closes_s or flight.record.cancels:
+                await self._hand_over(flight)
 
     def _is_to_be_replaced(self, flight: Flight, prices: _Prices, chain_s: int) -> bool:
         record = flight.record

@@ -22,6 +22,7 @@ from models.symmio.state import PositionType
 from streams.funder.account_charges import Route
 from streams.funder.chain_view import PATIENCE, Chain
 from streams.funder.diamond_calls import PairSignature
+from streams.funder.epoch_ticks import EpochTicks, Instant
 from streams.funder.funder_process import Working, is_of
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import Journal
@@ -159,6 +160,7 @@ class StandingTables(Tables):
         self._world = world
         self._chain = world.chain
         self._window_s = world.window_s
+        self._settings = Settings.model_validate({"kafka": "127.0.0.1:1"})
 
     @property
     def kinds(self) -> set[tuple[int, int]]:
@@ -197,14 +199,14 @@ class StandingTables(Tables):
     def markets(self, epoch: Epoch) -> set[int]:
         return {1} if epoch[:2] == (EPOCH_S, self._window_s) else set()
 
-    async def read_prices(self, window: Window) -> None:
-        del window
+    async def read_prices(self, window: Window) -> EpochTicks:
+        return EpochTicks(self._settings, Instant(window.opens_s, window.closes_s, 0), ())
 
     async def read_moves(self, window: Window) -> Moves:
         return Moves(window.opens_s)
 
-    def freeze(self, symbol_id: int, window: Window) -> FrozenMarket | str:
-        del symbol_id, window
+    def freeze(self, ticks: EpochTicks, symbol_id: int, window: Window) -> FrozenMarket | str:
+        del ticks, symbol_id, window
         return _MARKET
 
 

@@ -41,6 +41,7 @@ class HeldPair(Chain):
     def __init__(self, quotes: Sequence[ChainQuote]) -> None:
         super().__init__(Node("main", (), 1), DIAMOND)
         self.now_s = 14_500
+        self.behind_s = 0
         self.known = {one.quote_id: one for one in quotes}
         self.allocated = 10 * E18
         self.liquidating = False
@@ -55,6 +56,9 @@ class HeldPair(Chain):
 
     async def pending_time_s(self) -> int:
         return self.now_s
+
+    async def times_s(self) -> list[int]:
+        return [self.now_s, self.now_s - self.behind_s]
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
@@ -277,6 +281,13 @@ async def test_nothing_is_sent_once_the_window_is_closed() -> None:
     bench.chain.now_s = 14_821
     progress = await bench.run()
     assert ([], {1}, {2}) == (bench.sender.sent, progress.late, progress.paid)
+
+
+async def test_nothing_is_late_where_only_one_endpoints_clock_has_passed_the_window() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.chain.now_s, bench.chain.behind_s = 14_900, 300
+    assert {1, 2} == (await bench.run()).paid
+    assert [(1, 2)] == bench.sender.sent
 
 
 async def test_culprits_are_left_out_with_the_contracts_reason_and_the_others_are_charged() -> None:

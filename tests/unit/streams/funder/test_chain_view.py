@@ -376,3 +376,19 @@ async def test_the_quotes_whose_views_revert_are_found_among_others(aiohttp_serv
 
     async with over(aiohttp_server, Server(answer)) as chain:
         assert {3: "not open", 6: "not open"} == await chain.unreadable(range(1, 9))
+
+
+async def test_the_times_are_those_of_all_endpoints_but_of_one_whose_head_is_old(aiohttp_server: AiohttpServer) -> None:
+    def at(block: int, time_s: int) -> Server:
+        return telling(eth_blockNumber=hex(block), eth_getBlockByNumber={"timestamp": hex(time_s)})
+
+    async with over(aiohttp_server, at(100, 9_000), at(98, 1_000), at(90, 900)) as chain:
+        assert [9_000, 1_000] == await chain.times_s()
+
+
+async def test_a_receipt_is_found_wherever_one_is(aiohttp_server: AiohttpServer) -> None:
+    first, second = telling(eth_getTransactionReceipt=None), telling(eth_getTransactionReceipt=NO_STATUS)
+    async with over(aiohttp_server, first, second, telling()) as chain:
+        assert {} == await chain.receipts([TX])
+        found = await chain.receipts_anywhere([TX])
+        assert (16, True) == (found[TX].block, found[TX].succeeded)

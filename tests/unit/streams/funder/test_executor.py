@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,11 +32,13 @@ from models.symmio.state import PositionType, QuoteStatus
 from streams.funder import executor as executor_module
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.chain_view import Chain
+from streams.funder.epoch_ticks import EpochTicks, Instant
 from streams.funder.executor import Executor
 from streams.funder.funding_inputs import Tables
 from streams.funder.funding_journal import Journal
 from streams.funder.rounds import freeze
 from streams.node.endpoints import Node
+from streams.settings import Settings
 from tests.support.eventually import eventually
 from tests.support.symmio import log
 
@@ -48,6 +51,7 @@ PARTY_B = "0x" + "0b" * 20
 ALICE, BOB = "0x" + "a1" * 20, "0x" + "b1" * 20
 EPOCH_S, WINDOW_S = 1_000, 100
 DEPTH = 7
+NO_TICKS = EpochTicks(Settings.model_validate({"kafka": "127.0.0.1:1"}), Instant(0, 0, 0), ())
 MARKET = FrozenMarket(mark="110", mark_key="venue:AAA", venue_rate="-5", long="4", short="-5")
 
 
@@ -113,12 +117,13 @@ class HeldTables(Tables):
             moves.add(account, record)
         return moves
 
-    async def read_prices(self, window: Window) -> None:
+    async def read_prices(self, window: Window) -> EpochTicks:
         assert EPOCH_S == window.epoch_s
         self.reads += 1
+        return NO_TICKS
 
-    def freeze(self, symbol_id: int, window: Window) -> FrozenMarket | str:
-        assert EPOCH_S == window.epoch_s
+    def freeze(self, ticks: EpochTicks, symbol_id: int, window: Window) -> FrozenMarket | str:
+        assert (NO_TICKS, EPOCH_S) == (ticks, window.epoch_s)
         return MARKET if symbol_id == 1 else self.second
 
 
@@ -126,6 +131,7 @@ class HeldTime(Chain):
     def __init__(self) -> None:
         super().__init__(Node("main", (), 1), PARTY_B)
         self.now_s = 5_004
+        self.behind_s = 0
         self.asked = 0
         self.final_s = 0
         self.charged: set[int] = set()
@@ -136,6 +142,9 @@ class HeldTime(Chain):
     async def pending_time_s(self) -> int:
         self.asked += 1
         return self.now_s
+
+    async def times_s(self) -> list[int]:
+        return [self.now_s, self.now_s - self.behind_s]
 
     async def final_time_s(self, depth: int) -> int:
         assert DEPTH == depth
@@ -244,7 +253,7 @@ def test_terms_are_frozen_with_the_quotes_that_they_hold_for() -> None:
         window,
         symbols={1, 2, 3},
         positions=tables.held,
-        terms_of=tables.freeze,
+        terms_of=partial(tables.freeze, NO_TICKS),
         at_s=5_001,
         tables_s=4_999,
     )
@@ -260,6 +269,15 @@ async def test_every_account_is_charged_once_in_a_window() -> None:
     alice = bench.journal.outcome(ALICE)
     assert alice is not None
     assert ((1, 2), {}, {}) == (alice.paid, alice.culprits, alice.missed)
+
+
+async def test_accounts_are_charged_in_the_order_of_their_addresses() -> None:
+    bench = Bench()
+    accounts = [f"0x{number * 7 % 20:040x}" for number in range(20)]
+    bench.tables.held = {party_a: [position(number + 1)] for number, party_a in enumerate(accounts)}
+    async with running(bench):
+        await eventually(lambda: bench.told(*accounts))
+    assert sorted(accounts) == bench.runs
 
 
 async def test_who_comes_later_goes_on_from_what_is_on_record() -> None:
@@ -525,6 +543,19 @@ async def test_a_deployment_that_becomes_unsupported_in_mid_window_is_not_charge
         bench.chain.now_s = 5_101
         await eventually(lambda: bench.told(ALICE, BOB))
     assert {1: "not supported", 2: "not supported"} == outcomes(bench, ALICE)[-1].missed
+
+
+async def test_nothing_is_frozen_or_missed_by_the_wrong_clock_of_one_endpoint() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        written = len(bench.journal.records)
+        bench.chain.now_s, bench.chain.behind_s = 9_050, 4_000
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+        assert written == len(bench.journal.records)
+        bench.chain.behind_s = 0
+        await eventually(lambda: any(isinstance(one, Missed) for one in bench.journal.records))
 
 
 async def test_an_account_waits_while_another_hedger_charges_it() -> None:

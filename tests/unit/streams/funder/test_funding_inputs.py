@@ -110,8 +110,7 @@ def tables(*, window_s: int = WINDOW_S, terms_received_s: float = -600, hours: i
 
 
 async def frozen(made: Tables, window: Window = WINDOW) -> FrozenMarket | str:
-    await made.read_prices(window)
-    return made.freeze(1, window)
+    return made.freeze(await made.read_prices(window), 1, window)
 
 
 async def test_terms_name_the_ticks_that_mark_and_rate_were_said_in(topics: HeldTopics) -> None:
@@ -173,6 +172,16 @@ async def test_without_scaling_no_interval_is_needed(topics: HeldTopics) -> None
     found = await frozen(made)
     assert isinstance(found, FrozenMarket)
     assert (None, str(-E18 // 5_000)) == (found.interval_s, found.long)
+
+
+async def test_who_reads_a_window_keeps_it_while_another_hedgers_executor_reads_the_next(topics: HeldTopics) -> None:
+    topics.tick(-1)
+    topics.tick(3)
+    made = tables()
+    ticks = await made.read_prices(WINDOW)
+    later_s = PAYS_S + EPOCH_S
+    await made.read_prices(Window(EPOCH_S, later_s, later_s, later_s + WINDOW_S))
+    assert isinstance(made.freeze(ticks, 1, WINDOW), FrozenMarket)
 
 
 async def test_a_market_of_an_unknown_interval_has_no_terms(topics: HeldTopics) -> None:

@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from models.money import E18
 from models.symmio.funding_records import CeilingMet, Record, Transaction
 from streams.funder import sender as sender_module
-from streams.funder.ceilings import CeilingInTheWay, Ceilings, Limits, TooMuchGas
+from streams.funder.ceilings import CeilingInTheWay, Ceilings, Limits, TooMuchGas, bound_wei
 from streams.funder.chain_view import Chain, Head, NodeDown
 from streams.funder.data_fees import ORACLE
 from streams.funder.fees import Fees
@@ -53,6 +53,7 @@ class HeldChain(Chain):
         self.refusal: str | None = None
         self.taken: list[str] = []
         self.mined: dict[str, Receipt] = {}
+        self.mined_elsewhere: dict[str, Receipt] = {}
         self.oracle: dict[str, int | None] | None = None
 
     async def has_code(self, address: str) -> bool:
@@ -80,8 +81,14 @@ class HeldChain(Chain):
         self.looks += 1
         return {one: self.mined[one] for one in hashes if one in self.mined}
 
+    async def receipts_anywhere(self, hashes: Sequence[str]) -> dict[str, Receipt]:
+        return {one: self.mined_elsewhere[one] for one in hashes if one in self.mined_elsewhere}
+
     async def pending_time_s(self) -> int:
         return self.time_s
+
+    async def times_s(self) -> list[int]:
+        return [self.time_s]
 
     async def fees(self) -> tuple[int, int]:
         return self.base_wei, self.tip_wei
@@ -240,8 +247,24 @@ async def test_a_nonce_that_went_to_a_stranger_is_lost_and_that_is_final_once_it
         assert one.sender.is_watching(PARTY_A)
         one.chain.block += 5
         await eventually(lambda: one.journal.newest[7].final)
-        assert (State.LOST, "0") == (one.journal.newest[7].state, one.journal.newest[7].cost_wei)
+        lost = one.journal.newest[7]
+        assert (State.LOST, None) == (lost.state, lost.cost_wei)
+        # What is not known to have cost nothing keeps its room.
+        assert int(lost.worst_wei) == bound_wei(lost) > 0
         assert not one.sender.is_watching(PARTY_A)
+
+
+async def test_what_only_another_endpoint_has_a_receipt_of_is_mined_and_counted() -> None:
+    async with bench() as one:
+        sending = one.send()
+        sent = await one.hash_of(7)
+        one.chain.mine(sent)
+        one.chain.mined_elsewhere = one.chain.mined
+        one.chain.mined = {}
+        assert State.MINED == await sending
+        one.chain.block = 106
+        await eventually(lambda: one.journal.newest[7].final)
+        assert str(21_000 * 105) == one.journal.newest[7].cost_wei
 
 
 async def test_a_receipt_that_comes_late_takes_back_that_its_transaction_is_lost() -> None:
@@ -491,6 +514,17 @@ async def test_what_is_of_no_more_use_gives_its_nonce_to_nothing() -> None:
         assert ("0x", SIGNER.address) == (HexBytes(nothing["data"]).to_0x_hex(), HexBytes(nothing["to"]).to_0x_hex())
         one.chain.mine(cancels[0])
         await eventually(lambda: one.journal.newest[7].state == State.CANCELLED)
+
+
+async def test_a_charge_is_not_handed_out_after_its_window_though_nothing_can_be_signed_in_its_place() -> None:
+    async with bench([record(7)], limits=WIDE._replace(fees=Fees(300, 30))) as one:
+        one.chain.time_s, one.chain.base_wei = CLOSED_S, 301
+        await eventually(lambda: one.chain.looks >= 10)
+        assert [] == one.chain.taken
+        one.chain.base_wei = 100
+        await eventually(lambda: one.chain.taken != [])
+        assert {one.journal.newest[7].raw} == set(one.chain.taken)
+        assert one.journal.newest[7].cancels != ()
 
 
 async def test_what_leaves_the_chain_is_sent_again_and_its_account_is_told() -> None:
