@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,15 +13,19 @@ from streams.kafka.topics import PRICE_TICKS, archived_names, served_name, topic
 from streams.replay.bounded_log import BrokenOff, Held, Place
 from streams.settings import Settings
 from tests.support.listed_log import ListedLog, record
+from tests.support.told_cluster import ToldCluster
 from tidemark import cli as command_line
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from click.testing import Result
 
+    from streams.archive.restoring import Target
     from streams.process.clock import Clock
     from streams.replay.bounded_log import Log
+    from streams.settings.kafka_client import Bootstrap
     from tidemark.log_source import LogSource
 
 SETTINGS = Settings(kafka="127.0.0.1:1", topics={"partitions": 2, "prefix": "a-"})  # type: ignore[arg-type]
@@ -102,6 +107,26 @@ def test_topics_of_the_epoch_in_use_are_not_restored(monkeypatch: pytest.MonkeyP
     assert 0 == run(monkeypatch, log_of(9), "archive", "write", url).exit_code
     refused = run(monkeypatch, log_of(0), "archive", "restore", url)
     assert f"{served_name(SETTINGS)} archived: set epoch to 2" in str(refused.exception)
+
+
+def test_what_is_archived_before_a_gap_is_named_and_left_out_of_a_restore(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = str(tmp_path / "archive")
+    for log in (log_of(40), log_of(90, 50)):
+        run(monkeypatch, log, "archive", "write", url, PRICE_TICKS)
+    cluster = ToldCluster()
+    cluster.topics[TICKS] = {}
+
+    @asynccontextmanager
+    async def opened(_bootstrap: Bootstrap) -> AsyncIterator[Target]:
+        yield cluster.target()
+
+    monkeypatch.setattr("streams.archive.restoring.opened_target", opened)
+    restored = run(monkeypatch, log_of(0), "archive", "restore", url, "--dry-run", "--json")
+    assert 1 == restored.exit_code, restored.output
+    assert f"left out: {TICKS}:0:0-40 is archived" in restored.stderr
+    assert f"{TICKS}:0:0-40" == json.loads(restored.stdout)["left_out"]
 
 
 @pytest.mark.parametrize("command", ["check", "list", "restore"])
