@@ -40,6 +40,10 @@ class ArchivedLog:
             found = whole if found is None else [one for one in found if one in whole]
         return found[0] if found else None
 
+    async def all_clusters(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
+        """What ``clusters`` says, by the full names of all topics that are archived."""
+        return {topic: await self.clusters(topic) for topic in await asyncio.to_thread(archived_topics, self._store)}
+
     async def clusters(self, topic: str) -> Mapping[str, Mapping[int, int]]:
         """The clusters whose offsets those of a topic are, and below which of each partition, as its index has them."""
         index = await self._index(topic)
@@ -226,6 +230,10 @@ class JoinedLog:
     async def cluster(self) -> str | None:
         """The cluster's id."""
         return await self._live.cluster()
+
+    async def all_clusters(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
+        """By topic, the clusters that have the offsets of what is archived, and below which of each partition."""
+        return await self._archived.all_clusters()
 
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         """What both hold together, as far back as nothing is missing.

@@ -249,6 +249,19 @@ async def test_clusters_that_parted_are_not_mixed_whichever_of_them_goes_on(stor
     assert await read(log_of(100)) == await read(ArchivedLog(store))
 
 
+async def test_an_archive_is_of_the_cluster_that_it_was_made_of_also_after_it_was_restored(store: ArchiveStore) -> None:
+    await archive(log_of(30), store, 10**9)
+    await ArchivedLog(store).add_cluster(TOPIC, "a-rebuilt")
+    assert "listed" == await ArchivedLog(store).cluster()
+    ends = {0: 30, 1: 31, 2: 0}
+    assert {TOPIC: {"listed": ends, "a-rebuilt": ends}} == await ArchivedLog(store).all_clusters()
+
+    rebuilt = log_of(60)
+    rebuilt.cluster_id = "a-rebuilt"
+    await archive(rebuilt, store, 10**9)
+    assert "a-rebuilt" == await ArchivedLog(store).cluster()
+
+
 async def test_what_a_killed_run_left_of_another_cluster_is_not_taken(store: ArchiveStore, tmp_path: Path) -> None:
     await archive(log_of(33), store, 10**9)
     (tmp_path / "archive" / TOPIC / "index.json").unlink()

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from streams.archive.archive_store import opened_store
+from streams.archive.archived_log import ArchivedLog, JoinedLog
+from streams.archive.archiving import archive_due, find_due
 from streams.kafka.topics import PRICE_TICKS, archived_names, served_name, topic_name
 from streams.replay.bounded_log import BrokenOff, Held, Place
 from streams.settings import Settings
 from tests.support.listed_log import ListedLog, record
 from tests.support.told_cluster import ToldCluster
 from tidemark import cli as command_line
+from tidemark.replay_window import found_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -71,6 +75,20 @@ def test_what_was_archived_is_read_by_other_commands_beside_kafka_and_in_its_pla
     assert "expected one of --log" in both.output
     nowhere = run(monkeypatch, later, *window, "--from-archive", str(tmp_path / "none"))
     assert "expected an archive at" in str(nowhere.exception)
+
+
+async def test_checkpoints_over_an_archive_may_be_of_each_cluster_that_has_its_records(
+    tmp_path: Path,
+) -> None:
+    store, live = opened_store(str(tmp_path / "archive")), log_of(40)
+    due = await find_due(live, store, TICKS, 10**9)
+    await archive_due(live, store, due, {}, code="test", on_record=lambda _: None)
+    archived = ArchivedLog(store)
+    for log in (archived, JoinedLog(archived, live)):
+        found = await found_in(tmp_path, log)
+        assert found is not None
+        assert {TICKS: {"listed": {0: 40, 1: 0}}} == found._shared
+        assert "listed" == found._cluster
 
 
 def test_a_dry_run_writes_nothing_and_a_second_run_finds_nothing_to_do(
