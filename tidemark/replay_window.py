@@ -93,7 +93,10 @@ async def found_in(directory: Path | None, log: Log) -> Checkpoints | None:
         directory: Has them.
         log: What is read.
     """
-    return None if directory is None else Checkpoints(directory, version_text(), await log.cluster())
+    if directory is None:
+        return None
+    shared = await log.all_clusters() if isinstance(log, ArchivedLog | JoinedLog) else None
+    return Checkpoints(directory, version_text(), await log.cluster(), shared)
 
 
 def run_reading(settings: Settings, source: LogSource, reading: Callable[[], Coroutine[None, None, T]]) -> T:

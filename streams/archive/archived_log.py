@@ -40,6 +40,10 @@ class ArchivedLog:
             found = whole if found is None else [one for one in found if one in whole]
         return found[0] if found else None
 
+    async def all_clusters(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
+        """What ``clusters`` says, by the full names of all topics that are archived."""
+        return {topic: await self.clusters(topic) for topic in await asyncio.to_thread(archived_topics, self._store)}
+
     async def clusters(self, topic: str) -> Mapping[str, Mapping[int, int]]:
         """The clusters whose offsets those of a topic are, and below which of each partition, as its index has them."""
         index = await self._index(topic)
@@ -101,7 +105,7 @@ class ArchivedLog:
         self._indexes[index.topic] = index
 
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
-        """What is archived of these topics, as far back as nothing is missing.
+        """What is archived of these topics, as far back as nothing is missing, and what there is before that.
 
         Raises:
             NoSuchTopic: Nothing is archived of one.
@@ -115,8 +119,7 @@ class ArchivedLog:
                 msg = f"expected {topic} in the archive {self._store}, found {there}"
                 raise NoSuchTopic(msg)
             for partition, one in index.partitions.items():
-                begin = one.whole_from()
-                held[Place(topic, partition)] = Held(begin, one.end, _since_ms(one, begin), one.until_ms)
+                held[Place(topic, partition)] = _held(one)
         return held
 
     async def find(self, held: Mapping[Place, Held], time_ms: int) -> Mapping[Place, int]:
@@ -228,6 +231,10 @@ class JoinedLog:
         """The cluster's id."""
         return await self._live.cluster()
 
+    async def all_clusters(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
+        """By topic, the clusters that have the offsets of what is archived, and below which of each partition."""
+        return await self._archived.all_clusters()
+
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         """What both hold together, as far back as nothing is missing.
 
@@ -260,7 +267,11 @@ class JoinedLog:
             time_ms: The instant, Unix ms.
         """
         joints = {place: self._joints.get(place, 0) for place in held}
-        old = {place: one._replace(end=joints[place]) for place, one in held.items() if one.begin < joints[place]}
+        old = {
+            place: one._replace(end=min(one.end, joints[place]))
+            for place, one in held.items()
+            if one.begin < joints[place]
+        }
         found = {
             place: offset
             for place, offset in (await self._archived.find(old, time_ms)).items()
@@ -300,15 +311,12 @@ class JoinedLog:
                 f"found it to end at {new.end}: the topic was made anew, or this is another cluster"
             )
             raise BadArchive(msg)
-        if new.begin > old.end:
-            # What was deleted in between was not archived; only what follows is whole.
-            self._joints[place] = 0
-            return new
-        self._joints[place] = old.end
-        first = old if old.begin <= new.begin else new
-        if first is new:
-            self._joints[place] = 0
-        return Held(first.begin, new.end, first.since_ms, new.until_ms)
+        runs = [one for one in (*old.earlier, old._replace(earlier=())) if one.begin < one.end]
+        # What was deleted between these and what the cluster holds was not archived.
+        before = tuple(one for one in runs if one.end < new.begin)
+        first = next((one for one in runs[len(before) :] if one.begin <= new.begin), new)
+        self._joints[place] = first.end if first is not new else before[-1].end if before else 0
+        return Held(first.begin, new.end, first.since_ms, new.until_ms, before)
 
 
 class JoinedReading:
@@ -355,8 +363,18 @@ class JoinedReading:
         return await self._live.more([place for place in places if place not in self._old])
 
 
-def _since_ms(archived: ArchivedPartition, begin: int) -> int | None:
-    if begin == 0:
-        return None
-    first = (one.first_ms for one in archived.segments if one.begin >= begin and one.first_ms is not None)
-    return next(first, archived.until_ms)
+def _held(archived: ArchivedPartition) -> Held:
+    *earlier, last = archived.runs()
+    begin = last[0].begin if last else archived.end
+    since_ms = _since_ms(last, archived.until_ms) if begin else None
+    return Held(begin, archived.end, since_ms, archived.until_ms, tuple(map(_held_earlier, earlier)))
+
+
+def _held_earlier(run: Sequence[Segment]) -> Held:
+    last_ms = max((one.last_ms for one in run if one.last_ms is not None), default=0)
+    since_ms = _since_ms(run, last_ms) if run[0].begin else None
+    return Held(run[0].begin, run[-1].end, since_ms, last_ms)
+
+
+def _since_ms(run: Sequence[Segment], until_ms: int) -> int:
+    return next((one.first_ms for one in run if one.first_ms is not None), until_ms)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Due(NamedTuple):
     """What of a topic is to be archived: the spans, and what was deleted before it could be.
 
-    ``index`` is what the archive has already, ``taken`` are the segments behind it that a run left which was ended
+    ``known`` is what the archive has already, ``taken`` are the segments behind it that a run left which was ended
     before it wrote the index, and ``cluster`` is the id of the one that is archived.
     """
 
@@ -38,7 +38,7 @@ class Due(NamedTuple):
     vector: Mapping[Place, Span]
     lost: Mapping[Place, Sequence[Span]]
     taken: Mapping[Place, Sequence[Segment]]
-    index: TopicIndex
+    known: TopicIndex
     cluster: str
     until_ms: int
 
@@ -100,8 +100,8 @@ async def archive_due(
         BrokenOff: The log could not be read to the end; what was archived by then stays.
         BadArchive: The store does not take it.
     """
-    partitions = dict(due.index.partitions)
-    shared = dict(due.index.clusters.get(due.cluster, {}))
+    partitions = dict(due.known.partitions)
+    shared = dict(due.known.clusters.get(due.cluster, {}))
     for place, span in sorted(due.vector.items()):
         before = partitions.get(place.partition)
         segments = [*due.taken[place]]
@@ -114,7 +114,7 @@ async def archive_due(
         first = (segments[0].begin if segments else span.begin) if before is None else before.begin
         partitions[place.partition] = ArchivedPartition(first, span.end, due.until_ms, (*known, *segments))
         shared[place.partition] = span.end
-        clusters = {**due.index.clusters, due.cluster: dict(sorted(shared.items()))}
+        clusters = {**due.known.clusters, due.cluster: dict(sorted(shared.items()))}
         index = TopicIndex(FORMAT, due.topic, clusters, dict(config), dict(sorted(partitions.items())))
         await asyncio.to_thread(write_index, store, index)
     return sum(len(one.segments) for one in partitions.values())

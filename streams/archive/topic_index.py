@@ -58,14 +58,20 @@ class ArchivedPartition(msgspec.Struct, frozen=True):
     until_ms: int
     segments: tuple[Segment, ...]
 
-    def whole_from(self) -> int:
-        """From which offset on nothing is missing: records may have been deleted before they were archived."""
-        begin = self.end
-        for segment in reversed(self.segments):
-            if segment.end != begin:
-                break
-            begin = segment.begin
-        return begin
+    def runs(self) -> list[list[Segment]]:
+        """The segments between which nothing is missing: records may have been deleted before they were archived.
+
+        The last run goes on up to the end; it has no segment where the last records are missing.
+        """
+        runs: list[list[Segment]] = []
+        for segment in self.segments:
+            if runs and runs[-1][-1].end == segment.begin:
+                runs[-1].append(segment)
+            else:
+                runs.append([segment])
+        if not runs or runs[-1][-1].end != self.end:
+            runs.append([])
+        return runs
 
 
 class TopicIndex(msgspec.Struct, frozen=True):

@@ -68,13 +68,15 @@ class Held(NamedTuple):
 
     ``since_ms``: every record made at or after this instant, Unix ms, is among them; None where every record ever
     written is. ``until_ms``: none that was made before this instant is missing behind the end; None where the end is
-    that of the topic itself.
+    that of the topic itself. ``earlier``: what it holds before the beginning, in order, where records between that and
+    the beginning are gone.
     """
 
     begin: int
     end: int
     since_ms: int | None
     until_ms: int | None = None
+    earlier: tuple[Held, ...] = ()
 
 
 class LogRecord(NamedTuple):
@@ -156,9 +158,14 @@ def expect_held(vector: Mapping[Place, Span], held: Mapping[Place, Held]) -> Non
         if span.begin > span.end:
             msg = f"expected the first offset of {where} first, found {span.begin}-{span.end}"
             raise BadWindow(msg)
+        if any(one.begin <= span.begin and span.end <= one.end for one in found.earlier):
+            continue
         if span.begin < found.begin and span.begin < span.end:
             since = "" if found.since_ms is None else f", of {rfc3339(found.since_ms)}"
             msg = f"expected offset {span.begin} of {where}, found {found.begin}{since} to be the oldest that is held"
+            if found.earlier:
+                spans = ", ".join(f"{one.begin}-{one.end}" for one in found.earlier)
+                msg += f" up to the end, and before it {spans}: read what you need of these by themselves"
             raise OutOfRetention(msg)
         if span.end > found.end:
             msg = f"expected offsets of {where} up to {found.end}, which is the next to be written, found {span.end}"

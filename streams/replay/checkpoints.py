@@ -29,7 +29,7 @@ from streams.replay.bounded_log import OutOfRetention, Place, ReplayError, Span
 from streams.replay.raw_fold import RawFold, expect_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from models.venue import Positioned
@@ -83,12 +83,21 @@ class Checkpoints:
         directory: Where they are, and are written to.
         code: This version.
         cluster: The id of the cluster whose log is read; None where the log does not say.
+        shared: By topic, the clusters that have the same records at the same offsets, by id, and below which offset of
+            each partition: an archive has those of clusters that were made of it.
     """
 
-    def __init__(self, directory: Path, code: str, cluster: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        code: str,
+        cluster: str | None = None,
+        shared: Mapping[str, Mapping[str, Mapping[int, int]]] | None = None,
+    ) -> None:
         self._directory = directory
         self._code = code
         self._cluster = cluster
+        self._shared = shared or {}
 
     def write(self, fold: RawFold, ends: Mapping[Place, int], time_ms: int) -> tuple[Path, Head]:
         """Write what was folded, beside its place first; it is there only when it is whole.
@@ -109,6 +118,7 @@ class Checkpoints:
             for table in _TABLES
             for key, row in sorted(fold.engine.tables.items(table))
         )
+        numbers = {place.partition: end for place, end in ends.items()}
         head = Head(
             format=_FORMAT,
             code=self._code,
@@ -116,11 +126,11 @@ class Checkpoints:
             venue=f"{fold.venue.kind}/{fold.venue.figures_version}",
             settings=fold.deployment.settings,
             topic=fold.topic,
-            ends={place.partition: end for place, end in ends.items()},
+            ends=numbers,
             time_ms=time_ms,
             rows=lines.count(b"\n"),
             sha256=hashlib.sha256(lines).hexdigest(),
-            cluster=self._cluster,
+            cluster=self._cluster or next(iter(self._sharing(fold.topic, numbers)), None),
         )
         path = self._directory / f"{fold.name}-{time_ms}{_SUFFIX}"
         if path.exists():
@@ -166,13 +176,29 @@ class Checkpoints:
             and all(head.ends.get(number, end + 1) <= end for number, end in numbers.items())
         ]
         for path, head in usable:
-            if None not in (head.cluster, self._cluster) and head.cluster != self._cluster:
+            if not self._is_of_log(head):
+                known = self._cluster or " or ".join(self._shared[head.topic])
                 msg = (
-                    f"expected checkpoints of the cluster {self._cluster}, whose log is read, found {path} of "
+                    f"expected checkpoints of the cluster {known}, whose log is read, found {path} of "
                     f"{head.cluster}: name another directory"
                 )
                 raise BadCheckpoint(msg)
         return max(usable, key=lambda one: one[1].time_ms, default=None)
+
+    def _is_of_log(self, head: Head) -> bool:
+        if head.cluster is None or head.cluster == self._cluster:
+            return True
+        if head.topic in self._shared:
+            return head.cluster in self._sharing(head.topic, head.ends)
+        return self._cluster is None
+
+    def _sharing(self, topic: str, ends: Mapping[int, int]) -> Sequence[str]:
+        """The clusters that have the same records below these offsets of a topic."""
+        return [
+            name
+            for name, shared in self._shared.get(topic, {}).items()
+            if all(shared.get(number, 0) >= end for number, end in ends.items())
+        ]
 
 
 def begin_fold(

@@ -117,7 +117,7 @@ async def resolve_times(
     if since_ms is not None and until_ms is not None and until_ms < since_ms:
         msg = f"expected a window that begins before it ends, found {rfc3339(since_ms)} to {rfc3339(until_ms)}"
         raise BadWindow(msg)
-    held = await log.held(topics)
+    held = {place: _run_of(one, since_ms, until_ms) for place, one in (await log.held(topics)).items()}
     begins = {place: one.begin for place, one in held.items()}
     if since_ms is not None:
         _expect_since(held, since_ms)
@@ -154,6 +154,20 @@ async def check_offsets(log: Log, vector: Mapping[Place, Span]) -> None:
     expect_held(vector, await log.held({place.topic for place in vector}))
 
 
+def _run_of(held: Held, since_ms: int | None, until_ms: int | None) -> Held:
+    """Where records in between are gone, the part in which a window lies; else what is held up to the end."""
+    if since_ms is None or until_ms is None:
+        return held
+    return next(
+        (
+            one
+            for one in held.earlier
+            if (one.since_ms is None or one.since_ms <= since_ms) and (one.until_ms is None or until_ms <= one.until_ms)
+        ),
+        held,
+    )
+
+
 def _expect_since(held: Mapping[Place, Held], since_ms: int) -> None:
     """Refuse to begin where records may be gone: what is left would look like all."""
     late = {place: one.since_ms for place, one in held.items() if one.since_ms is not None and since_ms < one.since_ms}
@@ -163,6 +177,10 @@ def _expect_since(held: Mapping[Place, Held], since_ms: int) -> None:
             f"expected a window within what is held, found that {place.topic}:{place.partition} is held since "
             f"{rfc3339(first_ms)} only; begin there, or read a capture of {rfc3339(since_ms)}"
         )
+        for one in held[place].earlier:
+            begin = "its beginning" if one.since_ms is None else rfc3339(one.since_ms)
+            end = "" if one.until_ms is None else f" to {rfc3339(one.until_ms)}"
+            msg += f"; it is held from {begin}{end} too, so end within"
         raise OutOfRetention(msg)
 
 

@@ -161,6 +161,9 @@ def list_(*, url: str, as_json: bool) -> None:
 def restore(*, url: str, topics: tuple[str, ...], as_json: bool, dry_run: bool) -> None:
     """Write archived TOPICs, or all, into a cluster in which they are empty or missing.
 
+    Where records were deleted before they were archived, only what follows is written: what is left would look like
+    all. What is archived before them is named, and stays in the archive.
+
     Each record gets its partition, offset, time and headers again, so what rows name as their inputs is still so. Run
     it before any worker or ingest is started there, under a new `epoch`: tables are made anew from the raw topics. A
     topic that is whole already is passed over; one that has a part is refused, since nothing can be written before or
@@ -169,6 +172,7 @@ def restore(*, url: str, topics: tuple[str, ...], as_json: bool, dry_run: bool) 
     \b
     Exit codes:
         0  all topics are there
+        1  the same, but what is archived before a gap was left out; it is named
         2  nothing was written: archive or Kafka is missing, a topic has a part already, or would be of the epoch in use
         3  it broke off; the topic that is named is not whole, those before it are
     """  # noqa: D301 - click wants its \b as it is
@@ -178,7 +182,9 @@ def restore(*, url: str, topics: tuple[str, ...], as_json: bool, dry_run: bool) 
     from tidemark.replay_window import run_reading
 
     settings, store = settings_here(), opened_store(url)
-    run_reading(settings, KAFKA, lambda: _restore(settings, store, topics, as_json=as_json, dry_run=dry_run))
+    left_out = run_reading(settings, KAFKA, lambda: _restore(settings, store, topics, as_json=as_json, dry_run=dry_run))
+    if left_out:
+        raise SystemExit(_EXIT_FOUND)
 
 
 async def _write(
@@ -227,7 +233,7 @@ def _lost(due: Due) -> list[str]:
 
 async def _restore(
     settings: Settings, store: ArchiveStore, named: tuple[str, ...], *, as_json: bool, dry_run: bool
-) -> None:
+) -> bool:
     from streams.archive.archived_log import ArchivedLog
     from streams.archive.restoring import is_restored, opened_target, restore_topic
     from streams.archive.topic_index import expect_topics
@@ -252,6 +258,19 @@ async def _restore(
             _print_restored(
                 topic, held[topic], progress.records, as_json=as_json, is_there=there[topic], dry_run=dry_run
             )
+    left_out = [one for topic in topics for one in _left_out(held[topic])]
+    for one in left_out:
+        click.echo(f"left out: {one} is archived, and not what followed it", err=True)
+    return bool(left_out)
+
+
+def _left_out(held: Mapping[Place, Held]) -> list[str]:
+    from streams.replay.bounded_log import Span
+    from streams.replay.log_window import write_offsets
+
+    return [
+        write_offsets({place: Span(run.begin, run.end)}) for place, one in sorted(held.items()) for run in one.earlier
+    ]
 
 
 def _print_restored(
@@ -262,7 +281,8 @@ def _print_restored(
 
     offsets = write_offsets({place: Span(one.begin, one.end) for place, one in held.items()})
     if as_json:
-        click.echo(json.dumps({"topic": topic, "offsets": offsets, "records": records, "was_there": is_there}))
+        said = {"topic": topic, "offsets": offsets, "records": records, "was_there": is_there}
+        click.echo(json.dumps({**said, "left_out": ",".join(_left_out(held))}))
         return
     what = "is there" if is_there else "to be restored" if dry_run else f"{records} records restored"
     click.echo(f"{topic}: {what}: {offsets or 'no record'}")

@@ -41,20 +41,21 @@ def create(*, deployment: str, out: Path, time_text: str, source: LogSource, as_
     Exit codes:
         0  it is there
         1  there is no record by then, and nothing was written
-        2  nothing was written: there is one already, first records are gone, or deployment, topic or Kafka is missing
+        2  nothing was written: there is one already, first records are gone, the instant is to come, or deployment,
+           topic or Kafka is missing
         3  it broke off: the log changed, or the broker stopped, and nothing is left of it
     \b
         tidemark checkpoint create demo --out checkpoints/ --time 2026-11-20T00:00:00Z
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
     from streams.replay.accounts_at import fold_accounts_at, raw_vector
-    from streams.replay.log_window import read_instant, write_offsets
+    from streams.replay.log_window import read_past, write_offsets
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
     from tidemark.replay_window import found_in, open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
-    at_ms = min(read_instant(time_text, clock.now_ms()), clock.now_ms())
+    at_ms = read_past(time_text, clock.now_ms())
     log = open_log(settings, source, clock)
 
     async def written() -> tuple[Path, Head] | None:

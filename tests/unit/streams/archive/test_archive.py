@@ -175,6 +175,42 @@ async def test_what_was_deleted_before_it_was_archived_is_said_and_never_read_ov
     ]
 
 
+async def test_what_was_archived_before_a_gap_is_read_by_itself_and_never_together_with_what_follows(
+    store: ArchiveStore,
+) -> None:
+    whole, later = log_of(100), log_of(100, 50)
+    await archive(log_of(30), store, 34_000)
+    not_archived = JoinedLog(ArchivedLog(store), later)
+    beside = await read(not_archived)
+    assert beside == await read(later)
+    await archive(log_of(80, 50), store, 10**9)
+
+    for log in (ArchivedLog(store), JoinedLog(ArchivedLog(store), later), not_archived):
+        for vector in ({PLACES[0]: Span(5, 20)}, {PLACES[0]: Span(0, 30)}, {PLACES[0]: Span(55, 80)}):
+            await check_offsets(log, vector)
+            assert await read(whole, vector) == await read(log, vector)
+        by_time = await resolve_times(log, [TOPIC], 7_000, 22_000)
+        assert by_time == await resolve_times(whole, [TOPIC], 7_000, 22_000)
+        assert await read(whole, by_time) == await read(log, by_time)
+        for over in (Span(5, 60), Span(25, 31), Span(35, 40)):
+            with pytest.raises(OutOfRetention, match=r"found 50.* and before it 0-30: read"):
+                await check_offsets(log, {PLACES[0]: over})
+        with pytest.raises(OutOfRetention, match=r"it is held from its beginning to .* too"):
+            await resolve_times(log, [TOPIC], 7_000, 60_000)
+    with pytest.raises(OutOfRetention):
+        await resolve_times(not_archived, [TOPIC], 7_000, None)
+
+
+async def test_a_gap_that_the_cluster_still_holds_is_none(store: ArchiveStore) -> None:
+    await archive(log_of(30), store, 10**9)
+    await archive(log_of(80, 50), store, 10**9)
+
+    # As where an index was put back from a copy.
+    joined = JoinedLog(ArchivedLog(store), log_of(100, 20))
+    assert (0, 100) == (await joined.held([TOPIC]))[PLACES[0]][:2]
+    assert await read(log_of(100)) == await read(joined)
+
+
 async def test_an_archive_of_another_cluster_or_of_a_topic_made_anew_is_refused(store: ArchiveStore) -> None:
     await archive(log_of(30), store, 10**9)
     other = log_of(60)
@@ -211,6 +247,19 @@ async def test_clusters_that_parted_are_not_mixed_whichever_of_them_goes_on(stor
     with pytest.raises(BadArchive, match="t:0 of the cluster listed"):
         await JoinedLog(ArchivedLog(store), log_of(200)).held([TOPIC])
     assert await read(log_of(100)) == await read(ArchivedLog(store))
+
+
+async def test_an_archive_is_of_the_cluster_that_it_was_made_of_also_after_it_was_restored(store: ArchiveStore) -> None:
+    await archive(log_of(30), store, 10**9)
+    await ArchivedLog(store).add_cluster(TOPIC, "a-rebuilt")
+    assert "listed" == await ArchivedLog(store).cluster()
+    ends = {0: 30, 1: 31, 2: 0}
+    assert {TOPIC: {"listed": ends, "a-rebuilt": ends}} == await ArchivedLog(store).all_clusters()
+
+    rebuilt = log_of(60)
+    rebuilt.cluster_id = "a-rebuilt"
+    await archive(rebuilt, store, 10**9)
+    assert "a-rebuilt" == await ArchivedLog(store).cluster()
 
 
 async def test_what_a_killed_run_left_of_another_cluster_is_not_taken(store: ArchiveStore, tmp_path: Path) -> None:

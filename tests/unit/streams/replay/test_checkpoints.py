@@ -11,7 +11,7 @@ import pytest
 from models.engine.tables import TABLES
 from streams.replay.account_at import At, value_account_at
 from streams.replay.accounts_at import fold_accounts_at, raw_vector
-from streams.replay.bounded_log import Held, OutOfRetention
+from streams.replay.bounded_log import Held, OutOfRetention, Place
 from streams.replay.checkpoints import BadCheckpoint, Checkpoints
 from streams.replay.explained import explain_account
 from tests.support.golden import (
@@ -197,3 +197,29 @@ async def test_a_checkpoint_of_another_cluster_is_refused_and_one_that_names_non
     assert read == (await asof(golden, key, at, Checkpoints(own, CODE, "ours")))[1]
     with pytest.raises(BadCheckpoint, match="of the cluster theirs"):
         await asof(golden, key, at, Checkpoints(own, CODE, "theirs"))
+
+
+async def test_over_an_archive_checkpoints_of_each_cluster_hold_as_far_as_its_records_are_those_of_the_archive(
+    golden: Story, tmp_path: Path
+) -> None:
+    times, key = instants(golden), max(golden.last)
+    at, half_ms = At(time_ms=times[-1]), times[len(times) // 2]
+    await make(golden, tmp_path, half_ms, "lost")
+    ((_, head),) = Checkpoints(tmp_path, CODE).list()
+    _, whole = await asof(golden, key, at, None)
+
+    def over(shared: Mapping[str, Mapping[int, int]], cluster: str | None) -> Checkpoints:
+        return Checkpoints(tmp_path, CODE, cluster, {head.topic: shared})
+
+    ends, less = head.ends, {number: end - 1 for number, end in head.ends.items()}
+    for cluster in ("lost", "rebuilt", None):
+        assert whole > (await asof(golden, key, at, over({"lost": ends, "rebuilt": ends}, cluster)))[1]
+    for shared in ({"lost": less, "rebuilt": ends}, {"rebuilt": ends}):
+        with pytest.raises(BadCheckpoint, match="of the cluster rebuilt"):
+            await asof(golden, key, at, over(shared, "rebuilt"))
+
+    fold = (await fold_accounts_at(
+        golden.log(), golden.settings, deployment_of(golden), half_ms, on_record=lambda _: None
+    )).fold  # fmt: skip
+    made = Checkpoints(tmp_path / "made", CODE, None, {head.topic: {"parted": less, "rebuilt": ends}})
+    assert "rebuilt" == made.write(fold, {Place(head.topic, one): end for one, end in ends.items()}, half_ms)[1].cluster

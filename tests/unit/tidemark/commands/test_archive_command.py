@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
+from streams.archive.archive_store import opened_store
+from streams.archive.archived_log import ArchivedLog, JoinedLog
+from streams.archive.archiving import archive_due, find_due
 from streams.kafka.topics import PRICE_TICKS, archived_names, served_name, topic_name
 from streams.replay.bounded_log import BrokenOff, Held, Place
 from streams.settings import Settings
 from tests.support.listed_log import ListedLog, record
+from tests.support.told_cluster import ToldCluster
 from tidemark import cli as command_line
+from tidemark.replay_window import found_in
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from click.testing import Result
 
+    from streams.archive.restoring import Target
     from streams.process.clock import Clock
     from streams.replay.bounded_log import Log
+    from streams.settings.kafka_client import Bootstrap
     from tidemark.log_source import LogSource
 
 SETTINGS = Settings(kafka="127.0.0.1:1", topics={"partitions": 2, "prefix": "a-"})  # type: ignore[arg-type]
@@ -68,6 +77,20 @@ def test_what_was_archived_is_read_by_other_commands_beside_kafka_and_in_its_pla
     assert "expected an archive at" in str(nowhere.exception)
 
 
+async def test_checkpoints_over_an_archive_may_be_of_each_cluster_that_has_its_records(
+    tmp_path: Path,
+) -> None:
+    store, live = opened_store(str(tmp_path / "archive")), log_of(40)
+    due = await find_due(live, store, TICKS, 10**9)
+    await archive_due(live, store, due, {}, code="test", on_record=lambda _: None)
+    archived = ArchivedLog(store)
+    for log in (archived, JoinedLog(archived, live)):
+        found = await found_in(tmp_path, log)
+        assert found is not None
+        assert {TICKS: {"listed": {0: 40, 1: 0}}} == found._shared
+        assert "listed" == found._cluster
+
+
 def test_a_dry_run_writes_nothing_and_a_second_run_finds_nothing_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -102,6 +125,26 @@ def test_topics_of_the_epoch_in_use_are_not_restored(monkeypatch: pytest.MonkeyP
     assert 0 == run(monkeypatch, log_of(9), "archive", "write", url).exit_code
     refused = run(monkeypatch, log_of(0), "archive", "restore", url)
     assert f"{served_name(SETTINGS)} archived: set epoch to 2" in str(refused.exception)
+
+
+def test_what_is_archived_before_a_gap_is_named_and_left_out_of_a_restore(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = str(tmp_path / "archive")
+    for log in (log_of(40), log_of(90, 50)):
+        run(monkeypatch, log, "archive", "write", url, PRICE_TICKS)
+    cluster = ToldCluster()
+    cluster.topics[TICKS] = {}
+
+    @asynccontextmanager
+    async def opened(_bootstrap: Bootstrap) -> AsyncIterator[Target]:
+        yield cluster.target()
+
+    monkeypatch.setattr("streams.archive.restoring.opened_target", opened)
+    restored = run(monkeypatch, log_of(0), "archive", "restore", url, "--dry-run", "--json")
+    assert 1 == restored.exit_code, restored.output
+    assert f"left out: {TICKS}:0:0-40 is archived" in restored.stderr
+    assert f"{TICKS}:0:0-40" == json.loads(restored.stdout)["left_out"]
 
 
 @pytest.mark.parametrize("command", ["check", "list", "restore"])

@@ -208,6 +208,8 @@ def test_a_checkpoint_is_made_listed_and_begun_at(
     assert int(begun.stderr.split()[0]) < int(whole.stderr.split()[0])
     before = given("checkpoint", "create", DEPLOYMENT, "--out", str(tmp_path / "d"), "--time", "1970-01-02T00:00:00Z")
     assert (1, "") == (before.exit_code, before.stdout)
+    to_come = given("checkpoint", "create", DEPLOYMENT, "--out", str(tmp_path / "d"), "--time", "2999-01-01T00:00:00Z")
+    assert "expected an instant that has been" in str(to_come.exception)
 
 
 def test_what_was_shown_stands_beside_what_is_recomputed(monkeypatch: pytest.MonkeyPatch, story: Story) -> None:
