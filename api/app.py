@@ -78,6 +78,7 @@ if TYPE_CHECKING:
 
     from api.delivery.interest_writer import InterestSink
     from api.dialects.mounting import DialectPackage
+    from api.tables.explanations import Explaining
     from api.tables.feeds import Feeds
     from api.tables.history import HistorySource
     from streams.kafka.single_records import RecordSink
@@ -98,7 +99,7 @@ def create_app(
     heartbeats: Heartbeats | None = None,
     history: HistorySource | None = None,
     machine: Clock | None = None,
-    explanations: Explanations | None = None,
+    explanations: Explaining | None = None,
     find_dialect: Callable[[str], DialectPackage | None] = dialect_of,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.

@@ -61,6 +61,15 @@ class Past:
         self._replica.take(await self._replay.advance(at_ms))
 
 
+async def test_nothing_is_explained_from_the_cluster_of_now() -> None:
+    world = desk()
+    async with past(world, world.now_ms, world.settings) as served:
+        span = f"from={rfc3339(world.now_ms - 1_000)}&to={rfc3339(world.now_ms)}"
+        async with served.client.get(f"/v1/accounts/desk:{ANN}/explanation?{span}") as response:
+            assert 503 == response.status, await response.text()
+            assert "a replay of the past" in (await response.json())["detail"]
+
+
 def with_tokens(settings: Settings) -> Settings:
     keys = {"main": TokenKeySettings.model_validate({"algorithm": "HS256", "key": _TOKEN_SECRET})}
     return settings.model_copy(update={"auth": AuthSettings(mode="tokens", keys=keys)})
