@@ -78,6 +78,7 @@ if TYPE_CHECKING:
 
     from api.delivery.interest_writer import InterestSink
     from api.dialects.mounting import DialectPackage
+    from api.tables.explanations import Explaining
     from api.tables.feeds import Feeds
     from api.tables.history import HistorySource
     from streams.kafka.single_records import RecordSink
@@ -98,7 +99,7 @@ def create_app(
     heartbeats: Heartbeats | None = None,
     history: HistorySource | None = None,
     machine: Clock | None = None,
-    explanations: Explanations | None = None,
+    explanations: Explaining | None = None,
     find_dialect: Callable[[str], DialectPackage | None] = dialect_of,
 ) -> web.Application:
     """Make the public application. It neither starts nor stops what it is given.
@@ -125,7 +126,8 @@ def create_app(
         msg = "deployments: expected at least one to serve, found none; add a [deployments.NAME] section"
         raise BadSettings(msg)
     addresses = ClientAddresses(settings.api.trusted_proxies)
-    guard = _guard(settings, machine or clock)
+    tokens_clock = machine or clock
+    guard = _guard(settings, tokens_clock)
     gate = Gate(guard, addresses)
     metrics = ApiMetrics(settings, feeds, clock.now_ms)
     requests = RequestLimits(settings.api.limits, addresses, clock.monotonic_s, metrics.limited_requests)
@@ -145,7 +147,7 @@ def create_app(
     app[HISTORY] = history
     app[EXPLANATIONS] = Explanations(clock.monotonic_s) if explanations is None else explanations
     app[KEPT] = InputsWriter(app[RECORDS], settings.epoch, lambda outcome: metrics.kept_inputs.labels(outcome).inc())
-    _provide(app, addresses, heartbeats or Heartbeats())
+    _provide(app, addresses, heartbeats or Heartbeats(), tokens_clock)
     leases = Leases(settings, clock) if leases is None else leases
     dialects = app[DIALECTS] = mount_dialects(
         app, interest=interest, leases=leases, guard=guard, addresses=addresses, find=find_dialect
@@ -190,7 +192,7 @@ def _guard(settings: Settings, clock: Clock) -> Guard:
     return Guard(authenticator_of(settings.auth, lambda: clock.now_ms() / 1000), failures, clock.monotonic_s)
 
 
-def _provide(app: web.Application, addresses: ClientAddresses, heartbeats: Heartbeats) -> None:
+def _provide(app: web.Application, addresses: ClientAddresses, heartbeats: Heartbeats, tokens_clock: Clock) -> None:
     """Put into the application what the handlers of several parts look things up in."""
     settings, feeds, clock_ms = app[SETTINGS], app[FEEDS], app[CLOCK].now_ms
     app[ADDRESSES] = addresses
@@ -211,7 +213,7 @@ def _provide(app: web.Application, addresses: ClientAddresses, heartbeats: Heart
     sockets = SocketLimits(
         most, limits.connections_per_address, limits.messages_per_s, limits.messages_burst, addresses
     )
-    app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s, sockets, clock_ms)
+    app[CONNECTIONS] = Connections(app[HUB], app[METRICS], settings.api.drain_s, sockets, tokens_clock.now_ms)
 
 
 def _directory(app: web.Application, interest: InterestSink) -> Directory:

@@ -103,7 +103,7 @@ class Connections:
         metrics: Counts them.
         drain_s: The time over which they are closed when the server goes away, in s.
         limits: How many may be open at once.
-        clock_ms: Our own time, in Unix ms; tokens end by it.
+        clock_ms: The machine's time, in Unix ms, whatever is replayed; tokens end by it.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from api.delivery.inputs_writer import InputsWriter
 from api.http.metrics import ApiMetrics
 from api.tables.charged_funding import ChargedOfDialects
 from api.tables.deployment_totals import Totals
-from api.tables.explanations import Explanations
+from api.tables.explanations import Explaining
 from api.tables.feeds import Feeds
 from api.tables.freshness import Freshness
 from api.tables.market_prices import MarketPrices
@@ -55,6 +55,6 @@ FUNDING: web.AppKey[MarketFunding] = web.AppKey("funding")
 CHARGED = web.AppKey("charged", ChargedOfDialects)
 KEPT = web.AppKey("kept", InputsWriter)
 ADDRESSES = web.AppKey("addresses", ClientAddresses)
-EXPLANATIONS = web.AppKey("explanations", Explanations)
+EXPLANATIONS = web.AppKey("explanations", Explaining)
 HISTORY: web.AppKey[HistorySource | None] = web.AppKey("history")
 VIEWS = web.AppKey("views", AccountViews)

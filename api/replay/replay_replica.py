@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.app import create_app
 from api.http.keys import DIALECTS
+from api.replay.replayed_explanations import ReplayedExplanations
 from api.replay.replayed_tables import ReplayedFeed, ReplayedInterest, ReplayedRecords, tell
 from api.tables.feeds import Feeds
 from models.engine.tables import SERVED_TABLES
@@ -50,8 +51,9 @@ class ReplayReplica:
         self._feeds = {table: ReplayedFeed(clock) for table in SERVED_TABLES}
         records = ReplayedRecords(own, clock)
         self.app: web.Application = create_app(
-            own, Feeds(*self._feeds.values()), ReplayedInterest(), clock=clock, records=records, machine=machine
-        )
+            own, Feeds(*self._feeds.values()), ReplayedInterest(), clock=clock, records=records, machine=machine,
+            explanations=ReplayedExplanations(),
+        )  # fmt: skip
         self._readers: dict[str, TopicReader] = {}
         for resource in self.app[DIALECTS].resources:
             if isinstance(resource, TopicReader):

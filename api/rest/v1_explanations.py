@@ -11,7 +11,7 @@ from api.http.problems import NOT_EXPLAINED, NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import account_of_path, known_account
 from api.rest.query import Query, bad_parameter, instant
-from api.tables.explanations import Explained, Question, Refused, Running, TooBusy
+from api.tables.explanations import Explained, NotNow, Question, Refused, Running
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
 
@@ -38,7 +38,7 @@ async def explanation(request: web.Request) -> web.Response:
     user = principal_of(request).subject or request.app[ADDRESSES].limit_key_of(request)
     try:
         found = request.app[EXPLANATIONS].ask(user, Question(account.deployment, account.address, since_ms, until_ms))
-    except TooBusy as error:
+    except NotNow as error:
         raise Problem(NOT_KNOWN, str(error)) from error
     view: View = {
         "account": account.key,

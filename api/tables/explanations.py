@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from models.errors import TidemarkError
 
@@ -27,7 +27,11 @@ _LINE_BYTES_MAX = 2**20
 _COMMAND = (sys.executable, "-m", "streams.replay.explain_process")
 
 
-class TooBusy(TidemarkError):
+class NotNow(TidemarkError):
+    """No question is taken up now, for a reason that the message says."""
+
+
+class TooBusy(NotNow):
     """Others' questions are worked on. Ask again in some seconds."""
 
 
@@ -60,6 +64,24 @@ class Explained(NamedTuple):
 
 
 Outcome = Running | Refused | Explained
+
+
+class Explaining(Protocol):
+    """Answers why figures moved, by whatever reads the log that they are of."""
+
+    def ask(self, user: str, question: Question) -> Outcome:
+        """Answer a question, as far as it is answered; the first time it is begun.
+
+        Args:
+            user: Who asks; what this user asked before is given up.
+            question: What is asked.
+
+        Raises:
+            NotNow: It is not taken up.
+        """
+
+    async def stop(self) -> None:
+        """End whatever is worked on."""
 
 
 class _Work:

@@ -38,7 +38,7 @@ from tests.support.replica import Wire
 from tests.support.views import VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from api.delivery.dialect import Dialect
     from streams.settings import Settings
@@ -97,9 +97,9 @@ class Line(Wire):
 
 
 class _Lines(Connections):
-    def __init__(self, hub: Hub, metrics: ApiMetrics) -> None:
+    def __init__(self, hub: Hub, metrics: ApiMetrics, clock_ms: Callable[[], int]) -> None:
         limits = SocketLimits(10_000, 10_000, 1, 1, ClientAddresses(()))
-        super().__init__(hub, metrics, 1.0, limits, lambda: START_MS)
+        super().__init__(hub, metrics, 1.0, limits, clock_ms)
         self._own_hub = hub
         self.accepting = Line()
 
@@ -129,7 +129,7 @@ class NativeServer:
         self.interest = FakeInterest()
         self._guard = Guard(authenticator_of(settings.auth, lambda: clock_ms() / 1000), failures, loop.time)
         self._addresses = ClientAddresses(())
-        self._lines = _Lines(self.hub, ApiMetrics(settings, feeds, clock_ms))
+        self._lines = _Lines(self.hub, ApiMetrics(settings, feeds, clock_ms), clock_ms)
         prices, self.heartbeats = MarketPrices(settings, feeds), Heartbeats()
         self.freshness = Freshness(settings, feeds, prices, self.heartbeats, clock_ms)
         sources = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)

@@ -149,6 +149,8 @@ class OpenedLog:
         if [time, block, offset].count(None) != 2:  # noqa: PLR2004 - one of three is given
             msg = "expected one of time, block and offset"
             raise BadWindow(msg)
+        for name, number in (("block", block), ("offset", offset)):
+            _expect_at_least(0, name, number)
         at = At(None if time is None else self._instant(time), block, offset)
 
         async def valued() -> answers.AccountAnswer:
@@ -217,6 +219,7 @@ class OpenedLog:
         Args:
             max_age_s: For how long a row may be out of date, in s; by default as the command has it.
         """
+        _expect_at_least(0, "max_age_s", max_age_s)
 
         async def checked() -> answers.Verification:
             report = await check_rows(checking(self._log, self._settings, self._clock, max_age_s, _pass))
@@ -230,6 +233,7 @@ class OpenedLog:
         keys: Sequence[str], limit: int,
     ) -> Table:  # fmt: skip
         since, until, offsets = given
+        _expect_at_least(1, "limit", limit)
 
         async def read() -> Table:
             window = await resolve_window(
@@ -240,10 +244,11 @@ class OpenedLog:
             async with aclosing(chosen_records(self._log, window, keys, _pass)) as chosen:
                 async for record in chosen:
                     rows += schema.read(record)
-                    if len(rows) >= limit:
+                    # Whether there are more than are wanted is known only by one more.
+                    if len(rows) > limit:
                         break
-            is_cut = f"The first {limit}. " if len(rows) >= limit else ""
-            return Table(schema, rows[:limit], f"{is_cut}{write_offsets(window.vector)}")
+            cut = f"The first {limit}. " if len(rows) > limit else ""
+            return Table(schema, rows[:limit], f"{cut}{write_offsets(window.vector)}")
 
         return self._run(read)
 
@@ -257,6 +262,12 @@ class OpenedLog:
         # In a notebook a loop runs already, so the reading has one of its own, in a thread.
         with ThreadPoolExecutor(1, thread_name_prefix="replay") as thread:
             return thread.submit(run_reading, self._settings, self._source, reading).result()
+
+
+def _expect_at_least(least: int, name: str, number: int | None) -> None:
+    if number is not None and number < least:
+        msg = f"expected {name} to be {least} or more, found {number}"
+        raise BadWindow(msg)
 
 
 def _pass(_: object) -> None:

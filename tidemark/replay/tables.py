@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from html import escape
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from models.errors import TidemarkError
 from models.instants import rfc3339
@@ -31,7 +31,7 @@ class NeedsExtra(TidemarkError):
 class Table:
     """Some rows, each with the same columns.
 
-    Rows are handed out as dictionaries: money as ``Decimal``, times as ns since 1970.
+    Rows are handed out as dictionaries: money as ``Decimal``, times as ns since 1970; a slice of them is a table.
 
     Args:
         schema: Names and kinds of the columns.
@@ -55,7 +55,15 @@ class Table:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self._plain(row) for row in self._rows)
 
-    def __getitem__(self, at: int) -> dict[str, Any]:
+    @overload
+    def __getitem__(self, at: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Table: ...
+
+    def __getitem__(self, at: int | slice) -> dict[str, Any] | Table:
+        if isinstance(at, slice):
+            return Table(self._schema, self._rows[at], self.note)
         return self._plain(self._rows[at])
 
     def __repr__(self) -> str:

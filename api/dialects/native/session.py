@@ -224,10 +224,10 @@ class Session:
         if self._mistakes.take(self._hub.now_s()):
             self._hub.close(self._outbox, Close.BAD_MESSAGES, b"bad messages")
 
-    def expired(self, now_unix_s: float) -> bool:
-        """Whether the client's token is no longer valid."""
-        expires_s = None if self.principal is None else self.principal.expires_s
-        return expires_s is not None and now_unix_s >= expires_s
+    @property
+    def expires_s(self) -> int | None:
+        """When the client's token ends, in Unix s; None where it has none, or one that does not end."""
+        return None if self.principal is None else self.principal.expires_s
 
     def end(self) -> None:
         """Give every subscription up."""

@@ -80,7 +80,7 @@ class NativeEndpoint:
         pulse: Makes heartbeats.
         guard: Checks tokens.
         addresses: Tell where a request comes from.
-        clock_ms: Our own time, in Unix ms.
+        clock_ms: The time that is told to clients, in Unix ms: that of the replay where there is one.
     """
 
     def __init__(
@@ -186,7 +186,8 @@ class NativeEndpoint:
         connection = outbox.connection
 
         def check(now_s: float) -> None:
-            if session.expired(self._clock_ms() / 1000):
+            expires_s = session.expires_s
+            if expires_s is not None and self._connections.left_s(expires_s) <= 0:
                 self._hub.say(outbox, error(None, Code.NOT_AUTHENTICATED, "the token expired"))
                 self._close_soon(outbox, Close.NOT_AUTHENTICATED, b"token expired")
             elif session.principal is None and now_s - began_s >= _AUTHENTICATE_WITHIN_S:

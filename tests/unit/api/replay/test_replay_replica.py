@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import jwt
 import pytest
+from aiohttp import WSMsgType
 from aiohttp.test_utils import TestClient
 from pydantic import SecretStr
 
+from api.delivery.dialect import TOKEN_EXPIRED
 from api.dialects.bitfinex.api_keys import ApiKey, write_keys
 from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
+from api.dialects.native.protocol import Close
 from api.http.listening import public_door
 from api.replay.replay_replica import ReplayReplica
 from models.instants import rfc3339
@@ -23,6 +27,7 @@ from streams.settings import AuthSettings, Settings, TokenKeySettings
 from streams.settings.symmio.symmio_settings import SymmioSettings
 from tests.support.api import BoundedTestServer
 from tests.support.bitfinex import KEY, SECRET, Socket
+from tests.support.clocks import WallClock
 from tests.support.ledger import position, record
 from tests.support.told_ledger import ANN, PERP, Desk, desk
 
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from streams.process.clock import Clock
     from streams.replay.replayed_log import ReplayedLog
 
 _INGEST_KEY = "a key of more than thirty-two characters"
@@ -55,10 +61,30 @@ class Past:
         self._replica.take(await self._replay.advance(at_ms))
 
 
+async def test_nothing_is_explained_from_the_cluster_of_now() -> None:
+    world = desk()
+    async with past(world, world.now_ms, world.settings) as served:
+        span = f"from={rfc3339(world.now_ms - 1_000)}&to={rfc3339(world.now_ms)}"
+        async with served.client.get(f"/v1/accounts/desk:{ANN}/explanation?{span}") as response:
+            assert 503 == response.status, await response.text()
+            assert "a replay of the past" in (await response.json())["detail"]
+
+
+def with_tokens(settings: Settings) -> Settings:
+    keys = {"main": TokenKeySettings.model_validate({"algorithm": "HS256", "key": _TOKEN_SECRET})}
+    return settings.model_copy(update={"auth": AuthSettings(mode="tokens", keys=keys)})
+
+
+def until(ends_s: int) -> dict[str, str]:
+    """A token for one account that ends then, in Unix s."""
+    claims = {"sub": "desk-1", "accounts": [f"desk:{ANN}"], "exp": ends_s}
+    return {"Authorization": f"Bearer {jwt.encode(claims, _TOKEN_SECRET)}"}
+
+
 @asynccontextmanager
-async def past(world: Desk, since_ms: int, settings: Settings) -> AsyncIterator[Past]:
+async def past(world: Desk, since_ms: int, settings: Settings, machine: Clock | None = None) -> AsyncIterator[Past]:
     clock = ReplayClock(since_ms)
-    replica = ReplayReplica(settings, clock, SystemClock())
+    replica = ReplayReplica(settings, clock, machine or SystemClock())
     window = ReplayWindow(since_ms, world.now_ms)
     async with replaying(
         world.log(), settings, window, clock, told=replica.topics, on_record=lambda _: None
@@ -120,13 +146,29 @@ async def test_what_would_change_something_for_others_is_refused(tmp_path: Path)
 @pytest.mark.parametrize(("lasts_s", "status"), [(600, 200), (-600, 401)])
 async def test_tokens_end_by_the_time_of_now(lasts_s: int, status: int) -> None:
     world = desk()
-    keys = {"main": TokenKeySettings.model_validate({"algorithm": "HS256", "key": _TOKEN_SECRET})}
-    settings = world.settings.model_copy(update={"auth": AuthSettings(mode="tokens", keys=keys)})
-    now_s = SystemClock().now_ms() // 1_000
-    claims = {"sub": "desk-1", "accounts": [f"desk:{ANN}"], "exp": now_s + lasts_s}
-    headers = {"Authorization": f"Bearer {jwt.encode(claims, _TOKEN_SECRET)}"}
+    headers = until(SystemClock().now_ms() // 1_000 + lasts_s)
     async with (
-        past(world, world.now_ms, settings) as served,
+        past(world, world.now_ms, with_tokens(world.settings)) as served,
         served.client.get(f"/v1/accounts/desk:{ANN}", headers=headers) as response,
     ):
         assert status == response.status
+
+
+@pytest.mark.parametrize(("path", "code"), [("/ws/2", TOKEN_EXPIRED), ("/v1/ws", Close.NOT_AUTHENTICATED)])
+async def test_an_open_socket_ends_with_its_token_by_the_time_of_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str, code: int
+) -> None:
+    monkeypatch.setattr("api.dialects.native.pulse.HEARTBEAT_S", 0.1)
+    world, now_ms = desk(), [SystemClock().now_ms()]
+    settings, ends_s = with_tokens(with_bitfinex(world, tmp_path)), now_ms[0] // 1_000 + 1
+    async with (
+        past(world, world.now_ms, settings, WallClock(lambda: now_ms[0])) as served,
+        served.client.ws_connect(path, headers=until(ends_s)) as socket,
+    ):
+        # It is open, and what it hears first is no error.
+        assert "error" not in await socket.receive_str(timeout=60)
+        now_ms[0] = ends_s * 1_000
+        async with asyncio.timeout(60):
+            while (await socket.receive()).type is WSMsgType.TEXT:
+                pass
+        assert code == socket.close_code

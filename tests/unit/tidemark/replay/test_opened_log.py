@@ -63,6 +63,44 @@ def test_an_account_as_of_an_instant_is_what_stood_then_to_the_last_digit(story:
         log.asof(FORKS, account)
 
 
+def test_numbers_that_the_commands_refuse_are_refused_and_named(story: Story, log: OpenedLog) -> None:
+    _, account, _ = priced(story)
+    since = "1970-01-01T00:00:00Z"
+    with pytest.raises(BadWindow, match="expected offset to be 0 or more, found -5"):
+        log.asof(FORKS, account, offset=-5)
+    with pytest.raises(BadWindow, match="expected block to be 0 or more, found -1"):
+        log.asof(FORKS, account, block=-1)
+    for limit in (-1, 0):
+        with pytest.raises(BadWindow, match=f"expected limit to be 1 or more, found {limit}"):
+            log.records("price-ticks", since=since, limit=limit)
+        with pytest.raises(BadWindow, match="expected limit"):
+            log.prices(since=since, limit=limit)
+    with pytest.raises(BadWindow, match="expected max_age_s to be 0 or more, found -1"):
+        log.verify(max_age_s=-1)
+
+
+def test_only_what_was_cut_is_said_to_be(story: Story, log: OpenedLog) -> None:
+    there = sum(one.topic == _TICKS for one in story.records)
+    since = "1970-01-01T00:00:00Z"
+
+    whole, cut = (log.records("price-ticks", since=since, limit=limit) for limit in (there, there - 1))
+
+    assert (there, there - 1) == (len(whole), len(cut))
+    assert not whole.note.startswith("The first")
+    assert cut.note.startswith(f"The first {there - 1}. ")
+
+
+def test_a_slice_of_a_table_is_a_table(log: OpenedLog) -> None:
+    records = log.records("price-ticks", since="1970-01-01T00:00:00Z")
+
+    some = records[1:3]
+
+    assert [records[1], records[2]] == list(some)
+    assert (records.columns, records.note) == (some.columns, some.note)
+    assert 2 == some.to_arrow().num_rows
+    assert "2 rows." in some._repr_html_()
+
+
 def test_terms_add_up_to_the_change_and_name_what_did_it(story: Story, log: OpenedLog) -> None:
     at_ms, account, body = priced(story)
 
