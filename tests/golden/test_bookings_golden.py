@@ -113,7 +113,7 @@ def test_closed_positions_are_those_that_the_contract_closed_and_their_parts_add
         for end in store.ends(series, (0, 2**62), FIRST_PLACE, 10_000):
             quote = end.booking.quote
             assert isinstance(quote, int)
-            closed[quote] = closed_position(store.of_quote(series, quote), end)
+            closed[quote] = closed_position(store, series, end)
     store.close()
     snapshots = read_json(GOLDEN_STATES)["snaps"]
     last = {int(quote): fields for snapshot in snapshots for quote, fields in snapshot["Q"].items()}
