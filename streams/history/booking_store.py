@@ -138,7 +138,9 @@ class BookingStore:
         )
         if booked.block >= 0 and gone.fetchone() is not None:
             return
-        self._base.execute("INSERT OR IGNORE INTO series (name, count) VALUES (?, 0)", (series,))
+        # What it had at its first booking was booked nowhere: a worker of before folded it.
+        cut_ms = None if booked.is_beginning else max(0, booked.time_ms - 1)
+        self._base.execute("INSERT OR IGNORE INTO series (name, count, cut) VALUES (?, 0, ?)", (series, cut_ms))
         (number,) = self._base.execute("SELECT id FROM series WHERE name = ?", (series,)).fetchone()
         before = self._base.total_changes
         self._base.executemany(

@@ -121,6 +121,15 @@ def test_an_account_has_so_many_bookings_and_until_when_there_are_none_is_told(s
     assert asked(store, BOB).cut_ms is None
 
 
+def test_an_account_that_had_something_before_its_first_booking_tells_from_when_on_it_is_booked(
+    store: BookingStore,
+) -> None:
+    take(store, (ALICE, charged(at_ms=2_000, block=2)), (BOB, opened(at_ms=1_000, block=1)))
+    take(store, (ALICE, opened(8, at_ms=3_000, block=3)), (BOB, charged(at_ms=2_000, block=2)))
+
+    assert (1_999, None) == (asked(store).cut_ms, asked(store, BOB).cut_ms)
+
+
 def test_a_closed_position_is_what_all_its_bookings_come_to(store: BookingStore) -> None:
     take(
         store,
