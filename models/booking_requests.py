@@ -59,10 +59,10 @@ class BookedLine(msgspec.Struct, frozen=True):
 class ClosedPosition(msgspec.Struct, frozen=True, omit_defaults=True):
     """A position that was closed, and what all its bookings come to; what is not known is absent.
 
-    ``ended`` is the name of its last booking. ``place`` and ``closed_ms`` are those of that. ``opened_ms`` and
-    ``opened_price`` are absent where its opening is not among the bookings that are held, and so is then what is a sum
-    of all. ``closed_price`` is the average, cut to 1e-18. ``realised`` has what was settled, and with the price that it
-    counted as opened at the ``funding``, too.
+    ``ended`` is the name of its last booking. ``place`` and ``closed_ms`` are those of that. When it was opened, at
+    what, and whatever is a sum of all are absent where its opening is not among the bookings that are held, or the
+    account was not known, or read anew, between that and its end. ``closed_price`` is the average, cut to 1e-18.
+    ``realised`` has what was settled, and with the price that it counted as opened at the ``funding``, too.
     """
 
     place: Place

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.bookings import FUNDING
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from models.booking_requests import BookedLine, ClosedPosition, Place
     from models.bookings import Booking
     from models.views import View
@@ -35,17 +38,18 @@ def booking_view(line: BookedLine) -> View:
     return view | _position(one) | _money(one, _AMOUNTS) | ({} if one.currency is None else {"currency": one.currency})
 
 
-def closed_position_view(closed: ClosedPosition) -> View:
-    """Make the view of a position that was closed."""
+def closed_position_view(closed: ClosedPosition, told: Collection[str]) -> View:
+    """Make the view of a position that was closed; of funding says nothing whose venue tells of none."""
     view: View = {
         "id": _id(closed.place),
         "ended": closed.ended,
         "closed": rfc3339(closed.closed_ms),
         "closed_ns": ns_text(closed.closed_ms),
     }
+    names = _CLOSED_AMOUNTS if FUNDING in told else tuple(name for name in _CLOSED_AMOUNTS if name != FUNDING)
     if closed.opened_ms is not None:
         view |= {"opened": rfc3339(closed.opened_ms), "opened_ns": ns_text(closed.opened_ms)}
-    return view | _position(closed) | _money(closed, _CLOSED_AMOUNTS)
+    return view | _position(closed) | _money(closed, names)
 
 
 def _id(place: Place) -> str:

@@ -64,6 +64,7 @@ class Booked(msgspec.Struct, tag="booked", tag_field="kind", frozen=True, omit_d
     """The bookings of one record of an account, whose log offset ``position`` is; ``block`` is -1 without blocks.
 
     Where they are too many for one, they come in several: the first of these is number ``first`` among all of them.
+    ``is_beginning``: before it the account had nothing, so that no booking of before can be missing from its sums.
     """
 
     position: LogOffset
@@ -71,6 +72,7 @@ class Booked(msgspec.Struct, tag="booked", tag_field="kind", frozen=True, omit_d
     time_ms: UnixMs
     bookings: tuple[Booking, ...]
     first: int = 0
+    is_beginning: bool = False
 
 
 class Unbooked(msgspec.Struct, tag="unbooked", tag_field="kind", frozen=True):

@@ -61,7 +61,9 @@ async def account_closed_positions(request: web.Request) -> web.Response:
     window = _window(query, _CLOSED, (), most)._replace(is_closed=True)
     found = await _found(request, account, window)
     places = [one.place for one in found.closed]
-    body = await page(map(closed_position_view, found.closed), _cursor(_CLOSED, places, found))
+    told = _told(request, account)
+    views = (closed_position_view(one, told) for one in found.closed)
+    body = await page(views, _cursor(_CLOSED, places, found))
     return await json_answer(request, {**_head(request, account, window, found), **body})
 
 
@@ -97,13 +99,21 @@ async def _found(request: web.Request, account: AccountId, window: BookingWindow
 
 def _head(request: web.Request, account: AccountId, window: BookingWindow, found: BookingsAnswer) -> View:
     """What each answer says of what is held."""
-    told = booking_names(request.app[SETTINGS].deployments[account.deployment])
     bytes_max = BOOKINGS_MAX * BOOKING_BYTES_MAX
-    view: View = {"account": account.key, "told": list(told), "kept": BOOKINGS_MAX, "bytes_max": bytes_max}
+    view: View = {
+        "account": account.key,
+        "told": list(_told(request, account)),
+        "kept": BOOKINGS_MAX,
+        "bytes_max": bytes_max,
+    }
     if found.cut_ms is not None:
         held_ms = found.cut_ms + 1
         view |= {"held_from": rfc3339(held_ms), "held_from_ns": ns_text(held_ms)}
     return {**view, "is_cut": found.cut_ms is not None and window.from_ms <= found.cut_ms}
+
+
+def _told(request: web.Request, account: AccountId) -> Sequence[str]:
+    return booking_names(request.app[SETTINGS].deployments[account.deployment])
 
 
 def _cursor(name: str, places: Sequence[Place], found: BookingsAnswer) -> str | None:

@@ -36,8 +36,12 @@ def bookings_of_happenings(
         after: The account after it.
         happened: What the account's readers are told of it.
     """
-    found = tuple(_Books(before).entries(happened))
-    return Booked(record.position, _NO_BLOCK, after.holdings.time_ms, found) if found else None
+    books = _Books(before)
+    is_beginning = books.is_empty
+    found = tuple(books.entries(happened))
+    if not found:
+        return None
+    return Booked(record.position, _NO_BLOCK, after.holdings.time_ms, found, is_beginning=is_beginning)
 
 
 class _Books:
@@ -46,6 +50,11 @@ class _Books:
     def __init__(self, before: Holdings) -> None:
         self._positions = {one.symbol: (parse_e18(one.amount), parse_e18(one.base_price)) for one in before.positions}
         self._wallets = {one.name: parse_e18(one.balance) for one in before.wallets}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither a balance nor a position."""
+        return not any(self._wallets.values()) and not any(amount for amount, _ in self._positions.values())
 
     def entries(self, happened: Sequence[Happening]) -> Iterator[Booking]:
         for one in happened:

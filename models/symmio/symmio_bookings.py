@@ -116,17 +116,22 @@ def bookings_of_record(before: AccountRow | None, record: OwnRecord, after: Acco
         after: The account after it.
     """
     known = AccountRow() if before is None else before
+    is_beginning = not known.state.balances.allocated and not known.state.quotes
     if after.suspicion is not None:
-        return Booked(record.position, after.block, after.time_s * 1_000, (Booking(GAP, after.suspicion),))
+        gap = (Booking(GAP, after.suspicion),)
+        return Booked(record.position, after.block, after.time_s * 1_000, gap, is_beginning=is_beginning)
     match record:
         case Transaction():
             # What comes to an account that is suspect already is not folded.
             found = () if after.suspect is not None else tuple(_of_transaction(known.state, record))
-            return Booked(record.position, record.block, record.time_s * 1_000, found) if found else None
+            if not found:
+                return None
+            return Booked(record.position, record.block, record.time_s * 1_000, found, is_beginning=is_beginning)
         case AccountCheckpoint(checkpoint=checkpoint):
             change = after.state.balances.allocated - known.state.balances.allocated
             booking = Booking(CHECKPOINT, "checkpoint", balance=str(change))
-            return Booked(record.position, checkpoint.block, checkpoint.time_s * 1_000, (booking,))
+            time_ms = checkpoint.time_s * 1_000
+            return Booked(record.position, checkpoint.block, time_ms, (booking,), is_beginning=is_beginning)
         case Unfoldable():
             return None
         case _:

@@ -9,17 +9,18 @@ import msgspec
 from prometheus_client import Counter
 
 from models.booking_requests import BOOKINGS_PAGE_MAX, CLOSED_PAGE_MAX, BookingsAnswer, ClosedPosition
-from models.bookings import CLOSE, LIQUIDATION, OPEN, Booked, Unbooked, decode_booking_record, ends_position
+from models.bookings import CLOSE, LIQUIDATION, OPEN, Booked, Unbooked, decode_booking_record
 from models.errors import BadRecord
 from streams.kafka.reader import TopicReader
 from streams.kafka.topics import bookings_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from models.booking_requests import BookedLine, BookingsRequest
+    from models.bookings import Booking
     from streams.history.booking_store import BookingStore
     from streams.kafka.record import Record
     from streams.process.clock import Clock
@@ -96,61 +97,67 @@ def answer_bookings(store: BookingStore, request: BookingsRequest) -> BookingsAn
         store: The bookings.
         request: What is asked.
     """
-    span_ms, cut_ms = (request.from_ms, request.to_ms), store.cut_ms(request.series)
-    if request.is_closed:
-        most = min(request.most, CLOSED_PAGE_MAX)
-        ends = store.ends(request.series, span_ms, request.before, most + 1)
-        closed = tuple(
-            closed_position(store.of_quote(request.series, end.booking.quote or ""), end) for end in ends[:most]
-        )
-        return BookingsAnswer(request.id, len(ends) > most, closed=closed, cut_ms=cut_ms)
-    most = min(request.most, BOOKINGS_PAGE_MAX)
-    found = store.lines(request.series, request.names, span_ms, request.before, most + 1)
+    series, span_ms = request.series, (request.from_ms, request.to_ms)
+    with store.reading():
+        cut_ms = store.cut_ms(series)
+        if request.is_closed:
+            most = min(request.most, CLOSED_PAGE_MAX)
+            ends = store.ends(series, span_ms, request.before, most + 1)
+            closed = tuple(closed_position(store, series, end) for end in ends[:most])
+            return BookingsAnswer(request.id, len(ends) > most, closed=closed, cut_ms=cut_ms)
+        most = min(request.most, BOOKINGS_PAGE_MAX)
+        found = store.lines(series, request.names, span_ms, request.before, most + 1)
     lines = _bounded(found[:most])
     return BookingsAnswer(request.id, len(found) > len(lines), bookings=tuple(lines), cut_ms=cut_ms)
 
 
-def closed_position(lines: Iterable[BookedLine], end: BookedLine) -> ClosedPosition:
-    """What the bookings of a position come to.
+def closed_position(store: BookingStore, series: str, end: BookedLine) -> ClosedPosition:
+    """What the bookings of a position come to; what is a sum of all is absent where one may be missing.
 
     Args:
-        lines: All of them that are held, oldest first.
+        store: The bookings.
+        series: The account.
         end: The one that left nothing open.
     """
-    of_all: list[BookedLine] = []
-    for line in lines:
-        if line.place > end.place:
-            break
-        # At some venues the next position in a market has the id of the one before.
-        if of_all and ends_position(of_all[-1].booking):
-            of_all = []
-        of_all.append(line)
-    bookings = [line.booking for line in of_all]
-    opening = next((line for line in of_all if line.booking.name == OPEN), None)
-    parts = [
-        (int(one.quantity or 0), one.price) for one in bookings if one.name in {CLOSE, LIQUIDATION} and one.quantity
-    ]
-    quantity = sum(amount for amount, _ in parts)
-    prices_known = all(price is not None for _, price in parts)
-    worth = sum(amount * int(price or 0) for amount, price in parts)
-    return ClosedPosition(
-        end.place,
-        end.booking.quote or "",
-        end.booking.name,
-        end.time_ms,
-        end.booking.market,
-        end.booking.side,
-        quantity=str(quantity),
-        opened_ms=None if opening is None else opening.time_ms,
-        opened_price=None if opening is None else opening.booking.price,
-        closed_price=str(worth // quantity) if quantity and prices_known else None,
-        realised=_sum(one.realised for one in bookings) if opening is not None and prices_known else None,
-        funding=None if opening is None else _sum(one.funding for one in bookings),
+    sums, oldest = _Sums(), end
+    for line in store.of_position(series, end):
+        # A fee is of an order, which may come to no position.
+        if line.booking.quantity is not None:
+            oldest = line
+            sums.add(line.booking)
+    # What a position was opened at before says that this booking only added to it.
+    is_opening = oldest.booking.name == OPEN and oldest.booking.opened_price is None
+    is_whole = is_opening and not store.is_doubted(series, oldest.place, end.place)
+    one = end.booking
+    closed = ClosedPosition(end.place, one.quote or "", one.name, end.time_ms, one.market, one.side)
+    if not is_whole:
+        return closed
+    return msgspec.structs.replace(
+        closed,
+        quantity=str(sums.quantity),
+        opened_ms=oldest.time_ms,
+        opened_price=oldest.booking.price,
+        closed_price=str(sums.worth // sums.quantity) if sums.quantity and sums.is_priced else None,
+        realised=str(sums.realised) if sums.is_priced else None,
+        funding=str(sums.funding),
     )
 
 
-def _sum(amounts: Iterable[str | None]) -> str:
-    return str(sum(int(amount) for amount in amounts if amount is not None))
+class _Sums:
+    """What bookings of a position come to. ``worth`` is what was closed, times its price."""
+
+    def __init__(self) -> None:
+        self.quantity = self.worth = self.realised = self.funding = 0
+        self.is_priced = True
+
+    def add(self, one: Booking) -> None:
+        """Add a booking."""
+        if one.name in {CLOSE, LIQUIDATION} and one.quantity != "0":
+            self.quantity += int(one.quantity or 0)
+            self.worth += int(one.quantity or 0) * int(one.price or 0)
+            self.is_priced = self.is_priced and one.price is not None
+        self.realised += int(one.realised or 0)
+        self.funding += int(one.funding or 0)
 
 
 def _bounded(lines: Sequence[BookedLine]) -> Sequence[BookedLine]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from models.bookings import Booked, Unbooked
 
 # A file of another layout or epoch is made anew from the topic, which has everything.
-_LAYOUT = 1
+_LAYOUT = 2
 _TABLES = """
 CREATE TABLE series (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, count INTEGER NOT NULL, cut INTEGER
@@ -31,7 +32,8 @@ CREATE TABLE bookings (
     deployment TEXT NOT NULL, block INTEGER NOT NULL, time INTEGER NOT NULL, name TEXT NOT NULL, quote TEXT,
     is_end INTEGER NOT NULL, booking BLOB NOT NULL, PRIMARY KEY (series, offset, part, number)
 ) WITHOUT ROWID;
-CREATE INDEX of_quote ON bookings (series, quote) WHERE quote IS NOT NULL;
+CREATE INDEX of_quote ON bookings (series, quote, offset, part, number) WHERE quote IS NOT NULL;
+CREATE INDEX doubts ON bookings (series, offset, part, number) WHERE name IN ('gap', 'checkpoint');
 CREATE INDEX ends ON bookings (series, offset, part, number) WHERE is_end;
 CREATE INDEX of_block ON bookings (deployment, block) WHERE block >= 0;
 CREATE TABLE unbooked (
@@ -41,6 +43,7 @@ CREATE TABLE unbooked (
 CREATE TABLE places (number INTEGER PRIMARY KEY, next INTEGER NOT NULL);
 """
 _LINE = "offset, part, number, block, time, booking"
+_OF_SERIES = "WHERE series = (SELECT id FROM series WHERE name = ?)"
 _NEWEST_FIRST = "ORDER BY offset DESC, part DESC, number DESC"
 # What is beyond the bound is deleted only when it is so much, since that takes a search.
 _SLACK = BOOKINGS_MAX // 10
@@ -65,6 +68,9 @@ class BookingStore:
         self._most = most
         path.parent.mkdir(parents=True, exist_ok=True)
         self._base = sqlite3.connect(path, isolation_level=None)
+        # What is read beside the loop, by one thread at a time, does not see what is half written.
+        self._reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._reading = Lock()
         try:
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = NORMAL")
@@ -83,8 +89,20 @@ class BookingStore:
         self._base.executescript(f"BEGIN; {dropped} {_TABLES} {heads} COMMIT;")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, as soon as nobody reads any more."""
+        with self._reading:
+            self._reader.close()
         self._base.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that is read in the block is as of one instant; threads come one after the other."""
+        with self._reading:
+            self._reader.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._reader.execute("COMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -120,7 +138,9 @@ class BookingStore:
         )
         if booked.block >= 0 and gone.fetchone() is not None:
             return
-        self._base.execute("INSERT OR IGNORE INTO series (name, count) VALUES (?, 0)", (series,))
+        # What it had at its first booking was booked nowhere: a worker of before folded it.
+        cut_ms = None if booked.is_beginning else max(0, booked.time_ms - 1)
+        self._base.execute("INSERT OR IGNORE INTO series (name, count, cut) VALUES (?, 0, ?)", (series, cut_ms))
         (number,) = self._base.execute("SELECT id FROM series WHERE name = ?", (series,)).fetchone()
         before = self._base.total_changes
         self._base.executemany(
@@ -164,39 +184,62 @@ class BookingStore:
             most: How many at most.
         """
         wanted = f"AND name IN ({', '.join('?' * len(names))})" if names else ""
-        return self._lines(series, wanted, names, (*before, *span_ms), most)
+        return self._lines(series, "", wanted, (*before, *span_ms, *names), most)
 
     def ends(self, series: str, span_ms: tuple[int, int], before: Place, most: int) -> list[BookedLine]:
         """The bookings that left nothing open of a position; arguments are those of ``lines``."""
-        return self._lines(series, "AND is_end", (), (*before, *span_ms), most)
+        return self._lines(series, "INDEXED BY ends", "AND is_end", (*before, *span_ms), most)
 
-    def of_quote(self, series: str, quote: int | str) -> list[BookedLine]:
-        """All bookings of a position, oldest first.
+    def of_position(self, series: str, end: BookedLine) -> Iterator[BookedLine]:
+        """The bookings of a position that was closed, newest first; they are read one by one.
+
+        At some venues the next position in a market has the id of the one before: that one's are none of them. So all
+        positions of an account have together no more than the account has.
 
         Args:
             series: The account.
-            quote: The position.
+            end: The booking that left nothing open of it.
         """
-        found = self._base.execute(
-            f"SELECT {_LINE} FROM bookings WHERE series = (SELECT id FROM series WHERE name = ?) AND quote = ? "  # noqa: S608 - texts of ours
-            "ORDER BY offset, part, number",
-            (series, _text(quote)),
+        found = self._reader.execute(
+            # Left to itself SQLite reads the primary key, which has all bookings of the account.
+            f"SELECT is_end, {_LINE} FROM bookings INDEXED BY of_quote {_OF_SERIES} AND quote = ? "  # noqa: S608 - texts of ours
+            f"AND (offset, part, number) <= (?, ?, ?) {_NEWEST_FIRST}",
+            (series, _text(end.booking.quote), *end.place),
         )
-        return [_line(row) for row in found]
+        for is_end, *row in found:
+            line = _line(row)
+            if is_end and line.place != end.place:
+                return
+            yield line
+
+    def is_doubted(self, series: str, since: Place, until: Place) -> bool:
+        """Whether an account was not known, or read anew, between two places.
+
+        Args:
+            series: The account.
+            since: The one place.
+            until: The other place, after it.
+        """
+        found = self._reader.execute(
+            f"SELECT 1 FROM bookings INDEXED BY doubts {_OF_SERIES} AND name IN ('gap', 'checkpoint') "  # noqa: S608
+            "AND (offset, part, number) > (?, ?, ?) AND (offset, part, number) < (?, ?, ?) LIMIT 1",
+            (series, *since, *until),
+        )
+        return found.fetchone() is not None
 
     def cut_ms(self, series: str) -> int | None:
         """Until when bookings of an account are not held any more, Unix ms; None where all are."""
-        found = self._base.execute("SELECT cut FROM series WHERE name = ?", (series,)).fetchone()
+        found = self._reader.execute("SELECT cut FROM series WHERE name = ?", (series,)).fetchone()
         return None if found is None else found[0]
 
     def _lines(
-        self, series: str, wanted: str, names: Sequence[str], bounds: tuple[int, ...], most: int
+        self, series: str, index: str, wanted: str, values: tuple[int | str, ...], most: int
     ) -> list[BookedLine]:
         query = (
-            f"SELECT {_LINE} FROM bookings WHERE series = (SELECT id FROM series WHERE name = ?) "  # noqa: S608 - texts of ours
+            f"SELECT {_LINE} FROM bookings {index} {_OF_SERIES} "  # noqa: S608 - texts of ours
             f"AND (offset, part, number) < (?, ?, ?) AND time >= ? AND time < ? {wanted} {_NEWEST_FIRST} LIMIT ?"
         )
-        return [_line(row) for row in self._base.execute(query, (series, *bounds, *names, most))]
+        return [_line(row) for row in self._reader.execute(query, (series, *values, most))]
 
     def _count(self, number: int, more: int) -> None:
         """Count bookings of an account, and delete the oldest where they are too many."""
@@ -226,6 +269,6 @@ def _text(quote: int | str | None) -> str | None:
     return None if quote is None else str(quote)
 
 
-def _line(row: tuple[int, int, int, int, int, bytes]) -> BookedLine:
+def _line(row: Sequence[Any]) -> BookedLine:
     offset, part, number, block, time_ms, booking = row
     return BookedLine((offset, part, number), block, time_ms, _decode(booking))

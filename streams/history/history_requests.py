@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 _REQUESTS = Counter("tidemark_history_requests_total", "Requests for history, by what became of them.", ("outcome",))
 _WAIT_MS = 250
-# A page of a thousand bars takes some 5 ms; who waits behind more than this has given up.
+# A page of a thousand bars takes some 5 ms.
 _WAITING_MAX = 500
 # What reading can raise for what is asked, or for what stands where it asks: a bound, a step, a row, a file.
 _OF_ONE_REQUEST = (ArithmeticError, LookupError, ValueError, msgspec.DecodeError, sqlite3.Error)
@@ -58,11 +58,15 @@ class HistoryRequests(TopicReader):
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         super().__init__(settings.bootstrap, topic_name(settings, HISTORY_REQUESTS), clock, wait_ms=_WAIT_MS)
-        self._waiting: asyncio.Queue[Request] = asyncio.Queue(_WAITING_MAX)
+        self._waiting: asyncio.Queue[tuple[float, Request]] = asyncio.Queue(_WAITING_MAX)
 
     async def next(self) -> Request:
-        """The request that waits for longest."""
-        return await self._waiting.get()
+        """The request that waits for longest, of those whose asker still does."""
+        while True:
+            since_s, request = await self._waiting.get()
+            if self._clock.monotonic_s() - since_s < HISTORY_WAITED_FOR_S:
+                return request
+            _REQUESTS.labels("given_up").inc()
 
     async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         since_ms = max(0, self._clock.now_ms() - int(HISTORY_WAITED_FOR_S * 1_000))
@@ -72,7 +76,7 @@ class HistoryRequests(TopicReader):
         for tp, records in fetched.items():
             for record in records:
                 try:
-                    self._waiting.put_nowait(decode_request(record.value))
+                    self._waiting.put_nowait((self._clock.monotonic_s(), decode_request(record.value)))
                 except BadRecord as error:
                     _REQUESTS.labels("unreadable").inc()
                     _log.warning(
@@ -89,7 +93,7 @@ class Kept(NamedTuple):
     bookings: BookingStore
     booking_reader: TopicReader
 
-    def answer(self, request: Request, now_s: int) -> Answer | None:
+    async def answer(self, request: Request, now_s: int) -> Answer | None:
         """Answer a request; None where that cannot be said yet, so that another of these processes may.
 
         Args:
@@ -101,7 +105,10 @@ class Kept(NamedTuple):
                 return answer_of(self.bars, request, now_s)
             case BookingsRequest():
                 # What is still being read would look as if it never was.
-                return answer_bookings(self.bookings, request) if self.booking_reader.is_ready else None
+                if not self.booking_reader.is_ready:
+                    return None
+                # All bookings of an account take some 0.5 s, in which others are read and written.
+                return await asyncio.to_thread(answer_bookings, self.bookings, request)
             case _:
                 assert_never(request)
 
@@ -125,7 +132,7 @@ async def answer_requests(
     while True:
         request = await requests.next()
         try:
-            answer = kept.answer(request, clock.now_ms() // 1_000)
+            answer = await kept.answer(request, clock.now_ms() // 1_000)
         except _OF_ONE_REQUEST as error:
             # All of these processes read it, and again after a start: were it to end one, it would end them all.
             _REQUESTS.labels("failed").inc()

@@ -98,6 +98,18 @@ def test_realised_of_positions_is_what_the_chain_paid_for_them() -> None:
     assert {account: paid[account] for account in others} == {account: by_balances[account] for account in others}
 
 
+def test_accounts_of_a_whole_chain_begin_with_nothing_and_what_closes_a_position_begins_none() -> None:
+    booked: defaultdict[bytes, list[Booked]] = defaultdict(list)
+    for key, record in _folded(GOLDEN_LOGS).booked:
+        if isinstance(record, Booked):
+            booked[key].append(record)
+    closing = [one for records in booked.values() for one in records if CLOSE in {line.name for line in one.bookings}]
+
+    assert all(records[0].is_beginning for records in booked.values())
+    assert len(closing) > 20
+    assert not any(one.is_beginning for one in closing)
+
+
 def test_closed_positions_are_those_that_the_contract_closed_and_their_parts_add_up(tmp_path: Path) -> None:
     partition, store = _folded(GOLDEN_LOGS), BookingStore(tmp_path / "bookings.sqlite", 1)
     by_quote: defaultdict[int, list[str | None]] = defaultdict(list)
@@ -113,7 +125,8 @@ def test_closed_positions_are_those_that_the_contract_closed_and_their_parts_add
         for end in store.ends(series, (0, 2**62), FIRST_PLACE, 10_000):
             quote = end.booking.quote
             assert isinstance(quote, int)
-            closed[quote] = closed_position(store.of_quote(series, quote), end)
+            closed[quote] = closed_position(store, series, end)
+        assert store.cut_ms(series) is None
     store.close()
     snapshots = read_json(GOLDEN_STATES)["snaps"]
     last = {int(quote): fields for snapshot in snapshots for quote, fields in snapshot["Q"].items()}

@@ -11,14 +11,16 @@ def e18(amount: int) -> str:
 
 
 def fee(amount: int = -1, *, at_ms: int, block: int, part: int = 0) -> Booked:
-    """A fee, in whole units of money."""
-    return Booked((block, part), block, at_ms, (Booking(FEE, "PLATFORM_FEE_OUT", "0x01/0", balance=e18(amount)),))
+    """A fee, in whole units of money, which nothing has to come before."""
+    one = Booking(FEE, "PLATFORM_FEE_OUT", "0x01/0", balance=e18(amount))
+    return Booked((block, part), block, at_ms, (one,), is_beginning=True)
 
 
 def opened(quote: int = 7, *, at_ms: int, block: int) -> Booked:
-    """10 long of market 1 from 100."""
+    """10 long of market 1 from 100, which nothing has to come before."""
     amounts = {"quantity": e18(10), "left": e18(10), "price": e18(100), "opened_price_after": e18(100)}
-    return Booked((block, 0), block, at_ms, (Booking(OPEN, "OpenPosition", "0x02/1", quote, 1, "long", **amounts),))
+    one = Booking(OPEN, "OpenPosition", "0x02/1", quote, 1, "long", **amounts)
+    return Booked((block, 0), block, at_ms, (one,), is_beginning=True)
 
 
 def charged(quote: int = 7, *, at_ms: int, block: int) -> Booked:

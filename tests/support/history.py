@@ -1,8 +1,9 @@
-"""Who keeps history, without a process and a broker: bars and bookings in memory, read as the process reads them."""
+"""Who keeps history, without a process and a broker: bars and bookings, read as the process reads them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from api.tables.history import NoAnswer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class KeptHistory:
-    """Bars in memory.
+    """Bars in memory, bookings in a file.
 
     Args:
         clock_ms: Tells what is kept no longer, in Unix ms.
@@ -32,7 +33,9 @@ class KeptHistory:
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         self._clock_ms = clock_ms
         self._store = BarStore(Path(":memory:"))
-        self._bookings = BookingStore(Path(":memory:"), 1)
+        # Two connections read and write them, so that they need a file.
+        self._directory = TemporaryDirectory(ignore_cleanup_errors=True)
+        self._bookings = BookingStore(Path(self._directory.name) / "bookings.sqlite", 1)
         self.is_silent = False
 
     def show(

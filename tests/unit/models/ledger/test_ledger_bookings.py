@@ -68,6 +68,7 @@ def test_a_wallet_pays_the_difference_in_its_currency_and_says_what_for() -> Non
         record("wallet_set", 3, wallet=wallet("99.5")),
     )
 
+    assert [True, False] == [one.is_beginning for one in found]
     assert [
         Booking("balance", "test 1", "seq 1", balance=str(parse_e18("100")), currency="USD"),
         Booking("balance", "Trading fees", "seq 2", balance=str(parse_e18("-0.5")), currency="USD"),

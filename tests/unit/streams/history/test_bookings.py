@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,19 @@ import msgspec
 import pytest
 
 from models.booking_requests import CLOSED_PAGE_MAX, FIRST_PLACE, BookingsRequest
-from models.bookings import FEE, OPEN, Booked, BookingRecord, Unbooked, decode_booking_record, encode_booked
+from models.bookings import (
+    CHECKPOINT,
+    CLOSE,
+    FEE,
+    GAP,
+    OPEN,
+    Booked,
+    Booking,
+    BookingRecord,
+    Unbooked,
+    decode_booking_record,
+    encode_booked,
+)
 from streams.history.bar_store import BadStore
 from streams.history.booking_reader import answer_bookings
 from streams.history.booking_store import BookingStore
@@ -19,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from models.booking_requests import BookingsAnswer
+    from models.booking_requests import BookingsAnswer, ClosedPosition
 
 ALICE, BOB = "main:0xa", "main:0xb"
 
@@ -51,6 +64,10 @@ def break_off(store: BookingStore) -> None:
         store.book(ALICE, fee(at_ms=2_000, block=2))
         store.put_next({0: 6})
         raise RecursionError
+
+
+def of_all(one: ClosedPosition) -> list[object]:
+    return [one.opened_ms, one.opened_price, one.quantity, one.closed_price, one.realised, one.funding]
 
 
 def blocks(store: BookingStore, series: str = ALICE) -> list[int]:
@@ -104,6 +121,15 @@ def test_an_account_has_so_many_bookings_and_until_when_there_are_none_is_told(s
     assert asked(store, BOB).cut_ms is None
 
 
+def test_an_account_that_had_something_before_its_first_booking_tells_from_when_on_it_is_booked(
+    store: BookingStore,
+) -> None:
+    take(store, (ALICE, charged(at_ms=2_000, block=2)), (BOB, opened(at_ms=1_000, block=1)))
+    take(store, (ALICE, opened(8, at_ms=3_000, block=3)), (BOB, charged(at_ms=2_000, block=2)))
+
+    assert (1_999, None) == (asked(store).cut_ms, asked(store, BOB).cut_ms)
+
+
 def test_a_closed_position_is_what_all_its_bookings_come_to(store: BookingStore) -> None:
     take(
         store,
@@ -125,8 +151,60 @@ def test_of_a_position_whose_opening_is_not_held_nothing_is_said_that_would_be_a
     take(store, (ALICE, closed(at_ms=4_000, block=4)))
     (found,) = asked(store, is_closed=True).closed
 
-    assert (None, None, None, None) == (found.opened_ms, found.opened_price, found.realised, found.funding)
-    assert e18(111) == found.closed_price
+    assert ("close", 7, 4_000) == (found.ended, found.quote, found.closed_ms)
+    assert [None] * 6 == of_all(found)
+
+
+@pytest.mark.parametrize("doubt", [GAP, CHECKPOINT])
+def test_of_a_position_whose_account_was_not_known_meanwhile_no_sum_is_said(store: BookingStore, doubt: str) -> None:
+    take(store, (ALICE, Booked((1, 0), 1, 1_000, (Booking(doubt, "before it"),))))
+    take(store, (ALICE, opened(at_ms=2_000, block=2)))
+    take(store, (BOB, Booked((3, 0), 3, 3_000, (Booking(doubt, "of another"),))))
+    take(store, (ALICE, closed(at_ms=5_000, block=5)))
+    take(store, (ALICE, Booked((6, 0), 6, 6_000, (Booking(doubt, "after it"),))))
+    (known,) = asked(store, is_closed=True).closed
+    take(store, (ALICE, Booked((4, 0), 4, 4_000, (Booking(doubt, "meanwhile"),))))
+    (found,) = asked(store, is_closed=True).closed
+
+    assert [2_000, e18(100), e18(10), e18(111), e18(100), "0"] == of_all(known)
+    assert [None] * 6 == of_all(found)
+
+
+def test_what_only_adds_to_a_position_is_no_opening_of_it(store: BookingStore) -> None:
+    added, end = (
+        Booking(name, "trade", "seq 5", "tX", "tX", "long", quantity="2", left=left, opened_price="100")
+        for name, left in ((OPEN, "12"), (CLOSE, "0"))
+    )
+    take(store, *((ALICE, Booked((at, -1), -1, at, (one,))) for at, one in enumerate((added, end), start=5)))
+    (found,) = asked(store, is_closed=True).closed
+
+    assert [None] * 6 == of_all(found)
+
+
+def test_a_fee_of_an_order_comes_before_the_opening_of_its_position(store: BookingStore) -> None:
+    take(store, (ALICE, Booked((1, 0), 1, 1_000, (Booking(FEE, "PLATFORM_FEE_OUT", "", 7, balance=e18(-1)),))))
+    take(store, (ALICE, opened(at_ms=2_000, block=2)), (ALICE, closed(at_ms=3_000, block=3)))
+    (found,) = asked(store, is_closed=True).closed
+
+    assert [2_000, e18(100), e18(10), e18(111), e18(100), "0"] == of_all(found)
+
+
+def test_a_page_of_closed_positions_reads_no_more_than_what_is_theirs(tmp_path: Path) -> None:
+    store = BookingStore(tmp_path / "bookings.sqlite", 1)
+    # One position that stood for all the time, and one market that was opened and closed again and again.
+    take(store, (ALICE, opened(1, at_ms=1, block=1)))
+    made = [(opened if at % 2 == 0 else closed)(7, at_ms=at, block=at) for at in range(2, 8_000)]
+    take(store, *((ALICE, one) for one in made), (ALICE, closed(1, at_ms=8_000, block=8_000)))
+    steps = itertools.count()
+    # It is called after each 100 steps of SQLite's machine, which are the same on any computer.
+    store._reader.set_progress_handler(lambda: next(steps) < 0, 100)
+    found = asked(store, most=5, is_closed=True)
+    store.close()
+
+    assert [1, 7, 7, 7, 7] == [one.quote for one in found.closed]
+    assert {e18(10)} == {one.quantity for one in found.closed}
+    # To read all bookings of the market once takes some thousand.
+    assert next(steps) < 50
 
 
 def test_closed_positions_come_in_pages_that_are_bounded(tmp_path: Path) -> None:
