@@ -11,7 +11,7 @@ from api.http.problems import NOT_EXPLAINED, NOT_KNOWN, Problem
 from api.rest.gzip_bodies import json_answer
 from api.rest.known import account_of_path, known_account
 from api.rest.query import Query, bad_parameter, instant
-from api.tables.explanations import Explained, NotNow, Question, Refused, Running
+from api.tables.explanations import Explained, Failed, NotNow, Question, Refused, Running
 from models.instants import ns_text, rfc3339
 from models.money import format_e18
 
@@ -54,6 +54,8 @@ async def explanation(request: web.Request) -> web.Response:
             return answer
         case Refused(reason=reason):
             raise Problem(NOT_EXPLAINED, reason)
+        case Failed(reason=reason):
+            raise Problem(NOT_KNOWN, reason)
         case Explained(body=body):
             return await json_answer(request, {**view, "status": "explained", **_explained(body)})
         case _:

@@ -1,13 +1,15 @@
 """Why an account's figures moved, worked out by a process beside the replica: it reads the log, which takes its time.
 
 What is asked again is answered with how far the process is, or with what it found. So that no client keeps a replica
-busy, a user has one question at a time, few are worked on at once, and each ends after a time.
+busy, a user has one question at a time and starts a process every few seconds at most, few are worked on at once, and
+each ends after a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -21,10 +23,21 @@ AT_ONCE = 2
 """How many processes run at a time beside one replica."""
 
 ENDS_AFTER_S = 120.0
+STARTS_EVERY_S = 3.0
+"""After how long a user's next question is begun; until then it waits."""
+
 KEPT_S = 300.0
+FAILED_KEPT_S = 5.0
+"""For how long it is answered that a question could not be worked out, where that may pass."""
+
 _KEPT = 64
 _LINE_BYTES_MAX = 2**20
-_COMMAND = (sys.executable, "-m", "streams.replay.explain_process")
+_COMMAND = (sys.executable, "-m", "streams.replay.explain_within_bounds")
+_PROCESSOR = (
+    "it takes more of the processor than it may have: choose a shorter span, or ask tidemark explain, "
+    "which has no bounds"
+)
+_KILLED = "the process was killed, as it is where memory is short: ask again, or choose a shorter span"
 
 
 class NotNow(TidemarkError):
@@ -52,7 +65,13 @@ class Running(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """It cannot be explained, for a reason."""
+    """It cannot be explained, for a reason that is one as well when it is asked again."""
+
+    reason: str
+
+
+class Failed(NamedTuple):
+    """It could not be worked out, for a reason that may pass."""
 
     reason: str
 
@@ -63,7 +82,7 @@ class Explained(NamedTuple):
     body: dict[str, Any]
 
 
-Outcome = Running | Refused | Explained
+Outcome = Running | Refused | Failed | Explained
 
 
 class Explaining(Protocol):
@@ -115,6 +134,8 @@ class Explanations:
         self._ends_after_s = ends_after_s
         self._works: dict[Question, _Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # When each user's newest process was started, as far as that matters still.
+        self._started_s: dict[str, float] = {}
 
     def ask(self, user: str, question: Question) -> Outcome:
         """Answer a question, as far as it is answered; the first time it is begun.
@@ -150,8 +171,13 @@ class Explanations:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _forget(self) -> None:
+        now_s = self._clock_s()
+        for user, started_s in list(self._started_s.items()):
+            if now_s - started_s > STARTS_EVERY_S:
+                del self._started_s[user]
         for asked, work in list(self._works.items()):
-            is_old = work.ended_s is not None and self._clock_s() - work.ended_s > KEPT_S
+            kept_s = FAILED_KEPT_S if isinstance(work.outcome, Failed) else KEPT_S
+            is_old = work.ended_s is not None and now_s - work.ended_s > kept_s
             if is_old or (len(self._works) > _KEPT and not work.is_running):
                 del self._works[asked]
 
@@ -161,16 +187,25 @@ class Explanations:
             work.task.cancel()
 
     async def _run(self, work: _Work, question: Question) -> None:
-        refused = Refused(f"expected an answer within {self._ends_after_s:.0f} s, found none: choose a shorter span")
         try:
+            while (wait_s := self._wait_s(work.user)) > 0:  # noqa: ASYNC110 - what is waited for is a clock
+                await asyncio.sleep(wait_s)
+            self._started_s[work.user] = self._clock_s()
             async with asyncio.timeout(self._ends_after_s):
                 work.outcome = await self._worked_out(work, question)
         except TimeoutError:
-            work.outcome = refused
+            work.outcome = Failed(
+                f"expected an answer within {self._ends_after_s:.0f} s, found none: choose a shorter span"
+            )
         except (OSError, ValueError) as error:
-            work.outcome = Refused(f"the process that explains could not be run, or was not understood: {error}")
+            work.outcome = Failed(f"the process that explains could not be run, or was not understood: {error}")
         finally:
             work.ended_s = self._clock_s()
+
+    def _wait_s(self, user: str) -> float:
+        """After how many s a user may start a process."""
+        started_s = self._started_s.get(user)
+        return 0.0 if started_s is None else started_s + STARTS_EVERY_S - self._clock_s()
 
     async def _worked_out(self, work: _Work, question: Question) -> Outcome:
         process = await asyncio.create_subprocess_exec(
@@ -184,15 +219,29 @@ class Explanations:
                         work.outcome = Running(read, of)
                     case {"refused": str(reason)}:
                         return Refused(reason)
+                    case {"failed": str(reason)}:
+                        return Failed(reason)
                     case {"explained": dict(body)}:
                         return Explained(body)
                     case other:
                         msg = f"expected a line of an explanation, found {other!r:.200}"
                         raise ValueError(msg)
-            code = await process.wait()
-            return Refused(f"it took too much time or memory, or broke off (code {code}): choose a shorter span")
+            return _broken_off(await process.wait())
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
+                # To its end, or the pipe stays open for as long as the loop has not come round to it.
+                await out.read()
+
+
+def _broken_off(code: int) -> Outcome:
+    """Why a process said no last word: a negative code is the number of the signal that ended it."""
+    match -code:
+        case signal.SIGXCPU:
+            return Refused(_PROCESSOR)
+        case signal.SIGKILL:
+            return Failed(_KILLED)
+        case _:
+            return Failed(f"the process that explains broke off (code {code}); the server's log says why")

@@ -1,19 +1,16 @@
 """Explains an account's change in a process of its own, for whoever must not be kept from other work by it.
 
-``python -m streams.replay.explain_process DEPLOYMENT ACCOUNT SINCE_MS UNTIL_MS`` writes lines of JSON to stdout: how
-many records were read of how many there are, now and then, and as the last one the explanation, or why there is none.
-It takes the last place of all who want the processor, and ends when it has used too much of it, or of memory.
+It writes lines of JSON to stdout: how many records were read of how many there are, now and then, and as the last one
+the explanation, or why there is none. ``refused`` follows from what was asked and will be said again, ``failed`` may
+pass. ``streams.replay.explain_within_bounds`` starts it, and says with what.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import resource
+import logging
 import sys
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError
@@ -21,6 +18,7 @@ from aiokafka.errors import KafkaError
 from models.errors import TidemarkError
 from models.explaining import NOWHERE
 from streams.process.clock import SystemClock
+from streams.replay.bounded_log import BrokenOff, NoSuchTopic
 from streams.replay.explained import explain_account, explained_vector
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.named_topics import kept_ms
@@ -37,13 +35,11 @@ if TYPE_CHECKING:
 LARGEST = 200
 """How many of the largest terms are told; all are in the sums."""
 
-_PROCESSOR_S = 60
-# It begins with 120 MB, and keeps an account, its marks, and the largest terms.
-_MEMORY_BYTES = 384 * 2**20
-# Of all processes of the replica's room in memory it is the one to be ended first.
-_OOM_SCORE = ("/proc/self/oom_score_adj", "1000")
+TOO_LARGE = "it takes more memory than it may have: choose a shorter span, or ask tidemark explain, which has no bounds"
+
 _SAY_EVERY = 5_000
-_LAST_PLACE = 10
+
+_log = logging.getLogger(__name__)
 
 
 async def explained_lines(
@@ -79,11 +75,14 @@ async def explained_lines(
         found = await explain_account(
             log, settings, deployment, account, since_ms=since_ms, until_ms=until_ms, on_term=take, on_record=count
         )
+    except (BrokenOff, NoSuchTopic) as error:
+        say({"failed": str(error)})
+        return
     except TidemarkError as error:
         say({"refused": str(error)})
         return
     except KafkaError as error:
-        say({"refused": f"expected Kafka to answer, found {error}"})
+        say({"failed": f"expected Kafka to answer, found {error}"})
         return
     if not summary.terms and found.begin == found.end == NOWHERE:
         say({"refused": f"there was no account {account} of {deployment} in that time"})
@@ -103,7 +102,7 @@ async def explained_lines(
 
 
 def main(deployment: str, account: str, since_ms: int, until_ms: int) -> None:
-    """Explain a window of an account within bounds, on stdout.
+    """Explain a window of an account on stdout.
 
     Args:
         deployment: The account's deployment.
@@ -111,20 +110,23 @@ def main(deployment: str, account: str, since_ms: int, until_ms: int) -> None:
         since_ms: The first instant, Unix ms.
         until_ms: The second one.
     """
-    os.nice(_LAST_PLACE)
-    resource.setrlimit(resource.RLIMIT_CPU, (_PROCESSOR_S, _PROCESSOR_S))
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
-    with suppress(OSError):
-        path, score = _OOM_SCORE
-        Path(path).write_text(score)
-    settings = load_settings()
-    log = KafkaLog(settings.bootstrap, kept_ms(settings), SystemClock())
 
     def say(line: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
 
-    asyncio.run(explained_lines(log, settings, deployment, account, since_ms=since_ms, until_ms=until_ms, say=say))
+    try:
+        settings = load_settings()
+    except TidemarkError:
+        # It may have secrets in it.
+        _log.exception("configuration cannot be read by the process that explains")
+        say({"failed": "the configuration cannot be read; the server's log says why"})
+        return
+    log = KafkaLog(settings.bootstrap, kept_ms(settings), SystemClock())
+    try:
+        asyncio.run(explained_lines(log, settings, deployment, account, since_ms=since_ms, until_ms=until_ms, say=say))
+    except MemoryError:
+        say({"refused": TOO_LARGE})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from api.tables.explanations import Explanations
@@ -36,7 +37,7 @@ EXPLAINED = (
 
 
 def explaining(
-    *lines: str, gate: Path | None = None, ends_after_s: float = 600, clock_s: Callable[[], float] = lambda: 0.0
+    *lines: str, gate: Path | None = None, ends_after_s: float = 600, clock_s: Callable[[], float] = time.monotonic
 ) -> Explanations:
     """Explanations by a process that writes these lines, all but the first once the gate is there."""
     command = (sys.executable, "-c", _PROCESS, "" if gate is None else str(gate), *lines)

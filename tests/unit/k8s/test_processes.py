@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from api.tables.explanations import AT_ONCE
+from streams.replay.explain_within_bounds import MEMORY_BYTES
 from streams.settings import (
     CONFIG_VARIABLE,
     ApiSettings,
@@ -90,6 +92,12 @@ def test_memory_that_is_asked_for_is_there_and_processors_are_not_limited(proces
     assert resources_of["requests"]["memory"] == resources_of["limits"]["memory"]
     assert "cpu" in resources_of["requests"]
     assert "cpu" not in resources_of["limits"]
+
+
+def test_a_replica_has_room_for_the_processes_that_explain_beside_it() -> None:
+    memory = container_of(processes()["api"])["resources"]["limits"]["memory"]
+
+    assert int(memory.removesuffix("Mi")) * 2**20 >= 2**30 + AT_ONCE * MEMORY_BYTES
 
 
 def test_ports_are_those_that_every_overlay_configures(lasting: dict[str, Any]) -> None:

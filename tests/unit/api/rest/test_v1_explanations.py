@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.http.keys import EXPLANATIONS
-from api.tables.explanations import AT_ONCE, KEPT_S, Question, Refused, Running, TooBusy
+from api.tables.explanations import (
+    AT_ONCE,
+    FAILED_KEPT_S,
+    KEPT_S,
+    STARTS_EVERY_S,
+    Explanations,
+    Failed,
+    Question,
+    Refused,
+    Running,
+    TooBusy,
+)
 from models.instants import rfc3339
 from tests.support.api import serving
 from tests.support.eventually import eventually
@@ -23,7 +34,6 @@ if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.test_utils import TestClient
 
-    from api.tables.explanations import Explanations
     from tests.support.rest import Answer
 
 KEY = account_key(1)
@@ -78,16 +88,76 @@ async def test_an_explanation_is_begun_by_the_first_question_and_told_when_it_is
 
 
 async def test_what_cannot_be_explained_says_why() -> None:
-    for lines, ends_after_s, why in (
-        (('{"refused": "out of retention"}',), 600, "out of retention"),
-        (('{"read": 1, "of": 2}',), 600, "choose a shorter span"),
-        (("no JSON",), 600, "was not understood"),
-        (('{"read": 1, "of": 2}', "never"), 0.0, "expected an answer within"),
+    for status, lines, ends_after_s, why in (
+        (422, ('{"refused": "out of retention"}',), 600, "out of retention"),
+        (503, ('{"failed": "no broker"}',), 600, "no broker"),
+        (503, ('{"read": 1, "of": 2}',), 600, "broke off (code 0)"),
+        (503, ("no JSON",), 600, "was not understood"),
+        (503, ('{"read": 1, "of": 2}', "never"), 0.0, "expected an answer within"),
     ):
-        async with served(explaining(*lines, ends_after_s=ends_after_s)) as client:
+        async with served(explaining(*lines, ends_after_s=ends_after_s, clock_s=lambda: 0.0)) as client:
             answer = await answered(client)
 
-        assert (422, True) == (answer.status, why in answer.body["detail"]), answer.body
+        assert (status, True) == (answer.status, why in answer.body["detail"]), answer.body
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind", "why"),
+    [
+        ("kill -XCPU $$", Refused, "more of the processor"),
+        ("kill -KILL $$", Failed, "memory is short"),
+        ("exit 1", Failed, "broke off (code 1)"),
+    ],
+)
+async def test_a_process_that_ends_without_a_last_word_has_the_reason_told_that_it_has(
+    ending: str, kind: type[Refused | Failed], why: str
+) -> None:
+    explanations = Explanations(lambda: 0.0, ("sh", "-c", ending))
+    try:
+
+        async def is_over() -> bool:
+            return not isinstance(explanations.ask("ann", _question(1)), Running)
+
+        await eventually(is_over, 120)
+        found = explanations.ask("ann", _question(1))
+        assert isinstance(found, kind)
+        assert why in found.reason
+    finally:
+        await explanations.stop()
+
+
+async def test_a_users_questions_start_a_process_every_few_seconds_however_many_there_are(tmp_path: Path) -> None:
+    now_s, started = [100.0], tmp_path / "started"
+    explanations = Explanations(lambda: now_s[0], ("sh", "-c", f"echo $3 >> {started}; exec sleep 600"))
+
+    async def has_started(*until_ms: int) -> bool:
+        return started.exists() and started.read_text().split() == [str(one) for one in until_ms]
+
+    try:
+        for at in range(20):
+            explanations.ask("ann", Question("main", "0x1", 0, at))
+            await eventually(lambda: has_started(0), 120)
+        now_s[0] += STARTS_EVERY_S
+        await eventually(lambda: has_started(0, 19), 120)
+    finally:
+        await explanations.stop()
+
+
+async def test_what_failed_is_tried_again_after_some_seconds() -> None:
+    now_s = [100.0]
+    explanations = explaining('{"failed": "no broker"}', clock_s=lambda: now_s[0])
+
+    async def has_failed() -> bool:
+        return explanations.ask("ann", _question(1)) == Failed("no broker")
+
+    try:
+        await eventually(has_failed, 120)
+        now_s[0] += FAILED_KEPT_S
+        assert await has_failed()
+        now_s[0] += 1
+        assert isinstance(explanations.ask("ann", _question(1)), Running)
+    finally:
+        await explanations.stop()
 
 
 async def test_a_span_that_is_none_is_refused_and_an_account_that_is_none_begins_nothing() -> None:
