@@ -343,7 +343,8 @@ class Executor:
                 self._running[party_a] = asyncio.create_task(self._charge(party_a), name=f"charges of {party_a}")
 
     async def _charge(self, party_a: str) -> None:
-        async with self._turns[party_a], self._room:
+        # The turn is taken last: while it is held another hedger cannot charge the account.
+        async with self._room, self._turns[party_a]:
             # Epochs go in order, so that a quote that is late for one is seen as late before the next is paid.
             rounds = sorted(
                 (one for one in self._rounds.values() if party_a in one.to_charge),
@@ -469,9 +470,10 @@ class Executor:
         _NEWEST.labels(self._name, self._party_b, _OPEN).set(quotes - sum(sum(counts.values()) for counts in told))
         _UNACCOUNTED.labels(self._name, self._party_b).set(
             sum(
-                sorted(quote_id for quote_id, _ in one.plans[party_a].quotes) != outcome.quotes
+                party_a not in one.outcomes
+                or sorted(quote_id for quote_id, _ in plan.quotes) != one.outcomes[party_a].quotes
                 for one in self._rounds.values()
-                for party_a, outcome in one.outcomes.items()
+                for party_a, plan in one.plans.items()
                 if now_s > one.frozen.closes_s
             )
         )
