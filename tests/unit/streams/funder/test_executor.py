@@ -479,6 +479,18 @@ async def test_a_quote_whose_closing_left_the_chain_is_missed_and_not_closed() -
     assert ((1,), {}, {2: said}) == (alice.paid, alice.closed, alice.missed)
 
 
+async def test_a_quote_that_was_closed_only_after_its_window_is_missed_and_not_closed() -> None:
+    bench = Bench()
+    bench.closed = bench.chain.closed = {1, 2}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.tables.moved = [(ALICE, ending(1, 5_100)), (ALICE, ending(2, 5_101))]
+        bench.chain.now_s, bench.chain.final_s = 5_300, 5_300
+        alice = await final(bench, ALICE)
+    assert {1: "it is not open"} == alice.closed
+    assert {2: "it was open until its window closed, and was not charged"} == alice.missed
+
+
 async def test_an_outcome_with_which_an_endpoint_still_agrees_is_not_corrected_yet() -> None:
     bench = Bench()
     async with running(bench):
