@@ -43,6 +43,9 @@ _GAS_NUMERATOR, _GAS_DENOMINATOR = 5, 4
 # A revert reason with one of these words is about the pair, its signature or the whole deployment: no quote is to
 # blame.
 _NOT_A_QUOTES = ("paus", "liquidat", "solven", "muon", "signature", "expired", "nonce", "suspend", "emergency")
+_NOT_TAKEN = (
+    "expected a node to take the account's transaction, found that none does: see `transaction not taken` in the log"
+)
 # The epoch was frozen, so its window had opened before.
 _NOT_OPENED = "its window is not open yet: the block that opened it has left the chain"
 
@@ -158,14 +161,17 @@ class AccountCharges:
             ChainError: The node does not answer, or the contract refuses what has to be known.
         """
         # Transactions that are under way move the pair's nonces when they are mined.
-        await self._sender.settle(self._party_a)
+        is_settled = await self._sender.settle(self._party_a)
         left = [due for due in dues if not self._progress[due.epoch].settled(due.quote_id)]
         now_s = await self._now_s(left)
         over = [due for due in left if now_s > due.window.closes_s]
         for batch in batches(over, self._batch):
             await self._tell(batch, now_s)
         held_up: dict[int, str] = {}
-        for batch in batches([due for due in left if now_s <= due.window.closes_s], self._batch):
+        open_now = [due for due in left if now_s <= due.window.closes_s]
+        if open_now and not is_settled:
+            raise AccountFault(_NOT_TAKEN)
+        for batch in batches(open_now, self._batch):
             await self._charge(batch, held_up)
         if held_up:
             msg = f"expected all quotes to be in the chain and their views to answer, found: {_listed(held_up)}"
@@ -227,6 +233,8 @@ class AccountCharges:
                 await self._charge(batch[:half], held_up)
                 await self._charge(batch[half:], held_up)
                 return
+            if state is State.SENT:
+                raise AccountFault(_NOT_TAKEN)
             if state is State.MINED:
                 for one in charged:
                     self._progress[one.due.epoch].paid.add(one.due.quote_id)

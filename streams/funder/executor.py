@@ -18,7 +18,7 @@ from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import ChainError, Reverted
 from streams.funder.epoch_moves import held_before
 from streams.funder.muon import NoSignature
-from streams.funder.outcomes import corrected, disputed, outcome_of, reopened
+from streams.funder.outcomes import corrected, disputed, ended_later, outcome_of, reopened
 from streams.funder.rounds import Round, freeze
 from streams.funder.signer import NotSigned
 from streams.funder.topic_span import NotRead
@@ -343,7 +343,8 @@ class Executor:
                 self._running[party_a] = asyncio.create_task(self._charge(party_a), name=f"charges of {party_a}")
 
     async def _charge(self, party_a: str) -> None:
-        async with self._turns[party_a], self._room:
+        # The turn is taken last: while it is held another hedger cannot charge the account.
+        async with self._room, self._turns[party_a]:
             # Epochs go in order, so that a quote that is late for one is seen as late before the next is paid.
             rounds = sorted(
                 (one for one in self._rounds.values() if party_a in one.to_charge),
@@ -442,18 +443,22 @@ class Executor:
         except Reverted:
             unreadable = await self._chain.unreadable(ids)
             quotes = await self._chain.quotes([quote_id for quote_id in ids if quote_id not in unreadable])
-        doubts, back = disputed(outcome, quotes), reopened(outcome, quotes)
+        doubts, back, later = disputed(outcome, quotes), reopened(outcome, quotes), set[int]()
+        if outcome.closed:
+            # The contract says that they are closed, and only the log whether that was within the window.
+            moves = await self._tables.read_moves(one.frozen.window)
+            later = ended_later(outcome, moves.ended, one.frozen.closes_s)
         told = await self._chain.quotes_by_each(sorted(doubts | back)) if doubts or back else [quotes]
         if not told or any(doubts - disputed(outcome, others) or back - reopened(outcome, others) for others in told):
             # An endpoint still agrees with the outcome: which of them has an old state will show.
             return
         if outcome is not one.outcomes.get(party_a):
             return
-        final = corrected(outcome, doubts, back)
+        final = corrected(outcome, doubts, back, later)
         one.outcomes[party_a] = final
         await self._journal.write([final])
-        if doubts or back:
-            _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, sorted(doubts | back))
+        if wrong := sorted(doubts | back | later):
+            _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, wrong)
         for name, count in final.counts.items():
             _QUOTES.labels(self._name, name).inc(count)
         _QUOTES.labels(self._name, "clipped").inc(len(final.clipped))
@@ -469,9 +474,10 @@ class Executor:
         _NEWEST.labels(self._name, self._party_b, _OPEN).set(quotes - sum(sum(counts.values()) for counts in told))
         _UNACCOUNTED.labels(self._name, self._party_b).set(
             sum(
-                sorted(quote_id for quote_id, _ in one.plans[party_a].quotes) != outcome.quotes
+                party_a not in one.outcomes
+                or sorted(quote_id for quote_id, _ in plan.quotes) != one.outcomes[party_a].quotes
                 for one in self._rounds.values()
-                for party_a, outcome in one.outcomes.items()
+                for party_a, plan in one.plans.items()
                 if now_s > one.frozen.closes_s
             )
         )

@@ -60,12 +60,15 @@ class Flight:
             self.done.set_result(State(record.state))
         self.is_stored = True
         self.is_unclear = False
+        # Set while nobody is to wait for it: no node takes it, or it can do nothing any more.
+        self.is_stuck = asyncio.Event()
         self.signed_s = 0.0
         self.signed_block = 0
         self.sent_s = 0.0
         self.looked_s = 0.0
         self._absences = 0
         self._used_block = 0
+        self._refusals = 0
 
     @property
     def is_pending(self) -> bool:
@@ -76,6 +79,23 @@ class Flight:
     def hashes(self) -> tuple[str, ...]:
         """The hashes of all that were signed under its nonce."""
         return self.record.hashes + self.record.cancels
+
+    def was_handed_over(self, *, is_taken: bool) -> None:
+        """Note what became of it when it was handed to every node; a single refusal may be that of a passing state."""
+        self._refusals = 0 if is_taken else self._refusals + 1
+        if is_taken:
+            self.is_stuck.clear()
+        elif self._refusals >= LOOKS_TO_BE_SURE:
+            self.is_stuck.set()
+
+    async def done_or_stuck(self) -> bool:
+        """Wait until it is in the chain, or lost; return False where that is not to be waited for any more."""
+        stuck = asyncio.ensure_future(self.is_stuck.wait())
+        try:
+            await asyncio.wait([self.done, stuck], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stuck.cancel()
+        return self.done.done()
 
     def look(self, head: Head, receipt: Receipt | None, depth: int) -> Change:
         """Take in what the chain says.
@@ -108,6 +128,7 @@ class Flight:
                 return Change.NOTHING
             self.record = _left(record, State.SENT)
             self.done = asyncio.get_running_loop().create_future()
+            self.was_handed_over(is_taken=True)
             self.sent_s = 0.0
             return Change.LEFT
         self._absences += 1

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from models.symmio.funding_plan import ChainQuote
     from models.symmio.funding_records import Frozen, Plan
+    from models.symmio.position_moves import Ended
     from streams.funder.account_charges import Progress
 
 _NOT_IN_CHAIN = "the chain says that it was not charged"
 _KNOWN_LATE = "the tables knew of it only after the window had closed"
+_ENDED_LATER = "it was open until its window closed, and was not charged"
 _BACK = "it was not open when its turn came, and is again since blocks left the chain"
 
 
@@ -94,13 +96,29 @@ def reopened(outcome: Outcome, quotes: Mapping[int, ChainQuote]) -> set[int]:
     }
 
 
-def corrected(outcome: Outcome, wrong: Collection[int], back: Collection[int]) -> Outcome:
+def ended_later(outcome: Outcome, ended: Mapping[int, Ended], closes_s: int) -> set[int]:
+    """Find the quotes that an outcome has as closed and that were open until their window closed.
+
+    Args:
+        outcome: The outcome.
+        ended: Which quotes have ended since the window opened, by the log.
+        closes_s: When the window closed, Unix s.
+    """
+    return {
+        quote_id
+        for quote_id in outcome.closed.keys() & ended.keys()
+        if ended[quote_id].account == outcome.party_a and ended[quote_id].time_s > closes_s
+    }
+
+
+def corrected(outcome: Outcome, wrong: Collection[int], back: Collection[int], later: Collection[int] = ()) -> Outcome:
     """Make an outcome final, with the opposite for the quotes on which the chain differs.
 
     Args:
         outcome: The outcome so far.
         wrong: Quotes that it has as paid and that were not, and the other way round.
         back: Quotes that it has as closed and that are open.
+        later: Quotes that it has as closed and that were open until their window closed.
     """
     paid = set(outcome.paid)
     missed = {quote_id: said for quote_id, said in outcome.missed.items() if quote_id not in wrong}
@@ -108,10 +126,11 @@ def corrected(outcome: Outcome, wrong: Collection[int], back: Collection[int]) -
         outcome,
         paid=tuple(sorted(paid ^ set(wrong))),
         free=tuple(quote_id for quote_id in outcome.free if quote_id not in wrong),
-        closed={quote_id: said for quote_id, said in outcome.closed.items() if quote_id not in {*wrong, *back}},
+        closed={quote_id: said for quote_id, said in outcome.closed.items() if quote_id not in {*wrong, *back, *later}},
         culprits={quote_id: said for quote_id, said in outcome.culprits.items() if quote_id not in wrong},
         missed=missed
         | {quote_id: _NOT_IN_CHAIN for quote_id in sorted(wrong) if quote_id in paid}
+        | dict.fromkeys(sorted(set(later) - set(wrong)), _ENDED_LATER)
         | dict.fromkeys(sorted(set(back) - set(wrong)), _BACK),
         final=True,
     )

@@ -29,6 +29,7 @@ import msgspec
 from prometheus_client import Counter, Gauge
 
 from models.money import E18, format_e18
+from models.symmio.funding_plan import LATE_S
 from models.symmio.funding_records import Transaction, share_bps
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import Head, NodeDown
@@ -169,6 +170,8 @@ class Sender:
     async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
         """Send a call and wait for what becomes of it; that takes for ever while the node is down.
 
+        It is ``sent`` where no node takes it, as of a signer without coin, or where it can do nothing any more.
+
         Args:
             to: Address of the contract that is called.
             data: The encoded call.
@@ -191,13 +194,13 @@ class Sender:
             self._next += 1
         await self._store([flight])
         await self._hand_over(flight)
-        return await asyncio.shield(flight.done)
+        await flight.done_or_stuck()
+        return State(flight.record.state)
 
-    async def settle(self, party_a: str) -> None:
-        """Wait until no transaction of an account is under way."""
-        waiting = [f.done for f in self._flights.values() if f.record.party_a == party_a and not f.done.done()]
-        if waiting:
-            await asyncio.wait(waiting)
+    async def settle(self, party_a: str) -> bool:
+        """Wait until no transaction of an account is under way; return False where one will be for a long time."""
+        waiting = [one for one in self._flights.values() if one.record.party_a == party_a]
+        return all([await one.done_or_stuck() for one in waiting])
 
     async def run(self, every_s: float) -> None:
         """Look after the transactions until they are final, every ``every_s`` seconds, until cancelled."""
@@ -298,18 +301,24 @@ class Sender:
         """Send transactions again that a node may have lost, and replace those that wait too long."""
         now_s = self._clock_s()
         patience_s = min(_RESEND_S, self._replace_after_s)
-        due = [
+        waiting = [
             flight
             for flight in self._flights.values()
-            # One that is in the chain is neither sent again nor replaced.
-            if flight.is_stored and flight.is_pending and not flight.is_unclear and now_s - flight.sent_s >= patience_s
+            if flight.is_stored and flight.is_pending and now_s - flight.sent_s >= patience_s
         ]
-        if not due:
+        if not waiting:
             return
         chain_s = await self._chain.pending_time_s()
-        if any(chain_s > flight.record.closes_s and not flight.record.cancels for flight in due):
+        if any(chain_s > one.record.closes_s and not (one.record.cancels and one.is_stuck.is_set()) for one in waiting):
             # One endpoint's wrong clock takes nothing back.
             chain_s = min(chain_s, *await self._chain.times_s())
+        for flight in waiting:
+            if chain_s > flight.record.closes_s + LATE_S:
+                flight.is_stuck.set()
+        # One that is in the chain is neither sent again nor replaced.
+        due = [flight for flight in waiting if not flight.is_unclear]
+        if not due:
+            return
         prices = await self._prices()
         for flight in sorted(due, key=lambda one: one.record.nonce):
             if self._is_to_be_replaced(flight, prices, chain_s):
@@ -453,11 +462,13 @@ class Sender:
     async def _hand_over(self, flight: Flight) -> None:
         flight.sent_s = self._clock_s()
         refusal = await self._chain.send(flight.record.raw)
+        is_known = refusal is not None and "already" in refusal
+        flight.was_handed_over(is_taken=refusal is None or is_known)
         if refusal is None:
             return
         floor_wei = floor_of(refusal)
         if floor_wei is not None:
             self._floor = floor_wei, self._clock_s()
         # The node may have it all the same; the chain will show what becomes of it.
-        level = logging.INFO if "already" in refusal else logging.WARNING
+        level = logging.INFO if is_known else logging.WARNING
         _log.log(level, "transaction not taken nonce=%d error=%s", flight.record.nonce, refusal)

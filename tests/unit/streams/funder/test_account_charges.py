@@ -143,9 +143,11 @@ class Sending(Sender):
         self.ends: list[State] = []
         self.sent: list[tuple[int, ...]] = []
         self.most_charges = 100
+        self.is_settled = True
 
-    async def settle(self, party_a: str) -> None:
+    async def settle(self, party_a: str) -> bool:
         assert PARTY_A == party_a
+        return self.is_settled
 
     async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
         assert (DIAMOND, 125_000, WINDOW.closes_s) == (to, gas, purpose.closes_s)
@@ -288,6 +290,19 @@ async def test_nothing_is_late_where_only_one_endpoints_clock_has_passed_the_win
     bench.chain.now_s, bench.chain.behind_s = 14_900, 300
     assert {1, 2} == (await bench.run()).paid
     assert [(1, 2)] == bench.sender.sent
+
+
+async def test_an_account_whose_transaction_no_node_takes_is_let_go_and_told_of_when_its_window_has_closed() -> None:
+    bench = Bench(quote(1), quote(2))
+    bench.sender.ends = [State.SENT]
+    with pytest.raises(AccountFault, match="none does: see `transaction not taken`"):
+        await bench.run()
+    bench.sender.is_settled = False
+    with pytest.raises(AccountFault, match="none does: see `transaction not taken`"):
+        await bench.run()
+    assert [(1, 2)] == bench.sender.sent
+    bench.chain.now_s = 14_821
+    assert {1, 2} == (await bench.run()).late
 
 
 async def test_culprits_are_left_out_with_the_contracts_reason_and_the_others_are_charged() -> None:

@@ -479,6 +479,18 @@ async def test_a_quote_whose_closing_left_the_chain_is_missed_and_not_closed() -
     assert ((1,), {}, {2: said}) == (alice.paid, alice.closed, alice.missed)
 
 
+async def test_a_quote_that_was_closed_only_after_its_window_is_missed_and_not_closed() -> None:
+    bench = Bench()
+    bench.closed = bench.chain.closed = {1, 2}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.tables.moved = [(ALICE, ending(1, 5_100)), (ALICE, ending(2, 5_101))]
+        bench.chain.now_s, bench.chain.final_s = 5_300, 5_300
+        alice = await final(bench, ALICE)
+    assert {1: "it is not open"} == alice.closed
+    assert {2: "it was open until its window closed, and was not charged"} == alice.missed
+
+
 async def test_an_outcome_with_which_an_endpoint_still_agrees_is_not_corrected_yet() -> None:
     bench = Bench()
     async with running(bench):
@@ -543,6 +555,31 @@ async def test_a_deployment_that_becomes_unsupported_in_mid_window_is_not_charge
         bench.chain.now_s = 5_101
         await eventually(lambda: bench.told(ALICE, BOB))
     assert {1: "not supported", 2: "not supported"} == outcomes(bench, ALICE)[-1].missed
+
+
+async def test_an_account_without_an_outcome_after_its_window_is_not_accounted_for() -> None:
+    bench = Bench()
+    async with running(bench):
+        async with bench.turns[ALICE]:
+            await eventually(lambda: bench.told(BOB))
+            bench.chain.now_s = 5_101
+            await eventually(lambda: gauge("tidemark_funding_unaccounted_accounts") == 1.0)
+        await eventually(lambda: gauge("tidemark_funding_unaccounted_accounts") == 0.0)
+
+
+async def test_accounts_that_wait_for_room_leave_their_turns_to_other_hedgers() -> None:
+    bench = Bench()
+    carol = "0x" + "c1" * 20
+    bench.tables.held[carol] = [position(5)]
+    async with running(bench):
+        async with bench.turns[ALICE], bench.turns[BOB]:
+            # The two that there is room for wait for their turns.
+            await eventually(lambda: any(isinstance(one, Frozen) for one in bench.journal.records))
+            asked = bench.chain.asked
+            await eventually(lambda: bench.chain.asked >= asked + 3)
+            assert not bench.turns[carol].locked()
+            assert [] == bench.runs
+        await eventually(lambda: bench.told(ALICE, BOB, carol))
 
 
 async def test_nothing_is_frozen_or_missed_by_the_wrong_clock_of_one_endpoint() -> None:

@@ -15,6 +15,7 @@ from hexbytes import HexBytes
 from prometheus_client import REGISTRY
 
 from models.money import E18
+from models.symmio.funding_plan import LATE_S
 from models.symmio.funding_records import CeilingMet, Record, Transaction
 from streams.funder import sender as sender_module
 from streams.funder.ceilings import CeilingInTheWay, Ceilings, Limits, TooMuchGas, bound_wei
@@ -525,6 +526,30 @@ async def test_a_charge_is_not_handed_out_after_its_window_though_nothing_can_be
         await eventually(lambda: one.chain.taken != [])
         assert {one.journal.newest[7].raw} == set(one.chain.taken)
         assert one.journal.newest[7].cancels != ()
+
+
+async def test_who_waits_for_what_no_node_takes_is_let_go_until_one_takes_it() -> None:
+    async with bench() as one:
+        one.chain.refusal = "insufficient funds for gas * price + value"
+        assert State.SENT == await one.send()
+        assert not await one.sender.settle(PARTY_A)
+        one.chain.refusal = None
+        taken = len(one.chain.taken)
+        await eventually(lambda: len(one.chain.taken) >= taken + 2)
+        settled = asyncio.create_task(one.sender.settle(PARTY_A))
+        one.chain.mine(await one.hash_of(7))
+        assert await settled
+
+
+async def test_who_waits_for_what_can_do_nothing_any_more_is_let_go() -> None:
+    async with bench(limits=WIDE._replace(fees=Fees(300, 30))) as one:
+        sending = one.send()
+        await one.hash_of(7)
+        # It cannot be taken back, and stays under way.
+        one.chain.base_wei = 301
+        one.chain.time_s = OPEN_S + LATE_S + 1
+        assert State.SENT == await sending
+        assert one.sender.is_watching(PARTY_A)
 
 
 async def test_what_leaves_the_chain_is_sent_again_and_its_account_is_told() -> None:
