@@ -85,11 +85,12 @@ async def test_an_account_at_an_instant_or_an_offset_is_what_stood_then(
 
 async def test_prices_are_read_before_a_gap_where_the_instant_lies_before_it(golden: Story) -> None:
     times, gap = [one.time_ms for one in golden.records], 10**6
-    earlier = {"since_ms": min(times), "until_ms": max(times) + 1}
     for now_ms, key in random.Random(5).sample(sorted(golden.shown), 5):
         log = golden.log()
         log._held = {
-            place: Held(gap, gap + 9, max(times) + 10**9, earlier=(one._replace(**earlier),))
+            place: Held(
+                gap, gap + 9, max(times) + 10**9, earlier=(one._replace(since_ms=min(times), until_ms=max(times) + 1),)
+            )
             if "price" in place.topic
             else one
             for place, one in log._held.items()
