@@ -118,8 +118,8 @@ class TopicIndex(msgspec.Struct, frozen=True):
             if shared.get(number, 0) < one.end:
                 msg = (
                     f"expected {self.topic}:{number} of the cluster {cluster} to be what is archived up to offset "
-                    f"{one.end}, found that it is so up to {shared.get(number, 0)} only, and that another cluster "
-                    "wrote the rest: read the archive alone with --log, and write another"
+                    f"{one.end}, found that it is so up to {shared.get(number, 0)} only: another cluster wrote the "
+                    "rest, or a restore was ended; read the archive alone with --log, and write another"
                 )
                 raise BadArchive(msg)
 

@@ -117,7 +117,7 @@ async def resolve_times(
     if since_ms is not None and until_ms is not None and until_ms < since_ms:
         msg = f"expected a window that begins before it ends, found {rfc3339(since_ms)} to {rfc3339(until_ms)}"
         raise BadWindow(msg)
-    held = {place: _run_of(one, since_ms, until_ms) for place, one in (await log.held(topics)).items()}
+    held = {place: held_for(one, since_ms, until_ms) for place, one in (await log.held(topics)).items()}
     begins = {place: one.begin for place, one in held.items()}
     if since_ms is not None:
         _expect_since(held, since_ms)
@@ -128,6 +128,23 @@ async def resolve_times(
         ends = dict(await log.find(held, until_ms))
     # A record that was made late may stand before the first one of the window.
     return {place: Span(min(begins[place], ends[place]), ends[place]) for place in held}
+
+
+def held_for(held: Held, since_ms: int | None, until_ms: int | None) -> Held:
+    """Where records in between are gone, the part in which a window by time lies; else what is held up to the end.
+
+    Args:
+        held: What is held of a place.
+        since_ms: The beginning, Unix ms; None for the oldest record of the part in which the window ends.
+        until_ms: The end, Unix ms; None for what has been written by now.
+    """
+    if until_ms is None:
+        return held
+    for one in held.earlier:
+        begins_in = since_ms is None or one.since_ms is None or one.since_ms <= since_ms
+        if begins_in and (one.until_ms is None or until_ms <= one.until_ms):
+            return one
+    return held
 
 
 async def is_held(log: Log, topic: str) -> bool:
@@ -152,20 +169,6 @@ async def check_offsets(log: Log, vector: Mapping[Place, Span]) -> None:
         NoSuchTopic: There is no such topic.
     """
     expect_held(vector, await log.held({place.topic for place in vector}))
-
-
-def _run_of(held: Held, since_ms: int | None, until_ms: int | None) -> Held:
-    """Where records in between are gone, the part in which a window lies; else what is held up to the end."""
-    if since_ms is None or until_ms is None:
-        return held
-    return next(
-        (
-            one
-            for one in held.earlier
-            if (one.since_ms is None or one.since_ms <= since_ms) and (one.until_ms is None or until_ms <= one.until_ms)
-        ),
-        held,
-    )
 
 
 def _expect_since(held: Mapping[Place, Held], since_ms: int) -> None:

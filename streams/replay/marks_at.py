@@ -9,7 +9,7 @@ from models.ids import mark_key
 from models.prices import decode_tick, mark_of
 from streams.kafka.partitions import partition_of
 from streams.replay.bounded_log import OutOfRetention, Place, Span
-from streams.replay.log_window import resolve_times
+from streams.replay.log_window import held_for, resolve_times
 from streams.replay.merging import read_merged
 from streams.replay.newest_ticks import newest_ticks
 
@@ -57,7 +57,7 @@ async def fold_marks(
     engine.choose(at_ms)
     if not keys:
         return []
-    held = await log.held([topic])
+    held = {place: held_for(one, None, at_ms + 1) for place, one in (await log.held([topic])).items()}
     found = await _find_marks(log, held, keys, at_ms, on_record)
     for one in found.early.values():
         engine.tick(one.tick, one.offset)

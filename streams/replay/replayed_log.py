@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from models.engine.tables import SERVED_TABLES
 from models.instants import rfc3339
 from streams.replay.bounded_log import BadWindow, Place, Span
-from streams.replay.log_window import is_held, resolve_times
+from streams.replay.log_window import check_offsets, is_held, resolve_times
 from streams.replay.marks_at import LOOK_EVERY_MS
 from streams.replay.merging import read_merged
 from streams.replay.replayed_deployment import begin_deployment
@@ -192,7 +192,9 @@ async def _vector(
         # What is folded goes on exactly where it ended, also where a record was made before the one that it follows.
         begins = await resolve_times(log, [topic], None, window.since_ms + 1)
         ends = await resolve_times(log, [topic], None, window.until_ms + 1)
-        vector |= {place: Span(begins[place].end, ends[place].end) for place in ends}
+        spans = {place: Span(begins[place].end, ends[place].end) for place in ends}
+        await check_offsets(log, spans)
+        vector |= spans
     return vector
 
 

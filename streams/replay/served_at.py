@@ -9,7 +9,7 @@ from models.provenance import MADE_FROM
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import served_name
 from streams.replay.bounded_log import OutOfRetention, Place
-from streams.replay.log_window import resolve_times
+from streams.replay.log_window import held_for, resolve_times
 from streams.replay.merging import read_merged
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def served_at(
                 newest = record
         if newest is not None:
             return ServedRow(decode_row(newest.value or b"").body, newest)
-        if span.begin <= held[place].begin:
+        if span.begin <= held_for(held[place], None, at_ms + 1).begin:
             return None
         back_ms *= _FURTHER
 

@@ -173,6 +173,8 @@ async def test_a_cluster_made_of_an_archive_has_each_record_at_its_place_and_a_w
     assert f"lost: {priced}:{place.partition}:0-{GONE}" in written.stderr
     topics = [find_topic(own, one) for one in kept]
     records, begins = await standing(log, topics)
+    held, instants = await log.held(topics), sorted({one.time_ms for one in records})[::5]
+    found = [await log.find(held, at_ms) for at_ms in instants]
     assert {GONE, 0} == set(begins.values())
     assert any(one.headers for one in records)
     offsets = [one.offset for one in records if one.topic == topic_name(own, CHAIN_BLOCKS)]
@@ -187,6 +189,9 @@ async def test_a_cluster_made_of_an_archive_has_each_record_at_its_place_and_a_w
     assert 0 == restored.exit_code, restored.output
     assert set(topics) == {json.loads(line)["topic"] for line in restored.stdout.splitlines()}
     assert (records, begins) == await standing(log, topics)
+    # Its markers are of today; a search by time finds records all the same.
+    assert held == await log.held(topics)
+    assert found == [await log.find(held, at_ms) for at_ms in instants]
     again = await run(fresh, monkeypatch, "restore", url, "--json")
     assert all(json.loads(line)["was_there"] for line in again.stdout.splitlines() if json.loads(line)["offsets"])
     await create_all(fresh)

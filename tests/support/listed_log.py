@@ -60,7 +60,14 @@ class ListedLog:
 
     async def find(self, held: Mapping[Place, Held], time_ms: int) -> Mapping[Place, int]:
         return {
-            place: next((one.offset for one in self.of.get(place, []) if one.time_ms >= time_ms), of_place.end)
+            place: next(
+                (
+                    one.offset
+                    for one in self.of.get(place, [])
+                    if one.offset >= of_place.begin and one.time_ms >= time_ms
+                ),
+                of_place.end,
+            )
             for place, of_place in held.items()
         }
 

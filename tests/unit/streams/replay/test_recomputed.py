@@ -83,6 +83,29 @@ async def test_an_account_at_an_instant_or_an_offset_is_what_stood_then(
         assert now_ms == by_time.body[MADE_FROM]["at_ms"]
 
 
+async def test_prices_are_read_before_a_gap_where_the_instant_lies_before_it(golden: Story) -> None:
+    times, gap = [one.time_ms for one in golden.records], 10**6
+    for now_ms, key in random.Random(5).sample(sorted(golden.shown), 5):
+        log = golden.log()
+        log._held = {
+            place: Held(
+                gap, gap + 9, max(times) + 10**9, earlier=(one._replace(since_ms=min(times), until_ms=max(times) + 1),)
+            )
+            if "price" in place.topic
+            else one
+            for place, one in log._held.items()
+        }
+
+        found = await value_account_at(
+            log, golden.settings, "golden", key.decode()[7:], At(time_ms=now_ms), on_record=lambda _: None
+        )
+
+        whole = await at(golden, key, At(time_ms=now_ms))
+        assert found is not None
+        assert whole == found
+        assert any(one["mark"] for one in found.body["positions"]) or not found.body["positions"]
+
+
 async def test_an_account_at_a_block_is_as_the_blocks_that_stand_left_it(forks: Story) -> None:
     chain = forked_chain()
     blocks = [(offset, one.number) for offset, one in enumerate(chain) if isinstance(one, Block)]
