@@ -38,6 +38,8 @@ STEPS = {"1s": SECOND_S, "1m": MINUTE_S, "1h": HOUR_S, "1d": DAY_S}
 _STEP = choice("step", tuple(STEPS))
 _STEP_DEFAULT = "1m"
 _FROM, _TO = instant("from"), instant("to")
+# Later than any bar, and a number that any file of history can compare with.
+_NEVER_S = 2**40
 _FIGURES = ("upnl", "notional", "equity")
 _VALUES = ("open", "high", "low", "close")
 _HEAD = ("at", "at_ns", *(f"{figure}_{value}" for figure in _FIGURES for value in _VALUES))
@@ -94,7 +96,7 @@ async def _page(request: web.Request, query: Query, series: str, head: View) -> 
     match query.get(CURSOR):
         case None:
             pass
-        case ["history", int(last_s)]:
+        case ["history", int(last_s)] if 0 <= last_s < _NEVER_S:
             window = window._replace(from_s=max(window.from_s, last_s + window.step_s))
         case _:
             raise bad_cursor()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
+from api.rest.pages import cursor_after
 from models.history import BAR_BYTES_MAX, DAY_S, MINUTE_S
 from models.instants import rfc3339
 from models.money import E18
@@ -175,8 +176,9 @@ async def test_a_window_that_is_none_and_a_file_that_is_too_long_are_refused() -
         long = await get(client, f"{PATH}.csv?step=1s&from=1970-01-01T00:00:00Z")
         local = await get(client, f"{PATH}?from=2025-04-29T23:52:57")
         strange = await get(client, f"{PATH}?cursor=WyJhIiwxXQ")
+        never = await get(client, f"{PATH}?cursor={cursor_after(['history', 2**64 - 1])}")
 
-    assert [400] * 4 == [one.status for one in (inverted, long, local, strange)]
+    assert [400] * 5 == [one.status for one in (inverted, long, local, strange, never)]
     assert "since 1970, such as" in local.body["detail"]
 
 
