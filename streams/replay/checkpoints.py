@@ -25,6 +25,7 @@ from models.engine.tables import (
     WATERMARKS,
     MemoryTables,
 )
+from streams.process.version import version_text
 from streams.replay.bounded_log import OutOfRetention, Place, ReplayError, Span
 from streams.replay.raw_fold import RawFold, expect_first
 
@@ -173,6 +174,16 @@ class Checkpoints:
                 )
                 raise BadCheckpoint(msg)
         return max(usable, key=lambda one: one[1].time_ms, default=None)
+
+
+async def found_in(directory: Path | None, log: Log) -> Checkpoints | None:
+    """The checkpoints of a directory, as far as this version may use them for a log; None where none was given.
+
+    Args:
+        directory: Has them.
+        log: What is read.
+    """
+    return None if directory is None else Checkpoints(directory, version_text(), await log.cluster())
 
 
 def begin_fold(
