@@ -20,8 +20,8 @@ import click
 
 from models.errors import Superseded, TidemarkError
 from streams.process.faults import EXIT_FAULT, EXIT_SUPERSEDED, print_last_line, print_traceback
+from streams.process.version import version_text
 from streams.settings import CONFIG_VARIABLE
-from tidemark.version import version_text
 
 # A wrong configuration, a missing tool or a port in use end with this code: starting again would not help.
 EXIT_REFUSED = 2

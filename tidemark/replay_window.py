@@ -13,14 +13,12 @@ from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog, JoinedLog
 from streams.replay.bounded_log import BadArchive, BrokenOff
 from streams.replay.captured_log import MANIFEST, CapturedLog
-from streams.replay.checkpoints import Checkpoints
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import write_offsets
 from streams.replay.named_topics import compacted_topics, kept_ms
 from streams.replay.named_window import Window, resolve_window
 from tidemark import kafka
 from tidemark.log_source import log_options
-from tidemark.version import version_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -84,19 +82,6 @@ def _archive(url: str) -> ArchiveStore:
         msg = f"expected an archive at {store}, found nothing: tidemark archive write makes one"
         raise BadArchive(msg)
     return store
-
-
-async def found_in(directory: Path | None, log: Log) -> Checkpoints | None:
-    """The checkpoints of a directory, as far as this version may use them for a log; None where none was given.
-
-    Args:
-        directory: Has them.
-        log: What is read.
-    """
-    if directory is None:
-        return None
-    shared = await log.all_clusters() if isinstance(log, ArchivedLog | JoinedLog) else None
-    return Checkpoints(directory, version_text(), await log.cluster(), shared)
 
 
 def run_reading(settings: Settings, source: LogSource, reading: Callable[[], Coroutine[None, None, T]]) -> T:

@@ -34,8 +34,8 @@ _KEPT = 64
 _LINE_BYTES_MAX = 2**20
 _COMMAND = (sys.executable, "-m", "streams.replay.explain_within_bounds")
 _PROCESSOR = (
-    "it takes more of the processor than it may have: choose a shorter span, or ask tidemark explain, "
-    "which has no bounds"
+    "it takes more of the processor than it may have, of which most goes to records before the span that no checkpoint "
+    "spares: ask for a span soon after one (api.checkpoints), or tidemark explain, which has no bounds"
 )
 _KILLED = "the process was killed, as it is where memory is short: ask again, or choose a shorter span"
 

@@ -206,6 +206,11 @@ class Engine:
         if isinstance(found, Write):
             self.tables.put(found)
 
+    def recover_accounts(self) -> None:
+        """Take in the accounts that the tables had; again where references were folded since, which markets follow."""
+        for key, row in self.tables.items(ACCOUNTS):
+            self.partition.restore_account(key, row)
+
     def release(self, now_ms: int) -> None:
         """Let the position states stand that have waited until ``now_ms``, Unix ms."""
         for notices in self.partition.notices:
@@ -253,8 +258,7 @@ class Engine:
     def _recover(self) -> None:
         for key, _ in self.tables.items(REFERENCES):
             self._refer(key)
-        for key, row in self.tables.items(ACCOUNTS):
-            self.partition.restore_account(key, row)
+        self.recover_accounts()
         for key, row in self.tables.items(WATERMARKS):
             self.partition.restore_watermark(key, row)
         for key, row in self.tables.items(POSITION_STATES):

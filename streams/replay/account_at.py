@@ -191,6 +191,9 @@ async def fold_references(log: Log, topic: str, fold: RawFold, deployment: str, 
             fold.engine.refused.append(str(error))
             continue
         known.add(key)
+    if known:
+        # Those of a checkpoint were taken in before it was said which markets they are in.
+        fold.engine.recover_accounts()
     return [
         f"{key.decode()} was said again later; what it said by then may have been compacted away"
         for key in later

@@ -119,6 +119,9 @@ class Log(Protocol):
     async def cluster(self) -> str | None:
         """The id of the cluster whose offsets these are; None where files do not say."""
 
+    async def all_clusters(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
+        """By topic, the clusters that share its offsets, and below which of each partition; none where it is of one."""
+
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         """What it holds of every partition of these topics, by their full names.
 

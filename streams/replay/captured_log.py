@@ -160,6 +160,10 @@ class CapturedLog:
         """The cluster that was captured, where the capture says it."""
         return self.manifest.cluster
 
+    async def all_clusters(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
+        """None beside the one."""
+        return {}
+
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         """What the capture holds of these topics.
 

@@ -25,6 +25,7 @@ from models.engine.tables import (
     WATERMARKS,
     MemoryTables,
 )
+from streams.process.version import version_text
 from streams.replay.bounded_log import OutOfRetention, Place, ReplayError, Span
 from streams.replay.raw_fold import RawFold, expect_first
 
@@ -199,6 +200,18 @@ class Checkpoints:
             for name, shared in self._shared.get(topic, {}).items()
             if all(shared.get(number, 0) >= end for number, end in ends.items())
         ]
+
+
+async def found_in(directory: Path | None, log: Log) -> Checkpoints | None:
+    """The checkpoints of a directory, as far as this version may use them for a log; None where none was given.
+
+    Args:
+        directory: Has them.
+        log: What is read.
+    """
+    if directory is None:
+        return None
+    return Checkpoints(directory, version_text(), await log.cluster(), await log.all_clusters())
 
 
 def begin_fold(

@@ -19,6 +19,7 @@ from models.errors import TidemarkError
 from models.explaining import NOWHERE
 from streams.process.clock import SystemClock
 from streams.replay.bounded_log import BrokenOff, NoSuchTopic
+from streams.replay.checkpoints import BadCheckpoint, found_in
 from streams.replay.explained import explain_account, explained_vector
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.named_topics import kept_ms
@@ -73,9 +74,10 @@ async def explained_lines(
         of = sum(span.end - span.begin for span in vector.values())
         say({"read": 0, "of": of})
         found = await explain_account(
-            log, settings, deployment, account, since_ms=since_ms, until_ms=until_ms, on_term=take, on_record=count
-        )
-    except (BrokenOff, NoSuchTopic) as error:
+            log, settings, deployment, account, since_ms=since_ms, until_ms=until_ms, on_term=take, on_record=count,
+            checkpoints=await found_in(settings.api.checkpoints, log),
+        )  # fmt: skip
+    except (BadCheckpoint, BrokenOff, NoSuchTopic) as error:
         say({"failed": str(error)})
         return
     except TidemarkError as error:

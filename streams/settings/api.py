@@ -79,6 +79,7 @@ class ApiSettings(Section):
     ``trusted_proxies`` are networks whose ``X-Forwarded-For`` is believed. ``allowed_origins`` are the origins whose
     pages may open websockets; a client that is not a browser has none. ``drain_s`` is the time over which open sockets
     are closed when the server stops: long enough that other replicas are not overrun by clients that come back.
+    ``checkpoints`` is a directory of them (``tidemark checkpoint create``): explanations begin at the newest of use.
     """
 
     host: str = "127.0.0.1"
@@ -90,5 +91,6 @@ class ApiSettings(Section):
     trusted_proxies: tuple[Network, ...] = ()
     allowed_origins: tuple[Origin, ...] = ("*",)
     drain_s: PositiveFloat = 2.0
+    checkpoints: Path | None = None
     limits: ApiLimitSettings = ApiLimitSettings()
     freshness: FreshnessSettings = FreshnessSettings()

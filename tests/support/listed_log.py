@@ -53,6 +53,9 @@ class ListedLog:
     async def cluster(self) -> str | None:
         return self.cluster_id
 
+    async def all_clusters(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
+        return {}
+
     async def held(self, topics: Collection[str]) -> Mapping[Place, Held]:
         if missing := set(topics) - {place.topic for place in self._held}:
             raise NoSuchTopic(str(missing))

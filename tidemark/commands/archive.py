@@ -193,10 +193,10 @@ async def _write(
 ) -> bool:  # fmt: skip
     from streams.archive.archiving import archive_due, find_due
     from streams.process.clock import SystemClock
+    from streams.process.version import version_text
     from tidemark.log_source import KAFKA
     from tidemark.replay_progress import Progress
     from tidemark.replay_window import open_log
-    from tidemark.version import version_text
 
     clock = SystemClock()
     log, lost = open_log(settings, KAFKA, clock), False

@@ -57,10 +57,11 @@ def asof(
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
     from streams.replay.account_at import At, key_of, value_account_at
+    from streams.replay.checkpoints import found_in
     from streams.replay.log_window import read_past
     from streams.replay.served_at import served_at
     from tidemark.local_stack import settings_here
-    from tidemark.replay_window import found_in, open_log, run_reading
+    from tidemark.replay_window import open_log, run_reading
 
     if [time_text, block, offset].count(None) != 2:  # noqa: PLR2004 - one of three is given
         msg = "expected one of --time, --block and --offset"

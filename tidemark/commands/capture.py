@@ -67,10 +67,10 @@ def capture(
 
 
 async def _write(log: Log, window: Window, out: Path, clock: Clock) -> Manifest:
+    from streams.process.version import version_text
     from streams.replay.captured_log import CaptureWriter
     from streams.replay.merging import merged
     from tidemark.replay_progress import Progress
-    from tidemark.version import version_text
 
     writer, progress = CaptureWriter(out, window.vector), Progress(window.vector, clock)
     is_whole = False

@@ -49,10 +49,11 @@ def create(*, deployment: str, out: Path, time_text: str, source: LogSource, as_
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
     from streams.replay.accounts_at import fold_accounts_at, raw_vector
+    from streams.replay.checkpoints import found_in
     from streams.replay.log_window import read_past, write_offsets
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
-    from tidemark.replay_window import found_in, open_log, run_reading
+    from tidemark.replay_window import open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
     at_ms = read_past(time_text, clock.now_ms())
@@ -84,8 +85,8 @@ def create(*, deployment: str, out: Path, time_text: str, source: LogSource, as_
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(*, directory: Path, as_json: bool) -> None:
     """List the checkpoints in DIR."""
+    from streams.process.version import version_text
     from streams.replay.checkpoints import Checkpoints
-    from tidemark.version import version_text
 
     for path, head in Checkpoints(directory, version_text()).list():
         _print(path, head, as_json=as_json)

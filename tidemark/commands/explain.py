@@ -57,12 +57,13 @@ def explain(
         tidemark explain demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --from -30m --json | jq 'select(.name=="fill")'
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
+    from streams.replay.checkpoints import found_in
     from streams.replay.explained import explain_account, explained_vector
     from streams.replay.log_window import read_past, write_offsets
     from streams.replay.shown_terms import Summary, term_body
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
-    from tidemark.replay_window import found_in, open_log, run_reading
+    from tidemark.replay_window import open_log, run_reading
 
     settings, clock = settings_here(), SystemClock()
     now_ms = clock.now_ms()

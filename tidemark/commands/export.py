@@ -142,10 +142,10 @@ async def _write(
     log: Log, window: Window, schema: Schema, writer: ExportWriter, chosen: tuple[tuple[str, ...], str]
 ) -> ExportManifest | None:
     from streams.process.clock import SystemClock
+    from streams.process.version import version_text
     from streams.replay.log_window import write_offsets
     from streams.replay.named_window import chosen_records
     from tidemark.replay_progress import Progress
-    from tidemark.version import version_text
 
     keys, configuration = chosen
     progress, is_whole = Progress(window.vector, SystemClock()), False

@@ -87,7 +87,7 @@ async def _serve(
     directory: Path | None,
 ) -> None:  # fmt: skip
     from api.replay.replay_server import Replay, ReplayServer
-    from tidemark.replay_window import found_in
+    from streams.replay.checkpoints import found_in
 
     window = await _window(log, settings, since, until, clock.now_ms())
     read = [0]

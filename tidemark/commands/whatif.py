@@ -60,11 +60,12 @@ def whatif(
     from models.what_if import BadScenario
     from streams.process.clock import SystemClock
     from streams.replay.accounts_at import raw_vector
+    from streams.replay.checkpoints import found_in
     from streams.replay.log_window import read_past, write_offsets
     from streams.replay.what_if_at import read_scenario, what_if_at
     from tidemark.local_stack import settings_here
     from tidemark.replay_progress import Progress
-    from tidemark.replay_window import found_in, open_log, run_reading
+    from tidemark.replay_window import open_log, run_reading
 
     shocked, set_to = _given(shocks, "--shock such as BTC=-30%"), _given(marks, "--mark such as BTC=25000")
     try:

@@ -10,6 +10,7 @@ from streams.kafka.topics import PRICE_TICKS, SERVED
 from streams.process.clock import SystemClock
 from streams.replay.account_at import At, key_of, value_account_at
 from streams.replay.bounded_log import BadWindow
+from streams.replay.checkpoints import found_in
 from streams.replay.explained import explain_account
 from streams.replay.export_kinds import SCHEMAS
 from streams.replay.exported_rows import TEXT, TIME_NS, WHOLE, Schema
@@ -25,8 +26,8 @@ from tidemark.log_source import LogSource
 from tidemark.replay import answers
 from tidemark.replay.checking import checking
 from tidemark.replay.tables import Table
-from tidemark.replay_window import found_in, run_reading
 from tidemark.replay_window import open_log as open_source
+from tidemark.replay_window import run_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence

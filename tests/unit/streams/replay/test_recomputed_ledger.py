@@ -8,16 +8,22 @@ from models.explaining import Term
 from models.ledger.ledger_venue import LEDGER_SETTINGS
 from models.provenance import MADE_FROM
 from streams.replay.account_at import At, value_account_at
+from streams.replay.accounts_at import fold_accounts_at, raw_vector
+from streams.replay.bounded_log import Held
+from streams.replay.checkpoints import found_in
 from streams.replay.explain_process import explained_lines
 from streams.replay.explained import explain_account
 from streams.replay.row_check import Checking, RowReport, check_rows
 from tests.support.ledger import position, record, wallet
+from tests.support.listed_log import ListedLog
 from tests.support.told_ledger import ANN, PERP, Desk, desk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from streams.replay.bounded_log import LogRecord
+    from streams.replay.bounded_log import Log, LogRecord
+    from streams.settings import Settings
 
 BOUND_MS = 60_000
 
@@ -120,6 +126,40 @@ async def test_the_process_beside_a_replica_says_how_far_it_is_and_then_what_the
     assert found["terms"] == len(found["largest"])
     assert "there was no account nobody" in (await said("nobody"))["refused"]
     assert "expected a window that begins before it ends" in (await _inverted(world))["refused"]
+
+
+async def test_the_process_beside_a_replica_begins_at_a_checkpoint_and_says_of_one_that_is_bad_that_this_may_pass(
+    tmp_path: Path,
+) -> None:
+    world = desk()
+    since_ms = world.now_ms
+    log, lines = world.log(), list[dict[str, Any]]()
+    checkpoints = await found_in(tmp_path, log)
+    assert checkpoints is not None
+    begun = await fold_accounts_at(log, world.settings, "desk", since_ms, on_record=lambda _: None)
+    vector = await raw_vector(log, world.settings, "desk", since_ms)
+    ends = {place: span.end for place, span in vector.items()}
+    path, _ = checkpoints.write(begun.fold, ends, since_ms)
+    world.say(ANN, record("wallet_set", 4, wallet=wallet("70", "USTF0"))).tick(PERP, "90")
+    beside = world.settings.model_copy(update={"api": world.settings.api.model_copy(update={"checkpoints": tmp_path})})
+    told = world.log()
+    held = {
+        place: Held(ends[place], records[-1].offset + 1, since_ms) if place in ends else Held(0, len(records), None)
+        for place, records in told.of.items()
+    }
+    left = [one for one in told.all_records() if one.offset >= held[one.place].begin]
+
+    async def said(log: Log, settings: Settings) -> dict[str, Any]:
+        await explained_lines(log, settings, "desk", ANN, since_ms=since_ms, until_ms=world.now_ms, say=lines.append)
+        return lines[-1]
+
+    whole = await said(told, world.settings)
+    assert "explained" in whole
+    assert whole == await said(told, beside)
+    assert whole == await said(ListedLog(left, held), beside)
+    assert "refused" in await said(ListedLog(left, held), world.settings)
+    path.write_bytes(b"no checkpoint")
+    assert "expected a checkpoint" in (await said(told, beside))["failed"]
 
 
 async def _inverted(world: Desk) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from streams.archive.archived_log import ArchivedLog, JoinedLog
 from streams.archive.archiving import archive_due, find_due
 from streams.kafka.topics import PRICE_TICKS, archived_names, served_name, topic_name
 from streams.replay.bounded_log import BrokenOff, Held, Place
+from streams.replay.checkpoints import found_in
 from streams.settings import Settings
 from tests.support.listed_log import ListedLog, record
 from tests.support.told_cluster import ToldCluster
 from tidemark import cli as command_line
-from tidemark.replay_window import found_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

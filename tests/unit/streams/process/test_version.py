@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tidemark.version import version_text
+from streams.process.version import version_text
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
