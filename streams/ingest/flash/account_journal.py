@@ -78,7 +78,7 @@ class AccountJournal:
             "base": AccountBook("base", table.programme),
             "rollup": AccountBook("rollup", table.programme),
         }
-        self.bounds: Mapping[Layer, SlotBound] = {layer: SlotBound(clock) for layer in self.books}
+        self.bounds: Mapping[Layer, SlotBound] = {layer: SlotBound(clock, layer) for layer in self.books}
 
     def restore(self, name: str, value: bytes | None) -> None:
         """Take in a record of a topic as it stands.

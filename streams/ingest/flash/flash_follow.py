@@ -123,11 +123,12 @@ class FlashFollow:
     def tasks(self) -> Iterator[Coroutine[None, None, None]]:
         """Everything that runs until cancelled."""
         for layer, follower in self.followers.items():
+            node = self.nodes[layer]
             yield follower.run()
             yield follower.settle()
             hearing = Hearing(follower.note_gap, follower.hear, follower.hear_slot)
             for number, url in enumerate(self._urls[layer].heard, start=1):
-                yield LayerSocket(
+                socket = LayerSocket(
                     self._session,
                     url,
                     label=(self._name, layer, f"#{number}"),
@@ -135,9 +136,10 @@ class FlashFollow:
                     hearing=hearing,
                     silent_after_s=_SILENT_AFTER_S,
                     backoff=Backoff(*RECONNECT_S),
-                ).run()
+                )
+                yield node.once_begun(socket.run)
             for number, url in enumerate(self._urls[layer].streamed, start=1):
-                yield self._streaming()(
+                stream = self._streaming()(
                     url,
                     label=(self._name, layer, f"grpc #{number}"),
                     programme=self._journal.programme,
@@ -146,7 +148,8 @@ class FlashFollow:
                     hearing=hearing,
                     silent_after_s=_SILENT_AFTER_S,
                     backoff=Backoff(*RECONNECT_S),
-                ).run()
+                )
+                yield node.once_begun(stream.run)
         yield self._say_references()
         yield self._say_clock()
 

@@ -22,11 +22,12 @@ from streams.ingest.flash.solana_answers import (
     read_accounts,
     read_programme_accounts,
     read_programme_addresses,
+    read_slot,
 )
 from streams.node.rpc import BadAnswer, RpcError, TooMuch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from models.flash.chain_accounts import Layer
     from streams.ingest.flash.slot_bound import SlotBound
@@ -93,6 +94,7 @@ class LayerNode:
         self._bound = bound
         self._backoff = backoff
         self._asked = 0
+        self._beginning = asyncio.Lock()
         # The types of which no endpoint gives all accounts in one answer.
         self._is_too_much: set[str] = set()
 
@@ -104,6 +106,23 @@ class LayerNode:
         """
         self._bound.take(slot)
         self.highest_slot = max(self.highest_slot, slot)
+
+    async def begin(self) -> None:
+        """Where nothing is known of the chain, ask every endpoint how far it is, again until one says so."""
+        async with self._beginning:
+            while not self._bound.is_known:
+                said = await asyncio.gather(*map(self._slot_of, self._endpoints))
+                slots = [slot for slot in said if slot is not None]
+                if slots:
+                    self._bound.begin(slots)
+                    _log.info("chain begun deployment=%s layer=%s slots=%s", self._deployment, self.layer, slots)
+                else:
+                    await asyncio.sleep(self._backoff.next_s())
+
+    async def once_begun(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Run what hears of slots, once it is known where the chain is: what it heard before would not be believed."""
+        await self.begin()
+        await run()
 
     async def programme_accounts(self, programme: str, account: str) -> SeenAccounts | ListedAccounts:
         """All accounts of one type, or only their addresses where no endpoint gives more in one answer.
@@ -174,6 +193,7 @@ class LayerNode:
         Raises:
             TooMuch: None answered, and the answer of one is larger than any that is taken.
         """
+        await self.begin()
         behind: A | None = None
         too_much: TooMuch | None = None
         for endpoint in self._in_turn():
@@ -203,6 +223,17 @@ class LayerNode:
         answer = read(outcome)
         self.note_slot(answer.slot)
         return answer
+
+    async def _slot_of(self, endpoint: Endpoint) -> int | None:
+        """How far an endpoint says that the chain is, None where it says nothing that can be."""
+        try:
+            (outcome,) = await endpoint.ask([("getSlot", [{"commitment": self._commitment}])], _ANSWER_WITHIN_S)
+            if isinstance(outcome, RpcError):
+                raise outcome
+            return self._bound.expect_possible(read_slot(outcome))
+        except (RpcError, RecursionError) as error:
+            self._fault(endpoint, _cause_of(error), str(error))
+            return None
 
     def _in_turn(self) -> Iterator[Endpoint]:
         first = self._asked

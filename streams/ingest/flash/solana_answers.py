@@ -58,7 +58,19 @@ class Notified(NamedTuple):
     account: SeenAccount | None
 
 
-def read_accounts(pubkeys: list[str], result: Any) -> SeenAccounts:  # noqa: ANN401 - of any shape, it is a node's
+def read_slot(result: Any) -> int:  # noqa: ANN401 - of any shape, it is a node's
+    """Read an answer to ``getSlot``.
+
+    Raises:
+        BadAnswer: It is no such answer.
+    """
+    if not isinstance(result, int):
+        msg = f"expected a slot, found {result!r:.80}"
+        raise BadAnswer(msg)
+    return _slot(result)
+
+
+def read_accounts(pubkeys: list[str], result: Any) -> SeenAccounts:  # noqa: ANN401 - the same
     """Read an answer to ``getMultipleAccounts``.
 
     Args:
