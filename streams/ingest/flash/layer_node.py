@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from prometheus_client import Counter
 
 from models.flash.chain_accounts import discriminator_text
+from streams.ingest.flash.account_book import Witness
 from streams.ingest.flash.slot_bound import SlotAhead
 from streams.ingest.flash.solana_answers import (
     ListedAccounts,
@@ -59,6 +60,13 @@ class _OfSlot(Protocol):
 
 
 A = TypeVar("A", bound=_OfSlot)
+
+
+class _Said(NamedTuple, Generic[A]):
+    """An answer, and which endpoint gave it."""
+
+    answer: A
+    endpoint: str
 
 
 class LayerNode:
@@ -144,7 +152,7 @@ class LayerNode:
             # What an endpoint refuses for its size in words of its own may be given in parts as well.
             given = seen or await self._round(addresses, read_programme_addresses)
             if given is not None:
-                return given
+                return given.answer
             await asyncio.sleep(self._backoff.next_s())
 
     def chosen_by(self, account: str) -> dict[str, Any]:
@@ -155,14 +163,19 @@ class LayerNode:
             "filters": [{"memcmp": {"offset": 0, "bytes": discriminator_text(account)}}],
         }
 
-    async def accounts(self, pubkeys: Sequence[str]) -> AsyncIterator[SeenAccounts]:
-        """Accounts by their addresses, in answers of at most a hundred, each as of one slot."""
-        firsts = range(0, len(pubkeys), _ASKED_AT_ONCE)
-        waiting = [list(pubkeys[first : first + _ASKED_AT_ONCE]) for first in reversed(firsts)]
+    async def accounts(self, pubkeys: Sequence[str], first: int | None = None) -> AsyncIterator[SeenAccounts]:
+        """Accounts by their addresses, in answers of at most a hundred, each as of one slot, with who answered.
+
+        Args:
+            pubkeys: The addresses.
+            first: The number, of any size, of the endpoint that is asked first; None to go on with the next one.
+        """
+        begins = range(0, len(pubkeys), _ASKED_AT_ONCE)
+        waiting = [list(pubkeys[begin : begin + _ASKED_AT_ONCE]) for begin in reversed(begins)]
         while waiting:
             some = waiting.pop()
             try:
-                answer = await self._accounts_of(some)
+                answer = await self._accounts_of(some, first)
             except TooMuch:
                 # One account that is larger than an answer is none of the venue's; it stays as it was.
                 if len(some) > 1:
@@ -170,7 +183,7 @@ class LayerNode:
                 continue
             yield answer
 
-    async def _accounts_of(self, pubkeys: list[str]) -> SeenAccounts:
+    async def _accounts_of(self, pubkeys: list[str], first: int | None) -> SeenAccounts:
         """Ask until there is an answer.
 
         Raises:
@@ -179,13 +192,19 @@ class LayerNode:
         options = {"encoding": "base64", "commitment": self._commitment}
         self._backoff.reset()
         while True:
-            answer = await self._round(("getMultipleAccounts", [pubkeys, options]), partial(read_accounts, pubkeys))
-            if answer is not None:
-                return answer
+            call: Call = ("getMultipleAccounts", [pubkeys, options])
+            said = await self._round(call, partial(read_accounts, pubkeys), first)
+            if said is not None:
+                return said.answer._replace(witness=Witness(said.endpoint, is_only=len(self._endpoints) == 1))
             await asyncio.sleep(self._backoff.next_s())
 
-    async def _round(self, call: Call, read: Callable[[Any], A]) -> A | None:
+    async def _round(self, call: Call, read: Callable[[Any], A], first: int | None = None) -> _Said[A] | None:
         """Ask each endpoint once, until one answers; it is the newest of those that are behind where all of them are.
+
+        Args:
+            call: What to ask.
+            read: Reads an answer.
+            first: The endpoint that is asked first, None for the next one.
 
         Returns:
             None where none answered.
@@ -194,9 +213,9 @@ class LayerNode:
             TooMuch: None answered, and the answer of one is larger than any that is taken.
         """
         await self.begin()
-        behind: A | None = None
+        behind: _Said[A] | None = None
         too_much: TooMuch | None = None
-        for endpoint in self._in_turn():
+        for endpoint in self._in_turn(first):
             try:
                 answer = await self._answer(endpoint, call, read)
             except (RpcError, RecursionError) as error:
@@ -204,9 +223,10 @@ class LayerNode:
                 too_much = error if isinstance(error, TooMuch) else too_much
                 continue
             if answer.slot >= self.highest_slot - BEHIND_SLOTS:
-                return answer
+                return _Said(answer, endpoint.label)
             self._fault(endpoint, "behind", f"slot {answer.slot} of {self.highest_slot}")
-            behind = answer if behind is None or answer.slot > behind.slot else behind
+            if behind is None or answer.slot > behind.answer.slot:
+                behind = _Said(answer, endpoint.label)
         if behind is None and too_much is not None:
             raise too_much
         return behind
@@ -235,9 +255,10 @@ class LayerNode:
             self._fault(endpoint, _cause_of(error), str(error))
             return None
 
-    def _in_turn(self) -> Iterator[Endpoint]:
-        first = self._asked
-        self._asked += 1
+    def _in_turn(self, first: int | None) -> Iterator[Endpoint]:
+        if first is None:
+            first = self._asked
+            self._asked += 1
         for number in range(len(self._endpoints)):
             yield self._endpoints[(first + number) % len(self._endpoints)]
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as BadBase64
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.flash.solana_keys import key_of
 from streams.node.rpc import BadAnswer
+
+if TYPE_CHECKING:
+    from streams.ingest.flash.account_book import Witness
 
 CLOCK_ADDRESS = "SysvarC1ock11111111111111111111111111111111"
 """The account in which every chain keeps its time."""
@@ -37,10 +40,11 @@ class SeenAccount(NamedTuple):
 
 
 class SeenAccounts(NamedTuple):
-    """What one answer says: accounts by their addresses, all as of one slot."""
+    """What one answer says: accounts by their addresses, all as of one slot; and who answered, where that matters."""
 
     slot: int
     accounts: dict[str, SeenAccount]
+    witness: Witness | None = None
 
 
 class ListedAccounts(NamedTuple):

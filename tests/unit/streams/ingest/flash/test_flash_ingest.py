@@ -246,6 +246,42 @@ async def test_a_slot_that_no_chain_can_have_come_to_keeps_no_later_state_of_a_b
     assert said[-1]["slot"] < 10**6
 
 
+class EmptyNode(SolanaNode):
+    """Lists no account, and says null of each that it is asked for."""
+
+    nulls = 0
+
+    def answer(self, method: str, params: list[Any]) -> Any:  # noqa: ANN401 - as of the node
+        result = super().answer(method, params)
+        if method == "getProgramAccounts":
+            return {**result, "value": []}
+        if method != "getMultipleAccounts":
+            return result
+        self.nulls += 1
+        return {**result, "value": [None] * len(result["value"])}
+
+
+async def test_one_endpoint_alone_closes_no_basket_and_two_that_agree_do() -> None:
+    world = World()
+    owners = [text(f"owner {number}") for number in range(250)]
+    for owner in owners:
+        world.rollup.put(basket_of(owner), PROGRAMME, encode_account(basket(position(SOL_LONG), owner=owner)))
+    empty = EmptyNode(world.rollup)
+    nodes = [SolanaNode(world.rollup), empty]
+    async with following([SolanaNode(world.base)], nodes, world.outlet, reread_ms=100):
+        await world.until_said(len(owners))
+        slots = asyncio.create_task(going_on(world.base, world.rollup))
+        try:
+            nulls = empty.nulls
+            await eventually(lambda: empty.nulls > nulls + 12, 60)
+            assert [one["kind"] for one in world.said()] == ["account"] * len(owners)
+            world.rollup.close(basket_of(owners[3]))
+            said = await world.until_said(len(owners) + 1)
+        finally:
+            slots.cancel()
+    assert [(one["kind"], one["pubkey"]) for one in said[len(owners) :]] == [("closed", basket_of(owners[3]))]
+
+
 class AheadNode(SolanaNode):
     """Says from the start that its chain is far beyond where it is, and not beyond what a chain can have come to."""
 
