@@ -18,12 +18,15 @@ from models.flash.chain_accounts import discriminator_text
 from streams.ingest.flash.account_book import Witness
 from streams.ingest.flash.slot_bound import SlotAhead
 from streams.ingest.flash.solana_answers import (
+    CLOCK_ADDRESS,
+    ChainTime,
     ListedAccounts,
     SeenAccounts,
     read_accounts,
     read_programme_accounts,
     read_programme_addresses,
     read_slot,
+    read_time,
 )
 from streams.node.rpc import BadAnswer, RpcError, TooMuch
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from streams.ingest.flash.slot_bound import SlotBound
     from streams.node.rpc import Call, Endpoint
     from streams.process.backoff import Backoff
+    from streams.process.clock import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -99,6 +103,7 @@ class LayerNode:
         self._deployment = deployment
         self._endpoints = endpoints
         self._commitment = commitment
+        self._how = {"encoding": "base64", "commitment": commitment}
         self._bound = bound
         self._backoff = backoff
         self._asked = 0
@@ -155,6 +160,16 @@ class LayerNode:
                 return given.answer
             await asyncio.sleep(self._backoff.next_s())
 
+    async def time(self, clock: Clock) -> ChainTime:
+        """The time of the chain; one that lies in our future is a fault of its endpoint."""
+        call: Call = ("getMultipleAccounts", [[CLOCK_ADDRESS], self._how])
+        self._backoff.reset()
+        while True:
+            said = await self._round(call, lambda result: read_time(clock.now_ms(), result))
+            if said is not None:
+                return said.answer
+            await asyncio.sleep(self._backoff.next_s())
+
     def chosen_by(self, account: str) -> dict[str, Any]:
         """The options by which a node gives the accounts of one type, with all of their bytes."""
         return {
@@ -189,10 +204,9 @@ class LayerNode:
         Raises:
             TooMuch: It would be larger than any that is taken.
         """
-        options = {"encoding": "base64", "commitment": self._commitment}
         self._backoff.reset()
         while True:
-            call: Call = ("getMultipleAccounts", [pubkeys, options])
+            call: Call = ("getMultipleAccounts", [pubkeys, self._how])
             said = await self._round(call, partial(read_accounts, pubkeys), first)
             if said is not None:
                 return said.answer._replace(witness=Witness(said.endpoint, is_only=len(self._endpoints) == 1))

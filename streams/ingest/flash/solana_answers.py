@@ -7,6 +7,7 @@ from binascii import Error as BadBase64
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.flash.solana_keys import key_of
+from models.prices import FUTURE_MAX_MS
 from streams.node.rpc import BadAnswer
 
 if TYPE_CHECKING:
@@ -45,6 +46,13 @@ class SeenAccounts(NamedTuple):
     slot: int
     accounts: dict[str, SeenAccount]
     witness: Witness | None = None
+
+
+class ChainTime(NamedTuple):
+    """The time of a chain in seconds of Unix time, as of one slot."""
+
+    slot: int
+    unix_s: int
 
 
 class ListedAccounts(NamedTuple):
@@ -111,6 +119,24 @@ def read_programme_addresses(result: Any) -> ListedAccounts:  # noqa: ANN401 - t
     """
     slot, value = _listed(result)
     return ListedAccounts(slot, [_keyed(one, slot).pubkey for one in value])
+
+
+def read_time(received_ms: int, result: Any) -> ChainTime:  # noqa: ANN401 - the same
+    """Read an answer to ``getMultipleAccounts`` of the chain's clock.
+
+    Args:
+        received_ms: When it came, Unix ms.
+        result: The answer.
+
+    Raises:
+        BadAnswer: It says no time, or one that lies in the future: fees would have accrued that nobody owes.
+    """
+    answer = read_accounts([CLOCK_ADDRESS], result)
+    unix_s = clock_unix_s(answer.accounts[CLOCK_ADDRESS])
+    if unix_s * 1_000 > received_ms + FUTURE_MAX_MS:
+        msg = f"expected a time of the chain at most {FUTURE_MAX_MS} ms after {received_ms}, found {unix_s} s"
+        raise BadAnswer(msg)
+    return ChainTime(answer.slot, unix_s)
 
 
 def read_notification(message: dict[str, Any], subjects: dict[int, str | None]) -> Notified | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from models.errors import BadRecord
 from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES, SAID_BYTES_MAX
 from models.flash.flash_accounts import DISCRIMINATORS, Basket, encode_account
 from models.flash.flash_references import decode_reference
@@ -21,6 +23,7 @@ from streams.ingest.flash.layer_node import LayerNode
 from streams.ingest.flash.layer_urls import LayerUrls
 from streams.ingest.flash.slot_bound import SlotAhead, SlotBound
 from streams.ingest.flash.solana_answers import (
+    CLOCK_ADDRESS,
     SeenAccount,
     clock_unix_s,
     read_accounts,
@@ -267,14 +270,16 @@ async def test_one_endpoint_alone_closes_no_basket_and_two_that_agree_do() -> No
     for owner in owners:
         world.rollup.put(basket_of(owner), PROGRAMME, encode_account(basket(position(SOL_LONG), owner=owner)))
     empty = EmptyNode(world.rollup)
-    nodes = [SolanaNode(world.rollup), empty]
+    honest = CountingNode(world.rollup)
+    nodes = [honest, empty]
     async with following([SolanaNode(world.base)], nodes, world.outlet, reread_ms=100):
         await world.until_said(len(owners))
         slots = asyncio.create_task(going_on(world.base, world.rollup))
         try:
-            nulls = empty.nulls
+            honest.refuses, nulls = True, empty.nulls
             await eventually(lambda: empty.nulls > nulls + 12, 60)
             assert [one["kind"] for one in world.said()] == ["account"] * len(owners)
+            honest.refuses = False
             world.rollup.close(basket_of(owners[3]))
             said = await world.until_said(len(owners) + 1)
         finally:
@@ -343,6 +348,39 @@ async def test_the_time_of_a_chain_is_never_that_of_an_older_slot_also_after_a_r
     assert len(outlet.records) == 1
     await again.say_clock("base", 8, NOW_S + 1)
     assert [json.loads(value or b"")["slot"] for _, value in outlet.of(FLASH_REFERENCES)] == [7, 8]
+
+
+class HastyNode(SolanaNode):
+    """Says that its chain is ten years ahead of where it is."""
+
+    def answer(self, method: str, params: list[Any]) -> Any:  # noqa: ANN401 - as of the node
+        result = super().answer(method, params)
+        if method != "getMultipleAccounts" or params[0] != [CLOCK_ADDRESS]:
+            return result
+        shown = result["value"][0]
+        clock = bytearray(base64.b64decode(shown["data"][0]))
+        clock[32:40] = (SystemClock().now_ms() // 1_000 + 10 * 365 * 86_400).to_bytes(8, "little")
+        return {**result, "value": [{**shown, "data": [base64.b64encode(clock).decode(), "base64"]}]}
+
+
+async def test_a_time_of_the_future_is_a_fault_of_its_endpoint_and_another_one_is_asked() -> None:
+    world = World()
+    hasty = HastyNode(world.base)
+    async with following([hasty, SolanaNode(world.base)], [SolanaNode(world.rollup)], world.outlet):
+        slots = asyncio.create_task(going_on(world.base, world.rollup))
+        clocks = lambda: [value or b"" for key, value in world.outlet.of(FLASH_REFERENCES) if key == b"flash:clock"]  # noqa: E731
+        await eventually(lambda: len(clocks()) > 3, 60)
+        slots.cancel()
+    times = [json.loads(value)["unix_s"] for value in clocks()]
+    assert times == sorted(times)
+    assert set(times) <= set(range(NOW_S, NOW_S + world.base.slot))
+
+
+def test_a_record_of_a_time_of_the_future_is_refused() -> None:
+    said = {"kind": "clock", "layer": "base", "slot": 1, "unix_s": NOW_S + 60, "received_ms": NOW_S * 1_000}
+    assert decode_reference("clock", orjson.dumps(said)).unix_s == NOW_S + 60  # type: ignore[union-attr]
+    with pytest.raises(BadRecord, match=f"at most 60000 ms after {NOW_S}000, found {NOW_S + 61} s"):
+        decode_reference("clock", orjson.dumps({**said, "unix_s": NOW_S + 61}))
 
 
 class SmallNode(SolanaNode):
