@@ -46,6 +46,12 @@ LAYER_OF: Mapping[str, Layer] = {
 }
 """On which chain each type of account is read; its copy on the other one is passed over."""
 
+SLOTS_PER_S_MAX: Mapping[Layer, int] = {"base": 5, "rollup": 200}
+"""More slots than a chain makes in a second: one takes 400 ms on Solana, and no less than 10 on a rollup."""
+
+# The 16th of March 2020, UTC, when Solana began; no rollup of it is older.
+_BEGUN_MS = 1_584_316_800_000
+
 OWNED = (Basket.__name__, UserDepositLedger.__name__)
 """The types that belong to one owner, whose account they are kept in."""
 
@@ -143,14 +149,25 @@ def decode_account_record(value: bytes) -> AccountRecord:
         raise BadRecord(msg) from error
 
 
+def slot_max(layer: Layer, at_ms: int) -> int:
+    """The highest slot that a chain can have come to since Solana began.
+
+    Args:
+        layer: Which chain.
+        at_ms: By when, Unix ms.
+    """
+    return max(0, at_ms - _BEGUN_MS) * SLOTS_PER_S_MAX[layer] // 1_000
+
+
 def expect_slot(record: AccountRecord | ClockSaid) -> None:
     """Expect a slot that a chain can have come to. A node may have lied of one before ingest bounded what it believes.
 
     Raises:
-        BadRecord: There are more slots than milliseconds since 1970.
+        BadRecord: It is beyond ``slot_max``.
     """
-    if record.slot > record.received_ms:
-        msg = f"expected a slot of at most one a millisecond since 1970, found {record.slot} at {record.received_ms}"
+    highest = slot_max(record.layer, record.received_ms)
+    if record.slot > highest:
+        msg = f"expected a slot of the {record.layer} chain of at most {highest}, found {record.slot}"
         raise BadRecord(msg)
 
 

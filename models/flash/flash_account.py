@@ -29,11 +29,13 @@ from models.flash.chain_accounts import (
     account_bytes,
     decode_account_record,
     expect_slot,
+    slot_max,
 )
 from models.flash.flash_accounts import Basket, UserDepositLedger, decode_account
 from models.flash.solana_keys import key_text
 
 if TYPE_CHECKING:
+    from models.flash.chain_accounts import Layer
     from models.plain_venue import Own
 
 KIND = "flash"
@@ -65,10 +67,9 @@ class Part(msgspec.Struct, frozen=True):
     data: str | None
     fault: str | None = None
 
-    @property
-    def order(self) -> Order:
-        """Which of two states is newer; one of a slot that no chain can have (``expect_slot``) is the oldest."""
-        return Order(self.slot if self.slot <= self.received_ms else -1, self.write_version)
+    def order_on(self, layer: Layer) -> Order:
+        """Which of two states on its chain is newer; one of a slot beyond ``slot_max`` is the oldest."""
+        return Order(self.slot if self.slot <= slot_max(layer, self.received_ms) else -1, self.write_version)
 
 
 class FlashAccount(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -147,7 +148,7 @@ def take(before: FlashAccount, own: Own) -> FlashAccount:
     expect_slot(record)
     name = _PART_OF[record.account]
     standing: Part | None = getattr(before, name)
-    if standing is not None and (record.order < standing.order or _says(record, standing)):
+    if standing is not None and (record.order < standing.order_on(record.layer) or _says(record, standing)):
         return before
     part, owner = _read(record, before.owner)
     changes: dict[str, object] = {"applied": own.position, "version": before.version + 1, name: part, "owner": owner}
@@ -182,7 +183,7 @@ def _owned_record(value: bytes) -> AccountRecord:
 
 def _says(record: AccountRecord, standing: Part) -> bool:
     """Whether a record of the same order says what is known already."""
-    if record.order != standing.order or record.pubkey != standing.pubkey:
+    if record.order != standing.order_on(record.layer) or record.pubkey != standing.pubkey:
         return False
     match record:
         case AccountSaid():

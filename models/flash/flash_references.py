@@ -14,6 +14,7 @@ from models.errors import BadRecord
 from models.flash.chain_accounts import LAYER_OF, AccountSaid, ClockSaid, account_bytes, decode_account_record
 from models.flash.flash_accounts import Custody, Market, Pool, decode_account
 from models.flash.flash_table import FlashTable, read_table
+from models.prices import FUTURE_MAX_MS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,10 +75,15 @@ def decode_clock(value: bytes) -> ClockSaid:
     """Read the time of a chain.
 
     Raises:
-        BadRecord: It is none.
+        BadRecord: It is none, or lies in the future of who heard of it. A node may have lied of it before ingest
+            bounded what it believes.
     """
     try:
-        return _clock_decoder.decode(value)
+        said = _clock_decoder.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         msg = f"expected the time of a chain, found {value[:80]!r}: {error}"
         raise BadRecord(msg) from error
+    if said.unix_s * 1_000 > said.received_ms + FUTURE_MAX_MS:
+        msg = f"expected a time of the chain at most {FUTURE_MAX_MS} ms after {said.received_ms}, found {said.unix_s} s"
+        raise BadRecord(msg)
+    return said

@@ -21,7 +21,7 @@ from models.flash.flash_accounts import encode_account
 from models.flash.flash_venue import FLASH
 from tests.support.eventually import eventually
 from tests.support.flash import NOW_MS, PROGRAMME, SOL_LONG, basket, basket_of, ledger, position, references, text
-from tests.support.hostile_solana import HostileNode, RecordingOutlet, following, two_chains
+from tests.support.hostile_solana import HostileNode, RecordingOutlet, following, going_on, two_chains
 
 if TYPE_CHECKING:
     from models.flash.flash_account import FlashAccount
@@ -81,6 +81,10 @@ def _step(rng: Random, base: SolanaChain, rollup: SolanaChain) -> None:
 async def test_the_basket_in_the_table_is_the_newest_slots(seed: int) -> None:
     rng = Random(seed)
     base, rollup = two_chains()
+    # The rollup is old, and baskets stand on it before anybody looks.
+    rollup.slot = 400_000_000
+    for owner in _OWNERS[:2]:
+        rollup.put(basket_of(owner), PROGRAMME, encode_account(basket(position(SOL_LONG), owner=owner)))
     bad = [HostileNode(chain, Random(rng.random()), 0.15) for chain in (base, base, rollup, rollup)]
     outlet = RecordingOutlet()
     async with following(bad[:2], bad[2:], outlet) as followed:
@@ -92,16 +96,8 @@ async def test_the_basket_in_the_table_is_the_newest_slots(seed: int) -> None:
             await asyncio.sleep(0)
             if rng.random() < 0.3:
                 await eventually(followed.followers["rollup"].is_read.is_set, 60)
-        slots = asyncio.create_task(_slots(base, rollup))
+        slots = asyncio.create_task(going_on(base, rollup))
         await eventually(lambda: _is_in_step(outlet, base, rollup), 60)
         names = {f"flash:{name}".encode() for name in references()}
         await eventually(lambda: names <= {key for key, _ in outlet.of(FLASH_REFERENCES)}, 60)
         slots.cancel()
-
-
-async def _slots(base: SolanaChain, rollup: SolanaChain) -> None:
-    """Chains go on, though nothing of the venue changes."""
-    while True:
-        base.next_slot()
-        rollup.next_slot()
-        await asyncio.sleep(0.01)

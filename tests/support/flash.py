@@ -209,7 +209,9 @@ def closed(kind: str = "Basket", *, slot: int = 2) -> bytes:
 
 def clock(unix_s: int) -> bytes:
     """The record of a chain's time."""
-    return encode_account_record(ClockSaid(layer="base", slot=1, unix_s=unix_s, received_ms=NOW_MS))
+    return encode_account_record(
+        ClockSaid(layer="base", slot=1, unix_s=unix_s, received_ms=max(NOW_MS, unix_s * 1_000))
+    )
 
 
 def references(custodies: Mapping[str, Custody] = CUSTODIES) -> dict[str, bytes]:

@@ -141,6 +141,15 @@ def two_chains() -> tuple[SolanaChain, SolanaChain]:
     return base, rollup
 
 
+async def going_on(base: SolanaChain, rollup: SolanaChain) -> None:
+    """Let both chains go on at a pace that each may have, until cancelled; nothing of the venue changes by it."""
+    while True:
+        for _ in range(20):
+            await asyncio.sleep(0.02)
+            rollup.next_slot()
+        base.next_slot()
+
+
 def journal_of(outlet: RecordingOutlet) -> AccountJournal:
     """What writes the accounts of the venue to an outlet."""
     sent: Outlet = outlet  # type: ignore[assignment]

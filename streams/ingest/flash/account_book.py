@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from streams.ingest.flash.solana_answers import SeenAccount
 
-# So many answers in a row have to say that there is no such account: one endpoint may lack it, or be mistaken.
-_GONE_ANSWERS = 2
-
 
 class News(Enum):
     """What a state is that was seen: ``NEWER`` and ``DISPUTED`` ones are written."""
@@ -52,6 +49,13 @@ class Known(NamedTuple):
     owner: str | None
 
 
+class Witness(NamedTuple):
+    """Who answered a question: the endpoint, and whether there is no other one that could be asked."""
+
+    endpoint: str
+    is_only: bool
+
+
 class AccountBook:
     """The accounts of one chain.
 
@@ -64,8 +68,8 @@ class AccountBook:
         self._layer = layer
         self._programme = programme
         self._known: dict[str, Known] = {}
-        # As of when an account was last said to be no more, and how many answers in a row said so.
-        self._gone: dict[str, tuple[Order, int]] = {}
+        # As of when an endpoint first said that an account is no more, and which one, since it was seen last.
+        self._gone: dict[str, tuple[Order, str]] = {}
 
     def known(self, pubkey: str) -> Known | None:
         """What is known of an account."""
@@ -88,16 +92,22 @@ class AccountBook:
             pubkey for pubkey, known in self._known.items() if known.account == account and known.digest is not None
         )
 
-    def judge(self, seen: SeenAccount) -> News:
+    def judge(self, seen: SeenAccount, witness: Witness | None = None) -> News:
         """Say what is to be done with a state that a node said.
 
         A state of another chain, programme or type than those that are read here is foreign: a copy of an account that
         was delegated belongs to another programme here.
+
+        Args:
+            seen: The state.
+            witness: Who answered so, None of what was heard. That an account is no more two different endpoints have to
+                answer, of two slots: one may lack it, or be mistaken. Where there is one endpoint it has to say it
+                twice.
         """
         known = self._known.get(seen.pubkey)
         order = Order(seen.slot, seen.write_version)
         if seen.data is None or seen.programme != self._programme:
-            return News.FOREIGN if known is None else self._judge_gone(seen.pubkey, known, order)
+            return News.FOREIGN if known is None else self._judge_gone(seen.pubkey, known, order, witness)
         account = type_of(seen.data)
         if account is None or LAYER_OF[account] != self._layer:
             return News.FOREIGN
@@ -112,14 +122,14 @@ class AccountBook:
             return News.OLD
         return News.NEWER if order > known.order else News.DISPUTED
 
-    def _judge_gone(self, pubkey: str, known: Known, order: Order) -> News:
+    def _judge_gone(self, pubkey: str, known: Known, order: Order, witness: Witness | None) -> News:
         if known.digest is None or order <= known.order:
             return News.OLD
-        before, times = self._gone.get(pubkey, (known.order, 0))
-        if order <= before:
+        if witness is None:
             return News.DOUBTED
-        self._gone[pubkey] = order, times + 1
-        return News.NEWER if times + 1 >= _GONE_ANSWERS else News.DOUBTED
+        first, endpoint = self._gone.setdefault(pubkey, (order, witness.endpoint))
+        is_confirmed = order > first and (witness.is_only or witness.endpoint != endpoint)
+        return News.NEWER if is_confirmed else News.DOUBTED
 
 
 def digest_of(data: bytes) -> bytes:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from models.flash.chain_accounts import AccountRecord
     from models.flash.flash_table import FlashTable
+    from streams.ingest.flash.account_book import Witness
     from streams.ingest.flash.solana_answers import SeenAccount
     from streams.ingest.outlet import Outlet
     from streams.process.clock import Clock
@@ -78,7 +79,7 @@ class AccountJournal:
             "base": AccountBook("base", table.programme),
             "rollup": AccountBook("rollup", table.programme),
         }
-        self.bounds: Mapping[Layer, SlotBound] = {layer: SlotBound(clock) for layer in self.books}
+        self.bounds: Mapping[Layer, SlotBound] = {layer: SlotBound(clock, layer) for layer in self.books}
 
     def restore(self, name: str, value: bytes | None) -> None:
         """Take in a record of a topic as it stands.
@@ -112,18 +113,19 @@ class AccountJournal:
         """The venue's programme, as base58."""
         return self._table.programme
 
-    async def take(self, layer: Layer, seen: SeenAccount) -> News:
+    async def take(self, layer: Layer, seen: SeenAccount, witness: Witness | None = None) -> News:
         """Take a state of an account; what is new of one that belongs to an owner is written at once.
 
         Args:
             layer: The chain that it was seen on.
             seen: The state.
+            witness: Who answered so, None of what was heard.
 
         Returns:
             What it is.
         """
         book = self.books[layer]
-        news = book.judge(seen)
+        news = book.judge(seen, witness)
         _SEEN.labels(self._deployment, layer, news.value).inc()
         if news not in (News.NEWER, News.DISPUTED):
             return news

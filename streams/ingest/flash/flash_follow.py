@@ -6,7 +6,6 @@ Everything is written raw, before anything of it is decoded; what cannot be deco
 from __future__ import annotations
 
 import asyncio
-import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -20,12 +19,11 @@ from streams.ingest.flash.layer_follower import LayerFollower
 from streams.ingest.flash.layer_node import LayerNode
 from streams.ingest.flash.layer_socket import Hearing, LayerSocket
 from streams.ingest.flash.layer_urls import LayerUrls
-from streams.ingest.flash.solana_answers import CLOCK_ADDRESS, clock_unix_s
 from streams.ingest.flash.table_file import table_of
 from streams.ingest.outlet import opened_outlet
 from streams.ingest.prices.price_tasks import RECONNECT_S, together
 from streams.kafka.topics import DEAD_LETTERS, LEASES, require_topic
-from streams.node.rpc import HttpEndpoint, RpcError
+from streams.node.rpc import HttpEndpoint
 from streams.process.backoff import Backoff
 from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.turns import turn
@@ -41,8 +39,6 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
     from streams.settings import Settings
     from streams.settings.flash.flash_settings import FlashSettings
-
-_log = logging.getLogger(__name__)
 
 # A chain says a slot every 0.4 s; so many that are missing are no pause.
 _SILENT_AFTER_S = 15.0
@@ -112,6 +108,7 @@ class FlashFollow:
         self._name = name
         self._deployment = deployment
         self._journal = journal
+        self._clock = clock
         self._session = session
         self._urls = urls
         self.nodes: dict[Layer, LayerNode] = {layer: self._node(layer, one) for layer, one in urls.items()}
@@ -123,11 +120,12 @@ class FlashFollow:
     def tasks(self) -> Iterator[Coroutine[None, None, None]]:
         """Everything that runs until cancelled."""
         for layer, follower in self.followers.items():
+            node = self.nodes[layer]
             yield follower.run()
             yield follower.settle()
             hearing = Hearing(follower.note_gap, follower.hear, follower.hear_slot)
             for number, url in enumerate(self._urls[layer].heard, start=1):
-                yield LayerSocket(
+                socket = LayerSocket(
                     self._session,
                     url,
                     label=(self._name, layer, f"#{number}"),
@@ -135,9 +133,10 @@ class FlashFollow:
                     hearing=hearing,
                     silent_after_s=_SILENT_AFTER_S,
                     backoff=Backoff(*RECONNECT_S),
-                ).run()
+                )
+                yield node.once_begun(socket.run)
             for number, url in enumerate(self._urls[layer].streamed, start=1):
-                yield self._streaming()(
+                stream = self._streaming()(
                     url,
                     label=(self._name, layer, f"grpc #{number}"),
                     programme=self._journal.programme,
@@ -146,7 +145,8 @@ class FlashFollow:
                     hearing=hearing,
                     silent_after_s=_SILENT_AFTER_S,
                     backoff=Backoff(*RECONNECT_S),
-                ).run()
+                )
+                yield node.once_begun(stream.run)
         yield self._say_references()
         yield self._say_clock()
 
@@ -181,13 +181,8 @@ class FlashFollow:
 
     async def _say_clock(self) -> None:
         while True:
-            async for answer in self.nodes["base"].accounts([CLOCK_ADDRESS]):
-                try:
-                    unix_s = clock_unix_s(answer.accounts[CLOCK_ADDRESS])
-                except RpcError as error:
-                    _log.warning("no time of the chain deployment=%s reason=%s", self._name, error)
-                else:
-                    await self._journal.say_clock("base", answer.slot, unix_s)
+            slot, unix_s = await self.nodes["base"].time(self._clock)
+            await self._journal.say_clock("base", slot, unix_s)
             await asyncio.sleep(self._deployment.clock_interval_ms / 1_000)
 
     def _reread_every_s(self, urls: LayerUrls) -> float:

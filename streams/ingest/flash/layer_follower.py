@@ -15,6 +15,7 @@ from streams.ingest.flash.solana_answers import ListedAccounts, SeenAccounts
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
+    from streams.ingest.flash.account_book import Witness
     from streams.ingest.flash.account_journal import AccountJournal
     from streams.ingest.flash.layer_node import LayerNode
     from streams.ingest.flash.solana_answers import SeenAccount
@@ -84,9 +85,14 @@ class LayerFollower:
             if self._is_whole:
                 self.heard_ms = self._clock.now_ms()
 
-    async def hear(self, seen: SeenAccount) -> None:
-        """Take a state of an account; one that is doubtful is asked for again."""
-        if await self._journal.take(self._node.layer, seen) in (News.DISPUTED, News.DOUBTED):
+    async def hear(self, seen: SeenAccount, witness: Witness | None = None) -> None:
+        """Take a state of an account; one that is doubtful is asked for again.
+
+        Args:
+            seen: The state.
+            witness: Who answered so, None of what was heard.
+        """
+        if await self._journal.take(self._node.layer, seen, witness) in (News.DISPUTED, News.DOUBTED):
             self._doubt(seen.pubkey)
 
     async def run(self) -> None:
@@ -108,12 +114,15 @@ class LayerFollower:
 
     async def settle(self) -> None:
         """Ask again for every account that is doubtful, until cancelled."""
+        first = 0
         while True:
             await self._has_doubts.wait()
             await asyncio.sleep(_LOOK_AGAIN_S)
             doubtful, self._doubtful = sorted(self._doubtful), set()
             self._has_doubts.clear()
-            await self._read_each(doubtful)
+            # Each time another endpoint is asked first, of all that is doubtful.
+            first += 1
+            await self._read_each(doubtful, first)
 
     async def _reread(self, account: str) -> None:
         answer = await self._node.programme_accounts(self._programme, account)
@@ -133,14 +142,14 @@ class LayerFollower:
             if pubkey not in standing and known is not None and known.order.slot < answer.slot:
                 self._doubt(pubkey)
 
-    async def _read_each(self, pubkeys: Sequence[str]) -> None:
-        async for answer in self._node.accounts(pubkeys):
+    async def _read_each(self, pubkeys: Sequence[str], first: int | None = None) -> None:
+        async for answer in self._node.accounts(pubkeys, first):
             await self._take_all(answer)
 
     async def _take_all(self, answer: SeenAccounts) -> None:
         self.hear_slot(answer.slot)
         for seen in answer.accounts.values():
-            await self.hear(seen)
+            await self.hear(seen, answer.witness)
 
     def _doubt(self, pubkey: str) -> None:
         self._doubtful.add(pubkey)

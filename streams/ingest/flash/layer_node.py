@@ -10,28 +10,34 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from prometheus_client import Counter
 
 from models.flash.chain_accounts import discriminator_text
+from streams.ingest.flash.account_book import Witness
 from streams.ingest.flash.slot_bound import SlotAhead
 from streams.ingest.flash.solana_answers import (
+    CLOCK_ADDRESS,
+    ChainTime,
     ListedAccounts,
     SeenAccounts,
     read_accounts,
     read_programme_accounts,
     read_programme_addresses,
+    read_slot,
+    read_time,
 )
 from streams.node.rpc import BadAnswer, RpcError, TooMuch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from models.flash.chain_accounts import Layer
     from streams.ingest.flash.slot_bound import SlotBound
     from streams.node.rpc import Call, Endpoint
     from streams.process.backoff import Backoff
+    from streams.process.clock import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +64,13 @@ class _OfSlot(Protocol):
 
 
 A = TypeVar("A", bound=_OfSlot)
+
+
+class _Said(NamedTuple, Generic[A]):
+    """An answer, and which endpoint gave it."""
+
+    answer: A
+    endpoint: str
 
 
 class LayerNode:
@@ -90,9 +103,11 @@ class LayerNode:
         self._deployment = deployment
         self._endpoints = endpoints
         self._commitment = commitment
+        self._how = {"encoding": "base64", "commitment": commitment}
         self._bound = bound
         self._backoff = backoff
         self._asked = 0
+        self._beginning = asyncio.Lock()
         # The types of which no endpoint gives all accounts in one answer.
         self._is_too_much: set[str] = set()
 
@@ -104,6 +119,23 @@ class LayerNode:
         """
         self._bound.take(slot)
         self.highest_slot = max(self.highest_slot, slot)
+
+    async def begin(self) -> None:
+        """Where nothing is known of the chain, ask every endpoint how far it is, again until one says so."""
+        async with self._beginning:
+            while not self._bound.is_known:
+                said = await asyncio.gather(*map(self._slot_of, self._endpoints))
+                slots = [slot for slot in said if slot is not None]
+                if slots:
+                    self._bound.begin(slots)
+                    _log.info("chain begun deployment=%s layer=%s slots=%s", self._deployment, self.layer, slots)
+                else:
+                    await asyncio.sleep(self._backoff.next_s())
+
+    async def once_begun(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Run what hears of slots, once it is known where the chain is: what it heard before would not be believed."""
+        await self.begin()
+        await run()
 
     async def programme_accounts(self, programme: str, account: str) -> SeenAccounts | ListedAccounts:
         """All accounts of one type, or only their addresses where no endpoint gives more in one answer.
@@ -125,7 +157,17 @@ class LayerNode:
             # What an endpoint refuses for its size in words of its own may be given in parts as well.
             given = seen or await self._round(addresses, read_programme_addresses)
             if given is not None:
-                return given
+                return given.answer
+            await asyncio.sleep(self._backoff.next_s())
+
+    async def time(self, clock: Clock) -> ChainTime:
+        """The time of the chain; one that lies in our future is a fault of its endpoint."""
+        call: Call = ("getMultipleAccounts", [[CLOCK_ADDRESS], self._how])
+        self._backoff.reset()
+        while True:
+            said = await self._round(call, lambda result: read_time(clock.now_ms(), result))
+            if said is not None:
+                return said.answer
             await asyncio.sleep(self._backoff.next_s())
 
     def chosen_by(self, account: str) -> dict[str, Any]:
@@ -136,14 +178,19 @@ class LayerNode:
             "filters": [{"memcmp": {"offset": 0, "bytes": discriminator_text(account)}}],
         }
 
-    async def accounts(self, pubkeys: Sequence[str]) -> AsyncIterator[SeenAccounts]:
-        """Accounts by their addresses, in answers of at most a hundred, each as of one slot."""
-        firsts = range(0, len(pubkeys), _ASKED_AT_ONCE)
-        waiting = [list(pubkeys[first : first + _ASKED_AT_ONCE]) for first in reversed(firsts)]
+    async def accounts(self, pubkeys: Sequence[str], first: int | None = None) -> AsyncIterator[SeenAccounts]:
+        """Accounts by their addresses, in answers of at most a hundred, each as of one slot, with who answered.
+
+        Args:
+            pubkeys: The addresses.
+            first: The number, of any size, of the endpoint that is asked first; None to go on with the next one.
+        """
+        begins = range(0, len(pubkeys), _ASKED_AT_ONCE)
+        waiting = [list(pubkeys[begin : begin + _ASKED_AT_ONCE]) for begin in reversed(begins)]
         while waiting:
             some = waiting.pop()
             try:
-                answer = await self._accounts_of(some)
+                answer = await self._accounts_of(some, first)
             except TooMuch:
                 # One account that is larger than an answer is none of the venue's; it stays as it was.
                 if len(some) > 1:
@@ -151,22 +198,27 @@ class LayerNode:
                 continue
             yield answer
 
-    async def _accounts_of(self, pubkeys: list[str]) -> SeenAccounts:
+    async def _accounts_of(self, pubkeys: list[str], first: int | None) -> SeenAccounts:
         """Ask until there is an answer.
 
         Raises:
             TooMuch: It would be larger than any that is taken.
         """
-        options = {"encoding": "base64", "commitment": self._commitment}
         self._backoff.reset()
         while True:
-            answer = await self._round(("getMultipleAccounts", [pubkeys, options]), partial(read_accounts, pubkeys))
-            if answer is not None:
-                return answer
+            call: Call = ("getMultipleAccounts", [pubkeys, self._how])
+            said = await self._round(call, partial(read_accounts, pubkeys), first)
+            if said is not None:
+                return said.answer._replace(witness=Witness(said.endpoint, is_only=len(self._endpoints) == 1))
             await asyncio.sleep(self._backoff.next_s())
 
-    async def _round(self, call: Call, read: Callable[[Any], A]) -> A | None:
+    async def _round(self, call: Call, read: Callable[[Any], A], first: int | None = None) -> _Said[A] | None:
         """Ask each endpoint once, until one answers; it is the newest of those that are behind where all of them are.
+
+        Args:
+            call: What to ask.
+            read: Reads an answer.
+            first: The endpoint that is asked first, None for the next one.
 
         Returns:
             None where none answered.
@@ -174,9 +226,10 @@ class LayerNode:
         Raises:
             TooMuch: None answered, and the answer of one is larger than any that is taken.
         """
-        behind: A | None = None
+        await self.begin()
+        behind: _Said[A] | None = None
         too_much: TooMuch | None = None
-        for endpoint in self._in_turn():
+        for endpoint in self._in_turn(first):
             try:
                 answer = await self._answer(endpoint, call, read)
             except (RpcError, RecursionError) as error:
@@ -184,9 +237,10 @@ class LayerNode:
                 too_much = error if isinstance(error, TooMuch) else too_much
                 continue
             if answer.slot >= self.highest_slot - BEHIND_SLOTS:
-                return answer
+                return _Said(answer, endpoint.label)
             self._fault(endpoint, "behind", f"slot {answer.slot} of {self.highest_slot}")
-            behind = answer if behind is None or answer.slot > behind.slot else behind
+            if behind is None or answer.slot > behind.answer.slot:
+                behind = _Said(answer, endpoint.label)
         if behind is None and too_much is not None:
             raise too_much
         return behind
@@ -204,9 +258,21 @@ class LayerNode:
         self.note_slot(answer.slot)
         return answer
 
-    def _in_turn(self) -> Iterator[Endpoint]:
-        first = self._asked
-        self._asked += 1
+    async def _slot_of(self, endpoint: Endpoint) -> int | None:
+        """How far an endpoint says that the chain is, None where it says nothing that can be."""
+        try:
+            (outcome,) = await endpoint.ask([("getSlot", [{"commitment": self._commitment}])], _ANSWER_WITHIN_S)
+            if isinstance(outcome, RpcError):
+                raise outcome
+            return self._bound.expect_possible(read_slot(outcome))
+        except (RpcError, RecursionError) as error:
+            self._fault(endpoint, _cause_of(error), str(error))
+            return None
+
+    def _in_turn(self, first: int | None) -> Iterator[Endpoint]:
+        if first is None:
+            first = self._asked
+            self._asked += 1
         for number in range(len(self._endpoints)):
             yield self._endpoints[(first + number) % len(self._endpoints)]
 

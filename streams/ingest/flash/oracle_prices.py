@@ -54,7 +54,7 @@ class OracleFollower:
             self._layer,
             endpoints,
             commitment=source.commitment,
-            bound=SlotBound(site.clock),
+            bound=SlotBound(site.clock, self._layer),
             backoff=Backoff(*RECONNECT_S),
         )
         self._readers = {
@@ -85,7 +85,7 @@ class OracleFollower:
         yield self._poll(source.poll_interval_ms / 1_000)
         yield self._begin_sessions()
         for number, url in enumerate(self._urls.heard, start=1):
-            yield LayerSocket(
+            socket = LayerSocket(
                 self._site.session,
                 url,
                 label=(self._site.name, self._layer, f"#{number}"),
@@ -93,7 +93,8 @@ class OracleFollower:
                 hearing=Hearing(self._gap.set, self._take, self._node.note_slot),
                 silent_after_s=source.silent_after_ms / 1_000,
                 backoff=Backoff(*RECONNECT_S),
-            ).run()
+            )
+            yield self._node.once_begun(socket.run)
 
     async def _poll(self, every_s: float) -> None:
         while True:

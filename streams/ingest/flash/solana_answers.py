@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as BadBase64
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.flash.solana_keys import key_of
+from models.prices import FUTURE_MAX_MS
 from streams.node.rpc import BadAnswer
+
+if TYPE_CHECKING:
+    from streams.ingest.flash.account_book import Witness
 
 CLOCK_ADDRESS = "SysvarC1ock11111111111111111111111111111111"
 """The account in which every chain keeps its time."""
@@ -37,10 +41,18 @@ class SeenAccount(NamedTuple):
 
 
 class SeenAccounts(NamedTuple):
-    """What one answer says: accounts by their addresses, all as of one slot."""
+    """What one answer says: accounts by their addresses, all as of one slot; and who answered, where that matters."""
 
     slot: int
     accounts: dict[str, SeenAccount]
+    witness: Witness | None = None
+
+
+class ChainTime(NamedTuple):
+    """The time of a chain in seconds of Unix time, as of one slot."""
+
+    slot: int
+    unix_s: int
 
 
 class ListedAccounts(NamedTuple):
@@ -58,7 +70,19 @@ class Notified(NamedTuple):
     account: SeenAccount | None
 
 
-def read_accounts(pubkeys: list[str], result: Any) -> SeenAccounts:  # noqa: ANN401 - of any shape, it is a node's
+def read_slot(result: Any) -> int:  # noqa: ANN401 - of any shape, it is a node's
+    """Read an answer to ``getSlot``.
+
+    Raises:
+        BadAnswer: It is no such answer.
+    """
+    if not isinstance(result, int):
+        msg = f"expected a slot, found {result!r:.80}"
+        raise BadAnswer(msg)
+    return _slot(result)
+
+
+def read_accounts(pubkeys: list[str], result: Any) -> SeenAccounts:  # noqa: ANN401 - the same
     """Read an answer to ``getMultipleAccounts``.
 
     Args:
@@ -95,6 +119,24 @@ def read_programme_addresses(result: Any) -> ListedAccounts:  # noqa: ANN401 - t
     """
     slot, value = _listed(result)
     return ListedAccounts(slot, [_keyed(one, slot).pubkey for one in value])
+
+
+def read_time(received_ms: int, result: Any) -> ChainTime:  # noqa: ANN401 - the same
+    """Read an answer to ``getMultipleAccounts`` of the chain's clock.
+
+    Args:
+        received_ms: When it came, Unix ms.
+        result: The answer.
+
+    Raises:
+        BadAnswer: It says no time, or one that lies in the future: fees would have accrued that nobody owes.
+    """
+    answer = read_accounts([CLOCK_ADDRESS], result)
+    unix_s = clock_unix_s(answer.accounts[CLOCK_ADDRESS])
+    if unix_s * 1_000 > received_ms + FUTURE_MAX_MS:
+        msg = f"expected a time of the chain at most {FUTURE_MAX_MS} ms after {received_ms}, found {unix_s} s"
+        raise BadAnswer(msg)
+    return ChainTime(answer.slot, unix_s)
 
 
 def read_notification(message: dict[str, Any], subjects: dict[int, str | None]) -> Notified | None:

@@ -17,6 +17,7 @@ from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS, ALERTS, STATEMENTS, VALUATIONS
 from models.errors import BadRecord, BadRow
+from models.flash.chain_accounts import slot_max
 from models.flash.flash_accounts import Basket, Position, encode_account
 from models.flash.flash_venue import FLASH
 from models.money import format_e18
@@ -192,16 +193,17 @@ def test_a_copy_of_a_basket_on_the_base_chain_is_refused_and_changes_nothing() -
     assert len(world.row()["positions"]) == 1
 
 
-def test_a_slot_that_no_chain_can_have_is_refused_and_one_that_stands_gives_way_to_any() -> None:
+@pytest.mark.parametrize("slot", [2**63 - 1, 10**12, slot_max("rollup", NOW_MS) + 1])
+def test_a_slot_that_no_chain_can_have_is_refused_and_one_that_stands_gives_way_to_any(slot: int) -> None:
     world = World().refer().priced().say(said(basket(position(SOL_LONG)), slot=5))
-    lie = said(basket(), slot=2**63 - 1)
-    with pytest.raises(BadRecord, match="at most one a millisecond since 1970"):
+    lie = said(basket(), slot=slot)
+    with pytest.raises(BadRecord, match="expected a slot of the rollup chain of at most"):
         FLASH.fold(None, Own((9, -1), lie), DeploymentWatermark())
     assert len(world.say(lie).row()["positions"]) == 1
     # A row of before this was refused.
     before = FLASH.read(world.engine.tables.read(ACCOUNTS, KEY) or b"")
     assert before.basket is not None
-    stuck = msgspec.structs.replace(before, basket=msgspec.structs.replace(before.basket, slot=2**63 - 1))
+    stuck = msgspec.structs.replace(before, basket=msgspec.structs.replace(before.basket, slot=slot))
     after = FLASH.fold(stuck, Own((99, -1), said(basket(), slot=6)), DeploymentWatermark())
     assert after.basket is not None
     assert after.basket.slot == 6

@@ -50,7 +50,7 @@ def _worker(flash: SimulatedFlash, second: int) -> Engine:
     now_ms = (_GENESIS_S + second) * 1_000
     symbols = {account: symbol for symbol, account in _TABLE.oracles.items()}
     engine.reference(b"flash:table", write_table(_TABLE), 0)
-    clock = ClockSaid(layer="base", slot=1, unix_s=flash.base.unix_s, received_ms=1)
+    clock = ClockSaid(layer="base", slot=1, unix_s=flash.base.unix_s, received_ms=flash.base.unix_s * 1_000)
     engine.reference(b"flash:clock", encode_account_record(clock), 1)
     for offset, (address, account) in enumerate(flash.base.of_programme(_TABLE.programme, flash.base.slot).items(), 2):
         name = reference_name(type_of(account.data) or "", address)

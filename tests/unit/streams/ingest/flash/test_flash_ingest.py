@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,17 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from models.errors import BadRecord
 from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES, SAID_BYTES_MAX
 from models.flash.flash_accounts import DISCRIMINATORS, Basket, encode_account
 from models.flash.flash_references import decode_reference
 from streams.ingest.flash import flash_follow
+from streams.ingest.flash.account_book import News
 from streams.ingest.flash.layer_node import LayerNode
 from streams.ingest.flash.layer_urls import LayerUrls
 from streams.ingest.flash.slot_bound import SlotAhead, SlotBound
 from streams.ingest.flash.solana_answers import (
+    CLOCK_ADDRESS,
     SeenAccount,
     clock_unix_s,
     read_accounts,
@@ -45,7 +49,8 @@ from tests.support.flash import (
     references,
     text,
 )
-from tests.support.hostile_solana import RecordingOutlet, following, journal_of, two_chains
+from tests.support.flash import said as account_said
+from tests.support.hostile_solana import RecordingOutlet, following, going_on, journal_of, two_chains
 from tests.support.yellowstone import YellowstoneServer
 from tidemark.demo.solana_node import SolanaNode
 
@@ -71,7 +76,7 @@ class World:
         async with following([nodes[0]], [nodes[1]], self.outlet, reread_ms=reread_ms) as followed:
             for follower in followed.followers.values():
                 await eventually(follower.is_read.is_set, 60)
-            slots = asyncio.create_task(_slots(self.base, self.rollup))
+            slots = asyncio.create_task(going_on(self.base, self.rollup))
             try:
                 yield nodes
             finally:
@@ -93,14 +98,7 @@ class CountingNode(SolanaNode):
 
     def respond(self, body: bytes) -> bytes:
         self.asked += 1
-        return b"" if self.refuses else super().respond(body)
-
-
-async def _slots(base: SolanaChain, rollup: SolanaChain) -> None:
-    while True:
-        await asyncio.sleep(0.02)
-        base.next_slot()
-        rollup.next_slot()
+        return b"" if self.refuses and b"getSlot" not in body else super().respond(body)
 
 
 async def test_accounts_are_written_raw_under_their_owner_and_references_under_their_names() -> None:
@@ -202,7 +200,8 @@ async def test_an_answer_that_cannot_even_be_shown_is_a_fault_of_its_endpoint() 
 
     good = Endpoint({"context": {"slot": 1}, "value": []})
     bad = Endpoint(orjson.loads(deep)["result"])
-    bound = SlotBound(SystemClock())
+    bound = SlotBound(SystemClock(), "rollup")
+    bound.begin([1])
     node = LayerNode("flash", "rollup", [bad, good], commitment="confirmed", bound=bound, backoff=Backoff(0.01, 0.1))
     assert (await node.programme_accounts(PROGRAMME, "Basket")).slot == 1
 
@@ -215,7 +214,7 @@ class LyingNode(SolanaNode):
 
     def answer(self, method: str, params: list[Any]) -> Any:  # noqa: ANN401 - as of the node
         result = super().answer(method, params)
-        if self.is_lying and self.asked_often():
+        if isinstance(result, dict) and self.is_lying and self.asked_often():
             result = {**result, "context": {"slot": 2**63 - 1}}
         return result
 
@@ -235,7 +234,7 @@ async def test_a_slot_that_no_chain_can_have_come_to_keeps_no_later_state_of_a_b
     world.rollup.put(basket_of(), PROGRAMME, BASKET)
     nodes = SolanaNode(world.base), LyingNode(world.rollup)
     async with following([nodes[0]], [nodes[1]], world.outlet, reread_ms=100) as followed:
-        slots = asyncio.create_task(_slots(world.base, world.rollup))
+        slots = asyncio.create_task(going_on(world.base, world.rollup))
         try:
             await world.until_said(1)
             await eventually(lambda: nodes[1].lies > 40, 60)
@@ -248,6 +247,77 @@ async def test_a_slot_that_no_chain_can_have_come_to_keeps_no_later_state_of_a_b
     said = world.said()
     assert len(said) == 2
     assert said[-1]["slot"] < 10**6
+
+
+class EmptyNode(SolanaNode):
+    """Lists no account, and says null of each that it is asked for."""
+
+    nulls = 0
+
+    def answer(self, method: str, params: list[Any]) -> Any:  # noqa: ANN401 - as of the node
+        result = super().answer(method, params)
+        if method == "getProgramAccounts":
+            return {**result, "value": []}
+        if method != "getMultipleAccounts":
+            return result
+        self.nulls += 1
+        return {**result, "value": [None] * len(result["value"])}
+
+
+async def test_one_endpoint_alone_closes_no_basket_and_two_that_agree_do() -> None:
+    world = World()
+    owners = [text(f"owner {number}") for number in range(250)]
+    for owner in owners:
+        world.rollup.put(basket_of(owner), PROGRAMME, encode_account(basket(position(SOL_LONG), owner=owner)))
+    empty = EmptyNode(world.rollup)
+    honest = CountingNode(world.rollup)
+    nodes = [honest, empty]
+    async with following([SolanaNode(world.base)], nodes, world.outlet, reread_ms=100):
+        await world.until_said(len(owners))
+        slots = asyncio.create_task(going_on(world.base, world.rollup))
+        try:
+            honest.refuses, nulls = True, empty.nulls
+            await eventually(lambda: empty.nulls > nulls + 12, 60)
+            assert [one["kind"] for one in world.said()] == ["account"] * len(owners)
+            honest.refuses = False
+            world.rollup.close(basket_of(owners[3]))
+            said = await world.until_said(len(owners) + 1)
+        finally:
+            slots.cancel()
+    assert [(one["kind"], one["pubkey"]) for one in said[len(owners) :]] == [("closed", basket_of(owners[3]))]
+
+
+class AheadNode(SolanaNode):
+    """Says from the start that its chain is far beyond where it is, and not beyond what a chain can have come to."""
+
+    def shown_slot(self) -> int:
+        return self.chain.slot + 9_000_000_000
+
+    def frames(self, change: Any, number: int, subscription: Any) -> list[bytes]:  # noqa: ANN401 - as of the node
+        told, lie = b'"slot":%d' % change.slot, b'"slot":%d' % self.shown_slot()
+        return [frame.replace(told, lie) for frame in super().frames(change, number, subscription)]
+
+
+@pytest.mark.parametrize("is_liar_first", [True, False])
+async def test_a_lie_that_is_the_first_word_of_a_chain_freezes_no_basket_that_stands(*, is_liar_first: bool) -> None:
+    world = World()
+    world.rollup.slot = 400_000_000
+    world.rollup.put(basket_of(), PROGRAMME, BASKET)
+    nodes = [AheadNode(world.rollup), SolanaNode(world.rollup)]
+    async with following([SolanaNode(world.base)], nodes if is_liar_first else nodes[::-1], world.outlet):
+        await world.until_said(1)
+        world.rollup.slot += 30
+        world.rollup.put(basket_of(), PROGRAMME, OTHER)
+        said = await world.until_said(2)
+    assert [one["slot"] for one in said] == [400_000_000, 400_000_030]
+
+
+async def test_after_a_restart_a_record_of_an_absurd_slot_is_as_if_it_were_not() -> None:
+    outlet = RecordingOutlet()
+    journal = journal_of(outlet)
+    journal.restore(OWNER, account_said(basket(position(SOL_LONG)), slot=10**12))
+    assert not journal.bounds["rollup"].is_known
+    assert await journal.take("rollup", SeenAccount(basket_of(), PROGRAMME, BASKET, 400_000_030)) is News.NEWER
 
 
 async def test_after_a_restart_a_slot_is_bounded_by_what_the_topics_have() -> None:
@@ -263,7 +333,7 @@ async def test_after_a_restart_a_slot_is_bounded_by_what_the_topics_have() -> No
     for bound in journal.bounds.values():
         with pytest.raises(SlotAhead, match="expected a slot of at most"):
             bound.take(10**11)
-        bound.take(1_000)
+        bound.take(100)
 
 
 async def test_the_time_of_a_chain_is_never_that_of_an_older_slot_also_after_a_restart() -> None:
@@ -278,6 +348,39 @@ async def test_the_time_of_a_chain_is_never_that_of_an_older_slot_also_after_a_r
     assert len(outlet.records) == 1
     await again.say_clock("base", 8, NOW_S + 1)
     assert [json.loads(value or b"")["slot"] for _, value in outlet.of(FLASH_REFERENCES)] == [7, 8]
+
+
+class HastyNode(SolanaNode):
+    """Says that its chain is ten years ahead of where it is."""
+
+    def answer(self, method: str, params: list[Any]) -> Any:  # noqa: ANN401 - as of the node
+        result = super().answer(method, params)
+        if method != "getMultipleAccounts" or params[0] != [CLOCK_ADDRESS]:
+            return result
+        shown = result["value"][0]
+        clock = bytearray(base64.b64decode(shown["data"][0]))
+        clock[32:40] = (SystemClock().now_ms() // 1_000 + 10 * 365 * 86_400).to_bytes(8, "little")
+        return {**result, "value": [{**shown, "data": [base64.b64encode(clock).decode(), "base64"]}]}
+
+
+async def test_a_time_of_the_future_is_a_fault_of_its_endpoint_and_another_one_is_asked() -> None:
+    world = World()
+    hasty = HastyNode(world.base)
+    async with following([hasty, SolanaNode(world.base)], [SolanaNode(world.rollup)], world.outlet):
+        slots = asyncio.create_task(going_on(world.base, world.rollup))
+        clocks = lambda: [value or b"" for key, value in world.outlet.of(FLASH_REFERENCES) if key == b"flash:clock"]  # noqa: E731
+        await eventually(lambda: len(clocks()) > 3, 60)
+        slots.cancel()
+    times = [json.loads(value)["unix_s"] for value in clocks()]
+    assert times == sorted(times)
+    assert set(times) <= set(range(NOW_S, NOW_S + world.base.slot))
+
+
+def test_a_record_of_a_time_of_the_future_is_refused() -> None:
+    said = {"kind": "clock", "layer": "base", "slot": 1, "unix_s": NOW_S + 60, "received_ms": NOW_S * 1_000}
+    assert decode_reference("clock", orjson.dumps(said)).unix_s == NOW_S + 60  # type: ignore[union-attr]
+    with pytest.raises(BadRecord, match=f"at most 60000 ms after {NOW_S}000, found {NOW_S + 61} s"):
+        decode_reference("clock", orjson.dumps({**said, "unix_s": NOW_S + 61}))
 
 
 class SmallNode(SolanaNode):
@@ -311,7 +414,7 @@ async def test_what_is_too_much_for_one_answer_is_read_in_parts() -> None:
         # What is not in the list any more is asked for, and found to be closed.
         world.rollup.next_slot()
         world.rollup.close(basket_of(owners[3]))
-        slots = asyncio.create_task(_slots(world.base, world.rollup))
+        slots = asyncio.create_task(going_on(world.base, world.rollup))
         try:
             said = await world.until_said(len(owners) + 1)
         finally:
@@ -353,7 +456,7 @@ async def test_of_a_chain_whose_accounts_cannot_be_read_nothing_is_vouched_for_t
     rollup.refuses = True
     async with following([base], [rollup], world.outlet, reread_ms=20) as followed:
         await eventually(lambda: bool(rollup.sockets), 60)
-        slots = asyncio.create_task(_slots(world.base, world.rollup))
+        slots = asyncio.create_task(going_on(world.base, world.rollup))
         await eventually(lambda: followed.nodes["rollup"].highest_slot > 5, 60)
         assert followed.followers["rollup"].heard_ms == 0
         rollup.refuses = False
