@@ -273,6 +273,7 @@ class Executor:
         self._refused.pop(epoch, None)
         one = self._rounds[epoch] = Round(frozen)
         one.plans = {plan.party_a: plan for plan in plans}
+        one.looked_s = now_s
         self._seen(epoch)
         _log.info(
             "epoch frozen epoch=%s accounts=%d quotes=%d left out=%s tables behind by=%d s",
@@ -281,17 +282,25 @@ class Executor:
         )  # fmt: skip
 
     async def _plan_more(self, now_s: int) -> None:
-        """Add the quotes that the tables did not know when their epoch was frozen, once they have reached it."""
+        """Add the quotes that the tables did not know when their epoch was frozen, once they have reached it.
+
+        They are asked again until the window has closed: blocks may leave the chain, and others come that opened quotes
+        before the epoch's instant.
+        """
         for epoch, one in list(self._rounds.items()):
-            if one.is_whole or self._tables.time_s < one.frozen.opens_s:
+            if self._tables.time_s < one.frozen.opens_s or not one.is_to_be_looked_at(now_s):
                 continue
             frozen, more = one.extend(*await self._look(epoch, one.frozen.window, now_s))
+            one.looked_s = now_s
+            if one.is_whole and not more:
+                continue
             await self._journal.write([*more, frozen])
             one.frozen = frozen
             for plan in more:
                 former = one.outcomes.pop(plan.party_a, None)
                 if former is not None:
                     one.reasons |= former.missed
+                one.begin_again(plan)
                 one.plans[plan.party_a] = plan
             one.waiting.clear()
             _log.info(
@@ -353,7 +362,7 @@ class Executor:
             progress = {one.frozen.epoch: one.progress_of(party_a) for one in rounds}
             terms = {one.frozen.epoch: one.frozen for one in rounds}
             dues = [
-                Due(quote_id, one.frozen.epoch, one.frozen.window, one.frozen.markets[symbol_id].terms)
+                Due(quote_id, symbol_id, one.frozen.epoch, one.frozen.window, one.frozen.markets[symbol_id].terms)
                 for one in rounds
                 for quote_id, symbol_id in one.plans[party_a].quotes
                 if symbol_id in one.frozen.markets
@@ -391,9 +400,8 @@ class Executor:
 
     def _forget(self, now_s: int) -> None:
         for epoch, one in list(self._rounds.items()):
-            is_told = one.plans.keys() == one.outcomes.keys() and all(told.final for told in one.outcomes.values())
             # Without a plan there is nothing to tell, but the tables may still come to know of one.
-            if now_s > one.frozen.closes_s and one.is_whole and is_told:
+            if now_s > one.frozen.closes_s and one.is_whole and one.is_told:
                 del self._rounds[epoch]
                 self._left = {key: block for key, block in self._left.items() if key[0] != epoch}
 
@@ -424,6 +432,7 @@ class Executor:
             for party_a, outcome in one.outcomes.items()
             if not outcome.final
             and one.is_whole
+            and one.looked_s > one.frozen.closes_s
             and now_s > one.frozen.closes_s
             and party_a not in self._running
             and not self._is_watching(party_a)

@@ -179,7 +179,7 @@ class Bench:
             batch=batch,
             valid_s=60,
         )
-        await charges.run([Due(quote_id, EPOCH, WINDOW, TERMS) for quote_id in self.chain.known])
+        await charges.run([Due(quote_id, 1, EPOCH, WINDOW, TERMS) for quote_id in self.chain.known])
         return self.progress
 
 
@@ -228,9 +228,10 @@ async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_t
     [
         quote(2)._replace(party_a="0x" + "00" * 20, party_b="0x" + "00" * 20, status=QuoteStatus.PENDING),
         quote(2)._replace(party_a="0x" + "0c" * 20),
+        quote(2)._replace(symbol_id=2),
         quote(2)._replace(party_b="0x" + "00" * 20, status=QuoteStatus.PENDING),
     ],
-    ids=["no quote", "another account's", "pending again"],
+    ids=["no quote", "another account's", "another market's", "pending again"],
 )
 async def test_a_quote_whose_opening_left_the_chain_is_looked_for_until_the_window_closes_and_closed_then(
     instead: ChainQuote,

@@ -638,6 +638,30 @@ async def test_quotes_that_the_tables_come_to_know_after_the_freezing_are_planne
     assert [BOB, ALICE, BOB] == [bench.runs[0], *sorted(bench.runs[1:])]
 
 
+async def test_what_a_fork_changed_among_the_quotes_of_before_the_epoch_is_planned_and_charged_too() -> None:
+    bench = Bench()
+    bench.tables.second = MARKET
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        # Quote 2 is of another market now, and quote 9 was not there.
+        bench.tables.held = {ALICE: [position(1), position(2, 2), position(9)], BOB: [position(3), position(4, 2)]}
+        bench.chain.now_s = 5_050
+        await eventually(lambda: outcomes(bench, ALICE)[-1].paid == (1, 2, 9))
+        assert 1 == len(outcomes(bench, BOB))
+    plans = [one for one in bench.journal.records if isinstance(one, Plan) and one.party_a == ALICE]
+    assert ((1, 1), (2, 2), (9, 1)) == plans[-1].quotes
+
+
+async def test_what_a_fork_brought_when_nobody_could_charge_it_any_more_is_missed_and_not_forgotten() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.tables.held[ALICE].append(position(9))
+        bench.chain.now_s = bench.chain.final_s = 5_101
+        alice = await final(bench, ALICE)
+    assert ((1, 2), {9: "the tables knew of it only after the window had closed"}) == (alice.paid, alice.missed)
+
+
 async def test_quotes_that_the_tables_come_to_know_after_the_window_are_missed_with_that_reason() -> None:
     bench = Bench()
     bench.tables.folded_s = 4_999
