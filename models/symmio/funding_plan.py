@@ -228,6 +228,7 @@ class Eligibility(StrEnum):
 
     DUE = "due"
     PAID = "paid"
+    LATER = "it has been charged for a later epoch"
     NOT_OPEN = "it is not open"
     GONE = "the block that opened it has left the chain"
     NOT_OURS = "it is another hedger's"
@@ -253,8 +254,11 @@ def eligibility_of(quote: ChainQuote, *, symbol_id: int, party_a: str, party_b: 
     if quote.party_b != party_b:
         return Eligibility.NOT_OURS
     # It may have been closed after it was charged.
-    if quote.paid_s >= pays_s:
+    if quote.paid_s == pays_s:
         return Eligibility.PAID
+    # The contract keeps the newest epoch alone, and takes none before it any more.
+    if quote.paid_s > pays_s:
+        return Eligibility.LATER
     if quote.status not in OPEN_STATUSES:
         return Eligibility.NOT_OPEN
     if quote.opened_price <= 0:

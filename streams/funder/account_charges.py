@@ -287,6 +287,10 @@ class AccountCharges:
             eligibility = self._eligibility(due, quote)
             if eligibility is Eligibility.PAID:
                 progress.paid.add(due.quote_id)
+            elif eligibility is Eligibility.LATER:
+                # Of the epochs before the newest one only our own transactions tell.
+                has_charged = self._sender.has_charged(due.epoch, due.quote_id)
+                (progress.paid if has_charged else progress.late).add(due.quote_id)
             elif eligibility is Eligibility.GONE and now_s <= due.window.closes_s:
                 gone[due.quote_id] = eligibility.value
             elif eligibility in (Eligibility.NOT_OPEN, Eligibility.GONE):

@@ -87,6 +87,7 @@ class Executor:
         tables: Tell the open positions, the markets' terms, and whether the deployment is what it is taken for.
         charges_of: Makes the charges of an account, given its address and its progress by epoch.
         is_watching: Tells whether a transaction of an account is not final yet.
+        has_charged: Tells whether a transaction in the chain charged a quote for an epoch.
         turns: A lock for each account, shared by the deployment's hedgers: a charge of one makes the signature of the
             other's stale, since the account's nonce is one for both.
         depth: After how many blocks a block is final.
@@ -103,6 +104,7 @@ class Executor:
         tables: Tables,
         charges_of: Callable[[str, dict[Epoch, Progress]], AccountCharges],
         is_watching: Callable[[str], bool],
+        has_charged: Callable[[Epoch, int], bool],
         turns: defaultdict[str, asyncio.Lock],
         depth: int,
         concurrency: int,
@@ -114,6 +116,7 @@ class Executor:
         self._tables = tables
         self._charges_of = charges_of
         self._is_watching = is_watching
+        self._has_charged = has_charged
         self._turns = turns
         self._depth = depth
         self._room = asyncio.Semaphore(concurrency)
@@ -157,6 +160,9 @@ class Executor:
         """Look again at an account's quotes, since a transaction of it has left the chain, or is another one."""
         self._note_left(record)
         for one in self._rounds.values():
+            former = one.outcomes.get(record.party_a)
+            if former is not None and former.final:
+                continue
             one.outcomes.pop(record.party_a, None)
             one.progress.pop(record.party_a, None)
             one.waiting.discard(record.party_a)
@@ -359,6 +365,8 @@ class Executor:
                 (one for one in self._rounds.values() if party_a in one.to_charge),
                 key=lambda one: one.frozen.epoch.pays_s,
             )
+            # What became of an epoch is on record before the contract is charged for the next, which hides it there.
+            rounds = [one for one in rounds if one.is_over] or rounds
             progress = {one.frozen.epoch: one.progress_of(party_a) for one in rounds}
             terms = {one.frozen.epoch: one.frozen for one in rounds}
             dues = [
@@ -452,13 +460,16 @@ class Executor:
         except Reverted:
             unreadable = await self._chain.unreadable(ids)
             quotes = await self._chain.quotes([quote_id for quote_id in ids if quote_id not in unreadable])
-        doubts, back, later = disputed(outcome, quotes), reopened(outcome, quotes), set[int]()
+        doubts = disputed(outcome, quotes, self._has_charged)
+        back, later = reopened(outcome, quotes), set[int]()
         if outcome.closed:
             # The contract says that they are closed, and only the log whether that was within the window.
             moves = await self._tables.read_moves(one.frozen.window)
             later = ended_later(outcome, moves.ended, one.frozen.closes_s)
         told = await self._chain.quotes_by_each(sorted(doubts | back)) if doubts or back else [quotes]
-        if not told or any(doubts - disputed(outcome, others) or back - reopened(outcome, others) for others in told):
+        if not told or any(
+            doubts - disputed(outcome, others, self._has_charged) or back - reopened(outcome, others) for others in told
+        ):
             # An endpoint still agrees with the outcome: which of them has an old state will show.
             return
         if outcome is not one.outcomes.get(party_a):

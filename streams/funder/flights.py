@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum, StrEnum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -92,7 +92,8 @@ class Flight:
         """Wait until it is in the chain, or lost; return False where that is not to be waited for any more."""
         stuck = asyncio.ensure_future(self.is_stuck.wait())
         try:
-            await asyncio.wait([self.done, stuck], return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [self.done, stuck]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stuck.cancel()
         return self.done.done()

@@ -144,10 +144,15 @@ class Sending(Sender):
         self.sent: list[tuple[int, ...]] = []
         self.most_charges = 100
         self.is_settled = True
+        self.charged: set[int] = set()
 
     async def settle(self, party_a: str) -> bool:
         assert PARTY_A == party_a
         return self.is_settled
+
+    def has_charged(self, epoch: Epoch, quote_id: int) -> bool:
+        assert EPOCH == epoch
+        return quote_id in self.charged
 
     async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
         assert (DIAMOND, 125_000, WINDOW.closes_s) == (to, gas, purpose.closes_s)
@@ -196,6 +201,14 @@ async def test_what_is_paid_or_closed_is_not_sent() -> None:
     progress = await bench.run()
     assert [(3,)] == bench.sender.sent
     assert ({1, 3}, {2: "it is not open"}, {}) == (progress.paid, progress.closed, progress.culprits)
+
+
+async def test_what_is_paid_for_a_later_epoch_is_paid_for_this_one_only_where_a_transaction_of_ours_did_it() -> None:
+    bench = Bench(quote(1, paid_s=28_800), quote(2, paid_s=28_800))
+    bench.sender.charged = {2}
+    bench.chain.now_s = 28_900
+    progress = await bench.run()
+    assert ({2}, {1}, []) == (progress.paid, progress.late, bench.sender.sent)
 
 
 async def test_what_was_closed_after_it_was_paid_is_paid() -> None:
