@@ -8,14 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_plan import missed_windows
-from models.symmio.funding_records import KINDS, Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
+from models.symmio.funding_records import Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import ChainError, Reverted
+from streams.funder.epoch_counts import count
 from streams.funder.epoch_moves import held_before
 from streams.funder.muon import NoSignature
 from streams.funder.outcomes import corrected, disputed, ended_later, outcome_of, reopened
@@ -41,16 +42,6 @@ _log = logging.getLogger(__name__)
 _QUOTES = Counter(
     "tidemark_funding_quotes_total", "Quotes by what became of their funding at last.", ("deployment", "outcome")
 )
-_NEWEST = Gauge(
-    "tidemark_funding_epoch_quotes",
-    "Quotes of the newest epoch by what has become of their funding so far.",
-    ("deployment", "party_b", "outcome"),
-)
-_UNACCOUNTED = Gauge(
-    "tidemark_funding_unaccounted_accounts",
-    "Accounts whose quotes do not have exactly one outcome each, though the window has closed.",
-    ("deployment", "party_b"),
-)
 _FAULTS = Counter(
     "tidemark_funding_faults_total", "Accounts that could not be charged at a try.", ("deployment", "cause")
 )
@@ -71,7 +62,6 @@ _PATIENCE = 4
 _PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
 _LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
-_OPEN = "open"
 
 _RETRIED = (AccountFault, CeilingInTheWay, ChainError, NoSignature, NotSigned)
 
@@ -203,7 +193,7 @@ class Executor:
         if self._clock_s() - self._looked_s >= _FINAL_AGAIN_S:
             self._looked_s = self._clock_s()
             await self._make_final(now_s)
-        self._count(now_s)
+        count(self._name, self._party_b, self._rounds.values(), now_s)
         self._forget(now_s)
 
     async def _now_s(self) -> int:
@@ -479,25 +469,6 @@ class Executor:
         await self._journal.write([final])
         if wrong := sorted(doubts | back | later):
             _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, wrong)
-        for name, count in final.counts.items():
-            _QUOTES.labels(self._name, name).inc(count)
+        for name, number in final.counts.items():
+            _QUOTES.labels(self._name, name).inc(number)
         _QUOTES.labels(self._name, "clipped").inc(len(final.clipped))
-
-    def _count(self, now_s: int) -> None:
-        if not self._rounds:
-            return
-        newest = max(self._rounds.values(), key=lambda one: one.frozen.epoch.pays_s)
-        told = [outcome.counts for outcome in newest.outcomes.values()]
-        for name in KINDS:
-            _NEWEST.labels(self._name, self._party_b, name).set(sum(counts[name] for counts in told))
-        quotes = sum(len(plan.quotes) for plan in newest.plans.values())
-        _NEWEST.labels(self._name, self._party_b, _OPEN).set(quotes - sum(sum(counts.values()) for counts in told))
-        _UNACCOUNTED.labels(self._name, self._party_b).set(
-            sum(
-                party_a not in one.outcomes
-                or sorted(quote_id for quote_id, _ in plan.quotes) != one.outcomes[party_a].quotes
-                for one in self._rounds.values()
-                for party_a, plan in one.plans.items()
-                if now_s > one.frozen.closes_s
-            )
-        )
