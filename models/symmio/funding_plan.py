@@ -228,32 +228,37 @@ class Eligibility(StrEnum):
 
     DUE = "due"
     PAID = "paid"
+    LATER = "it has been charged for a later epoch"
     NOT_OPEN = "it is not open"
     GONE = "the block that opened it has left the chain"
     NOT_OURS = "it is another hedger's"
     NO_PRICE = "its opened price is zero"
 
 
-def eligibility_of(quote: ChainQuote, *, party_a: str, party_b: str, pays_s: int) -> Eligibility:
+def eligibility_of(quote: ChainQuote, *, symbol_id: int, party_a: str, party_b: str, pays_s: int) -> Eligibility:
     """Find out whether the contract lets a quote be charged for an epoch.
 
-    A quote never changes its account, and one that was opened is not pending again. So where the contract has nothing
-    under its id, or another account's quote, or one that is not opened yet, blocks have left the chain; it may come
-    back with later ones.
+    A quote never changes its account or its market, and one that was opened is not pending again. So where the contract
+    has nothing under its id, or a quote of another account or market, or one that is not opened yet, blocks have left
+    the chain; it may come back with later ones.
 
     Args:
         quote: The quote as the contract has it; it was open by the log.
+        symbol_id: Its market by the log.
         party_a: Address of the account that is charged.
         party_b: Address of the party that charges.
         pays_s: When the epoch begins, Unix s.
     """
-    if quote.party_a != party_a or quote.status in PENDING_STATUSES:
+    if (quote.party_a, quote.symbol_id) != (party_a, symbol_id) or quote.status in PENDING_STATUSES:
         return Eligibility.GONE
     if quote.party_b != party_b:
         return Eligibility.NOT_OURS
     # It may have been closed after it was charged.
-    if quote.paid_s >= pays_s:
+    if quote.paid_s == pays_s:
         return Eligibility.PAID
+    # The contract keeps the newest epoch alone, and takes none before it any more.
+    if quote.paid_s > pays_s:
+        return Eligibility.LATER
     if quote.status not in OPEN_STATUSES:
         return Eligibility.NOT_OPEN
     if quote.opened_price <= 0:

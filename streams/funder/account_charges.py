@@ -61,6 +61,7 @@ class Due(NamedTuple):
     """A quote to be charged for an epoch, within its window, at the market's frozen terms."""
 
     quote_id: int
+    symbol_id: int
     epoch: Epoch
     window: Window
     terms: Terms
@@ -93,6 +94,14 @@ class Progress:
     def settled(self, quote_id: int) -> bool:
         """Whether nothing is left to do for the quote."""
         return any(quote_id in found for found in (self.paid, self.free, self.closed, self.culprits, self.late))
+
+    def forget(self, quote_id: int) -> None:
+        """Begin again with a quote: there is another one under its id."""
+        for ids in (self.paid, self.free, self.late):
+            ids.discard(quote_id)
+        for said in (self.closed, self.culprits):
+            said.pop(quote_id, None)
+        self.clipped.pop(quote_id, None)
 
     def note_clip(self, charge: Charge) -> None:
         """Remember a charge that the quote's own maximum made smaller."""
@@ -254,9 +263,7 @@ class AccountCharges:
         """Find the quotes that one endpoint's state says are not to be charged, while another's says otherwise."""
 
         def is_for_sure(due: Due, quote: ChainQuote) -> bool:
-            party_b, pays_s = self._route.party_b, due.epoch.pays_s
-            eligibility = eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s)
-            return eligibility in (Eligibility.DUE, Eligibility.PAID)
+            return self._eligibility(due, quote) in (Eligibility.DUE, Eligibility.PAID)
 
         doubtful = [due for due in batch if not is_for_sure(due, quotes[due.quote_id])]
         if not doubtful:
@@ -277,10 +284,13 @@ class AccountCharges:
             if due.quote_id in contradicted:
                 continue
             progress, quote = self._progress[due.epoch], quotes[due.quote_id]
-            party_b, pays_s = self._route.party_b, due.epoch.pays_s
-            eligibility = eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s)
+            eligibility = self._eligibility(due, quote)
             if eligibility is Eligibility.PAID:
                 progress.paid.add(due.quote_id)
+            elif eligibility is Eligibility.LATER:
+                # Of the epochs before the newest one only our own transactions tell.
+                has_charged = self._sender.has_charged(due.epoch, due.quote_id)
+                (progress.paid if has_charged else progress.late).add(due.quote_id)
             elif eligibility is Eligibility.GONE and now_s <= due.window.closes_s:
                 gone[due.quote_id] = eligibility.value
             elif eligibility in (Eligibility.NOT_OPEN, Eligibility.GONE):
@@ -338,7 +348,7 @@ class AccountCharges:
             raise AccountFault(reason)
         quotes = await self._chain.quotes([one.due.quote_id for one, _ in search.culprits])
         for one, refusal in search.culprits:
-            if not self._is_due(one.due, quotes[one.due.quote_id]):
+            if self._eligibility(one.due, quotes[one.due.quote_id]) is not Eligibility.DUE:
                 # It was closed or paid since it was read: the next try says so of it.
                 continue
             if not await self._chain.is_refused_by_all(self._route.party_b, self._data([one], signature)):
@@ -351,9 +361,14 @@ class AccountCharges:
             _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, refusal)
             self._progress[one.due.epoch].culprits[one.due.quote_id] = refusal
 
-    def _is_due(self, due: Due, quote: ChainQuote) -> bool:
-        party_b, pays_s = self._route.party_b, due.epoch.pays_s
-        return eligibility_of(quote, party_a=self._party_a, party_b=party_b, pays_s=pays_s) is Eligibility.DUE
+    def _eligibility(self, due: Due, quote: ChainQuote) -> Eligibility:
+        return eligibility_of(
+            quote,
+            symbol_id=due.symbol_id,
+            party_a=self._party_a,
+            party_b=self._route.party_b,
+            pays_s=due.epoch.pays_s,
+        )
 
     async def _is_overtaken(self, pair: Pair) -> bool:
         return await self._chain.nonces(self._party_a, self._route.party_b) != pair.nonces

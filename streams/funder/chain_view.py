@@ -15,15 +15,14 @@ from models.errors import TidemarkError
 from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
 from streams.funder.diamond_calls import call_data, read_balances, read_numbers, read_quote, revert_reason
+from streams.funder.node_questions import FEES, TIME, receipts_of
 from streams.node.answers import (
     Receipt,
     each,
-    read_base_fee_wei,
     read_bytes,
     read_code,
     read_number,
     read_quantity,
-    read_receipt,
     read_time_s,
 )
 from streams.node.contracts import is_contract
@@ -60,35 +59,6 @@ _SENDS = 2
 _CALLS_A_REQUEST = 100
 
 T = TypeVar("T")
-
-
-def _read_fees(results: list[Any]) -> tuple[int, int]:
-    base_wei, price_wei = read_base_fee_wei(results[0]), read_quantity(results[1])
-    return base_wei, max(0, price_wei - base_wei)
-
-
-_FEES: tuple[list[Call], Callable[[list[Any]], tuple[int, int]]] = (
-    [("eth_getBlockByNumber", ["latest", False]), ("eth_gasPrice", [])],
-    _read_fees,
-)
-
-
-def _read_time(results: list[Any]) -> tuple[int, int]:
-    number, pending, latest = results
-    if pending is not None:
-        with suppress(BadAnswer):
-            return read_number(number), read_time_s(pending)
-    return read_number(number), read_time_s(latest)
-
-
-_TIME: tuple[list[Call], Callable[[list[Any]], tuple[int, int]]] = (
-    [
-        ("eth_blockNumber", []),
-        ("eth_getBlockByNumber", ["pending", False]),
-        ("eth_getBlockByNumber", ["latest", False]),
-    ],
-    _read_time,
-)
 
 
 class ChainError(TidemarkError):
@@ -180,12 +150,12 @@ class Chain:
             NodeDown: No endpoint answers.
         """
         async with self._bounded("eth_getBlockByNumber"):
-            found, label = await self._node.ask_elsewhere(*_TIME, than=())
+            found, label = await self._node.ask_elsewhere(*TIME, than=())
         told = {label: found}
         with suppress(RpcError, TimeoutError):
             async with asyncio.timeout(_ANSWERED_WITHIN_S):
                 while True:
-                    found, label = await self._node.ask_elsewhere(*_TIME, than=tuple(told))
+                    found, label = await self._node.ask_elsewhere(*TIME, than=tuple(told))
                     told[label] = found
         highest = max(block for block, _ in told.values())
         return [time_s for block, time_s in told.values() if block + _OLDER_HEAD_BLOCKS >= highest]
@@ -341,10 +311,10 @@ class Chain:
         purpose costs nothing, and what is too low for the chain is replaced.
         """
         async with self._bounded("eth_gasPrice"):
-            fees, label = await self._node.ask_elsewhere(*_FEES, than=())
+            fees, label = await self._node.ask_elsewhere(*FEES, than=())
         try:
             async with asyncio.timeout(PATIENCE.answer_s):
-                others, _ = await self._node.ask_elsewhere(*_FEES, than=(label,))
+                others, _ = await self._node.ask_elsewhere(*FEES, than=(label,))
         except (RpcError, TimeoutError):
             return fees
         return min(fees[0], others[0]), min(fees[1], others[1])
@@ -388,11 +358,11 @@ class Chain:
         found: dict[str, Receipt] = {}
         for start in range(0, len(hashes), _CALLS_A_REQUEST):
             some = hashes[start : start + _CALLS_A_REQUEST]
-            found |= await self._ask(*_receipts_of(some))
+            found |= await self._ask(*receipts_of(some))
         asked: list[str] = []
         while unclear := [one for one, receipt in found.items() if receipt.succeeded is None]:
             try:
-                told, label = await self._node.ask_elsewhere(*_receipts_of(unclear), than=asked)
+                told, label = await self._node.ask_elsewhere(*receipts_of(unclear), than=asked)
             except RpcError:
                 break
             found |= {one: receipt for one, receipt in told.items() if receipt.succeeded is not None}
@@ -406,7 +376,7 @@ class Chain:
         with suppress(RpcError, TimeoutError):
             async with asyncio.timeout(_ANSWERED_WITHIN_S):
                 while True:
-                    told, label = await self._node.ask_elsewhere(*_receipts_of(hashes), than=asked)
+                    told, label = await self._node.ask_elsewhere(*receipts_of(hashes), than=asked)
                     found |= {one: told[one] for one in told if one not in found or found[one].succeeded is None}
                     asked.append(label)
         return found
@@ -493,14 +463,6 @@ def _nonces_of(party_a: str, party_b: str) -> list[_View]:
         ("nonceOfPartyA", ("address",), (party_a,)),
         ("nonceOfPartyB", ("address", "address"), (party_b, party_a)),
     ]
-
-
-def _receipts_of(hashes: Sequence[str]) -> tuple[list[Call], Callable[[list[Any]], dict[str, Receipt]]]:
-    def read(results: list[Any]) -> dict[str, Receipt]:
-        receipts = {one: read_receipt(result, one) for one, result in zip(hashes, results, strict=True)}
-        return {one: receipt for one, receipt in receipts.items() if receipt is not None}
-
-    return [("eth_getTransactionReceipt", [one]) for one in hashes], read
 
 
 def _down(method: str, said: str) -> NodeDown:

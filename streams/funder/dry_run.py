@@ -169,7 +169,9 @@ def _planned(
     quote: ChainQuote, frozen: Frozen, symbol_id: int, parties: tuple[str, str], funding: FundingSettings
 ) -> Charge | str:
     party_a, party_b = parties
-    eligibility = eligibility_of(quote, party_a=party_a, party_b=party_b, pays_s=frozen.epoch.pays_s)
+    eligibility = eligibility_of(
+        quote, symbol_id=symbol_id, party_a=party_a, party_b=party_b, pays_s=frozen.epoch.pays_s
+    )
     if eligibility is not Eligibility.DUE:
         return eligibility.value
     return charge_of(quote, frozen.markets[symbol_id].terms, funding.charge_on)

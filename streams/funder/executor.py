@@ -8,14 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_plan import missed_windows
-from models.symmio.funding_records import KINDS, Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
+from models.symmio.funding_records import Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import ChainError, Reverted
+from streams.funder.epoch_counts import count
 from streams.funder.epoch_moves import held_before
 from streams.funder.muon import NoSignature
 from streams.funder.outcomes import corrected, disputed, ended_later, outcome_of, reopened
@@ -41,16 +42,6 @@ _log = logging.getLogger(__name__)
 _QUOTES = Counter(
     "tidemark_funding_quotes_total", "Quotes by what became of their funding at last.", ("deployment", "outcome")
 )
-_NEWEST = Gauge(
-    "tidemark_funding_epoch_quotes",
-    "Quotes of the newest epoch by what has become of their funding so far.",
-    ("deployment", "party_b", "outcome"),
-)
-_UNACCOUNTED = Gauge(
-    "tidemark_funding_unaccounted_accounts",
-    "Accounts whose quotes do not have exactly one outcome each, though the window has closed.",
-    ("deployment", "party_b"),
-)
 _FAULTS = Counter(
     "tidemark_funding_faults_total", "Accounts that could not be charged at a try.", ("deployment", "cause")
 )
@@ -71,7 +62,6 @@ _PATIENCE = 4
 _PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
 _LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
-_OPEN = "open"
 
 _RETRIED = (AccountFault, CeilingInTheWay, ChainError, NoSignature, NotSigned)
 
@@ -87,6 +77,7 @@ class Executor:
         tables: Tell the open positions, the markets' terms, and whether the deployment is what it is taken for.
         charges_of: Makes the charges of an account, given its address and its progress by epoch.
         is_watching: Tells whether a transaction of an account is not final yet.
+        has_charged: Tells whether a transaction in the chain charged a quote for an epoch.
         turns: A lock for each account, shared by the deployment's hedgers: a charge of one makes the signature of the
             other's stale, since the account's nonce is one for both.
         depth: After how many blocks a block is final.
@@ -103,6 +94,7 @@ class Executor:
         tables: Tables,
         charges_of: Callable[[str, dict[Epoch, Progress]], AccountCharges],
         is_watching: Callable[[str], bool],
+        has_charged: Callable[[Epoch, int], bool],
         turns: defaultdict[str, asyncio.Lock],
         depth: int,
         concurrency: int,
@@ -114,6 +106,7 @@ class Executor:
         self._tables = tables
         self._charges_of = charges_of
         self._is_watching = is_watching
+        self._has_charged = has_charged
         self._turns = turns
         self._depth = depth
         self._room = asyncio.Semaphore(concurrency)
@@ -157,6 +150,9 @@ class Executor:
         """Look again at an account's quotes, since a transaction of it has left the chain, or is another one."""
         self._note_left(record)
         for one in self._rounds.values():
+            former = one.outcomes.get(record.party_a)
+            if former is not None and former.final:
+                continue
             one.outcomes.pop(record.party_a, None)
             one.progress.pop(record.party_a, None)
             one.waiting.discard(record.party_a)
@@ -197,7 +193,7 @@ class Executor:
         if self._clock_s() - self._looked_s >= _FINAL_AGAIN_S:
             self._looked_s = self._clock_s()
             await self._make_final(now_s)
-        self._count(now_s)
+        count(self._name, self._party_b, self._rounds.values(), now_s)
         self._forget(now_s)
 
     async def _now_s(self) -> int:
@@ -273,6 +269,7 @@ class Executor:
         self._refused.pop(epoch, None)
         one = self._rounds[epoch] = Round(frozen)
         one.plans = {plan.party_a: plan for plan in plans}
+        one.looked_s = now_s
         self._seen(epoch)
         _log.info(
             "epoch frozen epoch=%s accounts=%d quotes=%d left out=%s tables behind by=%d s",
@@ -281,17 +278,25 @@ class Executor:
         )  # fmt: skip
 
     async def _plan_more(self, now_s: int) -> None:
-        """Add the quotes that the tables did not know when their epoch was frozen, once they have reached it."""
+        """Add the quotes that the tables did not know when their epoch was frozen, once they have reached it.
+
+        They are asked again until the window has closed: blocks may leave the chain, and others come that opened quotes
+        before the epoch's instant.
+        """
         for epoch, one in list(self._rounds.items()):
-            if one.is_whole or self._tables.time_s < one.frozen.opens_s:
+            if self._tables.time_s < one.frozen.opens_s or not one.is_to_be_looked_at(now_s):
                 continue
             frozen, more = one.extend(*await self._look(epoch, one.frozen.window, now_s))
+            one.looked_s = now_s
+            if one.is_whole and not more:
+                continue
             await self._journal.write([*more, frozen])
             one.frozen = frozen
             for plan in more:
                 former = one.outcomes.pop(plan.party_a, None)
                 if former is not None:
                     one.reasons |= former.missed
+                one.begin_again(plan)
                 one.plans[plan.party_a] = plan
             one.waiting.clear()
             _log.info(
@@ -350,10 +355,12 @@ class Executor:
                 (one for one in self._rounds.values() if party_a in one.to_charge),
                 key=lambda one: one.frozen.epoch.pays_s,
             )
+            # What became of an epoch is on record before the contract is charged for the next, which hides it there.
+            rounds = [one for one in rounds if one.is_over] or rounds
             progress = {one.frozen.epoch: one.progress_of(party_a) for one in rounds}
             terms = {one.frozen.epoch: one.frozen for one in rounds}
             dues = [
-                Due(quote_id, one.frozen.epoch, one.frozen.window, one.frozen.markets[symbol_id].terms)
+                Due(quote_id, symbol_id, one.frozen.epoch, one.frozen.window, one.frozen.markets[symbol_id].terms)
                 for one in rounds
                 for quote_id, symbol_id in one.plans[party_a].quotes
                 if symbol_id in one.frozen.markets
@@ -391,9 +398,8 @@ class Executor:
 
     def _forget(self, now_s: int) -> None:
         for epoch, one in list(self._rounds.items()):
-            is_told = one.plans.keys() == one.outcomes.keys() and all(told.final for told in one.outcomes.values())
             # Without a plan there is nothing to tell, but the tables may still come to know of one.
-            if now_s > one.frozen.closes_s and one.is_whole and is_told:
+            if now_s > one.frozen.closes_s and one.is_whole and one.is_told:
                 del self._rounds[epoch]
                 self._left = {key: block for key, block in self._left.items() if key[0] != epoch}
 
@@ -424,6 +430,7 @@ class Executor:
             for party_a, outcome in one.outcomes.items()
             if not outcome.final
             and one.is_whole
+            and one.looked_s > one.frozen.closes_s
             and now_s > one.frozen.closes_s
             and party_a not in self._running
             and not self._is_watching(party_a)
@@ -443,13 +450,16 @@ class Executor:
         except Reverted:
             unreadable = await self._chain.unreadable(ids)
             quotes = await self._chain.quotes([quote_id for quote_id in ids if quote_id not in unreadable])
-        doubts, back, later = disputed(outcome, quotes), reopened(outcome, quotes), set[int]()
+        doubts = disputed(outcome, quotes, self._has_charged)
+        back, later = reopened(outcome, quotes), set[int]()
         if outcome.closed:
             # The contract says that they are closed, and only the log whether that was within the window.
             moves = await self._tables.read_moves(one.frozen.window)
             later = ended_later(outcome, moves.ended, one.frozen.closes_s)
         told = await self._chain.quotes_by_each(sorted(doubts | back)) if doubts or back else [quotes]
-        if not told or any(doubts - disputed(outcome, others) or back - reopened(outcome, others) for others in told):
+        if not told or any(
+            doubts - disputed(outcome, others, self._has_charged) or back - reopened(outcome, others) for others in told
+        ):
             # An endpoint still agrees with the outcome: which of them has an old state will show.
             return
         if outcome is not one.outcomes.get(party_a):
@@ -459,25 +469,6 @@ class Executor:
         await self._journal.write([final])
         if wrong := sorted(doubts | back | later):
             _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, wrong)
-        for name, count in final.counts.items():
-            _QUOTES.labels(self._name, name).inc(count)
+        for name, number in final.counts.items():
+            _QUOTES.labels(self._name, name).inc(number)
         _QUOTES.labels(self._name, "clipped").inc(len(final.clipped))
-
-    def _count(self, now_s: int) -> None:
-        if not self._rounds:
-            return
-        newest = max(self._rounds.values(), key=lambda one: one.frozen.epoch.pays_s)
-        told = [outcome.counts for outcome in newest.outcomes.values()]
-        for name in KINDS:
-            _NEWEST.labels(self._name, self._party_b, name).set(sum(counts[name] for counts in told))
-        quotes = sum(len(plan.quotes) for plan in newest.plans.values())
-        _NEWEST.labels(self._name, self._party_b, _OPEN).set(quotes - sum(sum(counts.values()) for counts in told))
-        _UNACCOUNTED.labels(self._name, self._party_b).set(
-            sum(
-                party_a not in one.outcomes
-                or sorted(quote_id for quote_id, _ in plan.quotes) != one.outcomes[party_a].quotes
-                for one in self._rounds.values()
-                for party_a, plan in one.plans.items()
-                if now_s > one.frozen.closes_s
-            )
-        )

@@ -92,8 +92,8 @@ class Flight:
         """Wait until it is in the chain, or lost; return False where that is not to be waited for any more."""
         stuck = asyncio.ensure_future(self.is_stuck.wait())
         try:
-            first: list[asyncio.Future[Any]] = [self.done, stuck]
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [self.done, stuck]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stuck.cancel()
         return self.done.done()

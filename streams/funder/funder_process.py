@@ -157,6 +157,7 @@ class Working(NamedTuple):
             tables=self.tables,
             charges_of=charges_of,
             is_watching=sender.is_watching,
+            has_charged=sender.has_charged,
             turns=self.turns,
             depth=self.deployment.finality_depth,
             concurrency=funding.concurrency,

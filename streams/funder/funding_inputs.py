@@ -215,10 +215,12 @@ class Tables:
             NotRead: The broker does not answer.
         """
         async with self._reading:
-            if window not in self._ticks:
+            keys = self._keys()
+            # A market that became known since has sources of which nothing was read.
+            if window not in self._ticks or keys - self._ticks[window].said.keys():
                 # What was missed in a window that has closed is never charged.
                 self._ticks = {one: ticks for one, ticks in self._ticks.items() if one.closes_s >= window.opens_s}
-                self._ticks[window] = self._new_ticks(window)
+                self._ticks[window] = self._new_ticks(window, keys)
             ticks = self._ticks[window]
             await ticks.read_on()
             if self._funding.scale and any(
@@ -274,12 +276,16 @@ class Tables:
             interval_s=interval_s,
         )
 
-    def _new_ticks(self, window: Window) -> EpochTicks:
-        keys = set()
+    def _keys(self) -> set[bytes]:
+        """The keys of all sources of markets that have an epoch."""
+        keys: set[bytes] = set()
         for symbol_id in self._funded():
             market = self._market(symbol_id)
             if market is not None and market.name is not None:
                 keys |= {source.key for source in self._deployment.price_sources(market.name)}
+        return keys
+
+    def _new_ticks(self, window: Window, keys: set[bytes]) -> EpochTicks:
         instant = Instant(window.opens_s * 1_000, window.closes_s * 1_000, self._clock.now_ms())
         return EpochTicks(self._settings, instant, keys)
 

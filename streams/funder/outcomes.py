@@ -10,10 +10,10 @@ from models.symmio.funding_records import Outcome
 from models.symmio.state import OPEN_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from models.symmio.funding_plan import ChainQuote
-    from models.symmio.funding_records import Frozen, Plan
+    from models.symmio.funding_records import Epoch, Frozen, Plan
     from models.symmio.position_moves import Ended
     from streams.funder.account_charges import Progress
 
@@ -65,20 +65,22 @@ def outcome_of(plan: Plan, frozen: Frozen, progress: Progress, *, reason: str, r
     )
 
 
-def disputed(outcome: Outcome, quotes: Mapping[int, ChainQuote]) -> set[int]:
-    """Find the quotes of which an outcome and the contract differ on whether they were charged for the epoch.
+def disputed(outcome: Outcome, quotes: Mapping[int, ChainQuote], has_charged: Callable[[Epoch, int], bool]) -> set[int]:
+    """Find the quotes of which an outcome and the chain differ on whether they were charged for the epoch.
 
-    A quote that has been charged for a later epoch says nothing of this one.
+    A quote that the contract has as charged for a later epoch says nothing of this one: our transactions do.
 
     Args:
         outcome: The outcome.
         quotes: Some of its quotes, as the contract has them.
+        has_charged: Tells whether a transaction of ours in the chain charged a quote for an epoch.
     """
     paid, pays_s = set(outcome.paid), outcome.epoch.pays_s
     return {
         quote_id
         for quote_id, quote in quotes.items()
-        if quote.paid_s <= pays_s and (quote.paid_s == pays_s) != (quote_id in paid)
+        if (has_charged(outcome.epoch, quote_id) if quote.paid_s > pays_s else quote.paid_s == pays_s)
+        != (quote_id in paid)
     }
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from models.symmio.position_moves import Ended
 
 
+# So often the tables are asked in a window which quotes there are.
+_LOOKS = 8
+
+
 class Round:
     """One epoch: its terms, its accounts, and what became of each."""
 
@@ -32,6 +36,8 @@ class Round:
         # Accounts that are charged but for quotes whose markets have no terms yet.
         self.waiting: set[str] = set()
         self.is_over = False
+        # When the tables were asked last which quotes there are, in the chain's time.
+        self.looked_s = 0
         # Markets of which it was told that their quotes are missed for want of terms.
         self.told_unpriced: set[int] = set()
         # Why quotes are missed, where that is not the reason of their account.
@@ -46,6 +52,31 @@ class Round:
     def is_whole(self) -> bool:
         """Whether every quote is planned that was open when the window opened: the tables were known up to then."""
         return self.frozen.tables_s >= self.frozen.opens_s
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the outcome of every plan is final."""
+        return self.plans.keys() == self.outcomes.keys() and all(one.final for one in self.outcomes.values())
+
+    def is_to_be_looked_at(self, now_s: int) -> bool:
+        """Whether it is time to ask the tables again which quotes there are; the last time is after the window."""
+        if not self.is_whole:
+            return True
+        if self.is_told and now_s > self.frozen.closes_s:
+            return False
+        if now_s > self.frozen.closes_s:
+            return self.looked_s <= self.frozen.closes_s
+        return now_s - self.looked_s >= (self.frozen.closes_s - self.frozen.opens_s) // _LOOKS
+
+    def begin_again(self, plan: Plan) -> None:
+        """Forget what has become of quotes that have another market in a new plan: they are other quotes."""
+        former = self.plans.get(plan.party_a)
+        if former is None or plan.party_a not in self.progress:
+            return
+        known = dict(former.quotes)
+        for quote_id, symbol_id in plan.quotes:
+            if known.get(quote_id, symbol_id) != symbol_id:
+                self.progress[plan.party_a].forget(quote_id)
 
     def extend(self, found: Frozen, plans: Sequence[Plan], ended: Mapping[int, Ended]) -> tuple[Frozen, list[Plan]]:
         """Find what is to be on record once more quotes are known; what was fixed before stays as it is.
@@ -63,22 +94,26 @@ class Round:
         for plan in plans:
             former = self.plans.get(plan.party_a)
             known, late = ((), ()) if former is None else (former.quotes, former.late)
-            quotes = tuple(sorted({*known, *plan.quotes}))
-            if len(quotes) == len(known):
+            # A quote is there once. Where a fork gave its id to one of another market, that is the one there is.
+            quotes = tuple(sorted((dict(known) | dict(plan.quotes)).items()))
+            if quotes == tuple(sorted(known)):
                 continue
             if found.at_s > closes_s:
                 new = {quote_id for quote_id, _ in {*quotes} - {*known}}
                 kept = {one for one in new if one not in ended or ended[one].time_s > closes_s}
                 late = tuple(sorted({*late, *kept}))
             extended.append(msgspec.structs.replace(plan, quotes=quotes, late=late))
+        # What had no terms when the window closed has none for good.
+        left_out = self.frozen.left_out if found.at_s > closes_s else {}
+        found_markets = {symbol_id: one for symbol_id, one in found.markets.items() if symbol_id not in left_out}
         frozen = msgspec.structs.replace(
             self.frozen,
             tables_s=found.tables_s,
-            markets=found.markets | self.frozen.markets,
+            markets=found_markets | self.frozen.markets,
             left_out={
                 symbol_id: said
                 for symbol_id, said in (found.left_out | self.frozen.left_out).items()
-                if symbol_id not in self.frozen.markets and symbol_id not in found.markets
+                if symbol_id not in self.frozen.markets and symbol_id not in found_markets
             },
             accounts=len(self.plans.keys() | {plan.party_a for plan in extended}),
         )

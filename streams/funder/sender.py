@@ -41,7 +41,7 @@ from streams.funder.signer import TRANSFER_GAS, NotSigned
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from models.symmio.funding_records import ChargeCells
+    from models.symmio.funding_records import ChargeCells, Epoch
     from streams.funder.ceilings import Ceilings
     from streams.funder.chain_view import Chain
     from streams.funder.funding_journal import Journal
@@ -75,6 +75,8 @@ _RESEND_S = 3.0
 _LOOK_AGAIN_S = 3.0
 # A pool's floor follows what it holds: what it said before is asked anew by trying.
 _FLOOR_S = 60.0
+# Epochs are told of for good long before.
+_REMEMBERED_S = 3 * 86_400
 _replace = msgspec.structs.replace
 
 
@@ -139,6 +141,7 @@ class Sender:
         self._replace_after_s = replace_after_s
         self._on_unmined = on_unmined
         self._flights: dict[int, Flight] = {}
+        self._mined: dict[int, Transaction] = {}
         self._next = 0
         self._head = Head(0, 0)
         self._gap: tuple[int, int] = (-1, 0)
@@ -155,13 +158,29 @@ class Sender:
         for record in records:
             if record.signer != self._signer.address:
                 continue
-            self._ceilings.note(record)
+            self._note(record)
             self._next = max(self._next, record.nonce + 1)
             if record.final:
                 self._flights.pop(record.nonce, None)
                 continue
             flight = self._flights[record.nonce] = Flight(record)
             flight.signed_s, flight.signed_block = self._clock_s(), self._head.block
+
+    def has_charged(self, epoch: Epoch, quote_id: int) -> bool:
+        """Whether one of our transactions in the chain charged a quote for an epoch of the last days."""
+        return any(
+            (cells.epoch, cells.quote_id) == (epoch, quote_id)
+            for record in self._mined.values()
+            for cells in record.charges
+        )
+
+    def _note(self, record: Transaction) -> None:
+        self._ceilings.note(record)
+        self._mined.pop(record.nonce, None)
+        if record.state == State.MINED and record.charges:
+            since_s = record.closes_s - _REMEMBERED_S
+            self._mined = {nonce: one for nonce, one in self._mined.items() if one.closes_s >= since_s}
+            self._mined[record.nonce] = record
 
     def is_watching(self, party_a: str) -> bool:
         """Whether a transaction of an account is not final yet."""
@@ -454,7 +473,7 @@ class Sender:
     async def _store(self, flights: list[Flight]) -> None:
         if flights:
             for flight in flights:
-                self._ceilings.note(flight.record)
+                self._note(flight.record)
             await self._journal.write([flight.record for flight in flights])
             for flight in flights:
                 flight.is_stored = True

@@ -144,10 +144,15 @@ class Sending(Sender):
         self.sent: list[tuple[int, ...]] = []
         self.most_charges = 100
         self.is_settled = True
+        self.charged: set[int] = set()
 
     async def settle(self, party_a: str) -> bool:
         assert PARTY_A == party_a
         return self.is_settled
+
+    def has_charged(self, epoch: Epoch, quote_id: int) -> bool:
+        assert EPOCH == epoch
+        return quote_id in self.charged
 
     async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
         assert (DIAMOND, 125_000, WINDOW.closes_s) == (to, gas, purpose.closes_s)
@@ -179,7 +184,7 @@ class Bench:
             batch=batch,
             valid_s=60,
         )
-        await charges.run([Due(quote_id, EPOCH, WINDOW, TERMS) for quote_id in self.chain.known])
+        await charges.run([Due(quote_id, 1, EPOCH, WINDOW, TERMS) for quote_id in self.chain.known])
         return self.progress
 
 
@@ -196,6 +201,14 @@ async def test_what_is_paid_or_closed_is_not_sent() -> None:
     progress = await bench.run()
     assert [(3,)] == bench.sender.sent
     assert ({1, 3}, {2: "it is not open"}, {}) == (progress.paid, progress.closed, progress.culprits)
+
+
+async def test_what_is_paid_for_a_later_epoch_is_paid_for_this_one_only_where_a_transaction_of_ours_did_it() -> None:
+    bench = Bench(quote(1, paid_s=28_800), quote(2, paid_s=28_800))
+    bench.sender.charged = {2}
+    bench.chain.now_s = 28_900
+    progress = await bench.run()
+    assert ({2}, {1}, []) == (progress.paid, progress.late, bench.sender.sent)
 
 
 async def test_what_was_closed_after_it_was_paid_is_paid() -> None:
@@ -228,9 +241,10 @@ async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_t
     [
         quote(2)._replace(party_a="0x" + "00" * 20, party_b="0x" + "00" * 20, status=QuoteStatus.PENDING),
         quote(2)._replace(party_a="0x" + "0c" * 20),
+        quote(2)._replace(symbol_id=2),
         quote(2)._replace(party_b="0x" + "00" * 20, status=QuoteStatus.PENDING),
     ],
-    ids=["no quote", "another account's", "pending again"],
+    ids=["no quote", "another account's", "another market's", "pending again"],
 )
 async def test_a_quote_whose_opening_left_the_chain_is_looked_for_until_the_window_closes_and_closed_then(
     instead: ChainQuote,

@@ -135,6 +135,7 @@ class HeldTime(Chain):
         self.asked = 0
         self.final_s = 0
         self.charged: set[int] = set()
+        self.paid_s = 5_000
         self.told_elsewhere: set[int] | None = None
         self.closed_elsewhere: set[int] = set()
         self.closed: set[int] = set()
@@ -151,7 +152,7 @@ class HeldTime(Chain):
         return self.final_s
 
     async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:
-        told = {one: charged(one, 5_000 if one in self.charged else 0) for one in quote_ids}
+        told = {one: charged(one, self.paid_s if one in self.charged else 0) for one in quote_ids}
         return {
             one: quote._replace(status=QuoteStatus.CLOSED) if one in self.closed else quote
             for one, quote in told.items()
@@ -206,6 +207,8 @@ class Charging(AccountCharges):
                 raise AccountFault(bench.faults[self._account])
             else:
                 self._done[due.epoch].paid.add(due.quote_id)
+                if self._account == BOB:
+                    bench.charged_at.append((len(bench.journal.records), due.epoch.pays_s))
                 bench.chain.charged.add(due.quote_id)
 
 
@@ -215,8 +218,10 @@ class Bench:
         self.faults: dict[str, str] = {}
         self.closed: set[int] = set()
         self.watched: set[str] = set()
+        self.mined: set[tuple[int, int]] = set()
         self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.runs: list[str] = []
+        self.charged_at: list[tuple[int, int]] = []
         self.executor = self.new()
 
     def new(self) -> Executor:
@@ -228,6 +233,7 @@ class Bench:
             tables=self.tables,
             charges_of=lambda party_a, progress: Charging(self, party_a, progress),
             is_watching=lambda party_a: party_a in self.watched,
+            has_charged=lambda epoch, quote_id: (epoch.pays_s, quote_id) in self.mined,
             turns=self.turns,
             depth=DEPTH,
             concurrency=2,
@@ -467,6 +473,46 @@ async def test_an_outcome_that_the_chain_contradicts_is_corrected() -> None:
     assert ((3, 4), {}) == (bob.paid, bob.missed)
 
 
+async def test_where_the_contract_has_a_later_epoch_the_transactions_say_what_was_charged_for_the_one_before() -> None:
+    bench = Bench()
+    bench.mined = {(5_000, 2), (5_000, 3)}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.paid_s = 6_000
+        bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
+        alice, bob = await final(bench, ALICE), await final(bench, BOB)
+    assert ((2,), {1: "the chain says that it was not charged"}) == (alice.paid, alice.missed)
+    assert (3,) == bob.paid
+
+
+async def test_a_final_outcome_stays_whatever_leaves_the_chain() -> None:
+    bench = Bench()
+    bench.watched = {BOB}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
+        told = await final(bench, ALICE)
+        bench.executor.unmined(sent(ALICE, left_block=33))
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+    assert told == outcomes(bench, ALICE)[-1]
+
+
+async def test_an_epochs_outcome_is_on_record_before_the_next_epoch_is_charged() -> None:
+    bench = Bench()
+    bench.faults = {BOB: "not now"}
+    async with running(bench):
+        await eventually(lambda: BOB in bench.runs)
+        bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    bench.faults, bench.chain.now_s = {}, 6_010
+    async with running(bench):
+        await eventually(lambda: {5_000, 6_000} <= {one.epoch.pays_s for one in outcomes(bench, BOB)})
+    former = next(at for at, one in enumerate(bench.journal.records) if one in outcomes(bench, BOB))
+    assert 5_000 == outcomes(bench, BOB)[0].epoch.pays_s
+    assert former < next(at for at, epoch in bench.charged_at if epoch == 6_000)
+
+
 async def test_a_quote_whose_closing_left_the_chain_is_missed_and_not_closed() -> None:
     bench = Bench()
     bench.closed = {2}
@@ -636,6 +682,30 @@ async def test_quotes_that_the_tables_come_to_know_after_the_freezing_are_planne
     async with running(bench):
         await eventually(lambda: bench.chain.asked >= asked + 3)
     assert [BOB, ALICE, BOB] == [bench.runs[0], *sorted(bench.runs[1:])]
+
+
+async def test_what_a_fork_changed_among_the_quotes_of_before_the_epoch_is_planned_and_charged_too() -> None:
+    bench = Bench()
+    bench.tables.second = MARKET
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        # Quote 2 is of another market now, and quote 9 was not there.
+        bench.tables.held = {ALICE: [position(1), position(2, 2), position(9)], BOB: [position(3), position(4, 2)]}
+        bench.chain.now_s = 5_050
+        await eventually(lambda: outcomes(bench, ALICE)[-1].paid == (1, 2, 9))
+        assert 1 == len(outcomes(bench, BOB))
+    plans = [one for one in bench.journal.records if isinstance(one, Plan) and one.party_a == ALICE]
+    assert ((1, 1), (2, 2), (9, 1)) == plans[-1].quotes
+
+
+async def test_what_a_fork_brought_when_nobody_could_charge_it_any_more_is_missed_and_not_forgotten() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.tables.held[ALICE].append(position(9))
+        bench.chain.now_s = bench.chain.final_s = 5_101
+        alice = await final(bench, ALICE)
+    assert ((1, 2), {9: "the tables knew of it only after the window had closed"}) == (alice.paid, alice.missed)
 
 
 async def test_quotes_that_the_tables_come_to_know_after_the_window_are_missed_with_that_reason() -> None:

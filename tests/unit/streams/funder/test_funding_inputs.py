@@ -184,6 +184,16 @@ async def test_who_reads_a_window_keeps_it_while_another_hedgers_executor_reads_
     assert isinstance(made.freeze(ticks, 1, WINDOW), FrozenMarket)
 
 
+async def test_a_market_that_becomes_known_after_its_window_was_first_read_is_priced_too(topics: HeldTopics) -> None:
+    topics.tick(-1)
+    topics.tick(3)
+    made = tables()
+    market = made._markets._rows.pop(market_key("main", 1))
+    assert Unpriced.NOT_KNOWN == await frozen(made)
+    made._markets._rows[market_key("main", 1)] = market
+    assert isinstance(await frozen(made), FrozenMarket)
+
+
 async def test_a_market_of_an_unknown_interval_has_no_terms(topics: HeldTopics) -> None:
     topics.tick(-1)
     topics.tick(3)

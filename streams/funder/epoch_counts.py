@@ -1,0 +1,54 @@
+"""What the metrics say of epochs: what has become of their quotes, and which accounts are not accounted for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import Gauge
+
+from models.symmio.funding_records import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from streams.funder.rounds import Round
+
+_NEWEST = Gauge(
+    "tidemark_funding_epoch_quotes",
+    "Quotes of the newest epoch by what has become of their funding so far.",
+    ("deployment", "party_b", "outcome"),
+)
+_UNACCOUNTED = Gauge(
+    "tidemark_funding_unaccounted_accounts",
+    "Accounts whose quotes do not have exactly one outcome each, though the window has closed.",
+    ("deployment", "party_b"),
+)
+_OPEN = "open"
+
+
+def count(name: str, party_b: str, rounds: Collection[Round], now_s: int) -> None:
+    """Set the gauges of a hedger.
+
+    Args:
+        name: The deployment's name.
+        party_b: Address of the hedger.
+        rounds: Its epochs that are not forgotten; where there are none the gauges stay.
+        now_s: The chain's time, Unix s.
+    """
+    if not rounds:
+        return
+    newest = max(rounds, key=lambda one: one.frozen.epoch.pays_s)
+    told = [outcome.counts for outcome in newest.outcomes.values()]
+    for kind in KINDS:
+        _NEWEST.labels(name, party_b, kind).set(sum(counts[kind] for counts in told))
+    quotes = sum(len(plan.quotes) for plan in newest.plans.values())
+    _NEWEST.labels(name, party_b, _OPEN).set(quotes - sum(sum(counts.values()) for counts in told))
+    _UNACCOUNTED.labels(name, party_b).set(
+        sum(
+            party_a not in one.outcomes
+            or sorted(quote_id for quote_id, _ in plan.quotes) != one.outcomes[party_a].quotes
+            for one in rounds
+            for party_a, plan in one.plans.items()
+            if now_s > one.frozen.closes_s
+        )
+    )

@@ -1,0 +1,55 @@
+"""Questions of several calls that the executor asks a node, each with what reads the answers."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from streams.node.answers import Receipt, read_base_fee_wei, read_number, read_quantity, read_receipt, read_time_s
+from streams.node.rpc import BadAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streams.node.rpc import Call
+
+
+def _read_fees(results: list[Any]) -> tuple[int, int]:
+    base_wei, price_wei = read_base_fee_wei(results[0]), read_quantity(results[1])
+    return base_wei, max(0, price_wei - base_wei)
+
+
+# The base fee of the newest block, and the tip that is suggested beyond it, in wei of gas.
+FEES: tuple[list[Call], Callable[[list[Any]], tuple[int, int]]] = (
+    [("eth_getBlockByNumber", ["latest", False]), ("eth_gasPrice", [])],
+    _read_fees,
+)
+
+
+def _read_time(results: list[Any]) -> tuple[int, int]:
+    number, pending, latest = results
+    if pending is not None:
+        with suppress(BadAnswer):
+            return read_number(number), read_time_s(pending)
+    return read_number(number), read_time_s(latest)
+
+
+# The number of the newest block, and the time that the next one would have.
+TIME: tuple[list[Call], Callable[[list[Any]], tuple[int, int]]] = (
+    [
+        ("eth_blockNumber", []),
+        ("eth_getBlockByNumber", ["pending", False]),
+        ("eth_getBlockByNumber", ["latest", False]),
+    ],
+    _read_time,
+)
+
+
+def receipts_of(hashes: Sequence[str]) -> tuple[list[Call], Callable[[list[Any]], dict[str, Receipt]]]:
+    """Make the question for the receipts of transactions; those that are in no block are left out of the answer."""
+
+    def read(results: list[Any]) -> dict[str, Receipt]:
+        receipts = {one: read_receipt(result, one) for one, result in zip(hashes, results, strict=True)}
+        return {one: receipt for one, receipt in receipts.items() if receipt is not None}
+
+    return [("eth_getTransactionReceipt", [one]) for one in hashes], read
