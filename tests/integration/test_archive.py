@@ -17,15 +17,17 @@ from models.symmio.venue import SYMMIO
 from streams.archive import restoring, segment_file
 from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog
+from streams.archive.archiving import archive_due, find_due
 from streams.kafka.fenced_writer import Written, opened_fenced_writer
 from streams.kafka.topics import FIGURE_SETTINGS, PRICE_TICKS, SERVED, routed_name, served_name, topic_name
 from streams.process.clock import SystemClock
-from streams.replay.bounded_log import LogRecord, Place, Span
+from streams.replay.bounded_log import Held, LogRecord, Place, Span
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.merging import read_merged
 from streams.replay.named_topics import find_topic
 from tests.support.eventually import eventually
 from tests.support.golden import CHAIN_TABLES, DEPLOYMENT, SYMBOL, comparable, golden_chain, golden_deployment, ticks
+from tests.support.listed_log import ListedLog, record
 from tests.support.pipeline import feed_rows, producer, worker, write_ticks
 from tests.support.records import create_all
 from tidemark import cli as command_line
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     import pytest
     from click.testing import Result
 
-    from streams.replay.bounded_log import Held, Log
+    from streams.replay.bounded_log import Log
     from streams.settings import Settings
 
 CLOCK = SystemClock()
@@ -201,6 +203,30 @@ async def test_a_cluster_made_of_an_archive_has_each_record_at_its_place_and_a_w
     raw = [topic_name(own, one) for one in (PRICE_TICKS, CHAIN_BLOCKS)]
     archived, _ = await standing(ArchivedLog(opened_store(url)), raw)
     assert [one for one in records if one.topic in raw] == archived
+
+
+async def test_holes_of_a_single_offset_and_the_last_one_are_taken_exactly(
+    settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_file, "_ROWS_AT_ONCE", 3)
+    own = settings(topics={"partitions": 1})
+    place, store = Place(topic_name(own, PRICE_TICKS), 0), opened_store(str(tmp_path / "archive"))
+    # A transaction ends at the last hole of three records, and is nothing but its end where that is one offset.
+    began_ms = CLOCK.now_ms() - 3_600_000
+    written = [record(*place, one, began_ms + 1_000 * one) for one in (0, 2, 3, 5, 6, 7, 11, 13, 14, 16)]
+    lost = ListedLog(written, {place: Held(0, 18, None)})
+    due = await find_due(lost, store, place.topic, CLOCK.now_ms())
+    await archive_due(lost, store, due, {}, code="test", on_record=lambda _: None)
+
+    restored = await run(own, monkeypatch, "restore", str(store))
+
+    assert 0 == restored.exit_code, restored.output
+    log = KafkaLog(own.bootstrap, {}, CLOCK)
+    held = await log.held([place.topic])
+    assert {place: Held(0, 18, None)} == held
+    assert written == (await standing(log, [place.topic]))[0]
+    for at_ms in range(began_ms, began_ms + 18_000, 500):
+        assert await lost.find(held, at_ms) == await log.find(held, at_ms)
 
 
 async def test_a_topic_with_a_part_is_not_restored_over_and_another_writer_ends_it(
