@@ -133,11 +133,12 @@ def test_prices_are_exported_as_their_sources_said_them(
     assert [tick["event_ms"] * 1_000_000 for tick in ticks] == [row["event"] for row in rows_of(out)]
 
 
+@pytest.mark.parametrize("file_format", ["ndjson", "parquet", "arrow"])
 def test_an_export_that_fails_at_its_last_step_is_not_in_the_way_of_the_next_one(
-    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path, file_format: str
 ) -> None:
     log, window = shown_log(story)
-    given = ("valuations", "--offsets", window, "--format", "ndjson", "--out", str(tmp_path / "x"))
+    given = ("valuations", "--offsets", window, "--format", file_format, "--out", str(tmp_path / "x"))
 
     def fails(*_: object) -> None:
         msg = "no space"
