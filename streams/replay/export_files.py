@@ -13,7 +13,7 @@ import numpy as np
 
 from models.errors import TidemarkError
 from streams.replay.bounded_log import ReplayError
-from streams.replay.exported_rows import MONEY_E18, TEXT, TIME_NS, WHOLE, RowDigest, json_row
+from streams.replay.exported_rows import MONEY_E18, TEXT, TIME_NS, WHOLE, NumberTooLong, RowDigest, json_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,7 @@ class ExportWriter:
         self._digest = RowDigest()
         self._rows: list[Row] = []
         self._lines: list[bytes] = []
+        self._has_manifest = False
 
     @property
     def rows(self) -> int:
@@ -132,14 +133,17 @@ class ExportWriter:
             self._digest.rows, self._digest.text(), configuration, self._writer.name, _sha256_of(self._partial),
         )  # fmt: skip
         encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+        self._has_manifest = True
         manifest_path(self._path).write_bytes(encoded + b"\n")
         self._partial.rename(self._path)
         return manifest
 
     def abandon(self) -> None:
         """Remove what was written."""
-        self._writer.close()
         self._partial.unlink(missing_ok=True)
+        if self._has_manifest:
+            manifest_path(self._path).unlink(missing_ok=True)
+        self._writer.close()
 
     def _flush(self) -> None:
         if self._rows:
@@ -271,7 +275,13 @@ def _table_of(arrow: Any, schema: Schema, rows: Sequence[Row], arrow_schema: Any
             ]
         else:
             columns[name] = cells
-    return arrow.Table.from_pydict(columns, schema=arrow_schema)
+    try:
+        return arrow.Table.from_pydict(columns, schema=arrow_schema)
+    except OverflowError as error:
+        msg = (
+            f"expected whole numbers of {schema.name} below 2**63, found a longer one: only NDJSON has it, below 2**64"
+        )
+        raise NumberTooLong(msg) from error
 
 
 def _decimals(arrow: Any, cells_e18: Sequence[int | None]) -> Any:  # noqa: ANN401 - pyarrow has no types

@@ -16,6 +16,7 @@ from models.ids import split_key
 from models.prices import decode_tick, mark_of
 from models.provenance import MADE_FROM
 from models.served import is_of_account
+from streams.replay.bounded_log import ReplayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 _NS_IN_MS = 1_000_000
 TEXT, WHOLE, TIME_NS, MONEY_E18 = "text", "whole", "time_ns", "money_e18"
 Row = dict[str, Any]
+
+
+class NumberTooLong(ReplayError):
+    """A whole number of a row has more bits than the format can hold. Choose other keys, or another window."""
 
 
 class Schema(NamedTuple):
@@ -130,7 +135,14 @@ def json_row(schema: Schema, row: Row) -> bytes:
     Args:
         schema: The row's.
         row: The row.
+
+    Raises:
+        NumberTooLong: It has a whole number that is none of 64 bits.
     """
     kinds = schema.columns
     cells = {name: str(cell) if kinds[name] == MONEY_E18 and cell is not None else cell for name, cell in row.items()}
-    return orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE)
+    try:
+        return orjson.dumps(cells, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError as error:
+        msg = f"expected whole numbers of {schema.name} below 2**64, found a row without: {row!r:.300}"
+        raise NumberTooLong(msg) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +23,7 @@ from streams.replay.what_if_at import read_scenario, what_if_at
 from streams.settings import load_settings
 from tidemark.log_source import LogSource
 from tidemark.replay import answers
+from tidemark.replay.apart import read_apart
 from tidemark.replay.checking import checking
 from tidemark.replay.tables import Table
 from tidemark.replay_window import open_log as open_source
@@ -76,7 +76,7 @@ class OpenedLog:
     """Answers questions. Each of them is read for anew; a log may have grown meanwhile.
 
     Instants are given as to the commands: ``2026-11-20T10:30:00Z``, ``-15m`` (s, m, h or d), ``now``. Every method may
-    raise ``ReplayError``, whose message says what would do.
+    raise ``ReplayError``, whose message says what would do; Ctrl-C ends a reading at its next record.
 
     Args:
         log: The log.
@@ -154,14 +154,14 @@ class OpenedLog:
             _expect_at_least(0, name, number)
         at = At(None if time is None else self._instant(time), block, offset)
 
-        async def valued() -> answers.AccountAnswer:
+        async def valued(on_record: Callable[[object], None]) -> answers.AccountAnswer:
             found = await value_account_at(
-                self._log, self._settings, deployment, account, at, on_record=_pass, checkpoints=await self._found()
+                self._log, self._settings, deployment, account, at, on_record=on_record, checkpoints=await self._found()
             )
             shown_ms = at.time_ms if found is None else found.at_ms
             key, shown = key_of(self._settings, deployment, account), None
             if served and shown_ms is not None:
-                shown = await served_at(self._log, self._settings, key, shown_ms, on_record=_pass)
+                shown = await served_at(self._log, self._settings, key, shown_ms, on_record=on_record)
             body = {} if found is None else found.body
             differs = () if shown is None else tuple(differing(shown.body, body))
             return answers.AccountAnswer(key.decode(), found, shown, differs)
@@ -180,10 +180,10 @@ class OpenedLog:
         since_ms, until_ms = self._instant(since), self._instant(until)
         rows: list[Row] = []
 
-        async def explained() -> answers.Explanation:
+        async def explained(on_record: Callable[[object], None]) -> answers.Explanation:
             found = await explain_account(
                 self._log, self._settings, deployment, account, since_ms=since_ms, until_ms=until_ms,
-                on_term=lambda term: rows.append(answers.term_row(term)), on_record=_pass,
+                on_term=lambda term: rows.append(answers.term_row(term)), on_record=on_record,
                 checkpoints=await self._found(),
             )  # fmt: skip
             return answers.Explanation(found, Table(answers.TERMS, rows, write_offsets(found.vector)))
@@ -205,9 +205,9 @@ class OpenedLog:
         """
         scenario, at_ms = read_scenario((shocks or {}).items(), (marks or {}).items(), funding), self._instant(time)
 
-        async def worked_out() -> answers.Scenario:
+        async def worked_out(on_record: Callable[[object], None]) -> answers.Scenario:
             found = await what_if_at(
-                self._log, self._settings, deployment, scenario, at_ms=at_ms, on_record=_pass,
+                self._log, self._settings, deployment, scenario, at_ms=at_ms, on_record=on_record,
                 checkpoints=await self._found(),
             )  # fmt: skip
             return answers.Scenario(found, Table(answers.ACCOUNTS, answers.scenario_rows(found)))
@@ -222,8 +222,8 @@ class OpenedLog:
         """
         _expect_at_least(0, "max_age_s", max_age_s)
 
-        async def checked() -> answers.Verification:
-            report = await check_rows(checking(self._log, self._settings, self._clock, max_age_s, _pass))
+        async def checked(on_record: Callable[[object], None]) -> answers.Verification:
+            report = await check_rows(checking(self._log, self._settings, self._clock, max_age_s, on_record))
             rows = [dict(zip(answers.DIFFERENCES.columns, one, strict=True)) for one in report.differences]
             return answers.Verification(report, Table(answers.DIFFERENCES, rows))
 
@@ -236,13 +236,13 @@ class OpenedLog:
         since, until, offsets = given
         _expect_at_least(1, "limit", limit)
 
-        async def read() -> Table:
+        async def read(on_record: Callable[[object], None]) -> Table:
             window = await resolve_window(
                 self._log, self._settings, topics, since=since, until=until, offsets=offsets,
                 now_ms=self._clock.now_ms(),
             )  # fmt: skip
             rows: list[Row] = []
-            async with aclosing(chosen_records(self._log, window, keys, _pass)) as chosen:
+            async with aclosing(chosen_records(self._log, window, keys, on_record)) as chosen:
                 async for record in chosen:
                     rows += schema.read(record)
                     # Whether there are more than are wanted is known only by one more.
@@ -259,17 +259,11 @@ class OpenedLog:
     async def _found(self) -> Checkpoints | None:
         return await found_in(self._checkpoints, self._log)
 
-    def _run(self, reading: Callable[[], Coroutine[None, None, T]]) -> T:
-        # In a notebook a loop runs already, so the reading has one of its own, in a thread.
-        with ThreadPoolExecutor(1, thread_name_prefix="replay") as thread:
-            return thread.submit(run_reading, self._settings, self._source, reading).result()
+    def _run(self, reading: Callable[[Callable[[object], None]], Coroutine[None, None, T]]) -> T:
+        return read_apart(lambda guarded: run_reading(self._settings, self._source, guarded), reading)
 
 
 def _expect_at_least(least: int, name: str, number: int | None) -> None:
     if number is not None and number < least:
         msg = f"expected {name} to be {least} or more, found {number}"
         raise BadWindow(msg)
-
-
-def _pass(_: object) -> None:
-    """Nobody is told how far the reading is."""

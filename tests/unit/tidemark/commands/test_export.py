@@ -15,6 +15,9 @@ from click.testing import CliRunner
 from models.codec import encode_row
 from streams.kafka.topics import PRICE_TICKS, served_name, topic_name
 from streams.replay.bounded_log import Held, LogRecord, Place
+from streams.replay.export_files import ExportWriter, arrow_table
+from streams.replay.export_kinds import SCHEMAS
+from streams.replay.exported_rows import NumberTooLong
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.listed_log import ListedLog
 from tests.support.told_log import Story, tell
@@ -128,6 +131,39 @@ def test_prices_are_exported_as_their_sources_said_them(
     ]
     assert [Decimal(tick["mark"]) for tick in ticks] == [Decimal(row["mark"]).scaleb(-18) for row in rows_of(out)]
     assert [tick["event_ms"] * 1_000_000 for tick in ticks] == [row["event"] for row in rows_of(out)]
+
+
+@pytest.mark.parametrize("file_format", ["ndjson", "parquet", "arrow"])
+def test_an_export_that_fails_at_its_last_step_is_not_in_the_way_of_the_next_one(
+    monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path, file_format: str
+) -> None:
+    log, window = shown_log(story)
+    given = ("valuations", "--offsets", window, "--format", file_format, "--out", str(tmp_path / "x"))
+
+    def fails(*_: object) -> None:
+        msg = "no space"
+        raise OSError(msg)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.rename", fails)
+        assert run(monkeypatch, story, log, *given).exit_code
+    assert [] == list(tmp_path.iterdir())
+    assert 0 == run(monkeypatch, story, log, *given).exit_code
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "arrow"])
+def test_a_number_that_no_column_holds_is_refused_and_named(tmp_path: Path, file_format: str) -> None:
+    writer = ExportWriter(tmp_path / "x", file_format, SCHEMAS["fundings"])
+    row = dict.fromkeys(SCHEMAS["fundings"].columns)
+    writer.take({**row, "symbol_id": 2**63})
+    with pytest.raises(NumberTooLong, match="numbers of fundings below"):
+        writer.finish(offsets="", keys=(), code="", configuration="")
+    with pytest.raises(NumberTooLong, match="numbers of fundings below"):
+        arrow_table(SCHEMAS["fundings"], [{**row, "symbol_id": 2**63}])
+    with pytest.raises(NumberTooLong, match="numbers of fundings below"):
+        writer.take({**row, "symbol_id": 2**64})
+    writer.abandon()
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_exported_leaves_nothing(monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
+import threading
+import time
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -13,15 +17,21 @@ import pytest
 from models.codec import decode_row
 from models.instants import rfc3339
 from models.what_if import BadScenario
+from streams.process.clock import SystemClock
 from streams.replay.bounded_log import BadWindow
 from streams.replay.export_files import NoPyarrow
 from tests.support.golden import FORKS, FORKS_SYMBOL, forked_chain, forked_deployment
+from tests.support.listed_log import ListedLog, record
 from tests.support.replaying import captured
 from tests.support.told_log import Story, tell
+from tidemark.log_source import LogSource
 from tidemark.replay import NeedsExtra, open_log
+from tidemark.replay.opened_log import OpenedLog
 
 if TYPE_CHECKING:
-    from tidemark.replay import OpenedLog
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+
+    from streams.replay.bounded_log import LogRecord, Place, Span
 
 _TICKS = "p-price-ticks"
 
@@ -164,6 +174,47 @@ def test_rows_are_verified_and_one_that_was_altered_is_named(
 async def test_it_answers_where_a_loop_runs_already_as_in_a_notebook(story: Story, log: OpenedLog) -> None:
     at_ms, account, _ = priced(story)
     assert log.asof(FORKS, account, time=rfc3339(at_ms)).upnl is not None
+
+
+class InterruptedLog(ListedLog):
+    """Somebody presses Ctrl-C while it is read, after which it has records for ever, or none comes."""
+
+    def __init__(self, *, has_records: bool) -> None:
+        super().__init__([record(_TICKS, 0, 0, 1)])
+        self._has_records = has_records
+        self._next = 0
+        self.left = threading.Event()
+
+    @asynccontextmanager
+    async def reading(self, vector: Mapping[Place, Span]) -> AsyncIterator[InterruptedLog]:  # type: ignore[override]
+        (self._place,) = vector
+        try:
+            yield self
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
+
+    async def more(self, places: Collection[Place]) -> Mapping[Place, Sequence[LogRecord]]:
+        assert self._place in places
+        if not self._next:
+            # It ends all the same where nobody is interrupted by it.
+            self._ends_s = time.monotonic() + 120
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        if not self._has_records:
+            await asyncio.sleep(120)
+        self._next += 1
+        return {self._place: [record(_TICKS, 0, self._next, 1)] if time.monotonic() < self._ends_s else []}
+
+
+@pytest.mark.parametrize("has_records", [True, False])
+def test_ctrl_c_ends_a_reading_that_goes_on_and_one_that_waits(story: Story, *, has_records: bool) -> None:
+    log = InterruptedLog(has_records=has_records)
+    opened = OpenedLog(log, story.settings, LogSource("listed"), SystemClock())
+
+    with pytest.raises(KeyboardInterrupt):
+        opened.records(offsets=f"{_TICKS}:0:0-1", keys=["nobody"])
+
+    assert log.left.wait(60)
 
 
 def test_what_is_not_installed_is_named(log: OpenedLog, monkeypatch: pytest.MonkeyPatch) -> None:
