@@ -46,7 +46,7 @@ def test_a_record_that_the_venue_cannot_read_is_refused() -> None:
 
 
 def test_whatever_a_package_raises_at_a_record_it_is_refused_and_a_row_of_it_says_nothing() -> None:
-    class Careless(Tiered):  # type: ignore[misc]
+    class Careless(Tiered):
         def reference(self, name: str, value: bytes) -> Any:  # noqa: ANN401, ARG002
             return json.loads(value).get("tiers")["first"]
 
