@@ -268,6 +268,9 @@ class PlainVenue(Generic[S]):
             _expect_within("an entry price", one.entry_e18, 1, _AMOUNT_E18_MAX)
             _expect_text("the id of a position", one.id)
             _expect_text("a market", one.market)
+        if len({one.id for one in holds.positions}) < len(holds.positions):
+            msg = f"expected positions of different ids, found {[one.id for one in holds.positions]!r:.200}"
+            raise BadRecord(msg)
         _expect_within("a time in Unix ms", holds.time_ms, 0, _TIME_MS_MAX)
         _expect_within("a balance", holds.balance_e18, -_AMOUNT_E18_MAX, _AMOUNT_E18_MAX)
         _expect_within("a maintenance margin", holds.maintenance_e18, 0, _AMOUNT_E18_MAX)

@@ -5,14 +5,16 @@ A package offers a ``VenuePackage`` under the entry point group ``tidemark.venue
 
 from models.account_events import RolledBack
 from models.book_figures import MOVE_MAX, Exposure, Shown
+from models.bookings import Booked, Booking, TellsBookings
 from models.chain_records import LogOffset
 from models.codec import ORDER_BYTES, decode_order
 from models.errors import BadNumber, BadRecord, BadRow
 from models.money import E18, divide_toward_zero, format_e18, parse_e18
+from models.moves import Move, TellsMoves
 from models.plain_venue import Holds, Own, PlainVenue, Position
 from models.prices import OracleTerms, UsedMark
 from models.references import UsedReference
-from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED
+from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
 from models.venue import Inputs, Settled, TopicSpec, Valued, ValuedWhole, Valuer, Venue
 from models.watermarks import DeploymentWatermark
 from streams.settings.deployment import DeploymentSettings
@@ -30,12 +32,15 @@ __all__ = [
     "BadNumber",
     "BadRecord",
     "BadRow",
+    "Booked",
+    "Booking",
     "DeploymentSettings",
     "DeploymentWatermark",
     "Exposure",
     "Holds",
     "Inputs",
     "LogOffset",
+    "Move",
     "OracleTerms",
     "Own",
     "PlainVenue",
@@ -43,6 +48,8 @@ __all__ = [
     "RolledBack",
     "Settled",
     "Shown",
+    "TellsBookings",
+    "TellsMoves",
     "TopicSpec",
     "UsedMark",
     "UsedReference",
@@ -52,6 +59,7 @@ __all__ = [
     "Venue",
     "VenuePackage",
     "decode_order",
+    "distance_bps",
     "divide_toward_zero",
     "format_e18",
     "parse_e18",

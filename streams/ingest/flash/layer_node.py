@@ -155,9 +155,11 @@ class LayerNode:
                 seen = None
                 self._is_too_much.add(account)
             # What an endpoint refuses for its size in words of its own may be given in parts as well.
-            given = seen or await self._round(addresses, read_programme_addresses)
-            if given is not None:
-                return given.answer
+            if seen is not None:
+                return seen.answer
+            listed = await self._round(addresses, read_programme_addresses)
+            if listed is not None:
+                return listed.answer
             await asyncio.sleep(self._backoff.next_s())
 
     async def time(self, clock: Clock) -> ChainTime:

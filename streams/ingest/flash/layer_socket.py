@@ -16,6 +16,7 @@ import orjson
 from prometheus_client import Counter
 
 from streams.ingest.flash.slot_bound import SlotAhead
+from streams.ingest.flash.slot_deadline import SlotDeadline
 from streams.ingest.flash.solana_answers import SeenAccount, read_notification
 from streams.node.rpc import BadAnswer
 from streams.process.reconnecting import stay_connected
@@ -93,7 +94,7 @@ class LayerSocket:
         label: Names it in logs: deployment, layer and number.
         subscriptions: What to subscribe to.
         hearing: Who is told.
-        silent_after_s: A connection on which nothing is said for so long, in s, is closed and opened again.
+        silent_after_s: A connection on which no higher slot is said for so long, in s, is closed and opened again.
         backoff: Tells how long to wait between two connections.
     """
 
@@ -147,20 +148,23 @@ class LayerSocket:
             await socket.close()
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> str:
+        deadline = SlotDeadline(self._silent_after_s)
         while True:
             try:
-                message = await socket.receive(timeout=self._silent_after_s)
+                async with deadline.waiting():
+                    message = await socket.receive()
             except TimeoutError:
                 return "silent"
             match message.type:
                 case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
-                    await self._take(message.data)
+                    with deadline.taking():
+                        await self._take(message.data, deadline)
                 case aiohttp.WSMsgType.ERROR:
                     return type(message.data).__name__
                 case _:
                     return "closed"
 
-    async def _take(self, frame: str | bytes) -> None:
+    async def _take(self, frame: str | bytes, deadline: SlotDeadline) -> None:
         try:
             message = orjson.loads(frame)
         except orjson.JSONDecodeError as error:
@@ -176,6 +180,7 @@ class LayerSocket:
         if heard is None:
             return
         self._hearing.slot(heard.slot)
+        deadline.hear(heard.slot)
         if heard.account is not None:
             await self._hearing.account(heard.account)
 

@@ -1,7 +1,8 @@
 """Reads the accounts of Flash's oracle into ticks. Pure.
 
 An oracle says its time in seconds, and may say several prices in one. Marks are ordered by their time, so the second
-one of a second is taken to be a millisecond later, and so on; whole seconds are still the oracle's.
+one of a second is taken to be a millisecond later, and so on; whole seconds are still the oracle's. Slots order
+nothing here: a node that says one of the future would hold back the true prices of all others until then.
 """
 
 from __future__ import annotations
@@ -33,16 +34,17 @@ class OracleReader:
     def __init__(self, symbol: str, session_of: Callable[[int], str | None]) -> None:
         self._symbol = symbol
         self._session_of = session_of
-        self._slot = -1
         self._last: tuple[bytes, str | None] | None = None
+        # What was said of the newest second: it comes again from other nodes, which may be behind. A price that returns
+        # within its second is taken for that too, until the next one.
+        self._said: set[tuple[bytes, str | None]] = set()
         self._event_ms = 0
 
-    def read(self, data: bytes, slot: int, source: str, received_ms: int) -> Frame:
+    def read(self, data: bytes, source: str, received_ms: int) -> Frame:
         """Read a state of the account.
 
         Args:
             data: Its bytes.
-            slot: As of which slot; an older one than before says nothing new.
             source: The source's name.
             received_ms: When it came, Unix ms.
 
@@ -50,20 +52,25 @@ class OracleReader:
             A frame without a tick where it says what was said before.
         """
         said = data, self._session_of(received_ms)
-        if slot < self._slot or said == self._last:
+        if said in self._said:
             return Frame([], [], 0)
         try:
             tick = self._tick(decode_account(CustomOracle, data), source, received_ms, said[1])
         except BadRecord as error:
             return Frame([], [Refused(data, error, self._symbol)], 0)
-        self._slot, self._last = slot, said
-        return Frame([] if tick is None else [tick], [], 0)
+        if tick is None:
+            return Frame([], [], 0)
+        if tick.event_ms % _MS_PER_S == 0:
+            self._said.clear()
+        self._said.add(said)
+        self._last = said
+        return Frame([tick], [], 0)
 
     def again(self, source: str, received_ms: int) -> Frame:
         """What was said last, once more where another session has begun since."""
         if self._last is None:
             return Frame([], [], 0)
-        return self.read(self._last[0], self._slot, source, received_ms)
+        return self.read(self._last[0], source, received_ms)
 
     def _tick(self, oracle: CustomOracle, source: str, received_ms: int, session: str | None) -> MarkTick | None:
         places = -oracle.expo

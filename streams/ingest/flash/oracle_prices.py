@@ -117,11 +117,11 @@ class OracleFollower:
     async def _take(self, seen: SeenAccount) -> None:
         reader = self._readers.get(seen.pubkey)
         if reader is not None and seen.data is not None:
-            await self._sink.take(seen.data, partial(_read, reader, seen.slot))
+            await self._sink.take(seen.data, partial(_read, reader))
 
 
-def _read(reader: OracleReader, slot: int, body: bytes, source: str, received_ms: int) -> Frame:
-    return reader.read(body, slot, source, received_ms)
+def _read(reader: OracleReader, body: bytes, source: str, received_ms: int) -> Frame:
+    return reader.read(body, source, received_ms)
 
 
 def _again(reader: OracleReader, _body: bytes, source: str, received_ms: int) -> Frame:

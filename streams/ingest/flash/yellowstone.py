@@ -16,6 +16,7 @@ from prometheus_client import Counter
 
 from streams.ingest.flash.layer_socket import count_end
 from streams.ingest.flash.slot_bound import SlotAhead
+from streams.ingest.flash.slot_deadline import SlotDeadline
 from streams.ingest.flash.yellowstone_messages import SUBSCRIBE, pong_request, read_update, subscribe_request
 from streams.node.rpc import BadAnswer
 from streams.process.reconnecting import stay_connected
@@ -45,7 +46,7 @@ class YellowstoneStream:
         begins: How these begin, as base58.
         commitment: How sure the node has to be of what it says.
         hearing: Who is told.
-        silent_after_s: A stream on which nothing is said for so long, in s, is ended and opened again.
+        silent_after_s: A stream on which no higher slot is said for so long, in s, is ended and opened again.
         backoff: Tells how long to wait between two streams.
     """
 
@@ -78,10 +79,10 @@ class YellowstoneStream:
         async with self._channel() as channel:
             subscribe = channel.stream_stream(SUBSCRIBE)
             call = subscribe(_sent(said), metadata=self._metadata())
-            is_open = False
+            is_open, deadline = False, SlotDeadline(self._silent_after_s)
             try:
                 while True:
-                    async with asyncio.timeout(self._silent_after_s):
+                    async with deadline.waiting():
                         update = await call.read()
                     if update is grpc.aio.EOF:
                         return "closed"
@@ -90,7 +91,8 @@ class YellowstoneStream:
                         is_open = True
                         self._backoff.reset()
                         self._hearing.opened()
-                    await self._take(update, said)
+                    with deadline.taking():
+                        await self._take(update, said, deadline)
             except TimeoutError:
                 return "silent"
             except SlotAhead:
@@ -103,14 +105,16 @@ class YellowstoneStream:
             finally:
                 call.cancel()
 
-    async def _take(self, update: bytes, said: asyncio.Queue[bytes]) -> None:
+    async def _take(self, update: bytes, said: asyncio.Queue[bytes], deadline: SlotDeadline) -> None:
         match read_update(update):
             case None:
                 said.put_nowait(pong_request())
             case int() as slot:
                 self._hearing.slot(slot)
+                deadline.hear(slot)
             case account:
                 self._hearing.slot(account.slot)
+                deadline.hear(account.slot)
                 await self._hearing.account(account)
 
     def _channel(self) -> grpc.aio.Channel:

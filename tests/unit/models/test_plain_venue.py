@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidemark_paper import PACKAGE
 
+import tidemark.venue
 from models.codec import NUMBER_MAX, decode_row, encode_row
 from models.engine.board import PriceSource
 from models.engine.deployment import EngineDeployment
@@ -17,7 +18,7 @@ from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS, ALERTS, SUBTOTALS, VALUATIONS
 from models.errors import BadRow
 from models.money import E18, parse_e18
-from models.plain_venue import Own
+from models.plain_venue import Holds, Own
 from models.prices import MarkTick
 from models.watermarks import DeploymentWatermark
 from streams.kafka.topics import MAX_RECORD_BYTES
@@ -157,6 +158,24 @@ def test_an_account_that_no_row_of_the_broker_holds_is_suspect_at_its_last_good_
     assert MAX_RECORD_BYTES > len(world.engine.tables.read(VALUATIONS, KEY) or b"")
     world.say(opened("ONE", "1", "1"))
     assert "suspect" == world.value()["status"]
+
+
+def test_two_positions_of_one_id_make_the_account_suspect() -> None:
+    class Twice(type(PAPER)):  # type: ignore[misc]
+        def holds(self, state: Any) -> Holds:  # noqa: ANN401
+            holds: Holds = super().holds(state)
+            return holds._replace(positions=[*holds.positions, *holds.positions])
+
+    venue = Twice()
+    record = Own((0, -1), json.dumps(snapshot("5", BTCUSDT=("1", "10"))).encode())
+    assert "expected positions of different ids" in venue.fold(None, record, DeploymentWatermark()).suspicion
+    none_twice = Own((0, -1), json.dumps(snapshot("5")).encode())
+    assert venue.fold(None, none_twice, DeploymentWatermark()).suspicion is None
+
+
+def test_a_package_finds_what_it_returns_where_the_guide_says() -> None:
+    for name in ("Booked", "Booking", "Move", "TellsBookings", "TellsMoves", "distance_bps"):
+        assert name in tidemark.venue.__all__
 
 
 @pytest.mark.parametrize("said", [str(2**70), "[" * 300 + "]" * 300, f'"{"x" * 250_000}"'])

@@ -58,7 +58,7 @@ def _worker(flash: SimulatedFlash, second: int) -> Engine:
             engine.reference(f"flash:{name}".encode(), _record(address, account, flash.base.slot), offset)
         if address in symbols:
             reader = OracleReader(symbols[address], lambda _: None)
-            for tick in reader.read(account.data, 1, "o", now_ms).ticks:
+            for tick in reader.read(account.data, "o", now_ms).ticks:
                 engine.tick(tick, offset)
     for offset, owner in enumerate(flash.owners):
         stands = flash.rollup.at(_basket_of(owner), flash.rollup.slot)

@@ -85,6 +85,10 @@ class World:
     def said(self) -> list[dict[str, Any]]:
         return [json.loads(value or b"null") for _, value in self.outlet.of(FLASH_ACCOUNTS)]
 
+    def times(self) -> list[int]:
+        clocks = (value for key, value in self.outlet.of(FLASH_REFERENCES) if key == b"flash:clock")
+        return [json.loads(value or b"")["unix_s"] for value in clocks]
+
     async def until_said(self, count: int) -> list[dict[str, Any]]:
         await eventually(lambda: len(self.said()) >= count, 60)
         return self.said()
@@ -368,10 +372,9 @@ async def test_a_time_of_the_future_is_a_fault_of_its_endpoint_and_another_one_i
     hasty = HastyNode(world.base)
     async with following([hasty, SolanaNode(world.base)], [SolanaNode(world.rollup)], world.outlet):
         slots = asyncio.create_task(going_on(world.base, world.rollup))
-        clocks = lambda: [value or b"" for key, value in world.outlet.of(FLASH_REFERENCES) if key == b"flash:clock"]  # noqa: E731
-        await eventually(lambda: len(clocks()) > 3, 60)
+        await eventually(lambda: len(world.times()) > 3, 60)
         slots.cancel()
-    times = [json.loads(value)["unix_s"] for value in clocks()]
+    times = world.times()
     assert times == sorted(times)
     assert set(times) <= set(range(NOW_S, NOW_S + world.base.slot))
 

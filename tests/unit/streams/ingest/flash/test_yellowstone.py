@@ -48,7 +48,7 @@ class Heard:
 
 
 @asynccontextmanager
-async def streaming(server: YellowstoneServer, heard: Heard) -> AsyncIterator[None]:
+async def streaming(server: YellowstoneServer, heard: Heard, silent_after_s: float = 600) -> AsyncIterator[None]:
     await server.start()
     stream = YellowstoneStream(
         f"http://secret@127.0.0.1:{server.port}",
@@ -57,12 +57,12 @@ async def streaming(server: YellowstoneServer, heard: Heard) -> AsyncIterator[No
         begins=BEGINS,
         commitment="confirmed",
         hearing=heard.hearing(),
-        silent_after_s=600,
+        silent_after_s=silent_after_s,
         backoff=Backoff(0.01, 0.1),
     )
     running = asyncio.create_task(stream.run())
     try:
-        await eventually(lambda: heard.opened == 1 and server.streams == 1, 60)
+        await eventually(lambda: heard.opened >= 1 and server.streams >= 1, 60)
         yield
     finally:
         running.cancel()
@@ -100,6 +100,22 @@ async def test_a_ping_is_answered_and_what_cannot_be_read_ends_the_stream_and_op
         assert server.requests[:2] == [subscribe_request(PROGRAMME, BEGINS, "confirmed"), pong_request()]
         server.send(b"\xff\xff")
         await eventually(lambda: heard.opened == 2, 60)
+
+
+@pytest.mark.parametrize("update", [ping_update(), slot_update(7)], ids=["pings", "the same slot"])
+async def test_a_node_that_says_no_higher_slot_is_left_however_much_it_says(update: bytes) -> None:
+    heard = Heard()
+    server = YellowstoneServer(SolanaChain(0))
+
+    async def say() -> None:
+        while True:
+            server.send(update)
+            await asyncio.sleep(0.005)
+
+    saying = asyncio.create_task(say())
+    async with streaming(server, heard, silent_after_s=1.0):
+        await eventually(lambda: heard.opened >= 2, 60)
+        saying.cancel()
 
 
 def test_requests_are_on_the_wire_as_the_interface_numbers_them() -> None:
