@@ -120,9 +120,10 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     ``raw`` is the one that was signed last. ``hashes`` are those of the charges, ``cancels`` those of transfers of
     nothing. After ``closes_s``, in the chain's time, the charges are of no use. ``signed_s`` is the chain's time when
     the first one was signed, ``gas`` its limit. ``worst_wei`` is the most that any of them can cost, of which
-    ``data_wei`` is not for gas, ``cost_wei`` what the one in the chain did cost. ``left_block`` is the block with which
-    one of them left the chain last. ``moved_e18`` is the sum of what is charged, in the collateral, whoever pays it;
-    ``coin_e18`` is what the chain's coin was taken to be worth in it, None where that was not configured.
+    ``data_wei`` is not for gas, ``cost_wei`` what the one in the chain did cost, None of one that
+    is lost. ``left_block`` is the block with which one of them left the chain last. ``moved_e18`` is the sum of what is
+    charged, in the collateral, whoever pays it; ``coin_e18`` is what the chain's coin was taken to be worth in it, None
+    where that was not configured.
     """
 
     signer: str
@@ -202,6 +203,9 @@ KINDS = ("paid", "free", "closed", "culprits", "missed")
 """What may become of a quote, by the members of ``Outcome``."""
 
 
+NOBODY = "no executor was there"
+
+
 class Missed(msgspec.Struct, tag="missed", tag_field="kind", frozen=True):
     """A window that closed without any charge, with the reason; it is never charged."""
 
@@ -209,7 +213,7 @@ class Missed(msgspec.Struct, tag="missed", tag_field="kind", frozen=True):
     opens_s: int
     closes_s: int
     party_b: str = ""
-    reason: str = "no executor was there"
+    reason: str = NOBODY
 
 
 class CeilingMet(msgspec.Struct, tag="ceiling", tag_field="kind", frozen=True):

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 
 from models.symmio.epoch_prices import PENDING
 from models.symmio.funding_plan import missed_windows
-from models.symmio.funding_records import Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
+from models.symmio.funding_records import NOBODY, Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_view import ChainError, Reverted
@@ -119,6 +119,9 @@ class Executor:
         # Quotes whose transaction left the chain, with the block.
         self._left: dict[tuple[Epoch, int], int] = {}
         self._looked_s = 0.0
+        # Why there was no pass last, and the chain's time at the one before that.
+        self._no_pass: str | None = None
+        self._passed_s = 0
         self._clock_s = asyncio.get_running_loop().time
 
     def restore(self, records: Iterable[Record]) -> None:
@@ -169,6 +172,7 @@ class Executor:
                     await self._pass()
                 except (ChainError, NotRead) as error:
                     _log.warning("no pass: %s", error)
+                    self._no_pass = str(error)
                 await asyncio.sleep(every_s)
         finally:
             for task in self._running.values():
@@ -178,6 +182,7 @@ class Executor:
     async def _pass(self) -> None:
         now_s = await self._now_s()
         await self._note_missed(now_s)
+        self._no_pass, self._passed_s = None, now_s
         refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
             if epoch in self._rounds:
@@ -209,9 +214,16 @@ class Executor:
         return now_s
 
     def _unseen(self, now_s: int) -> list[Missed]:
-        """The windows that closed without an executor."""
+        """The windows that closed without a pass; those that closed since the last one were missed for what kept it."""
+        said = None if self._no_pass is None else f"no pass was made: {self._no_pass}"
         return [
-            Missed(Epoch(epoch_s, window_s, window.pays_s), window.opens_s, window.closes_s, self._party_b)
+            Missed(
+                Epoch(epoch_s, window_s, window.pays_s),
+                window.opens_s,
+                window.closes_s,
+                self._party_b,
+                said if said is not None and 0 < self._passed_s < window.closes_s else NOBODY,
+            )
             for epoch_s, window_s in sorted(self._last.keys() & self._tables.kinds)
             for window in missed_windows(self._last[epoch_s, window_s], now_s, epoch_s, window_s, self._tables.when)
         ]

@@ -10,6 +10,7 @@ import pytest
 from models.engine.board import PriceSource
 from models.prices import Mark
 from models.symmio.epoch_prices import Chosen, SourceSaid, choose_at
+from models.symmio.funding import funding_rates
 from tests.evm.verdict import Said, Terms, terms_at
 
 if TYPE_CHECKING:
@@ -59,5 +60,13 @@ def test_the_terms_of_a_log_are_the_judges(seed: int) -> None:
         number = {FIRST: 0, SECOND: 1}
         places = (number[found.mark_key], found.mark.offset), (number[found.rate_key], found.rate.offset)
         assert ((judged.mark.partition, judged.mark.offset), (judged.rate.partition, judged.rate.offset)) == places
+        rates = funding_rates(
+            found.rate.funding_rate_e18 or 0,
+            epoch_s=EPOCH_S,
+            interval_s=INTERVAL_S,
+            share_e18=3 * E18 // 4,
+            max_rate_e18=E18 // 100,
+        )
+        assert (judged.long_e18, judged.short_e18) == (rates.long_e18, rates.short_e18)
     else:
         assert str(found) == judged

@@ -31,7 +31,7 @@ from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType, QuoteStatus
 from streams.funder import executor as executor_module
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
-from streams.funder.chain_view import Chain
+from streams.funder.chain_view import Chain, NodeDown
 from streams.funder.epoch_ticks import EpochTicks, Instant
 from streams.funder.executor import Executor
 from streams.funder.funding_inputs import Tables
@@ -132,6 +132,7 @@ class HeldTime(Chain):
         super().__init__(Node("main", (), 1), PARTY_B)
         self.now_s = 5_004
         self.behind_s = 0
+        self.down: str | None = None
         self.asked = 0
         self.final_s = 0
         self.charged: set[int] = set()
@@ -142,6 +143,8 @@ class HeldTime(Chain):
 
     async def pending_time_s(self) -> int:
         self.asked += 1
+        if self.down is not None:
+            raise NodeDown(self.down)
         return self.now_s
 
     async def times_s(self) -> list[int]:
@@ -495,7 +498,7 @@ async def test_a_final_outcome_stays_whatever_leaves_the_chain() -> None:
         bench.executor.unmined(sent(ALICE, left_block=33))
         asked = bench.chain.asked
         await eventually(lambda: bench.chain.asked >= asked + 3)
-    assert told == outcomes(bench, ALICE)[-1]
+    assert (told, 1) == (outcomes(bench, ALICE)[-1], bench.runs.count(ALICE))
 
 
 async def test_an_epochs_outcome_is_on_record_before_the_next_epoch_is_charged() -> None:
@@ -626,6 +629,19 @@ async def test_accounts_that_wait_for_room_leave_their_turns_to_other_hedgers() 
             assert not bench.turns[carol].locked()
             assert [] == bench.runs
         await eventually(lambda: bench.told(ALICE, BOB, carol))
+
+
+async def test_a_window_that_closed_while_the_node_was_down_is_missed_for_that() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.down = "no endpoint answers"
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+        bench.chain.now_s, bench.chain.down = 6_500, None
+        await eventually(lambda: any(isinstance(one, Missed) for one in bench.journal.records))
+    (missed,) = [one for one in bench.journal.records if isinstance(one, Missed)]
+    assert (6_000, "no pass was made: no endpoint answers") == (missed.epoch.pays_s, missed.reason)
 
 
 async def test_nothing_is_frozen_or_missed_by_the_wrong_clock_of_one_endpoint() -> None:
