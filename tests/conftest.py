@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
 from tests.support.broker import Slices, running_kafka, settings_of_a_test
@@ -28,7 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     Slices.records = config.getoption("--slice-records")
     # How long an example takes is the machine's affair.
-    examples.register_profile("without deadline", examples.default, deadline=None)
+    examples.register_profile(
+        "without deadline", examples.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
     examples.load_profile("without deadline")
     # Brokers of tests live for seconds: optimising their code would cost a third of what they need to start.
     os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")

@@ -51,7 +51,7 @@ def test_whatever_a_package_raises_at_a_record_it_is_refused_and_a_row_of_it_say
             return json.loads(value).get("tiers")["first"]
 
     careless = Careless()
-    for value in (b"x", b"[]", b"null", b"{}", b'{"tiers": {}}', b"[" * 200_000):
+    for value in (b"x", b"[]", b"null", b"{}", b'{"tiers": {}}', b"[" * 3_000):
         with pytest.raises(BadRecord, match="expected a record, found"):
             said_by(careless, "a", value, (0, 0))
         row = _row(Said(value.decode(), 0, 1))
