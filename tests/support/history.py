@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from api.tables.history import NoAnswer
@@ -33,9 +35,11 @@ class KeptHistory:
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         self._clock_ms = clock_ms
         self._store = BarStore(Path(":memory:"))
-        # Two connections read and write them, so that they need a file.
-        self._directory = TemporaryDirectory(ignore_cleanup_errors=True)
-        self._bookings = BookingStore(Path(self._directory.name) / "bookings.sqlite", 1)
+        # Two connections read and write them, so that they need a file. It goes when nobody asks any more, in silence:
+        # a TemporaryDirectory that nobody closes warns, and whatever test runs then fails.
+        directory = Path(tempfile.mkdtemp(prefix="tidemark-history-"))
+        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        self._bookings = BookingStore(directory / "bookings.sqlite", 1)
         self.is_silent = False
 
     def show(
