@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.errors import TidemarkError
 from models.history import HOUR_S, KEPT_S, pack_bar, unpack_bar
+from streams.history.whole_or_nothing import whole_or_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from models.history import Bar
@@ -96,16 +97,9 @@ class BarStore:
         """Close the file."""
         self._base.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All of what is written in the block, or nothing of it."""
-        self._base.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._base.execute("ROLLBACK")
-            raise
-        self._base.execute("COMMIT")
+        return whole_or_nothing(self._base)
 
     def begin_epoch(self, epoch: int) -> None:
         """Bars go on, and offsets begin anew, where rows are of another epoch than before, which has its own topic."""

@@ -13,9 +13,11 @@ from models.booking_requests import BOOKINGS_MAX, BookedLine
 from models.bookings import Booking, ends_position
 from models.ids import split_key
 from streams.history.bar_store import BadStore
+from streams.history.whole_or_nothing import whole_or_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from models.booking_requests import Place
@@ -104,16 +106,9 @@ class BookingStore:
             finally:
                 self._reader.execute("COMMIT")
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All of what is written in the block, or nothing of it."""
-        self._base.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._base.execute("ROLLBACK")
-            raise
-        self._base.execute("COMMIT")
+        return whole_or_nothing(self._base)
 
     def next_offsets(self) -> Mapping[int, int]:
         """The offset that each partition goes on from."""
