@@ -55,7 +55,7 @@ class ChainBeat(msgspec.Struct, tag="chain", tag_field="kind", frozen=True):
 class PricesBeat(msgspec.Struct, tag="prices", tag_field="kind", frozen=True):
     """A source of prices is followed.
 
-    ``heard_ms`` is when its newest price happened (``models.prices.happened_ms``), 0 where it sent none since the start.
+    ``heard_ms`` is when its newest price happened (``models.prices.happened_ms``), 0 where it sent none so far.
     """
 
     process: _Process

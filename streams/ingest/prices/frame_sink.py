@@ -36,7 +36,7 @@ _LAST_TICK = Gauge("tidemark_price_last_tick_ms", "When the newest tick was rece
 class PriceSink:
     """Takes a source's frames as they were sent; whoever knows their form reads them.
 
-    ``heard_ms`` is when what its newest tick says happened, as ``models.prices.happened_ms`` has it; 0 before the first.
+    ``heard_ms`` is when what its newest tick says happened (``models.prices.happened_ms``); 0 before the first.
 
     Args:
         settings: Name the topics, and say how late the source's ticks may be.
