@@ -87,7 +87,8 @@ async def _play(one: Rehearsal, stage: Stage, load: Load) -> None:
     outcome = await played(one, stage)
     proof = await proven(stage.cluster, _PROOF_WITHIN_S)
     said = "; ".join(outcome.notes) or "-"
-    row = Row(one.name, datetime.fromtimestamp(time.time(), UTC).date(), str(load), outcome.took_s, proof, outcome.claims, said)
+    today = datetime.fromtimestamp(time.time(), UTC).date()
+    row = Row(one.name, today, str(load), outcome.took_s, proof, outcome.claims, said)
     _say(f"{row.text}  ({time.monotonic() - began_s:.0f} s with the proof)")
     write_rows([row], [each.name for each in (*CHEAP, *DEAR)])
 
