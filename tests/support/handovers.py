@@ -7,8 +7,8 @@ the other's rows.
 
 from __future__ import annotations
 
-import gzip
 import json
+import lzma
 import sys
 from base64 import b64decode, b64encode
 from pathlib import Path
@@ -38,13 +38,12 @@ def write_handover(directory: Path, script: str) -> None:
     committed = [[*tp, offset] for tp, offset in sorted(left.committed.items())]
     said = {"steps": left.steps, "at_ms": left.at_ms, "logs": logs, "committed": committed}
     directory.mkdir(parents=True, exist_ok=True)
-    # Without the instant of writing the same rows are the same file.
-    (directory / f"{script}.json.gz").write_bytes(gzip.compress(json.dumps(said).encode(), mtime=0))
+    (directory / f"{script}.json.xz").write_bytes(lzma.compress(json.dumps(said).encode()))
 
 
 def read_handover(directory: Path, script: str) -> Handover:
     """Read what a worker left in the middle of a script."""
-    said: dict[str, Any] = json.loads(gzip.decompress((directory / f"{script}.json.gz").read_bytes()))
+    said: dict[str, Any] = json.loads(lzma.decompress((directory / f"{script}.json.xz").read_bytes()))
     logs = {
         TopicPartition(topic, partition): [
             Fetched(_bytes(key) or b"", _bytes(value), offset, timestamp)
