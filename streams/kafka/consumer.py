@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from streams.kafka.connection import consumer_arguments
 from streams.kafka.fetch_sessions import fetch_in_sessions
 from streams.kafka.record import hand_out_plain_records
+from streams.kafka.requests import count_requests
 
 if TYPE_CHECKING:
     from streams.settings.kafka_client import Bootstrap
@@ -56,6 +57,7 @@ async def start_consumer(
         await consumer.start()
         hand_out_plain_records(consumer)
         fetch_in_sessions(consumer)
+        count_requests(consumer)
         is_started = True
     finally:
         if not is_started:
