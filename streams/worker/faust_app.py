@@ -21,6 +21,7 @@ from streams.agents.state_releases import StateReleases
 from streams.agents.told import ToldAgent
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
+from streams.kafka.shared_consumer import QUIET_WAIT_MS, SharedConsumer
 from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS, routed_name, served_name, topic_name
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
@@ -116,6 +117,9 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.pace = Pace(settings.worker.unwatched_max_age_s)
         flush = Flush(settings, self.rows, self.engines, pace=self.pace, clock=clock, fatal=self.crash_now)
         self.interest = Interest(settings, clock, self.engines.watch, self.engines.unwatch)
+        seldom = SharedConsumer(settings.bootstrap, QUIET_WAIT_MS)
+        for reader in (self.markets.names, self.markets.references, self.interest):
+            reader.read_through(seldom)
         self.state_releases = StateReleases(self.rows, self.engines, clock, self.crash_now)
         gap = ServedGap(settings, self.rows, self.terms, self.crash_now)
         writers = self.engines, gap, flush, self.state_releases
