@@ -25,6 +25,7 @@ from streams.kafka.reader import TopicReader
 from streams.kafka.shared_consumer import BUSY_WAIT_MS, QUIET_WAIT_MS, SharedConsumer, TopicMissing
 from streams.kafka.single_records import Records
 from streams.kafka.topics import changelog_name
+from streams.process.cadence import Cadence
 from streams.process.garbage import collect_rarely
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from api.dialects.mounting import Resource
     from api.http.door import Door
+    from streams.process.cadence import Pacing
     from streams.process.clock import Clock
     from streams.settings import Bootstrap, Settings
 
@@ -88,7 +90,8 @@ async def run(settings: Settings, clock: Clock) -> None:
     _say_if_bounded(settings.api.limits.connections)
     heard = HeartbeatReader(settings, heartbeats, clock)
     readers = (*followed.values(), *app[DIALECTS].resources, heard, history)
-    _share_consumers(bootstrap, [followed[table] for table in _BUSY_TABLES], readers)
+    cadence = Cadence(clock)
+    _share_consumers(bootstrap, [followed[table] for table in _BUSY_TABLES], readers, cadence)
     async with (
         listening(admin, admin_door(admin), "admin_port", settings.api.admin_host, settings.api.admin_port),
         listening(app, public_door(app), "port", settings.api.host, settings.api.port),
@@ -97,6 +100,7 @@ async def run(settings: Settings, clock: Clock) -> None:
             async with asyncio.TaskGroup() as tasks:
                 for reader in readers:
                     tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
+                tasks.create_task(cadence.run(), name="cadence")
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")
         except ExceptionGroup as group:
@@ -106,12 +110,14 @@ async def run(settings: Settings, clock: Clock) -> None:
             await records.stop()
 
 
-def _share_consumers(bootstrap: Bootstrap, busy: Collection[TopicReader], readers: Iterable[Resource]) -> None:
+def _share_consumers(
+    bootstrap: Bootstrap, busy: Collection[TopicReader], readers: Iterable[Resource], pacing: Pacing
+) -> None:
     """Let readers of topics share two consumers, one for those that are busy and one for all others.
 
     Each fetch costs this process and the broker half a millisecond each, for one topic as for many.
     """
-    often, seldom = SharedConsumer(bootstrap, BUSY_WAIT_MS), SharedConsumer(bootstrap, QUIET_WAIT_MS)
+    often, seldom = SharedConsumer(bootstrap, BUSY_WAIT_MS, pacing=pacing), SharedConsumer(bootstrap, QUIET_WAIT_MS)
     for reader in readers:
         if isinstance(reader, TopicReader) and not reader.is_committed_only:
             reader.read_through(often if reader in busy else seldom)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer
 
     from streams.kafka.record import Record
+    from streams.process.cadence import Pacing
     from streams.settings.kafka_client import Bootstrap
 
 # Of topics in which some partition always has new records: one idle partition's long poll delays the busy ones of the
@@ -89,12 +90,16 @@ class SharedConsumer:
         bootstrap: How the cluster is reached.
         wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
         committed_only: Whether records of transactions that were aborted, or are still open, are passed over.
+        pacing: Says how far apart fetches are that bring little; without it, one follows the other at once.
     """
 
-    def __init__(self, bootstrap: Bootstrap, wait_ms: int, *, committed_only: bool = False) -> None:
+    def __init__(
+        self, bootstrap: Bootstrap, wait_ms: int, *, committed_only: bool = False, pacing: Pacing | None = None
+    ) -> None:
         self._bootstrap = bootstrap
         self._wait_ms = wait_ms
         self._is_committed_only = committed_only
+        self._pacing = pacing
         self._readers: dict[str, Reader] = {}
         self._started: set[str] = set()
         self._positions: dict[str, dict[TopicPartition, int]] = {}
@@ -205,6 +210,7 @@ class SharedConsumer:
                 wait_ms=self._wait_ms,
                 most_records=_MAX_POLL_RECORDS,
                 committed_only=self._is_committed_only,
+                pacing=self._pacing,
             )
         is_begun = False
         try:

@@ -11,7 +11,6 @@ from models.engine.tables import MARKETS, MARKS, REFERENCES
 from models.prices import decode_mark
 from models.references import used_of_row
 from streams.kafka.feed import Feed
-from streams.kafka.shared_consumer import BUSY_WAIT_MS
 from streams.kafka.topics import changelog_name
 from streams.process.supervision import supervised
 from streams.settings.venues import venues_of
@@ -60,7 +59,7 @@ class MarketMarks:
         self._watching: list[asyncio.Task[None]] = []
         self.newest_mark_ms = 0
         self.board = InputBoard(self._marks.get)
-        self.marks = Feed(settings.bootstrap, changelog_name(settings, MARKS), clock, wait_ms=BUSY_WAIT_MS)
+        self.marks = Feed(settings.bootstrap, changelog_name(settings, MARKS), clock)
         self.marks.listen(self._marks_moved)
         self.names = Feed(settings.bootstrap, changelog_name(settings, MARKETS), clock)
         self.names.listen(self._names_changed)

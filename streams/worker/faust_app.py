@@ -21,8 +21,9 @@ from streams.agents.state_releases import StateReleases
 from streams.agents.told import ToldAgent
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
-from streams.kafka.shared_consumer import QUIET_WAIT_MS, SharedConsumer
+from streams.kafka.shared_consumer import BUSY_WAIT_MS, QUIET_WAIT_MS, SharedConsumer
 from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS, routed_name, served_name, topic_name
+from streams.process.cadence import Cadence
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
 from streams.process.supervision import ended, supervised
@@ -91,6 +92,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
 
     settings: Settings
     clock: Clock
+    cadence: Cadence
     terms: Terms
     publisher: Publisher
     rows: Rows
@@ -109,14 +111,18 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.settings = settings
         self.clock = clock
         self.terms = Terms()
-        self.publisher = Publisher(self.crash_now, self._acked, patient=(served_name(settings),))
+        self.cadence = Cadence(clock)
+        self.publisher = Publisher(self.crash_now, self._acked, self.cadence, patient=(served_name(settings),))
         stores = {name: self.tables[name].data for name in TABLES}
         self.rows = Rows(settings, stores, self.publisher, self.terms, clock=clock, on_restated=self._restated)
         self.markets = MarketMarks(settings, clock, self.crash_now, self._moved, self._referred)
         self.engines = Engines(settings, self.rows, self.terms, self.markets.board)
         self.pace = Pace(settings.worker.unwatched_max_age_s)
-        flush = Flush(settings, self.rows, self.engines, pace=self.pace, clock=clock, fatal=self.crash_now)
+        flush = Flush(
+            settings, self.rows, self.engines, pace=self.pace, pacing=self.cadence, clock=clock, fatal=self.crash_now
+        )
         self.interest = Interest(settings, clock, self.engines.watch, self.engines.unwatch)
+        self.markets.marks.read_through(SharedConsumer(settings.bootstrap, BUSY_WAIT_MS, pacing=self.cadence))
         seldom = SharedConsumer(settings.bootstrap, QUIET_WAIT_MS)
         for reader in (self.markets.names, self.markets.references, self.interest):
             reader.read_through(seldom)
@@ -147,7 +153,8 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.connected = True
         await self._start_resource(self.markets)
         await self._start_resource(self.interest)
-        for work, name in ((self.interest.closed(), "interest"), (give_back_freed(), "freed memory")):
+        works = {"interest": self.interest.closed(), "freed memory": give_back_freed(), "cadence": self.cadence.run()}
+        for name, work in works.items():
             self._resources.callback(supervised(work, name, self.crash_now).cancel)
         beats = HeartbeatWriter(self.settings, self.clock, self._beats)
         self._resources.push_async_callback(ended, supervised(beats.run(), "heartbeats", self.crash_now))
