@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from api.app import create_admin_app, create_app
 from api.delivery.interest_writer import InterestSender, kafka_outlet
 from api.http.descriptors import affordable_connections
-from api.http.keys import DIALECTS
+from api.http.keys import CADENCE, DIALECTS, OVERLOAD
 from api.http.listening import BoundedRunner, admin_door, public_door
 from api.tables.feeds import Feeds
 from api.tables.history import HistoryAnswers
@@ -25,7 +25,6 @@ from streams.kafka.reader import TopicReader
 from streams.kafka.shared_consumer import BUSY_WAIT_MS, QUIET_WAIT_MS, SharedConsumer, TopicMissing
 from streams.kafka.single_records import Records
 from streams.kafka.topics import changelog_name
-from streams.process.cadence import Cadence
 from streams.process.garbage import collect_rarely
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
@@ -90,8 +89,7 @@ async def run(settings: Settings, clock: Clock) -> None:
     _say_if_bounded(settings.api.limits.connections)
     heard = HeartbeatReader(settings, heartbeats, clock)
     readers = (*followed.values(), *app[DIALECTS].resources, heard, history)
-    cadence = Cadence(clock)
-    _share_consumers(bootstrap, [followed[table] for table in _BUSY_TABLES], readers, cadence)
+    _share_consumers(bootstrap, [followed[table] for table in _BUSY_TABLES], readers, app[CADENCE])
     async with (
         listening(admin, admin_door(admin), "admin_port", settings.api.admin_host, settings.api.admin_port),
         listening(app, public_door(app), "port", settings.api.host, settings.api.port),
@@ -100,7 +98,8 @@ async def run(settings: Settings, clock: Clock) -> None:
             async with asyncio.TaskGroup() as tasks:
                 for reader in readers:
                     tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
-                tasks.create_task(cadence.run(), name="cadence")
+                tasks.create_task(app[CADENCE].run(), name="cadence")
+                tasks.create_task(app[OVERLOAD].run(), name="overload")
                 tasks.create_task(_tell(interest), name="tell interest")
                 tasks.create_task(_keep(leases), name="keep leases")
         except ExceptionGroup as group:

@@ -12,6 +12,7 @@ import prometheus_client
 
 from models.engine.schedule import Schedule, Task, Wait
 from models.engine.tables import ALERTS
+from streams.process.overload import Waits
 from streams.valuing.sums import Sums
 
 if TYPE_CHECKING:
@@ -114,6 +115,9 @@ class Flush:
         pacing: Says how far apart rounds are.
         clock: Tells when what is due.
         fatal: Ends the process without a commit.
+
+    Attributes:
+        rounds: How long rounds take.
     """
 
     def __init__(
@@ -137,6 +141,7 @@ class Flush:
         self._touched = asyncio.Event()
         self._partitions: list[PartitionFlush] = []
         self._going: asyncio.Task[None] | None = None
+        self.rounds = Waits()
 
     async def start(self, partition: int) -> None:
         """Value every account of a partition that is ours from now on, then follow."""
@@ -205,6 +210,7 @@ class Flush:
                 await flush.do(task, age_s, share_s)
                 task = flush.next_task(age_s)
             waits.append(task)
+        self.rounds.note(self._clock.monotonic_s() - began_s)
         return waits
 
     async def _wait(self, waits: Sequence[Wait]) -> None:

@@ -26,6 +26,7 @@ from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS,
 from streams.process.cadence import Cadence
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
+from streams.process.overload import Overload
 from streams.process.supervision import ended, supervised
 from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.interest_reader import Interest
@@ -93,6 +94,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
     settings: Settings
     clock: Clock
     cadence: Cadence
+    overload: Overload
     terms: Terms
     publisher: Publisher
     rows: Rows
@@ -121,6 +123,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         flush = Flush(
             settings, self.rows, self.engines, pace=self.pace, pacing=self.cadence, clock=clock, fatal=self.crash_now
         )
+        self.overload = Overload(self.cadence, (flush.rounds, self.markets.late), clock)
         self.interest = Interest(settings, clock, self.engines.watch, self.engines.unwatch)
         self.markets.marks.read_through(SharedConsumer(settings.bootstrap, BUSY_WAIT_MS, pacing=self.cadence))
         seldom = SharedConsumer(settings.bootstrap, QUIET_WAIT_MS)
@@ -153,7 +156,12 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.connected = True
         await self._start_resource(self.markets)
         await self._start_resource(self.interest)
-        works = {"interest": self.interest.closed(), "freed memory": give_back_freed(), "cadence": self.cadence.run()}
+        works = {
+            "interest": self.interest.closed(),
+            "freed memory": give_back_freed(),
+            "cadence": self.cadence.run(),
+            "overload": self.overload.run(),
+        }
         for name, work in works.items():
             self._resources.callback(supervised(work, name, self.crash_now).cancel)
         beats = HeartbeatWriter(self.settings, self.clock, self._beats)
@@ -188,6 +196,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         engines, now_s = list(self.engines), self.clock.monotonic_s()
         return {
             "ready": bool(self.tables.actives_ready and not self.rebalancing),
+            "overloaded": self.overload.is_on,
             "partitions": sorted(self.terms.partitions),
             "standbys": sorted(self.follower.standbys),
             "standby_lag_records": self.follower.standby_lag_records,
@@ -220,6 +229,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
                 newest_mark_ms=self.markets.newest_mark_ms,
                 behind_ms=round(self.engines[partition].valuing.oldest_s(now_s) * 1_000),
                 behind_max_ms=behind_max_ms,
+                overloaded=self.overload.is_on,
             )
             for partition in sorted(self.terms.partitions)
             if partition in self.engines

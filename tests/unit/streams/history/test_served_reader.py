@@ -53,7 +53,7 @@ async def test_totals_that_are_caught_up_with_are_sums_of_parts_of_the_same_time
     assert [PLACES[1]] == reader.wanted
     reader._take({PLACES[1]: second})
 
-    assert () == reader.wanted
+    assert not reader.wanted
     reader._keeper.commit(NOW_S)
     bars = store.bars(TOTALS.decode(), HOUR_S, (0, 2 * NOW_S), 10)
     store.close()
