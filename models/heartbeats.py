@@ -55,7 +55,10 @@ class ChainBeat(msgspec.Struct, tag="chain", tag_field="kind", frozen=True):
 
 
 class PricesBeat(msgspec.Struct, tag="prices", tag_field="kind", frozen=True):
-    """A source of prices is followed; ``heard_ms`` is when it last sent one, 0 where it never has since the start."""
+    """A source of prices is followed.
+
+    ``heard_ms`` is when its newest price happened (``models.prices.happened_ms``), 0 where it sent none so far.
+    """
 
     process: _Process
     at_ms: _Number

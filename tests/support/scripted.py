@@ -13,7 +13,7 @@ import sys
 from collections import defaultdict
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from unittest.mock import patch
 
 import orjson
@@ -83,6 +83,9 @@ class Script(NamedTuple):
 
     settings: Settings
     steps: Sequence[Step]
+
+
+Tables: TypeAlias = dict[str, dict[bytes, bytes]]
 
 
 class Written(NamedTuple):
@@ -335,15 +338,29 @@ class Life:
             self._broker.readers[topic].remove(hear)
 
 
-async def _play(script: Script) -> dict[str, dict[bytes, bytes]]:
-    clock = LoopClock(script.steps[0].at_ms - 1_000)
+class Handover(NamedTuple):
+    """What a worker leaves to the next in the middle of a script: how many steps are done, and what Kafka holds."""
+
+    steps: int
+    at_ms: int
+    logs: dict[TopicPartition, list[Fetched]]
+    committed: dict[TopicPartition, int]
+
+
+async def _play(script: Script, begun: Handover | None, until: int | None) -> tuple[Tables, Handover]:
+    """Play a script from where it was left to its end, or up to a step, at which the worker is killed."""
+    clock = LoopClock(script.steps[0].at_ms - 1_000 if begun is None else begun.at_ms)
     broker = MemoryBroker(clock)
+    if begun is not None:
+        broker.logs.update(begun.logs)
+        broker.committed.update(begun.committed)
+    first = 0 if begun is None else begun.steps
     feed = type("FeedOfBroker", (MemoryFeed,), {"broker": broker})
     with patch.object(markets_module, "Feed", feed):
-        life = Life(script.settings, broker, clock, 1)
+        lives = 1 + sum(step.topic is None for step in script.steps[:first]) + (begun is not None)
+        life = Life(script.settings, broker, clock, lives)
         await life.start()
-        lives = 1
-        for step in script.steps:
+        for step in script.steps[first:until]:
             await asyncio.sleep(max(0.0, (step.at_ms - clock.now_ms()) / 1_000))
             assert [] == life.faults
             if step.topic is None:
@@ -353,19 +370,32 @@ async def _play(script: Script) -> dict[str, dict[bytes, bytes]]:
                 await life.start()
             else:
                 broker.append(step.topic, partition_of(step.key, PARTITIONS), [(step.key, step.value)])
-        await asyncio.sleep(SETTLED_AFTER_S)
+        await asyncio.sleep(SETTLED_AFTER_S if until is None else 0)
         assert [] == life.faults
         tables = {
             name: {key: row for partition in range(PARTITIONS) for key, row in store.rows(partition)}
             for name, store in life.stores.items()
         }
         await life.kill()
-    return tables
+        # What it sent arrives all the same.
+        await asyncio.sleep(1)
+    return tables, Handover(until or len(script.steps), clock.now_ms(), dict(broker.logs), broker.committed)
 
 
-def play(name: str) -> dict[str, dict[bytes, bytes]]:
+def play(name: str) -> Tables:
     """What every table holds after a script: rows by key, by table."""
-    return run_in_no_time(_play(read_script(name)), _LEAST_STEP_S)
+    return run_in_no_time(_play(read_script(name), None, None), _LEAST_STEP_S)[0]
+
+
+def left_in_the_middle(name: str) -> Handover:
+    """What a worker leaves that is killed in the middle of a script."""
+    script = read_script(name)
+    return run_in_no_time(_play(script, None, len(script.steps) // 2), _LEAST_STEP_S)[1]
+
+
+def taken_over(name: str, begun: Handover) -> Tables:
+    """What every table holds in the end where this version goes on from what was left of a script."""
+    return run_in_no_time(_play(read_script(name), begun, None), _LEAST_STEP_S)[0]
 
 
 def digest(rows: Mapping[bytes, bytes]) -> str:
