@@ -89,7 +89,12 @@ class Rounds:
 
     def due_s(self) -> float:
         """When the next round may begin, by the clock of ``began``; in the past where it may begin now."""
-        return max(self._last_s + _SHORTEST_S, self._even_s - _AT_ONCE * self._pacing.interval_s)
+        return max(self.soonest_s, self._even_s - _AT_ONCE * self._pacing.interval_s)
+
+    @property
+    def soonest_s(self) -> float:
+        """When the next round may begin at the very soonest, where something cannot go on without it."""
+        return self._last_s + _SHORTEST_S
 
     def began(self, now_s: float) -> None:
         """A round begins now, by a clock that never goes back, in s."""

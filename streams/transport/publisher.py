@@ -154,13 +154,21 @@ class Publisher:
         self._unsent += topic not in self._patient
         self._idle.clear()
 
-    def flush(self) -> None:
-        """Send what was appended in the next round; what nobody waits for, not sooner than ``_PATIENT_LINGER_S``."""
-        if self._producer is not None and self._leaving is None:
-            loop = asyncio.get_running_loop()
-            # Whoever has much to send is behind, and a request is a small part of what that costs.
-            due_s = 0.0 if self._unsent >= _MANY else self._rounds.due_s()
-            self._leaving = loop.call_at(due_s, self._leave, self._producer)
+    def flush(self, *, at_once: bool = False) -> None:
+        """Send what was appended in the next round; what nobody waits for, not sooner than ``_PATIENT_LINGER_S``.
+
+        Args:
+            at_once: Whether something cannot go on before it is acknowledged, so that it waits for no round.
+        """
+        if self._producer is None:
+            return
+        # Whoever has much to send is behind, and a request is a small part of what that costs.
+        due_s = self._rounds.soonest_s if at_once or self._unsent >= _MANY else self._rounds.due_s()
+        if self._leaving is not None:
+            if self._leaving.when() <= due_s:
+                return
+            self._leaving.cancel()
+        self._leaving = asyncio.get_running_loop().call_at(due_s, self._leave, self._producer)
 
     def _leave(self, producer: AIOKafkaProducer) -> None:
         loop = asyncio.get_running_loop()
@@ -184,7 +192,7 @@ class Publisher:
     async def drain(self) -> None:
         """Send, and wait until every record is acknowledged."""
         self._patient_due_s = 0.0
-        self.flush()
+        self.flush(at_once=True)
         await self._idle.wait()
 
     async def stop(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 import prometheus_client
 
@@ -16,7 +16,7 @@ from streams.process.overload import Waits
 from streams.valuing.sums import Sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from models.engine.pace import Pace
     from models.engine.step import Served, Write
@@ -140,7 +140,7 @@ class Flush:
         self._fatal = fatal
         self._touched = asyncio.Event()
         self._partitions: list[PartitionFlush] = []
-        self._going: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.rounds = Waits()
 
     async def start(self, partition: int) -> None:
@@ -162,20 +162,29 @@ class Flush:
             clock=self._clock,
             touched=self._touched,
         )
-        await flush.restore()
-        self._partitions.append(flush)
-        self._touched.set()
-        if self._going is None:
-            self._going = asyncio.create_task(self._go_round(), name="flush")
-            self._going.add_done_callback(self._ended)
+        # It may be given up again while it is restored: then it has to end there.
+        self._begin(self._take_in(flush), f"flush {partition} begins")
 
     async def stop(self) -> None:
         """Write nothing more, in any partition."""
-        going, self._going = self._going, None
+        tasks, self._tasks = self._tasks, []
         self._partitions = []
-        if going is not None:
-            going.cancel()
-            await asyncio.wait([going])
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    async def _take_in(self, flush: PartitionFlush) -> None:
+        await flush.restore()
+        self._partitions.append(flush)
+        self._touched.set()
+        if len(self._partitions) == 1:
+            self._begin(self._go_round(), "flush")
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
