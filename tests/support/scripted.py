@@ -44,6 +44,7 @@ from streams.valuing.market_marks import MarketMarks
 from streams.worker.faust_app import venue_agents
 from tests.support.clocks import LoopClock
 from tests.support.fetched import Fetched
+from tests.support.pacing import Even
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ PARTITIONS = 4
 SLICE_RECORDS = 23
 # From sending to acknowledgement, and from there to whoever reads.
 BROKER_S = 0.002
+# Between two requests.
+_LINGER_S = 0.003
 # A flush waits for a multiple of its interval, which may differ from now by a rounding error.
 _LEAST_STEP_S = 1e-6
 # Every row that is out of date has been written by then.
@@ -232,7 +235,7 @@ class Life:
         self._keeper = Keeper(broker)
         terms = Terms()
         terms.hold(dict.fromkeys(range(PARTITIONS), term))
-        self.publisher = Publisher(fail, self._acked)
+        self.publisher = Publisher(fail, self._acked, Even(_LINGER_S))
         self.publisher.start(self._producer)
         self.stores = {name: MemoryStore("store://", None, Table(name), table_name=name) for name in TABLES}
         self.rows = Rows(
@@ -252,7 +255,7 @@ class Life:
         )
         engines = self.engines = Engines(settings, self.rows, terms, self.markets.board)
         pace = Pace(settings.worker.unwatched_max_age_s)
-        flush = Flush(settings, self.rows, engines, pace=pace, clock=clock, fatal=fail)
+        flush = Flush(settings, self.rows, engines, pace=pace, pacing=Even(0.0), clock=clock, fatal=fail)
         self.interest = Interest(settings, clock, engines.watch, engines.unwatch)
         self.clock: Clock = clock
         self.state_releases = StateReleases(self.rows, engines, clock, fail)
