@@ -39,7 +39,7 @@ def parse_e18(text: str) -> int:
             raise BadNumber(msg)
         fraction, missing = fraction[:_DECIMALS], 0
     # Digits are read at once: a tick has three numbers, and reading them is most of what it takes.
-    value = int(whole + fraction) * _TENS[missing]
+    value: int = int(whole + fraction) * _TENS[missing]
     return -value if sign else value
 
 
