@@ -60,6 +60,11 @@ class SteeredReplay:
         self._process = process
         self.said: list[str] = []
 
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it works."""
+        return self._process.returncode
+
     async def listen(self) -> None:
         assert self._process.stderr is not None
         async for line in self._process.stderr:
