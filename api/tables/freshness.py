@@ -19,7 +19,7 @@ from models.freshness import (
     chain_known_ms,
     part_of,
 )
-from models.heartbeats import ChainBeat, chain_key, funder_key, prices_key, worker_key
+from models.heartbeats import ChainBeat, WorkerBeat, chain_key, funder_key, prices_key, worker_key
 from models.ids import split_key
 from streams.kafka.partitions import partition_of
 from streams.settings import symmio_deployments
@@ -187,6 +187,17 @@ class Freshness:
         """
         behind = (behind_ms(feed, seen.at_ms) for feed in self._feeds.by_table().values())
         return max(*behind, *(part.age_ms or 0 for part in seen.stale))
+
+    def overloaded(self, seen: Seen) -> list[str]:
+        """The parts of workers that say that they have more to do than they can.
+
+        Args:
+            seen: What was seen just now.
+        """
+        newest = self._heartbeats.newest
+        fresh = (name for name, part in seen.parts.items() if part.state is State.FRESH and name in newest)
+        beats = ((name, newest[name].beat) for name in fresh)
+        return [name for name, beat in beats if isinstance(beat, WorkerBeat) and beat.overloaded]
 
     def sums(self, view: View) -> View:
         """Say over a deployment's sums, as ``Totals.of`` returns them, what is old in them: ``stale_because``."""

@@ -17,7 +17,7 @@ from streams.kafka.access import Operation, Resource, fence_name, grants
 from streams.kafka.consumer import start_consumer
 from streams.kafka.feed import Feed
 from streams.kafka.producer import Fence, start_producer
-from streams.kafka.reader import TopicMissing
+from streams.kafka.shared_consumer import TopicMissing
 from streams.kafka.topics import (
     LEASES,
     PRICE_TICKS,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from api.http.keys import OVERLOAD
 from models.freshness import SETTLE_MS
 from models.heartbeats import (
     ChainBeat,
@@ -166,6 +167,22 @@ async def _expect_fresh(client: Client) -> None:
     _, account = await _get(client, f"/v1/accounts/{ACCOUNT}")
     assert 0 == account["stale"]
     assert "stale_because" not in account
+
+
+async def test_status_names_who_has_more_to_do_than_he_can_while_he_says_so(world: World) -> None:
+    async with serving(world.tables, heartbeats=world.heartbeats, clock_ms=world.clock_ms) as client:
+        assert [] == (await _get(client, "/v1/status"))[1]["overloaded"]
+
+        beat = WorkerBeat("host:1", world.now_ms, world.now_ms, 0, 500, overloaded=True)
+        world.heartbeats.take(OWN_WORKER, beat, world.now_ms)
+        client.app[OVERLOAD].is_on = True
+        assert [OWN_WORKER, "replica"] == (await _get(client, "/v1/status"))[1]["overloaded"]
+
+        client.app[OVERLOAD].is_on = False
+        world.stopped = {OWN_WORKER}
+        world.live(7_000)
+        # What it said is too old to be so.
+        assert [] == (await _get(client, "/v1/status"))[1]["overloaded"]
 
 
 async def test_only_accounts_of_the_silent_owners_partition_are_stale(world: World) -> None:
