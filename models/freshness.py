@@ -242,6 +242,8 @@ def aged(body: Body, aging: Aging) -> Body:
         BadRow: The body lacks what it must have.
     """
     try:
+        if aging == AS_IT_SAYS and not body["stale"]:
+            return body
         # Which positions a conversion concerns the row does not say.
         is_all = bool(set(aging.because) - {PRICES}) or not set(aging.symbols).isdisjoint(body.get("conversions", ()))
         positions = [

@@ -62,6 +62,8 @@ def show_e18(text: str) -> str:
     Raises:
         ValueError: The text is no integer.
     """
+    if text == "0":
+        return text
     digits = text[1:] if text[:1] == "-" else text
     if digits[:1] in {"", "0"} or not (digits.isdecimal() and digits.isascii()):
         return format_e18(int(text))
