@@ -32,6 +32,7 @@ from api.http.health import healthz, readyz
 from api.http.keys import (
     ACCOUNTS,
     ADDRESSES,
+    CADENCE,
     CHARGED,
     CLOCK,
     CONNECTIONS,
@@ -45,6 +46,7 @@ from api.http.keys import (
     HUB,
     KEPT,
     METRICS,
+    OVERLOAD,
     PRICES,
     RECORDS,
     REPLAY_OF,
@@ -68,6 +70,8 @@ from api.tables.ranking import Accounts
 from api.tables.standing import Standings
 from models.instants import rfc3339
 from streams.kafka.single_records import Records
+from streams.process.cadence import Cadence
+from streams.process.overload import Overload
 from streams.replicas.heartbeat_reader import Heartbeats
 from streams.replicas.lease_holder import Leases
 from streams.settings import BadSettings
@@ -206,7 +210,10 @@ def _provide(app: web.Application, addresses: ClientAddresses, heartbeats: Heart
     app[VIEWS] = account_views(settings)
     app[SOURCES] = Sources(feeds.marks, settings.fresh_ms_of, clock_ms)
     app[REPLICA] = uuid.uuid4().hex
-    app[HUB] = Hub()
+    hub = app[HUB] = Hub()
+    app[CADENCE] = Cadence(tokens_clock)
+    overload = app[OVERLOAD] = Overload(app[CADENCE], (hub.writes,), tokens_clock)
+    hub.is_overloaded = lambda: overload.is_on
     limits = settings.api.limits
     # An eighth of all connections is left for requests, health among them, which sockets cannot take.
     most = max(1, affordable_connections(limits.connections) * 7 // 8)

@@ -25,6 +25,7 @@ from streams.settings import TopicSettings
 from streams.transport.publisher import Publisher
 from streams.transport.tables import UNCHARGED
 from tests.support.broker import running_kafka, settings_of_a_test
+from tests.support.pacing import Even
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ async def spent_us(settings: Settings, topics: Sequence[str], found: Sequence[Ro
         seconds: For how long.
     """
     producer = await start_producer(settings.bootstrap, compression="snappy", batch_bytes=_BATCH_BYTES)
-    publisher = Publisher(_fail, lambda *_: None, patient=(served_name(settings),))
+    publisher = Publisher(_fail, lambda *_: None, Even(0.003), patient=(served_name(settings),))
     publisher.start(producer)
     sent, began_s, used_s = 0, time.monotonic(), time.process_time()
     while (now_s := time.monotonic()) < began_s + seconds:

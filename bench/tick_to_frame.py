@@ -3,6 +3,8 @@
 As ``tick_to_row``, with one api replica in between and a socket of ``/v1/ws`` for each account, which asks for every
 change (``interval_ms`` 0). A tick's delay is that from the call that sends it to the frame of an account with it.
 After it, in the same run, what the broker alone takes for such ticks; a frame takes three such hops and a socket.
+Beside the delays stand the processor time of worker, api and broker, and the requests that worker and api send to the
+broker in a second, by kind: these are counted, so they mean the same on a machine that has much else to do.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 import os
 import resource
 import tempfile
+import time
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,7 @@ import uvloop
 
 from bench.load.crowd import Crowd, subscribe
 from bench.load.processes import processor_s
+from bench.load.requests import requests_sent
 from bench.load.rows import DEPLOYMENT, address, bench_deployment, lay_out
 from bench.tick_to_row import PARTITIONS, SYMBOLS, WARM_UP_S, Delays, priced, send, shares, through_the_broker
 from models.engine.tables import VALUATIONS
@@ -31,13 +35,15 @@ from streams.kafka.topics import changelog_name, create_topics, registry
 from streams.process.clock import SystemClock
 from streams.process.garbage import collect_rarely
 from streams.settings import ApiLimitSettings, ApiSettings, TopicSettings
-from tests.support.broker import running_kafka, settings_of_a_test
+from tests.support.broker import new_broker, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.pipeline import free_port, worker
 from tests.support.server import answers, api_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tidemark.broker import Broker
 
 
 def on_frame_of(key: bytes, delays: Delays) -> Callable[[bytes, float], None]:
@@ -62,9 +68,10 @@ def on_frame_of(key: bytes, delays: Delays) -> Callable[[bytes, float], None]:
 
 
 async def measure(
-    bootstrap: str, directory: Path, *, sockets: int, positions: int, rate: int, seconds: int
+    broker: Broker, directory: Path, *, sockets: int, positions: int, rate: int, seconds: int
 ) -> dict[str, Any]:
     """One size."""
+    bootstrap = await asyncio.to_thread(broker.start)
     limits = ApiLimitSettings(
         connections=100_000,
         connections_per_address=100_000,
@@ -97,12 +104,16 @@ async def measure(
             socket.send(subscribe("positions", key, 0))
         await send(settings, delays, rate, WARM_UP_S)
         delays.forget()
-        used_s = processor_s(api.pid), processor_s(process.process.pid)
+        pids, ports = (api.pid, process.process.pid, broker.pid or 0), (settings.api.admin_port, process.admin_port)
+        began_s, used_s = time.perf_counter(), [processor_s(pid) for pid in pids]
+        asked = [await requests_sent(port) for port in ports]
         await send(settings, delays, rate, seconds)
-        shared = [
-            round((processor_s(pid) - before) / (seconds + 1), 3)
-            for pid, before in zip((api.pid, process.process.pid), used_s, strict=True)
+        took_s = time.perf_counter() - began_s
+        requests = [
+            {kind: round(count / took_s, 1) for kind, count in (await requests_sent(port) - before).most_common()}
+            for port, before in zip(ports, asked, strict=True)
         ]
+        shared = [round((processor_s(pid) - before) / took_s, 3) for pid, before in zip(pids, used_s, strict=True)]
         crowd.close()
     await through_the_broker(settings, delays, rate, seconds)
     moved = rate * seconds * sockets * positions // SYMBOLS
@@ -114,6 +125,10 @@ async def measure(
         "ticks_shown_share": round(len(delays.rows_ms) / moved, 3),
         "api_processor_share": shared[0],
         "worker_processor_share": shared[1],
+        "broker_processor_share": shared[2],
+        "api_requests_per_s": requests[0],
+        "worker_requests_per_s": requests[1],
+        "requests_per_s": round(sum(sum(each.values()) for each in requests)),
         **{f"frame_{name}_ms": value for name, value in shares(delays.rows_ms).items()},
         **{f"broker_{name}_ms": value for name, value in shares(delays.broker_ms).items()},
     }
@@ -132,13 +147,16 @@ def main(sockets: tuple[int, ...], positions: tuple[int, ...], rate: int, second
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     for size, held in product(sockets, positions):
         with (
-            running_kafka() as bootstrap,
-            tempfile.TemporaryDirectory() as directory,
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            figures = runner.run(
-                measure(bootstrap, Path(directory), sockets=size, positions=held, rate=rate, seconds=seconds)
-            )
+            broker = new_broker(Path(directory))
+            try:
+                figures = runner.run(
+                    measure(broker, Path(directory), sockets=size, positions=held, rate=rate, seconds=seconds)
+                )
+            finally:
+                broker.kill()
         click.echo(orjson.dumps(figures))
 
 

@@ -28,7 +28,8 @@ class WorkerBeat(msgspec.Struct, tag="worker", tag_field="kind", frozen=True):
     """The owner of a partition writes its rows.
 
     ``newest_mark_ms`` is when the newest mark that it knows was received, 0 where it knows none. ``behind_ms`` is for
-    how long the row has been out of date that has been so for longest, and ``behind_max_ms`` how long one may be.
+    how long the row has been out of date that has been so for longest, and ``behind_max_ms`` how long one may be. It is
+    ``overloaded`` while it has more to do than it can.
     """
 
     process: _Process
@@ -36,6 +37,7 @@ class WorkerBeat(msgspec.Struct, tag="worker", tag_field="kind", frozen=True):
     newest_mark_ms: _Number
     behind_ms: _Number
     behind_max_ms: _Number
+    overloaded: bool = False
 
 
 class ChainBeat(msgspec.Struct, tag="chain", tag_field="kind", frozen=True):
@@ -53,7 +55,10 @@ class ChainBeat(msgspec.Struct, tag="chain", tag_field="kind", frozen=True):
 
 
 class PricesBeat(msgspec.Struct, tag="prices", tag_field="kind", frozen=True):
-    """A source of prices is followed; ``heard_ms`` is when it last sent one, 0 where it never has since the start."""
+    """A source of prices is followed.
+
+    ``heard_ms`` is when its newest price happened (``models.prices.happened_ms``), 0 where it sent none so far.
+    """
 
     process: _Process
     at_ms: _Number
@@ -67,7 +72,21 @@ class FunderBeat(msgspec.Struct, tag="funder", tag_field="kind", frozen=True):
     at_ms: _Number
 
 
-Beat = WorkerBeat | ChainBeat | PricesBeat | FunderBeat
+class HistoryBeat(msgspec.Struct, tag="history", tag_field="kind", frozen=True):
+    """How figures went and what happened to accounts is kept, by this process among any number that keep the same.
+
+    ``in_step_ms`` is when it had last read all that was shown and booked, 0 where it never had since the start.
+    """
+
+    process: _Process
+    at_ms: _Number
+    in_step_ms: _Number
+
+
+Beat = WorkerBeat | ChainBeat | PricesBeat | FunderBeat | HistoryBeat
+
+HISTORY_KEY = "history:served"
+"""What a process that keeps history beats under: each keeps all of it."""
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Beat] = msgspec.json.Decoder(Beat)
@@ -128,5 +147,7 @@ def _kind(beat: Beat) -> str:
             return "prices"
         case FunderBeat():
             return "funder"
+        case HistoryBeat():
+            return "history"
         case _:
             assert_never(beat)

@@ -72,6 +72,15 @@ class BookTick(msgspec.Struct, tag="book", tag_field="kind", frozen=True):
 
 PriceTick = MarkTick | BookTick
 
+
+def happened_ms(tick: PriceTick) -> int:
+    """When what a tick says happened, by our clock, in Unix ms: at the latest when it was received.
+
+    A venue that says an old price again, as one does whose caches outlive its prices, has said nothing newer.
+    """
+    return min(tick.received_ms, tick.event_ms - (tick.clock_ahead_ms or 0))
+
+
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[PriceTick] = msgspec.json.Decoder(PriceTick)
 _read_body = body_reader("marks", MarkBody)

@@ -15,6 +15,7 @@ from aiohttp import WSCloseCode
 
 from api.delivery.outbox import Flushed
 from api.delivery.subscription import Waiting
+from streams.process.overload import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _TICK_S = 0.01
 # Writing to so many takes some 2 ms; then the loop is given to others.
 _OUTBOXES_A_TURN = 100
+# While the replica has more to do than it can, sockets are written to so often: what changes meanwhile is conflated.
+_OVERLOADED_EVERY_S = 1.0
 # How soon it is noticed that a client reads again.
 _BLOCKED_AGAIN_S = 0.05
 
@@ -40,6 +43,8 @@ class Hub:
         busy_s: How long those turns took together, in s.
         slow_closes: How many connections it closed because their clients did not read.
         on_written: Called when all that was due is written, with how long the first of it waited, in s.
+        is_overloaded: Tells whether to write less often, so that more is conflated.
+        writes: How long it took to write all that was due.
     """
 
     def __init__(self) -> None:
@@ -51,6 +56,10 @@ class Hub:
         self._turn_is_due = False
         self._due_since_s = 0.0
         self.on_written: Callable[[float], object] = lambda _waited_s: None
+        self.is_overloaded: Callable[[], bool] = lambda: False
+        self.writes = Waits()
+        self._began_s = 0.0
+        self._is_writing = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
         self._blocked_timer: asyncio.TimerHandle | None = None
@@ -186,10 +195,15 @@ class Hub:
         if not self._turn_is_due:
             self._turn_is_due = True
             self._due_since_s = self._loop.time()
-            self._loop.call_soon(self._turn)
+            if self.is_overloaded():
+                self._loop.call_at(self._began_s + _OVERLOADED_EVERY_S, self._turn)
+            else:
+                self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         began_s = self._loop.time()
+        if not self._is_writing:
+            self._is_writing, self._began_s = True, began_s
         ready = self._ready
         failed: Outbox | None = None
         try:
@@ -209,6 +223,8 @@ class Hub:
             if ready:
                 self._loop.call_soon(self._turn)
             else:
+                self._is_writing = False
+                self.writes.note(now_s - self._began_s)
                 self.on_written(now_s - self._due_since_s)
 
     def _flush(self, outbox: Outbox, now_s: float) -> None:

@@ -22,6 +22,8 @@ from api.tables.price_sources import Sources
 from api.tables.ranking import Accounts
 from api.tables.standing import Standings
 from models.views import AccountViews
+from streams.process.cadence import Cadence
+from streams.process.overload import Overload
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ FEEDS = web.AppKey("feeds", Feeds)
 FRESHNESS = web.AppKey("freshness", Freshness)
 METRICS = web.AppKey("metrics", ApiMetrics)
 HUB = web.AppKey("hub", Hub)
+CADENCE = web.AppKey("cadence", Cadence)
+OVERLOAD = web.AppKey("overload", Overload)
 CONNECTIONS = web.AppKey("connections", Connections)
 ACCOUNTS = web.AppKey("accounts", Accounts)
 REPLICA = web.AppKey("replica", str)

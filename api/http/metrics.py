@@ -11,6 +11,8 @@ from prometheus_client.registry import Collector
 from api.tables.deployment_heads import deployment_progress
 from api.tables.feeds import behind_ms
 from models.freshness import State
+from streams.kafka.requests import REQUESTS
+from streams.process.overload import OVERLOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,6 +43,8 @@ class ApiMetrics:
     def __init__(self, settings: Settings, feeds: Feeds, clock_ms: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        for of_process in (REQUESTS, OVERLOADED):
+            self.registry.register(of_process)
         self.registry.register(_FeedCollector(settings, feeds, clock_ms))
         self.connections = Gauge(
             "tidemark_api_connections",

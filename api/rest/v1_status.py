@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from api.http.health import not_ready_reasons
-from api.http.keys import CONNECTIONS, FEEDS, FRESHNESS, REPLAY_OF, REPLICA, SETTINGS, SOURCES
+from api.http.keys import CONNECTIONS, FEEDS, FRESHNESS, OVERLOAD, REPLAY_OF, REPLICA, SETTINGS, SOURCES
 from api.rest.gzip_bodies import json_answer
 from api.rest.query import Query
 from api.tables.deployment_heads import deployment_progress
@@ -53,6 +53,7 @@ async def status(request: web.Request) -> web.Response:
         "reasons": reasons,
         "lag_ms": freshness.lag_ms(seen),
         "stale": {part.name: part.age_ms for part in seen.stale},
+        "overloaded": [*freshness.overloaded(seen), *(("replica",) if app[OVERLOAD].is_on else ())],
         "feeds": {table: _feed(feed, now_ms) for table, feed in feeds.by_table().items()},
         "parts": {name: _part(part) for name, part in parts.items()},
         "deployments": {

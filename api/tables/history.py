@@ -36,9 +36,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-# An answer is waited for by a person who looks at a page.
-_WAIT_MS = 100
-
 
 class NoAnswer(TidemarkError):
     """Nobody has said how figures went. See whether ``tidemark history`` runs, and ask again."""
@@ -116,7 +113,7 @@ class HistoryAnswers(TopicReader):
     """
 
     def __init__(self, settings: Settings, records: RecordSink, clock: Clock) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, HISTORY_ANSWERS), clock, wait_ms=_WAIT_MS)
+        super().__init__(settings.bootstrap, topic_name(settings, HISTORY_ANSWERS), clock)
         self._records = records
         self._asked: dict[str, asyncio.Future[Answer]] = {}
 
@@ -143,11 +140,12 @@ class HistoryAnswers(TopicReader):
         finally:
             del self._asked[request.id]
 
-    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        # What was asked before this replica began was asked by another.
-        for tp, offset in end.items():
-            consumer.seek(tp, offset)
-        return dict(end)
+    async def begin_at(
+        self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Begin at the end: what was asked before this replica began was asked by another."""
+        del consumer
+        return end
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         for tp, records in fetched.items():

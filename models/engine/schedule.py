@@ -60,7 +60,8 @@ class Work(Protocol):
 class Schedule:
     """Says what to do next. Each task comes at most once a cycle, and in the same order.
 
-    ``cycle_s`` is when the cycle began, ``look_every_s`` the time between two looks.
+    ``cycle_s`` is when the cycle began, ``look_every_s`` the time between two looks, ``flush_s`` that between two
+    flushes, which may be set anew.
 
     Args:
         flush_s: The shortest time between two flushes, in s. They come at multiples of it, so that what all partitions
@@ -68,7 +69,7 @@ class Schedule:
     """
 
     def __init__(self, flush_s: float) -> None:
-        self._flush_s = flush_s
+        self.flush_s = flush_s
         self._flushed_s = 0.0
         self._looked_s = 0.0
         self._pressed_s = 0.0
@@ -103,8 +104,8 @@ class Schedule:
         if work.is_behind and now_s >= self._pressed_s + self._press_every_s(work):
             self._pressed_s = now_s
             yield Task.PRESS
-        if work.is_touched and now_s >= self._flushed_s + self._flush_s:
-            self._flushed_s = now_s - now_s % self._flush_s
+        if work.is_touched and now_s >= self._flushed_s + self.flush_s:
+            self._flushed_s = now_s - now_s % self.flush_s
             yield Task.FLUSH
         sums_due_s = work.sums_due_s
         if sums_due_s is not None and now_s >= sums_due_s:
@@ -121,6 +122,6 @@ class Schedule:
         if self._has_caught_up or (sums_due_s is not None and now_s >= sums_due_s):
             return Wait(now_s, or_touched=False)
         if work.is_touched:
-            return Wait(self._flushed_s + self._flush_s, or_touched=False)
+            return Wait(self._flushed_s + self.flush_s, or_touched=False)
         look_s = self._looked_s + self.look_every_s
         return Wait(look_s if sums_due_s is None else min(look_s, sums_due_s), or_touched=True)

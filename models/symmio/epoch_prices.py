@@ -83,14 +83,18 @@ class SourceSaid:
         """Choose between the rate that stands and a new one.
 
         Right when an interval has ended, an exchange quotes the rate of the next one, and that may come with an event
-        of the very instant. So the rate of the interval that ends first counts, unless it has ended before.
+        of the very instant. So the rate of the interval that ends first counts, unless it has ended before. A tick that
+        names no end may be of either: it counts where none names one. None of that depends on the order of the ticks.
         """
         standing, ends_ms = self.rate, new.next_funding_ms
         if new.funding_rate_e18 is None or (ends_ms and ends_ms < self._at_ms):
             return standing
         if standing is None:
             return new
-        if ends_ms and standing.next_funding_ms and ends_ms != standing.next_funding_ms:
+        if not ends_ms or not standing.next_funding_ms:
+            if bool(ends_ms) != bool(standing.next_funding_ms):
+                return new if ends_ms else standing
+        elif ends_ms != standing.next_funding_ms:
             return new if ends_ms < standing.next_funding_ms else standing
         return later_mark(standing, new) or standing
 

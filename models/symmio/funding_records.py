@@ -27,6 +27,11 @@ class Epoch(NamedTuple):
     def __str__(self) -> str:
         return f"{self.epoch_s}:{self.window_s}:{self.pays_s}"
 
+    @property
+    def next_opens_s(self) -> int:
+        """From when on the contract takes a charge for the epoch after this one, Unix s."""
+        return self.pays_s + self.epoch_s - self.window_s
+
 
 class TickRef(NamedTuple):
     """A tick in ``price-ticks``, by its key, partition and offset; its event was at ``event_ms``, by the venue."""
@@ -69,7 +74,8 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
 
     ``tables_s`` is the chain's time up to which the accounts were folded: before ``opens_s``, quotes may be missing.
     ``left_out`` has the markets with open quotes that are not charged, each with the reason. ``accounts`` is the number
-    of ``Plan`` records of the epoch. ``party_b`` is the hedger, empty in records of before there could be several.
+    of ``Plan`` records of the epoch. ``party_b`` is the hedger, empty in records of before there could be several. The
+    epoch is ``final`` once no block that may still leave the chain can change its plans, and all its outcomes are so.
     """
 
     epoch: Epoch
@@ -81,6 +87,7 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
     left_out: dict[int, str]
     accounts: int
     party_b: str = ""
+    final: bool = False
 
     @property
     def window(self) -> Window:
@@ -151,6 +158,15 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     final: bool = False
 
 
+def spent_s(sent: Transaction) -> int:
+    """When a transaction counts as spent, Unix s: when its window closes, since no endpoint decides that by its clock.
+
+    Args:
+        sent: The transaction. One without a window counts from when it was signed.
+    """
+    return sent.closes_s or sent.signed_s
+
+
 class Outcome(msgspec.Struct, tag="outcome", tag_field="kind", frozen=True):
     """What became of one account's quotes in an epoch: each quote of its plan is in exactly one of five members.
 
@@ -216,6 +232,27 @@ class Missed(msgspec.Struct, tag="missed", tag_field="kind", frozen=True):
     reason: str = NOBODY
 
 
+class Refused(msgspec.Struct, tag="refused", tag_field="kind", frozen=True):
+    """An epoch that is not charged for now, and why: ``Missed`` has that reason if its window closes like that."""
+
+    epoch: Epoch
+    opens_s: int
+    closes_s: int
+    party_b: str
+    reason: str
+
+    @property
+    def window(self) -> Window:
+        """When the epoch could be charged."""
+        return Window(self.epoch.epoch_s, self.epoch.pays_s, self.opens_s, self.closes_s)
+
+
+class Settled(msgspec.Struct, tag="settled", tag_field="kind", frozen=True):
+    """What was written before ``since_ms``, in Unix ms, is of no more use to whoever charges."""
+
+    since_ms: int
+
+
 class CeilingMet(msgspec.Struct, tag="ceiling", tag_field="kind", frozen=True):
     """A ceiling of fees, spending or gas that kept something from being sent; ``signer`` is whose spending it bounds.
 
@@ -229,7 +266,7 @@ class CeilingMet(msgspec.Struct, tag="ceiling", tag_field="kind", frozen=True):
     until_s: int | None = None
 
 
-Record = Frozen | Plan | Transaction | Outcome | Missed | CeilingMet
+Record = Frozen | Plan | Transaction | Outcome | Missed | Refused | Settled | CeilingMet
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -258,6 +295,10 @@ def record_key(deployment: str, record: Record) -> bytes:
     match record:
         case Frozen(epoch=epoch):
             rest = f"epoch:{epoch}{_of(record.party_b)}"
+        case Refused(epoch=epoch):
+            rest = f"refused:{epoch}{_of(record.party_b)}"
+        case Settled():
+            rest = "settled"
         case Missed(epoch=epoch):
             rest = f"missed:{epoch}{_of(record.party_b)}"
         case Plan(epoch=epoch, party_a=party_a):

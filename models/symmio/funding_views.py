@@ -85,6 +85,7 @@ def charge_view(
         **({} if market is None else {"mark": show_e18(market.mark)}),
         **({} if cells is None else {"rate": show_e18(cells.rate), "unclipped_rate": show_e18(cells.wanted)}),
         **({} if sent is None else {"transaction": _transaction(sent)}),
+        **({} if sent is None or sent.cost_wei is None else {"cost": format_e18(_cost_wei(sent, charges=1))}),
     }
 
 
@@ -109,11 +110,11 @@ def cells_in(sent: Transaction, epoch: Epoch, quote_id: int) -> ChargeCells | No
 
 
 def _fees(epoch: Epoch, sent: Sequence[Transaction]) -> View:
-    """What charging an epoch cost, as far as it is known; a transaction costs each of its charges the same."""
+    """What charging an epoch cost, as far as it is known."""
     cost_wei = moved_e18 = worth_e36 = 0
     for one in sent:
         ours = sum(cells.epoch == epoch for cells in one.charges)
-        own_wei = int(one.cost_wei or 0) * ours // len(one.charges)
+        own_wei = _cost_wei(one, charges=ours)
         cost_wei += own_wei
         worth_e36 += own_wei * int(one.coin_e18 or 0)
         if one.state == "mined":
@@ -127,6 +128,11 @@ def _fees(epoch: Epoch, sent: Sequence[Transaction]) -> View:
         **({} if share is None else {"share_bps": share}),
         "final": all(one.final for one in sent),
     }
+
+
+def _cost_wei(sent: Transaction, *, charges: int) -> int:
+    """What some of its charges cost, as far as it is known: a transaction costs each of them the same."""
+    return int(sent.cost_wei or 0) * charges // len(sent.charges)
 
 
 def _begins(epoch: Epoch) -> dict[str, str]:

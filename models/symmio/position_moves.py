@@ -1,16 +1,24 @@
-"""Which positions were opened and which ended since an instant, by the records of ``account-events``.
+"""Which positions were opened, charged and ended since an instant, by the records of ``account-events``.
 
 With them, positions as they are now tell which there were at the instant.
 """
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.account_events import RolledBack, Transaction
 from models.errors import BadRecord
 from models.symmio.abi import decode_log
-from models.symmio.events import ClosePosition, LiquidatePositionsPartyA, LiquidatePositionsPartyB, OpenPosition
+from models.symmio.events import (
+    ChargeFundingRate,
+    ClosePosition,
+    LiquidatePositionsPartyA,
+    LiquidatePositionsPartyB,
+    OpenPosition,
+)
+from models.symmio.funding_plan import paid_epoch
 from models.symmio.state import QuoteStatus
 
 if TYPE_CHECKING:
@@ -18,18 +26,21 @@ if TYPE_CHECKING:
 
     from models.account_events import AccountRecord
     from models.chain_records import LogOffset, RawLog
+    from models.symmio.funding_records import Epoch
 
 
 class Moves:
-    """What was opened and what ended after an instant.
+    """What was opened and what ended after an instant, and what was charged.
 
     Records of one account are added in the order of the log; of several accounts they may come in any order.
 
     Args:
         since_s: The instant, in the chain's time, Unix s.
+        is_whole: Whether all records since the instant are still kept; nothing is known where some are not.
     """
 
-    def __init__(self, since_s: int) -> None:
+    def __init__(self, since_s: int, *, is_whole: bool = True) -> None:
+        self.is_whole = is_whole
         self._since_s = since_s
         self._found: list[_Move] = []
 
@@ -41,11 +52,13 @@ class Moves:
             record: The record.
         """
         match record:
-            case Transaction(time_s=time_s) if time_s > self._since_s:
+            case Transaction(time_s=time_s):
                 self._found += [
-                    _Move(record.position, record.block, time_s, account, quote_id, is_opening)
+                    _Move(record.position, record.block, time_s, account, quote_id, kind)
                     for log in record.logs
-                    for quote_id, is_opening in _moved(log)
+                    for quote_id, kind in _moved(log)
+                    # A fork may put a charge into a block of before the instant, which is paid all the same.
+                    if time_s > self._since_s or kind is _Kind.CHARGED
                 ]
             case RolledBack(position=position, ancestor=ancestor):
                 # Each partition says it: what came after it in another one stays.
@@ -57,7 +70,7 @@ class Moves:
     @property
     def opened(self) -> set[int]:
         """The quotes that were not open at the instant, since they were opened after it."""
-        return {one.quote_id for one in self._found if one.is_opening}
+        return {one.quote_id for one in self._found if one.kind is _Kind.OPENED}
 
     @property
     def ended(self) -> dict[int, Ended]:
@@ -66,8 +79,21 @@ class Moves:
         return {
             one.quote_id: Ended(one.account, one.time_s)
             for one in self._found
-            if not one.is_opening and one.quote_id not in opened
+            if one.kind is _Kind.ENDED and one.quote_id not in opened
         }
+
+    def has_charged(self, epoch: Epoch, quote_id: int) -> bool:
+        """Whether a quote was charged for an epoch, whoever sent it: the contract decides by a block's time which.
+
+        Args:
+            epoch: One whose window opens at the instant.
+            quote_id: The quote.
+        """
+        return any(
+            one.quote_id == quote_id and paid_epoch(one.time_s, epoch.epoch_s, epoch.window_s) == epoch.pays_s
+            for one in self._found
+            if one.kind is _Kind.CHARGED
+        )
 
 
 class Ended(NamedTuple):
@@ -77,17 +103,23 @@ class Ended(NamedTuple):
     time_s: int
 
 
+class _Kind(Enum):
+    OPENED = auto()
+    CHARGED = auto()
+    ENDED = auto()
+
+
 class _Move(NamedTuple):
     position: LogOffset
     block: int
     time_s: int
     account: str
     quote_id: int
-    is_opening: bool
+    kind: _Kind
 
 
-def _moved(log: RawLog) -> Iterator[tuple[int, bool]]:
-    """The quotes that a log opens or ends, each with whether it opens it."""
+def _moved(log: RawLog) -> Iterator[tuple[int, _Kind]]:
+    """The quotes that a log opens, charges or ends, each with which of them it does."""
     try:
         event = decode_log(log)
     except BadRecord:
@@ -95,10 +127,12 @@ def _moved(log: RawLog) -> Iterator[tuple[int, bool]]:
         return
     match event:
         case OpenPosition(quote_id=quote_id):
-            yield quote_id, True
+            yield quote_id, _Kind.OPENED
+        case ChargeFundingRate() as charge:
+            yield from ((quote_id, _Kind.CHARGED) for quote_id in charge.quote_ids)
         case ClosePosition(quote_id=quote_id, status=QuoteStatus.CLOSED):
-            yield quote_id, False
+            yield quote_id, _Kind.ENDED
         case LiquidatePositionsPartyA(quote_ids=quote_ids) | LiquidatePositionsPartyB(quote_ids=quote_ids):
-            yield from ((quote_id, False) for quote_id in quote_ids)
+            yield from ((quote_id, _Kind.ENDED) for quote_id in quote_ids)
         case _:
             pass

@@ -227,6 +227,7 @@ class AccountCharges:
                 msg = "the account is under liquidation"
                 raise AccountFault(msg)
             signature = await self._signature()
+            self._expect_passing(charged, signature)
             self._expect_solvent(charged, pair, signature)
             data = self._data(charged, signature)
             reason = await self._refusal(data)
@@ -318,6 +319,21 @@ class AccountCharges:
             msg = f"expected a signature of the last {self._valid_s} s, found one of {age_s} s ago"
             raise AccountFault(msg)
         return signature
+
+    def _expect_passing(self, charged: Sequence[Charged], signature: PairSignature) -> None:
+        """Expect the signature to expire before the contract takes a charge for the next epoch.
+
+        However long the chain stands still with a charge in its pool, and whoever is there to take it back, it never
+        pays another epoch then. Replacements carry the same signature.
+        """
+        last_s = signature.timestamp_s + self._valid_s
+        next_s = min(one.due.epoch.next_opens_s for one in charged)
+        if last_s >= next_s:
+            msg = (
+                f"expected a signature that the contract takes until {next_s - 1} at most, found one until {last_s}: a "
+                "charge that is late would pay the next epoch at the terms of this one"
+            )
+            raise AccountFault(msg)
 
     def _expect_solvent(self, charged: Sequence[Charged], pair: Pair, signature: PairSignature) -> None:
         available_a, available_b = pair.available(signature)

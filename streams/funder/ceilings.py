@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 from prometheus_client import Counter, Gauge
 
 from models.errors import TidemarkError
-from models.symmio.funding_records import CeilingMet, Transaction
+from models.symmio.funding_records import CeilingMet, Transaction, spent_s
+from models.symmio.open_funding import DAY_S
 from streams.funder.fees import Fees
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ _SPENT = Gauge(
 
 _WEI_OF_GWEI = 10**9
 _WEI_OF_COIN = 10**18
-_DAY_S = 86_400
 
 
 class Ceiling(StrEnum):
@@ -105,6 +105,7 @@ class Ceilings:
         self._signer = signer
         self._journal = journal
         self._spent: dict[int, Transaction] = {}
+        self._newest_s = 0
         self._met: dict[Ceiling, CeilingMet] = {}
         self._needed: dict[Ceiling, tuple[int, int]] = {}
         for ceiling in Ceiling:
@@ -122,8 +123,16 @@ class Ceilings:
             _MET.labels(self._deployment, self._signer, ceiling).set(1)
 
     def note(self, record: Transaction) -> None:
-        """Count a transaction as its newest record has it."""
+        """Count a transaction as its newest record has it.
+
+        What is a day older than the newest is of no more use. No clock decides that: an endpoint's may be wrong, and
+        what is forgotten is never counted again.
+        """
         self._spent[record.nonce] = record
+        if spent_s(record) > self._newest_s:
+            self._newest_s = spent_s(record)
+            since_s = self._newest_s - DAY_S
+            self._spent = {nonce: one for nonce, one in self._spent.items() if not one.final or spent_s(one) >= since_s}
 
     def spent_wei(self, now_s: int, closes_s: int) -> tuple[int, int]:
         """Sum what was spent, and may be spent already, for a window and within a day, in wei.
@@ -132,14 +141,8 @@ class Ceilings:
             now_s: The chain's time, Unix s.
             closes_s: When the window closes, Unix s; it names the window.
         """
-        # What is neither of the last day nor of a window that may be open is of no more use.
-        self._spent = {
-            nonce: one
-            for nonce, one in self._spent.items()
-            if one.signed_s > now_s - _DAY_S or one.closes_s >= now_s or not one.final
-        }
         window_wei = sum(bound_wei(one) for one in self._spent.values() if one.closes_s == closes_s)
-        day_wei = sum(bound_wei(one) for one in self._spent.values() if one.signed_s > now_s - _DAY_S)
+        day_wei = sum(bound_wei(one) for one in self._spent.values() if spent_s(one) > now_s - DAY_S)
         _SPENT.labels(self._deployment, self._signer).set(day_wei)
         return window_wei, day_wei
 
@@ -188,13 +191,13 @@ class Ceilings:
 
         Args:
             more_wei: The most that it costs beyond what is counted already.
-            closes_s: When its window closes, Unix s.
-            now_s: The chain's time, Unix s.
+            closes_s: When its window closes, Unix s; 0 where it has none.
+            now_s: The chain's time, Unix s. A later one than ``closes_s`` frees nothing of the day.
 
         Raises:
             CeilingInTheWay: It might come to more than a window or a day may cost.
         """
-        window_wei, day_wei = self.spent_wei(now_s, closes_s)
+        window_wei, day_wei = self.spent_wei(min(now_s, closes_s or now_s), closes_s)
         for ceiling, spent_wei, most_wei in (
             (Ceiling.WINDOW, window_wei, self.limits.window_wei),
             (Ceiling.DAY, day_wei, self.limits.day_wei),

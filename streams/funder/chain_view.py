@@ -160,6 +160,14 @@ class Chain:
         highest = max(block for block, _ in told.values())
         return [time_s for block, time_s in told.values() if block + _OLDER_HEAD_BLOCKS >= highest]
 
+    async def slowest_time_s(self) -> int:
+        """The time that the next block has by all endpoints at least, Unix s.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        return min(await self.times_s())
+
     async def signature_valid_s(self) -> int:
         """How long the contract takes a signature for, in s."""
         try:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from streams.process.clock import Clock
     from streams.settings import FundingSettings, Settings
 
+# The gas of a charge is that of those of so long.
+_GAS_OF_MS = 3 * 86_400_000
 # As long as Muon's signatures are; no byte is zero, since zeros cost less.
 _WORD = b"\xa5" * 32
 _SIGNATURE = PairSignature(
@@ -129,7 +131,7 @@ def _terms_as_of(
 async def _gas_of_a_charge(settings: Settings, name: str, clock: Clock) -> int | None:
     """The gas that a charge took so far, its part of the transaction's included; None where there was none."""
     newest: dict[tuple[str, int], Transaction] = {}
-    async for record in read_journal(settings, name, clock):
+    async for record in read_journal(settings, name, clock.now_ms() - _GAS_OF_MS):
         if isinstance(record, Transaction):
             newest[record.signer, record.nonce] = record
     mined = [one for one in newest.values() if one.state == State.MINED and one.charges and one.gas_used]

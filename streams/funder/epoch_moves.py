@@ -39,14 +39,14 @@ async def moves_since(settings: Settings, since_s: int, now_ms: int, keys: Colle
     Raises:
         NotRead: The broker does not answer.
     """
-    moves = Moves(since_s)
+    # Where the chain's time is ahead of ours, nothing of that time has been written yet.
+    since_ms = min(since_s * 1_000, now_ms) - _MARGIN_MS
+    moves = Moves(since_s, is_whole=now_ms - since_ms < SYMMIO.routed.kept_ms)
 
     def take(key: bytes, value: bytes, offset: int) -> None:
         del offset
         moves.add(split_key(key)[1], decode_account_record(value))
 
-    # Where the chain's time is ahead of ours, nothing of that time has been written yet.
-    since_ms = min(since_s * 1_000, now_ms) - _MARGIN_MS
     await TopicSpan(settings, routed_name(settings, SYMMIO.routed), keys, since_ms=since_ms, take=take).read_on()
     return moves
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
+# Where windows open before their epoch, they open a day before at most.
+_FROZEN_BEFORE_MS = 86_400_000
+
+
 class NoEpoch(TidemarkError):
     """No funding epoch begins at the instant."""
 
@@ -75,7 +79,9 @@ async def replay(settings: Settings, name: str, clock: Clock, at_s: int) -> list
             )
             msg = f"expected the beginning of a funding epoch of {name} (of {lengths}), found {at_s}"
             raise NoEpoch(msg)
-        frozen = [one async for one in read_journal(settings, name, clock) if isinstance(one, Frozen)]
+        # Terms are put on record when the window has opened, and again later. By our clock the chain's may be ahead.
+        since_ms = min(at_s * 1_000, clock.now_ms()) - _FROZEN_BEFORE_MS
+        frozen = [one async for one in read_journal(settings, name, since_ms) if isinstance(one, Frozen)]
         found = []
         for epoch_s, window_s in kinds:
             epoch, window = Epoch(epoch_s, window_s, at_s), window_of(at_s, epoch_s, window_s, tables.when)

@@ -11,27 +11,37 @@ import msgspec
 from prometheus_client import Counter
 
 from models.symmio.epoch_prices import PENDING
-from models.symmio.funding_plan import missed_windows
-from models.symmio.funding_records import NOBODY, Epoch, Frozen, FrozenMarket, Missed, Outcome, Plan, Transaction
+from models.symmio.funding_records import (
+    Epoch,
+    Frozen,
+    FrozenMarket,
+    Missed,
+    Outcome,
+    Plan,
+    Refused,
+    Transaction,
+)
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
-from streams.funder.chain_view import ChainError, Reverted
+from streams.funder.chain_view import ChainError
 from streams.funder.epoch_counts import count
 from streams.funder.epoch_moves import held_before
+from streams.funder.finality import Finality
+from streams.funder.missed_windows import MissedWindows
 from streams.funder.muon import NoSignature
-from streams.funder.outcomes import corrected, disputed, ended_later, outcome_of, reopened
+from streams.funder.outcomes import outcome_of
 from streams.funder.rounds import Round, freeze
 from streams.funder.signer import NotSigned
 from streams.funder.topic_span import NotRead
 
 if TYPE_CHECKING:
     from collections import defaultdict
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from models.errors import TidemarkError
     from models.symmio.funding_plan import Window
     from models.symmio.funding_records import Record
-    from models.symmio.position_moves import Ended
+    from models.symmio.position_moves import Moves
     from streams.funder.chain_view import Chain
     from streams.funder.epoch_ticks import EpochTicks
     from streams.funder.funding_inputs import Tables
@@ -39,9 +49,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_QUOTES = Counter(
-    "tidemark_funding_quotes_total", "Quotes by what became of their funding at last.", ("deployment", "outcome")
-)
 _FAULTS = Counter(
     "tidemark_funding_faults_total", "Accounts that could not be charged at a try.", ("deployment", "cause")
 )
@@ -50,7 +57,6 @@ _UNPRICED = Counter(
     "Markets whose open quotes are not charged for an epoch, since it has no terms for them.",
     ("deployment",),
 )
-_MISSED = Counter("tidemark_funding_missed_windows_total", "Windows without any charge.", ("deployment",))
 
 # An account that cannot be charged is tried again after so long, then after twice as long each time, up to the bound.
 _RETRY_S, _RETRY_MOST_S = 1.0, 20.0
@@ -77,7 +83,6 @@ class Executor:
         tables: Tell the open positions, the markets' terms, and whether the deployment is what it is taken for.
         charges_of: Makes the charges of an account, given its address and its progress by epoch.
         is_watching: Tells whether a transaction of an account is not final yet.
-        has_charged: Tells whether a transaction in the chain charged a quote for an epoch.
         turns: A lock for each account, shared by the deployment's hedgers: a charge of one makes the signature of the
             other's stale, since the account's nonce is one for both.
         depth: After how many blocks a block is final.
@@ -94,7 +99,6 @@ class Executor:
         tables: Tables,
         charges_of: Callable[[str, dict[Epoch, Progress]], AccountCharges],
         is_watching: Callable[[str], bool],
-        has_charged: Callable[[Epoch, int], bool],
         turns: defaultdict[str, asyncio.Lock],
         depth: int,
         concurrency: int,
@@ -105,23 +109,19 @@ class Executor:
         self._journal = journal
         self._tables = tables
         self._charges_of = charges_of
-        self._is_watching = is_watching
-        self._has_charged = has_charged
         self._turns = turns
-        self._depth = depth
+        self._missed = MissedWindows(name, party_b, journal=journal, tables=tables)
+        self._finality = Finality(
+            name, chain=chain, journal=journal, tables=tables, is_watching=is_watching, depth=depth
+        )
         self._room = asyncio.Semaphore(concurrency)
         self._rounds: dict[Epoch, Round] = {}
-        self._last: dict[tuple[int, int], int] = {}
-        self._refused: dict[Epoch, tuple[Window, str]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._faults: dict[str, str] = {}
         self._retries: dict[str, tuple[float, float]] = {}
         # Quotes whose transaction left the chain, with the block.
         self._left: dict[tuple[Epoch, int], int] = {}
         self._looked_s = 0.0
-        # Why there was no pass last, and the chain's time at the one before that.
-        self._no_pass: str | None = None
-        self._passed_s = 0
         self._clock_s = asyncio.get_running_loop().time
 
     def restore(self, records: Iterable[Record]) -> None:
@@ -130,9 +130,9 @@ class Executor:
         for record in records:
             if isinstance(record, Frozen) and record.party_b in ("", self._party_b):
                 self._rounds[record.epoch] = Round(record)
-                self._seen(record.epoch)
-            elif isinstance(record, Missed) and record.party_b in ("", self._party_b):
-                self._seen(record.epoch)
+        for record in records:
+            if isinstance(record, Frozen | Missed | Refused) and record.party_b in ("", self._party_b):
+                self._missed.restore(record)
         for record in records:
             if isinstance(record, Plan) and record.party_b in ("", self._party_b) and record.epoch in self._rounds:
                 self._rounds[record.epoch].plans[record.party_a] = record
@@ -144,9 +144,12 @@ class Executor:
                     if cells.rate != cells.wanted and cells.epoch in self._rounds:
                         self._rounds[cells.epoch].clipped[cells.quote_id] = cells.rate, cells.wanted
         newest = {(record.signer, record.nonce): record for record in records if isinstance(record, Transaction)}
+        self._rounds = {epoch: one for epoch, one in self._rounds.items() if not one.frozen.final}
         for one in self._rounds.values():
             for party_a in one.outcomes.keys() & one.plans.keys():
                 one.told_unpriced |= one.unpriced(party_a)
+            # Outcomes are final only once it is settled; records of before epochs were final say so in no other way.
+            one.is_settled = bool(one.plans) and one.is_told
             one.doubt(newest.values())
 
     def unmined(self, record: Transaction) -> None:
@@ -172,7 +175,7 @@ class Executor:
                     await self._pass()
                 except (ChainError, NotRead) as error:
                     _log.warning("no pass: %s", error)
-                    self._no_pass = str(error)
+                    self._missed.no_pass = str(error)
                 await asyncio.sleep(every_s)
         finally:
             for task in self._running.values():
@@ -181,14 +184,13 @@ class Executor:
 
     async def _pass(self) -> None:
         now_s = await self._now_s()
-        await self._note_missed(now_s)
-        self._no_pass, self._passed_s = None, now_s
+        await self._missed.note(now_s)
         refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
             if epoch in self._rounds:
                 continue
             if refusal is not None:
-                self._refuse(epoch, window, refusal)
+                await self._missed.refuse(epoch, window, refusal)
             elif self._is_time(window, now_s):
                 await self._freeze(epoch, window, now_s)
         await self._plan_more(now_s)
@@ -197,9 +199,9 @@ class Executor:
         self._start(now_s, refusal)
         if self._clock_s() - self._looked_s >= _FINAL_AGAIN_S:
             self._looked_s = self._clock_s()
-            await self._make_final(now_s)
+            await self._finality.look([*self._rounds.values()], self._running, now_s)
         count(self._name, self._party_b, self._rounds.values(), now_s)
-        self._forget(now_s)
+        await self._close()
 
     async def _now_s(self) -> int:
         """Find the chain's time; that a window has opened or closed is not believed of one endpoint."""
@@ -207,48 +209,10 @@ class Executor:
         if (
             self._tables.open_windows(now_s).keys() - self._rounds.keys()
             or any(now_s > one.frozen.closes_s and not one.is_over for one in self._rounds.values())
-            or any(now_s > window.closes_s for window, _ in self._refused.values())
-            or self._unseen(now_s)
+            or self._missed.have_closed(now_s)
         ):
             return min(now_s, *await self._chain.times_s())
         return now_s
-
-    def _unseen(self, now_s: int) -> list[Missed]:
-        """The windows that closed without a pass; those that closed since the last one were missed for what kept it."""
-        said = None if self._no_pass is None else f"no pass was made: {self._no_pass}"
-        return [
-            Missed(
-                Epoch(epoch_s, window_s, window.pays_s),
-                window.opens_s,
-                window.closes_s,
-                self._party_b,
-                said if said is not None and 0 < self._passed_s < window.closes_s else NOBODY,
-            )
-            for epoch_s, window_s in sorted(self._last.keys() & self._tables.kinds)
-            for window in missed_windows(self._last[epoch_s, window_s], now_s, epoch_s, window_s, self._tables.when)
-        ]
-
-    def _refuse(self, epoch: Epoch, window: Window, refusal: str) -> None:
-        if epoch not in self._refused:
-            _log.error("nothing is charged epoch=%s: %s", epoch, refusal)
-        self._refused[epoch] = window, refusal
-
-    async def _note_missed(self, now_s: int) -> None:
-        missed = [
-            Missed(epoch, window.opens_s, window.closes_s, self._party_b, reason)
-            for epoch, (window, reason) in self._refused.items()
-            if epoch not in self._rounds and window.closes_s < now_s
-        ]
-        for one in missed:
-            del self._refused[one.epoch]
-            self._seen(one.epoch)
-        missed += self._unseen(now_s)
-        if missed:
-            await self._journal.write(missed)
-        for one in missed:
-            _log.error("window missed epoch=%s: %s, it is never charged", one.epoch, one.reason)
-            _MISSED.labels(self._name).inc()
-            self._seen(one.epoch)
 
     def _is_time(self, window: Window, now_s: int) -> bool:
         """Whether tables and prices have reached the window's beginning, or it is too late to wait for them."""
@@ -256,8 +220,8 @@ class Executor:
         is_passed = now_s >= window.opens_s + _PRICED_AFTER_S
         return is_late or (is_passed and self._tables.time_s >= window.opens_s)
 
-    async def _look(self, epoch: Epoch, window: Window, now_s: int) -> tuple[Frozen, list[Plan], Mapping[int, Ended]]:
-        """Find terms and plans of an epoch as far as they are known now, and which of their quotes have ended since."""
+    async def _look(self, epoch: Epoch, window: Window, now_s: int) -> tuple[Frozen, list[Plan], Moves]:
+        """Find terms and plans of an epoch as far as they are known now, and what of their quotes has moved since."""
         ticks = await self._tables.read_prices(window)
         tables_s = await self._tables.known_until_s()
         positions = self._tables.positions(self._party_b)
@@ -273,16 +237,15 @@ class Executor:
             tables_s=tables_s,
             party_b=self._party_b,
         )
-        return frozen, plans, moves.ended
+        return frozen, plans, moves
 
     async def _freeze(self, epoch: Epoch, window: Window, now_s: int) -> None:
         frozen, plans, _ = await self._look(epoch, window, now_s)
         await self._journal.write([*plans, frozen])
-        self._refused.pop(epoch, None)
         one = self._rounds[epoch] = Round(frozen)
         one.plans = {plan.party_a: plan for plan in plans}
         one.looked_s = now_s
-        self._seen(epoch)
+        self._missed.seen(epoch)
         _log.info(
             "epoch frozen epoch=%s accounts=%d quotes=%d left out=%s tables behind by=%d s",
             epoch, len(plans), sum(len(plan.quotes) for plan in plans), frozen.left_out,
@@ -292,14 +255,20 @@ class Executor:
     async def _plan_more(self, now_s: int) -> None:
         """Add the quotes that the tables did not know when their epoch was frozen, once they have reached it.
 
-        They are asked again until the window has closed: blocks may leave the chain, and others come that opened quotes
-        before the epoch's instant.
+        They are asked again until the window is as deep as is final: blocks may leave the chain, and others come that
+        opened quotes before the epoch's instant, or do not close them any more.
         """
         for epoch, one in list(self._rounds.items()):
-            if self._tables.time_s < one.frozen.opens_s or not one.is_to_be_looked_at(now_s):
+            if not one.is_to_be_looked_at(now_s, self._tables.time_s):
                 continue
-            frozen, more = one.extend(*await self._look(epoch, one.frozen.window, now_s))
-            one.looked_s = now_s
+            is_last = one.is_known_to_be_deep(self._tables.time_s)
+            found, plans, moves = await self._look(epoch, one.frozen.window, now_s)
+            one.looked_s, one.is_settled = now_s, is_last
+            if not moves.is_whole:
+                # Whatever was open at the instant and is in no plan yet, nobody can tell any more.
+                _log.error("epoch not extended epoch=%s: what moved at its beginning is not kept any more", epoch)
+                continue
+            frozen, more = one.extend(found, plans, moves.ended)
             if one.is_whole and not more:
                 continue
             await self._journal.write([*more, frozen])
@@ -337,10 +306,6 @@ class Executor:
         one.frozen = frozen
         one.waiting.clear()
         _log.info("markets priced epoch=%s markets=%s left out=%s", frozen.epoch, sorted(priced), left_out)
-
-    def _seen(self, epoch: Epoch) -> None:
-        kind = epoch.epoch_s, epoch.window_s
-        self._last[kind] = max(self._last.get(kind, 0), epoch.pays_s)
 
     def _start(self, now_s: int, refusal: str | None) -> None:
         """Start the accounts that have no outcome yet and are not running.
@@ -408,12 +373,14 @@ class Executor:
                 del self._running[party_a]
                 await task
 
-    def _forget(self, now_s: int) -> None:
-        for epoch, one in list(self._rounds.items()):
-            # Without a plan there is nothing to tell, but the tables may still come to know of one.
-            if now_s > one.frozen.closes_s and one.is_whole and one.is_told:
-                del self._rounds[epoch]
-                self._left = {key: block for key, block in self._left.items() if key[0] != epoch}
+    async def _close(self) -> None:
+        """Let go of the epochs of which everything is told for good."""
+        closed = [one for one in self._rounds.values() if one.is_settled and one.is_told]
+        if closed:
+            await self._journal.write(msgspec.structs.replace(one.frozen, final=True) for one in closed)
+        for one in closed:
+            del self._rounds[one.frozen.epoch]
+            self._left = {key: block for key, block in self._left.items() if key[0] != one.frozen.epoch}
 
     async def _finish(self, one: Round, party_a: str, reason: str) -> None:
         epoch = one.frozen.epoch
@@ -422,6 +389,7 @@ class Executor:
         }
         outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, reasons=reasons)
         one.outcomes[party_a] = outcome
+        one.told_s.pop(party_a, None)
         await self._journal.write([outcome])
         for symbol_id in one.unpriced(party_a) - one.told_unpriced:
             _log.error("market not charged epoch=%s symbol=%d: %s", epoch, symbol_id, one.frozen.left_out[symbol_id])
@@ -433,54 +401,3 @@ class Executor:
                 party_a, epoch, len(outcome.paid), outcome.clipped, list(outcome.closed), outcome.culprits,
                 outcome.missed,
             )  # fmt: skip
-
-    async def _make_final(self, now_s: int) -> None:
-        """Compare outcomes with the chain once nothing in it can change them, and correct those that it contradicts."""
-        waiting = [
-            (one, party_a)
-            for one in self._rounds.values()
-            for party_a, outcome in one.outcomes.items()
-            if not outcome.final
-            and one.is_whole
-            and one.looked_s > one.frozen.closes_s
-            and now_s > one.frozen.closes_s
-            and party_a not in self._running
-            and not self._is_watching(party_a)
-        ]
-        if not waiting:
-            return
-        final_s = await self._chain.final_time_s(self._depth)
-        for one, party_a in waiting:
-            if final_s > one.frozen.closes_s:
-                await self._make_one_final(one, party_a)
-
-    async def _make_one_final(self, one: Round, party_a: str) -> None:
-        plan, outcome = one.plans[party_a], one.outcomes[party_a]
-        ids = [quote_id for quote_id, _ in plan.quotes]
-        try:
-            quotes = await self._chain.quotes(ids)
-        except Reverted:
-            unreadable = await self._chain.unreadable(ids)
-            quotes = await self._chain.quotes([quote_id for quote_id in ids if quote_id not in unreadable])
-        doubts = disputed(outcome, quotes, self._has_charged)
-        back, later = reopened(outcome, quotes), set[int]()
-        if outcome.closed:
-            # The contract says that they are closed, and only the log whether that was within the window.
-            moves = await self._tables.read_moves(one.frozen.window)
-            later = ended_later(outcome, moves.ended, one.frozen.closes_s)
-        told = await self._chain.quotes_by_each(sorted(doubts | back)) if doubts or back else [quotes]
-        if not told or any(
-            doubts - disputed(outcome, others, self._has_charged) or back - reopened(outcome, others) for others in told
-        ):
-            # An endpoint still agrees with the outcome: which of them has an old state will show.
-            return
-        if outcome is not one.outcomes.get(party_a):
-            return
-        final = corrected(outcome, doubts, back, later)
-        one.outcomes[party_a] = final
-        await self._journal.write([final])
-        if wrong := sorted(doubts | back | later):
-            _log.error("outcome corrected party_a=%s epoch=%s quotes=%s", party_a, outcome.epoch, wrong)
-        for name, number in final.counts.items():
-            _QUOTES.labels(self._name, name).inc(number)
-        _QUOTES.labels(self._name, "clipped").inc(len(final.clipped))

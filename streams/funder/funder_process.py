@@ -13,14 +13,14 @@ import aiohttp
 from models.heartbeats import FunderBeat, funder_key
 from models.leases import LEASE_TTL_MS
 from models.money import E18
-from models.symmio.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Transaction
+from models.symmio.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Refused, Settled, Transaction
 from streams.funder.account_charges import AccountCharges, Route
 from streams.funder.ceilings import Ceilings, limits_of
 from streams.funder.chain_view import Chain, ChainError
 from streams.funder.connect import configured, connected
 from streams.funder.executor import Executor
 from streams.funder.funding_inputs import Tables
-from streams.funder.funding_journal import opened_journal, read_journal
+from streams.funder.funding_journal import opened_journal
 from streams.funder.hedgers import hedgers_of
 from streams.funder.muon import Muon
 from streams.funder.sender import Sender
@@ -54,7 +54,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
     Args:
         settings: The configuration.
         name: The deployment.
-        clock: Tells which marks are stale, and how far back the journal is read.
+        clock: Tells which marks are stale, and when records are written.
         lease_ttl_ms: How long after an executor was killed another one takes its place, in ms.
 
     Raises:
@@ -83,14 +83,14 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
             # Once the journal is open nobody else writes, so what is read then is all there is.
             async with (
                 turn(settings, "funder", name, clock, lease_ttl_ms),
-                opened_journal(settings, name) as journal,
+                opened_journal(settings, name, clock) as journal,
             ):
                 # One that waits for its turn does not beat: it would hide that nobody works.
                 beats = HeartbeatWriter(
                     settings, clock, lambda process, at_ms: {funder_key(name): FunderBeat(process, at_ms)}
                 )
                 tasks.create_task(beats.run(), name="heartbeats")
-                records = [record async for record in read_journal(settings, name, clock)]
+                records = await journal.read_back(settings)
                 valid_s = await _answered(chain.signature_valid_s)
                 turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
                 async with asyncio.TaskGroup() as work:
@@ -157,7 +157,6 @@ class Working(NamedTuple):
             tables=self.tables,
             charges_of=charges_of,
             is_watching=sender.is_watching,
-            has_charged=sender.has_charged,
             turns=self.turns,
             depth=self.deployment.finality_depth,
             concurrency=funding.concurrency,
@@ -179,8 +178,16 @@ def is_of(record: Record, hedger: Hedger, *, is_first: bool) -> bool:
     match record:
         case Transaction(signer=signer) | CeilingMet(signer=signer):
             return signer == hedger.signer.address
-        case Frozen(party_b=party_b) | Plan(party_b=party_b) | Outcome(party_b=party_b) | Missed(party_b=party_b):
+        case (
+            Frozen(party_b=party_b)
+            | Plan(party_b=party_b)
+            | Outcome(party_b=party_b)
+            | Missed(party_b=party_b)
+            | Refused(party_b=party_b)
+        ):
             return party_b == hedger.party_b or (is_first and not party_b)
+        case Settled():
+            return False
         case _:
             assert_never(record)
 

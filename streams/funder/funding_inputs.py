@@ -25,6 +25,7 @@ from streams.funder.epoch_ticks import EpochTicks, Instant
 from streams.funder.topic_span import NotRead
 from streams.kafka.feed import Feed
 from streams.kafka.partitions import partition_of
+from streams.kafka.shared_consumer import BUSY_WAIT_MS, SharedConsumer
 from streams.kafka.topics import changelog_name
 from streams.process.supervision import supervised
 from streams.settings import symmio_deployments
@@ -93,8 +94,10 @@ class Tables:
     async def start(self) -> None:
         """Read the changelogs to their ends, then follow."""
         feeds = (self._markets, self._accounts, self._instruments, self._watermarks)
+        consumer = SharedConsumer(self._settings.bootstrap, BUSY_WAIT_MS)
         for feed in feeds:
-            await feed.start()
+            feed.read_through(consumer)
+        await asyncio.gather(*(feed.start() for feed in feeds))
         for feed in feeds:
             await feed.wait_ready()
         self._watching = [supervised(feed.closed(), feed.topic, self._fatal) for feed in feeds]

@@ -38,6 +38,14 @@ class Round:
         self.is_over = False
         # When the tables were asked last which quotes there are, in the chain's time.
         self.looked_s = 0
+        # When the window was first seen as deep as is final, in the chain's time; None before that.
+        self.deep_s: int | None = None
+        # Whether the tables were asked since they have reached that time: no block that may leave the chain opened or
+        # closed anything before the epoch's instant.
+        self.is_settled = False
+        # When an account's outcome was first seen, in the chain's time: the log tells of closings of up to then once
+        # the tables have reached it.
+        self.told_s: dict[str, int] = {}
         # Markets of which it was told that their quotes are missed for want of terms.
         self.told_unpriced: set[int] = set()
         # Why quotes are missed, where that is not the reason of their account.
@@ -58,15 +66,24 @@ class Round:
         """Whether the outcome of every plan is final."""
         return self.plans.keys() == self.outcomes.keys() and all(one.final for one in self.outcomes.values())
 
-    def is_to_be_looked_at(self, now_s: int) -> bool:
-        """Whether it is time to ask the tables again which quotes there are; the last time is after the window."""
-        if not self.is_whole:
-            return True
-        if self.is_told and now_s > self.frozen.closes_s:
+    def is_to_be_looked_at(self, now_s: int, tables_s: int) -> bool:
+        """Whether it is time to ask the tables again which quotes there are; the last time is when they are final.
+
+        Args:
+            now_s: The chain's time, Unix s.
+            tables_s: The chain's time up to which positions are known, Unix s.
+        """
+        if tables_s < self.frozen.opens_s or self.is_settled:
             return False
+        if not self.is_whole or self.is_known_to_be_deep(tables_s):
+            return True
         if now_s > self.frozen.closes_s:
             return self.looked_s <= self.frozen.closes_s
         return now_s - self.looked_s >= (self.frozen.closes_s - self.frozen.opens_s) // _LOOKS
+
+    def is_known_to_be_deep(self, tables_s: int) -> bool:
+        """Whether the tables have reached the time at which the window was as deep as is final."""
+        return self.deep_s is not None and tables_s >= self.deep_s
 
     def begin_again(self, plan: Plan) -> None:
         """Forget what has become of quotes that have another market in a new plan: they are other quotes."""
@@ -102,7 +119,8 @@ class Round:
                 new = {quote_id for quote_id, _ in {*quotes} - {*known}}
                 kept = {one for one in new if one not in ended or ended[one].time_s > closes_s}
                 late = tuple(sorted({*late, *kept}))
-            extended.append(msgspec.structs.replace(plan, quotes=quotes, late=late))
+            # Records of before there could be several hedgers go on under their keys.
+            extended.append(msgspec.structs.replace(plan, quotes=quotes, late=late, party_b=self.frozen.party_b))
         # What had no terms when the window closed has none for good.
         left_out = self.frozen.left_out if found.at_s > closes_s else {}
         found_markets = {symbol_id: one for symbol_id, one in found.markets.items() if symbol_id not in left_out}

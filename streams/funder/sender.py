@@ -165,6 +165,8 @@ class Sender:
                 continue
             flight = self._flights[record.nonce] = Flight(record)
             flight.signed_s, flight.signed_block = self._clock_s(), self._head.block
+        # What a day costs is told from the start: the next charge may be hours away.
+        self._ceilings.spent_wei(await self._chain.slowest_time_s(), 0)
 
     def has_charged(self, epoch: Epoch, quote_id: int) -> bool:
         """Whether one of our transactions in the chain charged a quote for an epoch of the last days."""
@@ -186,10 +188,11 @@ class Sender:
         """Whether a transaction of an account is not final yet."""
         return any(flight.record.party_a == party_a for flight in self._flights.values())
 
-    async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State:
+    async def send(self, to: str, data: bytes, gas: int, purpose: Purpose) -> State | None:
         """Send a call and wait for what becomes of it; that takes for ever while the node is down.
 
-        It is ``sent`` where no node takes it, as of a signer without coin, or where it can do nothing any more.
+        It is ``sent`` where no node takes it, as of a signer without coin, or where it can do nothing any more. It is
+        None where its window has closed meanwhile, and nothing was signed.
 
         Args:
             to: Address of the contract that is called.
@@ -203,7 +206,10 @@ class Sender:
             NotSigned: The key's holder does not sign; nothing is sent.
         """
         async with self._signing:
-            now_s = await self._chain.pending_time_s()
+            # Others may have had the signer for long.
+            now_s = await self._chain.slowest_time_s()
+            if now_s > purpose.closes_s:
+                return None
             await self._ceilings.expect_gas(gas, now_s)
             fees = await self._expect_fees(await self._prices(), now_s)
             data_wei = await self._data_fees.bound_wei(data, gas)
@@ -228,7 +234,7 @@ class Sender:
                 await self._look()
                 if self._ceilings.are_met:
                     prices = await self._prices()
-                    now_s = await self._chain.pending_time_s()
+                    now_s = await self._chain.slowest_time_s()
                     await self._ceilings.look_again(prices.base_wei, prices.tip_wei, prices.floor_wei, now_s)
             except (NodeDown, NotSigned) as error:
                 _log.warning("transactions are not looked after: %s", error)
@@ -327,10 +333,8 @@ class Sender:
         ]
         if not waiting:
             return
-        chain_s = await self._chain.pending_time_s()
-        if any(chain_s > one.record.closes_s and not (one.record.cancels and one.is_stuck.is_set()) for one in waiting):
-            # One endpoint's wrong clock takes nothing back.
-            chain_s = min(chain_s, *await self._chain.times_s())
+        # One endpoint's wrong clock takes nothing back.
+        chain_s = await self._chain.slowest_time_s()
         for flight in waiting:
             if chain_s > flight.record.closes_s + LATE_S:
                 flight.is_stuck.set()
@@ -349,9 +353,7 @@ class Sender:
                     pass
                 except NotSigned as error:
                     _log.warning("transaction not replaced nonce=%d: %s", flight.record.nonce, error)
-            # Once its window has closed a charge is of no use, also where nothing could be signed in its place.
-            if chain_s <= flight.record.closes_s or flight.record.cancels:
-                await self._hand_over(flight)
+            await self._hand_over(flight)
 
     def _is_to_be_replaced(self, flight: Flight, prices: _Prices, chain_s: int) -> bool:
         record = flight.record
@@ -413,7 +415,7 @@ class Sender:
             return
         try:
             async with self._signing:
-                now_s = await self._chain.pending_time_s()
+                now_s = await self._chain.slowest_time_s()
                 fees = await self._expect_fees(await self._prices(), now_s)
                 data_wei = await self._data_fees.bound_wei(b"", TRANSFER_GAS)
                 await self._ceilings.expect_room(TRANSFER_GAS * fees.max_wei + data_wei, 0, now_s)
@@ -479,7 +481,13 @@ class Sender:
                 flight.is_stored = True
 
     async def _hand_over(self, flight: Flight) -> None:
+        """Hand it to every node, unless it is a charge whose window has closed: that is of no use any more.
+
+        Right here, since what comes before may take minutes: signing, above all.
+        """
         flight.sent_s = self._clock_s()
+        if not flight.record.cancels and await self._chain.slowest_time_s() > flight.record.closes_s:
+            return
         refusal = await self._chain.send(flight.record.raw)
         is_known = refusal is not None and "already" in refusal
         flight.was_handed_over(is_taken=refusal is None or is_known)

@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 
 _RECORDS = Counter("tidemark_history_bookings_total", "Records of bookings that were read.", ("outcome",))
 _kept, _unreadable = (_RECORDS.labels(outcome) for outcome in ("kept", "unreadable"))
-_WAIT_MS = 250
 # A record of the answer has to stay below the broker's bound; a booking takes 0.4 kB, and 1 kB at the very most.
 _ANSWER_BYTES_MAX = 700_000
 
@@ -45,10 +44,13 @@ class BookingReader(TopicReader):
     """
 
     def __init__(self, settings: Settings, store: BookingStore, clock: Clock) -> None:
-        super().__init__(settings.bootstrap, bookings_name(settings), clock, wait_ms=_WAIT_MS)
+        super().__init__(settings.bootstrap, bookings_name(settings), clock)
         self._store = store
 
-    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def begin_at(
+        self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Begin behind what is in the store, or at the oldest that there is."""
         known = self._store.next_offsets()
         oldest = await consumer.beginning_offsets(list(end))
         begin = {}
@@ -62,7 +64,6 @@ class BookingReader(TopicReader):
                     oldest[tp],
                 )
                 begin[tp] = oldest[tp]
-            consumer.seek(tp, begin[tp])
         return begin
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:

@@ -23,7 +23,7 @@ from models.history_records import (
     encode_answer,
 )
 from streams.history.booking_reader import answer_bookings
-from streams.kafka.reader import TopicReader
+from streams.kafka.reader import TopicReader, offsets_since
 from streams.kafka.topics import HISTORY_ANSWERS, HISTORY_REQUESTS, topic_name
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _REQUESTS = Counter("tidemark_history_requests_total", "Requests for history, by what became of them.", ("outcome",))
-_WAIT_MS = 250
 # A page of a thousand bars takes some 5 ms.
 _WAITING_MAX = 500
 # What reading can raise for what is asked, or for what stands where it asks: a bound, a step, a row, a file.
@@ -57,7 +56,7 @@ class HistoryRequests(TopicReader):
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, HISTORY_REQUESTS), clock, wait_ms=_WAIT_MS)
+        super().__init__(settings.bootstrap, topic_name(settings, HISTORY_REQUESTS), clock)
         self._waiting: asyncio.Queue[tuple[float, Request]] = asyncio.Queue(_WAITING_MAX)
 
     async def next(self) -> Request:
@@ -68,9 +67,12 @@ class HistoryRequests(TopicReader):
                 return request
             _REQUESTS.labels("given_up").inc()
 
-    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def begin_at(
+        self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Begin with the requests that somebody may still wait for."""
         since_ms = max(0, self._clock.now_ms() - int(HISTORY_WAITED_FOR_S * 1_000))
-        return await self._seek_time(consumer, end, since_ms)
+        return await offsets_since(consumer, end, since_ms)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         for tp, records in fetched.items():

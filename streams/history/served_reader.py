@@ -52,7 +52,10 @@ class ServedReader(TopicReader):
         self._next: dict[TopicPartition, int] = {}
         self._until: dict[TopicPartition, int] = {}
 
-    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def begin_at(
+        self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Begin behind what is in the store, or at the oldest that there is."""
         oldest = await consumer.beginning_offsets(list(end))
         begin = {}
         for tp in end:
@@ -63,12 +66,13 @@ class ServedReader(TopicReader):
                 )
                 begin[tp] = oldest[tp]
                 self._keeper.restart(tp.partition, oldest[tp])
-            consumer.seek(tp, begin[tp])
             self._at_hand[tp] = deque()
         self._next, self._until = dict(begin), dict(end)
         return begin
 
-    def _wanted(self) -> Sequence[TopicPartition]:
+    @property
+    def wanted(self) -> Sequence[TopicPartition]:
+        """The partitions whose records are to be taken in next; none for all."""
         # Where some wait for others, these alone are asked for, so that what waits is bounded.
         return [tp for tp, waiting in self._at_hand.items() if not waiting] if any(self._at_hand.values()) else ()
 

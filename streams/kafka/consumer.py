@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaConsumer
 
 from streams.kafka.connection import consumer_arguments
+from streams.kafka.fetch_rounds import fetch_in_rounds
 from streams.kafka.fetch_sessions import fetch_in_sessions
 from streams.kafka.record import hand_out_plain_records
+from streams.kafka.requests import count_requests
 
 if TYPE_CHECKING:
+    from streams.process.cadence import Pacing
     from streams.settings.kafka_client import Bootstrap
 
 
@@ -22,6 +25,7 @@ async def start_consumer(
     most_records: int,
     committed_only: bool = False,
     begins_anywhere: bool = True,
+    pacing: Pacing | None = None,
 ) -> AIOKafkaConsumer:
     """Start a consumer of all partitions of the topics, or of those that it is assigned afterwards; it commits nothing.
 
@@ -36,6 +40,7 @@ async def start_consumer(
         most_records: How many records the consumer hands out at a time at most.
         committed_only: Whether it passes over records of transactions that were aborted, or are still open.
         begins_anywhere: False where what is read has to be sought, and what is deleted before that is an error.
+        pacing: Says how far apart fetches are that bring little; without it, one follows the other at once.
 
     Raises:
         KafkaError: The broker cannot be reached; nothing is left open.
@@ -56,6 +61,9 @@ async def start_consumer(
         await consumer.start()
         hand_out_plain_records(consumer)
         fetch_in_sessions(consumer)
+        count_requests(consumer)
+        if pacing is not None:
+            fetch_in_rounds(consumer, pacing)
         is_started = True
     finally:
         if not is_started:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.codec import row_order
-from streams.kafka.reader import FETCH_MAX_WAIT_MS, TopicReader
+from streams.kafka.reader import TopicReader
+from streams.kafka.shared_consumer import QUIET_WAIT_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -85,7 +86,7 @@ class Feed(CurrentRows, TopicReader):
         wait_ms: How long the broker may wait for records before it answers that there are none, in ms.
     """
 
-    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = QUIET_WAIT_MS) -> None:
         CurrentRows.__init__(self)
         TopicReader.__init__(self, bootstrap, topic, clock, wait_ms)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka.connection import client_arguments
+from streams.kafka.requests import count_requests
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Mapping
@@ -71,6 +72,7 @@ async def start_producer(
         max_request_size=request_bytes,
         **assurance,
     )
+    count_requests(producer)
     is_started = False
     try:
         await producer.start()

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
-
-from models.errors import TidemarkError
-from streams.kafka.connection import client_arguments
-from streams.kafka.consumer import start_consumer
+from streams.kafka.shared_consumer import QUIET_WAIT_MS, SharedConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,82 +17,64 @@ if TYPE_CHECKING:
     from streams.settings.kafka_client import Bootstrap
 
 
-# One idle partition's long poll delays the busy ones of the same node; 50 ms cost half as much at p50 as 100 ms.
-FETCH_MAX_WAIT_MS = 50
-# Applying records blocks the loop: 5,000 rows take about 5 ms.
-_MAX_POLL_RECORDS = 5_000
-# A wait for records ends after so long, since work that does not depend on records is done between two waits.
-_LONGEST_WAIT_MS = 1_000
-# One small request every two seconds, so that a broker that is gone is noticed within five.
-_CHECK_EVERY_S = 2.0
-_ANSWER_WITHIN_S = 3.0
-# Who waits for what is in the topic looks again so often.
-_LOOK_AGAIN_S = 0.02
-
-
-class TopicMissing(TidemarkError):
-    """The topic does not exist. Create the topics (``tidemark topics create``) and check epoch and prefix."""
-
-
 class TopicReader:
     """Reads every partition of one topic; subclasses say what to do with the records.
 
-    It is ready when it has read to the end offsets that it saw at start; then it follows the topic.
+    It is ready when it has read to the end offsets that it saw at start; then it follows the topic. It has a consumer
+    of its own, unless it is told to read through one that others use too.
 
     Args:
         bootstrap: How the cluster is reached.
         topic: The topic's full name.
         clock: Tells when the broker last answered.
         wait_ms: How long the broker may wait for records before it answers that there are none, in ms. The default is
-            short, for topics in which some partition always has new records.
+            for topics that are seldom written; a record comes no later for it.
 
     Attributes:
         topic: The topic's full name.
+        is_committed_only: Whether records of transactions that were aborted, or are still open, are passed over.
         answered_ms: When the broker last answered, in Unix ms.
     """
 
-    # Whether records of transactions that were aborted, or are still open, are passed over.
-    _is_committed_only = False
+    is_committed_only = False
 
-    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = FETCH_MAX_WAIT_MS) -> None:
+    def __init__(self, bootstrap: Bootstrap, topic: str, clock: Clock, wait_ms: int = QUIET_WAIT_MS) -> None:
         self.topic = topic
         self._clock = clock
-        self._wait_ms = wait_ms
-        self._bootstrap = bootstrap
         self._positions: dict[TopicPartition, int] = {}
         self._ready = asyncio.Event()
-        self._consumer: AIOKafkaConsumer | None = None
-        self._following: asyncio.Task[None] | None = None
-        self._checking: asyncio.Task[None] | None = None
         self._left: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
+        self._consumer = SharedConsumer(bootstrap, wait_ms, committed_only=self.is_committed_only)
         self.answered_ms = 0
+
+    def read_through(self, consumer: SharedConsumer) -> None:
+        """Read through a consumer that others use too; the reader has not been started."""
+        self._consumer = consumer
+        consumer.add(self)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         """Take records in.
 
-        Called in the loop at least every ``_LONGEST_WAIT_MS``, without records where there are none.
+        Called in the loop at least every second, without records where there are none.
         """
         raise NotImplementedError
 
-    def _wanted(self) -> Sequence[TopicPartition]:
+    @property
+    def wanted(self) -> Sequence[TopicPartition]:
         """The partitions whose records are to be taken in next; none for all."""
         return ()
 
-    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """Seek where to begin, and return these offsets; by default at the oldest record of each partition."""
-        begin: dict[TopicPartition, int] = await consumer.beginning_offsets(list(end))
-        return begin
+    async def begin_at(
+        self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Find where to begin in each partition; by default at its oldest record.
 
-    @staticmethod
-    async def _seek_time(
-        consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int], since_ms: int
-    ) -> dict[TopicPartition, int]:
-        """Seek the first record of each partition at or after ``since_ms``, its end where there is none yet."""
-        found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
-        begin = {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}
-        for tp, offset in begin.items():
-            consumer.seek(tp, offset)
+        Args:
+            consumer: Tells what is in the topic.
+            end: Where each partition ends.
+        """
+        begin: dict[TopicPartition, int] = await consumer.beginning_offsets(list(end))
         return begin
 
     def tell(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
@@ -118,54 +94,11 @@ class TopicReader:
             TopicMissing: The topic does not exist.
             KafkaError: The broker cannot be reached.
         """
-        await self._require_topic()
-        consumer = await start_consumer(
-            self._bootstrap,
-            self.topic,
-            wait_ms=self._wait_ms,
-            most_records=_MAX_POLL_RECORDS,
-            committed_only=self._is_committed_only,
-        )
-        is_started = False
-        try:
-            end = await consumer.end_offsets(list(consumer.assignment()))
-            begin = await self._seek(consumer, end)
-            is_started = True
-        finally:
-            if not is_started:
-                await consumer.stop()
-        self._consumer = consumer
-        self._left = {tp: end[tp] for tp in end if end[tp] > begin[tp]}
-        if not self._left:
-            self._ready.set()
-        self.answered_ms = self._clock.now_ms()
-        self._following = asyncio.create_task(self._follow(consumer), name=f"reader of {self.topic}")
-        self._checking = asyncio.create_task(self._check_ends(consumer), name=f"ends of {self.topic}")
-
-    async def _require_topic(self) -> None:
-        # A consumer waits 40 s for a topic that does not exist, and a cluster that creates topics by itself creates it.
-        admin = AIOKafkaAdminClient(**client_arguments(self._bootstrap))
-        try:
-            await admin.start()
-            topics = await admin.list_topics()
-        except TimeoutError as error:
-            msg = f"expected Kafka at {self._bootstrap} to list its topics, found no answer"
-            raise KafkaConnectionError(msg) from error
-        finally:
-            await admin.close()
-        if self.topic not in topics:
-            msg = f"expected topic {self.topic}, found no such topic on {self._bootstrap}"
-            raise TopicMissing(msg)
+        await self._consumer.start(self)
 
     async def stop(self) -> None:
         """Disconnect; what was read is kept."""
-        tasks = [task for task in (self._following, self._checking) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if self._consumer is not None:
-            await self._consumer.stop()
+        await self._consumer.stop(self)
 
     @property
     def is_ready(self) -> bool:
@@ -178,16 +111,7 @@ class TopicReader:
         Raises:
             Exception: The error that ended the reader before.
         """
-        if self._following is None:
-            await self._ready.wait()
-            return
-        ready = asyncio.ensure_future(self._ready.wait())
-        try:
-            await asyncio.wait([ready, self._following], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ready.cancel()
-        if not self._ready.is_set():
-            self._following.result()
+        await self._consumer.wait(self._ready)
 
     async def read_until_now(self) -> None:
         """Wait until everything has been read that is in the topic now; the reader has been started.
@@ -195,20 +119,11 @@ class TopicReader:
         Raises:
             KafkaError: The broker does not say where the topic ends.
         """
-        consumer = self._consumer
-        if consumer is None:
-            msg = f"expected a reader of {self.topic} that was started"
-            raise AssertionError(msg)
-        ends = await consumer.end_offsets(list(consumer.assignment()))
-        # Who reads takes records in within the turn of the loop in which the consumer's position moves.
-        for tp, end in ends.items():
-            while await consumer.position(tp) < end:  # noqa: ASYNC110 - a consumer tells nobody that it has moved
-                await asyncio.sleep(_LOOK_AGAIN_S)
+        await self._consumer.read_until_now(self)
 
     async def closed(self) -> None:
         """Wait until the reader ends, which it does only by an error, and raise that error."""
-        if self._following is not None:
-            await asyncio.shield(self._following)
+        await self._consumer.closed()
 
     @property
     def lag_records(self) -> int:
@@ -218,29 +133,42 @@ class TopicReader:
             lag += max(0, self._ends.get(tp, 0) - position)
         return lag
 
-    async def _check_ends(self, consumer: AIOKafkaConsumer) -> None:
-        # A consumer whose broker is gone fetches nothing and raises nothing: only an answer shows that the broker
-        # lives.
-        while True:
-            with suppress(KafkaError, TimeoutError):
-                async with asyncio.timeout(_ANSWER_WITHIN_S):
-                    self._ends = await consumer.end_offsets(list(consumer.assignment()))
-                self.answered_ms = self._clock.now_ms()
-            await asyncio.sleep(_CHECK_EVERY_S)
+    # -- what its consumer tells a reader
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        while True:
-            wait_ms = 200 if self._left else _LONGEST_WAIT_MS
-            fetched = await consumer.getmany(*self._wanted(), timeout_ms=wait_ms)
-            for tp, records in fetched.items():
-                self._positions[tp] = records[-1].offset + 1
-            self._take(fetched)
-            for tp in list(self._left):
-                # The consumer's position counts, and not the last record read: the last record may have been compacted
-                # away.
-                if await consumer.position(tp) >= self._left[tp]:
-                    del self._left[tp]
-            if not self._left:
-                self._ready.set()
-            if sum(map(len, fetched.values())) >= _MAX_POLL_RECORDS:
-                await asyncio.sleep(0)
+    def begun(self, begin: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]) -> None:
+        """Take note that the topic is read from ``begin`` on, and ended at ``end``."""
+        self._left = {tp: end[tp] for tp in end if end[tp] > begin[tp]}
+        if not self._left:
+            self._ready.set()
+        self.answered_ms = self._clock.now_ms()
+
+    def fetched(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
+        """Take records in; there may be none."""
+        for tp, records in fetched.items():
+            self._positions[tp] = records[-1].offset + 1
+        self._take(fetched)
+
+    @property
+    def left(self) -> Sequence[TopicPartition]:
+        """The partitions of which not all is read that was there at the start."""
+        return list(self._left)
+
+    def reached(self, tp: TopicPartition, position: int) -> None:
+        """Take note of a position of the consumer in a partition that is ``left``."""
+        if position >= self._left[tp]:
+            del self._left[tp]
+        if not self._left:
+            self._ready.set()
+
+    def ends_at(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Take note that the broker has answered, and where each partition ends."""
+        self._ends = dict(ends)
+        self.answered_ms = self._clock.now_ms()
+
+
+async def offsets_since(
+    consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int], since_ms: int
+) -> dict[TopicPartition, int]:
+    """Find the first record of each partition at or after ``since_ms``, its end where there is none yet."""
+    found = await consumer.offsets_for_times(dict.fromkeys(end, since_ms))
+    return {tp: end[tp] if found[tp] is None else found[tp].offset for tp in end}

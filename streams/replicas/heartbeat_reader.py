@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A heartbeat may come that much later than it was written.
-_WAIT_MS = 250
 # A process that writes what cannot be read writes it once a second.
 _LOG_EVERY_MS = 60_000
 
@@ -72,7 +70,7 @@ class HeartbeatReader(TopicReader):
     """
 
     def __init__(self, settings: Settings, heartbeats: Heartbeats, clock: Clock) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, HEARTBEATS), clock, wait_ms=_WAIT_MS)
+        super().__init__(settings.bootstrap, topic_name(settings, HEARTBEATS), clock)
         self._heartbeats = heartbeats
         self._logged_ms = 0
 

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge
 
 from models.errors import BadRecord
 from models.interest import INTEREST_TTL_MS, Watches, decode_watch
-from streams.kafka.reader import TopicReader
+from streams.kafka.reader import TopicReader, offsets_since
 from streams.kafka.topics import INTEREST, topic_name
 
 if TYPE_CHECKING:
@@ -66,10 +66,12 @@ class Interest(TopicReader):
         """Return the keys of the accounts that are watched now; the collection changes with them."""
         return self._watches.replicas.keys()
 
-    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        # Older watches have expired.
+    async def begin_at(
+        self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Begin with the watches that may not have expired yet."""
         since_ms = max(0, self._clock.now_ms() - INTEREST_TTL_MS)
-        return await self._seek_time(consumer, end, since_ms)
+        return await offsets_since(consumer, end, since_ms)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         now_ms = self._clock.now_ms()

@@ -30,7 +30,7 @@ from models.leases import (
 )
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
-from streams.kafka.reader import TopicMissing
+from streams.kafka.shared_consumer import TopicMissing
 from streams.kafka.topics import LEASES, BadTopic, require_topic, topic_name
 from streams.replicas.lease_log import LedgerReader
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from models.errors import BadRecord
 from models.leases import LEASE_TTL_MAX_MS, Claim, Hold, Ledger, Release, Verdict, decode_lease
 from streams.kafka.partitions import partition_of
-from streams.kafka.reader import TopicReader
+from streams.kafka.reader import TopicReader, offsets_since
 from streams.kafka.topics import LEASES, topic_name
 
 if TYPE_CHECKING:
@@ -72,10 +72,13 @@ class LedgerReader(TopicReader):
         ends_ms = self._ledgers[partition].next_end_ms(key, now_ms)
         return 0.0 if ends_ms is None else (ends_ms - now_ms) / 1_000
 
-    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def begin_at(
+        self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Begin with the leases that may not have ended yet."""
         since_ms = max(1, self._clock.now_ms() - LEASE_TTL_MAX_MS - _CLOCKS_DIFFER_MS)
         self._ledgers = [Ledger(since_ms) for _ in range(self._partitions)]
-        return await self._seek_time(consumer, end, since_ms)
+        return await offsets_since(consumer, end, since_ms)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         clock_ms = _clock_ms()

@@ -10,8 +10,10 @@ from faust.transport.drivers import aiokafka as driver
 from mode.utils.futures import maybe_async
 
 from models.errors import TidemarkError
+from streams.kafka.fetch_rounds import fetch_in_rounds
 from streams.kafka.fetch_sessions import fetch_in_sessions
 from streams.kafka.record import hand_out_plain_records
+from streams.kafka.requests import count_requests
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
 
 if TYPE_CHECKING:
@@ -99,6 +101,8 @@ class Membership(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = self._ensure_consumer()
         hand_out_plain_records(consumer)
         fetch_in_sessions(consumer)
+        count_requests(consumer)
+        fetch_in_rounds(consumer, self.app.cadence)
         self.guard_commits()
         take_what_is_subscribed(consumer._subscription)
 

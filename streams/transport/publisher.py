@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from models.errors import TidemarkError
 from streams.kafka.topics import MAX_RECORD_BYTES
+from streams.process.cadence import Rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from aiokafka.structs import RecordMetadata
 
+    from streams.process.cadence import Pacing
+
 # Kafka's record header, batch header and varints around key and value take under 100 bytes.
 _RECORD_OVERHEAD_BYTES = 100
-# A request costs worker and broker half a millisecond together, whatever is in it. At 500 ticks/s on two cores p50 is
-# least with 2 to 4 ms between requests: with less they queue, with more each of three hops waits longer.
-_LINGER_S = 0.003
+# So many records are worth a request of their own.
+_MANY = 500
 # What nobody waits for leaves in batches of a hundred rows and more, which take the worker 3 µs a row instead of 60.
 _PATIENT_LINGER_S = 0.1
 
@@ -92,6 +94,7 @@ class Publisher:
     Args:
         fatal: Ends the process without a commit; called where the broker did not take a record.
         on_acked: Called with each acknowledged batch: topic, partition, keys and values, offset of the first record.
+        pacing: Says how far apart requests are.
         patient: Full names of topics whose records nobody waits for.
     """
 
@@ -99,6 +102,7 @@ class Publisher:
         self,
         fatal: Callable[[BaseException], None],
         on_acked: Callable[[str, int, list[tuple[bytes, bytes]], int], None],
+        pacing: Pacing,
         patient: Collection[str] = (),
     ) -> None:
         self._fatal = fatal
@@ -111,7 +115,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._leaving: asyncio.TimerHandle | None = None
-        self._left_s = 0.0
+        self._rounds = Rounds(pacing)
         self._patient = frozenset(patient)
         self._patient_due_s = 0.0
         self._late: asyncio.TimerHandle | None = None
@@ -150,23 +154,36 @@ class Publisher:
         self._unsent += topic not in self._patient
         self._idle.clear()
 
-    def flush(self) -> None:
-        """Send what was appended, but not sooner than ``_LINGER_S`` after the last time, or ``_PATIENT_LINGER_S``."""
-        if self._producer is not None and self._leaving is None:
-            loop = asyncio.get_running_loop()
-            self._leaving = loop.call_at(self._left_s + _LINGER_S, self._leave, self._producer)
+    def flush(self, *, at_once: bool = False) -> None:
+        """Send what was appended in the next round; what nobody waits for, not sooner than ``_PATIENT_LINGER_S``.
+
+        Args:
+            at_once: Whether something cannot go on before it is acknowledged, so that it waits for no round.
+        """
+        if self._producer is None:
+            return
+        # Whoever has much to send is behind, and a request is a small part of what that costs.
+        due_s = self._rounds.soonest_s if at_once or self._unsent >= _MANY else self._rounds.due_s()
+        if self._leaving is not None:
+            if self._leaving.when() <= due_s:
+                return
+            self._leaving.cancel()
+        self._leaving = asyncio.get_running_loop().call_at(due_s, self._leave, self._producer)
 
     def _leave(self, producer: AIOKafkaProducer) -> None:
         loop = asyncio.get_running_loop()
-        self._leaving, self._left_s = None, loop.time()
-        are_all_due = self._left_s >= self._patient_due_s
+        self._leaving, now_s, is_round = None, loop.time(), False
+        are_all_due = now_s >= self._patient_due_s
         if are_all_due:
-            self._patient_due_s = self._left_s + _PATIENT_LINGER_S
+            self._patient_due_s = now_s + _PATIENT_LINGER_S
         for where in list(self._groups):
             if where not in self._sending and (are_all_due or where[0] not in self._patient):
                 self._sending[where] = asyncio.create_task(self._send_all(producer, where))
+                is_round = True
             elif where[0] in self._patient and self._late is None:
                 self._late = loop.call_at(self._patient_due_s, self._flush_late)
+        if is_round:
+            self._rounds.began(now_s)
 
     def _flush_late(self) -> None:
         self._late = None
@@ -175,7 +192,7 @@ class Publisher:
     async def drain(self) -> None:
         """Send, and wait until every record is acknowledged."""
         self._patient_due_s = 0.0
-        self.flush()
+        self.flush(at_once=True)
         await self._idle.wait()
 
     async def stop(self) -> None:

@@ -78,8 +78,12 @@ class Outlet(Protocol):
             charge: What is not complete before the broker has it.
         """
 
-    def flush(self) -> None:
-        """Let what was appended leave."""
+    def flush(self, *, at_once: bool = False) -> None:
+        """Let what was appended leave.
+
+        Args:
+            at_once: Whether something cannot go on before it is acknowledged.
+        """
 
     async def drain(self) -> None:
         """Wait until everything appended is acknowledged."""
@@ -205,7 +209,7 @@ class Rows:
             receipt = Receipt()
             self.put_stage(partition, stage, receipt)
             on_written(stage)
-            self.flush()
+            self._publisher.flush(at_once=True)
             await receipt.acknowledged()
 
     def restored_to(self, changelog: str, partition: int) -> int | None:

@@ -1,4 +1,4 @@
-"""The only writer of valuations, alerts and subtotals: a task for each owned partition."""
+"""The only writer of valuations, alerts and subtotals, in rounds through all owned partitions."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import asyncio
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 import prometheus_client
 
 from models.engine.schedule import Schedule, Task, Wait
 from models.engine.tables import ALERTS
+from streams.process.overload import Waits
 from streams.valuing.sums import Sums
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from models.engine.pace import Pace
     from models.engine.step import Served, Write
     from models.engine.valuing import Valuing
+    from streams.process.cadence import Pacing
     from streams.process.clock import Clock
     from streams.settings import Settings
     from streams.transport.publisher import Charge
@@ -38,12 +40,14 @@ _ALARMS_BETWEEN_YIELDS = 500
 # Accounts that can wait are valued for so long at a time: what is urgent in one of eight partitions then waits 8 ms at
 # the very most for the others.
 _DEFERRED_TURN_S = 0.001
-# And, where flushes take long, for this share of the time of each: else rows would grow old without a bound.
+# And, where what is urgent takes long, for this share of its time in each partition: else rows would grow old without
+# a bound.
 _DEFERRED_SHARE = 0.25
 # They leave in batches of so many rows: a request for each turn would cost more than the rows.
 _DEFERRED_BATCH = 500
 # Rows on their way beyond this hold the next flush back, so a slow broker makes valuations conflate, not queue.
 _UNACKED_MAX = 20_000
+_URGENT = frozenset({Task.LOOK, Task.PRESS, Task.FLUSH})
 
 
 class ValuedRows(Protocol):
@@ -95,17 +99,25 @@ class ValuedRows(Protocol):
 class Flush:
     """Values the accounts that should be shown, and writes the rows that changed.
 
-    At the next flush, ``worker.flush_ms`` after the last one at the earliest: accounts that were folded, watched ones
-    whose markets moved, and those that may have become liquidatable or have recovered. In turns beside them: accounts
-    whose uPnL moved by more than the deadband, and those whose row is older than ``Pace`` allows.
+    At the next flush, ``worker.flush_ms`` after the last one at the earliest, and later where the worker is busy:
+    accounts that were folded, watched ones whose markets moved, and those that may have become liquidatable or have
+    recovered. In turns beside them: accounts whose uPnL moved by more than the deadband, and those whose row is older
+    than ``Pace`` allows.
+
+    One task goes round all partitions, so that what they write leaves together. In a round, what is urgent in any of
+    them comes before what can wait in any other.
 
     Args:
-        settings: Say how often partitions are flushed.
+        settings: Say how often partitions are flushed at the most.
         rows: The tables.
         engines: Value the accounts of each owned partition.
         pace: Says how old the rows of unwatched accounts may grow.
+        pacing: Says how far apart rounds are.
         clock: Tells when what is due.
         fatal: Ends the process without a commit.
+
+    Attributes:
+        rounds: How long rounds take.
     """
 
     def __init__(
@@ -115,6 +127,7 @@ class Flush:
         engines: Engines,
         *,
         pace: Pace,
+        pacing: Pacing,
         clock: Clock,
         fatal: Callable[[BaseException], None],
     ) -> None:
@@ -122,9 +135,13 @@ class Flush:
         self._rows = rows
         self._engines = engines
         self._pace = pace
+        self._pacing = pacing
         self._clock = clock
         self._fatal = fatal
+        self._touched = asyncio.Event()
+        self._partitions: list[PartitionFlush] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self.rounds = Waits()
 
     async def start(self, partition: int) -> None:
         """Value every account of a partition that is ours from now on, then follow."""
@@ -143,22 +160,77 @@ class Flush:
             pace=self._pace,
             schedule=Schedule(self._flush_s),
             clock=self._clock,
+            touched=self._touched,
         )
-        task = asyncio.create_task(flush.run(), name=f"flush {partition}")
-        task.add_done_callback(self._ended)
-        self._tasks.append(task)
+        # It may be given up again while it is restored: then it has to end there.
+        self._begin(self._take_in(flush), f"flush {partition} begins")
 
     async def stop(self) -> None:
         """Write nothing more, in any partition."""
         tasks, self._tasks = self._tasks, []
+        self._partitions = []
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    async def _take_in(self, flush: PartitionFlush) -> None:
+        await flush.restore()
+        self._partitions.append(flush)
+        self._touched.set()
+        if len(self._partitions) == 1:
+            self._begin(self._go_round(), "flush")
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fatal(error)
+
+    async def _go_round(self) -> None:
+        while True:
+            if self._rows.unacked > _UNACKED_MAX:
+                await self._rows.drain()
+            # Whoever touches a partition from here on does so before the wait, or ends it.
+            self._touched.clear()
+            await self._wait(await self._round())
+
+    async def _round(self) -> Sequence[Wait]:
+        """Do what is due in each partition, and say for what each waits."""
+        age_s = self._pace.age_s(self._engines.accounts)
+        began_s = self._clock.monotonic_s()
+        held: list[tuple[PartitionFlush, Task | Wait]] = []
+        for flush in list(self._partitions):
+            flush.schedule.flush_s = max(self._flush_s, self._pacing.interval_s)
+            task = flush.next_task(age_s)
+            while isinstance(task, Task) and task in _URGENT:
+                await flush.do(task, age_s)
+                task = flush.next_task(age_s)
+            held.append((flush, task))
+        self._rows.flush()
+        share_s = (self._clock.monotonic_s() - began_s) * _DEFERRED_SHARE
+        waits: list[Wait] = []
+        for flush, first in held:
+            task = first
+            while isinstance(task, Task):
+                await flush.do(task, age_s, share_s)
+                task = flush.next_task(age_s)
+            waits.append(task)
+        self.rounds.note(self._clock.monotonic_s() - began_s)
+        return waits
+
+    async def _wait(self, waits: Sequence[Wait]) -> None:
+        left_s = min(wait.until_s for wait in waits) - self._clock.monotonic_s()
+        if not all(wait.or_touched for wait in waits):
+            if left_s > 0:
+                await asyncio.sleep(left_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, left_s)):
+                await self._touched.wait()
 
 
 class PartitionFlush:
@@ -172,6 +244,7 @@ class PartitionFlush:
         pace: Says how old the rows of unwatched accounts may grow.
         schedule: Says what to do next.
         clock: Tells when what is due.
+        touched: Set whenever anything becomes urgent in any partition.
     """
 
     def __init__(
@@ -184,26 +257,23 @@ class PartitionFlush:
         pace: Pace,
         schedule: Schedule,
         clock: Clock,
+        touched: asyncio.Event,
     ) -> None:
         self._partition = partition
         self._valuing = valuing
         self._engines = engines
         self._rows = rows
         self._pace = pace
-        self._schedule = schedule
         self._clock = clock
         self._sums = Sums(partition, valuing.totals, rows, clock)
-        self._touched = asyncio.Event()
+        self._touched = touched
+        self.schedule = schedule
+        self.is_touched = False
 
     @property
     def accounts(self) -> int:
         """How many accounts the partition has."""
         return self._valuing.accounts
-
-    @property
-    def is_touched(self) -> bool:
-        """Whether anything is urgent."""
-        return self._touched.is_set()
 
     @property
     def is_behind(self) -> bool:
@@ -215,55 +285,56 @@ class PartitionFlush:
         """When subtotals are to be gone on with, None where nothing waits for it."""
         return self._sums.next_turn_s
 
-    async def run(self) -> None:
-        """Value every account, then follow what moves, until cancelled."""
+    async def restore(self) -> None:
+        """Read the alerts that stand, and have every account valued."""
         for at, (key, row) in enumerate(self._rows.items(ALERTS, self._partition)):
             self._valuing.alarms.restore(key, row)
             if at % _ALARMS_BETWEEN_YIELDS == 0:
                 await asyncio.sleep(0)
-        self._valuing.listen(self._touched.set)
+        self._valuing.listen(self._touch)
         self._valuing.move_all()
         if self._valuing.urgent:
-            self._touched.set()
-        while True:
-            if self._rows.unacked > _UNACKED_MAX:
-                await self._rows.drain()
-            age_s = self._pace.age_s(self._engines.accounts)
-            while isinstance(task := self._schedule.next_task(self._clock.monotonic_s(), age_s, self), Task):
-                await self._do(task, age_s)
-            await self._wait(task)
+            self._touch()
 
-    async def _do(self, task: Task, age_s: float) -> None:
+    def _touch(self) -> None:
+        self.is_touched = True
+        self._touched.set()
+
+    def next_task(self, age_s: float) -> Task | Wait:
+        """Say what to do next.
+
+        Args:
+            age_s: How old the rows of unwatched accounts may grow, in s.
+        """
+        return self.schedule.next_task(self._clock.monotonic_s(), age_s, self)
+
+    async def do(self, task: Task, age_s: float, share_s: float = 0.0) -> None:
+        """Do what the schedule has said.
+
+        Args:
+            task: What to do.
+            age_s: How old the rows of unwatched accounts may grow, in s.
+            share_s: For how long to value what can wait, in s; a turn of it at least.
+        """
         now_s = self._clock.monotonic_s()
         match task:
             case Task.LOOK:
-                self._valuing.look(now_s - age_s + self._schedule.look_every_s)
+                self._valuing.look(now_s - age_s + self.schedule.look_every_s)
             case Task.PRESS:
                 self._valuing.press()
             case Task.FLUSH:
                 with _FLUSH.time():
                     await self._value_urgent(now_s)
-                self._rows.flush()
             case Task.SUM:
                 self._sums.turn(_DEFERRED_TURN_S)
                 await asyncio.sleep(0)
             case Task.CATCH_UP:
-                await self._value_deferred((now_s - self._schedule.cycle_s) * _DEFERRED_SHARE)
+                await self._value_deferred(share_s)
             case _:
                 assert_never(task)
 
-    async def _wait(self, wait: Wait) -> None:
-        left_s = wait.until_s - self._clock.monotonic_s()
-        if not wait.or_touched:
-            if left_s > 0:
-                await asyncio.sleep(left_s)
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, left_s)):
-                await self._touched.wait()
-
     async def _value_urgent(self, now_s: float) -> None:
-        self._touched.clear()
+        self.is_touched = False
         for at, key in enumerate(self._valuing.take_urgent(now_s)):
             self._value(key, is_urgent=True)
             if at % _YIELD_EVERY == _YIELD_EVERY - 1:

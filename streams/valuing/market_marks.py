@@ -11,6 +11,7 @@ from models.prices import decode_mark
 from models.references import used_of_row
 from streams.kafka.feed import Feed
 from streams.kafka.topics import changelog_name
+from streams.process.overload import Waits
 from streams.process.supervision import supervised
 from streams.settings.venues import venues_of
 
@@ -30,7 +31,8 @@ class MarketMarks:
     """Keeps a ``board`` as the tables say, and as marks grow stale.
 
     ``marks``, ``names`` and ``references`` are the feeds of the tables ``marks``, ``markets`` and ``references``.
-    ``newest_mark_ms`` is when the newest mark was received, in Unix ms; 0 before the first.
+    ``newest_mark_ms`` is when the newest mark was received, in Unix ms; 0 before the first. ``late`` says how old the
+    newest of those was that came together.
 
     Args:
         settings: Say where the prices of each deployment's markets come from.
@@ -57,6 +59,7 @@ class MarketMarks:
         self._marks: dict[bytes, Mark] = {}
         self._watching: list[asyncio.Task[None]] = []
         self.newest_mark_ms = 0
+        self.late = Waits()
         self.board = InputBoard(self._marks.get)
         self.marks = Feed(settings.bootstrap, changelog_name(settings, MARKS), clock)
         self.marks.listen(self._marks_moved)
@@ -67,8 +70,7 @@ class MarketMarks:
 
     async def start(self) -> None:
         """Read the changelogs to their ends, then follow."""
-        for feed in self._feeds:
-            await feed.start()
+        await asyncio.gather(*(feed.start() for feed in self._feeds))
         for feed in self._feeds:
             await feed.wait_ready()
         self._watching = [
@@ -101,12 +103,18 @@ class MarketMarks:
             self._say(self.board.choose_all(self._clock.now_ms()))
 
     def _marks_moved(self, keys: Sequence[bytes]) -> None:
+        newest_ms, now_ms = 0, self._clock.now_ms()
         for key in keys:
             row = self.marks.rows.get(key)
             if row is not None:
                 mark = self._marks[key] = decode_mark(row)
-                self.newest_mark_ms = max(self.newest_mark_ms, mark.received_ms)
-        self._say(self.board.choose(self.board.priced_by(keys), self._clock.now_ms()))
+                newest_ms = max(newest_ms, mark.received_ms)
+        if newest_ms > self.newest_mark_ms:
+            # What was there at the start, and what is written again, is old for other reasons.
+            if self.marks.is_ready:
+                self.late.note((now_ms - newest_ms) / 1_000)
+            self.newest_mark_ms = newest_ms
+        self._say(self.board.choose(self.board.priced_by(keys), now_ms))
 
     def _names_changed(self, keys: Sequence[bytes]) -> None:
         changed: list[MarketId] = []

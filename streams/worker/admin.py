@@ -47,10 +47,10 @@ class AdminServer:
 
     Args:
         settings: Where to listen.
-        status: What the worker says of itself: ``ready``, ``partitions``, ``standbys``, ``standby_lag_records``,
-            ``accounts``, ``unwatched`` (``max_age_s``, ``oldest_s``, ``waiting``), ``lag_records`` by topic,
-            ``unacked_records``, ``oldest_mark_age_ms`` and ``deployments``, each with ``unsupported_since``, a block or
-            null.
+        status: What the worker says of itself: ``ready``, ``overloaded``, ``partitions``, ``standbys``,
+            ``standby_lag_records``, ``accounts``, ``unwatched`` (``max_age_s``, ``oldest_s``, ``waiting``),
+            ``lag_records`` by topic, ``unacked_records``, ``oldest_mark_age_ms`` and ``deployments``, each with
+            ``unsupported_since``, a block or null.
     """
 
     def __init__(self, settings: WorkerSettings, status: Callable[[], dict[str, Any]]) -> None:

@@ -21,9 +21,12 @@ from streams.agents.state_releases import StateReleases
 from streams.agents.told import ToldAgent
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import start_producer
+from streams.kafka.shared_consumer import BUSY_WAIT_MS, QUIET_WAIT_MS, SharedConsumer
 from streams.kafka.topics import FIGURE_SETTINGS, INSTRUMENT_FACTS, PRICE_TICKS, routed_name, served_name, topic_name
+from streams.process.cadence import Cadence
 from streams.process.clock import SystemClock
 from streams.process.memory import give_back_freed
+from streams.process.overload import Overload
 from streams.process.supervision import ended, supervised
 from streams.replicas.heartbeat_writer import HeartbeatWriter
 from streams.replicas.interest_reader import Interest
@@ -90,6 +93,8 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
 
     settings: Settings
     clock: Clock
+    cadence: Cadence
+    overload: Overload
     terms: Terms
     publisher: Publisher
     rows: Rows
@@ -108,14 +113,22 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.settings = settings
         self.clock = clock
         self.terms = Terms()
-        self.publisher = Publisher(self.crash_now, self._acked, patient=(served_name(settings),))
+        self.cadence = Cadence(clock)
+        self.publisher = Publisher(self.crash_now, self._acked, self.cadence, patient=(served_name(settings),))
         stores = {name: self.tables[name].data for name in TABLES}
         self.rows = Rows(settings, stores, self.publisher, self.terms, clock=clock, on_restated=self._restated)
         self.markets = MarketMarks(settings, clock, self.crash_now, self._moved, self._referred)
         self.engines = Engines(settings, self.rows, self.terms, self.markets.board)
         self.pace = Pace(settings.worker.unwatched_max_age_s)
-        flush = Flush(settings, self.rows, self.engines, pace=self.pace, clock=clock, fatal=self.crash_now)
+        flush = Flush(
+            settings, self.rows, self.engines, pace=self.pace, pacing=self.cadence, clock=clock, fatal=self.crash_now
+        )
+        self.overload = Overload(self.cadence, (flush.rounds, self.markets.late), clock)
         self.interest = Interest(settings, clock, self.engines.watch, self.engines.unwatch)
+        self.markets.marks.read_through(SharedConsumer(settings.bootstrap, BUSY_WAIT_MS, pacing=self.cadence))
+        seldom = SharedConsumer(settings.bootstrap, QUIET_WAIT_MS)
+        for reader in (self.markets.names, self.markets.references, self.interest):
+            reader.read_through(seldom)
         self.state_releases = StateReleases(self.rows, self.engines, clock, self.crash_now)
         gap = ServedGap(settings, self.rows, self.terms, self.crash_now)
         writers = self.engines, gap, flush, self.state_releases
@@ -143,7 +156,13 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         self.connected = True
         await self._start_resource(self.markets)
         await self._start_resource(self.interest)
-        for work, name in ((self.interest.closed(), "interest"), (give_back_freed(), "freed memory")):
+        works = {
+            "interest": self.interest.closed(),
+            "freed memory": give_back_freed(),
+            "cadence": self.cadence.run(),
+            "overload": self.overload.run(),
+        }
+        for name, work in works.items():
             self._resources.callback(supervised(work, name, self.crash_now).cancel)
         beats = HeartbeatWriter(self.settings, self.clock, self._beats)
         self._resources.push_async_callback(ended, supervised(beats.run(), "heartbeats", self.crash_now))
@@ -177,6 +196,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         engines, now_s = list(self.engines), self.clock.monotonic_s()
         return {
             "ready": bool(self.tables.actives_ready and not self.rebalancing),
+            "overloaded": self.overload.is_on,
             "partitions": sorted(self.terms.partitions),
             "standbys": sorted(self.follower.standbys),
             "standby_lag_records": self.follower.standby_lag_records,
@@ -209,6 +229,7 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
                 newest_mark_ms=self.markets.newest_mark_ms,
                 behind_ms=round(self.engines[partition].valuing.oldest_s(now_s) * 1_000),
                 behind_max_ms=behind_max_ms,
+                overloaded=self.overload.is_on,
             )
             for partition in sorted(self.terms.partitions)
             if partition in self.engines

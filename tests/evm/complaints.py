@@ -41,7 +41,7 @@ def complaints_of_outcomes(
         seen: What the chain shows.
         terms: Each market's terms, or why it has none.
         outcomes: What is on record.
-        window: When charges may be made, from and to, Unix s.
+        window: When the epoch is charged, from and to, Unix s.
     """
     found = [
         f"a charge at {time_s}, outside of the window {window}"
@@ -50,7 +50,15 @@ def complaints_of_outcomes(
     ]
     recorded = _recorded(outcomes)
     times = Counter(quote_id for outcome in outcomes for quote_id in outcome.quotes)
-    for quote_id, verdict in sorted(verdicts(seen, terms).items()):
+    told = verdicts(seen, terms, window)
+    for quote_id in sorted(seen.held.keys() - told.keys()):
+        # It was in a plan if it seemed to be open then, before blocks left the chain.
+        name, said = recorded.get(quote_id, ("missed", "is in no plan"))
+        if name not in _WITH_REASONS or not said or times[quote_id] > 1:
+            found.append(
+                f"quote {quote_id}: expected nothing, or a reason, found {name, said}, {times[quote_id]} times"
+            )
+    for quote_id, verdict in sorted(told.items()):
         rates = [verdict.rate_e18] if verdict.outcome == "paid" else []
         if rates != [*seen.charged.get(quote_id, ())]:
             found.append(f"quote {quote_id}: expected charges at {rates}, found {seen.charged.get(quote_id)}")

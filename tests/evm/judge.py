@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.symmio.abi import decode_log
-from models.symmio.events import ChargeFundingRate
+from models.symmio.events import ChargeFundingRate, ClosePosition
 from streams.settings import symmio_deployments
 from tests.evm.market import NAME
 
@@ -55,6 +55,16 @@ async def charged_at_s(one: Scene) -> list[int]:
     return [await one.chain.time_s(hex(block)) for block, _ in await one.charges()]
 
 
+async def closed_at_s(one: Scene) -> dict[int, int]:
+    """When each quote was closed that is, by its id: the time of the block, Unix s."""
+    found: dict[int, int] = {}
+    for block, log in await one.logs("EmergencyClosePosition"):
+        event = decode_log(log)
+        assert isinstance(event, ClosePosition)
+        found[event.quote_id] = await one.chain.time_s(hex(block))
+    return found
+
+
 async def paid_by(one: Scene, signer: str) -> list[Paid]:
     """Everything in the chain that the signer paid for."""
     found = []
@@ -75,7 +85,8 @@ async def paid_by(one: Scene, signer: str) -> list[Paid]:
 async def expect_no_ceiling_broken(one: Scene, signer: str) -> None:
     """What the chain shows of the signer is within the ceilings of the settings, and on record as it was."""
     funding = symmio_deployments(one.settings)[NAME].funding
-    assert [] == complaints_of_spending(await paid_by(one, signer), await one.sent(), funding)
+    sent = [told for told in await one.sent() if told.signer == signer]
+    assert [] == complaints_of_spending(await paid_by(one, signer), sent, funding)
 
 
 def complaints_of_spending(paid: Sequence[Paid], told: Sequence[Sent], funding: FundingSettings) -> list[str]:

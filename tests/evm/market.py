@@ -45,7 +45,7 @@ HOUR_S = 3_600
 """The window of a test in which much happens: chain time goes with the clock, and a slow machine takes minutes."""
 MARKS_E18 = {1: 110 * E18, 2: 19 * E18}
 VENUE_RATES_E18 = {1: E18 // 5_000, 2: -E18 // 8_000}
-SIGNER = key_of("signer")
+SIGNER, SECOND_SIGNER = key_of("signer"), key_of("second signer")
 GENEROUS = E18 // 10
 SYMBOLS = {1: "AAAUSDT", 2: "BBBUSDT"}
 _SEED = "(address,address,uint256,uint8,uint256,uint256,uint256)"
@@ -165,11 +165,15 @@ class Scene:
 
     async def records(self) -> list[Record]:
         """What is on record; the newest of each key, and older ones."""
-        return [record async for record in read_journal(self.settings, NAME, SystemClock())]
+        return [record async for record in read_journal(self.settings, NAME, 0)]
 
     async def outcomes(self) -> dict[str, Outcome]:
         """The newest outcome of each account."""
         return {one.party_a: one for one in await self.records() if isinstance(one, Outcome)}
+
+    async def told(self) -> dict[tuple[str, str], Outcome]:
+        """The newest outcome of each account with each hedger, by both addresses."""
+        return {(one.party_a, one.party_b): one for one in await self.records() if isinstance(one, Outcome)}
 
     async def frozen(self) -> list[Frozen]:
         return [one for one in await self.records() if isinstance(one, Frozen)]
@@ -178,12 +182,16 @@ class Scene:
         return [one for one in await self.records() if isinstance(one, Missed)]
 
     async def sent(self) -> list[Sent]:
-        """The newest record of each nonce."""
-        return list({one.nonce: one for one in await self.records() if isinstance(one, Sent)}.values())
+        """The newest record of each nonce of each signer."""
+        return list({(one.signer, one.nonce): one for one in await self.records() if isinstance(one, Sent)}.values())
 
     async def charges(self) -> list[tuple[int, RawLog]]:
         """Every ChargeFundingRate log that stands in the chain, with its block."""
-        topic0 = next(one.topic0 for one in CATALOGUE.values() if one.name == "ChargeFundingRate")
+        return await self.logs("ChargeFundingRate")
+
+    async def logs(self, name: str) -> list[tuple[int, RawLog]]:
+        """Every log of an event that stands in the chain, with its block."""
+        topic0 = next(one.topic0 for one in CATALOGUE.values() if one.name == name)
         logs = await self.chain.ask(
             "eth_getLogs", {"address": self.diamond.address, "fromBlock": "0x0", "topics": [topic0]}
         )
@@ -286,6 +294,7 @@ async def scene(
         diamond = await chain.deploy("FundingDiamond", ["address"], [KEY.address])
         signer = SIGNER.address.lower()
         await chain.make_rich(signer)
+        await chain.make_rich(SECOND_SIGNER.address.lower())
         if party_b == "key":
             hedger = signer
         else:

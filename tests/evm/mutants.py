@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from models.symmio import funding_plan
-from streams.funder import account_charges, ceilings, executor, funder_process, outcomes, rounds
+from streams.funder import account_charges, ceilings, executor, finality, funder_process, outcomes, rounds
 from streams.funder.fees import Fees
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ def _wrong_reason(patch: Patch) -> None:
 def _unnoticed_fork(patch: Patch) -> None:
     """What left the chain after it was charged stays paid."""
     patch(executor.Executor, "unmined", lambda _self, _record: None)
-    patch(executor, "disputed", lambda *_: set())
+    patch(finality, "disputed", lambda *_: set())
 
 
 def _forgotten_death(patch: Patch) -> None:
     """Who comes after an executor that died believes what it has told, also what it would have told anew."""
     patch(rounds.Round, "doubt", lambda _self, _sent: None)
-    patch(executor, "disputed", lambda *_: set())
+    patch(finality, "disputed", lambda *_: set())
 
 
 MUTANTS: Mapping[str, Callable[[Patch], None]] = {

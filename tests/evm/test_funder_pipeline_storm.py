@@ -17,9 +17,19 @@ import pytest
 from streams.funder.epoch_replay import replay
 from streams.process.clock import SystemClock
 from tests.evm.complaints import complaints_of_outcomes, complaints_of_terms
-from tests.evm.judge import expect_no_ceiling_broken
+from tests.evm.judge import closed_at_s, expect_no_ceiling_broken
 from tests.evm.killer import Killer
-from tests.evm.market import EPOCH_S, HOUR_S, NAME, SIGNER, SYMBOLS, next_window_s, quotes_of, scene
+from tests.evm.market import (
+    EPOCH_S,
+    HOUR_S,
+    NAME,
+    SECOND_SIGNER,
+    SIGNER,
+    SYMBOLS,
+    next_window_s,
+    quotes_of,
+    scene,
+)
 from tests.evm.pipeline import pipeline
 from tests.evm.verdict import Terms, read_ticks, refusals, seen_of, terms_at, verdicts
 from tests.evm.weather import KINDS, SEEDS, STORMS, happen, meddle
@@ -37,7 +47,7 @@ DEPTH = 12
 SOURCES = ("binance-futures", "recorded")
 SIZES = (14, 8, 4, 3, 2, 2)
 REFUSED, FREE, CLIPPED = 5, 9, 13
-CLIPPED_TO, CLOSED_STATUS = 10**12, 7
+CLIPPED_TO = 10**12
 EVENTS = 6 if STORMS else 3
 _OWN_KINDS = (*KINDS, "worker", "worker", "ingest", "close", "close", "leap")
 
@@ -101,7 +111,7 @@ class Storm:
                 self._tables.kill_ingest()
                 self._tables.start_ingest()
             case "close":
-                # What became of these two does not change when they are closed, and when that was is chance.
+                # What became of these two is the same whether they are closed or not.
                 self._closed.add(draw.choice([*{*range(1, len(one.quotes) + 1)} - {REFUSED, FREE}]))
                 await self._close()
             case "leap":
@@ -112,9 +122,8 @@ class Storm:
                 await self._close()
 
     async def _close(self) -> None:
-        """No log says it: the tables keep these quotes open."""
         for quote_id in sorted(self._closed):
-            await self._one.diamond.send("setStatus", quote_id, CLOSED_STATUS)
+            await self._one.diamond.send("close", quote_id)
 
     async def calm(self, pays_s: int) -> None:
         """Let everything be up, and the chain be where every source that comes back has come back."""
@@ -140,6 +149,13 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
     quotes = quotes_of(SIZES, seed=seed)
     quotes[FREE - 1] = quotes[FREE - 1]._replace(max_funding_rate=0)
     quotes[CLIPPED - 1] = quotes[CLIPPED - 1]._replace(max_funding_rate=CLIPPED_TO)
+    signers, hedgers = [SIGNER.address.lower()], {}
+    if seed % 2:
+        # Every third quote is another hedger's, also of accounts that the first one has quotes of.
+        second = SECOND_SIGNER.address.lower()
+        quotes = [quote._replace(party_b=second) if at % 3 == 1 else quote for at, quote in enumerate(quotes)]
+        signers.append(second)
+        hedgers = {"second": {"party_b": second, "key": SECOND_SIGNER.key.hex()}}
     ceilings = {"max_fee_gwei": 20, "max_tip_gwei": 2, "max_window_spend": 0.2, "max_day_spend": 0.3}
     async with (
         scene(
@@ -150,6 +166,7 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
             sources=SOURCES,
             replace_after_s=3,
             batch=10,
+            hedgers=hedgers,
             **ceilings,
         ) as one,
         AsyncExitStack() as stack,
@@ -176,7 +193,7 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
             # A storm in which nothing is to be charged would show nothing.
             assert any(isinstance(found, Terms) for found in terms.values())
             refused = await refusals(one)
-            await killer.until(lambda: is_done(one, terms, refused), timeout_s=90)
+            await killer.until(lambda: is_done(one, terms, refused, pays_s), timeout_s=90)
             await one.chain.go_to(pays_s + HOUR_S + 1)
             await killer.until(lambda: all_final(one), timeout_s=90)
         finally:
@@ -184,12 +201,14 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
             await killer.end()
         await one.chain.mine_every(0)
         await expect_the_judges_terms(one, terms, pays_s)
-        outcomes = (await one.outcomes()).values()
+        outcomes = (await one.told()).values()
         window = pays_s, pays_s + HOUR_S
         assert [] == complaints_of_outcomes(await seen_of(one, await refusals(one)), terms, outcomes, window)
-        await expect_no_ceiling_broken(one, SIGNER.address.lower())
-        prices = await one.contract_prices()
-        await eventually(lambda: prices == tables.prices, timeout_s=60)
+        for signer in signers:
+            await expect_no_ceiling_broken(one, signer)
+        prices, closed = await one.contract_prices(), await closed_at_s(one)
+        # Rows hold a quote for a while after it was closed.
+        await eventually(lambda: prices == {one: prices[one] for one in closed} | tables.prices, timeout_s=60)
 
 
 async def judged_terms(one: Scene, pays_s: int) -> dict[int, Terms | str]:
@@ -200,23 +219,26 @@ async def judged_terms(one: Scene, pays_s: int) -> dict[int, Terms | str]:
     }
 
 
-async def is_done(one: Scene, terms: dict[int, Terms | str], refused: dict[int, str]) -> bool:
+async def is_done(one: Scene, terms: dict[int, Terms | str], refused: dict[int, str], pays_s: int) -> bool:
     """Whether an executor was there, and everything is charged that the judge says is to be."""
     if not await one.frozen():
         return False
     seen = await seen_of(one, refused)
-    told = verdicts(seen, terms)
+    told = verdicts(seen, terms, (pays_s, pays_s + HOUR_S))
     return {quote_id for quote_id, verdict in told.items() if verdict.outcome == "paid"} == seen.charged.keys()
 
 
 async def all_final(one: Scene) -> bool:
-    outcomes = await one.outcomes()
-    return len(outcomes) == len(SIZES) and all(told.final for told in outcomes.values())
+    outcomes = await one.told()
+    pairs = {(quote.party_a, quote.party_b or one.party_b) for quote in one.quotes}
+    return outcomes.keys() == pairs and all(told.final for told in outcomes.values())
 
 
 async def expect_the_judges_terms(one: Scene, terms: dict[int, Terms | str], pays_s: int) -> None:
-    frozen = (await one.frozen())[-1]
-    assert [] == complaints_of_terms(terms, {**frozen.markets, **frozen.left_out})
+    for frozen in {told.party_b: told for told in await one.frozen()}.values():
+        held = {quote.symbol_id for quote in one.quotes if (quote.party_b or one.party_b) == frozen.party_b}
+        judged = {symbol_id: terms[symbol_id] for symbol_id in held}
+        assert [] == complaints_of_terms(judged, {**frozen.markets, **frozen.left_out})
     # Whenever they are read, they are the same.
     (replayed,) = await replay(one.settings, NAME, SystemClock(), pays_s)
     assert [] == complaints_of_terms(terms, replayed.markets)

@@ -21,12 +21,13 @@ E18 = 10**18
 GWEI = 10**9
 EPOCH_S, WINDOW_S, PAYS_S = 14_400, 3_600, 1_795_968_000
 WINDOW = PAYS_S, PAYS_S + WINDOW_S
-OPEN, CLOSED = 4, 7
 NO_MARK = "no source said a price in the five minutes before the epoch's instant"
 ALICE, BOB = "0x" + "a1" * 20, "0x" + "b1" * 20
 # Longs and shorts of a market with terms, one that is clipped, one that pays nothing, a refused one, a closed one, one
-# of a market without terms, and one more that pays.
+# of a market without terms, and one more that pays. Then one that was closed before the window, one that was opened in
+# it, and one that was closed when it was over.
 PAID, CLIPPED, FREE, REFUSED, SHUT, UNPRICED = (1, 2, 8), 3, 4, 5, 6, 7
+BEFORE, AFTER, LATER = 9, 10, 11
 
 
 def said(offset: int, event_s: int, mark: str, rate: str, *, source: int = 0) -> Said:
@@ -50,14 +51,17 @@ JUDGED: Mapping[int, Terms | str] = {1: terms_of(*TICKS), 2: NO_MARK}
 
 
 def seen() -> Seen:
-    held = {quote_id: Held(1, quote_id != 2, 100 * E18, E18, OPEN) for quote_id in range(1, 9)}
+    held = {quote_id: Held(1, quote_id != 2, 100 * E18, E18) for quote_id in range(1, 12)}
     held[CLIPPED] = held[CLIPPED]._replace(max_rate=10**12)
     held[FREE] = held[FREE]._replace(max_rate=0)
-    held[SHUT] = held[SHUT]._replace(status=CLOSED)
+    held[SHUT] = held[SHUT]._replace(closed_s=PAYS_S + WINDOW_S)
+    held[BEFORE] = held[BEFORE]._replace(closed_s=PAYS_S)
+    held[AFTER] = held[AFTER]._replace(opened_s=PAYS_S + 1)
+    held[LATER] = held[LATER]._replace(closed_s=PAYS_S + WINDOW_S + 1)
     held[UNPRICED] = held[UNPRICED]._replace(symbol_id=2)
     refused = {REFUSED: "the quote is cursed"}
-    due = verdicts(Seen(held, {}, (), refused), JUDGED)
-    charged = {quote_id: [due[quote_id].rate_e18] for quote_id in (*PAID, CLIPPED)}
+    due = verdicts(Seen(held, {}, (), refused), JUDGED, WINDOW)
+    charged = {quote_id: [due[quote_id].rate_e18] for quote_id in (*PAID, CLIPPED, LATER)}
     return Seen(held, charged, (PAYS_S, PAYS_S + WINDOW_S), refused)
 
 
@@ -76,7 +80,7 @@ def outcomes() -> list[Outcome]:
         Outcome(
             Epoch(EPOCH_S, WINDOW_S, PAYS_S),
             BOB,
-            paid=(8,),
+            paid=(8, LATER),
             free=(),
             clipped={},
             culprits={},
@@ -104,7 +108,8 @@ def test_records_that_are_true_are_not_complained_of() -> None:
     assert [] == complaints_of_terms(JUDGED, {1: frozen(), 2: NO_MARK})
     assert [] == complaints_of_outcomes(seen(), JUDGED, outcomes(), WINDOW)
     rate_e18 = 11 * E18 // 100_000
-    assert {1: [rate_e18], 2: [-rate_e18 * 3 // 4], 3: [10**12], 8: [rate_e18]} == seen().charged
+    charges = {1: [rate_e18], 2: [-rate_e18 * 3 // 4], 3: [10**12], 8: [rate_e18], LATER: [rate_e18]}
+    assert charges == seen().charged
 
 
 def charged(**rates: list[int]) -> Callable[[Seen], Seen]:
@@ -128,6 +133,7 @@ RATE = seen().charged[1][0]
         pytest.param(charged(q7=[RATE]), "quote 7: expected charges at", id="a charge without terms"),
         pytest.param(charged(q4=[1]), "quote 4: expected charges at", id="a charge of what has nothing to pay"),
         pytest.param(without(8), "quote 8: expected charges at", id="a fork that was not noticed"),
+        pytest.param(without(LATER), "quote 11: expected charges at", id="what was open through the window"),
         pytest.param(
             lambda one: one._replace(charged_at_s=(PAYS_S + WINDOW_S + 1,)), "outside of the window", id="a late charge"
         ),
@@ -150,14 +156,20 @@ def told(place: int, **changes: object) -> Callable[[list[Outcome]], list[Outcom
     [
         pytest.param(told(0, paid=(1, 3)), "quote 2: expected one outcome, found 0", id="a forgotten quote"),
         pytest.param(lambda some: some[:1], "quote 8: expected one outcome, found 0", id="a forgotten account"),
-        pytest.param(told(1, paid=(8, 8)), "quote 8: expected one outcome, found 2", id="a quote that is told twice"),
-        pytest.param(told(1, free=(8,), paid=()), "quote 8: expected Verdict", id="paid, and told as free"),
-        pytest.param(told(1, paid=(), missed={7: NO_MARK, 8: "late"}), "quote 8", id="paid, and told as missed"),
+        pytest.param(told(1, paid=(8, 8, LATER)), "quote 8: expected one outcome, found 2", id="told twice"),
+        pytest.param(told(1, free=(8,), paid=(LATER,)), "quote 8: expected Verdict", id="paid, and told as free"),
+        pytest.param(told(1, paid=(LATER,), missed={7: NO_MARK, 8: "late"}), "quote 8", id="paid, and told as missed"),
         pytest.param(told(0, culprits={5: "its view reverts"}), "quote 5: expected Verdict", id="another reason"),
         pytest.param(told(1, missed={7: ""}), "quote 7: expected Verdict", id="no reason"),
         pytest.param(told(1, closed={}, missed={6: "x", 7: NO_MARK}), "quote 6", id="closed, and told as missed"),
-        pytest.param(told(1, paid=(8, 99)), "quote 99 is not on the chain", id="a quote that there is not"),
+        pytest.param(told(1, paid=(8, LATER, 99)), "quote 99 is not on the chain", id="a quote that there is not"),
         pytest.param(told(0, final=False), "is not final", id="an outcome that is never final"),
+        pytest.param(
+            told(1, paid=(8,), closed={6: "it is not open", LATER: "it is not open"}),
+            "quote 11: expected Verdict",
+            id="closed later, told as closed",
+        ),
+        pytest.param(told(1, free=(BEFORE,)), "quote 9: expected nothing", id="no reason for what was not open"),
     ],
 )
 def test_outcomes_that_are_not_so_are_complained_of(
@@ -165,6 +177,16 @@ def test_outcomes_that_are_not_so_are_complained_of(
 ) -> None:
     complaints = complaints_of_outcomes(seen(), JUDGED, fault(outcomes()), WINDOW)
     assert any(said_of_it in one for one in complaints), complaints
+
+
+@pytest.mark.parametrize("quote_id", [BEFORE, AFTER])
+@pytest.mark.parametrize("name", ["closed", "missed", "culprits"])
+def test_what_was_not_open_at_the_epoch_may_have_been_planned_if_it_has_a_reason(quote_id: int, name: str) -> None:
+    former = getattr(outcomes()[1], name)
+    some = told(1, **{name: former | {quote_id: "blocks left the chain"}})(outcomes())
+    assert [] == complaints_of_outcomes(seen(), JUDGED, some, WINDOW)
+    some = told(1, **{name: former | {quote_id: ""}})(outcomes())
+    assert 1 == len(complaints_of_outcomes(seen(), JUDGED, some, WINDOW))
 
 
 @pytest.mark.parametrize(

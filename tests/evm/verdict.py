@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer
 from eth_abi.abi import decode
 
 from streams.kafka.topics import PRICE_TICKS, topic_name
-from tests.evm.judge import charged_at_s, charged_rates
+from tests.evm.judge import charged_at_s, charged_rates, closed_at_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,6 @@ _PASSED_MS, _LOOK_BACK_MS, _LATER_MS = 2_000, 300_000, 5_000
 # Funding of the market's epochs, scaled from the exchange's default interval; shares and bounds are the defaults.
 _INTERVAL_S = 28_800
 _SHARE, _MOST = Fraction(3, 4), Fraction(1, 100)
-_OPEN_STATUSES = range(4, 7)
 _REFUSE = "refuse"
 _WORD = 64
 
@@ -53,13 +52,18 @@ class Terms(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A quote as the contract has it now."""
+    """A quote: what it is charged by, and the times of the blocks that opened and closed it, Unix s."""
 
     symbol_id: int
     is_long: bool
     initial_price: int
     max_rate: int
-    status: int
+    opened_s: int = 0
+    closed_s: int | None = None
+
+    def is_open_at(self, instant_s: int) -> bool:
+        """Whether it was open at the end of the blocks of up to an instant."""
+        return self.opened_s <= instant_s and (self.closed_s is None or self.closed_s > instant_s)
 
 
 class Seen(NamedTuple):
@@ -127,9 +131,9 @@ def terms_at(said: Sequence[Sequence[Said]], at_s: int, epoch_s: int) -> Terms |
         passed_ms = None if passing is None else ticks[passing].received_ms
         counting = [one for one in ticks[:passing] if at_ms - _LOOK_BACK_MS <= one.event_ms <= at_ms]
         marks.append((passed_ms, max(counting, key=lambda one: one.event_ms, default=None)))
-        current = [one for one in counting if not one.ends_ms or one.ends_ms >= at_ms]
-        ends_ms = min((one.ends_ms for one in current), default=0)
-        newest = max((one for one in current if one.ends_ms == ends_ms), key=lambda one: one.event_ms, default=None)
+        # Of the interval that ends first; what names no end may be of another, and counts where nothing names one.
+        ends_ms = min((one.ends_ms for one in counting if one.ends_ms >= at_ms), default=0)
+        newest = max((one for one in counting if one.ends_ms == ends_ms), key=lambda one: one.event_ms, default=None)
         rates.append((passed_ms, newest))
     mark, rate = _first(marks), _first(rates)
     if isinstance(mark, str):
@@ -148,21 +152,24 @@ async def seen_of(one: Scene, refused: Mapping[int, str]) -> Seen:
         one: The scene; its quotes are all there are.
         refused: Why the contract refuses some of them, as ``refusals`` found it: it looks at every block.
     """
+    closed_s = await closed_at_s(one)
     return Seen(
-        {quote_id: await _held(one, quote_id) for quote_id in range(1, len(one.quotes) + 1)},
+        {quote_id: await _held(one, quote_id, closed_s.get(quote_id)) for quote_id in range(1, len(one.quotes) + 1)},
         await charged_rates(one),
         await charged_at_s(one),
         refused,
     )
 
 
-def verdicts(seen: Seen, terms: Mapping[int, Terms | str]) -> dict[int, Verdict]:
-    """What should have become of each quote, by its id.
+def verdicts(seen: Seen, terms: Mapping[int, Terms | str], window: tuple[int, int]) -> dict[int, Verdict]:
+    """What should have become of each quote that is of the epoch, by its id: that was open at it, or was charged.
 
     Args:
         seen: What the chain shows.
         terms: Each market's terms, or why it has none.
+        window: When the epoch is charged, from and to, Unix s; it has the quotes that were open then.
     """
+    opens_s, closes_s = window
     found: dict[int, Verdict] = {}
     for quote_id, quote in seen.held.items():
         market = terms[quote.symbol_id]
@@ -176,9 +183,11 @@ def verdicts(seen: Seen, terms: Mapping[int, Terms | str]) -> dict[int, Verdict]
         if quote_id in seen.charged:
             # What was closed or refused after it was charged is charged.
             found[quote_id] = Verdict("paid", rate_e18)
+        elif not quote.is_open_at(opens_s):
+            continue
         elif isinstance(market, str):
             found[quote_id] = Verdict("missed", reason=market)
-        elif quote.status not in _OPEN_STATUSES:
+        elif not quote.is_open_at(closes_s):
             found[quote_id] = Verdict("closed", reason="it is not open")
         elif not rate_e18:
             found[quote_id] = Verdict("free")
@@ -204,12 +213,12 @@ def _first(said: Iterable[tuple[int | None, Said | None]]) -> Said | str:
     )
 
 
-async def _held(one: Scene, quote_id: int) -> Held:
+async def _held(one: Scene, quote_id: int, closed_s: int | None) -> Held:
     call = {"to": one.diamond.address, "data": one.diamond.data("getQuote", quote_id)}
     answer = (await one.chain.ask("eth_call", call, "latest"))[2:]
     words = [int(answer[at : at + _WORD], 16) for at in range(0, len(answer), _WORD)]
     quote = words[1:]
-    return Held(quote[2], quote[3] == 0, quote[6], quote[19], quote[22])
+    return Held(quote[2], quote[3] == 0, quote[6], quote[19], closed_s=closed_s)
 
 
 async def refusals(one: Scene) -> dict[int, str]:

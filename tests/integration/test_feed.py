@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from models.engine.tables import VALUATIONS
 from streams.kafka.feed import Feed
-from streams.kafka.reader import TopicMissing
+from streams.kafka.shared_consumer import TopicMissing
 from streams.kafka.topics import changelog_name
 from streams.process.clock import SystemClock
 from streams.settings import Bootstrap

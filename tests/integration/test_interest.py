@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from api.delivery.interest_writer import InterestSender, kafka_outlet
 from models.interest import INTEREST_TTL_MS
-from streams.kafka.reader import TopicMissing
+from streams.kafka.shared_consumer import TopicMissing
 from streams.kafka.topics import BadTopic
 from streams.process.clock import SystemClock
 from streams.replicas.interest_reader import Interest

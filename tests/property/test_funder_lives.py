@@ -13,25 +13,35 @@ from contextlib import suppress
 import pytest
 
 from models.symmio.funding_plan import LATE_S
+from models.symmio.funding_records import Outcome
 from tests.evm.mutants import MUTANTS
-from tests.support.funding_chain import GWEI
-from tests.support.funding_lives import DEPTH, EPOCH_S, PAYS_S, WINDOW_S, World
+from tests.support.funding_chain import GWEI, Act
+from tests.support.funding_lives import EPOCH_S, PAYS_S, WINDOW_S, World
 from tests.support.virtual_loop import run_in_no_time
 
 FIRST = int(os.environ.get("TIDEMARK_TEST_SEED") or 0)
 ASKED = int(os.environ.get("TIDEMARK_TEST_STORMS") or 0)
 """How many storms were asked for; without any there are a few."""
 SEEDS = range(FIRST, FIRST + (50 * ASKED or 15))
-KINDS = ("fork", "fork", "spike", "suggest", "stall", "forget", "lie", "lie", "fail", "act", "act", "close")
+KINDS = ("fork", "fork", "spike", "suggest", "stall", "forget", "lie", "lie", "fail", "act", "act", "close", "open")
 
 
-async def until_over(world: World, lives: list[int | None], *, away_s: float) -> None:
-    """Let executors live, one after the other; who comes after one that died takes its place a while later."""
+async def until_over(world: World, lives: list[int | None], *, away_s: float, is_upgraded: bool = False) -> None:
+    """Let executors live, one after the other; who comes after one that died takes its place a while later.
+
+    Args:
+        world: Where they live.
+        lives: At which step each of them dies; after them comes one that does not.
+        away_s: How long nobody is there after each.
+        is_upgraded: Whether the last one finds records of the version before.
+    """
 
     async def one_after_the_other() -> None:
         for ends_at in lives:
             await world.live(ends_at)
             await asyncio.sleep(away_s)
+        if is_upgraded:
+            world.grow_old()
         await world.live(None)
 
     running = [asyncio.create_task(world.chain.run()), asyncio.create_task(one_after_the_other())]
@@ -79,7 +89,7 @@ async def meddle(world: World, draw: random.Random, until_s: int) -> None:
         match draw.choice(KINDS):
             case "fork":
                 acting = [pair for pair in pairs if draw.random() < 0.3]
-                chain.fork(draw.randint(1, DEPTH - 1), forgets=draw.random() < 0.5, acting=acting)
+                chain.fork(draw.randint(1, world.depth - 1), forgets=draw.random() < 0.5, acting=acting)
             case "spike":
                 chain.base_wei = draw.choice((1, 10, 30, 200)) * GWEI
             case "suggest":
@@ -96,23 +106,29 @@ async def meddle(world: World, draw: random.Random, until_s: int) -> None:
                 world.endpoints[1].odds = draw.choice((0.0, 0.1, 0.3))
             case "act":
                 chain.mine([draw.choice(pairs)])
+            case "open":
+                chain.do(Act(draw.choice(world.unborn).quote_id, opens=True))
             case _:
-                chain.close(draw.randint(2, len(world.quotes) - 1))
+                chain.do(Act(draw.randint(2, len(world.quotes) - 1), opens=False))
     for endpoint in world.endpoints:
         endpoint.odds = 0.0
     chain.base_wei, chain.suggested_wei, chain.is_stalled = 2 * GWEI, GWEI // 10, False
 
 
-async def storm(seed: int, calm_after_s: int) -> World:
+async def storm(seed: int, calm_after_s: int, *, is_upgraded: bool = False, **about: int) -> World:
     draw = random.Random(seed)
-    world = World(draw, hedgers=draw.choice((1, 2)), slowest_s=draw.choice((0.0, 0.0, 2.0, 12.0)))
+    hedgers = 1 if is_upgraded else draw.choice((1, 2))
+    slowest_s = draw.choice((0.0, 0.0, 2.0, 12.0))
+    world = World(draw, hedgers=hedgers, slowest_s=slowest_s, **about)
     world.chain.refused = {1: "the quote is cursed"}
-    world.known_s = PAYS_S + draw.choice((0, 0, 0, 40, 90, WINDOW_S + 5, WINDOW_S + 60))
-    world.late = frozenset(one.quote_id for one in world.quotes if draw.random() < 0.5)
+    if not is_upgraded:
+        # Which quotes were known late the version before did not put on record.
+        world.known_s = PAYS_S + draw.choice((0, 0, 0, 40, 90, world.window_s + 5, world.window_s + 60))
+        world.late = frozenset(one.quote_id for one in world.quotes if draw.random() < 0.5)
     lives: list[int | None] = [draw.randint(1, 400) for _ in range(draw.randint(0, 5))]
-    meddling = asyncio.create_task(meddle(world, draw, PAYS_S + calm_after_s))
+    meddling = asyncio.create_task(meddle(world, draw, world.instants_s[-1] + calm_after_s))
     try:
-        await until_over(world, lives, away_s=draw.uniform(2, 15))
+        await until_over(world, lives, away_s=draw.uniform(2, 15), is_upgraded=is_upgraded)
         await meddling
     finally:
         meddling.cancel()
@@ -127,6 +143,23 @@ def test_whatever_happens_the_judge_agrees_once_it_is_calm(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_happens_while_the_window_closes_what_is_told_is_what_the_chain_has(seed: int) -> None:
     assert [] == run_in_no_time(storm(seed, WINDOW_S + 30)).complaints(may_miss=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_epochs_that_follow_one_another_are_each_told_as_the_chain_has_them(seed: int) -> None:
+    world = run_in_no_time(storm(seed, 45, epochs=2, epoch_s=500, window_s=90))
+    assert [] == world.complaints(may_miss=True)
+    assert 2 <= len({one.epoch for one in world.newest(Outcome)})
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_fork_deeper_than_the_window_brings_back_or_takes_is_told_once_with_a_reason(seed: int) -> None:
+    assert [] == run_in_no_time(storm(seed, 60, epoch_s=400, window_s=30, depth=60)).complaints(may_miss=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_who_finds_the_records_of_the_version_before_goes_on_from_them(seed: int) -> None:
+    assert [] == run_in_no_time(storm(seed, WINDOW_S // 2, is_upgraded=True)).complaints()
 
 
 async def stalled_at_the_close(still_s: int) -> World:
@@ -152,7 +185,7 @@ async def stalled_at_the_close(still_s: int) -> World:
 def test_a_charge_that_is_late_for_its_window_never_pays_the_next_epoch(still_s: int) -> None:
     world = run_in_no_time(stalled_at_the_close(still_s))
     assert [] == world.complaints(may_miss=True)
-    assert any(one.missed for one in world.outcomes)
+    assert any(one.missed for one in world.newest(Outcome))
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -1,4 +1,7 @@
-"""The terms of an epoch are those that a judge of its own code makes of the same log, however late ticks come in it."""
+"""The terms of an epoch are those that a judge of its own code makes of the same log.
+
+However late ticks come in it, and whether they name the end of the funding interval or do so now and then.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ SOURCES = [PriceSource(FIRST, 3_600_000), PriceSource(SECOND, 3_600_000)]
 def log_of(draw: random.Random, partition: int) -> list[Said]:
     """One source's ticks in the order of the log: it falls silent, and some come out of order, and late."""
     silent = range(AT_S - draw.choice((0, 4, 30, 400)), AT_S + draw.choice((0, 2, 3, 6, 20, 90)))
-    names_end = draw.random() < 0.8
+    names_end = draw.choice((0.0, 0.5, 0.9, 1.0))
     ticks = []
     for event_s in sorted(draw.sample(range(AT_S - 340, AT_S + 60), draw.randint(0, 60))):
         if event_s in silent:
@@ -34,7 +37,8 @@ def log_of(draw: random.Random, partition: int) -> list[Said]:
         received_ms = event_ms + draw.choice((10, 10, 400, 3_000, 9_000))
         ends_s = (event_s // INTERVAL_S + draw.choice((1, 1, 1, 2))) * INTERVAL_S
         mark_e18, rate_e18 = draw.randint(E18, 2 * E18), draw.randint(-(10**14), 10**14)
-        ticks.append(Said(partition, 0, event_ms, received_ms, mark_e18, rate_e18, ends_s * 1_000 if names_end else 0))
+        ends_ms = ends_s * 1_000 if draw.random() < names_end else 0
+        ticks.append(Said(partition, 0, event_ms, received_ms, mark_e18, rate_e18, ends_ms))
     ticks.sort(key=lambda one: one.received_ms)
     # What comes in the end shows that nothing is still to come.
     last_ms = (AT_S + 200) * 1_000

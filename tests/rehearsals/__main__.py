@@ -7,16 +7,18 @@ import asyncio
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from tool_cache import ensure_prometheus
 
 from tests.rehearsals.alerts import Alerts
 from tests.rehearsals.bad_days import CHEAP, DEAR
+from tests.rehearsals.checkout import checked_out
 from tests.rehearsals.cluster import MARKETS, cluster, fresh_directory
 from tests.rehearsals.figures import Row, write_rows
 from tests.rehearsals.machine import processors_busy
-from tests.rehearsals.machine_faults import built
+from tests.rehearsals.machine_faults import NotOnThisMachine, built
 from tests.rehearsals.proof import proven
 from tests.rehearsals.rehearsal import Stage, played
 from tests.rehearsals.watcher import Watcher
@@ -44,16 +46,18 @@ class Load(NamedTuple):
         return f"{said}: {self.processors:.1f} of {os.cpu_count()} processors"
 
 
-async def main(directory: Path, wanted: Sequence[str], prices_per_s: int) -> list[str]:
+async def main(directory: Path, wanted: Sequence[str], prices_per_s: int, previous: str | None) -> list[str]:
     """Play the rehearsals whose names hold one of some words, all if none is given, and return which failed.
 
     Args:
         directory: Where everything is.
         wanted: The words.
         prices_per_s: How many times a second the venue says the prices of its markets.
+        previous: The commit of the version before; None where it is not played.
     """
     chosen = [one for one in (*CHEAP, *DEAR) if not wanted or any(word in one.name for word in wanted)]
     failed: list[str] = []
+    before = None if previous is None else checked_out(previous, directory / "previous")
     async with cluster(directory, prices_per_s) as running:
         running.faults = built(directory)
         running.start_all()
@@ -67,8 +71,8 @@ async def main(directory: Path, wanted: Sequence[str], prices_per_s: int) -> lis
             _say(f"load a second: {load}")
             for one in chosen:
                 try:
-                    await _play(one, Stage(running, watcher, alerts), load)
-                except AssertionError as error:
+                    await _play(one, Stage(running, watcher, alerts, before), load)
+                except (AssertionError, NotOnThisMachine) as error:
                     failed.append(one.name)
                     _say(f"not as promised: {one.name}: {error}")
         finally:
@@ -83,7 +87,8 @@ async def _play(one: Rehearsal, stage: Stage, load: Load) -> None:
     outcome = await played(one, stage)
     proof = await proven(stage.cluster, _PROOF_WITHIN_S)
     said = "; ".join(outcome.notes) or "-"
-    row = Row(one.name, str(load), outcome.took_s, proof, outcome.claims, said)
+    today = datetime.fromtimestamp(time.time(), UTC).date()
+    row = Row(one.name, today, str(load), outcome.took_s, proof, outcome.claims, said)
     _say(f"{row.text}  ({time.monotonic() - began_s:.0f} s with the proof)")
     write_rows([row], [each.name for each in (*CHEAP, *DEAR)])
 
@@ -97,5 +102,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make rehearse", description=__doc__)
     parser.add_argument("words", nargs="*", help="play the rehearsals whose names hold one of these; all by default")
     parser.add_argument("--prices-per-s", type=int, default=1, help=f"how often {MARKETS} prices are said")
+    parser.add_argument("--previous", help="the commit of the version before, for an upgrade and a rollback")
     told = parser.parse_args()
-    sys.exit(1 if asyncio.run(main(fresh_directory("rehearsal"), told.words, told.prices_per_s)) else 0)
+    lost = asyncio.run(main(fresh_directory("rehearsal"), told.words, told.prices_per_s, told.previous))
+    sys.exit(1 if lost else 0)

@@ -16,6 +16,7 @@ from tidemark.child_processes import tied_to_us
 from tidemark.ports import any_free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.rehearsals.cluster import Cluster
@@ -68,24 +69,32 @@ class Alerts:
             self._process.terminate()
             self._process.wait()
 
-    async def fired(self, alert: str, timeout_s: float = 300) -> None:
-        """Wait until an alert fires."""
+    async def fired(self, alert: str, labels: Mapping[str, str], timeout_s: float = 60) -> None:
+        """Wait until an alert fires.
+
+        Args:
+            alert: Its name.
+            labels: Those that it has to have, such as the part that it is of.
+            timeout_s: As ``eventually`` takes it: how long it may take on a machine that does nothing else. A rule's
+                own time comes to a minute.
+        """
 
         async def is_firing() -> bool:
             self._say_targets()
-            return alert in await self.firing()
+            wanted = {"alertname": alert, **labels}.items()
+            return any(wanted <= found.items() for found in await self._firing())
 
         await eventually(is_firing, timeout_s)
 
-    async def firing(self) -> set[str]:
-        """The names of all that fire now."""
+    async def _firing(self) -> list[dict[str, str]]:
+        """The labels of all that fire now."""
         async with aiohttp.ClientSession() as session:
             try:
                 async with session.get(f"{self._url}/api/v1/alerts") as answer:
                     alerts = (await answer.json())["data"]["alerts"]
             except aiohttp.ClientError:
-                return set()
-        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+                return []
+        return [one["labels"] for one in alerts if one["state"] == "firing"]
 
     @property
     def _targets(self) -> Path:

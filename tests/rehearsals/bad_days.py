@@ -6,15 +6,17 @@ import asyncio
 import os
 import re
 import signal
+import time
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS, topic_name
 from streams.process.faults import EXIT_FAULT, EXIT_SUPERSEDED
-from tests.rehearsals.cluster import MARKETS, REPLICAS, SOURCE
-from tests.rehearsals.machine_faults import FaultName, fill, set_fault, sized_volume
-from tests.rehearsals.rehearsal import Rehearsal, metrics_of, status_of
+from tests.rehearsals.cluster import MARKETS, SOURCE
+from tests.rehearsals.machine_faults import FaultName, NotOnThisMachine, fill, set_fault, sized_volume
+from tests.rehearsals.rehearsal import Rehearsal, everybody_hears, metrics_of, status_of
+from tests.rehearsals.rendered import ROOT
 from tests.support.eventually import eventually
 from tests.support.pipeline import end_offset
 
@@ -30,7 +32,10 @@ _PAUSED_S = 60.0
 _BURST_S = 300.0
 _FAULTY_S = 30.0
 _SLOW_MS, _CLOCK_MS = 500, 30_000
+_MAD_TIMES = 60
 PRICES = f"ingest-prices-{SOURCE}"
+# Whoever reads rows is replaced before whoever writes them, and in the other order on the way back.
+_ROLLOUT = ("api", "ingest-chain-main", PRICES, "worker")
 
 
 async def _owner(stage: Stage) -> tuple[Pod, int]:
@@ -128,7 +133,25 @@ async def all_killed(stage: Stage) -> None:
 
 async def rolled(stage: Stage) -> None:
     """Everything is replaced as a rollout does it, with preStop, grace periods and waits between pods."""
-    for name in REPLICAS:
+    await _roll(stage, _ROLLOUT)
+
+
+async def upgraded_and_rolled_back(stage: Stage) -> None:
+    """Everything is replaced by the version before, and by this one again, while records keep coming."""
+    if stage.previous is None:
+        msg = "expected the version before (make rehearse ARGS='--previous COMMIT'), found none"
+        raise NotOnThisMachine(msg)
+    stage.cluster.code = stage.previous
+    try:
+        await _roll(stage, tuple(reversed(_ROLLOUT)))
+        await everybody_hears(stage)
+    finally:
+        stage.cluster.code = ROOT
+    await _roll(stage, _ROLLOUT)
+
+
+async def _roll(stage: Stage, workloads: Sequence[str]) -> None:
+    for name in workloads:
         grace_s = stage.cluster.overlay.workloads[name].pod["terminationGracePeriodSeconds"]
         ended_s = await stage.cluster.roll(name)
         assert max(ended_s) < grace_s, (name, ended_s)
@@ -158,23 +181,27 @@ async def broker_paused(stage: Stage) -> None:
 
 
 async def prices_frozen(stage: Stage) -> None:
-    """The venue keeps its socket open and says nothing; the cure is that it speaks again."""
+    """The venue keeps its socket open and says nothing, and over REST it repeats its last prices; then it speaks."""
     async with stage.gone(f"prices:{SOURCE}", _OUTSIDE_S):
         await stage.cluster.world.tell(prices=False)
-        await asyncio.sleep(_OUTSIDE_S)
-        await stage.alerted("InputStale")
-    await stage.cluster.world.tell(prices=True)
+        try:
+            await asyncio.sleep(_OUTSIDE_S)
+            await stage.alerted("InputStale", part=f"prices:{SOURCE}")
+        finally:
+            await stage.cluster.world.tell(prices=True)
 
 
 async def prices_mad(stage: Stage) -> None:
-    """The venue says a tenth and ten times the price in turn, many times a second; then it is sane again."""
+    """The venue says a tenth and ten times the price in turn, sixty times; then it is sane again."""
     before = (await stage.cluster.world.tell(mad=True))["published"]
 
     async def is_enough() -> bool:
-        return (await stage.cluster.world.tell())["published"] > before + 200
+        return (await stage.cluster.world.tell())["published"] > before + _MAD_TIMES
 
-    await eventually(is_enough, 120)
-    await stage.cluster.world.tell(mad=False)
+    try:
+        await eventually(is_enough, 120)
+    finally:
+        await stage.cluster.world.tell(mad=False)
 
 
 async def clients_cut(stage: Stage) -> None:
@@ -182,16 +209,20 @@ async def clients_cut(stage: Stage) -> None:
     before = stage.watcher.opened
     stage.cluster.service.is_cut = True
     stage.cluster.service.cut()
-    await asyncio.sleep(_OUTSIDE_S)
-    stage.cluster.service.is_cut = False
+    try:
+        await asyncio.sleep(_OUTSIDE_S)
+    finally:
+        stage.cluster.service.is_cut = False
     await eventually(lambda: stage.watcher.opened > before, 60)
 
 
 async def burst(stage: Stage) -> None:
     """Ten times as many prices for five minutes: what is late is not lost."""
     before = (await stage.cluster.world.tell(times=10))["published"]
-    await asyncio.sleep(_BURST_S)
-    after = (await stage.cluster.world.tell(times=1))["published"]
+    try:
+        await asyncio.sleep(_BURST_S)
+    finally:
+        after = (await stage.cluster.world.tell(times=1))["published"]
     stage.notes.append(f"{(after - before) * MARKETS / _BURST_S:.0f} prices a second were said")
 
 
@@ -216,6 +247,20 @@ async def volume_full(stage: Stage) -> None:
     stage.cluster.start(pod.workload, name)
 
 
+async def cluster_lost(stage: Stage) -> None:
+    """All of Kafka is lost with every volume; a new cluster is made of the archive, and tables of what it held."""
+    archive = str(stage.cluster.directory / "archive")
+    code, _, faults = await stage.cluster.run("archive", "archive", "write", archive, "--older-than", "0s")
+    assert code == 0, faults
+    await stage.cluster.lose_everything()
+    from_s = time.monotonic()
+    code, said, faults = await stage.cluster.run(None, "archive", "restore", archive)
+    assert code == 0, (said, faults)
+    stage.notes.append(f"restored in {time.monotonic() - from_s:.0f} s")
+    stage.cluster.start_all()
+    await stage.cluster.all_ready()
+
+
 async def disk_slow(stage: Stage) -> None:
     """Disks of all pods take half a second for each fsync, for half a minute."""
     await _faulty(stage, list(stage.cluster.pods.values()), "fsync_ms", _SLOW_MS)
@@ -225,17 +270,19 @@ async def clock_behind(stage: Stage) -> None:
     """The clock of the ingest of prices is set back: what it says is old, and its prices are of the future to it."""
     writer, _ = await _writer_and_spare(stage, PRICES)
     async with stage.gone(f"prices:{SOURCE}", _PROCESS_S):
-        await _faulty(stage, [writer], "clock_ms", -_CLOCK_MS, "InputStale")
+        await _faulty(stage, [writer], "clock_ms", -_CLOCK_MS, prices_alert=True)
 
 
-async def _faulty(stage: Stage, pods: Sequence[Pod], name: FaultName, value_ms: int, alert: str | None = None) -> None:
+async def _faulty(
+    stage: Stage, pods: Sequence[Pod], name: FaultName, value_ms: int, *, prices_alert: bool = False
+) -> None:
     places = [stage.cluster.faults_of(pod.name) for pod in pods]
     for place in places:
         set_fault(place, name, value_ms)
     try:
         await asyncio.sleep(_FAULTY_S)
-        if alert is not None:
-            await stage.alerted(alert)
+        if prices_alert:
+            await stage.alerted("InputStale", part=f"prices:{SOURCE}")
     finally:
         for place in places:
             set_fault(place, name, 0)
@@ -260,7 +307,9 @@ DEAR = (
     Rehearsal("disks take half a second for an fsync", disk_slow),
     Rehearsal("the clock of an ingest is set back", clock_behind),
     Rehearsal("a rolling restart of everything", rolled),
+    Rehearsal("a rollback to the version before, and an upgrade", upgraded_and_rolled_back),
     Rehearsal("ten times the load for 5 min", burst),
+    Rehearsal("the whole cluster is lost, and made of the archive", cluster_lost),
 )
 """Those that take minutes."""
 

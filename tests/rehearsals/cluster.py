@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from streams.settings import Settings
 
 CONFIG = "tidemark.toml"
 DEPLOYMENT, SOURCE = "main", "binance-futures"
@@ -65,7 +66,8 @@ class World:
 class Cluster:
     """Everything that runs: pods by name, the broker, the world, and the address that clients connect to.
 
-    ``faults`` is the library by which machines under pods have faults; None where none is asked for.
+    ``faults`` is the library by which machines under pods have faults; None where none is asked for. ``code`` is the
+    checkout that images are made of: pods that are started run it.
     """
 
     def __init__(self, directory: Path, overlay: Overlay, broker: SecuredBroker, world: World) -> None:
@@ -75,12 +77,12 @@ class Cluster:
         self.world = world
         self.pods: dict[str, Pod] = {}
         self.faults: Path | None = None
+        self.code = ROOT
         self.service = Service(lambda: self.of("api"), "public")
         self.address = ""
         self._token_key = secrets.token_urlsafe(48)
-        own = tomllib.loads(overlay.config[1])
-        (directory / CONFIG).write_text(tomlkit.dumps(_merged(own, _differences(broker, world))))
-        self.settings = settings_of_file(directory / CONFIG).model_copy(update={"kafka": broker.open.servers})
+        self.settings: Settings
+        self._configure(_merged(tomllib.loads(overlay.config[1]), _differences(broker, world)))
         self._net = f"127.{os.getpid() >> 8 & 0x7F | 0x80}.{os.getpid() & 0xFF}"
         self._made = 0
 
@@ -119,7 +121,8 @@ class Cluster:
         host = f"{self._net}.{1 + self._made % 250}"
         hosts = {f"TIDEMARK_{part}HOST": host for part in ("WORKER__ADMIN_", "API__", "API__ADMIN_", "INGEST__ADMIN_")}
         directory = self.directory / "pods" / name
-        pod = Pod(name, workload, host, directory, namespace=self.namespace, settings=hosts | faults)
+        settings = hosts | faults
+        pod = Pod(name, workload, host, directory, namespace=self.namespace, settings=settings, code=self.code)
         self.pods[name] = pod
         pod.start()
         return pod
@@ -165,21 +168,41 @@ class Cluster:
         await asyncio.gather(*(pod.destroy() for pod in self.pods.values()))
         await self.service.stop()
 
+    async def lose_everything(self) -> None:
+        """Lose every pod with its volumes, and the broker with all that it holds; an empty one is there at once.
+
+        What is restored is made into tables under a new epoch.
+        """
+        await asyncio.gather(*(pod.destroy() for pod in self.pods.values()))
+        self.pods.clear()
+        shutil.rmtree(self.directory / "pods")
+        await asyncio.to_thread(self.broker.begin_anew)
+        self._configure(tomllib.loads((self.directory / CONFIG).read_text()) | {"epoch": self.settings.epoch + 1})
+        await self.broker.allow(self.settings)
+        await create_topics(self.broker.open, registry(self.settings))
+
+    def _configure(self, said: Mapping[str, Any]) -> None:
+        (self.directory / CONFIG).write_text(tomlkit.dumps(said))
+        read = settings_of_file(self.directory / CONFIG)
+        self.settings = read.model_copy(update={"kafka": self.broker.open.servers})
+
     async def _followed(self, pod: Pod) -> None:
         await eventually(lambda: pod.is_ready, 120)
         # A controller goes on when a pod has been ready for so long.
         await asyncio.sleep(pod.workload.spec.get("minReadySeconds", 0))
 
-    async def run(self, user: str, *command: str) -> tuple[int, str, str]:
-        """Run a command of the image "tools" as a user of Kafka; return exit code, stdout and stderr."""
+    async def run(self, user: str | None, *command: str) -> tuple[int, str, str]:
+        """Run a command of the image "tools"; return exit code, stdout and stderr.
+
+        Args:
+            user: The user of Kafka that it is; None is who may do everything.
+            command: The command, without ``tidemark``.
+        """
         environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith("TIDEMARK_")},
             "TIDEMARK_CONFIG": str(self.directory / CONFIG),
             "TIDEMARK_DEPLOYMENTS__MAIN__RPC": json.dumps(self.world.said["rpc"]),
-            "TIDEMARK_KAFKA_CLIENT__TLS__CA": str(self.broker.authority.file),
-            "TIDEMARK_KAFKA_CLIENT__SASL__MECHANISM": "SCRAM-SHA-512",
-            "TIDEMARK_KAFKA_CLIENT__SASL__USERNAME": user_name(user),
-            "TIDEMARK_KAFKA_CLIENT__SASL__PASSWORD": PASSWORD,
+            **({"TIDEMARK_KAFKA": self.broker.open.servers} if user is None else self._proof_of(user)),
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -192,6 +215,14 @@ class Cluster:
         )
         out, err = await process.communicate()
         return process.returncode or 0, out.decode(), err.decode()
+
+    def _proof_of(self, user: str) -> dict[str, str]:
+        return {
+            "TIDEMARK_KAFKA_CLIENT__TLS__CA": str(self.broker.authority.file),
+            "TIDEMARK_KAFKA_CLIENT__SASL__MECHANISM": "SCRAM-SHA-512",
+            "TIDEMARK_KAFKA_CLIENT__SASL__USERNAME": user_name(user),
+            "TIDEMARK_KAFKA_CLIENT__SASL__PASSWORD": PASSWORD,
+        }
 
 
 def fresh_directory(name: str) -> Path:

@@ -8,6 +8,7 @@ from tests.rehearsals.rendered import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
     from pathlib import Path
 
     from tests.rehearsals.proof import Proof
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 PAGE = ROOT / "docs" / "rehearsals.md"
 BEGIN, END = "<!-- figures: make rehearse -->", "<!-- end of figures -->"
 _COLUMNS = (
-    *("what happens", "load a second", "over after s", "records folded"),
+    *("what happens", "played on", "load a second", "over after s", "records folded"),
     *("rows the same", "valuations the same", "claims", "seen"),
 )
 
@@ -25,6 +26,7 @@ class Row(NamedTuple):
 
     Attributes:
         name: The rehearsal's.
+        played_on: The day, in UTC.
         load: Said in words.
         took_s: How long it took until it was over, in s.
         proof: What was compared.
@@ -33,6 +35,7 @@ class Row(NamedTuple):
     """
 
     name: str
+    played_on: date
     load: str
     took_s: float
     proof: Proof
@@ -43,7 +46,8 @@ class Row(NamedTuple):
     def text(self) -> str:
         """The row of the table."""
         proof = self.proof
-        cells = (self.load, f"{self.took_s:.0f}", proof.records, proof.rows, proof.valuations, self.claims, self.seen)
+        compared = (proof.records, proof.rows, proof.valuations, self.claims)
+        cells = (self.played_on, self.load, f"{self.took_s:.0f}", *compared, self.seen)
         return f"| {self.name} | {' | '.join(map(str, cells))} |"
 
 

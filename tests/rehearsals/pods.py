@@ -38,6 +38,7 @@ class Pod:
         directory: Where its volumes and its log are.
         namespace: What ConfigMaps and secrets hold.
         settings: Variables beside those of the manifest.
+        code: The checkout that its image is made of.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Pod:
         *,
         namespace: Namespace,
         settings: Mapping[str, str],
+        code: Path = ROOT,
     ) -> None:
         self.name = name
         self.workload = workload
@@ -63,6 +65,7 @@ class Pod:
         self._ports = {one["name"]: int(one["containerPort"]) for one in workload.container["ports"]}
         self._namespace = namespace
         self._settings = settings
+        self._code = code
         self._process: subprocess.Popen[bytes] | None = None
         self._kubelet: asyncio.Task[None] | None = None
 
@@ -170,7 +173,8 @@ class Pod:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 tied_to_us([*program, *container.get("args", [])]),
-                cwd=ROOT,
+                # Python looks for modules there first.
+                cwd=self._code,
                 env={**kept, **environment, **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -15,6 +15,7 @@ from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from tests.rehearsals.alerts import Alerts
     from tests.rehearsals.cluster import Cluster
@@ -30,6 +31,7 @@ class Stage:
         cluster: What runs.
         watcher: Who looks.
         alerts: Prometheus; None where no alerts are waited for.
+        previous: A checkout of the version before; None where there is none.
         absences: When which part was gone.
         notes: Figures for the table.
     """
@@ -37,6 +39,7 @@ class Stage:
     cluster: Cluster
     watcher: Watcher
     alerts: Alerts | None
+    previous: Path | None = None
     absences: list[Absence] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -52,12 +55,17 @@ class Stage:
         yield
         self.absences.append(Absence(part, from_s, time.time(), bound_s))
 
-    async def alerted(self, alert: str) -> None:
-        """Wait for an alert of the real rules, where Prometheus runs."""
+    async def alerted(self, alert: str, **labels: str) -> None:
+        """Wait for an alert of the real rules, where Prometheus runs.
+
+        Args:
+            alert: Its name.
+            labels: Those that it has to have.
+        """
         if self.alerts is None:
             return
         from_s = time.monotonic()
-        await self.alerts.fired(alert)
+        await self.alerts.fired(alert, labels)
         self.notes.append(f"`{alert}` after {time.monotonic() - from_s:.0f} s")
 
 
@@ -85,6 +93,7 @@ async def played(rehearsal: Rehearsal, stage: Stage) -> Outcome:
     """
     stage.absences.clear()
     stage.notes.clear()
+    await stage.cluster.all_ready()
     for pod in stage.cluster.pods.values():
         pod.forgive()
     began_s, before = time.monotonic(), len(stage.watcher.claims)

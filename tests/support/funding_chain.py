@@ -1,5 +1,7 @@
 """A chain with the part of the Diamond that charges funding, in this process: blocks, a pool, forks and endpoints.
 
+Beside charges, quotes are opened and closed in its blocks, and a fork moves that into other ones, or loses it.
+
 It is a contract of its own, written by what SYMMIO's FundingRateFacet requires. Blocks come by the time of the event
 loop, which a test lets jump. Endpoints answer JSON-RPC, and lie by a draw where a test wants that.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eth_abi.abi import decode, encode
 from eth_account import Account
@@ -17,20 +19,26 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_hash.auto import keccak
 from hexbytes import HexBytes
 
+from models.account_events import Transaction as AccountEvents
 from streams.funder.diamond_calls import SIGNATURE, call_data
 from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow, Refused
+from tests.support.symmio import log
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from models.chain_records import RawLog
     from streams.node.rpc import Call, Outcome
 
 E18, GWEI = 10**18, 10**9
 DIAMOND = "0x" + "d1" * 20
 CHAIN_ID = 1
 VALID_S = 60
-_OPEN = range(4, 7)
+OPEN = 4
+_OPEN, _CLOSED = range(4, 7), 7
+# What a fork does to openings and closings: whether a closing is in the new blocks too, and how many blocks later.
+_CLOSES_AGAIN, _MOVED_BLOCKS = 0.6, (-4, -1, 0, 0, 1, 6)
 _CHARGE_GAS, _EACH_GAS = 50_000, 10_000
 _CHARGE_KINDS = ("address", "uint256[]", "int256[]", SIGNATURE)
 _VIEWS: dict[bytes, tuple[str, tuple[str, ...]]] = {
@@ -54,9 +62,25 @@ class Refusal(Exception):
     """The contract's own reason."""
 
 
+class Charged(NamedTuple):
+    """A charge of a quote: the rate, the epoch that took it, the block's time, and the opened price before it."""
+
+    rate_e18: int
+    epoch_s: int
+    time_s: int
+    price: int
+
+
+class Act(NamedTuple):
+    """What somebody does to a quote: it opens, or it closes."""
+
+    quote_id: int
+    opens: bool
+
+
 @dataclass
 class OnChain:
-    """A quote as the contract has it. ``charged`` has what it was charged at: rate, and the epoch that took it."""
+    """A quote as the contract has it."""
 
     quote_id: int
     symbol_id: int
@@ -67,7 +91,7 @@ class OnChain:
     max_rate: int
     status: int = 4
     paid_s: int = 0
-    charged: list[tuple[int, int, int]] = field(default_factory=list)
+    charged: list[Charged] = field(default_factory=list)
 
 
 @dataclass
@@ -86,6 +110,7 @@ class _Block:
     state: _State
     receipts: dict[str, dict[str, Any]]
     sent: list[str]
+    acts: list[Act]
 
 
 class FundingChain:
@@ -93,6 +118,7 @@ class FundingChain:
 
     Args:
         quotes: What is open at the beginning.
+        unborn: What may be opened later.
         began_s: The time of its first block, Unix s.
         epoch_s: The markets' funding epoch, s.
         window_s: The markets' window, s.
@@ -100,9 +126,20 @@ class FundingChain:
     """
 
     def __init__(
-        self, quotes: Sequence[OnChain], *, began_s: int, epoch_s: int, window_s: int, draw: random.Random
+        self,
+        quotes: Sequence[OnChain],
+        *,
+        began_s: int,
+        epoch_s: int,
+        window_s: int,
+        draw: random.Random,
+        unborn: Sequence[OnChain] = (),
     ) -> None:
         self._draw = draw
+        self._unborn = {one.quote_id: one for one in unborn}
+        # What is done to quotes, each with the number of the first block that has it.
+        self._acts: list[tuple[int, Act]] = []
+        self._events: dict[str, list[tuple[str, AccountEvents]]] = {}
         self._began_s = began_s
         self._epoch_s, self._window_s = epoch_s, window_s
         self.refused: dict[int, str] = {}
@@ -111,7 +148,7 @@ class FundingChain:
         self._pool: dict[str, TypedTransaction] = {}
         self._raws: dict[str, str] = {}
         state = _State({one.quote_id: copy.deepcopy(one) for one in quotes})
-        self.blocks = [_Block(0, self._hash(), began_s, self.base_wei, state, {}, [])]
+        self.blocks = [_Block(0, self._hash(), began_s, self.base_wei, state, {}, [], [])]
 
     @property
     def now_s(self) -> int:
@@ -129,13 +166,20 @@ class FundingChain:
             if not self.is_stalled:
                 self.mine()
 
-    def mine(self, acting: Sequence[tuple[str, str]] = ()) -> None:
-        """Make one block of what the pool has and pays for; before it somebody acts for some pairs of B and A."""
+    def mine(self, acting: Sequence[tuple[str, str]] = (), time_s: int | None = None) -> None:
+        """Make one block of what the pool has and pays for.
+
+        Args:
+            acting: Pairs of B and A for which somebody acts before that.
+            time_s: The block's time where it is not now, Unix s; it is later than that of the one before all the same.
+        """
+        at_s = self.now_s if time_s is None else max(time_s, self.head.time_s + 1)
         state = copy.deepcopy(self.head.state)
         for party_b, party_a in acting:
             for one in (f"{party_b} {party_a}", party_a):
                 state.nonces[one] = state.nonces.get(one, 0) + 1
-        block = _Block(len(self.blocks), self._hash(), self.now_s, self.base_wei, state, {}, [])
+        block = _Block(len(self.blocks), self._hash(), at_s, self.base_wei, state, {}, [], [])
+        self._act(block)
         while (found := self._best(state)) is not None:
             self._include(block, *found)
         self.blocks.append(block)
@@ -154,10 +198,15 @@ class FundingChain:
             for one in block.sent:
                 if not forgets:
                     self._pool[one] = _decoded(self._raws[one])
-        # A fork takes over by being longer.
-        self.mine(acting)
-        for _ in left:
-            self.mine()
+            for act in block.acts:
+                # Who opens does so again; what closed a quote may be gone for good.
+                if act.opens or self._draw.random() < _CLOSES_AGAIN:
+                    number = block.number + self._draw.choice(_MOVED_BLOCKS)
+                    self._acts.append((max(left[0].number, number), act))
+        # A fork takes over by being longer. Its blocks have times of their own, near those of what they replace.
+        for number, block in enumerate(left):
+            self.mine(acting if number == 0 else (), block.time_s + self._draw.choice((0, 0, 1)))
+        self.mine()
 
     def send(self, raw: str) -> str:
         """Take a transaction into the pool.
@@ -184,10 +233,41 @@ class FundingChain:
         self._pool[sent], self._raws[sent] = one, raw
         return sent
 
-    def close(self, quote_id: int) -> None:
-        """Close a quote, in every block, so that no fork brings it back."""
-        for block in self.blocks:
-            block.state.quotes[quote_id].status = 7
+    def do(self, act: Act) -> None:
+        """Let the next block open a quote that there is not yet, or close one."""
+        self._acts.append((0, act))
+
+    def events(self) -> list[tuple[str, AccountEvents]]:
+        """What the log has of the chain as it is: each account's records, by its address."""
+        return [found for block in self.blocks for found in self._events_of(block)]
+
+    def _events_of(self, block: _Block) -> list[tuple[str, AccountEvents]]:
+        if block.hash not in self._events:
+            logs: list[tuple[str, RawLog]] = []
+            for quote_id, opens in block.acts:
+                quote = block.state.quotes[quote_id]
+                parties = quote_id, quote.party_a, quote.party_b
+                event = (
+                    log("OpenPosition", *parties, E18, quote.price)
+                    if opens
+                    else log("EmergencyClosePosition", *parties, E18, quote.price, _CLOSED, 1)
+                )
+                logs.append((quote.party_a, event))
+            for quote in block.state.quotes.values():
+                logs += [
+                    (quote.party_a, log("ChargeFundingRate", quote.party_b, quote.party_a, [quote.quote_id], [rate]))
+                    for rate, _, time_s, _ in quote.charged
+                    if time_s == block.time_s
+                ]
+            self._events[block.hash] = [
+                (account, AccountEvents((block.number, index), block.number, block.time_s, block.hash, (one,)))
+                for index, (account, one) in enumerate(logs)
+            ]
+        return self._events[block.hash]
+
+    def moved_s(self, *, opens: bool) -> dict[int, int]:
+        """When each quote was opened, or closed, in the chain as it is, Unix s; without those of before its blocks."""
+        return {act.quote_id: block.time_s for block in self.blocks for act in block.acts if act.opens == opens}
 
     def forget_pool(self) -> None:
         """Lose what waits, as nodes do that start again."""
@@ -236,9 +316,24 @@ class FundingChain:
             msg = "the epoch is paid"
             raise Refusal(msg)
         quote.paid_s = epoch_s
-        quote.charged.append((rate, epoch_s, time_s))
+        quote.charged.append(Charged(rate, epoch_s, time_s, quote.price))
         moved = quote.price * abs(rate) // E18
         quote.price += moved if (rate >= 0) == quote.is_long else -moved
+
+    def _act(self, block: _Block) -> None:
+        """Do to the quotes what is to be done by this block; what cannot be done any more is not."""
+        waiting: list[tuple[int, Act]] = []
+        for number, act in self._acts:
+            quote = block.state.quotes.get(act.quote_id)
+            if number > block.number or (quote is None and not act.opens):
+                waiting.append((number, act))
+            elif quote is None:
+                block.state.quotes[act.quote_id] = copy.deepcopy(self._unborn[act.quote_id])
+                block.acts.append(act)
+            elif not act.opens and quote.status in _OPEN:
+                quote.status = _CLOSED
+                block.acts.append(act)
+        self._acts = waiting
 
     def _best(self, state: _State) -> tuple[str, TypedTransaction, str] | None:
         for sent, one in sorted(self._pool.items(), key=lambda item: -item[1].as_dict()["maxPriorityFeePerGas"]):

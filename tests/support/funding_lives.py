@@ -10,13 +10,28 @@ import asyncio
 import random
 from collections import defaultdict
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
+import msgspec
 from eth_account import Account
 
 from models.symmio.funding_plan import When, Window, next_window, window_at
-from models.symmio.funding_records import Epoch, Frozen, FrozenMarket, Outcome, Transaction
+from models.symmio.funding_records import (
+    CeilingMet,
+    Epoch,
+    Frozen,
+    FrozenMarket,
+    Missed,
+    Outcome,
+    Plan,
+    Refused,
+    Settled,
+    Transaction,
+    record_key,
+)
 from models.symmio.holding import OpenPosition
+from models.symmio.open_funding import OpenFunding
 from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType
 from streams.funder.account_charges import Route
@@ -41,6 +56,7 @@ from tests.support.funding_chain import (
     E18,
     FAILURES,
     LIES,
+    OPEN,
     FundingChain,
     FundingEndpoint,
     OnChain,
@@ -56,6 +72,8 @@ if TYPE_CHECKING:
     from streams.node.rpc import Outcome as Answered
     from streams.settings import FundingSettings
 
+T = TypeVar("T")
+
 NAME = "main"
 EPOCH_S, WINDOW_S, PAYS_S = 1_000, 240, 1_700_000_000
 DEPTH = 12
@@ -69,8 +87,6 @@ _MARKET = FrozenMarket(
     str(_MARK_E18), "venue:AAA", str(E18 // 5_000), str(_LONG_E18), str(_SHORT_E18), interval_s=EPOCH_S
 )
 KNOWN_LATE = "the tables knew of it only after the window had closed"
-# Some blocks after the window is as deep as is final.
-_OVER_S = WINDOW_S + 10 * DEPTH
 
 
 class Life:
@@ -106,16 +122,26 @@ class Mortal(FundingEndpoint):
 
 
 class MortalJournal(Journal):
-    """Writes to a list that outlives it."""
+    """Writes to a list that outlives it, each record with when it was written, Unix ms."""
 
-    def __init__(self, topic: list[Record], life: Life) -> None:
+    def __init__(self, topic: list[tuple[int, Record]], life: Life) -> None:
         self._written = topic
         self._life = life
+        self._open = OpenFunding()
+        self._settled_ms = next((one.since_ms for _, one in reversed(topic) if isinstance(one, Settled)), 0)
+
+    def needed(self) -> list[Record]:
+        """What whoever comes reads: nothing of before the newest record of what is settled."""
+        found = [(at_ms, record) for at_ms, record in self._written if at_ms >= self._settled_ms]
+        for at_ms, record in found:
+            self._open.add(record, at_ms)
+        return [record for _, record in found]
 
     async def write(self, records: Iterable[Record]) -> None:
         taken = list(records)
         await self._life.step()
-        self._written += taken
+        at_ms = int(asyncio.get_running_loop().time() * 1_000)
+        self._written += [(at_ms, one) for one in self._settling(taken, at_ms, every_ms=1)]
         await self._life.step()
 
 
@@ -159,12 +185,13 @@ class StandingTables(Tables):
         self.when = When.AFTER
         self._world = world
         self._chain = world.chain
+        self._epoch_s = world.epoch_s
         self._window_s = world.window_s
         self._settings = Settings.model_validate({"kafka": "127.0.0.1:1"})
 
     @property
     def kinds(self) -> set[tuple[int, int]]:
-        return {(EPOCH_S, self._window_s)}
+        return {(self._epoch_s, self._window_s)}
 
     @property
     def time_s(self) -> int:
@@ -181,29 +208,32 @@ class StandingTables(Tables):
     def positions(self, party_b: str) -> dict[str, list[OpenPosition]]:
         found: dict[str, list[OpenPosition]] = {}
         late = self._world.late if self._chain.now_s < self._world.known_s else ()
-        for one in self._world.quotes:
-            if one.party_b == party_b and one.quote_id not in late:
+        for one in self._chain.head.state.quotes.values():
+            if one.party_b == party_b and one.quote_id not in late and one.status == OPEN:
                 side = PositionType.LONG if one.is_long else PositionType.SHORT
                 position = OpenPosition(one.quote_id, one.symbol_id, side, party_b, one.price, E18)
                 found.setdefault(one.party_a, []).append(position)
         return found
 
     def open_windows(self, now_s: int) -> dict[Epoch, Window]:
-        window = window_at(now_s, EPOCH_S, self._window_s, self.when)
-        return {} if window is None else {Epoch(EPOCH_S, self._window_s, window.pays_s): window}
+        window = window_at(now_s, self._epoch_s, self._window_s, self.when)
+        return {} if window is None else {Epoch(self._epoch_s, self._window_s, window.pays_s): window}
 
     def next_windows(self, now_s: int) -> dict[Epoch, Window]:
-        window = next_window(now_s, EPOCH_S, self._window_s, self.when)
-        return {Epoch(EPOCH_S, self._window_s, window.pays_s): window}
+        window = next_window(now_s, self._epoch_s, self._window_s, self.when)
+        return {Epoch(self._epoch_s, self._window_s, window.pays_s): window}
 
     def markets(self, epoch: Epoch) -> set[int]:
-        return {1} if epoch[:2] == (EPOCH_S, self._window_s) else set()
+        return {1} if epoch[:2] == (self._epoch_s, self._window_s) else set()
 
     async def read_prices(self, window: Window) -> EpochTicks:
         return EpochTicks(self._settings, Instant(window.opens_s, window.closes_s, 0), ())
 
     async def read_moves(self, window: Window) -> Moves:
-        return Moves(window.opens_s)
+        moves = Moves(window.opens_s)
+        for account, record in self._chain.events():
+            moves.add(account, record)
+        return moves
 
     def freeze(self, ticks: EpochTicks, symbol_id: int, window: Window) -> FrozenMarket | str:
         del ticks, symbol_id, window
@@ -224,38 +254,81 @@ def quotes_for(hedgers: int) -> list[OnChain]:
     return quotes
 
 
+def older(record: Record) -> Record | None:
+    """A record as it was before there could be several hedgers, and epochs be final; None where there was none."""
+    match record:
+        case Frozen():
+            return msgspec.structs.replace(record, party_b="", final=False)
+        case Plan():
+            return msgspec.structs.replace(record, party_b="", late=())
+        case Outcome() | Missed():
+            return msgspec.structs.replace(record, party_b="")
+        case Transaction():
+            return msgspec.structs.replace(record, left_block=None, data_wei="0")
+        case Refused() | Settled():
+            return None
+        case CeilingMet():
+            return record
+        case _:
+            assert_never(record)
+
+
 class World:
     """Chain, endpoints, topic and executors of one test.
 
     Args:
         draw: Decides whatever is left open.
         hedgers: How many there are, 1 or 2.
+        epoch_s: The market's funding epoch, s.
         window_s: The market's window, s.
+        epochs: How many epochs are charged, one after the other.
+        depth: After how many blocks a block is final.
         slowest_s: How long a signature takes at most, s.
 
     Attributes:
+        quotes: Those that are open at the beginning.
+        unborn: Those that may be opened later.
         late: The quotes of which the tables do not know before ``known_s``.
-        known_s: When the tables reach the window's beginning, by the chain's time, Unix s.
+        known_s: When the tables reach the first window's beginning, by the chain's time, Unix s.
     """
 
     def __init__(
-        self, draw: random.Random, *, hedgers: int = 1, window_s: int = WINDOW_S, slowest_s: float = 0.0
+        self,
+        draw: random.Random,
+        *,
+        hedgers: int = 1,
+        epoch_s: int = EPOCH_S,
+        window_s: int = WINDOW_S,
+        epochs: int = 1,
+        depth: int = DEPTH,
+        slowest_s: float = 0.0,
     ) -> None:
         self.late: frozenset[int] = frozenset()
         self.known_s = 0
         self.draw = draw
         self.quotes = quotes_for(hedgers)
+        last = len(self.quotes)
+        self.unborn = [
+            replace(one, quote_id=last + number) for number, one in enumerate(draw.sample(self.quotes[:-1], 3), 1)
+        ]
         self.chain = FundingChain(
-            self.quotes, began_s=PAYS_S - 20, epoch_s=EPOCH_S, window_s=window_s, draw=random.Random(draw.random())
+            self.quotes,
+            began_s=PAYS_S - 20,
+            epoch_s=epoch_s,
+            window_s=window_s,
+            draw=random.Random(draw.random()),
+            unborn=self.unborn,
         )
         # One of them at least says what is so, where it says anything.
         self.endpoints = [
             FundingEndpoint(self.chain, "#1", draw, LIES),
             FundingEndpoint(self.chain, "#2", draw, FAILURES),
         ]
-        self.topic: list[Record] = []
+        self.topic: list[tuple[int, Record]] = []
         self.steps: list[int] = []
-        self.window_s = window_s
+        self.epoch_s, self.window_s = epoch_s, window_s
+        self.depth = depth
+        self.instants_s = [PAYS_S + number * epoch_s for number in range(epochs)]
         self._hedgers = HEDGERS[:hedgers]
         self._slowest_s = slowest_s
         settings = Settings.model_validate(
@@ -267,7 +340,7 @@ class World:
                         "diamond": DIAMOND,
                         "default_sources": ["venue"],
                         "poll_interval_ms": 1_000,
-                        "finality_depth": DEPTH,
+                        "finality_depth": depth,
                         "funding": {"batch": 2, "concurrency": 2, "replace_after_s": 3, "max_window_spend": 0.05},
                     }
                 }
@@ -299,7 +372,8 @@ class World:
     async def _work(self, life: Life) -> None:
         endpoints = [Mortal(one, life) for one in self.endpoints]
         chain = Chain(Node(NAME, endpoints, CHAIN_ID, PATIENCE), DIAMOND)
-        journal, records = MortalJournal(self.topic, life), list(self.topic)
+        journal = MortalJournal(self.topic, life)
+        records = journal.needed()
         tables = StandingTables(self)
         turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         async with asyncio.TaskGroup() as work:
@@ -312,18 +386,28 @@ class World:
                 own = [record for record in records if is_of(record, hedger, is_first=number == 0)]
                 work.create_task(one.run(own))
 
+    def grow_old(self) -> None:
+        """Let all records be as the version before would have written them."""
+        found = [(at_ms, older(record)) for at_ms, record in self.topic]
+        self.topic[:] = [(at_ms, record) for at_ms, record in found if record is not None]
+
     @property
-    def outcomes(self) -> list[Outcome]:
-        """The newest outcome of each account with each hedger."""
-        return list({(one.party_a, one.party_b): one for one in self.topic if isinstance(one, Outcome)}.values())
+    def records(self) -> list[Record]:
+        """Everything that was ever put on record."""
+        return [record for _, record in self.topic]
+
+    def newest(self, kind: type[T]) -> list[T]:
+        """The newest record of each key that is of a kind."""
+        found = {record_key(NAME, one): one for one in self.records}
+        return [one for one in found.values() if isinstance(one, kind)]
 
     @property
     def is_over(self) -> bool:
         """Whether everything is told and final, or will never be."""
-        pairs = {(one.party_a, one.party_b) for one in self.quotes}
-        told = self.outcomes
-        is_told = len(told) == len(pairs) and all(one.final for one in told)
-        return is_told or self.chain.now_s > PAYS_S + _OVER_S + self.window_s
+        closed = {(one.epoch.pays_s, one.party_b) for one in self.newest(Frozen) if one.final}
+        missed = {(one.epoch.pays_s, one.party_b) for one in self.newest(Missed)}
+        is_told = len(closed | missed) >= len(self.instants_s) * len(self._hedgers)
+        return is_told or self.chain.now_s > self.instants_s[-1] + 2 * self.window_s + 10 * self.depth
 
     def complaints(self, *, may_miss: bool = False) -> list[str]:
         """What the judge has to say against what was done and recorded.
@@ -332,39 +416,72 @@ class World:
             may_miss: Whether quotes may be missed that were not charged, for whatever reason is told: the window closed
                 while things happened.
         """
-        quotes = self.chain.head.state.quotes
-        excused: dict[int, str] = {}
-        if self.known_s > PAYS_S + self.window_s:
-            excused |= dict.fromkeys(self.late, KNOWN_LATE)
-        if may_miss:
-            told = {quote_id: said for one in self.outcomes for quote_id, said in one.missed.items()}
-            excused |= {quote_id: said for quote_id, said in told.items() if said and not quotes[quote_id].charged}
-        held = {
-            # The judge knows no quotes that are excused, but markets that have no terms.
-            one.quote_id: Held(
-                -one.quote_id if one.quote_id in excused else 1,
-                one.is_long,
-                one.price,
-                one.max_rate,
-                quotes[one.quote_id].status,
-            )
-            for one in self.quotes
+        found: list[str] = []
+        for account in self._hedgers:
+            party_b = account.address.lower()
+            for instant_s in self.instants_s:
+                complaints = self._complaints_of(instant_s, party_b, may_miss=may_miss)
+                found += [f"epoch {instant_s - PAYS_S} of {party_b[:6]}: {one}" for one in complaints]
+            sent = [one for one in self.newest(Transaction) if one.signer == party_b]
+            found += complaints_of_spending(self._paid(party_b), sent, self.funding)
+        charged = {one.epoch_s for quote in self._on_chain.values() for one in quote.charged}
+        found += [f"epoch {other_s - PAYS_S} is charged" for other_s in sorted(charged - {*self.instants_s})]
+        frozen = [one for one in self.records if isinstance(one, Frozen)]
+        return found + [f"frozen at other terms: {one}" for one in frozen if {*one.markets.values()} - {_MARKET}]
+
+    @property
+    def _on_chain(self) -> dict[int, OnChain]:
+        return self.chain.head.state.quotes
+
+    def _complaints_of(self, instant_s: int, party_b: str, *, may_miss: bool) -> list[str]:
+        """What the judge has to say against one epoch of a hedger."""
+        window = instant_s, instant_s + self.window_s
+        outcomes = [
+            one
+            for one in self.newest(Outcome)
+            if one.epoch.pays_s == instant_s and one.party_b in (party_b, *([""] if len(self._hedgers) == 1 else []))
+        ]
+        own = {quote_id: one for quote_id, one in self._on_chain.items() if one.party_b == party_b}
+        opened_s, closed_s = self.chain.moved_s(opens=True), self.chain.moved_s(opens=False)
+        charges = {
+            quote_id: found
+            for quote_id, one in own.items()
+            if (found := [charge for charge in one.charged if charge.epoch_s == instant_s])
         }
-        charges = {quote_id: one.charged for quote_id, one in quotes.items() if one.charged}
+        held = {
+            quote_id: Held(
+                1,
+                one.is_long,
+                charges[quote_id][0].price if quote_id in charges else one.price,
+                one.max_rate,
+                opened_s.get(quote_id, 0),
+                closed_s.get(quote_id),
+            )
+            for quote_id, one in own.items()
+        }
+        excused: dict[int, str] = {}
+        if instant_s == PAYS_S and self.known_s > window[1]:
+            excused |= {
+                quote_id: KNOWN_LATE for quote_id in self.late & held.keys() if held[quote_id].is_open_at(window[1])
+            }
+        if may_miss:
+            told = {quote_id: said for one in outcomes for quote_id, said in one.missed.items()}
+            excused |= {quote_id: said for quote_id, said in told.items() if said and quote_id not in charges}
+        missed = {(one.epoch.pays_s, one.party_b) for one in self.newest(Missed)}
+        was_there = any(one.party_b in ("", party_b) for one in self.newest(Frozen) + self.newest(Refused))
+        if (instant_s, party_b) in missed or not was_there:
+            return [f"quote {quote_id} is charged in a window that was missed" for quote_id in charges]
+        # The judge knows no quotes that are excused, but markets that have no terms.
+        held |= {quote_id: held[quote_id]._replace(symbol_id=-quote_id) for quote_id in excused.keys() & held.keys()}
         seen = Seen(
             held,
-            {quote_id: [rate for rate, _, _ in told] for quote_id, told in charges.items()},
-            [time_s for told in charges.values() for _, _, time_s in told],
+            {quote_id: [charge.rate_e18 for charge in told] for quote_id, told in charges.items()},
+            # A fork may put a charge into a block of before the instant, which is the same epoch's to the contract.
+            [max(instant_s, charge.time_s) for told in charges.values() for charge in told],
             self.chain.refused,
         )
         terms: dict[int, Terms | str] = {-quote_id: said for quote_id, said in excused.items()}
-        found = complaints_of_outcomes(seen, _TERMS | terms, self.outcomes, (PAYS_S, PAYS_S + self.window_s))
-        for account in self._hedgers:
-            signer = account.address.lower()
-            sent = {one.nonce: one for one in self.topic if isinstance(one, Transaction) and one.signer == signer}
-            found += complaints_of_spending(self._paid(signer), list(sent.values()), self.funding)
-        frozen = [one for one in self.topic if isinstance(one, Frozen)]
-        return found + [f"frozen at other terms: {one}" for one in frozen if {*one.markets.values()} - {_MARKET}]
+        return complaints_of_outcomes(seen, _TERMS | terms, outcomes, window)
 
     def _paid(self, signer: str) -> list[Paid]:
         return [

@@ -13,7 +13,7 @@ import sys
 from collections import defaultdict
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from unittest.mock import patch
 
 import orjson
@@ -44,6 +44,7 @@ from streams.valuing.market_marks import MarketMarks
 from streams.worker.faust_app import venue_agents
 from tests.support.clocks import LoopClock
 from tests.support.fetched import Fetched
+from tests.support.pacing import Even
 from tests.support.virtual_loop import run_in_no_time
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ PARTITIONS = 4
 SLICE_RECORDS = 23
 # From sending to acknowledgement, and from there to whoever reads.
 BROKER_S = 0.002
+# Between two requests.
+_LINGER_S = 0.003
 # A flush waits for a multiple of its interval, which may differ from now by a rounding error.
 _LEAST_STEP_S = 1e-6
 # Every row that is out of date has been written by then.
@@ -80,6 +83,9 @@ class Script(NamedTuple):
 
     settings: Settings
     steps: Sequence[Step]
+
+
+Tables: TypeAlias = dict[str, dict[bytes, bytes]]
 
 
 class Written(NamedTuple):
@@ -229,7 +235,7 @@ class Life:
         self._keeper = Keeper(broker)
         terms = Terms()
         terms.hold(dict.fromkeys(range(PARTITIONS), term))
-        self.publisher = Publisher(fail, self._acked)
+        self.publisher = Publisher(fail, self._acked, Even(_LINGER_S))
         self.publisher.start(self._producer)
         self.stores = {name: MemoryStore("store://", None, Table(name), table_name=name) for name in TABLES}
         self.rows = Rows(
@@ -249,7 +255,7 @@ class Life:
         )
         engines = self.engines = Engines(settings, self.rows, terms, self.markets.board)
         pace = Pace(settings.worker.unwatched_max_age_s)
-        flush = Flush(settings, self.rows, engines, pace=pace, clock=clock, fatal=fail)
+        flush = Flush(settings, self.rows, engines, pace=pace, pacing=Even(0.0), clock=clock, fatal=fail)
         self.interest = Interest(settings, clock, engines.watch, engines.unwatch)
         self.clock: Clock = clock
         self.state_releases = StateReleases(self.rows, engines, clock, fail)
@@ -332,15 +338,29 @@ class Life:
             self._broker.readers[topic].remove(hear)
 
 
-async def _play(script: Script) -> dict[str, dict[bytes, bytes]]:
-    clock = LoopClock(script.steps[0].at_ms - 1_000)
+class Handover(NamedTuple):
+    """What a worker leaves to the next in the middle of a script: how many steps are done, and what Kafka holds."""
+
+    steps: int
+    at_ms: int
+    logs: dict[TopicPartition, list[Fetched]]
+    committed: dict[TopicPartition, int]
+
+
+async def _play(script: Script, begun: Handover | None, until: int | None) -> tuple[Tables, Handover]:
+    """Play a script from where it was left to its end, or up to a step, at which the worker is killed."""
+    clock = LoopClock(script.steps[0].at_ms - 1_000 if begun is None else begun.at_ms)
     broker = MemoryBroker(clock)
+    if begun is not None:
+        broker.logs.update(begun.logs)
+        broker.committed.update(begun.committed)
+    first = 0 if begun is None else begun.steps
     feed = type("FeedOfBroker", (MemoryFeed,), {"broker": broker})
     with patch.object(markets_module, "Feed", feed):
-        life = Life(script.settings, broker, clock, 1)
+        lives = 1 + sum(step.topic is None for step in script.steps[:first]) + (begun is not None)
+        life = Life(script.settings, broker, clock, lives)
         await life.start()
-        lives = 1
-        for step in script.steps:
+        for step in script.steps[first:until]:
             await asyncio.sleep(max(0.0, (step.at_ms - clock.now_ms()) / 1_000))
             assert [] == life.faults
             if step.topic is None:
@@ -350,19 +370,32 @@ async def _play(script: Script) -> dict[str, dict[bytes, bytes]]:
                 await life.start()
             else:
                 broker.append(step.topic, partition_of(step.key, PARTITIONS), [(step.key, step.value)])
-        await asyncio.sleep(SETTLED_AFTER_S)
+        await asyncio.sleep(SETTLED_AFTER_S if until is None else 0)
         assert [] == life.faults
         tables = {
             name: {key: row for partition in range(PARTITIONS) for key, row in store.rows(partition)}
             for name, store in life.stores.items()
         }
         await life.kill()
-    return tables
+        # What it sent arrives all the same.
+        await asyncio.sleep(1)
+    return tables, Handover(until or len(script.steps), clock.now_ms(), dict(broker.logs), broker.committed)
 
 
-def play(name: str) -> dict[str, dict[bytes, bytes]]:
+def play(name: str) -> Tables:
     """What every table holds after a script: rows by key, by table."""
-    return run_in_no_time(_play(read_script(name)), _LEAST_STEP_S)
+    return run_in_no_time(_play(read_script(name), None, None), _LEAST_STEP_S)[0]
+
+
+def left_in_the_middle(name: str) -> Handover:
+    """What a worker leaves that is killed in the middle of a script."""
+    script = read_script(name)
+    return run_in_no_time(_play(script, None, len(script.steps) // 2), _LEAST_STEP_S)[1]
+
+
+def taken_over(name: str, begun: Handover) -> Tables:
+    """What every table holds in the end where this version goes on from what was left of a script."""
+    return run_in_no_time(_play(read_script(name), begun, None), _LEAST_STEP_S)[0]
 
 
 def digest(rows: Mapping[bytes, bytes]) -> str:

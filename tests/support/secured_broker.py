@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import subprocess
 import time
 import uuid
@@ -38,6 +39,7 @@ USERS = (
     "worker", "history", "api", "funder", "ingest-prices", "ingest-symmio", "webhooks", "tools", "archive", "analyst",
     "nobody",
 )  # fmt: skip
+_HOME = "broker"
 _SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 # Numbers of Kafka's protocol.
 _ALLOW, _LITERAL, _PREFIXED = 3, 3, 4
@@ -46,11 +48,19 @@ _ALLOW, _LITERAL, _PREFIXED = 3, 3, 4
 class SecuredBroker:
     """A running broker, its authority, and how each user reaches it."""
 
-    def __init__(self, broker: Broker, authority: Authority, ports: dict[str, int], directory: Path) -> None:
+    def __init__(self, broker: Broker, authority: Authority, doors: Doors, directory: Path) -> None:
         self.broker = broker
         self.authority = authority
-        self._ports = ports
+        self._doors = doors
         self._directory = directory
+
+    def begin_anew(self) -> None:
+        """Lose all that the broker holds, and start an empty one at its addresses, with its users but no rights."""
+        self.broker.kill()
+        home = self._directory / _HOME
+        shutil.rmtree(home)
+        _format(home, self._doors)
+        self.broker.start()
 
     @property
     def open(self) -> Bootstrap:
@@ -80,7 +90,7 @@ class SecuredBroker:
         return self._way("SASLTLS", tls={"ca": self.authority.file}, sasl=sasl)
 
     def _way(self, door: str, **client: object) -> Bootstrap:
-        return Bootstrap(f"{HOST}:{self._ports[door]}", KafkaClientSettings.model_validate(client))
+        return Bootstrap(f"{HOST}:{self._doors.ports[door]}", KafkaClientSettings.model_validate(client))
 
     async def allow(self, settings: Settings) -> None:
         """Make exactly the access control lists of the table, for users by password and by certificate."""
@@ -148,12 +158,12 @@ def secured_broker(directory: Path) -> Iterator[SecuredBroker]:
         },
     }
     doors = Doors(ports, protocols, properties)
-    home = directory / "broker"
+    home = directory / _HOME
     broker = Broker(home, JARS, port=None, doors=doors)
     _format(home, doors)
     try:
         broker.start()
-        yield SecuredBroker(broker, authority, ports, directory)
+        yield SecuredBroker(broker, authority, doors, directory)
     finally:
         broker.kill()
 

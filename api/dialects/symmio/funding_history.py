@@ -17,6 +17,8 @@ from models.symmio.funding_records import (
     Missed,
     Outcome,
     Plan,
+    Refused,
+    Settled,
     Transaction,
     decode_record,
 )
@@ -130,7 +132,7 @@ class FundingHistory:
         match record:
             case Transaction():
                 self._take_sent(deployment, record)
-            case CeilingMet():
+            case CeilingMet() | Refused() | Settled():
                 return
             case Frozen() | Missed():
                 self._of(deployment, record).terms = record

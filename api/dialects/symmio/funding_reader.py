@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.kafka.reader import TopicReader
+from streams.kafka.reader import TopicReader, offsets_since
 from streams.kafka.topics import FUNDING, topic_name
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 KEPT_MS = 3 * 86_400_000
 """Epochs are hours long. Those of three days, of a thousand accounts with ten quotes each, take some 20 MB."""
-
-# The topic is quiet between windows: it is asked for four times a second, and answered at once when a record comes.
-_WAIT_MS = 250
 
 
 class FundingRecords:
@@ -54,15 +51,18 @@ class FundingReader(TopicReader):
     """
 
     # An executor that was fenced leaves records behind that do not count.
-    _is_committed_only = True
+    is_committed_only = True
 
     def __init__(self, settings: Settings, records: FundingRecords, clock: Clock) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, FUNDING), clock, wait_ms=_WAIT_MS)
+        super().__init__(settings.bootstrap, topic_name(settings, FUNDING), clock)
         self._records = records
         records.is_read = lambda: self.is_ready
 
-    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        return await self._seek_time(consumer, end, max(0, self._clock.now_ms() - KEPT_MS))
+    async def begin_at(
+        self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Begin as far back as epochs are kept."""
+        return await offsets_since(consumer, end, max(0, self._clock.now_ms() - KEPT_MS))
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         for records in fetched.values():

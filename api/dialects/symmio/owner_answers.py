@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# The topic is quiet: it is asked for four times a second, and answered at once when a record comes.
-_WAIT_MS = 250
-
 
 class OwnerAnswers:
     """The newest answer for every account that was asked for and has an owner."""
@@ -62,7 +59,7 @@ class OwnersReader(TopicReader):
     """
 
     def __init__(self, settings: Settings, answers: OwnerAnswers, clock: Clock) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, OWNERS), clock, wait_ms=_WAIT_MS)
+        super().__init__(settings.bootstrap, topic_name(settings, OWNERS), clock)
         self._answers = answers
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from prometheus_client import Counter, Gauge
 
-from models.prices import BookTick, encode_tick
+from models.prices import BookTick, encode_tick, happened_ms
 from streams.ingest.prices.conflation import BookConflation
 from streams.ingest.prices.price_frames import BadFrame, tick_key
 from streams.ingest.prices.refusals import Refusals
@@ -36,7 +36,7 @@ _LAST_TICK = Gauge("tidemark_price_last_tick_ms", "When the newest tick was rece
 class PriceSink:
     """Takes a source's frames as they were sent; whoever knows their form reads them.
 
-    ``heard_ms`` is when its newest tick was received, in Unix ms; 0 before the first.
+    ``heard_ms`` is when what its newest tick says happened (``models.prices.happened_ms``); 0 before the first.
 
     Args:
         settings: Name the topics, and say how late the source's ticks may be.
@@ -127,4 +127,4 @@ class PriceSink:
             _TICKS.labels(tick.source).inc()
             _LAST_TICK.labels(tick.source).set(tick.received_ms)
             _LATE.labels(tick.source).set((tick.received_ms - tick.event_ms + (tick.clock_ahead_ms or 0)) / 1_000)
-            self.heard_ms = max(self.heard_ms, tick.received_ms)
+            self.heard_ms = max(self.heard_ms, happened_ms(tick))

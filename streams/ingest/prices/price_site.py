@@ -37,7 +37,7 @@ class Follower(Protocol):
 
     @property
     def heard_ms(self) -> int:
-        """When the newest tick was received, in Unix ms; 0 before the first."""
+        """When what the newest tick says happened, in Unix ms by our clock; 0 before the first."""
 
     async def run(self) -> None:
         """Hand what the source says to the outlet, until cancelled.

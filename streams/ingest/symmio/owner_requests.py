@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from models.errors import BadRecord, TidemarkError
 from models.ids import account_key
 from models.owners import OWNER_WAITED_FOR_S, SubAccountOwner, decode_owner_request, encode_owner
-from streams.kafka.reader import TopicReader
+from streams.kafka.reader import TopicReader, offsets_since
 from streams.kafka.topics import OWNER_REQUESTS, OWNERS, topic_name
 from streams.node.contract_views import ContractViews
 
@@ -38,8 +38,6 @@ _ACCOUNTS_AT_ONCE = 10
 _PAUSE_S = 0.25
 # What is asked for beyond this would be answered when nobody waits for it any more.
 _WAITING_MAX = int(OWNER_WAITED_FOR_S / _PAUSE_S) * _ACCOUNTS_AT_ONCE
-# A request is answered within half a second; a topic that is quiet is asked for ten times a second.
-_WAIT_MS = 100
 
 
 class OwnerRequests(TopicReader):
@@ -52,7 +50,7 @@ class OwnerRequests(TopicReader):
     """
 
     def __init__(self, settings: Settings, deployment: str, clock: Clock) -> None:
-        super().__init__(settings.bootstrap, topic_name(settings, OWNER_REQUESTS), clock, wait_ms=_WAIT_MS)
+        super().__init__(settings.bootstrap, topic_name(settings, OWNER_REQUESTS), clock)
         self._deployment = deployment
         self._waiting: dict[str, None] = {}
         self._heard = asyncio.Event()
@@ -83,10 +81,12 @@ class OwnerRequests(TopicReader):
         if not self._waiting:
             self._heard.clear()
 
-    async def _seek(self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        # Who asked before that does not wait any more.
+    async def begin_at(
+        self, consumer: AIOKafkaConsumer, end: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        """Begin with the requests that somebody may still wait for."""
         since_ms = max(0, self._clock.now_ms() - int(OWNER_WAITED_FOR_S * 1_000))
-        return await self._seek_time(consumer, end, since_ms)
+        return await offsets_since(consumer, end, since_ms)
 
     def _take(self, fetched: Mapping[TopicPartition, Sequence[Record[bytes]]]) -> None:
         for tp, records in fetched.items():

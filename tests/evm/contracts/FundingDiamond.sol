@@ -84,6 +84,10 @@ contract FundingDiamond {
     }
 
     event ChargeFundingRate(address partyB, address partyA, uint256[] quoteIds, int256[] rates);
+    event EmergencyClosePosition(
+        uint256 quoteId, address partyA, address partyB, uint256 filledAmount,
+        uint256 closedPrice, uint8 quoteStatus, uint256 closeId
+    );
 
     int256 private constant E18 = 1e18;
     uint256 private constant VALID_FOR = 60;
@@ -288,6 +292,16 @@ contract FundingDiamond {
     function act(address partyB, address partyA) external {
         nonceA[partyA] += 1;
         nonceB[partyB][partyA] += 1;
+    }
+
+    /// Closes what is open at the price at which it was opened, so that nobody wins.
+    function close(uint256 id) external {
+        Quote storage quote = quotes[id];
+        if (quote.quoteStatus != 4) return;
+        uint256 amount = quote.quantity - quote.closedAmount;
+        quote.closedAmount = quote.quantity;
+        quote.quoteStatus = 7;
+        emit EmergencyClosePosition(id, quote.partyA, quote.partyB, amount, quote.openedPrice, 7, id);
     }
 
     function setStatus(uint256 id, uint8 status) external {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LAST = (("a", 3), ("b", 4), ("c", 2))
+
+
 def row(name: str, took_s: float) -> Row:
-    return Row(name, "12 prices", took_s, Proof(3, 2, 1), 40, "-")
+    return Row(name, date(2026, 11, 29), "12 prices", took_s, Proof(3, 2, 1), 40, "-")
 
 
 def test_a_rehearsal_that_is_played_again_has_its_newest_row_and_others_keep_theirs(tmp_path: Path) -> None:
@@ -29,9 +33,7 @@ def test_a_rehearsal_that_is_played_again_has_its_newest_row_and_others_keep_the
 
     lines = page.read_text().splitlines()
     rows = [line for line in lines if line.startswith("| ")][1:]
-    assert ["| a | 12 prices | 3 |", "| b | 12 prices | 4 |", "| c | 12 prices | 2 |"] == [
-        line[: len("| a | 12 prices | 3 |")] for line in rows
-    ]
+    assert [f"| {name} | 2026-11-29 | 12 prices | {took_s} | 3 | 2 | 1 | 40 | - |" for name, took_s in LAST] == rows
     assert ("before", "after") == (lines[0], lines[-1])
     assert "nothing yet" not in lines
 

@@ -99,14 +99,14 @@ export function funding(main, scope) {
       "None yet.",
     );
     quotes.show(
-      ["Account", "Quote", "Outcome", "Account pays", "Cost of its transaction"],
+      ["Account", "Quote", "Outcome", "Account pays", "Cost"],
       3,
       charges.items.map((one) => [
         h("a.mono", { href: `#/accounts/${one.account}`, title: one.account }, short(one.account.split(":")[1])),
         String(one.quote),
         outcome(OUTCOMES[one.outcome], one.reason),
         one.rate === undefined ? "–" : rate(one.rate),
-        one.transaction?.cost ?? "–",
+        one.cost ?? "–",
       ]),
       asked.outcome ? "No quote of this outcome." : "No quote yet.",
     );

@@ -10,7 +10,8 @@ const POLL_MS = 2000;
 const CHART_PX = 150;
 
 const DEPLOYMENT_STATES = { followed: "good", stale: "warn", unsupported: "bad", unknown: "plain" };
-const PART_STATES = { fresh: "good", stale: "bad", unknown: "plain" };
+const PART_STATES = { fresh: "good", overloaded: "warn", stale: "bad", unknown: "plain" };
+const OVERLOADED = "It has more to do than it can: what it writes is older than it could be.";
 const SOURCE_STATES = { live: "good", stale: "warn", silent: "bad" };
 
 export function system(main, scope) {
@@ -96,7 +97,7 @@ export function system(main, scope) {
       ]),
     );
     parts.show(
-      partRows(status?.parts ?? {}).map(([name, { state: word, age_ms: age, bound_ms: bound, reason }]) => [
+      partRows(status).map(([name, { state: word, age_ms: age, bound_ms: bound, reason }]) => [
         name,
         [PART_STATES[word] ?? "plain", word, reason],
         age === undefined ? "unknown" : `${duration(age)} ago`,
@@ -130,6 +131,7 @@ export function system(main, scope) {
     const facts = [
       ["Server", status && `Tidemark ${status.version}`],
       ["Replica", status?.replica],
+      ["Load", status && (status.overloaded.includes("replica") ? "overloaded: frames are sent less often" : "keeps up")],
       ["Epoch", status && String(status.epoch)],
       ["Connection", hello?.connection],
       ["Access", hello?.auth && { open: "open to everybody", required: "by token", done: "by token" }[hello.auth]],
@@ -177,9 +179,11 @@ export function system(main, scope) {
 }
 
 /** One row of each part; partitions in the same state, which one worker or several own, share the oldest's. */
-function partRows(parts) {
+function partRows(status) {
   const groups = new Map();
-  for (const [name, part] of Object.entries(parts)) {
+  for (const [name, said] of Object.entries(status?.parts ?? {})) {
+    const isOverloaded = said.state === "fresh" && status.overloaded.includes(name);
+    const part = isOverloaded ? { ...said, state: "overloaded", reason: OVERLOADED } : said;
     const key = name.startsWith("worker:") ? `worker ${part.state}` : name;
     groups.set(key, [...(groups.get(key) ?? []), [name, part]]);
   }

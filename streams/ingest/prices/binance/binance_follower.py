@@ -56,7 +56,7 @@ class BinanceFollower:
 
     @property
     def heard_ms(self) -> int:
-        """When the newest tick was received, in Unix ms; 0 before the first."""
+        """When what the newest tick says happened, in Unix ms by our clock; 0 before the first."""
         return self.sink.heard_ms
 
     async def run(self) -> None:

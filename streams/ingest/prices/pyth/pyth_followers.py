@@ -73,7 +73,7 @@ class _Follower:
 
     @property
     def heard_ms(self) -> int:
-        """When the newest tick was received, in Unix ms; 0 before the first."""
+        """When what the newest tick says happened, in Unix ms by our clock; 0 before the first."""
         return self._sink.heard_ms
 
     async def run(self) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,6 +96,29 @@ def test_no_two_messages_are_nearer_than_the_interval_nor_later_than_a_tick_afte
         gaps_s = [later - sooner for sooner, later in zip(subscription.sent_s, subscription.sent_s[1:], strict=False)]
         assert min(gaps_s) >= interval_s - 1e-6
         assert max(gaps_s) <= interval_s + 0.01 + 0.007 + 1e-6
+
+    run_in_no_time(run())
+
+
+def test_a_hub_that_is_overloaded_writes_once_a_second_the_newest_and_as_before_when_it_no_longer_is() -> None:
+    async def run() -> None:
+        hub = Hub()
+        _, outbox = connect()
+        subscription = Paced(outbox, 0.0)
+        is_overloaded = True
+        hub.is_overloaded = lambda: is_overloaded
+        for _ in range(400):
+            hub.changed([subscription])
+            await asyncio.sleep(0.01)
+        sent_s = list(subscription.sent_s)
+        assert len(sent_s) <= 5
+        assert min(later - sooner for sooner, later in pairwise(sent_s)) >= 1 - 1e-6
+
+        is_overloaded = False
+        await asyncio.sleep(1)
+        hub.changed([subscription])
+        await turn()
+        assert subscription.sent_s[-1] > sent_s[-1]
 
     run_in_no_time(run())
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PARTY_A, PARTY_B, DIAMOND = "0x" + "0a" * 20, "0x" + "0b" * 20, "0x" + "d1" * 20
 EPOCH = Epoch(14_400, 420, 14_400)
 WINDOW = Window(14_400, 14_400, 14_400, 14_820)
+VALID_S = 60
 TERMS = Terms(100 * E18, FundingRates(-E18 // 1_000, E18 // 2_000))
 SIGNATURE = ["bytes", "uint256", "int256", "int256", "bytes", "(uint256,address,address)"]
 
@@ -129,6 +130,11 @@ class Signing(Muon):
         self.upnl = (0, 0)
         self.age_s = 0
 
+    @property
+    def last_s(self) -> int:
+        """Until when the contract takes what is signed now."""
+        return self._held.now_s - self.age_s + VALID_S
+
     async def sign(self, party_a: str, party_b: str) -> PairSignature:
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
         self.signed += 1
@@ -182,7 +188,7 @@ class Bench:
             sender=self.sender,
             charge_on=ChargeOn.MARK,
             batch=batch,
-            valid_s=60,
+            valid_s=VALID_S,
         )
         await charges.run([Due(quote_id, 1, EPOCH, WINDOW, TERMS) for quote_id in self.chain.known])
         return self.progress
@@ -411,3 +417,20 @@ async def test_a_party_b_that_refuses_the_signer_is_the_fault_of_no_quote() -> N
     with pytest.raises(AccountFault, match="take the signer's call, which the Diamond would, found: not trusted"):
         await bench.run()
     assert ({}, 1) == (bench.progress.culprits, bench.muon.signed)
+
+
+@pytest.mark.parametrize(("last_s", "is_charged"), [(28_379, True), (28_380, False)])
+async def test_a_signature_that_lasts_until_the_next_epoch_can_be_paid_is_not_used(
+    last_s: int,
+    is_charged: bool,  # noqa: FBT001 - a case of the table above
+) -> None:
+    bench = Bench(quote(1))
+    # The next epoch begins at 28,800, and is paid from 420 s before that on. A gateway may sign for a time to come.
+    bench.muon.age_s = bench.chain.now_s + VALID_S - last_s
+    assert last_s == bench.muon.last_s
+    if is_charged:
+        assert {1} == (await bench.run()).paid
+    else:
+        with pytest.raises(AccountFault, match="takes until 28379 at most, found one until 28380"):
+            await bench.run()
+        assert [] == bench.sender.sent

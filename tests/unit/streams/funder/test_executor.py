@@ -14,8 +14,9 @@ from prometheus_client import REGISTRY
 
 from models.account_events import Transaction as AccountEvents
 from models.symmio.epoch_prices import Unpriced
-from models.symmio.funding_plan import ChainQuote, When, Window, window_at
+from models.symmio.funding_plan import ChainQuote, When, Window, next_window, window_at
 from models.symmio.funding_records import (
+    NOBODY,
     ChargeCells,
     Epoch,
     Frozen,
@@ -24,6 +25,7 @@ from models.symmio.funding_records import (
     Outcome,
     Plan,
     Record,
+    Refused,
     Transaction,
 )
 from models.symmio.holding import OpenPosition
@@ -79,6 +81,8 @@ class HeldTables(Tables):
         self.folded_s = 10**9
         self.asked = asyncio.Event()
         self.reads = 0
+        self.looks = 0
+        self.is_whole = True
         self.second: FrozenMarket | str = Unpriced.NO_MARK
         self.held = {ALICE: [position(1), position(2)], BOB: [position(3), position(4, 2)]}
         self.moved: list[tuple[str, AccountRecord]] = []
@@ -105,6 +109,10 @@ class HeldTables(Tables):
         window = window_at(now_s, EPOCH_S, WINDOW_S, self.when)
         return {} if window is None else {Epoch(EPOCH_S, WINDOW_S, window.pays_s): window}
 
+    def next_windows(self, now_s: int) -> dict[Epoch, Window]:
+        window = next_window(now_s, EPOCH_S, WINDOW_S, self.when)
+        return {Epoch(EPOCH_S, WINDOW_S, window.pays_s): window}
+
     def markets(self, epoch: Epoch) -> set[int]:
         return {1, 2} if epoch[:2] == (EPOCH_S, WINDOW_S) else set()
 
@@ -112,7 +120,8 @@ class HeldTables(Tables):
         return self.folded_s
 
     async def read_moves(self, window: Window) -> Moves:
-        moves = Moves(window.opens_s)
+        self.looks += 1
+        moves = Moves(window.opens_s, is_whole=self.is_whole)
         for account, record in self.moved:
             moves.add(account, record)
         return moves
@@ -182,6 +191,16 @@ class HeldJournal(Journal):
     async def write(self, records: Iterable[Record]) -> None:
         self.records += records
 
+    @property
+    def told(self) -> list[Record]:
+        """The records without those that say why an epoch is not charged so far."""
+        return [one for one in self.records if not isinstance(one, Refused)]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether an epoch is on record as final."""
+        return any(isinstance(one, Frozen) and one.final for one in self.records)
+
     def outcome(self, party_a: str) -> Outcome | None:
         found = [one for one in self.records if isinstance(one, Outcome) and one.party_a == party_a]
         return found[-1] if found else None
@@ -221,7 +240,6 @@ class Bench:
         self.faults: dict[str, str] = {}
         self.closed: set[int] = set()
         self.watched: set[str] = set()
-        self.mined: set[tuple[int, int]] = set()
         self.turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.runs: list[str] = []
         self.charged_at: list[tuple[int, int]] = []
@@ -236,7 +254,6 @@ class Bench:
             tables=self.tables,
             charges_of=lambda party_a, progress: Charging(self, party_a, progress),
             is_watching=lambda party_a: party_a in self.watched,
-            has_charged=lambda epoch, quote_id: (epoch.pays_s, quote_id) in self.mined,
             turns=self.turns,
             depth=DEPTH,
             concurrency=2,
@@ -404,7 +421,7 @@ async def test_nothing_is_frozen_before_the_epochs_marks_can_be_settled() -> Non
     bench.chain.now_s = 5_003
     async with running(bench):
         await eventually(lambda: bench.chain.asked >= 3)
-        assert [] == bench.journal.records
+        assert [] == bench.journal.told
         bench.chain.now_s = 5_004
         await eventually(lambda: bench.told(ALICE, BOB))
 
@@ -476,11 +493,12 @@ async def test_an_outcome_that_the_chain_contradicts_is_corrected() -> None:
     assert ((3, 4), {}) == (bob.paid, bob.missed)
 
 
-async def test_where_the_contract_has_a_later_epoch_the_transactions_say_what_was_charged_for_the_one_before() -> None:
+async def test_where_the_contract_has_a_later_epoch_the_log_says_what_was_charged_for_the_one_before() -> None:
     bench = Bench()
-    bench.mined = {(5_000, 2), (5_000, 3)}
     async with running(bench):
         await eventually(lambda: bench.told(ALICE, BOB))
+        # Whoever sent it: with a former key of the hedger, or by hand. The contract takes it from 100 s before on.
+        bench.tables.moved = [(ALICE, charging(4_899, 1)), (ALICE, charging(5_100, 2)), (BOB, charging(5_000, 3))]
         bench.chain.paid_s = 6_000
         bench.chain.now_s, bench.chain.final_s = 5_101, 5_101
         alice, bob = await final(bench, ALICE), await final(bench, BOB)
@@ -582,10 +600,10 @@ async def test_nothing_is_charged_on_a_deployment_that_is_not_supported_and_the_
     bench.tables.refused = "the deployment is not supported since block 9: QuoteAdjusted"
     async with running(bench):
         await eventually(lambda: bench.tables.windows >= 3)
-        assert ([], []) == (bench.journal.records, bench.runs)
+        assert [] == bench.runs
         bench.chain.now_s = 5_101
-        await eventually(lambda: bench.journal.records != [])
-    (missed,) = bench.journal.records
+        await eventually(lambda: any(isinstance(one, Missed) for one in bench.journal.records))
+    (missed,) = bench.journal.told
     assert Missed(Epoch(EPOCH_S, WINDOW_S, 5_000), 5_000, 5_100, PARTY_B, bench.tables.refused) == missed
 
 
@@ -672,7 +690,7 @@ async def test_tables_that_are_behind_are_waited_for_but_not_for_long() -> None:
     bench.chain.now_s = 5_024
     async with running(bench):
         await bench.tables.asked.wait()
-        assert [] == bench.journal.records
+        assert [] == bench.journal.told
         bench.chain.now_s = 5_025
         await eventually(lambda: bench.told(ALICE, BOB))
     assert [4_999] == [one.tables_s for one in bench.journal.records if isinstance(one, Frozen)]
@@ -737,7 +755,7 @@ async def test_quotes_that_the_tables_come_to_know_after_the_window_are_missed_w
         # Whether there are more of them is not known yet.
         assert [False] == [one.final for one in outcomes(bench, BOB)]
         bench.tables.held = {ALICE: [position(1)], BOB: [position(3), position(4, 2)]}
-        bench.tables.folded_s = 5_000
+        bench.tables.folded_s = 5_101
         alice, bob = await final(bench, ALICE), await final(bench, BOB)
     assert {1: "the tables knew of it only after the window had closed"} == alice.missed
     assert ((3,), {4: Unpriced.NO_MARK}) == (bob.paid, bob.missed)
@@ -801,7 +819,7 @@ async def test_quotes_that_were_opened_after_the_epoch_began_are_none_of_its_how
         bench.chain.now_s = bench.chain.final_s = 9_000
         bench.tables.moved = [(BOB, opening(5, 5_050)), (ALICE, opening(1, 8_000)), (BOB, opening(6, 8_001))]
         bench.tables.held = {ALICE: [position(1)], BOB: [position(3), position(5), position(6)]}
-        bench.tables.folded_s = 8_500
+        bench.tables.folded_s = 9_000
         assert [3] == (await final(bench, BOB)).quotes
     assert {BOB} == {one.party_a for one in bench.journal.records if isinstance(one, Outcome | Plan)}
 
@@ -822,7 +840,7 @@ async def test_quotes_that_ended_before_the_tables_knew_of_the_epoch_have_an_out
             (ALICE, opening(7, 5_200)),
             (ALICE, ending(7, 5_300)),
         ]
-        bench.tables.folded_s = 5_500
+        bench.tables.folded_s = 5_999
         alice = await final(bench, ALICE)
     assert {1: "it is not open"} == alice.closed
     assert {2: "the tables knew of it only after the window had closed"} == alice.missed
@@ -851,6 +869,110 @@ async def test_what_was_known_late_is_missed_for_that_by_the_next_executor_too()
     assert {1: "the tables knew of it only after the window had closed"} == outcomes(bench, ALICE)[-1].missed
 
 
+async def test_a_fork_that_is_seen_after_the_window_plans_what_was_open_at_its_beginning_after_all() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.now_s = 5_150
+        looked = bench.tables.looks
+        await eventually(lambda: bench.tables.looks > looked)
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+        # Quote 9 is opened in a block of before the window now, and what closed quote 8 has left the chain.
+        bench.tables.held[ALICE] += [position(8), position(9)]
+        bench.chain.now_s = bench.chain.final_s = 5_200
+        alice = await final(bench, ALICE)
+    said = "the tables knew of it only after the window had closed"
+    assert ((1, 2), {8: said, 9: said}) == (alice.paid, alice.missed)
+    assert 1 == len([one for one in bench.journal.records if isinstance(one, Frozen) and one.final])
+
+
+async def test_an_epoch_without_a_quote_is_kept_until_no_fork_can_bring_one() -> None:
+    bench = Bench()
+    bench.tables.held = {}
+    async with running(bench):
+        await eventually(lambda: any(isinstance(one, Frozen) for one in bench.journal.records))
+        bench.chain.now_s = 5_150
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+        bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    bench.tables.held = {ALICE: [position(1)]}
+    async with running(bench):
+        bench.chain.final_s = 5_150
+        alice = await final(bench, ALICE)
+        await eventually(lambda: bench.journal.is_closed)
+    assert {1: "the tables knew of it only after the window had closed"} == alice.missed
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    looked, asked = bench.tables.looks, bench.chain.asked
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+    assert looked == bench.tables.looks
+
+
+async def test_nothing_is_final_before_the_tables_have_come_to_the_block_that_makes_it_so() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.tables.folded_s = 5_150
+        bench.chain.now_s = bench.chain.final_s = 5_200
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 5)
+        assert [False] == [one.final for one in outcomes(bench, ALICE)]
+        bench.tables.folded_s = 5_200
+        await final(bench, ALICE)
+
+
+async def test_what_the_log_keeps_no_more_adds_no_plan_and_takes_nothing_back() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.tables.is_whole = False
+        bench.tables.held[ALICE].append(position(9))
+        bench.chain.paid_s = 6_000
+        bench.chain.now_s = bench.chain.final_s = 5_200
+        alice = await final(bench, ALICE)
+    assert ((1, 2), [1, 2]) == (alice.paid, alice.quotes)
+
+
+async def test_why_a_window_is_missed_is_known_to_who_comes_later() -> None:
+    bench = Bench()
+    bench.tables.refused = "the deployment is not supported since block 9: QuoteAdjusted"
+    async with running(bench):
+        await eventually(lambda: len(bench.journal.records) == 2)
+    _, refused = bench.journal.records
+    assert Refused(Epoch(EPOCH_S, WINDOW_S, 5_000), 5_000, 5_100, PARTY_B, bench.tables.refused) == refused
+    bench.executor = bench.new()
+    bench.executor.restore([refused])
+    bench.chain.now_s = 5_101
+    async with running(bench):
+        await eventually(lambda: bench.journal.told != [])
+    assert Missed(refused.epoch, 5_000, 5_100, PARTY_B, bench.tables.refused) == bench.journal.records[-1]
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    windows = bench.tables.windows
+    async with running(bench):
+        await eventually(lambda: bench.tables.windows >= windows + 3)
+    assert 1 == len(bench.journal.told)
+
+
+async def test_the_first_window_of_all_is_missed_too_if_nobody_came_back_before_it_closed() -> None:
+    bench = Bench()
+    bench.chain.now_s = 4_500
+    async with running(bench):
+        await eventually(lambda: bench.tables.windows >= 3)
+    assert [Refused(Epoch(EPOCH_S, WINDOW_S, 5_000), 5_000, 5_100, PARTY_B, NOBODY)] == bench.journal.records
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    bench.chain.now_s = 6_500
+    async with running(bench):
+        await eventually(lambda: len(bench.journal.told) == 2)
+    assert [(5_000, NOBODY), (6_000, NOBODY)] == [
+        (one.epoch.pays_s, one.reason) for one in bench.journal.told if isinstance(one, Missed)
+    ]
+
+
 def opening(quote_id: int, at_s: int) -> AccountEvents:
     logs = (log("OpenPosition", quote_id, ALICE, PARTY_B, 1, 100),)
     return AccountEvents((at_s, 0), at_s, at_s, "0x01", logs)
@@ -858,4 +980,9 @@ def opening(quote_id: int, at_s: int) -> AccountEvents:
 
 def ending(quote_id: int, at_s: int) -> AccountEvents:
     logs = (log("FillCloseRequest", quote_id, ALICE, PARTY_B, 1, 100, QuoteStatus.CLOSED, 1),)
+    return AccountEvents((at_s, 0), at_s, at_s, "0x01", logs)
+
+
+def charging(at_s: int, quote_id: int) -> AccountEvents:
+    logs = (log("ChargeFundingRate", PARTY_B, ALICE, [quote_id], [1]),)
     return AccountEvents((at_s, 0), at_s, at_s, "0x01", logs)

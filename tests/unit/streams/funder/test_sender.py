@@ -26,7 +26,7 @@ from streams.funder.flights import State
 from streams.funder.funding_journal import Journal
 from streams.funder.local_key import LocalKey
 from streams.funder.sender import Purpose, Sender
-from streams.funder.signer import Signer
+from streams.funder.signer import Signed, Signer
 from streams.node.answers import Receipt
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually
@@ -48,6 +48,8 @@ class HeldChain(Chain):
     def __init__(self) -> None:
         super().__init__(Node("main", (), 1), TO)
         self.block, self.nonce, self.time_s = 100, 7, OPEN_S
+        # How far another endpoint's clock is behind.
+        self.behind_s = 0
         self.is_down = False
         self.looks = 0
         self.base_wei, self.tip_wei = 100, 10
@@ -89,7 +91,7 @@ class HeldChain(Chain):
         return self.time_s
 
     async def times_s(self) -> list[int]:
-        return [self.time_s]
+        return [self.time_s, self.time_s - self.behind_s]
 
     async def fees(self) -> tuple[int, int]:
         return self.base_wei, self.tip_wei
@@ -116,14 +118,14 @@ class HeldJournal(Journal):
 class Bench:
     """A sender between the two."""
 
-    def __init__(self, replace_after_s: float, limits: Limits) -> None:
+    def __init__(self, replace_after_s: float, limits: Limits, signer: Signer) -> None:
         self.chain, self.journal = HeldChain(), HeldJournal()
         self.unmined: list[Transaction] = []
         self.ceilings = Ceilings("main", SIGNER.address, limits, self.journal)
         self.sender = Sender(
             "main",
             self.chain,
-            SIGNER,
+            signer,
             self.journal,
             ceilings=self.ceilings,
             depth=5,
@@ -132,12 +134,27 @@ class Bench:
             on_unmined=self.unmined.append,
         )
 
-    def send(self) -> asyncio.Task[State]:
+    def send(self) -> asyncio.Task[State | None]:
         return asyncio.create_task(self.sender.send(TO, b"\x01", 50_000, PURPOSE))
 
     async def hash_of(self, nonce: int) -> str:
         await eventually(lambda: nonce in self.journal.newest)
         return self.journal.newest[nonce].hashes[-1]
+
+
+class SlowKey:
+    """Signs once it may."""
+
+    address = SIGNER.address
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.may = asyncio.Event()
+
+    async def sign(self, fields: dict[str, Any]) -> Signed:
+        self.asked += 1
+        await self.may.wait()
+        return await LocalKey(ACCOUNT).sign(fields)
 
 
 @pytest.fixture(autouse=True)
@@ -153,8 +170,9 @@ async def bench(
     replace_after_s: float = 60.0,
     chain_block: int = 100,
     limits: Limits = WIDE,
+    signer: Signer = SIGNER,
 ) -> AsyncIterator[Bench]:
-    one = Bench(replace_after_s, limits)
+    one = Bench(replace_after_s, limits, signer)
     one.chain.block = chain_block
     await one.sender.start(records)
     looking = asyncio.create_task(one.sender.run(0.001))
@@ -434,6 +452,36 @@ async def test_no_more_is_spent_a_day_than_its_ceiling() -> None:
         await eventually(lambda: met("day") == 0.0)
 
 
+async def test_a_wrong_clock_of_one_endpoint_frees_nothing_of_the_day_and_forgets_nothing() -> None:
+    async with bench(limits=WIDE._replace(day_wei=11_000_000)) as one:
+        sending = one.send()
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
+        one.chain.time_s += 10**6
+        one.chain.behind_s = 10**6
+        with pytest.raises(CeilingInTheWay, match="a day to cost at most 11000000 wei"):
+            await one.send()
+        # All of them may be wrong for a while. Whatever they say, a charge is for its window.
+        assert (10_500_000, 0) == one.ceilings.spent_wei(10**7, PURPOSE.closes_s)
+        with pytest.raises(CeilingInTheWay, match="a day to cost at most 11000000 wei"):
+            await one.ceilings.expect_room(10**6, PURPOSE.closes_s, 10**7)
+        one.chain.time_s, one.chain.behind_s = OPEN_S, 0
+        with pytest.raises(CeilingInTheWay, match="a day to cost at most 11000000 wei"):
+            await one.send()
+
+
+async def test_what_is_signed_by_a_clock_that_is_behind_counts_for_its_windows_day_all_the_same() -> None:
+    limits = WIDE._replace(day_wei=11_000_000)
+    async with bench(limits=limits) as one:
+        one.chain.behind_s = 90_000
+        sending = one.send()
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
+        one.chain.behind_s = 0
+        with pytest.raises(CeilingInTheWay, match="a day to cost at most 11000000 wei"):
+            await one.send()
+
+
 async def test_what_a_chain_takes_for_data_is_bounded_before_and_counted_after() -> None:
     # 10,500,000 wei for gas and twice 3,000,000 for data and operator; in the end 2,205,000 and 4,000,000.
     async with bench(limits=WIDE._replace(day_wei=16_500_001)) as one:
@@ -528,6 +576,57 @@ async def test_a_charge_is_not_handed_out_after_its_window_though_nothing_can_be
         await eventually(lambda: one.chain.taken != [])
         assert {one.journal.newest[7].raw} == set(one.chain.taken)
         assert one.journal.newest[7].cancels != ()
+
+
+async def test_a_charge_that_was_signed_for_so_long_that_its_window_closed_is_not_handed_out() -> None:
+    key = SlowKey()
+    async with bench(signer=Signer(key, 1)) as one:
+        sending = one.send()
+        await eventually(lambda: key.asked == 1)
+        one.chain.time_s = CLOSED_S
+        key.may.set()
+        await eventually(lambda: 7 in one.journal.newest and one.journal.newest[7].cancels != ())
+        cancel = one.journal.newest[7]
+        await eventually(lambda: one.chain.taken != [])
+        assert {cancel.raw} == set(one.chain.taken)
+        one.chain.mine(cancel.cancels[0])
+        assert State.CANCELLED == await sending
+
+
+async def test_a_replacement_that_was_signed_for_so_long_that_its_window_closed_is_not_handed_out() -> None:
+    key = SlowKey()
+    async with bench([record(7)], replace_after_s=0.01, signer=Signer(key, 1)) as one:
+        await eventually(lambda: one.chain.taken != [])
+        one.chain.block += 1
+        await eventually(lambda: key.asked == 1)
+        one.chain.taken.clear()
+        one.chain.time_s = CLOSED_S
+        key.may.set()
+        await eventually(lambda: one.chain.taken != [])
+        assert {one.journal.newest[7].raw} == set(one.chain.taken)
+        assert one.journal.newest[7].cancels != ()
+
+
+async def test_nothing_is_signed_where_the_window_closed_while_others_had_the_signer() -> None:
+    key = SlowKey()
+    async with bench(signer=Signer(key, 1)) as one:
+        first, second = one.send(), one.send()
+        await eventually(lambda: key.asked == 1)
+        one.chain.time_s = CLOSED_S
+        key.may.set()
+        assert await second is None
+        await eventually(lambda: 7 in one.journal.newest and one.journal.newest[7].cancels != ())
+        one.chain.mine(one.journal.newest[7].cancels[0])
+        assert State.CANCELLED == await first
+        assert {7} == set(one.journal.newest)
+
+
+async def test_a_charge_is_handed_out_while_one_endpoint_says_that_its_window_is_open() -> None:
+    async with bench() as one:
+        one.chain.time_s, one.chain.behind_s = CLOSED_S, 1
+        sending = one.send()
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
 
 
 async def test_who_waits_for_what_no_node_takes_is_let_go_until_one_takes_it() -> None:

@@ -33,9 +33,6 @@ class Consumer:
     async def beginning_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(places, 0)
 
-    def seek(self, place: TopicPartition, offset: int) -> None:
-        assert 0 == offset, place
-
 
 def part(offset: int, upnl: int) -> Record[bytes]:
     at_ms = (NOW_S + offset) * 1_000
@@ -48,15 +45,15 @@ def part(offset: int, upnl: int) -> Record[bytes]:
 async def test_totals_that_are_caught_up_with_are_sums_of_parts_of_the_same_time(tmp_path: Path) -> None:
     store = BarStore(tmp_path / "history.sqlite")
     reader = ServedReader(Settings(kafka="127.0.0.1:1"), Keeper(store), WallClock(lambda: NOW_S * 1_000))
-    await reader._seek(cast("Any", Consumer()), dict.fromkeys(PLACES, 10))
+    await reader.begin_at(cast("Any", Consumer()), dict.fromkeys(PLACES, 10))
     # What one partition's accounts gain those of the other lose: their sum is 0 at any second.
     first, second = ([part(at, sign * 100 * at) for at in range(10)] for sign in (1, -1))
 
     reader._take({PLACES[0]: first})
-    assert [PLACES[1]] == reader._wanted()
+    assert [PLACES[1]] == reader.wanted
     reader._take({PLACES[1]: second})
 
-    assert () == reader._wanted()
+    assert not reader.wanted
     reader._keeper.commit(NOW_S)
     bars = store.bars(TOTALS.decode(), HOUR_S, (0, 2 * NOW_S), 10)
     store.close()

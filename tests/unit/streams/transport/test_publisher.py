@@ -8,6 +8,7 @@ import pytest
 from streams.kafka.topics import MAX_RECORD_BYTES
 from streams.transport.publisher import Publisher, Receipt, RecordTooLarge
 from tests.support.eventually import eventually
+from tests.support.pacing import Even
 from tests.support.virtual_loop import run_in_no_time
 
 
@@ -64,7 +65,7 @@ def made(room: int = 100) -> Made:
     producer = FakeProducer(room)
     acked: list[Any] = []
     fatal: list[BaseException] = []
-    publisher = Publisher(fatal.append, lambda *batch: acked.append(batch))
+    publisher = Publisher(fatal.append, lambda *batch: acked.append(batch), Even(0.003))
     publisher.start(producer)
     return Made(publisher, producer, acked, fatal)
 
@@ -144,7 +145,7 @@ async def test_a_batch_the_broker_does_not_take_is_fatal_and_settles_nothing() -
 def test_what_nobody_waits_for_leaves_in_larger_batches_and_still_leaves() -> None:
     async def in_turns() -> tuple[list[int], list[int], int]:
         producer = FakeProducer()
-        publisher = Publisher(_fail, lambda *_: None, patient=("kept",))
+        publisher = Publisher(_fail, lambda *_: None, Even(0.003), patient=("kept",))
         publisher.start(producer)
         for _ in range(100):
             for topic in ("rows", "kept"):
@@ -165,10 +166,33 @@ def test_what_nobody_waits_for_leaves_in_larger_batches_and_still_leaves() -> No
     assert len(kept) <= 6
 
 
+def test_what_something_waits_for_leaves_before_the_round_that_is_due_later() -> None:
+    async def in_turns() -> tuple[float, float]:
+        producer = FakeProducer()
+        publisher = Publisher(_fail, lambda *_: None, Even(10.0))
+        publisher.start(producer)
+        loop = asyncio.get_running_loop()
+        took_s = []
+        for at_once in (*[False] * 5, True):
+            publisher.append("rows", 0, b"k", b"v", Receipt())
+            publisher.flush()
+            publisher.flush(at_once=at_once)
+            began_s, sent = loop.time(), len(producer.sent)
+            await eventually(lambda sent=sent: len(producer.sent) > sent, 60)  # type: ignore[misc]
+            took_s.append(loop.time() - began_s)
+        await publisher.stop()
+        return took_s[-2], took_s[-1]
+
+    paced_s, at_once_s = run_in_no_time(in_turns(), least_step_s=1e-6)
+
+    assert paced_s > 5
+    assert at_once_s < 0.1
+
+
 def test_whoever_waits_for_everything_does_not_wait_for_the_patient() -> None:
     async def in_turns() -> float:
         producer = FakeProducer()
-        publisher = Publisher(_fail, lambda *_: None, patient=("kept",))
+        publisher = Publisher(_fail, lambda *_: None, Even(0.003), patient=("kept",))
         publisher.start(producer)
         loop = asyncio.get_running_loop()
         publisher.append("kept", 0, b"k", b"1", Receipt())

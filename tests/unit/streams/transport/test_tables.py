@@ -53,7 +53,7 @@ class FakePublisher:
         for charge in charges:
             charge.acked(1)
 
-    def flush(self) -> None:
+    def flush(self, *, at_once: bool = False) -> None:
         """Nothing waits."""
 
     async def drain(self) -> None:

@@ -25,6 +25,7 @@ from streams.transport.terms import Terms
 from streams.valuing.engines import Engines
 from streams.valuing.flush import Flush
 from tests.support.eventually import eventually
+from tests.support.pacing import Even
 from tests.support.symmio import account_with_one_long
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ class World:
             self.rows,
             self.engines,
             pace=FixedPace(age_s),
+            pacing=Even(0.0),
             clock=SystemClock(),
             fatal=self.fatal.append,
         )

@@ -180,10 +180,17 @@ async def test_each_quote_shows_its_outcome_its_reason_its_rate_and_its_transact
     ]
     assert ["110", None, "110", "110"] == [one.get("mark") for one in found]
     assert [True, True, True, False] == [one["final"] for one in found]
+    assert ["0.001", None, None, None] == [one.get("cost") for one in found]
     transaction = found[0]["transaction"]
     assert (["0x01", "0x02"], 9, "0.001", 1) == tuple(
         transaction[name] for name in ("hashes", "block", "cost", "quotes")
     )
+
+
+async def test_a_quote_costs_its_share_of_its_transaction() -> None:
+    async with told(frozen(), *plans(), sent(6, 3, 7), OUTCOME) as client:
+        found = await items(client, "/v1/funding/charges")
+    assert [(3, "0.0005"), (7, "0.0005")] == [(one["quote"], one["cost"]) for one in found if "cost" in one]
 
 
 async def test_the_newest_record_of_a_key_holds() -> None:

@@ -64,6 +64,15 @@ async def test_ticks_say_how_the_clocks_differed_and_how_late_they_may_be(
     ] == world.ticks
 
 
+async def test_a_price_that_is_said_again_is_no_newer_and_none_is_newer_than_its_receipt() -> None:
+    world = World()
+    for second, event_s in enumerate((0, 1, 1, 1, 90)):
+        world.now_ms = AT_MS + second * 1_000
+        event_ms = AT_MS + event_s * 1_000 + world.ahead_ms
+        await world.sink.take_premium_index(b'[{"symbol":"Y","time":%d,"markPrice":"2"}]' % event_ms)
+        assert AT_MS + min(event_s, second) * 1_000 == world.sink.heard_ms
+
+
 @pytest.mark.parametrize(
     "bad",
     [
