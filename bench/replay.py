@@ -239,11 +239,12 @@ def main(ticks_count: int, events: int, rounds: int, only: tuple[str, ...], chil
         print(json.dumps(uvloop.run(fold_all(*json.loads(child)))))
         return
     parts = only or PARTS
-    with running_kafka() as bootstrap:
-        if "read" in parts:
-            print(markdown(asyncio.run(read(bootstrap, ticks_count, rounds))), "\n")
-        if "fold" in parts:
-            print(markdown(asyncio.run(fold(bootstrap, ticks_count, events))), "\n")
+    if {"read", "fold"}.intersection(parts):
+        with running_kafka() as bootstrap:
+            if "read" in parts:
+                print(markdown(asyncio.run(read(bootstrap, ticks_count, rounds))), "\n")
+            if "fold" in parts:
+                print(markdown(asyncio.run(fold(bootstrap, ticks_count, events))), "\n")
     if "parquet" in parts:
         print(markdown(parquet()))
 
