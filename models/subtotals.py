@@ -136,7 +136,7 @@ class _Addend:
 class Counted:
     """What an account's valuation adds to the sums; ``Subtotals`` makes it, and keeps nothing else of an account.
 
-    It takes some 200 bytes a position beside the positions' bodies, which are those of the valuation.
+    It takes some 300 bytes a position beside the positions' bodies, which are those of the valuation.
     """
 
     __slots__ = ("addends", "time_s")
