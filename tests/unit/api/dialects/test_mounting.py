@@ -14,6 +14,7 @@ from aiohttp import WSServerHandshakeError
 from api.access.gate import Filtered, OneAccount
 from api.app import create_app
 from api.dialects.mounting import DialectPackage, dialect_of
+from models.statements import Event, Statement, encode_statement
 from streams.process.clock import SystemClock
 from streams.settings import BadSettings, Settings, load_settings
 from streams.settings.dialects import UnreadDialect
@@ -259,3 +260,26 @@ def test_the_configuration_is_shown_without_what_a_dialect_keeps_secret_and_hand
     assert ("telex", "**********") == (shown["mine"]["kind"], shown["mine"]["answerback"])
     handed = tomllib.loads(effective_toml(settings, reveal_secrets=True))
     assert settings.dialects == Settings.model_validate(handed).dialects
+
+
+async def test_its_socket_tells_each_event_of_an_account_once_though_rows_come_again() -> None:
+    tables, key = walked_tables(), f"main:{MINE}"
+
+    def state(version: int, first: int, last: int) -> None:
+        events = [Event(number, (number, -1), {"kind": f"n{number}"}) for number in range(first, last + 1)]
+        tables.statements.put(key, version, encode_statement(Statement((last, -1), {}, events)))
+
+    settings = mounting(walked_settings(), lines=plain())
+    async with (
+        serving(tables, settings, records=records(), clock_ms=lambda: NOW_S * 1_000) as client,
+        client.ws_connect("/plain/happenings", headers=bearer("main:*")) as socket,
+    ):
+        state(1, 1, 2)
+        await socket.send_str(key)
+        assert "after 2" == await socket.receive_str()
+        state(2, 1, 4)
+        state(3, 2, 3)
+        state(4, 3, 5)
+        state(5, 9, 9)
+        told = [await socket.receive_str() for _ in range(3)]
+    assert ['3 {"kind": "n3"}\n4 {"kind": "n4"}', '5 {"kind": "n5"}', 'missed\n9 {"kind": "n9"}'] == told
