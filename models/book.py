@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # A row has slots for as many markets as most accounts hold; one that holds more takes further rows. Wider rows would be
 # stored and swept half empty, narrower ones would part more accounts.
 _SLOTS = 4
-_GROWTH_ROWS = 256
+# Rows come in pages. Of a page the slots lie in columns, first those that are the first of their rows: a sweep adds up
+# columns in a tenth of the time that the sums of four neighbours take.
+_PAGE_ROWS = 256
 # A block's indices, marks and products are 0.5 MB each. Smaller blocks cost more in calls: at 4,096 rows a quarter.
 _BLOCK_ROWS = 16_384
 # A sweep costs 9 ns a row; a shift costs 15 ns a holder, and its calls as much as 1,500 holders.
@@ -325,24 +327,25 @@ class ExposureBook:
         """Make all values anew from all marks; return the rows that may be due."""
         self._shifts = 0
         state, flags, marks = self._state_view(), self._flags_view(), np.array(self._marks)
-        slot_market, slot_signed = np.frombuffer(self._slot_market, np.intc), np.frombuffer(self._slot_signed)
-        has_moved = np.zeros(len(marks), np.uint8)
-        has_moved[moved] = 1
+        slot_market = np.frombuffer(self._slot_market, np.intc).reshape(-1, _SLOTS, _PAGE_ROWS)
+        slot_signed = np.frombuffer(self._slot_signed).reshape(-1, _SLOTS, _PAGE_ROWS)
+        has_moved = np.zeros(len(marks), np.bool_)
+        has_moved[moved] = True
         suspects = []
         for start in range(0, len(flags), _BLOCK_ROWS):
             rows = slice(start, start + _BLOCK_ROWS)
-            slots = slice(start * _SLOTS, (start + _BLOCK_ROWS) * _SLOTS)
-            market = slot_market[slots].astype(np.intp)
+            pages = slice(start // _PAGE_ROWS, (start + _BLOCK_ROWS) // _PAGE_ROWS)
+            market = slot_market[pages]
             product = marks.take(market, mode="clip")
-            product *= slot_signed[slots]
-            # Pairs, then pairs of pairs: in a tenth of the time that a sum over an axis of four takes.
-            pairs = product[0::2] + product[1::2]
-            value = pairs[0::2] + pairs[1::2]
+            product *= slot_signed[pages]
+            product[:, 0::2] += product[:, 1::2]
+            value = (product[:, 0] + product[:, 2]).ravel()
             state[rows, _VALUE] = value
-            # A row's four slots are four bytes, and those one number.
-            have_moved = has_moved.take(market, mode="clip").view(np.uint32) != 0
-            have_moved &= flags[rows] & _MOVED == 0
-            self._move(start + np.flatnonzero(have_moved), at_s)
+            # The others have moved already. One that has not was published since, at a thousand times this cost.
+            fresh = np.flatnonzero(flags[rows] & _MOVED == 0)
+            if fresh.size:
+                held = market[fresh // _PAGE_ROWS, :, fresh % _PAGE_ROWS]
+                self._move(start + fresh[has_moved.take(held, mode="clip").any(axis=1)], at_s)
             suspects.append(start + np.flatnonzero(_are_due(value, state[rows], flags[rows])))
         first_row = np.frombuffer(self._first_row, np.intc)
         further = np.flatnonzero(first_row)
@@ -437,13 +440,9 @@ class ExposureBook:
             self._slot_place[next(at for at in self._slots_of(successor) if self._slot_market[at] == index)] = place
 
     def _slots_of(self, row: int) -> Sequence[int]:
-        slots = range(row * _SLOTS, row * _SLOTS + _SLOTS)
         if row not in self._further_rows:
-            return slots
-        return [
-            *slots,
-            *(at for more in self._further_rows[row] for at in range(more * _SLOTS, more * _SLOTS + _SLOTS)),
-        ]
+            return _slots_of_row(row)
+        return [at for one in (row, *self._further_rows[row]) for at in _slots_of_row(one)]
 
     def _take_further_row(self, row: int) -> Sequence[int]:
         further = self._take_row()
@@ -457,7 +456,7 @@ class ExposureBook:
         return self._free_rows.pop()
 
     def _grow(self) -> None:
-        first, rows = len(self._flags), _GROWTH_ROWS
+        first, rows = len(self._flags), _PAGE_ROWS
         add_zeros(self._slot_market, rows * _SLOTS)
         add_zeros(self._slot_signed, rows * _SLOTS)
         add_zeros(self._slot_place, rows * _SLOTS)
@@ -467,6 +466,12 @@ class ExposureBook:
         self._flags.extend(bytes(rows))
         self._keys.extend([b""] * rows)
         self._free_rows.extend(range(first + rows - 1, first - 1, -1))
+
+
+def _slots_of_row(row: int) -> range:
+    page, at = divmod(row, _PAGE_ROWS)
+    first = page * _PAGE_ROWS * _SLOTS + at
+    return range(first, first + _PAGE_ROWS * _SLOTS, _PAGE_ROWS)
 
 
 def _are_due(value: NDArray[np.float64], state: NDArray[np.float64], flags: NDArray[np.uint8]) -> NDArray[np.bool_]:

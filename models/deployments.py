@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from models.errors import BadRow
+from msgspec import UNSET
+
+from models.body_reader import body_reader
+from models.row_bodies import DeploymentBody, GapBody
 
 if TYPE_CHECKING:
     from models.chain_records import LogOffset
@@ -119,44 +122,35 @@ class DeploymentState:
         )
 
 
-def encode_deployment(state: DeploymentState) -> dict[str, Any]:
-    """Make the body of a row of the ``deployments`` table."""
-    return {
-        "position": state.position,
-        "head": state.head,
-        "head_time_s": state.head_time_s,
-        "final": state.final,
-        "begun_at": state.begun_at,
-        **({} if state.begun_block is None else {"begun_block": state.begun_block}),
-        "gaps": [
-            {"since": gap.since, "block": gap.block, "reason": gap.reason, "until": gap.until} for gap in state.gaps
-        ],
-    }
+_read_body = body_reader("deployments", DeploymentBody)
 
 
-def decode_deployment(body: dict[str, Any]) -> DeploymentState:
-    """Read the body of a row of the ``deployments`` table.
+def encode_deployment(state: DeploymentState) -> DeploymentBody:
+    """Body of a row of the ``deployments`` table."""
+    return DeploymentBody(
+        position=state.position,
+        head=state.head,
+        head_time_s=state.head_time_s,
+        final=state.final,
+        begun_at=state.begun_at,
+        begun_block=UNSET if state.begun_block is None else state.begun_block,
+        gaps=[GapBody(gap.since, gap.block, gap.reason, gap.until) for gap in state.gaps],
+    )
+
+
+def decode_deployment(row: bytes) -> DeploymentState:
+    """Read a row of the ``deployments`` table.
 
     Raises:
-        BadRow: ``body`` is not the body of such a row.
+        BadRow: It is none.
     """
-
-    def position(pair: list[int]) -> LogOffset:
-        return pair[0], pair[1]
-
-    try:
-        return DeploymentState(
-            position=position(body["position"]),
-            head=body["head"],
-            head_time_s=body["head_time_s"],
-            final=body["final"],
-            begun_at=body["begun_at"],
-            begun_block=body.get("begun_block"),
-            gaps=tuple(
-                Gap(position(gap["since"]), gap["block"], gap["reason"], gap["until"] and position(gap["until"]))
-                for gap in body["gaps"]
-            ),
-        )
-    except (KeyError, IndexError, TypeError) as error:
-        msg = f"expected the body of a deployments row, found {body!r:.200} ({error!r})"
-        raise BadRow(msg) from error
+    body = _read_body(row)
+    return DeploymentState(
+        position=body.position,
+        head=body.head,
+        head_time_s=body.head_time_s,
+        final=body.final,
+        begun_at=body.begun_at,
+        begun_block=None if body.begun_block is UNSET else body.begun_block,
+        gaps=tuple(Gap(gap.since, gap.block, gap.reason, gap.until) for gap in body.gaps),
+    )

@@ -5,16 +5,15 @@ Each of the three is a register of its own: its newest fact is kept, whatever is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import assert_never
 
 import msgspec
 
+from models.body_reader import body_reader
 from models.codec import NUMBER_MAX
-from models.errors import BadNumber, BadRecord
+from models.errors import BadNumber, BadRecord, BadRow
 from models.money import E18, parse_e18
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from models.row_bodies import FundingTermsBody, InstrumentBody, RulesBody, TickerBody
 
 TRADING = "TRADING"
 """Status of a symbol that can be traded."""
@@ -167,19 +166,86 @@ def fold_fact(current: Instrument, fact: InstrumentFact) -> Instrument:
             assert_never(fact)
 
 
-def encode_instrument(instrument: Instrument) -> dict[str, Any]:
-    """Make the body of a row of the ``instruments`` table; amounts are decimal texts."""
-    return {kind: _cells(getattr(instrument, kind)) for kind in Instrument.__struct_fields__}
+_read_body = body_reader("instruments", InstrumentBody)
 
 
-def decode_instrument(body: Mapping[str, Any]) -> Instrument:
-    """Read the body of a row of the ``instruments`` table."""
-    rules, ticker, funding = body["rules"], body["ticker"], body["funding"]
-    return Instrument(
-        rules=None if rules is None else Rules(**_amounts(rules)),
-        ticker=None if ticker is None else Ticker(**_amounts(ticker)),
-        funding=None if funding is None else FundingTerms(**_amounts(funding)),
+def encode_instrument(instrument: Instrument) -> InstrumentBody:
+    """Body of a row of the ``instruments`` table; amounts are decimal texts."""
+    rules, ticker, funding = instrument.rules, instrument.ticker, instrument.funding
+    return InstrumentBody(
+        rules=None if rules is None else _rules_body(rules),
+        ticker=None
+        if ticker is None
+        else TickerBody(str(ticker.price_change_percent_e18), str(ticker.quote_volume_e18), ticker.received_ms),
+        funding=None
+        if funding is None
+        else FundingTermsBody(
+            funding.interval_s, _text(funding.cap_e18), _text(funding.floor_e18), funding.received_ms
+        ),
     )
+
+
+def decode_instrument(row: bytes) -> Instrument:
+    """Read a row of the ``instruments`` table.
+
+    Raises:
+        BadRow: It is none.
+    """
+    body = _read_body(row)
+    rules, ticker, funding = body.rules, body.ticker, body.funding
+    try:
+        return Instrument(
+            rules=None if rules is None else _rules_of(rules),
+            ticker=None
+            if ticker is None
+            else Ticker(int(ticker.price_change_percent_e18), int(ticker.quote_volume_e18), ticker.received_ms),
+            funding=None
+            if funding is None
+            else FundingTerms(
+                funding.interval_s, _amount(funding.cap_e18), _amount(funding.floor_e18), funding.received_ms
+            ),
+        )
+    except ValueError as error:
+        msg = f"expected a row of instruments, found {row!r:.200} ({error})"
+        raise BadRow(msg) from error
+
+
+def _rules_body(rules: Rules) -> RulesBody:
+    return RulesBody(
+        status=rules.status,
+        base_asset=rules.base_asset,
+        quote_asset=rules.quote_asset,
+        price_precision=rules.price_precision,
+        quantity_precision=rules.quantity_precision,
+        tick_e18=_text(rules.tick_e18),
+        step_e18=_text(rules.step_e18),
+        max_quantity_e18=_text(rules.max_quantity_e18),
+        min_notional_e18=_text(rules.min_notional_e18),
+        received_ms=rules.received_ms,
+    )
+
+
+def _rules_of(body: RulesBody) -> Rules:
+    return Rules(
+        status=body.status,
+        base_asset=body.base_asset,
+        quote_asset=body.quote_asset,
+        price_precision=body.price_precision,
+        quantity_precision=body.quantity_precision,
+        tick_e18=_amount(body.tick_e18),
+        step_e18=_amount(body.step_e18),
+        max_quantity_e18=_amount(body.max_quantity_e18),
+        min_notional_e18=_amount(body.min_notional_e18),
+        received_ms=body.received_ms,
+    )
+
+
+def _text(amount: int | None) -> str | None:
+    return None if amount is None else str(amount)
+
+
+def _amount(text: str | None) -> int | None:
+    return None if text is None else int(text)
 
 
 def _is_newer(current: Rules | Ticker | FundingTerms | None, new: Rules | Ticker | FundingTerms) -> bool:
@@ -249,16 +315,3 @@ def _decimals(size_e18: int) -> int:
     """Count the decimals that a multiple of a size may have."""
     fraction = size_e18 % E18
     return len(f"{fraction:018d}".rstrip("0")) if fraction else 0
-
-
-def _cells(register: Rules | Ticker | FundingTerms | None) -> dict[str, Any] | None:
-    if register is None:
-        return None
-    return {
-        name: str(value) if name.endswith("_e18") and value is not None else value
-        for name, value in msgspec.structs.asdict(register).items()
-    }
-
-
-def _amounts(cells: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: int(value) if name.endswith("_e18") and value is not None else value for name, value in cells.items()}

@@ -16,10 +16,11 @@ Json = dict[str, Any]
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> Json:
     """Make the patch that turns ``before`` into ``after``; it is empty where they are equal."""
-    patch: Json = dict.fromkeys(before.keys() - after.keys())
+    patch: Json = {} if before.keys() == after.keys() else dict.fromkeys(before.keys() - after.keys())
     for name, value in after.items():
         former = before.get(name)
-        if former == value:
+        # Two views share what did not move, which Python would compare with itself field by field.
+        if former is value or former == value:
             continue
         if isinstance(value, dict) and isinstance(former, dict):
             patch[name] = merge_patch(former, value)

@@ -37,14 +37,14 @@ _CAUSE_CHARACTERS_MAX = 500
 # The largest that ``parse_e18`` reads, 60 digits before the point. Products of two stay far below the largest float.
 _AMOUNT_E18_MAX = 10**78
 # The last millisecond of the year 9999, which is the last that RFC 3339 can write.
-_TIME_MS_MAX = 253_402_300_799_999
+TIME_MS_MAX = 253_402_300_799_999
 # Markets become parts of keys, so that one of any length would make rows that the broker does not take.
 _TEXT_CHARACTERS_MAX = 128
 # A row of so many positions, each with three texts of _TEXT_CHARACTERS_MAX of four bytes each, stays below 1 MB, which
 # is what the broker takes.
 _POSITIONS_MAX = 500
 # So does one of this and of the events beside it. A worker would end at a row that the broker does not take.
-_WRITTEN_BYTES_MAX = 250_000
+WRITTEN_BYTES_MAX = 250_000
 
 
 class Position(NamedTuple):
@@ -271,7 +271,7 @@ class PlainVenue(Generic[S]):
         if len({one.id for one in holds.positions}) < len(holds.positions):
             msg = f"expected positions of different ids, found {[one.id for one in holds.positions]!r:.200}"
             raise BadRecord(msg)
-        _expect_within("a time in Unix ms", holds.time_ms, 0, _TIME_MS_MAX)
+        _expect_within("a time in Unix ms", holds.time_ms, 0, TIME_MS_MAX)
         _expect_within("a balance", holds.balance_e18, -_AMOUNT_E18_MAX, _AMOUNT_E18_MAX)
         _expect_within("a maintenance margin", holds.maintenance_e18, 0, _AMOUNT_E18_MAX)
         if holds.owner is not None:
@@ -358,8 +358,8 @@ def _expect_within(what: str, number: int, least: int, most: int) -> None:
 
 
 def _expect_size(what: str, size: int) -> None:
-    if size > _WRITTEN_BYTES_MAX:
-        msg = f"expected {what} of at most {_WRITTEN_BYTES_MAX} bytes as JSON, found {size}"
+    if size > WRITTEN_BYTES_MAX:
+        msg = f"expected {what} of at most {WRITTEN_BYTES_MAX} bytes as JSON, found {size}"
         raise BadRecord(msg)
 
 

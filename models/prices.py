@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from models.body_reader import body_reader
 from models.codec import NUMBER_MAX
 from models.errors import BadNumber, BadRecord, BadRow
 from models.money import E18, parse_e18
@@ -82,6 +83,7 @@ def happened_ms(tick: PriceTick) -> int:
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[PriceTick] = msgspec.json.Decoder(PriceTick)
+_read_body = body_reader("marks", MarkBody)
 
 
 class OracleTerms(msgspec.Struct, frozen=True):
@@ -237,28 +239,28 @@ def encode_mark(mark: Mark) -> MarkBody:
     )
 
 
-def decode_mark(body: dict[str, Any]) -> Mark:
-    """Read the body of a row of the ``marks`` table.
+def decode_mark(row: bytes) -> Mark:
+    """Read a row of the ``marks`` table.
 
     Raises:
         BadRow: It is none.
     """
+    body = _read_body(row)
     try:
-        index, rate = body["index"], body["funding_rate"]
         return Mark(
-            mark_e18=int(body["mark"]),
-            index_e18=None if index is None else int(index),
-            funding_rate_e18=None if rate is None else int(rate),
-            next_funding_ms=body["next_funding_ms"],
-            event_ms=body["event_ms"],
-            received_ms=body["received_ms"],
-            offset=body["offset"],
-            clock_ahead_ms=body.get("clock_ahead_ms"),
-            max_late_ms=body.get("max_late_ms"),
-            oracle=_oracle_of(body["oracle"]) if "oracle" in body else None,
+            mark_e18=int(body.mark),
+            index_e18=None if body.index is None else int(body.index),
+            funding_rate_e18=None if body.funding_rate is None else int(body.funding_rate),
+            next_funding_ms=body.next_funding_ms,
+            event_ms=body.event_ms,
+            received_ms=body.received_ms,
+            offset=body.offset,
+            clock_ahead_ms=None if body.clock_ahead_ms is UNSET else body.clock_ahead_ms,
+            max_late_ms=None if body.max_late_ms is UNSET else body.max_late_ms,
+            oracle=None if body.oracle is UNSET else _oracle_of(body.oracle),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"expected the body of a marks row, found {body!r:.200} ({error!r})"
+    except ValueError as error:
+        msg = f"expected a row of marks, found {row!r:.200} ({error})"
         raise BadRow(msg) from error
 
 
@@ -283,13 +285,12 @@ def _oracle_body(terms: OracleTerms) -> OracleBody:
     )
 
 
-def _oracle_of(body: dict[str, Any]) -> OracleTerms:
-    average, confidence = body["average"], body["confidence"]
+def _oracle_of(body: OracleBody) -> OracleTerms:
     return OracleTerms(
-        exponent=body["exponent"],
-        average_e18=None if average is None else int(average),
-        confidence_e18=None if confidence is None else int(confidence),
-        session=body["session"],
+        exponent=body.exponent,
+        average_e18=None if body.average is None else int(body.average),
+        confidence_e18=None if body.confidence is None else int(body.confidence),
+        session=body.session,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.codec import decode_row
-from models.errors import BadRecord, BadRow
+from models.body_reader import body_reader
+from models.errors import BadRecord
 from models.ids import split_key
 from models.package_faults import UNREADABLE, cause_of
 from models.row_bodies import ReferenceBody
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from models.venue import Venue
 
 _NAME_CHARACTERS_MAX = 64
+_read_body = body_reader("references", ReferenceBody)
 
 
 class UsedReference(NamedTuple):
@@ -86,17 +87,14 @@ def encode_said(said: Said) -> ReferenceBody:
     return ReferenceBody(*said)
 
 
-def decode_said(body: dict[str, Any]) -> Said:
-    """Read the body of a row of the table ``references``.
+def decode_said(row: bytes) -> Said:
+    """Read a row of the table ``references``.
 
     Raises:
         BadRow: It is none.
     """
-    try:
-        return Said(body["text"], body["partition"], body["offset"])
-    except (KeyError, TypeError) as error:
-        msg = f"expected the body of a references row, found {body!r:.200} ({error!r})"
-        raise BadRow(msg) from error
+    body = _read_body(row)
+    return Said(body.text, body.partition, body.offset)
 
 
 def used_of_row(key: bytes, row: bytes, venues: Venues) -> UsedReference | None:
@@ -113,7 +111,7 @@ def used_of_row(key: bytes, row: bytes, venues: Venues) -> UsedReference | None:
     Raises:
         BadRow: It is no row of this table.
     """
-    said = decode_said(decode_row(row).body)
+    said = decode_said(row)
     deployment, name = split_key(key)
     venue = venues.of(deployment)
     if venue is None or venue.references is None or said.text is None:

@@ -91,7 +91,7 @@ class GapBody(msgspec.Struct, forbid_unknown_fields=True):
     until: Position | None
 
 
-class DeploymentBody(msgspec.Struct, forbid_unknown_fields=True):
+class DeploymentBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How far a deployment is routed; ``models.deployments.DeploymentState`` says what each column means."""
 
     position: Position
@@ -99,8 +99,8 @@ class DeploymentBody(msgspec.Struct, forbid_unknown_fields=True):
     head_time_s: int
     final: int
     begun_at: int | None
-    gaps: list[GapBody]
     begun_block: int | UnsetType = UNSET
+    gaps: list[GapBody]
 
 
 class WatermarkBody(msgspec.Struct, forbid_unknown_fields=True):

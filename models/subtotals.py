@@ -8,6 +8,7 @@ missing from is null, never a partial sum. The same holds for positions of accou
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class _Sum:
     """
 
     __slots__ = (
+        "id",
         "long_notional",
         "long_quantity",
         "positions",
@@ -40,7 +42,8 @@ class _Sum:
         "upnl",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, sum_id: _SumId) -> None:
+        self.id = sum_id
         self.positions = self.unpriced = self.upnl = 0
         self.long_quantity = self.short_quantity = self.long_notional = self.short_notional = 0
         self.times_s: Counter[int] = Counter()
@@ -110,60 +113,120 @@ class _Sum:
         return None if self.unpriced else str(value)
 
 
+class _Addend:
+    """A position as it was counted last: its body, its uPnL and notional, None where unpriced, and its two sums."""
+
+    __slots__ = ("is_long", "notional", "position", "quantity", "sums", "upnl")
+
+    def __init__(self, position: Mapping[str, Any], sums: tuple[_Sum, _Sum]) -> None:
+        self.position = position
+        self.sums = sums
+        self.is_long = position["side"] == "long"
+        self.quantity = int(position["quantity"])
+        is_priced = position["notional"] is not None
+        self.upnl: int | None = int(position["upnl"]) if is_priced else None
+        self.notional: int | None = int(position["notional"]) if is_priced else None
+
+    @property
+    def value(self) -> tuple[int, int] | None:
+        """Its uPnL and notional, None where unpriced."""
+        return None if self.upnl is None or self.notional is None else (self.upnl, self.notional)
+
+
+class Counted:
+    """What an account's valuation adds to the sums; ``Subtotals`` makes it, and keeps nothing else of an account.
+
+    It takes some 300 bytes a position beside the positions' bodies, which are those of the valuation.
+    """
+
+    __slots__ = ("addends", "time_s")
+
+    def __init__(self, addends: list[_Addend], time_s: int) -> None:
+        self.addends = addends
+        self.time_s = time_s
+
+
 class Subtotals:
     """Every sum of one partition."""
 
     def __init__(self) -> None:
         self._sums: dict[_SumId, _Sum] = {}
-        self._changed: set[_SumId] = set()
+        self._changed: set[_Sum] = set()
 
     @property
     def changed(self) -> bool:
         """Whether any sum may be another than when it was last taken."""
         return bool(self._changed)
 
-    def put(self, deployment: str, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> None:
+    def counted(self, deployment: str, body: Mapping[str, Any]) -> Counted:
+        """What a valuation adds to the sums, which are left as they are.
+
+        Args:
+            deployment: The account's deployment.
+            body: Body of its row of ``valuations``.
+        """
+        addends = [_Addend(position, self._sums_of(deployment, position)) for position in body["positions"]]
+        return Counted(addends, body["as_of_ms"] // 1000)
+
+    def put(self, deployment: str, before: Counted | None, after: Mapping[str, Any]) -> Counted:
         """Add an account's valuation to the sums, and take off the one that it replaces.
 
         Args:
             deployment: The account's deployment.
-            before: Body of the ``valuations`` row that is in the sums; None where none of the account is.
+            before: What is in the sums of the account; None where nothing is. It is used up: the next valuation of the
+                account replaces what is returned.
             after: Body of the new row.
         """
-        if before is not None and self._move(deployment, before, after):
-            return
+        if before is not None and self._move(before, after):
+            return before
         if before is not None:
-            self._add(deployment, before, -1)
-        self._add(deployment, after, 1)
+            self._add(before, -1)
+        counted = self.counted(deployment, after)
+        self._add(counted, 1)
+        return counted
 
-    def _move(self, deployment: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """Take in new values of the same positions, in half the time; tell whether these are the same, and priced."""
-        olds, news = before["positions"], after["positions"]
-        if len(olds) != len(news) or not all(map(_is_moved, olds, news)):
+    def _move(self, counted: Counted, after: Mapping[str, Any]) -> bool:
+        """Take in by how much the same positions moved; tell whether these are the same, and priced.
+
+        A position whose body is the object that was counted has not moved, and nothing of it is looked at.
+        """
+        addends, positions = counted.addends, after["positions"]
+        if len(addends) != len(positions) or not all(map(_is_same, addends, positions)):
             return False
-        times_s = before["as_of_ms"] // 1000, after["as_of_ms"] // 1000
+        times_s = counted.time_s, after["as_of_ms"] // 1000
         is_later = times_s[0] != times_s[1]
-        for old, new in zip(olds, news, strict=True):
-            if old is new and not is_later:
+        counted.time_s = times_s[1]
+        for addend, position in zip(addends, positions, strict=True):
+            upnl = notional = 0
+            if position is not addend.position:
+                upnl, notional = int(position["upnl"]), int(position["notional"])
+                before_upnl, before_notional = addend.upnl or 0, addend.notional or 0
+                addend.position, addend.upnl, addend.notional = position, upnl, notional
+                upnl, notional = upnl - before_upnl, notional - before_notional
+            elif not is_later:
                 continue
-            upnl, notional = int(new["upnl"]) - int(old["upnl"]), int(new["notional"]) - int(old["notional"])
-            is_long = new["side"] == "long"
-            for sum_id in _sums_of(deployment, new):
-                self._sums[sum_id].move(upnl, notional, times_s, is_long=is_long)
-                self._changed.add(sum_id)
+            for one in addend.sums:
+                one.move(upnl, notional, times_s, is_long=addend.is_long)
+            self._changed.update(addend.sums)
         return True
 
-    def _add(self, deployment: str, body: Mapping[str, Any], sign: int) -> None:
-        time_s = body["as_of_ms"] // 1000
-        for position in body["positions"]:
-            is_long, quantity, notional = position["side"] == "long", int(position["quantity"]), position["notional"]
-            value = None if notional is None else (int(position["upnl"]), int(notional))
-            for sum_id in _sums_of(deployment, position):
-                total = self._sums.get(sum_id)
-                if total is None:
-                    total = self._sums[sum_id] = _Sum()
-                total.add(sign, quantity, value, time_s, is_long=is_long)
-                self._changed.add(sum_id)
+    def _add(self, counted: Counted, sign: int) -> None:
+        for addend in counted.addends:
+            for one in addend.sums:
+                one.add(sign, addend.quantity, addend.value, counted.time_s, is_long=addend.is_long)
+            self._changed.update(addend.sums)
+
+    def _sums_of(self, deployment: str, position: Mapping[str, Any]) -> tuple[_Sum, _Sum]:
+        """The sums that a position is in; one that nothing is in is not written as long as it did not change."""
+        party_b, symbol = position.get("party_b"), str(position["symbol"])
+        hedger = (UNHEDGED, deployment, "") if party_b is None else (HEDGER, deployment, party_b)
+        return self._sum(hedger), self._sum((SYMBOL, deployment, symbol))
+
+    def _sum(self, sum_id: _SumId) -> _Sum:
+        found = self._sums.get(sum_id)
+        if found is None:
+            found = self._sums[sum_id] = _Sum(sum_id)
+        return found
 
     def of_deployments(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each deployment with the sum over its accounts, as a body of the kind ``UNHEDGED``."""
@@ -173,7 +236,7 @@ class Subtotals:
                 totals.setdefault(deployment, []).append(one)
         # uPnL is kept as the hedgers', and turned for the sum that is the accounts' own.
         for deployment, sums in totals.items():
-            total = _Sum()
+            total = _Sum((UNHEDGED, deployment, ""))
             for one in sums:
                 total.take_in(one)
             yield deployment, total.body(UNHEDGED)
@@ -181,29 +244,26 @@ class Subtotals:
     def take_changed(self, partition: int, standing: set[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Yield key and body of each sum that changed, and an empty one for each standing row that has no sum."""
         changed, self._changed = self._changed, set()
-        for sum_id in sorted(changed):
-            yield _key(sum_id, partition), self._sums[sum_id].body(sum_id[0])
+        for one in sorted(changed, key=attrgetter("id")):
+            yield _key(one.id, partition), one.body(one.id[0])
         if standing:
             ours = {_key(sum_id, partition) for sum_id in self._sums}
             for key in sorted(standing - ours):
-                yield key, _Sum().body(key.partition(b":")[0].decode())
+                kind = key.partition(b":")[0].decode()
+                yield key, _Sum((kind, "", "")).body(kind)
 
 
 def _key(sum_id: _SumId, partition: int) -> bytes:
     return f"{':'.join(sum_id)}:{partition}".encode()
 
 
-def _sums_of(deployment: str, position: Mapping[str, Any]) -> tuple[_SumId, _SumId]:
-    party_b, symbol = position.get("party_b"), str(position["symbol"])
-    hedger = (UNHEDGED, deployment, "") if party_b is None else (HEDGER, deployment, party_b)
-    return hedger, (SYMBOL, deployment, symbol)
-
-
-def _is_moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    if old["notional"] is None or new["notional"] is None:
+def _is_same(addend: _Addend, position: Mapping[str, Any]) -> bool:
+    """Whether a position is in the same sums as one that was counted, at the same size, and both are priced."""
+    before = addend.position
+    if addend.notional is None or position["notional"] is None:
         return False
     # Of some venues a position's id is its market, so that it can turn from long to short at the same size.
-    return old is new or _summed_by(old) == _summed_by(new)
+    return position is before or _summed_by(before) == _summed_by(position)
 
 
 def _summed_by(position: Mapping[str, Any]) -> tuple[object, ...]:

@@ -93,3 +93,30 @@ def with_last_complete(previous: Mapping[str, Any] | None, body: Body) -> Body:
         made = {MADE_FROM: with_inputs(previous[MADE_FROM], previous)} if MADE_FROM in previous else {}
         return {**body, "last_complete": {**complete, **made}}
     return {**body, "last_complete": previous["last_complete"]}
+
+
+def unknown_figures(account_order: tuple[int, int], position: tuple[int, int], as_of_ms: int) -> Body:
+    """The columns of an account of which its venue can say nothing, as those of a suspect one.
+
+    Args:
+        account_order: Term and version of its row.
+        position: The log offset of the last record folded, (-1, -1) where that cannot be read either.
+        as_of_ms: As of when they were known last, Unix ms.
+    """
+    return {
+        "account_order": list(account_order),
+        "position": list(position),
+        "status": SUSPECT,
+        "stale": 0,
+        "unpriced": 0,
+        "upnl": None,
+        "notional": None,
+        "equity": None,
+        "available_balance": None,
+        "liquidatable": None,
+        "distance_bps": None,
+        "as_of_ms": as_of_ms,
+        "positions": [],
+        "owner": None,
+        "last_complete": None,
+    }

@@ -6,12 +6,12 @@ of nanoseconds (``as_of_ns``). A view holds no null: an unknown field is absent,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.errors import BadRow
 from models.ids import market_of_key, split_key
 from models.instants import ns_text, rfc3339
-from models.money import format_e18, show_e18
+from models.money import show_e18
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +42,56 @@ def unsupported_account(key: str) -> View:
     return {**absent_account(key), "status": UNSUPPORTED}
 
 
+class KeptPositions:
+    """The positions of one account that were viewed last, so that of one that did not move nothing is made anew.
+
+    They take some 2.2 kB a position, from the second time on: most accounts are viewed once and are quiet then. What
+    was viewed before changes no view.
+    """
+
+    __slots__ = ("_is_first", "_kept")
+
+    def __init__(self) -> None:
+        self._is_first = True
+        self._kept: dict[object, _Viewed] = {}
+
+    def views(self, body: Mapping[str, Any]) -> View:
+        """Make the views of the positions of a ``valuations`` row's body, by id.
+
+        Raises:
+            KeyError, TypeError, ValueError: The body lacks what it must have.
+        """
+        viewed_of: dict[object, _Viewed] = {}
+        net: dict[int | str, int] = {}
+        for position in body["positions"]:
+            quote, symbol = position["quote"], position["symbol"]
+            viewed = self._kept.get(quote)
+            if viewed is None or viewed.position != position:
+                viewed = _Viewed(position, *_position(position))
+            viewed_of[quote] = viewed
+            net[symbol] = net.get(symbol, 0) + viewed.signed_e18
+        if not self._is_first:
+            self._kept = viewed_of
+        self._is_first = False
+        available = body["available_balance"]
+        available_e18 = None if available is None else int(available)
+        return {
+            str(quote): viewed.view
+            if available_e18 is None or viewed.mark_e18 is None
+            else {**viewed.view, **_liquidation(viewed, viewed.mark_e18, available_e18, net[viewed.position["symbol"]])}
+            for quote, viewed in viewed_of.items()
+        }
+
+
+class _Viewed(NamedTuple):
+    """A position, the part of its view that follows from it alone, its mark, and its quantity, negative if short."""
+
+    position: Mapping[str, Any]
+    view: View
+    mark_e18: int | None
+    signed_e18: int
+
+
 class AccountViews:
     """Makes views of accounts: what all have in common, and what their venues add.
 
@@ -53,17 +103,18 @@ class AccountViews:
     def __init__(self, own_of: Callable[[str], Callable[[Mapping[str, Any]], View] | None]) -> None:
         self._own_of = own_of
 
-    def account(self, key: str, body: Mapping[str, Any]) -> View:
+    def account(self, key: str, body: Mapping[str, Any], kept: KeptPositions | None = None) -> View:
         """Make the view of an account with its figures and its positions by id.
 
         Args:
             key: ``<deployment>:<account>``.
             body: Body of its ``valuations`` row.
+            kept: The account's positions as they were viewed last, for who views them again and again.
 
         Raises:
             BadRow: The body lacks what it must have.
         """
-        return {**self.figures(key, body), "positions": self.positions(key, body)["positions"]}
+        return {**self.figures(key, body), "positions": self.positions(key, body, kept)["positions"]}
 
     def figures(self, key: str, body: Mapping[str, Any]) -> View:
         """Make the view of an account without its positions. Arguments and errors are those of ``account``."""
@@ -95,18 +146,10 @@ class AccountViews:
             raise _bad(_VALUATIONS, body, error) from error
         return view
 
-    def positions(self, key: str, body: Mapping[str, Any]) -> View:
+    def positions(self, key: str, body: Mapping[str, Any], kept: KeptPositions | None = None) -> View:
         """Make the view of an account's open positions by id. Arguments and errors are those of ``account``."""
         try:
-            available = body["available_balance"]
-            net = _net_quantities(body["positions"])
-            return {
-                "account": key,
-                "positions": {
-                    str(position["quote"]): _position(position, available, net[position["symbol"]])
-                    for position in body["positions"]
-                },
-            }
+            return {"account": key, "positions": (KeptPositions() if kept is None else kept).views(body)}
         except (KeyError, TypeError, ValueError) as error:
             raise _bad(_VALUATIONS, body, error) from error
 
@@ -179,7 +222,8 @@ def liquidation_price_e18(available_e18: int, mark_e18: int, net_quantity_e18: i
     return price if price > 0 else None
 
 
-def _position(position: Mapping[str, Any], available: str | None, net_quantity_e18: int) -> View:
+def _position(position: Mapping[str, Any]) -> tuple[View, int | None, int]:
+    """The part of a position's view that follows from itself alone, its mark, and its signed quantity."""
     view: View = {
         "quote_id": position["quote"],
         "symbol_id": position["symbol"],
@@ -188,29 +232,27 @@ def _position(position: Mapping[str, Any], available: str | None, net_quantity_e
         **_money(position, ("quantity", "opened_price", "mark", "upnl", "notional")),
         "stale": position["stale"],
     }
+    quantity = int(position["quantity"])
+    signed_e18 = quantity if position["side"] == "long" else -quantity
     if position["mark"] is None:
-        return view
+        return view, None, signed_e18
     view |= {"market": position["mark_key"], "mark_offset": position["mark_offset"]}
-    if available is not None:
-        mark_e18 = int(position["mark"])
-        if "liquidation_price" in position:
-            said = position["liquidation_price"]
-            price_e18 = None if said is None else int(said)
-        else:
-            price_e18 = liquidation_price_e18(int(available), mark_e18, net_quantity_e18)
-        if price_e18 is not None:
-            view["liquidation_price"] = format_e18(price_e18)
-            view["liquidation_distance_bps"] = abs(price_e18 - mark_e18) * 10_000 // mark_e18
-    return view
+    return view, int(position["mark"]), signed_e18
 
 
-def _net_quantities(positions: list[Mapping[str, Any]]) -> dict[int | str, int]:
-    net: dict[int | str, int] = {}
-    for position in positions:
-        quantity = int(position["quantity"])
-        signed = quantity if position["side"] == "long" else -quantity
-        net[position["symbol"]] = net.get(position["symbol"], 0) + signed
-    return net
+def _liquidation(viewed: _Viewed, mark_e18: int, available_e18: int, net_quantity_e18: int) -> View:
+    """The part of a position's view that follows from the whole account, empty where nothing liquidates it."""
+    if "liquidation_price" in viewed.position:
+        said = viewed.position["liquidation_price"]
+        price_e18 = None if said is None else int(said)
+    else:
+        price_e18 = liquidation_price_e18(available_e18, mark_e18, net_quantity_e18)
+    if price_e18 is None:
+        return {}
+    return {
+        "liquidation_price": show_e18(str(price_e18)),
+        "liquidation_distance_bps": abs(price_e18 - mark_e18) * 10_000 // mark_e18,
+    }
 
 
 def _money(body: Mapping[str, Any], names: tuple[str, ...]) -> View:

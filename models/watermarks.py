@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from models.body_reader import body_reader
+from models.row_bodies import WatermarkBody
 
 if TYPE_CHECKING:
     from models.chain_records import LogOffset
@@ -27,28 +30,35 @@ class DeploymentWatermark:
     enumerated: bool = True
 
 
-def encode_watermark(watermark: DeploymentWatermark) -> dict[str, Any]:
-    """Make the body of a row of the ``watermarks`` table."""
-    return {
-        "applied": watermark.applied,
-        "head": watermark.head,
-        "head_time_s": watermark.head_time_s,
-        "final": watermark.final,
-        "unsupported_since": watermark.unsupported_since,
-        "reason": watermark.reason,
-        "enumerated": watermark.enumerated,
-    }
+_read_body = body_reader("watermarks", WatermarkBody)
 
 
-def decode_watermark(body: dict[str, Any]) -> DeploymentWatermark:
-    """Read the body of a row of the ``watermarks`` table."""
-    offset, index = body["applied"]
+def encode_watermark(watermark: DeploymentWatermark) -> WatermarkBody:
+    """Body of a row of the ``watermarks`` table."""
+    return WatermarkBody(
+        applied=watermark.applied,
+        head=watermark.head,
+        head_time_s=watermark.head_time_s,
+        final=watermark.final,
+        unsupported_since=watermark.unsupported_since,
+        reason=watermark.reason,
+        enumerated=watermark.enumerated,
+    )
+
+
+def decode_watermark(row: bytes) -> DeploymentWatermark:
+    """Read a row of the ``watermarks`` table.
+
+    Raises:
+        BadRow: It is none.
+    """
+    body = _read_body(row)
     return DeploymentWatermark(
-        applied=(offset, index),
-        head=body["head"],
-        head_time_s=body["head_time_s"],
-        final=body["final"],
-        unsupported_since=body["unsupported_since"],
-        reason=body["reason"],
-        enumerated=body["enumerated"],
+        applied=body.applied,
+        head=body.head,
+        head_time_s=body.head_time_s,
+        final=body.final,
+        unsupported_since=body.unsupported_since,
+        reason=body.reason,
+        enumerated=body.enumerated,
     )

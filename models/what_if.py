@@ -174,7 +174,7 @@ def _charge(engine: Engine, name: str, venue: Venue[Any, Any, Any], rate_e18: in
 
 
 def _marks(engine: Engine) -> dict[str, Mark]:
-    return {key.decode(): decode_mark(decode_row(row).body) for key, row in engine.tables.items(MARKS)}
+    return {key.decode(): decode_mark(row) for key, row in engine.tables.items(MARKS)}
 
 
 def _figures(body: Mapping[str, Any]) -> Figures:

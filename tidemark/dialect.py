@@ -25,6 +25,7 @@ from api.tables.standing import CurrentRow, NoSuchAccount, NotKnown, Unsupported
 from models.codec import Row, decode_row
 from models.errors import BadRow
 from models.ids import account_key
+from models.statements import Event, Statement, decode_statement
 from streams.kafka.reader import TopicReader
 from streams.kafka.single_records import NotWritten
 from streams.settings import BadSettings
@@ -50,6 +51,7 @@ __all__ = [
     "DialectPackage",
     "DialectSettings",
     "Door",
+    "Event",
     "Filtered",
     "InProtocol",
     "Markets",
@@ -65,10 +67,12 @@ __all__ = [
     "Resource",
     "Row",
     "Site",
+    "Statement",
     "TopicReader",
     "Unsupported",
     "account_key",
     "decode_row",
+    "decode_statement",
     "error_response",
     "known_principal_of",
     "principal_of",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.codec import decode_row
 from models.deployments import decode_deployment
 from models.watermarks import decode_watermark
 
@@ -51,12 +50,12 @@ def deployment_progress(feeds: Feeds, deployment: str, partitions: int) -> Deplo
         BadRow: A row of ``deployments`` or ``watermarks`` does not decode.
     """
     row = feeds.deployments.rows.get(deployment.encode())
-    state = None if row is None else decode_deployment(decode_row(row).body)
+    state = None if row is None else decode_deployment(row)
     if state is None or state.head < 0:
         return None
     gap = state.open_gap
     rows = (feeds.watermarks.rows.get(watermark_key(deployment, number)) for number in range(partitions))
-    folded_head = min((-1 if row is None else decode_watermark(decode_row(row).body).head for row in rows), default=-1)
+    folded_head = min((-1 if row is None else decode_watermark(row).head for row in rows), default=-1)
     return DeploymentProgress(
         head=state.head,
         head_time_s=state.head_time_s,

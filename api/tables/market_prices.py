@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from models.codec import decode_row
 from models.engine.board import InputBoard
 from models.errors import BadRow
 from models.kept_inputs import CalculationsMade, KeptMark
@@ -15,7 +14,6 @@ from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
 
     from api.tables.feeds import Feeds
     from models.engine.board import MarketId
@@ -31,10 +29,10 @@ class DecodedRows(Generic[T]):
 
     Args:
         rows: The feed's rows by key.
-        read: Reads a row's body.
+        read: Reads a row.
     """
 
-    def __init__(self, rows: Mapping[bytes, bytes], read: Callable[[dict[str, Any]], T]) -> None:
+    def __init__(self, rows: Mapping[bytes, bytes], read: Callable[[bytes], T]) -> None:
         self._rows = rows
         self._read = read
         self._decoded: dict[bytes, tuple[bytes, T]] = {}
@@ -50,7 +48,7 @@ class DecodedRows(Generic[T]):
             return None
         known = self._decoded.get(key)
         if known is None or known[0] is not row:
-            known = self._decoded[key] = row, self._read(decode_row(row).body)
+            known = self._decoded[key] = row, self._read(row)
         return known[1]
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.tables.deployment_heads import deployment_progress
-from models.codec import decode_row
 from models.deployments import decode_deployment
 from models.errors import BadRow
 from models.ids import account_key
@@ -135,7 +134,7 @@ class Standings:
             return None
         read = self._states.get(deployment)
         if read is None or read[0] is not row:
-            read = self._states[deployment] = row, decode_deployment(decode_row(row).body)
+            read = self._states[deployment] = row, decode_deployment(row)
         return read[1].open_gap
 
 

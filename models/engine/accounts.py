@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, NamedTuple, assert_never
 
 from models.account_events import Final, Progress, RolledBack, Supported, Unsupported
-from models.codec import decode_row, encode_body
+from models.codec import encode_body
 from models.engine.recent import Recent
 from models.engine.step import RowId, Stage, Step, Write, step_of
 from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, STATEMENTS, WATERMARKS
@@ -53,6 +53,9 @@ class Accounts(Generic[A, H, R_contra]):
     The rows lie in the tables; here are only those that are not written yet, some that were needed last, and which
     accounts are ``unsettled``: a rollback could change them, or finality finish one of their quotes.
 
+    ``folded`` counts what changed an account, ``repeated`` what did not, and ``untold`` what happened to accounts whose
+    venue shows no statement of them, so that nobody is told.
+
     Args:
         partition: Its number; part of the keys of ``watermarks``.
         read: Reads the tables that the steps are written to.
@@ -93,6 +96,7 @@ class Accounts(Generic[A, H, R_contra]):
         self._controlled: dict[str, None] = {}
         self.folded = 0
         self.repeated = 0
+        self.untold = 0
 
     def restore(self, key: bytes, row: bytes) -> H:
         """Take in a row of ``accounts`` that was recovered, and return what it holds.
@@ -109,7 +113,7 @@ class Accounts(Generic[A, H, R_contra]):
 
     def restore_watermark(self, key: bytes, row: bytes) -> None:
         """Take in a row of ``watermarks`` that was recovered."""
-        self._watermarks[key.decode().rpartition(":")[0]] = decode_watermark(decode_row(row).body)
+        self._watermarks[key.decode().rpartition(":")[0]] = decode_watermark(row)
 
     @property
     def watermarks(self) -> Iterable[tuple[str, DeploymentWatermark]]:
@@ -294,6 +298,7 @@ class Accounts(Generic[A, H, R_contra]):
         for key, row in self._unwritten.items():
             body = self._venue.statement(row)
             if body is None:
+                self.untold += len(self._happened.get(key, ()))
                 continue
             stored = self._read(STATEMENTS, key)
             before = None if stored is None else decode_statement(stored)

@@ -50,14 +50,14 @@ class Alarms:
             made: Its provenance.
         """
         before = self._standing.get(key, NOTHING_ON)
-        after = Standing(alarms_of(valuation, before.alarms), hedgers_of(valuation, before.hedgers))
-        if after == before:
+        alarms, hedgers = alarms_of(valuation, before.alarms), hedgers_of(valuation, before.hedgers)
+        if alarms == before.alarms and hedgers == before.hedgers:
             return None
         value = self._read(ALERTS, key)
         row = None if value is None else decode_row(value)
-        body = with_transitions(key, None if row is None else row.body, after.alarms, valuation, made)
+        body = with_transitions(key, None if row is None else row.body, alarms, valuation, made)
         self._unacknowledged.add(key)
-        self._hold(key, after)
+        self._hold(key, Standing(alarms, hedgers))
         return Write(ALERTS, key, 1 if row is None else row.version + 1, encode_body(body))
 
     def acknowledged(self, key: bytes) -> None:

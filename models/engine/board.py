@@ -5,6 +5,7 @@ Beside the marks lie the references, which nobody has to choose.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -42,10 +43,11 @@ class DeploymentInputs:
 
     def __init__(self, board: InputBoard, deployment: str) -> None:
         self._board = board
-        # Each valuing asks for the mark of each position, so it is looked up here, without another call.
-        self._used = board.marks
         self._deployment = deployment
         self._asked: dict[str, UsedReference] = {}
+        # Each valuing asks for the mark of each position, so this is the look-up itself, with no call around it.
+        self.mark: Callable[[int | str], UsedMark | None] = board.marks_of(deployment).get
+        """The mark in use of a market, None where there is none."""
 
     def take_asked(self) -> Mapping[str, UsedReference]:
         """The references that were asked for, and found, since this was last called."""
@@ -53,10 +55,6 @@ class DeploymentInputs:
         if asked:
             self._asked = {}
         return asked
-
-    def mark(self, market: int | str) -> UsedMark | None:
-        """The mark in use of a market, None where there is none."""
-        return self._used.get((self._deployment, market))
 
     def reference(self, name: str) -> UsedReference | None:
         """A reference of the deployment, None where nothing was said of it."""
@@ -109,7 +107,8 @@ class InputBoard:
         self._mark_of = mark_of
         self._sources: dict[MarketId, tuple[PriceSource, ...]] = {}
         self._markets_of: dict[bytes, set[MarketId]] = {}
-        self._used: dict[MarketId, UsedMark] = {}
+        # By deployment, so that whoever values its accounts looks marks up by the market alone.
+        self._used: dict[str, dict[int | str, UsedMark]] = {}
         # When a market was last seen stale that had been fresh, until it has settled.
         self._stale_ms: dict[MarketId, int] = {}
         self._chosen_ms = 0
@@ -190,13 +189,14 @@ class InputBoard:
             newest = self._newest(market, now_ms)
             used = self._settled(market, newest, now_ms)
             self._note(market, newest, used, now_ms)
-            if used == self._used.get(market):
+            if used == self.used(*market):
                 continue
             moved.append(market)
+            deployment, name = market
             if used is None:
-                del self._used[market]
+                del self._used[deployment][name]
             else:
-                self._used[market] = used
+                self._used.setdefault(deployment, {})[name] = used
         return moved
 
     def choose_all(self, now_ms: int) -> list[MarketId]:
@@ -214,7 +214,12 @@ class InputBoard:
 
     def stale_markets(self) -> frozenset[MarketId]:
         """The markets whose mark in use is stale."""
-        return frozenset(market for market, used in self._used.items() if used.stale)
+        return frozenset(
+            (deployment, market)
+            for deployment, marks in self._used.items()
+            for market, used in marks.items()
+            if used.stale
+        )
 
     def chosen(self, market: MarketId, now_ms: int) -> UsedMark | None:
         """The mark that a market has at an instant, Unix ms; what is in use stays as it is."""
@@ -236,7 +241,7 @@ class InputBoard:
         if used is None or not used.stale:
             self._stale_ms.pop(market, None)
         elif newest is not None and newest.stale:
-            before = self._used.get(market)
+            before = self.used(*market)
             if market in self._stale_ms or (before is not None and not before.stale):
                 self._stale_ms[market] = now_ms
 
@@ -247,14 +252,14 @@ class InputBoard:
             deployment: The market's deployment.
             market: Its id there.
         """
-        return self._used.get((deployment, market))
+        marks = self._used.get(deployment)
+        return None if marks is None else marks.get(market)
 
-    @property
-    def marks(self) -> Mapping[MarketId, UsedMark]:
-        """The mark in use of every market that has one, now and later."""
-        return self._used
+    def marks_of(self, deployment: str) -> Mapping[int | str, UsedMark]:
+        """The mark in use of every market of a deployment that has one, now and later."""
+        return self._used.setdefault(deployment, {})
 
     @property
     def in_use(self) -> Iterable[UsedMark]:
         """Every mark that is in use."""
-        return self._used.values()
+        return chain.from_iterable(marks.values() for marks in self._used.values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from models.codec import decode_row
 from models.engine.board import InputBoard
 from models.engine.deployment import Venues
 from models.engine.partition import PartitionEngine
@@ -286,5 +285,5 @@ class Engine:
             return None
         read = self._read_marks.get(key)
         if read is None or read[0] is not row:
-            read = self._read_marks[key] = row, decode_mark(decode_row(row).body)
+            read = self._read_marks[key] = row, decode_mark(row)
         return read[1]

@@ -119,8 +119,12 @@ class PartitionEngine:
         """The rows of a stage that a venue's accounts made are in the tables: have their accounts valued."""
         accounts = self._foldings[kind].accounts
         for write in stage.writes:
-            if write.table == ACCOUNTS:
+            if write.table != ACCOUNTS:
+                continue
+            try:
                 self.valuing.put(write.key, accounts.written(write.key))
+            except BadRow as error:
+                self.unreadable[write.key] = str(error)
 
     def _of(self, deployment: str) -> Folding | None:
         venue = self._venues.of(deployment)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from models.codec import decode_row, encode_body
+from models.codec import decode_order, encode_body
 from models.engine.step import RowId, Stage, Step, Write, step_of
 from models.engine.tables import INSTRUMENTS, MARKS, REFERENCES
 from models.instruments import Instrument, decode_instrument, encode_instrument, fold_fact
@@ -12,7 +12,7 @@ from models.prices import decode_mark, encode_mark, later_mark
 from models.references import decode_said, encode_said, later_said
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from msgspec import Struct
 
@@ -32,7 +32,7 @@ class Registers(Generic[T, N]):
         table: The table.
         read: Reads the table that the steps are written to.
         fold: Makes of a value, or None, and news the new value; None where the news change nothing.
-        decode: Reads a row's body.
+        decode: Reads a row.
         encode: Makes a row's body.
     """
 
@@ -42,8 +42,8 @@ class Registers(Generic[T, N]):
         read: ReadRow,
         *,
         fold: Callable[[T | None, N], T | None],
-        decode: Callable[[dict[str, Any]], T],
-        encode: Callable[[T], Mapping[str, Any] | Struct],
+        decode: Callable[[bytes], T],
+        encode: Callable[[T], Struct],
     ) -> None:
         self._table = table
         self._read = read
@@ -85,8 +85,7 @@ class Registers(Generic[T, N]):
         value = self._read(self._table, key)
         if value is None:
             return 0, None
-        row = decode_row(value)
-        return row.version, self._decode(row.body)
+        return decode_order(value)[1], self._decode(value)
 
 
 def mark_registers(read: ReadRow) -> Registers[Mark, Mark]:

@@ -12,7 +12,7 @@ from models.engine.tables import SUBTOTALS
 from models.ids import split_key
 from models.provenance import join_provenance, says_the_same
 from models.served import totals_key
-from models.subtotals import Subtotals
+from models.subtotals import Counted, Subtotals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # What was counted, a row of 2 kB, is kept until its account is counted anew, and so is the body that is to be counted:
 # so many are some 6 MB a partition.
 _NOTED_MAX = 1_000
-# Bodies that were counted are kept for the next time, where they need not be decoded: some 5 kB each.
+# What was counted is kept for the next time, where no row need be decoded for it: some 4 kB each.
 _COUNTED_KEPT = 2_000
 
 _Noted = dict[bytes, tuple[bytes | None, Mapping[str, Any]]]
@@ -44,7 +44,7 @@ class Totals:
         self._subtotals = Subtotals()
         self._noted: _Noted = {}
         self._counting: _Noted = {}
-        self._counted: Recent[Mapping[str, Any]] = Recent(_COUNTED_KEPT)
+        self._counted: Recent[Counted] = Recent(_COUNTED_KEPT)
         self._current = set(current)
         self._is_first = True
         self._writing: Iterator[tuple[bytes, dict[str, Any]]] | None = None
@@ -108,9 +108,11 @@ class Totals:
                 yield Served(totals_key(deployment), at_ms, join_provenance(encoded, {"at_ms": at_ms}))
 
     def _count(self, key: bytes, before: bytes | None, body: Mapping[str, Any]) -> None:
-        counted = None if before is None else self._counted.get(key) or decode_row(before).body
-        self._subtotals.put(split_key(key)[0], counted, body)
-        self._counted.put(key, body)
+        deployment, _ = split_key(key)
+        counted = None
+        if before is not None:
+            counted = self._counted.get(key) or self._subtotals.counted(deployment, decode_row(before).body)
+        self._counted.put(key, self._subtotals.put(deployment, counted, body))
 
     def _write(self, key: bytes, body: bytes, at_ms: int) -> Write | None:
         row = self._read(SUBTOTALS, key)

@@ -6,8 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.book import ExposureBook
-from models.book_figures import REACH
-from models.codec import decode_order, decode_row, encode_body
+from models.book_figures import REACH, Exposure
+from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
 from models.engine.alarms import Alarms
 from models.engine.board import DeploymentInputs
 from models.engine.recent import Recent
@@ -18,7 +18,8 @@ from models.errors import BadRow
 from models.ids import split_key
 from models.money import E18
 from models.provenance import join_provenance, provenance, says_the_same
-from models.valuations import UNPRICED, with_last_complete
+from models.valuations import UNPRICED, unknown_figures, with_last_complete
+from models.venue import Valued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 # What is held takes some 2 kB, so that those kept for an account's next valuation are 4 MB a partition.
 _HELD_KEPT = 2_000
+_UNEXPOSED = Exposure({}, 0.0, 0.0)
+_NOWHERE = (-1, -1)
+_NO_ORDER = bytes(ORDER_BYTES)
 
 
 class _Known(NamedTuple):
@@ -88,6 +92,8 @@ class Valuing:
         self._curved = _Curved()
         # Their exposures were made at other references, or out of reach of the marks in use.
         self._outdated: set[bytes] = set()
+        # Their venue cannot say their exposures: no mark would have them valued, so no figure of theirs would hold.
+        self._unexposed: set[bytes] = set()
         self.exposures = ExposureBook(deadband)
         self.alarms = Alarms(read)
         self.totals = Totals(partition, read, sums)
@@ -112,7 +118,7 @@ class Valuing:
         """Take in an account that was recovered, whose venue is installed."""
         deployment, _ = split_key(key)
         known = self._know(deployment)
-        exposure = known.venue.exposure(deployment, held, known.inputs)
+        exposure = self._exposure(key, known, held)
         priced = self._venues.priced(deployment)
         for market in exposure.signed:
             if isinstance(market[1], str) and priced is not None and market not in self.exposures.markets:
@@ -212,13 +218,12 @@ class Valuing:
             The valuations row, or None where it is as it was. Or a row of ``alerts`` that has to be durable before the
             valuation is written: call ``acknowledged`` when it is, and the account is valued again.
         """
-        found = self._hold(key, is_urgent=is_urgent)
-        if found is None or self.alarms.is_waiting(key):
+        if self.alarms.is_waiting(key):
             return None
-        held, valuer, known = found
-        is_unsupported = self._watermark_of(known.deployment).unsupported_since is not None
-        known.inputs.take_asked()
-        body, shown = valuer.value(known.inputs, unsupported=is_unsupported)
+        found = self._valued(key, at_ms, is_urgent=is_urgent)
+        if found is None:
+            return None
+        held, known, (body, shown) = found
         made = provenance(at_ms, known.made_by, known.settings, known.inputs.take_asked())
         transition = self.alarms.transition(key, body, made)
         if transition is not None:
@@ -233,7 +238,8 @@ class Valuing:
             self.totals.note(key, row if is_counted else None, body)
         if key in self._outdated:
             self._outdated.discard(key)
-            self.restore(key, held)
+            if held is not None:
+                self.restore(key, held)
         self.exposures.published(key, shown, self._curved.slack_of(key))
         if not is_changed:
             return None
@@ -287,6 +293,41 @@ class Valuing:
             known = _Known(deployment, venue, inputs, f"{venue.kind}/{venue.figures_version}", settings)
             self._known[deployment] = known
         return known
+
+    def _exposure(self, key: bytes, known: _Known, held: Held) -> Exposure:
+        """The account's exposure; none, and the account is to be valued, where its venue cannot say it."""
+        was_unexposed = key in self._unexposed
+        try:
+            exposure = known.venue.exposure(known.deployment, held, known.inputs)
+            self._unexposed.discard(key)
+        except BadRow:
+            exposure = _UNEXPOSED
+            self._unexposed.add(key)
+        if was_unexposed != (key in self._unexposed):
+            self.touch((key,))
+        return exposure
+
+    def _valued(self, key: bytes, at_ms: int, *, is_urgent: bool) -> tuple[Held | None, _Known, Valued] | None:
+        """Value an account; its figures are unknown where its venue cannot say them. None where it has no row."""
+        held: Held | None = None
+        try:
+            found = self._hold(key, is_urgent=is_urgent)
+            if found is None:
+                return None
+            held, valuer, known = found
+            is_unsupported = self._watermark_of(known.deployment).unsupported_since is not None
+            known.inputs.take_asked()
+            valued = valuer.value(known.inputs, unsupported=is_unsupported)
+            if key not in self._unexposed:
+                return held, known, valued
+        except BadRow:
+            # Whoever guards the venue says why.
+            self._held.drop(key)
+        order = decode_order(self._read(ACCOUNTS, key) or _NO_ORDER)
+        position = _NOWHERE if held is None else held.applied
+        row = self._read(VALUATIONS, key)
+        as_of_ms = at_ms if row is None else decode_row(row).body["as_of_ms"]
+        return held, self._know(split_key(key)[0]), Valued(unknown_figures(order, position, as_of_ms), None)
 
     def _hold(self, key: bytes, *, is_urgent: bool) -> _Kept | None:
         """What is known of an account, kept for the next time where it is worth it.

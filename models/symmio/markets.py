@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from models.body_reader import body_reader
 from models.errors import BadRow
+from models.symmio.symmio_row_bodies import MarketBody
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from models.chain_records import SymbolView
 
 
@@ -36,9 +36,6 @@ class Market(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(older, **known)
 
 
-_MONEY = ("min_acceptable_quote_value", "min_acceptable_portion_lf", "trading_fee", "max_leverage")
-
-
 def market_of_view(view: SymbolView) -> Market:
     """Make a market of an answer of ``getSymbols``."""
     return Market(
@@ -54,28 +51,50 @@ def market_of_view(view: SymbolView) -> Market:
     )
 
 
-def encode_market(market: Market) -> dict[str, Any]:
-    """Make the body of a row of the ``markets`` table; a name that is not known is empty, so that it has no price."""
-    body = msgspec.structs.asdict(market)
-    del body["symbol_id"]
-    for name in _MONEY:
-        body[name] = None if body[name] is None else str(body[name])
-    body["name"] = market.name or ""
-    return body
+_read_body = body_reader("markets", MarketBody)
 
 
-def decode_market(symbol_id: int, body: Mapping[str, Any]) -> Market:
-    """Read the body of a row of the ``markets`` table.
+def encode_market(market: Market) -> MarketBody:
+    """Body of a row of the ``markets`` table; a name that is not known is empty, so that it has no price."""
+    return MarketBody(
+        name=market.name or "",
+        is_valid=market.is_valid,
+        min_acceptable_quote_value=_text(market.min_acceptable_quote_value),
+        min_acceptable_portion_lf=_text(market.min_acceptable_portion_lf),
+        trading_fee=_text(market.trading_fee),
+        max_leverage=_text(market.max_leverage),
+        funding_rate_epoch_duration_s=market.funding_rate_epoch_duration_s,
+        funding_rate_window_s=market.funding_rate_window_s,
+    )
+
+
+def decode_market(symbol_id: int, row: bytes) -> Market:
+    """Read a row of the ``markets`` table.
 
     Raises:
-        BadRow: ``body`` is not the body of such a row.
+        BadRow: It is none.
     """
-    fields = dict(body)
+    body = _read_body(row)
     try:
-        for name in _MONEY:
-            fields[name] = None if fields[name] is None else int(fields[name])
-        fields["name"] = fields["name"] or None
-        return Market(symbol_id, **fields)
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"expected the body of a markets row, found {dict(body)!r:.200} ({error!r})"
+        return Market(
+            symbol_id=symbol_id,
+            name=body.name or None,
+            is_valid=body.is_valid,
+            min_acceptable_quote_value=_amount(body.min_acceptable_quote_value),
+            min_acceptable_portion_lf=_amount(body.min_acceptable_portion_lf),
+            trading_fee=_amount(body.trading_fee),
+            max_leverage=_amount(body.max_leverage),
+            funding_rate_epoch_duration_s=body.funding_rate_epoch_duration_s,
+            funding_rate_window_s=body.funding_rate_window_s,
+        )
+    except ValueError as error:
+        msg = f"expected a row of markets, found {row!r:.200} ({error})"
         raise BadRow(msg) from error
+
+
+def _text(amount: int | None) -> str | None:
+    return None if amount is None else str(amount)
+
+
+def _amount(text: str | None) -> int | None:
+    return None if text is None else int(text)

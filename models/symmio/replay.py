@@ -51,7 +51,7 @@ class Replay:
             self._engine.raw(_NAME, record, self._offset)
             self._offset += 1
         row = self._engine.tables.read(DEPLOYMENTS, _NAME.encode())
-        gap = None if row is None else decode_deployment(decode_row(row).body).open_gap
+        gap = None if row is None else decode_deployment(row).open_gap
         if gap is not None:
             raise BadReplay(gap.reason)
         if self._engine.refused:

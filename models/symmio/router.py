@@ -13,8 +13,9 @@ from models.account_events import (
     Unsupported,
     encode_account_record,
 )
+from models.body_reader import body_reader
 from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark, decode_chain_record
-from models.codec import decode_row, encode_body
+from models.codec import decode_order, encode_body
 from models.deployments import DeploymentState, decode_deployment, encode_deployment
 from models.engine.step import Output, RowId, Stage, Step, Write, step_of
 from models.engine.tables import DEPLOYMENTS, MARKETS, QUOTES
@@ -22,9 +23,12 @@ from models.errors import TidemarkError
 from models.ids import account_key, market_key, quote_key
 from models.symmio.markets import decode_market, encode_market, market_of_view
 from models.symmio.routing import route_block
+from models.symmio.symmio_row_bodies import QuoteRoutesBody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from msgspec import Struct
 
     from models.account_events import AccountRecord, Transaction
     from models.chain_records import ChainRecord
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
 # A quote's id is given to another account only by a reorganisation; four are more forks than one quote will see.
 _ROUTES_KEPT = 4
+_read_routes = body_reader("quotes", QuoteRoutesBody)
 
 
 class NotConfigured(TidemarkError):
@@ -119,7 +124,7 @@ class Router:
 
     def _stored(self, name: str) -> DeploymentState:
         row = self._read(DEPLOYMENTS, name.encode())
-        return DeploymentState() if row is None else decode_deployment(decode_row(row).body)
+        return DeploymentState() if row is None else decode_deployment(row)
 
     def _close(self, name: str, state: DeploymentState, routing: _Routing) -> Step:
         before, position = self._state(name), (routing.offset, -1)
@@ -226,26 +231,25 @@ class _Routing:
             self._rests_on.append(RowId(QUOTES, key))
             return
         routes = [*routes, (self.offset, account, symbol_id)][-_ROUTES_KEPT:]
-        self._put(QUOTES, key, {"routes": routes})
+        self._put(QUOTES, key, QuoteRoutesBody(routes))
 
     def market(self, market: Market) -> None:
         """Take in what the record says of a market, over what was said before; a block may speak of one twice."""
         key = market_key(self.name, market.symbol_id)
         before = self._markets.get(key)
         if before is None and (value := self._read(MARKETS, key)) is not None:
-            row = decode_row(value)
-            if row.version > self.offset + 1:
+            if decode_order(value)[1] > self.offset + 1:
                 self._rests_on.append(RowId(MARKETS, key))
                 return
-            before = decode_market(market.symbol_id, row.body)
+            before = decode_market(market.symbol_id, value)
         merged = self._markets[key] = market if before is None else market.over(before)
         self._put(MARKETS, key, encode_market(merged))
 
     def _routes(self, key: bytes) -> list[tuple[int, str, int]]:
         value = self._read(QUOTES, key)
-        return [] if value is None else [tuple(route) for route in decode_row(value).body["routes"]]
+        return [] if value is None else _read_routes(value).routes
 
-    def _put(self, table: str, key: bytes, body: Mapping[str, object]) -> None:
+    def _put(self, table: str, key: bytes, body: Struct) -> None:
         self._writes[RowId(table, key)] = Write(table, key, self.offset + 1, encode_body(body))
 
 

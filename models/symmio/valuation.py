@@ -86,14 +86,18 @@ class AccountValuer:
         parties = list(dict.fromkeys(position.party_b for position in holding.positions))
         self._priced = [_Priced(position, parties.index(position.party_b)) for position in holding.positions]
         self._caps = [holding.allocated_by.get(party_b, 0) for party_b in parties]
+        # Sums over the positions that have a mark, and of uPnL by party B; a position that moves changes them.
+        self._upnl = self._notional = 0
+        self._upnl_by = [0] * len(parties)
         self._notional_opened = sum(
             position.open_amount * position.opened_price // E18 for position in holding.positions
         )
         self._unvalued = _unvalued(holding, term)
         # A party's own uPnL is that of the account with its sign turned: beyond this it can be liquidated.
-        self._limits = [
-            (party_b, available_for_liquidation(balances_of_bucket(holding.buckets, party_b), 0)) for party_b in parties
-        ]
+        self._limits = sorted(
+            (party_b, at, available_for_liquidation(balances_of_bucket(holding.buckets, party_b), 0))
+            for at, party_b in enumerate(parties)
+        )
 
     def value(self, mark_of: Callable[[int], UsedMark | None], *, unsupported: bool) -> Valuation:
         """Value the positions (quotes of status 4, 5 and 6) at the marks of now.
@@ -115,7 +119,7 @@ class AccountValuer:
         for priced in self._priced:
             mark = mark_of(priced.symbol_id)
             if mark is not priced.mark:
-                priced.move(mark)
+                self._move(priced, mark)
             positions.append(priced.body)
             if mark is None:
                 unpriced += 1
@@ -144,34 +148,32 @@ class AccountValuer:
             body[LIQUIDATABLE_HEDGERS] = list(figures.liquidatable_hedgers)
         return Valuation(body, figures)
 
+    def _move(self, priced: _Priced, mark: UsedMark | None) -> None:
+        upnl, notional = priced.upnl, priced.notional
+        priced.move(mark)
+        self._notional += priced.notional - notional
+        gained = priced.upnl - upnl
+        self._upnl += gained
+        self._upnl_by[priced.party] += gained
+
     def _figures(self) -> Figures:
-        upnl = notional = capped = 0
-        parts = [0] * len(self._caps)
-        for priced in self._priced:
-            upnl += priced.upnl
-            notional += priced.notional
-            parts[priced.party] += priced.upnl
-        for part, cap in zip(parts, self._caps, strict=True):
-            capped += min(part, cap)
-        balances = self._holding.balances
+        upnl, upnl_by, balances = self._upnl, self._upnl_by, self._holding.balances
         available_balance = available_for_liquidation(balances, upnl)
         return Figures(
             upnl=upnl,
-            upnl_capped=capped,
-            notional=notional,
+            upnl_capped=sum(map(min, upnl_by, self._caps)),
+            notional=self._notional,
             notional_opened=self._notional_opened,
             equity=balances.allocated + upnl,
             available_balance=available_balance,
             available_for_quote=party_a_available_for_quote(balances, upnl),
-            distance_bps=distance_bps(available_balance, notional),
-            liquidatable_hedgers=tuple(
-                sorted(party_b for (party_b, limit), part in zip(self._limits, parts, strict=True) if part > limit)
-            ),
+            distance_bps=distance_bps(available_balance, self._notional),
+            liquidatable_hedgers=tuple([party_b for party_b, at, limit in self._limits if upnl_by[at] > limit]),
         )
 
 
 class _Priced:
-    """A position at the mark that it was valued at last; ``upnl`` and ``notional`` count only where there is one.
+    """A position at the mark that it was valued at last; ``upnl`` and ``notional`` are 0 where there is none.
 
     ``party`` is the number of its party B among those of the account.
     """
@@ -190,6 +192,7 @@ class _Priced:
         """Value the position at another mark; ``body`` becomes another one, and the one before stays as it is."""
         self.mark = mark
         if mark is None:
+            self.upnl = self.notional = 0
             self.body = _position_body(self.position)
             return
         self.upnl = position_upnl(self.position, mark.mark_e18)

@@ -31,6 +31,9 @@ _folded, _repeated, _refused = (_FOLDED.labels(outcome) for outcome in ("folded"
 _SUSPECTS = prometheus_client.Counter(
     "tidemark_suspect_accounts_total", "Accounts that became suspect.", ("deployment",)
 )
+_UNTOLD = prometheus_client.Counter(
+    "tidemark_untold_events_total", "What happened to accounts of which their venue shows no statement.", ("kind",)
+)
 # A transaction is decoded and folded in about 200 µs; the loop is given back every 10 ms.
 _YIELD_EVERY = 50
 
@@ -67,7 +70,11 @@ class AccountsAgent:
     async def write(self, engine: PartitionEngine, part: Slice) -> None:
         """Write what the slice's records come to."""
         kind = self._venue.kind
-        await self._rows.put_step(part.partition, engine[kind].accounts.take(), part, partial(engine.written, kind))
+        accounts = engine[kind].accounts
+        before = accounts.untold
+        step = accounts.take()
+        _UNTOLD.labels(kind).inc(accounts.untold - before)
+        await self._rows.put_step(part.partition, step, part, partial(engine.written, kind))
         self._releases.look()
 
     def _apply(self, engine: PartitionEngine, record: Record[bytes | None], part: Slice) -> None:

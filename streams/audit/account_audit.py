@@ -185,11 +185,7 @@ async def _repair(
 
 async def _watermarks(settings: Settings, name: str, clock: Clock) -> list[DeploymentWatermark]:
     rows = await _rows(settings, WATERMARKS, clock)
-    return [
-        decode_watermark(decode_row(value).body)
-        for key, value in rows.items()
-        if key.decode().rpartition(":")[0] == name
-    ]
+    return [decode_watermark(value) for key, value in rows.items() if key.decode().rpartition(":")[0] == name]
 
 
 async def _accounts(settings: Settings, name: str, clock: Clock) -> dict[str, AccountRow]:

@@ -184,7 +184,7 @@ class Executor:
 
     async def _pass(self) -> None:
         now_s = await self._now_s()
-        await self._missed.note(now_s, self._rounds)
+        await self._missed.note(now_s)
         refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
             if epoch in self._rounds:
@@ -268,6 +268,8 @@ class Executor:
                 # Whatever was open at the instant and is in no plan yet, nobody can tell any more.
                 _log.error("epoch not extended epoch=%s: what moved at its beginning is not kept any more", epoch)
                 continue
+            if now_s <= one.frozen.closes_s:
+                one.take_back_closed(moves.ended.keys())
             frozen, more = one.extend(found, plans, moves.ended)
             if one.is_whole and not more:
                 continue

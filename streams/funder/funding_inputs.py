@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError
 
-from models.codec import decode_order, decode_row
+from models.codec import decode_order
 from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, WATERMARKS
 from models.ids import account_key, market_key, split_key
 from models.instruments import decode_instrument
@@ -115,7 +115,7 @@ class Tables:
     def time_s(self) -> int:
         """The chain's time up to which every partition of the accounts is folded, Unix s; 0 where one is not yet."""
         rows = (self._watermarks.rows.get(f"{self._name}:{number}".encode()) for number in range(self._partitions))
-        return min(0 if row is None else decode_watermark(decode_row(row).body).head_time_s for row in rows)
+        return min(0 if row is None else decode_watermark(row).head_time_s for row in rows)
 
     async def known_until_s(self) -> int:
         """Wait until all is known that was folded by ``time_s``, and return that time, Unix s.
@@ -140,7 +140,7 @@ class Tables:
         """Why nothing of the deployment may be charged, None where it may: what is known of it may not be true."""
         for number in range(self._partitions):
             row = self._watermarks.rows.get(f"{self._name}:{number}".encode())
-            mark = None if row is None else decode_watermark(decode_row(row).body)
+            mark = None if row is None else decode_watermark(row)
             if mark is not None and mark.unsupported_since is not None:
                 return f"the deployment is not supported since block {mark.unsupported_since}: {mark.reason}"
         return None
@@ -297,7 +297,7 @@ class Tables:
 
     def _funding_terms(self, key: bytes) -> FundingTerms | None:
         row = self._instruments.rows.get(key)
-        return None if row is None else decode_instrument(decode_row(row).body).funding
+        return None if row is None else decode_instrument(row).funding
 
     def _funded(self) -> dict[int, tuple[int, int]]:
         """Find funding epoch and window, in s, of every market that has an epoch, valid or not."""
@@ -314,4 +314,4 @@ class Tables:
 
     def _market(self, symbol_id: int) -> Market | None:
         row = self._markets.rows.get(market_key(self._name, symbol_id))
-        return None if row is None else decode_market(symbol_id, decode_row(row).body)
+        return None if row is None else decode_market(symbol_id, row)

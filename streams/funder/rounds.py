@@ -95,6 +95,20 @@ class Round:
             if known.get(quote_id, symbol_id) != symbol_id:
                 self.progress[plan.party_a].forget(quote_id)
 
+    def take_back_closed(self, ended: Collection[int]) -> None:
+        """Begin again with quotes that were told as closed and are not by the log: blocks have left the chain.
+
+        Args:
+            ended: Which quotes have ended since the window opened, by the log. Where it is behind, it is told again.
+        """
+        for party_a, outcome in list(self.outcomes.items()):
+            back = outcome.closed.keys() - ended
+            if not back or outcome.final:
+                continue
+            del self.outcomes[party_a]
+            for quote_id in back:
+                self.progress_of(party_a).closed.pop(quote_id, None)
+
     def extend(self, found: Frozen, plans: Sequence[Plan], ended: Mapping[int, Ended]) -> tuple[Frozen, list[Plan]]:
         """Find what is to be on record once more quotes are known; what was fixed before stays as it is.
 

@@ -1,7 +1,8 @@
 """The kinds of venues: those built in, and those that installed packages bring.
 
 A package brings one by an entry point of the group ``tidemark.venues``, whose name is the kind and whose object is a
-``VenuePackage``. A kind is loaded when a configuration first names it.
+``VenuePackage``. A kind is loaded when a configuration first names it, and what is not built in is guarded from then on
+(``models.guarded_venue``).
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.bookings import TellsBookings
 from models.engine.deployment import EngineDeployment, Venues
+from models.guarded_venue import GuardedVenue
 from models.views import AccountViews
 from streams.settings.figures import figure_settings, name_of
-from streams.settings.installed import Kinds
+from streams.settings.installed import BadPackage, Kinds
+from streams.settings.package_faults import note_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,9 +55,16 @@ def package_of(kind: str) -> VenuePackage | None:
     """Find the venue of a kind; None where none is installed.
 
     Raises:
-        BadPackage: Two packages bring this kind, or its object is no ``VenuePackage`` of this kind.
+        BadPackage: Two packages bring this kind, its object is no ``VenuePackage`` of this kind, or the venue is none.
     """
-    return KINDS.find(kind, VenuePackage)
+    package = KINDS.find(kind, VenuePackage)
+    if package is None or kind in KINDS.built_in:
+        return package
+    try:
+        return package._replace(venue=GuardedVenue(package.venue, note_fault))
+    except (AttributeError, ValueError) as error:
+        msg = f"expected a venue as docs/adding-a-venue.md says of the package of kind {kind!r}, found: {error}"
+        raise BadPackage(msg) from error
 
 
 def engine_deployments(deployments: Mapping[str, DeploymentSettings]) -> dict[str, EngineDeployment]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from models.codec import decode_row
 from models.engine.board import InputBoard
 from models.engine.tables import MARKETS, MARKS, REFERENCES
 from models.prices import decode_mark
@@ -108,7 +107,7 @@ class MarketMarks:
         for key in keys:
             row = self.marks.rows.get(key)
             if row is not None:
-                mark = self._marks[key] = decode_mark(decode_row(row).body)
+                mark = self._marks[key] = decode_mark(row)
                 newest_ms = max(newest_ms, mark.received_ms)
         if newest_ms > self.newest_mark_ms:
             # What was there at the start, and what is written again, is old for other reasons.

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.money import E18, parse_e18
-from models.subtotals import Subtotals
+from models.subtotals import Counted, Subtotals
 from models.symmio.funding_records import ChargeCells, Epoch, Frozen, FrozenMarket, Outcome, Plan, Transaction
 from models.symmio.markets import Market, encode_market
 from streams.settings import ApiSettings, PriceRef, Settings, SymmioSettings
@@ -82,7 +82,7 @@ class Scene:
         self.prices_e18 = [parse_e18(price) for _, price in MARKETS]
         self._positions: dict[int, list[_Held]] = {}
         self._changes: dict[int, dict[str, object]] = {}
-        self._bodies: dict[int, dict[str, Any]] = {}
+        self._counted: dict[int, Counted] = {}
         self._sums = Subtotals()
         self._version = 0
         for number, (symbol, _) in enumerate(MARKETS):
@@ -147,8 +147,7 @@ class Scene:
         at_ms = now_ms()
         for number in numbers:
             body = self._body(number, at_ms)
-            self._sums.put(DEPLOYMENT, self._bodies.get(number), body)
-            self._bodies[number] = body
+            self._counted[number] = self._sums.put(DEPLOYMENT, self._counted.get(number), body)
             self.tables.valuations.put(self.key(number), self._version, body)
         for key, sums in self._sums.take_changed(_PARTITION, set()):
             self.tables.subtotals.put(key.decode(), self._version, sums)

@@ -34,6 +34,8 @@ from tests.support.symmio import Partition
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from msgspec import Struct
+
     from models.symmio.funding_records import Record
     from streams.settings import Settings
 
@@ -125,7 +127,7 @@ class Scene:
         await self.open_on_chain(quotes)
         for party_a in sorted({quote.party_a for quote in quotes}):
             self._partition.apply([(account_key(NAME, party_a), self._checkpoint(party_a))])
-        rows: dict[tuple[str, bytes], Mapping[str, Any]] = {
+        rows: dict[tuple[str, bytes], Mapping[str, Any] | Struct] = {
             (ACCOUNTS, account_key(NAME, party_a)): encode_account(row) for party_a, row in self._partition.rows.items()
         }
         at_ms = SystemClock().now_ms()
@@ -151,7 +153,7 @@ class Scene:
         rows = {(WATERMARKS, f"{NAME}:{number}".encode()): watermark for number in numbers}
         await self.write(rows, version=self._folds)
 
-    async def write(self, rows: Mapping[tuple[str, bytes], Mapping[str, Any]], version: int = 1) -> None:
+    async def write(self, rows: Mapping[tuple[str, bytes], Mapping[str, Any] | Struct], version: int = 1) -> None:
         """Write rows of tables, as their owner would."""
         producer = AIOKafkaProducer(bootstrap_servers=self.settings.kafka)
         await producer.start()

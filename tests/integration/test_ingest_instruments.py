@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from models.codec import encode_row
 from models.engine.tables import INSTRUMENTS
 from models.instruments import decode_instrument
 from streams.ingest.prices import price_follow as price_ingest
@@ -45,7 +46,8 @@ async def ingesting(settings: Settings, venue: FakeVenue) -> AsyncIterator[None]
 
 
 async def instruments(settings: Settings) -> dict[str, Instrument]:
-    return {key.decode(): decode_instrument(row.body) for key, row in (await feed_rows(settings, INSTRUMENTS)).items()}
+    rows = await feed_rows(settings, INSTRUMENTS)
+    return {key.decode(): decode_instrument(encode_row(*row)) for key, row in rows.items()}
 
 
 async def test_what_a_venue_says_of_its_symbols_reaches_the_table_though_one_answer_fails_at_first(

@@ -147,9 +147,9 @@ _step = st.one_of(
 def test_the_book_tells_what_plain_sums_tell(steps: list[tuple[object, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # So small that a handful of accounts grows the columns, takes several pages, and is swept in several blocks.
-        patch.setattr(book_module, "_GROWTH_ROWS", 2)
+        patch.setattr(book_module, "_PAGE_ROWS", 2)
         patch.setattr(places_module, "_PAGE_PLACES", 2)
-        patch.setattr(book_module, "_BLOCK_ROWS", 3)
+        patch.setattr(book_module, "_BLOCK_ROWS", 4)
         book, model = ExposureBook(_DEADBAND), _Model()
         for at_s, step in enumerate(steps):
             _take(step, at_s, book, model, patch)

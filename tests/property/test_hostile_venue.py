@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pytest
 
-from models.codec import decode_row
 from models.engine.board import choose_mark
 from models.engine.registers import instrument_registers, mark_registers
 from models.engine.tables import INSTRUMENTS, MARKS, MemoryTables
@@ -108,13 +107,13 @@ class Deployment:
     def used(self, name: str) -> UsedMark | None:
         """The mark of a market now."""
         rows = ((source, self.tables.read(MARKS, source.key)) for source in self._sources[name])
-        marks = [(source, None if row is None else decode_mark(decode_row(row).body)) for source, row in rows]
+        marks = [(source, None if row is None else decode_mark(row)) for source, row in rows]
         return choose_mark(marks, self.clock.now_ms())
 
     def instrument(self, name: str) -> Instrument:
         """What is known of a symbol."""
         row = self.tables.read(INSTRUMENTS, mark_key(SOURCE, name))
-        return Instrument() if row is None else decode_instrument(decode_row(row).body)
+        return Instrument() if row is None else decode_instrument(row)
 
 
 def expect_what_counts_to_be_true(script: Script, venue: HostileVenue, deployment: Deployment) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.account_events import Transaction
 from models.codec import encode_body
 from models.prices import UsedMark
-from models.subtotals import Subtotals
+from models.subtotals import Counted, Subtotals
 from models.symmio.account import advance
 from models.symmio.venue import SYMMIO
 from tests.support.symmio import ALICE, E18, HEDGER, SECOND_HEDGER, allocate, allocate_b, fee_out, log, send_quote
@@ -87,14 +87,14 @@ def test_sums_of_bodies_that_share_positions_are_those_of_the_last_body_alone(
     valuer = SYMMIO.valuer(_holding(opens), 3)
     marks: dict[int | str, UsedMark | None] = {}
     followed, alone = Subtotals(), Subtotals()
-    before: Body | None = None
+    body: Body | None = None
+    counted: Counted | None = None
     for moved, unsupported in steps:
         marks |= moved
         body = valuer.value(At(marks), unsupported=unsupported).body
-        followed.put("main", before, body)
-        before = body
-    if before is not None:
-        alone.put("main", None, before)
+        counted = followed.put("main", counted, body)
+    if body is not None:
+        alone.put("main", None, body)
     assert dict(alone.take_changed(0, set())) == {
         key: body for key, body in followed.take_changed(0, set()) if body["positions"]
     }

@@ -13,6 +13,8 @@ from streams.kafka.topics import changelog_name
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from msgspec import Struct
+
     from streams.settings import Settings
 
 
@@ -23,7 +25,7 @@ class Changelogs:
         self._settings = settings
         self._producer = producer
 
-    async def put(self, table: str, key: str, version: int, body: Mapping[str, Any], *, term: int = 1) -> None:
+    async def put(self, table: str, key: str, version: int, body: Mapping[str, Any] | Struct, *, term: int = 1) -> None:
         """Write one row and wait for the broker to have it."""
         name = changelog_name(self._settings, table)
         await self._producer.send_and_wait(name, encode_row(term, version, body), key=key.encode())

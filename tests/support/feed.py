@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
+    from models.row_bodies import DeploymentBody
+
 
 HEAD_TIME_S = 1_745_970_700
 
@@ -133,12 +135,12 @@ def e18(text: str) -> str:
     return str(parse_e18(text))
 
 
-def deployment_body(*gaps: Gap) -> dict[str, Any]:
+def deployment_body(*gaps: Gap) -> DeploymentBody:
     state = DeploymentState(position=(41, -1), head=120, head_time_s=HEAD_TIME_S, final=56, begun_at=3, gaps=gaps)
     return encode_deployment(state)
 
 
-def unsupported_body() -> dict[str, Any]:
+def unsupported_body() -> DeploymentBody:
     """A deployment that is unsupported since block 110."""
     return deployment_body(Gap(since=(38, 0), block=110, reason="DiamondCut in block 110"))
 

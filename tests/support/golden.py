@@ -149,7 +149,7 @@ def versioned(rows: dict[bytes, Row]) -> dict[bytes, tuple[int, dict[str, Any]]]
 async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]) -> list[bytes]:
     """Accounts whose valuation is not the models' valuation of its row and the final marks, under these settings."""
     accounts = await feed_rows(settings, ACCOUNTS)
-    marks = {key: decode_mark(row.body) for key, row in (await feed_rows(settings, MARKS)).items()}
+    marks = {key: decode_mark(encode_row(*row)) for key, row in (await feed_rows(settings, MARKS)).items()}
     markets = await feed_rows(settings, MARKETS)
 
     board = InputBoard(marks.get)

@@ -52,11 +52,17 @@ class WorkerProcess:
     """One worker as a process of its own; its log is kept beside its data.
 
     A ``static`` member of the group takes its partitions over again when it comes back; another one leaves when it is
-    told to stop.
+    told to stop. ``python`` is that of the environment it runs in.
     """
 
     def __init__(
-        self, settings: Settings, *, instance: str = "worker-0", fault: str = "none", static: bool = True
+        self,
+        settings: Settings,
+        *,
+        instance: str = "worker-0",
+        fault: str = "none",
+        static: bool = True,
+        python: str | Path = sys.executable,
     ) -> None:
         self.instance = instance
         self.admin_port = free_port()
@@ -73,7 +79,7 @@ class WorkerProcess:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.faulty_worker", fault],
+                [python, "-m", "tests.support.faulty_worker", fault],
                 cwd=_ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip
 

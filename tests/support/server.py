@@ -37,9 +37,10 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def api_process(settings: Settings) -> AsyncIterator[Process]:
+async def api_process(settings: Settings, python: str | Path = sys.executable) -> AsyncIterator[Process]:
+    """An api that is gone when the block is left; ``python`` is that of the environment it runs in."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        python,
         "-m",
         "tidemark.cli",
         "api",

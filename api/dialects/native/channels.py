@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from api.access.tokens import Principal
 from api.dialects.native.channel_keys import (
@@ -23,7 +23,7 @@ from api.dialects.native.subjects import AccountSubject, MadeSubject, RowSubject
 from models.alert_views import alerts_view
 from models.engine.tables import ALERTS, INSTRUMENTS, MARKETS, MARKS, POSITION_STATES, SUBTOTALS, VALUATIONS
 from models.position_state_views import position_states_view
-from models.views import AccountViews, absent_account, mark_view
+from models.views import KeptPositions, absent_account, mark_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from api.tables.feeds import RowFeed
     from api.tables.freshness import Freshness
     from api.tables.market_funding import MarketFunding
-    from models.views import View
+    from models.views import AccountViews, View
     from streams.settings import DeploymentSettings
 
 
@@ -100,7 +100,9 @@ class ChannelDescription:
     is_refused_unread: bool = False
 
 
-def _account_channel(name: Channel, view: Callable[[AccountViews, str, Mapping[str, Any]], View]) -> ChannelDescription:
+def _account_channel(name: Channel, view_of: Callable[[AccountViews], RowView]) -> ChannelDescription:
+    """A channel that shows an account's row of ``valuations``; of each account that is shown it makes a view."""
+
     def make(inputs: Inputs, key: str) -> Subject:
         feed = inputs.feeds[VALUATIONS]
         return AccountSubject(
@@ -108,7 +110,7 @@ def _account_channel(name: Channel, view: Callable[[AccountViews, str, Mapping[s
             feed,
             key,
             absent_account,
-            partial(view, inputs.views),
+            view_of(inputs.views),
             is_unsupported=inputs.is_unsupported,
             freshness=inputs.freshness,
         )
@@ -180,9 +182,9 @@ def _rates(inputs: Inputs, key: str) -> Subject:
 
 
 _DESCRIPTIONS = (
-    _account_channel(Channel.ACCOUNT, AccountViews.account),
-    _account_channel(Channel.VALUATIONS, AccountViews.figures),
-    _account_channel(Channel.POSITIONS, AccountViews.positions),
+    _account_channel(Channel.ACCOUNT, lambda views: partial(views.account, kept=KeptPositions())),
+    _account_channel(Channel.VALUATIONS, lambda views: views.figures),
+    _account_channel(Channel.POSITIONS, lambda views: partial(views.positions, kept=KeptPositions())),
     ChannelDescription(
         name=Channel.MARKS,
         tables=(MARKS,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -35,20 +35,50 @@ _NO_SEQ: Seq = ()
 _DIGEST_BYTES = 6
 
 
-class State(NamedTuple):
-    """One state of a subject: its seq, and the part of a snapshot that is the same for all subscriptions.
+class State:
+    """One state of a subject: its seq and its view, which is encoded once somebody is sent the whole of it.
 
-    The view is a slice of ``tail`` and not kept beside it, for there are as many states as watched keys.
+    There are as many states as watched keys, and a view takes twice the memory of its bytes. Most keys are quiet: what
+    was encoded is kept as bytes until a delta is made of it. Of a key that moves, the next state shares the greater
+    part of the view.
+
+    Args:
+        epoch: Number of the rebuild that it belongs to.
+        seq: Its seq.
+        view: Its view.
     """
 
-    seq: Seq
-    tail: bytes
-    data_at: int
+    __slots__ = ("_data_at", "_epoch", "_tail", "_view", "seq")
+
+    def __init__(self, epoch: int, seq: Seq, view: View) -> None:
+        self._epoch = epoch
+        self.seq = seq
+        self._view: View | None = view
+        self._tail = b""
+        self._data_at = 0
+
+    @property
+    def tail(self) -> bytes:
+        """The part of a snapshot that is the same for all subscriptions."""
+        if not self._tail:
+            data = orjson.dumps(self._view)
+            self._tail = snapshot_tail(self._epoch, self.seq, data)
+            self._data_at = len(self._tail) - len(data) - 1
+            self._view = None
+        return self._tail
+
+    @property
+    def view(self) -> View:
+        """What is shown; nobody may change it."""
+        if self._view is None:
+            self._view = orjson.loads(self.data)
+        return self._view
 
     @property
     def data(self) -> bytes:
         """The view as JSON."""
-        return self.tail[self.data_at : -1]
+        tail = self.tail
+        return tail[self._data_at : -1]
 
 
 class Subject(ABC):
@@ -63,8 +93,6 @@ class Subject(ABC):
         self._epoch = epoch
         self._state: State | None = None
         self._deltas: dict[Seq, bytes] = {}
-        # The view that the newest state was made of, until it is compared with what a client holds.
-        self._made_of: View | None = None
 
     @abstractmethod
     def current(self) -> State | None:
@@ -74,20 +102,13 @@ class Subject(ABC):
         """The rest of a delta from the state that a client holds to the one that ``current`` has just returned."""
         tail = self._deltas.get(held.seq)
         if tail is None:
-            view, self._made_of = self._made_of, None
-            if view is None or current is not self._state:
-                view = orjson.loads(current.data)
-            patch = merge_patch(orjson.loads(held.data), view)
+            patch = merge_patch(held.view, current.view)
             tail = self._deltas[held.seq] = delta_tail(held.seq, current.seq, orjson.dumps(patch))
         return tail
 
     def _set_state(self, seq: Seq, view: View) -> State:
-        """Encode a view and keep it as the newest state."""
-        data = orjson.dumps(view)
-        tail = snapshot_tail(self._epoch, seq, data)
-        # A first state has nobody to be compared for, and would keep its view in memory.
-        self._made_of = None if self._state is None else view
-        self._state = State(seq, tail, len(tail) - len(data) - 1)
+        """Keep a view as the newest state."""
+        self._state = State(self._epoch, seq, view)
         self._deltas.clear()
         return self._state
 

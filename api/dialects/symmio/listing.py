@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from api.tables.market_prices import DecodedRows
 from api.tables.venue_lists import VenueLists
-from models.codec import decode_row
 from models.ids import mark_key, split_key
 from models.instruments import TRADING, Instrument, decode_instrument
 from models.money import E18, format_e18
@@ -198,4 +197,4 @@ def _known(
 
 
 def _market_of(key: bytes, row: bytes) -> Market:
-    return decode_market(int(split_key(key)[1]), decode_row(row).body)
+    return decode_market(int(split_key(key)[1]), row)

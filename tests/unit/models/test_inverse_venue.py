@@ -18,6 +18,7 @@ from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS, VALUATIONS
 from models.errors import BadRow
+from models.guarded_venue import GuardedVenue
 from models.ids import account_key
 from models.money import E18, format_e18
 from models.prices import MarkTick, UsedMark
@@ -272,7 +273,9 @@ def test_the_package_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: py
     importlib.invalidate_caches()
     package_of.cache_clear()
     try:
-        assert package_of("inverse") is PACKAGE
+        found = package_of("inverse")
+        assert found is not None
+        assert (PACKAGE.kind, PACKAGE.settings, GuardedVenue) == (found.kind, found.settings, type(found.venue))
         assert "inverse" == PACKAGE.settings(kind="inverse", default_sources=("venue",)).kind
     finally:
         package_of.cache_clear()

@@ -72,5 +72,5 @@ def test_the_newest_record_of_a_name_holds_and_a_repeated_one_changes_nothing() 
 def test_there_is_no_reference_where_it_was_taken_away_or_nobody_can_read_it() -> None:
     for key, said in ((b"game:a", Said(None, 0, 1)), (b"game:a", Said("x", 0, 1)), (b"gone:a", Said("1", 0, 1))):
         assert used_of_row(key, _row(said), VENUES) is None
-    with pytest.raises(BadRow, match="expected the body of a references row"):
+    with pytest.raises(BadRow, match="expected a row of references"):
         used_of_row(b"game:a", encode_row(1, 1, {"text": "1"}), VENUES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +9,14 @@ from hypothesis import strategies as st
 
 from models.errors import BadRow
 from models.money import E18
-from models.views import absent_account, liquidation_price_e18, mark_view, market_view, unsupported_account
+from models.views import (
+    KeptPositions,
+    absent_account,
+    liquidation_price_e18,
+    mark_view,
+    market_view,
+    unsupported_account,
+)
 from tests.support.contract import validate_rest
 from tests.support.feed import e18, empty_account_body, last_complete, no_account_body, unpriced_body, valuation_body
 from tests.support.rest import MARK, account_key, mark_body, market_body, position_body
@@ -259,3 +267,32 @@ def test_an_account_of_a_multi_account_says_which_and_what_it_is_called() -> Non
 
     assert (maker, "hedge") == (named["multi_account"], named["name"])
     assert not {"multi_account", "name"} & plain.keys()
+
+
+_positions = st.lists(
+    st.builds(
+        position_body,
+        quote=st.integers(1, 3),
+        symbol=st.integers(1, 2),
+        side=st.sampled_from(("long", "short")),
+        quantity=st.sampled_from((e18("1"), e18("10"))),
+        mark=st.sampled_from((e18("99"), e18("100"), None)),
+        stale=st.booleans(),
+    ),
+    max_size=3,
+    unique_by=lambda position: str(position["quote"]),
+)
+_bodies = st.builds(
+    valuation_body, positions=_positions, available_balance=st.sampled_from((e18("98.5"), e18("-3"), None))
+)
+
+
+@given(st.lists(_bodies, max_size=6))
+def test_positions_that_were_viewed_before_change_no_view_and_no_view_changes_later(
+    bodies: list[dict[str, Any]],
+) -> None:
+    kept = KeptPositions()
+    anew = [account_view(KEY, body) for body in bodies]
+    views = [account_view(KEY, body, kept) for body in bodies]
+
+    assert list(map(json.dumps, anew)) == list(map(json.dumps, views))

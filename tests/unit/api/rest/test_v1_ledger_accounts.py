@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.ledger.ledger_account import LedgerAccount
 from models.ledger.ledger_valuation import value_account
-from models.subtotals import Subtotals
+from models.subtotals import Counted, Subtotals
 from models.valuations import with_last_complete
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.api import api_settings, serving
@@ -33,9 +33,10 @@ def tables(*bodies: dict[str, Any]) -> FakeTables:
     """Rows of one account as a worker writes them, one after another, and its partition's sums."""
     made, sums = FakeTables("main", "desk"), Subtotals()
     before: dict[str, Any] | None = None
+    counted: Counted | None = None
     for version, body in enumerate(bodies, 1):
         row = with_last_complete(before, body)
-        sums.put("desk", before, row)
+        counted = sums.put("desk", counted, row)
         made.valuations.put(KEY, version, row)
         before = row
     for key, body in sums.take_changed(0, set()):

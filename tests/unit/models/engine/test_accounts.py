@@ -104,7 +104,7 @@ class World:
 
     def written_watermark(self) -> DeploymentWatermark | None:
         row = self.tables.read(WATERMARKS, b"main:3")
-        return None if row is None else decode_watermark(decode_row(row).body)
+        return None if row is None else decode_watermark(row)
 
     def _new(self) -> Accounts[AccountRow, Holding, OwnRecord]:
         states, booker = DueStates(self._modes, self.tables.read), Booker(SYMMIO)

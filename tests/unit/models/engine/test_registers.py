@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.codec import decode_row
+from models.codec import decode_order
 from models.engine.registers import instrument_registers, mark_registers
 from models.engine.step import RowId, Step
 from models.engine.tables import INSTRUMENTS, MARKS, MemoryTables
@@ -45,7 +45,7 @@ def test_each_key_is_written_once_with_as_many_versions_as_it_had_values() -> No
     step = marks.take()
     assert ([(BTC, 2), (ETH, 1)], []) == (written(step), rested_on(step))
     tables.take(step)
-    assert mark(2) == decode_mark(decode_row(tables.read(MARKS, BTC) or b"").body)
+    assert mark(2) == decode_mark(tables.read(MARKS, BTC) or b"")
 
 
 def test_a_tick_that_is_not_newer_changes_nothing_and_rests_on_the_row_that_is() -> None:
@@ -88,10 +88,10 @@ def test_facts_of_several_kinds_are_one_row() -> None:
     assert not instruments.apply(BTC, TICKER)
     tables.take(instruments.take())
 
-    row = decode_row(tables.read(INSTRUMENTS, BTC) or b"")
-    instrument = decode_instrument(row.body)
+    row = tables.read(INSTRUMENTS, BTC) or b""
+    instrument = decode_instrument(row)
     assert (2, False, False, True) == (
-        row.version, instrument.ticker is None, instrument.funding is None, instrument.rules is None,
+        decode_order(row)[1], instrument.ticker is None, instrument.funding is None, instrument.rules is None,
     )  # fmt: skip
 
 
@@ -128,5 +128,5 @@ def test_wherever_ticks_are_cut_and_delivered_again_the_rows_are_those_of_one_de
             tables.take(marks.take())
         committed = until
 
-    found = {key: decode_row(row) for key, row in tables.items(MARKS)}
-    assert newest == {key: (row.version, decode_mark(row.body)) for key, row in found.items()}
+    found = {key: (decode_order(row)[1], decode_mark(row)) for key, row in tables.items(MARKS)}
+    assert newest == found

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from models.chain_records import SymbolView
+from models.codec import encode_row
 from models.symmio.markets import Market, decode_market, encode_market, market_of_view
 
 
@@ -16,9 +17,9 @@ def test_a_market_comes_back_from_its_body() -> None:
     whole = market_of_view(SymbolView(3, "BTCUSDT", True, "120", "3", "600", "60", 14_400, 420))  # noqa: FBT003
     part = Market(3, trading_fee=2**200)
 
-    assert whole == decode_market(3, encode_market(whole))
-    assert part == decode_market(3, encode_market(part))
+    assert whole == decode_market(3, encode_row(1, 1, encode_market(whole)))
+    assert part == decode_market(3, encode_row(1, 1, encode_market(part)))
     assert ("BTCUSDT", "600", 14_400) == tuple(
-        encode_market(whole)[name] for name in ("name", "trading_fee", "funding_rate_epoch_duration_s")
+        getattr(encode_market(whole), name) for name in ("name", "trading_fee", "funding_rate_epoch_duration_s")
     )
-    assert not encode_market(part)["name"]
+    assert not encode_market(part).name

@@ -78,7 +78,7 @@ class World:
     def state(self, name: str = "main") -> DeploymentState:
         row = self.tables.read(DEPLOYMENTS, name.encode())
         assert row is not None
-        return decode_deployment(decode_row(row).body)
+        return decode_deployment(row)
 
 
 def sent(number: int, quote_id: int = 5, *, symbol_id: int = 3) -> Block:

@@ -185,8 +185,8 @@ def test_sums_take_hedgers_and_symbols_of_every_account_once() -> None:
     sums = Subtotals()
 
     sums.put("main", None, body)
-    sums.put("main", None, body)
-    sums.put("main", body, body)
+    counted = sums.put("main", None, body)
+    sums.put("main", counted, body)
 
     assert sums.changed
     taken = dict(sums.take_changed(5, {b"symbol:main:9:5", b"symbol:main:1:5"}))
@@ -206,11 +206,11 @@ def test_what_an_account_no_longer_holds_leaves_the_sums() -> None:
     priced = value_account(_two_positions().holding, 1, lambda _: _mark(103 * E18, 7_000), unsupported=False).body
     sums = Subtotals()
     earlier = {**priced, "as_of_ms": 1}
-    sums.put("main", None, earlier)
+    counted = sums.put("main", None, earlier)
     sums.put("main", None, priced)
 
     nothing = value_account(_row(allocate(5)).holding, 1, lambda _: None, unsupported=False).body
-    sums.put("main", earlier, nothing)
+    sums.put("main", counted, nothing)
 
     taken = dict(sums.take_changed(0, set()))
     assert (1, 7_000, str(1_030 * E18)) == tuple(
@@ -259,11 +259,11 @@ def test_nobody_of_an_unsupported_deployment_is_unsupported_and_a_suspect_one_su
 def test_sums_that_follow_prices_are_those_of_the_rows_that_stand() -> None:
     followed, fresh = Subtotals(), Subtotals()
     before = value_account(_two_positions().holding, 1, lambda _: _mark(103 * E18, 7_000), unsupported=False).body
-    followed.put("main", None, before)
+    counted = followed.put("main", None, before)
     for price, event_ms in ((97 * E18, 9_000), (105 * E18 + 1, 9_400), (None, 9_400), (101 * E18, 12_000)):
         mark = None if price is None else _mark(price, event_ms)
         body = value_account(_two_positions().holding, 1, lambda _, mark=mark: mark, unsupported=False).body  # type: ignore[misc]
-        followed.put("main", before, body)
+        counted = followed.put("main", counted, body)
         before = body
     fresh.put("main", None, before)
 

@@ -534,6 +534,18 @@ async def test_an_epochs_outcome_is_on_record_before_the_next_epoch_is_charged()
     assert former < next(at for at, epoch in bench.charged_at if epoch == 6_000)
 
 
+async def test_a_quote_whose_closing_left_the_chain_while_the_window_is_open_is_charged() -> None:
+    bench = Bench()
+    bench.closed = {1, 2}
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.tables.moved = [(ALICE, ending(1, 5_010))]
+        bench.closed = {1}
+        bench.chain.now_s = 5_050
+        await eventually(lambda: outcomes(bench, ALICE)[-1].paid == (2,))
+    assert [1] == list(outcomes(bench, ALICE)[-1].closed)
+
+
 async def test_a_quote_whose_closing_left_the_chain_is_missed_and_not_closed() -> None:
     bench = Bench()
     bench.closed = {2}

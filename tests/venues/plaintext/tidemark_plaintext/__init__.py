@@ -1,4 +1,7 @@
-"""A dialect of a package: an account's uPnL as a line of text, over HTTP and over a websocket that says it once."""
+"""A dialect of a package: an account's uPnL as a line of text, over HTTP and over a websocket that says it once.
+
+A second websocket tells what happens to accounts (``happenings``).
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from tidemark.dialect import (
     decode_row,
     principal_of,
 )
+from tidemark_plaintext.happenings import Happenings
 
 if TYPE_CHECKING:
     from http import HTTPStatus
@@ -100,12 +104,13 @@ def _error(status: HTTPStatus, message: str) -> web.Response:
 
 
 def _mount(site: Site, settings: PlainTextSettings) -> Mounted:
-    lines = _Lines(site, settings)
+    lines, happenings = _Lines(site, settings), Happenings(site)
     return Mounted(
         path_prefixes=[settings.path],
         doors=[
             Door(web.get(f"{settings.path}/account/{{account}}", lines.answer), OneAccount(key_of)),
             Door(web.get(f"{settings.path}/ws", lines.serve, allow_head=False), Filtered()),
+            Door(web.get(f"{settings.path}/happenings", happenings.serve, allow_head=False), Filtered()),
         ],
         error_body=_error,
         watched_accounts=lines.watched,

@@ -38,8 +38,7 @@ class Log:
     def __init__(self, scene: FlashScene) -> None:
         feeds = scene.tables.feeds
         self.marks = {
-            (key.decode(), decode_mark(decode_row(row).body).offset): decode_mark(decode_row(row).body)
-            for key, row in feeds.marks.rows.items()
+            (key.decode(), decode_mark(row).offset): decode_mark(row) for key, row in feeds.marks.rows.items()
         }
         self.references = {}
         for key, row in feeds.references.rows.items():

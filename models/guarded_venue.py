@@ -1,0 +1,485 @@
+"""A venue of an installed package, whose faults are those of its records and rows and of nothing else.
+
+Core relies on what a venue gives it: an account that can be written and read again, columns that can be summed. Code of
+others may give anything and raise anything. A worker that ended at that would be given the same record again, for ever,
+and fold no other venue's; so all that a package is asked for passes here, and comes out as ``models.venue`` says:
+
+* What it raises at a record, and what it makes of one that no row can hold, makes the account suspect, as a record does
+  that cannot be read. Where the venue cannot even say that, the record is refused, and the account stays as it was.
+* What it raises at a row, or at an account that is to be valued, is a ``BadRow``: the account's figures are unknown.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from models.bookings import TellsBookings, encode_booked
+from models.codec import NUMBER_MAX, encode_body, join_row
+from models.errors import BadRecord, BadRow
+from models.package_faults import cause_of
+from models.plain_venue import TIME_MS_MAX, WRITTEN_BYTES_MAX
+from models.row_bodies import E18, Amount  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.valuations import UNPRICED, VALUED
+from models.venue import Settled, Valued
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from models.account_events import RolledBack
+    from models.book_figures import Exposure
+    from models.bookings import Booked, Happened
+    from models.chain_records import LogOffset
+    from models.venue import Account, Held, Inputs, Positioned, Valuer, Venue
+    from models.watermarks import DeploymentWatermark
+
+    OnFault = Callable[[str, str, Exception], None]
+
+T = TypeVar("T")
+
+# Accounts that were folded and are not written yet; each would be asked for once more if there were more of them.
+_FOLDED_KEPT = 20_000
+# Hooks that a venue may have beside those of ``Venue``; whoever needs one looks whether it is there.
+_OPTIONAL = ("booking_names", "moves", "charged")
+
+
+class _Position(msgspec.Struct):
+    """What core reads of a position's columns."""
+
+    quote: int | str
+    symbol: int | str
+    side: Literal["long", "short"]
+    quantity: Amount
+    opened_price: E18
+    mark: Amount | None
+    mark_key: str | None
+    mark_offset: int | None
+    upnl: E18 | None
+    notional: Amount | None
+    stale: bool
+
+
+class _Columns(msgspec.Struct):
+    """What core reads of a valuation's columns."""
+
+    account_order: tuple[int, int]
+    position: tuple[int, int]
+    status: Literal["valued", "unpriced", "suspect", "unsupported", "nobody"]
+    stale: int
+    unpriced: int
+    upnl: E18 | None
+    notional: Amount | None
+    equity: E18 | None
+    available_balance: E18 | None
+    liquidatable: bool | None
+    distance_bps: int | None
+    as_of_ms: Annotated[int, msgspec.Meta(ge=0, le=TIME_MS_MAX)]
+    positions: list[_Position]
+    owner: str | None
+    last_complete: None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all figures are there."""
+        return None not in (self.upnl, self.notional, self.equity, self.available_balance, self.liquidatable)
+
+
+class _Folded(NamedTuple):
+    """An account, and what was asked of it when it was folded."""
+
+    account: Any
+    body: bytes
+    held: Any
+    statement: Mapping[str, Any] | None = None
+    events: Sequence[Mapping[str, Any]] = ()
+    booked: Booked | None = None
+
+
+class GuardedVenue:
+    """A venue of a package, as ``models.venue.Venue`` says it.
+
+    Args:
+        venue: The venue. Its records are folded directly, and nobody else tells of its positions.
+        on_fault: Called with its kind, what it was asked for, and what it raised, where that is not what it may raise.
+
+    Raises:
+        ValueError: It routes its records, or has others tell of positions: both are of built-in venues alone.
+    """
+
+    routed = None
+    told = None
+
+    def __init__(self, venue: Venue[Any, Any, Any], on_fault: OnFault) -> None:
+        self.kind, self.raw, self.references = venue.kind, venue.raw, venue.references
+        self.figures_version = venue.figures_version
+        if venue.routed is not None or venue.told is not None:
+            msg = f"expected a venue whose routed and told are None, found {venue.routed} and {venue.told}"
+            raise ValueError(msg)
+        self._venue = venue
+        self._on_fault = on_fault
+        # By identity, for accounts may be of any class. An account that is kept here is no other's.
+        self._folded: dict[int, _Folded] = {}
+        for name in _OPTIONAL:
+            if hasattr(venue, name):
+                setattr(self, name, getattr(venue, name))
+        if isinstance(venue, TellsBookings):
+            self.bookings = self._bookings
+
+    def account_id(self, text: str) -> str | None:
+        """As the venue says; None where it cannot say."""
+        try:
+            spelt = self._venue.account_id(text)
+        except Exception as error:  # noqa: BLE001 - code of others may raise anything
+            self._fault("account_id", error)
+            return None
+        return spelt if isinstance(spelt, str) else None
+
+    def reference(self, name: str, value: bytes) -> Any:  # noqa: ANN401 - it is the venue's own
+        """As the venue says.
+
+        Raises:
+            BadRecord: The venue raises anything.
+        """
+        return self._of_record("reference", lambda: self._venue.reference(name, value))
+
+    def routes(self, deployments: Mapping[str, Any], read: object) -> Any:  # noqa: ANN401
+        """Nothing: records are folded directly.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError
+
+    def notices(self, deployments: Mapping[str, Any], read: object) -> None:
+        """Nothing is told to holders beside the account itself."""
+
+    def decode(self, value: bytes, position: LogOffset) -> Positioned:
+        """As the venue says.
+
+        Raises:
+            BadRecord: The venue raises anything, or its record stands elsewhere.
+        """
+
+        def decoded() -> Positioned:
+            record = self._venue.decode(value, position)
+            if record.position != position:
+                msg = f"expected a record at {position}, found one at {record.position!r:.200}"
+                raise TypeError(msg)
+            return record
+
+        return self._of_record("decode", decoded)
+
+    def read(self, row: bytes) -> Any:  # noqa: ANN401 - it is the venue's own
+        """As the venue says.
+
+        Raises:
+            BadRow: The venue raises anything.
+        """
+        return self._of_row("read", lambda: _standing(self._venue.read(row)))
+
+    def read_held(self, row: bytes) -> Any:  # noqa: ANN401 - it is the venue's own
+        """As the venue says.
+
+        Raises:
+            BadRow: The venue raises anything.
+        """
+        return self._of_row("read_held", lambda: _holding(self._venue.read_held(row)))
+
+    def write(self, account: Account) -> bytes:
+        """The body of the account's row."""
+        folded = self._folded.get(id(account))
+        return self._venue.write(account) if folded is None else folded.body
+
+    def held(self, account: Account) -> Any:  # noqa: ANN401 - it is the venue's own
+        """What the account holds; its row was written by now.
+
+        Raises:
+            BadRow: The venue raises anything.
+        """
+        folded = self._folded.pop(id(account), None)
+        if folded is not None:
+            return folded.held
+        return self._of_row("held", lambda: _holding(self._venue.held(account)))
+
+    def statement(self, account: Account) -> Mapping[str, Any] | None:
+        """What the account shows."""
+        folded = self._folded.get(id(account))
+        return self._venue.statement(account) if folded is None else folded.statement
+
+    def events(self, before: Account | None, record: Positioned, after: Account) -> Sequence[Mapping[str, Any]]:
+        """What the record did to the account."""
+        folded = self._folded.get(id(after))
+        return self._venue.events(before, record, after) if folded is None else folded.events
+
+    def fold(self, before: Account | None, record: Positioned, known: DeploymentWatermark) -> Any:  # noqa: ANN401
+        """As the venue says; suspect where it raises anything but ``BadRecord``, or where its account is none.
+
+        Raises:
+            BadRecord: The venue raises it, or cannot say that the account is suspect.
+        """
+        try:
+            after = self._venue.fold(before, record, known)
+            if after is before and before is not None:
+                return before
+            folded = self._with_events(before, record, self._checked(before, record.position, after))
+        except BadRecord:
+            raise
+        except Exception as error:  # noqa: BLE001 - code of others may raise anything
+            self._fault("fold", error)
+            return self.doubt(before, record.position, cause_of(error))
+        return self._keep(before, folded)
+
+    def doubt(self, before: Account | None, position: LogOffset, cause: str) -> Any:  # noqa: ANN401
+        """As the venue says.
+
+        Raises:
+            BadRecord: It cannot say it; the cause is that of the doubt.
+        """
+        try:
+            after = self._venue.doubt(before, position, cause)
+            if after is before and before is not None:
+                return before
+            folded = self._written(before, position, after)
+        except Exception as error:
+            self._fault("doubt", error)
+            raise BadRecord(cause) from error
+        try:
+            folded = self._with_statement(folded)
+        except Exception as error:  # noqa: BLE001 - that it is suspect can be said of an account that shows nothing
+            self._fault("statement", error)
+        return self._keep(before, folded)
+
+    def undo(self, before: Account, record: RolledBack) -> Any:  # noqa: ANN401 - it is the venue's own
+        """As the venue says; suspect where it raises anything.
+
+        Raises:
+            BadRecord: It cannot say that the account is suspect.
+        """
+        try:
+            after = self._venue.undo(before, record)
+            return before if after is before else self._keep(before, self._checked(before, record.position, after))
+        except Exception as error:  # noqa: BLE001 - code of others may raise anything
+            self._fault("undo", error)
+            return self.doubt(before, record.position, cause_of(error))
+
+    def settle(self, key: bytes, before: Account, final: int, position: LogOffset) -> Settled:
+        """As the venue says; suspect where it raises anything.
+
+        Raises:
+            BadRecord: It cannot say that the account is suspect.
+        """
+        try:
+            after, history = self._venue.settle(key, before, final, position)
+            for _, body in history:
+                encode_body(body)
+            if after is not before:
+                after = self._keep(before, self._checked(before, None, after))
+            return Settled(after, history)
+        except Exception as error:  # noqa: BLE001 - code of others may raise anything
+            self._fault("settle", error)
+            return Settled(self.doubt(before, position, cause_of(error)))
+
+    def exposure(self, deployment: str, held: Held, inputs: Inputs) -> Exposure:
+        """As the venue says.
+
+        Raises:
+            BadRow: The venue raises anything, or its numbers are none.
+        """
+
+        def made() -> Exposure:
+            exposure = self._venue.exposure(deployment, held, inputs)
+            numbers = exposure.cost, exposure.margin, exposure.slack or 0.0, *exposure.signed.values()
+            if not all(map(isfinite, numbers)) or any(market[0] != deployment for market in exposure.signed):
+                msg = f"expected numbers by markets of {deployment}, found {exposure!r:.200}"
+                raise ValueError(msg)
+            return exposure
+
+        return self._of_row("exposure", made)
+
+    def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As the venue says; nothing of an account whose figures are unknown, where it can say nothing of that.
+
+        Raises:
+            ValueError: The venue raises anything.
+        """
+        try:
+            view = self._venue.view(body)
+            encode_body(view)
+        except Exception as error:
+            if body.get("status") not in {VALUED, UNPRICED}:
+                return {}
+            self._fault("view", error)
+            raise ValueError(cause_of(error)) from error
+        return view
+
+    def valuer(self, held: Held, term: int) -> Valuer:
+        """As the venue says.
+
+        Raises:
+            BadRow: The venue raises anything; so does the valuer then.
+        """
+        return _GuardedValuer(self, self._of_row("valuer", lambda: self._venue.valuer(held, term)))
+
+    def value(self, held: Held, term: int, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """As the venue says.
+
+        Raises:
+            BadRow: The venue raises anything, or its columns are not those of a valuation.
+        """
+        return self.valued(lambda: self._venue.value(held, term, inputs, unsupported=unsupported))
+
+    def valued(self, value: Callable[[], Valued]) -> Valued:
+        """What a valuation comes to.
+
+        Args:
+            value: Values an account.
+
+        Raises:
+            BadRow: It raises anything, or its columns are not those of a valuation.
+        """
+        return self._of_row("value", lambda: _summable(value()))
+
+    def _bookings(self, before: Account | None, record: Positioned, after: Account, happened: Happened) -> Any:  # noqa: ANN401
+        folded = self._folded.get(id(after))
+        return self._booked(before, record, after, happened) if folded is None else folded.booked
+
+    def _booked(self, before: Account | None, record: Positioned, after: Account, happened: Happened) -> Booked | None:
+        return self._venue.bookings(before, record, after, happened) if isinstance(self._venue, TellsBookings) else None
+
+    def _checked(self, before: Account | None, position: LogOffset | None, after: Any) -> _Folded:  # noqa: ANN401
+        """Ask now for all that is asked of an account later, and expect that rows can hold it."""
+        return self._with_statement(self._written(before, position, after))
+
+    def _written(self, before: Account | None, position: LogOffset | None, after: Any) -> _Folded:  # noqa: ANN401
+        _standing(after)
+        if position is not None and after.applied != position:
+            msg = f"expected an account as of {position}, found one as of {after.applied!r:.200}"
+            raise ValueError(msg)
+        if before is not None and after.version <= before.version:
+            msg = f"expected a version above {before.version}, found {after.version}"
+            raise ValueError(msg)
+        if not isinstance(after.suspicion, str | None) or not isinstance(after.unsettled, bool):
+            msg = f"expected a suspicion in words and whether the account is unsettled, found {after!r:.200}"
+            raise TypeError(msg)
+        after.unsettled_above(0)
+        body = bytes(self._venue.write(after))
+        _expect_size("a state", len(body))
+        _holding(self._venue.read_held(join_row(0, after.version, body)))
+        _standing(self._venue.read(join_row(0, after.version, body)))
+        return _Folded(after, body, _holding(self._venue.held(after)))
+
+    def _with_statement(self, folded: _Folded) -> _Folded:
+        statement = self._venue.statement(folded.account)
+        if statement is not None:
+            _expect_object("a statement", statement)
+        return folded._replace(statement=statement)
+
+    def _with_events(self, before: Account | None, record: Positioned, folded: _Folded) -> _Folded:
+        events = list(self._venue.events(before, record, folded.account))
+        for event in events:
+            _expect_object("an event", event)
+        booked = self._booked(before, record, folded.account, events)
+        if booked is not None:
+            list(encode_booked(booked))
+        return folded._replace(events=events, booked=booked)
+
+    def _keep(self, before: Account | None, folded: _Folded) -> Any:  # noqa: ANN401 - it is the venue's own
+        """Have what was checked be what is written: the account before it is not written any more."""
+        self._folded.pop(id(before), None)
+        self._folded[id(folded.account)] = folded
+        if len(self._folded) > _FOLDED_KEPT:
+            del self._folded[next(iter(self._folded))]
+        return folded.account
+
+    def _of_record(self, hook: str, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except BadRecord:
+            raise
+        except Exception as error:
+            self._fault(hook, error)
+            raise BadRecord(cause_of(error)) from error
+
+    def _of_row(self, hook: str, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except BadRow:
+            raise
+        except Exception as error:
+            self._fault(hook, error)
+            msg = f"expected {hook} of the venue {self.kind} to give an answer, found {error!r:.200}"
+            raise BadRow(msg) from error
+
+    def _fault(self, hook: str, error: Exception) -> None:
+        # That memory is full says nothing of the package.
+        if isinstance(error, MemoryError):
+            raise error
+        self._on_fault(self.kind, hook, error)
+
+
+class _GuardedValuer:
+    """The valuer of a package's venue.
+
+    Args:
+        venue: Checks what it gives.
+        valuer: The valuer.
+    """
+
+    def __init__(self, venue: GuardedVenue, valuer: Valuer) -> None:
+        self._venue = venue
+        self._valuer = valuer
+
+    def value(self, inputs: Inputs, *, unsupported: bool) -> Valued:
+        """As the venue says.
+
+        Raises:
+            BadRow: The venue raises anything, or its columns are not those of a valuation.
+        """
+        return self._venue.valued(lambda: self._valuer.value(inputs, unsupported=unsupported))
+
+
+def _summable(valued: Valued) -> Valued:
+    """The valuation, if core can compare, sum and write it."""
+    body, shown = valued
+    columns = msgspec.convert(body, _Columns)
+    encode_body(body)
+    figures = () if shown is None else shown
+    if (columns.status == VALUED) != columns.is_complete or columns.is_complete != bool(figures):
+        msg = f"expected figures of an account that is valued, and of no other, found {body!r:.200} and {shown}"
+        raise ValueError(msg)
+    if not all(map(isfinite, figures)):
+        msg = f"expected finite figures, found {shown}"
+        raise ValueError(msg)
+    return Valued(body, shown)
+
+
+def _standing(account: Any) -> Any:  # noqa: ANN401 - it is the venue's own
+    """The account, if it says as of which record it is."""
+    _holding(account)
+    if not isinstance(account.version, int) or not 0 <= account.version <= NUMBER_MAX:
+        msg = f"expected a version from 0 to 2^63 - 1, found {account.version!r:.200}"
+        raise ValueError(msg)
+    return account
+
+
+def _holding(held: Any) -> Any:  # noqa: ANN401 - it is the venue's own
+    offset, index = held.applied
+    if not isinstance(offset, int) or not isinstance(index, int) or not isinstance(held.unsettled, bool):
+        msg = f"expected the log offset of a record and whether it is unsettled, found {held!r:.200}"
+        raise TypeError(msg)
+    return held
+
+
+def _expect_object(what: str, said: Any) -> None:  # noqa: ANN401 - it may be anything
+    if not isinstance(said, dict):
+        msg = f"expected {what} to be an object, found {said!r:.200}"
+        raise TypeError(msg)
+    _expect_size(what, len(encode_body(said)))
+
+
+def _expect_size(what: str, size: int) -> None:
+    if size > WRITTEN_BYTES_MAX:
+        msg = f"expected {what} of at most {WRITTEN_BYTES_MAX} bytes as JSON, found {size}"
+        raise ValueError(msg)
