@@ -115,6 +115,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._leaving: asyncio.TimerHandle | None = None
+        self._leaves_s = 0.0
         self._rounds = Rounds(pacing)
         self._patient = frozenset(patient)
         self._patient_due_s = 0.0
@@ -165,9 +166,11 @@ class Publisher:
         # Whoever has much to send is behind, and a request is a small part of what that costs.
         due_s = self._rounds.soonest_s if at_once or self._unsent >= _MANY else self._rounds.due_s()
         if self._leaving is not None:
-            if self._leaving.when() <= due_s:
+            if self._leaves_s <= due_s:
                 return
             self._leaving.cancel()
+        # uvloop's handles do not say when they are due.
+        self._leaves_s = due_s
         self._leaving = asyncio.get_running_loop().call_at(due_s, self._leave, self._producer)
 
     def _leave(self, producer: AIOKafkaProducer) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 import pytest
+import uvloop
 
 from streams.kafka.topics import MAX_RECORD_BYTES
 from streams.transport.publisher import Publisher, Receipt, RecordTooLarge
@@ -164,6 +165,25 @@ def test_what_nobody_waits_for_leaves_in_larger_batches_and_still_leaves() -> No
     assert ([1] * 100, 0) == (rows, unsent)
     assert 100 == sum(kept)
     assert len(kept) <= 6
+
+
+def test_all_that_is_flushed_again_and_again_leaves_on_the_loop_that_workers_run_on() -> None:
+    async def flushed_again() -> int:
+        producer = FakeProducer()
+        publisher = Publisher(_fail, lambda *_: None, Even(0.001))
+        publisher.start(producer)
+        for at in range(20):
+            publisher.append("rows", 0, b"k", b"v", Receipt())
+            publisher.flush()
+            publisher.flush(at_once=at % 2 == 0)
+            publisher.flush()
+            await asyncio.sleep(0)
+        await eventually(lambda: sum(len(batch[2]) for batch in producer.sent) == 20)
+        await publisher.stop()
+        return publisher.unsent
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert 0 == runner.run(flushed_again())
 
 
 def test_what_something_waits_for_leaves_before_the_round_that_is_due_later() -> None:
