@@ -1,9 +1,10 @@
 """Replay beside a plain loop, kcat and quixstreams; what folding a long log takes; and how fast exports are written.
 
 ``read``: ticks of ``price-ticks`` from the first to the last, decoded; Tidemark merges partitions, the others do not.
-``fold``: every tick and every event of a ledger's accounts read, the newest mark of each symbol chosen, and all
-accounts valued once at the end, in one process; also of a tenth of it, so that memory can be compared. ``parquet``:
-what the writer of exports takes, beside pyarrow with the same columns ready, as Python lists and as arrays.
+``fold``: every tick and every event of a ledger's accounts read, by a process each, the newest mark of each symbol
+chosen, and all accounts valued once at the end; also of a tenth of it, so that memory can be compared.
+``parquet``: what the writer of exports takes, beside pyarrow with the same arrays ready, and what an export takes from
+records on.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-import pyarrow as pa
 import pyarrow.parquet as pq
+import uvloop
 
 from bench.peers.job import Job
 from bench.peers.launch import (
@@ -45,11 +48,12 @@ from streams.kafka.topics import PRICE_TICKS, create_topics, registry, topic_nam
 from streams.process.clock import SystemClock
 from streams.replay.accounts_at import fold_accounts_at
 from streams.replay.bounded_log import LogRecord
-from streams.replay.export_files import table_writer
-from streams.replay.exported_rows import PRICES_SCHEMA, json_row
+from streams.replay.export_files import ExportWriter
+from streams.replay.exported_rows import PRICES_SCHEMA, by_column
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import resolve_times
-from streams.replay.newest_ticks import newest_ticks
+from streams.replay.newest_ticks import NewestTick, newest_ticks
+from streams.replay.row_tables import TableWriter
 from streams.settings import Settings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.broker import running_kafka
@@ -131,53 +135,90 @@ async def fold(bootstrap: str, ticks_count: int, events: int) -> list[dict[str, 
 
 
 async def fold_all(bootstrap: str, prefix: str) -> dict[str, object]:
-    """Fold a log from its first record to its last, and value all accounts."""
+    """Fold a log from its first record to its last, and value all accounts: prices are read by a second process."""
     settings, began_s = settings_of(bootstrap, prefix), time.monotonic()
-    log, prices = KafkaLog(settings.bootstrap, {}, SystemClock()), topic_name(settings, PRICE_TICKS)
+    log, loop = KafkaLog(settings.bootstrap, {}, SystemClock()), asyncio.get_running_loop()
     now_ms = SystemClock().now_ms()
-    begun = await fold_accounts_at(log, settings, DESK, now_ms, on_record=lambda _: None)
-    folded_s = time.monotonic() - began_s
-    found = await newest_ticks(log, await resolve_times(log, [prices], None, None), None)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pricing = loop.run_in_executor(pool, newest_marks, bootstrap, prefix)
+        begun = await fold_accounts_at(log, settings, DESK, now_ms, on_record=lambda _: None)
+        folded_s, used_s = time.monotonic() - began_s, time.process_time()
+        marks = await pricing
     engine = begun.fold.engine
-    for one in found.values():
+    for one in marks.found.values():
         engine.tick(one.tick, one.offset)
     engine.choose(now_ms)
     engine.value(now_ms)
     return {
         "s": round(time.monotonic() - began_s, 1),
-        "of these for accounts": round(folded_s, 1),
+        "for accounts, s": round(folded_s, 1),
+        "for ticks, s": round(marks.seconds, 1),
+        "processor, accounts, s": round(used_s, 1),
+        "processor, ticks, s": round(marks.used_s, 1),
         "accounts valued": sum(1 for _ in engine.tables.items(VALUATIONS)),
-        "marks": len(found),
-        "most memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "marks": len(marks.found),
+        "memory, accounts, MB": _most_memory_mb(),
+        "memory, ticks, MB": marks.memory_mb,
     }
+
+
+class Marks(NamedTuple):
+    """The newest tick of each key, and what it took to find them: seconds, those of the processor, and memory."""
+
+    found: dict[bytes, NewestTick]
+    seconds: float
+    used_s: float
+    memory_mb: int
+
+
+def newest_marks(bootstrap: str, prefix: str) -> Marks:
+    """Read every tick of a log, and keep the newest of each symbol."""
+    settings, began_s = settings_of(bootstrap, prefix), time.monotonic()
+    log, prices = KafkaLog(settings.bootstrap, {}, SystemClock()), topic_name(settings, PRICE_TICKS)
+
+    async def found() -> dict[bytes, NewestTick]:
+        return await newest_ticks(log, await resolve_times(log, [prices], None, None), None)
+
+    newest = uvloop.run(found())
+    return Marks(newest, time.monotonic() - began_s, time.process_time(), _most_memory_mb())
+
+
+def _most_memory_mb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def parquet() -> list[dict[str, object]]:
     """Write prices as an export does, and as pyarrow does by itself."""
-    told = (LogRecord(at, PRICE_TICKS, 0, at, key, value) for at, (key, value) in enumerate(ticks(_ROWS)))
+    told = [LogRecord(at, PRICE_TICKS, 0, at, key, value) for at, (key, value) in enumerate(ticks(_ROWS))]
     rows = [row for one in told for row in PRICES_SCHEMA.read(one)]
-    lines = [json_row(PRICES_SCHEMA, row) for row in rows]
+    groups = [by_column(PRICES_SCHEMA, rows[at : at + _AT_ONCE]) for at in range(0, len(rows), _AT_ONCE)]
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "ours"
-        writer = table_writer(path, "parquet", PRICES_SCHEMA)
 
         def ours() -> None:
-            for at in range(0, len(rows), _AT_ONCE):
-                writer.write(rows[at : at + _AT_ONCE], lines[at : at + _AT_ONCE])
+            writer = TableWriter(path, "parquet", PRICES_SCHEMA)
+            for columns in groups:
+                writer.write(columns, b"")
             writer.close()
 
-        ours_us = _us(ours)
+        def whole() -> None:
+            writer = ExportWriter(Path(name) / "export", "parquet", PRICES_SCHEMA)
+            for one in told:
+                writer.take(PRICES_SCHEMA.read(one))
+            writer.finish(offsets="", keys=(), code="", configuration="")
+
+        def theirs() -> None:
+            pq.write_table(table, Path(name) / "theirs", compression="zstd", row_group_size=_AT_ONCE)
+
+        ours_us, whole_us = _us(ours), _us(whole)
         table: Any = pq.read_table(path).combine_chunks()
-        columns = {column: table.column(column).to_pylist() for column in table.column_names}
-        other = Path(name) / "theirs"
-        lists_us = _us(
-            lambda: pq.write_table(pa.Table.from_pydict(columns, schema=table.schema), other, compression="zstd")
-        )
-        arrays_us = _us(lambda: pq.write_table(table, other, compression="zstd"))
-    named = {"export's writer": ours_us, "pyarrow, lists ready": lists_us, "pyarrow, arrays ready": arrays_us}
-    return [
-        {"writer": who, "µs a row": f"{us:.2f}", "x lists ready": f"{lists_us / us:.2f}"} for who, us in named.items()
-    ]
+        theirs_us = _us(theirs)
+    named = {
+        "pyarrow, arrays ready": theirs_us,
+        "export's writer, columns ready": ours_us,
+        "export, from records to digest and file": whole_us,
+    }
+    return [{"writer": who, "µs a row": f"{us:.2f}", "x pyarrow": f"{theirs_us / us:.2f}"} for who, us in named.items()]
 
 
 def _us(work: Any) -> float:  # noqa: ANN401 - a function
@@ -195,7 +236,7 @@ def _us(work: Any) -> float:  # noqa: ANN401 - a function
 def main(ticks_count: int, events: int, rounds: int, only: tuple[str, ...], child: str | None) -> None:
     """Measure, and print a table for each part."""
     if child is not None:
-        print(json.dumps(asyncio.run(fold_all(*json.loads(child)))))
+        print(json.dumps(uvloop.run(fold_all(*json.loads(child)))))
         return
     parts = only or PARTS
     with running_kafka() as bootstrap:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from models.errors import BadRow
-from models.heartbeats import ChainBeat, FunderBeat, PricesBeat, WorkerBeat
+from models.heartbeats import ChainBeat, FunderBeat, HistoryBeat, PricesBeat, WorkerBeat
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -27,6 +27,8 @@ SETTLE_MS = 5_000
 # round takes half as long again (models/engine/pace.py), and the bound itself moves.
 _ROWS_MARGIN = 2
 _ROWS_LEAST_MS = 10_000
+HISTORY_MS = 60_000
+"""So long ago, in ms, all that was shown may last have been read into history: nobody watches its charts for less."""
 
 
 class State(StrEnum):
@@ -145,6 +147,9 @@ def ages_of(beat: Beat, heard_ms: int, now_ms: int, bounds: Bounds) -> tuple[Age
             )
         case PricesBeat():
             return word, Age("the newest price", word.age_ms + _own_age_ms(beat, beat.heard_ms), bounds.outside_ms)
+        case HistoryBeat():
+            read_ms = word.age_ms + _own_age_ms(beat, beat.in_step_ms)
+            return word, Age("the last time it had read all that was shown", read_ms, HISTORY_MS)
         case FunderBeat():
             return (word,)
         case _:
@@ -157,7 +162,7 @@ def chain_known_ms(beat: ChainBeat, heard_ms: int) -> int:
     return min(word_ms, max(word_ms - _own_age_ms(beat, beat.in_step_ms), beat.head_time_s * 1_000))
 
 
-def _own_age_ms(beat: ChainBeat | PricesBeat, instant_ms: int) -> int:
+def _own_age_ms(beat: ChainBeat | PricesBeat | HistoryBeat, instant_ms: int) -> int:
     """How old something was when its heartbeat was sent; both instants are of the writer's clock, which may be wrong.
 
     What it says to have come after its heartbeat, as happens when its clock was set back, is as good as never.

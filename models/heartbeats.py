@@ -72,7 +72,21 @@ class FunderBeat(msgspec.Struct, tag="funder", tag_field="kind", frozen=True):
     at_ms: _Number
 
 
-Beat = WorkerBeat | ChainBeat | PricesBeat | FunderBeat
+class HistoryBeat(msgspec.Struct, tag="history", tag_field="kind", frozen=True):
+    """How figures went and what happened to accounts is kept, by this process among any number that keep the same.
+
+    ``in_step_ms`` is when it had last read all that was shown and booked, 0 where it never had since the start.
+    """
+
+    process: _Process
+    at_ms: _Number
+    in_step_ms: _Number
+
+
+Beat = WorkerBeat | ChainBeat | PricesBeat | FunderBeat | HistoryBeat
+
+HISTORY_KEY = "history:served"
+"""What a process that keeps history beats under: each keeps all of it."""
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Beat] = msgspec.json.Decoder(Beat)
@@ -133,5 +147,7 @@ def _kind(beat: Beat) -> str:
             return "prices"
         case FunderBeat():
             return "funder"
+        case HistoryBeat():
+            return "history"
         case _:
             assert_never(beat)

@@ -16,7 +16,7 @@ from streams.replay.captured_log import MANIFEST, CapturedLog
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import write_offsets
 from streams.replay.named_topics import compacted_topics, kept_ms
-from streams.replay.named_window import Window, resolve_window
+from streams.replay.named_window import NotNamed, Window, resolve_window
 from tidemark import kafka
 from tidemark.log_source import log_options
 
@@ -118,15 +118,14 @@ async def find_window(
         now_ms: The instant now, Unix ms.
 
     Raises:
+        UsageError: The options name no window, or two.
         ReplayError: It is no window of this log.
     """
-    if (offsets is None) == (since is None) or (offsets is not None and (until is not None or named)):
+    try:
+        window = await resolve_window(log, settings, named, since=since, until=until, offsets=offsets, now_ms=now_ms)
+    except NotNamed as error:
         msg = "expected topics and --from, or --offsets alone"
-        raise click.UsageError(msg)
-    if offsets is None and not named:
-        msg = "expected a topic"
-        raise click.UsageError(msg)
-    window = await resolve_window(log, settings, named, since=since, until=until, offsets=offsets, now_ms=now_ms)
+        raise click.UsageError(msg) from error
     vector = window.vector
     click.echo(f"window: {window.offsets} offsets: --offsets {write_offsets(vector) or 'none'}", err=True)
     for topic in sorted(set(window.topics) & compacted_topics(settings)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
-from api.dialects.mounting import KINDS, Site
+from api.dialects.mounting import KINDS, Site, dialect_of
 from api.http.error_bodies import error_response
 from api.http.keys import CLOCK, CONNECTIONS, RECORDS, SETTINGS
 from api.tables.charged_funding import ChargedOfDialects
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from api.access.auth import Guard
     from api.access.gate import Gate
     from api.delivery.interest_writer import InterestSink
-    from api.dialects.mounting import DialectPackage, Mounted, Resource
+    from api.dialects.mounting import Again, DialectPackage, Mounted, Resource
     from streams.replicas.lease_holder import Leases
     from streams.settings import Settings
 
@@ -170,6 +170,18 @@ def mount_dialects(
         )
         standing.append(Standing(name, installed, package.mount(site, _read(name, section, package.settings))))
     return MountedDialects(standing)
+
+
+def again_of(settings: Settings, deployment: str, find: Find = dialect_of) -> Again | None:
+    """What makes once more what was calculated of accounts of a deployment; None where no dialect of it keeps that.
+
+    Args:
+        settings: Name the dialects.
+        deployment: The deployment.
+        find: Finds the dialect of a kind; None where none is installed.
+    """
+    packages = (find(section.kind) for _, section in _sections(settings, find) if deployment in section.deployments)
+    return next((one.again for one in packages if one is not None and one.again is not None), None)
 
 
 def _sections(settings: Settings, find: Find) -> Iterator[tuple[str, DialectSettings]]:

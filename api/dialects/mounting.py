@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from api.delivery.interest_writer import InterestSink
     from api.tables.charged_funding import ChargedFunding
     from api.tables.market_funding import MarketFunding
+    from models.venue import Inputs
     from streams.kafka.single_records import RecordSink
     from streams.process.clock import Clock
     from streams.replicas.lease_holder import Leases
@@ -127,6 +128,23 @@ class Mounted(NamedTuple):
     charged: ChargedFunding | None = None
 
 
+class Again(Protocol):
+    """Makes once more what a replica calculated of an account (``models/kept_inputs.py``)."""
+
+    def __call__(self, statement: bytes, asked: str, inputs: Inputs, /) -> object:
+        """Make the frame that clients were sent, as JSON has it; None where none was.
+
+        Args:
+            statement: The row of the account's statement.
+            asked: What was asked, as it was kept.
+            inputs: Marks and references that were used.
+
+        Raises:
+            BadRecord: An input is not held any more.
+            BadRow: The statement is none of this dialect's.
+        """
+
+
 class DialectPackage(NamedTuple):
     """A kind of dialect.
 
@@ -134,11 +152,13 @@ class DialectPackage(NamedTuple):
         kind: Its kind, which sections name.
         settings: The class that its sections are read by.
         mount: Mounts it, given its site and its section. It raises ``BadSettings`` where it cannot be served so.
+        again: Makes once more what it calculated of an account and had kept; None where it keeps nothing.
     """
 
     kind: str
     settings: type[DialectSettings]
     mount: Callable[[Site, Any], Mounted]
+    again: Again | None = None
 
 
 @cache

@@ -19,7 +19,7 @@ from models.freshness import (
     chain_known_ms,
     part_of,
 )
-from models.heartbeats import ChainBeat, WorkerBeat, chain_key, funder_key, prices_key, worker_key
+from models.heartbeats import HISTORY_KEY, ChainBeat, WorkerBeat, chain_key, funder_key, prices_key, worker_key
 from models.ids import split_key
 from streams.kafka.partitions import partition_of
 from streams.settings import symmio_deployments
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 BROKER = "broker"
-_FUNDER = "funder"
+# Nothing that is shown is older for want of these.
+_BESIDE = frozenset({"funder", "history"})
 
 # Within this time what was seen holds for rows; a look takes some ms where there are hundreds of markets.
 _LOOK_EVERY_S = 0.5
@@ -83,7 +84,7 @@ class Seen(NamedTuple):
 
     def _makes_old(self, part: Part) -> bool:
         """Whether anything that is shown is old because of a part; a market may have its prices from another source."""
-        return part.kind != _FUNDER and (part.kind != PRICES or bool(self.stale_symbols))
+        return part.kind not in _BESIDE and (part.kind != PRICES or bool(self.stale_symbols))
 
 
 class Freshness:
@@ -131,7 +132,7 @@ class Freshness:
             ),
         )
         self._say_heads = frozenset(name for name, one in settings.deployments.items() if one.says_heads)
-        self._steady = {name: Steady() for name in (BROKER, *self._names)}
+        self._steady = {name: Steady() for name in (BROKER, *self._names, HISTORY_KEY)}
         self._feeds = feeds
         self._prices = prices
         self._heartbeats = heartbeats
@@ -173,7 +174,9 @@ class Freshness:
         broker = Age("the newest answer", max(0, now_ms - answered_ms), self._bounds.broker_ms)
         ages = [broker] if answered_ms and self._has_broker else []
         parts = {BROKER: part_of(BROKER, ages, self._steady[BROKER], now_ms)}
-        for name in self._names:
+        # Nobody has to keep history.
+        is_history_kept = HISTORY_KEY in self._heartbeats.newest
+        for name in (*self._names, HISTORY_KEY) if is_history_kept else self._names:
             parts[name] = part_of(name, self._ages(name, now_ms), self._steady[name], now_ms)
         self._seen = Seen(now_ms, parts, _by_deployment(self._prices.stale_markets(now_ms)))
         self._causes.clear()

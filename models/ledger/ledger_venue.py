@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.bookings import Booked
     from models.chain_records import LogOffset
     from models.engine.tables import ReadRow
-    from models.ledger.ledger_account import LedgerAccount
+    from models.ledger.ledger_account import LedgerAccount, Taken
     from models.ledger.ledger_changes import Happening
     from models.ledger.ledger_settings import LedgerSettings
     from models.venue import Inputs, Valued
@@ -41,6 +41,10 @@ class Ledger:
     told = None
     references = TopicSpec(LEDGER_SETTINGS, "deployment:name")
     booking_names = LEDGER_BOOKING_NAMES
+
+    def __init__(self) -> None:
+        # Who folds a record asks at once what happened by it, which is known from folding it.
+        self._last: tuple[LedgerAccount, Own, Taken] | None = None
 
     def account_id(self, text: str) -> str | None:
         """Every text that can be an id is spelt as it is."""
@@ -82,7 +86,7 @@ class Ledger:
         del known  # No record waits for finality.
         if before is not None and record.position <= before.applied:
             return before
-        return take(NEW if before is None else before, record).account
+        return self._taken(NEW if before is None else before, record).account
 
     def doubt(self, before: LedgerAccount | None, position: LogOffset, cause: str) -> LedgerAccount:
         """Freeze the account until a snapshot says what it has."""
@@ -115,7 +119,7 @@ class Ledger:
 
     def events(self, before: LedgerAccount | None, record: Own, after: LedgerAccount) -> Sequence[Happening]:
         """What happened by folding a record, in the order of the records that were folded with it."""
-        return () if after is before else take(NEW if before is None else before, record).happenings
+        return () if after is before else self._taken(NEW if before is None else before, record).happenings
 
     def bookings(
         self, before: LedgerAccount | None, record: Own, after: LedgerAccount, happened: Sequence[Happening]
@@ -134,6 +138,12 @@ class Ledger:
     def valuer(self, held: LedgerAccount, term: int) -> LedgerValuer:
         """What values the account again and again, and works out only what moved."""
         return LedgerValuer(held, term)
+
+    def _taken(self, before: LedgerAccount, record: Own) -> Taken:
+        last = self._last
+        if last is None or last[0] is not before or last[1] is not record:
+            last = self._last = before, record, take(before, record)
+        return last[2]
 
 
 LEDGER = Ledger()

@@ -37,7 +37,9 @@ class OpenFunding:
         # When the first record of an epoch was written, by epoch and hedger.
         self._epochs: dict[tuple[Epoch, str], int] = {}
         self._ended: set[tuple[Epoch, str]] = set()
-        self._refused: dict[tuple[Epoch, str], int] = {}
+        # When a refusal was written, with when its window closes, by epoch and hedger; and what each hedger came to.
+        self._refused: dict[tuple[Epoch, str], tuple[int, int]] = {}
+        self._came_to_s: dict[str, int] = {}
         # The newest epoch of each hedger and kind, with when its newest record was written.
         self._last: dict[tuple[str, int, int], tuple[int, int]] = {}
         self._sent: dict[tuple[str, int], tuple[Transaction, int]] = {}
@@ -51,20 +53,20 @@ class OpenFunding:
             at_ms: When it was written, Unix ms.
         """
         match record:
-            case Frozen(epoch=epoch, party_b=party_b, final=final):
-                self._seen(epoch, party_b, at_ms)
-                if final:
+            case Frozen(epoch=epoch, party_b=party_b):
+                self._seen(record, at_ms)
+                if record.final:
                     self._ended.add((epoch, party_b))
                     self._epochs.pop((epoch, party_b), None)
                 else:
                     self._opened(epoch, party_b, at_ms)
             case Plan(epoch=epoch, party_b=party_b) | Outcome(epoch=epoch, party_b=party_b):
                 self._opened(epoch, party_b, at_ms)
-            case Missed(epoch=epoch, party_b=party_b):
-                self._seen(epoch, party_b, at_ms)
+            case Missed():
+                self._seen(record, at_ms)
             case Refused(epoch=epoch, party_b=party_b):
                 if self._last.get((party_b, epoch.epoch_s, epoch.window_s), (0, 0))[0] < epoch.pays_s:
-                    self._refused[epoch, party_b] = at_ms
+                    self._refused[epoch, party_b] = record.closes_s, at_ms
             case Transaction():
                 self._sent[record.signer, record.nonce] = record, at_ms
             case CeilingMet(signer=signer, ceiling=ceiling, until_s=until_s):
@@ -83,7 +85,12 @@ class OpenFunding:
         self._forget_spent()
         needed = [
             *self._epochs.values(),
-            *self._refused.values(),
+            *(
+                at_ms
+                for (_, party_b), (closes_s, at_ms) in self._refused.items()
+                # Who came to a later window has told of this one, unless no market had it any more.
+                if closes_s >= self._came_to_s.get(party_b, 0)
+            ),
             *(at_ms for _, at_ms in self._last.values()),
             *(at_ms for _, at_ms in self._sent.values()),
             *self._met.values(),
@@ -94,7 +101,9 @@ class OpenFunding:
         if (epoch, party_b) not in self._ended:
             self._epochs[epoch, party_b] = min(at_ms, self._epochs.get((epoch, party_b), at_ms))
 
-    def _seen(self, epoch: Epoch, party_b: str, at_ms: int) -> None:
+    def _seen(self, record: Frozen | Missed, at_ms: int) -> None:
+        epoch, party_b = record.epoch, record.party_b
+        self._came_to_s[party_b] = max(record.opens_s, self._came_to_s.get(party_b, 0))
         kind = party_b, epoch.epoch_s, epoch.window_s
         if self._last.get(kind, (0, 0))[0] <= epoch.pays_s:
             self._last[kind] = epoch.pays_s, at_ms

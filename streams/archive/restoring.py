@@ -143,15 +143,16 @@ async def restore_topic(
     await log.remove_cluster(topic.name, cluster)
     limits = {name: value for name, value in topic.config.items() if name not in _WHILE_RESTORED}
     partitions = max(place.partition for place in held) + 1
-    await create_topics(target.bootstrap, (Topic(topic.name, topic.key, partitions, topic.replication_factor, limits),))
-    await _configure(target, topic.name, {**limits, **_WHILE_RESTORED})
+    empty = Topic(topic.name, topic.key, partitions, topic.replication_factor, limits)
     try:
+        await create_topics(target.bootstrap, (empty,))
+        await _configure(target, topic.name, {**limits, **_WHILE_RESTORED})
         for place, one in sorted(held.items()):
             await _restore_partition(target, log, place, one, on_record)
-    except KafkaError as error:
+        await _configure(target, topic.name, topic.config)
+    except (KafkaError, TimeoutError) as error:
         msg = f"expected {topic.name} to be written, found: {error!r}; delete it, and restore it again"
         raise BrokenOff(msg) from error
-    await _configure(target, topic.name, topic.config)
     await log.add_cluster(topic.name, cluster)
 
 

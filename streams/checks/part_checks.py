@@ -8,7 +8,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from models.findings import Finding, Verdict, fine
-from models.heartbeats import PricesBeat, prices_key, worker_key
+from models.freshness import HISTORY_MS
+from models.heartbeats import HISTORY_KEY, HistoryBeat, PricesBeat, prices_key, worker_key
 from streams.kafka.connection import client_arguments
 from streams.kafka.ends import true_ends
 from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
@@ -51,6 +52,7 @@ async def check_parts(settings: Settings, clock: Clock, parts: Iterable[str]) ->
     return [
         *_beating(wanted, heartbeats.newest, now_ms, bound_ms),
         *(_source(name, heartbeats.newest, now_ms, settings.fresh_ms_of(name)) for name in settings.sources),
+        _history(heartbeats.newest, now_ms, bound_ms),
         _clocks(heartbeats.newest, now_ms),
     ]
 
@@ -77,6 +79,23 @@ def _source(name: str, heard: Mapping[str, Heard], now_ms: int, bound_ms: int) -
     found = f"it sent no price for {silent_ms / 1_000:.0f} s" if one.beat.heard_ms else "it has sent no price"
     to_do = "read the log of its ingest: the exchange may be down, or refuse this address or symbol"
     return Finding(check, Verdict.WRONG, found, to_do)
+
+
+def _history(heard: Mapping[str, Heard], now_ms: int, bound_ms: int) -> Finding:
+    """Judge who keeps history by its word: no figure depends on it, but without it charts have no past."""
+    check, one = "history", heard.get(HISTORY_KEY)
+    if one is None or not isinstance(one.beat, HistoryBeat):
+        found = "nobody has kept how figures went"
+        return Finding(check, Verdict.WARNING, found, "start `tidemark history`: charts have no past without it")
+    silent_ms, behind_ms = now_ms - one.beat.at_ms, now_ms - one.beat.in_step_ms
+    if silent_ms > bound_ms:
+        found = f"nobody has kept how figures went for {silent_ms / 1_000:.0f} s"
+        return Finding(check, Verdict.WARNING, found, "start `tidemark history`, or read its last log line")
+    if behind_ms <= HISTORY_MS:
+        return fine(check, "all that was shown is kept")
+    found = f"{one.beat.process} has not read all that was shown"
+    found += f" for {behind_ms / 1_000:.0f} s" if one.beat.in_step_ms else " since its start"
+    return Finding(check, Verdict.WARNING, found, "wait for it, or see docs/runbooks/history-stale.md")
 
 
 def _clocks(heard: Mapping[str, Heard], now_ms: int) -> Finding:

@@ -184,7 +184,7 @@ class Executor:
 
     async def _pass(self) -> None:
         now_s = await self._now_s()
-        await self._missed.note(now_s, self._rounds)
+        await self._missed.note(now_s)
         refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
             if epoch in self._rounds:

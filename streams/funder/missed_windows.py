@@ -11,8 +11,6 @@ from models.symmio.funding_plan import missed_windows
 from models.symmio.funding_records import NOBODY, Epoch, Frozen, Missed, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from models.symmio.funding_plan import Window
     from models.symmio.funding_records import Record
     from streams.funder.funding_inputs import Tables
@@ -72,20 +70,17 @@ class MissedWindows:
         """Whether there are any by the chain's time ``now_s``."""
         return any(now_s > one.closes_s for one in self._refused.values()) or bool(self._unseen(now_s))
 
-    async def note(self, now_s: int, charged: Collection[Epoch]) -> None:
-        """Put on record what has closed by now; from here on a pass is made.
-
-        Args:
-            now_s: The chain's time, Unix s.
-            charged: The epochs that are charged.
-        """
+    async def note(self, now_s: int) -> None:
+        """Put on record what has closed by the chain's time ``now_s``; from here on a pass is made."""
+        closed = [one for one in self._refused.values() if one.closes_s < now_s]
+        for refused in closed:
+            self.seen(refused.epoch)
         missed = [
             Missed(one.epoch, one.opens_s, one.closes_s, self._party_b, one.reason)
-            for one in self._refused.values()
-            if one.epoch not in charged and one.closes_s < now_s
+            for one in closed
+            # Where no market has such epochs any more, there was nothing to be missed.
+            if (one.epoch.epoch_s, one.epoch.window_s) in self._tables.kinds
         ]
-        for one in missed:
-            self.seen(one.epoch)
         missed += self._unseen(now_s)
         if missed:
             await self._journal.write(missed)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from streams.history.bar_store import BarStore
 from streams.history.booking_reader import BookingReader
 from streams.history.booking_store import BookingStore
+from streams.history.history_beats import HistoryBeats
 from streams.history.history_requests import HistoryRequests, Kept, answer_requests
 from streams.history.hours import restore_hours, say_hours
 from streams.history.keeper import Keeper
 from streams.history.served_reader import ServedReader
 from streams.kafka.producer import start_producer
 from streams.kafka.topics import BOOKINGS, HISTORY, HISTORY_ANSWERS, HISTORY_REQUESTS, require_topic
+from streams.replicas.heartbeat_writer import HeartbeatWriter
 
 if TYPE_CHECKING:
     from streams.kafka.reader import TopicReader
@@ -50,13 +52,16 @@ async def _keep(settings: Settings, store: BarStore, bookings: BookingStore, clo
     producer = await start_producer(settings.bootstrap)
     try:
         requests, booking_reader = HistoryRequests(settings, clock), BookingReader(settings, bookings, clock)
+        served_reader = ServedReader(settings, Keeper(store), clock)
+        beats = HistoryBeats((served_reader, booking_reader))
         kept = Kept(store, bookings, booking_reader)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_follow(ServedReader(settings, Keeper(store), clock)), name="what was shown")
+            tasks.create_task(_follow(served_reader), name="what was shown")
             tasks.create_task(_follow(booking_reader), name="bookings")
             tasks.create_task(_follow(requests), name="requests for history")
             tasks.create_task(answer_requests(requests, settings, kept, producer, clock), name="answers")
             tasks.create_task(say_hours(settings, store, producer, clock), name="hours")
+            tasks.create_task(HeartbeatWriter(settings, clock, beats.at).run(), name="heartbeats")
     finally:
         await producer.stop()
 

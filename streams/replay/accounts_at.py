@@ -81,7 +81,8 @@ async def _begun(log: Log, settings: Settings, deployment: str, at_ms: int, chec
 async def _fold(log: Log, begun: Begun, on_record: Callable[[LogRecord], None]) -> None:
     async for record in read_merged(log, begun.vector):
         on_record(record)
-        begun.fold.take(record)
+        begun.fold.put(record)
+    begun.fold.write()
 
 
 async def value_accounts_at(

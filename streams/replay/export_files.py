@@ -1,31 +1,25 @@
-"""Exports as files: NDJSON by itself, Parquet and Arrow by pyarrow, which the extra ``analysis`` brings.
-
-Beside each file stands a manifest, by which the same rows can be exported again, and are known to be the same.
-"""
+"""Exports as files, each with a manifest by which the same rows can be exported again, and are known to be the same."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-import numpy as np
 
-from models.errors import TidemarkError
 from streams.replay.bounded_log import ReplayError
-from streams.replay.exported_rows import MONEY_E18, TEXT, TIME_NS, WHOLE, NumberTooLong, RowDigest, json_row
+from streams.replay.exported_rows import by_column
+from streams.replay.row_lines import RowLines
+from streams.replay.row_tables import TableWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from streams.replay.exported_rows import Row, Schema
+    from streams.replay.exported_rows import Column, Row, Schema
 
 _FORMAT = 1
 _ROWS_AT_ONCE = 50_000
-_DIGITS, _DECIMALS = 38, 18
-_FITS_E18 = 10**_DIGITS
-_NULL = bytes(16)
 
 
 class BadManifest(ReplayError):
@@ -34,10 +28,6 @@ class BadManifest(ReplayError):
 
 class ExportExists(ReplayError):
     """There is something where an export is to be written. Name another file, or remove it."""
-
-
-class NoPyarrow(TidemarkError):
-    """Parquet and Arrow need pyarrow: install tidemark[analysis]."""
 
 
 class ExportManifest(msgspec.Struct, frozen=True):
@@ -68,8 +58,13 @@ class RowWriter(Protocol):
 
     name: str
 
-    def write(self, rows: list[Row], lines: list[bytes]) -> None:
-        """Write some rows, and the same as lines of NDJSON."""
+    def write(self, columns: Sequence[Column], lines: bytes) -> None:
+        """Write some rows.
+
+        Args:
+            columns: Their cells, as ``by_column`` makes them.
+            lines: The same as NDJSON.
+        """
 
     def close(self) -> None:
         """Finish the file."""
@@ -96,25 +91,28 @@ class ExportWriter:
                 msg = f"expected nothing at {one}, found something; name another file, or remove it"
                 raise ExportExists(msg)
         self._writer: RowWriter = (
-            _Lines(self._partial) if file_format == "ndjson" else table_writer(self._partial, file_format, schema)
+            _LineWriter(self._partial) if file_format == "ndjson" else TableWriter(self._partial, file_format, schema)
         )
-        self._digest = RowDigest()
-        self._rows: list[Row] = []
-        self._lines: list[bytes] = []
+        self._lines = RowLines(schema)
+        self._digest = hashlib.sha256()
+        self._written = 0
+        # What waits to be written is turned into columns at once, which takes a fraction of what each row would.
+        self._waiting: list[Row] = []
         self._has_manifest = False
 
     @property
     def rows(self) -> int:
         """How many there are so far."""
-        return self._digest.rows
+        return self._written + len(self._waiting)
 
-    def take(self, row: Row) -> None:
-        """Write a row."""
-        line = json_row(self._schema, row)
-        self._digest.take(line)
-        self._rows.append(row)
-        self._lines.append(line)
-        if len(self._rows) == _ROWS_AT_ONCE:
+    def take(self, rows: Sequence[Row]) -> None:
+        """Write rows.
+
+        Raises:
+            NumberTooLong: One that was taken until now has a number that the format cannot hold.
+        """
+        self._waiting += rows
+        if len(self._waiting) >= _ROWS_AT_ONCE:
             self._flush()
 
     def finish(self, *, offsets: str, keys: tuple[str, ...], code: str, configuration: str) -> ExportManifest:
@@ -125,12 +123,15 @@ class ExportWriter:
             keys: Those that were chosen; none for all.
             code: The version of the code.
             configuration: The hash of what figures depend on in the settings.
+
+        Raises:
+            NumberTooLong: A row has a number that the format cannot hold.
         """
         self._flush()
         self._writer.close()
         manifest = ExportManifest(
             _FORMAT, self._schema.name, self._schema.version, self._format, offsets, keys, code,
-            self._digest.rows, self._digest.text(), configuration, self._writer.name, _sha256_of(self._partial),
+            self._written, self._digest.hexdigest(), configuration, self._writer.name, _sha256_of(self._partial),
         )  # fmt: skip
         encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
         self._has_manifest = True
@@ -146,9 +147,14 @@ class ExportWriter:
         self._writer.close()
 
     def _flush(self) -> None:
-        if self._rows:
-            self._writer.write(self._rows, self._lines)
-        self._rows, self._lines = [], []
+        rows, self._waiting = self._waiting, []
+        if not rows:
+            return
+        columns = by_column(self._schema, rows)
+        lines = self._lines.encode(columns)
+        self._digest.update(lines)
+        self._writer.write(columns, lines)
+        self._written += len(rows)
 
 
 def manifest_path(path: Path) -> Path:
@@ -173,124 +179,20 @@ def read_manifest(path: Path) -> ExportManifest:
     return manifest
 
 
-class _Lines:
+class _LineWriter:
     name = "ndjson"
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
 
-    def write(self, rows: list[Row], lines: list[bytes]) -> None:
-        del rows
-        self._file.writelines(lines)
+    def write(self, columns: Sequence[Column], lines: bytes) -> None:
+        del columns
+        self._file.write(lines)
 
     def close(self) -> None:
         self._file.close()
 
 
-class _Tables:
-    """Writes by pyarrow."""
-
-    def __init__(self, arrow: Any, writer: Any, schema: Schema, arrow_schema: Any) -> None:  # noqa: ANN401
-        self.name = f"pyarrow {arrow.__version__}"
-        self._arrow, self._writer, self._schema, self._arrow_schema = arrow, writer, schema, arrow_schema
-
-    def write(self, rows: list[Row], lines: list[bytes]) -> None:
-        del lines
-        self._writer.write_table(_table_of(self._arrow, self._schema, rows, self._arrow_schema))
-
-    def close(self) -> None:
-        self._writer.close()
-
-
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def table_writer(path: Path, file_format: str, schema: Schema) -> RowWriter:
-    """Open a file of columns.
-
-    Args:
-        path: Where it is written.
-        file_format: ``parquet`` or ``arrow``.
-        schema: That of the rows.
-
-    Raises:
-        NoPyarrow: pyarrow is not installed.
-    """
-    pa, arrow_schema = _arrow_of(schema, f"writes {file_format}")
-    if file_format == "parquet":
-        import pyarrow.parquet as pq  # noqa: PLC0415 - only who asks for it needs it
-
-        writer = pq.ParquetWriter(path, arrow_schema, compression="zstd")
-    else:
-        writer = pa.ipc.new_file(str(path), arrow_schema)
-    return _Tables(pa, writer, schema, arrow_schema)
-
-
-def arrow_table(schema: Schema, rows: Sequence[Row]) -> Any:  # noqa: ANN401 - pyarrow may be missing
-    """The rows of a schema as a table of pyarrow, in the columns that an export has.
-
-    Args:
-        schema: The rows'.
-        rows: The rows.
-
-    Raises:
-        NoPyarrow: It is not installed.
-    """
-    pa, arrow_schema = _arrow_of(schema, "makes tables of Arrow")
-    return _table_of(pa, schema, rows, arrow_schema)
-
-
-def _arrow_of(schema: Schema, does: str) -> tuple[Any, Any]:
-    """Import pyarrow, and make its schema of one of ours."""
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - only who asks for it needs it
-    except ImportError as error:
-        msg = f"expected pyarrow, which {does}, found none: install tidemark[analysis]"
-        raise NoPyarrow(msg) from error
-    kinds = {
-        TEXT: pa.string(),
-        WHOLE: pa.int64(),
-        TIME_NS: pa.timestamp("ns", tz="UTC"),
-        MONEY_E18: pa.decimal128(_DIGITS, _DECIMALS),
-    }
-    fields = []
-    for name, kind in schema.columns.items():
-        fields.append((name, kinds[kind]))
-        if kind == MONEY_E18:
-            fields.append((f"{name}_text", pa.string()))
-    metadata = {"tidemark.schema": schema.name, "tidemark.schema_version": str(schema.version)}
-    return pa, pa.schema(fields, metadata=metadata)
-
-
-def _table_of(arrow: Any, schema: Schema, rows: Sequence[Row], arrow_schema: Any) -> Any:  # noqa: ANN401
-    columns: dict[str, list[Any]] = {}
-    for name, kind in schema.columns.items():
-        cells = [row[name] for row in rows]
-        if kind == MONEY_E18:
-            columns[name] = _decimals(arrow, cells)
-            columns[f"{name}_text"] = [
-                str(cell) if cell is not None and abs(cell) >= _FITS_E18 else None for cell in cells
-            ]
-        else:
-            columns[name] = cells
-    try:
-        return arrow.Table.from_pydict(columns, schema=arrow_schema)
-    except OverflowError as error:
-        msg = (
-            f"expected whole numbers of {schema.name} below 2**63, found a longer one: only NDJSON has it, below 2**64"
-        )
-        raise NumberTooLong(msg) from error
-
-
-def _decimals(arrow: Any, cells_e18: Sequence[int | None]) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Decimals of 18 places, null where they do not fit. Made of bytes: one by one they take ten times as long."""
-    fits = [cell is not None and -_FITS_E18 < cell < _FITS_E18 for cell in cells_e18]
-    raw = b"".join(
-        cell.to_bytes(16, "little", signed=True) if is_fit and cell is not None else _NULL
-        for cell, is_fit in zip(cells_e18, fits, strict=True)
-    )
-    validity = np.packbits(fits, bitorder="little").tobytes()
-    kind = arrow.decimal128(_DIGITS, _DECIMALS)
-    return arrow.Array.from_buffers(kind, len(fits), [arrow.py_buffer(validity), arrow.py_buffer(raw)])

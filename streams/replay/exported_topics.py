@@ -18,7 +18,7 @@ from models.kept_inputs import CalculationsMade, FundingMade, decode_kept
 from streams.replay.exported_rows import MONEY_E18, PLACE, TEXT, TIME_NS, WHOLE, Schema, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from streams.replay.bounded_log import LogRecord
     from streams.replay.exported_rows import Row
@@ -28,98 +28,71 @@ _NS_IN_S = 1_000_000_000
 _CALCULATIONS, _FUNDING = b":calc:", b":funding:"
 
 
-def _account_events(record: LogRecord) -> Iterator[Row]:
+def _account_events(record: LogRecord) -> Sequence[Row]:
     try:
         found = decode_account_record(record.value or b"")
     except BadRecord:
-        return
+        return ()
     deployment, _, account = (record.key or b"").decode(errors="replace").partition(":")
     body = orjson.loads(record.value or b"")
     time_s = body.get("time_s")
-    yield {
-        **place_of(record),
-        "deployment": deployment,
-        "account": account or None,
-        "kind": body["kind"],
-        "log_offset": found.position[0],
-        "log_index": found.position[1],
-        "block": body.get("block"),
-        "block_time": None if time_s is None else time_s * _NS_IN_S,
-        "tx": body.get("tx"),
-        "body": _text(body),
-    }
+    cells = (
+        *place_of(record), deployment, account or None, body["kind"], *found.position, body.get("block"),
+        None if time_s is None else time_s * _NS_IN_S, body.get("tx"), _text(body),
+    )  # fmt: skip
+    return (cells,)
 
 
-def _rows_of_accounts(record: LogRecord) -> Iterator[Row]:
+def _rows_of_accounts(record: LogRecord) -> Sequence[Row]:
+    found = _row(record)
+    return () if found is None else ((*place_of(record), *split_key(record.key or b""), *found),)
+
+
+def _quotes(record: LogRecord) -> Sequence[Row]:
     found = _row(record)
     if found is None:
-        return
-    deployment, account = split_key(record.key or b"")
-    yield {**place_of(record), "deployment": deployment, "account": account, **found}
-
-
-def _quotes(record: LogRecord) -> Iterator[Row]:
-    found = _row(record)
-    if found is None:
-        return
+        return ()
     of, _, quote = (record.key or b"").rpartition(b":")
-    deployment, account = split_key(of)
-    yield {**place_of(record), "deployment": deployment, "account": account, "quote": quote.decode(), **found}
+    return ((*place_of(record), *split_key(of), quote.decode(), *found),)
 
 
-def _fundings(record: LogRecord) -> Iterator[Row]:
+def _fundings(record: LogRecord) -> Sequence[Row]:
     made = _kept(record, _FUNDING)
     if not isinstance(made, FundingMade):
-        return
-    for market, one in sorted(made.markets.items()):
-        yield {
-            **place_of(record),
-            "deployment": (record.key or b"").removeprefix(_FUNDING).decode(),
-            "at": made.at_ms * _NS_IN_MS,
-            "share": made.share,
-            "max_rate": made.max_rate,
-            "scaled": int(made.is_scaled),
-            "market": market,
-            "symbol_id": one.symbol_id,
-            "tick_offset": one.tick_offset,
-            "rate": int(one.rate_e18),
-            "epoch_s": one.epoch_s,
-            "interval_s": one.interval_s,
-        }
+        return ()
+    deployment = (record.key or b"").removeprefix(_FUNDING).decode()
+    said = (*place_of(record), deployment, made.at_ms * _NS_IN_MS, made.share, made.max_rate, int(made.is_scaled))
+    return [
+        (*said, market, one.symbol_id, one.tick_offset, int(one.rate_e18), one.epoch_s, one.interval_s)
+        for market, one in sorted(made.markets.items())
+    ]
 
 
-def _calculations(record: LogRecord) -> Iterator[Row]:
+def _calculations(record: LogRecord) -> Sequence[Row]:
     made = _kept(record, _CALCULATIONS)
     if not isinstance(made, CalculationsMade):
-        return
+        return ()
     marks = {
         market: None if one is None else {"mark_key": one.key, "mark_offset": one.offset, "stale": one.stale}
         for market, one in made.marks.items()
     }
-    for number, (account, term, version, asked) in enumerate(made.asked):
-        yield {
-            **place_of(record),
-            "deployment": (record.key or b"").removeprefix(_CALCULATIONS).decode(),
-            "at": made.at_ms * _NS_IN_MS,
-            "number": number,
-            "account": account,
-            "statement_term": term,
-            "statement_version": version,
-            "calculation": asked,
-            "marks": _text(marks),
-            "references": _text(made.references),
-        }
+    deployment = (record.key or b"").removeprefix(_CALCULATIONS).decode()
+    said = (*place_of(record), deployment, made.at_ms * _NS_IN_MS)
+    return [
+        (*said, number, account, term, version, asked, _text(marks), _text(made.references))
+        for number, (account, term, version, asked) in enumerate(made.asked)
+    ]
 
 
 def _row(record: LogRecord) -> Row | None:
     """Order and body of a row; a tombstone has neither."""
     if record.value is None:
-        return {"term": None, "version": None, "body": None}
+        return None, None, None
     try:
         row = decode_row(record.value)
     except BadRow:
         return None
-    return {"term": row.term, "version": row.version, "body": _text(row.body)}
+    return row.term, row.version, _text(row.body)
 
 
 def _kept(record: LogRecord, prefix: bytes) -> CalculationsMade | FundingMade | None:

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heapreplace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from streams.replay.bounded_log import LogRecord, Place
+import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
-    from streams.replay.bounded_log import Log, Reading, Span
+    from streams.replay.bounded_log import Log, LogRecord, Place, Reading, Span
 
-_Head = tuple[int, int, int, int, Place]
+
+class _Queue:
+    """The records of a place that come next, in the order of the log, and when the turn of each is.
+
+    A record does not overtake those before it in its place, so its turn is when the latest one up to it was made.
+
+    Args:
+        before: The queue that was before it; None of the first one of a place.
+        records: At least one.
+    """
+
+    last_ms: int
+
+    def __init__(self, before: _Queue | None, records: Sequence[LogRecord]) -> None:
+        times_ms = np.fromiter((one.time_ms for one in records), np.int64, len(records))
+        if before is not None:
+            times_ms[0] = max(times_ms[0], before.last_ms)
+        self._records = records
+        self._turns_ms = np.maximum.accumulate(times_ms)
+        self._at = 0
+        self.last_ms = int(self._turns_ms[-1])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all of it was taken."""
+        return self._at == len(self._records)
+
+    def take(self, until_ms: int, side: Literal["left", "right"]) -> tuple[Sequence[LogRecord], npt.NDArray[np.int64]]:
+        """Take the records whose turn is before an instant, Unix ms, or with ``right`` at it too, and their turns."""
+        begin, self._at = self._at, int(np.searchsorted(self._turns_ms, until_ms, side))
+        return self._records[begin : self._at], self._turns_ms[begin : self._at]
 
 
 async def merged(
@@ -32,23 +62,19 @@ async def merged(
         BrokenOff: The vector cannot be read to its end.
     """
     ranks = {topic: rank for rank, topic in enumerate(topics)}
-    queues: dict[Place, list[LogRecord]] = {}
-    waiting = {place for place, span in vector.items() if span.begin < span.end}
-    heap: list[_Head] = []
-    await _fill(reading, waiting, queues)
-    heap = [_head(queue[-1], ranks) for queue in queues.values()]
-    heapify(heap)
-    while heap:
-        place = heap[0][-1]
-        queue = queues[place]
-        yield queue.pop()
-        if not queue:
-            del queues[place]
-            await _fill(reading, {place}, queues)
-        if place in queues:
-            heapreplace(heap, _head(queues[place][-1], ranks))
-        else:
-            heappop(heap)
+    ranked = sorted(
+        (place for place, span in vector.items() if span.begin < span.end),
+        key=lambda place: (ranks[place.topic], place.partition),
+    )
+    queues: dict[Place, _Queue] = {}
+    while ranked:
+        over = await _fill(
+            reading, [place for place in ranked if place not in queues or queues[place].is_empty], queues
+        )
+        ranked = [place for place in ranked if place not in over]
+        if ranked:
+            for record in _take([queues[place] for place in ranked]):
+                yield record
 
 
 async def read_merged(log: Log, vector: Mapping[Place, Span]) -> AsyncGenerator[LogRecord, None]:
@@ -69,14 +95,29 @@ async def read_merged(log: Log, vector: Mapping[Place, Span]) -> AsyncGenerator[
             yield record
 
 
-async def _fill(reading: Reading, waiting: set[Place], queues: dict[Place, list[LogRecord]]) -> None:
-    """Read on until each of the places has a next record, or is over. Queues are reversed: the next one is the last."""
+async def _fill(reading: Reading, places: Collection[Place], queues: dict[Place, _Queue]) -> Collection[Place]:
+    """Read on until each of the places has a next record, or is over; return those that are over."""
+    waiting, over = set(places), []
     while waiting:
         for place, records in (await reading.more(waiting)).items():
             waiting.discard(place)
             if records:
-                queues[place] = list(reversed(records))
+                queues[place] = _Queue(queues.get(place), records)
+            else:
+                over.append(place)
+    return over
 
 
-def _head(record: LogRecord, ranks: Mapping[str, int]) -> _Head:
-    return record.time_ms, ranks[record.topic], record.partition, record.offset, record.place
+def _take(queues: Sequence[_Queue]) -> Sequence[LogRecord]:
+    """Take, in order, what may be yielded before anything is read on: up to the last of the queue that ends first.
+
+    Args:
+        queues: In the order of their ranks; each has a next record.
+    """
+    # Of what has the same turn, places of a lower rank come first.
+    until_ms, first = min((queue.last_ms, rank) for rank, queue in enumerate(queues))
+    taken = [queue.take(until_ms, "right" if rank <= first else "left") for rank, queue in enumerate(queues)]
+    records = [record for some, _ in taken for record in some]
+    # The sort is stable: what has the same turn stays in the order of ranks and offsets.
+    order = np.argsort(np.concatenate([turns_ms for _, turns_ms in taken]), kind="stable")
+    return [records[at] for at in order.tolist()]

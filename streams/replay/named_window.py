@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
+class NotNamed(BadWindow):
+    """A window is named by topics and its beginning, or by offsets alone, and was named otherwise."""
+
+
 class Window(NamedTuple):
     """A window of some topics.
 
@@ -52,18 +56,18 @@ async def resolve_window(
         now_ms: The instant now, Unix ms.
 
     Raises:
+        NotNamed: What is given names no window, or two.
         ReplayError: It is no window of this log.
     """
-    if (offsets is None) == (since is None) or (offsets is not None and (until is not None or named)):
+    is_by_time = offsets is None and since is not None and named
+    is_by_offsets = offsets is not None and since is None and until is None and not named
+    if not (is_by_time or is_by_offsets):
         msg = "expected topics and the beginning of a window, or offsets alone"
-        raise BadWindow(msg)
+        raise NotNamed(msg)
     if offsets is not None:
         vector = read_offsets(offsets)
         await check_offsets(log, vector)
         return Window(tuple(dict.fromkeys(place.topic for place in vector)), vector, None, None)
-    if not named:
-        msg = "expected a topic"
-        raise BadWindow(msg)
     topics = tuple(dict.fromkeys(find_topic(settings, one) for one in named))
     since_ms = read_instant(str(since), now_ms)
     until_ms = None if until is None else read_instant(until, now_ms)

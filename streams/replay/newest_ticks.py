@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from models.errors import BadRecord
@@ -41,8 +40,17 @@ class NewestTicks:
 
     def take(self, records: Sequence[LogRecord]) -> None:
         """Take records in the order of their partition. Exactly read is only the newest of each key among them."""
+        for key, (tick, record) in self._latest(records).items():
+            newest = NewestTick(tick.event_ms, tick, record.offset, record.time_ms)
+            if _is_mark(key, newest):
+                self.found[key] = newest
+            else:
+                self._take_each(key, records)
+
+    def _latest(self, records: Sequence[LogRecord]) -> Mapping[bytes, tuple[PriceTick, LogRecord]]:
+        """The tick of the latest event of each key, where that is later than what was found; no price is read."""
         keys, found = self._keys, self.found
-        newer: dict[bytes, list[NewestTick]] = {}
+        latest: dict[bytes, tuple[PriceTick, LogRecord]] = {}
         for record in records:
             key = record.key
             if key is None or (keys is not None and key not in keys):
@@ -51,15 +59,28 @@ class NewestTicks:
                 tick = decode_tick(record.value or b"")
             except BadRecord:
                 continue
-            standing = found.get(key)
-            if standing is None or tick.event_ms > standing.event_ms:
-                newer.setdefault(key, []).append(NewestTick(tick.event_ms, tick, record.offset, record.time_ms))
-        for key, ticks in newer.items():
-            # Of one event the first comes first: a sort leaves what is alike in its order, also the other way round.
-            ticks.sort(key=itemgetter(0), reverse=True)
-            first = next((one for one in ticks if _is_mark(key, one)), None)
-            if first is not None:
-                found[key] = first
+            standing = latest.get(key)
+            if standing is None:
+                known = found.get(key)
+                is_later = known is None or tick.event_ms > known.event_ms
+            else:
+                is_later = tick.event_ms > standing[0].event_ms
+            if is_later:
+                latest[key] = tick, record
+        return latest
+
+    def _take_each(self, key: bytes, records: Sequence[LogRecord]) -> None:
+        """Take the records of a key of which the latest tick has no price that can be read."""
+        for record in records:
+            if record.key != key:
+                continue
+            try:
+                tick = decode_tick(record.value or b"")
+            except BadRecord:
+                continue
+            known, newest = self.found.get(key), NewestTick(tick.event_ms, tick, record.offset, record.time_ms)
+            if (known is None or tick.event_ms > known.event_ms) and _is_mark(key, newest):
+                self.found[key] = newest
 
 
 async def newest_ticks(

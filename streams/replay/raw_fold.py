@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.settings import Settings
 
+# Accounts of that many records, some kB each, may wait in memory for their rows to be written.
+_UNWRITTEN_MAX = 50_000
+
 
 class NoDeployment(ReplayError):
     """There is no such deployment in the configuration, or its venue is not installed."""
@@ -62,6 +65,7 @@ class RawFold:
         self.name = name
         self._prefix = f"{name}:".encode()
         self._wanted = None if wanted is None else frozenset(wanted)
+        self._unwritten = 0
 
     def partitions(self, held: Mapping[Place, Held]) -> dict[int, frozenset[bytes]]:
         """In which partitions of the raw topic the accounts' records stand, and which of the wanted ones in each.
@@ -90,6 +94,15 @@ class RawFold:
 
     def take(self, record: LogRecord) -> object | None:
         """Fold a record, and return it decoded; None where it is of others, or cannot be read."""
+        decoded = self.put(record)
+        self.write()
+        return decoded
+
+    def put(self, record: LogRecord) -> object | None:
+        """Fold a record as ``take`` does; rows are written when ``write`` is called, which is to be soon.
+
+        Each account's row is then written once, whatever changed it: that is most of what a record takes.
+        """
         value = record.value or b""
         if self.venue.routed is not None:
             if record.key != self.name.encode():
@@ -105,8 +118,16 @@ class RawFold:
             self.engine.refused.append(str(error))
             return None
         self.engine.account_record(record.key, decoded, record.time_ms)
-        self.engine.fold(self.venue.kind)
+        self._unwritten += 1
+        if self._unwritten >= _UNWRITTEN_MAX:
+            self.write()
         return decoded
+
+    def write(self) -> None:
+        """Write the rows of what was put."""
+        if self._unwritten:
+            self.engine.fold(self.venue.kind)
+            self._unwritten = 0
 
 
 async def held_from_the_first(log: Log, topic: str) -> Mapping[Place, Held]:

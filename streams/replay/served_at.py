@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.codec import decode_row, row_order
 from models.provenance import MADE_FROM
-from streams.kafka.partitions import partition_of
 from streams.kafka.topics import served_name
-from streams.replay.bounded_log import OutOfRetention, Place
-from streams.replay.log_window import held_for, resolve_times
+from streams.replay.looking_back import windows_back
 from streams.replay.merging import read_merged
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from streams.replay.bounded_log import Log, LogRecord
     from streams.settings import Settings
 
-# How far back the row is looked for at first; each further attempt goes four times as far.
-_FIRST_BACK_MS = 600_000
-_FURTHER = 4
 # They say who wrote a row and when, and what stood before; who recomputes has none of it.
 _NOT_COMPARED = {"account_order", "last_complete", MADE_FROM}
 
@@ -50,27 +46,19 @@ async def served_at(
     Raises:
         ReplayError: The log cannot be read.
     """
-    topic = served_name(settings)
-    held = await log.held([topic])
-    place, back_ms = Place(topic, partition_of(key, len(held))), _FIRST_BACK_MS
-    while True:
-        try:
-            span = (await resolve_times(log, [topic], at_ms - back_ms, at_ms + 1))[place]
-        except OutOfRetention:
-            span = (await resolve_times(log, [topic], None, at_ms + 1))[place]
-        newest: LogRecord | None = None
-        async for record in read_merged(log, {place: span}):
-            on_record(record)
-            if record.key != key or record.value is None or record.time_ms > at_ms:
-                continue
-            # A fenced owner's late row is of an older term.
-            if newest is None or row_order(record.value) >= row_order(newest.value or b""):
-                newest = record
-        if newest is not None:
-            return ServedRow(decode_row(newest.value or b"").body, newest)
-        if span.begin <= held_for(held[place], None, at_ms + 1).begin:
-            return None
-        back_ms *= _FURTHER
+    async with aclosing(windows_back(log, served_name(settings), key, at_ms)) as windows:
+        async for window in windows:
+            newest: LogRecord | None = None
+            async for record in read_merged(log, window):
+                on_record(record)
+                if record.key != key or record.value is None or record.time_ms > at_ms:
+                    continue
+                # A fenced owner's late row is of an older term.
+                if newest is None or row_order(record.value) >= row_order(newest.value or b""):
+                    newest = record
+            if newest is not None:
+                return ServedRow(decode_row(newest.value or b"").body, newest)
+    return None
 
 
 def differing(shown: Mapping[str, Any], recomputed: Mapping[str, Any]) -> list[str]:

@@ -51,8 +51,8 @@ def text_line(record: LogRecord, changelogs: Collection[str]) -> str:
     return f"{rfc3339(record.time_ms)} {record.topic}:{record.partition}:{record.offset} {key} {order}{value}"
 
 
-def record_cells(record: LogRecord, changelogs: Collection[str]) -> dict[str, Any]:
-    """The same as cells of a table: the time in ns since 1970, and the value as JSON text.
+def record_cells(record: LogRecord, changelogs: Collection[str]) -> tuple[Any, ...]:
+    """The same as cells of a table: time in ns since 1970, topic, partition, offset, key, term, version, JSON text.
 
     Args:
         record: The record.
@@ -60,16 +60,11 @@ def record_cells(record: LogRecord, changelogs: Collection[str]) -> dict[str, An
     """
     said = _value(record, changelogs)
     value = said.get("value")
-    return {
-        "time": record.time_ms * 1_000_000,
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "key": None if record.key is None else record.key.decode(errors="replace"),
-        "term": said.get("term"),
-        "version": said.get("version"),
-        "value": said.get("undecoded") if value is None else orjson.dumps(value).decode(),
-    }
+    return (
+        record.time_ms * 1_000_000, record.topic, record.partition, record.offset,
+        None if record.key is None else record.key.decode(errors="replace"), said.get("term"), said.get("version"),
+        said.get("undecoded") if value is None else orjson.dumps(value).decode(),
+    )  # fmt: skip
 
 
 def _value(record: LogRecord, changelogs: Collection[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from playwright.async_api import expect
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, Locator, Page
 
-    from tests.browser.site import Site
-
 ACCOUNTS = 120
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
 UNPRICED = 17
@@ -25,9 +23,17 @@ UNPRICED = 17
 Scheme = Literal["light", "dark"]
 
 
+class Served(Protocol):
+    """Something that serves the page."""
+
+    @property
+    def url(self) -> str:
+        """Where, without a path."""
+
+
 @asynccontextmanager
 async def opened(
-    chromium: Browser, site: Site, path: str = "/", *, scheme: Scheme = "light", state: str | re.Pattern[str] = "live"
+    chromium: Browser, site: Served, path: str = "/", *, scheme: Scheme = "light", state: str | re.Pattern[str] = "live"
 ) -> AsyncIterator[Page]:
     """A page that must not say a single error on its console; it is open when it says ``state``."""
     context = await chromium.new_context(

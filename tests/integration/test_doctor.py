@@ -17,7 +17,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from pydantic import SecretStr
 
 from models.findings import Finding, Verdict, fine, worst
-from models.heartbeats import ChainBeat, PricesBeat, encode_beat
+from models.heartbeats import HISTORY_KEY, ChainBeat, HistoryBeat, PricesBeat, encode_beat
 from streams.audit.deployment_checks import check_deployment
 from streams.checks.access_checks import check_access
 from streams.checks.disk_checks import check_disk
@@ -87,6 +87,7 @@ async def test_parts_that_do_not_beat_and_a_clock_that_is_ahead_are_named(settin
     await producer.stop()
     found = by_check(await check_parts(own, clock, ["chain:d"]))
     assert "nobody keeps these fresh: worker:0, worker:1, worker:2, worker:3, prices:v" == found["parts"].found
+    assert (Verdict.WARNING, "nobody has kept how figures went") == (found["history"].verdict, found["history"].found)
     assert re.fullmatch(r"host:1 is [2-6]\d\.\d s ahead of this machine", found["clocks"].found)
 
 
@@ -122,6 +123,24 @@ async def test_a_source_is_judged_by_what_its_ingest_hears(settings: Callable[..
     assert (Verdict.FINE, "it sent a price 1.0 s ago") == found["source heard"][1:3]
     assert (Verdict.WRONG, "it sent no price for 61 s") == found["source silent"][1:3]
     assert Verdict.UNKNOWN is found["source nobodys"].verdict
+
+
+async def test_history_that_stopped_or_is_behind_is_said(settings: Callable[..., Settings]) -> None:
+    own = settings()
+    await create_all(own)
+    now_ms = SystemClock().now_ms()
+    producer = await start_producer(own.bootstrap)
+
+    async def found(at_ms: int, in_step_ms: int) -> str:
+        beat = encode_beat(HistoryBeat("host:1", at_ms, in_step_ms))
+        await producer.send_and_wait(topic_name(own, HEARTBEATS), beat, key=HISTORY_KEY.encode())
+        return by_check(await check_parts(own, WallClock(lambda: now_ms), []))["history"].found
+
+    assert "nobody has kept how figures went for 8 s" == await found(now_ms - 8_000, now_ms - 8_000)
+    assert "host:1 has not read all that was shown since its start" == await found(now_ms, 0)
+    assert "host:1 has not read all that was shown for 61 s" == await found(now_ms, now_ms - 61_000)
+    assert "all that was shown is kept" == await found(now_ms, now_ms - 60_000)
+    await producer.stop()
 
 
 def test_a_disk_with_little_room_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

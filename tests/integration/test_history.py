@@ -12,6 +12,7 @@ from api.tables.history import BarWindow, BookingWindow, HistoryAnswers, NoAnswe
 from models.booking_requests import FIRST_PLACE
 from models.bookings import Booked, Unbooked, encode_booking_record
 from models.codec import encode_row
+from models.heartbeats import HISTORY_KEY, HistoryBeat
 from models.history import HOUR_S, MINUTE_S
 from models.history_records import bar_of_texts
 from streams.history.history_process import BOOKINGS_FILE, FILE, run
@@ -19,6 +20,7 @@ from streams.kafka.single_records import Records
 from streams.kafka.topics import HISTORY, bookings_name, create_topics, registry, served_name, topic_name
 from streams.process.clock import SystemClock
 from streams.process.supervision import ended
+from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from tests.support.bookings import fee, opened
 from tests.support.eventually import eventually
 from tests.support.pipeline import records_of
@@ -101,6 +103,29 @@ async def test_what_was_shown_is_told_after_an_end_in_between_and_when_the_file_
         async with keeping(mine), keeping(mine.model_copy(update={"data_dir": mine.data_dir / "other"})):
             await are_told(MINUTE_S, {0: 1, MINUTE_S: 3, HOUR_S: 4})
             await are_told(HOUR_S, {0: 3, HOUR_S: 4})
+
+
+async def test_it_says_in_heartbeats_when_it_had_last_read_all_that_was_shown(
+    settings: Callable[..., Settings],
+) -> None:
+    mine = settings()
+    await create_topics(mine.bootstrap, registry(mine))
+    await show(mine, {0: 1, 61: 2})
+    heartbeats = Heartbeats()
+    reader = HeartbeatReader(mine, heartbeats, SystemClock())
+    await reader.start()
+
+    def in_step_ms() -> int:
+        heard = heartbeats.newest.get(HISTORY_KEY)
+        return heard.beat.in_step_ms if heard is not None and isinstance(heard.beat, HistoryBeat) else 0
+
+    try:
+        async with keeping(mine):
+            await eventually(lambda: in_step_ms() > 0, 120)
+            first_ms = in_step_ms()
+            await eventually(lambda: in_step_ms() > first_ms, 120)
+    finally:
+        await reader.stop()
 
 
 async def test_hours_come_back_from_their_topic_when_the_file_and_what_was_shown_are_gone(

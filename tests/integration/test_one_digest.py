@@ -1,7 +1,7 @@
 """One window replayed from Kafka, an archive and a capture, before and after the log cleaner ran: one digest.
 
-In it are the window's records, what ``upnl-ws`` shows of an account, its position states, a map of funding, and the
-``pu`` of a ledger's account.
+In it are the window's records, the offsets that an instant comes to, what ``upnl-ws`` shows of an account, its position
+states, a map of funding, the ``pu`` of a ledger's account, and the frame in which a basket of Flash was sent.
 """
 
 from __future__ import annotations
@@ -16,13 +16,24 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from api.dialects.bitfinex.calc_requests import Calculation
 from api.dialects.bitfinex.ledger_book import LedgerBook, Statements
+from api.dialects.flash.flash_dialect import FLASH as FLASH_DIALECT
 from api.dialects.symmio.frames import upnl_object
 from models.engine.tables import POSITION_STATES, STATEMENTS
-from models.kept_inputs import FundingMade, KeptFunding, decode_kept, encode_kept, kept_key
+from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES
+from models.ids import mark_key
+from models.kept_inputs import (
+    CalculationsMade,
+    FundingMade,
+    KeptFunding,
+    KeptMark,
+    decode_kept,
+    encode_kept,
+    kept_key,
+)
 from models.ledger.ledger_venue import LEDGER_EVENTS, LEDGER_SETTINGS
 from models.ledger.priced_account import PricedAccount
 from models.money import parse_e18
-from models.prices import MarkTick
+from models.prices import MarkTick, OracleSaid, encode_tick
 from models.provenance import MADE_FROM
 from models.symmio.funding import funding_rates, funding_view
 from models.symmio.topics import CHAIN_BLOCKS
@@ -34,13 +45,17 @@ from streams.process.clock import SystemClock
 from streams.replay.account_at import At, value_account_at
 from streams.replay.accounts_at import fold_accounts_at
 from streams.replay.bounded_log import Place, Span
+from streams.replay.calculated_at import calculated_at
 from streams.replay.captured_log import CapturedLog, CaptureWriter
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.merging import read_merged
 from streams.replay.raw_fold import RawFold
 from streams.replay.row_inputs import NamedInputs, Places, named_marks, read_offsets_of
+from streams.settings.flash.flash_settings import FlashSettings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.eventually import eventually
+from tests.support.flash import OWNER, SOL_LONG, basket, references, said
+from tests.support.flash import position as flash_position
 from tests.support.golden import FORKS, FORKS_SYMBOL, forked_chain, forked_deployment
 from tests.support.ledger import inputs, position, record, wallet
 from tests.support.pipeline import producer, write_chain, write_ticks
@@ -50,6 +65,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from aiokafka import AIOKafkaProducer
+
     from streams.replay.bounded_log import Log
     from streams.settings import Settings
 
@@ -57,10 +74,11 @@ CLOCK = SystemClock()
 DESK, ANN, PERP = "desk", "ann", "tBTCF0:USTF0"
 PRICES = {"tBTCUSD": "120", PERP: "110", "tUSTUSD": "0.99"}
 SOURCE = "binance-futures"
+FLASH, ORACLES = "flash", {"SOL": "150", "USDC": "1"}
 FUNDED = FundingMade(
     88_000, "0.75", "0.01", is_scaled=True, markets={"BTCUSDT": KeptFunding(1, 0, "53940000000000", 14_400, 28_800)}
 )
-# As a broker cleans a topic that nobody waits for; it looks every 15 s.
+# As a broker cleans a topic that nobody waits for.
 _CLEANED_SOON = {
     "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.001", "segment.ms": "100",
     "min.compaction.lag.ms": "0", "max.compaction.lag.ms": "1000",
@@ -75,7 +93,7 @@ async def tell(settings: Settings) -> None:
     await write_ticks(
         settings, [MarkTick(SOURCE, name, now_ms, now_ms, price, None, None, None) for name, price in prices.items()]
     )
-    said = inputs(PRICES, paths={"USTF0": ["tUSTUSD"]}).settings
+    named = inputs(PRICES, paths={"USTF0": ["tUSTUSD"]}).settings
     events = [
         record("account_opened", 1, owner=ANN),
         record("wallet_set", 2, wallet=wallet("50", "USTF0")),
@@ -83,12 +101,31 @@ async def tell(settings: Settings) -> None:
     ]
     async with producer(settings) as sender:
         for _ in range(2):
-            for name, value in said.items():
+            for name, value in named.items():
                 topic, key = topic_name(settings, LEDGER_SETTINGS), f"{DESK}:{name}".encode()
                 await sender.send_and_wait(topic, msgspec.json.encode(value), key=key)
         for event in events:
             await sender.send_and_wait(topic_name(settings, LEDGER_EVENTS), event, key=f"{DESK}:{ANN}".encode())
         await sender.send_and_wait(served_name(settings), encode_kept(FUNDED), key=kept_key("funding", FORKS))
+        sent = encode_kept(await basket_sent(settings, sender))
+        await sender.send_and_wait(served_name(settings), sent, key=kept_key("calc", FLASH))
+
+
+async def basket_sent(settings: Settings, sender: AIOKafkaProducer) -> CalculationsMade:
+    """Say a basket of Flash, prices and references, and what a replica keeps of the frame that it sends of them."""
+    now_ms, marks, named = CLOCK.now_ms(), {}, {}
+    for symbol, price in ORACLES.items():
+        oracle = OracleSaid(-8, price, "0.5", "regular")
+        tick = MarkTick("flash-oracle", symbol, now_ms, now_ms, price, None, None, None, oracle=oracle)
+        key = mark_key("flash-oracle", symbol)
+        at = await sender.send_and_wait(topic_name(settings, PRICE_TICKS), encode_tick(tick), key=key)
+        marks[symbol] = KeptMark(key.decode(), at.offset, stale=False)
+    for name, value in references().items():
+        at = await sender.send_and_wait(topic_name(settings, FLASH_REFERENCES), value, key=f"{FLASH}:{name}".encode())
+        named[name] = at.partition, at.offset
+    record = said(basket(flash_position(SOL_LONG)))
+    await sender.send_and_wait(topic_name(settings, FLASH_ACCOUNTS), record, key=f"{FLASH}:{OWNER}".encode())
+    return CalculationsMade(now_ms, [(f"{FLASH}:{OWNER}", 1, 1, "basket venue")], dict(marks), dict(named))
 
 
 async def digest_of(log: Log, settings: Settings, vector: Mapping[Place, Span], account: str, at_ms: int) -> str:
@@ -100,12 +137,16 @@ async def digest_of(log: Log, settings: Settings, vector: Mapping[Place, Span], 
     states = begun.fold.engine.tables.read(POSITION_STATES, f"{FORKS}:{account}".encode())
     (made,) = [decode_kept(one.value or b"") for one in records if one.key == kept_key("funding", FORKS)]
     assert isinstance(made, FundingMade)
+    held = await log.held({place.topic for place in vector})
+    found = await log.find(held, records[len(records) // 2].time_ms)
     said = [
         [list(map(repr, one)) for one in records],
+        sorted([*place, offset] for place, offset in found.items()),
         upnl_object(shown.body),
         repr(states),
         {name: _funding(made, one) for name, one in made.markets.items()},
         await _pu(log, settings, at_ms),
+        await _basket(log, settings, at_ms),
     ]
     assert all(said)
     assert b'"states":[{' in (states or b"")
@@ -121,6 +162,18 @@ def _funding(made: FundingMade, market: KeptFunding) -> dict[str, Any]:
         max_rate_e18=parse_e18(made.max_rate),
     )
     return dict(funding_view(rates, epoch_s=market.epoch_s, now_ms=made.at_ms))
+
+
+async def _basket(log: Log, settings: Settings, at_ms: int) -> object:
+    """The frame in which the basket was sent, of the inputs that were kept."""
+    key = f"{FLASH}:{OWNER}".encode()
+    (found,) = await calculated_at(log, settings, key, at_ms, on_record=lambda _: None)
+    assert found.statement is not None
+    assert FLASH_DIALECT.again is not None
+    frame = FLASH_DIALECT.again(found.statement, found.asked, found.inputs)
+    assert isinstance(frame, dict)
+    assert frame["data"]["positionMetrics"]
+    return frame
 
 
 async def _pu(log: Log, settings: Settings, at_ms: int) -> list[Any]:
@@ -168,7 +221,14 @@ async def clean(settings: Settings, log: Log) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
     await admin.start()
     try:
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(_CLEANED_SOON))])
+        (broker,) = (await admin.describe_cluster())["brokers"]
+        await admin.alter_configs(
+            [
+                ConfigResource(ConfigResourceType.TOPIC, topic, dict(_CLEANED_SOON)),
+                # It would look every 15 s.
+                ConfigResource(ConfigResourceType.BROKER, str(broker["node_id"]), {"log.cleaner.backoff.ms": "200"}),
+            ]
+        )
     finally:
         await admin.close()
 
@@ -186,11 +246,13 @@ async def test_a_window_has_one_digest_from_kafka_archive_and_capture_also_after
     settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     desk = LedgerDeploymentSettings(default_sources=(SOURCE,), default_max_age_ms=10**12)
-    own = settings(deployments={**forked_deployment(), DESK: desk}, topics={"partitions": 2})
+    flash = FlashSettings(default_max_age_ms=10**12)
+    own = settings(deployments={**forked_deployment(), DESK: desk, FLASH: flash}, topics={"partitions": 2})
     await create_all(own)
     await tell(own)
     live, at_ms = KafkaLog(own.bootstrap, {}, CLOCK), CLOCK.now_ms()
-    everything = [topic_name(own, one) for one in (CHAIN_BLOCKS, PRICE_TICKS, LEDGER_EVENTS, LEDGER_SETTINGS)]
+    raw = (CHAIN_BLOCKS, PRICE_TICKS, LEDGER_EVENTS, LEDGER_SETTINGS, FLASH_ACCOUNTS, FLASH_REFERENCES)
+    everything = [topic_name(own, one) for one in raw]
     everything.append(served_name(own))
     whole = {place: Span(one.begin, one.end) for place, one in (await live.held(everything)).items()}
     vector = {place: span for place, span in whole.items() if place.topic != topic_name(own, LEDGER_SETTINGS)}

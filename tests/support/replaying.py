@@ -1,4 +1,4 @@
-"""``tidemark serve-replay`` as a process over a capture, steered by lines and heard on stderr."""
+"""``tidemark serve-replay`` as a process, steered by lines and heard on stderr."""
 
 from __future__ import annotations
 
@@ -54,39 +54,48 @@ async def captured(story: Story, directory: Path, *others: LogRecord, held: Mapp
 
 
 class SteeredReplay:
-    """A replay that stands until it is told where to stand next; ``said`` is what it wrote on stderr."""
+    """A replay that may be told where to stand next; ``said`` is what it wrote on stderr."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self.said: list[str] = []
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it works."""
+        return self._process.returncode
 
     async def listen(self) -> None:
         assert self._process.stderr is not None
         async for line in self._process.stderr:
             self.said.append(line.decode().rstrip())
 
-    async def hears(self, text: str, since: int = 0) -> None:
-        """Wait until a line that begins so was said."""
+    async def hears(self, text: str, since: int = 0, *, until: str = "") -> None:
+        """Wait until a line that begins so, and ends with ``until``, was said."""
 
         def is_said() -> bool:
             assert self._process.returncode is None, self.said
-            return any(line.startswith(text) for line in self.said[since:])
+            return any(line.startswith(text) and line.endswith(until) for line in self.said[since:])
 
         await eventually(is_said, 60)
 
+    async def says(self, line: str) -> None:
+        """Say a line to it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        await self._process.stdin.drain()
+
     async def stands_at(self, at_ms: int) -> None:
         """Have it go to an instant, Unix ms, and wait until it stands there."""
-        assert self._process.stdin is not None
         since = len(self.said)
-        self._process.stdin.write(f"{rfc3339(at_ms)}\n".encode())
-        await self._process.stdin.drain()
+        await self.says(rfc3339(at_ms))
         await self.hears(f"at {rfc3339(at_ms)}", since)
 
 
 @asynccontextmanager
-async def serve_replay(settings: Settings, log: Path, since_ms: int, port: int) -> AsyncIterator[SteeredReplay]:
-    """Serve a capture from an instant on, step by step."""
-    arguments = ["--from", rfc3339(since_ms), "--step", "--log", str(log), "--port", str(port)]
+async def serve_replay(settings: Settings, since_ms: int, port: int, *options: str) -> AsyncIterator[SteeredReplay]:
+    """Serve a log from an instant on: what of Kafka, of which capture, how far and how fast, options say."""
+    arguments = ["--from", rfc3339(since_ms), "--port", str(port), *options]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tidemark.cli", "serve-replay", *arguments, cwd=ROOT, env=environment_of(settings),
         stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

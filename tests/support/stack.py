@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Stack:
-    """Processes by name: ``broker``, ``worker``, ``chain``, ``prices``, ``api``."""
+    """Processes by name: ``broker``, ``worker``, ``chain``, ``prices``, ``api``; with users also ``history``."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -58,7 +58,9 @@ class Stack:
 
 
 # As which user each process connects to a broker that lets in only users.
-_USERS = {"worker": "worker", "chain": "ingest-symmio", "prices": "ingest-prices", "api": "api"}
+_USERS = {
+    "worker": "worker", "chain": "ingest-symmio", "prices": "ingest-prices", "api": "api", "history": "history"
+}  # fmt: skip
 
 
 @asynccontextmanager
@@ -90,6 +92,7 @@ async def stack(directory: Path, secured: SecuredBroker | None = None, **api: ob
             "chain": ("ingest", "chain", DEMO),
             "prices": ("ingest", "prices", DEMO),
             "api": ("api",),
+            **({} if secured is None else {"history": ("history",)}),
         }
         for name, command in commands.items():
             own = settings

@@ -56,11 +56,17 @@ class Story(NamedTuple):
         return ListedLog(of_log, held)
 
 
-def tell(name: str, deployments: Mapping[str, SymmioSettings], chain: Sequence[ChainRecord], symbol: str) -> Story:
+def tell(
+    name: str,
+    deployments: Mapping[str, SymmioSettings],
+    chain: Sequence[ChainRecord],
+    symbol: str,
+    start_ms: int = START_MS,
+) -> Story:
     """Write a chain with a price now and then into a log, and value after some records as a worker would."""
     aged = {key: one.model_copy(update={"default_max_age_ms": MAX_AGE_MS}) for key, one in deployments.items()}
     settings = Settings(deployments=aged, topics={"partitions": PARTITIONS, "prefix": "p-"})  # type: ignore[arg-type]
-    engine, draws, now_ms = Engine(engine_deployments(aged)), random.Random(11), START_MS
+    engine, draws, now_ms = Engine(engine_deployments(aged)), random.Random(11), start_ms
     raw = Place(topic_name(settings, "chain-blocks"), partition_of(name.encode(), PARTITIONS))
     tick_key = mark_key("binance-futures", symbol)
     ticks = Place(topic_name(settings, PRICE_TICKS), partition_of(tick_key, PARTITIONS))

@@ -24,7 +24,7 @@ OF_EXTRAS = {
         ROOT / "tidemark/replay/tables.py",
         ROOT / "streams/archive/archive_store.py",
         ROOT / "streams/archive/segment_file.py",
-        ROOT / "streams/replay/export_files.py",
+        ROOT / "streams/replay/row_tables.py",
     },
     "yellowstone": {
         ROOT / "streams/ingest/flash/yellowstone.py",

@@ -13,7 +13,9 @@ from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from api.dialects.mounting import Again
     from streams.replay.account_at import AccountAt
+    from streams.replay.calculated_at import Calculated
     from streams.replay.served_at import ServedRow
     from tidemark.log_source import LogSource
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     "--block", type=click.IntRange(min=0), metavar="N", help="As this block left it, where its venue has any."
 )
 @click.option("--offset", type=click.IntRange(min=0), metavar="N", help="As this record of its raw topic left it.")
-@click.option("--served", "is_served", is_flag=True, help="Print beside it the row that was shown then.")
+@click.option("--served", "is_served", is_flag=True, help="Print beside it what was shown then.")
 @log_options
 @checkpoints_option
 @click.option("--json", "as_json", is_flag=True, help="Print it in one line.")
@@ -43,7 +45,9 @@ def asof(
     account is as these left it, and prices are those that had been written when the last of its raw records was. The
     row is printed with its provenance; account_order has the term 0, since no worker wrote it. With --served the row
     that was shown last by then stands beside it, and the columns in which the two differ: a row that nobody watched may
-    be some time old, anything else is a finding.
+    be some time old, anything else is a finding. Under `calculated` stands what a replica of the api had calculated of
+    it last by then, where a dialect of its deployment calculates: of which marks and references, and the frame that
+    comes of these again.
 
     \b
     Exit codes:
@@ -55,8 +59,10 @@ def asof(
         tidemark asof demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --time -1h
         tidemark asof demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --block 1777 --json | jq .row.upnl
     """  # noqa: D301 - click wants its \b as it is
+    from api.dialects.mounted_dialects import again_of
     from streams.process.clock import SystemClock
     from streams.replay.account_at import At, key_of, value_account_at
+    from streams.replay.calculated_at import calculated_at
     from streams.replay.checkpoints import found_in
     from streams.replay.log_window import read_past
     from streams.replay.served_at import served_at
@@ -69,22 +75,27 @@ def asof(
     settings, clock = settings_here(), SystemClock()
     time_ms = None if time_text is None else read_past(time_text, clock.now_ms())
     log, read = open_log(settings, source, clock), [0]
+    again = again_of(settings, deployment) if is_served else None
 
-    async def valued() -> tuple[AccountAt | None, ServedRow | None]:
+    async def valued() -> tuple[AccountAt | None, ServedRow | None, list[Calculated]]:
         def count(_: object) -> None:
             read[0] += 1
 
-        at = At(time_ms, block, offset)
+        at, found_there = At(time_ms, block, offset), await found_in(checkpoints, log)
         valued_at = await value_account_at(
-            log, settings, deployment, account, at, on_record=count, checkpoints=await found_in(checkpoints, log)
+            log, settings, deployment, account, at, on_record=count, checkpoints=found_there
         )
         shown_ms = time_ms if valued_at is None else valued_at.at_ms
         if not is_served or shown_ms is None:
-            return valued_at, None
+            return valued_at, None, []
         key = key_of(settings, deployment, account)
-        return valued_at, await served_at(log, settings, key, shown_ms, on_record=count)
+        shown_row = await served_at(log, settings, key, shown_ms, on_record=count)
+        if again is None:
+            return valued_at, shown_row, []
+        kept = await calculated_at(log, settings, key, shown_ms, on_record=count, checkpoints=found_there)
+        return valued_at, shown_row, kept
 
-    found, shown = run_reading(settings, source, valued)
+    found, shown, calculated = run_reading(settings, source, valued)
     click.echo(f"{read[0]} records read", err=True)
     if found is None and shown is None:
         click.echo(f"no such account of {deployment} then: {account}", err=True)
@@ -92,6 +103,8 @@ def asof(
     said = {"deployment": deployment, **_recomputed(found)}
     if is_served:
         said["served"] = _shown(shown, found)
+    if again is not None:
+        said["calculated"] = [_again(one, again) for one in calculated]
     click.echo(json.dumps(said) if as_json else json.dumps(said, indent=2))
 
 
@@ -131,3 +144,30 @@ def _shown(shown: ServedRow | None, found: AccountAt | None) -> dict[str, Any] |
         "differs": differing(shown.body, recomputed),
         "row": shown.body,
     }
+
+
+def _again(one: Calculated, again: Again) -> dict[str, Any]:
+    from models.errors import BadRecord
+    from models.instants import rfc3339
+
+    record, made = one.record, one.made
+    said: dict[str, Any] = {
+        "record": f"{record.topic}:{record.partition}:{record.offset}",
+        "at": rfc3339(made.at_ms),
+        "at_ms": made.at_ms,
+        "asked": one.asked,
+        "marks": {
+            market: None if mark is None else {"mark_key": mark.key, "mark_offset": mark.offset, "stale": mark.stale}
+            for market, mark in made.marks.items()
+        },
+        "references": made.references,
+        "frame": None,
+    }
+    if one.statement is None:
+        click.echo(f"not certain: no raw record leaves the account as it was when it was asked {one.asked}", err=True)
+        return said
+    try:
+        said["frame"] = again(one.statement, one.asked, one.inputs)
+    except BadRecord as error:
+        click.echo(f"not certain: {error}", err=True)
+    return said

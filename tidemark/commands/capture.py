@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from tidemark.replay_window import EXIT_NOTHING, ending_by_code, window_options
 
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where to; there must be nothing."
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 @click.option("--dry-run", is_flag=True, help="Only print which offsets the window comes to.")
 @ending_by_code
 def capture(
     *, topics: tuple[str, ...], since: str | None, until: str | None, offsets: str | None, source: LogSource,
-    out: Path, dry_run: bool,
+    out: Path, as_json: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Write the records of TOPICs in a window to DIR, one file a partition, with a manifest of offsets and digests.
 
@@ -62,7 +65,11 @@ def capture(
         return None if dry_run else await _write(log, window, out, clock)
 
     manifest = run_reading(settings, source, written)
-    if manifest is not None:
+    if manifest is None:
+        return
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(manifest)))
+    else:
         click.echo(f"{out}: {sum(part.records for part in manifest.parts)} records, digest {manifest.digest}")
 
 

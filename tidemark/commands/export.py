@@ -152,8 +152,7 @@ async def _write(
     made = None
     try:
         async for record in chosen_records(log, window, keys, progress.take):
-            for row in schema.read(record):
-                writer.take(row)
+            writer.take(schema.read(record))
         if writer.rows:
             made = writer.finish(
                 offsets=write_offsets(window.vector), keys=keys, code=version_text(), configuration=configuration

@@ -11,7 +11,7 @@ from streams.replay.exported_rows import MONEY_E18, TEXT, TIME_NS, WHOLE, Row, S
 from tidemark.replay.tables import Table, decimal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
 
     from models.explaining import PositionAt, Term
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _NS_IN_MS = 1_000_000
 
 
-def _unread(_: object) -> Iterator[Row]:
+def _unread(_: object) -> Sequence[Row]:
     """Rows of these tables are made of no record."""
-    return iter(())
+    return ()
 
 
 TERMS = Schema(
@@ -184,23 +184,16 @@ class Verification:
 def term_row(term: Term) -> Row:
     """A term as a row of ``TERMS``."""
     market = term.after or term.before
-    return {
-        "time": term.event.time_ms * _NS_IN_MS,
-        "name": term.event.name,
-        "quote": None if term.quote is None else str(term.quote),
-        "symbol": None if market is None else str(market.market),
-        "upnl": term.upnl_e18,
-        "balance": term.balance_e18,
-        **_position("before", term.before),
-        **_position("after", term.after),
-        "event": term.event.place or None,
-        "at": term.event.at or None,
-    }
+    (size_before, mark_before), (size_after, mark_after) = _position(term.before), _position(term.after)
+    return (
+        term.event.time_ms * _NS_IN_MS, term.event.name, None if term.quote is None else str(term.quote),
+        None if market is None else str(market.market), term.upnl_e18, term.balance_e18, size_before, size_after,
+        mark_before, mark_after, term.event.place or None, term.event.at or None,
+    )  # fmt: skip
 
 
-def _position(when: str, position: PositionAt | None) -> Row:
-    size, mark = (None, None) if position is None else (position.size_e18, position.mark_e18)
-    return {f"size_{when}": size, f"mark_{when}": mark}
+def _position(position: PositionAt | None) -> tuple[int | None, int | None]:
+    return (None, None) if position is None else (position.size_e18, position.mark_e18)
 
 
 def scenario_rows(worked_out: WhatIf) -> list[Row]:
@@ -208,12 +201,11 @@ def scenario_rows(worked_out: WhatIf) -> list[Row]:
     from models.what_if import is_liquidatable  # noqa: PLC0415
 
     return [
-        {
-            "account": one.key.decode(),
-            "is_liquidatable": int(is_liquidatable(one.after)),
-            "was_liquidatable": int(is_liquidatable(one.before)),
-            **{f"{name}_before": cell for name, cell in zip(_FIGURES, one.before, strict=True)},
-            **{f"{name}_after": cell for name, cell in zip(_FIGURES, one.after, strict=True)},
-        }
+        (
+            one.key.decode(),
+            int(is_liquidatable(one.after)),
+            int(is_liquidatable(one.before)),
+            *(cell for pair in zip(one.before, one.after, strict=True) for cell in pair),
+        )
         for one in worked_out.changed
     ]

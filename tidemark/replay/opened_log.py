@@ -30,7 +30,7 @@ from tidemark.replay_window import open_log as open_source
 from tidemark.replay_window import run_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
 
     from streams.process.clock import Clock
@@ -111,8 +111,8 @@ class OpenedLog:
         """
         of_rows = changelogs(self._settings)
 
-        def read(record: LogRecord) -> Iterator[Row]:
-            yield record_cells(record, of_rows)
+        def read(record: LogRecord) -> Sequence[Row]:
+            return (record_cells(record, of_rows),)
 
         schema = Schema("records", 1, _RECORDS, read)
         return self._read(schema, topics, (since, until, offsets), keys, limit)
@@ -224,8 +224,7 @@ class OpenedLog:
 
         async def checked(on_record: Callable[[object], None]) -> answers.Verification:
             report = await check_rows(checking(self._log, self._settings, self._clock, max_age_s, on_record))
-            rows = [dict(zip(answers.DIFFERENCES.columns, one, strict=True)) for one in report.differences]
-            return answers.Verification(report, Table(answers.DIFFERENCES, rows))
+            return answers.Verification(report, Table(answers.DIFFERENCES, report.differences))
 
         return self._run(checked)
 

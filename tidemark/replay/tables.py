@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from models.errors import TidemarkError
 from models.instants import rfc3339
-from streams.replay.export_files import arrow_table
 from streams.replay.exported_rows import MONEY_E18, TIME_NS
+from streams.replay.row_tables import arrow_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class Table:
 
     Args:
         schema: Names and kinds of the columns.
-        rows: Their cells: money as 1e18-scaled ints.
+        rows: Their cells, in the order of the columns: money as 1e18-scaled ints.
         note: What is to be said of them, such as which offsets they come from.
     """
 
@@ -110,10 +110,9 @@ class Table:
         return connected
 
     def _plain(self, row: Row) -> dict[str, Any]:
-        kinds = self._schema.columns
         return {
-            name: decimal_of(cell) if kinds[name] == MONEY_E18 and cell is not None else cell
-            for name, cell in row.items()
+            name: decimal_of(cell) if kind == MONEY_E18 and cell is not None else cell
+            for (name, kind), cell in zip(self._schema.columns.items(), row, strict=True)
         }
 
     def _repr_html_(self) -> str:
@@ -124,8 +123,8 @@ class Table:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table><p>{said}</p>"
 
     def _cells(self, row: Row) -> str:
-        kinds = self._schema.columns
-        return "".join(f"<td>{escape(_shown(kinds[name], row[name]))}</td>" for name in self.columns)
+        kinds = self._schema.columns.values()
+        return "".join(f"<td>{escape(_shown(kind, cell))}</td>" for kind, cell in zip(kinds, row, strict=True))
 
 
 def decimal_of(value_e18: int) -> Decimal:

@@ -170,9 +170,9 @@ class Live extends EventTarget {
     return response;
   }
 
-  /** Have a chart begin with what was before the page was opened; without an answer it begins now. */
+  /** Have a chart begin with what was before the page was opened; without an answer, or in a replay, it begins now. */
   async past(path, history, figures, scope) {
-    for (let asked = 0; asked < PAST_ASKED_TIMES && !scope?.isOver; asked += 1) {
+    for (let asked = 0; asked < PAST_ASKED_TIMES && !scope?.isOver && !this.replayOf; asked += 1) {
       try {
         const answer = await this.rest(`${path}step=1s&limit=${SAMPLES_KEPT}`);
         if (!scope?.isOver) history.putBefore(answer, figures, this.nowMs());
@@ -188,10 +188,11 @@ class Live extends EventTarget {
   async #ask() {
     if (this.heartbeat) return;
     try {
-      const { server_time_ns, feeds, deployments, sources, lag_ms, stale } = await this.rest("/v1/status");
+      const { server_time_ns, feeds, deployments, sources, lag_ms, stale, replay_of } = await this.rest("/v1/status");
       const is_ready = Object.values(feeds).every((feed) => feed.is_ready);
       const states = Object.fromEntries(Object.entries(sources).map(([name, { state }]) => [name, state]));
-      if (!this.heartbeat) this.#beat({ server_time_ns, is_ready, lag_ms, stale, deployments, sources: states });
+      const said = { server_time_ns, is_ready, lag_ms, stale, deployments, sources: states, replay_of };
+      if (!this.heartbeat) this.#beat(said);
     } catch {
       setTimeout(() => this.#ask(), ASK_AGAIN_MS); // the connection's own state says what is wrong
     }

@@ -11,8 +11,11 @@ from api.access.gate import Door, InProtocol
 from api.dialects.bitfinex.api_keys import BadKeys, KeyFile
 from api.dialects.bitfinex.bitfinex_settings import BitfinexSettings
 from api.dialects.bitfinex.calc_lanes import CalcLanes
+from api.dialects.bitfinex.calc_requests import Calculation
+from api.dialects.bitfinex.ledger_book import frame_of_calculation, holdings_of
 from api.dialects.bitfinex.login_limit import LoginLimit
 from api.dialects.bitfinex.logins import Logins
+from api.dialects.bitfinex.numbered_frames import ACCOUNT
 from api.dialects.bitfinex.public_channels import Market, Quotes
 from api.dialects.bitfinex.shown_accounts import NamedMarkets, ShownAccounts, Tables
 from api.dialects.bitfinex.socket_endpoint import BitfinexEndpoint
@@ -22,6 +25,7 @@ from api.dialects.mounting import DialectPackage, Mounted
 from api.http.error_bodies import error_response
 from api.http.keys import ACCOUNTS, FEEDS, FRESHNESS, HUB, KEPT, PRICES, STANDINGS
 from api.tables.standing import NoSuchAccount
+from models.ledger.priced_account import PricedAccount
 from streams.replicas.nonce_log import NonceLog
 from streams.settings import BadSettings
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
     from api.dialects.bitfinex.logins import Nonces
     from api.dialects.mounting import Resource, Site
+    from models.venue import Inputs
 
 _KIND = "bitfinex"
 
@@ -183,5 +188,11 @@ def _says_unknown(section: BitfinexSettings) -> bool:
             assert_never(other)
 
 
-BITFINEX = DialectPackage(_KIND, BitfinexSettings, mount)
+def again(statement: bytes, asked: str, inputs: Inputs) -> object:
+    """As ``mounting.Again`` says: the answer to a ``calc``, as a client without flags was sent it."""
+    frame = frame_of_calculation(PricedAccount(holdings_of(statement), inputs), Calculation.of_text(asked))
+    return None if frame is None else [ACCOUNT, frame.type, list(frame.payload)]
+
+
+BITFINEX = DialectPackage(_KIND, BitfinexSettings, mount, again)
 """The dialect; it is mounted where a section of its kind says so."""

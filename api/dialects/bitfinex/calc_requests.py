@@ -25,6 +25,14 @@ class Calculation(NamedTuple):
     kind: str
     subject: str = ""
 
+    @classmethod
+    def of_text(cls, text: str) -> Calculation:
+        """Read what ``__str__`` wrote."""
+        return cls(*text.split(" ", 1))
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}".strip()
+
     @property
     def wallet(self) -> tuple[str, str]:
         """Type and currency of a wallet."""

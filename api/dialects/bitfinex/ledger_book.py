@@ -96,27 +96,7 @@ class LedgerBook:
 
     def calculate(self, calculation: Calculation) -> Frame | None:
         """As ``AccountBook`` says."""
-        account, subject = self._priced_now(self._key, self._holdings(), calculation), calculation.subject
-        match calculation.kind:
-            case "margin_base":
-                return Frame("miu", base_margin_array(ledger_figures.base_margin(account)))
-            case "margin_sym":
-                symbol = ledger_figures.symbol_margin(account, subject)
-                return None if symbol is None else Frame("miu", symbol_margin_array(subject, symbol))
-            case "funding_sym":
-                if not subject.startswith("f"):
-                    return None
-                return Frame("fiu", funding_array(subject, ledger_figures.funding_figures(account.holdings, subject)))
-            case "position":
-                return _position(account, subject)
-            case "wallet":
-                wallet = account.holdings.wallet(*calculation.wallet)
-                if wallet is None:
-                    return None
-                available = ledger_figures.available_balance_e18(account, wallet.type, wallet.currency)
-                return Frame("wu", ledger_wallet(wallet, money(available)))
-            case _:
-                return Frame("bu", balance_array(ledger_figures.assets(account)))
+        return frame_of_calculation(self._priced_now(self._key, self._holdings(), calculation), calculation)
 
     def _holdings(self) -> Holdings:
         row = self._statements.rows.get(self._key)
@@ -125,11 +105,7 @@ class LedgerBook:
             return Holdings() if is_absent else Holdings(suspect="expected a statement, found none in the table yet")
         read = self._statements.read.get(self._key)
         if read is None or read[0] is not row:
-            try:
-                read = self._statements.read[self._key] = row, read_statement(decode_statement(row).body)
-            except msgspec.ValidationError as error:
-                msg = f"expected the statement of a ledger's account, found {row!r:.200} ({error!r})"
-                raise BadRow(msg) from error
+            read = self._statements.read[self._key] = row, holdings_of(row)
         return read[1]
 
     def _on_row(self, row: bytes) -> None:
@@ -155,6 +131,49 @@ def _frames_of(events: Sequence[Event]) -> list[Frame] | None:
         _log.warning("happenings of a ledger's account cannot be read, new snapshots are sent: %r", error)
         return None
     return [frame for frame in frames if frame is not None]
+
+
+def holdings_of(row: bytes) -> Holdings:
+    """Read the row of a statement.
+
+    Raises:
+        BadRow: It is no statement of a ledger's account.
+    """
+    try:
+        return read_statement(decode_statement(row).body)
+    except msgspec.ValidationError as error:
+        msg = f"expected the statement of a ledger's account, found {row!r:.200} ({error!r})"
+        raise BadRow(msg) from error
+
+
+def frame_of_calculation(account: PricedAccount, calculation: Calculation) -> Frame | None:
+    """The frame that a calculation is answered with; None where there is nothing to be calculated.
+
+    Args:
+        account: The account, at the marks and settings of the moment.
+        calculation: What is asked.
+    """
+    subject = calculation.subject
+    match calculation.kind:
+        case "margin_base":
+            return Frame("miu", base_margin_array(ledger_figures.base_margin(account)))
+        case "margin_sym":
+            symbol = ledger_figures.symbol_margin(account, subject)
+            return None if symbol is None else Frame("miu", symbol_margin_array(subject, symbol))
+        case "funding_sym":
+            if not subject.startswith("f"):
+                return None
+            return Frame("fiu", funding_array(subject, ledger_figures.funding_figures(account.holdings, subject)))
+        case "position":
+            return _position(account, subject)
+        case "wallet":
+            wallet = account.holdings.wallet(*calculation.wallet)
+            if wallet is None:
+                return None
+            available = ledger_figures.available_balance_e18(account, wallet.type, wallet.currency)
+            return Frame("wu", ledger_wallet(wallet, money(available)))
+        case _:
+            return Frame("bu", balance_array(ledger_figures.assets(account)))
 
 
 def _position(account: PricedAccount, symbol: str) -> Frame | None:

@@ -86,7 +86,7 @@ class Turn:
             asked: The calculation.
         """
         term, version = (0, 0) if row is None else decode_order(row)
-        self._asked.append((key.decode(), term, version, f"{asked.kind} {asked.subject}".strip()))
+        self._asked.append((key.decode(), term, version, str(asked)))
         account = self._accounts.get(key)
         if account is None or account.holdings is not holdings:
             account = self._accounts[key] = PricedAccount(holdings, self._inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from prometheus_client import Counter, Histogram
@@ -14,26 +14,30 @@ from api.dialects.flash.flash_board import FlashBoard
 from api.dialects.flash.flash_errors import error_body
 from api.dialects.flash.flash_settings import FlashDialectSettings
 from api.dialects.flash.owner_endpoint import OwnerEndpoint
-from api.dialects.flash.owner_frames import TableFrames
+from api.dialects.flash.owner_frames import TableFrames, calculated_again
 from api.dialects.flash.owner_streams import OwnerStreams
 from api.dialects.flash.socket_places import SocketPlaces
 from api.dialects.flash.venue_reads import RAW_KINDS, VenueReads
 from api.dialects.mounting import DialectPackage, Mounted
 from api.http.keys import FEEDS, HUB, KEPT, METRICS, PRICES, STANDINGS
 from models.flash.flash_account import KIND
+from models.flash.flash_listing import Listing
 from models.flash.position_terms import metrics_at_mark_of, metrics_of
 from models.ids import account_key, split_key
 from streams.settings import BadSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from api.dialects.mounting import Site
     from models.flash.basket_views import Calculate
+    from models.venue import Inputs
 
 _PREFIX = "/v2"
 # Clients of before the version was in the path ask there.
 _OWNER = "/owner"
+_CALCULATIONS: Mapping[str, Calculate] = {"venue": metrics_of, "mark": metrics_at_mark_of}
+"""The figures of a position, as settings call them."""
 _LATE_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
@@ -56,7 +60,7 @@ def mount(site: Site, section: FlashDialectSettings) -> Mounted:
         feeds.statements.rows,
         board,
         missing=lambda: site.app[STANDINGS].missing(deployment),
-        calculate=_calculation(section),
+        calculate=_CALCULATIONS[section.pnl],
         pnl=section.pnl,
         on_omitted=omitted.inc,
     )
@@ -118,16 +122,6 @@ def _deployment(site: Site) -> str:
     return next(iter(site.deployments))
 
 
-def _calculation(section: FlashDialectSettings) -> Calculate:
-    match section.pnl:
-        case "venue":
-            return metrics_of
-        case "mark":
-            return metrics_at_mark_of
-        case other:
-            assert_never(other)
-
-
 def _owner_doors(endpoint: OwnerEndpoint) -> list[Door]:
     reads = OneAccount(endpoint.key_of)
     return [
@@ -156,5 +150,11 @@ def _venue_doors(reads: VenueReads) -> list[Door]:
     return [basket, *(Door(web.get(f"{_PREFIX}{path}", answer), Markets()) for path, answer in of_markets.items())]
 
 
-FLASH = DialectPackage(KIND, FlashDialectSettings, mount)
+def again(statement: bytes, asked: str, inputs: Inputs) -> object:
+    """As ``mounting.Again`` says: what was asked is what was calculated, and by which of the settings' ``pnl``."""
+    what, _, pnl = asked.partition(" ")
+    return calculated_again(statement, what, Listing(inputs), _CALCULATIONS[pnl])
+
+
+FLASH = DialectPackage(KIND, FlashDialectSettings, mount, again)
 """The dialect; without a section of its kind it is mounted on the deployment of this venue."""

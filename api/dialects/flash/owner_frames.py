@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from api.dialects.flash.owner_streams import OwnerId
     from api.tables.standing import NotKnown
     from models.flash.basket_views import Calculate
+    from models.flash.flash_listing import Listing
     from models.flash.flash_prices import Uncomputable
 
 _log = logging.getLogger(__name__)
@@ -153,24 +154,13 @@ class TableFrames:
             case Absent():
                 nothing = {"owner": of.owner, "basketPubkey": None, "basketData": None}
                 return Snapshot({**nothing, "positionMetrics": {}, "orderMetrics": {}}, ({}, {}))
-            case OnBoard(_, _, pubkey, data, opened):
+            case OnBoard():
                 try:
-                    listing = self._board.now()
-                    positions = position_figures(opened, listing, self._calculate)
-                    orders = order_figures(opened, listing)
+                    snapshot = _snapshot(of.owner, found, self._board.now(), self._calculate)
                 except BadRow as error:
                     return _unreadable_mark(error)
                 self._kept(found, BASKET_FIGURES)
-                return Snapshot(
-                    {
-                        "owner": of.owner,
-                        "basketPubkey": pubkey,
-                        "basketData": data,
-                        "positionMetrics": positions.shown,
-                        "orderMetrics": orders.shown,
-                    },
-                    (positions.omitted, orders.omitted),
-                )
+                return snapshot
 
     def basket(self, of: OwnerId) -> BasketFrame | None:
         """As ``OwnerFrames`` says."""
@@ -201,6 +191,40 @@ class TableFrames:
 
     def _kept(self, of: OnBoard, what: str) -> None:
         self._board.calculated(of.key, of.row, f"{what} {self._pnl}")
+
+
+def _snapshot(owner: str, found: OnBoard, listing: Listing, calculate: Calculate) -> Snapshot:
+    positions = position_figures(found.opened, listing, calculate)
+    orders = order_figures(found.opened, listing)
+    body = {
+        "owner": owner,
+        "basketPubkey": found.pubkey,
+        "basketData": found.data,
+        "positionMetrics": positions.shown,
+        "orderMetrics": orders.shown,
+    }
+    return Snapshot(body, (positions.omitted, orders.omitted))
+
+
+def calculated_again(row: bytes, what: str, listing: Listing, calculate: Calculate) -> dict[str, Any] | None:
+    """Make the frame once more in which figures of a basket were sent; None of a row without a basket.
+
+    Args:
+        row: The row of the owner's statement.
+        what: ``BASKET_FIGURES`` or ``METRICS``.
+        listing: The markets of that moment.
+        calculate: Makes the figures of a position.
+
+    Raises:
+        BadRow, BadRecord: The row is none of this venue's.
+    """
+    found = _read("", row)
+    if not isinstance(found, OnBoard):
+        return None
+    if what == METRICS:
+        return {"type": METRICS, "data": position_figures(found.opened, listing, calculate).shown}
+    snapshot = _snapshot(decode_statement(row).body["owner"], found, listing, calculate)
+    return {"type": BASKET_FIGURES, "data": snapshot.body}
 
 
 def _unreadable_mark(error: BadRow) -> Unknown:

@@ -24,7 +24,7 @@ from models.freshness import (
     dated,
     part_of,
 )
-from models.heartbeats import ChainBeat, FunderBeat, PricesBeat, WorkerBeat
+from models.heartbeats import ChainBeat, FunderBeat, HistoryBeat, PricesBeat, WorkerBeat
 from tests.support.feed import valuation_body
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ def test_what_a_writer_says_to_have_heard_after_its_heartbeat_is_as_good_as_neve
         (WorkerBeat("host:1", NOW_MS, NOW_MS, 10_001, 3_000), ["the row that waits longest"]),
         (WorkerBeat("host:1", NOW_MS, NOW_MS, 100_000, 60_000), []),
         (FunderBeat("host:1", NOW_MS - 6_001), ["its last word"]),
+        (HistoryBeat("host:1", NOW_MS, NOW_MS - 60_000), []),
+        (HistoryBeat("host:1", NOW_MS, NOW_MS - 60_001), ["the last time it had read all that was shown"]),
+        (HistoryBeat("host:1", NOW_MS, 0), ["the last time it had read all that was shown"]),
     ],
 )
 def test_a_part_is_over_its_bound_by_its_word_or_by_what_it_says(beat: Beat, over: list[str]) -> None:

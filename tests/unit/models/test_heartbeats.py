@@ -6,9 +6,11 @@ import pytest
 
 from models.errors import BadRecord
 from models.heartbeats import (
+    HISTORY_KEY,
     Beat,
     ChainBeat,
     FunderBeat,
+    HistoryBeat,
     PricesBeat,
     WorkerBeat,
     chain_key,
@@ -27,6 +29,7 @@ from models.heartbeats import (
         (chain_key("main"), ChainBeat("host:1", 1_000, in_step_ms=990, head=7, head_time_s=1)),
         (prices_key("binance-futures"), PricesBeat("host:1", 1_000, heard_ms=0)),
         (funder_key("main"), FunderBeat("host:1", 1_000)),
+        (HISTORY_KEY, HistoryBeat("host:1", 1_000, in_step_ms=990)),
     ],
 )
 def test_a_heartbeat_is_read_as_it_was_written(key: str, beat: Beat) -> None:

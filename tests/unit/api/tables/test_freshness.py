@@ -9,8 +9,10 @@ import pytest
 from api.http.keys import OVERLOAD
 from models.freshness import SETTLE_MS
 from models.heartbeats import (
+    HISTORY_KEY,
     ChainBeat,
     FunderBeat,
+    HistoryBeat,
     PricesBeat,
     WorkerBeat,
     chain_key,
@@ -235,6 +237,18 @@ async def test_a_funder_that_is_gone_is_named_and_makes_no_figure_old(world: Wor
 
         assert ("stale", 60_000) == (said["parts"]["funder:main"]["state"], said["parts"]["funder:main"]["age_ms"])
         assert said["is_ready"]
+
+
+async def test_history_is_a_part_where_it_was_heard_of_and_makes_no_figure_old(world: World) -> None:
+    async with serving(world.tables, heartbeats=world.heartbeats, clock_ms=world.clock_ms) as client:
+        _, before = await _get(client, "/v1/status")
+        world.heartbeats.take(HISTORY_KEY, HistoryBeat("host:5", START_MS - 60_000, START_MS - 60_000), START_MS)
+        world.live(1_000)
+        _, said = await _get(client, "/v1/status")
+
+    assert HISTORY_KEY not in before["parts"]
+    assert "stale" == said["parts"][HISTORY_KEY]["state"]
+    assert ({}, True) == (said["stale"], said["is_ready"])
 
 
 async def test_an_unknown_account_is_not_called_non_existent_while_its_block_may_be_unread(world: World) -> None:

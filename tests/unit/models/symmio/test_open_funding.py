@@ -92,6 +92,8 @@ def test_a_refusal_is_needed_until_the_epoch_is_charged_or_missed() -> None:
     assert 0 == since(refused(2), Missed(epoch(1), 0, 1, HEDGER))
     assert 1 == since(refused(2), Missed(epoch(2), 0, 1, HEDGER))
     assert 1 == since(refused(2), frozen(2))
+    # It was of a kind that no market had any more when its window closed.
+    assert 1 == since(Refused(epoch(1, 3_600), 3_600, 4_020, HEDGER, NOBODY), frozen(2, final=True))
     # Read from another partition it comes afterwards.
     assert 0 == since(frozen(2), refused(2))
 

@@ -15,9 +15,10 @@ from click.testing import CliRunner
 from models.codec import encode_row
 from streams.kafka.topics import PRICE_TICKS, served_name, topic_name
 from streams.replay.bounded_log import Held, LogRecord, Place
-from streams.replay.export_files import ExportWriter, arrow_table
+from streams.replay.export_files import ExportWriter
 from streams.replay.export_kinds import SCHEMAS
-from streams.replay.exported_rows import NumberTooLong
+from streams.replay.row_lines import NumberTooLong
+from streams.replay.row_tables import arrow_table
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.listed_log import ListedLog
 from tests.support.told_log import Story, tell
@@ -153,15 +154,18 @@ def test_an_export_that_fails_at_its_last_step_is_not_in_the_way_of_the_next_one
 
 @pytest.mark.parametrize("file_format", ["parquet", "arrow"])
 def test_a_number_that_no_column_holds_is_refused_and_named(tmp_path: Path, file_format: str) -> None:
-    writer = ExportWriter(tmp_path / "x", file_format, SCHEMAS["fundings"])
-    row = dict.fromkeys(SCHEMAS["fundings"].columns)
-    writer.take({**row, "symbol_id": 2**63})
+    schema = SCHEMAS["fundings"]
+
+    def row(symbol_id: int) -> tuple[Any, ...]:
+        return tuple({**dict.fromkeys(schema.columns), "symbol_id": symbol_id}.values())
+
+    writer = ExportWriter(tmp_path / "x", file_format, schema)
+    for number in (2**63, 2**64):
+        writer.take([row(number)])
+        with pytest.raises(NumberTooLong, match="numbers of fundings below"):
+            writer.finish(offsets="", keys=(), code="", configuration="")
     with pytest.raises(NumberTooLong, match="numbers of fundings below"):
-        writer.finish(offsets="", keys=(), code="", configuration="")
-    with pytest.raises(NumberTooLong, match="numbers of fundings below"):
-        arrow_table(SCHEMAS["fundings"], [{**row, "symbol_id": 2**63}])
-    with pytest.raises(NumberTooLong, match="numbers of fundings below"):
-        writer.take({**row, "symbol_id": 2**64})
+        arrow_table(schema, [row(2**63)])
     writer.abandon()
     assert [] == list(tmp_path.iterdir())
 

@@ -19,7 +19,7 @@ from models.instants import rfc3339
 from models.what_if import BadScenario
 from streams.process.clock import SystemClock
 from streams.replay.bounded_log import BadWindow
-from streams.replay.export_files import NoPyarrow
+from streams.replay.row_tables import NoPyarrow
 from tests.support.golden import FORKS, FORKS_SYMBOL, forked_chain, forked_deployment
 from tests.support.listed_log import ListedLog, record
 from tests.support.replaying import captured
@@ -136,7 +136,7 @@ def test_records_and_prices_become_tables_of_arrow_and_duckdb(story: Story, log:
     assert [(sum(marks), 1)] == total
     assert 3 == len(log.records("price-ticks", since="1970-01-01T00:00:00Z", limit=3))
     assert f"{len(ticks) - 20} more" in prices._repr_html_()
-    with pytest.raises(BadWindow, match="a topic"):
+    with pytest.raises(BadWindow, match="topics and the beginning of a window, or offsets"):
         log.records(since="-1m")
 
 

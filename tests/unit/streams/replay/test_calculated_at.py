@@ -1,0 +1,110 @@
+"""What a replica calculated of an account, found on ``served`` and made again of the inputs that are kept there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api.dialects.flash.flash_dialect import FLASH as DIALECT
+from models.codec import decode_order
+from models.engine.board import DeploymentInputs
+from models.engine.tables import STATEMENTS
+from models.errors import BadRecord
+from models.kept_inputs import CalculationsMade, KeptMark, encode_kept, kept_key
+from streams.kafka.topics import PRICE_TICKS, served_name, topic_name
+from streams.replay.bounded_log import Held, LogRecord, Place
+from streams.replay.calculated_at import calculated_at
+from tests.support.flash import NOW_S, OWNER, SOL_LONG, basket, clock, position, said
+from tests.support.listed_log import ListedLog
+from tests.support.told_flash import PARTITIONS, ToldFlash, told_flash
+
+if TYPE_CHECKING:
+    from models.prices import UsedMark
+    from models.references import UsedReference
+
+KEY = f"flash:{OWNER}".encode()
+
+
+class Noted:
+    """The inputs of an engine now, as a replica is given them, and which of them were asked for."""
+
+    def __init__(self, world: ToldFlash) -> None:
+        world.engine.choose(world.now_ms)
+        self._inputs = DeploymentInputs(world.engine.board, "flash")
+        self.marks: dict[str, KeptMark | None] = {}
+        self.references: dict[str, tuple[int, int] | None] = {}
+
+    def mark(self, market: int | str, /) -> UsedMark | None:
+        used = self._inputs.mark(market)
+        self.marks[str(market)] = None if used is None else KeptMark(used.key, used.offset, used.stale)
+        return used
+
+    def reference(self, name: str, /) -> UsedReference | None:
+        used = self._inputs.reference(name)
+        self.references[name] = None if used is None else (used.partition, used.offset)
+        return used
+
+
+def calculate(world: ToldFlash, asked: str) -> tuple[object, bytes]:
+    """What a replica would send, and the record that it would keep."""
+    row = world.engine.tables.read(STATEMENTS, KEY)
+    assert row is not None
+    assert DIALECT.again is not None
+    noted = Noted(world)
+    frame = DIALECT.again(row, asked, noted)
+    made = CalculationsMade(world.now_ms, [(KEY.decode(), *decode_order(row), asked)], noted.marks, noted.references)
+    return frame, encode_kept(made)
+
+
+def with_served(world: ToldFlash, *kept: bytes) -> ListedLog:
+    log = world.log()
+    topic = served_name(world.settings)
+    (place,) = {world.place(topic, kept_key("calc", "flash"))}
+    records = [
+        LogRecord(decode_order(value)[1], *place, offset, kept_key("calc", "flash"), value)
+        for offset, value in enumerate(kept)
+    ]
+    held = {Place(topic, number): Held(0, 0, None) for number in range(PARTITIONS)}
+    held[place] = Held(0, len(records), None)
+    return ListedLog([*log.all_records(), *records], {**log._held, **held})
+
+
+@pytest.mark.parametrize("asked", ["basket venue", "metrics venue", "metrics mark"])
+async def test_a_frame_is_found_and_made_again_though_prices_and_basket_are_others_since(asked: str) -> None:
+    world = told_flash()
+    frame, kept = calculate(world, asked)
+    at_ms = world.now_ms
+    world.tick("SOL", "170").refer({"clock": clock(NOW_S + 7_200)}).say(said(basket(position(SOL_LONG)), slot=2))
+    later, kept_later = calculate(world, asked)
+    log = with_served(world, kept, kept_later)
+
+    assert DIALECT.again is not None
+    for wanted, wanted_ms in ((frame, at_ms), (later, world.now_ms)):
+        (found,) = await calculated_at(log, world.settings, KEY, wanted_ms, on_record=lambda _: None)
+        assert found.statement is not None
+        assert (asked, wanted_ms) == (found.asked, found.made.at_ms)
+        assert wanted == DIALECT.again(found.statement, found.asked, found.inputs)
+    assert frame != later
+
+
+async def test_of_an_account_of_which_nothing_was_calculated_nothing_is_found() -> None:
+    world = told_flash()
+    _, kept = calculate(world, "basket venue")
+    log = with_served(world, kept)
+    assert [] == await calculated_at(log, world.settings, b"flash:nobody", world.now_ms, on_record=lambda _: None)
+    assert [] == await calculated_at(log, world.settings, KEY, world.now_ms - 1, on_record=lambda _: None)
+
+
+async def test_a_tick_that_is_not_held_any_more_is_named() -> None:
+    world = told_flash()
+    frame, kept = calculate(world, "metrics venue")
+    log = with_served(world, kept)
+    for place in [place for place in log.of if place.topic == topic_name(world.settings, PRICE_TICKS)]:
+        log.of[place] = []
+    (found,) = await calculated_at(log, world.settings, KEY, world.now_ms, on_record=lambda _: None)
+    assert found.statement is not None
+    assert DIALECT.again is not None
+    with pytest.raises(BadRecord, match="is not held any more"):
+        DIALECT.again(found.statement, found.asked, found.inputs)
+    assert frame is not None
