@@ -45,8 +45,8 @@ def unsupported_account(key: str) -> View:
 class KeptPositions:
     """The positions of one account that were viewed last, so that of one that did not move nothing is made anew.
 
-    They take some 2.2 kB a position, from the second time on: most accounts are viewed once and are quiet then. What
-    was viewed before changes no view.
+    They take 2.2 kB a position, from the second time on: most accounts are viewed once and are quiet then. What was
+    viewed before changes no view.
     """
 
     __slots__ = ("_is_first", "_kept")
