@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tidemark_options import PACKAGE
 
-from models.account_events import Final, Unsupported
+from models.account_events import Final, Supported, Unsupported
 from models.book_figures import Exposure, Shown
 from models.codec import decode_row
 from models.engine.board import PriceSource
@@ -455,3 +455,25 @@ def test_what_a_package_shows_of_an_account_stays_as_it_was_shown() -> None:
     shown["rank"] = 2
 
     assert ({"rank": 1}, {"rank": 2}) == (first, world.venue.view({}))
+
+
+def test_what_is_said_of_a_deployment_changes_every_account_that_its_venue_can_change() -> None:
+    world = World()
+    world.say(paid("2"), paid("1"))
+    world.say(paid("1"), key=OTHER)
+    asked: list[str] = []
+
+    def first(hook: str) -> Callable[..., Any] | None:
+        asked.append(hook)
+        return FAULTS["raises its own"] if hook == "doubt" and asked.count("doubt") == 1 else None
+
+    world.faulty.break_by = first
+    world.engine.account_record(b"coins", Supported((90, -1), 5, enumerated=True), NOW_MS)
+    world.engine.fold("inverse")
+    world.value()
+
+    assert ("valued", "suspect") == (world.status(KEY), world.status(OTHER))
+    assert ["account b'coins:7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2' stays as it was"] == [
+        one.partition(": ")[0] for one in world.engine.refused
+    ]
+    assert (90, -1) == world.engine.partition.watermark("coins").applied
