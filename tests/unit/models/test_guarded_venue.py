@@ -417,11 +417,11 @@ def test_what_a_package_says_of_a_deployment_is_refused_where_no_worker_could_re
     world = World()
     sound = Unsupported((7, -1), 5, "a fork")
     for said in (Final((7, -1), "5", 0, 0), Unsupported((7, -1), 5, None)):  # type: ignore[arg-type]
-        world.faulty.break_by = lambda hook, said=said: _gives(said) if hook == "decode" else None
+        altered(world, "decode", _gives(said))
         with pytest.raises(BadRecord):
-            world.venue.decode(b"", (7, -1))
-    world.faulty.break_by = lambda hook: _gives(sound) if hook == "decode" else None
-    assert sound == world.venue.decode(b"", (7, -1))
+            world.venue.decode(b"{}", (7, -1))
+    altered(world, "decode", _gives(sound))
+    assert sound == world.venue.decode(b"{}", (7, -1))
 
 
 def test_an_account_whose_new_row_cannot_be_held_is_not_valued_by_its_former_one(
