@@ -15,13 +15,16 @@ from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
+from models.account_events import Progress, decode_account_record, encode_account_record
+from models.book_figures import Exposure, Shown
 from models.bookings import TellsBookings, encode_booked
 from models.codec import NUMBER_MAX, encode_body, join_row
 from models.errors import BadRecord, BadRow
 from models.package_faults import cause_of
 from models.plain_venue import TIME_MS_MAX, WRITTEN_BYTES_MAX
-from models.row_bodies import E18, Amount  # noqa: TC001 - msgspec resolves the annotations at run time
+from models.provenance import MADE_FROM
 from models.valuations import UNPRICED, VALUED
 from models.venue import Settled, Valued
 
@@ -29,9 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from models.account_events import RolledBack
-    from models.book_figures import Exposure
     from models.bookings import Booked, Happened
     from models.chain_records import LogOffset
+    from models.valuations import Body
     from models.venue import Account, Held, Inputs, Positioned, Valuer, Venue
     from models.watermarks import DeploymentWatermark
 
@@ -43,22 +46,34 @@ T = TypeVar("T")
 _FOLDED_KEPT = 20_000
 # Hooks that a venue may have beside those of ``Venue``; whoever needs one looks whether it is there.
 _OPTIONAL = ("booking_names", "moves", "charged")
+# A row of so many bytes leaves room for its provenance in a record of a megabyte, which is what the broker takes.
+_VALUATION_BYTES_MAX = 900_000
+
+# Of as many digits as the largest float has at 1e18; core makes integers of them, and Python takes 4,300 digits.
+_Signed = Annotated[str, Meta(pattern="^-?[0-9]+$", max_length=340)]
+_Amount = Annotated[str, Meta(pattern="^[0-9]+$", max_length=340)]
+_Price = Annotated[str, Meta(pattern="^[0-9]*[1-9][0-9]*$", max_length=340)]
+# Both become parts of the keys of sums.
+_Id = int | Annotated[str, Meta(max_length=128)]
+_Party = Annotated[str, Meta(max_length=128)]
 
 
 class _Position(msgspec.Struct):
     """What core reads of a position's columns."""
 
-    quote: int | str
-    symbol: int | str
+    quote: _Id
+    symbol: _Id
     side: Literal["long", "short"]
-    quantity: Amount
-    opened_price: E18
-    mark: Amount | None
+    quantity: _Amount
+    opened_price: _Signed
+    mark: _Price | None
     mark_key: str | None
     mark_offset: int | None
-    upnl: E18 | None
-    notional: Amount | None
+    upnl: _Signed | None
+    notional: _Amount | None
     stale: bool
+    party_b: _Party | UnsetType = UNSET
+    liquidation_price: _Signed | UnsetType | None = UNSET
 
 
 class _Columns(msgspec.Struct):
@@ -69,16 +84,17 @@ class _Columns(msgspec.Struct):
     status: Literal["valued", "unpriced", "suspect", "unsupported", "nobody"]
     stale: int
     unpriced: int
-    upnl: E18 | None
-    notional: Amount | None
-    equity: E18 | None
-    available_balance: E18 | None
+    upnl: _Signed | None
+    notional: _Amount | None
+    equity: _Signed | None
+    available_balance: _Signed | None
     liquidatable: bool | None
     distance_bps: int | None
     as_of_ms: Annotated[int, msgspec.Meta(ge=0, le=TIME_MS_MAX)]
     positions: list[_Position]
     owner: str | None
     last_complete: None
+    liquidatable_hedgers: list[_Party] | UnsetType = UNSET
 
     @property
     def is_complete(self) -> bool:
@@ -167,7 +183,8 @@ class GuardedVenue:
             if record.position != position:
                 msg = f"expected a record at {position}, found one at {record.position!r:.200}"
                 raise TypeError(msg)
-            return record
+            # What is said of a deployment is written to a row as it is, and read again by the next worker.
+            return decode_account_record(encode_account_record(record)) if isinstance(record, Progress) else record
 
         return self._of_record("decode", decoded)
 
@@ -271,9 +288,9 @@ class GuardedVenue:
             BadRecord: It cannot say that the account is suspect.
         """
         try:
-            after, history = self._venue.settle(key, before, final, position)
-            for _, body in history:
-                encode_body(body)
+            after, finished = self._venue.settle(key, before, final, position)
+            history = _history(finished)
+            after.unsettled_above(final)
             if after is not before:
                 after = self._keep(before, self._checked(before, None, after))
             return Settled(after, history)
@@ -282,21 +299,12 @@ class GuardedVenue:
             return Settled(self.doubt(before, position, cause_of(error)))
 
     def exposure(self, deployment: str, held: Held, inputs: Inputs) -> Exposure:
-        """As the venue says.
+        """As the venue says, in floats.
 
         Raises:
             BadRow: The venue raises anything, or its numbers are none.
         """
-
-        def made() -> Exposure:
-            exposure = self._venue.exposure(deployment, held, inputs)
-            numbers = exposure.cost, exposure.margin, exposure.slack or 0.0, *exposure.signed.values()
-            if not all(map(isfinite, numbers)) or any(market[0] != deployment for market in exposure.signed):
-                msg = f"expected numbers by markets of {deployment}, found {exposure!r:.200}"
-                raise ValueError(msg)
-            return exposure
-
-        return self._of_row("exposure", made)
+        return self._of_row("exposure", lambda: _bookable(deployment, self._venue.exposure(deployment, held, inputs)))
 
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """As the venue says; nothing of an account whose figures are unknown, where it can say nothing of that.
@@ -305,8 +313,8 @@ class GuardedVenue:
             ValueError: The venue raises anything.
         """
         try:
-            view = self._venue.view(body)
-            encode_body(view)
+            # As clients read it: it is compared with later ones, which the package may make of the same objects.
+            view = msgspec.json.decode(encode_body(self._venue.view(body)), type=dict[str, Any])
         except Exception as error:
             if body.get("status") not in {VALUED, UNPRICED}:
                 return {}
@@ -444,15 +452,53 @@ def _summable(valued: Valued) -> Valued:
     """The valuation, if core can compare, sum and write it."""
     body, shown = valued
     columns = msgspec.convert(body, _Columns)
-    encode_body(body)
-    figures = () if shown is None else shown
-    if (columns.status == VALUED) != columns.is_complete or columns.is_complete != bool(figures):
+    figures = None if shown is None else Shown(*map(float, shown))
+    if (columns.status == VALUED) != columns.is_complete or columns.is_complete != (figures is not None):
         msg = f"expected figures of an account that is valued, and of no other, found {body!r:.200} and {shown}"
         raise ValueError(msg)
-    if not all(map(isfinite, figures)):
+    if figures is not None and not all(map(isfinite, figures)):
         msg = f"expected finite figures, found {shown}"
         raise ValueError(msg)
-    return Valued(body, shown)
+    if any((one.upnl is None) != (one.notional is None) for one in columns.positions):
+        msg = f"expected positions with both uPnL and notional or neither, found {body!r:.200}"
+        raise ValueError(msg)
+    if MADE_FROM in body:
+        msg = f"expected no column {MADE_FROM}, which is core's own, found {body[MADE_FROM]!r:.200}"
+        raise ValueError(msg)
+    # What is kept of positions is told from what came by whether it is the same object, which a package may change.
+    own: Body = {**body, "positions": [{**one} for one in body["positions"]]}
+    size = len(encode_body(own))
+    if size > _VALUATION_BYTES_MAX:
+        msg = f"expected a valuation of at most {_VALUATION_BYTES_MAX} bytes as JSON, found {size}"
+        raise ValueError(msg)
+    return Valued(own, figures)
+
+
+def _history(finished: Sequence[tuple[bytes, Body]]) -> list[tuple[bytes, Body]]:
+    """Rows of ``quote-history``, if they are such."""
+    history = list(finished)
+    for key, body in history:
+        _expect_object("history", body)
+        if not isinstance(key, bytes):
+            msg = f"expected a key in bytes, found {key!r:.200}"
+            raise TypeError(msg)
+    return history
+
+
+def _bookable(deployment: str, exposure: Exposure) -> Exposure:
+    """The exposure in floats, if all are numbers, by markets of the deployment."""
+    signed = {}
+    for (whose, market), amount in exposure.signed.items():
+        if whose != deployment or not isinstance(market, int | str):
+            msg = f"expected amounts by markets of {deployment}, found {exposure!r:.200}"
+            raise ValueError(msg)
+        signed[whose, market] = float(amount)
+    slack = None if exposure.slack is None else float(exposure.slack)
+    made = Exposure(signed, float(exposure.cost), float(exposure.margin), slack)
+    if not all(map(isfinite, (made.cost, made.margin, slack or 0.0, *signed.values()))) or (slack or 0.0) < 0:
+        msg = f"expected finite numbers and a slack >= 0, found {exposure!r:.200}"
+        raise ValueError(msg)
+    return made
 
 
 def _standing(account: Any) -> Any:  # noqa: ANN401 - it is the venue's own

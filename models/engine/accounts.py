@@ -37,9 +37,10 @@ _BEFORE_ACCOUNTS = (POSITION_STATES, STATEMENTS, ACCOUNTS)
 class Folded(NamedTuple):
     """What became of a record.
 
-    ``suspicion`` says why the record made its account suspect, None where it did not. ``rests_on`` are rows that have
-    to stand under the owner's own term before anything more is committed. ``is_deployment_touched``: every account of
-    the record's deployment is to be valued anew.
+    ``suspicion`` says why the record made its account suspect, None where it did not. Of a record of a whole deployment
+    it says why one of the accounts could not be changed, and stays as it was. ``rests_on`` are rows that have to stand
+    under the owner's own term before anything more is committed. ``is_deployment_touched``: every account of the
+    record's deployment is to be valued anew.
     """
 
     suspicion: str | None = None
@@ -95,6 +96,8 @@ class Accounts(Generic[A, H, R_contra]):
         self._happened: dict[bytes, list[tuple[LogOffset, Mapping[str, Any]]]] = {}
         self._known_to: dict[bytes, LogOffset] = {}
         self._controlled: dict[str, None] = {}
+        # Why an account could not be changed by the record of its deployment that is being folded.
+        self._left: str | None = None
         self.folded = 0
         self.repeated = 0
         self.untold = 0
@@ -159,6 +162,7 @@ class Accounts(Generic[A, H, R_contra]):
         deployment, _ = split_key(key)
         rests_on = self._rests_on_restored(deployment, record.position)
         touched, unwritten = False, self._unwritten.get(key)
+        self._left = None
         if isinstance(record, Progress):
             touched = self._progress(deployment, record)
         else:
@@ -175,7 +179,7 @@ class Accounts(Generic[A, H, R_contra]):
                     self._note(key, self._notices.of_record(key, record, after, now_ms))
         self._restored.pop(deployment, None)
         row = self._unwritten.get(key)
-        return Folded(None if row is None or row is unwritten else row.suspicion, rests_on, touched)
+        return Folded(self._left if row is None or row is unwritten else row.suspicion, rests_on, touched)
 
     def take(self) -> Step:
         """What the records since the last call come to; each account's row is in it once.
@@ -237,7 +241,7 @@ class Accounts(Generic[A, H, R_contra]):
         return tuple(found)
 
     def _final(self, deployment: str, record: Final) -> None:
-        for key in sorted(self._unsettled[deployment]):
+        def settle(key: bytes) -> None:
             before = self._known(key)
             row, history = self._venue.settle(key, before, record.final, record.position)
             for history_key, body in history:
@@ -245,18 +249,22 @@ class Accounts(Generic[A, H, R_contra]):
             self._put(key, before, row)
             if not row.unsettled_above(record.final):
                 self._unsettled[deployment].discard(key)
+
+        self._change_each(self._unsettled[deployment], settle)
         self._control(deployment, record.position, head=record.head, head_time_s=record.head_time_s, final=record.final)
 
     def _roll_back(self, deployment: str, record: RolledBack) -> None:
-        if self._booker is not None and record.position > self.watermark(deployment).applied:
-            self._booker.roll_back(deployment, record)
-        for key in sorted(self._unsettled[deployment]):
+        def undo(key: bytes) -> None:
             before = self._known(key)
             after = self._venue.undo(before, record)
             self._put(key, before, after)
             self._book_doubt(key, record.position, record.ancestor, before, after)
             if self._notices is not None and after is not before:
                 self._note(key, self._notices.of_rollback(record))
+
+        if self._booker is not None and record.position > self.watermark(deployment).applied:
+            self._booker.roll_back(deployment, record)
+        self._change_each(self._unsettled[deployment], undo)
         supported = {"unsupported_since": None, "reason": ""} if record.supported else {}
         self._control(deployment, record.position, **supported)
 
@@ -264,12 +272,24 @@ class Accounts(Generic[A, H, R_contra]):
         # What was folded before says nothing of the logs that a join passes over.
         cause = f"no checkpoint of the join at block {record.block}: run tidemark audit --repair"
         prefix = f"{deployment}:".encode()
-        for key in sorted(key for key in {*self._keys(), *self._writing, *self._unwritten} if key.startswith(prefix)):
+
+        def doubt(key: bytes) -> None:
             before = self._known(key)
             after = self._venue.doubt(before, record.position, cause)
             self._put(key, before, after)
             self._book_doubt(key, record.position, record.block, before, after)
+
+        known = {*self._keys(), *self._writing, *self._unwritten}
+        self._change_each((key for key in known if key.startswith(prefix)), doubt)
         self._control(deployment, record.position, unsupported_since=None, reason="", enumerated=record.enumerated)
+
+    def _change_each(self, keys: Iterable[bytes], change: Callable[[bytes], None]) -> None:
+        """Change accounts by a record of their deployment: one that cannot be read or changed holds up no other."""
+        for key in sorted(keys):
+            try:
+                change(key)
+            except BadRecord as error:
+                self._left = self._left or f"account {key!r} stays as it was: {error}"
 
     def _book_doubt(self, key: bytes, position: LogOffset, block: int, before: A, after: A) -> None:
         if self._booker is not None and after is not before and after.suspicion is not None:

@@ -125,6 +125,8 @@ class PartitionEngine:
                 self.valuing.put(write.key, accounts.written(write.key))
             except BadRow as error:
                 self.unreadable[write.key] = str(error)
+                # What it held before this row would be valued as if it were of now.
+                self.valuing.restated(write.key)
 
     def _of(self, deployment: str) -> Folding | None:
         venue = self._venues.of(deployment)

@@ -104,13 +104,23 @@ class AccountsAgent:
 
     def _decode(self, record: Record[bytes | None], part: Slice) -> Positioned:
         decoded = self._venue.decode(record.value or b"", (record.offset, -1))
-        if not isinstance(decoded, Progress):
-            key = record.key or b""
+        key = record.key or b""
+        is_of_account = not isinstance(decoded, Progress)
+        if is_of_account:
             expect_in_place(key, part.partition, self._rows.partitions)
-            # What was routed has a key of the router's; of what comes from outside, a key may be anything.
-            if self._venue.routed is None:
+        # What was routed has a key of the router's; of what comes from outside, a key may be anything.
+        if self._venue.routed is None:
+            if is_of_account:
                 self._expect_account(key)
+            else:
+                self._expect_deployment(key)
         return decoded
+
+    def _expect_deployment(self, key: bytes) -> None:
+        # How far another venue's deployment is folded stands in the same table.
+        if key.decode(errors="replace") not in self._deployments:
+            msg = f"expected the name of a configured {self._venue.kind} deployment, found {key!r:.200}"
+            raise BadRecord(msg)
 
     def _expect_account(self, key: bytes) -> None:
         deployment, _, account = key.decode(errors="replace").partition(":")

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tidemark_options import PACKAGE
 
-from models.book_figures import Exposure
+from models.account_events import Final, Supported, Unsupported
+from models.book_figures import Exposure, Shown
 from models.codec import decode_row
 from models.engine.board import PriceSource
 from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
-from models.engine.tables import STATEMENTS, TABLES, VALUATIONS
+from models.engine.tables import ACCOUNTS, STATEMENTS, SUBTOTALS, TABLES, VALUATIONS
 from models.errors import BadRecord
 from models.guarded_venue import GuardedVenue
 from models.money import E18
 from models.prices import MarkTick
 from models.symmio.deployment import SymmioDeployment
 from models.symmio.venue import engine_deployment
-from models.venue import ValuedWhole
+from models.venue import Settled, Valued, ValuedWhole
 from models.views import AccountViews
 from tests.support.symmio import ALICE, DIAMOND, HEDGER, allocate, block, fee_out, log, send_quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 KEY = b"coins:7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2"
 OTHER = b"coins:7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K3"
@@ -302,3 +304,176 @@ def test_that_memory_is_full_is_no_fault_of_the_package() -> None:
     world.faulty.break_by = lambda hook: _raises(MemoryError()) if hook == "fold" else None
     with pytest.raises(MemoryError):
         world.say(paid("1"))
+
+
+def having(**columns: object) -> Callable[[Valued], Valued]:
+    return lambda valued: Valued({**valued.body, **columns}, valued.shown)
+
+
+def of_each_position(**columns: object) -> Callable[[Valued], Valued]:
+    return lambda valued: Valued(
+        {**valued.body, "positions": [{**one, **columns} for one in valued.body["positions"]]}, valued.shown
+    )
+
+
+def showing(shown_of: Callable[[Shown], Any]) -> Callable[[Valued], Valued]:
+    return lambda valued: valued._replace(shown=None if valued.shown is None else shown_of(valued.shown))
+
+
+def altered(world: World, hook: str, change: Callable[[Any], Any]) -> None:
+    """Have a hook give what a change makes of its answer."""
+    own = getattr(PACKAGE.venue, hook)
+    world.faulty.break_by = lambda asked: (
+        (lambda *arguments, **named: change(own(*arguments, **named))) if asked == hook else None
+    )
+
+
+# Each is of a type that JSON has, or nearly right, and ended the worker somewhere behind the venue.
+UNUSABLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "hedgers that are none": ("value", having(liquidatable_hedgers=5)),
+    "hedgers that are numbers": ("value", having(liquidatable_hedgers=[5])),
+    "a counterparty that is a list": ("value", of_each_position(party_b=["x"])),
+    "a counterparty that is a number": ("value", of_each_position(party_b=7)),
+    "a notional without uPnL": ("value", of_each_position(upnl=None)),
+    "a number of 5,000 digits": ("value", of_each_position(upnl="9" * 5_000)),
+    "a mark of 0": ("value", of_each_position(mark="0")),
+    "a row that the broker does not take": ("value", having(note="x" * 1_000_000)),
+    "a column of core's own": ("value", having(made_from={})),
+    "figures of three numbers": ("value", showing(lambda shown: (*shown, 1.0))),
+    "a market of three parts": ("exposure", lambda _: Exposure({("coins", "BTCUSD", 1): 1.0}, 0.0, 0.0)),  # type: ignore[dict-item]
+    "a slack below 0": ("exposure", lambda exposure: exposure._replace(slack=-1.0)),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_what_core_cannot_use_of_a_value_makes_the_account_suspect_and_ends_nothing(what: str) -> None:
+    world = World()
+    altered(world, *UNUSABLE[what])
+    play(world)
+
+    assert "suspect" == world.status(KEY)
+    assert world.faults
+    heal(world)
+    assert ("valued", str(5 * E18)) == (world.body()["status"], world.body()["upnl"])
+
+
+def _in_decimals(exposure: Exposure) -> Any:  # noqa: ANN401 - as a package may
+    signed: Mapping[Any, Any] = {market: Decimal(amount) for market, amount in exposure.signed.items()}
+    return exposure._replace(signed=signed, cost=Decimal(exposure.cost), margin=Decimal(exposure.margin))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("hook", "change"),
+    [
+        ("exposure", _in_decimals),
+        ("value", showing(tuple)),
+        ("value", showing(lambda shown: Shown(*map(Decimal, shown)))),  # type: ignore[arg-type]
+    ],
+)
+def test_numbers_of_another_type_are_taken_as_floats(hook: str, change: Callable[[Any], Any]) -> None:
+    world = World()
+    altered(world, hook, change)
+    play(world)
+
+    assert "valued" == world.status(KEY)
+    assert not world.faults
+
+
+def test_positions_that_a_package_changes_in_place_are_counted_as_what_they_became() -> None:
+    world = World()
+    kept: dict[str, dict[str, Any]] = {}
+
+    def in_place(valued: Valued) -> Valued:
+        for one in valued.body["positions"]:
+            kept.setdefault(one["quote"], one).update(one)
+        return Valued(
+            {**valued.body, "positions": [kept[one["quote"]] for one in valued.body["positions"]]}, valued.shown
+        )
+
+    altered(world, "value", in_place)
+    world.say(paid("2"), opened("500"))
+    for price in ("90", "100", "110"):
+        world.tick("BTCUSD", price)
+        world.value()
+
+    (row,) = (row for key, row in world.engine.tables.items(SUBTOTALS) if key.startswith(b"unhedged:coins:"))
+    assert world.body()["upnl"] == decode_row(row).body["upnl"]
+
+
+def test_history_that_a_package_makes_as_it_is_asked_for_is_kept_whole() -> None:
+    world = World()
+    world.say(paid("2"))
+    account = world.venue.read(world.engine.tables.read(ACCOUNTS, KEY))
+    world.faulty.break_by = lambda hook: (
+        (lambda _key, before, *_: Settled(before, (one for one in [(b"a", {"b": 1})])))  # type: ignore[arg-type]
+        if hook == "settle"
+        else None
+    )
+
+    assert [(b"a", {"b": 1})] == list(world.venue.settle(KEY, account, 5, (9, -1)).history)
+
+
+def test_what_a_package_says_of_a_deployment_is_refused_where_no_worker_could_read_it_again() -> None:
+    world = World()
+    sound = Unsupported((7, -1), 5, "a fork")
+    for said in (Final((7, -1), "5", 0, 0), Unsupported((7, -1), 5, None)):  # type: ignore[arg-type]
+        altered(world, "decode", _gives(said))
+        with pytest.raises(BadRecord):
+            world.venue.decode(b"{}", (7, -1))
+    altered(world, "decode", _gives(sound))
+    assert sound == world.venue.decode(b"{}", (7, -1))
+
+
+def test_an_account_whose_new_row_cannot_be_held_is_not_valued_by_its_former_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.say(paid("2"), opened("500"))
+    world.tick("BTCUSD", "100")
+    world.value()
+    # As where more accounts were folded than are kept, so that it is asked for what one holds once more.
+    monkeypatch.setattr("models.guarded_venue._FOLDED_KEPT", 0)
+    asked: list[str] = []
+
+    def second(hook: str) -> Callable[..., Any] | None:
+        asked.append(hook)
+        return FAULTS["raises its own"] if hook == "held" and asked.count("held") == 2 else None
+
+    world.faulty.break_by = second
+    world.say(opened("600"))
+    world.value()
+
+    assert 2 == asked.count("held")
+    assert "600" == world.body()["positions"][0]["quantity"].removesuffix("0" * 18)
+
+
+def test_what_a_package_shows_of_an_account_stays_as_it_was_shown() -> None:
+    world = World()
+    shown: dict[str, Any] = {"rank": 1}
+    world.faulty.break_by = lambda hook: _gives(shown) if hook == "view" else None
+    first = world.venue.view({})
+    shown["rank"] = 2
+
+    assert ({"rank": 1}, {"rank": 2}) == (first, world.venue.view({}))
+
+
+def test_what_is_said_of_a_deployment_changes_every_account_that_its_venue_can_change() -> None:
+    world = World()
+    world.say(paid("2"), paid("1"))
+    world.say(paid("1"), key=OTHER)
+    asked: list[str] = []
+
+    def first(hook: str) -> Callable[..., Any] | None:
+        asked.append(hook)
+        return FAULTS["raises its own"] if hook == "doubt" and asked.count("doubt") == 1 else None
+
+    world.faulty.break_by = first
+    world.engine.account_record(b"coins", Supported((90, -1), 5, enumerated=True), NOW_MS)
+    world.engine.fold("inverse")
+    world.value()
+
+    assert ("valued", "suspect") == (world.status(KEY), world.status(OTHER))
+    assert ["account b'coins:7Np41oeYqPefeNQEHSv1UDhYrehxin3NStELsSKCT4K2' stays as it was"] == [
+        one.partition(": ")[0] for one in world.engine.refused
+    ]
+    assert (90, -1) == world.engine.partition.watermark("coins").applied

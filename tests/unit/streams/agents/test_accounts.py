@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from tidemark_paper import PACKAGE
 
+from models.account_events import Final
 from models.engine.board import InputBoard
 from models.engine.deployment import EngineDeployment, InstalledVenue, Venues
 from models.engine.partition import PartitionEngine
@@ -136,3 +138,43 @@ async def test_a_fault_of_a_package_at_a_reference_is_a_dead_letter_and_the_next
 
     assert 3 == len(rows.refused)
     assert {b"game:a"} == rows.written
+
+
+class OfAChain(type(PACKAGE.venue)):  # type: ignore[misc]
+    """Paper trading whose package says how far the chain of a deployment is known."""
+
+    def decode(self, value: bytes, position: tuple[int, int]) -> Any:  # noqa: ANN401
+        return Final(position, 5, 5, 5) if value == b"final" else super().decode(value, position)
+
+
+@pytest.mark.parametrize("key", [b"", b"main", b"game:Ann-7", b"\xff"])
+async def test_nothing_is_said_of_a_deployment_by_records_of_another_venue(key: bytes) -> None:
+    rows = await handled(key, b"final", venue=OfAChain())
+
+    assert set() == rows.written
+    assert ["expected the name of a configured paper deployment"] == [one[:50] for one in rows.refused]
+
+
+async def test_what_is_said_of_a_deployment_of_its_own_is_folded() -> None:
+    rows = await handled(b"game", b"final", venue=OfAChain())
+
+    assert ([], {b"game:0"}) == (rows.refused, rows.written)
+
+
+class Silent(type(PACKAGE.venue)):  # type: ignore[misc]
+    """Paper trading that tells what happens, and shows nothing that it would be told beside."""
+
+    def shows(self, state: Any) -> None:  # noqa: ANN401, ARG002
+        return None
+
+    def happened(self, before: Any, value: bytes, after: Any) -> list[dict[str, Any]]:  # noqa: ANN401, ARG002
+        return [{"kind": "one"}, {"kind": "two"}]
+
+
+async def test_what_happened_to_an_account_that_shows_nothing_is_counted() -> None:
+    labels = {"kind": "paper"}
+    before = REGISTRY.get_sample_value("tidemark_untold_events_total", labels) or 0
+    rows = await handled(b"game:Ann-7", RECORD, venue=Silent())
+
+    assert {b"game:Ann-7"} == rows.written
+    assert before + 2 == REGISTRY.get_sample_value("tidemark_untold_events_total", labels)
