@@ -114,11 +114,14 @@ def _share_consumers(
 ) -> None:
     """Let readers of topics share two consumers, one for those that are busy and one for all others.
 
-    Each fetch costs this process and the broker half a millisecond each, for one topic as for many.
+    Each fetch costs this process and the broker half a millisecond each, for one topic as for many. What a topic is
+    read by besides, as by a second dialect of one kind, keeps a consumer of its own.
     """
     often, seldom = SharedConsumer(bootstrap, BUSY_WAIT_MS, pacing=pacing), SharedConsumer(bootstrap, QUIET_WAIT_MS)
+    shared: set[str] = set()
     for reader in readers:
-        if isinstance(reader, TopicReader) and not reader.is_committed_only:
+        if isinstance(reader, TopicReader) and not reader.is_committed_only and reader.topic not in shared:
+            shared.add(reader.topic)
             reader.read_through(often if reader in busy else seldom)
 
 

@@ -44,7 +44,7 @@ class Hub:
         slow_closes: How many connections it closed because their clients did not read.
         on_written: Called when all that was due is written, with how long the first of it waited, in s.
         is_overloaded: Tells whether to write less often, so that more is conflated.
-        writes: How long it took to write all that was due.
+        writes: How long it took to write to all connections that something was due for.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,8 @@ class Hub:
         self.is_overloaded: Callable[[], bool] = lambda: False
         self.writes = Waits()
         self._began_s = 0.0
-        self._is_writing = False
+        # Of the connections that something was due for at that time, those that are still to be written to.
+        self._left = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
         self._blocked_timer: asyncio.TimerHandle | None = None
@@ -195,21 +196,25 @@ class Hub:
         if not self._turn_is_due:
             self._turn_is_due = True
             self._due_since_s = self._loop.time()
-            if self.is_overloaded():
-                self._loop.call_at(self._began_s + _OVERLOADED_EVERY_S, self._turn)
-            else:
-                self._loop.call_soon(self._turn)
+            self._plan_turn()
+
+    def _plan_turn(self) -> None:
+        if not self._left and self.is_overloaded():
+            self._loop.call_at(self._began_s + _OVERLOADED_EVERY_S, self._turn)
+        else:
+            self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         began_s = self._loop.time()
-        if not self._is_writing:
-            self._is_writing, self._began_s = True, began_s
         ready = self._ready
+        if not self._left:
+            self._began_s, self._left = began_s, len(ready)
         failed: Outbox | None = None
         try:
             for _ in range(min(len(ready), _OUTBOXES_A_TURN)):
                 failed = next(iter(ready))
                 del ready[failed]
+                self._left -= 1
                 self._flush(failed, began_s)
             failed = None
         finally:
@@ -220,11 +225,13 @@ class Hub:
             self.turns += 1
             self.busy_s += now_s - began_s
             self._turn_is_due = bool(ready)
-            if ready:
-                self._loop.call_soon(self._turn)
-            else:
-                self._is_writing = False
+            # Where changes never end, something is always due, and a connection waits until all others were written to.
+            self._left = max(0, min(self._left, len(ready)))
+            if not self._left:
                 self.writes.note(now_s - self._began_s)
+            if ready:
+                self._plan_turn()
+            else:
                 self.on_written(now_s - self._due_since_s)
 
     def _flush(self, outbox: Outbox, now_s: float) -> None:
@@ -235,6 +242,7 @@ class Hub:
             case Flushed.SOME:
                 outbox.blocked_since_s = None
                 self._ready[outbox] = None
+                self._left += 1
             case Flushed.BLOCKED:
                 self._block(outbox, now_s)
         self.messages += outbox.messages - before

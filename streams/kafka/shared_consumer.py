@@ -109,8 +109,10 @@ class SharedConsumer:
         self._checking: asyncio.Task[None] | None = None
 
     def add(self, reader: Reader) -> None:
-        """Read the topic of one more reader, from the next start on."""
-        self._readers[reader.topic] = reader
+        """Read the topic of one more reader, from the next start on; no other one reads that topic here."""
+        if self._readers.setdefault(reader.topic, reader) is not reader:
+            msg = f"expected one reader of {reader.topic}, found two; give the second a consumer of its own"
+            raise AssertionError(msg)
 
     async def start(self, reader: Reader) -> None:
         """Begin to read for a reader, and for all others whose topics are there.

@@ -117,7 +117,7 @@ class Flush:
         fatal: Ends the process without a commit.
 
     Attributes:
-        rounds: How long rounds take.
+        rounds: How long rounds take, with what they waited for the broker before.
     """
 
     def __init__(
@@ -192,11 +192,14 @@ class Flush:
 
     async def _go_round(self) -> None:
         while True:
+            began_s = self._clock.monotonic_s()
             if self._rows.unacked > _UNACKED_MAX:
                 await self._rows.drain()
             # Whoever touches a partition from here on does so before the wait, or ends it.
             self._touched.clear()
-            await self._wait(await self._round())
+            waits = await self._round()
+            self.rounds.note(self._clock.monotonic_s() - began_s)
+            await self._wait(waits)
 
     async def _round(self) -> Sequence[Wait]:
         """Do what is due in each partition, and say for what each waits."""
@@ -219,7 +222,6 @@ class Flush:
                 await flush.do(task, age_s, share_s)
                 task = flush.next_task(age_s)
             waits.append(task)
-        self.rounds.note(self._clock.monotonic_s() - began_s)
         return waits
 
     async def _wait(self, waits: Sequence[Wait]) -> None:

@@ -41,6 +41,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now_s
 
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass while something works, and nothing else runs."""
+        self._jumping.now_s += seconds
+
 
 def run_in_no_time(coroutine: Coroutine[Any, Any, T], least_step_s: float = 0.0) -> T:
     """Run on a virtual clock, and the same each time: back-off draws its jitter from ``random``, which is seeded."""

@@ -13,7 +13,7 @@ from api.delivery.outbox import CONTROL_MAX, Outbox
 from api.delivery.subscription import Subscription
 from api.dialects.native.protocol import Close
 from tests.support.replica import Wire
-from tests.support.virtual_loop import run_in_no_time
+from tests.support.virtual_loop import VirtualLoop, run_in_no_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +121,58 @@ def test_a_hub_that_is_overloaded_writes_once_a_second_the_newest_and_as_before_
         assert subscription.sent_s[-1] > sent_s[-1]
 
     run_in_no_time(run())
+
+
+class Endless(Paced):
+    """Takes a while to be said, and meanwhile another one has changed."""
+
+    __slots__ = ("hub", "other", "takes_s")
+
+    def __init__(self, hub: Hub, outbox: Outbox, takes_s: float) -> None:
+        super().__init__(outbox)
+        self.hub = hub
+        self.other: Subscription = self
+        self.takes_s = takes_s
+
+    def take(self, now_s: float) -> bytes | None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.pass_by(self.takes_s)
+        said = super().take(now_s)
+        self.hub.changed([self.other])
+        return said
+
+
+def endless(hub: Hub, number: int, takes_s: float) -> list[Endless]:
+    """Subscriptions of a connection each, of which some always have something to say."""
+    made = [Endless(hub, connect()[1], takes_s) for _ in range(number)]
+    for one, other in zip(made, made[1:] + made[:1], strict=True):
+        one.other = other
+    return made
+
+
+def test_how_long_connections_wait_for_each_other_is_known_also_where_changes_never_end() -> None:
+    async def run() -> float:
+        hub = Hub()
+        hub.changed(endless(hub, 250, takes_s=0.01))
+        await asyncio.sleep(10)
+        return hub.writes.take()
+
+    assert run_in_no_time(run()) == pytest.approx(2.5, abs=1.1)
+
+
+def test_a_hub_that_is_overloaded_writes_once_a_second_also_where_changes_never_end() -> None:
+    async def run() -> list[float]:
+        hub = Hub()
+        hub.is_overloaded = lambda: True
+        subscriptions = endless(hub, 10, takes_s=0.001)
+        hub.changed(subscriptions)
+        await asyncio.sleep(10.5)
+        return sorted({sent_s for one in subscriptions for sent_s in one.sent_s})
+
+    turns_s = run_in_no_time(run())
+    assert 10 == len(turns_s)
+    assert min(later - sooner for sooner, later in pairwise(turns_s)) >= 1 - 1e-6
 
 
 def test_what_changes_within_the_interval_is_said_once() -> None:

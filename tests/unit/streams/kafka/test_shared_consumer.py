@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from aiokafka.errors import IllegalStateError
@@ -120,7 +120,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 def sharing() -> tuple[Feed, Feed]:
     """A feed of each topic, both through one consumer."""
-    bootstrap: Any = Bootstrap("nowhere:1")
+    bootstrap = Bootstrap("nowhere:1")
     consumer = SharedConsumer(bootstrap, 50)
     marks, markets = (Feed(bootstrap, topic, SystemClock()) for topic in ("marks", "markets"))
     for feed in (marks, markets):
@@ -211,3 +211,14 @@ async def test_a_reader_that_starts_while_the_last_one_stops_is_read_for(broker:
     assert 1 == broker.open
     await markets.stop()
     assert 0 == broker.open
+
+
+def test_a_second_reader_of_a_topic_is_refused_since_one_of_the_two_would_get_nothing() -> None:
+    bootstrap = Bootstrap("nowhere:1")
+    consumer = SharedConsumer(bootstrap, 50)
+    first, second = (Feed(bootstrap, "marks", SystemClock()) for _ in range(2))
+    first.read_through(consumer)
+    first.read_through(consumer)
+
+    with pytest.raises(AssertionError, match="expected one reader of marks, found two"):
+        second.read_through(consumer)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+
+import pytest
 
 from models.engine.pace import Pace
 from models.engine.schedule import Task, Wait
@@ -13,6 +16,7 @@ from streams.settings import Settings
 from streams.valuing.flush import Flush
 from tests.support.clocks import LoopClock
 from tests.support.pacing import Even
+from tests.support.virtual_loop import run_in_no_time
 
 LEFT = "what was written leaves"
 
@@ -59,3 +63,30 @@ async def test_what_is_urgent_in_any_partition_leaves_before_anything_that_can_w
     assert [Wait(10.0, or_touched=True)] * 2 == waits
     # The pacing is above the setting's 5 ms here.
     assert [0.02, 0.02] == [part.schedule.flush_s for part in parts]
+
+
+def test_a_round_that_the_broker_holds_up_has_taken_as_long() -> None:
+    async def held_up() -> float:
+        async def drain() -> None:
+            await asyncio.sleep(2)
+            rows.unacked = 0
+
+        rows = SimpleNamespace(flush=lambda: None, unacked=1_000_000, drain=drain)
+        flush = Flush(
+            Settings(kafka="nowhere:1", data_dir=Path("unused")),
+            cast("Any", rows),
+            cast("Any", SimpleNamespace(accounts=1)),
+            pace=Pace(1.0),
+            pacing=Even(0.02),
+            clock=LoopClock(0),
+            fatal=raised.append,
+        )
+        flush._partitions = cast("Any", [Part("only", [])])
+        flush._begin(flush._go_round(), "flush")
+        await asyncio.sleep(3)
+        await flush.stop()
+        return flush.rounds.take()
+
+    raised: list[BaseException] = []
+    assert run_in_no_time(held_up()) == pytest.approx(2.0)
+    assert [] == raised
