@@ -67,6 +67,7 @@ _PATIENCE = 4
 # Two seconds after an epoch's instant its marks are settled, and two more leave time for them to be written.
 _PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
+_CHANGED = "its market has other funding epochs since this one began"
 _LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
 
 _RETRIED = (AccountFault, CeilingInTheWay, ChainError, NoSignature, NotSigned)
@@ -195,6 +196,9 @@ class Executor:
                 await self._freeze(epoch, window, now_s)
         await self._plan_more(now_s)
         await self._price_more(now_s)
+        for epoch, one in self._rounds.items():
+            if not one.is_over:
+                one.note_changed(self._tables.markets(epoch))
         await self._reap()
         self._start(now_s, refusal)
         if self._clock_s() - self._looked_s >= _FINAL_AGAIN_S:
@@ -342,7 +346,7 @@ class Executor:
                 Due(quote_id, symbol_id, one.frozen.epoch, one.frozen.window, one.frozen.markets[symbol_id].terms)
                 for one in rounds
                 for quote_id, symbol_id in one.plans[party_a].quotes
-                if symbol_id in one.frozen.markets
+                if one.may_be_due(symbol_id)
             ]
             try:
                 await self._charges_of(party_a, progress).run(dues)
@@ -386,9 +390,11 @@ class Executor:
 
     async def _finish(self, one: Round, party_a: str, reason: str) -> None:
         epoch = one.frozen.epoch
-        reasons = one.reasons | {
-            quote_id: _LEFT.format(block) for (left_epoch, quote_id), block in self._left.items() if left_epoch == epoch
-        }
+        reasons = (
+            one.reasons
+            | {quote_id: _LEFT.format(block) for (of, quote_id), block in self._left.items() if of == epoch}
+            | {quote_id: _CHANGED for quote_id, symbol_id in one.plans[party_a].quotes if symbol_id in one.changed}
+        )
         outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, reasons=reasons)
         one.outcomes[party_a] = outcome
         one.told_s.pop(party_a, None)

@@ -33,6 +33,8 @@ class Round:
         self.outcomes: dict[str, Outcome] = {}
         self.progress: dict[str, Progress] = {}
         self.clipped: dict[int, tuple[str, str]] = {}
+        # Markets that have other epochs by now: the contract would take a charge for one of these, at our terms.
+        self.changed: set[int] = set()
         # Accounts that are charged but for quotes whose markets have no terms yet.
         self.waiting: set[str] = set()
         self.is_over = False
@@ -84,6 +86,18 @@ class Round:
     def is_known_to_be_deep(self, tables_s: int) -> bool:
         """Whether the tables have reached the time at which the window was as deep as is final."""
         return self.deep_s is not None and tables_s >= self.deep_s
+
+    def note_changed(self, symbols: Collection[int]) -> None:
+        """Note which markets still have this epoch.
+
+        Args:
+            symbols: Ids of the markets that have it now.
+        """
+        self.changed = self.frozen.markets.keys() - symbols
+
+    def may_be_due(self, symbol_id: int) -> bool:
+        """Whether quotes of a market are to be charged, or are to be asked for once the window has closed."""
+        return symbol_id in self.frozen.markets and (self.is_over or symbol_id not in self.changed)
 
     def begin_again(self, plan: Plan) -> None:
         """Forget what has become of quotes that have another market in a new plan: they are other quotes."""

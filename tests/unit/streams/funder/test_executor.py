@@ -86,6 +86,7 @@ class HeldTables(Tables):
         self.second: FrozenMarket | str = Unpriced.NO_MARK
         self.held = {ALICE: [position(1), position(2)], BOB: [position(3), position(4, 2)]}
         self.moved: list[tuple[str, AccountRecord]] = []
+        self.symbols = {1, 2}
 
     @property
     def kinds(self) -> set[tuple[int, int]]:
@@ -114,7 +115,7 @@ class HeldTables(Tables):
         return {Epoch(EPOCH_S, WINDOW_S, window.pays_s): window}
 
     def markets(self, epoch: Epoch) -> set[int]:
-        return {1, 2} if epoch[:2] == (EPOCH_S, WINDOW_S) else set()
+        return self.symbols if epoch[:2] == (EPOCH_S, WINDOW_S) else set()
 
     async def known_until_s(self) -> int:
         return self.folded_s
@@ -634,6 +635,25 @@ async def test_a_deployment_that_becomes_unsupported_in_mid_window_is_not_charge
         bench.chain.now_s = 5_101
         await eventually(lambda: bench.told(ALICE, BOB))
     assert {1: "not supported", 2: "not supported"} == outcomes(bench, ALICE)[-1].missed
+
+
+async def test_quotes_of_a_market_that_has_other_epochs_in_mid_window_are_missed_for_that() -> None:
+    bench = Bench()
+    bench.faults = {ALICE: "not now", BOB: "not now"}
+    async with running(bench):
+        await eventually(lambda: {ALICE, BOB} <= set(bench.runs))
+        bench.tables.symbols = {2}
+        windows = bench.tables.windows
+        await eventually(lambda: bench.tables.windows >= windows + 3)
+        bench.faults = {}
+        await eventually(lambda: bench.told(ALICE, BOB))
+        said = "its market has other funding epochs since this one began"
+        assert ((), {1: said, 2: said}) == (outcomes(bench, ALICE)[-1].paid, outcomes(bench, ALICE)[-1].missed)
+        # What the contract took before it knew the change is paid all the same.
+        bench.chain.charged = {1}
+        bench.chain.now_s = bench.chain.final_s = 5_200
+        alice = await final(bench, ALICE)
+    assert ((1,), {2: said}) == (alice.paid, alice.missed)
 
 
 async def test_an_account_without_an_outcome_after_its_window_is_not_accounted_for() -> None:
