@@ -6,13 +6,14 @@ from models.heartbeats import HISTORY_KEY, HistoryBeat
 from streams.history.history_beats import HistoryBeats
 from streams.kafka.reader import TopicReader
 from streams.process.clock import SystemClock
+from streams.settings import Settings
 
 
 class Reader(TopicReader):
     """A reader that is as far as it is told to be."""
 
     def __init__(self, *, is_ready: bool, lag_records: int, answered_ms: int) -> None:
-        super().__init__("nowhere:1", "served", SystemClock())
+        super().__init__(Settings(kafka="nowhere:1").bootstrap, "served", SystemClock())
         self.now = is_ready, lag_records
         self.answered_ms = answered_ms
 
