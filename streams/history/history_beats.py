@@ -32,5 +32,6 @@ class HistoryBeats:
             at_ms: The instant, Unix ms.
         """
         if all(reader.is_ready and not reader.lag_records for reader in self._readers):
-            self._in_step_ms = at_ms
+            # How much there is, is known as of then: a broker that answers no more says of no record that it is there.
+            self._in_step_ms = min(at_ms, *(reader.answered_ms for reader in self._readers))
         return {HISTORY_KEY: HistoryBeat(process, at_ms, self._in_step_ms)}

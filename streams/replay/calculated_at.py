@@ -7,7 +7,7 @@ Here that is read again. The dialect that calculated makes the same of it once m
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from models.codec import decode_order
 from models.engine.tables import STATEMENTS
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from streams.replay.checkpoints import Begun, Checkpoints
     from streams.replay.row_inputs import Offsets
     from streams.settings import Settings
+
+
+T = TypeVar("T")
+
+# A record is written when its moment is over, and when the broker has those before it.
+_WRITTEN_LATE_MS = 60_000
 
 
 class Calculated(NamedTuple):
@@ -72,14 +78,17 @@ class KeptInputs:
         """The mark that was chosen.
 
         Raises:
-            BadRecord: Its tick is not held any more.
+            BadRecord: It was not asked for then, or its tick is not held any more.
         """
-        kept = self._made.marks.get(str(market))
+        kept = _asked_for(self._made.marks, str(market), "the mark of")
         if kept is None:
             return None
         record = self._read.get(self._ticks.of(kept.key.encode()), {}).get(kept.offset)
         if record is None:
             msg = f"expected the tick of {kept.key} at offset {kept.offset}, found that it is not held any more"
+            raise BadRecord(msg)
+        if record.key != kept.key.encode():
+            msg = f"expected a tick of {kept.key} at offset {kept.offset}, found one of {record.key!r}"
             raise BadRecord(msg)
         return used_mark(kept.key, tick_mark(record), stale=kept.stale)
 
@@ -87,14 +96,17 @@ class KeptInputs:
         """The reference that held.
 
         Raises:
-            BadRecord: Its record is not held any more.
+            BadRecord: It was not asked for then, or its record is not held any more.
         """
-        at = self._made.references.get(name)
+        at = _asked_for(self._made.references, name, "the reference")
         if at is None or self._said is None:
             return None
         record = self._read.get(Place(self._said, at[0]), {}).get(at[1])
         if record is None:
             msg = f"expected the reference {name} at {at[0]}:{at[1]}, found that it was said again and compacted away"
+            raise BadRecord(msg)
+        if record.key != f"{self._fold.name}:{name}".encode():
+            msg = f"expected the reference {name} at {at[0]}:{at[1]}, found {record.key!r}"
             raise BadRecord(msg)
         return UsedReference(read_reference(self._fold.venue, name, record.value or b""), *at)
 
@@ -152,17 +164,28 @@ async def _newest(
     log: Log, settings: Settings, key: bytes, at_ms: int, on_record: Callable[[LogRecord], None]
 ) -> tuple[LogRecord, CalculationsMade] | None:
     account, kept = key.decode(), kept_key("calc", split_key(key)[0])
-    async with aclosing(windows_back(log, served_name(settings), kept, at_ms)) as windows:
+    newest: tuple[LogRecord, CalculationsMade] | None = None
+    topic = served_name(settings)
+    async with aclosing(windows_back(log, topic, kept, at_ms, late_ms=_WRITTEN_LATE_MS)) as windows:
         async for window in windows:
-            newest = None
-            async for record in read_merged(log, window):
+            async for record in read_merged(log, window.vector):
                 on_record(record)
                 made = _made(record) if record.key == kept else None
-                if made is not None and made.at_ms <= at_ms and any(of == account for of, *_ in made.asked):
+                if made is None or made.at_ms > at_ms or all(of != account for of, *_ in made.asked):
+                    continue
+                # Of several replicas, the one that calculated last need not have written last.
+                if newest is None or made.at_ms >= newest[1].at_ms:
                     newest = record, made
-            if newest is not None:
-                return newest
-    return None
+            if newest is not None and (window.since_ms is None or newest[1].at_ms >= window.since_ms):
+                break
+    return newest
+
+
+def _asked_for(kept: Mapping[str, T], name: str, what: str) -> T:
+    if name not in kept:
+        msg = f"expected {what} {name} among what was calculated of, found that it was not: another version did it"
+        raise BadRecord(msg)
+    return kept[name]
 
 
 def _made(record: LogRecord) -> CalculationsMade | None:

@@ -78,8 +78,10 @@ def _calculations(record: LogRecord) -> Sequence[Row]:
     }
     deployment = (record.key or b"").removeprefix(_CALCULATIONS).decode()
     said = (*place_of(record), deployment, made.at_ms * _NS_IN_MS)
+    # Thousands of calculations may share them.
+    inputs = (_text(marks), _text(made.references))
     return [
-        (*said, number, account, term, version, asked, _text(marks), _text(made.references))
+        (*said, number, account, term, version, asked, *inputs)
         for number, (account, term, version, asked) in enumerate(made.asked)
     ]
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streams.replay.bounded_log import ReplayError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,19 +14,16 @@ if TYPE_CHECKING:
 _encoder = msgspec.json.Encoder()
 
 
-class NumberTooLong(ReplayError):
-    """A whole number of a row has more bits than the format can hold. Choose other keys, or another window."""
-
-
 class RowLines:
     """Writes rows as lines: money is decimal text of the 1e18-scaled int, times are ns since 1970.
+
+    Whole numbers are written out however long they are.
 
     Args:
         schema: The rows'.
     """
 
     def __init__(self, schema: Schema) -> None:
-        self._schema = schema
         # The names of its fields are no more than names, so that they may be words of Python too.
         fields = [(f"c{number}", Any, msgspec.field(name=name)) for number, name in enumerate(schema.columns)]
         self._line = msgspec.defstruct("Line", fields, gc=False)
@@ -38,12 +33,5 @@ class RowLines:
 
         Args:
             columns: Their cells, as ``by_column`` makes them.
-
-        Raises:
-            NumberTooLong: One has a whole number that is none of 64 bits.
         """
-        try:
-            return _encoder.encode_lines(list(map(self._line, *columns)))
-        except OverflowError as error:
-            msg = f"expected whole numbers of {self._schema.name} below 2**64, found a longer one: choose other keys"
-            raise NumberTooLong(msg) from error
+        return _encoder.encode_lines(list(map(self._line, *columns)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.errors import TidemarkError
+from streams.replay.bounded_log import ReplayError
 from streams.replay.exported_rows import MONEY_E18, TEXT, TIME_NS, WHOLE, by_column
-from streams.replay.row_lines import NumberTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,10 @@ _LAYOUT = 2
 
 class NoPyarrow(TidemarkError):
     """Parquet and Arrow need pyarrow: install tidemark[analysis]."""
+
+
+class NumberTooLong(ReplayError):
+    """A whole number of a row has more bits than a column can hold. Export it as NDJSON, which has any number."""
 
 
 class TableWriter:
@@ -120,9 +124,7 @@ def _table_of(arrow: Any, schema: Schema, columns: Sequence[Column], arrow_schem
             else:
                 arrays.append(arrow.array(cells, arrow_schema.field(len(arrays)).type))
     except OverflowError as error:
-        msg = (
-            f"expected whole numbers of {schema.name} below 2**63, found a longer one: only NDJSON has it, below 2**64"
-        )
+        msg = f"expected whole numbers of {schema.name} below 2**63, found a longer one: only NDJSON has it"
         raise NumberTooLong(msg) from error
     return arrow.Table.from_arrays(arrays, schema=arrow_schema)
 

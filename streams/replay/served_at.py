@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # They say who wrote a row and when, and what stood before; who recomputes has none of it.
 _NOT_COMPARED = {"account_order", "last_complete", MADE_FROM}
+# The next owner keeps last rows of one that was killed when it has taken over, which takes seconds to minutes.
+_LATE_MS = 300_000
 
 
 class ServedRow(NamedTuple):
@@ -46,19 +48,19 @@ async def served_at(
     Raises:
         ReplayError: The log cannot be read.
     """
+    newest: LogRecord | None = None
     async with aclosing(windows_back(log, served_name(settings), key, at_ms)) as windows:
         async for window in windows:
-            newest: LogRecord | None = None
-            async for record in read_merged(log, window):
+            async for record in read_merged(log, window.vector):
                 on_record(record)
                 if record.key != key or record.value is None or record.time_ms > at_ms:
                     continue
-                # A fenced owner's late row is of an older term.
+                # A fenced owner's late row is of an older term, and may stand behind the row that was shown last.
                 if newest is None or row_order(record.value) >= row_order(newest.value or b""):
                     newest = record
-            if newest is not None:
-                return ServedRow(decode_row(newest.value or b"").body, newest)
-    return None
+            if newest is not None and (window.since_ms is None or newest.time_ms - window.since_ms >= _LATE_MS):
+                break
+    return None if newest is None else ServedRow(decode_row(newest.value or b"").body, newest)
 
 
 def differing(shown: Mapping[str, Any], recomputed: Mapping[str, Any]) -> list[str]:

@@ -147,7 +147,7 @@ def _shown(shown: ServedRow | None, found: AccountAt | None) -> dict[str, Any] |
 
 
 def _again(one: Calculated, again: Again) -> dict[str, Any]:
-    from models.errors import BadRecord
+    from models.errors import BadRecord, BadRow
     from models.instants import rfc3339
 
     record, made = one.record, one.made
@@ -168,6 +168,6 @@ def _again(one: Calculated, again: Again) -> dict[str, Any]:
         return said
     try:
         said["frame"] = again(one.statement, one.asked, one.inputs)
-    except BadRecord as error:
+    except (BadRecord, BadRow) as error:
         click.echo(f"not certain: {error}", err=True)
     return said

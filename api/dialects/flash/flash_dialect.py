@@ -20,6 +20,7 @@ from api.dialects.flash.socket_places import SocketPlaces
 from api.dialects.flash.venue_reads import RAW_KINDS, VenueReads
 from api.dialects.mounting import DialectPackage, Mounted
 from api.http.keys import FEEDS, HUB, KEPT, METRICS, PRICES, STANDINGS
+from models.errors import BadRecord
 from models.flash.flash_account import KIND
 from models.flash.flash_listing import Listing
 from models.flash.position_terms import metrics_at_mark_of, metrics_of
@@ -153,7 +154,11 @@ def _venue_doors(reads: VenueReads) -> list[Door]:
 def again(statement: bytes, asked: str, inputs: Inputs) -> object:
     """As ``mounting.Again`` says: what was asked is what was calculated, and by which of the settings' ``pnl``."""
     what, _, pnl = asked.partition(" ")
-    return calculated_again(statement, what, Listing(inputs), _CALCULATIONS[pnl])
+    calculate = _CALCULATIONS.get(pnl)
+    if calculate is None:
+        msg = f"expected figures by one of {', '.join(_CALCULATIONS)}, found {asked!r}: another version calculated it"
+        raise BadRecord(msg)
+    return calculated_again(statement, what, Listing(inputs), calculate)
 
 
 FLASH = DialectPackage(KIND, FlashDialectSettings, mount, again)

@@ -57,12 +57,13 @@ def calculate(world: ToldFlash, asked: str) -> tuple[object, bytes]:
     return frame, encode_kept(made)
 
 
-def with_served(world: ToldFlash, *kept: bytes) -> ListedLog:
+def with_served(world: ToldFlash, *kept: bytes, late_ms: int = 0) -> ListedLog:
+    """The log, and what is kept, each written so long after its moment."""
     log = world.log()
     topic = served_name(world.settings)
     (place,) = {world.place(topic, kept_key("calc", "flash"))}
     records = [
-        LogRecord(decode_order(value)[1], *place, offset, kept_key("calc", "flash"), value)
+        LogRecord(decode_order(value)[1] + late_ms, *place, offset, kept_key("calc", "flash"), value)
         for offset, value in enumerate(kept)
     ]
     held = {Place(topic, number): Held(0, 0, None) for number in range(PARTITIONS)}
@@ -108,3 +109,53 @@ async def test_a_tick_that_is_not_held_any_more_is_named() -> None:
     with pytest.raises(BadRecord, match="is not held any more"):
         DIALECT.again(found.statement, found.asked, found.inputs)
     assert frame is not None
+
+
+async def test_what_is_written_when_its_moment_is_over_is_of_its_moment_whoever_wrote_last() -> None:
+    world = told_flash()
+    _, kept = calculate(world, "basket venue")
+    at_ms = world.now_ms
+    world.tick("SOL", "170")
+    _, kept_later = calculate(world, "basket venue")
+    # The replica that calculated first had to wait for its broker.
+    log = with_served(world, kept_later, kept, late_ms=5_000)
+
+    for wanted_ms in (at_ms, world.now_ms):
+        (found,) = await calculated_at(log, world.settings, KEY, wanted_ms, on_record=lambda _: None)
+        assert wanted_ms == found.made.at_ms
+
+
+async def test_inputs_that_are_others_than_were_calculated_of_are_named() -> None:
+    world = told_flash()
+    _, kept = calculate(world, "metrics venue")
+    log = with_served(world, kept)
+
+    async def refused() -> str:
+        (found,) = await calculated_at(log, world.settings, KEY, world.now_ms, on_record=lambda _: None)
+        assert found.statement is not None
+        assert DIALECT.again is not None
+        with pytest.raises(BadRecord) as error:
+            DIALECT.again(found.statement, found.asked, found.inputs)
+        return str(error.value)
+
+    for topic, expected in ((PRICE_TICKS, "expected a tick of flash-oracle:"), ("flash-references", "the reference ")):
+        before = {
+            place: records for place, records in log.of.items() if place.topic == topic_name(world.settings, topic)
+        }
+        log.of |= {place: [one._replace(key=b"other") for one in records] for place, records in before.items()}
+        assert expected in await refused()
+        log.of |= before
+    (found,) = await calculated_at(log, world.settings, KEY, world.now_ms, on_record=lambda _: None)
+    with pytest.raises(BadRecord, match="among what was calculated of"):
+        found.inputs.mark("ETH")
+    with pytest.raises(BadRecord, match="among what was calculated of"):
+        found.inputs.reference("pool.none")
+
+
+async def test_a_calculation_that_this_version_does_not_make_is_named() -> None:
+    world = told_flash()
+    row = world.engine.tables.read(STATEMENTS, KEY)
+    assert row is not None
+    assert DIALECT.again is not None
+    with pytest.raises(BadRecord, match="another version calculated it"):
+        DIALECT.again(row, "basket other", Noted(world))

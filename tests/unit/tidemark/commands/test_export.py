@@ -17,8 +17,9 @@ from streams.kafka.topics import PRICE_TICKS, served_name, topic_name
 from streams.replay.bounded_log import Held, LogRecord, Place
 from streams.replay.export_files import ExportWriter
 from streams.replay.export_kinds import SCHEMAS
-from streams.replay.row_lines import NumberTooLong
-from streams.replay.row_tables import arrow_table
+from streams.replay.exported_rows import by_column
+from streams.replay.row_lines import RowLines
+from streams.replay.row_tables import NumberTooLong, arrow_table
 from tests.support.golden import DEPLOYMENT, SYMBOL, golden_chain, golden_deployment
 from tests.support.listed_log import ListedLog
 from tests.support.told_log import Story, tell
@@ -166,6 +167,8 @@ def test_a_number_that_no_column_holds_is_refused_and_named(tmp_path: Path, file
             writer.finish(offsets="", keys=(), code="", configuration="")
     with pytest.raises(NumberTooLong, match="numbers of fundings below"):
         arrow_table(schema, [row(2**63)])
+    lines = RowLines(schema).encode(by_column(schema, [row(2**64), row(-(2**80))]))
+    assert [2**64, -(2**80)] == [json.loads(line)["symbol_id"] for line in lines.splitlines()]
     writer.abandon()
     assert [] == list(tmp_path.iterdir())
 
