@@ -943,6 +943,25 @@ async def test_an_epoch_without_a_quote_is_kept_until_no_fork_can_bring_one() ->
     assert looked == bench.tables.looks
 
 
+async def test_an_epoch_that_is_final_is_not_begun_again_where_only_an_endpoint_answers_that_is_far_behind() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.now_s = bench.chain.final_s = 5_200
+        await eventually(lambda: bench.journal.is_closed)
+    written = len(bench.journal.records)
+    bench.chain.now_s = 5_050
+    asked = bench.chain.asked
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= asked + 5)
+    assert written == len(bench.journal.records)
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= asked + 10)
+    assert written == len(bench.journal.records)
+
+
 async def test_nothing_is_final_before_the_tables_have_come_to_the_block_that_makes_it_so() -> None:
     bench = Bench()
     async with running(bench):
