@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # A reader that follows row by row needs the events of the last write alone. This many serve one that is behind.
 EVENTS_KEPT = 256
+# An event takes at least two bytes of a record, and the broker takes none of a megabyte.
+_EVENTS_OF_A_RECORD_MAX = 1_000_000
 # With a statement as large as an account's row may be, a record would be too large for the broker.
 _EVENTS_BYTES_MAX = 400_000
 
@@ -59,6 +61,8 @@ def next_statement(
     position: LogOffset,
     body: Mapping[str, Any],
     happened: Iterable[tuple[LogOffset, Mapping[str, Any]]],
+    *,
+    first: int = 1,
 ) -> Statement:
     """Make an account's next statement.
 
@@ -70,13 +74,25 @@ def next_statement(
         position: The log offset of the last record folded now.
         body: What the account shows.
         happened: The events since, in order, each with the log offset of its record.
+        first: The number of the first event where none stands.
     """
     former = () if before is None else before.events
     kept = [event for event in former if event.position <= known]
-    number = former[len(kept)].number if len(kept) < len(former) else former[-1].number + 1 if former else 1
+    number = former[len(kept)].number if len(kept) < len(former) else former[-1].number + 1 if former else first
     new = [Event(at, where, what) for at, (where, what) in enumerate(happened, number)]
     most = max(EVENTS_KEPT, len(new))
     return Statement(position, body, _bounded([*kept, *new][-most:]))
+
+
+def number_beyond(version: int) -> int:
+    """A number that none of an account's events before a version has.
+
+    By it a reader sees that he missed some, where the statement that stood cannot be read any more.
+
+    Args:
+        version: That of the account, which every record raises that anything happened by.
+    """
+    return version * _EVENTS_OF_A_RECORD_MAX
 
 
 def _bounded(events: Sequence[Event]) -> Sequence[Event]:
@@ -108,7 +124,11 @@ def decode_statement(row: bytes) -> Statement:
     try:
         offset, index = body["position"]
         events = [Event(number, (at, part), what) for number, at, part, what in body["events"]]
-        return Statement((offset, index), body["statement"], events)
+        statement = Statement((offset, index), body["statement"], events)
     except (KeyError, TypeError, ValueError) as error:
         msg = f"expected a statements row, found {body!r:.200} ({error!r})"
         raise BadRow(msg) from error
+    if not all(type(number) is type(at) is type(part) is int for number, (at, part), _ in events):
+        msg = f"expected a statements row with numbers of events and of their positions, found {body!r:.200}"
+        raise BadRow(msg)
+    return statement

@@ -14,7 +14,7 @@ from models.engine.step import RowId, Stage, Step, Write, step_of
 from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, STATEMENTS, WATERMARKS
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
-from models.statements import decode_statement, encode_statement, next_statement
+from models.statements import decode_statement, encode_statement, next_statement, number_beyond
 from models.venue import A, H, R_contra
 from models.watermarks import DeploymentWatermark, decode_watermark, encode_watermark
 
@@ -54,7 +54,8 @@ class Accounts(Generic[A, H, R_contra]):
     accounts are ``unsettled``: a rollback could change them, or finality finish one of their quotes.
 
     ``folded`` counts what changed an account, ``repeated`` what did not, and ``untold`` what happened to accounts whose
-    venue shows no statement of them, so that nobody is told.
+    venue shows no statement of them, so that nobody is told. ``remade`` counts statements that could not be read any
+    more, and were made anew: their events go on with numbers by which readers see that they missed some.
 
     Args:
         partition: Its number; part of the keys of ``watermarks``.
@@ -97,6 +98,7 @@ class Accounts(Generic[A, H, R_contra]):
         self.folded = 0
         self.repeated = 0
         self.untold = 0
+        self.remade = 0
 
     def restore(self, key: bytes, row: bytes) -> H:
         """Take in a row of ``accounts`` that was recovered, and return what it holds.
@@ -300,10 +302,15 @@ class Accounts(Generic[A, H, R_contra]):
             if body is None:
                 self.untold += len(self._happened.get(key, ()))
                 continue
-            stored = self._read(STATEMENTS, key)
-            before = None if stored is None else decode_statement(stored)
+            stored, before, first = self._read(STATEMENTS, key), None, 1
+            try:
+                before = None if stored is None else decode_statement(stored)
+            except BadRow:
+                # The account is sound, and a worker that ended here would be given the same record again, for ever.
+                self.remade += 1
+                first = number_beyond(row.version)
             happened = self._happened.get(key, ())
-            statement = next_statement(before, self._known_to[key], row.applied, body, happened)
+            statement = next_statement(before, self._known_to[key], row.applied, body, happened, first=first)
             yield Write(STATEMENTS, key, row.version, encode_body(encode_statement(statement)))
 
     def _note(self, key: bytes, change: Change | None) -> None:

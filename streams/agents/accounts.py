@@ -34,6 +34,9 @@ _SUSPECTS = prometheus_client.Counter(
 _UNTOLD = prometheus_client.Counter(
     "tidemark_untold_events_total", "What happened to accounts of which their venue shows no statement.", ("kind",)
 )
+_REMADE = prometheus_client.Counter(
+    "tidemark_remade_statements_total", "Statements that could not be read any more, and were made anew.", ("kind",)
+)
 # A transaction is decoded and folded in about 200 µs; the loop is given back every 10 ms.
 _YIELD_EVERY = 50
 
@@ -71,9 +74,10 @@ class AccountsAgent:
         """Write what the slice's records come to."""
         kind = self._venue.kind
         accounts = engine[kind].accounts
-        before = accounts.untold
+        before = accounts.untold, accounts.remade
         step = accounts.take()
-        _UNTOLD.labels(kind).inc(accounts.untold - before)
+        _UNTOLD.labels(kind).inc(accounts.untold - before[0])
+        _REMADE.labels(kind).inc(accounts.remade - before[1])
         await self._rows.put_step(part.partition, step, part, partial(engine.written, kind))
         self._releases.look()
 

@@ -138,7 +138,9 @@ class TopicReader:
     def begun(self, begin: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]) -> None:
         """Take note that the topic is read from ``begin`` on, and ended at ``end``."""
         self._left = {tp: end[tp] for tp in end if end[tp] > begin[tp]}
-        if not self._left:
+        if self._left:
+            self._ready.clear()
+        else:
             self._ready.set()
         self.answered_ms = self._clock.now_ms()
 

@@ -149,12 +149,14 @@ class SharedConsumer:
         if self._started:
             return
         tasks = [task for task in (self._beginning, self._following, self._checking) if task is not None]
+        consumer = self._consumer
+        # Whoever starts while this one ends begins with nothing of it.
+        self._beginning = self._following = self._checking = self._consumer = None
+        self._positions.clear()
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        consumer, self._consumer = self._consumer, None
-        self._positions.clear()
         if consumer is not None:
             await consumer.stop()
 
@@ -169,16 +171,17 @@ class SharedConsumer:
         Raises:
             Exception: The error by which reading ended before.
         """
-        if self._following is None:
+        following = self._following
+        if following is None:
             await ready.wait()
             return
         waiting = asyncio.ensure_future(ready.wait())
         try:
-            await asyncio.wait([waiting, self._following], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([waiting, following], return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
         if not ready.is_set():
-            self._following.result()
+            following.result()
 
     async def read_until_now(self, reader: Reader) -> None:
         """Wait until everything has been read that is in the reader's topic now; it has been started.
@@ -203,8 +206,9 @@ class SharedConsumer:
         found = [reader for topic, reader in self._readers.items() if topic in there and topic not in self._positions]
         if not found:
             return
-        consumer = self._consumer
+        consumer, is_new = self._consumer, False
         if consumer is None:
+            is_new = True
             consumer = await start_consumer(
                 self._bootstrap,
                 wait_ms=self._wait_ms,
@@ -215,11 +219,11 @@ class SharedConsumer:
         is_begun = False
         try:
             await self._assign(consumer, found)
-            is_begun = True
+            is_begun = bool(self._positions)
         finally:
-            if not is_begun and self._consumer is None:
+            if is_new and not is_begun:
                 await consumer.stop()
-        if self._consumer is None:
+        if is_new and is_begun:
             self._consumer = consumer
             topics = ", ".join(self._positions)
             self._following = asyncio.create_task(self._follow(consumer), name=f"reader of {topics}")
@@ -242,13 +246,18 @@ class SharedConsumer:
         await consumer._client.set_topics([*self._positions, *(reader.topic for reader in found)])
         begins: list[tuple[Reader, Mapping[TopicPartition, int], Mapping[TopicPartition, int]]] = []
         for reader in found:
-            partitions = consumer.partitions_for_topic(reader.topic) or ()
+            partitions = consumer.partitions_for_topic(reader.topic)
+            if not partitions:
+                # One broker has it, and another, or one that has not answered, does not say so yet.
+                continue
             end = await consumer.end_offsets([TopicPartition(reader.topic, number) for number in partitions])
             begins.append((reader, await reader.begin_at(consumer, end), end))
         for reader, begin, end in begins:
             if reader.topic in self._readers:
                 self._positions[reader.topic] = dict(begin)
                 reader.begun(begin, end)
+        if not begins:
+            return
         # An assignment replaces the one before, and forgets where each partition was.
         positions = {tp: offset for parts in self._positions.values() for tp, offset in parts.items()}
         consumer.assign(list(positions))
@@ -261,7 +270,7 @@ class SharedConsumer:
         clock_s = asyncio.get_running_loop().time
         all_told_s = clock_s()
         while True:
-            is_reading = any(reader.left for reader in self._readers.values())
+            is_reading = any(self._readers[topic].left for topic in self._positions)
             longest_s = _LONGEST_WAIT_AT_START_S if is_reading else _LONGEST_WAIT_S
             wait_s = max(0.0, min(longest_s, all_told_s + _LONGEST_WAIT_S - clock_s()))
             fetched = await consumer.getmany(*self._wanted(), timeout_ms=round(wait_s * 1_000))
@@ -270,7 +279,8 @@ class SharedConsumer:
             if are_all_told:
                 all_told_s = now_s
             self._hand_out(fetched, are_all_told=are_all_told)
-            for reader in list(self._readers.values()):
+            # One that was stopped before it had read all has no partitions here until it has begun again.
+            for reader in [self._readers[topic] for topic in self._positions]:
                 for tp in reader.left:
                     # The consumer's position counts, and not the last record read: the last record may have been
                     # compacted away.

@@ -35,7 +35,7 @@ class Cadence:
         clock: Tells what the process has worked, and how late its loop is.
 
     Attributes:
-        utilisation: The share of a core that the process takes, 0 to 1.
+        utilisation: The share of a core that the thread of the loop takes, 0 to 1.
         late_s: By how much timers of the loop come late, in s.
     """
 
@@ -55,7 +55,7 @@ class Cadence:
         """Take in a measurement.
 
         Args:
-            worked_s: The processor time that the process took, in s.
+            worked_s: The processor time that the thread of the loop took, in s.
             passed_s: The time in which it took it, in s, > 0.
             late_s: By how much the loop came late to measure, in s.
         """
@@ -88,8 +88,12 @@ class Rounds:
         self._even_s = 0.0
 
     def due_s(self) -> float:
-        """When the next round may begin, by the clock of ``began``; in the past where it may begin now."""
-        return max(self.soonest_s, self._even_s - _AT_ONCE * self._pacing.interval_s)
+        """When the next round may begin, by the clock of ``began``; in the past where it may begin now.
+
+        It is never later than an interval after the last one, also where rounds began before they were due.
+        """
+        interval_s = self._pacing.interval_s
+        return max(self.soonest_s, min(self._last_s + interval_s, self._even_s - _AT_ONCE * interval_s))
 
     @property
     def soonest_s(self) -> float:
@@ -98,5 +102,7 @@ class Rounds:
 
     def began(self, now_s: float) -> None:
         """A round begins now, by a clock that never goes back, in s."""
+        interval_s = self._pacing.interval_s
         self._last_s = now_s
-        self._even_s = max(self._even_s, now_s) + self._pacing.interval_s
+        # Rounds that began before they were due, and those that were further apart, are not made up for later.
+        self._even_s = min(max(self._even_s, now_s), now_s + _AT_ONCE * interval_s) + interval_s

@@ -6,7 +6,14 @@ import pytest
 
 from models.codec import encode_row
 from models.errors import BadRow
-from models.statements import EVENTS_KEPT, Statement, decode_statement, encode_statement, next_statement
+from models.statements import (
+    EVENTS_KEPT,
+    Statement,
+    decode_statement,
+    encode_statement,
+    next_statement,
+    number_beyond,
+)
 
 NEVER = (-1, -1)
 
@@ -61,6 +68,16 @@ def test_a_row_is_read_as_it_was_written() -> None:
         {},
         {"position": 5, "statement": {}, "events": []},
         {"position": [1, 2], "statement": {}, "events": [1]},
+        {"position": [1, 2], "statement": {}, "events": [["7", 1, 0, {}]]},
+        {"position": [1, 2], "statement": {}, "events": [[7, None, 0, {}]]},
     ):
         with pytest.raises(BadRow, match="expected a statements row"):
             decode_statement(encode_row(1, 1, body))
+
+
+def test_a_statement_that_is_made_anew_tells_every_reader_that_he_missed_some() -> None:
+    told = _after(None, NEVER, 0, 7).last_number
+    anew = next_statement(None, (6, -1), (7, -1), {}, [((7, -1), {"what": 7})], first=number_beyond(8))
+
+    assert None is anew.events_after(told)
+    assert [{"what": 8}] == [event.body for event in _after(anew, (7, -1), 8, 1).events_after(anew.last_number) or ()]

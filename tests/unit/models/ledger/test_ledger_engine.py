@@ -12,6 +12,7 @@ from models.codec import decode_row
 from models.engine.board import PriceSource
 from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
+from models.engine.step import Write
 from models.engine.tables import ALERTS, STATEMENTS, VALUATIONS
 from models.errors import BadRecord
 from models.ledger import liquidation_price
@@ -122,6 +123,26 @@ def test_a_statement_has_what_the_account_has_and_what_happened_numbered() -> No
     ]  # fmt: skip
     assert (statement.body["seq"], statement.body["positions"]) == (4, [])
     assert statement.body["wallets"][0]["balance"] == "50"
+
+
+@pytest.mark.parametrize(
+    "corrupt", [b"", b"not JSON", b"[]", b'{"position":[1,-1],"statement":{},"events":[["2",1,-1,{}]]}']
+)
+def test_a_statement_that_cannot_be_read_is_made_anew_and_its_readers_know_that_they_missed_events(
+    corrupt: bytes,
+) -> None:
+    world = World().say(record("account_opened", 1, owner="ann"), record("wallet_set", 2, wallet=wallet("50")))
+    world.engine.tables.put(Write(STATEMENTS, KEY, 2, corrupt))
+    world.say(record("wallet_set", 3, wallet=wallet("60"))).say(record("wallet_set", 4, wallet=wallet("70")))
+
+    row = world.engine.tables.read(STATEMENTS, KEY)
+    assert row is not None
+    statement = decode_statement(row)
+    assert statement.body["wallets"][0]["balance"] == "70"
+    assert [one.body["kind"] for one in statement.events] == ["wallet_changed", "wallet_changed"]
+    assert statement.events[1].number == statement.events[0].number + 1
+    assert statement.events_after(2) is None
+    assert world.engine.partition["ledger"].accounts.remade == 1
 
 
 def test_a_restart_goes_on_with_what_waited() -> None:

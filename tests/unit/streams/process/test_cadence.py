@@ -73,3 +73,30 @@ def test_whatever_comes_when_no_round_is_later_than_an_interval_and_no_more_of_t
     for at, began_s in enumerate(times):
         within = [time for time in times[at:] if time < began_s + 20 * interval_s]
         assert len(within) <= 20 + 4
+
+
+def test_rounds_that_could_not_wait_keep_no_later_round_waiting_for_longer_than_an_interval() -> None:
+    rounds, now_s = Rounds(Even(0.05)), 10.0
+    for _ in range(1_000):
+        now_s += 0.01
+        rounds.began(now_s)
+
+    assert rounds.due_s() == pytest.approx(now_s + 0.05)
+    # And after a pause the next ones come at once again.
+    now_s += 1.0
+    for _ in range(3):
+        assert rounds.due_s() <= now_s
+        rounds.began(now_s)
+        now_s += 0.003
+
+
+def test_a_round_is_due_by_the_interval_of_now_where_rounds_were_further_apart_before() -> None:
+    cadence, now_s = measured(1.0), 10.0
+    rounds = Rounds(cadence)
+    for _ in range(20):
+        now_s = max(now_s, rounds.due_s())
+        rounds.began(now_s)
+    for _ in range(100):
+        cadence.measured(worked_s=0.0, passed_s=1.0, late_s=0.0)
+
+    assert rounds.due_s() == pytest.approx(now_s + 0.008, abs=1e-4)
