@@ -110,14 +110,12 @@ class OpenFunding:
         self._refused.pop((epoch, party_b), None)
 
     def _forget_spent(self) -> None:
-        """Forget what is final and a day older than the newest of its signer."""
-        newest_s: dict[str, int] = {}
-        for sent, _ in self._sent.values():
-            newest_s[sent.signer] = max(spent_s(sent), newest_s.get(sent.signer, 0))
+        """Forget what is final and ended a day before the newest was signed, whoever did: a signer may be replaced."""
+        since_s = max((sent.signed_s for sent, _ in self._sent.values()), default=0) - DAY_S
         self._sent = {
             key: (sent, at_ms)
             for key, (sent, at_ms) in self._sent.items()
-            if not sent.final or spent_s(sent) >= newest_s[sent.signer] - DAY_S
+            if not sent.final or spent_s(sent) >= since_s
         }
 
     def _forget_kinds(self) -> None:

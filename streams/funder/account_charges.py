@@ -133,7 +133,6 @@ class AccountCharges:
         sender: Sends the transactions.
         charge_on: The price that rates are taken of.
         batch: How many quotes go into a transaction at most.
-        valid_s: For how long the contract takes a signature, in s.
     """
 
     def __init__(
@@ -147,7 +146,6 @@ class AccountCharges:
         sender: Sender,
         charge_on: ChargeOn,
         batch: int,
-        valid_s: int,
     ) -> None:
         self._party_a = party_a
         self._progress = progress
@@ -157,7 +155,6 @@ class AccountCharges:
         self._sender = sender
         self._charge_on = charge_on
         self._batch = batch
-        self._valid_s = valid_s
 
     async def run(self, dues: Sequence[Due]) -> None:
         """Charge the quotes that are due, in order; return when each is settled.
@@ -226,8 +223,8 @@ class AccountCharges:
             if pair.liquidating:
                 msg = "the account is under liquidation"
                 raise AccountFault(msg)
-            signature = await self._signature()
-            self._expect_passing(charged, signature)
+            signature = await self._signature(pair.valid_s)
+            _expect_passing(charged, signature, pair.valid_s)
             self._expect_solvent(charged, pair, signature)
             data = self._data(charged, signature)
             reason = await self._refusal(data)
@@ -311,29 +308,14 @@ class AccountCharges:
                     progress.free.add(due.quote_id)
         return charged, gone
 
-    async def _signature(self) -> PairSignature:
+    async def _signature(self, valid_s: int) -> PairSignature:
         signature = await self._muon.sign(self._party_a, self._route.party_b)
         now_s = await self._chain.pending_time_s()
-        if now_s > signature.timestamp_s + self._valid_s:
+        if now_s > signature.timestamp_s + valid_s:
             age_s = now_s - signature.timestamp_s
-            msg = f"expected a signature of the last {self._valid_s} s, found one of {age_s} s ago"
+            msg = f"expected a signature of the last {valid_s} s, found one of {age_s} s ago"
             raise AccountFault(msg)
         return signature
-
-    def _expect_passing(self, charged: Sequence[Charged], signature: PairSignature) -> None:
-        """Expect the signature to expire before the contract takes a charge for the next epoch.
-
-        However long the chain stands still with a charge in its pool, and whoever is there to take it back, it never
-        pays another epoch then. Replacements carry the same signature.
-        """
-        last_s = signature.timestamp_s + self._valid_s
-        next_s = min(one.due.epoch.next_opens_s for one in charged)
-        if last_s >= next_s:
-            msg = (
-                f"expected a signature that the contract takes until {next_s - 1} at most, found one until {last_s}: a "
-                "charge that is late would pay the next epoch at the terms of this one"
-            )
-            raise AccountFault(msg)
 
     def _expect_solvent(self, charged: Sequence[Charged], pair: Pair, signature: PairSignature) -> None:
         available_a, available_b = pair.available(signature)
@@ -416,6 +398,22 @@ class AccountCharges:
 
     def _data(self, charged: Sequence[Charged], signature: PairSignature) -> bytes:
         return charge_data(self._party_a, [one.charge for one in charged], signature)
+
+
+def _expect_passing(charged: Sequence[Charged], signature: PairSignature, valid_s: int) -> None:
+    """Expect the signature to expire before the contract takes a charge for the next epoch.
+
+    However long the chain stands still with a charge in its pool, and whoever is there to take it back, it never pays
+    another epoch then. Replacements carry the same signature.
+    """
+    last_s = signature.timestamp_s + valid_s
+    next_s = min(one.due.epoch.next_opens_s for one in charged)
+    if last_s >= next_s:
+        msg = (
+            f"expected a signature that the contract takes until {next_s - 1} at most, found one until {last_s}: a "
+            "charge that is late would pay the next epoch at the terms of this one"
+        )
+        raise AccountFault(msg)
 
 
 def _listed(reasons: Mapping[int, str]) -> str:

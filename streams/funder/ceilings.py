@@ -125,12 +125,12 @@ class Ceilings:
     def note(self, record: Transaction) -> None:
         """Count a transaction as its newest record has it.
 
-        What is a day older than the newest is of no more use. No clock decides that: an endpoint's may be wrong, and
-        what is forgotten is never counted again.
+        What ended a day before the newest was signed is of no more use: a window that is open now may close hours
+        later. No clock decides that: an endpoint's may be wrong, and what is forgotten is never counted again.
         """
         self._spent[record.nonce] = record
-        if spent_s(record) > self._newest_s:
-            self._newest_s = spent_s(record)
+        if record.signed_s > self._newest_s:
+            self._newest_s = record.signed_s
             since_s = self._newest_s - DAY_S
             self._spent = {nonce: one for nonce, one in self._spent.items() if not one.final or spent_s(one) >= since_s}
 

@@ -55,6 +55,7 @@ _OLDER_HEAD_BLOCKS = 5
 _OLDER_HEAD_S = 30.0
 # The same bytes twice are one transaction.
 _SENDS = 2
+_MUON_CONFIG: _View = ("getMuonConfig", (), ())
 # Providers bound what one request may hold; a view of a quote answers 1 kB.
 _CALLS_A_REQUEST = 100
 
@@ -90,12 +91,16 @@ class Head(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A pair of parties and some of its quotes, in the state that the next transaction would find."""
+    """A pair of parties and some of its quotes, in the state that the next transaction would find.
+
+    ``valid_s`` is for how long the contract takes a signature of the pair's uPnLs, in s.
+    """
 
     nonces: tuple[int, int]
     liquidating: bool
     balances_a: Balances
     balances_b: Balances
+    valid_s: int
     quotes: Mapping[int, ChainQuote]
 
     def available(self, signature: PairSignature) -> tuple[int, int]:
@@ -171,7 +176,7 @@ class Chain:
     async def signature_valid_s(self) -> int:
         """How long the contract takes a signature for, in s."""
         try:
-            return await self._views([("getMuonConfig", (), ())], lambda answers: read_numbers(answers[0], 1)[0])
+            return await self._views([_MUON_CONFIG], lambda answers: read_numbers(answers[0], 1)[0])
         except Reverted as error:
             msg = f"expected the Diamond at {self._diamond} to know getMuonConfig, found: {error}"
             raise ChainError(msg) from error
@@ -222,12 +227,13 @@ class Chain:
         """
 
         def read(answers: Sequence[bytes]) -> Pair:
-            nonce_a, nonce_b, stats, balances_a, balances_b, *quotes = answers
+            nonce_a, nonce_b, stats, balances_a, balances_b, muon, *quotes = answers
             return Pair(
                 nonces=(read_numbers(nonce_a, 1)[0], read_numbers(nonce_b, 1)[0]),
                 liquidating=bool(read_numbers(stats, 1)[0]),
                 balances_a=read_balances(balances_a),
                 balances_b=read_balances(balances_b),
+                valid_s=read_numbers(muon, 1)[0],
                 quotes={quote_id: read_quote(quote) for quote_id, quote in zip(quote_ids, quotes, strict=True)},
             )
 
@@ -237,6 +243,7 @@ class Chain:
                 ("partyAStats", ("address",), (party_a,)),
                 ("balanceInfoOfPartyA", ("address",), (party_a,)),
                 ("balanceInfoOfPartyB", ("address", "address"), (party_b, party_a)),
+                _MUON_CONFIG,
                 *(("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids),
             ],
             read,

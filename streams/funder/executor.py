@@ -117,6 +117,8 @@ class Executor:
         )
         self._room = asyncio.Semaphore(concurrency)
         self._rounds: dict[Epoch, Round] = {}
+        # Until when epochs are final, by their duration and window: an endpoint that is far behind opens none again.
+        self._final_s: dict[tuple[int, int], int] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._faults: dict[str, str] = {}
         self._retries: dict[str, tuple[float, float]] = {}
@@ -145,7 +147,8 @@ class Executor:
                     if cells.rate != cells.wanted and cells.epoch in self._rounds:
                         self._rounds[cells.epoch].clipped[cells.quote_id] = cells.rate, cells.wanted
         newest = {(record.signer, record.nonce): record for record in records if isinstance(record, Transaction)}
-        self._rounds = {epoch: one for epoch, one in self._rounds.items() if not one.frozen.final}
+        for epoch in [epoch for epoch, one in self._rounds.items() if one.frozen.final]:
+            self._let_go(epoch)
         for one in self._rounds.values():
             for party_a in one.outcomes.keys() & one.plans.keys():
                 one.told_unpriced |= one.unpriced(party_a)
@@ -188,7 +191,7 @@ class Executor:
         await self._missed.note(now_s)
         refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
-            if epoch in self._rounds:
+            if epoch in self._rounds or self._is_final(epoch):
                 continue
             if refusal is not None:
                 await self._missed.refuse(epoch, window, refusal)
@@ -385,8 +388,15 @@ class Executor:
         if closed:
             await self._journal.write(msgspec.structs.replace(one.frozen, final=True) for one in closed)
         for one in closed:
-            del self._rounds[one.frozen.epoch]
+            self._let_go(one.frozen.epoch)
             self._left = {key: block for key, block in self._left.items() if key[0] != one.frozen.epoch}
+
+    def _let_go(self, epoch: Epoch) -> None:
+        del self._rounds[epoch]
+        self._final_s[epoch[:2]] = max(epoch.pays_s, self._final_s.get(epoch[:2], 0))
+
+    def _is_final(self, epoch: Epoch) -> bool:
+        return epoch.pays_s <= self._final_s.get(epoch[:2], 0)
 
     async def _finish(self, one: Round, party_a: str, reason: str) -> None:
         epoch = one.frozen.epoch

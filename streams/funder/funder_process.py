@@ -91,12 +91,13 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
                 )
                 tasks.create_task(beats.run(), name="heartbeats")
                 records = await journal.read_back(settings)
-                valid_s = await _answered(chain.signature_valid_s)
+                # A contract that is no Diamond is told of now, and not only when something is to be charged.
+                await _answered(chain.signature_valid_s)
                 turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
                 async with asyncio.TaskGroup() as work:
                     work.create_task(journal.run())
                     for number, (hedger, route) in enumerate(zip(hedgers, routes, strict=True)):
-                        one = Working(name, deployment, hedger, route, chain, muon, journal, tables, turns, valid_s)
+                        one = Working(name, deployment, hedger, route, chain, muon, journal, tables, turns)
                         own = [record for record in records if is_of(record, hedger, is_first=number == 0)]
                         work.create_task(one.run(own))
         finally:
@@ -115,7 +116,6 @@ class Working(NamedTuple):
     journal: Journal
     tables: Tables
     turns: defaultdict[str, asyncio.Lock]
-    valid_s: int
 
     async def run(self, records: Sequence[Record]) -> None:
         """Charge until cancelled, from what is on record of the hedger."""
@@ -132,7 +132,6 @@ class Working(NamedTuple):
                 sender=sender,
                 charge_on=funding.charge_on,
                 batch=funding.batch,
-                valid_s=self.valid_s,
             )
 
         def unmined(record: Transaction) -> None:

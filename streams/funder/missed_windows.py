@@ -76,7 +76,13 @@ class MissedWindows:
         for refused in closed:
             self.seen(refused.epoch)
         missed = [
-            Missed(one.epoch, one.opens_s, one.closes_s, self._party_b, one.reason)
+            Missed(
+                one.epoch,
+                one.opens_s,
+                one.closes_s,
+                self._party_b,
+                one.reason if one.reason != NOBODY else self._absence(one.closes_s),
+            )
             for one in closed
             # Where no market has such epochs any more, there was nothing to be missed.
             if (one.epoch.epoch_s, one.epoch.window_s) in self._tables.kinds
@@ -88,6 +94,7 @@ class MissedWindows:
             _log.error("window missed epoch=%s: %s, it is never charged", one.epoch, one.reason)
             _MISSED.labels(self._name).inc()
             self.seen(one.epoch)
+        self._pass_over(now_s)
         self.no_pass, self._passed_s = None, now_s
         await self._begin(now_s)
 
@@ -103,19 +110,30 @@ class MissedWindows:
         if first:
             await self._journal.write(first)
 
+    def _pass_over(self, now_s: int) -> None:
+        """Miss nothing of a kind that no market has now: one may have it again later."""
+        for epoch_s, window_s in self._last.keys() - self._tables.kinds:
+            for window in missed_windows(self._last[epoch_s, window_s], now_s, epoch_s, window_s, self._tables.when):
+                self._last[epoch_s, window_s] = window.pays_s
+
+    def _absence(self, closes_s: int) -> str:
+        """Why a window closed without a pass: what kept this executor from it, unless it was not there before."""
+        if self.no_pass is not None and 0 < self._passed_s < closes_s:
+            return f"no pass was made: {self.no_pass}"
+        return NOBODY
+
     def _last_s(self, epoch: Epoch) -> int:
         return self._last.get((epoch.epoch_s, epoch.window_s), 0)
 
     def _unseen(self, now_s: int) -> list[Missed]:
-        """The windows that closed without a pass; those that closed since the last one were missed for what kept it."""
-        said = None if self.no_pass is None else f"no pass was made: {self.no_pass}"
+        """The windows that closed without a pass."""
         return [
             Missed(
                 Epoch(epoch_s, window_s, window.pays_s),
                 window.opens_s,
                 window.closes_s,
                 self._party_b,
-                said if said is not None and 0 < self._passed_s < window.closes_s else NOBODY,
+                self._absence(window.closes_s),
             )
             for epoch_s, window_s in sorted(self._last.keys() & self._tables.kinds)
             for window in missed_windows(self._last[epoch_s, window_s], now_s, epoch_s, window_s, self._tables.when)

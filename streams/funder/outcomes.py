@@ -68,12 +68,12 @@ def outcome_of(plan: Plan, frozen: Frozen, progress: Progress, *, reason: str, r
 def disputed(outcome: Outcome, quotes: Mapping[int, ChainQuote], has_charged: Callable[[Epoch, int], bool]) -> set[int]:
     """Find the quotes of which an outcome and the chain differ on whether they were charged for the epoch.
 
-    A quote that the contract has as charged for a later epoch says nothing of this one: our transactions do.
+    A quote that the contract has as charged for a later epoch says nothing of this one: the log does.
 
     Args:
         outcome: The outcome.
         quotes: Some of its quotes, as the contract has them.
-        has_charged: Tells whether a transaction of ours in the chain charged a quote for an epoch.
+        has_charged: Tells whether a transaction in the chain charged a quote for an epoch, whoever sent it.
     """
     paid, pays_s = set(outcome.paid), outcome.epoch.pays_s
     return {

@@ -202,7 +202,8 @@ class Sender:
 
         Raises:
             CeilingInTheWay: It would cost more than the ceilings; nothing is sent.
-            NodeDown: The node does not say what it would cost; nothing is sent.
+            NodeDown: The node does not say what it would cost, and nothing is sent; or it is signed and on record,
+                and is handed out once the node answers.
             NotSigned: The key's holder does not sign; nothing is sent.
         """
         async with self._signing:

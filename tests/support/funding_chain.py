@@ -47,6 +47,7 @@ _VIEWS: dict[bytes, tuple[str, tuple[str, ...]]] = {
         ("getQuote", ("uint256",), (0,)),
         ("nonceOfPartyA", ("address",), (DIAMOND,)),
         ("nonceOfPartyB", ("address", "address"), (DIAMOND, DIAMOND)),
+        ("getMuonConfig", (), ()),
         ("partyAStats", ("address",), (DIAMOND,)),
         ("balanceInfoOfPartyA", ("address",), (DIAMOND,)),
         ("balanceInfoOfPartyB", ("address", "address"), (DIAMOND, DIAMOND)),
@@ -522,6 +523,8 @@ def _viewed(state: _State, name: str, kinds: tuple[str, ...], data: bytes) -> by
             return _words(state.nonces.get(arguments[0].lower(), 0))
         case "nonceOfPartyB":
             return _words(state.nonces.get(" ".join(one.lower() for one in arguments), 0))
+        case "getMuonConfig":
+            return _words(VALID_S, VALID_S)
         case "partyAStats":
             return _words(*[0] * 14)
         case _:

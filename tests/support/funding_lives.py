@@ -382,7 +382,7 @@ class World:
                 hedger = Hedger(key.address, Signer(key, CHAIN_ID))
                 route = Route(key.address, key.address, DIAMOND)
                 muon = MortalMuon(self.chain, life)
-                one = Working(NAME, self._deployment, hedger, route, chain, muon, journal, tables, turns, 60)
+                one = Working(NAME, self._deployment, hedger, route, chain, muon, journal, tables, turns)
                 own = [record for record in records if is_of(record, hedger, is_first=number == 0)]
                 work.create_task(one.run(own))
 

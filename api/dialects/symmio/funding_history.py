@@ -109,6 +109,8 @@ class FundingHistory:
         self._epochs: dict[tuple[str, Epoch, str], EpochHistory] = {}
         self._sent: dict[tuple[str, Epoch, int], Transaction] = {}
         self._sent_for: dict[tuple[str, Epoch], dict[tuple[str, int], Transaction]] = {}
+        # When the newest epoch of a deployment began, Unix s.
+        self._newest_s: dict[str, int] = {}
         records.listen(self._take)
 
     @property
@@ -134,9 +136,11 @@ class FundingHistory:
                 self._take_sent(deployment, record)
             case CeilingMet() | Refused() | Settled():
                 return
-            case Frozen() | Missed():
+            case Frozen(epoch=epoch) | Missed(epoch=epoch):
+                self._newest_s[deployment] = max(epoch.pays_s, self._newest_s.get(deployment, 0))
                 self._of(deployment, record).terms = record
-                self._forget(deployment, record.epoch.pays_s)
+                # What became of an epoch may be told long after it began: it is not one of the last for that.
+                self._forget(deployment, self._newest_s[deployment])
             case Plan(party_a=party_a):
                 self._of(deployment, record).plans[party_a] = record
             case Outcome(party_a=party_a):

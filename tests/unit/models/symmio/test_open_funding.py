@@ -101,7 +101,12 @@ def test_a_refusal_is_needed_until_the_epoch_is_charged_or_missed() -> None:
 def test_a_transaction_is_needed_until_it_is_final_and_for_a_day_of_spending() -> None:
     day = [sent(1, 1_000, final=True), sent(2, 1_000 + DAY_S, final=True)]
     assert 0 == since(*day)
-    assert 1 == since(*day, sent(3, 1_001 + DAY_S, final=True))
+    # It was signed 100 s before its window closes, and the first one counts until then.
+    assert 0 == since(*day, sent(3, 1_100 + DAY_S, final=True))
+    assert 1 == since(*day, sent(3, 1_101 + DAY_S, final=True))
+    # Another key may sign by now.
+    other = msgspec.structs.replace(sent(1, 1_101 + DAY_S, final=True), signer="0x02")
+    assert 1 == since(sent(1, 1_000, final=True), other)
     assert 0 == since(sent(1, 1_000, final=False), sent(3, 10**9, final=True))
 
 

@@ -47,6 +47,7 @@ class HeldPair(Chain):
         self.allocated = 10 * E18
         self.liquidating = False
         self.moves = 0
+        self.valid_s = VALID_S
         self.cursed: dict[int, str] = {}
         self.nonce = 0
         self.untrusted = ""
@@ -66,7 +67,7 @@ class HeldPair(Chain):
         self._expect_readable(quote_ids)
         balances = Balances(self.allocated, Locked(0, 0, 0, 0))
         quotes = {quote_id: self.known[quote_id] for quote_id in quote_ids}
-        return Pair((self.nonce, self.nonce), self.liquidating, balances, balances, quotes)
+        return Pair((self.nonce, self.nonce), self.liquidating, balances, balances, self.valid_s, quotes)
 
     async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:
         self._expect_readable(quote_ids)
@@ -188,7 +189,6 @@ class Bench:
             sender=self.sender,
             charge_on=ChargeOn.MARK,
             batch=batch,
-            valid_s=VALID_S,
         )
         await charges.run([Due(quote_id, 1, EPOCH, WINDOW, TERMS) for quote_id in self.chain.known])
         return self.progress
@@ -434,3 +434,12 @@ async def test_a_signature_that_lasts_until_the_next_epoch_can_be_paid_is_not_us
         with pytest.raises(AccountFault, match="takes until 28379 at most, found one until 28380"):
             await bench.run()
         assert [] == bench.sender.sent
+
+
+async def test_for_how_long_a_signature_is_taken_is_what_the_contract_says_when_it_is_charged() -> None:
+    bench = Bench(*map(quote, range(1, 3)))
+    bench.chain.valid_s = 28_380 - bench.chain.now_s
+    with pytest.raises(AccountFault, match="takes until 28379 at most, found one until 28380"):
+        await bench.run()
+    bench.chain.valid_s -= 1
+    assert {1, 2} == (await bench.run()).paid

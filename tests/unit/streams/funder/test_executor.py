@@ -87,10 +87,11 @@ class HeldTables(Tables):
         self.held = {ALICE: [position(1), position(2)], BOB: [position(3), position(4, 2)]}
         self.moved: list[tuple[str, AccountRecord]] = []
         self.symbols = {1, 2}
+        self.kinds_now = {(EPOCH_S, WINDOW_S)}
 
     @property
     def kinds(self) -> set[tuple[int, int]]:
-        return {(EPOCH_S, WINDOW_S)}
+        return self.kinds_now
 
     @property
     def time_s(self) -> int:
@@ -107,6 +108,8 @@ class HeldTables(Tables):
 
     def open_windows(self, now_s: int) -> dict[Epoch, Window]:
         self.windows += 1
+        if not self.kinds_now:
+            return {}
         window = window_at(now_s, EPOCH_S, WINDOW_S, self.when)
         return {} if window is None else {Epoch(EPOCH_S, WINDOW_S, window.pays_s): window}
 
@@ -694,6 +697,34 @@ async def test_a_window_that_closed_while_the_node_was_down_is_missed_for_that()
     assert (6_000, "no pass was made: no endpoint answers") == (missed.epoch.pays_s, missed.reason)
 
 
+async def test_the_first_window_of_all_is_missed_for_the_node_too() -> None:
+    bench = Bench()
+    bench.chain.now_s = 4_500
+    async with running(bench):
+        await eventually(lambda: bench.tables.windows >= 3)
+        bench.chain.down = "no endpoint answers"
+        asked = bench.chain.asked
+        await eventually(lambda: bench.chain.asked >= asked + 3)
+        bench.chain.now_s, bench.chain.down = 5_500, None
+        await eventually(lambda: bench.journal.told != [])
+    said = "no pass was made: no endpoint answers"
+    assert [Missed(Epoch(EPOCH_S, WINDOW_S, 5_000), 5_000, 5_100, PARTY_B, said)] == bench.journal.told
+
+
+async def test_windows_of_a_kind_that_no_market_had_meanwhile_are_not_missed_when_one_has_it_again() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        kinds, bench.tables.kinds_now = bench.tables.kinds_now, set()
+        bench.chain.now_s = 7_500
+        windows = bench.tables.windows
+        await eventually(lambda: bench.tables.windows >= windows + 3)
+        bench.tables.kinds_now = kinds
+        bench.chain.now_s = 8_500
+        await eventually(lambda: any(isinstance(one, Missed) for one in bench.journal.records))
+    assert [8_000] == [one.epoch.pays_s for one in bench.journal.records if isinstance(one, Missed)]
+
+
 async def test_nothing_is_frozen_or_missed_by_the_wrong_clock_of_one_endpoint() -> None:
     bench = Bench()
     async with running(bench):
@@ -941,6 +972,25 @@ async def test_an_epoch_without_a_quote_is_kept_until_no_fork_can_bring_one() ->
     async with running(bench):
         await eventually(lambda: bench.chain.asked >= asked + 3)
     assert looked == bench.tables.looks
+
+
+async def test_an_epoch_that_is_final_is_not_begun_again_where_only_an_endpoint_answers_that_is_far_behind() -> None:
+    bench = Bench()
+    async with running(bench):
+        await eventually(lambda: bench.told(ALICE, BOB))
+        bench.chain.now_s = bench.chain.final_s = 5_200
+        await eventually(lambda: bench.journal.is_closed)
+    written = len(bench.journal.records)
+    bench.chain.now_s = 5_050
+    asked = bench.chain.asked
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= asked + 5)
+    assert written == len(bench.journal.records)
+    bench.executor = bench.new()
+    bench.executor.restore(list(bench.journal.records))
+    async with running(bench):
+        await eventually(lambda: bench.chain.asked >= asked + 10)
+    assert written == len(bench.journal.records)
 
 
 async def test_nothing_is_final_before_the_tables_have_come_to_the_block_that_makes_it_so() -> None:

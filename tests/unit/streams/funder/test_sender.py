@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
@@ -468,6 +469,17 @@ async def test_a_wrong_clock_of_one_endpoint_frees_nothing_of_the_day_and_forget
         one.chain.time_s, one.chain.behind_s = OPEN_S, 0
         with pytest.raises(CeilingInTheWay, match="a day to cost at most 11000000 wei"):
             await one.send()
+
+
+async def test_what_was_spent_counts_for_a_day_also_while_a_window_is_open_that_closes_hours_later() -> None:
+    day_s, closes_s = 86_400, 50_000
+    spent = msgspec.structs.replace(record(1, State.MINED, 9), closes_s=closes_s, final=True, cost_wei="5")
+    now_s = closes_s + day_s - 60
+    async with bench() as one:
+        one.ceilings.note(spent)
+        one.ceilings.note(msgspec.structs.replace(record(2), closes_s=now_s + 3_600, signed_s=now_s))
+        assert 5 + 5_000_000 == one.ceilings.spent_wei(now_s, 0)[1]
+        assert 5_000_000 == one.ceilings.spent_wei(now_s + 60, 0)[1]
 
 
 async def test_what_is_signed_by_a_clock_that_is_behind_counts_for_its_windows_day_all_the_same() -> None:

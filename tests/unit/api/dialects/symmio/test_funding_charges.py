@@ -246,6 +246,13 @@ async def test_epochs_of_before_three_days_are_forgotten() -> None:
         assert {str(NOW)} == {one["epoch"] for one in await items(client, "/v1/funding/charges")}
 
 
+async def test_an_old_epoch_that_is_final_only_now_is_none_of_the_last() -> None:
+    old = Epoch(EPOCH_S, WINDOW_S, PAYS_S - 4 * 86_400)
+    written = [frozen(), msgspec.structs.replace(frozen(old), final=True)]
+    async with told(*written) as client:
+        assert [str(NOW)] == [one["epoch"] for one in await items(client, "/v1/funding/epochs")]
+
+
 async def test_a_record_that_cannot_be_read_leaves_the_others() -> None:
     charged = FundingRecords()
     async with serving(FakeTables("main", "other"), SETTINGS, charged=charged) as client:
