@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 # aiokafka leaves a connection open that it was making when the broker ended.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-# A fetch brings one of them, as a symbol stands in key and value, so that what is read is fetched bit by bit; letters by
-# lot do not compress.
+# A fetch brings one of them, as a symbol stands in key and value, so that what is read is fetched bit by bit; letters
+# by lot do not compress.
 LONG = random.Random(1).randbytes(200_000).hex()
 TICKS, KILLED_AFTER = 12, 3
 
