@@ -11,20 +11,24 @@ and fold no other venue's; so all that a package is asked for passes here, and c
 
 from __future__ import annotations
 
-from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
 
 from models.account_events import Progress, decode_account_record, encode_account_record
-from models.book_figures import Exposure, Shown
 from models.bookings import TellsBookings, encode_booked
-from models.codec import NUMBER_MAX, encode_body, join_row
+from models.codec import encode_body, join_row
 from models.errors import BadRecord, BadRow
 from models.package_faults import cause_of
-from models.plain_venue import TIME_MS_MAX, WRITTEN_BYTES_MAX
-from models.provenance import MADE_FROM
+from models.package_values import (
+    checked_account,
+    checked_exposure,
+    checked_held,
+    checked_history,
+    checked_valuation,
+    expect_object,
+    expect_size,
+)
 from models.valuations import UNPRICED, VALUED
 from models.venue import Settled, Valued
 
@@ -32,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from models.account_events import RolledBack
+    from models.book_figures import Exposure
     from models.bookings import Booked, Happened
     from models.chain_records import LogOffset
-    from models.valuations import Body
     from models.venue import Account, Held, Inputs, Positioned, Valuer, Venue
     from models.watermarks import DeploymentWatermark
 
@@ -46,60 +50,6 @@ T = TypeVar("T")
 _FOLDED_KEPT = 20_000
 # Hooks that a venue may have beside those of ``Venue``; whoever needs one looks whether it is there.
 _OPTIONAL = ("booking_names", "moves", "charged")
-# A row of so many bytes leaves room for its provenance in a record of a megabyte, which is what the broker takes.
-_VALUATION_BYTES_MAX = 900_000
-
-# Of as many digits as the largest float has at 1e18; core makes integers of them, and Python takes 4,300 digits.
-_Signed = Annotated[str, Meta(pattern="^-?[0-9]+$", max_length=340)]
-_Amount = Annotated[str, Meta(pattern="^[0-9]+$", max_length=340)]
-_Price = Annotated[str, Meta(pattern="^[0-9]*[1-9][0-9]*$", max_length=340)]
-# Both become parts of the keys of sums.
-_Id = int | Annotated[str, Meta(max_length=128)]
-_Party = Annotated[str, Meta(max_length=128)]
-
-
-class _Position(msgspec.Struct):
-    """What core reads of a position's columns."""
-
-    quote: _Id
-    symbol: _Id
-    side: Literal["long", "short"]
-    quantity: _Amount
-    opened_price: _Signed
-    mark: _Price | None
-    mark_key: str | None
-    mark_offset: int | None
-    upnl: _Signed | None
-    notional: _Amount | None
-    stale: bool
-    party_b: _Party | UnsetType = UNSET
-    liquidation_price: _Signed | UnsetType | None = UNSET
-
-
-class _Columns(msgspec.Struct):
-    """What core reads of a valuation's columns."""
-
-    account_order: tuple[int, int]
-    position: tuple[int, int]
-    status: Literal["valued", "unpriced", "suspect", "unsupported", "nobody"]
-    stale: int
-    unpriced: int
-    upnl: _Signed | None
-    notional: _Amount | None
-    equity: _Signed | None
-    available_balance: _Signed | None
-    liquidatable: bool | None
-    distance_bps: int | None
-    as_of_ms: Annotated[int, msgspec.Meta(ge=0, le=TIME_MS_MAX)]
-    positions: list[_Position]
-    owner: str | None
-    last_complete: None
-    liquidatable_hedgers: list[_Party] | UnsetType = UNSET
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all figures are there."""
-        return None not in (self.upnl, self.notional, self.equity, self.available_balance, self.liquidatable)
 
 
 class _Folded(NamedTuple):
@@ -194,7 +144,7 @@ class GuardedVenue:
         Raises:
             BadRow: The venue raises anything.
         """
-        return self._of_row("read", lambda: _standing(self._venue.read(row)))
+        return self._of_row("read", lambda: checked_account(self._venue.read(row)))
 
     def read_held(self, row: bytes) -> Any:  # noqa: ANN401 - it is the venue's own
         """As the venue says.
@@ -202,7 +152,7 @@ class GuardedVenue:
         Raises:
             BadRow: The venue raises anything.
         """
-        return self._of_row("read_held", lambda: _holding(self._venue.read_held(row)))
+        return self._of_row("read_held", lambda: checked_held(self._venue.read_held(row)))
 
     def write(self, account: Account) -> bytes:
         """The body of the account's row."""
@@ -218,7 +168,7 @@ class GuardedVenue:
         folded = self._folded.pop(id(account), None)
         if folded is not None:
             return folded.held
-        return self._of_row("held", lambda: _holding(self._venue.held(account)))
+        return self._of_row("held", lambda: checked_held(self._venue.held(account)))
 
     def statement(self, account: Account) -> Mapping[str, Any] | None:
         """What the account shows."""
@@ -289,7 +239,7 @@ class GuardedVenue:
         """
         try:
             after, finished = self._venue.settle(key, before, final, position)
-            history = _history(finished)
+            history = checked_history(finished)
             after.unsettled_above(final)
             if after is not before:
                 after = self._keep(before, self._checked(before, None, after))
@@ -304,7 +254,9 @@ class GuardedVenue:
         Raises:
             BadRow: The venue raises anything, or its numbers are none.
         """
-        return self._of_row("exposure", lambda: _bookable(deployment, self._venue.exposure(deployment, held, inputs)))
+        return self._of_row(
+            "exposure", lambda: checked_exposure(deployment, self._venue.exposure(deployment, held, inputs))
+        )
 
     def view(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """As the venue says; nothing of an account whose figures are unknown, where it can say nothing of that.
@@ -347,7 +299,7 @@ class GuardedVenue:
         Raises:
             BadRow: It raises anything, or its columns are not those of a valuation.
         """
-        return self._of_row("value", lambda: _summable(value()))
+        return self._of_row("value", lambda: checked_valuation(value()))
 
     def _bookings(self, before: Account | None, record: Positioned, after: Account, happened: Happened) -> Any:  # noqa: ANN401
         folded = self._folded.get(id(after))
@@ -361,7 +313,7 @@ class GuardedVenue:
         return self._with_statement(self._written(before, position, after))
 
     def _written(self, before: Account | None, position: LogOffset | None, after: Any) -> _Folded:  # noqa: ANN401
-        _standing(after)
+        checked_account(after)
         if position is not None and after.applied != position:
             msg = f"expected an account as of {position}, found one as of {after.applied!r:.200}"
             raise ValueError(msg)
@@ -373,21 +325,21 @@ class GuardedVenue:
             raise TypeError(msg)
         after.unsettled_above(0)
         body = bytes(self._venue.write(after))
-        _expect_size("a state", len(body))
-        _holding(self._venue.read_held(join_row(0, after.version, body)))
-        _standing(self._venue.read(join_row(0, after.version, body)))
-        return _Folded(after, body, _holding(self._venue.held(after)))
+        expect_size("a state", len(body))
+        checked_held(self._venue.read_held(join_row(0, after.version, body)))
+        checked_account(self._venue.read(join_row(0, after.version, body)))
+        return _Folded(after, body, checked_held(self._venue.held(after)))
 
     def _with_statement(self, folded: _Folded) -> _Folded:
         statement = self._venue.statement(folded.account)
         if statement is not None:
-            _expect_object("a statement", statement)
+            expect_object("a statement", statement)
         return folded._replace(statement=statement)
 
     def _with_events(self, before: Account | None, record: Positioned, folded: _Folded) -> _Folded:
         events = list(self._venue.events(before, record, folded.account))
         for event in events:
-            _expect_object("an event", event)
+            expect_object("an event", event)
         booked = self._booked(before, record, folded.account, events)
         if booked is not None:
             list(encode_booked(booked))
@@ -446,86 +398,3 @@ class _GuardedValuer:
             BadRow: The venue raises anything, or its columns are not those of a valuation.
         """
         return self._venue.valued(lambda: self._valuer.value(inputs, unsupported=unsupported))
-
-
-def _summable(valued: Valued) -> Valued:
-    """The valuation, if core can compare, sum and write it."""
-    body, shown = valued
-    columns = msgspec.convert(body, _Columns)
-    figures = None if shown is None else Shown(*map(float, shown))
-    if (columns.status == VALUED) != columns.is_complete or columns.is_complete != (figures is not None):
-        msg = f"expected figures of an account that is valued, and of no other, found {body!r:.200} and {shown}"
-        raise ValueError(msg)
-    if figures is not None and not all(map(isfinite, figures)):
-        msg = f"expected finite figures, found {shown}"
-        raise ValueError(msg)
-    if any((one.upnl is None) != (one.notional is None) for one in columns.positions):
-        msg = f"expected positions with both uPnL and notional or neither, found {body!r:.200}"
-        raise ValueError(msg)
-    if MADE_FROM in body:
-        msg = f"expected no column {MADE_FROM}, which is core's own, found {body[MADE_FROM]!r:.200}"
-        raise ValueError(msg)
-    # What is kept of positions is told from what came by whether it is the same object, which a package may change.
-    own: Body = {**body, "positions": [{**one} for one in body["positions"]]}
-    size = len(encode_body(own))
-    if size > _VALUATION_BYTES_MAX:
-        msg = f"expected a valuation of at most {_VALUATION_BYTES_MAX} bytes as JSON, found {size}"
-        raise ValueError(msg)
-    return Valued(own, figures)
-
-
-def _history(finished: Sequence[tuple[bytes, Body]]) -> list[tuple[bytes, Body]]:
-    """Rows of ``quote-history``, if they are such."""
-    history = list(finished)
-    for key, body in history:
-        _expect_object("history", body)
-        if not isinstance(key, bytes):
-            msg = f"expected a key in bytes, found {key!r:.200}"
-            raise TypeError(msg)
-    return history
-
-
-def _bookable(deployment: str, exposure: Exposure) -> Exposure:
-    """The exposure in floats, if all are numbers, by markets of the deployment."""
-    signed = {}
-    for (whose, market), amount in exposure.signed.items():
-        if whose != deployment or not isinstance(market, int | str):
-            msg = f"expected amounts by markets of {deployment}, found {exposure!r:.200}"
-            raise ValueError(msg)
-        signed[whose, market] = float(amount)
-    slack = None if exposure.slack is None else float(exposure.slack)
-    made = Exposure(signed, float(exposure.cost), float(exposure.margin), slack)
-    if not all(map(isfinite, (made.cost, made.margin, slack or 0.0, *signed.values()))) or (slack or 0.0) < 0:
-        msg = f"expected finite numbers and a slack >= 0, found {exposure!r:.200}"
-        raise ValueError(msg)
-    return made
-
-
-def _standing(account: Any) -> Any:  # noqa: ANN401 - it is the venue's own
-    """The account, if it says as of which record it is."""
-    _holding(account)
-    if not isinstance(account.version, int) or not 0 <= account.version <= NUMBER_MAX:
-        msg = f"expected a version from 0 to 2^63 - 1, found {account.version!r:.200}"
-        raise ValueError(msg)
-    return account
-
-
-def _holding(held: Any) -> Any:  # noqa: ANN401 - it is the venue's own
-    offset, index = held.applied
-    if not isinstance(offset, int) or not isinstance(index, int) or not isinstance(held.unsettled, bool):
-        msg = f"expected the log offset of a record and whether it is unsettled, found {held!r:.200}"
-        raise TypeError(msg)
-    return held
-
-
-def _expect_object(what: str, said: Any) -> None:  # noqa: ANN401 - it may be anything
-    if not isinstance(said, dict):
-        msg = f"expected {what} to be an object, found {said!r:.200}"
-        raise TypeError(msg)
-    _expect_size(what, len(encode_body(said)))
-
-
-def _expect_size(what: str, size: int) -> None:
-    if size > WRITTEN_BYTES_MAX:
-        msg = f"expected {what} of at most {WRITTEN_BYTES_MAX} bytes as JSON, found {size}"
-        raise ValueError(msg)

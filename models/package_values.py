@@ -1,0 +1,165 @@
+"""What core relies on in what the venue of a package gives: what can be written and read again, compared and summed.
+
+Each of these raises whatever error shows that it is otherwise; ``models.guarded_venue`` says what follows from that.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from models.book_figures import Exposure, Shown
+from models.codec import NUMBER_MAX, encode_body
+from models.plain_venue import TIME_MS_MAX, WRITTEN_BYTES_MAX
+from models.provenance import MADE_FROM
+from models.valuations import VALUED
+from models.venue import Valued
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.valuations import Body
+
+# A row of so many bytes leaves room for its provenance in a record of a megabyte, which is what the broker takes.
+_VALUATION_BYTES_MAX = 900_000
+
+# Of as many digits as the largest float has at 1e18; core makes integers of them, and Python takes 4,300 digits.
+_Signed = Annotated[str, Meta(pattern="^-?[0-9]+$", max_length=340)]
+_Amount = Annotated[str, Meta(pattern="^[0-9]+$", max_length=340)]
+_Price = Annotated[str, Meta(pattern="^[0-9]*[1-9][0-9]*$", max_length=340)]
+# Both become parts of the keys of sums.
+_Id = int | Annotated[str, Meta(max_length=128)]
+_Party = Annotated[str, Meta(max_length=128)]
+
+
+class _Position(msgspec.Struct):
+    """What core reads of a position's columns."""
+
+    quote: _Id
+    symbol: _Id
+    side: Literal["long", "short"]
+    quantity: _Amount
+    opened_price: _Signed
+    mark: _Price | None
+    mark_key: str | None
+    mark_offset: int | None
+    upnl: _Signed | None
+    notional: _Amount | None
+    stale: bool
+    party_b: _Party | UnsetType = UNSET
+    liquidation_price: _Signed | UnsetType | None = UNSET
+
+
+class _Columns(msgspec.Struct):
+    """What core reads of a valuation's columns."""
+
+    account_order: tuple[int, int]
+    position: tuple[int, int]
+    status: Literal["valued", "unpriced", "suspect", "unsupported", "nobody"]
+    stale: int
+    unpriced: int
+    upnl: _Signed | None
+    notional: _Amount | None
+    equity: _Signed | None
+    available_balance: _Signed | None
+    liquidatable: bool | None
+    distance_bps: int | None
+    as_of_ms: Annotated[int, msgspec.Meta(ge=0, le=TIME_MS_MAX)]
+    positions: list[_Position]
+    owner: str | None
+    last_complete: None
+    liquidatable_hedgers: list[_Party] | UnsetType = UNSET
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all figures are there."""
+        return None not in (self.upnl, self.notional, self.equity, self.available_balance, self.liquidatable)
+
+
+def checked_valuation(valued: Valued) -> Valued:
+    """The valuation, if core can compare, sum and write it."""
+    body, shown = valued
+    columns = msgspec.convert(body, _Columns)
+    figures = None if shown is None else Shown(*map(float, shown))
+    if (columns.status == VALUED) != columns.is_complete or columns.is_complete != (figures is not None):
+        msg = f"expected figures of an account that is valued, and of no other, found {body!r:.200} and {shown}"
+        raise ValueError(msg)
+    if figures is not None and not all(map(isfinite, figures)):
+        msg = f"expected finite figures, found {shown}"
+        raise ValueError(msg)
+    if any((one.upnl is None) != (one.notional is None) for one in columns.positions):
+        msg = f"expected positions with both uPnL and notional or neither, found {body!r:.200}"
+        raise ValueError(msg)
+    if MADE_FROM in body:
+        msg = f"expected no column {MADE_FROM}, which is core's own, found {body[MADE_FROM]!r:.200}"
+        raise ValueError(msg)
+    # What is kept of positions is told from what came by whether it is the same object, which a package may change.
+    own: Body = {**body, "positions": [{**one} for one in body["positions"]]}
+    size = len(encode_body(own))
+    if size > _VALUATION_BYTES_MAX:
+        msg = f"expected a valuation of at most {_VALUATION_BYTES_MAX} bytes as JSON, found {size}"
+        raise ValueError(msg)
+    return Valued(own, figures)
+
+
+def checked_history(finished: Sequence[tuple[bytes, Body]]) -> list[tuple[bytes, Body]]:
+    """Rows of ``quote-history``, if they are such."""
+    history = list(finished)
+    for key, body in history:
+        expect_object("history", body)
+        if not isinstance(key, bytes):
+            msg = f"expected a key in bytes, found {key!r:.200}"
+            raise TypeError(msg)
+    return history
+
+
+def checked_exposure(deployment: str, exposure: Exposure) -> Exposure:
+    """The exposure in floats, if all are numbers, by markets of the deployment."""
+    signed = {}
+    for (whose, market), amount in exposure.signed.items():
+        if whose != deployment or not isinstance(market, int | str):
+            msg = f"expected amounts by markets of {deployment}, found {exposure!r:.200}"
+            raise ValueError(msg)
+        signed[whose, market] = float(amount)
+    slack = None if exposure.slack is None else float(exposure.slack)
+    made = Exposure(signed, float(exposure.cost), float(exposure.margin), slack)
+    if not all(map(isfinite, (made.cost, made.margin, slack or 0.0, *signed.values()))) or (slack or 0.0) < 0:
+        msg = f"expected finite numbers and a slack >= 0, found {exposure!r:.200}"
+        raise ValueError(msg)
+    return made
+
+
+def checked_account(account: Any) -> Any:  # noqa: ANN401 - it is the venue's own
+    """The account, if it says as of which record it is."""
+    checked_held(account)
+    if not isinstance(account.version, int) or not 0 <= account.version <= NUMBER_MAX:
+        msg = f"expected a version from 0 to 2^63 - 1, found {account.version!r:.200}"
+        raise ValueError(msg)
+    return account
+
+
+def checked_held(held: Any) -> Any:  # noqa: ANN401 - it is the venue's own
+    """What an account holds, if it says as of which record it is."""
+    offset, index = held.applied
+    if not isinstance(offset, int) or not isinstance(index, int) or not isinstance(held.unsettled, bool):
+        msg = f"expected the log offset of a record and whether it is unsettled, found {held!r:.200}"
+        raise TypeError(msg)
+    return held
+
+
+def expect_object(what: str, said: Any) -> None:  # noqa: ANN401 - it may be anything
+    """Raise unless it is an object that fits into a row; ``what`` names it in the error."""
+    if not isinstance(said, dict):
+        msg = f"expected {what} to be an object, found {said!r:.200}"
+        raise TypeError(msg)
+    expect_size(what, len(encode_body(said)))
+
+
+def expect_size(what: str, size: int) -> None:
+    """Raise unless so many bytes of JSON fit into a row; ``what`` names them in the error."""
+    if size > WRITTEN_BYTES_MAX:
+        msg = f"expected {what} of at most {WRITTEN_BYTES_MAX} bytes as JSON, found {size}"
+        raise ValueError(msg)
