@@ -37,10 +37,29 @@ def body_reader(table: str, kind: type[B]) -> Callable[[bytes], B]:
         try:
             return cast("B", decode(memoryview(row)[ORDER_BYTES:]))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            msg = f"expected a row of {table}, found {row!r:.200} ({error})"
-            raise BadRow(msg) from error
+            raise no_row(row, table, error) from error
 
     return read
+
+
+def no_row(row: bytes, table: str, error: Exception) -> BadRow:
+    """The error of a row that is none of its table's, for whoever finds that out by another error."""
+    msg = f"expected a row of {table}, found {row!r:.200} ({error})"
+    return BadRow(msg)
+
+
+def amount_of(text: str | None) -> int | None:
+    """The amount that a column says, None where it says none.
+
+    Raises:
+        ValueError: The text is no integer.
+    """
+    return None if text is None else int(text)
+
+
+def text_of(amount: int | None) -> str | None:
+    """The column that says an amount, None where there is none."""
+    return None if amount is None else str(amount)
 
 
 def _as_read(kind: Any) -> Any:  # noqa: ANN401 - any type

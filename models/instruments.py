@@ -9,9 +9,9 @@ from typing import assert_never
 
 import msgspec
 
-from models.body_reader import body_reader
+from models.body_reader import amount_of, body_reader, no_row, text_of
 from models.codec import NUMBER_MAX
-from models.errors import BadNumber, BadRecord, BadRow
+from models.errors import BadNumber, BadRecord
 from models.money import E18, parse_e18
 from models.row_bodies import FundingTermsBody, InstrumentBody, RulesBody, TickerBody
 
@@ -180,7 +180,7 @@ def encode_instrument(instrument: Instrument) -> InstrumentBody:
         funding=None
         if funding is None
         else FundingTermsBody(
-            funding.interval_s, _text(funding.cap_e18), _text(funding.floor_e18), funding.received_ms
+            funding.interval_s, text_of(funding.cap_e18), text_of(funding.floor_e18), funding.received_ms
         ),
     )
 
@@ -202,12 +202,11 @@ def decode_instrument(row: bytes) -> Instrument:
             funding=None
             if funding is None
             else FundingTerms(
-                funding.interval_s, _amount(funding.cap_e18), _amount(funding.floor_e18), funding.received_ms
+                funding.interval_s, amount_of(funding.cap_e18), amount_of(funding.floor_e18), funding.received_ms
             ),
         )
     except ValueError as error:
-        msg = f"expected a row of instruments, found {row!r:.200} ({error})"
-        raise BadRow(msg) from error
+        raise no_row(row, "instruments", error) from error
 
 
 def _rules_body(rules: Rules) -> RulesBody:
@@ -217,10 +216,10 @@ def _rules_body(rules: Rules) -> RulesBody:
         quote_asset=rules.quote_asset,
         price_precision=rules.price_precision,
         quantity_precision=rules.quantity_precision,
-        tick_e18=_text(rules.tick_e18),
-        step_e18=_text(rules.step_e18),
-        max_quantity_e18=_text(rules.max_quantity_e18),
-        min_notional_e18=_text(rules.min_notional_e18),
+        tick_e18=text_of(rules.tick_e18),
+        step_e18=text_of(rules.step_e18),
+        max_quantity_e18=text_of(rules.max_quantity_e18),
+        min_notional_e18=text_of(rules.min_notional_e18),
         received_ms=rules.received_ms,
     )
 
@@ -232,20 +231,12 @@ def _rules_of(body: RulesBody) -> Rules:
         quote_asset=body.quote_asset,
         price_precision=body.price_precision,
         quantity_precision=body.quantity_precision,
-        tick_e18=_amount(body.tick_e18),
-        step_e18=_amount(body.step_e18),
-        max_quantity_e18=_amount(body.max_quantity_e18),
-        min_notional_e18=_amount(body.min_notional_e18),
+        tick_e18=amount_of(body.tick_e18),
+        step_e18=amount_of(body.step_e18),
+        max_quantity_e18=amount_of(body.max_quantity_e18),
+        min_notional_e18=amount_of(body.min_notional_e18),
         received_ms=body.received_ms,
     )
-
-
-def _text(amount: int | None) -> str | None:
-    return None if amount is None else str(amount)
-
-
-def _amount(text: str | None) -> int | None:
-    return None if text is None else int(text)
 
 
 def _is_newer(current: Rules | Ticker | FundingTerms | None, new: Rules | Ticker | FundingTerms) -> bool:

@@ -7,9 +7,9 @@ from typing import assert_never
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from models.body_reader import body_reader
+from models.body_reader import body_reader, no_row
 from models.codec import NUMBER_MAX
-from models.errors import BadNumber, BadRecord, BadRow
+from models.errors import BadNumber, BadRecord
 from models.money import E18, parse_e18
 from models.row_bodies import MarkBody, OracleBody
 
@@ -260,8 +260,7 @@ def decode_mark(row: bytes) -> Mark:
             oracle=None if body.oracle is UNSET else _oracle_of(body.oracle),
         )
     except ValueError as error:
-        msg = f"expected a row of marks, found {row!r:.200} ({error})"
-        raise BadRow(msg) from error
+        raise no_row(row, "marks", error) from error
 
 
 def _oracle_terms(tick: MarkTick, said: OracleSaid) -> OracleTerms:

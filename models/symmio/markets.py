@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from models.body_reader import body_reader
-from models.errors import BadRow
+from models.body_reader import amount_of, body_reader, no_row, text_of
 from models.symmio.symmio_row_bodies import MarketBody
 
 if TYPE_CHECKING:
@@ -59,10 +58,10 @@ def encode_market(market: Market) -> MarketBody:
     return MarketBody(
         name=market.name or "",
         is_valid=market.is_valid,
-        min_acceptable_quote_value=_text(market.min_acceptable_quote_value),
-        min_acceptable_portion_lf=_text(market.min_acceptable_portion_lf),
-        trading_fee=_text(market.trading_fee),
-        max_leverage=_text(market.max_leverage),
+        min_acceptable_quote_value=text_of(market.min_acceptable_quote_value),
+        min_acceptable_portion_lf=text_of(market.min_acceptable_portion_lf),
+        trading_fee=text_of(market.trading_fee),
+        max_leverage=text_of(market.max_leverage),
         funding_rate_epoch_duration_s=market.funding_rate_epoch_duration_s,
         funding_rate_window_s=market.funding_rate_window_s,
     )
@@ -80,21 +79,12 @@ def decode_market(symbol_id: int, row: bytes) -> Market:
             symbol_id=symbol_id,
             name=body.name or None,
             is_valid=body.is_valid,
-            min_acceptable_quote_value=_amount(body.min_acceptable_quote_value),
-            min_acceptable_portion_lf=_amount(body.min_acceptable_portion_lf),
-            trading_fee=_amount(body.trading_fee),
-            max_leverage=_amount(body.max_leverage),
+            min_acceptable_quote_value=amount_of(body.min_acceptable_quote_value),
+            min_acceptable_portion_lf=amount_of(body.min_acceptable_portion_lf),
+            trading_fee=amount_of(body.trading_fee),
+            max_leverage=amount_of(body.max_leverage),
             funding_rate_epoch_duration_s=body.funding_rate_epoch_duration_s,
             funding_rate_window_s=body.funding_rate_window_s,
         )
     except ValueError as error:
-        msg = f"expected a row of markets, found {row!r:.200} ({error})"
-        raise BadRow(msg) from error
-
-
-def _text(amount: int | None) -> str | None:
-    return None if amount is None else str(amount)
-
-
-def _amount(text: str | None) -> int | None:
-    return None if text is None else int(text)
+        raise no_row(row, "markets", error) from error
