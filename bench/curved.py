@@ -28,6 +28,7 @@ from models.money import E18
 from models.plain_venue import Own
 from models.prices import Mark
 from models.watermarks import DeploymentWatermark
+from tests.support.dict_rows import DictRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ class World:
         venue = _venue(is_curved=is_curved)
         self._valuing = Valuing(
             0,
-            lambda table, key: self._rows.get((table, key)),
+            DictRows(self._rows),
             venues=Venues({"bench": EngineDeployment(venue, None, lambda _: (SOURCE,))}, None),
             board=self._board,
             watermark_of=lambda _: DeploymentWatermark(),

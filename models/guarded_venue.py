@@ -110,7 +110,7 @@ class GuardedVenue:
         """
         return self._of_record("reference", lambda: self._venue.reference(name, value))
 
-    def routes(self, deployments: Mapping[str, Any], read: object) -> Any:  # noqa: ANN401
+    def routes(self, deployments: Mapping[str, Any], rows: object) -> Any:  # noqa: ANN401
         """Nothing: records are folded directly.
 
         Raises:
@@ -118,7 +118,7 @@ class GuardedVenue:
         """
         raise NotImplementedError
 
-    def notices(self, deployments: Mapping[str, Any], read: object) -> None:
+    def notices(self, deployments: Mapping[str, Any], rows: object) -> None:
         """Nothing is told to holders beside the account itself."""
 
     def decode(self, value: bytes, position: LogOffset) -> Positioned:
