@@ -10,7 +10,6 @@ from models.engine.booker import Booker
 from models.engine.stored_rows import readable
 from models.engine.tables import ACCOUNTS
 from models.engine.valuing import Valuing
-from models.errors import BadRow
 from models.ids import split_key
 from models.watermarks import DeploymentWatermark
 
@@ -124,12 +123,7 @@ class PartitionEngine:
         for write in stage.writes:
             if write.table != ACCOUNTS:
                 continue
-            try:
-                self.valuing.put(write.key, accounts.written(write.key))
-            except BadRow as error:
-                self._rows.note_unreadable(ACCOUNTS, write.key, self._rows.read(ACCOUNTS, write.key) or b"", error)
-                # What it held before this row would be valued as if it were of now.
-                self.valuing.restore_unreadable(write.key)
+            self.valuing.put(write.key, accounts.written(write.key))
 
     def _of(self, deployment: str) -> Folding | None:
         venue = self._venues.of(deployment)
