@@ -360,7 +360,7 @@ def test_what_core_cannot_use_of_a_value_makes_the_account_suspect_and_ends_noth
 
 def _in_decimals(exposure: Exposure) -> Any:  # noqa: ANN401 - as a package may
     signed: Mapping[Any, Any] = {market: Decimal(amount) for market, amount in exposure.signed.items()}
-    return exposure._replace(signed=signed, cost=Decimal(exposure.cost), margin=Decimal(exposure.margin))
+    return exposure._replace(signed=signed, cost=Decimal(exposure.cost), margin=Decimal(exposure.margin))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def _in_decimals(exposure: Exposure) -> Any:  # noqa: ANN401 - as a package may
     [
         ("exposure", _in_decimals),
         ("value", showing(tuple)),
-        ("value", showing(lambda shown: Shown(*map(Decimal, shown)))),
+        ("value", showing(lambda shown: Shown(*map(Decimal, shown)))),  # type: ignore[arg-type]
     ],
 )
 def test_numbers_of_another_type_are_taken_as_floats(hook: str, change: Callable[[Any], Any]) -> None:
@@ -406,7 +406,7 @@ def test_history_that_a_package_makes_as_it_is_asked_for_is_kept_whole() -> None
     world.say(paid("2"))
     account = world.venue.read(world.engine.tables.read(ACCOUNTS, KEY))
     world.faulty.break_by = lambda hook: (
-        (lambda _key, before, *_: Settled(before, (one for one in [(b"a", {"b": 1})]))) if hook == "settle" else None
+        (lambda _key, before, *_: Settled(before, (one for one in [(b"a", {"b": 1})]))) if hook == "settle" else None  # type: ignore[arg-type]
     )
 
     assert [(b"a", {"b": 1})] == list(world.venue.settle(KEY, account, 5, (9, -1)).history)
@@ -415,7 +415,7 @@ def test_history_that_a_package_makes_as_it_is_asked_for_is_kept_whole() -> None
 def test_what_a_package_says_of_a_deployment_is_refused_where_no_worker_could_read_it_again() -> None:
     world = World()
     sound = Unsupported((7, -1), 5, "a fork")
-    for said in (Final((7, -1), "5", 0, 0), Unsupported((7, -1), 5, None)):
+    for said in (Final((7, -1), "5", 0, 0), Unsupported((7, -1), 5, None)):  # type: ignore[arg-type]
         altered(world, "decode", _gives(said))
         with pytest.raises(BadRecord):
             world.venue.decode(b"{}", (7, -1))
