@@ -10,7 +10,7 @@ from models.ids import split_key
 from models.symmio.holding import OpenPosition
 from models.symmio.position_moves import Moves
 from models.symmio.venue import SYMMIO
-from streams.funder.chain_view import Reverted
+from streams.funder.chain_errors import Reverted
 from streams.funder.topic_span import TopicSpan
 from streams.kafka.topics import routed_name
 

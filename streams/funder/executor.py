@@ -23,7 +23,7 @@ from models.symmio.funding_records import (
 )
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
-from streams.funder.chain_view import ChainError
+from streams.funder.chain_errors import ChainError
 from streams.funder.epoch_counts import count
 from streams.funder.epoch_moves import held_before
 from streams.funder.finality import Finality
@@ -187,7 +187,7 @@ class Executor:
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _pass(self) -> None:
-        now_s = await self._now_s()
+        now_s = await self._chain.agreed_time_s()
         await self._missed.note(now_s)
         refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
@@ -209,17 +209,6 @@ class Executor:
             await self._finality.look([*self._rounds.values()], self._running, now_s)
         count(self._name, self._party_b, self._rounds.values(), now_s)
         await self._close()
-
-    async def _now_s(self) -> int:
-        """Find the chain's time; that a window has opened or closed is not believed of one endpoint."""
-        now_s = await self._chain.pending_time_s()
-        if (
-            self._tables.open_windows(now_s).keys() - self._rounds.keys()
-            or any(now_s > one.frozen.closes_s and not one.is_over for one in self._rounds.values())
-            or self._missed.have_closed(now_s)
-        ):
-            return min(now_s, *await self._chain.times_s())
-        return now_s
 
     def _is_time(self, window: Window, now_s: int) -> bool:
         """Whether tables and prices have reached the window's beginning, or it is too late to wait for them."""

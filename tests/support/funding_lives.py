@@ -35,7 +35,8 @@ from models.symmio.open_funding import OpenFunding
 from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType
 from streams.funder.account_charges import Route
-from streams.funder.chain_view import PATIENCE, Chain
+from streams.funder.chain_errors import PATIENCE
+from streams.funder.chain_view import Chain
 from streams.funder.diamond_calls import PairSignature
 from streams.funder.epoch_ticks import EpochTicks, Instant
 from streams.funder.funder_process import Working, is_of

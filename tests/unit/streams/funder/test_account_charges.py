@@ -13,8 +13,10 @@ from models.symmio.funding_plan import ChainQuote, ChargeOn, Terms, Window
 from models.symmio.funding_records import Epoch
 from models.symmio.state import Balances, Locked, PositionType, QuoteStatus
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress, Route
+from streams.funder.agreed_chain import Times, times_of
 from streams.funder.ceilings import TooMuchGas
-from streams.funder.chain_view import Chain, Pair, Reverted
+from streams.funder.chain_errors import Reverted
+from streams.funder.chain_view import Chain, Pair
 from streams.funder.diamond_calls import PairSignature
 from streams.funder.flights import State
 from streams.funder.muon import Muon
@@ -56,11 +58,8 @@ class HeldPair(Chain):
         self.illegible: set[int] = set()
         self.elsewhere = self.known
 
-    async def pending_time_s(self) -> int:
-        return self.now_s
-
-    async def times_s(self) -> list[int]:
-        return [self.now_s, self.now_s - self.behind_s]
+    async def times(self) -> Times:
+        return times_of([self.now_s, self.now_s - self.behind_s])
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
@@ -97,7 +96,7 @@ class HeldPair(Chain):
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
         return [{quote_id: known[quote_id] for quote_id in quote_ids} for known in (self.known, self.elsewhere)]
 
-    async def is_refused_by_all(self, sender: str, data: bytes) -> bool:
+    async def is_refused(self, sender: str, data: bytes) -> bool:
         if self.is_contradicted:
             # The endpoint that refused catches up.
             self.cursed.clear()

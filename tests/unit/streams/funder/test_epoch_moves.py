@@ -9,7 +9,8 @@ from models.symmio.funding_plan import ChainQuote
 from models.symmio.holding import OpenPosition
 from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType, QuoteStatus
-from streams.funder.chain_view import Chain, Reverted
+from streams.funder.chain_errors import Reverted
+from streams.funder.chain_view import Chain
 from streams.funder.epoch_moves import held_before
 from streams.node.endpoints import Node
 from tests.support.symmio import ALICE, BOB, HEDGER, SECOND_HEDGER, log

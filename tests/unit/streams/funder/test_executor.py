@@ -33,7 +33,9 @@ from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType, QuoteStatus
 from streams.funder import executor as executor_module
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
-from streams.funder.chain_view import Chain, NodeDown
+from streams.funder.agreed_chain import Times, times_of
+from streams.funder.chain_errors import NodeDown
+from streams.funder.chain_view import Chain
 from streams.funder.epoch_ticks import EpochTicks, Instant
 from streams.funder.executor import Executor
 from streams.funder.funding_inputs import Tables
@@ -154,14 +156,11 @@ class HeldTime(Chain):
         self.closed_elsewhere: set[int] = set()
         self.closed: set[int] = set()
 
-    async def pending_time_s(self) -> int:
+    async def times(self) -> Times:
         self.asked += 1
         if self.down is not None:
             raise NodeDown(self.down)
-        return self.now_s
-
-    async def times_s(self) -> list[int]:
-        return [self.now_s, self.now_s - self.behind_s]
+        return times_of([self.now_s, self.now_s - self.behind_s])
 
     async def final_time_s(self, depth: int) -> int:
         assert DEPTH == depth

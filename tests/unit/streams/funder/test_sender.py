@@ -19,8 +19,10 @@ from models.money import E18
 from models.symmio.funding_plan import LATE_S
 from models.symmio.funding_records import CeilingMet, Record, Transaction
 from streams.funder import sender as sender_module
+from streams.funder.agreed_chain import Head, Sight, Sights, Times, times_of
 from streams.funder.ceilings import CeilingInTheWay, Ceilings, Limits, TooMuchGas, bound_wei
-from streams.funder.chain_view import Chain, Head, NodeDown
+from streams.funder.chain_errors import NodeDown
+from streams.funder.chain_view import Chain
 from streams.funder.data_fees import ORACLE
 from streams.funder.fees import Fees
 from streams.funder.flights import State
@@ -57,7 +59,9 @@ class HeldChain(Chain):
         self.refusal: str | None = None
         self.taken: list[str] = []
         self.mined: dict[str, Receipt] = {}
-        self.mined_elsewhere: dict[str, Receipt] = {}
+        # What another endpoint has, where that is something else.
+        self.elsewhere: Head | None = None
+        self.mined_elsewhere: dict[str, Receipt] | None = None
         self.oracle: dict[str, int | None] | None = None
 
     async def has_code(self, address: str) -> bool:
@@ -85,14 +89,23 @@ class HeldChain(Chain):
         self.looks += 1
         return {one: self.mined[one] for one in hashes if one in self.mined}
 
-    async def receipts_anywhere(self, hashes: Sequence[str]) -> dict[str, Receipt]:
-        return {one: self.mined_elsewhere[one] for one in hashes if one in self.mined_elsewhere}
+    async def sights(self, signer: str, hashes: Sequence[str]) -> Sights:
+        assert SIGNER.address == signer
+        return Sights(
+            [
+                Sight(head, {one: mined[one] for one in hashes if one in mined})
+                for head, mined in (
+                    (Head(self.block, self.nonce), self.mined),
+                    (
+                        self.elsewhere or Head(self.block, self.nonce),
+                        self.mined if self.mined_elsewhere is None else self.mined_elsewhere,
+                    ),
+                )
+            ]
+        )
 
-    async def pending_time_s(self) -> int:
-        return self.time_s
-
-    async def times_s(self) -> list[int]:
-        return [self.time_s, self.time_s - self.behind_s]
+    async def times(self) -> Times:
+        return times_of([self.time_s, self.time_s - self.behind_s])
 
     async def fees(self) -> tuple[int, int]:
         return self.base_wei, self.tip_wei
@@ -274,17 +287,53 @@ async def test_a_nonce_that_went_to_a_stranger_is_lost_and_that_is_final_once_it
         assert not one.sender.is_watching(PARTY_A)
 
 
-async def test_what_only_another_endpoint_has_a_receipt_of_is_mined_and_counted() -> None:
+async def test_what_only_another_endpoint_has_a_receipt_of_is_mined_and_final_once_both_have_it() -> None:
     async with bench() as one:
         sending = one.send()
         sent = await one.hash_of(7)
         one.chain.mine(sent)
-        one.chain.mined_elsewhere = one.chain.mined
-        one.chain.mined = {}
+        found = one.chain.mined
+        one.chain.mined, one.chain.mined_elsewhere = {}, found
         assert State.MINED == await sending
         one.chain.block = 106
+        looks = one.chain.looks
+        await eventually(lambda: one.chain.looks >= looks + 6)
+        assert not one.journal.newest[7].final
+        one.chain.mined = found
         await eventually(lambda: one.journal.newest[7].final)
         assert str(21_000 * 105) == one.journal.newest[7].cost_wei
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+async def test_no_single_endpoint_decides_that_a_transaction_is_final(ahead: bool) -> None:  # noqa: FBT001 - a case
+    async with bench() as one:
+        sending = one.send()
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
+        # One of the two says that the chain is six blocks longer than it is.
+        one.chain.elsewhere = Head(one.chain.block + (6 if ahead else 0), one.chain.nonce)
+        one.chain.block += 0 if ahead else 6
+        looks = one.chain.looks
+        await eventually(lambda: one.chain.looks >= looks + 6)
+        assert not one.journal.newest[7].final
+        one.chain.block = 106
+        one.chain.elsewhere = None
+        await eventually(lambda: one.journal.newest[7].final)
+
+
+async def test_no_single_endpoint_decides_that_a_nonce_is_used_by_a_stranger() -> None:
+    async with bench() as one:
+        sending = one.send()
+        sent = await one.hash_of(7)
+        one.chain.elsewhere = Head(one.chain.block, 7)
+        one.chain.nonce = 8
+        looks = one.chain.looks
+        await eventually(lambda: one.chain.looks >= looks + 6)
+        assert (State.SENT, False) == (one.journal.newest[7].state, sending.done())
+        one.chain.nonce = 7
+        one.chain.elsewhere = None
+        one.chain.mine(sent)
+        assert State.MINED == await sending
 
 
 async def test_a_receipt_that_comes_late_takes_back_that_its_transaction_is_lost() -> None:
