@@ -50,6 +50,9 @@ _NOT_TAKEN = (
 # The epoch was frozen, so its window had opened before.
 _NOT_OPENED = "its window is not open yet: the block that opened it has left the chain"
 
+CHANGED = "its market has other funding epochs since this one began"
+"""Why a quote is not charged whose market was changed: the contract would take that for one of the new epochs."""
+
 
 class AccountFault(TidemarkError):
     """The account cannot be charged now, and no single quote is the cause.
@@ -66,6 +69,11 @@ class Due(NamedTuple):
     epoch: Epoch
     window: Window
     terms: Terms
+
+    @property
+    def kind(self) -> tuple[int, int]:
+        """Funding epoch and window of its market, in s, as they were when the epoch began."""
+        return self.epoch.epoch_s, self.epoch.window_s
 
 
 class Charged(NamedTuple):
@@ -181,7 +189,7 @@ class AccountCharges:
         for batch in batches(open_now, self._batch):
             await self._charge(batch, held_up)
         if held_up:
-            msg = f"expected all quotes to be in the chain and their views to answer, found: {_listed(held_up)}"
+            msg = f"expected to charge all quotes that are open, found: {_listed(held_up)}"
             raise AccountFault(msg)
 
     async def _tell(self, batch: Sequence[Due], now_s: int) -> None:
@@ -216,8 +224,14 @@ class AccountCharges:
                 held_up |= refused
                 continue
             contradicted = await self._contradicted(batch, pair.quotes)
-            charged, gone = self._decide(batch, pair.quotes, await self._chain.agreed_time_s(), contradicted)
+            moment = await self._chain.moment({due.symbol_id: due.kind for due in batch})
+            charged, gone = self._decide(batch, pair.quotes, moment.now_s, contradicted)
             held_up |= gone
+            others = {
+                one.due.quote_id: CHANGED for one in charged if one.due.symbol_id in moment.changed | moment.unsure
+            }
+            held_up |= others
+            charged = [one for one in charged if one.due.quote_id not in others]
             if not charged:
                 _expect_agreement(contradicted)
                 return
@@ -380,7 +394,7 @@ class AccountCharges:
             raise AccountFault(msg) from error
         purpose = Purpose(
             self._party_a,
-            tuple(cells_of(one.charge, one.due.epoch) for one in charged),
+            tuple(cells_of(one.charge, one.due.epoch, one.due.symbol_id) for one in charged),
             min(one.due.window.closes_s for one in charged),
             sum(abs(moved_to_party_b([(one.quote, one.charge)])) for one in charged),
         )

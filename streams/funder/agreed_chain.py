@@ -1,8 +1,9 @@
 """What the endpoints say of the chain one by one, and what they agree on: none decides alone what is for good.
 
 * Something is so where two endpoints say it; where there are two, both have to, and where one alone answers, it does.
-* An endpoint whose head does not keep step with time has no say while the others are well ahead of it: it stands still,
-  or is catching up. How far one is ahead of others proves nothing, since it may say so in error.
+* An endpoint that is well behind two others has no say. Of two, that one is ahead of the other proves nothing, since it
+  may say so in error: the one behind has no say only if its head does not keep step with time, since it stands still
+  then, or is catching up.
 * One that does not answer in time is not asked again for a while: nothing waits for it twice.
 """
 
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ENOUGH = 2
+ENOUGH = 2
+"""So many endpoints make something so."""
 # A pass waits so long for an endpoint that hangs, and then does without it: for 4 s at first, a minute in the end.
 _SAID_WITHIN_S = 2.5
 _SILENT_S = (4.0, 60.0)
@@ -88,7 +90,7 @@ class Sights(NamedTuple):
         for receipt in there:
             if is_agreed(_is_same(receipt, other) for other in found):
                 return receipt
-        if len(self.told) > _ENOUGH and is_agreed(one is None for one in found):
+        if len(self.told) > ENOUGH and is_agreed(one is None for one in found):
             return None
         return next((one for one in there if one.succeeded is not None), next(iter(there), None))
 
@@ -252,19 +254,19 @@ class AgreedChain:
                 self._silent.pop(label, None)
 
     def _with_a_say(self, told: Mapping[str, tuple[Latest, T]]) -> list[T]:
-        """Leave out what endpoints say that are out of step and well behind."""
+        """Leave out what endpoints say that are behind; these are not asked first for a while."""
         if not told:
             return []
         for label, (latest, _) in told.items():
             self._paces.setdefault(label, _Pace(latest.time_s, _now_s())).note(latest.time_s, _now_s())
-        # As many have to be ahead as are enough, and where there are two, the other one.
-        enough = max(1, min(_ENOUGH, len(told) - 1))
-        counted = [
-            (latest.block, answer)
-            for label, (latest, answer) in told.items()
-            if self._paces[label].is_in_step
-            or sum(latest.block + _WELL_BEHIND_BLOCKS < other.block for other, _ in told.values()) < enough
-        ]
+        counted: list[tuple[int, T]] = []
+        for label, (latest, answer) in told.items():
+            ahead = sum(latest.block + _WELL_BEHIND_BLOCKS < other.block for other, _ in told.values())
+            # One that is ahead of another proves nothing, unless that one is out of step.
+            if ahead >= ENOUGH or (ahead and len(told) == ENOUGH and not self._paces[label].is_in_step):
+                self._node.distrust(label, f"expected a head that keeps step with others', found block {latest.block}")
+            else:
+                counted.append((latest.block, answer))
         self.note_head(highest_agreed([block for block, _ in counted]))
         return [answer for _, answer in counted]
 
@@ -292,19 +294,19 @@ class _Pace:
 def is_agreed(said: Iterable[bool]) -> bool:
     """Whether two say so, or all of those that there are."""
     votes = list(said)
-    return bool(votes) and sum(votes) >= min(_ENOUGH, len(votes))
+    return bool(votes) and sum(votes) >= min(ENOUGH, len(votes))
 
 
 def highest_agreed(told: Collection[int]) -> int:
     """The highest number that two have come to, or the only one has; not empty."""
-    return sorted(told)[-min(_ENOUGH, len(told))]
+    return sorted(told)[-min(ENOUGH, len(told))]
 
 
 def times_of(told: Collection[int]) -> Times:
     """Find what endpoints' clocks come to; there is one at least, and each is Unix s."""
     ascending = sorted(told)
     agreed_s = highest_agreed(told)
-    if len(ascending) <= _ENOUGH:
+    if len(ascending) <= ENOUGH:
         return Times(agreed_s, ascending[0], ascending[-1])
     return Times(agreed_s, ascending[1], agreed_s)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
-from streams.funder.agreed_chain import AgreedChain, Head, is_agreed
+from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, is_agreed, times_of
 from streams.funder.chain_errors import PATIENCE, ChainError, NodeDown, Reverted, answered_in_time, node_down
-from streams.funder.diamond_calls import call_data, read_balances, read_numbers, read_quote
-from streams.funder.node_questions import FEES, receipts_of
+from streams.funder.diamond_calls import call_data, read_balances, read_kind, read_numbers, read_quote, symbol_view
+from streams.funder.node_questions import FEES, PENDING, read_next_s, receipts_of
 from streams.node.answers import Receipt, each, read_bytes, read_code, read_number, read_quantity
 from streams.node.contracts import is_contract
 from streams.node.rpc import BadAnswer, CallReverted, Refused, RpcError
@@ -61,6 +61,17 @@ class Pair(NamedTuple):
         )
 
 
+class Moment(NamedTuple):
+    """The chain's time, Unix s, and the markets that do not have the epochs any more at which they are charged.
+
+    ``changed`` are those of which two endpoints say so, ``unsure`` those that endpoints differ about.
+    """
+
+    now_s: int
+    changed: frozenset[int] = frozenset()
+    unsure: frozenset[int] = frozenset()
+
+
 class Chain(AgreedChain):
     """One deployment's contracts and chain, asked through its node.
 
@@ -85,6 +96,20 @@ class Chain(AgreedChain):
             return await is_contract(self._node, address)
         except RpcError as error:
             raise node_down(_GET_CODE, error) from error
+
+    async def is_deployed(self, address: str) -> bool | None:
+        """Find out whether a contract is at an address now; None where too few endpoints answer to say that none is.
+
+        Args:
+            address: The address. ``has_code`` asks for as long as it takes to be sure.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        said = await self._of_each([(_GET_CODE, [address, "latest"])], lambda _, results: read_code(results[0]))
+        if any(said):
+            return True
+        return False if len(said) >= min(ENOUGH, self._node.endpoints) else None
 
     async def signature_valid_s(self) -> int:
         """How long the contract takes a signature for, in s."""
@@ -125,6 +150,31 @@ class Chain(AgreedChain):
         read = _decoded(lambda answers: dict(zip(quote_ids, map(read_quote, answers), strict=True)))
         calls = self._calls_of([("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids])
         return await self._of_each(calls, lambda _, results: read(results))
+
+    async def moment(self, kinds: Mapping[int, tuple[int, int]]) -> Moment:
+        """Find the time that the next block would have, and whether markets have the epochs then that are charged.
+
+        Args:
+            kinds: Funding epoch and window, in s, by the market's id.
+
+        Raises:
+            NodeDown: No endpoint answers.
+            Reverted: The contract does not show the markets.
+        """
+        symbols = sorted(kinds)
+        read_kinds = _decoded(
+            lambda answers: {one: read_kind(said, one) for one, said in zip(symbols, answers, strict=True)}
+        )
+
+        def read(latest: Latest, results: list[Any]) -> tuple[int, dict[int, tuple[int, int]]]:
+            pending, *views = results
+            return read_next_s(latest.time_s, pending), read_kinds(views)
+
+        told = await self._of_each([PENDING, *self._calls_of(list(map(symbol_view, symbols)))], read)
+        changed = {one for one in symbols if is_agreed(found[one] != kinds[one] for _, found in told)}
+        same = {one for one in symbols if is_agreed(found[one] == kinds[one] for _, found in told)}
+        now_s = times_of([time_s for time_s, _ in told]).agreed_s
+        return Moment(now_s, frozenset(changed), frozenset({*symbols} - changed - same))
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         """Read a pair of parties, and some of its quotes, as the next transaction would find them.

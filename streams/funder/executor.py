@@ -21,7 +21,7 @@ from models.symmio.funding_records import (
     Refused,
     Transaction,
 )
-from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
+from streams.funder.account_charges import CHANGED, AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
 from streams.funder.chain_errors import ChainError
 from streams.funder.epoch_counts import count
@@ -67,7 +67,6 @@ _PATIENCE = 4
 # Two seconds after an epoch's instant its marks are settled, and two more leave time for them to be written.
 _PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
-_CHANGED = "its market has other funding epochs since this one began"
 _LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
 
 _RETRIED = (AccountFault, CeilingInTheWay, ChainError, NoSignature, NotSigned)
@@ -392,7 +391,7 @@ class Executor:
         reasons = (
             one.reasons
             | {quote_id: _LEFT.format(block) for (of, quote_id), block in self._left.items() if of == epoch}
-            | {quote_id: _CHANGED for quote_id, symbol_id in one.plans[party_a].quotes if symbol_id in one.changed}
+            | {quote_id: CHANGED for quote_id, symbol_id in one.plans[party_a].quotes if symbol_id in one.changed}
         )
         outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, reasons=reasons)
         one.outcomes[party_a] = outcome

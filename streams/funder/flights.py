@@ -62,6 +62,8 @@ class Flight:
             self.done.set_result(State(record.state))
         self.is_stored = True
         self.is_unclear = False
+        # Whether a market of its charges has other epochs by now: it is taken back, since it would pay one of these.
+        self.is_void = False
         # Set while nobody is to wait for it: no node takes it, or it can do nothing any more.
         self.is_stuck = asyncio.Event()
         self.signed_s = 0.0
@@ -81,6 +83,12 @@ class Flight:
     def hashes(self) -> tuple[str, ...]:
         """The hashes of all that were signed under its nonce."""
         return self.record.hashes + self.record.cancels
+
+    @property
+    def kinds(self) -> dict[int, tuple[int, int]]:
+        """Funding epoch and window, in s, at which its markets are charged, by their ids."""
+        charges = self.record.charges
+        return {one.symbol_id: (one.epoch.epoch_s, one.epoch.window_s) for one in charges if one.symbol_id}
 
     def was_handed_over(self, *, is_taken: bool) -> None:
         """Note what became of it when it was handed to every node; a single refusal may be that of a passing state."""

@@ -31,7 +31,7 @@ from models.symmio.funding_records import Transaction
 from streams.funder import flights_told
 from streams.funder.agreed_chain import Head, Sights
 from streams.funder.ceilings import CeilingInTheWay
-from streams.funder.chain_errors import NodeDown
+from streams.funder.chain_errors import ChainError
 from streams.funder.data_fees import DataFees
 from streams.funder.fees import Fees
 from streams.funder.flights import LOOKS_TO_BE_SURE, Change, Flight, State
@@ -205,7 +205,7 @@ class Sender:
             try:
                 await self._look()
                 await self._prices.look_again()
-            except (NodeDown, NotSigned) as error:
+            except (ChainError, NotSigned) as error:
                 _log.warning("transactions are not looked after: %s", error)
             await asyncio.sleep(every_s)
 
@@ -299,7 +299,7 @@ class Sender:
 
     def _is_to_be_replaced(self, flight: Flight, prices: Prices, chain_s: int) -> bool:
         record = flight.record
-        if chain_s > record.closes_s and not record.cancels:
+        if (chain_s > record.closes_s or flight.is_void) and not record.cancels:
             return True
         if int(record.tip_wei) < prices.floor_wei:
             return True
@@ -311,7 +311,7 @@ class Sender:
 
     async def _replace(self, flight: Flight, prices: Prices, chain_s: int) -> None:
         record = flight.record
-        cancels = chain_s > record.closes_s or bool(record.cancels)
+        cancels = chain_s > record.closes_s or flight.is_void or bool(record.cancels)
         fees = await self._prices.expect(prices, chain_s, takes_back=cancels)
         raised = fees.raised_over(Fees(int(record.max_fee_wei), int(record.tip_wei)))
         if not raised.within(self._prices.most(takes_back=cancels)):
@@ -407,13 +407,23 @@ class Sender:
             for flight in flights:
                 flight.is_stored = True
 
+    async def _is_of_use(self, flight: Flight) -> bool:
+        moment = await self._chain.moment(flight.kinds)
+        if moment.changed and not flight.is_void:
+            flight.is_void = True
+            _log.error(
+                "transaction taken back, since markets have other funding epochs by now nonce=%d symbols=%s",
+                flight.record.nonce, sorted(moment.changed),
+            )  # fmt: skip
+        return moment.now_s <= flight.record.closes_s and not (flight.is_void or moment.unsure)
+
     async def _hand_over(self, flight: Flight) -> None:
-        """Hand it to every node, unless it is a charge whose window has closed: that is of no use any more.
+        """Hand it to every node, unless it is a charge of no use: its window has closed, or its market was changed.
 
         Right here, since what comes before may take minutes: signing, above all.
         """
         flight.sent_s = self._clock_s()
-        if not flight.record.cancels and await self._chain.agreed_time_s() > flight.record.closes_s:
+        if not flight.record.cancels and not await self._is_of_use(flight):
             return
         refusal = await self._chain.send(flight.record.raw)
         is_known = refusal is not None and "already" in refusal

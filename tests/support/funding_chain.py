@@ -48,6 +48,7 @@ _VIEWS: dict[bytes, tuple[str, tuple[str, ...]]] = {
         ("nonceOfPartyA", ("address",), (DIAMOND,)),
         ("nonceOfPartyB", ("address", "address"), (DIAMOND, DIAMOND)),
         ("getMuonConfig", (), ()),
+        ("getSymbols", ("uint256", "uint256"), (0, 1)),
         ("partyAStats", ("address",), (DIAMOND,)),
         ("balanceInfoOfPartyA", ("address",), (DIAMOND,)),
         ("balanceInfoOfPartyB", ("address", "address"), (DIAMOND, DIAMOND)),
@@ -98,6 +99,8 @@ class OnChain:
 @dataclass
 class _State:
     quotes: dict[int, OnChain]
+    # Funding epoch and window of the one market, in s.
+    kind: tuple[int, int]
     nonces: dict[str, int] = field(default_factory=dict)
     senders: dict[str, int] = field(default_factory=dict)
 
@@ -142,13 +145,14 @@ class FundingChain:
         self._acts: list[tuple[int, Act]] = []
         self._events: dict[str, list[tuple[str, AccountEvents]]] = {}
         self._began_s = began_s
-        self._epoch_s, self._window_s = epoch_s, window_s
+        # What the market has from the next block on.
+        self.kind = epoch_s, window_s
         self.refused: dict[int, str] = {}
         self.base_wei, self.suggested_wei = 2 * GWEI, GWEI // 10
         self.is_stalled = False
         self._pool: dict[str, TypedTransaction] = {}
         self._raws: dict[str, str] = {}
-        state = _State({one.quote_id: copy.deepcopy(one) for one in quotes})
+        state = _State({one.quote_id: copy.deepcopy(one) for one in quotes}, self.kind)
         self.blocks = [_Block(0, self._hash(), began_s, self.base_wei, state, {}, [], [])]
 
     @property
@@ -176,6 +180,7 @@ class FundingChain:
         """
         at_s = self.now_s if time_s is None else max(time_s, self.head.time_s + 1)
         state = copy.deepcopy(self.head.state)
+        state.kind = self.kind
         for party_b, party_a in acting:
             for one in (f"{party_b} {party_a}", party_a):
                 state.nonces[one] = state.nonces.get(one, 0) + 1
@@ -293,11 +298,11 @@ class FundingChain:
             msg = "the signature is not of this state"
             raise Refusal(msg)
         for quote_id, rate in zip(quote_ids, rates, strict=True):
-            self._charge_one(state.quotes.get(quote_id), pair, rate, time_s)
+            self._charge_one(state.quotes.get(quote_id), pair, rate, time_s, state.kind)
         for one in (pair, party_a.lower()):
             state.nonces[one] = state.nonces.get(one, 0) + 1
 
-    def _charge_one(self, quote: OnChain | None, pair: str, rate: int, time_s: int) -> None:
+    def _charge_one(self, quote: OnChain | None, pair: str, rate: int, time_s: int, kind: tuple[int, int]) -> None:
         if quote is None or f"{quote.party_b} {quote.party_a}" != pair:
             msg = "not a quote of the pair"
             raise Refusal(msg)
@@ -308,9 +313,10 @@ class FundingChain:
         ):
             if is_wrong:
                 raise Refusal(msg)
-        latest_s = time_s // self._epoch_s * self._epoch_s
-        epoch_s = latest_s if time_s <= latest_s + self._window_s else latest_s + self._epoch_s
-        if time_s > latest_s + self._window_s and time_s + self._window_s < epoch_s:
+        duration_s, window_s = kind
+        latest_s = time_s // duration_s * duration_s
+        epoch_s = latest_s if time_s <= latest_s + window_s else latest_s + duration_s
+        if time_s > latest_s + window_s and time_s + window_s < epoch_s:
             msg = "outside of the window"
             raise Refusal(msg)
         if epoch_s <= quote.paid_s:
@@ -395,12 +401,19 @@ class FundingEndpoint:
         self.lies = lies
         # How often it lies, at an answer.
         self.odds = 0.0
+        # What it says wrong all the time: how far its head and its clock are ahead, and whether it stands still.
+        self.blocks_ahead = self.clock_ahead_s = 0
+        self.is_frozen = False
+        self._frozen: list[_Block] = []
         self._chain = chain
         self._draw = draw
 
     async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Outcome]:
         """Answer, or not."""
         blocks = self._chain.blocks
+        if self.is_frozen:
+            self._frozen = self._frozen or list(blocks)
+            blocks = self._frozen
         lie = self._lie()
         match lie:
             case "down":
@@ -451,7 +464,7 @@ class FundingEndpoint:
             case "eth_getCode":
                 return "0x"
             case "eth_blockNumber":
-                return hex(head.number)
+                return hex(head.number + self.blocks_ahead)
             case "eth_getBlockByNumber":
                 return self._block(params[0], blocks)
             case "eth_gasPrice":
@@ -472,16 +485,17 @@ class FundingEndpoint:
 
     def _block(self, tag: str, blocks: list[_Block]) -> Outcome:
         head = blocks[-1]
-        block = head if tag in ("latest", "pending") else blocks[int(tag, 16)] if int(tag, 16) < len(blocks) else None
-        if block is None:
+        number = head.number if tag in ("latest", "pending") else int(tag, 16) - self.blocks_ahead
+        if not 0 <= number < len(blocks):
             return None
+        block = blocks[number]
         # The pending block of an old state has an old time.
         pending_s = self._chain.now_s if head is self._chain.head else head.time_s + 1
         time_s = pending_s if tag == "pending" else block.time_s
         return {
-            "number": hex(block.number),
+            "number": hex(number + self.blocks_ahead),
             "hash": block.hash,
-            "timestamp": hex(time_s),
+            "timestamp": hex(time_s + self.clock_ahead_s),
             "baseFeePerGas": hex(block.base_wei),
         }
 
@@ -523,6 +537,8 @@ def _viewed(state: _State, name: str, kinds: tuple[str, ...], data: bytes) -> by
             return _words(state.nonces.get(arguments[0].lower(), 0))
         case "nonceOfPartyB":
             return _words(state.nonces.get(" ".join(one.lower() for one in arguments), 0))
+        case "getSymbols":
+            return _words(32, 1, 32, arguments[0] + 1, 288, 1, 0, 0, 0, 0, *state.kind, 0)
         case "getMuonConfig":
             return _words(VALID_S, VALID_S)
         case "partyAStats":

@@ -285,6 +285,7 @@ class World:
         epochs: How many epochs are charged, one after the other.
         depth: After how many blocks a block is final.
         slowest_s: How long a signature takes at most, s.
+        endpoints: How many endpoints the chain has, 2 or more.
 
     Attributes:
         quotes: Those that are open at the beginning.
@@ -303,6 +304,7 @@ class World:
         epochs: int = 1,
         depth: int = DEPTH,
         slowest_s: float = 0.0,
+        endpoints: int = 2,
     ) -> None:
         self.late: frozenset[int] = frozenset()
         self.known_s = 0
@@ -323,7 +325,7 @@ class World:
         # One of them at least says what is so, where it says anything.
         self.endpoints = [
             FundingEndpoint(self.chain, "#1", draw, LIES),
-            FundingEndpoint(self.chain, "#2", draw, FAILURES),
+            *(FundingEndpoint(self.chain, f"#{number}", draw, FAILURES) for number in range(2, endpoints + 1)),
         ]
         self.topic: list[tuple[int, Record]] = []
         self.steps: list[int] = []

@@ -42,6 +42,7 @@ class Told:
         self.frozen_s: float | None = None
         self.hangs = self.is_down = False
         self.refuses = False
+        self.code = "0x"
         self.asked = 0
 
     async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Outcome]:
@@ -75,7 +76,7 @@ class Told:
             case "eth_call" if self.refuses:
                 return CallReverted("no", "execution reverted: no", b"", self.label)
             case _:
-                return "0x"
+                return self.code
 
 
 def chain_over(*endpoints: Told) -> Chain:
@@ -196,6 +197,19 @@ def test_a_single_endpoint_that_fails_for_a_moment_is_asked_again() -> None:
         return found
 
     assert 1_009 <= run_in_no_time(told()) <= 1_012
+
+
+def test_that_no_contract_is_there_is_known_at_once_where_enough_endpoints_answer_and_else_not_believed() -> None:
+    async def told(*, is_down: bool, has_code: bool) -> tuple[bool | None, bool]:
+        endpoints = Told("#1"), Told("#2")
+        endpoints[0].code = "0x60" if has_code else "0x"
+        endpoints[1].is_down = is_down
+        found = await chain_over(*endpoints).is_deployed(DIAMOND)
+        return found, asyncio.get_running_loop().time() < PATIENCE.answer_s
+
+    assert (False, True) == run_in_no_time(told(is_down=False, has_code=False))
+    assert (None, True) == run_in_no_time(told(is_down=True, has_code=False))
+    assert (True, True) == run_in_no_time(told(is_down=True, has_code=True))
 
 
 @pytest.mark.parametrize(("refusing", "refused"), [(1, False), (2, True), (3, True)])

@@ -43,7 +43,7 @@ class HeldQuotes(Chain):
     async def fees(self) -> tuple[int, int]:
         return GWEI, GWEI
 
-    async def has_code(self, address: str) -> bool:
+    async def is_deployed(self, address: str) -> bool | None:
         assert ORACLE == address
         return self._data_wei is not None
 

@@ -17,12 +17,12 @@ from prometheus_client import REGISTRY
 
 from models.money import E18
 from models.symmio.funding_plan import LATE_S
-from models.symmio.funding_records import CeilingMet, Record, Transaction
+from models.symmio.funding_records import CeilingMet, ChargeCells, Epoch, Record, Transaction
 from streams.funder import sender as sender_module
 from streams.funder.agreed_chain import Head, Sight, Sights, Times, times_of
 from streams.funder.ceilings import CeilingInTheWay, Ceilings, Limits, TooMuchGas, bound_wei
 from streams.funder.chain_errors import NodeDown
-from streams.funder.chain_view import Chain
+from streams.funder.chain_view import Chain, Moment
 from streams.funder.data_fees import ORACLE
 from streams.funder.fees import Fees
 from streams.funder.flights import State
@@ -35,7 +35,7 @@ from streams.node.endpoints import Node
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 ACCOUNT = Account.from_key("0x" + "42" * 32)
 SIGNER = Signer(LocalKey(ACCOUNT), 1)
@@ -62,9 +62,11 @@ class HeldChain(Chain):
         # What another endpoint has, where that is something else.
         self.elsewhere: Head | None = None
         self.mined_elsewhere: dict[str, Receipt] | None = None
+        self.changed: frozenset[int] = frozenset()
+        self.unsure: frozenset[int] = frozenset()
         self.oracle: dict[str, int | None] | None = None
 
-    async def has_code(self, address: str) -> bool:
+    async def is_deployed(self, address: str) -> bool | None:
         assert ORACLE == address
         return self.oracle is not None
 
@@ -106,6 +108,9 @@ class HeldChain(Chain):
 
     async def times(self) -> Times:
         return times_of([self.time_s, self.time_s - self.behind_s])
+
+    async def moment(self, kinds: Mapping[int, tuple[int, int]]) -> Moment:
+        return Moment(await self.agreed_time_s(), self.changed & kinds.keys(), self.unsure & kinds.keys())
 
     async def fees(self) -> tuple[int, int]:
         return self.base_wei, self.tip_wei
@@ -759,3 +764,47 @@ async def test_a_node_that_is_down_is_asked_again() -> None:
         assert not sending.done()
         one.chain.is_down = False
         assert State.MINED == await sending
+
+
+IN_MARKET = PURPOSE._replace(charges=(ChargeCells(1, Epoch(1_000, 100, 900), "1", "1", symbol_id=5),))
+
+
+async def test_a_charge_of_a_market_that_was_changed_meanwhile_is_not_handed_out_but_its_nonce_is_filled() -> None:
+    key = SlowKey()
+    async with bench(signer=Signer(key, 1)) as one:
+        sending = asyncio.create_task(one.sender.send(TO, b"\x01", 50_000, IN_MARKET))
+        await eventually(lambda: key.asked == 1)
+        one.chain.changed = frozenset({5})
+        key.may.set()
+        await eventually(lambda: 7 in one.journal.newest and one.journal.newest[7].cancels != ())
+        sent = one.journal.newest[7]
+        assert sent.raw in one.chain.taken
+        assert all(fields_of(raw)["value"] == 0 and not bytes(fields_of(raw)["data"]) for raw in one.chain.taken)
+        one.chain.mine(sent.cancels[0])
+        assert State.CANCELLED == await sending
+
+
+async def test_a_charge_waits_while_endpoints_differ_about_its_market() -> None:
+    async with bench() as one:
+        one.chain.unsure = frozenset({5})
+        sending = asyncio.create_task(one.sender.send(TO, b"\x01", 50_000, IN_MARKET))
+        sent = await one.hash_of(7)
+        looks = one.chain.looks
+        await eventually(lambda: one.chain.looks >= looks + 6)
+        assert ([], ()) == (one.chain.taken, one.journal.newest[7].cancels)
+        one.chain.unsure = frozenset()
+        await eventually(lambda: one.chain.taken != [])
+        one.chain.mine(sent)
+        assert State.MINED == await sending
+
+
+async def test_what_is_taken_back_may_cost_all_of_the_ceiling_of_fees() -> None:
+    # What is charged is signed at 222 wei of gas at most; the base fee rises above that, and stays within the ceiling.
+    async with bench(limits=WIDE._replace(fees=Fees(250, 100))) as one:
+        sending = one.send()
+        await one.hash_of(7)
+        one.chain.base_wei, one.chain.time_s = 235, CLOSED_S
+        await eventually(lambda: one.journal.newest[7].cancels != ())
+        assert 250 == int(one.journal.newest[7].max_fee_wei)
+        one.chain.mine(one.journal.newest[7].cancels[0])
+        assert State.CANCELLED == await sending
