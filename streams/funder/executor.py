@@ -220,7 +220,7 @@ class Executor:
         ticks = await self._tables.read_prices(window)
         tables_s = await self._tables.known_until_s()
         positions = self._tables.positions(self._party_b)
-        moves = await self._tables.read_moves(window)
+        moves = await self._tables.read_moves(window, now_s)
         held = await held_before(moves, positions, party_b=self._party_b, chain=self._chain)
         frozen, plans = freeze(
             epoch,

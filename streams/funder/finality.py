@@ -95,7 +95,7 @@ class Finality:
             window = one.frozen.window
             if window not in moves:
                 # The contract says which quotes are closed and which were charged last, and only the log when that was.
-                moves[window] = await self._tables.read_moves(window)
+                moves[window] = await self._tables.read_moves(window, now_s)
             self._looked_s[one.frozen.epoch, party_a] = _now_s()
             await self._make_final(one, party_a, moves[window])
 

@@ -230,7 +230,8 @@ class StandingTables(Tables):
     async def read_prices(self, window: Window) -> EpochTicks:
         return EpochTicks(self._settings, Instant(window.opens_s, window.closes_s, 0), ())
 
-    async def read_moves(self, window: Window) -> Moves:
+    async def read_moves(self, window: Window, now_s: int) -> Moves:
+        del now_s
         moves = Moves(window.opens_s)
         for account, record in self._chain.events():
             moves.add(account, record)

@@ -125,7 +125,8 @@ class HeldTables(Tables):
     async def known_until_s(self) -> int:
         return self.folded_s
 
-    async def read_moves(self, window: Window) -> Moves:
+    async def read_moves(self, window: Window, now_s: int) -> Moves:
+        assert now_s >= window.opens_s
         self.looks += 1
         moves = Moves(window.opens_s, is_whole=self.is_whole)
         for account, record in self.moved:
