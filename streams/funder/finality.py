@@ -16,7 +16,7 @@ from streams.funder.outcomes import corrected, disputed, ended_later, reopened
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from models.symmio.funding_plan import ChainQuote, Window
+    from models.symmio.funding_plan import ChainQuote
     from models.symmio.funding_records import Epoch, Outcome
     from models.symmio.position_moves import Moves
     from streams.funder.chain_view import Chain
@@ -30,7 +30,7 @@ _QUOTES = Counter(
     "tidemark_funding_quotes_total", "Quotes by what became of their funding at last.", ("deployment", "outcome")
 )
 
-# A pass waits so long for outcomes to become final; they have days.
+# A pass waits so long for outcomes to become final, and for one of them at least; they have days.
 _LOOKS_FOR_S = 2.0
 
 
@@ -68,14 +68,13 @@ class Finality:
     async def look(self, rounds: Collection[Round], running: Collection[str], now_s: int) -> None:
         """Compare outcomes with the chain once nothing in it can change them, and correct those that it contradicts.
 
-        That takes some seconds at most, and goes on where it was with the next look: a pass has more to do.
+        What there is to compare is divided among looks of some seconds, since a pass has more to do.
 
         Args:
             rounds: The epochs.
             running: The accounts that are being charged.
             now_s: The chain's time, Unix s.
         """
-        ends_s = _now_s() + _LOOKS_FOR_S
         await self._note_deep(rounds, now_s)
         ready = [
             (one, party_a)
@@ -87,17 +86,16 @@ class Finality:
             and not self._is_watching(party_a)
             and self._tables.time_s >= one.told_s.setdefault(party_a, now_s)
         ]
-        moves: dict[Window, Moves] = {}
-        # Those that an endpoint contradicts do not keep the others from their turn.
+        # The contract says which quotes are closed and which were charged last, and only the log when that was.
+        windows = {one.frozen.window for one, _ in ready}
+        moves = {window: await self._tables.read_moves(window, now_s) for window in windows}
+        ends_s = _now_s() + _LOOKS_FOR_S
+        # Those of which endpoints differ do not keep the others from their turn.
         for one, party_a in sorted(ready, key=self._looked):
+            self._looked_s[one.frozen.epoch, party_a] = _now_s()
+            await self._make_final(one, party_a, moves[one.frozen.window])
             if _now_s() >= ends_s:
                 return
-            window = one.frozen.window
-            if window not in moves:
-                # The contract says which quotes are closed and which were charged last, and only the log when that was.
-                moves[window] = await self._tables.read_moves(window, now_s)
-            self._looked_s[one.frozen.epoch, party_a] = _now_s()
-            await self._make_final(one, party_a, moves[window])
 
     def _looked(self, ready: tuple[Round, str]) -> float:
         one, party_a = ready
