@@ -55,14 +55,12 @@ from tests.support.funding_chain import (
     CHAIN_ID,
     DIAMOND,
     E18,
-    FAILURES,
-    LIES,
     OPEN,
     FundingChain,
-    FundingEndpoint,
     OnChain,
     signed_state,
 )
+from tests.support.funding_endpoint import FAILURES, LIES, FundingEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
