@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streams.replay.row_check import RowReport
     from streams.replay.served_at import ServedRow
     from streams.replay.what_if_at import WhatIf
+    from tidemark.account_then import CalculatedFrame
 
 _NS_IN_MS = 1_000_000
 
@@ -60,13 +61,16 @@ def _money(text: str | None) -> Decimal | None:
 class AccountAnswer:
     """An account as of an instant: ``recomputed`` from the log, and what was ``shown`` then, where that was asked for.
 
-    Either is None where there was none. ``differs`` names the columns in which the two differ.
+    Either is None where there was none. ``differs`` names the columns in which the two differ. ``calculated`` is what a
+    replica of the api had calculated of it last by then, with the frames that come of the same inputs again; None where
+    no dialect of the deployment calculates, or what was shown was not asked for.
     """
 
     key: str
     recomputed: AccountAt | None
     shown: ServedRow | None
     differs: tuple[str, ...]
+    calculated: tuple[CalculatedFrame, ...] | None
 
     @property
     def row(self) -> Mapping[str, Any]:
