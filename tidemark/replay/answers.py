@@ -57,7 +57,7 @@ def _money(text: str | None) -> Decimal | None:
     return None if text is None else decimal_of(int(text))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AccountAnswer:
     """An account as of an instant: ``recomputed`` from the log, and what was ``shown`` then, where that was asked for.
 
@@ -104,15 +104,29 @@ class AccountAnswer:
         """What the log cannot tell any more."""
         return () if self.recomputed is None else self.recomputed.doubts
 
-    def _repr_html_(self) -> str:
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {one}" for name, one in self._said().items())
+        return f"{self._head()}: {figures or 'no such account then'}"
+
+    def _head(self) -> str:
+        return self.key if self.recomputed is None else f"{self.key}, {rfc3339(self.recomputed.at_ms)}"
+
+    def _said(self) -> Mapping[str, object]:
         if self.recomputed is None:
-            return f"<p>{escape(self.key)}: no such account then</p>"
+            return {}
         said = {"status": self.row["status"], "upnl": self.upnl, "notional": self.notional, "equity": self.equity}
         if self.shown is not None:
             said["shown upnl"] = _money(self.shown.body["upnl"])
             said["differs"] = ", ".join(self.differs) or "nothing"
-        lines = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(one))}</td></tr>" for name, one in said.items())
-        return f"<table><caption>{escape(self.key)}, {rfc3339(self.recomputed.at_ms)}</caption>{lines}</table>"
+        return said
+
+    def _repr_html_(self) -> str:
+        if self.recomputed is None:
+            return f"<p>{escape(repr(self))}</p>"
+        lines = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(str(one))}</td></tr>" for name, one in self._said().items()
+        )
+        return f"<table><caption>{escape(self._head())}</caption>{lines}</table>"
 
 
 @dataclass(frozen=True, slots=True)

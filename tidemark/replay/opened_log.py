@@ -20,14 +20,13 @@ from streams.replay.row_check import check_rows
 from streams.replay.shown_records import record_cells
 from streams.replay.what_if_at import read_scenario, what_if_at
 from streams.settings import load_settings
+from tidemark import replay_window
 from tidemark.account_then import account_then
 from tidemark.log_source import LogSource
 from tidemark.replay import answers
 from tidemark.replay.apart import read_apart
 from tidemark.replay.checking import checking
 from tidemark.replay.tables import Table
-from tidemark.replay_window import open_log as open_source
-from tidemark.replay_window import run_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -69,7 +68,7 @@ def open_log(
     """
     own, clock = load_settings() if settings is None else settings, SystemClock()
     source = LogSource(None if log is None else str(log), archive)
-    return OpenedLog(open_source(own, source, clock), own, source, clock, checkpoints)
+    return OpenedLog(replay_window.open_log(own, source, clock), own, source, clock, checkpoints)
 
 
 class OpenedLog:
@@ -254,7 +253,7 @@ class OpenedLog:
         return await found_in(self._checkpoints, self._log)
 
     def _run(self, reading: Callable[[Callable[[object], None]], Coroutine[None, None, T]]) -> T:
-        return read_apart(lambda guarded: run_reading(self._settings, self._source, guarded), reading)
+        return read_apart(lambda guarded: replay_window.run_reading(self._settings, self._source, guarded), reading)
 
 
 def _expect_at_least(least: int, name: str, number: int | None) -> None:

@@ -68,6 +68,7 @@ def test_an_account_as_of_an_instant_is_what_stood_then_to_the_last_digit(story:
     assert Decimal(str(body["notional"])).scaleb(-18) == found.notional
     assert (body["status"], ()) == (found.row["status"], found.doubts)
     assert account in found._repr_html_()
+    assert repr(found).startswith(f"{FORKS}:{account}, {rfc3339(at_ms)}: status valued, upnl {found.upnl}")
     nobody = log.asof(FORKS, "0x" + "1" * 40, time=rfc3339(at_ms))
     assert nobody.recomputed is None
     assert "no such account" in nobody._repr_html_()
