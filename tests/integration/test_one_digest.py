@@ -208,6 +208,17 @@ async def captured(log: Log, vector: Mapping[Place, Span], directory: Path) -> C
     return CapturedLog(directory)
 
 
+async def configure(settings: Settings, kind: ConfigResourceType, config: Mapping[str, str], topic: str = "") -> None:
+    """Configure the one broker, or a topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        (broker,) = (await admin.describe_cluster())["brokers"]
+        await admin.alter_configs([ConfigResource(kind, topic or str(broker["node_id"]), dict(config))])
+    finally:
+        await admin.close()
+
+
 async def clean(settings: Settings, log: Log) -> None:
     """Have the broker clean the ledger's settings, and wait until it has."""
     topic = topic_name(settings, LEDGER_SETTINGS)
@@ -218,19 +229,7 @@ async def clean(settings: Settings, log: Log) -> None:
         return len([one async for one in read_merged(log, vector) if one.key != b"filler"])
 
     before = await count()
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    await admin.start()
-    try:
-        (broker,) = (await admin.describe_cluster())["brokers"]
-        await admin.alter_configs(
-            [
-                ConfigResource(ConfigResourceType.TOPIC, topic, dict(_CLEANED_SOON)),
-                # It would look every 15 s.
-                ConfigResource(ConfigResourceType.BROKER, str(broker["node_id"]), {"log.cleaner.backoff.ms": "200"}),
-            ]
-        )
-    finally:
-        await admin.close()
+    await configure(settings, ConfigResourceType.TOPIC, _CLEANED_SOON, topic)
 
     async def is_cleaned() -> bool:
         # Only a segment that a broker does not write to any more is cleaned, and a record ends one that is old enough.
@@ -248,6 +247,8 @@ async def test_a_window_has_one_digest_from_kafka_archive_and_capture_also_after
     desk = LedgerDeploymentSettings(default_sources=(SOURCE,), default_max_age_ms=10**12)
     flash = FlashSettings(default_max_age_ms=10**12)
     own = settings(deployments={**forked_deployment(), DESK: desk, FLASH: flash}, topics={"partitions": 2})
+    # A broker looks every 15 s for what is to be cleaned, and hears of another pace when it has slept.
+    await configure(own, ConfigResourceType.BROKER, {"log.cleaner.backoff.ms": "200"})
     await create_all(own)
     await tell(own)
     live, at_ms = KafkaLog(own.bootstrap, {}, CLOCK), CLOCK.now_ms()
