@@ -20,7 +20,7 @@ from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import start_consumer
 from streams.kafka.producer import Fence, start_producer
 from streams.kafka.topics import Topic, create_topics
-from streams.replay.bounded_log import BrokenOff, Place, ReplayError, Span
+from streams.replay.bounded_log import BadArchive, BrokenOff, Place, ReplayError, Span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -51,6 +51,10 @@ _WHILE_RESTORED = {
 
 class NotEmpty(ReplayError):
     """A topic that is to be restored has records already. Delete it, and restore it again."""
+
+
+class NotBegun(ReplayError):
+    """A topic could not be made ready to be written, so nothing of it was. Restore it again when that is mended."""
 
 
 class Target(NamedTuple):
@@ -136,8 +140,9 @@ async def restore_topic(
         on_record: Is told each record that was written.
 
     Raises:
-        BrokenOff: Another writes to the topic too, or the cluster stopped answering. The topic is not whole.
-        BadArchive: A segment was altered.
+        NotBegun: The cluster does not make or configure the topic; nothing was written to it.
+        BrokenOff: Another writes to the topic too, the cluster stopped answering, or a segment was altered. The topic
+            is not whole.
     """
     # It may have had the topic before, where that was deleted.
     await log.remove_cluster(topic.name, cluster)
@@ -147,10 +152,14 @@ async def restore_topic(
     try:
         await create_topics(target.bootstrap, (empty,))
         await _configure(target, topic.name, {**limits, **_WHILE_RESTORED})
+    except (KafkaError, TimeoutError, BrokenOff) as error:
+        msg = f"expected the cluster to make {topic.name}, so that it can be written, found: {error}"
+        raise NotBegun(msg) from error
+    try:
         for place, one in sorted(held.items()):
             await _restore_partition(target, log, place, one, on_record)
         await _configure(target, topic.name, topic.config)
-    except (KafkaError, TimeoutError) as error:
+    except (KafkaError, TimeoutError, BadArchive) as error:
         msg = f"expected {topic.name} to be written, found: {error!r}; delete it, and restore it again"
         raise BrokenOff(msg) from error
     await log.add_cluster(topic.name, cluster)
