@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS, topic_name
+from streams.process.clock import SystemClock
 from streams.process.faults import EXIT_FAULT, EXIT_SUPERSEDED
+from streams.replay.kafka_log import KafkaLog
 from tests.rehearsals.cluster import MARKETS, SOURCE
 from tests.rehearsals.machine_faults import FaultName, NotOnThisMachine, fill, set_fault, sized_volume
 from tests.rehearsals.rehearsal import Rehearsal, everybody_hears, metrics_of, status_of
 from tests.rehearsals.rendered import ROOT
 from tests.support.eventually import eventually
 from tests.support.pipeline import end_offset
+from tests.support.standing_records import by_key, standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +37,8 @@ _BURST_S = 300.0
 _FAULTY_S = 30.0
 _SLOW_MS, _CLOCK_MS = 500, 30_000
 _MAD_TIMES = 60
+# What `tidemark repartition` ends with while somebody still writes to the topics before.
+_GOES_ON = 1
 PRICES = f"ingest-prices-{SOURCE}"
 # Whoever reads rows is replaced before whoever writes them, and in the other order on the way back.
 _ROLLOUT = ("api", "ingest-chain-main", PRICES, "worker")
@@ -261,6 +267,36 @@ async def cluster_lost(stage: Stage) -> None:
     await stage.cluster.all_ready()
 
 
+async def repartitioned(stage: Stage) -> None:
+    """Topics of twice as many partitions take over: copied while all works, and to the end while nothing does."""
+    cluster, former = stage.cluster, stage.cluster.settings
+    partitions = former.topics.partitions
+    await cluster.configure_anew(2 * partitions)
+    copy = ("repartition", "--from-prefix", former.topics.prefix)
+    code, said, faults = await cluster.run(None, *copy)
+    assert code == _GOES_ON, (said, faults)
+    assert "still at work" in faults, faults
+    from_s = time.monotonic()
+    await cluster.shut_down()
+    ended_s = time.monotonic()
+
+    async def is_all() -> bool:
+        return (await cluster.run(None, *copy))[0] == 0
+
+    await eventually(is_all, 60)
+    log = KafkaLog(cluster.broker.open, {}, SystemClock())
+    for topic in (PRICE_TICKS, CHAIN_BLOCKS):
+        before, after = [(await standing(log, [topic_name(one, topic)]))[0] for one in (former, cluster.settings)]
+        assert by_key(before) == by_key(after), topic
+    last_s = time.monotonic() - ended_s
+    stage.cluster.start_all()
+    await stage.cluster.all_ready()
+    stage.notes.append(
+        f"{partitions} partitions became {2 * partitions}; it took {ended_s - from_s:.0f} s to end all, {last_s:.0f} s "
+        f"to copy the rest and look at it, {time.monotonic() - ended_s - last_s:.0f} s until all were ready"
+    )
+
+
 async def disk_slow(stage: Stage) -> None:
     """Disks of all pods take half a second for each fsync, for half a minute."""
     await _faulty(stage, list(stage.cluster.pods.values()), "fsync_ms", _SLOW_MS)
@@ -309,6 +345,7 @@ DEAR = (
     Rehearsal("a rolling restart of everything", rolled),
     Rehearsal("a rollback to the version before, and an upgrade", upgraded_and_rolled_back),
     Rehearsal("ten times the load for 5 min", burst),
+    Rehearsal("twice as many partitions", repartitioned),
     Rehearsal("the whole cluster is lost, and made of the archive", cluster_lost),
 )
 """Those that take minutes."""
