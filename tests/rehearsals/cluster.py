@@ -56,10 +56,10 @@ class World:
         self.said = said
         self.pid = pid
 
-    async def tell(self, **what: object) -> dict[str, int]:
-        """Tell it to hold blocks or prices, or to go mad; return how many times prices were published, and the head."""
+    async def tell(self, **what: object) -> dict[str, Any]:
+        """Tell it to hold blocks or prices, to go mad or to fork; return how often prices were published, and heads."""
         async with aiohttp.ClientSession() as session, session.post(self.said["control"], json=what) as answer:
-            told: dict[str, int] = await answer.json()
+            told: dict[str, Any] = await answer.json()
             return told
 
 
@@ -86,15 +86,14 @@ class Cluster:
         self._net = f"127.{os.getpid() >> 8 & 0x7F | 0x80}.{os.getpid() & 0xFF}"
         self._made = 0
 
-    @property
-    def namespace(self) -> Namespace:
-        """What ConfigMaps and secrets hold, under the names that the overlay asks for."""
+    def namespace(self, rpc: list[str]) -> Namespace:
+        """What ConfigMaps and secrets hold, under the names that the overlay asks for; ``rpc`` are URLs of nodes."""
         return Namespace(
             {self.overlay.config[0]: {"tidemark.toml": (self.directory / CONFIG).read_text()}},
             {
                 **{user_name(user): {"password": PASSWORD} for user in USERS},
                 "tidemark-cluster-ca-cert": {"ca.crt": self.broker.authority.file.read_text()},
-                "tidemark-rpc-main": {"endpoints": json.dumps(self.world.said["rpc"])},
+                "tidemark-rpc-main": {"endpoints": json.dumps(rpc)},
                 "tidemark-token-keys": {"main": self._token_key},
             },
         )
@@ -114,15 +113,16 @@ class Cluster:
         """The pods of a workload."""
         return [pod for pod in self.pods.values() if pod.workload.name == workload]
 
-    def start(self, workload: Workload, name: str) -> Pod:
-        """Start a pod; one that had the name before leaves it its volumes."""
+    def start(self, workload: Workload, name: str, *, rpc: str = "rpc") -> Pod:
+        """Start a pod, which asks a node of the world, by its name; a pod before of that name leaves it its volumes."""
         self._made += 1
         faults = {} if self.faults is None else machine_faults.variables(self.faults, self.faults_of(name))
         host = f"{self._net}.{1 + self._made % 250}"
         hosts = {f"TIDEMARK_{part}HOST": host for part in ("WORKER__ADMIN_", "API__", "API__ADMIN_", "INGEST__ADMIN_")}
         directory = self.directory / "pods" / name
         settings = hosts | faults
-        pod = Pod(name, workload, host, directory, namespace=self.namespace, settings=settings, code=self.code)
+        namespace = self.namespace(self.world.said[rpc])
+        pod = Pod(name, workload, host, directory, namespace=namespace, settings=settings, code=self.code)
         self.pods[name] = pod
         pod.start()
         return pod
