@@ -131,12 +131,13 @@ class _Addend:
         self.upnl: int | None = int(position["upnl"]) if is_priced else None
         self.notional: int | None = int(position["notional"]) if is_priced else None
 
-    def move(self, position: Mapping[str, Any]) -> tuple[int, int]:
-        """Take the position as it is worth now; return what it gained, and its notional. It is priced before and after."""
+    def move(self, position: Mapping[str, Any]) -> None:
+        """Take the position as it is worth now, also in its sums; it was priced and is."""
         upnl, notional = int(position["upnl"]), int(position["notional"])
-        change = upnl - (self.upnl or 0), notional - (self.notional or 0)
+        gained, grown = upnl - (self.upnl or 0), notional - (self.notional or 0)
         self.position, self.upnl, self.notional = position, upnl, notional
-        return change
+        for one in self.sums:
+            one.move(gained, grown, is_long=self.is_long)
 
     @property
     def value(self) -> tuple[int, int] | None:
@@ -208,9 +209,7 @@ class Subtotals:
             return False
         for addend, position in zip(addends, positions, strict=True):
             if position is not addend.position:
-                gained, grown = addend.move(position)
-                for one in addend.sums:
-                    one.move(gained, grown, is_long=addend.is_long)
+                addend.move(position)
                 self._changed.update(addend.sums)
         before_s, after_s = counted.time_s, after["as_of_ms"] // 1000
         if before_s != after_s:
