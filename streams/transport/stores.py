@@ -335,7 +335,7 @@ class RocksStore(RowStore):
             path: Path = self.app.conf.tabledir / f"{self.table_name}-{partition}"
             path.parent.mkdir(parents=True, exist_ok=True)
             db = self._dbs[partition] = rocksdict.Rdict(str(path), options)
-            unlogged = rocksdict.WriteOptions()
+            unlogged: Any = rocksdict.WriteOptions()  # its stub has the attribute as a method
             unlogged.disable_wal = True
             db.set_write_options(unlogged)
         return db
