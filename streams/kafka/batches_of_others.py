@@ -45,7 +45,7 @@ class BatchesOfOthers:
         own_id: The id of the producer.
     """
 
-    def __init__(self, fetched: Any, own_id: int) -> None:  # noqa: ANN401 - aiokafka's has no types
+    def __init__(self, fetched: Any, own_id: int) -> None:
         self._fetched = fetched
         self._batches = fetched._records
         self._own_id = own_id
@@ -61,7 +61,7 @@ class BatchesOfOthers:
                 self._next = batch
         return self._next is not None
 
-    def next_batch(self) -> Any:  # noqa: ANN401 - aiokafka's has no types
+    def next_batch(self) -> Any:
         """The next one, None where there is none."""
         batch, self._next = (self._next, None) if self.has_next() else (None, None)
         return batch
