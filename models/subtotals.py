@@ -62,18 +62,15 @@ class _Sum:
             self.short_notional += sign * notional
         self._count(time_s, sign)
 
-    def move(self, upnl: int, notional: int, *, is_long: bool) -> None:
-        """A position that is in, and priced, is worth so much more."""
-        self.upnl -= upnl
-        if is_long:
-            self.long_notional += notional
-        else:
-            self.short_notional += notional
-
     def pass_on(self, before_s: int, after_s: int, addends: int) -> None:
         """So many addends that were as of one second are as of another."""
-        self._count(after_s, addends)
-        self._count(before_s, -addends)
+        times_s = self.times_s
+        times_s[after_s] = times_s.get(after_s, 0) + addends
+        left = times_s[before_s] - addends
+        if left:
+            times_s[before_s] = left
+        else:
+            del times_s[before_s]
 
     def _count(self, time_s: int, addends: int) -> None:
         count = self.times_s.get(time_s, 0) + addends
@@ -132,12 +129,20 @@ class _Addend:
         self.notional: int | None = int(position["notional"]) if is_priced else None
 
     def move(self, position: Mapping[str, Any]) -> None:
-        """Take the position as it is worth now, also in its sums; it was priced and is."""
+        """Take the position as it is worth now, also in its sums; it was priced, and is."""
         upnl, notional = int(position["upnl"]), int(position["notional"])
         gained, grown = upnl - (self.upnl or 0), notional - (self.notional or 0)
         self.position, self.upnl, self.notional = position, upnl, notional
-        for one in self.sums:
-            one.move(gained, grown, is_long=self.is_long)
+        # Once a position and round, so with no call for each sum.
+        hedger, symbol = self.sums
+        hedger.upnl -= gained
+        symbol.upnl -= gained
+        if self.is_long:
+            hedger.long_notional += grown
+            symbol.long_notional += grown
+        else:
+            hedger.short_notional += grown
+            symbol.short_notional += grown
 
     @property
     def value(self) -> tuple[int, int] | None:
