@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
@@ -30,6 +31,7 @@ from models.engine.tables import (
 )
 from models.errors import TidemarkError
 from streams.kafka.connection import client_arguments
+from streams.kafka.ends import true_ends
 from streams.settings.installed import BadPackage
 from streams.settings.own_topics import own_topics
 from streams.settings.venues import venues_of
@@ -296,6 +298,7 @@ async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list
 
     Raises:
         BadTopic: A topic exists with another number of partitions, or the cluster refuses to create one.
+        KafkaError: The broker cannot be reached.
     """
     admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
     try:
@@ -313,9 +316,12 @@ async def create_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> list
                 raise BadTopic(msg)
             await asyncio.sleep(_VISIBLE_POLL_S)
         _expect(topics, existing)
-        return created
     finally:
         await admin.close()
+    # Where a partition has a leader that has not opened its log yet, which takes seconds on a slow disk, a producer is
+    # refused until it has; where the partition ends is known only once it can be written to.
+    await true_ends(bootstrap, [TopicPartition(name, number) for name in created for number in range(existing[name])])
+    return created
 
 
 async def check_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> None:

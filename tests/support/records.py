@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from models.chain_records import Block, Rollback, decode_chain_record
 from models.symmio.topics import CHAIN_BLOCKS
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
 async def create_all(settings: Settings) -> None:
     assert settings.kafka is not None
     await create_topics(settings.bootstrap, registry(settings))
+
+
+async def delete_topics_of(made: Sequence[Settings]) -> None:
+    """Delete all topics with the prefixes of these settings."""
+    prefixes = tuple(settings.topics.prefix for settings in made)
+    if not prefixes:
+        return
+    admin = AIOKafkaAdminClient(bootstrap_servers=made[0].kafka)
+    try:
+        await admin.start()
+        names = [name for name in await admin.list_topics() if name.startswith(prefixes)]
+        if names:
+            await admin.delete_topics(names)
+    finally:
+        await admin.close()
 
 
 async def read_topic(settings: Settings, topic: str) -> list[tuple[bytes, bytes]]:
