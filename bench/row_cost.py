@@ -37,6 +37,7 @@ _ACCOUNTS = 1_000
 # A mark moves by some 2 bps a tick, so that no account nears liquidation.
 _MOVE = 0.0002
 _UNITS = 500
+_WATERMARK = DeploymentWatermark()
 _TICK_MS = 2
 _SUMS_EVERY_MS = 1_000
 
@@ -62,7 +63,7 @@ class World:
             DictRows(self._rows),
             venues=Venues({DEPLOYMENT: deployment}, None),
             board=self._board,
-            watermark_of=lambda _: DeploymentWatermark(),
+            watermark_of=lambda _: _WATERMARK,
             deadband=0.0,
         )
         for market in range(1, MARKETS + 1):

@@ -19,7 +19,7 @@ from models.engine.totals import Totals
 from models.errors import BadRow
 from models.ids import split_key
 from models.money import E18
-from models.provenance import join_provenance, provenance, says_the_same
+from models.provenance import Provenances, says_the_same
 from models.valuations import UNPRICED, as_of_row, unknown_figures, with_last_complete_of_row
 from models.venue import Valued
 
@@ -42,13 +42,12 @@ _NO_ORDER = bytes(ORDER_BYTES)
 
 
 class _Known(NamedTuple):
-    """A deployment: its venue, the inputs of its accounts, and how provenance names venue and settings."""
+    """A deployment: its venue, the inputs of its accounts, and the provenance of their valuations."""
 
     deployment: str
     venue: Venue[Any, Any, Any]
     inputs: DeploymentInputs
-    made_by: str
-    settings: str
+    provenances: Provenances
 
 
 class _Kept(NamedTuple):
@@ -245,7 +244,7 @@ class Valuing:
         if found is None:
             return None
         held, known, (body, shown) = found
-        made = provenance(at_ms, known.made_by, known.settings, known.inputs.take_asked())
+        made = known.provenances.made(at_ms, known.inputs.take_asked())
         transition = self.alarms.transition(key, body, made)
         if transition is not None:
             return transition
@@ -265,7 +264,7 @@ class Valuing:
         if not is_changed:
             return None
         version = 1 if row is None else decode_order(row)[1] + 1
-        return Write(VALUATIONS, key, version, join_provenance(encoded, made))
+        return Write(VALUATIONS, key, version, known.provenances.join(encoded, made))
 
     def acknowledged(self, key: bytes, *, is_urgent: bool) -> None:
         """The account's transition is durable: value it again, as urgently as when the transition was made."""
@@ -316,7 +315,8 @@ class Valuing:
             configured = self._venues.priced(deployment)
             settings = "" if configured is None else configured.settings
             inputs = DeploymentInputs(self._board, deployment)
-            known = _Known(deployment, venue, inputs, f"{venue.kind}/{venue.figures_version}", settings)
+            provenances = Provenances(f"{venue.kind}/{venue.figures_version}", settings)
+            known = _Known(deployment, venue, inputs, provenances)
             self._known[deployment] = known
         return known
 

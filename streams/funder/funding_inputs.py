@@ -173,17 +173,23 @@ class Tables:
                 found[split_key(key)[1]] = ours
         return found
 
-    async def read_moves(self, window: Window) -> Moves:
+    async def read_moves(self, window: Window, now_s: int) -> Moves:
         """Read which positions were opened, and which have ended, since the instant at which ``window`` opens.
 
         Whatever ``positions`` said before, is of a time that this reaches beyond.
+
+        Args:
+            window: When the epoch is charged.
+            now_s: The chain's time, Unix s.
 
         Raises:
             NotRead: The broker does not answer.
         """
         prefix = account_key(self._name, "")
         keys = {key for key in self._accounts.rows if key.startswith(prefix)}
-        return await moves_since(self._settings, window.opens_s, self._clock.now_ms(), keys | {self._name.encode()})
+        keys.add(self._name.encode())
+        now_ms = self._clock.now_ms()
+        return await moves_since(self._settings, window.opens_s, chain_s=now_s, now_ms=now_ms, keys=keys)
 
     def open_windows(self, now_s: int) -> dict[Epoch, Window]:
         """Find the windows that are open at the chain's time ``now_s``, by the epoch that is charged in them."""
