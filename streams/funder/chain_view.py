@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
-from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, is_agreed, times_of
+from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, highest_agreed, is_agreed, times_of
 from streams.funder.chain_errors import PATIENCE, ChainError, NodeDown, Reverted, answered_in_time, node_down
 from streams.funder.diamond_calls import call_data, read_balances, read_kind, read_numbers, read_quote, symbol_view
 from streams.funder.node_questions import FEES, PENDING, read_next_s, receipts_of
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _GET_CODE = "eth_getCode"
 # The same bytes twice are one transaction.
 _SENDS = 2
+# One that took a transaction tells the others of it: those that hang are not waited for.
+_OTHERS_S = 0.5
 _MUON_CONFIG: _View = ("getMuonConfig", (), ())
 # Providers bound what one request may hold; a view of a quote answers 1 kB.
 _CALLS_A_REQUEST = 100
@@ -276,17 +278,11 @@ class Chain(AgreedChain):
     async def fees(self) -> tuple[int, int]:
         """The base fee of the newest block, and the tip that is suggested beyond it, in wei of gas.
 
-        Two endpoints are asked where there are two, and the lower fees count: one that names too much by mistake or on
-        purpose costs nothing, and what is too low for the chain is replaced.
+        The higher fees that two endpoints name count, and of two the lower ones: one that names too much by mistake or
+        on purpose costs nothing, and what is too low for the chain is replaced.
         """
-        async with answered_in_time("eth_gasPrice"):
-            fees, label = await self._node.ask_elsewhere(*FEES, than=())
-        try:
-            async with asyncio.timeout(PATIENCE.answer_s):
-                others, _ = await self._node.ask_elsewhere(*FEES, than=(label,))
-        except (RpcError, TimeoutError):
-            return fees
-        return min(fees[0], others[0]), min(fees[1], others[1])
+        told = await self._of_each(FEES[0], lambda _, results: FEES[1](results))
+        return highest_agreed([base_wei for base_wei, _ in told]), highest_agreed([tip_wei for _, tip_wei in told])
 
     async def head(self, signer: str) -> Head:
         """The newest block, and the signer's nonce in it.
@@ -330,7 +326,7 @@ class Chain(AgreedChain):
         Returns:
             What the last one to refuse said, None where one took it.
         """
-        failures = await self._node.tell_each(("eth_sendRawTransaction", [raw]), _SENDS)
+        failures = await self._node.tell_each(("eth_sendRawTransaction", [raw]), _SENDS, others_s=_OTHERS_S)
         if None in failures:
             return None
         last = failures[-1]

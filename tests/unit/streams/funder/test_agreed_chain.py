@@ -172,6 +172,26 @@ def test_an_endpoint_that_hangs_is_waited_for_once_and_then_left_out_for_a_while
     assert max(waits_s) < PATIENCE.answer_s
 
 
+def test_a_transaction_that_one_endpoint_takes_waits_for_no_other_one_that_hangs() -> None:
+    async def told() -> tuple[str | None, float]:
+        hanging = Told("#1")
+        hanging.hangs = True
+        refusal = await chain_over(hanging, Told("#2")).send("0x02")
+        return refusal, asyncio.get_running_loop().time()
+
+    refusal, after_s = run_in_no_time(told())
+    assert (None, True) == (refusal, after_s < 1)
+
+
+def test_what_no_endpoint_takes_is_told_once_all_have_had_their_time() -> None:
+    async def told() -> str | None:
+        hanging = Told("#1")
+        hanging.hangs = True
+        return await chain_over(hanging).send("0x02")
+
+    assert "#1: no answer" == run_in_no_time(told())
+
+
 def test_nobody_answers_where_all_hang() -> None:
     async def told() -> None:
         hanging = Told("#1")
