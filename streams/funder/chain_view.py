@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
-from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, highest_agreed, is_agreed, times_of
+from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, highest_agreed, is_agreed
 from streams.funder.chain_errors import PATIENCE, ChainError, NodeDown, Reverted, answered_in_time, node_down
 from streams.funder.diamond_calls import call_data, read_balances, read_kind, read_numbers, read_quote, symbol_view
 from streams.funder.node_questions import FEES, PENDING, read_next_s, receipts_of
@@ -172,10 +172,11 @@ class Chain(AgreedChain):
             pending, *views = results
             return read_next_s(latest.time_s, pending), read_kinds(views)
 
-        told = await self._of_each([PENDING, *self._calls_of(list(map(symbol_view, symbols)))], read)
+        by_label = await self._by_label([PENDING, *self._calls_of(list(map(symbol_view, symbols)))], read)
+        told = list(by_label.values())
         changed = {one for one in symbols if is_agreed(found[one] != kinds[one] for _, found in told)}
         same = {one for one in symbols if is_agreed(found[one] == kinds[one] for _, found in told)}
-        now_s = times_of([time_s for time_s, _ in told]).agreed_s
+        now_s = self._times_of({label: time_s for label, (time_s, _) in by_label.items()}).agreed_s
         return Moment(now_s, frozenset(changed), frozenset({*symbols} - changed - same))
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
@@ -239,7 +240,7 @@ class Chain(AgreedChain):
             said = await self._said_by_each([self._call_as(sender, data)], lambda _, results: read_bytes(results[0]))
         except Reverted:
             return True
-        return is_agreed(isinstance(one, CallReverted) for one in said)
+        return is_agreed(isinstance(one, CallReverted) for one in said.values())
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
         """Estimate the gas that a transaction would take in the state that the next one would find.

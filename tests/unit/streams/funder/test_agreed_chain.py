@@ -73,6 +73,8 @@ class Told:
                 number = self.head + (params[0] == "pending") if params[0].isalpha() else int(params[0], 16)
                 time_s = BEGAN_S + number - 100 - self.blocks + self.clock_s
                 return {"number": hex(number), "timestamp": hex(time_s)} if number <= self.head + 1 else None
+            case "eth_getTransactionCount":
+                return "0x7"
             case "eth_call" if self.refuses:
                 return CallReverted("no", "execution reverted: no", b"", self.label)
             case _:
@@ -136,6 +138,25 @@ def test_of_two_endpoints_the_one_that_stands_still_has_no_say_after_half_a_minu
 
     first, *_, last = run_in_no_time(told())
     assert (1_001, 1_046) == (first, last)
+
+
+def test_of_two_endpoints_one_that_is_silent_for_a_moment_does_not_leave_the_other_to_decide() -> None:
+    async def told() -> list[tuple[int, int, bool]]:
+        fast, honest = Told("#1", blocks=6, clock_s=400), Told("#2")
+        chain = chain_over(fast, honest)
+        await chain.agreed_time_s()
+        honest.is_down = True
+        found = []
+        for _ in range(2):
+            # The silent one is asked again, and its clock is reckoned on for a minute.
+            await asyncio.sleep(40)
+            sights = await chain.sights(DIAMOND, [])
+            found.append((await chain.agreed_time_s(), await chain.final_time_s(7), sights.are_enough))
+        return found
+
+    (in_a_moment_s, final_s, are_enough), (after_a_minute_s, final_later_s, are_enough_later) = run_in_no_time(told())
+    assert (True, 0, False) == (1_035 < in_a_moment_s < 1_060, final_s, are_enough)
+    assert (True, True, True) == (after_a_minute_s > 1_400, final_later_s > 1_400, are_enough_later)
 
 
 def test_a_chain_that_stands_still_at_all_endpoints_is_believed() -> None:
