@@ -28,6 +28,7 @@ from models.money import E18
 from models.prices import Mark
 from models.symmio.venue import SYMMIO, engine_deployment
 from models.watermarks import DeploymentWatermark
+from tests.support.dict_rows import DictRows
 
 MARKETS = 100
 """Of each account, every position is in another of so many markets."""
@@ -36,6 +37,7 @@ _ACCOUNTS = 1_000
 # A mark moves by some 2 bps a tick, so that no account nears liquidation.
 _MOVE = 0.0002
 _UNITS = 500
+_WATERMARK = DeploymentWatermark()
 _TICK_MS = 2
 _SUMS_EVERY_MS = 1_000
 
@@ -58,10 +60,10 @@ class World:
         deployment = engine_deployment(None, lambda name: (PriceSource(name.encode(), 10**12),))  # type: ignore[arg-type]
         self._valuing = Valuing(
             0,
-            lambda table, key: self._rows.get((table, key)),
+            DictRows(self._rows),
             venues=Venues({DEPLOYMENT: deployment}, None),
             board=self._board,
-            watermark_of=lambda _: DeploymentWatermark(),
+            watermark_of=lambda _: _WATERMARK,
             deadband=0.0,
         )
         for market in range(1, MARKETS + 1):

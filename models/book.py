@@ -253,9 +253,10 @@ class ExposureBook:
             KeyError: The account is not in the book.
         """
         row = self._row_of[key]
+        if self._flags[row] & _WATCHED:
+            return True
         value, _, high, floor = self._state[row * _STATE : row * _STATE + _STATE]
-        is_other = bool(self._flags[row] & _PUBLISHED) and high < inf and (value < floor) != (high < floor)
-        return is_other or bool(self._flags[row] & _WATCHED)
+        return bool(self._flags[row] & _PUBLISHED) and high < inf and (value < floor) != (high < floor)
 
     def pressing(self) -> list[bytes]:
         """The accounts that were told and not published since, and should not wait any longer; looks at all."""
@@ -266,6 +267,10 @@ class ExposureBook:
         presses |= flags & _WATCHED != 0
         presses &= flags & (_MOVED | _TOLD) == _MOVED | _TOLD
         return [self._keys[row] for row in np.flatnonzero(presses).tolist()]
+
+    def forget_published(self) -> None:
+        """Take every account for one of which nothing was ever published."""
+        self._flags_view()[:] &= 0xFF ^ _PUBLISHED
 
     def was_published(self, key: bytes) -> bool:
         """Whether ``published`` was called for an account since it was put first.

@@ -58,7 +58,50 @@ def with_inputs(made: Mapping[str, Any], valuation: Mapping[str, Any]) -> dict[s
 
 def join_provenance(encoded_body: bytes, made: Mapping[str, Any]) -> bytes:
     """Put provenance behind the columns of an encoded body that has at least one."""
-    return b"%b%b%b}" % (encoded_body[:-1], _COLUMN, encode_body(made))
+    return _joined(encoded_body, encode_body(made))
+
+
+class Provenances:
+    """The provenance of one deployment's valuations: those of an instant share one, unless they had references.
+
+    Args:
+        venue: As for ``provenance``.
+        settings: Likewise.
+    """
+
+    def __init__(self, venue: str, settings: str) -> None:
+        self._venue = venue
+        self._settings = settings
+        self._at_ms: int | None = None
+        self._shared: Mapping[str, Any] = {}
+        self._encoded = b""
+
+    def made(self, at_ms: int, references: Mapping[str, UsedReference]) -> Mapping[str, Any]:
+        """What a valuation was made from; nobody may change it.
+
+        Args:
+            at_ms: The instant, Unix ms.
+            references: The references that were asked for, by name.
+        """
+        if references:
+            return provenance(at_ms, self._venue, self._settings, references)
+        if at_ms != self._at_ms:
+            self._at_ms, self._shared = at_ms, provenance(at_ms, self._venue, self._settings)
+            self._encoded = encode_body(self._shared)
+        return self._shared
+
+    def join(self, encoded_body: bytes, made: Mapping[str, Any]) -> bytes:
+        """As ``join_provenance``; one that is shared is encoded once.
+
+        Args:
+            encoded_body: Columns without provenance.
+            made: What ``made`` returned.
+        """
+        return _joined(encoded_body, self._encoded if made is self._shared else encode_body(made))
+
+
+def _joined(encoded_body: bytes, encoded_made: bytes) -> bytes:
+    return b"%b%b%b}" % (encoded_body[:-1], _COLUMN, encoded_made)
 
 
 def says_the_same(row: bytes, encoded_body: bytes) -> bool:

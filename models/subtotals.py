@@ -46,7 +46,7 @@ class _Sum:
         self.id = sum_id
         self.positions = self.unpriced = self.upnl = 0
         self.long_quantity = self.short_quantity = self.long_notional = self.short_notional = 0
-        self.times_s: Counter[int] = Counter()
+        self.times_s: dict[int, int] = {}
 
     def add(self, sign: int, quantity: int, value: tuple[int, int] | None, time_s: int, *, is_long: bool) -> None:
         """Take a position in (``sign`` 1) or off (-1); ``value`` is its uPnL and notional, None where unpriced."""
@@ -60,23 +60,24 @@ class _Sum:
         else:
             self.short_quantity += sign * quantity
             self.short_notional += sign * notional
-        self.times_s[time_s] += sign
-        if not self.times_s[time_s]:
-            del self.times_s[time_s]
+        self._count(time_s, sign)
 
-    def move(self, upnl: int, notional: int, times_s: tuple[int, int], *, is_long: bool) -> None:
-        """A position that is in, and priced, is worth so much more, and as of the second time instead of the first."""
-        self.upnl -= upnl
-        if is_long:
-            self.long_notional += notional
+    def pass_on(self, before_s: int, after_s: int, addends: int) -> None:
+        """So many addends that were as of one second are as of another."""
+        times_s = self.times_s
+        times_s[after_s] = times_s.get(after_s, 0) + addends
+        left = times_s[before_s] - addends
+        if left:
+            times_s[before_s] = left
         else:
-            self.short_notional += notional
-        before_s, after_s = times_s
-        if before_s != after_s:
-            self.times_s[after_s] += 1
-            self.times_s[before_s] -= 1
-            if not self.times_s[before_s]:
-                del self.times_s[before_s]
+            del times_s[before_s]
+
+    def _count(self, time_s: int, addends: int) -> None:
+        count = self.times_s.get(time_s, 0) + addends
+        if count:
+            self.times_s[time_s] = count
+        else:
+            del self.times_s[time_s]
 
     def take_in(self, other: _Sum) -> None:
         """Add all addends of another sum."""
@@ -86,7 +87,7 @@ class _Sum:
         self.long_notional += other.long_notional
         self.short_notional += other.short_notional
         if other.times_s:
-            self.times_s[min(other.times_s)] += 1
+            self._count(min(other.times_s), 1)
 
     def body(self, kind: str) -> dict[str, Any]:
         """Body of a row of the ``subtotals`` table.
@@ -127,6 +128,22 @@ class _Addend:
         self.upnl: int | None = int(position["upnl"]) if is_priced else None
         self.notional: int | None = int(position["notional"]) if is_priced else None
 
+    def move(self, position: Mapping[str, Any]) -> None:
+        """Take the position as it is worth now, also in its sums; it was priced, and is."""
+        upnl, notional = int(position["upnl"]), int(position["notional"])
+        gained, grown = upnl - (self.upnl or 0), notional - (self.notional or 0)
+        self.position, self.upnl, self.notional = position, upnl, notional
+        # Once a position and round, so with no call for each sum.
+        hedger, symbol = self.sums
+        hedger.upnl -= gained
+        symbol.upnl -= gained
+        if self.is_long:
+            hedger.long_notional += grown
+            symbol.long_notional += grown
+        else:
+            hedger.short_notional += grown
+            symbol.short_notional += grown
+
     @property
     def value(self) -> tuple[int, int] | None:
         """Its uPnL and notional, None where unpriced."""
@@ -139,11 +156,13 @@ class Counted:
     It takes some 300 bytes a position beside the positions' bodies, which are those of the valuation.
     """
 
-    __slots__ = ("addends", "time_s")
+    __slots__ = ("addends", "sums", "time_s")
 
     def __init__(self, addends: list[_Addend], time_s: int) -> None:
         self.addends = addends
         self.time_s = time_s
+        self.sums = Counter(one for addend in addends for one in addend.sums)
+        """How many addends each sum has of the account."""
 
 
 class Subtotals:
@@ -193,21 +212,16 @@ class Subtotals:
         addends, positions = counted.addends, after["positions"]
         if len(addends) != len(positions) or not all(map(_is_same, addends, positions)):
             return False
-        times_s = counted.time_s, after["as_of_ms"] // 1000
-        is_later = times_s[0] != times_s[1]
-        counted.time_s = times_s[1]
         for addend, position in zip(addends, positions, strict=True):
-            upnl = notional = 0
             if position is not addend.position:
-                upnl, notional = int(position["upnl"]), int(position["notional"])
-                before_upnl, before_notional = addend.upnl or 0, addend.notional or 0
-                addend.position, addend.upnl, addend.notional = position, upnl, notional
-                upnl, notional = upnl - before_upnl, notional - before_notional
-            elif not is_later:
-                continue
-            for one in addend.sums:
-                one.move(upnl, notional, times_s, is_long=addend.is_long)
-            self._changed.update(addend.sums)
+                addend.move(position)
+                self._changed.update(addend.sums)
+        before_s, after_s = counted.time_s, after["as_of_ms"] // 1000
+        if before_s != after_s:
+            counted.time_s = after_s
+            for one, count in counted.sums.items():
+                one.pass_on(before_s, after_s, count)
+            self._changed.update(counted.sums)
         return True
 
     def _add(self, counted: Counted, sign: int) -> None:
@@ -241,14 +255,17 @@ class Subtotals:
                 total.take_in(one)
             yield deployment, total.body(UNHEDGED)
 
+    def keys(self, partition: int) -> set[bytes]:
+        """The keys of all sums."""
+        return {_key(sum_id, partition) for sum_id in self._sums}
+
     def take_changed(self, partition: int, standing: set[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Yield key and body of each sum that changed, and an empty one for each standing row that has no sum."""
         changed, self._changed = self._changed, set()
         for one in sorted(changed, key=attrgetter("id")):
             yield _key(one.id, partition), one.body(one.id[0])
         if standing:
-            ours = {_key(sum_id, partition) for sum_id in self._sums}
-            for key in sorted(standing - ours):
+            for key in sorted(standing - self.keys(partition)):
                 kind = key.partition(b":")[0].decode()
                 yield key, _Sum((kind, "", "")).body(kind)
 
@@ -263,9 +280,10 @@ def _is_same(addend: _Addend, position: Mapping[str, Any]) -> bool:
     if addend.notional is None or position["notional"] is None:
         return False
     # Of some venues a position's id is its market, so that it can turn from long to short at the same size.
-    return position is before or _summed_by(before) == _summed_by(position)
-
-
-def _summed_by(position: Mapping[str, Any]) -> tuple[object, ...]:
-    """What says which sums a position is in, and on which side; its amounts can move only where none of it changed."""
-    return position["quote"], position["quantity"], position["side"], position["symbol"], position.get("party_b")
+    return position is before or (
+        before["quantity"] == position["quantity"]
+        and before["quote"] == position["quote"]
+        and before["side"] == position["side"]
+        and before["symbol"] == position["symbol"]
+        and before.get("party_b") == position.get("party_b")
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web_app
 from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
@@ -76,6 +77,17 @@ def settings(kafka: str, tmp_path: Path) -> Iterator[Callable[..., Settings]]:
     # follow, at last by seconds each.
     with ThreadPoolExecutor(1) as outside_of_the_tests_loop:
         outside_of_the_tests_loop.submit(asyncio.run, delete_topics_of(made)).result()
+
+
+@pytest.fixture(autouse=True)
+def _no_application_is_kept() -> Iterator[None]:
+    """Let go of the applications that a test has served.
+
+    aiohttp keeps the handlers of the last 1,024 routes, with their applications. Those of some thousand tests are
+    millions of objects, through which each full collection of garbage would look, for half a minute at last.
+    """
+    yield
+    web_app._cached_build_middleware.cache_clear()
 
 
 @pytest.fixture(autouse=True)

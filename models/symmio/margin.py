@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from models.money import E18, divide_toward_zero
+from models.money import E18
 from models.symmio.state import PositionType
 
 if TYPE_CHECKING:
     from models.symmio.holding import OpenPosition
     from models.symmio.state import Balances
+
+# To look a member up in its enum takes as long as to multiply.
+_SHORT = PositionType.SHORT
 
 
 def position_upnl(position: OpenPosition, price: int) -> int:
@@ -23,10 +26,10 @@ def position_upnl(position: OpenPosition, price: int) -> int:
 
     ``price`` is 1e18-scaled and positive; the result is positive where party A gains.
     """
-    difference = price - position.opened_price
-    if position.position_type is PositionType.SHORT:
-        difference = -difference
-    return divide_toward_zero(difference * position.open_amount, E18)
+    gained = (price - position.opened_price) * position.open_amount
+    if position.position_type is _SHORT:
+        gained = -gained
+    return gained // E18 if gained >= 0 else -(-gained // E18)
 
 
 def position_notional(position: OpenPosition, price: int) -> int:

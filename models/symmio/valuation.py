@@ -92,7 +92,12 @@ class AccountValuer:
         self._notional_opened = sum(
             position.open_amount * position.opened_price // E18 for position in holding.positions
         )
+        self._notional_opened_text = str(self._notional_opened)
         self._unvalued = _unvalued(holding, term)
+        self._is_unknown = holding.is_suspect or holding.is_no_account
+        # Both grow with uPnL as they are.
+        self._equity_at_zero = holding.balances.allocated
+        self._available_at_zero = available_for_liquidation(holding.balances, 0)
         # A party's own uPnL is that of the account with its sign turned: beyond this it can be liquidated.
         self._limits = sorted(
             (party_b, at, available_for_liquidation(balances_of_bucket(holding.buckets, party_b), 0))
@@ -109,7 +114,7 @@ class AccountValuer:
             unsupported: Whether the account's deployment is unsupported; its accounts are unknown then.
         """
         holding, body = self._holding, self._unvalued.copy()
-        if unsupported or holding.is_suspect or holding.is_no_account:
+        if unsupported or self._is_unknown:
             body["positions"] = [_position_body(priced.position) for priced in self._priced]
             body["status"] = UNSUPPORTED if unsupported else SUSPECT if holding.is_suspect else NO_ACCOUNT
             if body["status"] == NO_ACCOUNT:
@@ -134,11 +139,11 @@ class AccountValuer:
             body["status"], body["unpriced"] = UNPRICED, unpriced
             return Valuation(body, None)
         figures = self._figures()
-        body["status"] = VALUED
-        body["upnl"] = str(figures.upnl)
-        body["upnl_capped"] = str(figures.upnl_capped)
+        upnl = body["upnl"] = str(figures.upnl)
+        # Of most accounts every party B has allocated enough.
+        body["upnl_capped"] = upnl if figures.upnl_capped == figures.upnl else str(figures.upnl_capped)
         body["notional"] = str(figures.notional)
-        body["notional_opened"] = str(figures.notional_opened)
+        body["notional_opened"] = self._notional_opened_text
         body["equity"] = str(figures.equity)
         body["available_balance"] = str(figures.available_balance)
         body["available_for_quote"] = str(figures.available_for_quote)
@@ -149,26 +154,41 @@ class AccountValuer:
         return Valuation(body, figures)
 
     def _move(self, priced: _Priced, mark: UsedMark | None) -> None:
+        """Value a position at another mark; its body becomes another one, and the one before stays as it is."""
         upnl, notional = priced.upnl, priced.notional
-        priced.move(mark)
-        self._notional += priced.notional - notional
+        priced.mark = mark
+        if mark is None:
+            priced.upnl = priced.notional = 0
+            priced.body = _position_body(priced.position)
+        else:
+            price = mark.mark_e18
+            priced.upnl = position_upnl(priced.position, price)
+            priced.notional = position_notional(priced.position, price)
+            body = priced.body = priced.body.copy()
+            body["mark"] = str(price)
+            body["mark_key"] = mark.key
+            body["mark_offset"] = mark.offset
+            body["upnl"] = str(priced.upnl)
+            body["notional"] = str(priced.notional)
+            body["stale"] = mark.stale
         gained = priced.upnl - upnl
+        self._notional += priced.notional - notional
         self._upnl += gained
         self._upnl_by[priced.party] += gained
 
     def _figures(self) -> Figures:
-        upnl, upnl_by, balances = self._upnl, self._upnl_by, self._holding.balances
-        available_balance = available_for_liquidation(balances, upnl)
+        upnl, upnl_by, notional = self._upnl, self._upnl_by, self._notional
+        available_balance = self._available_at_zero + upnl
         return Figures(
-            upnl=upnl,
-            upnl_capped=sum(map(min, upnl_by, self._caps)),
-            notional=self._notional,
-            notional_opened=self._notional_opened,
-            equity=balances.allocated + upnl,
-            available_balance=available_balance,
-            available_for_quote=party_a_available_for_quote(balances, upnl),
-            distance_bps=distance_bps(available_balance, self._notional),
-            liquidatable_hedgers=tuple([party_b for party_b, at, limit in self._limits if upnl_by[at] > limit]),
+            upnl,
+            sum(map(min, upnl_by, self._caps)),
+            notional,
+            self._notional_opened,
+            self._equity_at_zero + upnl,
+            available_balance,
+            party_a_available_for_quote(self._holding.balances, upnl),
+            distance_bps(available_balance, notional),
+            tuple([party_b for party_b, at, limit in self._limits if upnl_by[at] > limit]),
         )
 
 
@@ -187,24 +207,6 @@ class _Priced:
         self.mark: UsedMark | None = None
         self.upnl = self.notional = 0
         self.body = _position_body(position)
-
-    def move(self, mark: UsedMark | None) -> None:
-        """Value the position at another mark; ``body`` becomes another one, and the one before stays as it is."""
-        self.mark = mark
-        if mark is None:
-            self.upnl = self.notional = 0
-            self.body = _position_body(self.position)
-            return
-        self.upnl = position_upnl(self.position, mark.mark_e18)
-        self.notional = position_notional(self.position, mark.mark_e18)
-        body = self.body.copy()
-        body["mark"] = str(mark.mark_e18)
-        body["mark_key"] = mark.key
-        body["mark_offset"] = mark.offset
-        body["upnl"] = str(self.upnl)
-        body["notional"] = str(self.notional)
-        body["stale"] = mark.stale
-        self.body = body
 
 
 def value_account(

@@ -8,7 +8,7 @@ aborted, so that readers of what was committed, which all of Tidemark are, never
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,7 +21,7 @@ from streams.kafka.consumer import start_consumer
 from streams.kafka.producer import Fence, start_producer
 from streams.kafka.topic_filling import being_filled
 from streams.kafka.topics import BadTopic, create_topics
-from streams.replay.bounded_log import BrokenOff, Place, ReplayError, Span
+from streams.replay.bounded_log import BadArchive, BrokenOff, Place, ReplayError, Span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -45,6 +45,10 @@ _FILLER = b""
 
 class NotEmpty(ReplayError):
     """A topic that is to be restored has records already. Delete it, and restore it again."""
+
+
+class NotBegun(ReplayError):
+    """A topic could not be made ready to be written, so nothing of it was. Restore it again when that is mended."""
 
 
 class Target(NamedTuple):
@@ -130,18 +134,24 @@ async def restore_topic(
         on_record: Is told each record that was written.
 
     Raises:
-        BrokenOff: Another writes to the topic too, or the cluster stopped answering or refused. The topic is not whole.
-        BadArchive: A segment was altered.
+        NotBegun: The cluster does not make or configure the topic; nothing was written to it.
+        BrokenOff: Another writes to the topic too, the cluster stopped answering or refused, or a segment was altered.
+            The topic is not whole.
     """
     # It may have had the topic before, where that was deleted.
     await log.remove_cluster(topic.name, cluster)
     partitions = max(place.partition for place in held) + 1
     try:
-        await create_topics(target.bootstrap, (replace(topic, partitions=partitions),))
-        async with being_filled(target.admin, topic):
+        async with AsyncExitStack() as filling:
+            try:
+                await create_topics(target.bootstrap, (replace(topic, partitions=partitions),))
+                await filling.enter_async_context(being_filled(target.admin, topic))
+            except (BadTopic, KafkaError, TimeoutError) as error:
+                msg = f"expected the cluster to make {topic.name}, so that it can be written, found: {error}"
+                raise NotBegun(msg) from error
             for place, one in sorted(held.items()):
                 await _restore_partition(target, log, place, one, on_record)
-    except (BadTopic, KafkaError, TimeoutError) as error:
+    except (BadArchive, BadTopic, KafkaError, TimeoutError) as error:
         msg = f"expected {topic.name} to be written, found: {error!r}; delete it, and restore it again"
         raise BrokenOff(msg) from error
     await log.add_cluster(topic.name, cluster)

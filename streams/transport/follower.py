@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import prometheus_client
 
+from streams.kafka.batches_of_others import read_batches_of_others
 from streams.kafka.consumer import start_consumer
 from streams.process.supervision import supervised
 
@@ -37,7 +38,7 @@ class ChangelogFollower:
 
     In partitions that this worker owns it looks for rows of fenced owners. A paused owner that wakes up writes rows
     that every reader ignores, but a log cleaner would keep them as the last of their keys. So our rows are written
-    again.
+    again. What it has written itself it passes over.
 
     In partitions for which this worker is a standby it applies the rows to the stores, in order, so that a takeover
     finds them there. Each batch and its offset are one write, so a standby that is interrupted goes on where it was.
@@ -45,6 +46,7 @@ class ChangelogFollower:
     Args:
         bootstrap: How the cluster is reached.
         rows: The rows of this worker.
+        own_id: Tells the id under which this worker's producer writes.
         fatal: Ends the process without a commit.
 
     Attributes:
@@ -52,9 +54,12 @@ class ChangelogFollower:
         standby_lag_records: How many records of their changelogs are not applied yet.
     """
 
-    def __init__(self, bootstrap: Bootstrap, rows: Rows, fatal: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, bootstrap: Bootstrap, rows: Rows, own_id: Callable[[], int], fatal: Callable[[BaseException], None]
+    ) -> None:
         self._bootstrap = bootstrap
         self._rows = rows
+        self._own_id = own_id
         self._fatal = fatal
         self._following: asyncio.Task[None] | None = None
         self.standbys: frozenset[int] = frozenset()
@@ -87,6 +92,7 @@ class ChangelogFollower:
             most_records=_MAX_POLL_RECORDS,
         )
         try:
+            read_batches_of_others(consumer, self._own_id(), owned.keys())
             consumer.assign([*owned, *standbys])
             for tp, offset in owned.items():
                 consumer.seek(tp, offset)

@@ -126,6 +126,14 @@ class Publisher:
         self._producer = producer
 
     @property
+    def producer_id(self) -> int:
+        """The id that the broker knows the producer by, and that its batches have; it has been started."""
+        if self._producer is None:
+            msg = "expected a publisher that was started"
+            raise AssertionError(msg)
+        return int(self._producer._txn_manager.producer_id)
+
+    @property
     def unsent(self) -> int:
         """How many records were appended and not sent yet, without those that nobody waits for."""
         return self._unsent

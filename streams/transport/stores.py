@@ -243,7 +243,12 @@ class MemoryStore(RowStore):
 
 
 class RocksStore(RowStore):
-    """A RocksDB for each partition; rows and the changelog's offset go into one write."""
+    """A RocksDB for each partition; rows and the changelog's offset go into one write.
+
+    RocksDB keeps no log of its own, since the changelog is one. So a process that is killed leaves the store as it was
+    at an earlier offset, at the most what was in memory before, and recovery reads on from there. One that ends in
+    order leaves everything.
+    """
 
     _cache: rocksdict.Cache | None = None
     _buffers: rocksdict.WriteBufferManager | None = None
@@ -330,4 +335,7 @@ class RocksStore(RowStore):
             path: Path = self.app.conf.tabledir / f"{self.table_name}-{partition}"
             path.parent.mkdir(parents=True, exist_ok=True)
             db = self._dbs[partition] = rocksdict.Rdict(str(path), options)
+            unlogged: Any = rocksdict.WriteOptions()  # its stub has the attribute as a method
+            unlogged.disable_wal = True
+            db.set_write_options(unlogged)
         return db

@@ -133,7 +133,9 @@ class TidemarkApp(faust.App):  # type: ignore[misc]
         gap = ServedGap(settings, self.rows, self.terms, self.crash_now)
         writers = self.engines, gap, flush, self.state_releases
         self.ownership = Ownership(settings, self.terms, self.rows, writers)
-        self.follower = ChangelogFollower(settings.bootstrap, self.rows, self.crash_now)
+        self.follower = ChangelogFollower(
+            settings.bootstrap, self.rows, lambda: self.publisher.producer_id, self.crash_now
+        )
         self.admin = AdminServer(settings.worker, self.status)
         # What is open when a start fails is closed by the stop that follows.
         self._resources = AsyncExitStack()

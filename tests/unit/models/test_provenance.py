@@ -14,7 +14,7 @@ from models.engine.in_memory import Engine
 from models.engine.tables import ALERTS, SUBTOTALS, VALUATIONS
 from models.plain_venue import Own
 from models.prices import MarkTick
-from models.provenance import join_provenance, provenance, says_the_same
+from models.provenance import Provenances, join_provenance, provenance, says_the_same
 from models.references import UsedReference
 
 KEY = b"game:Ann-7"
@@ -85,3 +85,18 @@ def test_a_row_of_before_is_another_and_is_written_anew_with_its_provenance() ->
     assert not says_the_same(row, encode_body({"upnl": "2", "made": "up"}))
     assert not says_the_same(encode_row(1, 1, {"upnl": "1", "made": "up"}), body)
     assert not says_the_same(row, encode_body({"upnl": "1", "made": "up", "more": 1}))
+
+
+def test_what_valuations_share_is_what_each_would_be_made_from_alone() -> None:
+    provenances, body = Provenances("paper/1", "0a0b"), encode_body({"a": 1})
+    for at_ms, references in (
+        (NOW_MS, {}),
+        (NOW_MS, {}),
+        (NOW_MS, {"rates": UsedReference(None, 3, 7)}),
+        (NOW_MS, {}),
+        (NOW_MS + 1, {}),
+    ):
+        made = provenances.made(at_ms, references)
+
+        assert provenance(at_ms, "paper/1", "0a0b", references) == made
+        assert join_provenance(body, made) == provenances.join(body, made)

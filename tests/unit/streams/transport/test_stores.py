@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -155,3 +157,52 @@ def test_a_fenced_owner_behind_a_repair_is_no_longer_named() -> None:
 
     assert {b"k": row(2, 1)} == written
     assert set() == overwritten
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from tests.unit.streams.transport.test_stores import App, Conf, KEYS, Table, big_row
+from streams.transport.stores import RocksStore
+
+store = RocksStore("store://", App(Conf(Path(sys.argv[1]))), Table("rows"), table_name="rows")
+store.restored(0, 0)
+for offset in range(int(sys.argv[2])):
+    key, row = b"k%d" % (offset % KEYS), big_row(offset)
+    store.put(0, key, row)
+    store.acknowledged(0, [(key, row)], offset)
+os._exit(1)
+"""
+KEYS = 7
+
+
+def big_row(offset: int) -> bytes:
+    """A row that says its offset; a few hundred of them are more than RocksDB keeps in memory."""
+    return encode_row(1, offset, {"at": offset, "filling": "x" * 100_000})
+
+
+@pytest.mark.parametrize("written", [3, 400])
+def test_rows_of_a_store_whose_process_was_killed_are_those_of_the_offset_that_it_names(
+    tmp_path: Path, written: int
+) -> None:
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path), str(written)], check=False)
+    store = RocksStore("store://", App(Conf(tmp_path)), Table("rows"), table_name="rows")
+    end = store.restored_to(0)
+
+    assert 1 == killed.returncode
+    # Of few rows nothing has left memory yet; of many, most have.
+    assert end is None if written < KEYS else end is not None and end > written // 2
+    kept = range(0 if end is None else end + 1)
+    newest = {b"k%d" % (offset % KEYS): big_row(offset) for offset in kept}
+    assert newest == dict(store.rows(0))
+    store.forget(0)
+
+
+def test_a_store_that_is_closed_leaves_all_its_rows(tmp_path: Path) -> None:
+    store = RocksStore("store://", App(Conf(tmp_path)), Table("rows"), table_name="rows")
+    restore(store, Fetched(b"k", row(2, 5), 9))
+    store.forget(0)
+
+    assert [(b"k", row(2, 5))] == list(store.rows(0))
+    assert 9 == store.restored_to(0)
+    store.forget(0)

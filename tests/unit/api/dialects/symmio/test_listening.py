@@ -59,7 +59,7 @@ def flooding(client: TestClient[web.Request, web.Application], path: str, frame:
             thread.join(0.01)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def heap_of_a_server() -> Iterator[None]:
     """Let garbage be looked for as in a server, and not among all that thousands of tests have left in this process."""
     gc.collect()
