@@ -17,7 +17,7 @@ from tests.support.pipeline import free_port
 if TYPE_CHECKING:
     import pytest
 
-    from api.server import Resource
+    from api.dialects.mounting import Resource
 
 
 async def test_tables_are_followed_until_the_last_socket_of_a_replica_that_ends_is_closed(
