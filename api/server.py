@@ -57,7 +57,7 @@ class FeedEnded(TidemarkError):
 
 
 async def run(settings: Settings, clock: Clock) -> None:
-    """Serve until cancelled; then feeds stop, websockets are closed, and requests finish.
+    """Serve until cancelled; then websockets are closed and requests finish, and at last feeds stop.
 
     Sockets are accepted from the start, even while Kafka cannot be reached or a table is still being read. The workers
     hear which accounts are watched, and when the feeds stop, that none are.
@@ -90,23 +90,25 @@ async def run(settings: Settings, clock: Clock) -> None:
     heard = HeartbeatReader(settings, heartbeats, clock)
     readers = (*followed.values(), *app[DIALECTS].resources, heard, history)
     _share_consumers(bootstrap, [followed[table] for table in _BUSY_TABLES], readers, app[CADENCE])
-    async with (
-        listening(admin, admin_door(admin), "admin_port", settings.api.admin_host, settings.api.admin_port),
-        listening(app, public_door(app), "port", settings.api.host, settings.api.port),
-    ):
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for reader in readers:
-                    tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
-                tasks.create_task(app[CADENCE].run(), name="cadence")
-                tasks.create_task(app[OVERLOAD].run(), name="overload")
-                tasks.create_task(_tell(interest), name="tell interest")
-                tasks.create_task(_keep(leases), name="keep leases")
-        except ExceptionGroup as group:
-            # The first failure cancelled the other tasks, so it is the cause.
-            raise group.exceptions[0] from None
-        finally:
-            await records.stop()
+    try:
+        async with (
+            asyncio.TaskGroup() as tasks,
+            listening(admin, admin_door(admin), "admin_port", settings.api.admin_host, settings.api.admin_port),
+            listening(app, public_door(app), "port", settings.api.host, settings.api.port),
+        ):
+            for reader in readers:
+                tasks.create_task(_follow(reader), name=f"follow {reader.topic}")
+            tasks.create_task(app[CADENCE].run(), name="cadence")
+            tasks.create_task(app[OVERLOAD].run(), name="overload")
+            tasks.create_task(_tell(interest), name="tell interest")
+            tasks.create_task(_keep(leases), name="keep leases")
+            # Until told to end. Then sockets are drained first, and who still has one is shown what is new meanwhile.
+            await asyncio.Event().wait()
+    except ExceptionGroup as group:
+        # The first failure cancelled the other tasks, so it is the cause.
+        raise group.exceptions[0] from None
+    finally:
+        await records.stop()
 
 
 def _share_consumers(

@@ -1,9 +1,10 @@
-"""What accounts cost whose value is not linear in a mark, beside linear ones: ``make bench`` or run it alone.
+"""What accounts of a package cost: those not linear in a mark beside linear ones, guarded ones beside bare ones.
 
 Both hold the same inverse contract in one market, which has ten ticks a second on a random walk. The ones are told to
 the book with their tangent and its slack, the others as if it were the value; all that is due is valued exactly, in
-turns, so the bound on a row's age is the same. What is timed is the processor time of the engine, apart from Kafka;
-rounds of the two take turns. Prints one line.
+turns, so the bound on a row's age is the same. A third set is as the first, of a venue that is guarded, as a worker has
+those of packages (``models.guarded_venue``). What is timed is the processor time of the engine, apart from Kafka;
+rounds of the three take turns. Prints a line for each ratio.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from models.engine.board import InputBoard, PriceSource
 from models.engine.deployment import EngineDeployment, Venues
 from models.engine.tables import ACCOUNTS, ALERTS
 from models.engine.valuing import Valuing
+from models.guarded_venue import GuardedVenue
 from models.money import E18
 from models.plain_venue import Own
 from models.prices import Mark
 from models.watermarks import DeploymentWatermark
+from tests.support.dict_rows import DictRows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from models.book_figures import Exposure
     from models.venue import Inputs
@@ -44,33 +47,39 @@ RECORDS = (
     {"kind": "paid", "time_ms": 1, "wallet": "main", "amount": "1"},
     {"kind": "position", "time_ms": 2, "id": "9", "market": "BTCUSD", "size": "60000", "entry": "60000"},
 )
+CURVED, LINEAR, GUARDED = "curved", "linear", "guarded"
 SOURCE = PriceSource(b"venue:BTCUSD", 10**12)
 
 
-def _venue(*, is_curved: bool) -> Any:  # noqa: ANN401 - the package is not installed, only found
+def _venue(kind: str) -> Any:  # noqa: ANN401 - the package is not installed, only found
     sys.path.insert(0, str(ROOT / "tests" / "venues" / "options"))
     from tidemark_options import PACKAGE  # noqa: PLC0415
 
     class Told(type(PACKAGE.venue)):  # type: ignore[misc]
         def exposure(self, deployment: str, held: Any, inputs: Inputs) -> Exposure:  # noqa: ANN401
             line: Exposure = super().exposure(deployment, held, inputs)
-            return line if is_curved else line._replace(slack=None)
+            return line._replace(slack=None) if kind == LINEAR else line
 
-    return Told()
+    return GuardedVenue(Told(), _expect_sound) if kind == GUARDED else Told()
+
+
+def _expect_sound(kind: str, hook: str, error: Exception) -> None:
+    msg = f"expected that the venue {kind} is sound, found a fault of {hook}"
+    raise AssertionError(msg) from error
 
 
 class World:
     """So many accounts, valued once."""
 
-    def __init__(self, accounts: int, *, is_curved: bool) -> None:
+    def __init__(self, accounts: int, kind: str) -> None:
         self._rows: dict[tuple[str, bytes], bytes] = {}
         self._marks: dict[bytes, Mark] = {}
         self._board = InputBoard(self._marks.get)
         self._now_ms, self._price, self._walk = 0, 60_000.0, random.Random(1)
-        venue = _venue(is_curved=is_curved)
+        venue = _venue(kind)
         self._valuing = Valuing(
             0,
-            lambda table, key: self._rows.get((table, key)),
+            DictRows(self._rows),
             venues=Venues({"bench": EngineDeployment(venue, None, lambda _: (SOURCE,))}, None),
             board=self._board,
             watermark_of=lambda _: DeploymentWatermark(),
@@ -118,13 +127,12 @@ def _measure(world: World, ticks: int) -> tuple[float, int]:
     return time.process_time() - began_s, valued
 
 
-def _line(accounts: int, ticks: int, curved: Sequence[tuple[float, int]], linear: Sequence[tuple[float, int]]) -> str:
-    ratios = [one[0] / other[0] for one, other in zip(curved, linear, strict=True)]
-    valued = sum(one[1] for one in curved) / sum(one[1] for one in linear)
+def _line(size: str, of: str, by: str, found: Mapping[str, Sequence[tuple[float, int]]]) -> str:
+    ratios = [one[0] / other[0] for one, other in zip(found[of], found[by], strict=True)]
+    valued = sum(one[1] for one in found[of]) / sum(one[1] for one in found[by])
     return (
-        f"curved: {accounts} accounts, {ticks} ticks a round, {len(ratios)} rounds: processor time "
-        f"{median(ratios):.2f} x that of linear ones (from {min(ratios):.2f} to {max(ratios):.2f}), "
-        f"valued {valued:.3f} x as often"
+        f"curved: {size}, {len(ratios)} rounds: processor time of {of} ones {median(ratios):.2f} x that of {by} ones "
+        f"(from {min(ratios):.2f} to {max(ratios):.2f}), valued {valued:.3f} x as often"
     )
 
 
@@ -133,13 +141,14 @@ def _line(accounts: int, ticks: int, curved: Sequence[tuple[float, int]], linear
 @click.option("--ticks", default=50, show_default=True, help="A round's; there are ten a second.")
 @click.option("--rounds", default=5, show_default=True)
 def main(accounts: int, ticks: int, rounds: int) -> None:
-    """Print what accounts cost that are not linear in a mark, beside linear ones."""
-    worlds = {is_curved: World(accounts, is_curved=is_curved) for is_curved in (True, False)}
-    found: dict[bool, list[tuple[float, int]]] = {True: [], False: []}
+    """Print what accounts cost that are not linear in a mark, and what a guard around their venue costs."""
+    worlds = {kind: World(accounts, kind) for kind in (CURVED, LINEAR, GUARDED)}
+    found: dict[str, list[tuple[float, int]]] = {kind: [] for kind in worlds}
     for _ in range(rounds):
-        for is_curved, world in worlds.items():
-            found[is_curved].append(_measure(world, ticks))
-    click.echo(_line(accounts, ticks, found[True], found[False]))
+        for kind, world in worlds.items():
+            found[kind].append(_measure(world, ticks))
+    for of, by in ((CURVED, LINEAR), (GUARDED, CURVED)):
+        click.echo(_line(f"{accounts} accounts, {ticks} ticks a round", of, by, found))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Replay beside a plain loop, kcat and quixstreams; what folding a long log takes; and how fast exports are written.
 
-``read``: ticks of ``price-ticks`` from the first to the last, decoded; Tidemark merges partitions, the others do not.
+``read``: at most a million ticks of ``price-ticks``, decoded; Tidemark merges partitions, the others do not.
 ``fold``: every tick and every event of a ledger's accounts read, by a process each, the newest mark of each symbol
 chosen, and all accounts valued once at the end; also of a tenth of it, so that memory can be compared.
 ``parquet``: what the writer of exports takes, beside pyarrow with the same arrays ready, and what an export takes from
@@ -69,6 +69,7 @@ ACCOUNTS = 10_000
 DESK = "desk"
 SOURCE = "binance-futures"
 _ROWS = 200_000
+_READ_AT_MOST = 1_000_000
 _AT_ONCE = 50_000
 
 
@@ -242,7 +243,7 @@ def main(ticks_count: int, events: int, rounds: int, only: tuple[str, ...], chil
     if {"read", "fold"}.intersection(parts):
         with running_kafka() as bootstrap:
             if "read" in parts:
-                print(markdown(asyncio.run(read(bootstrap, ticks_count, rounds))), "\n")
+                print(markdown(asyncio.run(read(bootstrap, min(ticks_count, _READ_AT_MOST), rounds))), "\n")
             if "fold" in parts:
                 print(markdown(asyncio.run(fold(bootstrap, ticks_count, events))), "\n")
     if "parquet" in parts:

@@ -28,6 +28,7 @@ from models.money import E18
 from models.prices import Mark
 from models.symmio.venue import SYMMIO, engine_deployment
 from models.watermarks import DeploymentWatermark
+from tests.support.dict_rows import DictRows
 
 MARKETS = 100
 """Of each account, every position is in another of so many markets."""
@@ -59,7 +60,7 @@ class World:
         deployment = engine_deployment(None, lambda name: (PriceSource(name.encode(), 10**12),))  # type: ignore[arg-type]
         self._valuing = Valuing(
             0,
-            lambda table, key: self._rows.get((table, key)),
+            DictRows(self._rows),
             venues=Venues({DEPLOYMENT: deployment}, None),
             board=self._board,
             watermark_of=lambda _: _WATERMARK,

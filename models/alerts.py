@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from models.codec import ORDER_BYTES, encode_body
-from models.errors import BadRow
+from models.body_reader import no_row
+from models.codec import ORDER_BYTES, decode_row, encode_body
 from models.provenance import MADE_FROM, with_inputs
 from models.valuations import LIQUIDATABLE_HEDGERS, SUSPECT, UNSUPPORTED
 
@@ -63,6 +63,24 @@ class _Cells(msgspec.Struct):
     hedgers_since_ms: dict[str, int | None] = {}
 
 
+class _TransitionCells(msgspec.Struct):
+    """What is read of a transition when the next one is put before it."""
+
+    id: str
+    kind: str
+
+
+class _HedgerTransitionCells(_TransitionCells):
+    hedger: str
+
+
+class _AllCells(_Cells, kw_only=True):
+    count: int
+    transitions: list[_TransitionCells]
+    hedger_transitions: list[_HedgerTransitionCells] = []
+    hedger_transitions_gone: int = 0
+
+
 class Standing(NamedTuple):
     """What is on: alarms of the account, and the hedgers that can be liquidated toward it."""
 
@@ -74,6 +92,7 @@ NOTHING_ON = Standing(QUIET, frozenset())
 
 
 _decoder = msgspec.json.Decoder(_Cells)
+_all_decoder = msgspec.json.Decoder(_AllCells)
 
 
 def standing_of_row(value: bytes) -> Standing:
@@ -85,9 +104,34 @@ def standing_of_row(value: bytes) -> Standing:
     try:
         cells = _decoder.decode(memoryview(value)[ORDER_BYTES:])
         return Standing(_bits(cells.alarms), frozenset(cells.hedgers_since_ms))
-    except msgspec.DecodeError as error:
-        msg = f"expected a row of alerts, found {value!r:.200} ({error!r})"
-        raise BadRow(msg) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise no_row(value, "alerts", error) from error
+
+
+def alerts_of_row(value: bytes) -> Body:
+    """The body of an encoded row of the ``alerts`` table, to which transitions can be added.
+
+    Raises:
+        BadRow: It is no such row.
+    """
+    body = decode_row(value).body
+    try:
+        cells = _all_decoder.decode(memoryview(value)[ORDER_BYTES:])
+        for transition in cells.hedger_transitions:
+            ordinal_of({"id": transition.id})
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise no_row(value, "alerts", error) from error
+    return body
+
+
+def without_transitions(alarms: int, count: int) -> Body:
+    """The body of an account whose transitions are none, or are not known.
+
+    Args:
+        alarms: Those that are on.
+        count: As many transitions as there may have been.
+    """
+    return {"alarms": _names(alarms), "count": count, "transitions": []}
 
 
 def alarms_of(valuation: Mapping[str, Any], standing: int) -> int:
@@ -130,7 +174,7 @@ def with_transitions(
         valuation: Body of the ``valuations`` row that shows it.
         made: That row's provenance.
     """
-    row: Mapping[str, Any] = {"alarms": (), "count": 0, "transitions": []} if standing is None else standing
+    row = without_transitions(QUIET, 0) if standing is None else standing
     before = Standing(_bits(row["alarms"]), frozenset(row.get("hedgers_since_ms", ())))
     after = Standing(alarms, hedgers_of(valuation, before.hedgers))
     count: int = row["count"]
@@ -145,7 +189,7 @@ def with_transitions(
         else:
             transitions = _newest([new, *transitions])
     body: Body = {
-        "alarms": [on for alarm, (on, _) in KINDS.items() if alarms & alarm],
+        "alarms": _names(alarms),
         "count": count,
         "transitions": transitions,
     }
@@ -199,6 +243,10 @@ def _kept(transitions: list[Body], on: frozenset[str]) -> set[int]:
 def _bits(names: Iterable[str]) -> int:
     """The alarms of these names; a worker of another version may have named some that are none here."""
     return sum(_ALARM_OF.get(name, QUIET) for name in names)
+
+
+def _names(alarms: int) -> list[str]:
+    return [on for alarm, (on, _) in KINDS.items() if alarms & alarm]
 
 
 def _changes(before: Standing, after: Standing) -> Iterator[tuple[str, Body]]:

@@ -268,6 +268,10 @@ class ExposureBook:
         presses &= flags & (_MOVED | _TOLD) == _MOVED | _TOLD
         return [self._keys[row] for row in np.flatnonzero(presses).tolist()]
 
+    def forget_published(self) -> None:
+        """Take every account for one of which nothing was ever published."""
+        self._flags_view()[:] &= 0xFF ^ _PUBLISHED
+
     def was_published(self, key: bytes) -> bool:
         """Whether ``published`` was called for an account since it was put first.
 

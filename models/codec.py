@@ -1,7 +1,8 @@
 """A table row on the wire: term and version as 8 big-endian bytes each, then a JSON object.
 
-The order of rows is (term, version) compared left to right, which is the order of the first 16 bytes: readers and
-recovery compare rows without decoding them. Integers that may pass 53 bits are decimal texts inside the JSON.
+A term is below 2^48. The order of rows is (term, version) compared left to right, which is the order of the first 16
+bytes: readers and recovery compare rows without decoding them. Integers that may pass 53 bits are decimal texts inside
+the JSON.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _HEAD = struct.Struct(">QQ")
 _encode_struct = msgspec.json.Encoder().encode
 ORDER_BYTES = _HEAD.size
+_NO_ORDER = bytes(ORDER_BYTES)
+_TERM_BEGINS = b"\x00\x00"
 
 NUMBER_MAX = 2**63 - 1
 """The largest number in a body, which every version of orjson takes. One that may be larger is written as decimal
@@ -38,7 +41,7 @@ def encode_row(term: int, version: int, body: Mapping[str, Any] | msgspec.Struct
     """Encode a row.
 
     Args:
-        term: The owner's term, 0 to 2^64 - 1.
+        term: The owner's term, 0 to 2^48 - 1.
         version: The row's version, 0 to 2^64 - 1.
         body: As for ``encode_body``.
     """
@@ -59,7 +62,7 @@ def join_row(term: int, version: int, encoded_body: bytes) -> bytes:
     """Put the term and the version before a body that is encoded already.
 
     Args:
-        term: The owner's term, 0 to 2^64 - 1.
+        term: The owner's term, 0 to 2^48 - 1.
         version: The row's version, 0 to 2^64 - 1.
         encoded_body: What ``encode_body`` returned.
     """
@@ -78,12 +81,19 @@ def decode_row(value: bytes) -> Row:
     except (struct.error, orjson.JSONDecodeError) as error:
         msg = f"expected 16 bytes of term and version and a JSON object, found {value[:60]!r} ({error})"
         raise BadRow(msg) from error
+    if type(body) is not dict:
+        msg = f"expected a JSON object behind 16 bytes of term and version, found {value[:60]!r}"
+        raise BadRow(msg)
     return Row(term, version, body)
 
 
 def row_order(value: bytes) -> bytes:
-    """Return the bytes by which rows of one key are ordered; of equal ones, the row read later is the current one."""
-    return value[:ORDER_BYTES]
+    """Return the bytes by which rows of one key are ordered; of equal ones, the row read later is the current one.
+
+    What is no row, such as a text that something else wrote, stands below every row: it would be the current one for
+    ever otherwise, and whatever replaced it would go unread.
+    """
+    return value[:ORDER_BYTES] if _has_order(value) else _NO_ORDER
 
 
 def order_of_term(term: int) -> bytes:
@@ -92,6 +102,13 @@ def order_of_term(term: int) -> bytes:
 
 
 def decode_order(value: bytes) -> tuple[int, int]:
-    """Read only (term, version) of a row."""
+    """Read only (term, version) of a row; (0, 0) of what is none."""
+    if not _has_order(value):
+        return 0, 0
     term, version = _HEAD.unpack_from(value)
     return term, version
+
+
+def _has_order(value: bytes) -> bool:
+    """Whether it begins as rows do; no topic has as many records as the least term that would begin otherwise."""
+    return len(value) >= ORDER_BYTES and value.startswith(_TERM_BEGINS)

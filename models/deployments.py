@@ -154,3 +154,15 @@ def decode_deployment(row: bytes) -> DeploymentState:
         begun_block=None if body.begun_block is UNSET else body.begun_block,
         gaps=tuple(Gap(gap.since, gap.block, gap.reason, gap.until) for gap in body.gaps),
     )
+
+
+def lost_deployment(version: int) -> DeploymentState:
+    """What is known of a deployment whose row cannot be read: how far it was routed, and nothing else.
+
+    Where logs were not supported, the accounts go on saying so until a join, whatever is said here. Nobody changes a
+    Diamond's construction after it was routed.
+
+    Args:
+        version: The row's version, from which on records are routed.
+    """
+    return DeploymentState(position=(version - 1, -1), begun_at=version - 1)

@@ -11,7 +11,8 @@ and fold no other venue's; so all that a package is asked for passes here, and c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -19,7 +20,7 @@ from models.account_events import Progress, decode_account_record, encode_accoun
 from models.bookings import TellsBookings, encode_booked
 from models.codec import encode_body, join_row
 from models.errors import BadRecord, BadRow
-from models.package_faults import cause_of
+from models.package_faults import cause_of, said_of
 from models.package_values import (
     checked_account,
     checked_exposure,
@@ -46,21 +47,34 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Accounts that were folded and are not written yet; each would be asked for once more if there were more of them.
-_FOLDED_KEPT = 20_000
 # Hooks that a venue may have beside those of ``Venue``; whoever needs one looks whether it is there.
 _OPTIONAL = ("booking_names", "moves", "charged")
 
 
-class _Folded(NamedTuple):
-    """An account, and what was asked of it when it was folded."""
+class _Answers(NamedTuple):
+    """What was asked of an account when it was folded."""
 
-    account: Any
     body: bytes
     held: Any
     statement: Mapping[str, Any] | None = None
     events: Sequence[Mapping[str, Any]] = ()
     booked: Booked | None = None
+
+
+class _Folded:
+    """An account that was folded, as ``models.venue.Account`` says; it has the answers with it until it is written."""
+
+    __slots__ = ("account", "answers", "applied", "suspicion", "unsettled", "version")
+
+    def __init__(self, account: Any, answers: _Answers) -> None:  # noqa: ANN401 - it is the venue's own
+        self.account = account
+        self.answers: _Answers | None = answers
+        self.applied, self.version = account.applied, account.version
+        self.suspicion, self.unsettled = account.suspicion, account.unsettled
+
+    def unsettled_above(self, final: int) -> bool:
+        """As the venue's own account says."""
+        return bool(self.account.unsettled_above(final))
 
 
 class GuardedVenue:
@@ -85,11 +99,10 @@ class GuardedVenue:
             raise ValueError(msg)
         self._venue = venue
         self._on_fault = on_fault
-        # By identity, for accounts may be of any class. An account that is kept here is no other's.
-        self._folded: dict[int, _Folded] = {}
         for name in _OPTIONAL:
             if hasattr(venue, name):
-                setattr(self, name, getattr(venue, name))
+                own = getattr(venue, name)
+                setattr(self, name, partial(_asked, own) if callable(own) else own)
         if isinstance(venue, TellsBookings):
             self.bookings = self._bookings
 
@@ -110,7 +123,7 @@ class GuardedVenue:
         """
         return self._of_record("reference", lambda: self._venue.reference(name, value))
 
-    def routes(self, deployments: Mapping[str, Any], read: object) -> Any:  # noqa: ANN401
+    def routes(self, deployments: Mapping[str, Any], rows: object) -> Any:  # noqa: ANN401
         """Nothing: records are folded directly.
 
         Raises:
@@ -118,7 +131,7 @@ class GuardedVenue:
         """
         raise NotImplementedError
 
-    def notices(self, deployments: Mapping[str, Any], read: object) -> None:
+    def notices(self, deployments: Mapping[str, Any], rows: object) -> None:
         """Nothing is told to holders beside the account itself."""
 
     def decode(self, value: bytes, position: LogOffset) -> Positioned:
@@ -156,8 +169,8 @@ class GuardedVenue:
 
     def write(self, account: Account) -> bytes:
         """The body of the account's row."""
-        folded = self._folded.get(id(account))
-        return self._venue.write(account) if folded is None else folded.body
+        answers = _answers(account)
+        return self._venue.write(_own(account)) if answers is None else answers.body
 
     def held(self, account: Account) -> Any:  # noqa: ANN401 - it is the venue's own
         """What the account holds; its row was written by now.
@@ -165,20 +178,21 @@ class GuardedVenue:
         Raises:
             BadRow: The venue raises anything.
         """
-        folded = self._folded.pop(id(account), None)
-        if folded is not None:
-            return folded.held
-        return self._of_row("held", lambda: checked_held(self._venue.held(account)))
+        answers = _answers(account)
+        if answers is not None and isinstance(account, _Folded):
+            account.answers = None
+            return answers.held
+        return self._of_row("held", lambda: checked_held(self._venue.held(_own(account))))
 
     def statement(self, account: Account) -> Mapping[str, Any] | None:
         """What the account shows."""
-        folded = self._folded.get(id(account))
-        return self._venue.statement(account) if folded is None else folded.statement
+        answers = _answers(account)
+        return self._venue.statement(_own(account)) if answers is None else answers.statement
 
     def events(self, before: Account | None, record: Positioned, after: Account) -> Sequence[Mapping[str, Any]]:
         """What the record did to the account."""
-        folded = self._folded.get(id(after))
-        return self._venue.events(before, record, after) if folded is None else folded.events
+        answers = _answers(after)
+        return self._venue.events(_own(before), record, _own(after)) if answers is None else answers.events
 
     def fold(self, before: Account | None, record: Positioned, known: DeploymentWatermark) -> Any:  # noqa: ANN401
         """As the venue says; suspect where it raises anything but ``BadRecord``, or where its account is none.
@@ -187,16 +201,17 @@ class GuardedVenue:
             BadRecord: The venue raises it, or cannot say that the account is suspect.
         """
         try:
-            after = self._venue.fold(before, record, known)
-            if after is before and before is not None:
+            after = self._venue.fold(_own(before), record, known)
+            if after is _own(before) and before is not None:
                 return before
-            folded = self._with_events(before, record, self._checked(before, record.position, after))
-        except BadRecord:
-            raise
+            answers = self._checked(before, record.position, after)
+            return _Folded(after, self._with_events(before, record, after, answers))
+        except BadRecord as error:
+            # It may be of a class of the package's own.
+            raise BadRecord(cause_of(error)) from error
         except Exception as error:  # noqa: BLE001 - code of others may raise anything
             self._fault("fold", error)
             return self.doubt(before, record.position, cause_of(error))
-        return self._keep(before, folded)
 
     def doubt(self, before: Account | None, position: LogOffset, cause: str) -> Any:  # noqa: ANN401
         """As the venue says.
@@ -205,18 +220,18 @@ class GuardedVenue:
             BadRecord: It cannot say it; the cause is that of the doubt.
         """
         try:
-            after = self._venue.doubt(before, position, cause)
-            if after is before and before is not None:
+            after = self._venue.doubt(_own(before), position, cause)
+            if after is _own(before) and before is not None:
                 return before
-            folded = self._written(before, position, after)
+            folded = _Folded(after, self._written(before, position, after))
         except Exception as error:
             self._fault("doubt", error)
             raise BadRecord(cause) from error
         try:
-            folded = self._with_statement(folded)
+            folded.answers = self._with_statement(after, cast("_Answers", folded.answers))
         except Exception as error:  # noqa: BLE001 - that it is suspect can be said of an account that shows nothing
             self._fault("statement", error)
-        return self._keep(before, folded)
+        return folded
 
     def undo(self, before: Account, record: RolledBack) -> Any:  # noqa: ANN401 - it is the venue's own
         """As the venue says; suspect where it raises anything.
@@ -225,8 +240,10 @@ class GuardedVenue:
             BadRecord: It cannot say that the account is suspect.
         """
         try:
-            after = self._venue.undo(before, record)
-            return before if after is before else self._keep(before, self._checked(before, record.position, after))
+            after = self._venue.undo(_own(before), record)
+            if after is _own(before):
+                return before
+            return _Folded(after, self._checked(before, record.position, after))
         except Exception as error:  # noqa: BLE001 - code of others may raise anything
             self._fault("undo", error)
             return self.doubt(before, record.position, cause_of(error))
@@ -238,12 +255,12 @@ class GuardedVenue:
             BadRecord: It cannot say that the account is suspect.
         """
         try:
-            after, finished = self._venue.settle(key, before, final, position)
+            after, finished = self._venue.settle(key, _own(before), final, position)
             history = checked_history(finished)
             after.unsettled_above(final)
-            if after is not before:
-                after = self._keep(before, self._checked(before, None, after))
-            return Settled(after, history)
+            if after is _own(before):
+                return Settled(before, history)
+            return Settled(_Folded(after, self._checked(before, None, after)), history)
         except Exception as error:  # noqa: BLE001 - code of others may raise anything
             self._fault("settle", error)
             return Settled(self.doubt(before, position, cause_of(error)))
@@ -302,17 +319,19 @@ class GuardedVenue:
         return self._of_row("value", lambda: checked_valuation(value()))
 
     def _bookings(self, before: Account | None, record: Positioned, after: Account, happened: Happened) -> Any:  # noqa: ANN401
-        folded = self._folded.get(id(after))
-        return self._booked(before, record, after, happened) if folded is None else folded.booked
+        answers = _answers(after)
+        return self._booked(before, record, after, happened) if answers is None else answers.booked
 
     def _booked(self, before: Account | None, record: Positioned, after: Account, happened: Happened) -> Booked | None:
-        return self._venue.bookings(before, record, after, happened) if isinstance(self._venue, TellsBookings) else None
+        if not isinstance(self._venue, TellsBookings):
+            return None
+        return self._venue.bookings(_own(before), record, _own(after), happened)
 
-    def _checked(self, before: Account | None, position: LogOffset | None, after: Any) -> _Folded:  # noqa: ANN401
+    def _checked(self, before: Account | None, position: LogOffset | None, after: Any) -> _Answers:  # noqa: ANN401
         """Ask now for all that is asked of an account later, and expect that rows can hold it."""
-        return self._with_statement(self._written(before, position, after))
+        return self._with_statement(after, self._written(before, position, after))
 
-    def _written(self, before: Account | None, position: LogOffset | None, after: Any) -> _Folded:  # noqa: ANN401
+    def _written(self, before: Account | None, position: LogOffset | None, after: Any) -> _Answers:  # noqa: ANN401
         checked_account(after)
         if position is not None and after.applied != position:
             msg = f"expected an account as of {position}, found one as of {after.applied!r:.200}"
@@ -328,36 +347,29 @@ class GuardedVenue:
         expect_size("a state", len(body))
         checked_held(self._venue.read_held(join_row(0, after.version, body)))
         checked_account(self._venue.read(join_row(0, after.version, body)))
-        return _Folded(after, body, checked_held(self._venue.held(after)))
+        return _Answers(body, checked_held(self._venue.held(after)))
 
-    def _with_statement(self, folded: _Folded) -> _Folded:
-        statement = self._venue.statement(folded.account)
+    def _with_statement(self, after: Any, answers: _Answers) -> _Answers:  # noqa: ANN401
+        statement = self._venue.statement(after)
         if statement is not None:
             expect_object("a statement", statement)
-        return folded._replace(statement=statement)
+        return answers._replace(statement=statement)
 
-    def _with_events(self, before: Account | None, record: Positioned, folded: _Folded) -> _Folded:
-        events = list(self._venue.events(before, record, folded.account))
+    def _with_events(self, before: Account | None, record: Positioned, after: Any, answers: _Answers) -> _Answers:  # noqa: ANN401
+        events = list(self._venue.events(_own(before), record, after))
         for event in events:
             expect_object("an event", event)
-        booked = self._booked(before, record, folded.account, events)
+        booked = self._booked(before, record, after, events)
         if booked is not None:
             list(encode_booked(booked))
-        return folded._replace(events=events, booked=booked)
-
-    def _keep(self, before: Account | None, folded: _Folded) -> Any:  # noqa: ANN401 - it is the venue's own
-        """Have what was checked be what is written: the account before it is not written any more."""
-        self._folded.pop(id(before), None)
-        self._folded[id(folded.account)] = folded
-        if len(self._folded) > _FOLDED_KEPT:
-            del self._folded[next(iter(self._folded))]
-        return folded.account
+        return answers._replace(events=events, booked=booked)
 
     def _of_record(self, hook: str, ask: Callable[[], T]) -> T:
         try:
             return ask()
-        except BadRecord:
-            raise
+        except BadRecord as error:
+            # It may be of a class of the package's own.
+            raise BadRecord(cause_of(error)) from error
         except Exception as error:
             self._fault(hook, error)
             raise BadRecord(cause_of(error)) from error
@@ -365,11 +377,11 @@ class GuardedVenue:
     def _of_row(self, hook: str, ask: Callable[[], T]) -> T:
         try:
             return ask()
-        except BadRow:
-            raise
+        except BadRow as error:
+            raise BadRow(cause_of(error)) from error
         except Exception as error:
             self._fault(hook, error)
-            msg = f"expected {hook} of the venue {self.kind} to give an answer, found {error!r:.200}"
+            msg = f"expected {hook} of the venue {self.kind} to give an answer, found {said_of(error):.200}"
             raise BadRow(msg) from error
 
     def _fault(self, hook: str, error: Exception) -> None:
@@ -398,3 +410,18 @@ class _GuardedValuer:
             BadRow: The venue raises anything, or its columns are not those of a valuation.
         """
         return self._venue.valued(lambda: self._valuer.value(inputs, unsupported=unsupported))
+
+
+def _own(account: Any) -> Any:  # noqa: ANN401 - it is the venue's own
+    """The account as its venue knows it."""
+    return account.account if isinstance(account, _Folded) else account
+
+
+def _answers(account: Any) -> _Answers | None:  # noqa: ANN401
+    """What was asked of an account when it was folded; None of one that is written."""
+    return account.answers if isinstance(account, _Folded) else None
+
+
+def _asked(hook: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+    """Ask a hook that is looked for and not guarded."""
+    return hook(*map(_own, arguments))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from models.account_events import RolledBack
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.venue import Inputs, TopicSpec, Valued
     from models.watermarks import DeploymentWatermark
 
@@ -207,7 +207,7 @@ class PlainVenue(Generic[S]):
         columns: type[_Columns[S]] = cast("Any", _Columns)[self.state]
         return AccountRows(self.kind, self.schema, columns)
 
-    def routes(self, deployments: Mapping[str, Any], read: ReadRow) -> Any:  # noqa: ANN401
+    def routes(self, deployments: Mapping[str, Any], rows: StoredRows) -> Any:  # noqa: ANN401
         """Nothing: records are folded directly.
 
         Raises:
@@ -215,7 +215,7 @@ class PlainVenue(Generic[S]):
         """
         raise NotImplementedError
 
-    def notices(self, deployments: Mapping[str, Any], read: ReadRow) -> None:
+    def notices(self, deployments: Mapping[str, Any], rows: StoredRows) -> None:
         """Nothing is told to holders beside the account itself."""
 
     def decode(self, value: bytes, position: LogOffset) -> Own:

@@ -248,7 +248,7 @@ def decode_mark(row: bytes) -> Mark:
     body = _read_body(row)
     try:
         return Mark(
-            mark_e18=int(body.mark),
+            mark_e18=_positive(body.mark),
             index_e18=None if body.index is None else int(body.index),
             funding_rate_e18=None if body.funding_rate is None else int(body.funding_rate),
             next_funding_ms=body.next_funding_ms,
@@ -282,6 +282,14 @@ def _oracle_body(terms: OracleTerms) -> OracleBody:
         None if terms.confidence_e18 is None else str(terms.confidence_e18),
         terms.session,
     )
+
+
+def _positive(text: str) -> int:
+    mark_e18 = int(text)
+    if mark_e18 <= 0:
+        msg = f"expected a mark above 0, found {text}"
+        raise ValueError(msg)
+    return mark_e18
 
 
 def _oracle_of(body: OracleBody) -> OracleTerms:

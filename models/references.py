@@ -97,13 +97,13 @@ def decode_said(row: bytes) -> Said:
     return Said(body.text, body.partition, body.offset)
 
 
-def used_of_row(key: bytes, row: bytes, venues: Venues) -> UsedReference | None:
+def used_of_row(venues: Venues, key: bytes, row: bytes) -> UsedReference | None:
     """Read what a row of the table ``references`` says.
 
     Args:
+        venues: Decode the references of their deployments.
         key: The row's key.
         row: The row.
-        venues: Decode the references of their deployments.
 
     Returns:
         None where the reference was taken away, its venue is not installed, or that cannot read it any more.

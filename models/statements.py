@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 # A reader that follows row by row needs the events of the last write alone. This many serve one that is behind.
 EVENTS_KEPT = 256
-# An event takes at least two bytes of a record, and the broker takes none of a megabyte.
-_EVENTS_OF_A_RECORD_MAX = 1_000_000
 # With a statement as large as an account's row may be, a record would be too large for the broker.
 _EVENTS_BYTES_MAX = 400_000
 
@@ -82,17 +80,6 @@ def next_statement(
     new = [Event(at, where, what) for at, (where, what) in enumerate(happened, number)]
     most = max(EVENTS_KEPT, len(new))
     return Statement(position, body, _bounded([*kept, *new][-most:]))
-
-
-def number_beyond(version: int) -> int:
-    """A number that none of an account's events before a version has.
-
-    By it a reader sees that he missed some, where the statement that stood cannot be read any more.
-
-    Args:
-        version: That of the account, which every record raises that anything happened by.
-    """
-    return version * _EVENTS_OF_A_RECORD_MAX
 
 
 def _bounded(events: Sequence[Event]) -> Sequence[Event]:

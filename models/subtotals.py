@@ -255,14 +255,17 @@ class Subtotals:
                 total.take_in(one)
             yield deployment, total.body(UNHEDGED)
 
+    def keys(self, partition: int) -> set[bytes]:
+        """The keys of all sums."""
+        return {_key(sum_id, partition) for sum_id in self._sums}
+
     def take_changed(self, partition: int, standing: set[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Yield key and body of each sum that changed, and an empty one for each standing row that has no sum."""
         changed, self._changed = self._changed, set()
         for one in sorted(changed, key=attrgetter("id")):
             yield _key(one.id, partition), one.body(one.id[0])
         if standing:
-            ours = {_key(sum_id, partition) for sum_id in self._sums}
-            for key in sorted(standing - ours):
+            for key in sorted(standing - self.keys(partition)):
                 kind = key.partition(b":")[0].decode()
                 yield key, _Sum((kind, "", "")).body(kind)
 

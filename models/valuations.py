@@ -34,7 +34,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.codec import NUMBER_MAX
+from models.body_reader import no_row
+from models.codec import NUMBER_MAX, decode_row
 from models.provenance import MADE_FROM, with_inputs
 
 if TYPE_CHECKING:
@@ -93,6 +94,30 @@ def with_last_complete(previous: Mapping[str, Any] | None, body: Body) -> Body:
         made = {MADE_FROM: with_inputs(previous[MADE_FROM], previous)} if MADE_FROM in previous else {}
         return {**body, "last_complete": {**complete, **made}}
     return {**body, "last_complete": previous["last_complete"]}
+
+
+def with_last_complete_of_row(body: Body, row: bytes) -> Body:
+    """The same, with the row before as it is encoded, its ``ORDER_BYTES`` included.
+
+    Raises:
+        BadRow: It is no row of an account's valuation.
+    """
+    try:
+        return with_last_complete(decode_row(row).body, body)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise no_row(row, "valuations", error) from error
+
+
+def as_of_row(row: bytes) -> int:
+    """As of when an account's valuation is, in Unix ms.
+
+    Raises:
+        BadRow: ``row`` is no row of an account's valuation.
+    """
+    as_of_ms = decode_row(row).body.get("as_of_ms")
+    if type(as_of_ms) is not int:
+        raise no_row(row, "valuations", TypeError(f"expected as_of_ms in Unix ms, found {as_of_ms!r:.200}"))
+    return as_of_ms
 
 
 def unknown_figures(account_order: tuple[int, int], position: tuple[int, int], as_of_ms: int) -> Body:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.book_figures import Exposure, Shown
     from models.chain_records import LogOffset
     from models.engine.step import RowId, Step, Write
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.prices import UsedMark
     from models.references import UsedReference
     from models.valuations import Body
@@ -265,20 +265,20 @@ class Venue(Protocol[A, H, R_contra]):
             BadRecord: It cannot be read, and what was said of the reference before stays.
         """
 
-    def routes(self, deployments: Mapping[str, Any], read: ReadRow) -> Routes[Any, Any]:
+    def routes(self, deployments: Mapping[str, Any], rows: StoredRows) -> Routes[Any, Any]:
         """What routes the raw records of one slice; it is asked for only where there is a topic ``routed``.
 
         Args:
             deployments: What the venue is told of each of its deployments, by name.
-            read: Reads the tables of the slice's partition.
+            rows: The tables of the slice's partition.
         """
 
-    def notices(self, deployments: Mapping[str, Any], read: ReadRow) -> Notices[A, R_contra] | None:
+    def notices(self, deployments: Mapping[str, Any], rows: StoredRows) -> Notices[A, R_contra] | None:
         """What tells the holders of one partition's accounts of their positions; None where nothing does.
 
         Args:
             deployments: What the venue is told of each of its deployments, by name.
-            read: Reads the tables of the partition.
+            rows: The tables of the partition.
         """
 
     def decode(self, value: bytes, position: LogOffset) -> Positioned:

@@ -62,3 +62,20 @@ def decode_watermark(row: bytes) -> DeploymentWatermark:
         reason=body.reason,
         enumerated=body.enumerated,
     )
+
+
+def lost_watermark(version: int) -> DeploymentWatermark:
+    """What is known of a deployment in a partition whose row cannot be read: how far it was folded, and nothing else.
+
+    Its accounts are unknown, since they may have been unsupported, until a join says of them what they are; a figure
+    that is shown would claim that they are supported.
+
+    Args:
+        version: The row's version, from which on records are folded.
+    """
+    return DeploymentWatermark(
+        applied=(version - 1, -1),
+        unsupported_since=0,
+        reason="the row of watermarks cannot be read: begin a new epoch, or join with --from-state",
+        enumerated=False,
+    )

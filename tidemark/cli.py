@@ -38,6 +38,7 @@ _COMMANDS = {
     "tail": "tidemark.commands.tail:tail",
     "capture": "tidemark.commands.capture:capture",
     "archive": "tidemark.commands.archive:archive",
+    "repartition": "tidemark.commands.repartition:repartition",
     "export": "tidemark.commands.export:export",
     "asof": "tidemark.commands.asof:asof",
     "explain": "tidemark.commands.explain:explain",

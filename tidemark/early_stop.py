@@ -9,7 +9,7 @@ import sys
 from typing import NoReturn
 
 # Ended before they did what they were to do, these are not to look as if they had.
-_ENDING_BY_THEMSELVES = frozenset({"topics", "token", "fold", "audit", "config", "archive", "--dry-run"})
+_ENDING_BY_THEMSELVES = frozenset({"topics", "token", "fold", "audit", "config", "archive", "repartition", "--dry-run"})
 EXIT_INTERRUPTED = 128 + signal.SIGTERM
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from models.engine.board import InputBoard
+from models.engine.stored_rows import readable
+from models.engine.tables import REFERENCES
 from models.errors import BadRow
 from models.kept_inputs import CalculationsMade, KeptMark
 from models.prices import decode_mark
 from models.references import used_of_row
+from streams.process.unreadable_rows import note_unreadable
 from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
@@ -152,10 +156,13 @@ class MarketPrices:
     def _referred(self, keys: Sequence[bytes]) -> None:
         for key in keys:
             row = self._references.get(key)
-            self._board.refer(key, None if row is None else used_of_row(key, row, self._venues))
+            used = None
+            if row is not None:
+                used = readable(note_unreadable, REFERENCES, key, row, partial(used_of_row, self._venues, key))
+            self._board.refer(key, used)
 
     def _heard(self, keys: Sequence[bytes]) -> None:
         for key in keys:
             row = self._rows.get(key)
             if row is not None:
-                self._board.put_row(key, row, self._deployments)
+                self._board.put_row(key, row, self._deployments, note_unreadable)

@@ -46,7 +46,7 @@ _SILENT_WITHOUT_CAUSE = (
     "rate(tidemark_heartbeats_total{outcome=",
     "rate(tidemark_lease_claims_total",
     "rate(tidemark_suspect_accounts_total",
-    "rate(tidemark_unreadable_accounts_total",
+    "rate(tidemark_unreadable_rows_total",
     "tidemark_funding_unclear_transactions",
 )
 

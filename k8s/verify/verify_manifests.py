@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tool_cache import Tools
 
 _FIRST = ("Namespace", "ServiceAccount", "ConfigMap")
-_WITH_PODS = ("StatefulSet", "Deployment", "Job")
+_WITH_PODS = ("StatefulSet", "Deployment", "Job", "CronJob")
 # Why what is not checked is not checked; printed each time, so that nobody takes it for done.
 _NOT_SHOWN = (
     "not shown here: images are linted, not built; network policies and autoscaling are admitted, not exercised; "
@@ -117,8 +117,9 @@ def _lost(sent: object, kept: object, path: str) -> Iterator[str]:
 
 def _pod_of(manifest: dict[str, Any]) -> dict[str, Any]:
     """The pod that a controller would make of its template: only there the Pod Security standard is enforced."""
-    template = deepcopy(manifest["spec"]["template"])
-    claims = manifest["spec"].get("volumeClaimTemplates", ())
+    spec = manifest["spec"].get("jobTemplate", manifest)["spec"]
+    template = deepcopy(spec["template"])
+    claims = spec.get("volumeClaimTemplates", ())
     template["spec"].setdefault("volumes", []).extend(
         {"name": one["metadata"]["name"], "persistentVolumeClaim": {"claimName": one["metadata"]["name"]}}
         for one in claims

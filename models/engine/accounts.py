@@ -8,15 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, NamedTuple, assert_never
 
 from models.account_events import Final, Progress, RolledBack, Supported, Unsupported
-from models.codec import encode_body
+from models.codec import decode_order, encode_body
 from models.engine.recent import Recent
 from models.engine.step import RowId, Stage, Step, Write, step_of
+from models.engine.stored_rows import count_beyond, readable, stored
 from models.engine.tables import ACCOUNTS, POSITION_STATES, QUOTE_HISTORY, STATEMENTS, WATERMARKS
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
-from models.statements import decode_statement, encode_statement, next_statement, number_beyond
+from models.statements import decode_statement, encode_statement, next_statement
 from models.venue import A, H, R_contra
-from models.watermarks import DeploymentWatermark, decode_watermark, encode_watermark
+from models.watermarks import DeploymentWatermark, decode_watermark, encode_watermark, lost_watermark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from models.chain_records import LogOffset
     from models.engine.booker import Booker
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.venue import Change, Notices, Venue
 
 # A decoded row takes about 10 kB, so that those kept for an account's next transaction are some 20 MB a partition.
@@ -55,12 +56,14 @@ class Accounts(Generic[A, H, R_contra]):
     accounts are ``unsettled``: a rollback could change them, or finality finish one of their quotes.
 
     ``folded`` counts what changed an account, ``repeated`` what did not, and ``untold`` what happened to accounts whose
-    venue shows no statement of them, so that nobody is told. ``remade`` counts statements that could not be read any
-    more, and were made anew: their events go on with numbers by which readers see that they missed some.
+    venue shows no statement of them, so that nobody is told.
+
+    A statement that cannot be read is made anew: its events go on with numbers by which readers see that they missed
+    some. Where it cannot be read how far a deployment is folded, its accounts are unknown until they are told anew.
 
     Args:
         partition: Its number; part of the keys of ``watermarks``.
-        read: Reads the tables that the steps are written to.
+        rows: The tables that the steps are written to.
         keys: Says which accounts the partition has.
         venue: Says what records do to an account.
         notices: Tell an account's holders of it; None where the venue has nothing to tell them.
@@ -70,7 +73,7 @@ class Accounts(Generic[A, H, R_contra]):
     def __init__(
         self,
         partition: int,
-        read: ReadRow,
+        rows: StoredRows,
         keys: Callable[[], Iterable[bytes]],
         venue: Venue[A, H, R_contra],
         notices: Notices[A, R_contra] | None,
@@ -79,7 +82,7 @@ class Accounts(Generic[A, H, R_contra]):
     ) -> None:
         self._booker = booker
         self._partition = partition
-        self._read = read
+        self._rows = rows
         self._keys = keys
         self._venue = venue
         self._notices = notices
@@ -101,7 +104,6 @@ class Accounts(Generic[A, H, R_contra]):
         self.folded = 0
         self.repeated = 0
         self.untold = 0
-        self.remade = 0
 
     def restore(self, key: bytes, row: bytes) -> H:
         """Take in a row of ``accounts`` that was recovered, and return what it holds.
@@ -118,7 +120,8 @@ class Accounts(Generic[A, H, R_contra]):
 
     def restore_watermark(self, key: bytes, row: bytes) -> None:
         """Take in a row of ``watermarks`` that was recovered."""
-        self._watermarks[key.decode().rpartition(":")[0]] = decode_watermark(row)
+        found = readable(self._rows.note_unreadable, WATERMARKS, key, row, decode_watermark)
+        self._watermarks[key.decode().rpartition(":")[0]] = found or lost_watermark(decode_order(row)[1])
 
     @property
     def watermarks(self) -> Iterable[tuple[str, DeploymentWatermark]]:
@@ -138,7 +141,7 @@ class Accounts(Generic[A, H, R_contra]):
         row = self._unwritten.get(key) or self._writing.get(key) or self._recent.get(key)
         if row is not None:
             return row
-        value = self._read(ACCOUNTS, key)
+        value = self._rows.read(ACCOUNTS, key)
         if value is None:
             return None
         try:
@@ -322,15 +325,11 @@ class Accounts(Generic[A, H, R_contra]):
             if body is None:
                 self.untold += len(self._happened.get(key, ()))
                 continue
-            stored, before, first = self._read(STATEMENTS, key), None, 1
-            try:
-                before = None if stored is None else decode_statement(stored)
-            except BadRow:
-                # The account is sound, and a worker that ended here would be given the same record again, for ever.
-                self.remade += 1
-                first = number_beyond(row.version)
+            before = stored(self._rows, STATEMENTS, key, decode_statement)
+            # Every record raises the account's version that anything happened by.
+            first = count_beyond(row.version) if before.is_unreadable else 1
             happened = self._happened.get(key, ())
-            statement = next_statement(before, self._known_to[key], row.applied, body, happened, first=first)
+            statement = next_statement(before.value, self._known_to[key], row.applied, body, happened, first=first)
             yield Write(STATEMENTS, key, row.version, encode_body(encode_statement(statement)))
 
     def _note(self, key: bytes, change: Change | None) -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from models.body_reader import no_row
 from models.codec import decode_row
-from models.errors import BadRow
+from models.engine.stored_rows import readable
+from models.engine.tables import MARKETS
 from models.freshness import is_settling
 from models.ids import market_of_key, split_key
 from models.prices import used_mark
@@ -19,6 +21,7 @@ from models.prices import used_mark
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from models.engine.stored_rows import NoteUnreadable
     from models.prices import Mark, UsedMark
     from models.references import UsedReference
 
@@ -131,13 +134,16 @@ class InputBoard:
             self.references[named] = used
         return named[0]
 
-    def put_row(self, key: bytes, row: bytes, deployments: Mapping[str, Priced]) -> MarketId | None:
+    def put_row(
+        self, key: bytes, row: bytes, deployments: Mapping[str, Priced], note: NoteUnreadable
+    ) -> MarketId | None:
         """Take in a row of ``markets``; call ``choose`` for its market afterwards.
 
         Args:
             key: The row's key.
             row: The row; a market without a name, or whose row cannot be read, has no price.
             deployments: Say where the prices of their markets come from, by the deployment's name.
+            note: Is told of a row that cannot be read.
 
         Returns:
             The market, None where its deployment is not configured.
@@ -146,11 +152,7 @@ class InputBoard:
         deployment = deployments.get(market[0])
         if deployment is None:
             return None
-        try:
-            name = decode_row(row).body["name"]
-        except (BadRow, KeyError):
-            # Who asks for this market is told so; the others have their prices.
-            name = ""
+        name = readable(note, MARKETS, key, row, _market_name)
         self.put_market(market, deployment.price_sources(name) if name else ())
         return market
 
@@ -263,3 +265,11 @@ class InputBoard:
     def in_use(self) -> Iterable[UsedMark]:
         """Every mark that is in use."""
         return chain.from_iterable(marks.values() for marks in self._used.values())
+
+
+def _market_name(row: bytes) -> str:
+    """The name that a row of ``markets`` gives its market, whatever else its venue says of it."""
+    name = decode_row(row).body.get("name")
+    if not isinstance(name, str):
+        raise no_row(row, MARKETS, TypeError(f"expected a name, found {name!r:.200}"))
+    return name

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from models.engine.board import InputBoard
 from models.engine.deployment import Venues
 from models.engine.partition import PartitionEngine
 from models.engine.registers import instrument_registers, mark_registers, reference_registers
 from models.engine.step import Write
+from models.engine.stored_rows import readable
 from models.engine.tables import (
     ACCOUNTS,
     ALERTS,
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from models.instruments import InstrumentFact
     from models.prices import Mark, PriceTick
     from models.venue import Positioned
+
+T = TypeVar("T")
 
 # All accounts lie in one partition. Its number is part of the keys of watermarks and subtotals.
 PARTITION = 0
@@ -64,20 +68,19 @@ class Engine:
         self._venues = Venues(deployments, None)
         self.tables = tables or MemoryTables()
         self.refused: list[str] = []
-        read = self.tables.read
         self._routes = {
-            one.venue.kind: one.venue.routes(one.deployments, read)
+            one.venue.kind: one.venue.routes(one.deployments, self.tables)
             for one in self._venues.installed
             if one.venue.routed is not None
         }
-        self._marks = mark_registers(read)
-        self._instruments = instrument_registers(read)
-        self._references = reference_registers(read)
-        self._read_marks: dict[bytes, tuple[bytes, Mark]] = {}
+        self._marks = mark_registers(self.tables)
+        self._instruments = instrument_registers(self.tables)
+        self._references = reference_registers(self.tables)
+        self._read_marks: dict[bytes, tuple[bytes, Mark | None]] = {}
         self.board = InputBoard(self._mark)
         self.partition = PartitionEngine(
             PARTITION,
-            read,
+            self.tables,
             self._venues,
             board=self.board,
             # Nobody waits here, so each move of a mark is seen.
@@ -218,7 +221,7 @@ class Engine:
     def choose(self, now_ms: int) -> None:
         """Choose the mark of each market as of an instant, Unix ms: whether one is stale follows from those before."""
         for key, row in self.tables.items(MARKETS):
-            self.board.put_row(key, row, self._deployments)
+            self.board.put_row(key, row, self._deployments, self.tables.note_unreadable)
         self.valuing.move(self.board.choose_all(now_ms))
 
     def value(self, now_ms: int) -> None:
@@ -252,7 +255,8 @@ class Engine:
 
     def _refer(self, key: bytes) -> str:
         row = self.tables.read(REFERENCES, key)
-        return self.board.refer(key, None if row is None else used_of_row(key, row, self._venues))
+        used = None if row is None else self._readable(REFERENCES, key, row, partial(used_of_row, self._venues, key))
+        return self.board.refer(key, used)
 
     def _recover(self) -> None:
         for key, _ in self.tables.items(REFERENCES):
@@ -285,5 +289,8 @@ class Engine:
             return None
         read = self._read_marks.get(key)
         if read is None or read[0] is not row:
-            read = self._read_marks[key] = row, decode_mark(row)
+            read = self._read_marks[key] = row, self._readable(MARKS, key, row, decode_mark)
         return read[1]
+
+    def _readable(self, table: str, key: bytes, row: bytes, decode: Callable[[bytes], T]) -> T | None:
+        return readable(self.tables.note_unreadable, table, key, row, decode)

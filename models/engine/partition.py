@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.engine.accounts import Accounts
 from models.engine.booker import Booker
+from models.engine.stored_rows import readable
 from models.engine.tables import ACCOUNTS
 from models.engine.valuing import Valuing
-from models.errors import BadRow
 from models.ids import split_key
 from models.watermarks import DeploymentWatermark
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from models.engine.board import InputBoard
     from models.engine.deployment import Venues
     from models.engine.step import Stage
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.venue import Notices, Venue
 
 
@@ -33,12 +34,12 @@ class Folding(NamedTuple):
 class PartitionEngine:
     """Folds and values the accounts of one partition.
 
-    ``unreadable`` says why of each account whose row its venue cannot read: it is left as it is, and records of it are
-    refused. Accounts of a venue that is not installed are left as they are, too.
+    An account whose row its venue cannot read is left as it is, records of it are refused, and its figures are unknown.
+    Accounts of a venue that is not installed are left as they are, and so are their figures.
 
     Args:
         partition: Its number.
-        read: Reads the tables that the steps are written to.
+        rows: The tables that the steps are written to.
         venues: The venues and their deployments.
         board: The marks in use.
         deadband: Share of its notional by which an unwatched account's uPnL may move unseen, >= 0.
@@ -49,7 +50,7 @@ class PartitionEngine:
     def __init__(
         self,
         partition: int,
-        read: ReadRow,
+        rows: StoredRows,
         venues: Venues,
         *,
         board: InputBoard,
@@ -57,16 +58,16 @@ class PartitionEngine:
         sums: Iterable[bytes] = (),
         is_booked: bool = False,
     ) -> None:
+        self._rows = rows
         self._venues = venues
-        self.unreadable: dict[bytes, str] = {}
         self.valuing = Valuing(
-            partition, read, venues=venues, board=board, watermark_of=self.watermark, deadband=deadband, sums=sums
+            partition, rows, venues=venues, board=board, watermark_of=self.watermark, deadband=deadband, sums=sums
         )
         self._foldings: dict[str, Folding] = {}
         for venue, deployments in venues.installed:
-            notices = venue.notices(deployments, read)
+            notices = venue.notices(deployments, rows)
             booker = Booker(venue) if is_booked else None
-            accounts = Accounts(partition, read, self.valuing.exposures.keys, venue, notices, booker=booker)
+            accounts = Accounts(partition, rows, self.valuing.exposures.keys, venue, notices, booker=booker)
             self._foldings[venue.kind] = Folding(venue, accounts, notices)
 
     def __getitem__(self, kind: str) -> Folding:
@@ -98,10 +99,11 @@ class PartitionEngine:
         folding = self._of(split_key(key)[0])
         if folding is None:
             return
-        try:
-            self.valuing.restore(key, folding.accounts.restore(key, row))
-        except BadRow as error:
-            self.unreadable[key] = str(error)
+        held = readable(self._rows.note_unreadable, ACCOUNTS, key, row, partial(folding.accounts.restore, key))
+        if held is None:
+            self.valuing.restore_unreadable(key)
+        else:
+            self.valuing.restore(key, held)
 
     def restore_watermark(self, key: bytes, row: bytes) -> None:
         """Take in a row of ``watermarks`` that was recovered."""
@@ -121,12 +123,7 @@ class PartitionEngine:
         for write in stage.writes:
             if write.table != ACCOUNTS:
                 continue
-            try:
-                self.valuing.put(write.key, accounts.written(write.key))
-            except BadRow as error:
-                self.unreadable[write.key] = str(error)
-                # What it held before this row would be valued as if it were of now.
-                self.valuing.restated(write.key)
+            self.valuing.put(write.key, accounts.written(write.key))
 
     def _of(self, deployment: str) -> Folding | None:
         venue = self._venues.of(deployment)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from models.codec import decode_order, encode_body
+from models.codec import encode_body
 from models.engine.step import RowId, Stage, Step, Write, step_of
+from models.engine.stored_rows import stored
 from models.engine.tables import INSTRUMENTS, MARKS, REFERENCES
 from models.instruments import Instrument, decode_instrument, encode_instrument, fold_fact
 from models.prices import decode_mark, encode_mark, later_mark
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import Stored, StoredRows
     from models.instruments import InstrumentFact
     from models.prices import Mark
     from models.references import Said
@@ -26,11 +27,11 @@ N = TypeVar("N")
 
 
 class Registers(Generic[T, N]):
-    """Folds news into the rows of one partition of a table.
+    """Folds news into the rows of one partition of a table; a row that cannot be read is made anew of the next news.
 
     Args:
         table: The table.
-        read: Reads the table that the steps are written to.
+        rows: The tables that the steps are written to.
         fold: Makes of a value, or None, and news the new value; None where the news change nothing.
         decode: Reads a row.
         encode: Makes a row's body.
@@ -39,14 +40,14 @@ class Registers(Generic[T, N]):
     def __init__(
         self,
         table: str,
-        read: ReadRow,
+        rows: StoredRows,
         *,
         fold: Callable[[T | None, N], T | None],
         decode: Callable[[bytes], T],
         encode: Callable[[T], Struct],
     ) -> None:
         self._table = table
-        self._read = read
+        self._rows = rows
         self._fold = fold
         self._decode = decode
         self._encode = encode
@@ -81,26 +82,23 @@ class Registers(Generic[T, N]):
         self._current, self._changed, self._repeated = {}, {}, {}
         return step_of((Stage(writes, rests_on),))
 
-    def _stored(self, key: bytes) -> tuple[int, T | None]:
-        value = self._read(self._table, key)
-        if value is None:
-            return 0, None
-        return decode_order(value)[1], self._decode(value)
+    def _stored(self, key: bytes) -> Stored[T]:
+        return stored(self._rows, self._table, key, self._decode)
 
 
-def mark_registers(read: ReadRow) -> Registers[Mark, Mark]:
+def mark_registers(rows: StoredRows) -> Registers[Mark, Mark]:
     """price-ticks → marks: the newest price of each source and symbol, by event time."""
-    return Registers(MARKS, read, fold=later_mark, decode=decode_mark, encode=encode_mark)
+    return Registers(MARKS, rows, fold=later_mark, decode=decode_mark, encode=encode_mark)
 
 
-def instrument_registers(read: ReadRow) -> Registers[Instrument, InstrumentFact]:
+def instrument_registers(rows: StoredRows) -> Registers[Instrument, InstrumentFact]:
     """instrument-facts → instruments: the newest that each source said of each of its symbols."""
-    return Registers(INSTRUMENTS, read, fold=_told, decode=decode_instrument, encode=encode_instrument)
+    return Registers(INSTRUMENTS, rows, fold=_told, decode=decode_instrument, encode=encode_instrument)
 
 
-def reference_registers(read: ReadRow) -> Registers[Said, Said]:
+def reference_registers(rows: StoredRows) -> Registers[Said, Said]:
     """A venue's topic of references → references: the newest record of each name."""
-    return Registers(REFERENCES, read, fold=later_said, decode=decode_said, encode=encode_said)
+    return Registers(REFERENCES, rows, fold=later_said, decode=decode_said, encode=encode_said)
 
 
 def _told(before: Instrument | None, fact: InstrumentFact) -> Instrument | None:

@@ -1,15 +1,17 @@
-"""The tables by name, how the engine reads them, and tables in dicts for whoever has no Kafka."""
+"""The tables by name, and tables in dicts for whoever has no Kafka."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from models.codec import join_row
+from models.engine.step import RowId
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from models.engine.step import Step, Write
+    from models.errors import BadRow
 
 MARKS = "marks"
 INSTRUMENTS = "instruments"
@@ -58,17 +60,11 @@ SERVED_TABLES = (
 """The tables that an api replica follows, in the order of the fields of ``api.tables.feeds.Feeds``."""
 
 
-class ReadRow(Protocol):
-    """Reads the current row of a key as ``models.codec`` encodes it; None where there is none."""
-
-    def __call__(self, table: str, key: bytes, /) -> bytes | None:
-        """Read it."""
-
-
 class MemoryTables:
-    """Every table in a dict; all rows are of term 0."""
+    """Every table in a dict; all rows are of term 0. ``unreadable`` says of rows why they could not be read."""
 
     def __init__(self) -> None:
+        self.unreadable: dict[RowId, str] = {}
         self._rows: dict[str, dict[bytes, bytes]] = {name: {} for name in TABLES}
         self._on_row: Callable[[str, bytes, bytes], None] | None = None
 
@@ -85,6 +81,10 @@ class MemoryTables:
     def read(self, table: str, key: bytes) -> bytes | None:
         """Read the current row of a key, None where there is none."""
         return self._rows[table].get(key)
+
+    def note_unreadable(self, table: str, key: bytes, row: bytes, cause: BadRow) -> None:  # noqa: ARG002 - it is here
+        """Take note of a row that cannot be read."""
+        self.unreadable[RowId(table, key)] = str(cause)
 
     def items(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """Every key of a table with its row."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from models.body_reader import no_row
 from models.codec import decode_order, decode_row, encode_body
 from models.engine.recent import Recent
 from models.engine.step import Served, Write
-from models.engine.tables import SUBTOTALS
+from models.engine.stored_rows import readable
+from models.engine.tables import SUBTOTALS, VALUATIONS
 from models.ids import split_key
 from models.provenance import join_provenance, says_the_same
 from models.served import totals_key
@@ -17,7 +20,7 @@ from models.subtotals import Counted, Subtotals
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
 
 # What was counted, a row of 2 kB, is kept until its account is counted anew, and so is the body that is to be counted:
 # so many are some 6 MB a partition.
@@ -33,14 +36,17 @@ class Totals:
 
     Args:
         partition: Its number; part of the keys of ``subtotals``.
-        read: Reads the table that the sums are written to.
+        rows: The tables that the sums are written to.
         current: Keys of the sums that the partition has. The first round also zeroes those that have no position left:
             no account's change would bring that about.
+        on_lost: Called where it cannot be read any more what an account added to the sums, so that nothing is in them
+            now: every account has to be noted again, as one that they have nothing of.
     """
 
-    def __init__(self, partition: int, read: ReadRow, current: Iterable[bytes]) -> None:
+    def __init__(self, partition: int, rows: StoredRows, current: Iterable[bytes], on_lost: Callable[[], None]) -> None:
         self._partition = partition
-        self._read = read
+        self._rows = rows
+        self._on_lost = on_lost
         self._subtotals = Subtotals()
         self._noted: _Noted = {}
         self._counting: _Noted = {}
@@ -93,7 +99,9 @@ class Totals:
                 self._counting, self._noted = self._noted, {}
             while self._counting:
                 key, (before, body) = self._counting.popitem()
-                self._count(key, before, body)
+                if not self._count(key, before, body):
+                    self._begin_anew()
+                    return
                 yield None
             if not is_due:
                 return
@@ -107,15 +115,35 @@ class Totals:
                 self._said[deployment] = encoded
                 yield Served(totals_key(deployment), at_ms, join_provenance(encoded, {"at_ms": at_ms}))
 
-    def _count(self, key: bytes, before: bytes | None, body: Mapping[str, Any]) -> None:
+    def _count(self, key: bytes, before: bytes | None, body: Mapping[str, Any]) -> bool:
+        """Count an account's new valuation instead of the row before; False where that cannot be read."""
         deployment, _ = split_key(key)
         counted = None
         if before is not None:
-            counted = self._counted.get(key) or self._subtotals.counted(deployment, decode_row(before).body)
+            counted = self._counted.get(key) or readable(
+                self._rows.note_unreadable, VALUATIONS, key, before, partial(self._counted_of, deployment)
+            )
+            if counted is None:
+                return False
         self._counted.put(key, self._subtotals.put(deployment, counted, body))
+        return True
+
+    def _counted_of(self, deployment: str, row: bytes) -> Counted:
+        try:
+            return self._subtotals.counted(deployment, decode_row(row).body)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise no_row(row, VALUATIONS, error) from error
+
+    def _begin_anew(self) -> None:
+        self._current.update(self._subtotals.keys(self._partition))
+        self._subtotals = Subtotals()
+        self._noted, self._counting = {}, {}
+        self._counted = Recent(_COUNTED_KEPT)
+        self._is_first = True
+        self._on_lost()
 
     def _write(self, key: bytes, body: bytes, at_ms: int) -> Write | None:
-        row = self._read(SUBTOTALS, key)
+        row = self._rows.read(SUBTOTALS, key)
         if row is not None and says_the_same(row, body):
             return None
         version = 1 if row is None else decode_order(row)[1] + 1

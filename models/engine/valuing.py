@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.book import ExposureBook
 from models.book_figures import REACH, Exposure
-from models.codec import ORDER_BYTES, decode_order, decode_row, encode_body
+from models.codec import ORDER_BYTES, decode_order, encode_body
 from models.engine.alarms import Alarms
 from models.engine.board import DeploymentInputs
 from models.engine.recent import Recent
 from models.engine.step import Write
+from models.engine.stored_rows import readable
 from models.engine.tables import ACCOUNTS, VALUATIONS
 from models.engine.totals import Totals
 from models.errors import BadRow
 from models.ids import split_key
 from models.money import E18
 from models.provenance import Provenances, says_the_same
-from models.valuations import UNPRICED, unknown_figures, with_last_complete
+from models.valuations import UNPRICED, as_of_row, unknown_figures, with_last_complete_of_row
 from models.venue import Valued
 
 if TYPE_CHECKING:
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
 
     from models.engine.board import InputBoard, MarketId
     from models.engine.deployment import Venues
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.venue import Held, Valuer, Venue
     from models.watermarks import DeploymentWatermark
+
+T = TypeVar("T")
 
 # What is held takes some 2 kB, so that those kept for an account's next valuation are 4 MB a partition.
 _HELD_KEPT = 2_000
@@ -61,7 +65,7 @@ class Valuing:
 
     Args:
         partition: Its number.
-        read: Reads the tables that the rows are written to.
+        rows: The tables that the rows are written to.
         venues: Say what each account is worth.
         board: The marks in use.
         watermark_of: How far a deployment is folded in this partition.
@@ -72,7 +76,7 @@ class Valuing:
     def __init__(
         self,
         partition: int,
-        read: ReadRow,
+        rows: StoredRows,
         *,
         venues: Venues,
         board: InputBoard,
@@ -80,7 +84,7 @@ class Valuing:
         deadband: float,
         sums: Iterable[bytes] = (),
     ) -> None:
-        self._read = read
+        self._rows = rows
         self._venues = venues
         self._board = board
         self._known: dict[str, _Known] = {}
@@ -93,9 +97,11 @@ class Valuing:
         self._outdated: set[bytes] = set()
         # Their venue cannot say their exposures: no mark would have them valued, so no figure of theirs would hold.
         self._unexposed: set[bytes] = set()
+        # Whether marks are others than when they were asked for last.
+        self._has_moved = False
         self.exposures = ExposureBook(deadband)
-        self.alarms = Alarms(read)
-        self.totals = Totals(partition, read, sums)
+        self.alarms = Alarms(rows)
+        self.totals = Totals(partition, rows, sums, self._sum_up_anew)
         self.urgent: set[bytes] = set()
         self.deferred: deque[bytes] = deque()
 
@@ -129,6 +135,13 @@ class Valuing:
         self.exposures.put(key, exposure.signed, exposure.cost, exposure.margin, slack=slack or 0.0)
         self._curved.put(key, () if slack is None else exposure.signed, slack or 0.0)
 
+    def restore_unreadable(self, key: bytes) -> None:
+        """Take in an account whose row its venue cannot read: whatever its valuation says, its figures are unknown."""
+        self._held.drop(key)
+        self.exposures.put(key, _UNEXPOSED.signed, _UNEXPOSED.cost, _UNEXPOSED.margin)
+        self._curved.put(key, (), 0.0)
+        self.touch((key,))
+
     def put(self, key: bytes, held: Held) -> None:
         """Take in an account whose row has just been written; its valuation is to be looked at."""
         self._held.drop(key)
@@ -138,7 +151,7 @@ class Valuing:
     def restated(self, key: bytes) -> None:
         """The account's row was written again under another term, which its valuation names."""
         self._held.drop(key)
-        # One that its venue cannot read is not in the book.
+        # One of a venue that is not installed is not in the book.
         if key in self.exposures.keys():  # noqa: SIM118 - the book itself would be searched through
             self.touch((key,))
 
@@ -169,6 +182,7 @@ class Valuing:
 
     def move(self, markets: Iterable[MarketId]) -> None:
         """Have the accounts looked at that hold any of these markets, whose marks are others than before."""
+        self._has_moved = True
         held = [market for market in markets if market in self.exposures.markets]
         if held:
             self._moved.update(held)
@@ -179,8 +193,15 @@ class Valuing:
         self.move(self.exposures.markets)
 
     def look(self, before_s: float) -> None:
-        """Let the accounts wait for their turn that have moved since before a time."""
+        """Let the accounts wait for their turn that have moved since before a time.
+
+        So do those whose exposures could not be said, if any mark moved since: that may be what was missing.
+        """
         self.deferred.extend(self.exposures.overdue(before_s))
+        if self._has_moved and self._unexposed:
+            self._outdated.update(self._unexposed)
+            self.deferred.extend(self.exposures.tell(self._unexposed))
+        self._has_moved = False
 
     def press(self) -> None:
         """Have the accounts valued at the next flush that wait for their turn and should not."""
@@ -227,9 +248,9 @@ class Valuing:
         transition = self.alarms.transition(key, body, made)
         if transition is not None:
             return transition
-        row = self._read(VALUATIONS, key)
+        row = self._rows.read(VALUATIONS, key)
         if body["status"] == UNPRICED and row is not None:
-            body = with_last_complete(decode_row(row).body, body)
+            body = self._said_by(key, row, partial(with_last_complete_of_row, body)) or body
         is_counted = self.exposures.was_published(key)
         encoded = encode_body(body)
         is_changed = row is None or not says_the_same(row, encoded)
@@ -253,6 +274,11 @@ class Valuing:
         else:
             self.deferred.append(key)
         self._on_touched()
+
+    def _sum_up_anew(self) -> None:
+        """Have all accounts valued, and counted as if they never had been."""
+        self.exposures.forget_published()
+        self.touch(self.exposures)
 
     def _reprice(self, marks: dict[MarketId, float], at_s: float) -> None:
         # A mark may be another without a price that moved: a later tick, another source, one that has become stale.
@@ -300,7 +326,8 @@ class Valuing:
         try:
             exposure = known.venue.exposure(known.deployment, held, known.inputs)
             self._unexposed.discard(key)
-        except BadRow:
+        except BadRow as error:
+            self._note(key, error)
             exposure = _UNEXPOSED
             self._unexposed.add(key)
         if was_unexposed != (key in self._unexposed):
@@ -320,14 +347,24 @@ class Valuing:
             valued = valuer.value(known.inputs, unsupported=is_unsupported)
             if key not in self._unexposed:
                 return held, known, valued
-        except BadRow:
-            # Whoever guards the venue says why.
+        except BadRow as error:
+            self._note(key, error)
             self._held.drop(key)
-        order = decode_order(self._read(ACCOUNTS, key) or _NO_ORDER)
+        order = decode_order(self._rows.read(ACCOUNTS, key) or _NO_ORDER)
         position = _NOWHERE if held is None else held.applied
-        row = self._read(VALUATIONS, key)
-        as_of_ms = at_ms if row is None else decode_row(row).body["as_of_ms"]
+        row = self._rows.read(VALUATIONS, key)
+        as_of_ms = None if row is None else self._said_by(key, row, as_of_row)
+        if as_of_ms is None:
+            as_of_ms = at_ms
         return held, self._know(split_key(key)[0]), Valued(unknown_figures(order, position, as_of_ms), None)
+
+    def _said_by(self, key: bytes, row: bytes, decode: Callable[[bytes], T]) -> T | None:
+        """What the account's valuation says; None where it cannot be read, since it is made anew in any case."""
+        return readable(self._rows.note_unreadable, VALUATIONS, key, row, decode)
+
+    def _note(self, key: bytes, error: BadRow) -> None:
+        """Take note that the venue can make nothing of the account's row."""
+        self._rows.note_unreadable(ACCOUNTS, key, self._rows.read(ACCOUNTS, key) or b"", error)
 
     def _hold(self, key: bytes, *, is_urgent: bool) -> _Kept | None:
         """What is known of an account, kept for the next time where it is worth it.
@@ -342,7 +379,7 @@ class Valuing:
         return found
 
     def _read_held(self, key: bytes) -> _Kept | None:
-        row = self._read(ACCOUNTS, key)
+        row = self._rows.read(ACCOUNTS, key)
         if row is None:
             return None
         known = self._know(split_key(key)[0])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from models.account_events import RolledBack
     from models.book_figures import Exposure
     from models.chain_records import LogOffset
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.flash.flash_account import FlashAccount
     from models.flash.flash_references import FlashReference
     from models.venue import Inputs, Valued
@@ -40,7 +40,7 @@ class Flash:
         """An account is its owner's public key, which is base58 of exactly 32 bytes."""
         return None if key_of(text) is None else text
 
-    def routes(self, deployments: Mapping[str, Any], read: ReadRow) -> Any:  # noqa: ANN401
+    def routes(self, deployments: Mapping[str, Any], rows: StoredRows) -> Any:  # noqa: ANN401
         """Nothing: records are folded directly.
 
         Raises:
@@ -48,7 +48,7 @@ class Flash:
         """
         raise NotImplementedError
 
-    def notices(self, deployments: Mapping[str, Any], read: ReadRow) -> None:
+    def notices(self, deployments: Mapping[str, Any], rows: StoredRows) -> None:
         """Nothing is told to holders beside the account and its statement."""
 
     def reference(self, name: str, value: bytes) -> FlashReference:

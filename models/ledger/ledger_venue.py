@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.book_figures import Exposure
     from models.bookings import Booked
     from models.chain_records import LogOffset
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.ledger.ledger_account import LedgerAccount, Taken
     from models.ledger.ledger_changes import Happening
     from models.ledger.ledger_settings import LedgerSettings
@@ -50,7 +50,7 @@ class Ledger:
         """Every text that can be an id is spelt as it is."""
         return text
 
-    def routes(self, deployments: Mapping[str, Any], read: ReadRow) -> Any:  # noqa: ANN401
+    def routes(self, deployments: Mapping[str, Any], rows: StoredRows) -> Any:  # noqa: ANN401
         """Nothing: records are folded directly.
 
         Raises:
@@ -58,7 +58,7 @@ class Ledger:
         """
         raise NotImplementedError
 
-    def notices(self, deployments: Mapping[str, Any], read: ReadRow) -> None:
+    def notices(self, deployments: Mapping[str, Any], rows: StoredRows) -> None:
         """Nothing is told to holders beside the account and its statement."""
 
     def reference(self, name: str, value: bytes) -> LedgerSettings:

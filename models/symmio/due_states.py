@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.account_events import Transaction
+from models.body_reader import no_row
 from models.codec import decode_row, encode_body
 from models.engine.step import RowId, Stage, Step, Write, step_of
+from models.engine.stored_rows import count_beyond, readable, stored
 from models.engine.tables import POSITION_STATES
 from models.errors import BadRecord
 from models.ids import split_key
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from models.account_events import OwnRecord, RolledBack
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.symmio.account import AccountRow
     from models.symmio.engine_states import EngineState
     from models.venue import Change
@@ -43,12 +45,12 @@ class DueStates:
 
     Args:
         modes: Which states are made of each deployment's chain: ``off``, ``gaps`` or ``on``.
-        read: Reads the table that the rows are written to.
+        rows: The tables that the rows are written to.
     """
 
-    def __init__(self, modes: Mapping[str, str], read: ReadRow) -> None:
+    def __init__(self, modes: Mapping[str, str], rows: StoredRows) -> None:
         self._modes = modes
-        self._read = read
+        self._rows = rows
         self._waiting: list[tuple[int, bytes]] = []
 
     @property
@@ -58,7 +60,10 @@ class DueStates:
 
     def restore(self, key: bytes, row: bytes) -> None:
         """Take in a row of ``position-states`` that was recovered."""
-        if _WAITS.search(row) and (until_ms := due_ms(decode_row(row).body)) is not None:
+        if not _WAITS.search(row):
+            return
+        until_ms = readable(self._rows.note_unreadable, POSITION_STATES, key, row, _due_ms_of)
+        if until_ms is not None:
             heappush(self._waiting, (until_ms, key))
 
     def of_record(self, key: bytes, record: OwnRecord, account: AccountRow, now_ms: int) -> Change | None:
@@ -120,22 +125,26 @@ class DueStates:
         return partial(with_engine_state, state=state, fresh=now_ms - sent_ms <= YOUNG_MS, gaps=gaps)
 
     def fold(self, key: bytes, changes: Iterable[Change]) -> Write | RowId:
-        """Fold changes into an account's row.
+        """Fold changes into an account's row; one that cannot be read is made anew of them.
 
         Returns:
             The new row; or, where nothing changes, which row it is that the changes rest on.
         """
-        value = self._read(POSITION_STATES, key)
-        row = None if value is None else decode_row(value)
-        before = after = EMPTY if row is None else row.body
-        for change in changes:
-            after = change(after)
-        if after is before:
-            return RowId(POSITION_STATES, key)
+        made = tuple(changes)
+        row = stored(self._rows, POSITION_STATES, key, partial(_changed_row, made))
+        if row.value is not None:
+            before, after = row.value
+            if after is before:
+                return RowId(POSITION_STATES, key)
+        else:
+            before = {**EMPTY, "count": count_beyond(row.version)}
+            after = _changed(made, before)
+            if after is before and not row.is_unreadable:
+                return RowId(POSITION_STATES, key)
         until_ms = due_ms(after)
         if until_ms is not None:
             heappush(self._waiting, (until_ms, key))
-        return Write(POSITION_STATES, key, 1 if row is None else row.version + 1, encode_body(after))
+        return Write(POSITION_STATES, key, row.version + 1, encode_body(after))
 
     def release(self, now_ms: int) -> Step:
         """Let the states stand that have waited until ``now_ms``, Unix ms."""
@@ -148,3 +157,31 @@ class DueStates:
         writes = [one for one in found.values() if isinstance(one, Write)]
         rests_on = [one for one in found.values() if isinstance(one, RowId)]
         return step_of((Stage(writes, rests_on),))
+
+
+def _changed(changes: Iterable[Change], before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What changes make of a row's body; that itself where they change nothing."""
+    after = before
+    for change in changes:
+        after = change(after)
+    return after
+
+
+def _changed_row(changes: Iterable[Change], row: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """A row's body, and what changes make of it.
+
+    Raises:
+        BadRow: It lacks what it must have.
+    """
+    before = decode_row(row).body
+    try:
+        return before, _changed(changes, before)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise no_row(row, POSITION_STATES, error) from error
+
+
+def _due_ms_of(row: bytes) -> int | None:
+    try:
+        return due_ms(decode_row(row).body)
+    except (KeyError, TypeError) as error:
+        raise no_row(row, POSITION_STATES, error) from error

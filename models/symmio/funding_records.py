@@ -110,12 +110,16 @@ class Plan(msgspec.Struct, tag="plan", tag_field="kind", frozen=True):
 
 
 class ChargeCells(NamedTuple):
-    """A charge in a transaction: the quote, the epoch, the rate, and the rate without the quote's own maximum."""
+    """A charge in a transaction: the quote, the epoch, the rate, and the rate without the quote's own maximum.
+
+    ``symbol_id`` is the quote's market, 0 in records of before it was named.
+    """
 
     quote_id: int
     epoch: Epoch
     rate: str
     wanted: str
+    symbol_id: int = 0
 
 
 class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=True):
@@ -318,6 +322,6 @@ def _of(party_b: str) -> str:
     return f":{party_b}" if party_b else ""
 
 
-def cells_of(charge: Charge, epoch: Epoch) -> ChargeCells:
+def cells_of(charge: Charge, epoch: Epoch, symbol_id: int) -> ChargeCells:
     """Make the cells of a charge that a record holds."""
-    return ChargeCells(charge.quote_id, epoch, str(charge.rate_e18), str(charge.wanted_e18))
+    return ChargeCells(charge.quote_id, epoch, str(charge.rate_e18), str(charge.wanted_e18), symbol_id)

@@ -121,8 +121,7 @@ class OpenFunding:
     def _forget_kinds(self) -> None:
         """Forget pairs of epoch and window that no market has any more: others came to an epoch after theirs."""
         for party_b, epoch_s, window_s in list(self._last):
-            newest_s = max(last_s for (other, *_), (last_s, _) in self._last.items() if other == party_b)
             last_s, _ = self._last[party_b, epoch_s, window_s]
             # Whichever side of the epoch is charged, a window has closed by the end of the one after it.
-            if missed_windows(last_s, newest_s, epoch_s, window_s, When.AFTER):
+            if missed_windows(last_s, self._came_to_s[party_b], epoch_s, window_s, When.AFTER):
                 del self._last[party_b, epoch_s, window_s]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from models.account_events import (
@@ -15,9 +16,10 @@ from models.account_events import (
 )
 from models.body_reader import body_reader
 from models.chain_records import Block, Checkpoint, Join, Joined, Rollback, Watermark, decode_chain_record
-from models.codec import decode_order, encode_body
-from models.deployments import DeploymentState, decode_deployment, encode_deployment
+from models.codec import encode_body
+from models.deployments import DeploymentState, decode_deployment, encode_deployment, lost_deployment
 from models.engine.step import Output, RowId, Stage, Step, Write, step_of
+from models.engine.stored_rows import stored
 from models.engine.tables import DEPLOYMENTS, MARKETS, QUOTES
 from models.errors import TidemarkError
 from models.ids import account_key, market_key, quote_key
@@ -32,14 +34,14 @@ if TYPE_CHECKING:
 
     from models.account_events import AccountRecord, Transaction
     from models.chain_records import ChainRecord
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import Stored, StoredRows
     from models.symmio.deployment import SymmioDeployment
     from models.symmio.markets import Market
     from models.symmio.routing import RoutedBlock
 
 # A quote's id is given to another account only by a reorganisation; four are more forks than one quote will see.
 _ROUTES_KEPT = 4
-_read_routes = body_reader("quotes", QuoteRoutesBody)
+_read_body = body_reader(QUOTES, QuoteRoutesBody)
 
 
 class NotConfigured(TidemarkError):
@@ -54,12 +56,12 @@ class Router:
 
     Args:
         deployments: Those that are configured, by name.
-        read: Reads the tables that the steps are written to.
+        rows: The tables that the steps are written to.
     """
 
-    def __init__(self, deployments: Mapping[str, SymmioDeployment], read: ReadRow) -> None:
+    def __init__(self, deployments: Mapping[str, SymmioDeployment], rows: StoredRows) -> None:
         self._deployments = deployments
-        self._read = read
+        self._rows = rows
         self._states: dict[str, DeploymentState] = {}
 
     def decode(self, value: bytes) -> ChainRecord:
@@ -84,7 +86,7 @@ class Router:
         Raises:
             NotConfigured: The record is a block, and the deployment's contracts are not known.
         """
-        routing = _Routing(name, offset, self._read)
+        routing = _Routing(name, offset, self._rows)
         state = self._routed(routing, self._state(name), record)
         return self._close(name, state, routing)
 
@@ -96,7 +98,7 @@ class Router:
             offset: Where the record stands.
             reason: Why it cannot be read.
         """
-        routing, before = _Routing(name, offset, self._read), self._state(name)
+        routing, before = _Routing(name, offset, self._rows), self._state(name)
         return self._close(name, _unsupported(routing, before, 0, before.head, reason), routing)
 
     def take_deployments(self) -> Step:
@@ -123,8 +125,8 @@ class Router:
         return self._states.get(name) or self._stored(name)
 
     def _stored(self, name: str) -> DeploymentState:
-        row = self._read(DEPLOYMENTS, name.encode())
-        return DeploymentState() if row is None else decode_deployment(row)
+        row = stored(self._rows, DEPLOYMENTS, name.encode(), decode_deployment)
+        return lost_deployment(row.version) if row.is_unreadable else row.value or DeploymentState()
 
     def _close(self, name: str, state: DeploymentState, routing: _Routing) -> Step:
         before, position = self._state(name), (routing.offset, -1)
@@ -190,10 +192,10 @@ class Router:
 class _Routing:
     """What one record is routed to."""
 
-    def __init__(self, name: str, offset: int, read: ReadRow) -> None:
+    def __init__(self, name: str, offset: int, rows: StoredRows) -> None:
         self.name = name
         self.offset = offset
-        self._read = read
+        self._rows = rows
         self._writes: dict[RowId, Write] = {}
         self._markets: dict[bytes, Market] = {}
         self._rests_on: list[RowId] = []
@@ -219,38 +221,42 @@ class _Routing:
     def account_of(self, quote_id: int) -> str | None:
         """Whose a quote is by the records up to this one."""
         account = None
-        for at, candidate, _ in self._routes(quote_key(self.name, quote_id)):
+        for at, candidate, _ in self._routes(quote_key(self.name, quote_id)).value or ():
             if at <= self.offset:
                 account = candidate
         return account
 
     def route(self, quote_id: int, account: str, symbol_id: int) -> None:
         key = quote_key(self.name, quote_id)
-        routes = self._routes(key)
-        if routes and routes[-1][0] >= self.offset:
+        row = self._routes(key)
+        if row.version > self.offset:
             self._rests_on.append(RowId(QUOTES, key))
             return
-        routes = [*routes, (self.offset, account, symbol_id)][-_ROUTES_KEPT:]
+        routes = [*(row.value or ()), (self.offset, account, symbol_id)][-_ROUTES_KEPT:]
         self._put(QUOTES, key, QuoteRoutesBody(routes))
 
     def market(self, market: Market) -> None:
         """Take in what the record says of a market, over what was said before; a block may speak of one twice."""
         key = market_key(self.name, market.symbol_id)
         before = self._markets.get(key)
-        if before is None and (value := self._read(MARKETS, key)) is not None:
-            if decode_order(value)[1] > self.offset + 1:
+        if before is None:
+            row = stored(self._rows, MARKETS, key, partial(decode_market, market.symbol_id))
+            if row.version > self.offset + 1:
                 self._rests_on.append(RowId(MARKETS, key))
                 return
-            before = decode_market(market.symbol_id, value)
+            before = row.value
         merged = self._markets[key] = market if before is None else market.over(before)
         self._put(MARKETS, key, encode_market(merged))
 
-    def _routes(self, key: bytes) -> list[tuple[int, str, int]]:
-        value = self._read(QUOTES, key)
-        return [] if value is None else _read_routes(value).routes
+    def _routes(self, key: bytes) -> Stored[list[tuple[int, str, int]]]:
+        return stored(self._rows, QUOTES, key, _decode_routes)
 
     def _put(self, table: str, key: bytes, body: Struct) -> None:
         self._writes[RowId(table, key)] = Write(table, key, self.offset + 1, encode_body(body))
+
+
+def _decode_routes(row: bytes) -> list[tuple[int, str, int]]:
+    return _read_body(row).routes
 
 
 def _unsupported(routing: _Routing, state: DeploymentState, tx_index: int, block: int, reason: str) -> DeploymentState:

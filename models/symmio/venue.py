@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from models.bookings import Booked, Happened
     from models.chain_records import LogOffset
     from models.engine.board import PriceSource
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.moves import Move
     from models.symmio.account import AccountRow
     from models.symmio.deployment import SymmioDeployment
@@ -60,13 +60,13 @@ class Symmio:
         address = text.lower()
         return address if _ADDRESS.fullmatch(address) else None
 
-    def routes(self, deployments: Mapping[str, SymmioDeployment], read: ReadRow) -> Router:
+    def routes(self, deployments: Mapping[str, SymmioDeployment], rows: StoredRows) -> Router:
         """The router of ``chain-blocks``."""
-        return Router(deployments, read)
+        return Router(deployments, rows)
 
-    def notices(self, deployments: Mapping[str, SymmioDeployment], read: ReadRow) -> DueStates:
+    def notices(self, deployments: Mapping[str, SymmioDeployment], rows: StoredRows) -> DueStates:
         """Position states, of the chain and of solvers' engines."""
-        return DueStates({name: deployment.states for name, deployment in deployments.items()}, read)
+        return DueStates({name: deployment.states for name, deployment in deployments.items()}, rows)
 
     def decode(self, value: bytes, position: LogOffset) -> AccountRecord:  # noqa: ARG002 - the record carries its own
         """Decode a record of ``account-events``."""

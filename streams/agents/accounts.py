@@ -34,9 +34,6 @@ _SUSPECTS = prometheus_client.Counter(
 _UNTOLD = prometheus_client.Counter(
     "tidemark_untold_events_total", "What happened to accounts of which their venue shows no statement.", ("kind",)
 )
-_REMADE = prometheus_client.Counter(
-    "tidemark_remade_statements_total", "Statements that could not be read any more, and were made anew.", ("kind",)
-)
 # A transaction is decoded and folded in about 200 µs; the loop is given back every 10 ms.
 _YIELD_EVERY = 50
 
@@ -74,10 +71,9 @@ class AccountsAgent:
         """Write what the slice's records come to."""
         kind = self._venue.kind
         accounts = engine[kind].accounts
-        before = accounts.untold, accounts.remade
+        untold = accounts.untold
         step = accounts.take()
-        _UNTOLD.labels(kind).inc(accounts.untold - before[0])
-        _REMADE.labels(kind).inc(accounts.remade - before[1])
+        _UNTOLD.labels(kind).inc(accounts.untold - untold)
         await self._rows.put_step(part.partition, step, part, partial(engine.written, kind))
         self._releases.look()
 

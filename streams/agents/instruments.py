@@ -33,7 +33,7 @@ class InstrumentsAgent:
 
     async def handle(self, part: Slice) -> None:
         """Fold a slice of facts; each key's row is written once."""
-        registers = instrument_registers(self._rows.reader(part.partition))
+        registers = instrument_registers(self._rows.of_partition(part.partition))
         for record in part:
             try:
                 is_changed = registers.apply(*self._read(record, part.partition))

@@ -33,7 +33,7 @@ class MarksAgent:
 
     async def handle(self, part: Slice) -> None:
         """Fold a slice of ticks; each key's row is written once."""
-        registers = mark_registers(self._rows.reader(part.partition))
+        registers = mark_registers(self._rows.of_partition(part.partition))
         for record in part:
             try:
                 key, mark = self._read(record, part.partition)

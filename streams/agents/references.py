@@ -39,7 +39,7 @@ class ReferencesAgent:
 
     async def handle(self, part: Slice) -> None:
         """Fold a slice; each reference's row is written once."""
-        registers = reference_registers(self._rows.reader(part.partition))
+        registers = reference_registers(self._rows.of_partition(part.partition))
         for record in part:
             try:
                 said = self._read(record, part.partition)

@@ -44,7 +44,7 @@ class RouterAgent:
     async def handle(self, part: Slice) -> None:
         """Route a slice, record by record; each deployment's row is written once, after all its outputs."""
         venue, deployments = self._installed
-        router = venue.routes(deployments, self._rows.reader(part.partition))
+        router = venue.routes(deployments, self._rows.of_partition(part.partition))
         for at, record in enumerate(part):
             self._write(self._route(router, record, part), router, part)
             if at % _YIELD_EVERY == 0:

@@ -8,19 +8,20 @@ aborted, so that readers of what was committed, which all of Tidemark are, never
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 
 from streams.kafka.connection import client_arguments
 from streams.kafka.consumer import start_consumer
 from streams.kafka.producer import Fence, start_producer
-from streams.kafka.topics import Topic, create_topics
-from streams.replay.bounded_log import BrokenOff, Place, ReplayError, Span
+from streams.kafka.topic_filling import being_filled
+from streams.kafka.topics import BadTopic, create_topics
+from streams.replay.bounded_log import BadArchive, BrokenOff, Place, ReplayError, Span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
     from streams.archive.archived_log import ArchivedLog
+    from streams.kafka.topics import Topic
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.settings.kafka_client import Bootstrap
 
@@ -39,18 +41,14 @@ _FENCE = Fence("tidemark-restore", timeout_ms=900_000)
 _MARKER_WITHIN_S = 60.0
 _MARKER_POLL_S = 0.005
 _FILLER = b""
-# Records are of any age and size, and in the order of their offsets, until all are there.
-_WHILE_RESTORED = {
-    "cleanup.policy": "delete",
-    "retention.ms": "-1",
-    "retention.bytes": "-1",
-    "message.timestamp.type": "CreateTime",
-    "max.message.bytes": str(2 * 2**20),
-}
 
 
 class NotEmpty(ReplayError):
     """A topic that is to be restored has records already. Delete it, and restore it again."""
+
+
+class NotBegun(ReplayError):
+    """A topic could not be made ready to be written, so nothing of it was. Restore it again when that is mended."""
 
 
 class Target(NamedTuple):
@@ -136,21 +134,24 @@ async def restore_topic(
         on_record: Is told each record that was written.
 
     Raises:
-        BrokenOff: Another writes to the topic too, or the cluster stopped answering. The topic is not whole.
-        BadArchive: A segment was altered.
+        NotBegun: The cluster does not make or configure the topic; nothing was written to it.
+        BrokenOff: Another writes to the topic too, the cluster stopped answering or refused, or a segment was altered.
+            The topic is not whole.
     """
     # It may have had the topic before, where that was deleted.
     await log.remove_cluster(topic.name, cluster)
-    limits = {name: value for name, value in topic.config.items() if name not in _WHILE_RESTORED}
     partitions = max(place.partition for place in held) + 1
-    empty = Topic(topic.name, topic.key, partitions, topic.replication_factor, limits)
     try:
-        await create_topics(target.bootstrap, (empty,))
-        await _configure(target, topic.name, {**limits, **_WHILE_RESTORED})
-        for place, one in sorted(held.items()):
-            await _restore_partition(target, log, place, one, on_record)
-        await _configure(target, topic.name, topic.config)
-    except (KafkaError, TimeoutError) as error:
+        async with AsyncExitStack() as filling:
+            try:
+                await create_topics(target.bootstrap, (replace(topic, partitions=partitions),))
+                await filling.enter_async_context(being_filled(target.admin, topic))
+            except (BadTopic, KafkaError, TimeoutError) as error:
+                msg = f"expected the cluster to make {topic.name}, so that it can be written, found: {error}"
+                raise NotBegun(msg) from error
+            for place, one in sorted(held.items()):
+                await _restore_partition(target, log, place, one, on_record)
+    except (BadArchive, BadTopic, KafkaError, TimeoutError) as error:
         msg = f"expected {topic.name} to be written, found: {error!r}; delete it, and restore it again"
         raise BrokenOff(msg) from error
     await log.add_cluster(topic.name, cluster)
@@ -271,12 +272,3 @@ def _runs(records: Sequence[LogRecord]) -> list[list[LogRecord]]:
         else:
             runs.append([record])
     return runs
-
-
-async def _configure(target: Target, topic: str, config: Mapping[str, str]) -> None:
-    answers = await target.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(config))])
-    for answer in answers:
-        for code, message, *_ in answer.resources:
-            if code:
-                msg = f"expected the cluster to configure {topic}, found: {message or for_code(code).__name__}"
-                raise BrokenOff(msg)

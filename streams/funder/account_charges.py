@@ -19,8 +19,9 @@ from models.symmio.funding_plan import (
     moved_to_party_b,
 )
 from models.symmio.funding_records import Epoch, cells_of
+from streams.funder.agreed_chain import is_agreed
 from streams.funder.ceilings import TooMuchGas
-from streams.funder.chain_view import Reverted
+from streams.funder.chain_errors import Reverted
 from streams.funder.diamond_calls import PairSignature, charge_data, forward_data
 from streams.funder.flights import State
 from streams.funder.sender import Purpose
@@ -49,6 +50,9 @@ _NOT_TAKEN = (
 # The epoch was frozen, so its window had opened before.
 _NOT_OPENED = "its window is not open yet: the block that opened it has left the chain"
 
+CHANGED = "its market has other funding epochs since this one began"
+"""Why a quote is not charged whose market was changed: the contract would take that for one of the new epochs."""
+
 
 class AccountFault(TidemarkError):
     """The account cannot be charged now, and no single quote is the cause.
@@ -65,6 +69,11 @@ class Due(NamedTuple):
     epoch: Epoch
     window: Window
     terms: Terms
+
+    @property
+    def kind(self) -> tuple[int, int]:
+        """Funding epoch and window of its market, in s, as they were when the epoch began."""
+        return self.epoch.epoch_s, self.epoch.window_s
 
 
 class Charged(NamedTuple):
@@ -169,7 +178,7 @@ class AccountCharges:
         # Transactions that are under way move the pair's nonces when they are mined.
         is_settled = await self._sender.settle(self._party_a)
         left = [due for due in dues if not self._progress[due.epoch].settled(due.quote_id)]
-        now_s = await self._now_s(left)
+        now_s = await self._chain.agreed_time_s()
         over = [due for due in left if now_s > due.window.closes_s]
         for batch in batches(over, self._batch):
             await self._tell(batch, now_s)
@@ -180,7 +189,7 @@ class AccountCharges:
         for batch in batches(open_now, self._batch):
             await self._charge(batch, held_up)
         if held_up:
-            msg = f"expected all quotes to be in the chain and their views to answer, found: {_listed(held_up)}"
+            msg = f"expected to charge all quotes that are open, found: {_listed(held_up)}"
             raise AccountFault(msg)
 
     async def _tell(self, batch: Sequence[Due], now_s: int) -> None:
@@ -215,8 +224,14 @@ class AccountCharges:
                 held_up |= refused
                 continue
             contradicted = await self._contradicted(batch, pair.quotes)
-            charged, gone = self._decide(batch, pair.quotes, await self._now_s(batch), contradicted)
+            moment = await self._chain.moment({due.symbol_id: due.kind for due in batch})
+            charged, gone = self._decide(batch, pair.quotes, moment.now_s, contradicted)
             held_up |= gone
+            others = {
+                one.due.quote_id: CHANGED for one in charged if one.due.symbol_id in moment.changed | moment.unsure
+            }
+            held_up |= others
+            charged = [one for one in charged if one.due.quote_id not in others]
             if not charged:
                 _expect_agreement(contradicted)
                 return
@@ -250,15 +265,8 @@ class AccountCharges:
         msg = f"expected a batch to be mined within {_TRIES} tries, found it overtaken each time"
         raise AccountFault(msg)
 
-    async def _now_s(self, dues: Sequence[Due]) -> int:
-        """Find the chain's time; that a window has closed is not believed of one endpoint."""
-        now_s = await self._chain.pending_time_s()
-        if any(now_s > due.window.closes_s for due in dues):
-            return min(now_s, *await self._chain.times_s())
-        return now_s
-
     async def _contradicted(self, batch: Sequence[Due], quotes: Mapping[int, ChainQuote]) -> set[int]:
-        """Find the quotes that one endpoint's state says are not to be charged, while another's says otherwise."""
+        """Find the quotes that are not to be charged by one endpoint's state, of which no other one says so too."""
 
         def is_for_sure(due: Due, quote: ChainQuote) -> bool:
             return self._eligibility(due, quote) in (Eligibility.DUE, Eligibility.PAID)
@@ -267,7 +275,11 @@ class AccountCharges:
         if not doubtful:
             return set()
         told = await self._chain.quotes_by_each([due.quote_id for due in doubtful])
-        return {due.quote_id for due in doubtful for others in told if is_for_sure(due, others[due.quote_id])}
+        return {
+            due.quote_id
+            for due in doubtful
+            if not is_agreed(not is_for_sure(due, others[due.quote_id]) for others in told)
+        }
 
     def _decide(
         self, batch: Sequence[Due], quotes: Mapping[int, ChainQuote], now_s: int, contradicted: Collection[int]
@@ -310,7 +322,7 @@ class AccountCharges:
 
     async def _signature(self, valid_s: int) -> PairSignature:
         signature = await self._muon.sign(self._party_a, self._route.party_b)
-        now_s = await self._chain.pending_time_s()
+        now_s = await self._chain.agreed_time_s()
         if now_s > signature.timestamp_s + valid_s:
             age_s = now_s - signature.timestamp_s
             msg = f"expected a signature of the last {valid_s} s, found one of {age_s} s ago"
@@ -349,11 +361,11 @@ class AccountCharges:
             if self._eligibility(one.due, quotes[one.due.quote_id]) is not Eligibility.DUE:
                 # It was closed or paid since it was read: the next try says so of it.
                 continue
-            if not await self._chain.is_refused_by_all(self._route.party_b, self._data([one], signature)):
-                # Another endpoint would take it: the one that refused has an old state. It is tried again.
+            if not await self._chain.is_refused(self._route.party_b, self._data([one], signature)):
+                # Others would take it: the endpoint that refused has an old state. It is tried again.
                 _log.warning("quote refused by an old state party_a=%s quote=%d", self._party_a, one.due.quote_id)
                 continue
-            if not all(map(one.due.window.is_open, await self._chain.times_s())):
+            if not (await self._chain.times()).are_within(one.due.window):
                 # The window may have closed since it was read, and everything is refused then: the next try says so.
                 continue
             _log.warning("quote refused party_a=%s quote=%d reason=%s", self._party_a, one.due.quote_id, refusal)
@@ -382,7 +394,7 @@ class AccountCharges:
             raise AccountFault(msg) from error
         purpose = Purpose(
             self._party_a,
-            tuple(cells_of(one.charge, one.due.epoch) for one in charged),
+            tuple(cells_of(one.charge, one.due.epoch, one.due.symbol_id) for one in charged),
             min(one.due.window.closes_s for one in charged),
             sum(abs(moved_to_party_b([(one.quote, one.charge)])) for one in charged),
         )

@@ -162,19 +162,19 @@ class Ceilings:
         await self._meet(Ceiling.GAS, said, now_s)
         raise TooMuchGas(said)
 
-    async def expect_fees(self, base_wei: int, tip_wei: int, floor_wei: int, now_s: int) -> None:
+    async def expect_fees(self, base_wei: int, tip_wei: int, floor_wei: int, *, most: Fees, now_s: int) -> None:
         """Let fees pass that a chain and its nodes require; a suggestion above the ceiling is told, and not followed.
 
         Args:
             base_wei: The base fee, a unit of gas.
             tip_wei: The tip that is suggested.
             floor_wei: The least tip that a node takes, 0 where that is not known.
+            most: The ceilings, or so much below them that there is room for a replacement.
             now_s: The chain's time, Unix s.
 
         Raises:
             CeilingInTheWay: Nothing within the ceilings would be taken.
         """
-        most = self.limits.fees.with_room_to_replace()
         highest_wei = max(tip_wei, floor_wei)
         if highest_wei > most.tip_wei:
             said = f"expected tips of at most {most.tip_wei} wei, found {highest_wei}; see max_tip_gwei"
@@ -216,7 +216,7 @@ class Ceilings:
         """Whether a ceiling is met now."""
         return bool(self._met)
 
-    async def look_again(self, base_wei: int, tip_wei: int, floor_wei: int, now_s: int) -> None:
+    async def look_again(self, base_wei: int, tip_wei: int, floor_wei: int, *, now_s: int) -> None:
         """Find out whether the ceilings that were met are not in the way any more.
 
         Args:

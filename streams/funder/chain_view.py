@@ -1,36 +1,26 @@
-"""The chain as the executor sees it: its own time, the Diamond's views, simulations, and transactions on their way.
+"""The chain as the executor sees it: the Diamond's views, simulations, and transactions on their way.
 
-* ``ChainError``: the root; carries no URL, since that may hold a provider's key.
-    * ``NodeDown``: no endpoint gave an answer that can be used.
-    * ``Reverted``: a contract refused a call; its text is the contract's.
+One endpoint answers, unless something depends on it for good (``agreed_chain.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from models.errors import TidemarkError
 from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
-from streams.funder.diamond_calls import call_data, read_balances, read_numbers, read_quote, revert_reason
-from streams.funder.node_questions import FEES, TIME, receipts_of
-from streams.node.answers import (
-    Receipt,
-    each,
-    read_bytes,
-    read_code,
-    read_number,
-    read_quantity,
-    read_time_s,
-)
+from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, is_agreed, times_of
+from streams.funder.chain_errors import PATIENCE, ChainError, NodeDown, Reverted, answered_in_time, node_down
+from streams.funder.diamond_calls import call_data, read_balances, read_kind, read_numbers, read_quote, symbol_view
+from streams.funder.node_questions import FEES, PENDING, read_next_s, receipts_of
+from streams.node.answers import Receipt, each, read_bytes, read_code, read_number, read_quantity
 from streams.node.contracts import is_contract
-from streams.node.endpoints import Patience
 from streams.node.rpc import BadAnswer, CallReverted, Refused, RpcError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from models.symmio.funding_plan import ChainQuote
     from models.symmio.state import Balances
@@ -40,19 +30,7 @@ if TYPE_CHECKING:
 
     _View = tuple[str, Sequence[str], Sequence[object]]
 
-__all__ = ["PATIENCE", "Chain", "ChainError", "Head", "NodeDown", "Pair", "Reverted"]
-
-# A failing endpoint is asked again after up to 0.2 s, 0.4 s … 2 s.
-_WAITS_S = (0.2, 2.0)
-PATIENCE = Patience(answer_s=5.0, down_s=_WAITS_S)
-"""How long the executor waits for an endpoint: a window is minutes long, and a batch asks some ten times."""
-# Time for two answers that do not come, and for a third that does: a node that fails for less is not noticed.
-_ANSWERED_WITHIN_S = 3 * PATIENCE.answer_s
 _GET_CODE = "eth_getCode"
-# Backends of one endpoint differ by a block or two all the time. A chain that turned to a shorter branch is believed
-# when nothing higher was seen for so long.
-_OLDER_HEAD_BLOCKS = 5
-_OLDER_HEAD_S = 30.0
 # The same bytes twice are one transaction.
 _SENDS = 2
 _MUON_CONFIG: _View = ("getMuonConfig", (), ())
@@ -60,34 +38,6 @@ _MUON_CONFIG: _View = ("getMuonConfig", (), ())
 _CALLS_A_REQUEST = 100
 
 T = TypeVar("T")
-
-
-class ChainError(TidemarkError):
-    """The chain did not do what was asked."""
-
-
-class NodeDown(ChainError):
-    """No endpoint answers, or none of them what was asked. Check ``rpc`` of the deployment."""
-
-
-class Reverted(ChainError):
-    """A contract refused a call.
-
-    Args:
-        msg: The contract's reason.
-        label: Names the endpoint, whose state may be an old one.
-    """
-
-    def __init__(self, msg: str, label: str) -> None:
-        super().__init__(msg)
-        self.label = label
-
-
-class Head(NamedTuple):
-    """The newest block, and how many transactions the signer has in the chain up to it."""
-
-    block: int
-    nonce: int
 
 
 class Pair(NamedTuple):
@@ -111,7 +61,18 @@ class Pair(NamedTuple):
         )
 
 
-class Chain:
+class Moment(NamedTuple):
+    """The chain's time, Unix s, and the markets that do not have the epochs any more at which they are charged.
+
+    ``changed`` are those of which two endpoints say so, ``unsure`` those that endpoints differ about.
+    """
+
+    now_s: int
+    changed: frozenset[int] = frozenset()
+    unsure: frozenset[int] = frozenset()
+
+
+class Chain(AgreedChain):
     """One deployment's contracts and chain, asked through its node.
 
     Args:
@@ -120,10 +81,8 @@ class Chain:
     """
 
     def __init__(self, node: Node, diamond: str) -> None:
-        self._node = node
+        super().__init__(node)
         self._diamond = diamond
-        self._highest = -1
-        self._advanced_s = 0.0
 
     async def has_code(self, address: str) -> bool:
         """Whether a contract is at the address; that none is, is not believed of one endpoint.
@@ -136,42 +95,21 @@ class Chain:
         try:
             return await is_contract(self._node, address)
         except RpcError as error:
-            raise _down(_GET_CODE, _said(error)) from error
+            raise node_down(_GET_CODE, error) from error
 
-    async def pending_time_s(self) -> int:
-        """The time that the next block would have, Unix s."""
-        (block,) = await self._ask([("eth_getBlockByNumber", ["pending", False])], list)
-        if block is not None:
-            with suppress(BadAnswer):
-                return read_time_s(block)
-        return await self._ask([("eth_getBlockByNumber", ["latest", False])], lambda results: read_time_s(results[0]))
+    async def is_deployed(self, address: str) -> bool | None:
+        """Find out whether a contract is at an address now; None where too few endpoints answer to say that none is.
 
-    async def times_s(self) -> list[int]:
-        """The time that the next block would have by each endpoint whose head is not well below the others', Unix s.
-
-        The clock of one may be wrong: what is for good once a time has passed is to have passed for all of them.
+        Args:
+            address: The address. ``has_code`` asks for as long as it takes to be sure.
 
         Raises:
             NodeDown: No endpoint answers.
         """
-        async with self._bounded("eth_getBlockByNumber"):
-            found, label = await self._node.ask_elsewhere(*TIME, than=())
-        told = {label: found}
-        with suppress(RpcError, TimeoutError):
-            async with asyncio.timeout(_ANSWERED_WITHIN_S):
-                while True:
-                    found, label = await self._node.ask_elsewhere(*TIME, than=tuple(told))
-                    told[label] = found
-        highest = max(block for block, _ in told.values())
-        return [time_s for block, time_s in told.values() if block + _OLDER_HEAD_BLOCKS >= highest]
-
-    async def slowest_time_s(self) -> int:
-        """The time that the next block has by all endpoints at least, Unix s.
-
-        Raises:
-            NodeDown: No endpoint answers.
-        """
-        return min(await self.times_s())
+        said = await self._of_each([(_GET_CODE, [address, "latest"])], lambda _, results: read_code(results[0]))
+        if any(said):
+            return True
+        return False if len(said) >= min(ENOUGH, self._node.endpoints) else None
 
     async def signature_valid_s(self) -> int:
         """How long the contract takes a signature for, in s."""
@@ -203,19 +141,40 @@ class Chain:
         return dict(search.culprits)
 
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
-        """Quotes as each endpoint in order has them, since one may have an old state."""
-        calls: list[_View] = [("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids]
-        told: dict[str, dict[int, ChainQuote]] = {}
-        while True:
-            try:
-                quotes, label = await self._node.ask_elsewhere(
-                    self._calls_of(calls),
-                    _decoded(lambda answers: dict(zip(quote_ids, map(read_quote, answers), strict=True))),
-                    than=tuple(told),
-                )
-            except RpcError:
-                return list(told.values())
-            told[label] = quotes
+        """Quotes as each endpoint has them that shows them all, since one may have an old state.
+
+        Raises:
+            NodeDown: No endpoint answers.
+            Reverted: The contract does not show one of them, in the state of every endpoint.
+        """
+        read = _decoded(lambda answers: dict(zip(quote_ids, map(read_quote, answers), strict=True)))
+        calls = self._calls_of([("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids])
+        return await self._of_each(calls, lambda _, results: read(results))
+
+    async def moment(self, kinds: Mapping[int, tuple[int, int]]) -> Moment:
+        """Find the time that the next block would have, and whether markets have the epochs then that are charged.
+
+        Args:
+            kinds: Funding epoch and window, in s, by the market's id.
+
+        Raises:
+            NodeDown: No endpoint answers.
+            Reverted: The contract does not show the markets.
+        """
+        symbols = sorted(kinds)
+        read_kinds = _decoded(
+            lambda answers: {one: read_kind(said, one) for one, said in zip(symbols, answers, strict=True)}
+        )
+
+        def read(latest: Latest, results: list[Any]) -> tuple[int, dict[int, tuple[int, int]]]:
+            pending, *views = results
+            return read_next_s(latest.time_s, pending), read_kinds(views)
+
+        told = await self._of_each([PENDING, *self._calls_of(list(map(symbol_view, symbols)))], read)
+        changed = {one for one in symbols if is_agreed(found[one] != kinds[one] for _, found in told)}
+        same = {one for one in symbols if is_agreed(found[one] == kinds[one] for _, found in told)}
+        now_s = times_of([time_s for time_s, _ in told]).agreed_s
+        return Moment(now_s, frozenset(changed), frozenset({*symbols} - changed - same))
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         """Read a pair of parties, and some of its quotes, as the next transaction would find them.
@@ -264,26 +223,21 @@ class Chain:
         """
         await self._ask([self._call_as(sender, data)], each(read_bytes))
 
-    async def is_refused_by_all(self, sender: str, data: bytes) -> bool:
-        """Find out whether the Diamond would refuse a call in every endpoint's state, since one may have an old one.
+    async def is_refused(self, sender: str, data: bytes) -> bool:
+        """Find out whether the Diamond would refuse a call in the state of two endpoints: one may have an old one.
 
         Args:
             sender: Address that calls.
             data: The call.
 
-        Returns:
-            False where an endpoint in order would take it, or none answers.
+        Raises:
+            NodeDown: No endpoint answers.
         """
-        refusing: list[str] = []
-        while True:
-            try:
-                await self._node.ask_elsewhere([self._call_as(sender, data)], each(read_bytes), than=refusing)
-            except CallReverted as error:
-                refusing.append(error.label)
-            except RpcError:
-                return bool(refusing)
-            else:
-                return False
+        try:
+            said = await self._said_by_each([self._call_as(sender, data)], lambda _, results: read_bytes(results[0]))
+        except Reverted:
+            return True
+        return is_agreed(isinstance(one, CallReverted) for one in said)
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
         """Estimate the gas that a transaction would take in the state that the next one would find.
@@ -325,7 +279,7 @@ class Chain:
         Two endpoints are asked where there are two, and the lower fees count: one that names too much by mistake or on
         purpose costs nothing, and what is too low for the chain is replaced.
         """
-        async with self._bounded("eth_gasPrice"):
+        async with answered_in_time("eth_gasPrice"):
             fees, label = await self._node.ask_elsewhere(*FEES, than=())
         try:
             async with asyncio.timeout(PATIENCE.answer_s):
@@ -334,33 +288,20 @@ class Chain:
             return fees
         return min(fees[0], others[0]), min(fees[1], others[1])
 
-    async def final_time_s(self, depth: int) -> int:
-        """The time of the newest block that is ``depth`` blocks deep, Unix s; 0 where the chain is shorter.
-
-        Args:
-            depth: After how many blocks a block is taken as final.
-        """
-        newest = await self._ask([("eth_blockNumber", [])], lambda results: read_number(results[0]))
-        if newest < depth:
-            return 0
-        block: Call = ("eth_getBlockByNumber", [hex(newest - depth), False])
-        return await self._ask([block], lambda results: read_time_s(results[0]))
-
     async def head(self, signer: str) -> Head:
         """The newest block, and the signer's nonce in it.
 
-        A head well below one that was seen within the last half minute is that of an endpoint or a backend that is
-        behind: its nonce would make what is mined look as if it were not.
+        A head well below one that is known is that of an endpoint or a backend that is behind: its nonce would make
+        what is mined look as if it were not.
         """
 
         def read(results: list[Any]) -> Head:
             head = Head(read_number(results[0]), read_number(results[1]))
-            now_s = asyncio.get_running_loop().time()
-            if head.block > self._highest:
-                self._highest, self._advanced_s = head.block, now_s
-            elif head.block + _OLDER_HEAD_BLOCKS < self._highest and now_s - self._advanced_s < _OLDER_HEAD_S:
-                msg = f"expected a head near {self._highest}, found {head.block}"
+            if self.is_old(head.block):
+                msg = f"expected a head near the newest one, found {head.block}"
                 raise BadAnswer(msg)
+            if self._node.endpoints == 1:
+                self.note_head(head.block)
             return head
 
         return await self._ask([("eth_blockNumber", []), ("eth_getTransactionCount", [signer, "latest"])], read)
@@ -375,24 +316,11 @@ class Chain:
             some = hashes[start : start + _CALLS_A_REQUEST]
             found |= await self._ask(*receipts_of(some))
         asked: list[str] = []
-        while unclear := [one for one, receipt in found.items() if receipt.succeeded is None]:
-            try:
-                told, label = await self._node.ask_elsewhere(*receipts_of(unclear), than=asked)
-            except RpcError:
-                break
-            found |= {one: receipt for one, receipt in told.items() if receipt.succeeded is not None}
-            asked.append(label)
-        return found
-
-    async def receipts_anywhere(self, hashes: Sequence[str]) -> dict[str, Receipt]:
-        """Receipts of those of the transactions of which any endpoint in order has one: it may be missing at others."""
-        found: dict[str, Receipt] = {}
-        asked: list[str] = []
         with suppress(RpcError, TimeoutError):
-            async with asyncio.timeout(_ANSWERED_WITHIN_S):
-                while True:
-                    told, label = await self._node.ask_elsewhere(*receipts_of(hashes), than=asked)
-                    found |= {one: told[one] for one in told if one not in found or found[one].succeeded is None}
+            async with asyncio.timeout(PATIENCE.answer_s):
+                while unclear := [one for one, receipt in found.items() if receipt.succeeded is None]:
+                    told, label = await self._node.ask_elsewhere(*receipts_of(unclear), than=asked)
+                    found |= {one: receipt for one, receipt in told.items() if receipt.succeeded is not None}
                     asked.append(label)
         return found
 
@@ -444,21 +372,9 @@ class Chain:
             NodeDown: None does for too long.
             Reverted: A contract refuses one of the calls; the first one's reason is told.
         """
-        async with self._bounded(calls[0][0]):
+        async with answered_in_time(calls[0][0]):
             answer, _ = await self._node.ask_elsewhere(calls, read, than=than)
             return answer
-
-    @asynccontextmanager
-    async def _bounded(self, method: str) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(_ANSWERED_WITHIN_S):
-                yield
-        except CallReverted as error:
-            raise Reverted(_reason(error), error.label) from None
-        except RpcError as error:
-            raise _down(method, _said(error)) from error
-        except TimeoutError as error:
-            raise _down(method, f"no answer in {_ANSWERED_WITHIN_S} s") from error
 
 
 def _decoded(read: Callable[[Sequence[bytes]], T]) -> Callable[[list[Any]], T]:
@@ -478,18 +394,6 @@ def _nonces_of(party_a: str, party_b: str) -> list[_View]:
         ("nonceOfPartyA", ("address",), (party_a,)),
         ("nonceOfPartyB", ("address", "address"), (party_b, party_a)),
     ]
-
-
-def _down(method: str, said: str) -> NodeDown:
-    return NodeDown(f"expected an endpoint to answer {method}, found {said}")
-
-
-def _said(error: RpcError) -> str:
-    return error.said if isinstance(error, Refused) else str(error)
-
-
-def _reason(error: CallReverted) -> str:
-    return revert_reason(error.data) if error.data else error.said.removeprefix("execution reverted: ")
 
 
 def _hex(data: bytes) -> str:

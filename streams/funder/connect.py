@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from streams.funder.chain_view import PATIENCE, Chain
+from streams.funder.chain_errors import PATIENCE
+from streams.funder.chain_view import Chain
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
 from streams.settings import BadSettings, symmio_deployments

@@ -56,7 +56,8 @@ class DataFees:
             NodeDown: The node does not answer.
         """
         if self._has_oracle is None:
-            self._has_oracle = await self._chain.has_code(ORACLE)
+            # Nothing is signed meanwhile: what is not known for sure is asked for again with the next transaction.
+            self._has_oracle = await self._chain.is_deployed(ORACLE)
         if not self._has_oracle:
             return 0
         for_data_wei = await self._chain.number_of(ORACLE, ("getL1Fee", ("bytes",), (data + _ENVELOPE,)))

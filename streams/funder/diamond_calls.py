@@ -29,6 +29,8 @@ _CHARGE = ("address", "uint256[]", "int256[]", SIGNATURE)
 _SYMBOL_ID, _POSITION_TYPE, _OPENED_PRICE, _QUANTITY, _CLOSED_AMOUNT = 2, 3, 5, 9, 10
 _MAX_FUNDING_RATE, _PARTY_A, _PARTY_B, _STATUS, _PAID = 19, 20, 21, 22, 29
 _WORDS_OF_QUOTE = 32
+# The one symbol of ``getSymbols``, as words from the answer's beginning.
+_SYMBOL, _EPOCH, _WINDOW = 3, 10, 11
 _ERROR = keccak(b"Error(string)")[:4]
 _PANIC = keccak(b"Panic(uint256)")[:4]
 
@@ -127,6 +129,28 @@ def read_quote(answer: bytes) -> ChainQuote:
         max_funding_rate=words[_MAX_FUNDING_RATE],
         paid_s=words[_PAID],
     )
+
+
+def symbol_view(symbol_id: int) -> tuple[str, Sequence[str], Sequence[object]]:
+    """Name the view that answers one market.
+
+    Args:
+        symbol_id: Its id; ids are counted from 1, and pages of ``getSymbols`` from 0.
+    """
+    return "getSymbols", ("uint256", "uint256"), (symbol_id - 1, 1)
+
+
+def read_kind(answer: bytes, symbol_id: int) -> tuple[int, int]:
+    """Read a market's funding epoch and window, in s, from the answer of ``symbol_view``.
+
+    Raises:
+        ValueError: The answer is too short, or of another market.
+    """
+    words = read_numbers(answer, _WINDOW + 1)
+    if words[_SYMBOL] != symbol_id:
+        msg = f"expected market {symbol_id}, found {words[_SYMBOL]}"
+        raise ValueError(msg)
+    return words[_EPOCH], words[_WINDOW]
 
 
 def revert_reason(data: bytes) -> str:

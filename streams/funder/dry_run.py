@@ -10,7 +10,7 @@ from models.money import E18
 from models.symmio.funding_plan import Charge, Eligibility, batches, charge_of, eligibility_of, moved_to_party_b
 from models.symmio.funding_records import Transaction, share_bps
 from streams.funder.ceilings import limits_of
-from streams.funder.chain_view import Reverted
+from streams.funder.chain_errors import Reverted
 from streams.funder.connect import configured, connected
 from streams.funder.data_fees import DataFees
 from streams.funder.diamond_calls import PairSignature, charge_data
@@ -97,7 +97,7 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
         try:
             await tables.start()
             gas = await _gas_of_a_charge(settings, name, clock)
-            now_s = await chain.pending_time_s()
+            now_s = await chain.agreed_time_s()
             for party_b in party_bs(name, deployment):
                 for epoch, window in sorted(tables.next_windows(now_s).items()):
                     asked = expected_terms_of(window, now_s)

@@ -10,7 +10,7 @@ from models.ids import split_key
 from models.symmio.holding import OpenPosition
 from models.symmio.position_moves import Moves
 from models.symmio.venue import SYMMIO
-from streams.funder.chain_view import Reverted
+from streams.funder.chain_errors import Reverted
 from streams.funder.topic_span import TopicSpan
 from streams.kafka.topics import routed_name
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# A record is stamped when it is written, by the clock of the worker's host; the instant is the chain's.
-_MARGIN_MS = 60_000
+# A record is stamped when it is written, by the clock of the worker's host, which may be wrong by some minutes.
+_MARGIN_MS = 600_000
 
 
-async def moves_since(settings: Settings, since_s: int, now_ms: int, keys: Collection[bytes]) -> Moves:
+async def moves_since(settings: Settings, since_s: int, *, chain_s: int, now_ms: int, keys: Collection[bytes]) -> Moves:
     """Read what has moved since an instant, in all that is written until now.
 
     Args:
         settings: Name the topic and the broker.
         since_s: The instant, in the chain's time, Unix s.
-        now_ms: The time now, Unix ms.
+        chain_s: The chain's time now, Unix s.
+        now_ms: Our time now, Unix ms.
         keys: The keys of the accounts, and the deployment's.
 
     Raises:
         NotRead: The broker does not answer.
     """
-    # Where the chain's time is ahead of ours, nothing of that time has been written yet.
-    since_ms = min(since_s * 1_000, now_ms) - _MARGIN_MS
+    since_ms = written_since_ms(since_s, chain_s=chain_s, now_ms=now_ms)
     moves = Moves(since_s, is_whole=now_ms - since_ms < SYMMIO.routed.kept_ms)
 
     def take(key: bytes, value: bytes, offset: int) -> None:
@@ -49,6 +49,21 @@ async def moves_since(settings: Settings, since_s: int, now_ms: int, keys: Colle
 
     await TopicSpan(settings, routed_name(settings, SYMMIO.routed), keys, since_ms=since_ms, take=take).read_on()
     return moves
+
+
+def written_since_ms(since_s: int, *, chain_s: int, now_ms: int) -> int:
+    """Find since when records are stamped that were written after an instant of the chain, Unix ms.
+
+    A chain's time may be ahead of ours: then the instant was as long ago as the chain says that it is. It may also
+    stand still, and the instant be longer ago than that: then it was when our clock said so.
+
+    Args:
+        since_s: The instant, in the chain's time, Unix s.
+        chain_s: The chain's time now, Unix s.
+        now_ms: Our time now, Unix ms.
+    """
+    ago_s = max(0, chain_s - since_s)
+    return min(since_s * 1_000, now_ms - ago_s * 1_000) - _MARGIN_MS
 
 
 async def held_before(

@@ -21,9 +21,9 @@ from models.symmio.funding_records import (
     Refused,
     Transaction,
 )
-from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress
+from streams.funder.account_charges import CHANGED, AccountCharges, AccountFault, Due, Progress
 from streams.funder.ceilings import CeilingInTheWay
-from streams.funder.chain_view import ChainError
+from streams.funder.chain_errors import ChainError
 from streams.funder.epoch_counts import count
 from streams.funder.epoch_moves import held_before
 from streams.funder.finality import Finality
@@ -67,7 +67,6 @@ _PATIENCE = 4
 # Two seconds after an epoch's instant its marks are settled, and two more leave time for them to be written.
 _PRICED_AFTER_S = 4
 _NOT_REACHED = "its turn did not come before the window closed"
-_CHANGED = "its market has other funding epochs since this one began"
 _LEFT = "block {} left the chain with the transaction that charged it, and the window closed before another did"
 
 _RETRIED = (AccountFault, CeilingInTheWay, ChainError, NoSignature, NotSigned)
@@ -187,7 +186,7 @@ class Executor:
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _pass(self) -> None:
-        now_s = await self._now_s()
+        now_s = await self._chain.agreed_time_s()
         await self._missed.note(now_s)
         refusal = self._tables.refusal
         for epoch, window in self._tables.open_windows(now_s).items():
@@ -210,17 +209,6 @@ class Executor:
         count(self._name, self._party_b, self._rounds.values(), now_s)
         await self._close()
 
-    async def _now_s(self) -> int:
-        """Find the chain's time; that a window has opened or closed is not believed of one endpoint."""
-        now_s = await self._chain.pending_time_s()
-        if (
-            self._tables.open_windows(now_s).keys() - self._rounds.keys()
-            or any(now_s > one.frozen.closes_s and not one.is_over for one in self._rounds.values())
-            or self._missed.have_closed(now_s)
-        ):
-            return min(now_s, *await self._chain.times_s())
-        return now_s
-
     def _is_time(self, window: Window, now_s: int) -> bool:
         """Whether tables and prices have reached the window's beginning, or it is too late to wait for them."""
         is_late = now_s - window.opens_s >= (window.closes_s - window.opens_s) // _PATIENCE
@@ -232,7 +220,7 @@ class Executor:
         ticks = await self._tables.read_prices(window)
         tables_s = await self._tables.known_until_s()
         positions = self._tables.positions(self._party_b)
-        moves = await self._tables.read_moves(window)
+        moves = await self._tables.read_moves(window, now_s)
         held = await held_before(moves, positions, party_b=self._party_b, chain=self._chain)
         frozen, plans = freeze(
             epoch,
@@ -403,7 +391,7 @@ class Executor:
         reasons = (
             one.reasons
             | {quote_id: _LEFT.format(block) for (of, quote_id), block in self._left.items() if of == epoch}
-            | {quote_id: _CHANGED for quote_id, symbol_id in one.plans[party_a].quotes if symbol_id in one.changed}
+            | {quote_id: CHANGED for quote_id, symbol_id in one.plans[party_a].quotes if symbol_id in one.changed}
         )
         outcome = outcome_of(one.plans[party_a], one.frozen, one.progress_of(party_a), reason=reason, reasons=reasons)
         one.outcomes[party_a] = outcome

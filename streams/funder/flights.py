@@ -5,6 +5,8 @@
 * A transaction whose receipt has no status is in the chain, and what it did is unknown: it is neither mined, reverted
   nor lost.
 * Whatever it is becomes final once the block that used the nonce is deep enough.
+* One endpoint is enough for what can be taken back; that a nonce is used by none of ours, and that something is final,
+  two have to say (``agreed_chain.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from models.symmio.funding_records import Transaction
-    from streams.funder.chain_view import Head
+    from streams.funder.agreed_chain import Head, Sights
     from streams.node.answers import Receipt
 
 # Endpoints differ: one may know that a nonce is used and not have its receipt yet, so this many looks have to agree.
@@ -60,6 +62,8 @@ class Flight:
             self.done.set_result(State(record.state))
         self.is_stored = True
         self.is_unclear = False
+        # Whether a market of its charges has other epochs by now: it is taken back, since it would pay one of these.
+        self.is_void = False
         # Set while nobody is to wait for it: no node takes it, or it can do nothing any more.
         self.is_stuck = asyncio.Event()
         self.signed_s = 0.0
@@ -80,6 +84,12 @@ class Flight:
         """The hashes of all that were signed under its nonce."""
         return self.record.hashes + self.record.cancels
 
+    @property
+    def kinds(self) -> dict[int, tuple[int, int]]:
+        """Funding epoch and window, in s, at which its markets are charged, by their ids."""
+        charges = self.record.charges
+        return {one.symbol_id: (one.epoch.epoch_s, one.epoch.window_s) for one in charges if one.symbol_id}
+
     def was_handed_over(self, *, is_taken: bool) -> None:
         """Note what became of it when it was handed to every node; a single refusal may be that of a passing state."""
         self._refusals = 0 if is_taken else self._refusals + 1
@@ -98,40 +108,65 @@ class Flight:
             stuck.cancel()
         return self.done.done()
 
-    def look(self, head: Head, receipt: Receipt | None, depth: int) -> Change:
-        """Take in what the chain says.
+    def is_for_good(self, head: Head, receipt: Receipt | None, depth: int) -> bool:
+        """Whether a look would come to something that is not believed of one endpoint: it is final, or is lost.
 
         Args:
-            head: The newest block, and the signer's nonce in it.
-            receipt: That of any of its hashes.
+            head: The newest block, and the signer's nonce in it, by one endpoint.
+            receipt: That of any of its hashes, by one endpoint.
             depth: After how many blocks a block is final.
         """
         if receipt is None:
-            self.is_unclear = False
-            return self._absent(head, depth)
+            return head.nonce > self.record.nonce
+        return receipt.succeeded is not None and head.block - receipt.block >= depth
+
+    def look(self, receipt: Receipt | None) -> Change:
+        """Take in what one endpoint says of it, where that is not for good.
+
+        Args:
+            receipt: That of any of its hashes; None where its nonce is not used.
+        """
+        if receipt is None:
+            return self._unused()
         self._absences = 0
         self.is_unclear = receipt.succeeded is None
-        if self.is_unclear:
+        if self.is_unclear or receipt.block_hash == self.record.block_hash:
             return Change.NOTHING
-        if receipt.block_hash != self.record.block_hash:
-            self.record = _mined(self.record, receipt)
-            return Change.LANDED
-        if head.block - receipt.block >= depth:
+        self.record = _mined(self.record, receipt)
+        return Change.LANDED
+
+    def weigh(self, sights: Sights, depth: int) -> Change:
+        """Take in what all endpoints say of it, which may be for good.
+
+        Args:
+            sights: The chain as each of them has it.
+            depth: After how many blocks a block is final.
+        """
+        head, receipt = sights.head, sights.receipt(self.hashes)
+        if receipt is None:
+            return self._used(head, depth) if head.nonce > self.record.nonce else self._unused()
+        change = self.look(receipt)
+        if change is Change.NOTHING and not self.is_unclear and sights.are_deep(receipt, depth):
             self.record = _replace(self.record, final=True, cost_wei=str(_cost_wei(self.record, receipt)))
             return Change.FINAL
-        return Change.NOTHING
+        return change
 
-    def _absent(self, head: Head, depth: int) -> Change:
+    def _unused(self) -> Change:
+        """The nonce is free: it waits, or it has left the chain."""
+        self.is_unclear = False
+        self._absences = 0
+        if self.is_pending:
+            return Change.NOTHING
+        self.record = _left(self.record, State.SENT)
+        self.done = asyncio.get_running_loop().create_future()
+        self.was_handed_over(is_taken=True)
+        self.sent_s = 0.0
+        return Change.LEFT
+
+    def _used(self, head: Head, depth: int) -> Change:
+        """The nonce is used, and none of ours has it."""
+        self.is_unclear = False
         record = self.record
-        if head.nonce <= record.nonce:
-            self._absences = 0
-            if self.is_pending:
-                return Change.NOTHING
-            self.record = _left(record, State.SENT)
-            self.done = asyncio.get_running_loop().create_future()
-            self.was_handed_over(is_taken=True)
-            self.sent_s = 0.0
-            return Change.LEFT
         self._absences += 1
         if self._absences == 1:
             self._used_block = head.block

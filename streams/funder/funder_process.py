@@ -16,7 +16,7 @@ from models.money import E18
 from models.symmio.funding_records import CeilingMet, Frozen, Missed, Outcome, Plan, Refused, Settled, Transaction
 from streams.funder.account_charges import AccountCharges, Route
 from streams.funder.ceilings import Ceilings, limits_of
-from streams.funder.chain_view import Chain, ChainError
+from streams.funder.chain_errors import ChainError
 from streams.funder.connect import configured, connected
 from streams.funder.executor import Executor
 from streams.funder.funding_inputs import Tables
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from models.symmio.funding_records import Epoch, Record
     from streams.funder.account_charges import Progress
+    from streams.funder.chain_view import Chain
     from streams.funder.funding_journal import Journal
     from streams.funder.hedgers import Hedger
     from streams.process.clock import Clock
@@ -71,7 +72,7 @@ async def run(settings: Settings, name: str, clock: Clock, *, lease_ttl_ms: int 
     async with connected(deployment, name) as chain, aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
         hedgers = await hedgers_of(name, deployment, session)
         await require_topic(settings, FUNDING)
-        await _answered(chain.pending_time_s)
+        await _answered(chain.agreed_time_s)
         routes = [await _answered(partial(_route, chain, name, deployment, one)) for one in hedgers]
         muon = Muon(session, muon_url.get_secret_value(), deployment)
         failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()

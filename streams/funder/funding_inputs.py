@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from aiokafka.errors import KafkaError
 
 from models.codec import decode_order
+from models.engine.stored_rows import readable
 from models.engine.tables import ACCOUNTS, INSTRUMENTS, MARKETS, WATERMARKS
 from models.ids import account_key, market_key, split_key
 from models.instruments import decode_instrument
@@ -28,6 +30,7 @@ from streams.kafka.partitions import partition_of
 from streams.kafka.shared_consumer import BUSY_WAIT_MS, SharedConsumer
 from streams.kafka.topics import changelog_name
 from streams.process.supervision import supervised
+from streams.process.unreadable_rows import note_unreadable
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from models.symmio.position_moves import Moves
     from streams.process.clock import Clock
     from streams.settings import Settings
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -114,8 +119,10 @@ class Tables:
     @property
     def time_s(self) -> int:
         """The chain's time up to which every partition of the accounts is folded, Unix s; 0 where one is not yet."""
-        rows = (self._watermarks.rows.get(f"{self._name}:{number}".encode()) for number in range(self._partitions))
-        return min(0 if row is None else decode_watermark(row).head_time_s for row in rows)
+        keys = (f"{self._name}:{number}".encode() for number in range(self._partitions))
+        rows = ((key, self._watermarks.rows.get(key)) for key in keys)
+        marks = (None if row is None else _readable(WATERMARKS, key, row, decode_watermark) for key, row in rows)
+        return min(0 if mark is None else mark.head_time_s for mark in marks)
 
     async def known_until_s(self) -> int:
         """Wait until all is known that was folded by ``time_s``, and return that time, Unix s.
@@ -139,36 +146,50 @@ class Tables:
     def refusal(self) -> str | None:
         """Why nothing of the deployment may be charged, None where it may: what is known of it may not be true."""
         for number in range(self._partitions):
-            row = self._watermarks.rows.get(f"{self._name}:{number}".encode())
-            mark = None if row is None else decode_watermark(row)
+            key = f"{self._name}:{number}".encode()
+            row = self._watermarks.rows.get(key)
+            mark = None if row is None else _readable(WATERMARKS, key, row, decode_watermark)
+            if row is not None and mark is None:
+                return f"whether the deployment is supported cannot be read out of its watermark {key.decode()}"
             if mark is not None and mark.unsupported_since is not None:
                 return f"the deployment is not supported since block {mark.unsupported_since}: {mark.reason}"
         return None
 
     def positions(self, party_b: str) -> dict[str, list[OpenPosition]]:
-        """Find every account's open positions with ``party_b``; a suspect account's are those of its last good row."""
+        """Find every account's open positions with ``party_b``; a suspect account's are those of its last good row.
+
+        One whose row cannot be read has none here: nobody knows what to charge it.
+        """
         found: dict[str, list[OpenPosition]] = {}
         prefix = account_key(self._name, "")
         for key, row in self._accounts.rows.items():
             if not key.startswith(prefix):
                 continue
-            holding = decode_holding(row, decode_order(row)[1])
+            holding = _readable(ACCOUNTS, key, row, partial(decode_holding, version=decode_order(row)[1]))
+            if holding is None:
+                continue
             ours = [position for position in holding.positions if position.party_b == party_b]
             if ours:
                 found[split_key(key)[1]] = ours
         return found
 
-    async def read_moves(self, window: Window) -> Moves:
+    async def read_moves(self, window: Window, now_s: int) -> Moves:
         """Read which positions were opened, and which have ended, since the instant at which ``window`` opens.
 
         Whatever ``positions`` said before, is of a time that this reaches beyond.
+
+        Args:
+            window: When the epoch is charged.
+            now_s: The chain's time, Unix s.
 
         Raises:
             NotRead: The broker does not answer.
         """
         prefix = account_key(self._name, "")
         keys = {key for key in self._accounts.rows if key.startswith(prefix)}
-        return await moves_since(self._settings, window.opens_s, self._clock.now_ms(), keys | {self._name.encode()})
+        keys.add(self._name.encode())
+        now_ms = self._clock.now_ms()
+        return await moves_since(self._settings, window.opens_s, chain_s=now_s, now_ms=now_ms, keys=keys)
 
     def open_windows(self, now_s: int) -> dict[Epoch, Window]:
         """Find the windows that are open at the chain's time ``now_s``, by the epoch that is charged in them."""
@@ -297,7 +318,8 @@ class Tables:
 
     def _funding_terms(self, key: bytes) -> FundingTerms | None:
         row = self._instruments.rows.get(key)
-        return None if row is None else decode_instrument(row).funding
+        instrument = None if row is None else _readable(INSTRUMENTS, key, row, decode_instrument)
+        return None if instrument is None else instrument.funding
 
     def _funded(self) -> dict[int, tuple[int, int]]:
         """Find funding epoch and window, in s, of every market that has an epoch, valid or not."""
@@ -313,5 +335,11 @@ class Tables:
         return found
 
     def _market(self, symbol_id: int) -> Market | None:
-        row = self._markets.rows.get(market_key(self._name, symbol_id))
-        return None if row is None else decode_market(symbol_id, row)
+        key = market_key(self._name, symbol_id)
+        row = self._markets.rows.get(key)
+        return None if row is None else _readable(MARKETS, key, row, partial(decode_market, symbol_id))
+
+
+def _readable(table: str, key: bytes, row: bytes, decode: Callable[[bytes], T]) -> T | None:
+    """What a row says; None where it cannot be read, so that nothing is charged by it."""
+    return readable(note_unreadable, table, key, row, decode)

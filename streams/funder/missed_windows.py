@@ -66,10 +66,6 @@ class MissedWindows:
         self._refused[epoch] = refused
         await self._journal.write([refused])
 
-    def have_closed(self, now_s: int) -> bool:
-        """Whether there are any by the chain's time ``now_s``."""
-        return any(now_s > one.closes_s for one in self._refused.values()) or bool(self._unseen(now_s))
-
     async def note(self, now_s: int) -> None:
         """Put on record what has closed by the chain's time ``now_s``; from here on a pass is made."""
         closed = [one for one in self._refused.values() if one.closes_s < now_s]

@@ -5,13 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from streams.node.answers import Receipt, read_base_fee_wei, read_number, read_quantity, read_receipt, read_time_s
+from streams.node.answers import Receipt, read_base_fee_wei, read_quantity, read_receipt, read_time_s
 from streams.node.rpc import BadAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streams.node.rpc import Call
+
+
+LATEST: Call = ("eth_getBlockByNumber", ["latest", False])
+PENDING: Call = ("eth_getBlockByNumber", ["pending", False])
 
 
 def _read_fees(results: list[Any]) -> tuple[int, int]:
@@ -21,28 +25,22 @@ def _read_fees(results: list[Any]) -> tuple[int, int]:
 
 # The base fee of the newest block, and the tip that is suggested beyond it, in wei of gas.
 FEES: tuple[list[Call], Callable[[list[Any]], tuple[int, int]]] = (
-    [("eth_getBlockByNumber", ["latest", False]), ("eth_gasPrice", [])],
+    [LATEST, ("eth_gasPrice", [])],
     _read_fees,
 )
 
 
-def _read_time(results: list[Any]) -> tuple[int, int]:
-    number, pending, latest = results
+def read_next_s(latest_s: int, pending: object) -> int:
+    """Read the time that the next block would have; that of the newest one where an endpoint does not tell it.
+
+    Args:
+        latest_s: The time of the newest block, Unix s.
+        pending: What the endpoint says of the next one.
+    """
     if pending is not None:
         with suppress(BadAnswer):
-            return read_number(number), read_time_s(pending)
-    return read_number(number), read_time_s(latest)
-
-
-# The number of the newest block, and the time that the next one would have.
-TIME: tuple[list[Call], Callable[[list[Any]], tuple[int, int]]] = (
-    [
-        ("eth_blockNumber", []),
-        ("eth_getBlockByNumber", ["pending", False]),
-        ("eth_getBlockByNumber", ["latest", False]),
-    ],
-    _read_time,
-)
+            return read_time_s(pending)
+    return latest_s
 
 
 def receipts_of(hashes: Sequence[str]) -> tuple[list[Call], Callable[[list[Any]], dict[str, Receipt]]]:

@@ -22,59 +22,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter as Counts
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from prometheus_client import Counter, Gauge
 
-from models.money import E18, format_e18
 from models.symmio.funding_plan import LATE_S
-from models.symmio.funding_records import Transaction, share_bps
+from models.symmio.funding_records import Transaction
+from streams.funder import flights_told
+from streams.funder.agreed_chain import Head, Sights
 from streams.funder.ceilings import CeilingInTheWay
-from streams.funder.chain_view import Head, NodeDown
+from streams.funder.chain_errors import ChainError
 from streams.funder.data_fees import DataFees
-from streams.funder.fees import Fees, fees_of, floor_of
+from streams.funder.fees import Fees
 from streams.funder.flights import LOOKS_TO_BE_SURE, Change, Flight, State
+from streams.funder.gas_prices import GasPrices
 from streams.funder.signer import TRANSFER_GAS, NotSigned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from models.symmio.funding_records import ChargeCells, Epoch
     from streams.funder.ceilings import Ceilings
     from streams.funder.chain_view import Chain
     from streams.funder.funding_journal import Journal
+    from streams.funder.gas_prices import Prices
     from streams.funder.signer import Signed, Signer
 
 _log = logging.getLogger(__name__)
-
-_FINAL = Counter(
-    "tidemark_funding_transactions_total", "Transactions by what became of them at last.", ("deployment", "state")
-)
-_WATCHED = Gauge(
-    "tidemark_funding_watched_transactions",
-    "Transactions that are not final, by what has become of them so far.",
-    ("deployment", "state"),
-)
-_UNCLEAR = Gauge(
-    "tidemark_funding_unclear_transactions",
-    "Transactions in the chain of which no endpoint says whether they succeeded.",
-    ("deployment",),
-)
-_COST = Counter("tidemark_funding_cost_wei_total", "What final transactions cost.", ("deployment",))
-_CHARGED = Counter(
-    "tidemark_funding_charged_total",
-    "What mined, final transactions charged, in the collateral, whoever paid it.",
-    ("deployment",),
-)
 
 # A node that has lost a transaction gets it again soon; one that has it answers so.
 _RESEND_S = 3.0
 # A transaction may leave the chain, but a node must not be asked for hundreds of receipts every second for that.
 _LOOK_AGAIN_S = 3.0
-# A pool's floor follows what it holds: what it said before is asked anew by trying.
-_FLOOR_S = 60.0
+# What looks well at one endpoint, all of them are asked about once in so long: it may stand still.
+_AGREED_AGAIN_S = 30.0
 # Epochs are told of for good long before.
 _REMEMBERED_S = 3 * 86_400
 _replace = msgspec.structs.replace
@@ -90,17 +71,6 @@ class Purpose(NamedTuple):
     charges: tuple[ChargeCells, ...]
     closes_s: int
     moved_e18: int = 0
-
-
-class _Prices(NamedTuple):
-    """What gas costs now: the base fee, the tip that is suggested, and the least one that a node is known to take."""
-
-    base_wei: int
-    tip_wei: int
-    floor_wei: int
-
-    def fees(self, most: Fees) -> Fees:
-        return fees_of(self.base_wei, max(self.tip_wei, self.floor_wei), most)
 
 
 class Sender:
@@ -137,6 +107,7 @@ class Sender:
         self._journal = journal
         self._ceilings = ceilings
         self._data_fees = DataFees(chain)
+        self._prices = GasPrices(chain, ceilings)
         self._depth = depth
         self._replace_after_s = replace_after_s
         self._on_unmined = on_unmined
@@ -145,7 +116,7 @@ class Sender:
         self._next = 0
         self._head = Head(0, 0)
         self._gap: tuple[int, int] = (-1, 0)
-        self._floor: tuple[int, float] = (0, 0.0)
+        self._agreed_s = 0.0
         self._coin_e18 = coin_e18
         # From the look at the ceilings until a transaction is counted nothing else may be signed.
         self._signing = asyncio.Lock()
@@ -153,7 +124,7 @@ class Sender:
 
     async def start(self, records: Iterable[Transaction]) -> None:
         """Take over the transactions of this key that are on record, and find the next nonce."""
-        self._head = await self._chain.head(self._signer.address)
+        self._head = (await self._chain.sights(self._signer.address, ())).head
         self._next = self._head.nonce
         for record in records:
             if record.signer != self._signer.address:
@@ -166,7 +137,7 @@ class Sender:
             flight = self._flights[record.nonce] = Flight(record)
             flight.signed_s, flight.signed_block = self._clock_s(), self._head.block
         # What a day costs is told from the start: the next charge may be hours away.
-        self._ceilings.spent_wei(await self._chain.slowest_time_s(), 0)
+        self._ceilings.spent_wei(await self._chain.agreed_time_s(), 0)
 
     def has_charged(self, epoch: Epoch, quote_id: int) -> bool:
         """Whether one of our transactions in the chain charged a quote for an epoch of the last days."""
@@ -208,11 +179,11 @@ class Sender:
         """
         async with self._signing:
             # Others may have had the signer for long.
-            now_s = await self._chain.slowest_time_s()
+            now_s = await self._chain.agreed_time_s()
             if now_s > purpose.closes_s:
                 return None
             await self._ceilings.expect_gas(gas, now_s)
-            fees = await self._expect_fees(await self._prices(), now_s)
+            fees = await self._prices.expect(await self._prices.now(), now_s)
             data_wei = await self._data_fees.bound_wei(data, gas)
             await self._ceilings.expect_room(gas * fees.max_wei + data_wei, purpose.closes_s, now_s)
             signed = await self._signer.sign(nonce=self._next, to=to, data=data, gas=gas, fees=fees)
@@ -233,11 +204,8 @@ class Sender:
         while True:
             try:
                 await self._look()
-                if self._ceilings.are_met:
-                    prices = await self._prices()
-                    now_s = await self._chain.slowest_time_s()
-                    await self._ceilings.look_again(prices.base_wei, prices.tip_wei, prices.floor_wei, now_s)
-            except (NodeDown, NotSigned) as error:
+                await self._prices.look_again()
+            except (ChainError, NotSigned) as error:
                 _log.warning("transactions are not looked after: %s", error)
             await asyncio.sleep(every_s)
 
@@ -252,76 +220,49 @@ class Sender:
             return
         self._head = await self._chain.head(self._signer.address)
         receipts = await self._chain.receipts([one for flight in flights for one in flight.hashes])
-        # That a nonce is used and none of ours has it, is not believed of one endpoint: it would cost nothing then.
-        without = [
-            one
+        found = {
+            flight.record.nonce: next((receipts[one] for one in flight.hashes if one in receipts), None)
             for flight in flights
-            if self._head.nonce > flight.record.nonce and receipts.keys().isdisjoint(flight.hashes)
-            for one in flight.hashes
-        ]
-        if without:
-            receipts |= await self._chain.receipts_anywhere(without)
+        }
+        for_good = [one for one in flights if one.is_for_good(self._head, found[one.record.nonce], self._depth)]
+        if not for_good and now_s - self._agreed_s >= _AGREED_AGAIN_S:
+            # The endpoint that is asked may stand still.
+            for_good = flights
+        sights = await self._sights(for_good)
         changes: list[tuple[Flight, Change, str]] = []
         for flight in flights:
             flight.looked_s = now_s
-            receipt = next((receipts[one] for one in flight.hashes if one in receipts), None)
+            receipt = found[flight.record.nonce]
             was, was_unclear = flight.record.state, flight.is_unclear
-            change = flight.look(self._head, receipt, self._depth)
+            change = flight.weigh(sights, self._depth) if flight in for_good else flight.look(receipt)
             if flight.is_unclear and not was_unclear and receipt is not None:
-                _log.error(
-                    "transaction mined, its receipt has no status: whether it did anything is unknown, waiting for an "
-                    "endpoint that says it hash=%s nonce=%d block=%d",
-                    receipt.hash, flight.record.nonce, receipt.block,
-                )  # fmt: skip
+                flights_told.tell_unclear(flight.record, receipt)
             if change is not Change.NOTHING:
                 changes.append((flight, change, was))
         await self._store([flight for flight, _, _ in changes])
         for flight, change, was in changes:
             self._take_in(flight, change, was)
-        self._count()
+        flights_told.count(self._deployment, self._flights.values())
         await self._push()
         await self._fill_gap()
 
+    async def _sights(self, flights: Sequence[Flight]) -> Sights:
+        """What every endpoint says of some transactions, where there are any."""
+        if not flights:
+            return Sights(())
+        self._agreed_s = self._clock_s()
+        return await self._chain.sights(self._signer.address, [one for flight in flights for one in flight.hashes])
+
     def _take_in(self, flight: Flight, change: Change, was: str) -> None:
         record = flight.record
-        match change:
-            case Change.FINAL:
-                del self._flights[record.nonce]
-                _FINAL.labels(self._deployment, record.state).inc()
-                _COST.labels(self._deployment).inc(int(record.cost_wei or 0))
-                if record.state == State.MINED:
-                    _CHARGED.labels(self._deployment).inc(int(record.moved_e18) / E18)
-                _log.info(
-                    "transaction final state=%s party_a=%s nonce=%d quotes=%d block=%s cost_wei=%s charged=%s share=%s",
-                    record.state, record.party_a, record.nonce, len(record.charges), record.block, record.cost_wei,
-                    format_e18(int(record.moved_e18)), self._share(int(record.cost_wei or 0), record),
-                )  # fmt: skip
-                return
-            case Change.LEFT:
-                _log.warning(
-                    "transaction left the chain party_a=%s nonce=%d block=%s",
-                    record.party_a, record.nonce, record.left_block,
-                )  # fmt: skip
-                self._on_unmined(record)
-            case _:
-                _log.info(
-                    "transaction %s party_a=%s nonce=%d quotes=%d block=%s cost_wei=%s",
-                    record.state, record.party_a, record.nonce, len(record.charges), record.block, record.cost_wei,
-                )  # fmt: skip
-                if was not in (State.SENT, record.state):
-                    self._on_unmined(record)
+        flights_told.tell(self._deployment, record, change)
+        if change is Change.FINAL:
+            del self._flights[record.nonce]
+            return
+        if change is Change.LEFT or was not in (State.SENT, record.state):
+            self._on_unmined(record)
         if not flight.is_pending and not flight.done.done():
             flight.done.set_result(State(record.state))
-
-    def _share(self, cost_wei: int, record: Transaction) -> str:
-        share = share_bps(cost_wei, self._coin_e18, int(record.moved_e18))
-        return "unknown" if share is None else f"{share} bps"
-
-    def _count(self) -> None:
-        _UNCLEAR.labels(self._deployment).set(sum(one.is_unclear for one in self._flights.values()))
-        counts = Counts(flight.record.state for flight in self._flights.values())
-        for state in State:
-            _WATCHED.labels(self._deployment, state).set(counts[state])
 
     async def _push(self) -> None:
         """Send transactions again that a node may have lost, and replace those that wait too long."""
@@ -335,7 +276,7 @@ class Sender:
         if not waiting:
             return
         # One endpoint's wrong clock takes nothing back.
-        chain_s = await self._chain.slowest_time_s()
+        chain_s = await self._chain.agreed_time_s()
         for flight in waiting:
             if chain_s > flight.record.closes_s + LATE_S:
                 flight.is_stuck.set()
@@ -343,7 +284,7 @@ class Sender:
         due = [flight for flight in waiting if not flight.is_unclear]
         if not due:
             return
-        prices = await self._prices()
+        prices = await self._prices.now()
         for flight in sorted(due, key=lambda one: one.record.nonce):
             if self._is_to_be_replaced(flight, prices, chain_s):
                 try:
@@ -356,9 +297,9 @@ class Sender:
                     _log.warning("transaction not replaced nonce=%d: %s", flight.record.nonce, error)
             await self._hand_over(flight)
 
-    def _is_to_be_replaced(self, flight: Flight, prices: _Prices, chain_s: int) -> bool:
+    def _is_to_be_replaced(self, flight: Flight, prices: Prices, chain_s: int) -> bool:
         record = flight.record
-        if chain_s > record.closes_s and not record.cancels:
+        if (chain_s > record.closes_s or flight.is_void) and not record.cancels:
             return True
         if int(record.tip_wei) < prices.floor_wei:
             return True
@@ -368,14 +309,12 @@ class Sender:
         )
         return is_passed_over and self._clock_s() - flight.signed_s >= self._replace_after_s
 
-    async def _replace(self, flight: Flight, prices: _Prices, chain_s: int) -> None:
+    async def _replace(self, flight: Flight, prices: Prices, chain_s: int) -> None:
         record = flight.record
-        cancels = chain_s > record.closes_s or bool(record.cancels)
-        # What is charged is signed so far below the ceilings that it can always be taken back within them.
-        most = self._ceilings.limits.fees if cancels else self._ceilings.limits.fees.with_room_to_replace()
-        await self._expect_fees(prices, chain_s)
-        raised = prices.fees(most).raised_over(Fees(int(record.max_fee_wei), int(record.tip_wei)))
-        if not raised.within(most):
+        cancels = chain_s > record.closes_s or flight.is_void or bool(record.cancels)
+        fees = await self._prices.expect(prices, chain_s, takes_back=cancels)
+        raised = fees.raised_over(Fees(int(record.max_fee_wei), int(record.tip_wei)))
+        if not raised.within(self._prices.most(takes_back=cancels)):
             return
         gas_wei = (TRANSFER_GAS if cancels else record.gas) * raised.max_wei
         worst_wei = max(int(record.worst_wei), gas_wei + int(record.data_wei))
@@ -416,8 +355,8 @@ class Sender:
             return
         try:
             async with self._signing:
-                now_s = await self._chain.slowest_time_s()
-                fees = await self._expect_fees(await self._prices(), now_s)
+                now_s = await self._chain.agreed_time_s()
+                fees = await self._prices.expect(await self._prices.now(), now_s, takes_back=True)
                 data_wei = await self._data_fees.bound_wei(b"", TRANSFER_GAS)
                 await self._ceilings.expect_room(TRANSFER_GAS * fees.max_wei + data_wei, 0, now_s)
                 signed = await self._signer.sign_nothing(nonce, fees)
@@ -429,15 +368,6 @@ class Sender:
         flight.record = _replace(flight.record, hashes=(), cancels=(signed.hash,))
         await self._store([flight])
         await self._hand_over(flight)
-
-    async def _prices(self) -> _Prices:
-        base_wei, tip_wei = await self._chain.fees()
-        floor_wei, noted_s = self._floor
-        return _Prices(base_wei, tip_wei, floor_wei if self._clock_s() - noted_s < _FLOOR_S else 0)
-
-    async def _expect_fees(self, prices: _Prices, now_s: int) -> Fees:
-        await self._ceilings.expect_fees(prices.base_wei, prices.tip_wei, prices.floor_wei, now_s)
-        return prices.fees(self._ceilings.limits.fees.with_room_to_replace())
 
     def _take_off(
         self, nonce: int, purpose: Purpose, signed: Signed, fees: Fees, *, gas: int, data_wei: int, now_s: int
@@ -466,11 +396,7 @@ class Sender:
         flight.is_stored = False
         self._flights[nonce] = flight
         self._ceilings.note(record)
-        _log.info(
-            "transaction signed party_a=%s nonce=%d quotes=%d worst_wei=%s charged=%s share=%s",
-            record.party_a, nonce, len(record.charges), record.worst_wei, format_e18(purpose.moved_e18),
-            self._share(int(record.worst_wei), record),
-        )  # fmt: skip
+        flights_told.tell_signed(record)
         return flight
 
     async def _store(self, flights: list[Flight]) -> None:
@@ -481,22 +407,30 @@ class Sender:
             for flight in flights:
                 flight.is_stored = True
 
+    async def _is_of_use(self, flight: Flight) -> bool:
+        moment = await self._chain.moment(flight.kinds)
+        if moment.changed and not flight.is_void:
+            flight.is_void = True
+            _log.error(
+                "transaction taken back, since markets have other funding epochs by now nonce=%d symbols=%s",
+                flight.record.nonce, sorted(moment.changed),
+            )  # fmt: skip
+        return moment.now_s <= flight.record.closes_s and not (flight.is_void or moment.unsure)
+
     async def _hand_over(self, flight: Flight) -> None:
-        """Hand it to every node, unless it is a charge whose window has closed: that is of no use any more.
+        """Hand it to every node, unless it is a charge of no use: its window has closed, or its market was changed.
 
         Right here, since what comes before may take minutes: signing, above all.
         """
         flight.sent_s = self._clock_s()
-        if not flight.record.cancels and await self._chain.slowest_time_s() > flight.record.closes_s:
+        if not flight.record.cancels and not await self._is_of_use(flight):
             return
         refusal = await self._chain.send(flight.record.raw)
         is_known = refusal is not None and "already" in refusal
         flight.was_handed_over(is_taken=refusal is None or is_known)
         if refusal is None:
             return
-        floor_wei = floor_of(refusal)
-        if floor_wei is not None:
-            self._floor = floor_wei, self._clock_s()
+        self._prices.note_refusal(refusal)
         # The node may have it all the same; the chain will show what becomes of it.
         level = logging.INFO if is_known else logging.WARNING
         _log.log(level, "transaction not taken nonce=%d error=%s", flight.record.nonce, refusal)

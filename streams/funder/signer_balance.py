@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
 
-from streams.funder.chain_view import ChainError
+from streams.funder.chain_errors import ChainError
 
 if TYPE_CHECKING:
     from streams.funder.chain_view import Chain

@@ -338,6 +338,20 @@ async def check_topics(bootstrap: Bootstrap, topics: tuple[Topic, ...]) -> None:
         await admin.close()
 
 
+async def topic_names(bootstrap: Bootstrap) -> frozenset[str]:
+    """The full names of all topics of the cluster that we may see.
+
+    Raises:
+        KafkaError: The cluster does not answer.
+    """
+    admin = AIOKafkaAdminClient(**client_arguments(bootstrap))
+    try:
+        await admin.start()
+        return frozenset(await admin.list_topics())
+    finally:
+        await admin.close()
+
+
 async def require_topic(settings: Settings, *topics: str) -> None:
     """Check that topics of the registry are there before they are written to.
 

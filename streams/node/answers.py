@@ -134,6 +134,15 @@ def read_time_s(answer: object) -> int:
     return read_number(read_object("a block", answer).get("timestamp"))
 
 
+def read_block_number(answer: object) -> int:
+    """Read the number of a block.
+
+    Raises:
+        BadAnswer: It is no block, or a pending one.
+    """
+    return read_number(read_object("a block", answer).get("number"))
+
+
 def read_base_fee_wei(answer: object) -> int:
     """Read the base fee of a block, 0 of one of before there were base fees.
 

@@ -21,9 +21,9 @@ from prometheus_client import Counter
 
 from models.errors import TidemarkError
 from streams.node.blocks import read_header, read_optional_header
-from streams.node.rpc import BadAnswer, NoContract, RateLimited, Refused, RpcError
+from streams.node.rpc import BadAnswer, CallReverted, EndpointSlow, NoContract, RateLimited, Refused, RpcError
 from streams.node.standing import OlderHead, OtherChain, Patience, Standing
-from streams.node.turn import NoOther, Request, Turn, expect_to_fit, judge
+from streams.node.turn import MOMENT_S, NoOther, Request, Turn, expect_to_fit, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -53,6 +53,8 @@ _BATCHES_IN_FLIGHT = 4
 # What is asked for very often, as in a join, is to survive a node that refuses a quarter of its calls.
 _INSISTING_ROUNDS = 12
 _INSISTING_AGAIN_S = (0.1, 10.0)
+# An endpoint whose own word is wanted is asked so often: one failure may be of a moment.
+_SAYS = 3
 _SHOWN_CHARACTERS = 200
 
 
@@ -145,6 +147,31 @@ class Node:
         turn = Turn(self._patience, than)
         ((answer, standing),) = await self._answers([_Asked(calls, read)], turn, is_divisible=is_divisible)
         return answer, standing.label
+
+    async def ask_each_endpoint(
+        self,
+        calls: Sequence[Call],
+        read: Callable[[list[Any]], _T],
+        *,
+        within_s: float,
+        than: Collection[str] = (),
+    ) -> dict[str, _T | RpcError]:
+        """Ask every endpoint the same, side by side, and return what each of them says.
+
+        One that is put aside is waited for where it is back within a second. Nobody answers for another one.
+
+        Args:
+            calls: Asked as one batch, unless an endpoint takes none of that size.
+            read: Raises BadAnswer where the results are not what they should be.
+            within_s: How long an endpoint has for its answer, in s.
+            than: Labels of the endpoints that are not to be asked.
+
+        Returns:
+            By the labels of the endpoints in their order what ``read`` makes of the results, or how it failed at last.
+        """
+        standings = [standing for standing in self._standings if standing.label not in than]
+        said = await asyncio.gather(*(self._said_by(one, _Asked(calls, read), within_s) for one in standings))
+        return {standing.label: one for standing, one in zip(standings, said, strict=True)}
 
     async def ask_many(self, questions: Sequence[Question[_T]]) -> list[_T]:
         """Ask any number of questions in bounded batches and return what each makes of its result, in order.
@@ -343,6 +370,30 @@ class Node:
             if isinstance(failure, Refused | RateLimited):
                 return failure
         return failure
+
+    async def _said_by(self, standing: Standing, asked: _Asked[_T], within_s: float) -> _T | RpcError:
+        fault: RpcError = NoOther(f"expected endpoint {standing.label} in order, found it put aside")
+        request = Request(_kind(asked.calls[0]), None, is_divisible=False)
+        try:
+            async with asyncio.timeout(within_s):
+                for _ in range(_SAYS):
+                    wait_s = standing.aside_until_s - _now_s()
+                    if wait_s > MOMENT_S:
+                        break
+                    await asyncio.sleep(max(0.0, wait_s))
+                    outcomes = await standing.send(asked.calls, is_separable=False)
+                    answers, faults = _read_all({0: asked}, outcomes)
+                    if answers:
+                        standing.note_answered(map(_kind, asked.calls), None)
+                        return answers[0]
+                    fault = faults[0]
+                    judge(standing, fault, Turn(self._patience), request)
+        except CallReverted as error:
+            return error
+        except TimeoutError:
+            fault = EndpointSlow(f"{standing.label}: expected an answer within {within_s} s, found none")
+            standing.put_aside(fault)
+        return fault
 
     async def _compare_heads(self, header: Header, asked: Standing) -> None:
         """Ask all others for their heads. Where every endpoint says less than is known, that was said in error."""

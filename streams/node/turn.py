@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from streams.node.standing import Patience, Standing
 
 _ELSEWHERE_ROUNDS = 3
-_MOMENT_S = 1.0
+MOMENT_S = 1.0
+"""An endpoint that is back within so many seconds is waited for where a certain one is wanted."""
 
 
 class NoOther(RpcError):
@@ -84,7 +85,7 @@ class Turn:
             return None
         now_s = asyncio.get_running_loop().time()
         backs_s = [s.aside_until_s - now_s for s in standings if not s.is_in_order and not self.is_over_for(s)]
-        return next((back_s for back_s in sorted(backs_s) if back_s <= _MOMENT_S), None)
+        return next((back_s for back_s in sorted(backs_s) if back_s <= MOMENT_S), None)
 
     def progressed(self) -> None:
         """Note that a part was answered: what is left has as many rounds as at first."""

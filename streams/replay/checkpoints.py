@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -152,8 +153,30 @@ class Checkpoints:
         Raises:
             BadCheckpoint: One cannot be read.
         """
-        found = [(path, _read_head(path)) for path in sorted(self._directory.glob(f"*{_SUFFIX}"))]
+        found = []
+        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
+            # Another process may remove old ones meanwhile.
+            with suppress(FileNotFoundError):
+                found.append((path, _read_head(path)))
         return sorted(found, key=lambda one: (one[1].deployment, one[1].time_ms))
+
+    def keep(self, deployment: str, count: int) -> Sequence[Path]:
+        """Remove the checkpoints of a deployment but the newest ones, whichever version made them.
+
+        Args:
+            deployment: Its name.
+            count: How many stay, at least one.
+
+        Returns:
+            The files that were removed.
+
+        Raises:
+            BadCheckpoint: One cannot be read.
+        """
+        old = [path for path, head in self.list() if head.deployment == deployment][:-count]
+        for path in old:
+            path.unlink()
+        return old
 
     def newest(self, fold: RawFold, ends: Mapping[Place, int], until_ms: int | None) -> tuple[Path, Head] | None:
         """The newest one from which a fold up to these offsets may go on, None where there is none.
@@ -275,6 +298,8 @@ def _read_head(path: Path) -> Head:
     try:
         with gzip.open(path, "rb") as lines:
             head = msgspec.json.decode(lines.readline(), type=Head)
+    except FileNotFoundError:
+        raise
     except (OSError, EOFError, msgspec.DecodeError) as error:
         msg = f"expected a checkpoint at {path}, found: {error}"
         raise BadCheckpoint(msg) from error

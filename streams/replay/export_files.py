@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from streams.replay.bounded_log import ReplayError
-from streams.replay.exported_rows import by_column
+from streams.replay.exported_rows import TEXT, by_column
 from streams.replay.row_lines import RowLines
 from streams.replay.row_tables import TableWriter
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from streams.replay.exported_rows import Column, Row, Schema
 
 _FORMAT = 1
+# So many rows, or so many characters of their texts, wait in memory: bodies may be of any length up to a record's.
 _ROWS_AT_ONCE = 50_000
+_TEXT_AT_ONCE = 32 * 2**20
 
 
 class BadManifest(ReplayError):
@@ -98,6 +100,8 @@ class ExportWriter:
         self._written = 0
         # What waits to be written is turned into columns at once, which takes a fraction of what each row would.
         self._waiting: list[Row] = []
+        self._texts = [at for at, kind in enumerate(schema.columns.values()) if kind == TEXT]
+        self._waiting_text = 0
         self._has_manifest = False
 
     @property
@@ -111,9 +115,12 @@ class ExportWriter:
         Raises:
             NumberTooLong: One that was taken until now has a number that the format cannot hold.
         """
-        self._waiting += rows
-        if len(self._waiting) >= _ROWS_AT_ONCE:
-            self._flush()
+        for row in rows:
+            self._waiting.append(row)
+            for at in self._texts:
+                self._waiting_text += len(row[at] or "")
+            if len(self._waiting) >= _ROWS_AT_ONCE or self._waiting_text >= _TEXT_AT_ONCE:
+                self._flush()
 
     def finish(self, *, offsets: str, keys: tuple[str, ...], code: str, configuration: str) -> ExportManifest:
         """Write the manifest, and put the export in its place.
@@ -147,7 +154,7 @@ class ExportWriter:
         self._writer.close()
 
     def _flush(self) -> None:
-        rows, self._waiting = self._waiting, []
+        rows, self._waiting, self._waiting_text = self._waiting, [], 0
         if not rows:
             return
         columns = by_column(self._schema, rows)

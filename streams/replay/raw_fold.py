@@ -59,9 +59,7 @@ class RawFold:
         self.venue = found.venue
         self.topic = topic_name(settings, found.venue.raw.name)
         self.engine = Engine({name: found}, tables, wanted=wanted, on_folded=on_folded)
-        self._routes = (
-            None if found.venue.routed is None else found.venue.routes({name: found.own}, self.engine.tables.read)
-        )
+        self._routes = None if found.venue.routed is None else found.venue.routes({name: found.own}, self.engine.tables)
         self.name = name
         self._prefix = f"{name}:".encode()
         self._wanted = None if wanted is None else frozenset(wanted)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _DIGITS, _DECIMALS = 38, 18
 # It rises whenever the same rows become other bytes by the same pyarrow.
-_LAYOUT = 2
+_LAYOUT = 3
 
 
 class NoPyarrow(TidemarkError):

@@ -12,6 +12,7 @@ from models.engine.tables import TABLES
 from streams.kafka.deadletter import DeadLetters, encode_dead_letter
 from streams.kafka.partitions import partition_of
 from streams.kafka.topics import DEAD_LETTERS, bookings_name, changelog_name, served_name, topic_name
+from streams.transport.partition_rows import PartitionRows
 from streams.transport.publisher import Receipt, check_size
 from streams.transport.stores import MemoryStore, RocksStore, RowStore
 from streams.transport.terms import Superseded
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from models.engine.step import Served, Stage, Step, Write
-    from models.engine.tables import ReadRow
     from models.errors import TidemarkError
     from streams.kafka.record import Record
     from streams.process.clock import Clock
@@ -123,14 +123,9 @@ class Rows:
         self._changelogs = {name: changelog_name(settings, name) for name in TABLES}
         self._tables_of = {changelog: name for name, changelog in self._changelogs.items()}
 
-    def reader(self, partition: int) -> ReadRow:
-        """What reads the rows of one partition, as the engine asks for them."""
-        stores = self._stores
-
-        def read(table: str, key: bytes) -> bytes | None:
-            return stores[table].get(partition, key)
-
-        return read
+    def of_partition(self, partition: int) -> PartitionRows:
+        """The rows of one partition, as the engine asks for them."""
+        return PartitionRows(self._stores, partition)
 
     def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Every key and row of a partition."""

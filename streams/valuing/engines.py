@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
 
-import prometheus_client
-
 from models.engine.partition import PartitionEngine
 from models.engine.tables import ACCOUNTS, POSITION_STATES, SUBTOTALS, WATERMARKS
-from models.ids import split_key
 from streams.kafka.partitions import partition_of
 from streams.settings.venues import venues_of
 
@@ -19,14 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from models.engine.board import InputBoard, MarketId
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from streams.settings import Settings
     from streams.transport.terms import Terms
 
-_log = logging.getLogger(__name__)
-_UNREADABLE = prometheus_client.Counter(
-    "tidemark_unreadable_accounts_total", "Accounts left as they are, since their rows cannot be read.", ("deployment",)
-)
 # A row is read in about 13 µs; the loop is given back every 5 ms.
 _YIELD_EVERY = 400
 _BPS = 10_000
@@ -39,8 +31,8 @@ class RecoveredRows(Protocol):
     def partitions(self) -> int:
         """How many partitions each table has."""
 
-    def reader(self, partition: int) -> ReadRow:
-        """What reads the rows of one partition."""
+    def of_partition(self, partition: int) -> StoredRows:
+        """The rows of one partition, as the engine asks for them."""
 
     def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Every key and row of a partition."""
@@ -136,9 +128,6 @@ class Engines:
             engine.restore_notices(key, row)
             if at % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-        for key, cause in engine.unreadable.items():
-            _UNREADABLE.labels(split_key(key)[0]).inc()
-            _log.error("account left as it is, its row cannot be read account=%s cause=%s", key.decode(), cause)
         for key in self._watched[partition]:
             engine.valuing.watch(key)
         self._engines[partition] = engine
@@ -149,7 +138,7 @@ class Engines:
     def _new(self, partition: int) -> PartitionEngine:
         return PartitionEngine(
             partition,
-            self._rows.reader(partition),
+            self._rows.of_partition(partition),
             self._venues,
             board=self._board,
             deadband=self._deadband,

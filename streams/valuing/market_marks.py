@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from models.engine.board import InputBoard
+from models.engine.stored_rows import readable
 from models.engine.tables import MARKETS, MARKS, REFERENCES
 from models.prices import decode_mark
 from models.references import used_of_row
@@ -13,6 +15,7 @@ from streams.kafka.feed import Feed
 from streams.kafka.topics import changelog_name
 from streams.process.overload import Waits
 from streams.process.supervision import supervised
+from streams.process.unreadable_rows import note_unreadable
 from streams.settings.venues import venues_of
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ _AGE_CHECK_S = 0.5
 
 
 class MarketMarks:
-    """Keeps a ``board`` as the tables say, and as marks grow stale.
+    """Keeps a ``board`` as the tables say, and as marks grow stale; what cannot be read of them is unknown.
 
     ``marks``, ``names`` and ``references`` are the feeds of the tables ``marks``, ``markets`` and ``references``.
     ``newest_mark_ms`` is when the newest mark was received, in Unix ms; 0 before the first. ``late`` says how old the
@@ -107,7 +110,11 @@ class MarketMarks:
         for key in keys:
             row = self.marks.rows.get(key)
             if row is not None:
-                mark = self._marks[key] = decode_mark(row)
+                mark = readable(note_unreadable, MARKS, key, row, decode_mark)
+                if mark is None:
+                    self._marks.pop(key, None)
+                    continue
+                self._marks[key] = mark
                 newest_ms = max(newest_ms, mark.received_ms)
         if newest_ms > self.newest_mark_ms:
             # What was there at the start, and what is written again, is old for other reasons.
@@ -120,7 +127,9 @@ class MarketMarks:
         changed: list[MarketId] = []
         for key in keys:
             row = self.names.rows.get(key)
-            market = None if row is None else self.board.put_row(key, row, self._settings.deployments)
+            market = None
+            if row is not None:
+                market = self.board.put_row(key, row, self._settings.deployments, note_unreadable)
             if market is not None:
                 changed.append(market)
         self._say(self.board.choose(changed, self._clock.now_ms()))
@@ -129,7 +138,10 @@ class MarketMarks:
         changed: dict[str, None] = {}
         for key in keys:
             row = self.references.rows.get(key)
-            changed[self.board.refer(key, None if row is None else used_of_row(key, row, self._venues))] = None
+            used = None
+            if row is not None:
+                used = readable(note_unreadable, REFERENCES, key, row, partial(used_of_row, self._venues, key))
+            changed[self.board.refer(key, used)] = None
         for deployment in changed:
             self._on_referred(deployment)
 

@@ -8,11 +8,14 @@ from contextlib import AsyncExitStack
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from models.codec import decode_row
+from models.alerts import alerts_of_row
+from models.codec import decode_order
+from models.engine.stored_rows import count_beyond, readable
 from models.engine.tables import ALERTS
 from streams.kafka.feed import Feed
 from streams.kafka.single_records import Records
 from streams.kafka.topics import LEASES, WEBHOOK_PROGRESS, changelog_name, require_topic
+from streams.process.unreadable_rows import note_unreadable
 from streams.replicas.turns import turn
 from streams.settings import BadSettings
 from streams.webhooks.delivery import Delivery
@@ -53,7 +56,7 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
             ending.push_async_callback(reader.stop)
             await reader.wait_ready()
         if not progress.has_begun:
-            counts = {account: int(decode_row(row).body["count"]) for account, row in feed.rows.items()}
+            counts = {account: _count_of(account, row) for account, row in feed.rows.items()}
             _log.info("webhook begins with what comes from now on webhook=%s accounts=%d", name, len(counts))
             await progress.begin(counts)
         poster = HttpPoster(webhook, key, clock)
@@ -76,6 +79,12 @@ async def run(settings: Settings, name: str, clock: Clock) -> None:
             group.create_task(feed.closed())
             group.create_task(progress.closed())
             group.create_task(delivery.run())
+
+
+def _count_of(account: bytes, row: bytes) -> int:
+    """How many transitions an account had; where its row cannot be read, as many as it may have had."""
+    body = readable(note_unreadable, ALERTS, account, row, alerts_of_row)
+    return count_beyond(decode_order(row)[1]) if body is None else int(body["count"])
 
 
 def _configured(settings: Settings, name: str) -> tuple[WebhookSettings, bytes]:

@@ -21,12 +21,13 @@ KEY = key_of("gateway")
 
 
 class Gateway:
-    """What it says of accounts' uPnL is what the test sets, and 0 otherwise."""
+    """What it says of accounts' uPnL is what the test sets, and 0 otherwise; of those that are ``silent`` nothing."""
 
     def __init__(self, chain: Anvil, diamond: Contract) -> None:
         self._chain = chain
         self._diamond = diamond
         self.upnl: dict[str, tuple[int, int]] = {}
+        self.silent: set[str] = set()
         self.signed = 0
         self.url = ""
 
@@ -37,6 +38,8 @@ class Gateway:
             request.query["params[chainId]"],
             request.query["params[symmio]"],
         )
+        if party_a in self.silent:
+            return web.Response(status=503)
         one = await self.sign(party_a, party_b)
         return web.json_response(
             {

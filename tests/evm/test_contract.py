@@ -10,7 +10,8 @@ import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
-from streams.funder.chain_view import Chain, Reverted
+from streams.funder.chain_errors import Reverted
+from streams.funder.chain_view import Chain
 from streams.funder.data_fees import ORACLE, DataFees
 from streams.funder.diamond_calls import charge_data
 from streams.node.endpoints import Node

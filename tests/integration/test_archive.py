@@ -13,33 +13,31 @@ from click.testing import CliRunner
 from models.chain_records import encode_chain_record
 from models.engine.tables import MARKS
 from models.symmio.topics import CHAIN_BLOCKS
-from models.symmio.venue import SYMMIO
 from streams.archive import restoring, segment_file
 from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog
 from streams.archive.archiving import archive_due, find_due
 from streams.kafka.fenced_writer import Written, opened_fenced_writer
-from streams.kafka.topics import FIGURE_SETTINGS, PRICE_TICKS, SERVED, routed_name, served_name, topic_name
+from streams.kafka.topics import FIGURE_SETTINGS, PRICE_TICKS, SERVED, served_name, topic_name
 from streams.process.clock import SystemClock
-from streams.replay.bounded_log import Held, LogRecord, Place, Span
+from streams.replay.bounded_log import Held, Place
 from streams.replay.kafka_log import KafkaLog
-from streams.replay.merging import read_merged
 from streams.replay.named_topics import find_topic
 from tests.support.eventually import eventually
 from tests.support.golden import CHAIN_TABLES, DEPLOYMENT, SYMBOL, comparable, golden_chain, golden_deployment, ticks
 from tests.support.listed_log import ListedLog, record
 from tests.support.pipeline import feed_rows, producer, worker, write_ticks
 from tests.support.records import create_all
+from tests.support.standing_records import all_folded, standing
 from tidemark import cli as command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
     from click.testing import Result
 
-    from streams.replay.bounded_log import Log
     from streams.settings import Settings
 
 CLOCK = SystemClock()
@@ -75,13 +73,6 @@ async def write_with_headers(settings: Settings) -> None:
             )
 
 
-async def standing(log: Log, topics: list[str]) -> tuple[list[LogRecord], dict[Place, int]]:
-    """Every record of these topics, and where each partition begins."""
-    held: Mapping[Place, Held] = await log.held(topics)
-    vector = {place: Span(one.begin, one.end) for place, one in held.items()}
-    return [one async for one in read_merged(log, vector)], {place: one.begin for place, one in held.items()}
-
-
 async def tables_of(settings: Settings) -> dict[tuple[str, bytes], str]:
     """Every row's body. How often a row changed on the way depends on what a worker folded at a time."""
     return {
@@ -89,25 +80,6 @@ async def tables_of(settings: Settings) -> dict[tuple[str, bytes], str]:
         for table in (*CHAIN_TABLES, MARKS)
         for key, (_, body) in comparable(table, await feed_rows(settings, table)).items()
     }
-
-
-async def all_folded(settings: Settings) -> bool:
-    """Whether a worker has committed every record that can be read."""
-    topics = [topic_name(settings, one) for one in (PRICE_TICKS, CHAIN_BLOCKS)]
-    log = KafkaLog(settings.bootstrap, {}, CLOCK)
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    await admin.start()
-    try:
-        for topic in (*topics, routed_name(settings, SYMMIO.routed)):
-            committed = await admin.list_consumer_group_offsets(settings.app_id)
-            last: dict[TopicPartition, int] = {}
-            for one in (await standing(log, [topic]))[0]:
-                last[TopicPartition(*one.place)] = one.offset
-            if any(tp not in committed or committed[tp].offset <= offset for tp, offset in last.items()):
-                return False
-    finally:
-        await admin.close()
-    return True
 
 
 async def tables_of_a_worker(settings: Settings) -> dict[tuple[str, bytes], str]:

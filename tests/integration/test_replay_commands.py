@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -12,8 +11,9 @@ import pytest
 from models.codec import decode_row
 from models.instants import rfc3339
 from streams.kafka.topics import PRICE_TICKS
+from tests.support.forked_commands import run_command
 from tests.support.golden import DEPLOYMENT
-from tests.support.server import ROOT, environment_of
+from tests.support.server import environment_of
 from tests.support.told_kafka import lately, told_kafka
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class World:
         self.directory = directory
         self._environment = environment_of(settings)
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._runs = 0
         (last_ms, self.key), self.shown = max(
             ((when, body) for when, body in story.shown.items() if body["positions"]), key=lambda one: one[0]
         )
@@ -53,15 +54,13 @@ class World:
 
     async def run(self, *arguments: str) -> Said:
         """Run ``tidemark`` to its end."""
+        self._runs += 1
+        own = self.directory / f"run-{self._runs}"
+        own.mkdir()
         async with self._turns:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tidemark.cli", *arguments, cwd=ROOT, env=self._environment,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            stdout, stderr = await process.communicate()
-        lines = stdout.decode().splitlines()
+            code, stdout, stderr = await run_command(arguments, self._environment, own)
         try:
-            return Said(process.returncode or 0, [json.loads(line) for line in lines], stderr.decode())
+            return Said(code, [json.loads(line) for line in stdout.splitlines()], stderr)
         except json.JSONDecodeError:
             pytest.fail(f"expected JSON of {arguments}, found {stdout!r:.500}; {stderr!r:.500}")
 

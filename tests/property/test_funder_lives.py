@@ -188,6 +188,69 @@ def test_a_charge_that_is_late_for_its_window_never_pays_the_next_epoch(still_s:
     assert any(one.missed for one in world.newest(Outcome))
 
 
+async def changed_on_chain(slowest_s: float) -> World:
+    """The market has other epochs on chain before anything is charged, or while it is signed; no table says so."""
+    world = World(random.Random(5), slowest_s=slowest_s)
+    world.known_s = 0 if slowest_s else PAYS_S + 30
+
+    async def change() -> None:
+        await asyncio.sleep(PAYS_S + 20 - world.chain.now_s)
+        # The contract would take a charge for an epoch that begins in between.
+        world.chain.kind = (900, WINDOW_S)
+
+    changing = asyncio.create_task(change())
+    await until_over(world, [], away_s=1)
+    await changing
+    return world
+
+
+@pytest.mark.parametrize("slowest_s", [0.0, 60.0])
+def test_no_charge_pays_another_epoch_where_a_market_is_changed_that_the_tables_do_not_know_yet(
+    slowest_s: float,
+) -> None:
+    world = run_in_no_time(changed_on_chain(slowest_s))
+    assert [] == world.complaints(may_miss=True)
+    assert any(one.missed for one in world.newest(Outcome))
+
+
+def lie_of(world: World, lie: str) -> None:
+    """Let the first endpoint say something that is not so, whatever it is asked."""
+    match lie:
+        case "ahead":
+            world.endpoints[0].blocks_ahead = 6
+        case "fast":
+            world.endpoints[0].clock_ahead_s = 400
+        case "slow":
+            world.endpoints[0].clock_ahead_s = -400
+        case _:
+            world.endpoints[0].is_frozen = True
+
+
+async def among_three(lie: str, place: int) -> World:
+    world = World(random.Random(7), hedgers=2, endpoints=3)
+    lie_of(world, lie)
+    world.endpoints.insert(place, world.endpoints.pop(0))
+    # Blocks leave the chain again and again, up to the depth at which they are final.
+    forking = asyncio.create_task(fork_again(world))
+    try:
+        await until_over(world, [150], away_s=3)
+    finally:
+        forking.cancel()
+    return world
+
+
+async def fork_again(world: World) -> None:
+    while world.chain.now_s < PAYS_S + WINDOW_S // 2:
+        await asyncio.sleep(8)
+        world.chain.fork(world.depth - 2, forgets=True, acting=())
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("lie", ["ahead", "fast", "slow", "frozen"])
+def test_one_endpoint_of_three_that_is_wrong_all_the_time_costs_no_quote_its_epoch(lie: str, place: int) -> None:
+    assert [] == run_in_no_time(among_three(lie, place)).complaints()
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_judge_refuses_an_executor_with(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTANTS[name](monkeypatch.setattr)

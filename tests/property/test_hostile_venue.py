@@ -74,8 +74,8 @@ class Deployment:
         self._worker_letters = DeadLetters(self.clock)
         self._sources = {name: priced.price_sources(name) for name in NAMES}
         self._offset = 0
-        self._marks = mark_registers(self.tables.read)
-        self._instruments = instrument_registers(self.tables.read)
+        self._marks = mark_registers(self.tables)
+        self._instruments = instrument_registers(self.tables)
 
     async def put(self, topic: str, key: bytes, value: bytes | None) -> None:
         """Take a record, as the outlet does."""

@@ -15,7 +15,7 @@ from tool_cache import ensure_prometheus
 from tests.rehearsals.alerts import Alerts
 from tests.rehearsals.bad_days import CHEAP, DEAR
 from tests.rehearsals.checkout import checked_out
-from tests.rehearsals.cluster import MARKETS, cluster, fresh_directory
+from tests.rehearsals.cluster import MARKETS, PARTITIONS, cluster, fresh_directory
 from tests.rehearsals.figures import Row, write_rows
 from tests.rehearsals.machine import processors_busy
 from tests.rehearsals.machine_faults import NotOnThisMachine, built
@@ -46,19 +46,22 @@ class Load(NamedTuple):
         return f"{said}: {self.processors:.1f} of {os.cpu_count()} processors"
 
 
-async def main(directory: Path, wanted: Sequence[str], prices_per_s: int, previous: str | None) -> list[str]:
+async def main(
+    directory: Path, wanted: Sequence[str], prices_per_s: int, partitions: int, previous: str | None
+) -> list[str]:
     """Play the rehearsals whose names hold one of some words, all if none is given, and return which failed.
 
     Args:
         directory: Where everything is.
         wanted: The words.
         prices_per_s: How many times a second the venue says the prices of its markets.
+        partitions: How many each topic has.
         previous: The commit of the version before; None where it is not played.
     """
     chosen = [one for one in (*CHEAP, *DEAR) if not wanted or any(word in one.name for word in wanted)]
     failed: list[str] = []
     before = None if previous is None else checked_out(previous, directory / "previous")
-    async with cluster(directory, prices_per_s) as running:
+    async with cluster(directory, prices_per_s, partitions) as running:
         running.faults = built(directory)
         running.start_all()
         await running.all_ready()
@@ -102,7 +105,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make rehearse", description=__doc__)
     parser.add_argument("words", nargs="*", help="play the rehearsals whose names hold one of these; all by default")
     parser.add_argument("--prices-per-s", type=int, default=1, help=f"how often {MARKETS} prices are said")
+    parser.add_argument("--partitions", type=int, default=PARTITIONS, help="how many each topic has")
     parser.add_argument("--previous", help="the commit of the version before, for an upgrade and a rollback")
     told = parser.parse_args()
-    lost = asyncio.run(main(fresh_directory("rehearsal"), told.words, told.prices_per_s, told.previous))
+    lost = asyncio.run(
+        main(fresh_directory("rehearsal"), told.words, told.prices_per_s, told.partitions, told.previous)
+    )
     sys.exit(1 if lost else 0)

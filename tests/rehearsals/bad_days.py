@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 
+from models.symmio.topics import CHAIN_BLOCKS
 from streams.kafka.topics import DEAD_LETTERS, PRICE_TICKS, topic_name
+from streams.process.clock import SystemClock
 from streams.process.faults import EXIT_FAULT, EXIT_SUPERSEDED
-from tests.rehearsals.cluster import MARKETS, SOURCE
+from streams.replay.kafka_log import KafkaLog
+from tests.rehearsals.cluster import DEPLOYMENT, MARKETS, SOURCE
 from tests.rehearsals.machine_faults import FaultName, NotOnThisMachine, fill, set_fault, sized_volume
 from tests.rehearsals.rehearsal import Rehearsal, everybody_hears, metrics_of, status_of
 from tests.rehearsals.rendered import ROOT
 from tests.support.eventually import eventually
 from tests.support.pipeline import end_offset
+from tests.support.records import chain_records, surviving_blocks
+from tests.support.standing_records import by_key, standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +38,14 @@ _BURST_S = 300.0
 _FAULTY_S = 30.0
 _SLOW_MS, _CLOCK_MS = 500, 30_000
 _MAD_TIMES = 60
+# What `tidemark repartition` ends with while somebody still writes to the topics before.
+_GOES_ON = 1
+# How many blocks both branches have for themselves; less than become final meanwhile.
+_APART_BLOCKS = 4
 PRICES = f"ingest-prices-{SOURCE}"
+CHAIN = f"ingest-chain-{DEPLOYMENT}"
 # Whoever reads rows is replaced before whoever writes them, and in the other order on the way back.
-_ROLLOUT = ("api", "ingest-chain-main", PRICES, "worker")
+_ROLLOUT = ("api", CHAIN, PRICES, "worker")
 
 
 async def _owner(stage: Stage) -> tuple[Pod, int]:
@@ -122,6 +132,44 @@ async def writer_paused(stage: Stage) -> None:
     assert sleeper.exit_codes[before] == EXIT_SUPERSEDED, sleeper.said[-2_000:]
 
 
+async def nodes_forked(stage: Stage) -> None:
+    """Two ingests of a chain have nodes on different branches, and take turns: one chain is written, then the other."""
+    cluster = stage.cluster
+    sleeper, before = await _writer_and_spare(stage, CHAIN)
+    await before.end()
+    spare = cluster.start(before.workload, before.name, rpc="rpc_elsewhere")
+    await eventually(lambda: spare.is_ready, 60)
+    left_at = (await cluster.world.tell(forked=True))["head"]
+
+    async def has_parted() -> bool:
+        return bool((await cluster.world.tell())["head"] >= left_at + _APART_BLOCKS)
+
+    await eventually(has_parted, 60)
+    # No more blocks, so that none of the branch becomes final however long it takes.
+    elsewhere = (await cluster.world.tell(blocks=False))["elsewhere"]
+    ended = len(sleeper.exit_codes)
+    sleeper.sleep()
+    try:
+        await eventually(lambda: _is_followed(stage, elsewhere), 120)
+    finally:
+        sleeper.wake()
+    await eventually(lambda: len(sleeper.exit_codes) > ended, 60)
+    assert sleeper.exit_codes[ended] == EXIT_SUPERSEDED, sleeper.said[-2_000:]
+    await cluster.world.tell(forked=False, blocks=True)
+
+    async def has_come_back() -> bool:
+        return await _is_followed(stage, (await cluster.world.tell())["elsewhere"])
+
+    await eventually(has_come_back, 120)
+    stage.notes.append(f"{_APART_BLOCKS} blocks and more gave way to a branch, and that to the chain")
+
+
+async def _is_followed(stage: Stage, block_hash: str) -> bool:
+    """Whether a block is the newest that stands in the topic."""
+    blocks = surviving_blocks(await chain_records(stage.cluster.settings, DEPLOYMENT))
+    return blocks[max(blocks)].hash == block_hash
+
+
 async def all_killed(stage: Stage) -> None:
     """Each process is killed once, one after the other."""
     for pod in [*stage.cluster.pods.values()]:
@@ -196,7 +244,7 @@ async def prices_mad(stage: Stage) -> None:
     before = (await stage.cluster.world.tell(mad=True))["published"]
 
     async def is_enough() -> bool:
-        return (await stage.cluster.world.tell())["published"] > before + _MAD_TIMES
+        return bool((await stage.cluster.world.tell())["published"] > before + _MAD_TIMES)
 
     try:
         await eventually(is_enough, 120)
@@ -261,6 +309,36 @@ async def cluster_lost(stage: Stage) -> None:
     await stage.cluster.all_ready()
 
 
+async def repartitioned(stage: Stage) -> None:
+    """Topics of twice as many partitions take over: copied while all works, and to the end while nothing does."""
+    cluster, former = stage.cluster, stage.cluster.settings
+    partitions = former.topics.partitions
+    await cluster.configure_anew(2 * partitions)
+    copy = ("repartition", "--from-prefix", former.topics.prefix)
+    code, said, faults = await cluster.run(None, *copy)
+    assert code == _GOES_ON, (said, faults)
+    assert "still at work" in faults, faults
+    from_s = time.monotonic()
+    await cluster.shut_down()
+    ended_s = time.monotonic()
+
+    async def is_all() -> bool:
+        return (await cluster.run(None, *copy))[0] == 0
+
+    await eventually(is_all, 60)
+    log = KafkaLog(cluster.broker.open, {}, SystemClock())
+    for topic in (PRICE_TICKS, CHAIN_BLOCKS):
+        before, after = [(await standing(log, [topic_name(one, topic)]))[0] for one in (former, cluster.settings)]
+        assert by_key(before) == by_key(after), topic
+    last_s = time.monotonic() - ended_s
+    stage.cluster.start_all()
+    await stage.cluster.all_ready()
+    stage.notes.append(
+        f"{partitions} partitions became {2 * partitions}; it took {ended_s - from_s:.0f} s to end all, {last_s:.0f} s "
+        f"to copy the rest and look at it, {time.monotonic() - ended_s - last_s:.0f} s until all were ready"
+    )
+
+
 async def disk_slow(stage: Stage) -> None:
     """Disks of all pods take half a second for each fsync, for half a minute."""
     await _faulty(stage, list(stage.cluster.pods.values()), "fsync_ms", _SLOW_MS)
@@ -309,6 +387,8 @@ DEAR = (
     Rehearsal("a rolling restart of everything", rolled),
     Rehearsal("a rollback to the version before, and an upgrade", upgraded_and_rolled_back),
     Rehearsal("ten times the load for 5 min", burst),
+    Rehearsal("two nodes are on different branches", nodes_forked),
+    Rehearsal("twice as many partitions", repartitioned),
     Rehearsal("the whole cluster is lost, and made of the archive", cluster_lost),
 )
 """Those that take minutes."""

@@ -46,7 +46,7 @@ REPLICAS = {"worker": 3, "api": 2, "ingest-chain-main": 2, "ingest-prices-binanc
 MARKETS = len(INSTRUMENTS)
 """How many prices the venue says at a time."""
 PARTITIONS = 3
-"""A multiple of the workers, as the overlay has it; it has 32 for four."""
+"""A multiple of the workers, as in the overlay, which has 32 for four. A rehearsal may have another number."""
 
 
 class World:
@@ -56,10 +56,10 @@ class World:
         self.said = said
         self.pid = pid
 
-    async def tell(self, **what: object) -> dict[str, int]:
-        """Tell it to hold blocks or prices, or to go mad; return how many times prices were published, and the head."""
+    async def tell(self, **what: object) -> dict[str, Any]:
+        """Tell it to hold blocks or prices, to go mad or to fork; return how often prices were published, and heads."""
         async with aiohttp.ClientSession() as session, session.post(self.said["control"], json=what) as answer:
-            told: dict[str, int] = await answer.json()
+            told: dict[str, Any] = await answer.json()
             return told
 
 
@@ -70,7 +70,7 @@ class Cluster:
     checkout that images are made of: pods that are started run it.
     """
 
-    def __init__(self, directory: Path, overlay: Overlay, broker: SecuredBroker, world: World) -> None:
+    def __init__(self, directory: Path, overlay: Overlay, broker: SecuredBroker, world: World, partitions: int) -> None:
         self.directory = directory
         self.overlay = overlay
         self.broker = broker
@@ -82,19 +82,18 @@ class Cluster:
         self.address = ""
         self._token_key = secrets.token_urlsafe(48)
         self.settings: Settings
-        self._configure(_merged(tomllib.loads(overlay.config[1]), _differences(broker, world)))
+        self._configure(_merged(tomllib.loads(overlay.config[1]), _differences(broker, world, partitions)))
         self._net = f"127.{os.getpid() >> 8 & 0x7F | 0x80}.{os.getpid() & 0xFF}"
         self._made = 0
 
-    @property
-    def namespace(self) -> Namespace:
-        """What ConfigMaps and secrets hold, under the names that the overlay asks for."""
+    def namespace(self, rpc: list[str]) -> Namespace:
+        """What ConfigMaps and secrets hold, under the names that the overlay asks for; ``rpc`` are URLs of nodes."""
         return Namespace(
             {self.overlay.config[0]: {"tidemark.toml": (self.directory / CONFIG).read_text()}},
             {
                 **{user_name(user): {"password": PASSWORD} for user in USERS},
                 "tidemark-cluster-ca-cert": {"ca.crt": self.broker.authority.file.read_text()},
-                "tidemark-rpc-main": {"endpoints": json.dumps(self.world.said["rpc"])},
+                "tidemark-rpc-main": {"endpoints": json.dumps(rpc)},
                 "tidemark-token-keys": {"main": self._token_key},
             },
         )
@@ -114,15 +113,16 @@ class Cluster:
         """The pods of a workload."""
         return [pod for pod in self.pods.values() if pod.workload.name == workload]
 
-    def start(self, workload: Workload, name: str) -> Pod:
-        """Start a pod; one that had the name before leaves it its volumes."""
+    def start(self, workload: Workload, name: str, *, rpc: str = "rpc") -> Pod:
+        """Start a pod, which asks a node of the world, by its name; a pod before of that name leaves it its volumes."""
         self._made += 1
         faults = {} if self.faults is None else machine_faults.variables(self.faults, self.faults_of(name))
         host = f"{self._net}.{1 + self._made % 250}"
         hosts = {f"TIDEMARK_{part}HOST": host for part in ("WORKER__ADMIN_", "API__", "API__ADMIN_", "INGEST__ADMIN_")}
         directory = self.directory / "pods" / name
         settings = hosts | faults
-        pod = Pod(name, workload, host, directory, namespace=self.namespace, settings=settings, code=self.code)
+        namespace = self.namespace(self.world.said[rpc])
+        pod = Pod(name, workload, host, directory, namespace=namespace, settings=settings, code=self.code)
         self.pods[name] = pod
         pod.start()
         return pod
@@ -167,6 +167,22 @@ class Cluster:
         """End every pod at once."""
         await asyncio.gather(*(pod.destroy() for pod in self.pods.values()))
         await self.service.stop()
+
+    async def shut_down(self) -> None:
+        """End every pod as a kubelet does, all at a time; what they had stays."""
+        await asyncio.gather(*(pod.end() for pod in self.pods.values()))
+        self.pods.clear()
+
+    async def configure_anew(self, partitions: int) -> None:
+        """Have topics of another number of partitions, and rights for them, beside those that there are.
+
+        Pods that are started from now on use these, under another prefix and the next epoch.
+        """
+        said = tomllib.loads((self.directory / CONFIG).read_text())
+        topics = said["topics"] | {"partitions": partitions, "prefix": f"{self.settings.topics.prefix}wide-"}
+        self._configure(said | {"topics": topics, "epoch": self.settings.epoch + 1})
+        await self.broker.allow(self.settings)
+        await create_topics(self.broker.open, registry(self.settings))
 
     async def lose_everything(self) -> None:
         """Lose every pod with its volumes, and the broker with all that it holds; an empty one is there at once.
@@ -234,18 +250,19 @@ def fresh_directory(name: str) -> Path:
 
 
 @asynccontextmanager
-async def cluster(directory: Path, prices_per_s: int) -> AsyncIterator[Cluster]:
+async def cluster(directory: Path, prices_per_s: int, partitions: int = PARTITIONS) -> AsyncIterator[Cluster]:
     """Start the broker, the world, topics and rights; pods are started by who asks for them.
 
     Args:
         directory: Where everything is.
         prices_per_s: How many times a second the venue says the prices of its twelve markets.
+        partitions: How many each topic has.
     """
     overlay = rendered(ROOT / "k8s" / "overlays" / "prod")
     async with AsyncExitStack() as ending:
         broker = ending.enter_context(secured_broker(directory))
         world = await _world(ending, directory, prices_per_s)
-        made = Cluster(directory, overlay, broker, world)
+        made = Cluster(directory, overlay, broker, world, partitions)
         ending.push_async_callback(made.stop)
         await broker.allow(made.settings)
         await create_topics(broker.open, registry(made.settings))
@@ -279,13 +296,13 @@ def _pod_name(workload: Workload, at: int | None) -> str:
     return f"{workload.name}-{uuid.uuid4().hex[:5]}"
 
 
-def _differences(broker: SecuredBroker, world: World) -> dict[str, Any]:
+def _differences(broker: SecuredBroker, world: World, partitions: int) -> dict[str, Any]:
     """What the configuration has otherwise than the overlay: what one machine is not, and where the simulation is."""
     simulated = world.said["deployment"]
     names = ("chain_id", "diamond", "multi_accounts", "hedgers", "start_block", "finality_depth")
     return {
         "kafka": broker.by_password("tools").servers,
-        "topics": {"partitions": PARTITIONS, "replication_factor": 1},
+        "topics": {"partitions": partitions, "replication_factor": 1},
         "sources": {SOURCE: {"websocket": world.said["websocket"], "rest": world.said["rest"]}},
         "deployments": {
             DEPLOYMENT: {

@@ -1,9 +1,9 @@
-"""A chain with the part of the Diamond that charges funding, in this process: blocks, a pool, forks and endpoints.
+"""A chain with the part of the Diamond that charges funding, in this process: blocks, a pool and forks.
 
 Beside charges, quotes are opened and closed in its blocks, and a fork moves that into other ones, or loses it.
 
 It is a contract of its own, written by what SYMMIO's FundingRateFacet requires. Blocks come by the time of the event
-loop, which a test lets jump. Endpoints answer JSON-RPC, and lie by a draw where a test wants that.
+loop, which a test lets jump. Its endpoints are in ``funding_endpoint.py``.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eth_abi.abi import decode, encode
+from eth_abi.abi import decode
 from eth_account import Account
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_hash.auto import keccak
 from hexbytes import HexBytes
 
 from models.account_events import Transaction as AccountEvents
-from streams.funder.diamond_calls import SIGNATURE, call_data
-from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow, Refused
+from streams.funder.diamond_calls import SIGNATURE
 from tests.support.symmio import log
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.chain_records import RawLog
-    from streams.node.rpc import Call, Outcome
 
 E18, GWEI = 10**18, 10**9
 DIAMOND = "0x" + "d1" * 20
@@ -41,22 +39,6 @@ _OPEN, _CLOSED = range(4, 7), 7
 _CLOSES_AGAIN, _MOVED_BLOCKS = 0.6, (-4, -1, 0, 0, 1, 6)
 _CHARGE_GAS, _EACH_GAS = 50_000, 10_000
 _CHARGE_KINDS = ("address", "uint256[]", "int256[]", SIGNATURE)
-_VIEWS: dict[bytes, tuple[str, tuple[str, ...]]] = {
-    call_data(name, kinds, values)[:4]: (name, kinds)
-    for name, kinds, values in (
-        ("getQuote", ("uint256",), (0,)),
-        ("nonceOfPartyA", ("address",), (DIAMOND,)),
-        ("nonceOfPartyB", ("address", "address"), (DIAMOND, DIAMOND)),
-        ("getMuonConfig", (), ()),
-        ("partyAStats", ("address",), (DIAMOND,)),
-        ("balanceInfoOfPartyA", ("address",), (DIAMOND,)),
-        ("balanceInfoOfPartyB", ("address", "address"), (DIAMOND, DIAMOND)),
-    )
-}
-FAILURES = ("down", "slow", "half")
-"""An endpoint answers 500, does not answer in time, or does what it is asked and hangs up."""
-LIES = (*FAILURES, "old", "old", "null", "no receipt", "other receipt", "unclear")
-"""It may also answer of an old state, null, and for receipts nothing, another one, or one without its status."""
 
 
 class Refusal(Exception):
@@ -96,19 +78,21 @@ class OnChain:
 
 
 @dataclass
-class _State:
+class State:
     quotes: dict[int, OnChain]
+    # Funding epoch and window of the one market, in s.
+    kind: tuple[int, int]
     nonces: dict[str, int] = field(default_factory=dict)
     senders: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
-class _Block:
+class Block:
     number: int
     hash: str
     time_s: int
     base_wei: int
-    state: _State
+    state: State
     receipts: dict[str, dict[str, Any]]
     sent: list[str]
     acts: list[Act]
@@ -142,14 +126,15 @@ class FundingChain:
         self._acts: list[tuple[int, Act]] = []
         self._events: dict[str, list[tuple[str, AccountEvents]]] = {}
         self._began_s = began_s
-        self._epoch_s, self._window_s = epoch_s, window_s
+        # What the market has from the next block on.
+        self.kind = epoch_s, window_s
         self.refused: dict[int, str] = {}
         self.base_wei, self.suggested_wei = 2 * GWEI, GWEI // 10
         self.is_stalled = False
         self._pool: dict[str, TypedTransaction] = {}
         self._raws: dict[str, str] = {}
-        state = _State({one.quote_id: copy.deepcopy(one) for one in quotes})
-        self.blocks = [_Block(0, self._hash(), began_s, self.base_wei, state, {}, [], [])]
+        state = State({one.quote_id: copy.deepcopy(one) for one in quotes}, self.kind)
+        self.blocks = [Block(0, self._hash(), began_s, self.base_wei, state, {}, [], [])]
 
     @property
     def now_s(self) -> int:
@@ -157,7 +142,7 @@ class FundingChain:
         return max(self._began_s + int(asyncio.get_running_loop().time()), self.blocks[-1].time_s + 1)
 
     @property
-    def head(self) -> _Block:
+    def head(self) -> Block:
         return self.blocks[-1]
 
     async def run(self) -> None:
@@ -176,10 +161,11 @@ class FundingChain:
         """
         at_s = self.now_s if time_s is None else max(time_s, self.head.time_s + 1)
         state = copy.deepcopy(self.head.state)
+        state.kind = self.kind
         for party_b, party_a in acting:
             for one in (f"{party_b} {party_a}", party_a):
                 state.nonces[one] = state.nonces.get(one, 0) + 1
-        block = _Block(len(self.blocks), self._hash(), at_s, self.base_wei, state, {}, [], [])
+        block = Block(len(self.blocks), self._hash(), at_s, self.base_wei, state, {}, [], [])
         self._act(block)
         while (found := self._best(state)) is not None:
             self._include(block, *found)
@@ -242,7 +228,7 @@ class FundingChain:
         """What the log has of the chain as it is: each account's records, by its address."""
         return [found for block in self.blocks for found in self._events_of(block)]
 
-    def _events_of(self, block: _Block) -> list[tuple[str, AccountEvents]]:
+    def _events_of(self, block: Block) -> list[tuple[str, AccountEvents]]:
         if block.hash not in self._events:
             logs: list[tuple[str, RawLog]] = []
             for quote_id, opens in block.acts:
@@ -274,11 +260,11 @@ class FundingChain:
         """Lose what waits, as nodes do that start again."""
         self._pool.clear()
 
-    def receipt(self, sent: str, blocks: Sequence[_Block]) -> dict[str, Any] | None:
+    def receipt(self, sent: str, blocks: Sequence[Block]) -> dict[str, Any] | None:
         """Find the receipt of a transaction in some blocks."""
         return next((block.receipts[sent] for block in blocks if sent in block.receipts), None)
 
-    def charge(self, state: _State, sender: str, data: bytes, time_s: int) -> None:
+    def charge(self, state: State, sender: str, data: bytes, time_s: int) -> None:
         """Do what ``chargeFundingRate`` does.
 
         Raises:
@@ -293,11 +279,11 @@ class FundingChain:
             msg = "the signature is not of this state"
             raise Refusal(msg)
         for quote_id, rate in zip(quote_ids, rates, strict=True):
-            self._charge_one(state.quotes.get(quote_id), pair, rate, time_s)
+            self._charge_one(state.quotes.get(quote_id), pair, rate, time_s, state.kind)
         for one in (pair, party_a.lower()):
             state.nonces[one] = state.nonces.get(one, 0) + 1
 
-    def _charge_one(self, quote: OnChain | None, pair: str, rate: int, time_s: int) -> None:
+    def _charge_one(self, quote: OnChain | None, pair: str, rate: int, time_s: int, kind: tuple[int, int]) -> None:
         if quote is None or f"{quote.party_b} {quote.party_a}" != pair:
             msg = "not a quote of the pair"
             raise Refusal(msg)
@@ -308,9 +294,10 @@ class FundingChain:
         ):
             if is_wrong:
                 raise Refusal(msg)
-        latest_s = time_s // self._epoch_s * self._epoch_s
-        epoch_s = latest_s if time_s <= latest_s + self._window_s else latest_s + self._epoch_s
-        if time_s > latest_s + self._window_s and time_s + self._window_s < epoch_s:
+        duration_s, window_s = kind
+        latest_s = time_s // duration_s * duration_s
+        epoch_s = latest_s if time_s <= latest_s + window_s else latest_s + duration_s
+        if time_s > latest_s + window_s and time_s + window_s < epoch_s:
             msg = "outside of the window"
             raise Refusal(msg)
         if epoch_s <= quote.paid_s:
@@ -321,7 +308,7 @@ class FundingChain:
         moved = quote.price * abs(rate) // E18
         quote.price += moved if (rate >= 0) == quote.is_long else -moved
 
-    def _act(self, block: _Block) -> None:
+    def _act(self, block: Block) -> None:
         """Do to the quotes what is to be done by this block; what cannot be done any more is not."""
         waiting: list[tuple[int, Act]] = []
         for number, act in self._acts:
@@ -336,14 +323,14 @@ class FundingChain:
                 block.acts.append(act)
         self._acts = waiting
 
-    def _best(self, state: _State) -> tuple[str, TypedTransaction, str] | None:
+    def _best(self, state: State) -> tuple[str, TypedTransaction, str] | None:
         for sent, one in sorted(self._pool.items(), key=lambda item: -item[1].as_dict()["maxPriorityFeePerGas"]):
             fields, sender = one.as_dict(), _sender_of(self._raws[sent])
             if fields["maxFeePerGas"] >= self.base_wei and fields["nonce"] == state.senders.get(sender, 0):
                 return sent, one, sender
         return None
 
-    def _include(self, block: _Block, sent: str, one: TypedTransaction, sender: str) -> None:
+    def _include(self, block: Block, sent: str, one: TypedTransaction, sender: str) -> None:
         del self._pool[sent]
         fields = one.as_dict()
         block.state.senders[sender] = fields["nonce"] + 1
@@ -363,7 +350,7 @@ class FundingChain:
             "blockNumber": hex(block.number),
             "blockHash": block.hash,
             "status": hex(status),
-            "gasUsed": hex(_gas_of(data)),
+            "gasUsed": hex(gas_of(data)),
             "effectiveGasPrice": hex(price_wei),
         }
 
@@ -380,168 +367,13 @@ class FundingChain:
         return f"0x{self._draw.getrandbits(256):064x}"
 
 
-class FundingEndpoint:
-    """An endpoint of the chain.
-
-    Args:
-        chain: The chain.
-        label: Its name.
-        draw: Decides what it does when it lies.
-        lies: What it does then, of ``LIES``.
-    """
-
-    def __init__(self, chain: FundingChain, label: str, draw: random.Random, lies: Sequence[str]) -> None:
-        self.label = label
-        self.lies = lies
-        # How often it lies, at an answer.
-        self.odds = 0.0
-        self._chain = chain
-        self._draw = draw
-
-    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Outcome]:
-        """Answer, or not."""
-        blocks = self._chain.blocks
-        lie = self._lie()
-        match lie:
-            case "down":
-                msg = f"{self.label}: 500"
-                raise EndpointDown(msg)
-            case "slow":
-                await asyncio.sleep(timeout_s)
-                msg = f"{self.label}: no answer"
-                raise EndpointSlow(msg)
-            case "old":
-                blocks = blocks[: max(1, len(blocks) - self._draw.randint(1, 12))]
-            case _:
-                await asyncio.sleep(self._draw.uniform(0.01, 0.4))
-        answers = [self._answer(method, params, blocks) for method, params in calls]
-        if lie == "half":
-            # It does what it is asked, and the answer is lost on its way.
-            msg = f"{self.label}: hung up"
-            raise EndpointDown(msg, was_reached=True)
-        return [self._twisted(lie, call[0], answer) for call, answer in zip(calls, answers, strict=True)]
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-    def _lie(self) -> str:
-        if self._draw.random() >= self.odds:
-            return ""
-        return self._draw.choice(self.lies)
-
-    def _twisted(self, lie: str, method: str, answer: Outcome) -> Outcome:
-        is_receipt = method == "eth_getTransactionReceipt" and isinstance(answer, dict)
-        match lie:
-            case "null":
-                return None
-            case "no receipt" if is_receipt:
-                return None
-            case "other receipt" if is_receipt:
-                return answer | {"transactionHash": "0x" + "77" * 32}
-            case "unclear" if is_receipt:
-                return {name: told for name, told in answer.items() if name != "status"}
-            case _:
-                return answer
-
-    def _answer(self, method: str, params: list[Any], blocks: list[_Block]) -> Outcome:
-        head = blocks[-1]
-        match method:
-            case "eth_chainId":
-                return hex(CHAIN_ID)
-            case "eth_getCode":
-                return "0x"
-            case "eth_blockNumber":
-                return hex(head.number)
-            case "eth_getBlockByNumber":
-                return self._block(params[0], blocks)
-            case "eth_gasPrice":
-                return hex(head.base_wei + self._chain.suggested_wei)
-            case "eth_getBalance":
-                return hex(10**20)
-            case "eth_getTransactionCount":
-                return hex(head.state.senders.get(params[0], 0))
-            case "eth_getTransactionReceipt":
-                return self._chain.receipt(params[0], blocks)
-            case "eth_sendRawTransaction":
-                return self._sent(params[0])
-            case "eth_call" | "eth_estimateGas":
-                return self._called(method, params[0], head)
-            case _:
-                msg = f"expected a method of the executor's, found {method}"
-                raise AssertionError(msg)
-
-    def _block(self, tag: str, blocks: list[_Block]) -> Outcome:
-        head = blocks[-1]
-        block = head if tag in ("latest", "pending") else blocks[int(tag, 16)] if int(tag, 16) < len(blocks) else None
-        if block is None:
-            return None
-        # The pending block of an old state has an old time.
-        pending_s = self._chain.now_s if head is self._chain.head else head.time_s + 1
-        time_s = pending_s if tag == "pending" else block.time_s
-        return {
-            "number": hex(block.number),
-            "hash": block.hash,
-            "timestamp": hex(time_s),
-            "baseFeePerGas": hex(block.base_wei),
-        }
-
-    def _sent(self, raw: str) -> Outcome:
-        try:
-            return self._chain.send(raw)
-        except Refusal as error:
-            return Refused(f"{self.label}: {error}", str(error))
-
-    def _called(self, method: str, call: dict[str, Any], head: _Block) -> Outcome:
-        data = bytes.fromhex(call["data"][2:])
-        if data[:4] in _VIEWS:
-            return "0x" + _viewed(head.state, *_VIEWS[data[:4]], data).hex()
-        time_s = self._chain.now_s if head is self._chain.head else head.time_s + 1
-        try:
-            self._chain.charge(copy.deepcopy(head.state), call["from"], data, time_s)
-        except Refusal as error:
-            said = f"execution reverted: {error}"
-            reason = keccak(b"Error(string)")[:4] + encode(["string"], [str(error)])
-            return CallReverted(f"{self.label}: {said}", said, reason, self.label)
-        return hex(_gas_of(data)) if method == "eth_estimateGas" else "0x"
-
-
 def signed_state(chain: FundingChain, party_b: str, party_a: str) -> bytes:
     """What a gateway signs of a pair: its nonces."""
     return _signed(chain.head.state, party_b, party_a)
 
 
-def _signed(state: _State, party_b: str, party_a: str) -> bytes:
+def _signed(state: State, party_b: str, party_a: str) -> bytes:
     return f"{state.nonces.get(f'{party_b} {party_a}', 0)} {state.nonces.get(party_a, 0)}".encode()
-
-
-def _viewed(state: _State, name: str, kinds: tuple[str, ...], data: bytes) -> bytes:
-    arguments = decode(kinds, data[4:])
-    match name:
-        case "getQuote":
-            return _words(32, *_quote_words(state.quotes.get(arguments[0])))
-        case "nonceOfPartyA":
-            return _words(state.nonces.get(arguments[0].lower(), 0))
-        case "nonceOfPartyB":
-            return _words(state.nonces.get(" ".join(one.lower() for one in arguments), 0))
-        case "getMuonConfig":
-            return _words(VALID_S, VALID_S)
-        case "partyAStats":
-            return _words(*[0] * 14)
-        case _:
-            return _words(10**12 * E18, *[0] * 8)
-
-
-def _quote_words(quote: OnChain | None) -> list[int]:
-    words = [0] * 32
-    if quote is not None:
-        words[0], words[2], words[3], words[5] = quote.quote_id, quote.symbol_id, not quote.is_long, quote.price
-        words[9], words[19], words[22], words[29] = E18, quote.max_rate, quote.status, quote.paid_s
-        words[20], words[21] = int(quote.party_a, 16), int(quote.party_b, 16)
-    return words
-
-
-def _words(*values: int) -> bytes:
-    return b"".join(int(value).to_bytes(32) for value in values)
 
 
 def _decoded(raw: str) -> TypedTransaction:
@@ -557,5 +389,6 @@ def _sender_of(raw: str) -> str:
     return _SENDERS[raw]
 
 
-def _gas_of(data: bytes) -> int:
+def gas_of(data: bytes) -> int:
+    """The gas that a transaction with this data takes."""
     return _CHARGE_GAS + _EACH_GAS * (len(data) // 64) if data else 21_000

@@ -35,7 +35,8 @@ from models.symmio.open_funding import OpenFunding
 from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType
 from streams.funder.account_charges import Route
-from streams.funder.chain_view import PATIENCE, Chain
+from streams.funder.chain_errors import PATIENCE
+from streams.funder.chain_view import Chain
 from streams.funder.diamond_calls import PairSignature
 from streams.funder.epoch_ticks import EpochTicks, Instant
 from streams.funder.funder_process import Working, is_of
@@ -54,14 +55,12 @@ from tests.support.funding_chain import (
     CHAIN_ID,
     DIAMOND,
     E18,
-    FAILURES,
-    LIES,
     OPEN,
     FundingChain,
-    FundingEndpoint,
     OnChain,
     signed_state,
 )
+from tests.support.funding_endpoint import FAILURES, LIES, FundingEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -229,7 +228,8 @@ class StandingTables(Tables):
     async def read_prices(self, window: Window) -> EpochTicks:
         return EpochTicks(self._settings, Instant(window.opens_s, window.closes_s, 0), ())
 
-    async def read_moves(self, window: Window) -> Moves:
+    async def read_moves(self, window: Window, now_s: int) -> Moves:
+        del now_s
         moves = Moves(window.opens_s)
         for account, record in self._chain.events():
             moves.add(account, record)
@@ -284,6 +284,7 @@ class World:
         epochs: How many epochs are charged, one after the other.
         depth: After how many blocks a block is final.
         slowest_s: How long a signature takes at most, s.
+        endpoints: How many endpoints the chain has, 2 or more.
 
     Attributes:
         quotes: Those that are open at the beginning.
@@ -302,6 +303,7 @@ class World:
         epochs: int = 1,
         depth: int = DEPTH,
         slowest_s: float = 0.0,
+        endpoints: int = 2,
     ) -> None:
         self.late: frozenset[int] = frozenset()
         self.known_s = 0
@@ -322,7 +324,7 @@ class World:
         # One of them at least says what is so, where it says anything.
         self.endpoints = [
             FundingEndpoint(self.chain, "#1", draw, LIES),
-            FundingEndpoint(self.chain, "#2", draw, FAILURES),
+            *(FundingEndpoint(self.chain, f"#{number}", draw, FAILURES) for number in range(2, endpoints + 1)),
         ]
         self.topic: list[tuple[int, Record]] = []
         self.steps: list[int] = []

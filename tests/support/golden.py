@@ -29,6 +29,7 @@ from models.symmio.valuation import value_account
 from streams.kafka.deadletter import decode_dead_letter
 from streams.kafka.topics import DEAD_LETTERS, topic_name
 from streams.process.clock import SystemClock
+from streams.process.unreadable_rows import note_unreadable
 from streams.settings import SymmioSettings, symmio_deployments
 from streams.settings.venues import engine_deployments
 from tests.support.pipeline import changelog, feed_rows, records_of
@@ -154,7 +155,7 @@ async def valuation_differences(settings: Settings, valuations: dict[bytes, Row]
 
     board = InputBoard(marks.get)
     for key, row in markets.items():
-        board.put_row(key, encode_row(row.term, row.version, row.body), settings.deployments)
+        board.put_row(key, encode_row(row.term, row.version, row.body), settings.deployments, note_unreadable)
     board.choose_all(SystemClock().now_ms())
 
     def expected(key: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ K8S = Path(__file__).parents[2] / "k8s"
 OVERLAYS = sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yaml"))
 # Those in which Strimzi manages Kafka.
 STRIMZI = [overlay for overlay in OVERLAYS if "strimzi-cluster" in (overlay / "kustomization.yaml").read_text()]
-_WITH_PODS = {"StatefulSet", "Deployment", "Job"}
+_WITH_PODS = {"StatefulSet", "Deployment", "Job", "CronJob"}
 
 
 @cache
@@ -37,7 +37,7 @@ def processes() -> dict[str, dict[str, Any]]:
 
 def pod_of(process: dict[str, Any]) -> dict[str, Any]:
     """The pod's spec of what runs pods."""
-    pod: dict[str, Any] = process["spec"]["template"]["spec"]
+    pod: dict[str, Any] = process["spec"].get("jobTemplate", process)["spec"]["template"]["spec"]
     return pod
 
 

@@ -105,7 +105,7 @@ class Chain:
         self.depth = depth
         self.records: list[Keyed] = []
         self._tables = MemoryTables()
-        self._router = Router({NAME: SymmioDeployment(diamond, multi_accounts)}, self._tables.read)
+        self._router = Router({NAME: SymmioDeployment(diamond, multi_accounts)}, self._tables)
         self._offset = 0
 
     def add(self, one: Block) -> None:
@@ -140,10 +140,8 @@ class Partition:
     def __init__(self, tables: MemoryTables | None = None) -> None:
         self.tables = tables or MemoryTables()
         self.booked: list[tuple[bytes, BookingRecord]] = []
-        states, booker = SYMMIO.notices({}, self.tables.read), Booker(SYMMIO)
-        self._accounts = Accounts(
-            0, self.tables.read, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states, booker=booker
-        )
+        states, booker = SYMMIO.notices({}, self.tables), Booker(SYMMIO)
+        self._accounts = Accounts(0, self.tables, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states, booker=booker)
         for key, row in self.tables.items(ACCOUNTS):
             self._accounts.restore(key, row)
         for key, row in self.tables.items(WATERMARKS):

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from streams.archive.restoring import Target
 from streams.replay.bounded_log import LogRecord, Place
@@ -36,13 +37,14 @@ class Batch(list[LogRecord | None]):
 
 
 class ToldCluster:
-    """A broker and its clients, all in one; it dies where it is told to."""
+    """A broker and its clients, all in one; we die, or it refuses, in the step that it is told."""
 
     def __init__(self) -> None:
         self.topics: dict[str, dict[str, str]] = {}
         self.log: list[LogRecord | None] = []
         self.begin = 0
         self.dies_in = ""
+        self.refuses = ""
         self.is_open = False
         self._joined = False
         self._txn_manager = self
@@ -85,6 +87,9 @@ class ToldCluster:
     def _die(self, step: str) -> None:
         if step == self.dies_in:
             raise asyncio.CancelledError
+        if step == self.refuses:
+            msg = "no leave"
+            raise KafkaError(msg)
 
 
 class Fillers:

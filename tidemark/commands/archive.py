@@ -235,10 +235,10 @@ async def _restore(
     settings: Settings, store: ArchiveStore, named: tuple[str, ...], *, as_json: bool, dry_run: bool
 ) -> bool:
     from streams.archive.archived_log import ArchivedLog
-    from streams.archive.restoring import is_restored, opened_target, restore_topic
+    from streams.archive.restoring import NotBegun, is_restored, opened_target, restore_topic
     from streams.archive.topic_index import expect_topics
     from streams.process.clock import SystemClock
-    from streams.replay.bounded_log import Span
+    from streams.replay.bounded_log import BrokenOff, Span
     from tidemark.log_source import KAFKA
     from tidemark.replay_progress import Progress
     from tidemark.replay_window import open_log
@@ -250,11 +250,18 @@ async def _restore(
     cluster = await open_log(settings, KAFKA, clock).cluster()
     async with opened_target(settings.bootstrap) as target:
         there = {topic: await is_restored(target, log, topic, held[topic], cluster) for topic in topics}
+        wanted = {topic: await _as_registered(settings, log, topic) for topic in topics}
+        is_begun = False
         for topic in topics:
             progress = Progress({place: Span(one.begin, one.end) for place, one in held[topic].items()}, clock)
             if not (there[topic] or dry_run):
-                wanted = await _as_registered(settings, log, topic)
-                await restore_topic(target, log, wanted, held[topic], cluster, on_record=progress.take)
+                try:
+                    await restore_topic(target, log, wanted[topic], held[topic], cluster, on_record=progress.take)
+                except NotBegun as error:
+                    if not is_begun:
+                        raise
+                    raise BrokenOff(str(error)) from error
+                is_begun = True
             _print_restored(
                 topic, held[topic], progress.records, as_json=as_json, is_there=there[topic], dry_run=dry_run
             )

@@ -13,10 +13,9 @@ from tidemark.replay_window import EXIT_NOTHING, ending_by_code
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from api.dialects.mounting import Again
     from streams.replay.account_at import AccountAt
-    from streams.replay.calculated_at import Calculated
     from streams.replay.served_at import ServedRow
+    from tidemark.account_then import AccountThen, CalculatedFrame
     from tidemark.log_source import LogSource
 
 
@@ -59,13 +58,11 @@ def asof(
         tidemark asof demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --time -1h
         tidemark asof demo 0x5b38da6a701c568545dcfcb03fcb875f56beddc4 --block 1777 --json | jq .row.upnl
     """  # noqa: D301 - click wants its \b as it is
-    from api.dialects.mounted_dialects import again_of
     from streams.process.clock import SystemClock
-    from streams.replay.account_at import At, key_of, value_account_at
-    from streams.replay.calculated_at import calculated_at
+    from streams.replay.account_at import At
     from streams.replay.checkpoints import found_in
     from streams.replay.log_window import read_past
-    from streams.replay.served_at import served_at
+    from tidemark.account_then import account_then
     from tidemark.local_stack import settings_here
     from tidemark.replay_window import open_log, run_reading
 
@@ -75,36 +72,26 @@ def asof(
     settings, clock = settings_here(), SystemClock()
     time_ms = None if time_text is None else read_past(time_text, clock.now_ms())
     log, read = open_log(settings, source, clock), [0]
-    again = again_of(settings, deployment) if is_served else None
 
-    async def valued() -> tuple[AccountAt | None, ServedRow | None, list[Calculated]]:
+    async def found_then() -> AccountThen:
         def count(_: object) -> None:
             read[0] += 1
 
-        at, found_there = At(time_ms, block, offset), await found_in(checkpoints, log)
-        valued_at = await value_account_at(
-            log, settings, deployment, account, at, on_record=count, checkpoints=found_there
-        )
-        shown_ms = time_ms if valued_at is None else valued_at.at_ms
-        if not is_served or shown_ms is None:
-            return valued_at, None, []
-        key = key_of(settings, deployment, account)
-        shown_row = await served_at(log, settings, key, shown_ms, on_record=count)
-        if again is None:
-            return valued_at, shown_row, []
-        kept = await calculated_at(log, settings, key, shown_ms, on_record=count, checkpoints=found_there)
-        return valued_at, shown_row, kept
+        return await account_then(
+            log, settings, deployment, account, At(time_ms, block, offset), is_served=is_served,
+            checkpoints=await found_in(checkpoints, log), on_record=count,
+        )  # fmt: skip
 
-    found, shown, calculated = run_reading(settings, source, valued)
+    then = run_reading(settings, source, found_then)
     click.echo(f"{read[0]} records read", err=True)
-    if found is None and shown is None:
+    if then.recomputed is None and then.shown is None:
         click.echo(f"no such account of {deployment} then: {account}", err=True)
         raise SystemExit(EXIT_NOTHING)
-    said = {"deployment": deployment, **_recomputed(found)}
+    said = {"deployment": deployment, **_recomputed(then.recomputed)}
     if is_served:
-        said["served"] = _shown(shown, found)
-    if again is not None:
-        said["calculated"] = [_again(one, again) for one in calculated]
+        said["served"] = None if then.shown is None else _shown(then.shown, then.differs)
+    if then.calculated is not None:
+        said["calculated"] = [_again(one) for one in then.calculated]
     click.echo(json.dumps(said) if as_json else json.dumps(said, indent=2))
 
 
@@ -125,49 +112,38 @@ def _recomputed(found: AccountAt | None) -> dict[str, Any]:
     }
 
 
-def _shown(shown: ServedRow | None, found: AccountAt | None) -> dict[str, Any] | None:
+def _shown(shown: ServedRow, differs: tuple[str, ...]) -> dict[str, Any]:
     from models.codec import decode_order
     from models.instants import rfc3339
-    from streams.replay.served_at import differing
 
-    if shown is None:
-        return None
     record = shown.record
     term, version = decode_order(record.value or b"")
-    recomputed = {} if found is None else json.loads(json.dumps(found.body))
     return {
         "record": f"{record.topic}:{record.partition}:{record.offset}",
         "at": rfc3339(record.time_ms),
         "at_ms": record.time_ms,
         "term": term,
         "version": version,
-        "differs": differing(shown.body, recomputed),
+        "differs": differs,
         "row": shown.body,
     }
 
 
-def _again(one: Calculated, again: Again) -> dict[str, Any]:
-    from models.errors import BadRecord, BadRow
+def _again(one: CalculatedFrame) -> dict[str, Any]:
     from models.instants import rfc3339
 
-    record, made = one.record, one.made
-    said: dict[str, Any] = {
+    record, made = one.calculated.record, one.calculated.made
+    if one.doubt is not None:
+        click.echo(f"not certain: {one.doubt}", err=True)
+    return {
         "record": f"{record.topic}:{record.partition}:{record.offset}",
         "at": rfc3339(made.at_ms),
         "at_ms": made.at_ms,
-        "asked": one.asked,
+        "asked": one.calculated.asked,
         "marks": {
             market: None if mark is None else {"mark_key": mark.key, "mark_offset": mark.offset, "stale": mark.stale}
             for market, mark in made.marks.items()
         },
         "references": made.references,
-        "frame": None,
+        "frame": one.frame,
     }
-    if one.statement is None:
-        click.echo(f"not certain: no raw record leaves the account as it was when it was asked {one.asked}", err=True)
-        return said
-    try:
-        said["frame"] = again(one.statement, one.asked, one.inputs)
-    except (BadRecord, BadRow) as error:
-        click.echo(f"not certain: {error}", err=True)
-    return said

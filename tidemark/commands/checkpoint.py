@@ -28,11 +28,14 @@ def checkpoint() -> None:
 @click.argument("deployment")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, metavar="DIR", help="Where to.")
 @click.option("--time", "time_text", metavar="TIME", default="now", help="As of 2026-11-20T10:30:00Z, -15m, or now.")
+@click.option("--keep", type=click.IntRange(min=1), metavar="N", help="Then remove all of DEPLOYMENT but the newest N.")
 @log_options
 @click.option("--json", "as_json", is_flag=True, help="Print what it holds as one JSON object.")
 @click.option("--dry-run", is_flag=True, help="Only print which offsets would be folded.")
 @ending_by_code
-def create(*, deployment: str, out: Path, time_text: str, source: LogSource, as_json: bool, dry_run: bool) -> None:
+def create(
+    *, deployment: str, out: Path, time_text: str, keep: int | None, source: LogSource, as_json: bool, dry_run: bool
+) -> None:
     """Fold every account of DEPLOYMENT up to an instant, and write that to a file in DIR.
 
     It begins at the newest checkpoint in DIR itself. The file is there only when it is whole.
@@ -46,6 +49,7 @@ def create(*, deployment: str, out: Path, time_text: str, source: LogSource, as_
         3  it broke off: the log changed, or the broker stopped, and nothing is left of it
     \b
         tidemark checkpoint create demo --out checkpoints/ --time 2026-11-20T00:00:00Z
+        tidemark checkpoint create demo --out checkpoints/ --keep 7
     """  # noqa: D301 - click wants its \b as it is
     from streams.process.clock import SystemClock
     from streams.replay.accounts_at import fold_accounts_at, raw_vector
@@ -73,7 +77,11 @@ def create(*, deployment: str, out: Path, time_text: str, source: LogSource, as_
             log, settings, deployment, at_ms, on_record=progress.take, checkpoints=checkpoints
         )
         progress.finish()
-        return checkpoints.write(begun.fold, {place: span.end for place, span in vector.items()}, at_ms)
+        made = checkpoints.write(begun.fold, {place: span.end for place, span in vector.items()}, at_ms)
+        if keep is not None:
+            for path in checkpoints.keep(deployment, keep):
+                click.echo(f"removed: {path}", err=True)
+        return made
 
     made = run_reading(settings, source, written)
     if made is not None:

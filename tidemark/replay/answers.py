@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streams.replay.row_check import RowReport
     from streams.replay.served_at import ServedRow
     from streams.replay.what_if_at import WhatIf
+    from tidemark.account_then import CalculatedFrame
 
 _NS_IN_MS = 1_000_000
 
@@ -56,17 +57,20 @@ def _money(text: str | None) -> Decimal | None:
     return None if text is None else decimal_of(int(text))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AccountAnswer:
     """An account as of an instant: ``recomputed`` from the log, and what was ``shown`` then, where that was asked for.
 
-    Either is None where there was none. ``differs`` names the columns in which the two differ.
+    Either is None where there was none. ``differs`` names the columns in which the two differ. ``calculated`` is what a
+    replica of the api had calculated of it last by then, with the frames that come of the same inputs again; None where
+    no dialect of the deployment calculates, or what was shown was not asked for.
     """
 
     key: str
     recomputed: AccountAt | None
     shown: ServedRow | None
     differs: tuple[str, ...]
+    calculated: tuple[CalculatedFrame, ...] | None
 
     @property
     def row(self) -> Mapping[str, Any]:
@@ -100,15 +104,29 @@ class AccountAnswer:
         """What the log cannot tell any more."""
         return () if self.recomputed is None else self.recomputed.doubts
 
-    def _repr_html_(self) -> str:
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {one}" for name, one in self._said().items())
+        return f"{self._head()}: {figures or 'no such account then'}"
+
+    def _head(self) -> str:
+        return self.key if self.recomputed is None else f"{self.key}, {rfc3339(self.recomputed.at_ms)}"
+
+    def _said(self) -> Mapping[str, object]:
         if self.recomputed is None:
-            return f"<p>{escape(self.key)}: no such account then</p>"
+            return {}
         said = {"status": self.row["status"], "upnl": self.upnl, "notional": self.notional, "equity": self.equity}
         if self.shown is not None:
             said["shown upnl"] = _money(self.shown.body["upnl"])
             said["differs"] = ", ".join(self.differs) or "nothing"
-        lines = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(one))}</td></tr>" for name, one in said.items())
-        return f"<table><caption>{escape(self.key)}, {rfc3339(self.recomputed.at_ms)}</caption>{lines}</table>"
+        return said
+
+    def _repr_html_(self) -> str:
+        if self.recomputed is None:
+            return f"<p>{escape(repr(self))}</p>"
+        lines = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(str(one))}</td></tr>" for name, one in self._said().items()
+        )
+        return f"<table><caption>{escape(self._head())}</caption>{lines}</table>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from streams.kafka.topics import PRICE_TICKS, SERVED
 from streams.process.clock import SystemClock
-from streams.replay.account_at import At, key_of, value_account_at
+from streams.replay.account_at import At
 from streams.replay.bounded_log import BadWindow
 from streams.replay.checkpoints import found_in
 from streams.replay.explained import explain_account
@@ -17,17 +17,16 @@ from streams.replay.log_window import read_past, write_offsets
 from streams.replay.named_topics import changelogs
 from streams.replay.named_window import chosen_records, resolve_window
 from streams.replay.row_check import check_rows
-from streams.replay.served_at import differing, served_at
 from streams.replay.shown_records import record_cells
 from streams.replay.what_if_at import read_scenario, what_if_at
 from streams.settings import load_settings
+from tidemark import replay_window
+from tidemark.account_then import account_then
 from tidemark.log_source import LogSource
 from tidemark.replay import answers
 from tidemark.replay.apart import read_apart
 from tidemark.replay.checking import checking
 from tidemark.replay.tables import Table
-from tidemark.replay_window import open_log as open_source
-from tidemark.replay_window import run_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -69,7 +68,7 @@ def open_log(
     """
     own, clock = load_settings() if settings is None else settings, SystemClock()
     source = LogSource(None if log is None else str(log), archive)
-    return OpenedLog(open_source(own, source, clock), own, source, clock, checkpoints)
+    return OpenedLog(replay_window.open_log(own, source, clock), own, source, clock, checkpoints)
 
 
 class OpenedLog:
@@ -145,7 +144,7 @@ class OpenedLog:
             time: The instant.
             block: The block.
             offset: The offset in its partition of the raw topic.
-            served: Whether to find what was shown then, too.
+            served: Whether to find what was shown and calculated then, too.
         """
         if [time, block, offset].count(None) != 2:  # noqa: PLR2004 - one of three is given
             msg = "expected one of time, block and offset"
@@ -154,19 +153,14 @@ class OpenedLog:
             _expect_at_least(0, name, number)
         at = At(None if time is None else self._instant(time), block, offset)
 
-        async def valued(on_record: Callable[[object], None]) -> answers.AccountAnswer:
-            found = await value_account_at(
-                self._log, self._settings, deployment, account, at, on_record=on_record, checkpoints=await self._found()
-            )
-            shown_ms = at.time_ms if found is None else found.at_ms
-            key, shown = key_of(self._settings, deployment, account), None
-            if served and shown_ms is not None:
-                shown = await served_at(self._log, self._settings, key, shown_ms, on_record=on_record)
-            body = {} if found is None else found.body
-            differs = () if shown is None else tuple(differing(shown.body, body))
-            return answers.AccountAnswer(key.decode(), found, shown, differs)
+        async def found_then(on_record: Callable[[object], None]) -> answers.AccountAnswer:
+            then = await account_then(
+                self._log, self._settings, deployment, account, at, is_served=served,
+                checkpoints=await self._found(), on_record=on_record,
+            )  # fmt: skip
+            return answers.AccountAnswer(*then)
 
-        return self._run(valued)
+        return self._run(found_then)
 
     def explain(self, deployment: str, account: str, *, since: str, until: str = "now") -> answers.Explanation:
         """Why an account's uPnL is another than before, event by event, as ``tidemark explain``.
@@ -259,7 +253,7 @@ class OpenedLog:
         return await found_in(self._checkpoints, self._log)
 
     def _run(self, reading: Callable[[Callable[[object], None]], Coroutine[None, None, T]]) -> T:
-        return read_apart(lambda guarded: run_reading(self._settings, self._source, guarded), reading)
+        return read_apart(lambda guarded: replay_window.run_reading(self._settings, self._source, guarded), reading)
 
 
 def _expect_at_least(least: int, name: str, number: int | None) -> None:

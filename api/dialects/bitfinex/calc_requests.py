@@ -5,7 +5,9 @@ There is no number in a request and no acknowledgement: a reply is the ordinary 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, get_args
+
+from models.errors import BadRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,21 +16,32 @@ BATCH_MAX = 30
 """How many keys a request may have; of one with more, none is calculated."""
 
 _TEXT_MAX = 64
+_Kind = Literal["margin_base", "balance", "margin_sym", "funding_sym", "position", "wallet"]
+_KINDS = get_args(_Kind)
+_WHOLE: tuple[_Kind, ...] = ("margin_base", "balance")
 # Symbols of derivatives hold a colon, and names of wallets an underscore: what a key is about follows its prefix.
-_PREFIXED = ("margin_sym", "funding_sym", "position")
+_PREFIXED: tuple[_Kind, ...] = ("margin_sym", "funding_sym", "position")
 _WALLETS = ("exchange", "margin", "funding")
 
 
 class Calculation(NamedTuple):
     """One calculation: ``position`` of ``tBTCUSD``; of a wallet the subject is such as ``margin_USD``."""
 
-    kind: str
+    kind: _Kind
     subject: str = ""
 
     @classmethod
     def of_text(cls, text: str) -> Calculation:
-        """Read what ``__str__`` wrote."""
-        return cls(*text.split(" ", 1))
+        """Read what ``__str__`` wrote.
+
+        Raises:
+            BadRecord: It is no calculation that this version knows.
+        """
+        kind, _, subject = text.partition(" ")
+        if not _is_kind(kind):
+            msg = f"expected one of {', '.join(_KINDS)}, found {text!r:.100}: another version calculated it"
+            raise BadRecord(msg)
+        return cls(kind, subject)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}".strip()
@@ -38,6 +51,10 @@ class Calculation(NamedTuple):
         """Type and currency of a wallet."""
         type_, _, currency = self.subject.partition("_")
         return type_, currency
+
+
+def _is_kind(text: str) -> TypeGuard[_Kind]:
+    return text in _KINDS
 
 
 class TooMany(NamedTuple):
@@ -78,8 +95,9 @@ def _texts(payload: Any, depth: int) -> Iterator[str]:  # noqa: ANN401 - whateve
 def _calculation(text: str) -> Calculation | None:
     if len(text) > _TEXT_MAX:
         return None
-    if text in ("margin_base", "balance"):
-        return Calculation(text)
+    for kind in _WHOLE:
+        if text == kind:
+            return Calculation(kind)
     for kind in _PREFIXED:
         subject = text.removeprefix(f"{kind}_")
         if subject not in (text, ""):

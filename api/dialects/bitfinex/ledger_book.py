@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 import msgspec
 
@@ -172,8 +172,10 @@ def frame_of_calculation(account: PricedAccount, calculation: Calculation) -> Fr
                 return None
             available = ledger_figures.available_balance_e18(account, wallet.type, wallet.currency)
             return Frame("wu", ledger_wallet(wallet, money(available)))
-        case _:
+        case "balance":
             return Frame("bu", balance_array(ledger_figures.assets(account)))
+        case kind:
+            assert_never(kind)
 
 
 def _position(account: PricedAccount, symbol: str) -> Frame | None:

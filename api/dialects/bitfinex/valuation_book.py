@@ -8,7 +8,7 @@ amount is 0 and there is no base price, and PL is what the difference of the ope
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from api.dialects.bitfinex.account_arrays import (
     DERIVATIVE,
@@ -180,8 +180,10 @@ class ValuationBook:
             case "wallet":
                 is_ours = calculation.wallet == (_WALLET, self._valuations.currency)
                 return Frame("wu", self._wallet(whole, whole.available_e18)) if is_ours else None
-            case _:
+            case "balance":
                 return Frame("bu", balance_array((whole.balance_e18, whole.equity_e18)))
+            case kind:
+                assert_never(kind)
 
     def _of(self, one: _Open, whole: _Whole) -> Calculated:
         """Figures of a position at its mark; liquidation is that of the whole, with all other prices as they are."""

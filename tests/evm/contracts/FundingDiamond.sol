@@ -89,6 +89,8 @@ contract FundingDiamond {
         uint256 closedPrice, uint8 quoteStatus, uint256 closeId
     );
 
+    event BalanceChangePartyA(address indexed partyA, uint256 amount, uint8 _type);
+
     int256 private constant E18 = 1e18;
     uint256 private constant VALID_FOR = 60;
 
@@ -301,6 +303,8 @@ contract FundingDiamond {
         uint256 amount = quote.quantity - quote.closedAmount;
         quote.closedAmount = quote.quantity;
         quote.quoteStatus = 7;
+        // At the price that it was opened at nothing is won or lost, and that is said too.
+        emit BalanceChangePartyA(quote.partyA, 0, 4);
         emit EmergencyClosePosition(id, quote.partyA, quote.partyB, amount, quote.openedPrice, 7, id);
     }
 

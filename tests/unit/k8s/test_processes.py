@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 NAMES = sorted(processes())
-LASTING = [name for name in NAMES if processes()[name]["kind"] != "Job"]
+LASTING = [name for name in NAMES if processes()[name]["kind"] not in {"Job", "CronJob"}]
 UNSET: dict[str, type[BaseModel]] = {"kafka_client.tls": KafkaTlsSettings, "kafka_client.sasl": KafkaSaslSettings}
+_CHECKPOINTS = K8S / "components" / "checkpoints"
 # In which the last requests of a replica end (api/server.py), and its process after them.
 REQUESTS_END_IN_S = 5
 
@@ -143,6 +144,24 @@ def test_a_pod_reads_the_configuration_where_its_image_looks_for_it(process: dic
     assert looked_for is not None
     assert Path(looked_for[1]).parent.as_posix() == mounts["config"]
     assert {"name": "tidemark-config"} == volumes["config"]["configMap"]
+
+
+def test_checkpoints_are_made_of_a_deployment_that_there_is_where_replicas_look_for_them_and_cannot_write() -> None:
+    patch = {one["path"]: one["value"] for one in documents()[_CHECKPOINTS / "api-checkpoints.yaml"][0]}
+    mount = patch["/spec/template/spec/containers/0/volumeMounts/-"]
+    container = container_of(processes()["checkpoints-main"])
+    command, made, name, _, out, *_ = container["args"]
+
+    assert ("checkpoint", "create", mount["mountPath"]) == (command, made, out)
+    assert mount["mountPath"] == patch["/spec/template/spec/containers/0/env/-"]["value"]
+    assert (True, True) == (
+        mount["readOnly"],
+        patch["/spec/template/spec/volumes/-"]["persistentVolumeClaim"]["readOnly"],
+    )
+    assert mount["mountPath"] in {one["mountPath"] for one in container["volumeMounts"]}
+    overlays = [one for one in OVERLAYS if "../../components/checkpoints" in kustomization_of(one)["components"]]
+    assert overlays
+    assert all(name in settings_of(overlay).deployments for overlay in overlays)
 
 
 def test_an_api_has_time_for_everything_that_its_end_takes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from models.engine.board import PriceSource
 from models.engine.deployment import EngineDeployment
 from models.engine.in_memory import Engine
 from models.engine.tables import ACCOUNTS, STATEMENTS, SUBTOTALS, TABLES, VALUATIONS
-from models.errors import BadRecord
+from models.errors import BadRecord, BadRow
 from models.guarded_venue import GuardedVenue
 from models.money import E18
 from models.prices import MarkTick
@@ -405,9 +406,7 @@ def test_history_that_a_package_makes_as_it_is_asked_for_is_kept_whole() -> None
     world.say(paid("2"))
     account = world.venue.read(world.engine.tables.read(ACCOUNTS, KEY))
     world.faulty.break_by = lambda hook: (
-        (lambda _key, before, *_: Settled(before, (one for one in [(b"a", {"b": 1})])))  # type: ignore[arg-type]
-        if hook == "settle"
-        else None
+        (lambda _key, before, *_: Settled(before, (one for one in [(b"a", {"b": 1})]))) if hook == "settle" else None  # type: ignore[arg-type]
     )
 
     assert [(b"a", {"b": 1})] == list(world.venue.settle(KEY, account, 5, (9, -1)).history)
@@ -424,27 +423,81 @@ def test_what_a_package_says_of_a_deployment_is_refused_where_no_worker_could_re
     assert sound == world.venue.decode(b"{}", (7, -1))
 
 
-def test_an_account_whose_new_row_cannot_be_held_is_not_valued_by_its_former_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    world = World()
-    world.say(paid("2"), opened("500"))
-    world.tick("BTCUSD", "100")
-    world.value()
-    # As where more accounts were folded than are kept, so that it is asked for what one holds once more.
-    monkeypatch.setattr("models.guarded_venue._FOLDED_KEPT", 0)
-    asked: list[str] = []
+def test_what_was_answered_when_an_account_was_folded_is_what_is_written_however_many_wait() -> None:
+    world, asked = World(), Counter[str]()
+    keys = [KEY + f"{number}".encode() for number in range(50)]
 
     def second(hook: str) -> Callable[..., Any] | None:
-        asked.append(hook)
-        return FAULTS["raises its own"] if hook == "held" and asked.count("held") == 2 else None
+        asked[hook] += 1
+        return FAULTS["raises its own"] if hook in {"write", "held", "statement"} and asked[hook] > len(keys) else None
 
     world.faulty.break_by = second
-    world.say(opened("600"))
+    for at, key in enumerate(keys):
+        world.engine.account_record(key, world.venue.decode(json.dumps(paid("1")).encode(), (at, -1)), NOW_MS)
+    world.engine.fold("inverse")
     world.value()
 
-    assert 2 == asked.count("held")
-    assert "600" == world.body()["positions"][0]["quantity"].removesuffix("0" * 18)
+    assert [] == world.faults
+    assert {"valued"} == {world.status(key) for key in keys}
+
+
+class Speechless(Exception):
+    """An exception of which nothing can be said."""
+
+    def __repr__(self) -> str:
+        raise Speechless
+
+    __str__ = __repr__
+
+
+class SpeechlessRecord(BadRecord):
+    """The same of a record."""
+
+    def __str__(self) -> str:
+        raise Speechless
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("error", [Speechless(), SpeechlessRecord()])
+def test_a_fault_of_which_nothing_can_be_said_is_one_as_all_are(hook: str, error: Exception) -> None:
+    world = World()
+    world.faulty.break_by = lambda asked: _raises(error) if asked == hook else None
+    noted: list[str] = []
+    world.venue._on_fault = lambda _kind, hook, _error: noted.append(hook)
+    play(world)
+    heal(world)
+
+    assert alone() == world.of_symmio()
+    assert "valued" == world.status(KEY)
+
+
+def test_an_account_whose_exposure_could_not_be_said_is_asked_for_it_again_when_a_mark_moves() -> None:
+    world = World()
+    world.faulty.break_by = lambda hook: FAULTS["raises its own"] if hook == "exposure" else None
+    world.say(paid("2"), opened("500"))
+    world.tick("BTCUSD", "90")
+    world.value()
+    assert "suspect" == world.status(KEY)
+    world.faulty.break_by = lambda _hook: None
+    world.tick("BTCUSD", "100")
+    world.value()
+    world.value()
+
+    assert ("valued", str(5 * E18)) == (world.body()["status"], world.body()["upnl"])
+
+
+@pytest.mark.parametrize("hook", ["exposure", "value", "read_held"])
+def test_what_a_venue_that_is_built_in_cannot_value_is_noted_with_its_cause(hook: str) -> None:
+    faulty = Faulty()
+    engine = Engine({"coins": EngineDeployment(faulty, None, sources)})
+    engine.account_record(KEY, faulty.decode(json.dumps(paid("2")).encode(), (0, -1)), NOW_MS)
+    engine.fold("inverse")
+    faulty.break_by = lambda asked: _raises(BadRow("no sense in it")) if asked == hook else None
+    engine = Engine({"coins": EngineDeployment(faulty, None, sources)}, engine.tables)
+    engine.value(NOW_MS)
+
+    assert {(ACCOUNTS, KEY): "no sense in it"} == engine.tables.unreadable
+    assert "suspect" == decode_row(engine.tables.read(VALUATIONS, KEY) or b"").body["status"]
 
 
 def test_what_a_package_shows_of_an_account_stays_as_it_was_shown() -> None:

@@ -264,7 +264,7 @@ def test_a_row_of_another_venue_is_refused_and_its_account_left_alone() -> None:
     restarted.account_record(KEY, Own((5, -1), b"{}"), NOW_MS)
     restarted.fold("inverse")
 
-    assert [KEY] == list(restarted.partition.unreadable)
+    assert [(ACCOUNTS, KEY)] == list(restarted.tables.unreadable)
     assert foreign == restarted.tables.read(ACCOUNTS, KEY)
 
 

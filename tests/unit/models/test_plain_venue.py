@@ -270,6 +270,6 @@ def test_a_row_of_another_venue_or_schema_is_refused_and_its_account_left_alone(
     restarted.account_record(KEY, Own((5, -1), b"{}"), NOW_MS)
     restarted.fold("paper")
 
-    assert [KEY] == list(restarted.partition.unreadable)
+    assert [(ACCOUNTS, KEY)] == list(restarted.tables.unreadable)
     assert ["expected schema 1 of paper, found 2 of paper"] == restarted.refused
     assert encode_row(0, 1, {**row, "schema": 2}) == restarted.tables.read(ACCOUNTS, KEY)

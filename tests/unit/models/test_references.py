@@ -55,22 +55,22 @@ def test_whatever_a_package_raises_at_a_record_it_is_refused_and_a_row_of_it_say
         with pytest.raises(BadRecord, match="expected a record, found"):
             said_by(careless, "a", value, (0, 0))
         row = _row(Said(value.decode(), 0, 1))
-        assert used_of_row(b"game:a", row, Venues({"game": EngineDeployment(careless, None)}, None)) is None
+        assert used_of_row(Venues({"game": EngineDeployment(careless, None)}, None), b"game:a", row) is None
 
 
 def test_the_newest_record_of_a_name_holds_and_a_repeated_one_changes_nothing() -> None:
     tables = MemoryTables()
     for text, offset, is_news in (("1", 4, True), ("2", 5, True), ("1", 4, False)):
-        registers = reference_registers(tables.read)
+        registers = reference_registers(tables)
         assert is_news is registers.apply(b"game:a", Said(text, 0, offset))
         tables.take(registers.take())
     row = tables.read(REFERENCES, b"game:a") or b""
 
-    assert (2, 0, 5) == used_of_row(b"game:a", row, VENUES)
+    assert (2, 0, 5) == used_of_row(VENUES, b"game:a", row)
 
 
 def test_there_is_no_reference_where_it_was_taken_away_or_nobody_can_read_it() -> None:
     for key, said in ((b"game:a", Said(None, 0, 1)), (b"game:a", Said("x", 0, 1)), (b"gone:a", Said("1", 0, 1))):
-        assert used_of_row(key, _row(said), VENUES) is None
+        assert used_of_row(VENUES, key, _row(said)) is None
     with pytest.raises(BadRow, match="expected a row of references"):
-        used_of_row(b"game:a", encode_row(1, 1, {"text": "1"}), VENUES)
+        used_of_row(VENUES, b"game:a", encode_row(1, 1, {"text": "1"}))

@@ -12,7 +12,6 @@ from models.statements import (
     decode_statement,
     encode_statement,
     next_statement,
-    number_beyond,
 )
 
 NEVER = (-1, -1)
@@ -77,7 +76,7 @@ def test_a_row_is_read_as_it_was_written() -> None:
 
 def test_a_statement_that_is_made_anew_tells_every_reader_that_he_missed_some() -> None:
     told = _after(None, NEVER, 0, 7).last_number
-    anew = next_statement(None, (6, -1), (7, -1), {}, [((7, -1), {"what": 7})], first=number_beyond(8))
+    anew = next_statement(None, (6, -1), (7, -1), {}, [((7, -1), {"what": 7})], first=8_000_000)
 
     assert None is anew.events_after(told)
     assert [{"what": 8}] == [event.body for event in _after(anew, (7, -1), 8, 1).events_after(anew.last_number) or ()]

@@ -107,8 +107,8 @@ class World:
         return None if row is None else decode_watermark(row)
 
     def _new(self) -> Accounts[AccountRow, Holding, OwnRecord]:
-        states, booker = DueStates(self._modes, self.tables.read), Booker(SYMMIO)
-        return Accounts(PARTITION, self.tables.read, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states, booker=booker)
+        states, booker = DueStates(self._modes, self.tables), Booker(SYMMIO)
+        return Accounts(PARTITION, self.tables, lambda: self.tables.keys(ACCOUNTS), SYMMIO, states, booker=booker)
 
 
 def transaction(offset: int, *logs: RawLog, index: int = 0) -> Transaction:
@@ -448,7 +448,7 @@ def test_from_where_on_an_account_is_not_known_is_booked() -> None:
 
 def test_an_account_that_the_partition_names_and_the_table_lacks_is_an_error() -> None:
     tables = MemoryTables()
-    accounts = Accounts(PARTITION, tables.read, lambda: (KEY,), SYMMIO, DueStates({}, tables.read))
+    accounts = Accounts(PARTITION, tables, lambda: (KEY,), SYMMIO, DueStates({}, tables))
 
     with pytest.raises(BadRow, match=r"expected a row of b'main:0x0a.*', which the partition's accounts name"):
         accounts.apply(MAIN, Supported((4, -1), 50, enumerated=True), NOW_MS)

@@ -24,11 +24,11 @@ class World:
 
     def __init__(self) -> None:
         self.tables = MemoryTables()
-        self.alarms = Alarms(self.tables.read)
+        self.alarms = Alarms(self.tables)
 
     def take_over(self) -> None:
         """Another worker goes on from the rows."""
-        self.alarms = Alarms(self.tables.read)
+        self.alarms = Alarms(self.tables)
         for key, row in self.tables.items(ALERTS):
             self.alarms.restore(key, row)
 

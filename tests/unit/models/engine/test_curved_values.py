@@ -17,6 +17,7 @@ from models.money import E18
 from models.prices import Mark
 from models.references import UsedReference
 from models.watermarks import DeploymentWatermark
+from tests.support.dict_rows import DictRows
 from tidemark.venue import Own, ValuedWhole
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class World:
         self.tick(60_000)
         self.valuing = Valuing(
             0,
-            lambda table, key: self.rows.get((table, key)),
+            DictRows(self.rows),
             venues=Venues({"coins": EngineDeployment(self.venue, None, sources)}, None),
             board=self.board,
             watermark_of=lambda _: DeploymentWatermark(),

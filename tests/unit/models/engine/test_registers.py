@@ -39,7 +39,7 @@ def rested_on(step: Step) -> list[RowId]:
 
 def test_each_key_is_written_once_with_as_many_versions_as_it_had_values() -> None:
     tables = MemoryTables()
-    marks = mark_registers(tables.read)
+    marks = mark_registers(tables)
 
     assert [True, True, True] == [marks.apply(key, mark(at)) for key, at in ((BTC, 1), (ETH, 1), (BTC, 2))]
     step = marks.take()
@@ -50,7 +50,7 @@ def test_each_key_is_written_once_with_as_many_versions_as_it_had_values() -> No
 
 def test_a_tick_that_is_not_newer_changes_nothing_and_rests_on_the_row_that_is() -> None:
     tables = MemoryTables()
-    marks = mark_registers(tables.read)
+    marks = mark_registers(tables)
     marks.apply(BTC, mark(5))
     tables.take(marks.take())
 
@@ -61,7 +61,7 @@ def test_a_tick_that_is_not_newer_changes_nothing_and_rests_on_the_row_that_is()
 
 def test_steps_go_on_from_the_rows_and_what_was_taken_is_not_taken_again() -> None:
     tables = MemoryTables()
-    marks = mark_registers(tables.read)
+    marks = mark_registers(tables)
     marks.apply(BTC, mark(5))
     tables.take(marks.take())
     assert Step() == marks.take()
@@ -71,7 +71,7 @@ def test_steps_go_on_from_the_rows_and_what_was_taken_is_not_taken_again() -> No
 
 
 def test_a_key_that_changed_and_was_repeated_is_written_and_rested_on() -> None:
-    marks = mark_registers(MemoryTables().read)
+    marks = mark_registers(MemoryTables())
     for at in (5, 4):
         marks.apply(BTC, mark(at))
     step = marks.take()
@@ -81,7 +81,7 @@ def test_a_key_that_changed_and_was_repeated_is_written_and_rested_on() -> None:
 
 def test_facts_of_several_kinds_are_one_row() -> None:
     tables = MemoryTables()
-    instruments = instrument_registers(tables.read)
+    instruments = instrument_registers(tables)
     assert instruments.apply(BTC, TICKER)
     tables.take(instruments.take())
     assert instruments.apply(BTC, FUNDING)
@@ -97,7 +97,7 @@ def test_facts_of_several_kinds_are_one_row() -> None:
 
 def test_a_fact_that_contradicts_itself_is_refused_and_changes_nothing() -> None:
     tables = MemoryTables()
-    instruments = instrument_registers(tables.read)
+    instruments = instrument_registers(tables)
     instruments.apply(BTC, TICKER)
     with pytest.raises(BadRecord, match="expected a quote volume of venue:BTC from 0 on, found -1"):
         instruments.apply(BTC, msgspec.structs.replace(TICKER, received_ms=9, quote_volume="-1"))
@@ -121,7 +121,7 @@ def test_wherever_ticks_are_cut_and_delivered_again_the_rows_are_those_of_one_de
     while committed < len(ticks):
         until = data.draw(st.integers(committed + 1, len(ticks)), label="the slice ends")
         for _ in range(data.draw(st.integers(1, 2), label="deliveries")):
-            marks = mark_registers(tables.read)
+            marks = mark_registers(tables)
             for offset in range(committed, until):
                 key, at = ticks[offset]
                 marks.apply(key, mark(at, offset))

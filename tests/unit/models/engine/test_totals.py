@@ -28,8 +28,12 @@ class World:
         self.tables = MemoryTables()
         if former is not None:
             self.tables.put(Write(SUBTOTALS, KEY, 7, former))
-        self.totals = Totals(3, self.tables.read, self.tables.keys(SUBTOTALS))
+        self.lost = 0
+        self.totals = Totals(3, self.tables, self.tables.keys(SUBTOTALS), self._lose)
         self._current: dict[bytes, bytes] = {}
+
+    def _lose(self) -> None:
+        self.lost += 1
 
     def value(self, key: bytes, notional: int) -> None:
         body = valuation(notional)

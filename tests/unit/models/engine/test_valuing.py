@@ -18,6 +18,7 @@ from models.symmio.account import encode_account
 from models.symmio.holding import decode_holding
 from models.symmio.venue import SYMMIO
 from models.watermarks import DeploymentWatermark
+from tests.support.dict_rows import DictRows
 from tests.support.symmio import account_with_one_long
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class World:
         sums = [key for table, key in self.rows if table == SUBTOTALS]
         valuing = Valuing(
             0,
-            lambda table, key: self.rows.get((table, key)),
+            DictRows(self.rows),
             venues=Venues({}, SYMMIO),
             board=self.board,
             watermark_of=lambda deployment: self.watermarks.get(deployment, DeploymentWatermark()),

@@ -142,7 +142,7 @@ def test_a_statement_that_cannot_be_read_is_made_anew_and_its_readers_know_that_
     assert [one.body["kind"] for one in statement.events] == ["wallet_changed", "wallet_changed"]
     assert statement.events[1].number == statement.events[0].number + 1
     assert statement.events_after(2) is None
-    assert world.engine.partition["ledger"].accounts.remade == 1
+    assert len(world.engine.tables.unreadable) == 1
 
 
 def test_a_restart_goes_on_with_what_waited() -> None:

@@ -36,11 +36,11 @@ class World:
         self.mode = mode
         self.tables = MemoryTables()
         self.now_ms = NOW_MS
-        self.states = DueStates({"main": mode}, self.tables.read)
+        self.states = DueStates({"main": mode}, self.tables)
 
     def take_over(self) -> None:
         """Another worker goes on from the rows."""
-        self.states = DueStates({"main": self.mode}, self.tables.read)
+        self.states = DueStates({"main": self.mode}, self.tables)
         for key, row in self.tables.items(POSITION_STATES):
             self.states.restore(key, row)
 

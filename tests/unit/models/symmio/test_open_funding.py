@@ -88,6 +88,15 @@ def test_a_kind_that_no_market_has_any_more_holds_nothing_back() -> None:
     assert 1 == since(frozen(1, final=True), frozen(1, final=True, epoch_s=DAY_S))
 
 
+def test_a_kind_whose_next_window_is_still_to_come_is_needed_where_another_one_is_charged_long_before_its_epoch() -> (
+    None
+):
+    hour_s = 3_600
+    early = Epoch(8 * hour_s, 2 * hour_s, 8 * hour_s)
+    charged_before = Frozen(early, 6 * hour_s, 8 * hour_s - 1, 6 * hour_s, 6 * hour_s, {}, {}, 1, party_b=HEDGER)
+    assert 0 == since(frozen(6, final=True, epoch_s=hour_s), msgspec.structs.replace(charged_before, final=True))
+
+
 def test_a_refusal_is_needed_until_the_epoch_is_charged_or_missed() -> None:
     assert 0 == since(refused(2), Missed(epoch(1), 0, 1, HEDGER))
     assert 1 == since(refused(2), Missed(epoch(2), 0, 1, HEDGER))

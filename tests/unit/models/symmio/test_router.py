@@ -50,12 +50,12 @@ class World:
 
     def __init__(self) -> None:
         self.tables = MemoryTables()
-        self.router = Router(DEPLOYMENTS_BY_NAME, self.tables.read)
+        self.router = Router(DEPLOYMENTS_BY_NAME, self.tables)
         self.offset = 0
 
     def take_over(self) -> None:
         """Another worker goes on from the rows."""
-        self.router = Router(DEPLOYMENTS_BY_NAME, self.tables.read)
+        self.router = Router(DEPLOYMENTS_BY_NAME, self.tables)
 
     def route(self, *records: ChainRecord, name: str = "main") -> Stage:
         """Route records that follow; what the last one came to."""

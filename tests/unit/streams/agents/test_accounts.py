@@ -22,8 +22,6 @@ from streams.agents.references import ReferencesAgent
 from streams.process.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from models.engine.step import Step
 
 RECORD = b'{"kind": "cash", "time_ms": 1, "amount": "5"}'
@@ -35,8 +33,8 @@ class FakeRows:
 
     partitions = 1
 
-    def reader(self, _partition: int) -> Callable[[str, bytes], bytes | None]:
-        return lambda _table, _key: None
+    def of_partition(self, _partition: int) -> MemoryTables:
+        return MemoryTables()
 
     def __init__(self) -> None:
         self.refused: list[str] = []
@@ -72,7 +70,7 @@ class Careless(type(PACKAGE.venue)):  # type: ignore[misc]
 async def handled(key: bytes, *values: bytes, venue: Any = PACKAGE.venue) -> FakeRows:  # noqa: ANN401
     """What becomes of records with a key."""
     rows, game = FakeRows(), {"game": EngineDeployment(venue, None)}
-    engine = PartitionEngine(0, MemoryTables().read, Venues(game, None), board=InputBoard(lambda _: None), deadband=0.0)
+    engine = PartitionEngine(0, MemoryTables(), Venues(game, None), board=InputBoard(lambda _: None), deadband=0.0)
     agent = AccountsAgent(
         InstalledVenue(venue, {"game": None}),
         cast("Any", rows),

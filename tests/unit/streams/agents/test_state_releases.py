@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from models.engine.step import Stage
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
     from models.venue import Change
 
 NOW_MS = 1_700_000_100_000
@@ -46,9 +46,9 @@ class FakeRows:
         self.rested_on: list[RowId] = []
         self.has_left = True
 
-    def reader(self, partition: int) -> ReadRow:
+    def of_partition(self, partition: int) -> StoredRows:
         assert partition == 0
-        return self.tables.read
+        return self.tables
 
     def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         assert partition == 0

@@ -12,9 +12,9 @@ from streams.archive import restoring, segment_file
 from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog
 from streams.archive.archiving import archive_due, find_due
-from streams.archive.restoring import NotEmpty, is_restored, restore_topic
+from streams.archive.restoring import NotBegun, NotEmpty, is_restored, restore_topic
 from streams.kafka.topics import Topic
-from streams.replay.bounded_log import Held, LogRecord
+from streams.replay.bounded_log import BrokenOff, Held, LogRecord
 from tests.support.listed_log import ListedLog, record
 from tests.support.told_cluster import PLACE, ToldCluster
 
@@ -94,6 +94,35 @@ async def test_as_many_other_records_are_no_restored_topic(cluster: ToldCluster,
 
     with pytest.raises(NotEmpty, match="delete it"):
         await is_whole(cluster, store)
+
+
+async def test_a_topic_that_the_cluster_does_not_configure_is_not_begun_and_is_restored_later(
+    cluster: ToldCluster, store: ArchiveStore
+) -> None:
+    log = await archived(store, list(range(20)), end=20)
+    cluster.refuses = "configure -1"
+    with pytest.raises(NotBegun, match="no leave"):
+        await restore(cluster, log)
+    assert not cluster.log
+    cluster.refuses = ""
+    assert not await is_whole(cluster, store)
+    await restore(cluster, log)
+    assert await is_whole(cluster, store)
+
+
+@pytest.mark.parametrize("fault", ["refused", "altered"])
+async def test_a_topic_that_was_begun_and_not_ended_broke_off(
+    cluster: ToldCluster, store: ArchiveStore, tmp_path: Path, fault: str
+) -> None:
+    log = await archived(store, list(range(20)), end=20)
+    if fault == "altered":
+        for segment in sorted((tmp_path / "archive").rglob("*.parquet"))[1:]:
+            segment.write_bytes(segment.read_bytes()[:-1])
+    else:
+        cluster.refuses = "configure None"
+    with pytest.raises(BrokenOff, match="delete it"):
+        await restore(cluster, log)
+    assert cluster.log
 
 
 @pytest.mark.parametrize("step", ["delete", "configure None"])

@@ -13,8 +13,10 @@ from models.symmio.funding_plan import ChainQuote, ChargeOn, Terms, Window
 from models.symmio.funding_records import Epoch
 from models.symmio.state import Balances, Locked, PositionType, QuoteStatus
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress, Route
+from streams.funder.agreed_chain import Times, times_of
 from streams.funder.ceilings import TooMuchGas
-from streams.funder.chain_view import Chain, Pair, Reverted
+from streams.funder.chain_errors import Reverted
+from streams.funder.chain_view import Chain, Moment, Pair
 from streams.funder.diamond_calls import PairSignature
 from streams.funder.flights import State
 from streams.funder.muon import Muon
@@ -55,12 +57,14 @@ class HeldPair(Chain):
         self.closes: set[int] = set()
         self.illegible: set[int] = set()
         self.elsewhere = self.known
+        self.changed: frozenset[int] = frozenset()
 
-    async def pending_time_s(self) -> int:
-        return self.now_s
+    async def times(self) -> Times:
+        return times_of([self.now_s, self.now_s - self.behind_s])
 
-    async def times_s(self) -> list[int]:
-        return [self.now_s, self.now_s - self.behind_s]
+    async def moment(self, kinds: Mapping[int, tuple[int, int]]) -> Moment:
+        assert {(EPOCH.epoch_s, EPOCH.window_s)} >= {*kinds.values()}
+        return Moment(await self.agreed_time_s(), self.changed & kinds.keys())
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
@@ -97,7 +101,7 @@ class HeldPair(Chain):
     async def quotes_by_each(self, quote_ids: Sequence[int]) -> list[dict[int, ChainQuote]]:
         return [{quote_id: known[quote_id] for quote_id in quote_ids} for known in (self.known, self.elsewhere)]
 
-    async def is_refused_by_all(self, sender: str, data: bytes) -> bool:
+    async def is_refused(self, sender: str, data: bytes) -> bool:
         if self.is_contradicted:
             # The endpoint that refused catches up.
             self.cursed.clear()
@@ -173,6 +177,7 @@ class Sending(Sender):
 
 class Bench:
     def __init__(self, *quotes: ChainQuote) -> None:
+        self.dues = quotes
         self.chain = HeldPair(quotes)
         self.muon = Signing(self.chain)
         self.sender = Sending()
@@ -190,7 +195,7 @@ class Bench:
             charge_on=ChargeOn.MARK,
             batch=batch,
         )
-        await charges.run([Due(quote_id, 1, EPOCH, WINDOW, TERMS) for quote_id in self.chain.known])
+        await charges.run([Due(one.quote_id, one.symbol_id, EPOCH, WINDOW, TERMS) for one in self.dues])
         return self.progress
 
 
@@ -234,12 +239,22 @@ async def test_what_is_closed_while_it_is_charged_is_no_culprit() -> None:
 async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_the_others_are_charged() -> None:
     bench = Bench(quote(1), quote(2), quote(3))
     bench.chain.illegible = {2}
-    with pytest.raises(AccountFault, match="their views to answer, found: quote 2: execution reverted"):
+    with pytest.raises(AccountFault, match="all quotes that are open, found: quote 2: execution reverted"):
         await bench.run()
     assert [(1, 3)] == bench.sender.sent
     bench.chain.now_s = 14_821
     progress = await bench.run()
     assert ({1, 3}, {2: "its view: execution reverted"}) == (progress.paid, progress.culprits)
+
+
+async def test_a_quote_whose_market_was_changed_on_chain_is_not_charged_before_the_tables_know_it() -> None:
+    bench = Bench(quote(1), quote(2)._replace(symbol_id=2))
+    bench.chain.changed = frozenset({2})
+    with pytest.raises(AccountFault, match="found: quote 2: its market has other funding epochs since this one began"):
+        await bench.run()
+    assert [(1,)] == bench.sender.sent
+    bench.chain.now_s = 14_821
+    assert ({1}, {2}) == ((await bench.run()).paid, bench.progress.late)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +273,7 @@ async def test_a_quote_whose_opening_left_the_chain_is_looked_for_until_the_wind
     bench = Bench(quote(1), quote(2))
     bench.chain.known[2] = instead
     said = "the block that opened it has left the chain"
-    with pytest.raises(AccountFault, match=f"in the chain.*, found: quote 2: {said}"):
+    with pytest.raises(AccountFault, match=f"that are open, found: quote 2: {said}"):
         await bench.run()
     assert ([(1,)], {}, {}) == (bench.sender.sent, bench.progress.closed, bench.progress.culprits)
     bench.chain.now_s = 14_821

@@ -11,8 +11,10 @@ from aiohttp import web
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
-from streams.funder import chain_view as chain_module
-from streams.funder.chain_view import Chain, ChainError, Head, NodeDown, Reverted
+from streams.funder import chain_errors
+from streams.funder.agreed_chain import Head
+from streams.funder.chain_errors import ChainError, NodeDown, Reverted
+from streams.funder.chain_view import Chain
 from streams.node.endpoints import Node, Patience, WrongChain
 from streams.node.rpc import HttpEndpoint
 
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
 DIAMOND = "0x" + "d1" * 20
 SAID = "0x" + (keccak(b"Error(string)")[:4] + encode(["string"], ["not open"])).hex()
 REVERT = {"error": {"code": 3, "message": "execution reverted: not open", "data": SAID}}
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain_module, "_WAITS_S", (0.0, 0.0))
 
 
 class Server:
@@ -100,7 +97,7 @@ async def test_it_is_down_where_nobody_answers_and_no_url_is_told(
             await chain.has_code(DIAMOND)
         assert 5 == len(node.asked)
         node.failures = 1_000_000
-        monkeypatch.setattr(chain_module, "_ANSWERED_WITHIN_S", 0.1)
+        monkeypatch.setattr(chain_errors, "_ANSWERED_WITHIN_S", 0.1)
         with pytest.raises(NodeDown, match="answer eth_getCode, found no answer") as caught:
             await chain.has_code(DIAMOND)
     assert "127.0.0.1" not in str(caught.value)
@@ -143,11 +140,11 @@ async def test_a_view_that_one_state_does_not_know_is_asked_for_elsewhere(aiohtt
 
 
 async def test_the_time_is_that_of_the_next_block_where_the_node_knows_it(aiohttp_server: AiohttpServer) -> None:
-    blocks = {"pending": {"timestamp": "0x65"}, "latest": {"timestamp": "0x64"}}
+    blocks = {"pending": {"timestamp": "0x65"}, "latest": {"number": "0x1", "timestamp": "0x64"}}
     async with over(aiohttp_server, Server(lambda _, params: {"result": blocks.get(params[0])})) as chain:
-        assert 101 == await chain.pending_time_s()
+        assert 101 == await chain.agreed_time_s()
         del blocks["pending"]
-        assert 100 == await chain.pending_time_s()
+        assert 100 == await chain.agreed_time_s()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +219,7 @@ RECEIPT: dict[str, Any] = {
     "transactionHash": TX, "blockNumber": "0x10", "blockHash": BLOCK, "status": "0x1", "gasUsed": "0x5208",
 }  # fmt: skip
 RIGHT: dict[str, Any] = {
-    "eth_getBlockByNumber": {"timestamp": "0x65", "baseFeePerGas": "0x64"},
+    "eth_getBlockByNumber": {"number": "0x10", "timestamp": "0x65", "baseFeePerGas": "0x64"},
     "eth_getBalance": "0x9",
     "eth_gasPrice": "0x6e",
     "eth_blockNumber": "0x10",
@@ -247,7 +244,7 @@ def telling(**answers: Any) -> Server:  # noqa: ANN401 - JSON
         (lambda chain: chain.balance_wei(DIAMOND), "eth_getBalance", 9),
         (lambda chain: chain.fees(), "eth_gasPrice", (100, 10)),
         (lambda chain: chain.fees(), "eth_getBlockByNumber", (100, 10)),
-        (lambda chain: chain.pending_time_s(), "eth_getBlockByNumber", 101),
+        (lambda chain: chain.agreed_time_s(), "eth_getBlockByNumber", 101),
         (lambda chain: chain.estimate_gas(DIAMOND, DIAMOND, b""), "eth_estimateGas", 21_000),
         (lambda chain: chain.simulate(DIAMOND, b""), "eth_call", None),
         (lambda chain: chain.signature_valid_s(), "eth_call", 60),
@@ -324,13 +321,6 @@ async def test_a_pair_is_read_also_where_no_batches_are_taken(aiohttp_server: Ai
     assert ((1, 1), True) == (pair.nonces, pair.liquidating)
 
 
-async def test_a_call_that_an_old_state_refuses_is_not_refused_by_all(aiohttp_server: AiohttpServer) -> None:
-    async with over(aiohttp_server, Server(lambda *_: REVERT), telling()) as chain:
-        assert not await chain.is_refused_by_all(DIAMOND, b"")
-    async with over(aiohttp_server, Server(lambda *_: REVERT), Server(lambda *_: REVERT)) as chain:
-        assert await chain.is_refused_by_all(DIAMOND, b"")
-
-
 @pytest.mark.parametrize("code", ["0x", "0x0"])
 async def test_a_contract_that_a_syncing_endpoint_does_not_have_yet_is_there(
     aiohttp_server: AiohttpServer, code: str
@@ -358,17 +348,6 @@ async def test_one_endpoint_is_enough_for_fees(aiohttp_server: AiohttpServer) ->
         assert (100, 15) == await chain.fees()
 
 
-async def test_what_is_final_is_as_old_as_the_block_that_is_so_deep(aiohttp_server: AiohttpServer) -> None:
-    def answer(method: str, params: list[Any]) -> dict[str, Any]:
-        if method == "eth_blockNumber":
-            return {"result": hex(100)}
-        assert hex(93) == params[0]
-        return {"result": {"timestamp": hex(1_000)}}
-
-    async with over(aiohttp_server, Server(answer)) as chain:
-        assert (1_000, 0) == (await chain.final_time_s(7), await chain.final_time_s(101))
-
-
 async def test_the_quotes_whose_views_revert_are_found_among_others(aiohttp_server: AiohttpServer) -> None:
     def answer(_: str, params: list[Any]) -> dict[str, Any]:
         asked = int(params[0]["data"][10:], 16)
@@ -376,19 +355,3 @@ async def test_the_quotes_whose_views_revert_are_found_among_others(aiohttp_serv
 
     async with over(aiohttp_server, Server(answer)) as chain:
         assert {3: "not open", 6: "not open"} == await chain.unreadable(range(1, 9))
-
-
-async def test_the_times_are_those_of_all_endpoints_but_of_one_whose_head_is_old(aiohttp_server: AiohttpServer) -> None:
-    def at(block: int, time_s: int) -> Server:
-        return telling(eth_blockNumber=hex(block), eth_getBlockByNumber={"timestamp": hex(time_s)})
-
-    async with over(aiohttp_server, at(100, 9_000), at(98, 1_000), at(90, 900)) as chain:
-        assert [9_000, 1_000] == await chain.times_s()
-
-
-async def test_a_receipt_is_found_wherever_one_is(aiohttp_server: AiohttpServer) -> None:
-    first, second = telling(eth_getTransactionReceipt=None), telling(eth_getTransactionReceipt=NO_STATUS)
-    async with over(aiohttp_server, first, second, telling()) as chain:
-        assert {} == await chain.receipts([TX])
-        found = await chain.receipts_anywhere([TX])
-        assert (16, True) == (found[TX].block, found[TX].succeeded)

@@ -9,7 +9,8 @@ from models.money import E18
 from models.symmio.funding_plan import ChainQuote, Charge
 from models.symmio.funding_records import Epoch, Frozen, FrozenMarket, Plan
 from models.symmio.state import PositionType, QuoteStatus
-from streams.funder.chain_view import Chain, Reverted
+from streams.funder.chain_errors import Reverted
+from streams.funder.chain_view import Chain
 from streams.funder.data_fees import ORACLE
 from streams.funder.dry_run import ExpectedFees, _charges, _fees
 from streams.node.endpoints import Node
@@ -42,7 +43,7 @@ class HeldQuotes(Chain):
     async def fees(self) -> tuple[int, int]:
         return GWEI, GWEI
 
-    async def has_code(self, address: str) -> bool:
+    async def is_deployed(self, address: str) -> bool | None:
         assert ORACLE == address
         return self._data_wei is not None
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from models.account_events import Transaction
 from models.symmio.funding_plan import ChainQuote
 from models.symmio.holding import OpenPosition
 from models.symmio.position_moves import Moves
 from models.symmio.state import PositionType, QuoteStatus
-from streams.funder.chain_view import Chain, Reverted
-from streams.funder.epoch_moves import held_before
+from streams.funder.chain_errors import Reverted
+from streams.funder.chain_view import Chain
+from streams.funder.epoch_moves import held_before, written_since_ms
 from streams.node.endpoints import Node
 from tests.support.symmio import ALICE, BOB, HEDGER, SECOND_HEDGER, log
 
@@ -79,3 +82,22 @@ async def test_a_quote_that_the_contract_does_not_show_keeps_no_other_from_its_p
     chain = HeldQuotes(quote(3), quote(4))
     chain.illegible = {3}
     assert {ALICE: [4]} == await ids(ended(3, 4), {}, chain)
+
+
+@pytest.mark.parametrize(
+    ("chain_s", "now_ms"),
+    [
+        # The chain's time is ours.
+        (5_300, 5_300_000),
+        # It is an hour ahead: what moved 290 s ago is stamped long before the instant.
+        (5_300, 1_700_000),
+        # It stands still for an hour after the instant.
+        (5_010, 8_600_000),
+        # It has come to the instant only now, by one endpoint or another.
+        (4_999, 5_000_000),
+    ],
+)
+def test_all_that_was_written_since_the_instant_is_read_whichever_clock_is_ahead(chain_s: int, now_ms: int) -> None:
+    was_instant_ms = min(SINCE_S * 1_000, now_ms - (chain_s - SINCE_S) * 1_000)
+    # A worker's host may be five minutes behind.
+    assert written_since_ms(SINCE_S, chain_s=chain_s, now_ms=now_ms) <= was_instant_ms - 300_000

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from models.codec import encode_row
-from models.ids import mark_key, market_key
+from models.ids import account_key, mark_key, market_key
 from models.instruments import FundingTerms, FundingTermsFact, Instrument, encode_fact, encode_instrument
 from models.money import E18
 from models.prices import MarkTick, encode_tick
@@ -268,3 +268,18 @@ async def test_a_broker_that_does_not_hand_out_the_accounts_ends_the_pass_and_no
     monkeypatch.setattr(Feed, "read_until_now", fails)
     with pytest.raises(NotRead, match="the accounts that were folded by 0, found"):
         await tables().known_until_s()
+
+
+def test_nothing_is_charged_by_a_row_that_cannot_be_read() -> None:
+    made = tables()
+    made._accounts._rows[account_key("main", "0x01")] = encode_row(1, 1, {"block": 1})
+    assert {} == made.positions("0xb")
+    made._instruments._rows[KEY] = encode_row(1, 2, {})
+    assert made._funding_terms(KEY) is None
+    made._markets._rows[market_key("main", 1)] = encode_row(1, 2, {})
+    assert {} == made.open_windows(PAYS_S + 60)
+
+    assert made.refusal is None
+    made._watermarks._rows[b"main:1"] = encode_row(1, 1, {})
+    assert made.refusal == "whether the deployment is supported cannot be read out of its watermark main:1"
+    assert 0 == made.time_s

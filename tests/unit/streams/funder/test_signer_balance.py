@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import REGISTRY
 
 from streams.funder import signer_balance
-from streams.funder.chain_view import Chain, NodeDown
+from streams.funder.chain_errors import NodeDown
+from streams.funder.chain_view import Chain
 from streams.funder.signer_balance import tell_balance
 from streams.node.endpoints import Node
 from tests.support.eventually import eventually

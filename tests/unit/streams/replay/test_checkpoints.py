@@ -162,6 +162,20 @@ async def test_where_first_records_are_gone_a_checkpoint_is_begun_at_and_is_need
             )  # fmt: skip
 
 
+async def test_the_newest_of_a_deployment_stay_whoever_made_them_and_others_are_left_alone(
+    golden: Story, tmp_path: Path
+) -> None:
+    for at_ms in instants(golden)[-4:]:
+        await make(golden, tmp_path, at_ms)
+    checkpoints = Checkpoints(tmp_path, CODE)
+    paths = [path for path, _ in checkpoints.list()]
+
+    assert [] == checkpoints.keep("another", 1)
+    assert paths[:2] == checkpoints.keep(deployment_of(golden), 2)
+    assert paths[2:] == [path for path, _ in Checkpoints(tmp_path, "1.2.4").list()]
+    assert [] == checkpoints.keep(deployment_of(golden), 2)
+
+
 async def test_a_checkpoint_of_another_version_is_passed_over_and_a_damaged_one_refused(
     golden: Story, tmp_path: Path
 ) -> None:

@@ -97,7 +97,7 @@ class World:
         return row
 
     def held(self) -> tuple[int, int]:
-        row = self.rows.reader(3)(ACCOUNTS, KEY)
+        row = self.rows.of_partition(3).read(ACCOUNTS, KEY)
         assert row is not None
         return decode_order(row)
 
@@ -189,16 +189,16 @@ def test_a_row_is_in_the_store_under_our_term_and_on_its_way_when_it_is_put(worl
     charge = Counted()
     world.rows.put(3, row(ACCOUNTS, 7), charge)
 
-    assert encode_row(5, 7, {"of": ACCOUNTS}) == world.rows.reader(3)(ACCOUNTS, KEY)
+    assert encode_row(5, 7, {"of": ACCOUNTS}) == world.rows.of_partition(3).read(ACCOUNTS, KEY)
     assert ([(CHANGELOG, 3, KEY, encode_row(5, 7, {"of": ACCOUNTS}))], 1) == (world.publisher.sent, charge.open)
-    assert world.rows.reader(3)(MARKS, KEY) is None
+    assert world.rows.of_partition(3).read(MARKS, KEY) is None
 
 
 def test_a_row_that_the_broker_would_refuse_is_refused_before_the_store(world: World) -> None:
     with pytest.raises(RecordTooLarge):
         world.rows.put(3, Write(ACCOUNTS, KEY, 1, encode_body({"pad": "x" * 1_100_000})))
 
-    assert (None, []) == (world.rows.reader(3)(ACCOUNTS, KEY), world.publisher.sent)
+    assert (None, []) == (world.rows.of_partition(3).read(ACCOUNTS, KEY), world.publisher.sent)
 
 
 async def test_a_stage_is_written_when_the_broker_has_the_one_before_and_the_last_one_is_charged(world: World) -> None:

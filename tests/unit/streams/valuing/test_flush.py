@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from models.engine.board import MarketId
     from models.engine.step import Served, Write
-    from models.engine.tables import ReadRow
+    from models.engine.stored_rows import StoredRows
+    from models.errors import BadRow
     from models.symmio.account import AccountRow
     from streams.transport.publisher import Charge
 
@@ -59,9 +60,16 @@ class FakeRows:
         self.is_draining = False
         self.drained = asyncio.Event()
 
-    def reader(self, partition: int) -> ReadRow:
+    def of_partition(self, partition: int) -> StoredRows:
         assert partition == 0
-        return lambda table, key: self.tables[table].get(key)
+        return self
+
+    def read(self, table: str, key: bytes) -> bytes | None:
+        return self.tables[table].get(key)
+
+    def note_unreadable(self, table: str, key: bytes, row: bytes, cause: BadRow) -> None:
+        msg = f"expected rows that can be read, found {table} {key!r} {row!r}"
+        raise AssertionError(msg) from cause
 
     def items(self, table: str, partition: int) -> Iterator[tuple[bytes, bytes]]:
         assert partition == 0

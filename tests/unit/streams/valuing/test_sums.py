@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from models.codec import decode_row, encode_body, encode_row, join_row
 from models.engine.step import Served, Write
 from models.engine.tables import SUBTOTALS, MemoryTables
@@ -81,9 +83,13 @@ def valuation(notional: int) -> dict[str, Any]:
     return {"as_of_ms": 5_000, "positions": [position]}
 
 
+def _never() -> None:
+    pytest.fail("expected that all is known that is in the sums")
+
+
 def made(former: bytes | None = None, clock: Clock | None = None) -> tuple[Sums, FakeRows, Accounts]:
     rows = FakeRows(former)
-    totals = Totals(3, rows.tables.read, rows.tables.keys(SUBTOTALS))
+    totals = Totals(3, rows.tables, rows.tables.keys(SUBTOTALS), _never)
     return Sums(3, totals, rows, clock or SystemClock()), rows, Accounts(totals)
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from streams.archive.archive_store import opened_store
 from streams.archive.archived_log import ArchivedLog, JoinedLog
 from streams.archive.archiving import archive_due, find_due
+from streams.archive.restoring import NotBegun
 from streams.kafka.topics import PRICE_TICKS, archived_names, served_name, topic_name
 from streams.replay.bounded_log import BrokenOff, Held, Place
 from streams.replay.checkpoints import found_in
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from streams.archive.restoring import Target
+    from streams.kafka.topics import Topic
     from streams.process.clock import Clock
     from streams.replay.bounded_log import Log
     from streams.settings.kafka_client import Bootstrap
@@ -145,6 +147,33 @@ def test_what_is_archived_before_a_gap_is_named_and_left_out_of_a_restore(
     assert 1 == restored.exit_code, restored.output
     assert f"left out: {TICKS}:0:0-40 is archived" in restored.stderr
     assert f"{TICKS}:0:0-40" == json.loads(restored.stdout)["left_out"]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_cluster_that_refuses_the_first_topic_ends_a_restore_with_2_and_one_that_refuses_the_next_with_3(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, which: int
+) -> None:
+    url = str(tmp_path / "archive")
+    assert 0 == run(monkeypatch, log_of(40), "archive", "write", url).exit_code
+    monkeypatch.setattr("tidemark.local_stack.settings_here", lambda: SETTINGS.model_copy(update={"epoch": 2}))
+    cluster, written = ToldCluster(), list[str]()
+
+    @asynccontextmanager
+    async def opened(_bootstrap: Bootstrap) -> AsyncIterator[Target]:
+        yield cluster.target()
+
+    async def restore(_target: Target, _log: object, topic: Topic, *_: object, **__: object) -> None:
+        if len(written) == which:
+            msg = "no leave"
+            raise NotBegun(msg)
+        written.append(topic.name)
+
+    monkeypatch.setattr("streams.archive.restoring.opened_target", opened)
+    monkeypatch.setattr("streams.archive.restoring.restore_topic", restore)
+    restored = run(monkeypatch, log_of(0), "archive", "restore", url)
+    # Whatever of ours is no ending of a reading, the command line ends with 2.
+    assert isinstance(restored.exception, NotBegun) if which == 0 else 3 == restored.exit_code
+    assert which == len(written)
 
 
 @pytest.mark.parametrize("command", ["check", "list", "restore"])

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from models.codec import encode_row
 from streams.kafka.topics import PRICE_TICKS, served_name, topic_name
+from streams.replay import export_files
 from streams.replay.bounded_log import Held, LogRecord, Place
 from streams.replay.export_files import ExportWriter
 from streams.replay.export_kinds import SCHEMAS
@@ -171,6 +172,21 @@ def test_a_number_that_no_column_holds_is_refused_and_named(tmp_path: Path, file
     assert [2**64, -(2**80)] == [json.loads(line)["symbol_id"] for line in lines.splitlines()]
     writer.abandon()
     assert [] == list(tmp_path.iterdir())
+
+
+def test_rows_of_long_texts_wait_in_memory_up_to_a_number_of_characters(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(export_files, "_TEXT_AT_ONCE", 1_000)
+    schema = SCHEMAS["calculations"]
+    row = tuple({**dict.fromkeys(schema.columns), "marks": "m" * 300, "references": "r" * 100}.values())
+    writer = ExportWriter(tmp_path / "x", "parquet", schema)
+    # A record may have many.
+    writer.take([row] * 7)
+    assert 7 == writer.finish(offsets="", keys=(), code="", configuration="").rows
+    file = pq.ParquetFile(tmp_path / "x")
+    assert [3, 3, 1] == [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+    file.close()
 
 
 def test_what_cannot_be_exported_leaves_nothing(monkeypatch: pytest.MonkeyPatch, story: Story, tmp_path: Path) -> None:

@@ -17,12 +17,16 @@ import pytest
 from models.codec import decode_row
 from models.instants import rfc3339
 from models.what_if import BadScenario
+from streams.kafka.topics import PRICE_TICKS, topic_name
 from streams.process.clock import SystemClock
 from streams.replay.bounded_log import BadWindow
 from streams.replay.row_tables import NoPyarrow
+from tests.support.calculated import calculate, with_served
+from tests.support.flash import OWNER
 from tests.support.golden import FORKS, FORKS_SYMBOL, forked_chain, forked_deployment
 from tests.support.listed_log import ListedLog, record
 from tests.support.replaying import captured
+from tests.support.told_flash import told_flash
 from tests.support.told_log import Story, tell
 from tidemark.log_source import LogSource
 from tidemark.replay import NeedsExtra, open_log
@@ -64,6 +68,7 @@ def test_an_account_as_of_an_instant_is_what_stood_then_to_the_last_digit(story:
     assert Decimal(str(body["notional"])).scaleb(-18) == found.notional
     assert (body["status"], ()) == (found.row["status"], found.doubts)
     assert account in found._repr_html_()
+    assert repr(found).startswith(f"{FORKS}:{account}, {rfc3339(at_ms)}: status valued, upnl {found.upnl}")
     nobody = log.asof(FORKS, "0x" + "1" * 40, time=rfc3339(at_ms))
     assert nobody.recomputed is None
     assert "no such account" in nobody._repr_html_()
@@ -71,6 +76,24 @@ def test_an_account_as_of_an_instant_is_what_stood_then_to_the_last_digit(story:
         _ = nobody.upnl
     with pytest.raises(BadWindow, match="one of time, block and offset"):
         log.asof(FORKS, account)
+
+
+def test_what_a_replica_had_calculated_of_an_account_is_found_with_its_frame_or_why_there_is_none() -> None:
+    world = told_flash()
+    frame, kept = calculate(world, "basket venue")
+    log = OpenedLog(with_served(world, kept), world.settings, LogSource("anywhere"), SystemClock())
+
+    (found,) = log.asof("flash", OWNER, time=rfc3339(world.now_ms), served=True).calculated or ()
+
+    assert ("basket venue", frame, None) == (found.calculated.asked, found.frame, found.doubt)
+    assert log.asof("flash", OWNER, time=rfc3339(world.now_ms)).calculated is None
+    without_ticks = with_served(world, kept)
+    for place in [place for place in without_ticks.of if place.topic == topic_name(world.settings, PRICE_TICKS)]:
+        without_ticks.of[place] = []
+    log = OpenedLog(without_ticks, world.settings, LogSource("anywhere"), SystemClock())
+    (lost,) = log.asof("flash", OWNER, time=rfc3339(world.now_ms), served=True).calculated or ()
+    assert lost.frame is None
+    assert "is not held any more" in (lost.doubt or "")
 
 
 def test_numbers_that_the_commands_refuse_are_refused_and_named(story: Story, log: OpenedLog) -> None:

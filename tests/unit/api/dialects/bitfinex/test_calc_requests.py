@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from api.dialects.bitfinex.calc_requests import Asked, Calculation, TooMany, read_calc
+from models.errors import BadRecord
 
 BASE, BALANCE = Calculation("margin_base"), Calculation("balance")
 PERP = Calculation("position", "tBTCF0:USTF0")
@@ -48,3 +49,14 @@ def test_30_keys_are_read_and_31_are_too_many() -> None:
 
 def test_a_wallets_subject_is_its_type_and_currency() -> None:
     assert ("margin", "USTF0") == Calculation("wallet", "margin_USTF0").wallet
+
+
+@pytest.mark.parametrize("asked", [Calculation("balance"), PERP, Calculation("wallet", "exchange_A_B")])
+def test_what_was_written_of_a_calculation_is_read_again(asked: Calculation) -> None:
+    assert asked == Calculation.of_text(str(asked))
+
+
+@pytest.mark.parametrize("text", ["", "balances", "liquidation tBTCUSD"])
+def test_a_calculation_that_this_version_does_not_make_is_named_and_answered_with_no_other(text: str) -> None:
+    with pytest.raises(BadRecord, match="another version calculated it"):
+        Calculation.of_text(text)

@@ -1,0 +1,319 @@
+"""What the endpoints say of the chain one by one, and what they agree on: none decides alone what is for good.
+
+* Something is so where two endpoints say it; where there are two, both have to, and where one alone answers, it does.
+* An endpoint that is well behind two others has no say. Of two, that one is ahead of the other proves nothing, since it
+  may say so in error: the one behind has no say only if its head does not keep step with time, since it stands still
+  then, or is catching up.
+* One that does not answer in time is not asked again for a while: nothing waits for it twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from streams.funder.chain_errors import answered_in_time, reverted
+from streams.funder.node_questions import LATEST, PENDING, read_next_s, receipts_of
+from streams.node.answers import read_block_number, read_number, read_time_s
+from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow, RateLimited, RpcError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from models.symmio.funding_plan import Window
+    from streams.node.answers import Receipt
+    from streams.node.endpoints import Node
+    from streams.node.rpc import Call
+
+T = TypeVar("T")
+
+ENOUGH = 2
+"""So many endpoints make something so."""
+# A pass waits so long for an endpoint that hangs, and then does without it: for 4 s at first, a minute in the end.
+_SAID_WITHIN_S = 2.5
+_SILENT_S = (4.0, 60.0)
+# Backends of one endpoint, and endpoints, differ by a block or two all the time.
+_WELL_BEHIND_BLOCKS = 5
+# The time of an endpoint's head passes as time does, within a factor of two, over so many seconds.
+_PACE_OVER_S = 30.0
+
+
+class Head(NamedTuple):
+    """The newest block, and how many transactions the signer has in the chain up to it."""
+
+    block: int
+    nonce: int
+
+
+class Times(NamedTuple):
+    """The time that the next block would have, Unix s, by what endpoints say.
+
+    ``agreed_s`` has come, and it is not before ``earliest_s`` nor after ``latest_s``, whatever a single one says.
+    """
+
+    agreed_s: int
+    earliest_s: int
+    latest_s: int
+
+    def are_within(self, window: Window) -> bool:
+        """Whether a window is open for sure."""
+        return window.opens_s <= self.earliest_s and self.latest_s <= window.closes_s
+
+
+class Sight(NamedTuple):
+    """The chain as one endpoint has it: its head, and those receipts that were asked for and are there."""
+
+    head: Head
+    receipts: dict[str, Receipt]
+
+
+class Sights(NamedTuple):
+    """The chain as each endpoint has it, and what they agree on."""
+
+    told: Sequence[Sight]
+
+    @property
+    def head(self) -> Head:
+        """The newest block, and the nonce, that two endpoints have come to."""
+        return Head(
+            highest_agreed([one.head.block for one in self.told]),
+            highest_agreed([one.head.nonce for one in self.told]),
+        )
+
+    def receipt(self, hashes: Collection[str]) -> Receipt | None:
+        """Find the receipt of any of some transactions, which they all but one may miss.
+
+        The one that two endpoints have comes first, then that two have none, then whatever there is.
+        """
+        found = [self._receipt_of(one, hashes) for one in self.told]
+        there = [one for one in found if one is not None]
+        for receipt in there:
+            if is_agreed(_is_same(receipt, other) for other in found):
+                return receipt
+        if len(self.told) > ENOUGH and is_agreed(one is None for one in found):
+            return None
+        return next((one for one in there if one.succeeded is not None), next(iter(there), None))
+
+    def are_deep(self, receipt: Receipt, depth: int) -> bool:
+        """Whether a receipt's block is as deep as is final at two endpoints, which have it there."""
+        return is_agreed(
+            _is_same(receipt, one.receipts.get(receipt.hash)) and one.head.block - receipt.block >= depth
+            for one in self.told
+        )
+
+    @staticmethod
+    def _receipt_of(one: Sight, hashes: Collection[str]) -> Receipt | None:
+        return next((one.receipts[sent] for sent in hashes if sent in one.receipts), None)
+
+
+class Latest(NamedTuple):
+    """An endpoint's newest block: its number, and its time, Unix s."""
+
+    block: int
+    time_s: int
+
+
+class AgreedChain:
+    """The questions to a chain on whose answers something depends for good: every endpoint is asked.
+
+    Args:
+        node: The endpoints.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._paces: dict[str, _Pace] = {}
+        # Until when an endpoint is not asked, and for how long that is in all.
+        self._silent: dict[str, tuple[float, float]] = {}
+        self._agreed_block = -1
+        self._advanced_s = 0.0
+
+    async def times(self) -> Times:
+        """Find the time that the next block would have.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        return times_of(await self._of_each([PENDING], lambda latest, results: read_next_s(latest.time_s, *results)))
+
+    async def agreed_time_s(self) -> int:
+        """The time that the next block has by two endpoints at least, Unix s.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        return (await self.times()).agreed_s
+
+    async def final_time_s(self, depth: int) -> int:
+        """The time of the newest block that is ``depth`` blocks deep by two endpoints, Unix s; 0 on a shorter chain.
+
+        Args:
+            depth: After how many blocks a block is taken as final.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        newest = highest_agreed(await self._of_each([], lambda latest, _: latest.block))
+        if newest < depth:
+            return 0
+        block: Call = ("eth_getBlockByNumber", [hex(newest - depth), False])
+        return highest_agreed(await self._of_each([block], lambda _, results: read_time_s(results[0])))
+
+    async def sights(self, signer: str, hashes: Sequence[str]) -> Sights:
+        """Find how each endpoint has the signer's nonce, and receipts of transactions.
+
+        Args:
+            signer: Its address.
+            hashes: The transactions'.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        nonce: Call = ("eth_getTransactionCount", [signer, "latest"])
+        receipts, read_receipts = receipts_of(hashes)
+
+        def read(latest: Latest, results: list[Any]) -> Sight:
+            return Sight(Head(latest.block, read_number(results[0])), read_receipts(results[1:]))
+
+        return Sights(await self._of_each([nonce, *receipts], read))
+
+    def is_old(self, block: int) -> bool:
+        """Whether a head is well below one that two endpoints had within the last half minute.
+
+        Args:
+            block: Its number.
+        """
+        is_fresh = _now_s() - self._advanced_s < _PACE_OVER_S
+        return is_fresh and block + _WELL_BEHIND_BLOCKS < self._agreed_block
+
+    def note_head(self, block: int) -> None:
+        """Note a head that counts; a chain that turned to a shorter branch is believed after half a minute.
+
+        Args:
+            block: Its number.
+        """
+        if block > self._agreed_block or _now_s() - self._advanced_s >= _PACE_OVER_S:
+            self._agreed_block, self._advanced_s = block, _now_s()
+
+    async def _of_each(self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]) -> list[T]:
+        """What each endpoint answers that has a say.
+
+        Args:
+            calls: Asked beside the newest block, of one state where the endpoint has one.
+            read: Reads their results.
+
+        Raises:
+            NodeDown: No endpoint answers.
+            Reverted: A contract refuses one of the calls at every endpoint that answers.
+        """
+        said = await self._said_by_each(calls, read)
+        answers = [one for one in said if not isinstance(one, CallReverted)]
+        if not answers:
+            raise reverted(next(one for one in said if isinstance(one, CallReverted)))
+        return answers
+
+    async def _said_by_each(
+        self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]
+    ) -> list[T | CallReverted]:
+        """What each endpoint answers that has a say, or that a contract refuses there.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+
+        def read_all(results: list[Any]) -> tuple[Latest, T]:
+            latest = Latest(read_block_number(results[0]), read_time_s(results[0]))
+            return latest, read(latest, results[1:])
+
+        now_s = _now_s()
+        asked = [LATEST, *calls]
+        told = await self._node.ask_each_endpoint(
+            asked,
+            read_all,
+            within_s=_SAID_WITHIN_S,
+            than=[label for label, (until_s, _) in self._silent.items() if now_s < until_s],
+        )
+        self._note_silent(told, now_s)
+        refused = [one for one in told.values() if isinstance(one, CallReverted)]
+        answers = {label: one for label, one in told.items() if not isinstance(one, RpcError)}
+        if not answers and not refused:
+            # Nobody had a say in time: whoever comes first is better than none.
+            async with answered_in_time(asked[-1][0]):
+                answer, label = await self._node.ask_elsewhere(asked, read_all, than=())
+            answers = {label: answer}
+        return [*refused, *self._with_a_say(answers)]
+
+    def _note_silent(self, told: Mapping[str, object], now_s: float) -> None:
+        for label, one in told.items():
+            if isinstance(one, EndpointDown | EndpointSlow | RateLimited):
+                shortest_s, longest_s = _SILENT_S
+                _, last_s = self._silent.get(label, (0.0, 0.0))
+                wait_s = min(longest_s, max(shortest_s, 2 * last_s))
+                self._silent[label] = now_s + wait_s, wait_s
+            elif not isinstance(one, RpcError):
+                self._silent.pop(label, None)
+
+    def _with_a_say(self, told: Mapping[str, tuple[Latest, T]]) -> list[T]:
+        """Leave out what endpoints say that are behind; these are not asked first for a while."""
+        if not told:
+            return []
+        for label, (latest, _) in told.items():
+            self._paces.setdefault(label, _Pace(latest.time_s, _now_s())).note(latest.time_s, _now_s())
+        counted: list[tuple[int, T]] = []
+        for label, (latest, answer) in told.items():
+            ahead = sum(latest.block + _WELL_BEHIND_BLOCKS < other.block for other, _ in told.values())
+            # One that is ahead of another proves nothing, unless that one is out of step.
+            if ahead >= ENOUGH or (ahead and len(told) == ENOUGH and not self._paces[label].is_in_step):
+                self._node.distrust(label, f"expected a head that keeps step with others', found block {latest.block}")
+            else:
+                counted.append((latest.block, answer))
+        self.note_head(highest_agreed([block for block, _ in counted]))
+        return [answer for _, answer in counted]
+
+
+class _Pace:
+    """Whether the time of an endpoint's head passes as time does.
+
+    Args:
+        time_s: Its time at first, Unix s.
+        now_s: When that was, in s.
+    """
+
+    def __init__(self, time_s: int, now_s: float) -> None:
+        self.is_in_step = True
+        self._time_s, self._since_s = time_s, now_s
+
+    def note(self, time_s: int, now_s: float) -> None:
+        """Take in what its time is now."""
+        passed_s = now_s - self._since_s
+        if passed_s >= _PACE_OVER_S:
+            self.is_in_step = passed_s <= 2 * (time_s - self._time_s) <= 4 * passed_s
+            self._time_s, self._since_s = time_s, now_s
+
+
+def is_agreed(said: Iterable[bool]) -> bool:
+    """Whether two say so, or all of those that there are."""
+    votes = list(said)
+    return bool(votes) and sum(votes) >= min(ENOUGH, len(votes))
+
+
+def highest_agreed(told: Collection[int]) -> int:
+    """The highest number that two have come to, or the only one has; not empty."""
+    return sorted(told)[-min(ENOUGH, len(told))]
+
+
+def times_of(told: Collection[int]) -> Times:
+    """Find what endpoints' clocks come to; there is one at least, and each is Unix s."""
+    ascending = sorted(told)
+    agreed_s = highest_agreed(told)
+    if len(ascending) <= ENOUGH:
+        return Times(agreed_s, ascending[0], ascending[-1])
+    return Times(agreed_s, ascending[1], agreed_s)
+
+
+def _is_same(receipt: Receipt, other: Receipt | None) -> bool:
+    return other is not None and (receipt.hash, receipt.block_hash) == (other.hash, other.block_hash)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

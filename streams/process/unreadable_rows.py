@@ -1,0 +1,45 @@
+"""Rows of tables that cannot be read: counted and logged once each, with table, key and cause."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import prometheus_client
+
+from models.codec import row_order
+
+if TYPE_CHECKING:
+    from models.errors import BadRow
+
+_log = logging.getLogger(__name__)
+_UNREADABLE = prometheus_client.Counter(
+    "tidemark_unreadable_rows_total", "Rows of tables that were found not to be readable, each once.", ("table",)
+)
+# Of each row its order is kept, some 200 bytes. Where more rows cannot be read, the oldest may be counted again.
+_NOTED_MAX = 20_000
+_noted: dict[tuple[str, bytes], bytes] = {}
+
+
+def note_unreadable(table: str, key: bytes, row: bytes, cause: BadRow) -> None:
+    """Take note of a row that cannot be read, unless that was done before.
+
+    Args:
+        table: The row's table.
+        key: Its key.
+        row: The row, its order included.
+        cause: Why it cannot be read.
+    """
+    order = row_order(row)
+    if _noted.get((table, key)) == order:
+        return
+    _noted[table, key] = order
+    if len(_noted) > _NOTED_MAX:
+        del _noted[next(iter(_noted))]
+    _UNREADABLE.labels(table).inc()
+    _log.error(
+        "row cannot be read, its key is served as one without table=%s key=%s cause=%s",
+        table,
+        key.decode(errors="replace"),
+        cause,
+    )

@@ -1,0 +1,274 @@
+"""Endpoints that differ about the chain: none decides alone what is for good, and none that hangs holds anything up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from models.symmio.funding_plan import Window
+from streams.funder.agreed_chain import Head, Sight, Sights, Times, times_of
+from streams.funder.chain_errors import PATIENCE, NodeDown
+from streams.funder.chain_view import Chain
+from streams.node.answers import Receipt
+from streams.node.endpoints import Node
+from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow
+from tests.support.virtual_loop import run_in_no_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.node.rpc import Call, Outcome
+
+DIAMOND = "0x" + "d1" * 20
+BEGAN_S = 1_000
+WINDOW = Window(1_000, 2_000, 2_000, 2_100)
+TX = "0x" + "ab" * 32
+
+
+class Told:
+    """An endpoint of a chain with a block a second, which is ``blocks`` and ``clock_s`` off.
+
+    Args:
+        label: Its name.
+        blocks: How many blocks its head is off.
+        clock_s: How many seconds the times of its blocks are off.
+    """
+
+    def __init__(self, label: str, blocks: int = 0, clock_s: int = 0) -> None:
+        self.label = label
+        self.blocks, self.clock_s = blocks, clock_s
+        self.frozen_s: float | None = None
+        self.hangs = self.is_down = False
+        self.refuses = False
+        self.code = "0x"
+        self.asked = 0
+
+    async def ask(self, calls: Sequence[Call], timeout_s: float) -> list[Outcome]:
+        if self.hangs:
+            self.asked += 1
+            await asyncio.sleep(timeout_s)
+            msg = f"{self.label}: no answer"
+            raise EndpointSlow(msg)
+        if self.is_down:
+            self.asked += 1
+            msg = f"{self.label}: 503"
+            raise EndpointDown(msg)
+        return [self._answer(*call) for call in calls]
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    @property
+    def head(self) -> int:
+        now_s = asyncio.get_running_loop().time() if self.frozen_s is None else self.frozen_s
+        return 100 + int(now_s) + self.blocks
+
+    def _answer(self, method: str, params: list[Any]) -> Outcome:
+        match method:
+            case "eth_chainId":
+                return "0x1"
+            case "eth_getBlockByNumber":
+                number = self.head + (params[0] == "pending") if params[0].isalpha() else int(params[0], 16)
+                time_s = BEGAN_S + number - 100 - self.blocks + self.clock_s
+                return {"number": hex(number), "timestamp": hex(time_s)} if number <= self.head + 1 else None
+            case "eth_call" if self.refuses:
+                return CallReverted("no", "execution reverted: no", b"", self.label)
+            case _:
+                return self.code
+
+
+def chain_over(*endpoints: Told) -> Chain:
+    return Chain(Node("main", endpoints, 1, PATIENCE), DIAMOND)
+
+
+LIARS = {
+    "a head that is six blocks too high": Told("#3", blocks=6),
+    "a head that is a thousand blocks too high": Told("#3", blocks=1_000, clock_s=1_000),
+    "a head that is old": Told("#3", blocks=-500, clock_s=-500),
+    "a clock that is a day ahead": Told("#3", clock_s=86_400),
+    "a clock that is a day behind": Told("#3", clock_s=-86_400),
+}
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("lie", LIARS)
+def test_of_three_endpoints_no_one_decides_what_time_it_is_or_what_is_final_by(lie: str, place: int) -> None:
+    async def told() -> tuple[int, int]:
+        endpoints = [Told("#1"), Told("#2")]
+        endpoints.insert(place, LIARS[lie])
+        chain = chain_over(*endpoints)
+        await asyncio.sleep(10)
+        return await chain.agreed_time_s(), await chain.final_time_s(7)
+
+    assert (1_011, 1_003) == run_in_no_time(told())
+
+
+@pytest.mark.parametrize("lie", [lie for lie in LIARS if "high" in lie or "ahead" in lie])
+@pytest.mark.parametrize("place", [0, 1])
+def test_of_two_endpoints_none_that_is_ahead_closes_a_window_or_makes_anything_final(lie: str, place: int) -> None:
+    async def told() -> tuple[int, int]:
+        endpoints = [Told("#1")]
+        endpoints.insert(place, LIARS[lie])
+        chain = chain_over(*endpoints)
+        await asyncio.sleep(10)
+        return await chain.agreed_time_s(), await chain.final_time_s(7)
+
+    now_s, final_s = run_in_no_time(told())
+    # By the other one's numbers that block may be an earlier one.
+    assert (1_011, True) == (now_s, final_s <= 1_003)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_of_two_endpoints_the_one_that_stands_still_has_no_say_after_half_a_minute(place: int) -> None:
+    async def told() -> list[int]:
+        frozen = Told("#2")
+        frozen.frozen_s = 0.0
+        endpoints = [Told("#1")]
+        endpoints.insert(place, frozen)
+        chain = chain_over(*endpoints)
+        found = []
+        for _ in range(4):
+            found.append(await chain.agreed_time_s())
+            await asyncio.sleep(15)
+        return found
+
+    first, *_, last = run_in_no_time(told())
+    assert (1_001, 1_046) == (first, last)
+
+
+def test_a_chain_that_stands_still_at_all_endpoints_is_believed() -> None:
+    async def told() -> int:
+        endpoints = [Told("#1"), Told("#2"), Told("#3", blocks=1)]
+        chain = chain_over(*endpoints)
+        for one in endpoints:
+            one.frozen_s = 5.0
+        for _ in range(5):
+            await chain.agreed_time_s()
+            await asyncio.sleep(20)
+        return await chain.agreed_time_s()
+
+    assert 1_006 == run_in_no_time(told())
+
+
+def test_an_endpoint_that_hangs_is_waited_for_once_and_then_left_out_for_a_while() -> None:
+    async def told() -> tuple[list[float], int]:
+        hanging = Told("#2")
+        hanging.hangs = True
+        chain = chain_over(Told("#1"), hanging)
+        waits_s = []
+        for _ in range(10):
+            began_s = asyncio.get_running_loop().time()
+            await chain.agreed_time_s()
+            await chain.is_refused(DIAMOND, b"")
+            await chain.quotes_by_each([])
+            await chain.sights(DIAMOND, [])
+            waits_s.append(asyncio.get_running_loop().time() - began_s)
+        return waits_s, hanging.asked
+
+    waits_s, asked = run_in_no_time(told())
+    assert (1, 1) == (asked, sum(wait_s > 0.5 for wait_s in waits_s))
+    assert max(waits_s) < PATIENCE.answer_s
+
+
+def test_nobody_answers_where_all_hang() -> None:
+    async def told() -> None:
+        hanging = Told("#1")
+        hanging.hangs = True
+        with pytest.raises(NodeDown, match="no answer in"):
+            await chain_over(hanging).agreed_time_s()
+
+    run_in_no_time(told())
+
+
+def test_a_single_endpoint_that_fails_for_a_moment_is_asked_again() -> None:
+    async def told() -> int:
+        one = Told("#1")
+        one.is_down = True
+
+        async def come_back() -> None:
+            await asyncio.sleep(8)
+            one.is_down = False
+
+        coming = asyncio.create_task(come_back())
+        found = await chain_over(one).agreed_time_s()
+        await coming
+        return found
+
+    assert 1_009 <= run_in_no_time(told()) <= 1_012
+
+
+def test_that_no_contract_is_there_is_known_at_once_where_enough_endpoints_answer_and_else_not_believed() -> None:
+    async def told(*, is_down: bool, has_code: bool) -> tuple[bool | None, bool]:
+        endpoints = Told("#1"), Told("#2")
+        endpoints[0].code = "0x60" if has_code else "0x"
+        endpoints[1].is_down = is_down
+        found = await chain_over(*endpoints).is_deployed(DIAMOND)
+        return found, asyncio.get_running_loop().time() < PATIENCE.answer_s
+
+    assert (False, True) == run_in_no_time(told(is_down=False, has_code=False))
+    assert (None, True) == run_in_no_time(told(is_down=True, has_code=False))
+    assert (True, True) == run_in_no_time(told(is_down=True, has_code=True))
+
+
+@pytest.mark.parametrize(("refusing", "refused"), [(1, False), (2, True), (3, True)])
+def test_a_call_is_refused_where_two_endpoints_say_so(refusing: int, refused: bool) -> None:  # noqa: FBT001 - a case
+    async def told() -> bool:
+        endpoints = [Told(f"#{number}") for number in range(3)]
+        for one in endpoints[:refusing]:
+            one.refuses = True
+        return await chain_over(*endpoints).is_refused(DIAMOND, b"")
+
+    assert refused == run_in_no_time(told())
+
+
+def test_a_call_that_one_of_two_endpoints_takes_is_not_refused() -> None:
+    async def told(*refusing: bool) -> bool:
+        endpoints = [Told(f"#{number}") for number in range(len(refusing))]
+        for one, refuses in zip(endpoints, refusing, strict=True):
+            one.refuses = refuses
+        return await chain_over(*endpoints).is_refused(DIAMOND, b"")
+
+    assert [False, True, True] == [run_in_no_time(told(*told_by)) for told_by in ((True, False), (True, True), (True,))]
+
+
+@pytest.mark.parametrize(
+    ("told", "times", "are_within"),
+    [
+        ([2_050], Times(2_050, 2_050, 2_050), True),
+        ([2_050, 2_101], Times(2_050, 2_050, 2_101), False),
+        ([1_999, 2_050], Times(1_999, 1_999, 2_050), False),
+        ([9_000, 2_050, 2_060], Times(2_060, 2_060, 2_060), True),
+        ([5, 2_050, 2_060], Times(2_050, 2_050, 2_050), True),
+        ([2_101, 2_102, 2_050], Times(2_101, 2_101, 2_101), False),
+    ],
+)
+def test_a_window_is_open_for_sure_where_all_but_one_of_three_clocks_say_so_and_both_of_two(
+    told: list[int],
+    times: Times,
+    are_within: bool,  # noqa: FBT001 - a case of the table above
+) -> None:
+    assert (times, are_within) == (times_of(told), times_of(told).are_within(WINDOW))
+
+
+def receipt(block: int, block_hash: str) -> Receipt:
+    return Receipt(TX, block, block_hash, succeeded=True, gas_used=21_000)
+
+
+def test_the_receipt_is_that_of_two_endpoints_or_whatever_there_is() -> None:
+    here, there = receipt(10, "0x0a"), receipt(11, "0x0b")
+
+    def found(*receipts: Receipt | None) -> Receipt | None:
+        return Sights([Sight(Head(20, 1), {} if one is None else {TX: one}) for one in receipts]).receipt([TX])
+
+    assert [here, here, here] == [found(there, here, here), found(here, None, here), found(None, here)]
+    assert [None, None] == [found(None, here, None), found(None)]
+
+
+@pytest.mark.parametrize(
+    ("heads", "is_deep"), [((20, 20), True), ((20, 14), False), ((99, 20, 14), True), ((15,), True)]
+)
+def test_a_block_is_deep_where_two_endpoints_have_it_as_deep(heads: tuple[int, ...], is_deep: bool) -> None:  # noqa: FBT001
+    one = receipt(10, "0x0a")
+    assert is_deep == Sights([Sight(Head(head, 1), {TX: one}) for head in heads]).are_deep(one, 5)
