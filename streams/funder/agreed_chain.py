@@ -1,6 +1,7 @@
 """What the endpoints say of the chain one by one, and what they agree on: none decides alone what is for good.
 
-* Something is so where two endpoints say it; where there are two, both have to, and where one alone answers, it does.
+* Something is so where two endpoints say it; where there are two, both have to. Where one alone has answered for a
+  minute, it does.
 * An endpoint that is well behind two others has no say. Of two, that one is ahead of the other proves nothing, since it
   may say so in error: the one behind has no say only if its head does not keep step with time, since it stands still
   then, or is catching up.
@@ -34,6 +35,8 @@ _SAID_WITHIN_S = 2.5
 _SILENT_S = (4.0, 60.0)
 # Backends of one endpoint, and endpoints, differ by a block or two all the time.
 _WELL_BEHIND_BLOCKS = 5
+# One that does not answer for a moment is not forgotten: the others do not decide alone what is for good.
+_REMEMBERED_S = 60.0
 # The time of an endpoint's head passes as time does, within a factor of two, over so many seconds.
 _PACE_OVER_S = 30.0
 
@@ -71,6 +74,12 @@ class Sights(NamedTuple):
     """The chain as each endpoint has it, and what they agree on."""
 
     told: Sequence[Sight]
+    enough: int = 1
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether as many endpoints answered as can say that something is for good."""
+        return len(self.told) >= self.enough
 
     @property
     def head(self) -> Head:
@@ -125,8 +134,17 @@ class AgreedChain:
         self._paces: dict[str, _Pace] = {}
         # Until when an endpoint is not asked, and for how long that is in all.
         self._silent: dict[str, tuple[float, float]] = {}
+        # When an endpoint had its say last, and what its clock was then.
+        self._heard_s: dict[str, float] = {}
+        self._clocks: dict[str, tuple[int, float]] = {}
         self._agreed_block = -1
         self._advanced_s = 0.0
+
+    @property
+    def enough(self) -> int:
+        """How many have to say what is for good: two, where so many had their say within the last minute."""
+        heard = sum(_now_s() - heard_s < _REMEMBERED_S for heard_s in self._heard_s.values())
+        return min(ENOUGH, max(1, heard))
 
     async def times(self) -> Times:
         """Find the time that the next block would have.
@@ -134,7 +152,9 @@ class AgreedChain:
         Raises:
             NodeDown: No endpoint answers.
         """
-        return times_of(await self._of_each([PENDING], lambda latest, results: read_next_s(latest.time_s, *results)))
+        return self._times_of(
+            await self._by_label([PENDING], lambda latest, results: read_next_s(latest.time_s, *results))
+        )
 
     async def agreed_time_s(self) -> int:
         """The time that the next block has by two endpoints at least, Unix s.
@@ -145,7 +165,9 @@ class AgreedChain:
         return (await self.times()).agreed_s
 
     async def final_time_s(self, depth: int) -> int:
-        """The time of the newest block that is ``depth`` blocks deep by two endpoints, Unix s; 0 on a shorter chain.
+        """The time of the newest block that is ``depth`` blocks deep by two endpoints, Unix s.
+
+        It is 0 on a shorter chain, and while too few endpoints answer.
 
         Args:
             depth: After how many blocks a block is taken as final.
@@ -153,11 +175,13 @@ class AgreedChain:
         Raises:
             NodeDown: No endpoint answers.
         """
-        newest = highest_agreed(await self._of_each([], lambda latest, _: latest.block))
-        if newest < depth:
+        blocks = await self._of_each([], lambda latest, _: latest.block)
+        newest = highest_agreed(blocks)
+        if newest < depth or len(blocks) < self.enough:
             return 0
         block: Call = ("eth_getBlockByNumber", [hex(newest - depth), False])
-        return highest_agreed(await self._of_each([block], lambda _, results: read_time_s(results[0])))
+        times_s = await self._of_each([block], lambda _, results: read_time_s(results[0]))
+        return 0 if len(times_s) < self.enough else highest_agreed(times_s)
 
     async def sights(self, signer: str, hashes: Sequence[str]) -> Sights:
         """Find how each endpoint has the signer's nonce, and receipts of transactions.
@@ -175,7 +199,8 @@ class AgreedChain:
         def read(latest: Latest, results: list[Any]) -> Sight:
             return Sight(Head(latest.block, read_number(results[0])), read_receipts(results[1:]))
 
-        return Sights(await self._of_each([nonce, *receipts], read))
+        told = await self._of_each([nonce, *receipts], read)
+        return Sights(told, self.enough)
 
     def is_old(self, block: int) -> bool:
         """Whether a head is well below one that two endpoints had within the last half minute.
@@ -206,16 +231,20 @@ class AgreedChain:
             NodeDown: No endpoint answers.
             Reverted: A contract refuses one of the calls at every endpoint that answers.
         """
+        return list((await self._by_label(calls, read)).values())
+
+    async def _by_label(self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]) -> dict[str, T]:
+        """What each endpoint answers that has a say, by its label; raises what ``_of_each`` does."""
         said = await self._said_by_each(calls, read)
-        answers = [one for one in said if not isinstance(one, CallReverted)]
+        answers = {label: one for label, one in said.items() if not isinstance(one, CallReverted)}
         if not answers:
-            raise reverted(next(one for one in said if isinstance(one, CallReverted)))
+            raise reverted(next(one for one in said.values() if isinstance(one, CallReverted)))
         return answers
 
     async def _said_by_each(
         self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]
-    ) -> list[T | CallReverted]:
-        """What each endpoint answers that has a say, or that a contract refuses there.
+    ) -> dict[str, T | CallReverted]:
+        """What each endpoint answers that has a say, or that a contract refuses there, by its label.
 
         Raises:
             NodeDown: No endpoint answers.
@@ -234,14 +263,22 @@ class AgreedChain:
             than=[label for label, (until_s, _) in self._silent.items() if now_s < until_s],
         )
         self._note_silent(told, now_s)
-        refused = [one for one in told.values() if isinstance(one, CallReverted)]
+        refused = {label: one for label, one in told.items() if isinstance(one, CallReverted)}
         answers = {label: one for label, one in told.items() if not isinstance(one, RpcError)}
         if not answers and not refused:
             # Nobody had a say in time: whoever comes first is better than none.
             async with answered_in_time(asked[-1][0]):
                 answer, label = await self._node.ask_elsewhere(asked, read_all, than=())
             answers = {label: answer}
-        return [*refused, *self._with_a_say(answers)]
+        return {**refused, **self._with_a_say(answers)}
+
+    def _times_of(self, told: Mapping[str, int]) -> Times:
+        """Find the time, by the clocks of endpoints that answer, and of those that did within the last minute."""
+        now_s = _now_s()
+        self._clocks |= {label: (time_s, now_s) for label, time_s in told.items()}
+        return times_of(
+            [time_s + int(now_s - told_s) for time_s, told_s in self._clocks.values() if now_s - told_s < _REMEMBERED_S]
+        )
 
     def _note_silent(self, told: Mapping[str, object], now_s: float) -> None:
         for label, one in told.items():
@@ -253,22 +290,25 @@ class AgreedChain:
             elif not isinstance(one, RpcError):
                 self._silent.pop(label, None)
 
-    def _with_a_say(self, told: Mapping[str, tuple[Latest, T]]) -> list[T]:
+    def _with_a_say(self, told: Mapping[str, tuple[Latest, T]]) -> dict[str, T]:
         """Leave out what endpoints say that are behind; these are not asked first for a while."""
         if not told:
-            return []
+            return {}
         for label, (latest, _) in told.items():
             self._paces.setdefault(label, _Pace(latest.time_s, _now_s())).note(latest.time_s, _now_s())
-        counted: list[tuple[int, T]] = []
+        counted: dict[str, T] = {}
         for label, (latest, answer) in told.items():
             ahead = sum(latest.block + _WELL_BEHIND_BLOCKS < other.block for other, _ in told.values())
             # One that is ahead of another proves nothing, unless that one is out of step.
             if ahead >= ENOUGH or (ahead and len(told) == ENOUGH and not self._paces[label].is_in_step):
                 self._node.distrust(label, f"expected a head that keeps step with others', found block {latest.block}")
+                self._heard_s.pop(label, None)
+                self._clocks.pop(label, None)
             else:
-                counted.append((latest.block, answer))
-        self.note_head(highest_agreed([block for block, _ in counted]))
-        return [answer for _, answer in counted]
+                counted[label] = answer
+                self._heard_s[label] = _now_s()
+        self.note_head(highest_agreed([told[label][0].block for label in counted]))
+        return counted
 
 
 class _Pace:

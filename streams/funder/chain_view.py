@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
-from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, is_agreed, times_of
+from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, highest_agreed, is_agreed
 from streams.funder.chain_errors import PATIENCE, ChainError, NodeDown, Reverted, answered_in_time, node_down
 from streams.funder.diamond_calls import call_data, read_balances, read_kind, read_numbers, read_quote, symbol_view
 from streams.funder.node_questions import FEES, PENDING, read_next_s, receipts_of
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _GET_CODE = "eth_getCode"
 # The same bytes twice are one transaction.
 _SENDS = 2
+# One that took a transaction tells the others of it: those that hang are not waited for.
+_OTHERS_S = 0.5
 _MUON_CONFIG: _View = ("getMuonConfig", (), ())
 # Providers bound what one request may hold; a view of a quote answers 1 kB.
 _CALLS_A_REQUEST = 100
@@ -170,10 +172,11 @@ class Chain(AgreedChain):
             pending, *views = results
             return read_next_s(latest.time_s, pending), read_kinds(views)
 
-        told = await self._of_each([PENDING, *self._calls_of(list(map(symbol_view, symbols)))], read)
+        by_label = await self._by_label([PENDING, *self._calls_of(list(map(symbol_view, symbols)))], read)
+        told = list(by_label.values())
         changed = {one for one in symbols if is_agreed(found[one] != kinds[one] for _, found in told)}
         same = {one for one in symbols if is_agreed(found[one] == kinds[one] for _, found in told)}
-        now_s = times_of([time_s for time_s, _ in told]).agreed_s
+        now_s = self._times_of({label: time_s for label, (time_s, _) in by_label.items()}).agreed_s
         return Moment(now_s, frozenset(changed), frozenset({*symbols} - changed - same))
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
@@ -237,7 +240,7 @@ class Chain(AgreedChain):
             said = await self._said_by_each([self._call_as(sender, data)], lambda _, results: read_bytes(results[0]))
         except Reverted:
             return True
-        return is_agreed(isinstance(one, CallReverted) for one in said)
+        return is_agreed(isinstance(one, CallReverted) for one in said.values())
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
         """Estimate the gas that a transaction would take in the state that the next one would find.
@@ -276,17 +279,11 @@ class Chain(AgreedChain):
     async def fees(self) -> tuple[int, int]:
         """The base fee of the newest block, and the tip that is suggested beyond it, in wei of gas.
 
-        Two endpoints are asked where there are two, and the lower fees count: one that names too much by mistake or on
-        purpose costs nothing, and what is too low for the chain is replaced.
+        The higher fees that two endpoints name count, and of two the lower ones: one that names too much by mistake or
+        on purpose costs nothing, and what is too low for the chain is replaced.
         """
-        async with answered_in_time("eth_gasPrice"):
-            fees, label = await self._node.ask_elsewhere(*FEES, than=())
-        try:
-            async with asyncio.timeout(PATIENCE.answer_s):
-                others, _ = await self._node.ask_elsewhere(*FEES, than=(label,))
-        except (RpcError, TimeoutError):
-            return fees
-        return min(fees[0], others[0]), min(fees[1], others[1])
+        told = await self._of_each(FEES[0], lambda _, results: FEES[1](results))
+        return highest_agreed([base_wei for base_wei, _ in told]), highest_agreed([tip_wei for _, tip_wei in told])
 
     async def head(self, signer: str) -> Head:
         """The newest block, and the signer's nonce in it.
@@ -330,7 +327,7 @@ class Chain(AgreedChain):
         Returns:
             What the last one to refuse said, None where one took it.
         """
-        failures = await self._node.tell_each(("eth_sendRawTransaction", [raw]), _SENDS)
+        failures = await self._node.tell_each(("eth_sendRawTransaction", [raw]), _SENDS, others_s=_OTHERS_S)
         if None in failures:
             return None
         last = failures[-1]

@@ -115,8 +115,8 @@ class Finality:
         has_charged = moves.has_charged if moves.is_whole else partial(_was_told_as_paid, outcome)
         doubts = _agreed([disputed(outcome, quotes, has_charged) for quotes in told])
         back = _agreed([reopened(outcome, quotes) for quotes in told])
-        if doubts is None or back is None or outcome is not one.outcomes.get(party_a):
-            # Endpoints differ: which of them has an old state will show.
+        if doubts is None or back is None or len(told) < self._chain.enough or outcome is not one.outcomes.get(party_a):
+            # Endpoints differ, and which of them has an old state will show; or too few of them answer.
             return
         later = ended_later(outcome, moves.ended, one.frozen.closes_s)
         final = corrected(outcome, doubts, back, later)

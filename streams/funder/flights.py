@@ -142,6 +142,8 @@ class Flight:
             sights: The chain as each of them has it.
             depth: After how many blocks a block is final.
         """
+        if not sights.are_enough:
+            return Change.NOTHING
         head, receipt = sights.head, sights.receipt(self.hashes)
         if receipt is None:
             return self._used(head, depth) if head.nonce > self.record.nonce else self._unused()

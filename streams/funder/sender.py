@@ -351,7 +351,7 @@ class Sender:
             return
         looks = self._gap[1] + 1 if self._gap[0] == nonce else 1
         self._gap = (nonce, looks)
-        if looks < LOOKS_TO_BE_SURE:
+        if looks < LOOKS_TO_BE_SURE or (await self._chain.sights(self._signer.address, ())).head.nonce != nonce:
             return
         try:
             async with self._signing:

@@ -15,21 +15,22 @@ import asyncio
 import copy
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import Counter
 
 from models.errors import TidemarkError
 from streams.node.blocks import read_header, read_optional_header
-from streams.node.rpc import BadAnswer, CallReverted, EndpointSlow, NoContract, RateLimited, Refused, RpcError
+from streams.node.own_word import Asked, kind_of, read_all, said_by, tell
+from streams.node.rpc import BadAnswer, EndpointSlow, NoContract, RpcError
 from streams.node.standing import OlderHead, OtherChain, Patience, Standing
-from streams.node.turn import MOMENT_S, NoOther, Request, Turn, expect_to_fit, judge
+from streams.node.turn import NoOther, Request, Turn, expect_to_fit, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from streams.node.blocks import Header
-    from streams.node.rpc import Call, Endpoint, Outcome
+    from streams.node.rpc import Call, Endpoint
 
 __all__ = ["NoOther", "Node", "OlderHead", "OtherChain", "Patience", "Question", "WrongChain"]
 
@@ -53,20 +54,11 @@ _BATCHES_IN_FLIGHT = 4
 # What is asked for very often, as in a join, is to survive a node that refuses a quarter of its calls.
 _INSISTING_ROUNDS = 12
 _INSISTING_AGAIN_S = (0.1, 10.0)
-# An endpoint whose own word is wanted is asked so often: one failure may be of a moment.
-_SAYS = 3
 _SHOWN_CHARACTERS = 200
 
 
 class WrongChain(TidemarkError):
     """Every endpoint serves another chain than the one configured. Correct ``chain_id`` or ``rpc``."""
-
-
-class _Asked(NamedTuple, Generic[_T]):
-    """Calls whose results are read together, since they are to be of one state."""
-
-    calls: Sequence[Call]
-    read: Callable[[list[Any]], _T]
 
 
 class Node:
@@ -145,7 +137,7 @@ class Node:
             TooMuch, CallReverted, RpcError, WrongChain: As of ``ask``.
         """
         turn = Turn(self._patience, than)
-        ((answer, standing),) = await self._answers([_Asked(calls, read)], turn, is_divisible=is_divisible)
+        ((answer, standing),) = await self._answers([Asked(calls, read)], turn, is_divisible=is_divisible)
         return answer, standing.label
 
     async def ask_each_endpoint(
@@ -170,7 +162,7 @@ class Node:
             By the labels of the endpoints in their order what ``read`` makes of the results, or how it failed at last.
         """
         standings = [standing for standing in self._standings if standing.label not in than]
-        said = await asyncio.gather(*(self._said_by(one, _Asked(calls, read), within_s) for one in standings))
+        said = await asyncio.gather(*(said_by(one, Asked(calls, read), self._patience, within_s) for one in standings))
         return {standing.label: one for standing, one in zip(standings, said, strict=True)}
 
     async def ask_many(self, questions: Sequence[Question[_T]]) -> list[_T]:
@@ -197,17 +189,30 @@ class Node:
         answers: list[_T | BadAnswer] = await self._in_batches(questions, keeps_bad=True)
         return answers
 
-    async def tell_each(self, call: Call, tries: int) -> list[RpcError | None]:
-        """Tell every endpoint the same thing, one after the other, also those that are put aside.
+    async def tell_each(self, call: Call, tries: int, *, others_s: float) -> list[RpcError | None]:
+        """Tell every endpoint the same thing, side by side, also those that are put aside.
 
         Args:
             call: What to tell.
             tries: How often an endpoint is told that gives no answer, 1 or more.
+            others_s: How long the others are waited for once one has accepted, in s.
 
         Returns:
             For each endpoint in its order None where it accepted, or how it failed at last.
         """
-        return [await self._tell(standing, call, tries) for standing in self._standings]
+        telling = [asyncio.ensure_future(tell(one, call, tries, self._patience)) for one in self._standings]
+        try:
+            for told in asyncio.as_completed(telling):
+                if await told is None:
+                    break
+            await asyncio.wait(telling, timeout=others_s)
+        finally:
+            for one in telling:
+                one.cancel()
+        return [
+            one.result() if one.done() and not one.cancelled() else EndpointSlow(f"{standing.label}: no answer yet")
+            for standing, one in zip(self._standings, telling, strict=True)
+        ]
 
     def distrust(self, label: str, reason: str) -> None:
         """Put an endpoint aside that contradicts what others say.
@@ -265,7 +270,7 @@ class Node:
 
     async def finalized(self) -> int | None:
         """Return the number of the node's ``finalized`` block, None where it does not offer the tag."""
-        asked = _Asked(
+        asked = Asked(
             [("eth_getBlockByNumber", ["finalized", False])], lambda results: read_optional_header(results[0])
         )
         try:
@@ -279,7 +284,7 @@ class Node:
 
         async def ask(some: Sequence[Question[Any]]) -> list[Any]:
             async with room:
-                asked = [_Asked([call], _only(read)) for call, read in some]
+                asked = [Asked([call], _only(read)) for call, read in some]
                 found = await self._answers(asked, Turn(self._patience), keeps_bad=keeps_bad)
                 return [answer for answer, _ in found]
 
@@ -292,12 +297,12 @@ class Node:
         return [result for task in tasks for result in task.result()]
 
     async def _newest(self) -> tuple[Header, Standing]:
-        asked = _Asked([_LATEST], _only(read_header))
+        asked = Asked([_LATEST], _only(read_header))
         (found,) = await self._answers([asked], Turn(self._patience))
         return found
 
     async def _answers(
-        self, questions: Sequence[_Asked[_T]], turn: Turn, *, is_divisible: bool = False, keeps_bad: bool = False
+        self, questions: Sequence[Asked[_T]], turn: Turn, *, is_divisible: bool = False, keeps_bad: bool = False
     ) -> list[tuple[Any, Standing]]:
         """Ask until each question is answered: what one endpoint does not answer, the next one is asked."""
         found: dict[int, tuple[Any, Standing]] = {}
@@ -318,21 +323,21 @@ class Node:
             span = _span(calls) if is_divisible else None
             expect_to_fit(standing, span)
             outcomes = await standing.send(calls, is_separable=len(questions) > 1)
-            answers, faults = _read_all(left, outcomes)
+            answers, faults = read_all(left, outcomes)
             if answers:
                 found |= {at: (answer, standing) for at, answer in answers.items()}
-                standing.note_answered(map(_kind, calls), span)
+                standing.note_answered(map(kind_of, calls), span)
                 if first in answers:
                     turn.answered_by(standing)
                 turn.progressed()
             left = {at: left[at] for at in faults}
             if faults:
                 at, fault = next(iter(faults.items()))
-                judge(standing, fault, turn, Request(_kind(left[at].calls[0]), span, is_divisible))
+                judge(standing, fault, turn, Request(kind_of(left[at].calls[0]), span, is_divisible))
         return [found[at] for at in range(len(questions))]
 
     async def _next(self, turn: Turn, calls: Sequence[Call]) -> Standing:
-        kinds = {_kind(call) for call in calls}
+        kinds = {kind_of(call) for call in calls}
         while True:
             in_order = sorted(self._in_order(), key=lambda standing: standing.is_unable(kinds))
             for standing in in_order:
@@ -354,46 +359,6 @@ class Node:
 
     def _in_order(self) -> list[Standing]:
         return [standing for standing in self._standings if standing.is_in_order]
-
-    async def _tell(self, standing: Standing, call: Call, tries: int) -> RpcError | None:
-        failure: RpcError | None = None
-        for _ in range(tries):
-            try:
-                (outcome,) = await standing.endpoint.ask([call], self._patience.answer_s)
-            except RpcError as error:
-                outcome = error
-            if not isinstance(outcome, RpcError):
-                standing.count("answered")
-                return None
-            failure = outcome
-            standing.count("refused" if isinstance(failure, Refused) else type(failure).__name__)
-            if isinstance(failure, Refused | RateLimited):
-                return failure
-        return failure
-
-    async def _said_by(self, standing: Standing, asked: _Asked[_T], within_s: float) -> _T | RpcError:
-        fault: RpcError = NoOther(f"expected endpoint {standing.label} in order, found it put aside")
-        request = Request(_kind(asked.calls[0]), None, is_divisible=False)
-        try:
-            async with asyncio.timeout(within_s):
-                for _ in range(_SAYS):
-                    wait_s = standing.aside_until_s - _now_s()
-                    if wait_s > MOMENT_S:
-                        break
-                    await asyncio.sleep(max(0.0, wait_s))
-                    outcomes = await standing.send(asked.calls, is_separable=False)
-                    answers, faults = _read_all({0: asked}, outcomes)
-                    if answers:
-                        standing.note_answered(map(_kind, asked.calls), None)
-                        return answers[0]
-                    fault = faults[0]
-                    judge(standing, fault, Turn(self._patience), request)
-        except CallReverted as error:
-            return error
-        except TimeoutError:
-            fault = EndpointSlow(f"{standing.label}: expected an answer within {within_s} s, found none")
-            standing.put_aside(fault)
-        return fault
 
     async def _compare_heads(self, header: Header, asked: Standing) -> None:
         """Ask all others for their heads. Where every endpoint says less than is known, that was said in error."""
@@ -435,27 +400,6 @@ class Node:
         )
 
 
-def _read_all(
-    questions: Mapping[int, _Asked[_T]], outcomes: Sequence[Outcome]
-) -> tuple[dict[int, _T], dict[int, RpcError]]:
-    """Read what became of each question's calls: answers and faults, by the questions' numbers."""
-    answers: dict[int, _T] = {}
-    faults: dict[int, RpcError] = {}
-    start = 0
-    for at, question in questions.items():
-        results = outcomes[start : start + len(question.calls)]
-        start += len(question.calls)
-        fault = next((result for result in results if isinstance(result, RpcError)), None)
-        if fault is not None:
-            faults[at] = fault
-            continue
-        try:
-            answers[at] = question.read(list(results))
-        except BadAnswer as error:
-            faults[at] = error
-    return answers, faults
-
-
 def _only(read: Callable[[Any], _T]) -> Callable[[list[Any]], _T]:
     return lambda results: read(results[0])
 
@@ -479,13 +423,6 @@ def _past_header(number: int) -> Question[Header]:
         return read_header(answer) if header is None else header
 
     return call, read_known
-
-
-def _kind(call: Call) -> str:
-    """Name what an endpoint may not offer: a method, or a method at a tag such as ``finalized``."""
-    method, params = call
-    is_tag = bool(params) and isinstance(params[0], str) and params[0].isalpha()
-    return f"{method} {params[0]}" if is_tag else method
 
 
 def _span(calls: Sequence[Call]) -> int | None:

@@ -68,6 +68,7 @@ class HeldChain(Chain):
         # What another endpoint has, where that is something else.
         self.elsewhere: Head | None = None
         self.mined_elsewhere: dict[str, Receipt] | None = None
+        self.enough_now = 2
         self.changed: frozenset[int] = frozenset()
         self.unsure: frozenset[int] = frozenset()
         self.oracle: dict[str, int | None] | None = None
@@ -109,7 +110,8 @@ class HeldChain(Chain):
                         self.mined if self.mined_elsewhere is None else self.mined_elsewhere,
                     ),
                 )
-            ]
+            ],
+            self.enough_now,
         )
 
     async def times(self) -> Times:

@@ -73,6 +73,8 @@ class Told:
                 number = self.head + (params[0] == "pending") if params[0].isalpha() else int(params[0], 16)
                 time_s = BEGAN_S + number - 100 - self.blocks + self.clock_s
                 return {"number": hex(number), "timestamp": hex(time_s)} if number <= self.head + 1 else None
+            case "eth_getTransactionCount":
+                return "0x7"
             case "eth_call" if self.refuses:
                 return CallReverted("no", "execution reverted: no", b"", self.label)
             case _:
@@ -138,6 +140,25 @@ def test_of_two_endpoints_the_one_that_stands_still_has_no_say_after_half_a_minu
     assert (1_001, 1_046) == (first, last)
 
 
+def test_of_two_endpoints_one_that_is_silent_for_a_moment_does_not_leave_the_other_to_decide() -> None:
+    async def told() -> list[tuple[int, int, bool]]:
+        fast, honest = Told("#1", blocks=6, clock_s=400), Told("#2")
+        chain = chain_over(fast, honest)
+        await chain.agreed_time_s()
+        honest.is_down = True
+        found = []
+        for _ in range(2):
+            # The silent one is asked again, and its clock is reckoned on for a minute.
+            await asyncio.sleep(40)
+            sights = await chain.sights(DIAMOND, [])
+            found.append((await chain.agreed_time_s(), await chain.final_time_s(7), sights.are_enough))
+        return found
+
+    (in_a_moment_s, final_s, are_enough), (after_a_minute_s, final_later_s, are_enough_later) = run_in_no_time(told())
+    assert (True, 0, False) == (1_035 < in_a_moment_s < 1_060, final_s, are_enough)
+    assert (True, True, True) == (after_a_minute_s > 1_400, final_later_s > 1_400, are_enough_later)
+
+
 def test_a_chain_that_stands_still_at_all_endpoints_is_believed() -> None:
     async def told() -> int:
         endpoints = [Told("#1"), Told("#2"), Told("#3", blocks=1)]
@@ -170,6 +191,26 @@ def test_an_endpoint_that_hangs_is_waited_for_once_and_then_left_out_for_a_while
     waits_s, asked = run_in_no_time(told())
     assert (1, 1) == (asked, sum(wait_s > 0.5 for wait_s in waits_s))
     assert max(waits_s) < PATIENCE.answer_s
+
+
+def test_a_transaction_that_one_endpoint_takes_waits_for_no_other_one_that_hangs() -> None:
+    async def told() -> tuple[str | None, float]:
+        hanging = Told("#1")
+        hanging.hangs = True
+        refusal = await chain_over(hanging, Told("#2")).send("0x02")
+        return refusal, asyncio.get_running_loop().time()
+
+    refusal, after_s = run_in_no_time(told())
+    assert (None, True) == (refusal, after_s < 1)
+
+
+def test_what_no_endpoint_takes_is_told_once_all_have_had_their_time() -> None:
+    async def told() -> str | None:
+        hanging = Told("#1")
+        hanging.hangs = True
+        return await chain_over(hanging).send("0x02")
+
+    assert "#1: no answer" == run_in_no_time(told())
 
 
 def test_nobody_answers_where_all_hang() -> None:

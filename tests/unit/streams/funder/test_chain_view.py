@@ -158,7 +158,8 @@ async def test_the_time_is_that_of_the_next_block_where_the_node_knows_it(aiohtt
 async def test_the_tip_is_what_the_node_asks_beyond_the_base_fee(
     aiohttp_server: AiohttpServer, block: dict[str, str], price: str, fees: tuple[int, int]
 ) -> None:
-    node = Server(lambda method, _: {"result": price if method == "eth_gasPrice" else block})
+    newest = {"number": "0x10", "timestamp": "0x65"} | block
+    node = Server(lambda method, _: {"result": price if method == "eth_gasPrice" else newest})
     async with over(aiohttp_server, node) as chain:
         assert fees == await chain.fees()
 
@@ -331,7 +332,8 @@ async def test_a_contract_that_a_syncing_endpoint_does_not_have_yet_is_there(
 
 def gas_at(price_wei: int, base_wei: int) -> Server:
     def answer(method: str, _: list[Any]) -> dict[str, Any]:
-        return {"result": {"baseFeePerGas": hex(base_wei)} if method == "eth_getBlockByNumber" else hex(price_wei)}
+        block = {"number": "0x10", "timestamp": "0x65", "baseFeePerGas": hex(base_wei)}
+        return {"result": block if method == "eth_getBlockByNumber" else hex(price_wei)}
 
     return Server(answer)
 
@@ -339,6 +341,14 @@ def gas_at(price_wei: int, base_wei: int) -> Server:
 async def test_the_lower_fees_of_two_endpoints_count(aiohttp_server: AiohttpServer) -> None:
     async with over(aiohttp_server, gas_at(5_000, 100), gas_at(130, 110)) as chain:
         assert (100, 20) == await chain.fees()
+
+
+@pytest.mark.parametrize("wrong", [(5_000_000, 100), (1, 0)])
+async def test_of_three_endpoints_no_one_decides_what_fees_are(
+    aiohttp_server: AiohttpServer, wrong: tuple[int, int]
+) -> None:
+    async with over(aiohttp_server, gas_at(130, 110), gas_at(*wrong), gas_at(130, 110)) as chain:
+        assert (110, 20) == await chain.fees()
 
 
 async def test_one_endpoint_is_enough_for_fees(aiohttp_server: AiohttpServer) -> None:

@@ -110,6 +110,20 @@ async def test_no_single_endpoint_decides_that_a_transaction_is_final(ahead: boo
         await eventually(lambda: one.journal.newest[7].final)
 
 
+async def test_nothing_is_final_while_too_few_endpoints_answer() -> None:
+    async with bench() as one:
+        sending = one.send()
+        one.chain.mine(await one.hash_of(7))
+        assert State.MINED == await sending
+        one.chain.enough_now = 3
+        one.chain.block += 5
+        looks = one.chain.looks
+        await eventually(lambda: one.chain.looks >= looks + 6)
+        assert not one.journal.newest[7].final
+        one.chain.enough_now = 2
+        await eventually(lambda: one.journal.newest[7].final)
+
+
 async def test_no_single_endpoint_decides_that_a_nonce_is_used_by_a_stranger() -> None:
     async with bench() as one:
         sending = one.send()
