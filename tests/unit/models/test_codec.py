@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.codec import decode_row, encode_body, encode_row
+from models.codec import decode_order, decode_row, encode_body, encode_row, row_order
 from models.row_bodies import MarkBody, ReferenceBody
 
 _text = st.text()
