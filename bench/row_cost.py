@@ -12,6 +12,7 @@ import gc
 import random
 import time
 from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
@@ -29,6 +30,9 @@ from models.prices import Mark
 from models.symmio.venue import SYMMIO, engine_deployment
 from models.watermarks import DeploymentWatermark
 from tests.support.dict_rows import DictRows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MARKETS = 100
 """Of each account, every position is in another of so many markets."""
@@ -102,7 +106,7 @@ class World:
                 self._rows[sum_.table, sum_.key] = join_row(1, sum_.version, sum_.body)
         return written
 
-    def a_body(self) -> object:
+    def a_body(self) -> Mapping[str, Any]:
         """The body of a row that stands in the table."""
         key = account_key(DEPLOYMENT, address(1))
         return decode_row(self._rows[VALUATIONS, key]).body

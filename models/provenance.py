@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MADE_FROM = "made_from"
 """The last column of a row that names its provenance; rows of before have none."""
 
+NOT_OF_INPUTS = (MADE_FROM, "last_complete")
+"""The columns that are not made of what a row names: the last complete figures name their inputs themselves."""
+
 _COLUMN = f',"{MADE_FROM}":'.encode()
 
 
@@ -40,20 +43,42 @@ def provenance(
 def with_inputs(made: Mapping[str, Any], valuation: Mapping[str, Any]) -> dict[str, Any]:
     """Provenance for where the valuation's own columns are not at hand: with the account's row and each mark's offset.
 
+    ``marks`` are all that the valuation was made of, also those by which amounts became money; ``stale`` are the keys
+    of those that were stale, and absent where none was.
+
     Args:
         made: What ``provenance`` says of the valuation.
         valuation: Its body.
     """
-    return {
+    marks = named_marks(valuation)
+    named = {
         **made,
         "account_order": valuation["account_order"],
         "position": valuation["position"],
-        "marks": {
-            position["mark_key"]: position["mark_offset"]
-            for position in valuation["positions"]
-            if position["mark_key"] is not None
-        },
+        "marks": {one["mark_key"]: one["mark_offset"] for one in marks},
     }
+    stale = sorted({one["mark_key"] for one in marks if one.get("stale")})
+    return {**named, "stale": stale} if stale else named
+
+
+def named_marks(valuation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Everything in a valuation that names a mark by ``mark_key`` and ``mark_offset``, at whatever depth.
+
+    Args:
+        valuation: Its body.
+    """
+    found: list[Mapping[str, Any]] = []
+    left: list[Any] = [value for name, value in valuation.items() if name not in NOT_OF_INPUTS]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            if one.get("mark_key") is not None:
+                found.append(one)
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+    # What says whether its mark was stale comes last, and holds where two name the same one.
+    return sorted(found, key=lambda one: "stale" in one)
 
 
 def join_provenance(encoded_body: bytes, made: Mapping[str, Any]) -> bytes:

@@ -130,6 +130,7 @@ class MadeFromInputs(MadeFrom, kw_only=True, forbid_unknown_fields=True):
     account_order: tuple[int, int]
     position: Position
     marks: dict[str, int]
+    stale: Annotated[list[str], Meta(description="The keys of marks that were stale.")] | UnsetType = UNSET
 
 
 class PositionBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from models.plain_venue import Holds, Own, PlainVenue, Position
 from models.prices import OracleTerms, UsedMark
 from models.references import UsedReference
 from models.valuations import NO_ACCOUNT, SUSPECT, UNPRICED, UNSUPPORTED, VALUED, distance_bps
-from models.venue import Inputs, Settled, TopicSpec, Valued, ValuedWhole, Valuer, Venue
+from models.venue import Account, Held, Inputs, Settled, TopicSpec, Valued, ValuedWhole, Valuer, Venue
 from models.watermarks import DeploymentWatermark
 from streams.settings.deployment import DeploymentSettings
 from streams.settings.venues import VenuePackage
@@ -29,6 +29,7 @@ __all__ = [
     "UNPRICED",
     "UNSUPPORTED",
     "VALUED",
+    "Account",
     "BadNumber",
     "BadRecord",
     "BadRow",
@@ -37,6 +38,7 @@ __all__ = [
     "DeploymentSettings",
     "DeploymentWatermark",
     "Exposure",
+    "Held",
     "Holds",
     "Inputs",
     "LogOffset",

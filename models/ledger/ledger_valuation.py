@@ -149,11 +149,11 @@ def _texts(**figures: int) -> dict[str, str | None]:
 
 
 def _conversions(priced: Priced) -> Body:
-    """The marks by which amounts became USD, by market, each with its key and its tick's offset."""
+    """The marks by which amounts became USD, by market; each names its tick, and says whether it is stale."""
     conversions = [one.conversion for one in priced.known_positions] + [one.conversion for one in priced.known_wallets]
     legs = {leg.market: leg.mark for conversion in conversions for leg in conversion.legs}
     return {
-        market: {"mark": str(mark.mark_e18), "mark_key": mark.key, "mark_offset": mark.offset}
+        market: {"mark": str(mark.mark_e18), "mark_key": mark.key, "mark_offset": mark.offset, "stale": mark.stale}
         for market, mark in sorted(legs.items())
     }
 

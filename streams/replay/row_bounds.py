@@ -8,10 +8,10 @@ from models.account_events import Progress
 from models.engine.tables import ACCOUNTS
 from models.errors import BadRecord
 from models.instants import rfc3339
-from models.provenance import MADE_FROM
+from models.provenance import MADE_FROM, named_marks
 from models.valuations import UNPRICED, VALUED
 from streams.replay.marks_at import fold_marks, mark_keys
-from streams.replay.row_inputs import named_marks, read_offsets_of, tick_mark
+from streams.replay.row_inputs import read_offsets_of, tick_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

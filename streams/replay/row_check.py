@@ -18,7 +18,7 @@ from models.codec import decode_row, row_order
 from models.engine.tables import ACCOUNTS, VALUATIONS
 from models.errors import BadRecord, BadRow
 from models.ids import split_key
-from models.provenance import MADE_FROM
+from models.provenance import MADE_FROM, NOT_OF_INPUTS, named_marks
 from models.valuations import UNSUPPORTED
 from streams.kafka.topics import PRICE_TICKS, changelog_name, topic_name
 from streams.replay.account_at import fold_references
@@ -27,7 +27,7 @@ from streams.replay.cut import Cut, cut_of
 from streams.replay.merging import read_merged
 from streams.replay.raw_fold import RawFold, expect_first
 from streams.replay.row_bounds import RowBounds
-from streams.replay.row_inputs import NOT_OF_INPUTS, NamedInputs, Places, Unnamed, named_marks, read_offsets_of
+from streams.replay.row_inputs import NamedInputs, Places, Unnamed, read_offsets_of
 
 if TYPE_CHECKING:
     from models.chain_records import LogOffset

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.errors import BadRecord
 from models.prices import decode_tick, mark_of, used_mark
-from models.provenance import MADE_FROM
+from models.provenance import MADE_FROM, named_marks
 from models.references import UsedReference, read_reference
 from streams.kafka.partitions import partition_of
 from streams.replay.bounded_log import Place, Span
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from streams.replay.bounded_log import Held, Log, LogRecord
     from streams.replay.raw_fold import RawFold
 
-NOT_OF_INPUTS = (MADE_FROM, "last_complete")
-"""The columns that are not made of what a row names: the last complete figures name their inputs themselves."""
 # Two ticks that are further apart are read in two spans: a fetch brings some thousand ticks anyway.
 _APART = 5_000
 Offsets = dict[Place, dict[int, "LogRecord"]]
@@ -99,22 +97,6 @@ class Places(NamedTuple):
     def of(self, key: bytes) -> Place:
         """Where the records of a key stand."""
         return Place(self.topic, partition_of(key, self.partitions))
-
-
-def named_marks(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Everything in a row that names a mark by ``mark_key`` and ``mark_offset``, at whatever depth."""
-    found: list[Mapping[str, Any]] = []
-    left: list[Any] = [value for name, value in body.items() if name not in NOT_OF_INPUTS]
-    while left:
-        one = left.pop()
-        if isinstance(one, dict):
-            if one.get("mark_key") is not None:
-                found.append(one)
-            left += one.values()
-        elif isinstance(one, list):
-            left += one
-    # What says whether its mark was stale comes last, and holds where two name the same one.
-    return sorted(found, key=lambda one: "stale" in one)
 
 
 async def read_offsets_of(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket as os_socket
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
 KEY = f"main:{ADDRESS.lower()}"
 
 
-def served_settings(settings: Callable[..., Settings], drain_s: float = 0.5) -> Settings:
+def served_settings(settings: Callable[..., Settings]) -> Settings:
     return settings(
         deployments={"main": SymmioSettings(chain_id=1, diamond="0x" + "d" * 40)},
-        api=ApiSettings(port=free_port(), admin_port=free_port(), drain_s=drain_s),
+        api=ApiSettings(port=free_port(), admin_port=free_port(), drain_s=0.5),
     )
 
 
@@ -74,11 +73,6 @@ async def frame(socket: aiohttp.ClientWebSocketResponse) -> Any:  # noqa: ANN401
     return message.json()
 
 
-async def until_closed(socket: aiohttp.ClientWebSocketResponse) -> list[str]:
-    """The uPnL of every frame until the server closes."""
-    return [json.loads(one.data)["upnl"] async for one in socket]
-
-
 async def test_rows_of_the_changelog_reach_a_socket_and_later_ones_replace_them(
     settings: Callable[..., Settings],
 ) -> None:
@@ -118,31 +112,6 @@ async def test_what_a_socket_watches_is_known_to_the_workers_until_the_server_en
             await socket.close()
     finally:
         await interest.stop()
-
-
-async def test_sockets_that_are_not_closed_yet_are_shown_what_is_new_while_the_server_leaves(
-    settings: Callable[..., Settings],
-) -> None:
-    own = served_settings(settings, drain_s=4)
-    assert own.kafka is not None
-    await create_topics(own.bootstrap, registry(own))
-    async with changelogs(own) as rows:
-        await rows.put(DEPLOYMENTS, "main", 1, deployment_body())
-        await rows.put(VALUATIONS, KEY, 1, valuation_body())
-        async with running(own) as (client, server):
-            # They are closed in a random order over the window, the last one at its end.
-            sockets = [await client.ws_connect("/upnl-ws") for _ in range(8)]
-            for socket in sockets:
-                await socket.send_str(ADDRESS)
-                assert "-12.5" == (await frame(socket))["upnl"]
-            await eventually(lambda: _is(client, "/readyz", 200))
-            reading = [asyncio.create_task(until_closed(one)) for one in sockets]
-            server.cancel()
-            await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
-            await rows.put(VALUATIONS, KEY, 2, valuation_body(upnl=e18("3")))
-            said = await asyncio.gather(*reading)
-
-    assert [one for one in said if "3" in one]
 
 
 async def test_sockets_are_accepted_before_the_tables_exist_and_answered_once_they_do(
