@@ -22,6 +22,8 @@ _HEAD = struct.Struct(">QQ")
 _encode_struct = msgspec.json.Encoder().encode
 ORDER_BYTES = _HEAD.size
 _NO_ORDER = bytes(ORDER_BYTES)
+# No topic has as many records, so that a row begins with two zero bytes.
+_TERM_END = 2**48
 _TERM_BEGINS = b"\x00\x00"
 
 NUMBER_MAX = 2**63 - 1
@@ -93,7 +95,8 @@ def row_order(value: bytes) -> bytes:
     What is no row, such as a text that something else wrote, stands below every row: it would be the current one for
     ever otherwise, and whatever replaced it would go unread.
     """
-    return value[:ORDER_BYTES] if _has_order(value) else _NO_ORDER
+    has_order = len(value) >= ORDER_BYTES and value.startswith(_TERM_BEGINS)
+    return value[:ORDER_BYTES] if has_order else _NO_ORDER
 
 
 def order_of_term(term: int) -> bytes:
@@ -103,12 +106,8 @@ def order_of_term(term: int) -> bytes:
 
 def decode_order(value: bytes) -> tuple[int, int]:
     """Read only (term, version) of a row; (0, 0) of what is none."""
-    if not _has_order(value):
+    try:
+        term, version = _HEAD.unpack_from(value)
+    except struct.error:
         return 0, 0
-    term, version = _HEAD.unpack_from(value)
-    return term, version
-
-
-def _has_order(value: bytes) -> bool:
-    """Whether it begins as rows do; no topic has as many records as the least term that would begin otherwise."""
-    return len(value) >= ORDER_BYTES and value.startswith(_TERM_BEGINS)
+    return (term, version) if term < _TERM_END else (0, 0)

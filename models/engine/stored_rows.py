@@ -76,7 +76,13 @@ def stored(rows: StoredRows, table: str, key: bytes, decode: Callable[[bytes], T
     row = rows.read(table, key)
     if row is None:
         return Stored(0, None)
-    return Stored(max(1, decode_order(row)[1]), readable(rows.note_unreadable, table, key, row, decode))
+    version = decode_order(row)[1]
+    try:
+        # Each tick comes by here, so that this is ``readable`` without a call.
+        return Stored(version, decode(row))
+    except BadRow as error:
+        rows.note_unreadable(table, key, row, error)
+        return Stored(max(1, version), None)
 
 
 def readable(note: NoteUnreadable, table: str, key: bytes, row: bytes, decode: Callable[[bytes], T]) -> T | None:

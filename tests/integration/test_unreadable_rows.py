@@ -79,8 +79,9 @@ async def corrupted(settings: Settings) -> dict[str, bytes]:
     async with producer(settings) as sender:
         for table in TABLES:
             rows = await feed_rows(settings, table)
-            marks = (SIDE.encode(), f"symbol:{SIDE}:".encode(), f"{SOURCE}:".encode(), ANN, REFERENCE)
-            key = min((key for key in rows if key.startswith(marks)), default=None)
+            marks = (f"{SIDE}:".encode(), f"symbol:{SIDE}:".encode(), f"{SOURCE}:".encode(), REFERENCE)
+            named = {STATEMENTS: ANN, DEPLOYMENTS: SIDE.encode()}
+            key = named.get(table) or min((key for key in rows if key.startswith(marks)), default=None)
             assert key is not None, f"there is no row of {table}"
             order = encode_row(rows[key].term, rows[key].version, {})[:ORDER_BYTES]
             partition = partition_of(key, settings.topics.partitions)

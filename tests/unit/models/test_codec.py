@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.codec import decode_row, encode_body, encode_row
+from models.codec import decode_order, decode_row, encode_body, encode_row, row_order
 from models.row_bodies import MarkBody, ReferenceBody
 
 _text = st.text()
@@ -26,3 +27,9 @@ def test_columns_that_a_row_need_not_have_are_absent() -> None:
         b'{"mark":"1","index":null,"funding_rate":null,"next_funding_ms":null,"event_ms":5,"received_ms":6,"offset":7,'
         b'"max_late_ms":8}'
     )
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"x" * 15, b'{"hello": "I am no row of any table"}', b"\xff" * 40])
+def test_what_is_no_row_stands_below_every_row(value: bytes) -> None:
+    assert (0, 0) == decode_order(value)
+    assert row_order(value) <= row_order(encode_row(0, 0, {})) < row_order(encode_row(2**48 - 1, 1, {}))
