@@ -141,7 +141,7 @@ def _is_sound() -> bool:
 
 
 if __name__ == "__main__":
-    if not _is_sound():
-        sys.exit(1)
-    refused = [_is_refused(name) for name in sys.argv[1:] or MUTANTS]
-    sys.exit(0 if all(refused) else 1)
+    is_sound = _is_sound()
+    # Each is tried, also after one that was not refused.
+    refused = [_is_refused(name) for name in sys.argv[1:] or MUTANTS] if is_sound else []
+    sys.exit(0 if is_sound and all(refused) else 1)
