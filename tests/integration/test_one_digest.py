@@ -79,8 +79,8 @@ FLASH, ORACLES = "flash", {"SOL": "150", "USDC": "1"}
 FUNDED = FundingMade(
     88_000, "0.75", "0.01", is_scaled=True, markets={"BTCUSDT": KeptFunding(1, 0, "53940000000000", 14_400, 28_800)}
 )
-# By then, after several forks, somebody has positions of the market that has a price, and position states.
-_BLOCKS = 350
+# Somebody has positions and position states by then, after several forks.
+_BLOCKS = 200
 # As a broker cleans a topic that nobody waits for.
 _CLEANED_SOON = {
     "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.001", "segment.ms": "100",
@@ -204,9 +204,9 @@ async def _pu(log: Log, settings: Settings, at_ms: int) -> list[Any]:
 
 
 async def somebody(log: Log, settings: Settings, at_ms: int) -> str:
-    """An account with a uPnL and position states."""
+    """An account with positions and position states."""
     tables = (await value_accounts_at(log, settings, FORKS, at_ms, on_record=lambda _: None)).fold.engine.tables
-    holding = {key for key, row in tables.items(VALUATIONS) if decode_row(row).body["upnl"] not in {None, "0"}}
+    holding = {key for key, row in tables.items(VALUATIONS) if decode_row(row).body["positions"]}
     told = {key for key, row in tables.items(POSITION_STATES) if b'"states":[{' in row}
     return min(holding & told).decode().partition(":")[2]
 
