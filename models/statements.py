@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.codec import decode_row, encode_body
-from models.errors import BadRow
+from models.body_reader import body_reader
+from models.codec import encode_body
+from models.row_bodies import StatementBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 EVENTS_KEPT = 256
 # With a statement as large as an account's row may be, a record would be too large for the broker.
 _EVENTS_BYTES_MAX = 400_000
+
+
+_read_body = body_reader("statements", StatementBody)
 
 
 class Event(NamedTuple):
@@ -107,15 +111,6 @@ def decode_statement(row: bytes) -> Statement:
     Raises:
         BadRow: It is none.
     """
-    body = decode_row(row).body
-    try:
-        offset, index = body["position"]
-        events = [Event(number, (at, part), what) for number, at, part, what in body["events"]]
-        statement = Statement((offset, index), body["statement"], events)
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"expected a statements row, found {body!r:.200} ({error!r})"
-        raise BadRow(msg) from error
-    if not all(type(number) is type(at) is type(part) is int for number, (at, part), _ in events):
-        msg = f"expected a statements row with numbers of events and of their positions, found {body!r:.200}"
-        raise BadRow(msg)
-    return statement
+    body = _read_body(row)
+    events = [Event(number, (offset, index), what) for number, offset, index, what in body.events]
+    return Statement(body.position, body.statement, events)

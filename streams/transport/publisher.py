@@ -127,11 +127,12 @@ class Publisher:
 
     @property
     def producer_id(self) -> int:
-        """The id that the broker knows the producer by, and that its batches have; it has been started."""
-        if self._producer is None:
-            msg = "expected a publisher that was started"
+        """The id that the broker knows the producer by, and that its batches have; it has sent something before."""
+        manager = None if self._producer is None else self._producer._txn_manager
+        if manager is None or not manager.has_pid():
+            msg = "expected an idempotent producer that has sent something, found one that has no id"
             raise AssertionError(msg)
-        return int(self._producer._txn_manager.producer_id)
+        return int(manager.producer_id)
 
     @property
     def unsent(self) -> int:

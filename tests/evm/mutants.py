@@ -1,6 +1,6 @@
 """Faults that an executor is given on purpose, to see that the judge of the storms refuses each.
 
-As a program it lets a storm happen to each of them, and ends with 1 where one was not noticed:
+As a program it lets a storm happen to each of them, after one without any, and ends with 1 where one was not noticed:
 ``python -m tests.evm.mutants [NAME …]``. An executor's process takes its fault from the environment variable
 ``FUNDER_MUTANT``; nothing of it is in what is judged.
 """
@@ -113,21 +113,35 @@ def apply_named() -> None:
         MUTANTS[name](setattr)
 
 
-def _is_refused(name: str) -> bool:
+def _storm(name: str | None) -> tuple[int, list[str]]:
+    """Let a storm happen to an executor with a fault, or with none; return how it ended, and what was said."""
     # Six things happen in a storm that was asked for, and three in the one of every day.
     storms = {"TIDEMARK_TEST_STORMS": "1", _SEED: os.environ.get(_SEED) or "0"}
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", _STORM],
-        env=os.environ | storms | {VARIABLE: name},
+        env=os.environ | storms | ({} if name is None else {VARIABLE: name}),
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
-    said = [line for line in ended.stdout.splitlines() if line.startswith("E  ")]
-    print(name, "refused" if ended.returncode == 1 else "NOT REFUSED", *said[:2], flush=True)  # noqa: T201 - a program
-    return ended.returncode == 1
+    return ended.returncode, [line for line in ended.stdout.splitlines() if line.startswith("E  ")][:2]
+
+
+def _is_refused(name: str) -> bool:
+    code, said = _storm(name)
+    print(name, "refused" if code == 1 else "NOT REFUSED", *said, flush=True)  # noqa: T201 - a program
+    return code == 1
+
+
+def _is_sound() -> bool:
+    """Whether the storm passes without a fault: that it fails with one shows nothing otherwise."""
+    code, said = _storm(None)
+    print("no fault:", "passed" if code == 0 else "FAILED", *said, flush=True)  # noqa: T201 - a program
+    return code == 0
 
 
 if __name__ == "__main__":
-    refused = [_is_refused(name) for name in sys.argv[1:] or MUTANTS]
-    sys.exit(0 if all(refused) else 1)
+    is_sound = _is_sound()
+    # Each is tried, also after one that was not refused.
+    refused = [_is_refused(name) for name in sys.argv[1:] or MUTANTS] if is_sound else []
+    sys.exit(0 if is_sound and all(refused) else 1)

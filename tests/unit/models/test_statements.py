@@ -70,7 +70,7 @@ def test_a_row_is_read_as_it_was_written() -> None:
         {"position": [1, 2], "statement": {}, "events": [["7", 1, 0, {}]]},
         {"position": [1, 2], "statement": {}, "events": [[7, None, 0, {}]]},
     ):
-        with pytest.raises(BadRow, match="expected a statements row"):
+        with pytest.raises(BadRow, match="expected a row of statements"):
             decode_statement(encode_row(1, 1, body))
 
 
