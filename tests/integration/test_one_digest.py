@@ -34,7 +34,7 @@ from models.ledger.ledger_venue import LEDGER_EVENTS, LEDGER_SETTINGS
 from models.ledger.priced_account import PricedAccount
 from models.money import parse_e18
 from models.prices import MarkTick, OracleSaid, encode_tick
-from models.provenance import MADE_FROM
+from models.provenance import MADE_FROM, named_marks
 from models.symmio.funding import funding_rates, funding_view
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.archive.archive_store import opened_store
@@ -50,7 +50,7 @@ from streams.replay.captured_log import CapturedLog, CaptureWriter
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.merging import read_merged
 from streams.replay.raw_fold import RawFold
-from streams.replay.row_inputs import NamedInputs, Places, named_marks, read_offsets_of
+from streams.replay.row_inputs import NamedInputs, Places, read_offsets_of
 from streams.settings.flash.flash_settings import FlashSettings
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.eventually import eventually
