@@ -18,8 +18,7 @@ from api.dialects.bitfinex.calc_requests import Calculation
 from api.dialects.bitfinex.ledger_book import LedgerBook, Statements
 from api.dialects.flash.flash_dialect import FLASH as FLASH_DIALECT
 from api.dialects.symmio.frames import upnl_object
-from models.codec import decode_row
-from models.engine.tables import POSITION_STATES, STATEMENTS, VALUATIONS
+from models.engine.tables import POSITION_STATES, STATEMENTS
 from models.flash.chain_accounts import FLASH_ACCOUNTS, FLASH_REFERENCES
 from models.ids import mark_key
 from models.kept_inputs import (
@@ -44,7 +43,7 @@ from streams.archive.archiving import archive_due, find_due
 from streams.kafka.topics import PRICE_TICKS, registry, served_name, topic_name
 from streams.process.clock import SystemClock
 from streams.replay.account_at import At, value_account_at
-from streams.replay.accounts_at import fold_accounts_at, value_accounts_at
+from streams.replay.accounts_at import fold_accounts_at
 from streams.replay.bounded_log import Place, Span
 from streams.replay.calculated_at import calculated_at
 from streams.replay.captured_log import CapturedLog, CaptureWriter
@@ -79,8 +78,6 @@ FLASH, ORACLES = "flash", {"SOL": "150", "USDC": "1"}
 FUNDED = FundingMade(
     88_000, "0.75", "0.01", is_scaled=True, markets={"BTCUSDT": KeptFunding(1, 0, "53940000000000", 14_400, 28_800)}
 )
-# Somebody has positions and position states by then, after several forks.
-_BLOCKS = 200
 # As a broker cleans a topic that nobody waits for.
 _CLEANED_SOON = {
     "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.001", "segment.ms": "100",
@@ -90,7 +87,7 @@ _CLEANED_SOON = {
 
 async def tell(settings: Settings) -> None:
     """A chain, a ledger whose settings are said twice, prices, and what funding was made of."""
-    await write_chain(settings, FORKS, forked_chain()[:_BLOCKS])
+    await write_chain(settings, FORKS, forked_chain())
     now_ms = CLOCK.now_ms()
     prices = {FORKS_SYMBOL: "3.25", **PRICES}
     await write_ticks(
@@ -203,31 +200,12 @@ async def _pu(log: Log, settings: Settings, at_ms: int) -> list[Any]:
     return [frame.type, json.loads(json.dumps(list(frame.payload), default=str))]
 
 
-async def somebody(log: Log, settings: Settings, at_ms: int) -> str:
-    """An account with positions and position states."""
-    tables = (await value_accounts_at(log, settings, FORKS, at_ms, on_record=lambda _: None)).fold.engine.tables
-    holding = {key for key, row in tables.items(VALUATIONS) if decode_row(row).body["positions"]}
-    told = {key for key, row in tables.items(POSITION_STATES) if b'"states":[{' in row}
-    return min(holding & told).decode().partition(":")[2]
-
-
 async def captured(log: Log, vector: Mapping[Place, Span], directory: Path) -> CapturedLog:
     writer = CaptureWriter(directory, vector)
     async for one in read_merged(log, vector):
         writer.take(one)
     writer.finish(code="test", made_ms=CLOCK.now_ms(), since_ms=None, until_ms=None)
     return CapturedLog(directory)
-
-
-async def configure(settings: Settings, kind: ConfigResourceType, config: Mapping[str, str], topic: str = "") -> None:
-    """Configure the one broker, or a topic."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    await admin.start()
-    try:
-        (broker,) = (await admin.describe_cluster())["brokers"]
-        await admin.alter_configs([ConfigResource(kind, topic or str(broker["node_id"]), dict(config))])
-    finally:
-        await admin.close()
 
 
 async def clean(settings: Settings, log: Log) -> None:
@@ -240,7 +218,19 @@ async def clean(settings: Settings, log: Log) -> None:
         return len([one async for one in read_merged(log, vector) if one.key != b"filler"])
 
     before = await count()
-    await configure(settings, ConfigResourceType.TOPIC, _CLEANED_SOON, topic)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        (broker,) = (await admin.describe_cluster())["brokers"]
+        await admin.alter_configs(
+            [
+                ConfigResource(ConfigResourceType.TOPIC, topic, dict(_CLEANED_SOON)),
+                # It would look every 15 s.
+                ConfigResource(ConfigResourceType.BROKER, str(broker["node_id"]), {"log.cleaner.backoff.ms": "200"}),
+            ]
+        )
+    finally:
+        await admin.close()
 
     async def is_cleaned() -> bool:
         # Only a segment that a broker does not write to any more is cleaned, and a record ends one that is old enough.
@@ -258,8 +248,6 @@ async def test_a_window_has_one_digest_from_kafka_archive_and_capture_also_after
     desk = LedgerDeploymentSettings(default_sources=(SOURCE,), default_max_age_ms=10**12)
     flash = FlashSettings(default_max_age_ms=10**12)
     own = settings(deployments={**forked_deployment(), DESK: desk, FLASH: flash}, topics={"partitions": 2})
-    # A broker looks every 15 s for what is to be cleaned, and hears of another pace when it has slept.
-    await configure(own, ConfigResourceType.BROKER, {"log.cleaner.backoff.ms": "200"})
     await create_all(own)
     await tell(own)
     live, at_ms = KafkaLog(own.bootstrap, {}, CLOCK), CLOCK.now_ms()
@@ -273,7 +261,11 @@ async def test_a_window_has_one_digest_from_kafka_archive_and_capture_also_after
         due = await find_due(live, store, topic, CLOCK.now_ms() + 60_000)
         await archive_due(live, store, due, configs[topic], code="test", on_record=lambda _: None)
     archive, capture = ArchivedLog(store), await captured(live, whole, tmp_path / "capture")
-    account = await somebody(live, own, at_ms)
+    begun = await fold_accounts_at(live, own, FORKS, at_ms, on_record=lambda _: None)
+    tables = begun.fold.engine.tables
+    account = (
+        next(key for key, row in tables.items(POSITION_STATES) if b'"states":[{' in row).decode().partition(":")[2]
+    )
 
     async def replayed(log: Log) -> str:
         return await digest_of(log, own, vector, account, at_ms)
