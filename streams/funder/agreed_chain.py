@@ -3,16 +3,18 @@
 * Something is so where two endpoints say it; where there are two, both have to. Where one alone has answered for a
   minute, it does.
 * An endpoint that is well behind two others has no say. Of two, that one is ahead of the other proves nothing, since it
-  may say so in error: the one behind has no say only if its head does not keep step with time, since it stands still
-  then, or is catching up.
+  may say so in error: one has no say only if its blocks' times do not keep step with time and the other's do, since it
+  stands still then, or is catching up. Where neither's do, the chain stands still.
 * One that does not answer in time is not asked again for a while: nothing waits for it twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from models.symmio.funding_plan import LATE_S
 from streams.funder.chain_errors import answered_in_time, reverted
 from streams.funder.node_questions import LATEST, PENDING, read_next_s, receipts_of
 from streams.node.answers import read_block_number, read_number, read_time_s
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from streams.node.answers import Receipt
     from streams.node.endpoints import Node
     from streams.node.rpc import Call
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -137,6 +141,7 @@ class AgreedChain:
         # When an endpoint had its say last, and what its clock was then.
         self._heard_s: dict[str, float] = {}
         self._clocks: dict[str, tuple[int, float]] = {}
+        self._are_apart = False
         self._agreed_block = -1
         self._advanced_s = 0.0
 
@@ -276,9 +281,19 @@ class AgreedChain:
         """Find the time, by the clocks of endpoints that answer, and of those that did within the last minute."""
         now_s = _now_s()
         self._clocks |= {label: (time_s, now_s) for label, time_s in told.items()}
-        return times_of(
-            [time_s + int(now_s - told_s) for time_s, told_s in self._clocks.values() if now_s - told_s < _REMEMBERED_S]
-        )
+        clocks = {
+            label: time_s + int(now_s - told_s)
+            for label, (time_s, told_s) in self._clocks.items()
+            if now_s - told_s < _REMEMBERED_S
+        }
+        are_apart = max(clocks.values()) - min(clocks.values()) > LATE_S
+        if are_apart and not self._are_apart:
+            _log.error(
+                "endpoints' clocks are far apart, so that windows may open or close late deployment=%s times_s=%s",
+                self._node.deployment, clocks,
+            )  # fmt: skip
+        self._are_apart = are_apart
+        return times_of(clocks.values())
 
     def _note_silent(self, told: Mapping[str, object], now_s: float) -> None:
         for label, one in told.items():
@@ -299,9 +314,10 @@ class AgreedChain:
         counted: dict[str, T] = {}
         for label, (latest, answer) in told.items():
             ahead = sum(latest.block + _WELL_BEHIND_BLOCKS < other.block for other, _ in told.values())
-            # One that is ahead of another proves nothing, unless that one is out of step.
-            if ahead >= ENOUGH or (ahead and len(told) == ENOUGH and not self._paces[label].is_in_step):
-                self._node.distrust(label, f"expected a head that keeps step with others', found block {latest.block}")
+            are_others_in_step = all(self._paces[other].is_in_step for other in told if other != label)
+            is_out_of_step = not self._paces[label].is_in_step and are_others_in_step
+            if ahead >= ENOUGH or (len(told) == ENOUGH and is_out_of_step):
+                self._node.distrust(label, f"expected a head that keeps step with others', found {latest}")
                 self._heard_s.pop(label, None)
                 self._clocks.pop(label, None)
             else:

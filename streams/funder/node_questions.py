@@ -39,7 +39,8 @@ def read_next_s(latest_s: int, pending: object) -> int:
     """
     if pending is not None:
         with suppress(BadAnswer):
-            return read_time_s(pending)
+            # One that is older than the newest block is a stale one.
+            return max(latest_s, read_time_s(pending))
     return latest_s
 
 

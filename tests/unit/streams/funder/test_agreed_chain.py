@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from models.symmio.funding_plan import Window
+from models.symmio.funding_plan import LATE_S, Window
 from streams.funder.agreed_chain import Head, Sight, Sights, Times, times_of
 from streams.funder.chain_errors import PATIENCE, NodeDown
 from streams.funder.chain_view import Chain
@@ -40,6 +40,9 @@ class Told:
         self.label = label
         self.blocks, self.clock_s = blocks, clock_s
         self.frozen_s: float | None = None
+        # The time that its blocks have, and its pending one alone, where that stands still.
+        self.clock_stands_s: int | None = None
+        self.pending_s: int | None = None
         self.hangs = self.is_down = False
         self.refuses = False
         self.code = "0x"
@@ -72,6 +75,9 @@ class Told:
             case "eth_getBlockByNumber":
                 number = self.head + (params[0] == "pending") if params[0].isalpha() else int(params[0], 16)
                 time_s = BEGAN_S + number - 100 - self.blocks + self.clock_s
+                time_s = time_s if self.clock_stands_s is None else self.clock_stands_s
+                if params[0] == "pending" and self.pending_s is not None:
+                    time_s = self.pending_s
                 return {"number": hex(number), "timestamp": hex(time_s)} if number <= self.head + 1 else None
             case "eth_getTransactionCount":
                 return "0x7"
@@ -138,6 +144,46 @@ def test_of_two_endpoints_the_one_that_stands_still_has_no_say_after_half_a_minu
 
     first, *_, last = run_in_no_time(told())
     assert (1_001, 1_046) == (first, last)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("stands_still", ["pending_s", "clock_stands_s"])
+def test_of_two_endpoints_one_whose_clock_alone_stands_still_stops_no_time(stands_still: str, place: int) -> None:
+    async def told() -> int:
+        stale = Told("#2")
+        setattr(stale, stands_still, BEGAN_S)
+        endpoints = [Told("#1")]
+        endpoints.insert(place, stale)
+        chain = chain_over(*endpoints)
+        for _ in range(30):
+            await chain.agreed_time_s()
+            await asyncio.sleep(10)
+        return await chain.agreed_time_s()
+
+    assert 1_300 <= run_in_no_time(told()) <= 1_301
+
+
+def test_where_the_chain_stands_still_neither_of_two_endpoints_decides_alone_however_far_ahead_it_is() -> None:
+    async def told() -> int:
+        ahead, honest = Told("#1", blocks=400, clock_s=400), Told("#2")
+        chain = chain_over(ahead, honest)
+        ahead.frozen_s = honest.frozen_s = 0.0
+        for _ in range(10):
+            await chain.agreed_time_s()
+            await asyncio.sleep(10)
+        return await chain.agreed_time_s()
+
+    assert 1_001 == run_in_no_time(told())
+
+
+def test_clocks_that_are_far_apart_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def told() -> None:
+        chain = chain_over(Told("#1"), Told("#2", clock_s=LATE_S + 1))
+        for _ in range(3):
+            await chain.agreed_time_s()
+
+    run_in_no_time(told())
+    assert ["{'#1': 1001, '#2': 1302}"] == [one.getMessage().partition("times_s=")[2] for one in caplog.records]
 
 
 def test_of_two_endpoints_one_that_is_silent_for_a_moment_does_not_leave_the_other_to_decide() -> None:
