@@ -19,7 +19,6 @@ from models.symmio.funding_plan import (
     moved_to_party_b,
 )
 from models.symmio.funding_records import Epoch, cells_of
-from streams.funder.agreed_chain import is_agreed
 from streams.funder.ceilings import TooMuchGas
 from streams.funder.chain_errors import Reverted
 from streams.funder.diamond_calls import PairSignature, charge_data, forward_data
@@ -269,7 +268,9 @@ class AccountCharges:
         """Find the quotes that are not to be charged by one endpoint's state, of which no other one says so too."""
 
         def is_for_sure(due: Due, quote: ChainQuote) -> bool:
-            return self._eligibility(due, quote) in (Eligibility.DUE, Eligibility.PAID)
+            eligibility = self._eligibility(due, quote)
+            is_ours = eligibility is Eligibility.PAID and self._sender.has_charged(due.epoch, due.quote_id)
+            return eligibility is Eligibility.DUE or is_ours
 
         doubtful = [due for due in batch if not is_for_sure(due, quotes[due.quote_id])]
         if not doubtful:
@@ -278,7 +279,7 @@ class AccountCharges:
         return {
             due.quote_id
             for due in doubtful
-            if not is_agreed(not is_for_sure(due, others[due.quote_id]) for others in told)
+            if not self._chain.agree(not is_for_sure(due, others[due.quote_id]) for others in told)
         }
 
     def _decide(

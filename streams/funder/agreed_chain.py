@@ -15,7 +15,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.symmio.funding_plan import LATE_S
-from streams.funder.chain_errors import answered_in_time, reverted
+from streams.funder.chain_errors import NodeDown, answered_in_time, reverted
 from streams.funder.node_questions import LATEST, PENDING, read_next_s, receipts_of
 from streams.node.answers import read_block_number, read_number, read_time_s
 from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow, RateLimited, RpcError
@@ -138,6 +138,10 @@ class AgreedChain:
         self._paces: dict[str, _Pace] = {}
         # Until when an endpoint is not asked, and for how long that is in all.
         self._silent: dict[str, tuple[float, float]] = {}
+        # When the first question was asked.
+        self._began_s: float | None = None
+        # Those that had no say last, since they are out of step.
+        self._out_of_step: set[str] = set()
         # When an endpoint had its say last, and what its clock was then.
         self._heard_s: dict[str, float] = {}
         self._clocks: dict[str, tuple[int, float]] = {}
@@ -147,15 +151,29 @@ class AgreedChain:
 
     @property
     def enough(self) -> int:
-        """How many have to say what is for good: two, where so many had their say within the last minute."""
+        """How many have to say what is for good: two, where so many had their say within the last minute.
+
+        In the first minute every endpoint counts as heard, but for those that are out of step.
+        """
+        if self._began_s is not None and _now_s() - self._began_s < _REMEMBERED_S:
+            return min(ENOUGH, max(1, self._node.endpoints - len(self._out_of_step)))
         heard = sum(_now_s() - heard_s < _REMEMBERED_S for heard_s in self._heard_s.values())
         return min(ENOUGH, max(1, heard))
+
+    def agree(self, said: Iterable[bool]) -> bool:
+        """Whether endpoints that answered say something, as many as can say it for good.
+
+        Args:
+            said: What each of them says.
+        """
+        votes = list(said)
+        return is_agreed(votes) and sum(votes) >= self.enough
 
     async def times(self) -> Times:
         """Find the time that the next block would have.
 
         Raises:
-            NodeDown: No endpoint answers.
+            NodeDown: No endpoint answers, or fewer did within the last minute than can say it.
         """
         return self._times_of(
             await self._by_label([PENDING], lambda latest, results: read_next_s(latest.time_s, *results))
@@ -165,7 +183,7 @@ class AgreedChain:
         """The time that the next block has by two endpoints at least, Unix s.
 
         Raises:
-            NodeDown: No endpoint answers.
+            NodeDown: As of ``times``.
         """
         return (await self.times()).agreed_s
 
@@ -260,6 +278,8 @@ class AgreedChain:
             return latest, read(latest, results[1:])
 
         now_s = _now_s()
+        if self._began_s is None:
+            self._began_s = now_s
         asked = [LATEST, *calls]
         told = await self._node.ask_each_endpoint(
             asked,
@@ -278,7 +298,11 @@ class AgreedChain:
         return {**refused, **self._with_a_say(answers)}
 
     def _times_of(self, told: Mapping[str, int]) -> Times:
-        """Find the time, by the clocks of endpoints that answer, and of those that did within the last minute."""
+        """Find the time, by the clocks of endpoints that answer, and of those that did within the last minute.
+
+        Raises:
+            NodeDown: These are fewer than can say it.
+        """
         now_s = _now_s()
         self._clocks |= {label: (time_s, now_s) for label, time_s in told.items()}
         clocks = {
@@ -286,6 +310,9 @@ class AgreedChain:
             for label, (time_s, told_s) in self._clocks.items()
             if now_s - told_s < _REMEMBERED_S
         }
+        if len(clocks) < self.enough:
+            msg = f"expected {self.enough} endpoints to tell the time, found {', '.join(clocks)} alone"
+            raise NodeDown(msg)
         are_apart = max(clocks.values()) - min(clocks.values()) > LATE_S
         if are_apart and not self._are_apart:
             _log.error(
@@ -318,10 +345,12 @@ class AgreedChain:
             is_out_of_step = not self._paces[label].is_in_step and are_others_in_step
             if ahead >= ENOUGH or (len(told) == ENOUGH and is_out_of_step):
                 self._node.distrust(label, f"expected a head that keeps step with others', found {latest}")
+                self._out_of_step.add(label)
                 self._heard_s.pop(label, None)
                 self._clocks.pop(label, None)
             else:
                 counted[label] = answer
+                self._out_of_step.discard(label)
                 self._heard_s[label] = _now_s()
         self.note_head(highest_agreed([told[label][0].block for label in counted]))
         return counted

@@ -174,7 +174,7 @@ class Chain(AgreedChain):
 
         by_label = await self._by_label([PENDING, *self._calls_of(list(map(symbol_view, symbols)))], read)
         told = list(by_label.values())
-        changed = {one for one in symbols if is_agreed(found[one] != kinds[one] for _, found in told)}
+        changed = {one for one in symbols if self.agree(found[one] != kinds[one] for _, found in told)}
         same = {one for one in symbols if is_agreed(found[one] == kinds[one] for _, found in told)}
         now_s = self._times_of({label: time_s for label, (time_s, _) in by_label.items()}).agreed_s
         return Moment(now_s, frozenset(changed), frozenset({*symbols} - changed - same))
@@ -239,8 +239,8 @@ class Chain(AgreedChain):
         try:
             said = await self._said_by_each([self._call_as(sender, data)], lambda _, results: read_bytes(results[0]))
         except Reverted:
-            return True
-        return is_agreed(isinstance(one, CallReverted) for one in said.values())
+            return self.enough == 1
+        return self.agree(isinstance(one, CallReverted) for one in said.values())
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
         """Estimate the gas that a transaction would take in the state that the next one would find.

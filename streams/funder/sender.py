@@ -31,7 +31,7 @@ from models.symmio.funding_records import Transaction
 from streams.funder import flights_told
 from streams.funder.agreed_chain import Head, Sights
 from streams.funder.ceilings import CeilingInTheWay
-from streams.funder.chain_errors import ChainError
+from streams.funder.chain_errors import ChainError, NodeDown
 from streams.funder.data_fees import DataFees
 from streams.funder.fees import Fees
 from streams.funder.flights import LOOKS_TO_BE_SURE, Change, Flight, State
@@ -114,6 +114,8 @@ class Sender:
         self._flights: dict[int, Flight] = {}
         self._mined: dict[int, Transaction] = {}
         self._next = 0
+        # The highest nonce whose transaction is final.
+        self._done = -1
         self._head = Head(0, 0)
         self._gap: tuple[int, int] = (-1, 0)
         self._agreed_s = 0.0
@@ -123,8 +125,16 @@ class Sender:
         self._clock_s = asyncio.get_running_loop().time
 
     async def start(self, records: Iterable[Transaction]) -> None:
-        """Take over the transactions of this key that are on record, and find the next nonce."""
-        self._head = (await self._chain.sights(self._signer.address, ())).head
+        """Take over the transactions of this key that are on record, and find the next nonce.
+
+        Raises:
+            NodeDown: Too few endpoints answer to say which that is.
+        """
+        sights = await self._chain.sights(self._signer.address, ())
+        if not sights.are_enough:
+            msg = f"expected {sights.enough} endpoints to tell the signer's next nonce, found {len(sights.told)}"
+            raise NodeDown(msg)
+        self._head = sights.head
         self._next = self._head.nonce
         for record in records:
             if record.signer != self._signer.address:
@@ -132,6 +142,7 @@ class Sender:
             self._note(record)
             self._next = max(self._next, record.nonce + 1)
             if record.final:
+                self._done = max(self._done, record.nonce)
                 self._flights.pop(record.nonce, None)
                 continue
             flight = self._flights[record.nonce] = Flight(record)
@@ -257,6 +268,7 @@ class Sender:
         record = flight.record
         flights_told.tell(self._deployment, record, change)
         if change is Change.FINAL:
+            self._done = max(self._done, record.nonce)
             del self._flights[record.nonce]
             return
         if change is Change.LEFT or was not in (State.SENT, record.state):
@@ -346,12 +358,17 @@ class Sender:
     async def _fill_gap(self) -> None:
         """Fill the chain's next nonce where no transaction of ours has it, but some have later ones."""
         nonce = self._head.nonce
-        if nonce in self._flights or not any(f.record.nonce > nonce and f.is_pending for f in self._flights.values()):
+        # A nonce that an endpoint names which is behind is none.
+        is_ours = nonce <= self._done or nonce in self._flights
+        if is_ours or not any(f.record.nonce > nonce and f.is_pending for f in self._flights.values()):
             self._gap = (-1, 0)
             return
         looks = self._gap[1] + 1 if self._gap[0] == nonce else 1
         self._gap = (nonce, looks)
-        if looks < LOOKS_TO_BE_SURE or (await self._chain.sights(self._signer.address, ())).head.nonce != nonce:
+        if looks < LOOKS_TO_BE_SURE:
+            return
+        sights = await self._chain.sights(self._signer.address, ())
+        if not sights.are_enough or sights.head.nonce != nonce:
             return
         try:
             async with self._signing:

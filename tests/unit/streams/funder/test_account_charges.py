@@ -58,6 +58,11 @@ class HeldPair(Chain):
         self.illegible: set[int] = set()
         self.elsewhere = self.known
         self.changed: frozenset[int] = frozenset()
+        self.enough_now = 2
+
+    @property
+    def enough(self) -> int:
+        return self.enough_now
 
     async def times(self) -> Times:
         return times_of([self.now_s, self.now_s - self.behind_s])
@@ -364,6 +369,25 @@ async def test_a_quote_that_only_one_endpoints_old_state_has_closed_is_tried_aga
     assert ({}, {1}, set()) == (bench.progress.culprits, bench.progress.paid, bench.progress.late)
     bench.chain.known[2] = quote(2)
     assert {1, 2} == (await bench.run()).paid
+
+
+async def test_a_quote_that_only_one_endpoint_has_as_paid_is_tried_again_unless_a_transaction_of_ours_paid_it() -> None:
+    bench = Bench(quote(1), quote(2, paid_s=14_400))
+    bench.chain.elsewhere = {1: quote(1), 2: quote(2)}
+    with pytest.raises(AccountFault, match="agree about quotes \\[2\\]"):
+        await bench.run()
+    assert {1} == bench.progress.paid
+    bench.sender.charged = {2}
+    assert {1, 2} == (await bench.run()).paid
+
+
+async def test_that_a_quote_is_closed_is_not_believed_while_too_few_endpoints_answer() -> None:
+    bench = Bench(quote(1, status=QuoteStatus.CLOSED))
+    bench.chain.enough_now = 3
+    with pytest.raises(AccountFault, match="agree about quotes \\[1\\]"):
+        await bench.run()
+    bench.chain.enough_now = 2
+    assert {1: "it is not open"} == (await bench.run()).closed
 
 
 async def test_a_signature_that_was_overtaken_is_fetched_again_and_no_quote_is_blamed() -> None:

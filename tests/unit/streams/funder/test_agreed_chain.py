@@ -10,7 +10,7 @@ import pytest
 from models.symmio.funding_plan import LATE_S, Window
 from streams.funder.agreed_chain import Head, Sight, Sights, Times, times_of
 from streams.funder.chain_errors import PATIENCE, NodeDown
-from streams.funder.chain_view import Chain
+from streams.funder.chain_view import Chain, Moment
 from streams.node.answers import Receipt
 from streams.node.endpoints import Node
 from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow
@@ -222,8 +222,9 @@ def test_a_chain_that_stands_still_at_all_endpoints_is_believed() -> None:
 def test_an_endpoint_that_hangs_is_waited_for_once_and_then_left_out_for_a_while() -> None:
     async def told() -> tuple[list[float], int]:
         hanging = Told("#2")
-        hanging.hangs = True
         chain = chain_over(Told("#1"), hanging)
+        await chain.agreed_time_s()
+        hanging.hangs = True
         waits_s = []
         for _ in range(10):
             began_s = asyncio.get_running_loop().time()
@@ -297,6 +298,51 @@ def test_that_no_contract_is_there_is_known_at_once_where_enough_endpoints_answe
     assert (False, True) == run_in_no_time(told(is_down=False, has_code=False))
     assert (None, True) == run_in_no_time(told(is_down=True, has_code=False))
     assert (True, True) == run_in_no_time(told(is_down=True, has_code=True))
+
+
+@pytest.mark.parametrize("endpoints", [2, 3])
+def test_at_start_no_endpoint_that_answers_alone_decides_for_a_minute(endpoints: int) -> None:
+    async def told() -> list[object]:
+        alone, *hanging = (Told(f"#{number}") for number in range(endpoints))
+        for one in hanging:
+            one.hangs = True
+        chain = chain_over(alone, *hanging)
+        with pytest.raises(NodeDown, match="expected 2 endpoints to tell the time, found #0 alone"):
+            await chain.agreed_time_s()
+        found: list[object] = [(await chain.sights(DIAMOND, [])).are_enough]
+        await asyncio.sleep(60)
+        return [*found, await chain.agreed_time_s() > BEGAN_S, (await chain.sights(DIAMOND, [])).are_enough]
+
+    assert [False, True, True] == run_in_no_time(told())
+
+
+def test_an_endpoint_that_answers_alone_for_a_moment_refuses_no_call_and_changes_no_market() -> None:
+    async def told() -> tuple[bool, Moment, bool, Moment]:
+        first, second = Told("#1"), Told("#2")
+        first.code = second.code = market(7, 3_600, 600)
+        chain = chain_over(first, second)
+        await chain.agreed_time_s()
+        second.hangs = first.refuses = True
+        refused = await chain.is_refused(DIAMOND, b"")
+        first.refuses = False
+        first.code = market(7, 1_800, 600)
+        moment = await chain.moment({7: (3_600, 600)})
+        second.hangs = False
+        second.code = first.code
+        await asyncio.sleep(20)
+        first.refuses = second.refuses = True
+        refused_later = await chain.is_refused(DIAMOND, b"")
+        first.refuses = second.refuses = False
+        return refused, moment, refused_later, await chain.moment({7: (3_600, 600)})
+
+    refused, moment, refused_later, later = run_in_no_time(told())
+    assert (False, frozenset(), {7}) == (refused, moment.changed, moment.unsure)
+    assert (True, {7}, frozenset()) == (refused_later, later.changed, later.unsure)
+
+
+def market(symbol_id: int, epoch_s: int, window_s: int) -> str:
+    numbers = [0, 0, 0, symbol_id, 0, 0, 0, 0, 0, 0, epoch_s, window_s]
+    return "0x" + b"".join(number.to_bytes(32) for number in numbers).hex()
 
 
 @pytest.mark.parametrize(("refusing", "refused"), [(1, False), (2, True), (3, True)])

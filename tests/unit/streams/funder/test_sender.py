@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from streams.funder.agreed_chain import Head
 from streams.funder.ceilings import CeilingInTheWay, bound_wei
+from streams.funder.chain_errors import NodeDown
 from streams.funder.flights import State
 from streams.node.answers import Receipt
 from tests.support.eventually import eventually
-from tests.support.sender_bench import OPEN_S, PARTY_A, PURPOSE, WIDE, _unclear, bench, record
+from tests.support.sender_bench import OPEN_S, PARTY_A, PURPOSE, SIGNER, WIDE, Bench, _unclear, bench, record
 
 
 @pytest.mark.parametrize(("succeeded", "state"), [(True, State.MINED), (False, State.REVERTED)])
@@ -213,6 +215,44 @@ async def test_a_nonce_that_nobody_knows_is_filled() -> None:
         assert ("", ()) == (one.journal.newest[7].party_a, one.journal.newest[7].hashes)
         one.chain.mine(one.journal.newest[7].cancels[0])
         await eventually(lambda: one.journal.newest[7].state == State.CANCELLED)
+
+
+async def test_a_nonce_is_not_filled_while_too_few_endpoints_answer() -> None:
+    async with bench([record(8)]) as one:
+        one.chain.enough_now = 3
+        looks = one.chain.looks
+        await eventually(lambda: one.chain.looks >= looks + 6)
+        assert 7 not in one.journal.newest
+        one.chain.enough_now = 2
+        await eventually(lambda: 7 in one.journal.newest)
+
+
+async def test_a_nonce_whose_transaction_is_final_is_not_filled_where_endpoints_are_behind() -> None:
+    final = msgspec.structs.replace(record(7, State.MINED, 90), final=True)
+    async with bench([final, record(8)]) as one:
+        looks = one.chain.looks
+        await eventually(lambda: one.chain.looks >= looks + 6)
+        assert 7 not in one.journal.newest
+        one.chain.nonce = 8
+        one.chain.mine(record(8).hashes[0])
+        one.chain.block += 5
+        sending = one.send()
+        await one.hash_of(9)
+        await eventually(lambda: one.journal.newest[8].final)
+        one.chain.nonce = 8
+        looks = one.chain.looks
+        await eventually(lambda: one.chain.looks >= looks + 6)
+        assert one.journal.newest[8].final
+        one.chain.nonce = 9
+        one.chain.mine(one.journal.newest[9].hashes[0])
+        assert State.MINED == await sending
+
+
+async def test_it_does_not_start_with_a_nonce_that_too_few_endpoints_tell() -> None:
+    one = Bench(60.0, WIDE, SIGNER)
+    one.chain.enough_now = 3
+    with pytest.raises(NodeDown, match="expected 3 endpoints to tell the signer's next nonce, found 2"):
+        await one.sender.start([])
 
 
 async def test_a_node_that_is_down_is_asked_again() -> None:
