@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 ENOUGH = 2
 """So many endpoints make something so."""
-# A pass waits so long for an endpoint that hangs, and then does without it: for 4 s at first, a minute in the end.
+# A pass waits so long for an endpoint that hangs, and then does without it: for 4 s at first, half a minute in the end.
 _SAID_WITHIN_S = 2.5
-_SILENT_S = (4.0, 60.0)
+_SILENT_S = (4.0, 30.0)
+# More than a busy endpoint may need that time for is asked in parts of so many.
+_A_PART = 25
 # Backends of one endpoint, and endpoints, differ by a block or two all the time.
 _WELL_BEHIND_BLOCKS = 5
 # One that does not answer for a moment is not forgotten: the others do not decide alone what is for good.
@@ -217,13 +220,22 @@ class AgreedChain:
             NodeDown: No endpoint answers.
         """
         nonce: Call = ("eth_getTransactionCount", [signer, "latest"])
-        receipts, read_receipts = receipts_of(hashes)
 
-        def read(latest: Latest, results: list[Any]) -> Sight:
-            return Sight(Head(latest.block, read_number(results[0])), read_receipts(results[1:]))
+        def question(some: Sequence[str]) -> tuple[list[Call], Callable[[Latest, list[Any]], Sight]]:
+            receipts, read_receipts = receipts_of(some)
 
-        told = await self._of_each([nonce, *receipts], read)
-        return Sights(told, self.enough)
+            def read(latest: Latest, results: list[Any]) -> Sight:
+                return Sight(Head(latest.block, read_number(results[0])), read_receipts(results[1:]))
+
+            return [nonce, *receipts], read
+
+        told = await self._parts_of_each(hashes, question)
+        # The head is the first one: what comes after it may be known of no receipt yet.
+        sights = [
+            Sight(parts[0].head, {sent: receipt for part in parts for sent, receipt in part.receipts.items()})
+            for parts in told
+        ]
+        return Sights(sights, self.enough)
 
     def is_old(self, block: int) -> bool:
         """Whether a head is well below one that two endpoints had within the last half minute.
@@ -256,6 +268,25 @@ class AgreedChain:
         """
         return list((await self._by_label(calls, read)).values())
 
+    async def _parts_of_each(
+        self,
+        asked: Sequence[K],
+        question: Callable[[Sequence[K]], tuple[Sequence[Call], Callable[[Latest, list[Any]], T]]],
+    ) -> list[list[T]]:
+        """What each endpoint answers that has a say, part after part, so that none takes long; raises as ``_of_each``.
+
+        Args:
+            asked: What to ask for; nothing is one part too.
+            question: Makes the calls for some of it, and what reads their results.
+        """
+        parts = [asked[start : start + _A_PART] for start in range(0, len(asked), _A_PART)] or [asked]
+        said = [await self._by_label(*question(part)) for part in parts]
+        whole = [label for label in said[0] if all(label in part for part in said)]
+        if not whole:
+            msg = f"expected an endpoint to answer all of {len(parts)} parts of a question, found none that does"
+            raise NodeDown(msg)
+        return [[part[label] for part in said] for label in whole]
+
     async def _by_label(self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]) -> dict[str, T]:
         """What each endpoint answers that has a say, by its label; raises what ``_of_each`` does."""
         said = await self._said_by_each(calls, read)
@@ -287,7 +318,7 @@ class AgreedChain:
             within_s=_SAID_WITHIN_S,
             than=[label for label, (until_s, _) in self._silent.items() if now_s < until_s],
         )
-        self._note_silent(told, now_s)
+        self._note_silent(told)
         refused = {label: one for label, one in told.items() if isinstance(one, CallReverted)}
         answers = {label: one for label, one in told.items() if not isinstance(one, RpcError)}
         if not answers and not refused:
@@ -322,11 +353,15 @@ class AgreedChain:
         self._are_apart = are_apart
         return times_of(clocks.values())
 
-    def _note_silent(self, told: Mapping[str, object], now_s: float) -> None:
+    def _note_silent(self, told: Mapping[str, object]) -> None:
+        now_s = _now_s()
         for label, one in told.items():
             if isinstance(one, EndpointDown | EndpointSlow | RateLimited):
                 shortest_s, longest_s = _SILENT_S
-                _, last_s = self._silent.get(label, (0.0, 0.0))
+                until_s, last_s = self._silent.get(label, (0.0, 0.0))
+                if now_s < until_s:
+                    # Several questions at once met the same silence.
+                    continue
                 wait_s = min(longest_s, max(shortest_s, 2 * last_s))
                 self._silent[label] = now_s + wait_s, wait_s
             elif not isinstance(one, RpcError):

@@ -126,7 +126,7 @@ class Chain(AgreedChain):
         found: dict[int, ChainQuote] = {}
         for start in range(0, len(quote_ids), _CALLS_A_REQUEST):
             some = quote_ids[start : start + _CALLS_A_REQUEST]
-            calls: list[_View] = [("getQuote", ("uint256",), (quote_id,)) for quote_id in some]
+            calls = list(map(_view_of, some))
             found |= zip(some, await self._views(calls, lambda answers: list(map(read_quote, answers))), strict=True)
         return found
 
@@ -149,9 +149,16 @@ class Chain(AgreedChain):
             NodeDown: No endpoint answers.
             Reverted: The contract does not show one of them, in the state of every endpoint.
         """
-        read = _decoded(lambda answers: dict(zip(quote_ids, map(read_quote, answers), strict=True)))
-        calls = self._calls_of([("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids])
-        return await self._of_each(calls, lambda _, results: read(results))
+
+        def question(
+            some: Sequence[int],
+        ) -> tuple[list[Call], Callable[[Latest, list[Any]], list[tuple[int, ChainQuote]]]]:
+            read = _decoded(lambda answers: list(zip(some, map(read_quote, answers), strict=True)))
+            return self._calls_of([_view_of(one) for one in some]), lambda _, results: read(results)
+
+        return [
+            dict(pair for part in parts for pair in part) for parts in await self._parts_of_each(quote_ids, question)
+        ]
 
     async def moment(self, kinds: Mapping[int, tuple[int, int]]) -> Moment:
         """Find the time that the next block would have, and whether markets have the epochs then that are charged.
@@ -206,7 +213,7 @@ class Chain(AgreedChain):
                 ("balanceInfoOfPartyA", ("address",), (party_a,)),
                 ("balanceInfoOfPartyB", ("address", "address"), (party_b, party_a)),
                 _MUON_CONFIG,
-                *(("getQuote", ("uint256",), (quote_id,)) for quote_id in quote_ids),
+                *map(_view_of, quote_ids),
             ],
             read,
         )
@@ -325,13 +332,13 @@ class Chain(AgreedChain):
         """Hand a signed transaction to every endpoint; what it comes to is seen in receipts.
 
         Returns:
-            What the last one to refuse said, None where one took it.
+            What the last one to refuse said, None where one took it or has it already.
         """
         failures = await self._node.tell_each(("eth_sendRawTransaction", [raw]), _SENDS, others_s=_OTHERS_S)
-        if None in failures:
+        refusals = [one.said for one in failures if isinstance(one, Refused)]
+        if None in failures or any("already" in said.lower() for said in refusals):
             return None
-        last = failures[-1]
-        return last.said if isinstance(last, Refused) else str(last)
+        return refusals[-1] if refusals else str(failures[-1])
 
     def _call_as(self, sender: str, data: bytes) -> Call:
         return "eth_call", [{"from": sender, "to": self._diamond, "data": _hex(data)}, "pending"]
@@ -384,6 +391,10 @@ def _decoded(read: Callable[[Sequence[bytes]], T]) -> Callable[[list[Any]], T]:
             raise BadAnswer(msg) from error
 
     return decoded
+
+
+def _view_of(quote_id: int) -> _View:
+    return "getQuote", ("uint256",), (quote_id,)
 
 
 def _nonces_of(party_a: str, party_b: str) -> list[_View]:

@@ -236,9 +236,9 @@ class Sender:
             for flight in flights
         }
         for_good = [one for one in flights if one.is_for_good(self._head, found[one.record.nonce], self._depth)]
-        if not for_good and now_s - self._agreed_s >= _AGREED_AGAIN_S:
+        if now_s - self._agreed_s >= _AGREED_AGAIN_S:
             # The endpoint that is asked may stand still.
-            for_good = flights
+            for_good, self._agreed_s = flights, now_s
         sights = await self._sights(for_good)
         changes: list[tuple[Flight, Change, str]] = []
         for flight in flights:
@@ -261,7 +261,6 @@ class Sender:
         """What every endpoint says of some transactions, where there are any."""
         if not flights:
             return Sights(())
-        self._agreed_s = self._clock_s()
         return await self._chain.sights(self._signer.address, [one for flight in flights for one in flight.hashes])
 
     def _take_in(self, flight: Flight, change: Change, was: str) -> None:
@@ -443,11 +442,9 @@ class Sender:
         if not flight.record.cancels and not await self._is_of_use(flight):
             return
         refusal = await self._chain.send(flight.record.raw)
-        is_known = refusal is not None and "already" in refusal
-        flight.was_handed_over(is_taken=refusal is None or is_known)
+        flight.was_handed_over(is_taken=refusal is None)
         if refusal is None:
             return
         self._prices.note_refusal(refusal)
         # The node may have it all the same; the chain will show what becomes of it.
-        level = logging.INFO if is_known else logging.WARNING
-        _log.log(level, "transaction not taken nonce=%d error=%s", flight.record.nonce, refusal)
+        _log.warning("transaction not taken nonce=%d error=%s", flight.record.nonce, refusal)

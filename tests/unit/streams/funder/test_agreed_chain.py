@@ -45,6 +45,8 @@ class Told:
         self.pending_s: int | None = None
         self.hangs = self.is_down = False
         self.refuses = False
+        self.call_s = 0.0
+        self.mines = False
         self.code = "0x"
         self.asked = 0
 
@@ -58,6 +60,7 @@ class Told:
             self.asked += 1
             msg = f"{self.label}: 503"
             raise EndpointDown(msg)
+        await asyncio.sleep(self.call_s * len(calls))
         return [self._answer(*call) for call in calls]
 
     async def close(self) -> None:
@@ -81,6 +84,11 @@ class Told:
                 return {"number": hex(number), "timestamp": hex(time_s)} if number <= self.head + 1 else None
             case "eth_getTransactionCount":
                 return "0x7"
+            case "eth_getTransactionReceipt" if self.mines:
+                return {
+                    "transactionHash": params[0], "blockNumber": "0x10", "blockHash": TX, "status": "0x1",
+                    "gasUsed": "0x5208",
+                }  # fmt: skip
             case "eth_call" if self.refuses:
                 return CallReverted("no", "execution reverted: no", b"", self.label)
             case _:
@@ -238,6 +246,39 @@ def test_an_endpoint_that_hangs_is_waited_for_once_and_then_left_out_for_a_while
     waits_s, asked = run_in_no_time(told())
     assert (1, 1) == (asked, sum(wait_s > 0.5 for wait_s in waits_s))
     assert max(waits_s) < PATIENCE.answer_s
+
+
+def test_a_stall_that_many_questions_meet_at_once_is_one_stall() -> None:
+    async def told() -> list[int]:
+        first, second = Told("#1"), Told("#2", clock_s=-9)
+        chain = chain_over(first, second)
+        await chain.agreed_time_s()
+        first.hangs = second.hangs = True
+        questions = [asyncio.create_task(chain.agreed_time_s()) for _ in range(8)]
+        await asyncio.sleep(3)
+        first.hangs = second.hangs = False
+        await asyncio.gather(*questions, return_exceptions=True)
+        await asyncio.sleep(4)
+        asked = len((await chain.sights(DIAMOND, [])).told)
+        return [asked]
+
+    assert [2] == run_in_no_time(told())
+
+
+@pytest.mark.parametrize("quotes", [0, 25, 300])
+def test_an_endpoint_that_needs_long_for_many_quotes_or_receipts_tells_them_part_after_part(quotes: int) -> None:
+    async def told() -> tuple[list[int], list[int]]:
+        endpoints = [Told("#1"), Told("#2")]
+        for one in endpoints:
+            one.call_s, one.code = 0.05, "0x" + (bytes(31) + b"\x20" + bytes(32 * 32)).hex()
+        chain = chain_over(*endpoints)
+        found = [len(one) for one in await chain.quotes_by_each(range(quotes))]
+        for one in endpoints:
+            one.mines = True
+        sights = await chain.sights(DIAMOND, [f"0x{number:064x}" for number in range(quotes)])
+        return found, [len(one.receipts) for one in sights.told]
+
+    assert ([quotes] * 2, [quotes] * 2) == run_in_no_time(told())
 
 
 def test_a_transaction_that_one_endpoint_takes_waits_for_no_other_one_that_hangs() -> None:

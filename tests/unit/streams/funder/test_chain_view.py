@@ -170,9 +170,12 @@ async def test_a_transaction_goes_to_every_endpoint(aiohttp_server: AiohttpServe
     async with over(aiohttp_server, first, second) as chain:
         second.failures = 1
         assert await chain.send("0x02") is None
-        second.answer = first.answer
-        assert "already known" == await chain.send("0x02")
-    assert 2 == first.asked.count("eth_sendRawTransaction")
+        # That the second one refuses what the first one has is no refusal.
+        second.answer = lambda *_: {"error": {"code": -32_000, "message": "transaction underpriced"}}
+        assert await chain.send("0x02") is None
+        first.answer = second.answer
+        assert "transaction underpriced" == await chain.send("0x02")
+    assert 3 == first.asked.count("eth_sendRawTransaction")
 
 
 async def test_a_transaction_goes_to_endpoints_that_are_put_aside(aiohttp_server: AiohttpServer) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
+from streams.funder import sender as sender_module
 from streams.funder.agreed_chain import Head
 from streams.funder.ceilings import CeilingInTheWay, bound_wei
 from streams.funder.chain_errors import NodeDown
@@ -124,6 +125,21 @@ async def test_nothing_is_final_while_too_few_endpoints_answer() -> None:
         assert not one.journal.newest[7].final
         one.chain.enough_now = 2
         await eventually(lambda: one.journal.newest[7].final)
+
+
+async def test_what_only_another_endpoint_has_is_found_while_others_wait_to_be_final(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sender_module, "_AGREED_AGAIN_S", 0.0)
+    async with bench([record(7), record(8)]) as one:
+        one.chain.mine(record(7).hashes[0])
+        await eventually(lambda: one.journal.newest.get(7, record(7)).state == State.MINED)
+        one.chain.mined_elsewhere = {}
+        one.chain.block = 106
+        sent = record(8).hashes[0]
+        one.chain.mined_elsewhere[sent] = Receipt(sent, 102, "block 102", True, 21_000, 21_000 * 105)
+        await eventually(lambda: one.journal.newest.get(8, record(8)).state == State.MINED)
+        assert not one.journal.newest[7].final
 
 
 async def test_no_single_endpoint_decides_that_a_nonce_is_used_by_a_stranger() -> None:
