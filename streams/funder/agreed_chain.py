@@ -44,6 +44,8 @@ _A_PART = 25
 _WELL_BEHIND_BLOCKS = 5
 # One that does not answer for a moment is not forgotten: the others do not decide alone what is for good.
 _REMEMBERED_S = 60.0
+# So far no single clock leaps: each window that it passes is told of as missed.
+_LEAP_S = 7 * 86_400
 # The time of an endpoint's head passes as time does, within a factor of two, over so many seconds.
 _PACE_OVER_S = 30.0
 
@@ -149,6 +151,8 @@ class AgreedChain:
         self._heard_s: dict[str, float] = {}
         self._clocks: dict[str, tuple[int, float]] = {}
         self._are_apart = False
+        # The time that was agreed on last, and when that was.
+        self._agreed_s: tuple[int, float] | None = None
         self._agreed_block = -1
         self._advanced_s = 0.0
 
@@ -332,7 +336,7 @@ class AgreedChain:
         """Find the time, by the clocks of endpoints that answer, and of those that did within the last minute.
 
         Raises:
-            NodeDown: These are fewer than can say it.
+            NodeDown: These are fewer than can say it, or the only one leaps.
         """
         now_s = _now_s()
         self._clocks |= {label: (time_s, now_s) for label, time_s in told.items()}
@@ -351,7 +355,18 @@ class AgreedChain:
                 self._node.deployment, clocks,
             )  # fmt: skip
         self._are_apart = are_apart
-        return times_of(clocks.values())
+        times = times_of(clocks.values())
+        if len(clocks) < ENOUGH and self._agreed_s is not None:
+            agreed_s, at_s = self._agreed_s
+            expected_s = agreed_s + int(now_s - at_s)
+            if times.agreed_s > expected_s + _LEAP_S:
+                msg = (
+                    f"expected a time of within {_LEAP_S // 86_400} days of {expected_s} of one endpoint, found "
+                    f"{times.agreed_s}: configure another one, or start again where it is so"
+                )
+                raise NodeDown(msg)
+        self._agreed_s = times.agreed_s, now_s
+        return times
 
     def _note_silent(self, told: Mapping[str, object]) -> None:
         now_s = _now_s()

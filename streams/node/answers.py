@@ -24,6 +24,8 @@ _ADDRESS = re.compile(r"0x(?:0{24})?([0-9a-f]{40})")
 _BYTES = re.compile(r"0x(?:[0-9a-f]{2})*")
 # Floats hold integers exactly up to here; a larger one is not the number that was meant.
 _EXACT_IN_FLOAT = 2**53
+# Seconds since 1970 until 2242: what is above is no time, or one in ms.
+_TIME_BITS = 33
 _SHOWN_CHARACTERS = 80
 
 
@@ -131,7 +133,7 @@ def read_time_s(answer: object) -> int:
     Raises:
         BadAnswer: It is no block, or has no time.
     """
-    return read_number(read_object("a block", answer).get("timestamp"))
+    return read_quantity(read_object("a block", answer).get("timestamp"), _TIME_BITS)
 
 
 def read_block_number(answer: object) -> int:

@@ -236,6 +236,8 @@ async def among_three(lie: str, place: int) -> World:
         await until_over(world, [150], away_s=3)
     finally:
         forking.cancel()
+        with suppress(asyncio.CancelledError):
+            await forking
     return world
 
 

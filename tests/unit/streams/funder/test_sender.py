@@ -137,7 +137,7 @@ async def test_what_only_another_endpoint_has_is_found_while_others_wait_to_be_f
         one.chain.mined_elsewhere = {}
         one.chain.block = 106
         sent = record(8).hashes[0]
-        one.chain.mined_elsewhere[sent] = Receipt(sent, 102, "block 102", True, 21_000, 21_000 * 105)
+        one.chain.mined_elsewhere[sent] = Receipt(sent, 102, "block 102", succeeded=True, gas_used=21_000)
         await eventually(lambda: one.journal.newest.get(8, record(8)).state == State.MINED)
         assert not one.journal.newest[7].final
 

@@ -93,6 +93,7 @@ def test_the_same_value_in_another_spelling_is_the_same(
         (read_code, None),
         (read_time_s, None),
         (read_time_s, {"timestamp": None}),
+        (read_time_s, {"timestamp": hex(2**33)}),
         (read_base_fee_wei, None),
         (read_header, None),
         (read_header, []),
