@@ -64,6 +64,8 @@ async def test_long_pays_on_the_mark_and_short_gets_its_share_once_a_pause_is_ov
     async with scene(settings, party_b="key") as one:
         await one.open([quote(0, LONG), quote(0, SHORT), quote(1, most=0)])
         await one.diamond.send("setPaused", YES)
+        # The gateway signs at the newest block's time: without blocks its signatures are too old on a slow machine.
+        await one.chain.mine_every(1)
         await one.chain.go_to(await next_window_s(one.chain) + 1)
 
         async with funder(one):
@@ -91,6 +93,7 @@ async def test_what_an_account_cannot_bear_is_missed_and_never_charged_later(set
         one.gateway.upnl = {account(0): (E18 - funds, 0), account(2): (0, -funds)}
         await one.diamond.send("setLiquidated", account(1), YES)
         pays_s = await next_window_s(one.chain)
+        await one.chain.mine_every(1)
         await one.chain.go_to(pays_s + 1)
 
         async with funder(one):
@@ -219,6 +222,7 @@ async def test_before_the_epoch_where_that_is_set_and_as_the_plan_said(settings:
         pays_s = await next_window_s(one.chain)
         (planned,) = await plan(one.settings, NAME, SystemClock())
         # The chain's time goes on with the clock: whatever the machine, there is time to charge until the epoch begins.
+        await one.chain.mine_every(1)
         await one.chain.go_to(pays_s - WINDOW_S + 10)
 
         async with funder(one):
@@ -275,6 +279,7 @@ async def test_who_was_paused_and_replaced_ends(settings: Callable[..., Settings
                 await eventually(lambda: second.is_ready, timeout_s=30)
                 first.signal(signal.SIGCONT)
                 await asyncio.wait_for(first.wait(), 80)
+                await one.chain.mine_every(1)
                 await one.chain.go_to(await next_window_s(one.chain) + 1)
                 await done(one, 1)
             finally:
