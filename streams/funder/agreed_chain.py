@@ -182,9 +182,7 @@ class AgreedChain:
         Raises:
             NodeDown: No endpoint answers, or fewer did within the last minute than can say it.
         """
-        return self._times_of(
-            await self._by_label([PENDING], lambda latest, results: read_next_s(latest.time_s, *results))
-        )
+        return self._times_of(await self._told_times())
 
     async def agreed_time_s(self) -> int:
         """The time that the next block has by two endpoints at least, Unix s.
@@ -193,6 +191,14 @@ class AgreedChain:
             NodeDown: As of ``times``.
         """
         return (await self.times()).agreed_s
+
+    async def shown_time_s(self) -> int:
+        """The time that the next block has by whoever answers, Unix s: for what is shown, and decides nothing.
+
+        Raises:
+            NodeDown: No endpoint answers.
+        """
+        return times_of((await self._told_times()).values()).agreed_s
 
     async def final_time_s(self, depth: int) -> int:
         """The time of the newest block that is ``depth`` blocks deep by two endpoints, Unix s.
@@ -331,6 +337,9 @@ class AgreedChain:
                 answer, label = await self._node.ask_elsewhere(asked, read_all, than=())
             answers = {label: answer}
         return {**refused, **self._with_a_say(answers)}
+
+    async def _told_times(self) -> dict[str, int]:
+        return await self._by_label([PENDING], lambda latest, results: read_next_s(latest.time_s, *results))
 
     def _times_of(self, told: Mapping[str, int]) -> Times:
         """Find the time, by the clocks of endpoints that answer, and of those that did within the last minute.

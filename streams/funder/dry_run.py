@@ -97,7 +97,7 @@ async def plan(settings: Settings, name: str, clock: Clock) -> list[Planned]:
         try:
             await tables.start()
             gas = await _gas_of_a_charge(settings, name, clock)
-            now_s = await chain.agreed_time_s()
+            now_s = await chain.shown_time_s()
             for party_b in party_bs(name, deployment):
                 for epoch, window in sorted(tables.next_windows(now_s).items()):
                     asked = expected_terms_of(window, now_s)
