@@ -125,6 +125,18 @@ def test_a_row_of_our_own_term_or_none_is_not_written_again(world: World) -> Non
     assert [] == world.publisher.sent
 
 
+def test_what_something_else_wrote_is_no_later_owner_s_and_our_row_is_written_again_behind_it(world: World) -> None:
+    """A frame of Avro begins with zeros, as terms do: a worker that took it for one would end, and so every other."""
+    own = world.hold(5, 7)
+    frame = Fetched(KEY, b"\x00\x00\x00\x00\x07 a frame of Avro", 1)
+
+    assert 1 == world.rows.heard(CHANGELOG, 3, [frame])
+    assert [own] == [row for *_, row in world.publisher.sent]
+    assert 5 == world.rows.newest_term([Fetched(KEY, own), frame])
+    world.stores[ACCOUNTS].restore(3, [frame])
+    assert (5, 7) == world.held()
+
+
 @pytest.mark.parametrize("late", [(1, 9), (2, 6), (2, 7), (4, 1), None])
 def test_our_row_is_written_again_behind_whatever_a_fenced_owner_wrote(
     world: World, late: tuple[int, int] | None
