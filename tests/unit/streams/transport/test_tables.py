@@ -149,14 +149,6 @@ def test_our_row_is_written_again_behind_whatever_a_fenced_owner_wrote(
     assert [encode_row(5, 7, {"of": [2, 7]})] == [row for *_, row in world.publisher.sent]
 
 
-def test_a_fenced_owner_that_our_own_row_stands_behind_already_is_passed_over(world: World) -> None:
-    own = world.hold(5, 7)
-    late = encode_row(4, 9, {"of": "a fenced owner"})
-
-    assert 0 == world.rows.heard(CHANGELOG, 3, [Fetched(KEY, late, 1), Fetched(KEY, own, 2)])
-    assert [] == world.publisher.sent
-
-
 def test_a_later_owner_is_the_end_and_what_is_not_owned_is_nobodys(world: World) -> None:
     world.hold(5, 7)
     later = encode_row(6, 1, {"of": "a later owner"})
