@@ -30,7 +30,7 @@ from streams.replicas.heartbeat_reader import HeartbeatReader, Heartbeats
 from streams.replicas.lease_holder import Leases
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable
+    from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
 
     from api.dialects.mounting import Resource
     from api.http.door import Door
@@ -179,6 +179,8 @@ async def _tell(interest: InterestSender) -> None:
 async def listening(app: web.Application, door: Door, setting: str, host: str, port: int) -> AsyncIterator[None]:
     """Serve an application for as long as the block lasts.
 
+    At the end its sockets are closed in good order, whoever cancels meanwhile.
+
     Args:
         app: The application.
         door: Lets its clients in.
@@ -200,4 +202,22 @@ async def listening(app: web.Application, door: Door, setting: str, host: str, p
         logger.info("listening on=%s address=http://%s:%d", setting, host, port)
         yield
     finally:
-        await runner.cleanup()
+        await _wait_out(runner.cleanup())
+
+
+async def _wait_out(work: Coroutine[object, object, None]) -> None:
+    """Wait until something is done. A cancel does not reach it, and is gone on with afterwards.
+
+    A feed that fails while sockets are closed one after another cancels whoever waits for that: clients that were not
+    closed yet would be cut off without a word.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

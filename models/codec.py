@@ -22,9 +22,13 @@ _HEAD = struct.Struct(">QQ")
 _encode_struct = msgspec.json.Encoder().encode
 ORDER_BYTES = _HEAD.size
 _NO_ORDER = bytes(ORDER_BYTES)
-# No topic has as many records, so that a row begins with two zero bytes.
+# No topic has as many records, so that a row begins with two zero bytes. So do a length and a schema's id of other
+# formats, behind which no object begins just where that of a row does.
 _TERM_END = 2**48
 _TERM_BEGINS = b"\x00\x00"
+
+BODY_BEGINS = b"{"
+"""How the body of every row begins, of every table and version: what has another byte there is no row."""
 
 NUMBER_MAX = 2**63 - 1
 """The largest number in a body, which every version of orjson takes. One that may be larger is written as decimal
@@ -66,7 +70,7 @@ def join_row(term: int, version: int, encoded_body: bytes) -> bytes:
     Args:
         term: The owner's term, 0 to 2^48 - 1.
         version: The row's version, 0 to 2^64 - 1.
-        encoded_body: What ``encode_body`` returned.
+        encoded_body: What ``encode_body`` returned, or another JSON object without a space before it.
     """
     return _HEAD.pack(term, version) + encoded_body
 
@@ -92,10 +96,10 @@ def decode_row(value: bytes) -> Row:
 def row_order(value: bytes) -> bytes:
     """Return the bytes by which rows of one key are ordered; of equal ones, the row read later is the current one.
 
-    What is no row, such as a text that something else wrote, stands below every row: it would be the current one for
-    ever otherwise, and whatever replaced it would go unread.
+    What is no row, such as a text or a frame of Avro that something else wrote, stands below every row: it would be the
+    current one for ever otherwise, and whatever replaced it would go unread.
     """
-    has_order = len(value) >= ORDER_BYTES and value.startswith(_TERM_BEGINS)
+    has_order = value.startswith(_TERM_BEGINS) and value.startswith(BODY_BEGINS, ORDER_BYTES)
     return value[:ORDER_BYTES] if has_order else _NO_ORDER
 
 
@@ -106,8 +110,7 @@ def order_of_term(term: int) -> bytes:
 
 def decode_order(value: bytes) -> tuple[int, int]:
     """Read only (term, version) of a row; (0, 0) of what is none."""
-    try:
-        term, version = _HEAD.unpack_from(value)
-    except struct.error:
+    if not value.startswith(BODY_BEGINS, ORDER_BYTES):
         return 0, 0
+    term, version = _HEAD.unpack_from(value)
     return (term, version) if term < _TERM_END else (0, 0)

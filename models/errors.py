@@ -4,12 +4,13 @@
     * ``BadNumber``: a text is not the decimal number it should be.
     * ``BadRecord``: a Kafka record cannot be read; it belongs on the dead-letter topic.
     * ``BadRow``: a table row cannot be read; the table was written by something else.
+        * ``NoAnswer``: the row was read, and the package of its venue can make nothing of it.
     * ``Superseded``: another process has taken this one's place.
 """
 
 from __future__ import annotations
 
-__all__ = ["BadNumber", "BadRecord", "BadRow", "Superseded", "TidemarkError"]
+__all__ = ["BadNumber", "BadRecord", "BadRow", "NoAnswer", "Superseded", "TidemarkError"]
 
 
 class TidemarkError(Exception):
@@ -26,6 +27,13 @@ class BadRecord(TidemarkError):
 
 class BadRow(TidemarkError):
     """A table row does not decode. Start the app under a new epoch, which rebuilds every table from the topics."""
+
+
+class NoAnswer(BadRow):
+    """The package of a venue raised at what it was asked of an account whose row it has read. The row is sound.
+
+    The fault is counted where it was raised, as one of the package; what was asked is unknown, as of any ``BadRow``.
+    """
 
 
 class Superseded(TidemarkError):

@@ -6,7 +6,8 @@ and fold no other venue's; so all that a package is asked for passes here, and c
 
 * What it raises at a record, and what it makes of one that no row can hold, makes the account suspect, as a record does
   that cannot be read. Where the venue cannot even say that, the record is refused, and the account stays as it was.
-* What it raises at a row, or at an account that is to be valued, is a ``BadRow``: the account's figures are unknown.
+* What it raises at a row is a ``BadRow``, and at an account that is to be valued ``NoAnswer``, which is one whose row
+  was read: the account's figures are unknown.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import msgspec
 
 from models.account_events import Progress, decode_account_record, encode_account_record
 from models.bookings import TellsBookings, encode_booked
-from models.codec import encode_body, join_row
-from models.errors import BadRecord, BadRow
+from models.codec import BODY_BEGINS, encode_body, join_row
+from models.errors import BadRecord, BadRow, NoAnswer
 from models.package_faults import cause_of, said_of
 from models.package_values import (
     checked_account,
@@ -49,6 +50,8 @@ T = TypeVar("T")
 
 # Hooks that a venue may have beside those of ``Venue``; whoever needs one looks whether it is there.
 _OPTIONAL = ("booking_names", "moves", "charged")
+# Hooks that are given a row itself: where one of these fails, the row cannot be read.
+_READING = frozenset({"read", "read_held"})
 
 
 class _Answers(NamedTuple):
@@ -344,6 +347,9 @@ class GuardedVenue:
             raise TypeError(msg)
         after.unsettled_above(0)
         body = bytes(self._venue.write(after))
+        if not body.startswith(BODY_BEGINS):
+            msg = f"expected write to give a JSON object, with {{ as its first byte, found {body[:60]!r}"
+            raise ValueError(msg)
         expect_size("a state", len(body))
         checked_held(self._venue.read_held(join_row(0, after.version, body)))
         checked_account(self._venue.read(join_row(0, after.version, body)))
@@ -382,7 +388,7 @@ class GuardedVenue:
         except Exception as error:
             self._fault(hook, error)
             msg = f"expected {hook} of the venue {self.kind} to give an answer, found {said_of(error):.200}"
-            raise BadRow(msg) from error
+            raise (BadRow if hook in _READING else NoAnswer)(msg) from error
 
     def _fault(self, hook: str, error: Exception) -> None:
         # That memory is full says nothing of the package.

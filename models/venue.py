@@ -303,7 +303,7 @@ class Venue(Protocol[A, H, R_contra]):
         """
 
     def write(self, account: A) -> bytes:
-        """Encode the body of an account's row of ``accounts``."""
+        """Encode the body of an account's row of ``accounts``: a JSON object, whose first byte is ``{``."""
 
     def fold(self, before: A | None, record: R_contra, known: DeploymentWatermark) -> A:
         """Fold a record into an account.

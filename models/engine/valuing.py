@@ -16,7 +16,7 @@ from models.engine.step import Write
 from models.engine.stored_rows import readable
 from models.engine.tables import ACCOUNTS, VALUATIONS
 from models.engine.totals import Totals
-from models.errors import BadRow
+from models.errors import BadRow, NoAnswer
 from models.ids import split_key
 from models.money import E18
 from models.provenance import Provenances, says_the_same
@@ -363,7 +363,9 @@ class Valuing:
         return readable(self._rows.note_unreadable, VALUATIONS, key, row, decode)
 
     def _note(self, key: bytes, error: BadRow) -> None:
-        """Take note that the venue can make nothing of the account's row."""
+        """Take note that the venue can make nothing of the account's row; a package's fault was counted as one."""
+        if isinstance(error, NoAnswer):
+            return
         self._rows.note_unreadable(ACCOUNTS, key, self._rows.read(ACCOUNTS, key) or b"", error)
 
     def _hold(self, key: bytes, *, is_urgent: bool) -> _Kept | None:

@@ -19,7 +19,9 @@ def read_batches_of_others(consumer: AIOKafkaConsumer, own_id: int, partitions: 
 
     Args:
         consumer: The consumer.
-        own_id: The id of the producer, as its batches have it; no other producer of the cluster ever has the same.
+        own_id: The id of the producer, as its batches have it; no other producer of the cluster ever has the same. What
+            it wrote under terms that are over must not matter to who reads: a worker's has no such rows on their way
+            when it owns the partition anew (``SliceConsumer.wait_empty``).
         partitions: Where its batches are passed over; of others all are handed out.
     """
     fetcher = consumer._fetcher

@@ -30,10 +30,14 @@ async def true_ends(bootstrap: Bootstrap, partitions: Iterable[TopicPartition]) 
     Raises:
         KafkaError: The broker cannot be reached.
     """
+    asked = list(partitions)
+    if not asked:
+        # A consumer that is stopped in the same turn of the loop in which it was started raises CancelledError.
+        return {}
     consumer = AIOKafkaConsumer(**consumer_arguments(bootstrap), group_id=None, enable_auto_commit=False)
     try:
         await consumer.start()
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(asked)
         return ends
     finally:
         await consumer.stop()

@@ -43,6 +43,20 @@ async def being_filled(admin: AIOKafkaAdminClient, topic: Topic) -> AsyncIterato
     """
     await _configure(admin, topic.name, {**topic.config, **_WHILE_FILLED})
     yield
+    await configure_as_registered(admin, topic)
+
+
+async def configure_as_registered(admin: AIOKafkaAdminClient, topic: Topic) -> None:
+    """Give a topic the settings that it is registered with, and no others.
+
+    Args:
+        admin: Connected to the cluster, and may configure topics.
+        topic: There is one of its name.
+
+    Raises:
+        BadTopic: The cluster does not configure it.
+        KafkaError: The cluster does not answer.
+    """
     await _configure(admin, topic.name, topic.config)
 
 

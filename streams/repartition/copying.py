@@ -20,7 +20,7 @@ from streams.kafka.ends import true_ends
 from streams.kafka.fenced_writer import Fenced
 from streams.kafka.partitions import partition_of
 from streams.kafka.producer import Fence, send_all, start_producer
-from streams.kafka.topic_filling import being_filled
+from streams.kafka.topic_filling import being_filled, configure_as_registered
 from streams.kafka.topics import BadTopic
 from streams.replay.bounded_log import BrokenOff, Place, Span
 from streams.replay.merging import read_merged
@@ -42,10 +42,14 @@ _REQUEST_BYTES = 4 * 2**20
 _MOST_RECORDS = 2_000
 _MOST_BYTES = 4 * 2**20
 _TRANSACTION_MS = 60_000
+_BEGIN_ANEW = "unless the new deployment is at work already, delete its topics, create them, and run this again"
 
 
 class WrittenByOthers(TidemarkError):
-    """A topic that is to be copied into has records that were not copied. The message says what to do."""
+    """A topic that is to be copied into has records of which nobody knows that they were copied.
+
+    The message says what to do.
+    """
 
 
 class Target(NamedTuple):
@@ -94,14 +98,23 @@ async def find_left(target: Target, log: Log, copied: CopiedTopic) -> dict[Place
         copied: Both topics; both exist.
 
     Raises:
-        WrittenByOthers: Somebody else has written to the new topic.
+        WrittenByOthers: Somebody else has written to the new topic, or how far it was copied has been forgotten.
         BrokenOff: The cluster stopped answering or refused.
     """
     try:
-        committed = await target.admin.list_consumer_group_offsets(target.group)
-        reached = {Place(tp.topic, tp.partition): one.offset for tp, one in committed.items()}
-        await _expect_own(log, copied, reached)
-        return _behind(reached, await log.held([copied.former]))
+        held = await log.held([copied.former])
+        read, written = await _reached(target, copied)
+        await _expect_own(log, copied, written)
+        if not written:
+            # Nothing was copied yet, or the topic was deleted since and with it how far it was written.
+            read = {}
+        elif not held.keys() <= read.keys():
+            msg = (
+                f"expected to know how far every partition of {copied.former} was copied, found that it is forgotten "
+                f"of some (offsets.retention.minutes): {_BEGIN_ANEW}"
+            )
+            raise WrittenByOthers(msg)
+        return _behind(read, held)
     except KafkaError as error:
         raise _broken_off(copied, error) from error
 
@@ -109,7 +122,10 @@ async def find_left(target: Target, log: Log, copied: CopiedTopic) -> dict[Place
 async def copy_left(
     target: Target, log: Log, copied: CopiedTopic, left: Mapping[Place, Span], on_record: Callable[[LogRecord], None]
 ) -> None:
-    """Copy what is left of a topic. Records of several partitions that come into one come in the order of their times.
+    """Copy what is left of a topic, and leave it with the settings that it is registered with.
+
+    Records of several partitions that come into one come in the order of their times. How far it is is committed anew
+    where nothing is left too, since the cluster forgets it after ``offsets.retention.minutes``.
 
     Args:
         target: Where to.
@@ -122,9 +138,13 @@ async def copy_left(
         Fenced: Another copy has been started.
         BrokenOff: The cluster stopped answering or refused. What was copied stays, and is gone on from.
     """
-    if all(span.begin == span.end for span in left.values()):
-        return
     try:
+        _, written = await _reached(target, copied)
+        await _write(target, copied, [], written | {place: span.begin for place, span in left.items()})
+        if all(span.begin == span.end for span in left.values()):
+            # A run that ended right behind its last transaction has left it as it is filled.
+            await configure_as_registered(target.admin, copied.topic)
+            return
         async with being_filled(target.admin, copied.topic):
             await _copy(target, log, copied, left, on_record)
     except (ProducerFenced, InvalidProducerEpoch) as error:
@@ -192,14 +212,25 @@ def _sent(producer: AIOKafkaProducer, topic: str, partitions: int, record: LogRe
     return sent
 
 
-async def _expect_own(log: Log, copied: CopiedTopic, reached: Mapping[Place, int]) -> None:
+async def _reached(target: Target, copied: CopiedTopic) -> tuple[dict[Place, int], dict[Place, int]]:
+    """Up to which offsets the topic before was read, and the new one written, as far as the cluster remembers."""
+    committed = await target.admin.list_consumer_group_offsets(target.group)
+    reached = {Place(tp.topic, tp.partition): one.offset for tp, one in committed.items()}
+    read, written = (
+        {place: offset for place, offset in reached.items() if place.topic == topic}
+        for topic in (copied.former, copied.topic.name)
+    )
+    return read, written
+
+
+async def _expect_own(log: Log, copied: CopiedTopic, written: Mapping[Place, int]) -> None:
     """Refuse to write behind records that others wrote: what is older would stand behind what is younger."""
-    async with aclosing(read_merged(log, _behind(reached, await log.held([copied.topic.name])))) as records:
+    async with aclosing(read_merged(log, _behind(written, await log.held([copied.topic.name])))) as records:
         async for record in records:
             msg = (
                 f"expected {record.topic} to have nothing but what was copied into it, found a record at offset "
-                f"{record.offset} of partition {record.partition}: where the new deployment works already, it has all "
-                "that it was to have; else delete its topics, create them, and run this again"
+                f"{record.offset} of partition {record.partition} that this did not copy, or whose copy it has "
+                f"forgotten (offsets.retention.minutes): {_BEGIN_ANEW}"
             )
             raise WrittenByOthers(msg)
 

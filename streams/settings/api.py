@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 
 from streams.settings.freshness import FreshnessSettings
 from streams.settings.values import Name, Network, Origin, Port, Section
+
+# A process is ended 60 s after it was told to, and the last requests take some of these.
+_LONGEST_DRAIN_S = 50
 
 
 class TokenKeySettings(Section):
@@ -78,8 +81,9 @@ class ApiSettings(Section):
 
     ``trusted_proxies`` are networks whose ``X-Forwarded-For`` is believed. ``allowed_origins`` are the origins whose
     pages may open websockets; a client that is not a browser has none. ``drain_s`` is the time over which open sockets
-    are closed when the server stops: long enough that other replicas are not overrun by clients that come back.
-    ``checkpoints`` is a directory of them (``tidemark checkpoint create``): explanations begin at the newest of use.
+    are closed when the server stops: long enough that other replicas are not overrun by clients that come back,
+    and 50 s at most, since a process that has not ended 60 s after it was told to is ended as it is. ``checkpoints`` is
+    a directory of them (``tidemark checkpoint create``): explanations begin at the newest of use.
     """
 
     host: str = "127.0.0.1"
@@ -90,7 +94,7 @@ class ApiSettings(Section):
     max_lag_ms: PositiveInt = 10_000
     trusted_proxies: tuple[Network, ...] = ()
     allowed_origins: tuple[Origin, ...] = ("*",)
-    drain_s: PositiveFloat = 2.0
+    drain_s: Annotated[PositiveFloat, Field(le=_LONGEST_DRAIN_S)] = 2.0
     checkpoints: Path | None = None
     limits: ApiLimitSettings = ApiLimitSettings()
     freshness: FreshnessSettings = FreshnessSettings()

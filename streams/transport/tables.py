@@ -294,8 +294,6 @@ class Rows:
             value = record.value
             if value is None or not value.startswith(head):
                 strange[record.key] = value
-            elif strange:
-                strange.pop(record.key, None)
         table = self._tables_of[changelog]
         rewritten = 0
         for key, value in strange.items():
@@ -366,7 +364,9 @@ class Rows:
     def acknowledged(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
         """The broker acknowledged a batch; if it was of a changelog, its rows are durable.
 
-        Rows from before this ownership count as a fenced owner's, even our own: recovery or the follower reads them.
+        Rows from before this ownership count as a fenced owner's, even our own: recovery reads them. The follower
+        passes over what we wrote, and need not read them: a process that gives a partition up with rows on their way
+        owns nothing again (``SliceConsumer.wait_empty``).
 
         Args:
             topic: The full name of the batch's topic.

@@ -12,7 +12,16 @@ from models.engine.tables import MARKS
 from models.heartbeats import ChainBeat, chain_key, encode_beat
 from models.symmio.topics import CHAIN_BLOCKS
 from streams.kafka.partitions import partition_of
-from streams.kafka.topics import HEARTBEATS, HISTORY, PRICE_TICKS, WHITELIST, create_topics, registry, topic_name
+from streams.kafka.topics import (
+    HEARTBEATS,
+    HISTORY,
+    PRICE_TICKS,
+    WHITELIST,
+    create_topics,
+    registry,
+    topic_name,
+    topic_names,
+)
 from streams.process.clock import SystemClock
 from streams.repartition import copying
 from streams.repartition.copied_topics import CopiedTopic, copied_topics
@@ -21,7 +30,7 @@ from streams.replay.kafka_log import KafkaLog
 from tests.support.eventually import eventually
 from tests.support.golden import CHAIN_TABLES, FORKS, Oracle, forked_chain, forked_deployment, ticks
 from tests.support.pipeline import feed_rows, producer, worker, write_chain, write_ticks
-from tests.support.records import create_all
+from tests.support.records import create_all, delete_topics_of
 from tests.support.standing_records import all_folded, by_key, standing
 from tidemark import cli as command_line
 
@@ -142,7 +151,8 @@ async def test_a_copy_that_breaks_off_within_a_transaction_is_gone_on_with_and_n
             monkeypatch.setattr(target.producer, "send_offsets_to_transaction", fail_at_last)
             await copy_left(target, log, copied, await find_left(target, log, copied), count)
 
-    for transactions in (1, 3, 2, 4):
+    # The first of a run copies nothing.
+    for transactions in (2, 4, 3, 5):
         with pytest.raises(InterruptedError):
             await copy(copied, transactions)
     await copy(copied, None)
@@ -174,3 +184,25 @@ async def test_who_still_works_is_named_and_nothing_is_written_behind_what_other
     refused = await run(after, monkeypatch, before.topics.prefix)
     assert isinstance(refused.exception, copying.WrittenByOthers)
     assert topic_name(after, HISTORY) in str(refused.exception)
+
+
+async def test_topics_that_were_deleted_and_created_again_are_copied_from_the_beginning(
+    settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = settings(topics={"partitions": 1})
+    after = widened(before, 2)
+    await create_all(before)
+    await create_all(after)
+    await write_prices(before, 1)
+    assert 0 == (await run(after, monkeypatch, before.topics.prefix)).exit_code
+    await delete_topics_of([after])
+
+    async def are_gone() -> bool:
+        return not any(name.startswith(after.topics.prefix) for name in await topic_names(after.bootstrap))
+
+    await eventually(are_gone, 60)
+    await create_all(after)
+    again = await run(after, monkeypatch, before.topics.prefix)
+
+    assert 0 == again.exit_code, again.output
+    await expect_same(before, after, PRICE_TICKS)

@@ -35,7 +35,8 @@ def repartition(*, former: str) -> None:
     Exit codes:
         0  all is copied; no ingest or executor of before works, and nobody has written more meanwhile
         1  all that there was is copied, but what is named still works, or was written to: run this again when it is not
-        2  nothing was copied: topics, prefix or epoch are not as they should be, or the new ones are in use already
+        2  nothing was copied: topics, prefix or epoch are not as they should be, the new ones are in use already,
+           or brokers have forgotten how far it is
         3  it broke off; the next run goes on from there
        76  another run has taken this one's place
     """  # noqa: D301 - click wants its \b as it is

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from api.tables.explanations import AT_ONCE
 from streams.replay.explain_within_bounds import MEMORY_BYTES
@@ -36,6 +37,7 @@ from tests.support.manifests import (
     target_of,
 )
 from tidemark.acl_text import user_name
+from tidemark.running import END_WITHIN_S
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -171,6 +173,11 @@ def test_an_api_has_time_for_everything_that_its_end_takes() -> None:
     for overlay in OVERLAYS:
         needed_s = pause_s + settings_of(overlay).api.drain_s + REQUESTS_END_IN_S
         assert needed_s < pod["terminationGracePeriodSeconds"], overlay.name
+
+
+def test_an_api_that_drains_as_long_as_it_may_ends_before_it_is_ended() -> None:
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        ApiSettings(drain_s=END_WITHIN_S - REQUESTS_END_IN_S)
 
 
 def test_a_worker_has_time_to_give_its_partitions_up() -> None:

@@ -29,7 +29,17 @@ def test_columns_that_a_row_need_not_have_are_absent() -> None:
     )
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"x" * 15, b'{"hello": "I am no row of any table"}', b"\xff" * 40])
+AVRO = b"\x00" + (7).to_bytes(4, "big") + b"\x06a frame of Avro: magic byte, id of its schema, body"
+COUNTED = (38).to_bytes(4, "big") + b"a text with its length before it, as 4"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"", b"{}", b"x" * 15, b'{"hello": "I am no row of any table"}', b"\xff" * 40, bytes(16),
+        bytes(8) + b"\xff" * 8, bytes(8) + b"\xff" * 8 + b"[]", AVRO, COUNTED,
+    ],
+)  # fmt: skip
 def test_what_is_no_row_stands_below_every_row(value: bytes) -> None:
     assert (0, 0) == decode_order(value)
     assert row_order(value) <= row_order(encode_row(0, 0, {})) < row_order(encode_row(2**48 - 1, 1, {}))

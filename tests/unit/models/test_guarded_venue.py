@@ -358,6 +358,17 @@ def test_what_core_cannot_use_of_a_value_makes_the_account_suspect_and_ends_noth
     assert ("valued", str(5 * E18)) == (world.body()["status"], world.body()["upnl"])
 
 
+def test_an_account_is_not_written_whose_body_would_leave_its_row_without_an_order() -> None:
+    world = World()
+    altered(world, "write", lambda body: b" " + body)
+    play(world)
+
+    assert "absent" == world.status(KEY)
+    assert any("expected write to give a JSON object" in said for _, said in world.faults)
+    heal(world)
+    assert "valued" == world.status(KEY)
+
+
 def _in_decimals(exposure: Exposure) -> Any:  # noqa: ANN401 - as a package may
     signed: Mapping[Any, Any] = {market: Decimal(amount) for market, amount in exposure.signed.items()}
     return exposure._replace(signed=signed, cost=Decimal(exposure.cost), margin=Decimal(exposure.margin))  # type: ignore[arg-type]
@@ -498,6 +509,27 @@ def test_what_a_venue_that_is_built_in_cannot_value_is_noted_with_its_cause(hook
 
     assert {(ACCOUNTS, KEY): "no sense in it"} == engine.tables.unreadable
     assert "suspect" == decode_row(engine.tables.read(VALUATIONS, KEY) or b"").body["status"]
+
+
+@pytest.mark.parametrize("hook", ["exposure", "valuer", "value"])
+def test_a_fault_of_a_package_in_valuing_says_nothing_against_the_account_s_row(hook: str) -> None:
+    """The fault is counted as one of the package; the row was read."""
+    world = World()
+    world.faulty.break_by = lambda asked: FAULTS["raises its own"] if asked == hook else None
+    play(world)
+
+    assert ("suspect", {}) == (world.status(KEY), world.engine.tables.unreadable)
+    assert hook in {asked for asked, _ in world.faults}
+
+
+def test_a_row_that_a_package_cannot_read_is_noted_as_one() -> None:
+    world = World()
+    world.say(paid("2"), opened("500"))
+    world.faulty.break_by = lambda asked: FAULTS["raises its own"] if asked == "read_held" else None
+    world.restart()
+    world.value()
+
+    assert [(ACCOUNTS, KEY)] == list(world.engine.tables.unreadable)
 
 
 def test_what_a_package_shows_of_an_account_stays_as_it_was_shown() -> None:
