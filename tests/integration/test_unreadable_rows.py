@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
     from tests.support.pipeline import WorkerProcess
 
-SIDE, ANN = "side", b"desk:ann"
+# Its records lie on another partition than the golden chain's, whose rows name offsets and are compared.
+SIDE, ANN = "other", b"desk:ann"
 # What these say is told of the deployment whose rows are corrupted, and of no other.
 SOURCE = "recorded"
 REFERENCE = b"desk:symbol:tBTCUSD"
