@@ -34,7 +34,7 @@ from streams.process.unreadable_rows import note_unreadable
 from streams.settings import symmio_deployments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from models.instruments import FundingTerms
     from models.prices import Mark
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from models.symmio.holding import OpenPosition
     from models.symmio.markets import Market
     from models.symmio.position_moves import Moves
+    from models.watermarks import DeploymentWatermark
     from streams.process.clock import Clock
     from streams.settings import Settings
 
@@ -119,10 +120,7 @@ class Tables:
     @property
     def time_s(self) -> int:
         """The chain's time up to which every partition of the accounts is folded, Unix s; 0 where one is not yet."""
-        keys = (f"{self._name}:{number}".encode() for number in range(self._partitions))
-        rows = ((key, self._watermarks.rows.get(key)) for key in keys)
-        marks = (None if row is None else _readable(WATERMARKS, key, row, decode_watermark) for key, row in rows)
-        return min(0 if mark is None else mark.head_time_s for mark in marks)
+        return min(0 if mark is None else mark.head_time_s for _, _, mark in self._watermarks_read())
 
     async def known_until_s(self) -> int:
         """Wait until all is known that was folded by ``time_s``, and return that time, Unix s.
@@ -145,10 +143,7 @@ class Tables:
     @property
     def refusal(self) -> str | None:
         """Why nothing of the deployment may be charged, None where it may: what is known of it may not be true."""
-        for number in range(self._partitions):
-            key = f"{self._name}:{number}".encode()
-            row = self._watermarks.rows.get(key)
-            mark = None if row is None else _readable(WATERMARKS, key, row, decode_watermark)
+        for key, row, mark in self._watermarks_read():
             if row is not None and mark is None:
                 return f"whether the deployment is supported cannot be read out of its watermark {key.decode()}"
             if mark is not None and mark.unsupported_since is not None:
@@ -317,8 +312,7 @@ class Tables:
         return TickRef(key.decode(), partition_of(key, self._partitions), mark.offset, mark.event_ms)
 
     def _funding_terms(self, key: bytes) -> FundingTerms | None:
-        row = self._instruments.rows.get(key)
-        instrument = None if row is None else _readable(INSTRUMENTS, key, row, decode_instrument)
+        instrument = _readable(INSTRUMENTS, key, self._instruments.rows.get(key), decode_instrument)
         return None if instrument is None else instrument.funding
 
     def _funded(self) -> dict[int, tuple[int, int]]:
@@ -336,10 +330,16 @@ class Tables:
 
     def _market(self, symbol_id: int) -> Market | None:
         key = market_key(self._name, symbol_id)
-        row = self._markets.rows.get(key)
-        return None if row is None else _readable(MARKETS, key, row, partial(decode_market, symbol_id))
+        return _readable(MARKETS, key, self._markets.rows.get(key), partial(decode_market, symbol_id))
+
+    def _watermarks_read(self) -> Iterator[tuple[bytes, bytes | None, DeploymentWatermark | None]]:
+        """Every partition's key, its row, None where there is none yet, and what that says, if it can be read."""
+        for number in range(self._partitions):
+            key = f"{self._name}:{number}".encode()
+            row = self._watermarks.rows.get(key)
+            yield key, row, _readable(WATERMARKS, key, row, decode_watermark)
 
 
-def _readable(table: str, key: bytes, row: bytes, decode: Callable[[bytes], T]) -> T | None:
-    """What a row says; None where it cannot be read, so that nothing is charged by it."""
-    return readable(note_unreadable, table, key, row, decode)
+def _readable(table: str, key: bytes, row: bytes | None, decode: Callable[[bytes], T]) -> T | None:
+    """What a row says; None where there is none or it cannot be read, so that nothing is charged by it."""
+    return None if row is None else readable(note_unreadable, table, key, row, decode)

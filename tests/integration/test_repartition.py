@@ -82,6 +82,16 @@ async def write_prices(settings: Settings, count: int, *, start: int = 0) -> Non
     await write_ticks(settings, [one for symbol in SYMBOLS for one in ticks(symbol, count, start=start)])
 
 
+async def one_partition_and_two(settings: Callable[..., Settings]) -> tuple[Settings, Settings]:
+    """A deployment of one partition that has prices, and one of two that is to go on from it."""
+    before = settings(topics={"partitions": 1})
+    after = widened(before, 2)
+    await create_all(before)
+    await create_all(after)
+    await write_prices(before, 1)
+    return before, after
+
+
 @pytest.mark.timeout(240)
 async def test_twice_as_many_partitions_have_what_is_written_meanwhile_and_a_worker_makes_the_same_tables(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
@@ -164,11 +174,7 @@ async def test_a_copy_that_breaks_off_within_a_transaction_is_gone_on_with_and_n
 async def test_who_still_works_is_named_and_nothing_is_written_behind_what_others_wrote(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = settings(topics={"partitions": 1})
-    after = widened(before, 2)
-    await create_all(before)
-    await create_all(after)
-    await write_prices(before, 1)
+    before, after = await one_partition_and_two(settings)
     async with producer(before) as sender:
         now_ms = CLOCK.now_ms()
         beat = encode_beat(ChainBeat("ingest-0", now_ms, now_ms, 7, now_ms // 1_000))
@@ -189,11 +195,7 @@ async def test_who_still_works_is_named_and_nothing_is_written_behind_what_other
 async def test_topics_that_were_deleted_and_created_again_are_copied_from_the_beginning(
     settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = settings(topics={"partitions": 1})
-    after = widened(before, 2)
-    await create_all(before)
-    await create_all(after)
-    await write_prices(before, 1)
+    before, after = await one_partition_and_two(settings)
     assert 0 == (await run(after, monkeypatch, before.topics.prefix)).exit_code
     await delete_topics_of([after])
 
