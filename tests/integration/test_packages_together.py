@@ -93,10 +93,6 @@ class Client:
             return answer.status == 200 and figures.items() <= (await answer.json()).items()
 
 
-async def says(log: Path, sentence: str) -> bool:
-    return sentence in log.read_text()
-
-
 async def told(socket: ClientWebSocketResponse, upnl: str) -> dict[str, Any]:
     """What the socket is told until the account's uPnL is this."""
     view: dict[str, Any] = {}
@@ -195,7 +191,7 @@ async def test_they_are_served_as_symmio_is_and_no_row_of_theirs_touches_it(
         async with worker(mine, instance="worker-1", python=python) as next_one:
             await next_one.ready(60)
             unreadable = f"row cannot be read, its key is served as one without table={ACCOUNTS} key={BROKEN} cause="
-            await eventually(lambda: says(next_one.log, unreadable), 30)
+            await eventually(lambda: unreadable in next_one.log.read_text(), 30)
             await write_ticks(mine, [tick("BTCUSDT", "120", 2)])
             await eventually(lambda: client.shows(ANN, upnl="40"), 30)
             await say(mine, COINS, {"kind": "paid", "time_ms": 4, "wallet": "main", "amount": "2"})
