@@ -80,6 +80,8 @@ class KafkaLog:
             BrokenOff: The cluster stopped answering, or deleted its oldest record just now.
             KafkaError: The cluster does not answer.
         """
+        if not topics:
+            return {}
         partitions = await self._partitions(topics)
         tps = [TopicPartition(topic, number) for topic in topics for number in partitions[topic]]
         async with _consumer(self._bootstrap) as consumer:
@@ -111,6 +113,8 @@ class KafkaLog:
             BrokenOff: The cluster stopped answering, or deleted what was to be looked at.
             KafkaError: The cluster does not answer.
         """
+        if not held:
+            return {}
         async with _consumer(self._bootstrap) as consumer:
             told = await consumer.offsets_for_times({TopicPartition(*place): max(0, time_ms) for place in held})
             left = {}
