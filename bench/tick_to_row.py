@@ -4,7 +4,8 @@ One worker owns accounts with positions in 500 markets, each of which is watched
 the accounts that its sockets show. Ticks are written at a fixed rate; the valuations changelog is followed as a replica
 does it. Every tick's price is its own, so a row tells which ticks it shows: a tick's delay is that from the call that
 sends it to the first row of an account with it. Prints one line a size, and beside it what the broker alone takes: the
-delay of such ticks to a plain consumer of price-ticks, afterwards in the same run. The row takes three such hops.
+delay of such ticks to a plain consumer of price-ticks, afterwards in the same run. The row takes two such hops, and
+waits for one acknowledgement.
 """
 
 from __future__ import annotations
