@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from msgspec import Struct
+
     from models.account_events import RolledBack
     from models.book_figures import Exposure, Shown
     from models.chain_records import LogOffset
@@ -83,7 +85,7 @@ class Settled(NamedTuple):
     """
 
     account: Any
-    history: Sequence[tuple[bytes, Body]] = ()
+    history: Sequence[tuple[bytes, Body | Struct]] = ()
 
 
 class Inputs(Protocol):

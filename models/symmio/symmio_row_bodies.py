@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -14,6 +14,23 @@ Four = tuple[Amount, Amount, Amount, Amount]
 
 Balances = tuple[Amount, Four, Four]
 """Allocated, locked and pending."""
+
+
+def some_columns(name: str, kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """Make a type of the columns of another, of which any may be absent.
+
+    Args:
+        name: What the type is called.
+        kind: The other; whether more columns are refused is as it says.
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    return msgspec.defstruct(
+        name,
+        [(one, hints[one] | UnsetType, UNSET) for one in kind.__struct_fields__],
+        module=kind.__module__,
+        namespace={"__doc__": f"Columns of ``{kind.__name__}``, any of which may be absent."},
+        forbid_unknown_fields=kind.__struct_config__.forbid_unknown_fields,
+    )
 
 
 class QuoteRoutesBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,8 +81,8 @@ class QuoteBody(msgspec.Struct, forbid_unknown_fields=True):
     terminal_block: int | None
 
 
-class StateBody(msgspec.Struct, forbid_unknown_fields=True):
-    """An account as of a block: its balances, those with each party B, and its quotes by id."""
+class AccountColumnsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The columns of a state that are of the account alone."""
 
     owner: Address | None
     multi_account: Address | None
@@ -74,8 +91,20 @@ class StateBody(msgspec.Struct, forbid_unknown_fields=True):
     reimbursement: Amount
     liquidating: bool
     liquidation_prices: dict[str, Amount]
+
+
+class StateBody(AccountColumnsBody, forbid_unknown_fields=True):
+    """An account as of a block: its balances, those with each party B, and its quotes by id."""
+
     party_b: dict[Address, Balances]
     quotes: list[QuoteBody]
+
+
+if TYPE_CHECKING:
+    QuoteCells = AccountCells = msgspec.Struct
+else:
+    QuoteCells = some_columns("QuoteCells", QuoteBody)
+    AccountCells = some_columns("AccountCells", AccountColumnsBody)
 
 
 class UndoBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,9 +114,9 @@ class UndoBody(msgspec.Struct, forbid_unknown_fields=True):
     row_block: int
     row_time_s: int
     row_suspect: tuple[str, Position] | None
-    account: dict[str, Any] | UnsetType = UNSET
+    account: AccountCells | UnsetType = UNSET
     party_b: dict[Address, Balances | None] | UnsetType = UNSET
-    quotes: dict[str, dict[str, Any]] | UnsetType = UNSET
+    quotes: dict[str, QuoteCells] | UnsetType = UNSET
     removed: list[QuoteBody] | UnsetType = UNSET
     added: list[int] | UnsetType = UNSET
 
