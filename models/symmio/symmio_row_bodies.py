@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
-from models.row_bodies import E18, Address, Amount, Position, ValuationBody
+from models.row_bodies import E18, Address, Amount, Position, UnixMs, ValuationBody
 
 Four = tuple[Amount, Amount, Amount, Amount]
 """cva, lf, amm and bmm."""
@@ -157,13 +157,56 @@ class SymmioValuationBody(ValuationBody, kw_only=True):
     name: str | None
 
 
+class StateMadeFrom(msgspec.Struct, forbid_unknown_fields=True):
+    """When a state last changed, and by which record of ``position-states-in``; those of the chain have ``at``."""
+
+    at_ms: UnixMs
+    partition: int | UnsetType = UNSET
+    offset: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+
+
+class PositionStateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A state as clients are told it; what is not known of it is absent. Times are Unix s, amounts plain decimals."""
+
+    source: Annotated[str, Meta(description="chain or engine.")]
+    id: str
+    version: int
+    at: Annotated[tuple[int, int, int], Meta(description="Of chain-blocks: offset, transaction, log.")] | UnsetType = (
+        UNSET
+    )
+    block: int | UnsetType = UNSET
+    create_time: int
+    modify_time: int
+    quote_id: int | UnsetType = UNSET
+    temp_quote_id: int | UnsetType = UNSET
+    symbol_id: int | UnsetType = UNSET
+    filled_amount_open: str | UnsetType = UNSET
+    filled_amount_close: str | UnsetType = UNSET
+    avg_price_open: str | UnsetType = UNSET
+    avg_price_close: str | UnsetType = UNSET
+    last_seen_action: str
+    action_status: str
+    failure_type: str | UnsetType = UNSET
+    failure_message: str | UnsetType = UNSET
+    error_code: int | UnsetType = UNSET
+    order_type: int | UnsetType = UNSET
+    state_type: str
+    said: Annotated[dict[str, list[int]], Meta(description="When the engine said which action.")] | UnsetType = UNSET
+    seq: Annotated[int, Meta(description="The account's changes are numbered; this is the state's last.")]
+    push: Annotated[bool, Meta(description="Whether it was news.")]
+    due_ms: Annotated[int, Meta(description="Until then it waits, and is shown to nobody, Unix ms.")] | UnsetType = (
+        UNSET
+    )
+    made_from: StateMadeFrom | UnsetType = UNSET
+
+
 class StatesBody(msgspec.Struct, forbid_unknown_fields=True):
-    """An account's newest position states (``models.symmio.position_states``); absent columns are not known."""
+    """An account's newest position states (``models.symmio.position_states``), and quotes by their temporary ids."""
 
     applied: tuple[int, int, int]
     count: int
     quotes: dict[str, int]
-    states: list[dict[str, Any]]
+    states: list[PositionStateBody]
 
 
 BODIES: dict[str, type[msgspec.Struct]] = {
