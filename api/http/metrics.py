@@ -13,6 +13,7 @@ from api.tables.feeds import behind_ms
 from models.freshness import State
 from streams.kafka.requests import REQUESTS
 from streams.process.overload import OVERLOADED
+from streams.process.unreadable_rows import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,7 +44,7 @@ class ApiMetrics:
     def __init__(self, settings: Settings, feeds: Feeds, clock_ms: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        for of_process in (REQUESTS, OVERLOADED):
+        for of_process in (REQUESTS, OVERLOADED, UNREADABLE):
             self.registry.register(of_process)
         self.registry.register(_FeedCollector(settings, feeds, clock_ms))
         self.connections = Gauge(

@@ -78,7 +78,7 @@ class EventList:
             return deployment in {None, of} and is_wanted(tags) and may_read(key, of)
 
         if one is None:
-            self._timeline = self._timeline or Timeline(feed, self._read)
+            self._timeline = self._timeline or Timeline(self._table, feed, self._read)
             events = await self._timeline.newest(start, end, is_shown, limit + 1)
         else:
             events = chosen(self._of(request, one, feed), start, end, is_shown, limit + 1)

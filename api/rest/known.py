@@ -168,15 +168,14 @@ def expect_read(feed: RowFeed, table: str) -> None:
 def unsupported_deployments(request: web.Request) -> set[str]:
     """Return the deployments whose figures are unknown, whatever their accounts' rows say.
 
+    One whose own row cannot be read may be unsupported, and counts as such.
+
     Raises:
-        Problem: It is not known of one deployment.
+        Problem: The rows are not read yet.
     """
     expect_read(request.app[FEEDS].deployments, DEPLOYMENTS)
     standings = request.app[STANDINGS]
-    try:
-        return {name for name in request.app[SETTINGS].deployments if standings.open_gap(name) is not None}
-    except BadRow as error:
-        raise Problem(NOT_KNOWN, "which deployments are supported cannot be read out of their rows") from error
+    return {name for name in request.app[SETTINGS].deployments if not standings.is_supported(name)}
 
 
 def etag_of(request: web.Request, row: bytes | None) -> str:
