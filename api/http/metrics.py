@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from api.tables.deployment_heads import deployment_progress
+from api.tables.deployment_heads import known_progress
 from api.tables.feeds import behind_ms
 from models.freshness import State
 from streams.kafka.requests import REQUESTS
@@ -223,6 +223,6 @@ class _FeedCollector(Collector):
             labels=["deployment"],
         )
         for deployment in self._deployments:
-            progress = deployment_progress(self._feeds, deployment, self._partitions)
+            progress = known_progress(self._feeds, deployment, self._partitions)
             unsupported.add_metric([deployment], float(progress is not None and progress.unsupported_since is not None))
         return (ready, rows, lag, behind, unsupported)

@@ -92,7 +92,7 @@ class EventList:
         try:
             return [] if row is None else sorted(self._read(one.key.encode(), row))
         except BadRow as error:
-            raise unreadable_row(self._table, one.key) from error
+            raise unreadable_row(self._table, one.key, row or b"", error) from error
 
     async def _views(self, events: Sequence[Event], rows: Mapping[bytes, bytes]) -> list[View]:
         """Make the views of events, as far as their rows still hold them."""

@@ -15,6 +15,7 @@ from models.engine.tables import DEPLOYMENTS
 from models.errors import BadRow
 from models.ids import account_key, split_key
 from models.valuations import NO_ACCOUNT
+from streams.process.unreadable_rows import note_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -140,8 +141,9 @@ def unreadable_account(key: str) -> Problem:
     return Problem(NOT_KNOWN, f"the row of account {key} cannot be read")
 
 
-def unreadable_row(table: str, key: str) -> Problem:
-    """Make the problem of an account's row in another table that does not decode."""
+def unreadable_row(table: str, key: str, row: bytes, cause: BadRow) -> Problem:
+    """Make the problem of an account's row in another table that does not decode, and take note of it."""
+    note_unreadable(table, key.encode(), row, cause)
     return Problem(NOT_KNOWN, f"the row of account {key} in table {table} cannot be read")
 
 
