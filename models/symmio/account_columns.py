@@ -43,7 +43,11 @@ class _OwnColumns(msgspec.Struct):
 
 
 if TYPE_CHECKING:
-    _SomeOfAccount = _SomeOfQuote = msgspec.Struct
+
+    class _SomeOfAccount(msgspec.Struct): ...
+
+    class _SomeOfQuote(msgspec.Struct): ...
+
 else:
     _SomeOfAccount = some_columns("_SomeOfAccount", _OwnColumns)
     _SomeOfQuote = some_columns("_SomeOfQuote", Quote)
@@ -85,7 +89,7 @@ class UndoColumns(msgspec.Struct):
 
     def undo(self) -> Undo:
         """The undo that they say."""
-        account = {} if self.account is UNSET else _cells(self.account)
+        account: dict[str, Any] = {} if self.account is UNSET else _cells(self.account)
         if "balances" in account:
             account["balances"] = Balances(*account["balances"])
         return Undo(

@@ -101,7 +101,16 @@ class StateBody(AccountColumnsBody, forbid_unknown_fields=True):
 
 
 if TYPE_CHECKING:
-    QuoteCells = AccountCells = msgspec.Struct
+
+    class _Cells(msgspec.Struct):
+        def __init__(self, **cells: object) -> None: ...
+
+    class QuoteCells(_Cells):
+        """Columns of ``QuoteBody``, any of which may be absent."""
+
+    class AccountCells(_Cells):
+        """The same of ``AccountColumnsBody``."""
+
 else:
     QuoteCells = some_columns("QuoteCells", QuoteBody)
     AccountCells = some_columns("AccountCells", AccountColumnsBody)

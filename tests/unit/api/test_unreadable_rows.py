@@ -125,8 +125,8 @@ def tables() -> FakeTables:
         address = key.partition(":")[2]
         states = {"id": f"state of {key}", "counterparty_address": address, "quote_id": symbol}
         made.position_states.put(key, 1, engine_body(states))
-    for key, body in sums.take_changed(0, set()):
-        made.subtotals.put(key.decode(), 1, body)
+    for sum_key, added in sums.take_changed(0, set()):
+        made.subtotals.put(sum_key.decode(), 1, added)
     for symbol_id, name in ((1, "BTCUSDT"), (2, "ETHUSDT")):
         put_market(made, symbol_id, name)
         put_mark(made, name, "100", rate="0.0001")
@@ -134,9 +134,9 @@ def tables() -> FakeTables:
     made.markets.put("side:1", 1, market_body(name="SIDEUSDT"))
     made.marks.put("other:SIDEUSDT", 1, mark_body())
     made.instruments.put("other:SIDEUSDT", 1, encode_instrument(Instrument()))
-    for symbol in ("tBTCUSD", "tETHUSD"):
-        text = msgspec.json.encode(inputs({symbol: "1"}).settings[f"symbol:{symbol}"]).decode()
-        made.references.put(f"desk:symbol:{symbol}", 1, {"text": text, "partition": 0, "offset": 1})
+    for pair in ("tBTCUSD", "tETHUSD"):
+        said = msgspec.json.encode(inputs({pair: "1"}).settings[f"symbol:{pair}"]).decode()
+        made.references.put(f"desk:symbol:{pair}", 1, {"text": said, "partition": 0, "offset": 1})
     for account in ("ann", "bob"):
         made.statements.put(f"desk:{account}", 1, encode_statement(Statement((1, 0), {"wallets": []}, ())))
     return made
