@@ -128,6 +128,7 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     ``state`` is ``sent`` from before the first one goes to a node, then ``mined``, ``reverted``, ``cancelled`` where a
     transfer of nothing took the nonce, or ``lost`` where somebody else's transaction seems to have taken it. It may
     change until it is ``final``, which is when the block that used the nonce is as deep as the deployment's finality.
+    After ``expires_s`` the contract does not take the signature that they carry; None where that is not known.
     ``raw`` is the one that was signed last. ``hashes`` are those of the charges, ``cancels`` those of transfers of
     nothing. After ``closes_s``, in the chain's time, the charges are of no use. ``signed_s`` is the chain's time when
     the first one was signed, ``gas`` its limit. ``worst_wei`` is the most that any of them can cost, of which
@@ -153,6 +154,7 @@ class Transaction(msgspec.Struct, tag="transaction", tag_field="kind", frozen=Tr
     gas_used: int | None = None
     gas: int = 0
     signed_s: int = 0
+    expires_s: int | None = None
     worst_wei: str = "0"
     data_wei: str = "0"
     cost_wei: str | None = None

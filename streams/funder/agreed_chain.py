@@ -446,6 +446,14 @@ def highest_agreed(told: Collection[int]) -> int:
     return sorted(told)[-min(ENOUGH, len(told))]
 
 
+def ample(told: Collection[int]) -> int:
+    """The number that is enough whoever is wrong, where too little costs more than too much; not empty.
+
+    Of three or more it is the highest one that two have come to, of two the higher one.
+    """
+    return max(told) if len(told) <= ENOUGH else highest_agreed(told)
+
+
 def times_of(told: Collection[int]) -> Times:
     """Find what endpoints' clocks come to; there is one at least, and each is Unix s."""
     ascending = sorted(told)

@@ -6,11 +6,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
-import pytest
 
 from models.money import E18
 from models.symmio.funding_plan import Charge
-from streams.funder.chain_errors import Reverted
 from streams.funder.chain_view import Chain
 from streams.funder.data_fees import ORACLE, DataFees
 from streams.funder.diamond_calls import charge_data
@@ -43,11 +41,8 @@ async def refusal(one: Scene, *charges: Charge, party_a: str = ALICE, sender: st
         signature = await one.gateway.sign(party_a, one.party_b)
         if wait_s:
             await one.chain.go_to(await one.chain.time_s() + wait_s)
-        try:
-            await node.simulate(sender or one.party_b, charge_data(party_a, charges, signature))
-        except Reverted as error:
-            return str(error)
-    return None
+        data = charge_data(party_a, charges, signature)
+        return await node.refusal(sender or one.party_b, one.diamond.address, data)
 
 
 def charge(quote_id: int, rate: int = RATE) -> Charge:
@@ -105,8 +100,8 @@ async def test_a_charge_moves_the_nonces_that_its_signature_covers(settings: Cal
             assert (0, 0) == await node.nonces(ALICE, one.party_b)
             await one.diamond.send("act", one.party_b, ALICE)
             assert (1, 1) == await node.nonces(ALICE, one.party_b)
-            with pytest.raises(Reverted, match="the signature is not of this state"):
-                await node.simulate(one.party_b, charge_data(ALICE, [charge(1)], signature))
+            data = charge_data(ALICE, [charge(1)], signature)
+            assert "the signature is not of this state" == await node.refusal(one.party_b, one.diamond.address, data)
 
 
 async def test_what_a_chain_takes_for_data_is_asked_of_its_oracle_where_there_is_one() -> None:

@@ -411,6 +411,12 @@ class World:
         is_told = len(closed | missed) >= len(self.instants_s) * len(self._hedgers)
         return is_told or self.chain.now_s > self.instants_s[-1] + 2 * self.window_s + 10 * self.depth
 
+    @property
+    def reverts(self) -> int:
+        """How many transactions of the hedgers did nothing in the chain, and cost something."""
+        told = [self.chain.paid(account.address.lower()) for account in self._hedgers]
+        return sum(receipt["status"] == "0x0" for paid in told for _, receipt, _ in paid)
+
     def complaints(self, *, may_miss: bool = False) -> list[str]:
         """What the judge has to say against what was done and recorded.
 

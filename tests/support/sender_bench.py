@@ -48,6 +48,10 @@ PURPOSE = Purpose(PARTY_A, (), 1_000)
 OPEN_S, CLOSED_S = 1_000, 1_001
 
 
+# With its margin that is 50,000.
+GAS = 40_000
+
+
 WIDE = Limits(Fees(10**12, 10**11), 10**7, 10**18, 10**18)
 
 
@@ -62,7 +66,10 @@ class HeldChain(Chain):
         self.is_down = False
         self.looks = 0
         self.base_wei, self.tip_wei = 100, 10
-        self.refusal: str | None = None
+        # What a pool says that takes nothing.
+        self.turns_down: str | None = None
+        # What the contract says to calls, one after the other, and then that it takes them.
+        self.refusals: list[str | None] = []
         self.taken: list[str] = []
         self.mined: dict[str, Receipt] = {}
         # What another endpoint has, where that is something else.
@@ -125,7 +132,18 @@ class HeldChain(Chain):
 
     async def send(self, raw: str) -> str | None:
         self.taken.append(raw)
-        return self.refusal
+        return self.turns_down
+
+    async def gas_of(self, sender: str, to: str, data: bytes, most: int) -> int:
+        assert (SIGNER.address, TO) == (sender, to)
+        assert data
+        assert most > 0
+        return GAS
+
+    async def refusal(self, sender: str, to: str, data: bytes) -> str | None:
+        assert (SIGNER.address, TO) == (sender, to)
+        assert data
+        return self.refusals.pop(0) if self.refusals else None
 
 
 class HeldJournal(Journal):
@@ -162,7 +180,7 @@ class Bench:
         )
 
     def send(self) -> asyncio.Task[State | None]:
-        return asyncio.create_task(self.sender.send(TO, b"\x01", 50_000, PURPOSE))
+        return asyncio.create_task(self.sender.send(TO, b"\x01", PURPOSE))
 
     async def hash_of(self, nonce: int) -> str:
         await eventually(lambda: nonce in self.journal.newest)
