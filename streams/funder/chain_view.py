@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
-from streams.funder.agreed_chain import ENOUGH, AgreedChain, Head, Latest, ample, highest_agreed, is_agreed
+from streams.funder.agreed_chain import AgreedChain, Head, Latest
+from streams.funder.agreement import ENOUGH, ample, highest_agreed, is_agreed
 from streams.funder.chain_errors import PATIENCE, ChainError, NodeDown, Reverted, answered_in_time, node_down, reverted
 from streams.funder.diamond_calls import call_data, read_balances, read_kind, read_numbers, read_quote, symbol_view
 from streams.funder.node_questions import FEES, PENDING, read_next_s, receipts_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from streams.funder.diamond_calls import PairSignature
     from streams.node.endpoints import Node
     from streams.node.rpc import Call
+    from streams.process.clock import Clock
 
     _View = tuple[str, Sequence[str], Sequence[object]]
 
@@ -84,10 +86,11 @@ class Chain(AgreedChain):
     Args:
         node: Gives up on no endpoint; what takes it too long is ``NodeDown`` here.
         diamond: The Diamond's address.
+        clock: Ours.
     """
 
-    def __init__(self, node: Node, diamond: str) -> None:
-        super().__init__(node)
+    def __init__(self, node: Node, diamond: str, clock: Clock) -> None:
+        super().__init__(node, clock)
         self._diamond = diamond
 
     async def has_code(self, address: str) -> bool:
@@ -189,7 +192,7 @@ class Chain(AgreedChain):
         told = list(by_label.values())
         changed = {one for one in symbols if self.agree(found[one] != kinds[one] for _, found in told)}
         same = {one for one in symbols if is_agreed(found[one] == kinds[one] for _, found in told)}
-        now_s = self._times_of({label: time_s for label, (time_s, _) in by_label.items()}).agreed_s
+        now_s = self._clocks.times({label: time_s for label, (time_s, _) in by_label.items()}, self.enough).agreed_s
         return Moment(now_s, frozenset(changed), frozenset({*symbols} - changed - same))
 
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:

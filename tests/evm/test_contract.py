@@ -14,6 +14,7 @@ from streams.funder.data_fees import ORACLE, DataFees
 from streams.funder.diamond_calls import charge_data
 from streams.node.endpoints import Node
 from streams.node.rpc import HttpEndpoint
+from streams.process.clock import SystemClock
 from tests.evm.anvil import CHAIN_ID, running_anvil
 from tests.evm.market import EPOCH_S, GENEROUS, WINDOW_S, Opened, account, next_window_s, scene
 
@@ -32,7 +33,8 @@ OPENED = 4
 @asynccontextmanager
 async def chain_of(one: Scene) -> AsyncIterator[Chain]:
     async with aiohttp.ClientSession() as session:
-        yield Chain(Node("main", [HttpEndpoint(session, one.chain.url, "#1")], CHAIN_ID), one.diamond.address)
+        node = Node("main", [HttpEndpoint(session, one.chain.url, "#1")], CHAIN_ID)
+        yield Chain(node, one.diamond.address, SystemClock())
 
 
 async def refusal(one: Scene, *charges: Charge, party_a: str = ALICE, sender: str = "", wait_s: int = 0) -> str | None:
@@ -106,7 +108,7 @@ async def test_a_charge_moves_the_nonces_that_its_signature_covers(settings: Cal
 
 async def test_what_a_chain_takes_for_data_is_asked_of_its_oracle_where_there_is_one() -> None:
     async with running_anvil() as chain, aiohttp.ClientSession() as session:
-        node = Chain(Node("main", [HttpEndpoint(session, chain.url, "#1")], CHAIN_ID), ORACLE)
+        node = Chain(Node("main", [HttpEndpoint(session, chain.url, "#1")], CHAIN_ID), ORACLE, SystemClock())
         assert 0 == await DataFees(node).bound_wei(b"\x01" * 100, 50_000)
         oracle = await chain.deploy("GasOracle", [], [])
         await chain.ask("anvil_setCode", ORACLE, await chain.ask("eth_getCode", oracle.address, "latest"))

@@ -51,6 +51,7 @@ from streams.settings import Settings, symmio_deployments
 from tests.evm.complaints import complaints_of_outcomes
 from tests.evm.judge import Paid, complaints_of_spending
 from tests.evm.verdict import Held, Said, Seen, Terms
+from tests.support.clocks import LoopClock
 from tests.support.funding_chain import (
     CHAIN_ID,
     DIAMOND,
@@ -373,7 +374,7 @@ class World:
 
     async def _work(self, life: Life) -> None:
         endpoints = [Mortal(one, life) for one in self.endpoints]
-        chain = Chain(Node(NAME, endpoints, CHAIN_ID, PATIENCE), DIAMOND)
+        chain = Chain(Node(NAME, endpoints, CHAIN_ID, PATIENCE), DIAMOND, LoopClock((PAYS_S - 20) * 1_000))
         journal = MortalJournal(self.topic, life)
         records = journal.needed()
         tables = StandingTables(self)

@@ -14,10 +14,11 @@ from prometheus_client import REGISTRY
 
 from models.money import E18
 from models.symmio.funding_records import ChargeCells, Epoch, Record, Transaction
-from streams.funder.agreed_chain import Head, Sight, Sights, Times, times_of
+from streams.funder.agreed_chain import Head, Sight, Sights
 from streams.funder.ceilings import Ceilings, Limits
 from streams.funder.chain_errors import NodeDown
 from streams.funder.chain_view import Chain, Moment
+from streams.funder.clocks import Times, times_of
 from streams.funder.data_fees import ORACLE
 from streams.funder.fees import Fees
 from streams.funder.flights import State
@@ -27,6 +28,7 @@ from streams.funder.sender import Purpose, Sender
 from streams.funder.signer import Signed, Signer
 from streams.node.answers import Receipt
 from streams.node.endpoints import Node
+from streams.process.clock import SystemClock
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ class HeldChain(Chain):
     """Takes transactions and mines those that the test names."""
 
     def __init__(self) -> None:
-        super().__init__(Node("main", (), 1), TO)
+        super().__init__(Node("main", (), 1), TO, SystemClock())
         self.block, self.nonce, self.time_s = 100, 7, OPEN_S
         # How far another endpoint's clock is behind.
         self.behind_s = 0

@@ -9,6 +9,7 @@ from streams.funder.chain_errors import PATIENCE
 from streams.funder.chain_view import Chain
 from streams.node.endpoints import Node
 from streams.node.rpc import CallReverted, EndpointDown, EndpointSlow
+from tests.support.clocks import LoopClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,5 +96,6 @@ class Told:
                 return self.code
 
 
-def chain_over(*endpoints: Told) -> Chain:
-    return Chain(Node("main", endpoints, 1, PATIENCE), DIAMOND)
+def chain_over(*endpoints: Told, ours_s: int = 0) -> Chain:
+    """The chain over some endpoints; our own clock showed ``ours_s`` when theirs were at ``BEGAN_S``, Unix s."""
+    return Chain(Node("main", endpoints, 1, PATIENCE), DIAMOND, LoopClock(ours_s * 1_000))

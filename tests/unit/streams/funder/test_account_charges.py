@@ -13,15 +13,16 @@ from models.symmio.funding_plan import ChainQuote, ChargeOn, Terms, Window
 from models.symmio.funding_records import ChargeCells, Epoch, Transaction
 from models.symmio.state import Balances, Locked, PositionType, QuoteStatus
 from streams.funder.account_charges import AccountCharges, AccountFault, Due, Progress, Route
-from streams.funder.agreed_chain import Times, times_of
 from streams.funder.ceilings import TooMuchGas
 from streams.funder.chain_errors import Reverted
 from streams.funder.chain_view import Chain, Moment, Pair
+from streams.funder.clocks import Times, times_of
 from streams.funder.diamond_calls import PairSignature
 from streams.funder.flights import State
 from streams.funder.muon import Muon
 from streams.funder.sender import Purpose, Sender
 from streams.node.endpoints import Node
+from streams.process.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -42,7 +43,7 @@ class HeldPair(Chain):
     """The contract's answers: ``cursed`` maps a quote to the reason for which a batch with it reverts."""
 
     def __init__(self, quotes: Sequence[ChainQuote]) -> None:
-        super().__init__(Node("main", (), 1), DIAMOND)
+        super().__init__(Node("main", (), 1), DIAMOND, SystemClock())
         self.now_s = 14_500
         self.behind_s = 0
         self.known = {one.quote_id: one for one in quotes}

@@ -6,10 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 
 from models.symmio.funding_plan import LATE_S, Window
-from streams.funder.agreed_chain import Head, Sight, Sights, Times, times_of
+from streams.funder.agreed_chain import Head, Sight, Sights
 from streams.funder.chain_errors import PATIENCE, NodeDown
+from streams.funder.clocks import Times, times_of
 from streams.node.answers import Receipt
 from tests.support.told_endpoint import BEGAN_S, DIAMOND, TX, Told, chain_over
 from tests.support.virtual_loop import run_in_no_time
@@ -54,6 +56,35 @@ def test_of_two_endpoints_none_that_is_ahead_closes_a_window_or_makes_anything_f
     now_s, final_s = run_in_no_time(told())
     # By the other one's numbers that block may be an earlier one.
     assert (1_011, True) == (now_s, final_s <= 1_003)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(
+    ("clock_s", "ours_s", "agreed_s"),
+    [
+        # Windows are not late for one that is in step and behind, nor early for one that is ahead.
+        (-700, BEGAN_S, 1_011),
+        (700, BEGAN_S, 1_011),
+        # Nor is a clock of ours believed that is near none of them, or near both.
+        (-700, BEGAN_S + 86_400, 1_011 - 700),
+        (-700, BEGAN_S - 3_600, 1_011 - 700),
+        (-LATE_S - 60, BEGAN_S - LATE_S // 2, 1_011 - LATE_S - 60),
+        # Within five minutes the earlier one counts, whatever ours is.
+        (-LATE_S, BEGAN_S, 1_011 - LATE_S),
+    ],
+)
+def test_of_two_clocks_that_are_far_apart_the_one_counts_that_is_near_ours(
+    clock_s: int, ours_s: int, agreed_s: int, place: int
+) -> None:
+    async def told() -> tuple[int, int]:
+        endpoints = [Told("#1")]
+        endpoints.insert(place, Told("#2", clock_s=clock_s))
+        chain = chain_over(*endpoints, ours_s=ours_s)
+        await asyncio.sleep(10)
+        return await chain.agreed_time_s(), (await chain.moment({})).now_s
+
+    assert (agreed_s, agreed_s) == run_in_no_time(told())
+    assert abs(clock_s) == REGISTRY.get_sample_value("tidemark_funding_clocks_apart_seconds", {"deployment": "main"})
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.funder.agreed_chain import ample
+from streams.funder.agreement import ample
 from streams.funder.chain_errors import Reverted
 from streams.funder.data_fees import DataFees
 from tests.support.told_endpoint import DIAMOND, Told, chain_over

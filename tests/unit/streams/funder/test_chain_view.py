@@ -17,6 +17,7 @@ from streams.funder.chain_errors import ChainError, NodeDown
 from streams.funder.chain_view import Chain
 from streams.node.endpoints import Node, Patience, WrongChain
 from streams.node.rpc import HttpEndpoint
+from streams.process.clock import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -66,7 +67,7 @@ async def over(aiohttp_server: AiohttpServer, *servers: Server, patience: Patien
             app.router.add_post("/", one.handle)
             server: TestServer = await aiohttp_server(app)
             endpoints.append(HttpEndpoint(session, str(server.make_url("/")), f"#{len(endpoints) + 1}"))
-        yield Chain(Node("d", endpoints, 1, patience), DIAMOND)
+        yield Chain(Node("d", endpoints, 1, patience), DIAMOND, SystemClock())
 
 
 def words(*values: int) -> dict[str, Any]:
@@ -194,7 +195,7 @@ async def test_another_chain_is_asked_nothing(aiohttp_server: AiohttpServer) -> 
         app = web.Application()
         app.router.add_post("/", node.handle)
         url = str((await aiohttp_server(app)).make_url("/"))
-        chain = Chain(Node("d", [HttpEndpoint(session, url, "#1")], 7, AT_ONCE), DIAMOND)
+        chain = Chain(Node("d", [HttpEndpoint(session, url, "#1")], 7, AT_ONCE), DIAMOND, SystemClock())
         with pytest.raises(WrongChain, match="expected chain 7"):
             await chain.head(DIAMOND)
     assert [] == node.asked
