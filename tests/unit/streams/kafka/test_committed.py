@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import OffsetAndMetadata
 
@@ -14,14 +13,14 @@ from tests.support.virtual_loop import run_in_no_time
 COMMITTED = {TopicPartition("one", 0): OffsetAndMetadata(7, "")}
 
 
-class YoungCluster(AIOKafkaAdminClient):
+class YoungCluster:
     """A cluster in which no group has ever been: it has a coordinator when it was asked ``asks`` times."""
 
     def __init__(self, asks: int) -> None:
         self._asks = asks
 
-    async def list_consumer_group_offsets(self, group_id: str, *_: object) -> dict[TopicPartition, OffsetAndMetadata]:
-        assert group_id == "group"
+    async def list_consumer_group_offsets(self, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+        assert group == "group"
         self._asks -= 1
         if self._asks > 0:
             raise GroupCoordinatorNotAvailableError
