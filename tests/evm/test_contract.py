@@ -42,7 +42,7 @@ async def refusal(one: Scene, *charges: Charge, party_a: str = ALICE, sender: st
     async with chain_of(one) as node:
         signature = await one.gateway.sign(party_a, one.party_b)
         if wait_s:
-            await one.chain.go_to(await one.chain.time_s() + wait_s)
+            await one.chain.go_to(await one.chain.time_s("pending") + wait_s)
         data = charge_data(party_a, charges, signature)
         return await node.refusal(sender or one.party_b, one.diamond.address, data)
 
