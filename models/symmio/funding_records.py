@@ -41,6 +41,11 @@ class TickRef(NamedTuple):
     offset: int
     event_ms: int
 
+    @property
+    def event(self) -> tuple[str, int]:
+        """The event itself, wherever its tick stands: the source's key, and when it was, Unix ms by the venue."""
+        return self.key, self.event_ms
+
 
 class FrozenMarket(msgspec.Struct, frozen=True):
     """A market's terms for one epoch: the mark, its key, the exchange's rate, and our rates for longs and shorts.
@@ -58,10 +63,19 @@ class FrozenMarket(msgspec.Struct, frozen=True):
     rate_tick: TickRef | None = None
     interval_s: int | None = None
 
-    def is_same(self, other: FrozenMarket) -> bool:
-        """Whether a charge by either is the same, and, where both name ticks, is so by the same ticks."""
-        ticks = self.mark_tick == other.mark_tick and self.rate_tick == other.rate_tick
-        return self.terms == other.terms and (ticks or None in (self.mark_tick, other.mark_tick))
+    def is_same(self, other: FrozenMarket, *, by_offset: bool) -> bool:
+        """Whether a charge by either is the same, and, where both name ticks, is so by the same ticks.
+
+        Args:
+            other: The other one.
+            by_offset: Whether the ticks of both are of one topic. In a copy of it they stand at other offsets.
+        """
+        if self.terms != other.terms or None in (self.mark_tick, other.mark_tick):
+            return self.terms == other.terms
+        pairs = (self.mark_tick, other.mark_tick), (self.rate_tick, other.rate_tick)
+        if by_offset:
+            return all(one == told for one, told in pairs)
+        return all((one and one.event) == (told and told.event) for one, told in pairs)
 
     @property
     def terms(self) -> Terms:
@@ -76,6 +90,7 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
     ``left_out`` has the markets with open quotes that are not charged, each with the reason. ``accounts`` is the number
     of ``Plan`` records of the epoch. ``party_b`` is the hedger, empty in records of before there could be several. The
     epoch is ``final`` once no block that may still leave the chain can change its plans, and all its outcomes are so.
+    ``ticks_topic`` is the topic that the offsets of its ticks are of, empty in records of before it was named.
     """
 
     epoch: Epoch
@@ -88,6 +103,7 @@ class Frozen(msgspec.Struct, tag="frozen", tag_field="kind", frozen=True):
     accounts: int
     party_b: str = ""
     final: bool = False
+    ticks_topic: str = ""
 
     @property
     def window(self) -> Window:

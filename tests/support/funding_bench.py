@@ -78,6 +78,7 @@ class HeldTables(Tables):
         self.refused: str | None = None
         self.windows = 0
         self.when = When.AFTER
+        self.ticks_topic = "price-ticks"
         self.folded_s = 10**9
         self.asked = asyncio.Event()
         self.reads = 0

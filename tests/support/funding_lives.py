@@ -183,6 +183,7 @@ class StandingTables(Tables):
 
     def __init__(self, world: World) -> None:
         self.when = When.AFTER
+        self.ticks_topic = "price-ticks"
         self._world = world
         self._chain = world.chain
         self._epoch_s = world.epoch_s
