@@ -8,6 +8,7 @@ No claim is about how fast anything is: the window is an hour of the chain's tim
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
     from tests.evm.market import Scene
     from tests.evm.pipeline import Pipeline
+
+_log = logging.getLogger(__name__)
 
 DEPTH = 12
 SOURCES = ("binance-futures", "recorded")
@@ -185,10 +188,7 @@ def test_two_storms_have_every_kind_and_storms_have_every_lie() -> None:
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reason(
-    settings: Callable[..., Settings],
-    tmp_path: Path,
-    seed: int,
-    record_property: Callable[[str, object], None],
+    settings: Callable[..., Settings], tmp_path: Path, seed: int
 ) -> None:
     draw = random.Random(seed)
     quotes = quotes_of(SIZES, seed=seed)
@@ -245,7 +245,7 @@ async def test_every_quote_is_charged_at_the_judges_rate_or_has_the_judges_reaso
         finally:
             meddling.cancel()
             await killer.end()
-            record_property("happened", await storm.count())
+            _log.info("storm seed=%d lie=%r happened=%s", seed, lie_of(seed), await storm.count())
         await one.chain.mine_every(0)
         await expect_the_judges_terms(one, terms, pays_s)
         outcomes = (await one.told()).values()
