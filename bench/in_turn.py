@@ -59,8 +59,19 @@ def _last_json(checkout: Path, command: list[str]) -> dict[str, Any]:
 
 
 def _tick_to_row(checkout: Path, seconds: int) -> Figures:
-    sizes = ["--accounts", "1000", "--positions", "4", "--seconds", str(seconds)]
-    return _of_rows(_last_json(checkout, ["bench/tick_to_row.py", *sizes]))
+    figures: dict[str, float] = {}
+    for positions in (1, 4):
+        sizes = ["--accounts", "1000", "--positions", str(positions), "--seconds", str(seconds)]
+        line = _last_json(checkout, ["bench/tick_to_row.py", *sizes])
+        figures |= {f"{name}, {positions} a holder": value for name, value in _of_rows(line).items()}
+    return figures
+
+
+def _saturated(checkout: Path, seconds: int) -> Figures:
+    """More rows are due, 40,000 a second, than any worker values."""
+    sizes = ["--accounts", "10000", "--positions", "4", "--store", "rocksdb", "--seconds", str(seconds)]
+    line = _last_json(checkout, ["bench/tick_to_row.py", *sizes])
+    return {"worker, µs a row": line["worker_processor_share"] * _US / line["rows_per_s"]}
 
 
 def _tick_to_frame(checkout: Path, seconds: int) -> Figures:
@@ -77,6 +88,7 @@ def _growth(checkout: Path, seconds: int) -> Figures:
 MEASURES: Mapping[str, Callable[[Path, int], Figures]] = {
     "transport": _transport,
     "tick_to_row": _tick_to_row,
+    "saturated": _saturated,
     "tick_to_frame": _tick_to_frame,
     "growth": _growth,
 }

@@ -4,7 +4,8 @@ One worker owns accounts with positions in 500 markets, each of which is watched
 the accounts that its sockets show. Ticks are written at a fixed rate; the valuations changelog is followed as a replica
 does it. Every tick's price is its own, so a row tells which ticks it shows: a tick's delay is that from the call that
 sends it to the first row of an account with it. Prints one line a size, and beside it what the broker alone takes: the
-delay of such ticks to a plain consumer of price-ticks, afterwards in the same run. The row takes three such hops.
+delay of such ticks to a plain consumer of price-ticks, afterwards in the same run. The row takes two such hops, and
+waits for one acknowledgement.
 """
 
 from __future__ import annotations
@@ -32,15 +33,18 @@ from models.valuations import VALUED
 from streams.kafka.feed import Feed
 from streams.kafka.topics import PRICE_TICKS, changelog_name, create_topics, registry, topic_name
 from streams.process.clock import SystemClock
-from streams.settings import TopicSettings
+from streams.settings import TopicSettings, WorkerSettings
 from tests.support.broker import running_kafka, settings_of_a_test
 from tests.support.eventually import eventually
 from tests.support.pipeline import worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Literal
 
     from streams.settings import Settings
+
+    Store = Literal["memory", "rocksdb"]
 
 SYMBOLS = 500
 PARTITIONS = 8
@@ -100,11 +104,15 @@ def shares(delays_ms: list[float]) -> dict[str, float]:
 
 
 async def measure(
-    bootstrap: str, directory: Path, *, accounts: int, positions: int, rate: int, seconds: int
+    bootstrap: str, directory: Path, *, store: Store, accounts: int, positions: int, rate: int, seconds: int
 ) -> dict[str, Any]:
     """One size."""
     settings = settings_of_a_test(
-        bootstrap, directory, deployments={DEPLOYMENT: bench_deployment()}, topics=TopicSettings(partitions=PARTITIONS)
+        bootstrap,
+        directory,
+        deployments={DEPLOYMENT: bench_deployment()},
+        topics=TopicSettings(partitions=PARTITIONS),
+        worker=WorkerSettings(store=store),
     )
     await create_topics(settings.bootstrap, registry(settings))
     await lay_out(settings, accounts, positions, SYMBOLS)
@@ -184,13 +192,16 @@ async def through_the_broker(settings: Settings, delays: Delays, rate: int, seco
 @click.option("--positions", multiple=True, type=int, default=(1, 4), show_default=True, help="Of each account.")
 @click.option("--rate", default=500, show_default=True, help="Ticks a second.")
 @click.option("--seconds", default=15, show_default=True, help="How long.")
-def main(accounts: tuple[int, ...], positions: tuple[int, ...], rate: int, seconds: int) -> None:
+@click.option("--store", type=click.Choice(["memory", "rocksdb"]), default="memory", show_default=True)
+def main(accounts: tuple[int, ...], positions: tuple[int, ...], rate: int, seconds: int, store: Store) -> None:
     """Measure and print one line of JSON for each number of accounts and positions."""
     os.environ["FAUST_LOOP"] = "uvloop"
     for size, held in product(accounts, positions):
         with running_kafka() as bootstrap, tempfile.TemporaryDirectory() as directory:
             figures = asyncio.run(
-                measure(bootstrap, Path(directory), accounts=size, positions=held, rate=rate, seconds=seconds)
+                measure(
+                    bootstrap, Path(directory), store=store, accounts=size, positions=held, rate=rate, seconds=seconds
+                )
             )
         click.echo(orjson.dumps(figures))
 

@@ -8,6 +8,7 @@ from models.errors import BadRecord
 from models.ids import mark_key
 from models.instruments import decode_fact
 from models.prices import decode_tick
+from models.venue import ToldAt
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
 from streams.replay.accounts_at import value_accounts_at
 from streams.replay.bounded_log import OutOfRetention
@@ -93,7 +94,8 @@ class ReplayedDeployment:
 
     def _told(self, record: LogRecord) -> None:
         if record.key is not None and record.key.startswith(self._prefix):
-            self.engine.told(record.key, record.value or b"", sent_ms=record.time_ms, now_ms=record.time_ms)
+            told_at = ToldAt(record.partition, record.offset, record.time_ms)
+            self.engine.told(record.key, record.value or b"", told_at, record.time_ms)
 
     def _reference(self, record: LogRecord) -> None:
         if record.key is not None and record.key.startswith(self._prefix):
