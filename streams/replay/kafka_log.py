@@ -284,10 +284,8 @@ async def _consumer(bootstrap: Bootstrap) -> AsyncIterator[AIOKafkaConsumer]:
 def _logged(tp: TopicPartition, records: Sequence[_WithHeaders], end: int) -> Sequence[LogRecord]:
     """Records below an offset."""
     topic, partition = tp
-    # The constructor of a named tuple is a function of Python, which takes as long as all else that is done here.
-    made = tuple.__new__
     return [
-        made(LogRecord, (one.timestamp, topic, partition, one.offset, one.key, one.value, tuple(one.headers)))
+        LogRecord(one.timestamp, topic, partition, one.offset, one.key, one.value, tuple(one.headers))
         for one in records
         if one.offset < end
     ]
