@@ -50,7 +50,7 @@ def export(path: Path, file_format: str) -> None:
 
 
 def checkpoint(path: Path) -> None:
-    settings = Settings(deployments=golden_deployment())
+    settings = Settings(deployments={**golden_deployment()})
     Checkpoints(path, "test").write(RawFold(settings, DEPLOYMENT, None), {PLACE: 0}, 0)
 
 
