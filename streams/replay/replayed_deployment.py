@@ -12,7 +12,7 @@ from models.venue import ToldAt
 from streams.kafka.topics import INSTRUMENT_FACTS, PRICE_TICKS, topic_name
 from streams.replay.accounts_at import value_accounts_at
 from streams.replay.bounded_log import OutOfRetention
-from streams.replay.log_window import is_held, resolve_times
+from streams.replay.log_window import held_among, resolve_times
 from streams.replay.marks_at import mark_keys
 from streams.replay.merging import read_merged
 
@@ -126,8 +126,9 @@ async def begin_deployment(
     wanted = [(prices, _PRICES_BACK_MS), (facts, _FACTS_BACK_MS)]
     if one.told is not None:
         wanted.append((one.told, at_ms))
+    held = await held_among(log, [topic for topic, _ in wanted])
     for topic, back_ms in wanted:
-        if not await is_held(log, topic):
+        if topic not in held:
             one.leave_out(topic)
             continue
         async for record in read_merged(log, await _window_before(log, topic, at_ms, back_ms)):

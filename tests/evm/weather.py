@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from typing import TYPE_CHECKING
 
 from tests.evm.market import account
 
 if TYPE_CHECKING:
-    import random
+    from collections.abc import Sequence
 
     from tests.evm.killer import Killer
     from tests.evm.market import Scene
@@ -21,6 +22,18 @@ _FIRST = int(os.environ.get("TIDEMARK_TEST_SEED") or 0)
 SEEDS = range(_FIRST, _FIRST + max(1, STORMS))
 
 KINDS = ("fork", "fork", "kill", "spike", "stall", "suggest", "late", "odds")
+
+
+def kinds_of(seed: int, kinds: Sequence[str]) -> list[str]:
+    """What happens in a storm, and in which order: in a storm and the next one, where it is even, all of the kinds.
+
+    Args:
+        seed: The storm's.
+        kinds: What may happen; what is there twice happens twice.
+    """
+    order = random.Random(seed // 2).sample(kinds, len(kinds))
+    half = len(kinds) // 2
+    return order[half:] if seed % 2 else order[:half]
 
 
 async def happen(kind: str, one: Scene, killer: Killer, draw: random.Random, *, depth: int) -> None:

@@ -253,6 +253,36 @@ def test_one_endpoint_of_three_that_is_wrong_all_the_time_costs_no_quote_its_epo
     assert [] == run_in_no_time(among_three(lie, place)).complaints()
 
 
+async def where_one_is_wrong_about_costs(lie: str, endpoints: int, place: int) -> World:
+    world = World(random.Random(9), hedgers=2, endpoints=endpoints)
+    world.chain.refused = {2: "the quote is cursed"}
+    world.endpoints[0].takes_all = lie == "takes all"
+    world.endpoints[0].gas = {"too little": 25_000, "too much": 14_000_000, "far too much": 10**9}.get(lie)
+    world.endpoints.insert(place, world.endpoints.pop(0))
+    await until_over(world, [150], away_s=3)
+    return world
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("lie", ["takes all", "too little", "too much", "far too much"])
+def test_one_endpoint_of_three_that_is_wrong_about_what_is_taken_or_what_it_takes_costs_nothing(
+    lie: str, place: int
+) -> None:
+    world = run_in_no_time(where_one_is_wrong_about_costs(lie, 3, place))
+    assert ([], 0) == (world.complaints(), world.reverts)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("lie", ["takes all", "too little", "too much", "far too much"])
+def test_one_endpoint_of_two_that_is_wrong_about_what_is_taken_costs_a_bounded_number_of_charges(
+    lie: str, place: int
+) -> None:
+    world = run_in_no_time(where_one_is_wrong_about_costs(lie, 2, place))
+    assert [] == [one for one in world.complaints() if "the quote is cursed" not in one]
+    # A batch of two, and the one quote of it that is refused.
+    assert world.reverts <= (2 if lie == "takes all" else 0)
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_judge_refuses_an_executor_with(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTANTS[name](monkeypatch.setattr)

@@ -57,6 +57,9 @@ class FundingEndpoint:
         # What it says wrong all the time: how far its head and its clock are ahead, and whether it stands still.
         self.blocks_ahead = self.clock_ahead_s = 0
         self.is_frozen = False
+        # Whether it takes whatever the contract refuses, and the gas that it says where it is not what is so.
+        self.takes_all = False
+        self.gas: int | None = None
         self._frozen: list[Block] = []
         self._chain = chain
         self._draw = draw
@@ -166,10 +169,12 @@ class FundingEndpoint:
         try:
             self._chain.charge(copy.deepcopy(head.state), call["from"], data, time_s)
         except Refusal as error:
+            if self.takes_all:
+                return hex(gas_of(data)) if method == "eth_estimateGas" else "0x"
             said = f"execution reverted: {error}"
             reason = keccak(b"Error(string)")[:4] + encode(["string"], [str(error)])
             return CallReverted(f"{self.label}: {said}", said, reason, self.label)
-        return hex(gas_of(data)) if method == "eth_estimateGas" else "0x"
+        return hex(self.gas or gas_of(data)) if method == "eth_estimateGas" else "0x"
 
 
 def _viewed(state: State, name: str, kinds: tuple[str, ...], data: bytes) -> bytes:

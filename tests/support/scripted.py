@@ -304,6 +304,7 @@ class Life:
 
     def _acked(self, topic: str, partition: int, rows: list[tuple[bytes, bytes]], first_offset: int) -> None:
         self.rows.acknowledged(topic, partition, rows, first_offset)
+        self.markets.acknowledged(topic, rows)
 
     def _hear_interest(self, tp: TopicPartition, records: Sequence[Fetched]) -> None:
         self.interest._take({tp: records} if records else {})
