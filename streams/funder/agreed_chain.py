@@ -14,7 +14,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from streams.funder.agreement import ENOUGH, highest_agreed, is_agreed
+from streams.funder.agreement import ENOUGH, agreed, highest_agreed, is_agreed
 from streams.funder.chain_errors import NodeDown, answered_in_time, reverted
 from streams.funder.clocks import REMEMBERED_S, Clocks, times_of
 from streams.funder.node_questions import LATEST, PENDING, read_next_s, receipts_of
@@ -253,7 +253,7 @@ class AgreedChain:
 
         Raises:
             NodeDown: No endpoint answers.
-            Reverted: A contract refuses one of the calls at every endpoint that answers.
+            Reverted: A contract refuses one of the calls by what two endpoints say, or all that answer.
         """
         return list((await self._by_label(calls, read)).values())
 
@@ -279,10 +279,12 @@ class AgreedChain:
     async def _by_label(self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]) -> dict[str, T]:
         """What each endpoint answers that has a say, by its label; raises what ``_of_each`` does."""
         said = await self._said_by_each(calls, read)
-        answers = {label: one for label, one in said.items() if not isinstance(one, CallReverted)}
-        if not answers:
-            raise reverted(next(one for one in said.values() if isinstance(one, CallReverted)))
-        return answers
+        if is_agreed(isinstance(one, CallReverted) for one in said.values()):
+            refusals = [reverted(one) for one in said.values() if isinstance(one, CallReverted)]
+            # A reason that one endpoint alone tells may be made up.
+            reason = agreed([str(one) for one in refusals])
+            raise next((one for one in refusals if str(one) == reason), refusals[0])
+        return {label: one for label, one in said.items() if not isinstance(one, CallReverted)}
 
     async def _said_by_each(
         self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]
