@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from api.tables.freshness import Seen
+from models.freshness import Part, State
 from streams.settings import ApiLimitSettings
 from tests.support.promql import ADDED_LABELS, FOREIGN, KUBERNETES, documented, labels_in, metrics_in
 
@@ -52,6 +54,18 @@ def test_an_alert_says_whom_it_wakes_and_what_to_read(alert: str) -> None:
     assert {"summary", "description", "runbook_url"} == rule["annotations"].keys()
     page = (ROOT / rule["annotations"]["runbook_url"]).read_text()
     assert f"`{alert}`" in page
+
+
+def test_the_objective_of_freshness_counts_the_parts_without_which_figures_are_old_and_no_others() -> None:
+    (rule,) = [one for one in RULES if one.get("record") == "tidemark:stale:any"]
+    parts = ("broker", "worker:0", "chain:main", "prices:venue", "funder:main", "history:served")
+    stale = {name: Part(name, State.STALE, "its newest heartbeat", 7_000, 6_000) for name in parts}
+    makes_old = {part.name for part in Seen(0, stale, {"main": frozenset({1})}).stale}
+    (passed_over,) = re.findall(r'part!~"([^"]+)"', rule["expr"])
+
+    # Prometheus matches whole labels.
+    assert makes_old == {name for name in parts if not re.fullmatch(passed_over, name)}
+    assert makes_old != set(parts)
 
 
 def test_every_page_is_of_an_alert() -> None:
