@@ -82,11 +82,12 @@ class Sights(NamedTuple):
     def receipt(self, hashes: Collection[str]) -> Receipt | None:
         """Find the receipt of any of some transactions, which they all but one may miss.
 
-        The one that two endpoints have comes first, then that two have none, then whatever there is.
+        The one that two endpoints have comes first, then that two have none, then whatever there is. Of those that are
+        the same, it is one that says the most.
         """
         found = [self._receipt_of(one, hashes) for one in self.told]
         there = [one for one in found if one is not None]
-        for receipt in there:
+        for receipt in sorted(there, key=lambda one: (one.succeeded is None, one.cost_wei is None)):
             if is_agreed(_is_same(receipt, other) for other in found):
                 return receipt
         if len(self.told) > ENOUGH and is_agreed(one is None for one in found):
@@ -381,7 +382,17 @@ class _Pace:
 
 
 def _is_same(receipt: Receipt, other: Receipt | None) -> bool:
-    return other is not None and (receipt.hash, receipt.block_hash) == (other.hash, other.block_hash)
+    """Whether two endpoints tell the same of a transaction, as far as both tell it."""
+    return (
+        other is not None
+        and (receipt.hash, receipt.block_hash, receipt.gas_used) == (other.hash, other.block_hash, other.gas_used)
+        and _are_one(receipt.succeeded, other.succeeded)
+        and _are_one(receipt.cost_wei, other.cost_wei)
+    )
+
+
+def _are_one(said: int | None, other: int | None) -> bool:
+    return None in (said, other) or said == other
 
 
 def _now_s() -> float:

@@ -254,11 +254,16 @@ def test_one_endpoint_of_three_that_is_wrong_all_the_time_costs_no_quote_its_epo
     assert [] == run_in_no_time(among_three(lie, place)).complaints()
 
 
+RECEIPTS = {"reverted": {"status": "0x0"}, "for nothing": {"gasUsed": "0x1"}}
+"""What an endpoint may say of every transaction."""
+
+
 async def where_one_is_wrong_about_costs(lie: str, endpoints: int, place: int) -> World:
     world = World(random.Random(9), hedgers=2, endpoints=endpoints)
     world.chain.refused = {2: "the quote is cursed"}
     world.endpoints[0].takes_all = lie == "takes all"
     world.endpoints[0].refuses_all = lie == "refuses all"
+    world.endpoints[0].receipt_says = RECEIPTS.get(lie, {})
     world.endpoints[0].twists = lie if lie in VIEWS_TWISTED else ""
     world.endpoints[0].gas = {"too little": 25_000, "too much": 14_000_000, "far too much": 10**9}.get(lie)
     world.endpoints.insert(place, world.endpoints.pop(0))
@@ -267,7 +272,9 @@ async def where_one_is_wrong_about_costs(lie: str, endpoints: int, place: int) -
 
 
 @pytest.mark.parametrize("place", [0, 2])
-@pytest.mark.parametrize("lie", ["takes all", "refuses all", "too little", "too much", "far too much", *VIEWS_TWISTED])
+@pytest.mark.parametrize(
+    "lie", ["takes all", "refuses all", "too little", "too much", "far too much", *VIEWS_TWISTED, *RECEIPTS]
+)
 def test_one_endpoint_of_three_that_is_wrong_about_what_a_charge_is_made_of_costs_nothing(lie: str, place: int) -> None:
     world = run_in_no_time(where_one_is_wrong_about_costs(lie, 3, place))
     assert ([], 0) == (world.complaints(), world.reverts)

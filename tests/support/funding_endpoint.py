@@ -63,6 +63,8 @@ class FundingEndpoint:
         # The view that it answers wrongly, one of ``VIEWS_TWISTED``, and whether it refuses every charge.
         self.twists = ""
         self.refuses_all = False
+        # What its receipts say, whatever is so.
+        self.receipt_says: dict[str, str] = {}
         self._frozen: list[Block] = []
         self._chain = chain
         self._draw = draw
@@ -133,7 +135,8 @@ class FundingEndpoint:
             case "eth_getTransactionCount":
                 return hex(head.state.senders.get(params[0], 0))
             case "eth_getTransactionReceipt":
-                return self._chain.receipt(params[0], blocks)
+                receipt = self._chain.receipt(params[0], blocks)
+                return None if receipt is None else receipt | self.receipt_says
             case "eth_sendRawTransaction":
                 return self._sent(params[0])
             case "eth_call" | "eth_estimateGas":
