@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.codec import NUMBER_MAX, decode_row
+from models.codec import NUMBER_MAX
 from models.deployment_sums import Sum, accounts_sum, add_up, decode_sum
 from models.engine.tables import SUBTOTALS
 from models.errors import BadRow
@@ -125,7 +125,7 @@ class _Deployment:
 
 def _addend(key: bytes, row: bytes, kind: str) -> Sum:
     try:
-        return decode_sum(kind, decode_row(row).body)
+        return decode_sum(kind, row)
     except BadRow as error:
         note_unreadable(SUBTOTALS, key, row, error)
         raise

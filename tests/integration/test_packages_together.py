@@ -191,8 +191,10 @@ async def test_they_are_served_as_symmio_is_and_no_row_of_theirs_touches_it(
             await without.ready(60)
             await say(mine, COINS, {"kind": "order", "time_ms": 4, "id": "8", "margin": "0.05"})
             await write_ticks(mine, [tick("BTCUSDT", "111", 2)])
-            await eventually(lambda: client.shows(ANN, upnl="20"), 30)
+            # Until it speaks for every partition of the one before, the api says so.
+            await eventually(lambda: answers(session, "/readyz", 200), 60)
             assert before == await symmio.answers(client)
+            assert await client.shows(ANN, upnl="20")
             assert await symmio.is_folded()
             assert without.process.poll() is None
             without.kill()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +11,8 @@ import msgspec
 import orjson
 import pytest
 
-from models.alerts import STALE
-from models.codec import ORDER_BYTES, encode_row
+from models.alerts import LIQUIDATABLE, STALE
+from models.codec import ORDER_BYTES, decode_row, encode_row
 from models.engine.tables import (
     ALERTS,
     DEPLOYMENTS,
@@ -30,13 +32,13 @@ from models.subtotals import Subtotals
 from streams.settings.ledger.ledger_deployment import LedgerDeploymentSettings
 from tests.support.account_rows import alerts_body, engine_body
 from tests.support.api import metric, serving, serving_admin
-from tests.support.feed import FakeTables, valuation_body
+from tests.support.feed import FakeTables, e18, valuation_body
 from tests.support.ledger import inputs
 from tests.support.rest import NOW_MS, account_key, mark_body, market_body, position_body
 from tests.support.solver import MULTI_ACCOUNT, put_instrument, put_mark, put_market, solver_settings
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from aiohttp import ClientWebSocketResponse, web
     from aiohttp.test_utils import TestClient
 
     from streams.settings import Settings
@@ -222,6 +224,49 @@ async def test_a_row_that_is_read_is_counted_once(table: str) -> None:
                     await response.read()
 
         assert before + 1 == await metric(admin, sample)
+
+
+async def test_sockets_are_told_on_of_what_concerns_no_row_that_cannot_be_read() -> None:
+    """Of every table a row cannot be read, all at once; then each channel has news."""
+    made = tables()
+    asked = {
+        "account": HELD,
+        "alerts": HELD,
+        "position-states": HELD,
+        "marks": "binance-futures:BTCUSDT",
+        "totals": "main",
+        "funding": "main:BTCUSDT",
+    }
+    seconds = [0]
+    served = serving(made, settings(), clock_ms=lambda: NOW_MS + 1_000 * seconds[0])
+    async with served as client, client.ws_connect("/v1/ws") as socket:
+        for at, (channel, wanted) in enumerate(asked.items(), start=1):
+            await socket.send_json({"op": "subscribe", "id": at, "channel": channel, "keys": [wanted]})
+        await _told(socket, "snapshot", len(asked))
+        for table, corrupted in (*ELSEWHERE.items(), *BESIDE.items()):
+            corrupt(made, table, corrupted, b"{}")
+        for feed in (made.valuations, made.subtotals):
+            for key, row in dict(feed.rows).items():
+                if key == HELD.encode() or b":main:" in key:
+                    feed.put(key.decode(), 2, {**decode_row(row).body, "as_of_ms": NOW_MS})
+        made.alerts.put(HELD, 2, alerts_body(HELD, (STALE, NOW_MS - 9_000), (STALE | LIQUIDATABLE, NOW_MS - 8_000)))
+        said = {"id": "later", "counterparty_address": HELD.partition(":")[2], "quote_id": 1}
+        made.position_states.put(HELD, 2, engine_body(said))
+        made.marks.put("binance-futures:BTCUSDT", 2, mark_body(mark=e18("101"), funding_rate=e18("0.0002")))
+        # Funding is worked out once a second.
+        seconds[0] += 1
+
+        assert set(range(1, len(asked) + 1)) == await _told(socket, "delta", len(asked))
+
+
+async def _told(socket: ClientWebSocketResponse, kind: str, subscriptions: int) -> set[int]:
+    """The subscriptions that are told something of a kind, until so many are."""
+    found: set[int] = set()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(20):
+            while len(found) < subscriptions:
+                found |= {one["sub"] for one in await socket.receive_json() if one["type"] == kind}
+    return found
 
 
 async def test_a_market_that_is_named_may_be_the_one_whose_row_cannot_be_read() -> None:
