@@ -51,12 +51,14 @@ from models.valuations import VALUED
 from streams.kafka.topics import PRICE_TICKS, create_topics, registry, topic_name
 from streams.process.clock import SystemClock
 from streams.replay.account_at import fold_references
-from streams.replay.accounts_at import fold_accounts_at
+from streams.replay.accounts_at import raw_vector
 from streams.replay.bounded_log import LogRecord
+from streams.replay.checkpoints import begin_fold
 from streams.replay.export_files import ExportWriter
 from streams.replay.exported_rows import PRICES_SCHEMA, by_column
 from streams.replay.kafka_log import KafkaLog
 from streams.replay.log_window import resolve_times
+from streams.replay.merging import read_merged
 from streams.replay.newest_ticks import NewestTick, newest_ticks
 from streams.replay.row_tables import TableWriter
 from streams.settings import Settings
@@ -155,13 +157,18 @@ async def fold_all(bootstrap: str, prefix: str) -> dict[str, object]:
     now_ms = SystemClock().now_ms()
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         pricing = loop.run_in_executor(pool, newest_marks, bootstrap, prefix)
-        begun = await fold_accounts_at(log, settings, DESK, now_ms, on_record=lambda _: None)
+        # As value_accounts_at does, whose marks are those of the last minutes alone.
+        vector = await raw_vector(log, settings, DESK, now_ms)
+        begun = begin_fold(settings, DESK, None, vector, until_ms=now_ms, checkpoints=None)
+        await fold_references(log, topic_name(settings, LEDGER_SETTINGS), begun.fold, DESK, now_ms)
+        async for one in read_merged(log, begun.vector):
+            begun.fold.put(one)
+        begun.fold.write()
         folded_s, used_s = time.monotonic() - began_s, time.process_time()
         marks = await pricing
     engine = begun.fold.engine
-    await fold_references(log, topic_name(settings, LEDGER_SETTINGS), begun.fold, DESK, now_ms)
-    for one in marks.found.values():
-        engine.tick(one.tick, one.offset)
+    for newest in marks.found.values():
+        engine.tick(newest.tick, newest.offset)
     engine.choose(now_ms)
     engine.value(now_ms)
     statuses = Counter(decode_row(row).body["status"] for _, row in engine.tables.items(VALUATIONS))
