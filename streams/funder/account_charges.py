@@ -49,6 +49,7 @@ _NOT_TAKEN = (
 # The epoch was frozen, so its window had opened before.
 _NOT_OPENED = "its window is not open yet: the block that opened it has left the chain"
 
+_UNSURE = "endpoints differ about it"
 _REVERTED = "its charge reverted alone in block {}, and no two endpoints say why"
 
 CHANGED = "its market has other funding epochs since this one began"
@@ -232,6 +233,9 @@ class AccountCharges:
                     raise
                 held_up |= refused
                 continue
+            unsure = {due.quote_id: _UNSURE for due in batch if due.quote_id not in pair.quotes}
+            held_up |= unsure
+            batch = [due for due in batch if due.quote_id not in unsure]
             contradicted = await self._contradicted(batch, pair.quotes)
             moment = await self._chain.moment({due.symbol_id: due.kind for due in batch})
             charged, gone = self._decide(batch, pair.quotes, moment.now_s, contradicted)

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from streams.funder.agreement import ENOUGH, highest_agreed, is_agreed
+from streams.funder.agreement import ENOUGH, agreed, highest_agreed, is_agreed
 from streams.funder.chain_errors import NodeDown, answered_in_time, reverted
 from streams.funder.clocks import REMEMBERED_S, Clocks, times_of
 from streams.funder.node_questions import LATEST, PENDING, read_next_s, receipts_of
@@ -82,11 +82,12 @@ class Sights(NamedTuple):
     def receipt(self, hashes: Collection[str]) -> Receipt | None:
         """Find the receipt of any of some transactions, which they all but one may miss.
 
-        The one that two endpoints have comes first, then that two have none, then whatever there is.
+        The one that two endpoints have comes first, then that two have none, then whatever there is. Of those that are
+        the same, it is one that says the most.
         """
         found = [self._receipt_of(one, hashes) for one in self.told]
         there = [one for one in found if one is not None]
-        for receipt in there:
+        for receipt in sorted(there, key=lambda one: (one.succeeded is None, one.cost_wei is None)):
             if is_agreed(_is_same(receipt, other) for other in found):
                 return receipt
         if len(self.told) > ENOUGH and is_agreed(one is None for one in found):
@@ -253,7 +254,7 @@ class AgreedChain:
 
         Raises:
             NodeDown: No endpoint answers.
-            Reverted: A contract refuses one of the calls at every endpoint that answers.
+            Reverted: A contract refuses one of the calls by what two endpoints say, or all that answer.
         """
         return list((await self._by_label(calls, read)).values())
 
@@ -279,10 +280,12 @@ class AgreedChain:
     async def _by_label(self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]) -> dict[str, T]:
         """What each endpoint answers that has a say, by its label; raises what ``_of_each`` does."""
         said = await self._said_by_each(calls, read)
-        answers = {label: one for label, one in said.items() if not isinstance(one, CallReverted)}
-        if not answers:
-            raise reverted(next(one for one in said.values() if isinstance(one, CallReverted)))
-        return answers
+        if is_agreed(isinstance(one, CallReverted) for one in said.values()):
+            refusals = [reverted(one) for one in said.values() if isinstance(one, CallReverted)]
+            # A reason that one endpoint alone tells may be made up.
+            reason = agreed([str(one) for one in refusals])
+            raise next((one for one in refusals if str(one) == reason), refusals[0])
+        return {label: one for label, one in said.items() if not isinstance(one, CallReverted)}
 
     async def _said_by_each(
         self, calls: Sequence[Call], read: Callable[[Latest, list[Any]], T]
@@ -379,7 +382,17 @@ class _Pace:
 
 
 def _is_same(receipt: Receipt, other: Receipt | None) -> bool:
-    return other is not None and (receipt.hash, receipt.block_hash) == (other.hash, other.block_hash)
+    """Whether two endpoints tell the same of a transaction, as far as both tell it."""
+    return (
+        other is not None
+        and (receipt.hash, receipt.block_hash, receipt.gas_used) == (other.hash, other.block_hash, other.gas_used)
+        and _are_one(receipt.succeeded, other.succeeded)
+        and _are_one(receipt.cost_wei, other.cost_wei)
+    )
+
+
+def _are_one(said: int | None, other: int | None) -> bool:
+    return None in (said, other) or said == other
 
 
 def _now_s() -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
+
+T = TypeVar("T")
 
 ENOUGH = 2
 """So many endpoints make something so."""
@@ -15,6 +17,11 @@ def is_agreed(said: Iterable[bool]) -> bool:
     """Whether two say so, or all of those that there are."""
     votes = list(said)
     return bool(votes) and sum(votes) >= min(ENOUGH, len(votes))
+
+
+def agreed(told: Sequence[T]) -> T | None:
+    """Find what two say, or the only one does; None where no two say the same."""
+    return next((one for one in told if is_agreed(one == other for other in told)), None)
 
 
 def highest_agreed(told: Collection[int]) -> int:

@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from models.symmio.funding_plan import Search
 from models.symmio.margin import available_for_liquidation
 from streams.funder.agreed_chain import AgreedChain, Head, Latest
-from streams.funder.agreement import ENOUGH, ample, highest_agreed, is_agreed
-from streams.funder.chain_errors import PATIENCE, ChainError, NodeDown, Reverted, answered_in_time, node_down, reverted
+from streams.funder.agreement import ENOUGH, agreed, ample, highest_agreed, is_agreed
+from streams.funder.chain_errors import (
+    PATIENCE,
+    ChainError,
+    Contradicted,
+    NodeDown,
+    Reverted,
+    answered_in_time,
+    node_down,
+)
 from streams.funder.diamond_calls import call_data, read_balances, read_kind, read_numbers, read_quote, symbol_view
 from streams.funder.node_questions import FEES, PENDING, read_next_s, receipts_of
 from streams.node.answers import Receipt, read_bytes, read_code, read_number, read_quantity
@@ -47,7 +55,8 @@ T = TypeVar("T")
 class Pair(NamedTuple):
     """A pair of parties and some of its quotes, in the state that the next transaction would find.
 
-    ``valid_s`` is for how long the contract takes a signature of the pair's uPnLs, in s.
+    ``valid_s`` is for how long the contract takes a signature of the pair's uPnLs, in s. ``quotes`` are those of which
+    endpoints do not differ.
     """
 
     nonces: tuple[int, int]
@@ -198,38 +207,59 @@ class Chain(AgreedChain):
     async def pair(self, party_a: str, party_b: str, quote_ids: Sequence[int]) -> Pair:
         """Read a pair of parties, and some of its quotes, as the next transaction would find them.
 
+        What is charged is made of it, so all of it is what two endpoints say, or all that answer.
+
         Args:
             party_a: Address of the account.
             party_b: Address of the hedger.
-            quote_ids: Which quotes.
+            quote_ids: Which quotes; those that endpoints differ about are left out.
+
+        Raises:
+            NodeDown: No endpoint answers.
+            Contradicted: No two endpoints say the same of the parties.
+            Reverted: The contract does not show them, or one of the quotes.
         """
 
         def read(answers: Sequence[bytes]) -> Pair:
-            nonce_a, nonce_b, stats, balances_a, balances_b, muon, *quotes = answers
+            nonce_a, nonce_b, stats, balances_a, balances_b, muon = answers
             return Pair(
                 nonces=(read_numbers(nonce_a, 1)[0], read_numbers(nonce_b, 1)[0]),
                 liquidating=bool(read_numbers(stats, 1)[0]),
                 balances_a=read_balances(balances_a),
                 balances_b=read_balances(balances_b),
                 valid_s=read_numbers(muon, 1)[0],
-                quotes={quote_id: read_quote(quote) for quote_id, quote in zip(quote_ids, quotes, strict=True)},
+                quotes={},
             )
 
-        return await self._views(
-            [
-                *_nonces_of(party_a, party_b),
-                ("partyAStats", ("address",), (party_a,)),
-                ("balanceInfoOfPartyA", ("address",), (party_a,)),
-                ("balanceInfoOfPartyB", ("address", "address"), (party_b, party_a)),
-                _MUON_CONFIG,
-                *map(_view_of, quote_ids),
-            ],
-            read,
-        )
+        views = [
+            *_nonces_of(party_a, party_b),
+            ("partyAStats", ("address",), (party_a,)),
+            ("balanceInfoOfPartyA", ("address",), (party_a,)),
+            ("balanceInfoOfPartyB", ("address", "address"), (party_b, party_a)),
+            _MUON_CONFIG,
+        ]
+        read_pair = _decoded(read)
+        pair = agreed(await self._of_each(self._calls_of(views), lambda _, results: read_pair(results)))
+        if pair is None:
+            msg = f"expected two endpoints to say the same of account {party_a}, found that they differ"
+            raise Contradicted(msg)
+        told = await self.quotes_by_each(quote_ids)
+        quotes = {quote_id: agreed([one[quote_id] for one in told]) for quote_id in quote_ids}
+        return pair._replace(quotes={quote_id: one for quote_id, one in quotes.items() if one is not None})
 
     async def nonces(self, party_a: str, party_b: str) -> tuple[int, int]:
-        """The contract's own nonces of a pair."""
-        return await self._views(_nonces_of(party_a, party_b), _read_nonces)
+        """The contract's own nonces of a pair, as two endpoints have them.
+
+        Raises:
+            NodeDown: No endpoint answers.
+            Contradicted: No two say the same.
+            Reverted: The contract refuses the view.
+        """
+        found = agreed(await self._nonces_by_each(party_a, party_b))
+        if found is None:
+            msg = f"expected two endpoints to say the same of the nonces of account {party_a}, found that they differ"
+            raise Contradicted(msg)
+        return found
 
     async def has_moved(self, party_a: str, party_b: str, nonces: tuple[int, int]) -> bool:
         """Find out whether somebody acted for a pair, unless endpoints agree that nobody did.
@@ -243,9 +273,12 @@ class Chain(AgreedChain):
             NodeDown: No endpoint answers.
             Reverted: The contract refuses the view, in the state of every endpoint.
         """
-        read = _decoded(_read_nonces)
-        told = await self._of_each(self._calls_of(_nonces_of(party_a, party_b)), lambda _, results: read(results))
+        told = await self._nonces_by_each(party_a, party_b)
         return len(told) < self.enough or any(one != nonces for one in told)
+
+    async def _nonces_by_each(self, party_a: str, party_b: str) -> list[tuple[int, int]]:
+        read = _decoded(_read_nonces)
+        return await self._of_each(self._calls_of(_nonces_of(party_a, party_b)), lambda _, results: read(results))
 
     async def refusal(self, sender: str, to: str, data: bytes) -> str | None:
         """Find out why a contract would refuse a call in the state that the next transaction would find.
@@ -261,7 +294,7 @@ class Chain(AgreedChain):
             NodeDown: No endpoint answers.
         """
         try:
-            await self._taken(_call_as(sender, to, data), read_bytes)
+            await self._of_each([_call_as(sender, to, data)], lambda _, results: read_bytes(results[0]))
         except Reverted as error:
             return str(error)
         return None
@@ -297,7 +330,7 @@ class Chain(AgreedChain):
             Reverted: It would revert by what two endpoints say, or all that answer.
         """
         call: Call = ("eth_estimateGas", [{"from": sender, "to": to, "data": _hex(data)}, "pending"])
-        told = await self._taken(call, read_quantity)
+        told = await self._of_each([call], lambda _, results: read_quantity(results[0]))
         return ample([one for one in told if one <= most] or told)
 
     async def number_of(self, address: str, view: _View) -> int | None:
@@ -315,22 +348,9 @@ class Chain(AgreedChain):
         call: Call = ("eth_call", [{"to": address, "data": _hex(call_data(*view))}, "latest"])
         read = _decoded(lambda answers: read_numbers(answers[0], 1)[0])
         try:
-            return ample(await self._taken(call, lambda result: read([result])))
+            return ample(await self._of_each([call], lambda _, results: read(results)))
         except Reverted:
             return None
-
-    async def _taken(self, call: Call, read: Callable[[Any], T]) -> list[T]:
-        """What endpoints answer to a call that a contract takes.
-
-        Raises:
-            NodeDown: No endpoint answers.
-            Reverted: The contract refuses it by what two endpoints say, or all that answer.
-        """
-        said = list((await self._said_by_each([call], lambda _, results: read(results[0]))).values())
-        refusals = [one for one in said if isinstance(one, CallReverted)]
-        if is_agreed(isinstance(one, CallReverted) for one in said):
-            raise reverted(refusals[0])
-        return [one for one in said if not isinstance(one, CallReverted)]
 
     async def balance_wei(self, address: str) -> int:
         """What an address has of the chain's coin, in wei, by the newest block."""

@@ -160,10 +160,17 @@ class Flight:
         if receipt is None:
             return self._used(head, depth) if head.nonce > self.record.nonce else self._unused()
         change = self.look(receipt)
-        if change is Change.NOTHING and not self.is_unclear and sights.are_deep(receipt, depth):
+        if change is not Change.NOTHING or self.is_unclear:
+            return change
+        landed = _mined(self.record, receipt)
+        if landed.state != self.record.state:
+            # What one endpoint said of it was not so.
+            self.record = landed
+            return Change.LANDED
+        if sights.are_deep(receipt, depth):
             self.record = _replace(self.record, final=True, cost_wei=str(_cost_wei(self.record, receipt)))
             return Change.FINAL
-        return change
+        return Change.NOTHING
 
     def _unused(self) -> Change:
         """The nonce is free: it waits, or it has left the chain."""

@@ -282,7 +282,7 @@ async def _consumer(bootstrap: Bootstrap) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 def _logged(tp: TopicPartition, records: Sequence[_WithHeaders], end: int) -> Sequence[LogRecord]:
-    """Records below an offset; that a record is made in the loop, and not by a call, is a tenth of reading it."""
+    """Records below an offset."""
     topic, partition = tp
     return [
         LogRecord(one.timestamp, topic, partition, one.offset, one.key, one.value, tuple(one.headers))

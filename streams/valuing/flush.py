@@ -164,6 +164,7 @@ class Flush:
             schedule=Schedule(self._flush_s),
             clock=self._clock,
             touched=self._touched,
+            partitions=lambda: len(self._partitions),
         )
         # It may be given up again while it is restored: then it has to end there.
         self._begin(self._take_in(flush), f"flush {partition} begins")
@@ -250,6 +251,7 @@ class PartitionFlush:
         schedule: Says what to do next.
         clock: Tells when what is due.
         touched: Set whenever anything becomes urgent in any partition.
+        partitions: Tells how many partitions share the worker's time.
     """
 
     def __init__(
@@ -263,6 +265,7 @@ class PartitionFlush:
         schedule: Schedule,
         clock: Clock,
         touched: asyncio.Event,
+        partitions: Callable[[], int],
     ) -> None:
         self._partition = partition
         self._valuing = valuing
@@ -270,7 +273,7 @@ class PartitionFlush:
         self._rows = rows
         self._pace = pace
         self._clock = clock
-        self._sums = Sums(partition, valuing.totals, rows, clock)
+        self._sums = Sums(partition, valuing.totals, rows, clock, partitions)
         self._touched = touched
         self._outcomes = _Outcomes()
         self.schedule = schedule

@@ -36,7 +36,7 @@ from tests.evm.market import (
 )
 from tests.evm.pipeline import pipeline
 from tests.evm.verdict import Terms, read_ticks, refusals, seen_of, terms_at, verdicts
-from tests.evm.weather import KINDS, SEEDS, STORMS, happen, kinds_of, meddle
+from tests.evm.weather import OWN_KINDS, SEEDS, STORMS, happen, kinds_of, lie_of, meddle
 from tests.support.eventually import eventually
 
 if TYPE_CHECKING:
@@ -54,8 +54,6 @@ SOURCES = ("binance-futures", "recorded")
 SIZES = (14, 8, 4, 3, 2, 2)
 REFUSED, FREE, CLIPPED = 5, 9, 13
 CLIPPED_TO = 10**12
-# Two storms, the first of which is even, have each of them.
-OWN_KINDS = (*KINDS, "worker", "ingest", "close", "leap")
 EVENTS = len(OWN_KINDS) // 2 if STORMS else 3
 
 
@@ -171,12 +169,6 @@ class Storm:
         found.update(f"transactions {sent.state}" for sent in await one.sent())
         found.update(f"ceiling {met.ceiling}" for met in await one.records() if isinstance(met, CeilingMet))
         return dict(sorted(found.items()))
-
-
-def lie_of(seed: int) -> str:
-    """What one of three endpoints does all the time; every other two storms have but one, which does nothing of it."""
-    number = seed // 4 * 2 + seed % 2
-    return LIES[number % len(LIES)] if seed // 2 % 2 else ""
 
 
 def test_two_storms_have_every_kind_and_storms_have_every_lie() -> None:

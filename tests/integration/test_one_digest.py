@@ -152,7 +152,7 @@ async def digest_of(log: Log, settings: Settings, vector: Mapping[Place, Span], 
     held = await log.held({place.topic for place in vector})
     found = await log.find(held, records[len(records) // 2].time_ms)
     said = [
-        [list(map(repr, one)) for one in records],
+        [*map(repr, records)],
         sorted([*place, offset] for place, offset in found.items()),
         upnl_object(body_in(tables, account)),
         repr(states),

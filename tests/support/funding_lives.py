@@ -260,13 +260,13 @@ def older(record: Record) -> Record | None:
     """A record as it was before there could be several hedgers, and epochs be final; None where there was none."""
     match record:
         case Frozen():
-            return msgspec.structs.replace(record, party_b="", final=False)
+            return msgspec.structs.replace(record, party_b="", final=False, ticks_topic="")
         case Plan():
             return msgspec.structs.replace(record, party_b="", late=())
         case Outcome() | Missed():
             return msgspec.structs.replace(record, party_b="")
         case Transaction():
-            return msgspec.structs.replace(record, left_block=None, data_wei="0")
+            return msgspec.structs.replace(record, left_block=None, data_wei="0", expires_s=None)
         case Refused() | Settled():
             return None
         case CeilingMet():

@@ -74,7 +74,8 @@ class HeldChain(Chain):
         self.refusals: list[str | None] = []
         self.taken: list[str] = []
         self.mined: dict[str, Receipt] = {}
-        # What another endpoint has, where that is something else.
+        # What other endpoints have, where that is something else.
+        self.others = 1
         self.elsewhere: Head | None = None
         self.mined_elsewhere: dict[str, Receipt] | None = None
         self.enough_now = 2
@@ -114,10 +115,13 @@ class HeldChain(Chain):
                 Sight(head, {one: mined[one] for one in hashes if one in mined})
                 for head, mined in (
                     (Head(self.block, self.nonce), self.mined),
-                    (
-                        self.elsewhere or Head(self.block, self.nonce),
-                        self.mined if self.mined_elsewhere is None else self.mined_elsewhere,
-                    ),
+                    *[
+                        (
+                            self.elsewhere or Head(self.block, self.nonce),
+                            self.mined if self.mined_elsewhere is None else self.mined_elsewhere,
+                        )
+                    ]
+                    * self.others,
                 )
             ],
             self.enough_now,

@@ -39,6 +39,7 @@ class Told:
         self.pending_s: int | None = None
         self.hangs = self.is_down = False
         self.refuses = False
+        self.reason = "no"
         self.call_s = 0.0
         self.mines = False
         self.code = "0x"
@@ -87,7 +88,7 @@ class Told:
                     "gasUsed": "0x5208",
                 }  # fmt: skip
             case "eth_call" | "eth_estimateGas" if self.refuses:
-                return CallReverted("no", "execution reverted: no", b"", self.label)
+                return CallReverted(self.reason, f"execution reverted: {self.reason}", b"", self.label)
             case "eth_estimateGas":
                 return hex(self.gas)
             case "eth_call" if self.called is not None:

@@ -57,6 +57,8 @@ class HeldPair(Chain):
         self.is_contradicted = False
         self.closes: set[int] = set()
         self.illegible: set[int] = set()
+        # The quotes that endpoints differ about.
+        self.unsure: set[int] = set()
         self.elsewhere = self.known
         self.changed: frozenset[int] = frozenset()
         self.enough_now = 2
@@ -76,7 +78,7 @@ class HeldPair(Chain):
         assert (PARTY_A, PARTY_B) == (party_a, party_b)
         self._expect_readable(quote_ids)
         balances = Balances(self.allocated, Locked(0, 0, 0, 0))
-        quotes = {quote_id: self.known[quote_id] for quote_id in quote_ids}
+        quotes = {quote_id: self.known[quote_id] for quote_id in quote_ids if quote_id not in self.unsure}
         return Pair((self.nonce, self.nonce), self.liquidating, balances, balances, self.valid_s, quotes)
 
     async def quotes(self, quote_ids: Sequence[int]) -> dict[int, ChainQuote]:
@@ -261,6 +263,16 @@ async def test_a_quote_whose_view_reverts_is_tried_until_its_window_closes_and_t
     bench.chain.now_s = 14_821
     progress = await bench.run()
     assert ({1, 3}, {2: "its view: execution reverted"}) == (progress.paid, progress.culprits)
+
+
+async def test_a_quote_that_endpoints_differ_about_is_tried_again_and_the_others_are_charged() -> None:
+    bench = Bench(quote(1), quote(2), quote(3))
+    bench.chain.unsure = {2}
+    with pytest.raises(AccountFault, match="that are open, found: quote 2: endpoints differ about it"):
+        await bench.run()
+    assert [(1, 3)] == bench.sender.sent
+    bench.chain.unsure = set()
+    assert {1, 2, 3} == (await bench.run()).paid
 
 
 async def test_a_quote_whose_market_was_changed_on_chain_is_not_charged_before_the_tables_know_it() -> None:

@@ -409,6 +409,23 @@ def test_the_receipt_is_that_of_two_endpoints_or_whatever_there_is() -> None:
     assert [None, None] == [found(None, here, None), found(None)]
 
 
+def test_whether_it_succeeded_and_what_it_cost_is_what_two_endpoints_say() -> None:
+    told = receipt(10, "0x0a")._replace(cost_wei=500)
+    reverted, cheap = told._replace(succeeded=False), told._replace(cost_wei=5)
+    unclear = told._replace(succeeded=None, cost_wei=None)
+
+    def sights(*receipts: Receipt) -> Sights:
+        return Sights([Sight(Head(20, 1), {TX: one}) for one in receipts])
+
+    for liar in (reverted, cheap):
+        assert told == sights(liar, told, told).receipt([TX])
+        assert [True, False] == [sights(liar, told, told).are_deep(one, 5) for one in (told, liar)]
+        # Of two that differ, nothing is final.
+        assert [False, False] == [sights(liar, told).are_deep(one, 5) for one in (told, liar)]
+    # One that does not say it contradicts nobody.
+    assert (told, True) == (sights(unclear, told).receipt([TX]), sights(unclear, told).are_deep(told, 5))
+
+
 @pytest.mark.parametrize(
     ("heads", "is_deep"), [((20, 20), True), ((20, 14), False), ((99, 20, 14), True), ((15,), True)]
 )

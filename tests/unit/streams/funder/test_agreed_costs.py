@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.funder.agreement import ample
-from streams.funder.chain_errors import Reverted
+from streams.funder.chain_errors import Contradicted, Reverted
 from streams.funder.data_fees import DataFees
 from tests.support.told_endpoint import DIAMOND, Told, chain_over
 from tests.support.virtual_loop import run_in_no_time
@@ -119,6 +119,34 @@ def test_that_a_chain_has_an_oracle_is_not_believed_of_one_of_three(
     for one, code in zip(endpoints, codes, strict=True):
         one.code = code
     assert is_there == run_in_no_time(chain_over(*endpoints).is_deployed(DIAMOND))
+
+
+def seeing(*first_words: int) -> list[Told]:
+    """Endpoints whose views all answer that word, and then nothing but zeros."""
+    endpoints = [Told(f"#{number}") for number in range(len(first_words))]
+    for one, first in zip(endpoints, first_words, strict=True):
+        one.called = word(first) + "00" * 32 * 40
+    return endpoints
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_a_charge_is_made_of_is_what_two_of_three_endpoints_say(place: int) -> None:
+    told = [0, 0]
+    told.insert(place, 1)
+    pair = run_in_no_time(chain_over(*seeing(*told)).pair(DIAMOND, DIAMOND, [7]))
+    assert ((0, 0), False, 0, [7]) == (pair.nonces, pair.liquidating, pair.valid_s, [*pair.quotes])
+
+
+def test_nothing_is_charged_by_either_of_two_endpoints_that_differ_about_an_account() -> None:
+    chain = chain_over(*seeing(0, 1))
+    with pytest.raises(Contradicted, match="two endpoints to say the same of account 0xd1"):
+        run_in_no_time(chain.pair(DIAMOND, DIAMOND, []))
+
+
+def test_the_reason_of_a_refusal_is_that_of_two_endpoints() -> None:
+    endpoints = refusing(*[True] * 3)
+    endpoints[0].reason = "made up"
+    assert "no" == run_in_no_time(chain_over(*endpoints).refusal(DIAMOND, DIAMOND, b""))
 
 
 @pytest.mark.parametrize(("told", "enough"), [([7], 7), ([7, 9], 9), ([7, 9, 8], 8), ([1, 9, 9, 50], 9)])

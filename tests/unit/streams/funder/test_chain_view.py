@@ -125,7 +125,9 @@ async def test_a_refusal_of_the_contract_is_no_failure_of_the_node(
 
 
 async def test_an_address_without_the_contract_is_found_out(aiohttp_server: AiohttpServer) -> None:
-    async with over(aiohttp_server, Server(lambda *_: {"result": "0x"})) as chain:
+    newest = {"number": "0x10", "timestamp": "0x65"}
+    empty = Server(lambda method, _: {"result": newest if method == "eth_getBlockByNumber" else "0x"})
+    async with over(aiohttp_server, empty) as chain:
         for asking in (chain.signature_valid_s(), chain.pair(DIAMOND, DIAMOND, [1]), chain.quotes([1])):
             with pytest.raises(NodeDown, match="expected the Diamond's answer"):
                 await asking
@@ -135,7 +137,12 @@ async def test_an_address_without_the_contract_is_found_out(aiohttp_server: Aioh
 
 
 async def test_a_view_that_one_state_does_not_know_is_asked_for_elsewhere(aiohttp_server: AiohttpServer) -> None:
-    async with over(aiohttp_server, Server(lambda *_: REVERT), Server(lambda *_: words(600, 1))) as chain:
+    newest = {"result": {"number": "0x10", "timestamp": "0x65"}}
+
+    def answering(view: dict[str, Any]) -> Server:
+        return Server(lambda method, _: newest if method == "eth_getBlockByNumber" else view)
+
+    async with over(aiohttp_server, answering(REVERT), answering(words(600, 1))) as chain:
         assert 600 == await chain.signature_valid_s()
         assert (600, 600) == await chain.nonces(DIAMOND, DIAMOND)
 
