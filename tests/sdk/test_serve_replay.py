@@ -65,7 +65,7 @@ def figures(frame: dict[str, Any]) -> Sequence[int]:
     return [parse_e18(frame[name]) for name in _FIGURES]
 
 
-def of_row(body: dict[str, Any]) -> Sequence[int]:
+def of_row(body: Mapping[str, Any]) -> Sequence[int]:
     return [int(body[name]) for name in _FIGURES]
 
 
